@@ -1,0 +1,28 @@
+/* Ref-counted bytes: one frame on many connections. One thread only. */
+#pragma once
+
+#include "proto/bytes.h"
+#include <stdlib.h>
+
+struct chunk {
+	uint32_t refs;
+	uint32_t len;
+	uint8_t bytes[];
+};
+
+/* One reference, the caller's. Aborts when memory is gone: a frame is bounded by its maker. */
+struct chunk *chunk_create(size_t len);
+
+static inline struct chunk *chunk_ref(struct chunk *chunk)
+{
+	chunk->refs++;
+	return chunk;
+}
+
+/* Drops one reference and sets the pointer to NULL; NULL is fine. */
+static inline void chunk_unref(struct chunk **chunk)
+{
+	if (*chunk != NULL && --(*chunk)->refs == 0)
+		free(*chunk);
+	*chunk = NULL;
+}

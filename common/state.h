@@ -1,0 +1,190 @@
+/* The one state machine: what durable commands do, and the facts they are judged by.
+ *
+ * A `struct state` is a view of everything durable at one position of the log: an overlay in memory
+ * of what changed lately, over a backing store that holds the rest. Several stand side by side in
+ * one process, each at its own position and each owned by one thread: the commit thread's at the
+ * head (it decides), the loop's at the durable mark (it is read), the checkpointer's (it is written
+ * to LMDB). They follow the same entries, so they come to the same bytes.
+ *
+ * Pure: no clock, no randomness, no I/O but through the backing; time comes with the command. */
+#pragma once
+
+#include "common/entry.h"
+#include <uthash.h>
+
+/* Where the newest data of a stream stands in the ring; older data is in the backing. */
+struct stream_piece {
+	uint64_t offset; /* of its first byte */
+	uint64_t lsn;    /* of its entry */
+};
+
+struct stream_producer {
+	uint64_t epoch, seq; /* highest accepted */
+	uint64_t at_ms;      /* when */
+	uint64_t lsn;
+	UT_hash_handle hh;
+	uint16_t id_len;
+	uint8_t id[];
+};
+
+struct stream {
+	uint64_t id;      /* incarnation: never reused, never 0 */
+	uint64_t lineage; /* of the first source of a fork chain: whose offsets these are */
+	uint64_t lsn;     /* log position of its last change */
+	uint64_t first;   /* oldest position retained; below fork_offset the sources' own apply */
+	uint64_t tail;
+	uint64_t last_start; /* position where the last append began */
+	uint64_t created_ms, touched_ms, appended_ms;
+	uint64_t ttl_s;
+	int64_t expires_at_ms;
+	uint64_t source_id, fork_offset; /* source_id 0: not a fork */
+	uint64_t fork_offset_asked, fork_sub_asked;
+	uint32_t refs; /* living forks of this stream */
+	bool json, closed, deleted /* soft */, dropped /* gone, a tombstone until checkpointed */;
+	bool ttl_present, expires_present, fork_offset_present;
+	bool closed_by_present;
+	bool producers_loaded;
+	uint64_t closed_epoch, closed_seq;
+	char *path, *content_type, *fork_source, *closed_producer; /* owned, NUL-terminated */
+	uint16_t path_len, content_type_len, fork_source_len, closed_producer_len;
+	uint8_t *stream_seq; /* owned; stream_seq_len 0: none yet */
+	uint16_t stream_seq_len;
+	struct stream_producer *producers; /* hash by id */
+
+	struct stream_piece *pieces; /* ascending by offset */
+	uint32_t pieces_count, pieces_room;
+
+	uint32_t pins;  /* > 0: never evicted (readers follow it) */
+	void *follower; /* the fan-out engine's; only in the loop's state */
+	struct stream *dirty_next; /* the checkpointer's list */
+	bool dirty;
+	UT_hash_handle hh; /* by id */
+};
+
+/* A path that changed lately; over the backing's table. */
+struct state_path {
+	uint64_t id; /* 0: free */
+	uint64_t lsn;
+	UT_hash_handle hh;
+	uint16_t len;
+	char path[];
+};
+
+struct state_kv {
+	uint64_t lsn;
+	bool removed;
+	uint8_t *value; /* owned */
+	uint32_t value_len;
+	UT_hash_handle hh;
+	uint16_t key_len;
+	uint8_t key[];
+};
+
+/* What lies below the overlay. Every function reads one consistent snapshot, and the state tells
+ * the position it must at least be at by evicting nothing newer. Spans handed out are borrowed
+ * until the next call. All may be NULL in a state that stands alone (tests). */
+struct state_backing {
+	void *arg;
+	/* true when the path is known; *id 0 never occurs. */
+	bool (*path)(void *arg, struct span path, uint64_t *id, uint64_t *lsn);
+	/* Fills a zeroed stream (owned strings by malloc), without producers; false: unknown id. */
+	bool (*stream)(void *arg, uint64_t id, struct stream *into);
+	/* Calls stream_producer_put() for each. */
+	void (*producers)(void *arg, struct stream *into);
+	bool (*kv)(void *arg, struct span key, struct span *value, uint64_t *lsn);
+	/* Visits keys that begin with prefix, in byte order; stops when visit returns false. */
+	void (*kv_each)(void *arg, struct span prefix,
+	                bool (*visit)(void *visit_arg, struct span key, struct span value, uint64_t lsn),
+	                void *visit_arg);
+	void (*path_each)(void *arg,
+	                  bool (*visit)(void *visit_arg, struct span path, uint64_t id), void *visit_arg);
+	/* The messages of the one append that begins at or covers `at` (for fork sub-offsets), from
+	 * wherever they are; pieces are the caller's to know. false: trimmed or unreadable. */
+	bool (*append_at)(void *arg, const struct stream *stream, uint64_t at, struct batch *out,
+	                  uint64_t *begins_at);
+};
+
+struct state_limits {
+	uint64_t streams_max;
+	uint32_t producers_per_stream_max;
+	uint64_t producer_idle_ms; /* a producer this long silent may be forgotten when at the limit */
+};
+
+/* Takes one entry into the log and returns the LSN it stands at (its own, unique, growing). */
+struct entry_sink {
+	void *arg;
+	uint64_t (*put)(void *arg, const struct entry *entry);
+};
+
+struct state {
+	struct state_backing backing;
+	struct state_limits limits;
+	struct stream *streams;    /* hash by id */
+	struct state_path *paths;  /* hash by path */
+	struct state_kv *kvs;      /* hash by key */
+	uint64_t next_id;          /* next stream id */
+	uint64_t streams_count;    /* living streams */
+	uint64_t now_ms;           /* highest time seen: the log's clock never runs back */
+	struct stream *dirty;      /* changed since state_clean(); only when track_dirty */
+	bool track_dirty;
+	struct subscriptions *subscriptions; /* common/subscription.h; NULL: not kept here */
+};
+
+/* Begins empty, before the first entry. next_id and streams_count are then set from the backing
+ * by its owner. */
+void state_init(struct state *state, const struct state_backing *backing,
+                const struct state_limits *limits);
+
+/* Frees everything; the struct may be initialised again. */
+void state_finish(struct state *state);
+
+/* Judges `command` at `now_ms` (wall clock), puts what it does into the sink and applies it here.
+ * Fills the command's answer. A refused command puts nothing. */
+void state_decide(struct state *state, struct command *command, uint64_t now_ms,
+                  const struct entry_sink *sink);
+
+/* Carries out one entry that stands at `lsn`. Returns the stream it touched, which may be a dropped
+ * one, or NULL (kv, or already contained). Never fails: an entry that makes no sense here has been
+ * applied before. */
+struct stream *state_apply(struct state *state, const struct entry *entry, uint64_t lsn);
+
+/* The stream at a path, loaded if need be; NULL when none (soft-deleted ones are returned). Does not
+ * look at expiry: see stream_expired(). Valid until the next state_apply() or state_evict(), or as
+ * long as it is pinned. */
+struct stream *state_find(struct state *state, struct span path);
+struct stream *state_find_id(struct state *state, uint64_t id);
+
+/* Small values; spans are borrowed until the next change. false: absent. */
+bool state_kv_get(struct state *state, struct span key, struct span *value);
+void state_kv_each(struct state *state, struct span prefix,
+                   bool (*visit)(void *arg, struct span key, struct span value), void *arg);
+
+/* Visits every living stream's path in no order; the overlay wins over the backing. */
+void state_path_each(struct state *state, bool (*visit)(void *arg, struct span path, uint64_t id),
+                     void *arg);
+
+/* Forgets what the backing holds anyway: everything last changed below `lsn`, unpinned. Keeps at
+ * most `keep` such streams (the cache). */
+void state_evict(struct state *state, uint64_t lsn, size_t keep);
+
+/* Forgets ring pieces that stand below `lsn` (the ring is about to reuse them, or the backing has
+ * them). */
+void stream_pieces_trim(struct stream *stream, uint64_t lsn);
+
+/* Past its time at now_ms. Sliding expiry is never early and at most stream_touch_interval_ms()
+ * late, because reads renew it no oftener than that. */
+bool stream_expired(const struct stream *stream, uint64_t now_ms);
+/* Unix ms when it expires, UINT64_MAX: never. */
+uint64_t stream_expires_ms(const struct stream *stream);
+uint64_t stream_touch_interval_ms(const struct stream *stream);
+
+/* Oldest position a reader may ask for, over the whole fork chain. */
+uint64_t stream_first(struct state *state, const struct stream *stream);
+
+/* For backings. Takes a copy of the id. */
+struct stream_producer *stream_producer_put(struct stream *stream, struct span id);
+void stream_free(struct stream *stream);
+
+/* Media type before ';', trimmed, folded: do they name the same? */
+bool media_type_equal(struct span a, struct span b);
+bool media_type_json(struct span content_type); /* application/json */

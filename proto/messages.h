@@ -1,0 +1,96 @@
+/* Every message that crosses a process boundary, declared once.
+ *
+ * A message is a field list plus one row in the group of processes that receive it. Struct,
+ * bounded codec, size ceiling, log name and dispatch case are derived (codec.h). A row whose
+ * receiver has no on_<name>() fails to link; a number used twice fails to compile.
+ * Numbers are never reused. Two processes whose tables differ do not talk (schema hash in HELLO). */
+#pragma once
+
+/* Roles, as a set. */
+enum {
+	ROLE_SUPERVISOR = 1,
+	ROLE_SSE = 2,
+	ROLE_CAPTURE = 4,
+	ROLE_BRIDGE = 8,
+	ROLE_ADMIN = 16, /* a client of the admin socket: ringsidectl */
+};
+#define ROLE_WORKERS (ROLE_SSE | ROLE_CAPTURE | ROLE_BRIDGE)
+
+/* F(type, name, max, ...): max is the ceiling in bytes of bytes and text, else 0. */
+
+/* ---- worker to supervisor ---- */
+
+/* First message of every worker; the supervisor refuses another schema. */
+#define PROTO_HELLO(F)                                                                             \
+	F(u64, schema_hash, 0)                                                                     \
+	F(u64, pid, 0)
+
+/* The worker serves from now on: its listeners accept, its store is open. */
+#define PROTO_READY(F) F(u64, generation, 0)
+
+/* The event loop turns. None for worker.hang_ms: the worker is aborted, then killed. */
+#define PROTO_HEARTBEAT(F) F(u64, at_ms, 0) /* monotonic */
+
+/* ---- supervisor to workers ---- */
+
+/* The whole effective configuration as "key=value\n" lines. The first comes before anything else;
+ * later ones are reloads (only keys that take effect live have changed). */
+#define PROTO_SETTINGS(F) F(text, lines, 262144)
+
+/* Stop accepting, finish what runs, exit 0 by then, finished or not. */
+#define PROTO_DRAIN(F) F(u64, due_ms, 0) /* monotonic */
+
+/* A connection to another worker: the socket itself rides along as SCM_RIGHTS. A later
+ * introduction for the same (role, slot) replaces the former peer. */
+#define PROTO_PEER(F)                                                                              \
+	F(u8, role, 0)                                                                             \
+	F(u64, slot, 0)                                                                            \
+	F(u64, generation, 0)
+
+#define PROTO_LOG_LEVEL(F) F(text, level, 16)
+
+/* Reopen the log file by its configured path (rotation). */
+#define PROTO_LOG_REOPEN(F) F(u8, unused, 0)
+
+/* ---- worker to worker ---- */
+
+/* The log is durable up to here. It only says so: may be merged, repeated or lost. */
+#define PROTO_LOG_DURABLE(F) F(u64, lsn, 0)
+
+/* ---- admin ---- */
+
+/* One command, its arguments separated by NUL. `id` comes back in every reply to it. */
+#define PROTO_ADMIN_REQUEST(F)                                                                     \
+	F(u64, id, 0)                                                                              \
+	F(text, line, 65536)
+
+/* status: 0 ok, 1 failed, 2 wrong usage. `last` is 1 on the reply that ends the request; events
+ * send many before it. `body` is JSON when status is 0, one line of reason otherwise. */
+#define PROTO_ADMIN_REPLY(F)                                                                       \
+	F(u64, id, 0)                                                                              \
+	F(u8, status, 0)                                                                           \
+	F(u8, last, 0)                                                                             \
+	F(text, body, 1048576)
+
+/* Rows: number (never reused), name, and which roles may send it. */
+#define PROTO_TO_SUPERVISOR(M)                                                                     \
+	M(1, HELLO, hello, ROLE_WORKERS)                                                           \
+	M(2, READY, ready, ROLE_WORKERS)                                                           \
+	M(3, HEARTBEAT, heartbeat, ROLE_WORKERS)                                                   \
+	M(4, ADMIN_REQUEST, admin_request, ROLE_ADMIN)
+#define PROTO_TO_WORKERS(M)                                                                        \
+	M(5, SETTINGS, settings, ROLE_SUPERVISOR)                                                  \
+	M(6, DRAIN, drain, ROLE_SUPERVISOR)                                                        \
+	M(7, PEER, peer, ROLE_SUPERVISOR)                                                          \
+	M(8, LOG_LEVEL, log_level, ROLE_SUPERVISOR)                                                \
+	M(9, LOG_REOPEN, log_reopen, ROLE_SUPERVISOR)
+#define PROTO_TO_FOLLOWERS(M) /* every worker that follows the log */                              \
+	M(10, LOG_DURABLE, log_durable, ROLE_WORKERS)
+#define PROTO_TO_ADMIN(M) M(11, ADMIN_REPLY, admin_reply, ROLE_SUPERVISOR)
+
+#define PROTO_ALL(M)                                                                               \
+	PROTO_TO_SUPERVISOR(M) PROTO_TO_WORKERS(M) PROTO_TO_FOLLOWERS(M) PROTO_TO_ADMIN(M)
+#define PROTO_INBOX_SUPERVISOR(M) PROTO_TO_SUPERVISOR(M)
+#define PROTO_INBOX_WORKER(M)     PROTO_TO_WORKERS(M)   /* common/worker.c, in every worker */
+#define PROTO_INBOX_FOLLOWER(M)   PROTO_TO_FOLLOWERS(M) /* each worker's own inbox.c */
+#define PROTO_INBOX_ADMIN(M)      PROTO_TO_ADMIN(M)

@@ -1,0 +1,23 @@
+/* The boot contract between the supervisor and a worker, on one page.
+ *
+ * A worker is exec'd with these descriptors open and nothing else; its arguments are
+ *     ringside-<role> --slot N --generation G
+ * It sends HELLO on the bus, waits for SETTINGS, opens what it needs and sends READY.
+ * When the bus descriptor reads end-of-file the supervisor is gone: the worker exits. */
+#pragma once
+
+enum {
+	/* 0 is /dev/null; 1 and 2 are the supervisor's stderr or log file. */
+	BOOT_FD_BUS = 3,      /* socketpair to the supervisor (proto frames) */
+	BOOT_FD_COUNTERS = 4, /* memfd of shared counters (common/counters.h) */
+	BOOT_FD_LISTEN = 5,   /* ringside-sse: its listening socket */
+	BOOT_FD_END = 6,
+};
+
+/* Exit codes that a worker or ringside itself ends with. */
+enum {
+	EXIT_DONE = 0,
+	EXIT_FAILED = 1,        /* cannot go on; the log says why; restarting may help */
+	EXIT_USAGE = 2,         /* wrong arguments or configuration; restarting cannot help */
+	EXIT_SUPERVISOR_GONE = 3,
+};

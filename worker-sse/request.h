@@ -1,0 +1,121 @@
+/* A request and its answer, free of the protocol that carries them.
+ *
+ * Features (streams, events, health, ...) know this header, route.h, sse.h and fanout.h; never the
+ * connection. A handler is called once, with the whole body in memory (bounded by body_bytes_max of
+ * its route); it answers at once or later. Everything here belongs to the loop thread.
+ *
+ * Life: handler(request) ... exactly one of
+ *     reply(...)                                      a whole answer
+ *     reply_start(...) reply_write(...)* reply_end()  a streamed answer
+ *     reply_abort()                                   cut the connection
+ * after which the request is gone. If the client leaves first, on_gone is called (when set) and the
+ * request is gone after it returns. A request waiting for the store sets on_gone to mark its own
+ * record dead: the record carries the generation, the late answer changes nothing. */
+#pragma once
+
+#include "common/chunk.h"
+#include "proto/bytes.h"
+#include <sys/uio.h>
+
+/* Methods we know; anything else is METHOD_OTHER and gets 405 or 501. */
+enum method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE, METHOD_OPTIONS,
+	      METHOD_PATCH, METHOD_OTHER };
+
+/* Request headers features may ask for, by number: found while parsing, no search. A header that
+ * occurs twice and may not is refused with 400 by the parser. */
+#define REQUEST_HEADERS(H)                                                                         \
+	H(ACCEPT, "accept")                                                                        \
+	H(ACCEPT_ENCODING, "accept-encoding")                                                      \
+	H(AUTHORIZATION, "authorization")                                                          \
+	H(CONTENT_TYPE, "content-type")                                                            \
+	H(HOST, "host")                                                                            \
+	H(IF_NONE_MATCH, "if-none-match")                                                          \
+	H(LAST_EVENT_ID, "last-event-id")                                                          \
+	H(ORIGIN, "origin")                                                                        \
+	H(X_FORWARDED_HOST, "x-forwarded-host")                                                    \
+	H(X_FORWARDED_PROTO, "x-forwarded-proto")                                                  \
+	H(ACCESS_CONTROL_REQUEST_METHOD, "access-control-request-method")                          \
+	H(ACCESS_CONTROL_REQUEST_HEADERS, "access-control-request-headers")                        \
+	H(STREAM_TTL, "stream-ttl")                                                                \
+	H(STREAM_EXPIRES_AT, "stream-expires-at")                                                  \
+	H(STREAM_SEQ, "stream-seq")                                                                \
+	H(STREAM_CLOSED, "stream-closed")                                                          \
+	H(STREAM_FORKED_FROM, "stream-forked-from")                                                \
+	H(STREAM_FORK_OFFSET, "stream-fork-offset")                                                \
+	H(STREAM_FORK_SUB_OFFSET, "stream-fork-sub-offset")                                        \
+	H(PRODUCER_ID, "producer-id")                                                              \
+	H(PRODUCER_EPOCH, "producer-epoch")                                                        \
+	H(PRODUCER_SEQ, "producer-seq")
+
+#define REQUEST_HEADER_ENUM(NAME, text) HEADER_##NAME,
+enum request_header { REQUEST_HEADERS(REQUEST_HEADER_ENUM) HEADER_COUNT };
+
+struct conn;
+struct sse_worker;
+
+struct request {
+	struct sse_worker *worker; /* store, settings, fan-out: worker-sse/worker.h */
+	enum method method;
+	struct span path;  /* raw, still percent-encoded, as received; begins with '/' */
+	struct span query; /* raw, without '?'; at NULL: there was none */
+	struct span headers[HEADER_COUNT]; /* at NULL: absent; trimmed */
+	/* The body; writable, and body_room bytes may be used behind it (at least 1). It lives until
+	 * the request is gone: a command may borrow it. */
+	uint8_t *body;
+	size_t body_len, body_room;
+	const char *peer_address; /* text, for logs */
+	bool close_delimited;     /* HTTP/1.0: a streamed answer has no chunks */
+
+	/* The feature's. */
+	void *feature;
+	void (*on_gone)(struct request *request);
+	/* All written bytes have left for the kernel: write more, or end. */
+	void (*on_drain)(struct request *request);
+
+	struct conn *conn; /* the transport's */
+};
+
+struct header {
+	const char *name; /* lower case constant */
+	struct span value; /* copied by reply*(); never contains CR, LF or NUL (checked) */
+};
+
+/* A whole answer. Adds Content-Length, Date-free security and CORS headers, Connection. With HEAD
+ * the body is measured but not sent. 204 and 304 have none. `body` is copied or sent at once. */
+void reply(struct request *request, unsigned status, const struct header *headers, size_t count,
+           struct span body);
+
+/* text/plain "reason\n" with Cache-Control: no-store. For every error of every feature. */
+void reply_error(struct request *request, unsigned status, const char *reason);
+
+/* Begins a streamed answer. content_length UINT64_MAX: chunked (or close-delimited on HTTP/1.0).
+ * The head leaves with the first bytes, or when the handler returns. */
+void reply_start(struct request *request, unsigned status, const struct header *headers, size_t count,
+                 uint64_t content_length);
+
+/* Body bytes; what the kernel does not take at once is copied. True: all taken, go on. False: stop
+ * and wait for on_drain. Chunk framing is added when the answer is chunked. */
+bool reply_write(struct request *request, const struct iovec *iov, int count);
+
+/* The same for a shared frame whose bytes are already framed for this connection (see sse.h): the
+ * rest is kept by reference. `from` is the first byte to send. */
+bool reply_write_chunk(struct request *request, struct chunk *chunk, size_t from, size_t len);
+
+/* Bytes written but not yet taken by the kernel. */
+size_t reply_pending(const struct request *request);
+
+void reply_end(struct request *request);
+
+/* Cuts the connection without ending the answer: the client sees a truncation and resumes. */
+void reply_abort(struct request *request);
+
+/* "http://host[:port]" the client used: configured public_url, else X-Forwarded-* when trusted, else
+ * Host. Written into `out`; returns its length. */
+size_t request_base_url(const struct request *request, char *out, size_t out_len);
+
+/* Value of a query parameter, raw (not percent-decoded). Returns how often it occurs; *value is the
+ * first. */
+unsigned query_find(struct span query, const char *name, struct span *value);
+
+/* Percent-decodes into out (at most in.len bytes); returns the length, SIZE_MAX when malformed. */
+size_t percent_decode(struct span in, uint8_t *out);
