@@ -124,5 +124,8 @@ struct command {
 	uint64_t expected_seq;   /* PRODUCER_GAP */
 	uint64_t lsn;            /* where its last entry ends; durable when done() is called */
 
+	/* What state_decide() had to make for its entries (a fork's prefix, a wake event); freed with
+	 * free() by the store when the entries are written. */
+	void *scratch;
 	struct command *next; /* the store's queue */
 };

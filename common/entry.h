@@ -17,6 +17,7 @@ enum entry_kind {
 	ENTRY_TOUCH,
 	ENTRY_TRIM,
 	ENTRY_KV,         /* value.at NULL: removed */
+	ENTRY_PRODUCER_DROP, /* producer.id is forgotten (idle, and the stream at its limit) */
 };
 
 struct entry {
@@ -32,6 +33,7 @@ struct entry {
 	struct span path;         /* CREATE, DROP */
 	struct span content_type; /* CREATE */
 	bool ttl_present, expires_present;
+	bool expiry_inherited; /* fork: taken from the source, not asked for */
 	uint64_t ttl_s;
 	int64_t expires_at_ms;
 	uint64_t lineage;          /* CREATE */

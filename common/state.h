@@ -22,6 +22,7 @@ struct stream_producer {
 	uint64_t epoch, seq; /* highest accepted */
 	uint64_t at_ms;      /* when */
 	uint64_t lsn;
+	bool dropped;        /* a tombstone until checkpointed */
 	UT_hash_handle hh;
 	uint16_t id_len;
 	uint8_t id[];
@@ -41,7 +42,7 @@ struct stream {
 	uint64_t fork_offset_asked, fork_sub_asked;
 	uint32_t refs; /* living forks of this stream */
 	bool json, closed, deleted /* soft */, dropped /* gone, a tombstone until checkpointed */;
-	bool ttl_present, expires_present, fork_offset_present;
+	bool ttl_present, expires_present, expiry_inherited, fork_offset_present;
 	bool closed_by_present;
 	bool producers_loaded;
 	uint64_t closed_epoch, closed_seq;
@@ -89,7 +90,7 @@ struct state_backing {
 	bool (*path)(void *arg, struct span path, uint64_t *id, uint64_t *lsn);
 	/* Fills a zeroed stream (owned strings by malloc), without producers; false: unknown id. */
 	bool (*stream)(void *arg, uint64_t id, struct stream *into);
-	/* Calls stream_producer_put() for each. */
+	/* Calls stream_producer_load() for each. */
 	void (*producers)(void *arg, struct stream *into);
 	bool (*kv)(void *arg, struct span key, struct span *value, uint64_t *lsn);
 	/* Visits keys that begin with prefix, in byte order; stops when visit returns false. */
@@ -98,8 +99,8 @@ struct state_backing {
 	                void *visit_arg);
 	void (*path_each)(void *arg,
 	                  bool (*visit)(void *visit_arg, struct span path, uint64_t id), void *visit_arg);
-	/* The messages of the one append that begins at or covers `at` (for fork sub-offsets), from
-	 * wherever they are; pieces are the caller's to know. false: trimmed or unreadable. */
+	/* All messages of the one append that begins at or covers `at` in this stream's own data (fork
+	 * sources are the caller's), from ring or rows. false: trimmed or unreadable. */
 	bool (*append_at)(void *arg, const struct stream *stream, uint64_t at, struct batch *out,
 	                  uint64_t *begins_at);
 };
@@ -110,7 +111,8 @@ struct state_limits {
 	uint64_t producer_idle_ms; /* a producer this long silent may be forgotten when at the limit */
 };
 
-/* Takes one entry into the log and returns the LSN it stands at (its own, unique, growing). */
+/* Takes one entry into the log and returns the LSN it stands at (its own, unique, growing). Copies
+ * the head and a KV's value; data.sizes and data.bytes stay borrowed until the command is done. */
 struct entry_sink {
 	void *arg;
 	uint64_t (*put)(void *arg, const struct entry *entry);
@@ -181,8 +183,9 @@ uint64_t stream_touch_interval_ms(const struct stream *stream);
 /* Oldest position a reader may ask for, over the whole fork chain. */
 uint64_t stream_first(struct state *state, const struct stream *stream);
 
-/* For backings. Takes a copy of the id. */
-struct stream_producer *stream_producer_put(struct stream *stream, struct span id);
+/* For backings: adds what a row says, unless the overlay knows better. Copies the id. */
+void stream_producer_load(struct stream *stream, struct span id, uint64_t epoch, uint64_t seq,
+                          uint64_t at_ms, uint64_t lsn);
 void stream_free(struct stream *stream);
 
 /* Media type before ';', trimmed, folded: do they name the same? */

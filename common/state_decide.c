@@ -1,0 +1,580 @@
+/* Judging commands: every durable refusal and acceptance of Ringside is in this file. */
+#include "common/check.h"
+#include "common/state.h"
+#include "common/subscription.h"
+
+#include <stdlib.h>
+
+/* Positions have sixteen decimal digits on the wire. */
+static const uint64_t position_max = 9999999999999998u;
+
+struct decision {
+	struct state *state;
+	struct command *command;
+	uint64_t now_ms;
+	const struct entry_sink *sink;
+};
+
+static void emit(struct decision *d, struct entry *entry)
+{
+	entry->at_ms = d->now_ms;
+	uint64_t lsn = d->sink->put(d->sink->arg, entry);
+	state_apply(d->state, entry, lsn);
+	d->command->lsn = lsn;
+}
+
+/* The stream, unless its time is over (the sweeper has only not come by yet). */
+static struct stream *find_living(struct decision *d, struct span path)
+{
+	struct stream *stream = state_find(d->state, path);
+	return stream != NULL && !stream_expired(stream, d->now_ms) ? stream : NULL;
+}
+
+static void answer_stream(struct command *command, const struct stream *stream)
+{
+	command->id = stream->id;
+	command->lineage = stream->lineage;
+	command->tail = stream->tail;
+	command->closed = stream->closed;
+	command->json = stream->json;
+}
+
+static struct span text_span(const char *text, uint16_t len)
+{
+	return span_of(text, len);
+}
+
+/* ---- delete, drop, expire, trim ---- */
+
+/* Takes the stream away for good, and with it every soft-deleted source that it was the last fork
+ * of. */
+static void drop_chain(struct decision *d, struct stream *stream)
+{
+	while (stream != NULL) {
+		uint64_t source_id = stream->source_id;
+		struct entry drop = {.kind = ENTRY_DROP,
+		                     .stream_id = stream->id,
+		                     .path = text_span(stream->path, stream->path_len)};
+		subscription_stream_dropped(d->state, drop.path, d->now_ms, d->sink);
+		emit(d, &drop);
+		if (source_id == 0)
+			return;
+		struct entry unref = {
+		        .kind = ENTRY_REFS, .stream_id = source_id, .refs_delta = -1};
+		emit(d, &unref);
+		struct stream *source = state_find_id(d->state, source_id);
+		bool last = source != NULL && source->deleted && source->refs == 0;
+		stream = last ? source : NULL;
+	}
+}
+
+/* Forks still read from it: it stays, unreachable by its own path. */
+static void remove_stream(struct decision *d, struct stream *stream)
+{
+	if (stream->refs == 0) {
+		drop_chain(d, stream);
+		return;
+	}
+	if (stream->deleted)
+		return;
+	struct entry entry = {.kind = ENTRY_DELETE, .stream_id = stream->id};
+	emit(d, &entry);
+}
+
+static enum verdict decide_delete(struct decision *d)
+{
+	struct stream *stream = find_living(d, d->command->path);
+	if (stream == NULL)
+		return VERDICT_NOT_FOUND;
+	answer_stream(d->command, stream);
+	if (stream->deleted)
+		return VERDICT_GONE;
+	remove_stream(d, stream);
+	return VERDICT_OK;
+}
+
+static enum verdict decide_expire(struct decision *d)
+{
+	struct stream *stream = state_find_id(d->state, d->command->stream_id);
+	if (stream == NULL || !stream_expired(stream, d->now_ms))
+		return VERDICT_NOT_FOUND;
+	remove_stream(d, stream);
+	return VERDICT_OK;
+}
+
+static enum verdict decide_trim(struct decision *d)
+{
+	struct stream *stream = state_find_id(d->state, d->command->stream_id);
+	if (stream == NULL || d->command->trim_to <= stream->first ||
+	    d->command->trim_to > stream->tail)
+		return VERDICT_NOT_FOUND;
+	struct entry entry = {
+	        .kind = ENTRY_TRIM, .stream_id = stream->id, .offset = d->command->trim_to};
+	emit(d, &entry);
+	return VERDICT_OK;
+}
+
+static enum verdict decide_touch(struct decision *d)
+{
+	struct stream *stream = find_living(d, d->command->path);
+	if (stream == NULL || stream->deleted)
+		return VERDICT_NOT_FOUND;
+	answer_stream(d->command, stream);
+	/* Another worker may have renewed it meanwhile. */
+	if (!stream->ttl_present ||
+	    d->now_ms < stream->touched_ms + stream_touch_interval_ms(stream))
+		return VERDICT_OK;
+	struct entry entry = {.kind = ENTRY_TOUCH, .stream_id = stream->id};
+	emit(d, &entry);
+	return VERDICT_OK;
+}
+
+static enum verdict decide_kv(struct decision *d)
+{
+	struct command *command = d->command;
+	struct span present = {0};
+	bool exists = state_kv_get(d->state, command->key, &present);
+	if (command->expect_present &&
+	    (exists != (command->expect.at != NULL) || !span_equal(present, command->expect)))
+		return VERDICT_KV_CONFLICT;
+	if (!exists && command->value.at == NULL)
+		return VERDICT_OK;
+	struct entry entry = {.kind = ENTRY_KV, .key = command->key, .value = command->value};
+	emit(d, &entry);
+	return VERDICT_OK;
+}
+
+/* ---- append ---- */
+
+static void forget_idlest_producer(struct decision *d, struct stream *stream,
+                                   const struct stream_producer *idlest)
+{
+	struct entry entry = {.kind = ENTRY_PRODUCER_DROP,
+	                      .stream_id = stream->id,
+	                      .producer = {.present = true, .id = {idlest->id, idlest->id_len}}};
+	emit(d, &entry);
+}
+
+/* A new producer needs a place: a free one, or that of one long silent. */
+static enum verdict admit_producer(struct decision *d, struct stream *stream)
+{
+	uint32_t living = 0;
+	const struct stream_producer *idlest = NULL;
+	for (struct stream_producer *p = stream->producers; p != NULL; p = p->hh.next) {
+		if (p->dropped)
+			continue;
+		living++;
+		if (idlest == NULL || p->at_ms < idlest->at_ms ||
+		    (p->at_ms == idlest->at_ms && p->lsn < idlest->lsn))
+			idlest = p;
+	}
+	if (living < d->state->limits.producers_per_stream_max)
+		return VERDICT_OK;
+	if (idlest == NULL || d->now_ms < idlest->at_ms + d->state->limits.producer_idle_ms)
+		return VERDICT_PRODUCER_LIMIT;
+	forget_idlest_producer(d, stream, idlest);
+	return VERDICT_OK;
+}
+
+static struct stream_producer *producer_find(struct decision *d, struct stream *stream,
+                                             struct span id)
+{
+	if (!stream->producers_loaded) {
+		stream->producers_loaded = true;
+		if (d->state->backing.producers != NULL)
+			d->state->backing.producers(d->state->backing.arg, stream);
+	}
+	struct stream_producer *producer;
+	HASH_FIND(hh, stream->producers, id.at, id.len, producer);
+	return producer != NULL && !producer->dropped ? producer : NULL;
+}
+
+/* Durable Streams, idempotent producers. OK: take it; anything else: the answer. A new producer is
+ * not admitted here, because nothing may move when a later rule refuses. */
+static enum verdict judge_producer(struct command *command, const struct stream_producer *known)
+{
+	const struct producer_tag *tag = &command->producer;
+	command->producer_epoch = tag->epoch;
+	command->producer_seq = tag->seq;
+	if (known == NULL) {
+		command->expected_seq = 0;
+		return tag->seq == 0 ? VERDICT_OK : VERDICT_PRODUCER_GAP;
+	}
+	if (tag->epoch < known->epoch) {
+		command->producer_epoch = known->epoch;
+		return VERDICT_PRODUCER_STALE;
+	}
+	if (tag->epoch > known->epoch)
+		return tag->seq == 0 ? VERDICT_OK : VERDICT_PRODUCER_EPOCH;
+	if (tag->seq <= known->seq) {
+		command->producer_seq = known->seq;
+		return VERDICT_DUPLICATE;
+	}
+	command->expected_seq = known->seq + 1;
+	return tag->seq == known->seq + 1 ? VERDICT_OK : VERDICT_PRODUCER_GAP;
+}
+
+/* A closed stream takes nothing more; saying again what closed it is not an error. */
+static enum verdict judge_closed(struct command *command, const struct stream *stream)
+{
+	const struct producer_tag *tag = &command->producer;
+	if (!tag->present)
+		return command->close && command->body.count == 0 && command->body_fault == NULL
+		               ? VERDICT_OK
+		               : VERDICT_CLOSED;
+	command->producer_epoch = tag->epoch;
+	command->producer_seq = tag->seq;
+	command->closed_by_match =
+	        stream->closed_by_present && stream->closed_epoch == tag->epoch &&
+	        stream->closed_seq == tag->seq &&
+	        span_equal(text_span(stream->closed_producer, stream->closed_producer_len), tag->id);
+	return VERDICT_CLOSED;
+}
+
+static enum verdict judge_append(struct decision *d, struct stream *stream, bool *new_producer)
+{
+	struct command *command = d->command;
+	bool has_body = command->body.count != 0 || command->body_fault != NULL;
+	if (has_body && !media_type_equal(command->content_type,
+	                                  text_span(stream->content_type, stream->content_type_len)))
+		return VERDICT_CONTENT_TYPE;
+	if (command->producer.present) {
+		struct stream_producer *known = producer_find(d, stream, command->producer.id);
+		enum verdict verdict = judge_producer(command, known);
+		if (verdict != VERDICT_OK)
+			return verdict;
+		*new_producer = known == NULL;
+	}
+	if (command->stream_seq.len != 0 && stream->stream_seq_len != 0 &&
+	    span_compare(command->stream_seq,
+	                 span_of(stream->stream_seq, stream->stream_seq_len)) <= 0)
+		return VERDICT_STREAM_SEQ;
+	if (command->body_fault != NULL)
+		return VERDICT_BAD_BODY;
+	if (stream->tail + command->body.bytes.len > position_max)
+		return VERDICT_OFFSET_LIMIT;
+	return *new_producer ? admit_producer(d, stream) : VERDICT_OK;
+}
+
+static enum verdict decide_append(struct decision *d)
+{
+	struct command *command = d->command;
+	struct stream *stream = find_living(d, command->path);
+	if (stream == NULL)
+		return VERDICT_NOT_FOUND;
+	answer_stream(command, stream);
+	if (stream->deleted)
+		return VERDICT_GONE;
+	if (stream->closed)
+		return judge_closed(command, stream);
+	bool new_producer = false;
+	enum verdict verdict = judge_append(d, stream, &new_producer);
+	if (verdict != VERDICT_OK)
+		return verdict;
+	struct entry entry = {.kind = ENTRY_APPEND,
+	                      .stream_id = stream->id,
+	                      .offset = stream->tail,
+	                      .data = command->body,
+	                      .close = command->close,
+	                      .producer = command->producer,
+	                      .stream_seq = command->stream_seq};
+	emit(d, &entry);
+	answer_stream(command, stream);
+	return VERDICT_OK;
+}
+
+/* ---- create and fork ---- */
+
+/* A repeated PUT is the same when it asks for the same; the body does not count. */
+static bool same_config(const struct command *command, const struct stream *stream)
+{
+	struct span type = text_span(stream->content_type, stream->content_type_len);
+	struct span asked = command->content_type;
+	if (asked.len == 0 && !command->fork)
+		asked = SPAN("application/octet-stream");
+	if (asked.len != 0 && !media_type_equal(asked, type))
+		return false;
+	bool expiry_asked = command->ttl_present || command->expires_present;
+	if (expiry_asked || !stream->expiry_inherited) {
+		if (command->ttl_present != stream->ttl_present ||
+		    command->expires_present != stream->expires_present ||
+		    (command->ttl_present && command->ttl_s != stream->ttl_s) ||
+		    (command->expires_present && command->expires_at_ms != stream->expires_at_ms))
+			return false;
+	}
+	if (command->close != stream->closed)
+		return false;
+	if (command->fork != (stream->source_id != 0))
+		return false;
+	if (!command->fork)
+		return true;
+	return span_equal(command->fork_source,
+	                  text_span(stream->fork_source, stream->fork_source_len)) &&
+	       (!command->fork_offset_present ||
+	        command->fork_offset == (stream->fork_offset_present ? stream->fork_offset_asked
+	                                                             : stream->fork_offset)) &&
+	       command->fork_sub_offset == stream->fork_sub_asked;
+}
+
+static enum verdict judge_existing(struct command *command, const struct stream *stream)
+{
+	answer_stream(command, stream);
+	if (stream->deleted)
+		return VERDICT_PATH_SOFT_DELETED;
+	return same_config(command, stream) ? VERDICT_EXISTS : VERDICT_CONFIG_DIFFERS;
+}
+
+/* Which stream of the fork chain holds position `at` as its own. */
+static struct stream *holder_of(struct decision *d, struct stream *stream, uint64_t at)
+{
+	while (stream != NULL && stream->source_id != 0 && at < stream->fork_offset)
+		stream = state_find_id(d->state, stream->source_id);
+	return stream;
+}
+
+/* Index of the message that begins at `at`, or count when none does. */
+static uint32_t message_at(const struct batch *append, uint64_t begins_at, uint64_t at)
+{
+	uint32_t i = 0;
+	while (i < append->count && begins_at < at)
+		begins_at += append->sizes[i++];
+	return begins_at == at ? i : append->count;
+}
+
+/* `count` messages, or one message of `count` bytes, from index `i` on; copied into scratch. */
+static bool cut_prefix(struct command *command, bool json, const struct batch *append,
+                       uint64_t begins_at, uint64_t at, struct batch *prefix)
+{
+	uint64_t wanted = command->fork_sub_offset;
+	uint32_t i = json ? message_at(append, begins_at, at) : 0;
+	uint64_t left = begins_at + append->bytes.len - at;
+	if (json ? wanted > append->count - i : wanted > left)
+		return false;
+	uint32_t count = json ? (uint32_t)wanted : 1;
+	uint64_t len = json ? 0 : wanted;
+	for (uint32_t k = 0; json && k < count; k++)
+		len += append->sizes[i + k];
+	uint8_t *copy = xmalloc(4 * (size_t)count + len);
+	uint32_t *sizes = (uint32_t *)(void *)copy;
+	if (json)
+		memcpy(sizes, append->sizes + i, 4 * (size_t)count);
+	else
+		sizes[0] = (uint32_t)len;
+	memcpy(copy + 4 * (size_t)count, append->bytes.at + (at - begins_at), len);
+	command->scratch = copy;
+	*prefix = (struct batch){sizes, count, {copy + 4 * (size_t)count, len}};
+	return true;
+}
+
+/* Where the fork begins and what it takes beyond that (Stream-Fork-Sub-Offset: within the one next
+ * append). */
+static enum verdict judge_fork_point(struct decision *d, struct stream *source, uint64_t *at,
+                                     struct batch *prefix)
+{
+	struct command *command = d->command;
+	*at = command->fork_offset_present ? command->fork_offset : source->tail;
+	bool other_lineage = command->fork_offset_present && *at != 0 &&
+	                     command->fork_offset_lineage != 0 &&
+	                     command->fork_offset_lineage != source->lineage;
+	if (*at > source->tail || other_lineage)
+		return VERDICT_FORK_OFFSET;
+	if (*at < stream_first(d->state, source))
+		return VERDICT_FORK_TRIMMED;
+	if (*at == source->tail)
+		return command->fork_sub_offset != 0 ? VERDICT_FORK_SUB_OFFSET : VERDICT_OK;
+	if (command->fork_sub_offset == 0 && !source->json)
+		return VERDICT_OK;
+	struct stream *holder = holder_of(d, source, *at);
+	struct batch append;
+	uint64_t begins_at;
+	if (holder == NULL || d->state->backing.append_at == NULL ||
+	    !d->state->backing.append_at(d->state->backing.arg, holder, *at, &append, &begins_at))
+		return VERDICT_FORK_TRIMMED;
+	if (source->json && message_at(&append, begins_at, *at) == append.count)
+		return VERDICT_FORK_OFFSET;
+	if (command->fork_sub_offset == 0)
+		return VERDICT_OK;
+	return cut_prefix(command, source->json, &append, begins_at, *at, prefix)
+	               ? VERDICT_OK
+	               : VERDICT_FORK_SUB_OFFSET;
+}
+
+static enum verdict judge_fork_source(struct decision *d, struct stream **source)
+{
+	struct command *command = d->command;
+	*source = find_living(d, command->fork_source);
+	if (*source == NULL)
+		return VERDICT_SOURCE_NOT_FOUND;
+	if ((*source)->deleted)
+		return VERDICT_SOURCE_GONE;
+	if (command->content_type.len != 0 &&
+	    !media_type_equal(command->content_type,
+	                      text_span((*source)->content_type, (*source)->content_type_len)))
+		return VERDICT_SOURCE_TYPE;
+	return VERDICT_OK;
+}
+
+/* Request's TTL, else request's expires-at, else what the source has. */
+static void inherit_expiry(struct entry *entry, const struct stream *source)
+{
+	if (entry->ttl_present || entry->expires_present)
+		return;
+	entry->expiry_inherited = true;
+	entry->ttl_present = source->ttl_present;
+	entry->ttl_s = source->ttl_s;
+	entry->expires_present = source->expires_present;
+	entry->expires_at_ms = source->expires_at_ms;
+}
+
+/* The path is held by a stream whose time is over: it goes, or moves out of the way of its forks. */
+static void make_way(struct decision *d)
+{
+	struct stream *expired = state_find(d->state, d->command->path);
+	if (expired != NULL)
+		remove_stream(d, expired);
+}
+
+static void emit_create(struct decision *d, struct stream *source, uint64_t at,
+                        const struct batch *prefix)
+{
+	struct command *command = d->command;
+	uint64_t id = d->state->next_id;
+	bool two = prefix->count != 0 && command->body.count != 0;
+	struct entry create = {.kind = ENTRY_CREATE,
+	                       .stream_id = id,
+	                       .lineage = id,
+	                       .path = command->path,
+	                       .content_type = command->content_type,
+	                       .ttl_present = command->ttl_present,
+	                       .ttl_s = command->ttl_s,
+	                       .expires_present = command->expires_present,
+	                       .expires_at_ms = command->expires_at_ms,
+	                       .close = command->close,
+	                       .data = prefix->count != 0 ? *prefix : command->body};
+	if (create.content_type.len == 0)
+		create.content_type = SPAN("application/octet-stream");
+	if (source != NULL) {
+		struct entry ref = {.kind = ENTRY_REFS, .stream_id = source->id, .refs_delta = 1};
+		if (command->content_type.len == 0)
+			create.content_type = text_span(source->content_type, source->content_type_len);
+		inherit_expiry(&create, source);
+		create.lineage = source->lineage;
+		create.offset = create.fork_offset = at;
+		create.source_id = source->id;
+		create.fork_source = command->fork_source;
+		create.fork_offset_present = command->fork_offset_present;
+		create.fork_offset_asked = command->fork_offset;
+		create.fork_sub_asked = command->fork_sub_offset;
+		emit(d, &ref);
+	}
+	emit(d, &create);
+	if (two) {
+		struct entry append = {.kind = ENTRY_APPEND,
+		                       .stream_id = id,
+		                       .offset = at + prefix->bytes.len,
+		                       .data = command->body};
+		emit(d, &append);
+	}
+}
+
+static enum verdict decide_create(struct decision *d)
+{
+	struct command *command = d->command;
+	struct stream *existing = find_living(d, command->path);
+	if (existing != NULL)
+		return judge_existing(command, existing);
+	struct stream *source = NULL;
+	struct batch prefix = {0};
+	uint64_t at = 0;
+	if (command->fork) {
+		enum verdict verdict = judge_fork_source(d, &source);
+		if (verdict == VERDICT_OK && command->body_fault == NULL)
+			verdict = judge_fork_point(d, source, &at, &prefix);
+		if (verdict != VERDICT_OK)
+			return verdict;
+	}
+	if (command->body_fault != NULL)
+		return VERDICT_BAD_BODY;
+	if (d->state->streams_count >= d->state->limits.streams_max)
+		return VERDICT_STREAM_LIMIT;
+	if (at + prefix.bytes.len + command->body.bytes.len > position_max)
+		return VERDICT_OFFSET_LIMIT;
+	make_way(d);
+	emit_create(d, source, at, &prefix);
+	struct stream *stream = state_find(d->state, command->path);
+	check(stream != NULL);
+	answer_stream(command, stream);
+	subscription_stream_created(d->state, command->path, d->now_ms, d->sink);
+	return VERDICT_CREATED;
+}
+
+void state_decide(struct state *state, struct command *command, uint64_t now_ms,
+                  const struct entry_sink *sink)
+{
+	struct decision d = {.state = state, .command = command, .sink = sink};
+	/* The log's clock does not run back, whatever the machine's does. */
+	d.now_ms = now_ms > state->now_ms ? now_ms : state->now_ms;
+	switch (command->kind) {
+	case COMMAND_CREATE:
+		command->verdict = decide_create(&d);
+		break;
+	case COMMAND_APPEND:
+		command->verdict = decide_append(&d);
+		break;
+	case COMMAND_DELETE:
+		command->verdict = decide_delete(&d);
+		break;
+	case COMMAND_TOUCH:
+		command->verdict = decide_touch(&d);
+		break;
+	case COMMAND_EXPIRE:
+		command->verdict = decide_expire(&d);
+		break;
+	case COMMAND_TRIM:
+		command->verdict = decide_trim(&d);
+		break;
+	case COMMAND_KV:
+		command->verdict = decide_kv(&d);
+		break;
+	case COMMAND_SUBSCRIPTION:
+		subscription_decide(state, command, d.now_ms, sink);
+		break;
+	}
+}
+
+const char *verdict_name(enum verdict verdict)
+{
+	static const char *const names[] = {
+	        [VERDICT_PENDING] = "pending",
+	        [VERDICT_OK] = "ok",
+	        [VERDICT_CREATED] = "created",
+	        [VERDICT_EXISTS] = "exists",
+	        [VERDICT_DUPLICATE] = "duplicate",
+	        [VERDICT_NOT_FOUND] = "not-found",
+	        [VERDICT_GONE] = "gone",
+	        [VERDICT_CONFIG_DIFFERS] = "config-differs",
+	        [VERDICT_PATH_SOFT_DELETED] = "path-soft-deleted",
+	        [VERDICT_SOURCE_NOT_FOUND] = "source-not-found",
+	        [VERDICT_SOURCE_GONE] = "source-gone",
+	        [VERDICT_SOURCE_TYPE] = "source-type",
+	        [VERDICT_FORK_OFFSET] = "fork-offset",
+	        [VERDICT_FORK_SUB_OFFSET] = "fork-sub-offset",
+	        [VERDICT_FORK_TRIMMED] = "fork-trimmed",
+	        [VERDICT_CLOSED] = "closed",
+	        [VERDICT_CONTENT_TYPE] = "content-type",
+	        [VERDICT_BAD_BODY] = "bad-body",
+	        [VERDICT_PRODUCER_STALE] = "producer-stale",
+	        [VERDICT_PRODUCER_EPOCH] = "producer-epoch",
+	        [VERDICT_PRODUCER_GAP] = "producer-gap",
+	        [VERDICT_PRODUCER_LIMIT] = "producer-limit",
+	        [VERDICT_STREAM_SEQ] = "stream-seq",
+	        [VERDICT_STREAM_LIMIT] = "stream-limit",
+	        [VERDICT_OFFSET_LIMIT] = "offset-limit",
+	        [VERDICT_KV_CONFLICT] = "kv-conflict",
+	        [VERDICT_SUB] = "subscription",
+	        [VERDICT_NO_SPACE] = "no-space",
+	        [VERDICT_IO_ERROR] = "io-error",
+	        [VERDICT_STOPPING] = "stopping",
+	};
+	return names[verdict];
+}
