@@ -4,9 +4,9 @@
  */
 #pragma once
 
+#include "common/counters.h"
 #include "common/peer.h"
 #include "common/settings.h"
-#include <uv.h>
 
 struct worker;
 
@@ -23,9 +23,9 @@ struct worker_program {
 	/* A frame from another worker (the supervisor's are handled here). */
 	enum proto_verdict (*on_frame)(struct worker *worker, struct peer *from, unsigned type,
 	                               struct span body);
-	/* A peer came or was replaced (may be NULL). */
-	void (*on_peer)(struct worker *worker, struct peer *peer);
 };
+
+enum { WORKER_PEERS_MAX = COUNTERS_SLOTS };
 
 struct worker {
 	const struct worker_program *program;
@@ -33,18 +33,22 @@ struct worker {
 	struct settings settings;
 	unsigned slot;
 	uint64_t generation;
-	struct counters_slot *counters; /* mine, in shared memory */
-	void *context; /* the program's */
+	struct counters *counters;  /* everybody's */
+	struct counters_slot *mine; /* in it */
+	void *context;              /* the program's */
 	/* private: */
+	char name[32];
 	struct peer *supervisor;
-	struct peer *peers;
+	struct peer *peers[WORKER_PEERS_MAX];
+	size_t peers_count;
 	uv_timer_t heartbeat;
-	bool ready, draining;
+	bool started, ready, draining;
+	int exit_code;
 };
 
 int worker_main(int argc, char **argv, const struct worker_program *program);
 void worker_ready(struct worker *worker);
 /* Ends the loop; worker_main() returns `code`. */
 void worker_exit(struct worker *worker, int code);
-/* Tells every follower peer that the log is durable to `lsn`. Merged when a peer is slow. */
+/* Tells every peer that the log is durable to `lsn`. Merged where a peer is slow. */
 void worker_announce_durable(struct worker *worker, uint64_t lsn);

@@ -1,0 +1,60 @@
+/* Counters in shared memory: one slot per worker, made by the supervisor, read by anybody, so that
+ * any worker can answer /metrics and /readyz for all. One writer per field: state and identity are
+ * the supervisor's, the counters the worker's. They outlive the worker. */
+#pragma once
+
+#include "proto/counters.h"
+#include "proto/messages.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum { COUNTERS_SLOTS = 264 };
+
+enum worker_state {
+	WORKER_ABSENT,   /* no such worker wanted */
+	WORKER_STARTING, /* or waiting for its restart */
+	WORKER_READY,
+	WORKER_DRAINING,
+	WORKER_FAILED, /* gave up restarting */
+};
+
+#define COUNTER_FIELD(name, kind, help) _Atomic uint64_t name;
+struct counters_slot {
+	_Atomic uint32_t state; /* enum worker_state */
+	uint32_t role, slot;
+	_Atomic uint32_t pid;
+	_Atomic uint64_t generation, restarts, started_ms /* wall */;
+	COUNTERS(COUNTER_FIELD)
+} __attribute__((aligned(64)));
+
+struct counters {
+	_Atomic uint64_t started_ms; /* of the supervisor, wall */
+	struct counters_slot slots[COUNTERS_SLOTS];
+};
+
+/* Adds to one of my counters; cheap, no lock. `n` may be negative for gauges. */
+#define counter_add(slot, name, n)                                                                 \
+	atomic_store_explicit(&(slot)->name,                                                       \
+	                      atomic_load_explicit(&(slot)->name, memory_order_relaxed) +          \
+	                              (uint64_t)(n),                                               \
+	                      memory_order_relaxed)
+#define counter_set(slot, name, n) atomic_store_explicit(&(slot)->name, (uint64_t)(n), memory_order_relaxed)
+#define counter_get(slot, name)    atomic_load_explicit(&(slot)->name, memory_order_relaxed)
+
+/* A memfd of the right size; the supervisor's. -1 with errno. */
+int counters_create(void);
+/* Maps it; aborts when that fails. The mapping lives as long as the process. */
+struct counters *counters_map(int fd);
+
+/* "sse", "capture", "bridge". */
+const char *role_name(unsigned role);
+const char *worker_state_name(unsigned state);
+
+/* All wanted workers ready, none failed, and at least one serves. */
+bool counters_ready(const struct counters *counters);
+
+/* Prometheus text format of every slot in use. */
+void counters_print(const struct counters *counters, FILE *out);

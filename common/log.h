@@ -1,0 +1,28 @@
+/* One event, one line, on standard error or in the log file:
+ *     2026-01-02T03:04:05.678Z info  sse-0 ready url=http://127.0.0.1:4437
+ * Lines are written whole with one write(2), so processes may share the descriptor. Secrets never
+ * come here: callers log names, not tokens. */
+#pragma once
+
+#include <stdbool.h>
+
+enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR };
+
+/* `name` is kept (not copied): "ringside", "sse-0". */
+void log_init(const char *name);
+void log_set_level(enum log_level level);
+void log_set_json(bool json);
+bool log_level_parse(const char *text, enum log_level *level);
+
+/* Appends to a file instead of standard error; again for rotation. NULL or "": standard error.
+ * False with errno when the file cannot be opened: the former one stays. */
+bool log_open(const char *path);
+
+/* `event` is a constant word or two; the format gives "key=value" pairs, may be "". Thread-safe. */
+void log_line(enum log_level level, const char *event, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
+
+#define log_debug(...) log_line(LOG_LEVEL_DEBUG, __VA_ARGS__)
+#define log_info(...)  log_line(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_warn(...)  log_line(LOG_LEVEL_WARN, __VA_ARGS__)
+#define log_error(...) log_line(LOG_LEVEL_ERROR, __VA_ARGS__)

@@ -1,0 +1,290 @@
+#include "common/peer.h"
+#include "common/check.h"
+#include "common/counters.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct outgoing {
+	struct outgoing *next;
+	size_t len, sent;
+	int fd;
+	uint8_t bytes[];
+};
+
+struct peer {
+	uv_poll_t poll;
+	int fd;
+	unsigned role, slot;
+	uint64_t generation;
+	struct peer_events events;
+	struct frame_reader reader;
+	struct outgoing *first, **last;
+	size_t queued_bytes;
+	uint64_t durable_unsent; /* 0: none */
+	int received_fd;
+	bool closed, watching_writes;
+};
+
+unsigned peer_role(const struct peer *peer)
+{
+	return peer->role;
+}
+
+unsigned peer_slot(const struct peer *peer)
+{
+	return peer->slot;
+}
+
+uint64_t peer_generation(const struct peer *peer)
+{
+	return peer->generation;
+}
+
+int peer_fd(const struct peer *peer)
+{
+	return peer->fd;
+}
+
+static void on_poll(uv_poll_t *handle, int status, int events);
+
+static void watch(struct peer *peer)
+{
+	bool writes = peer->first != NULL;
+	if (writes == peer->watching_writes)
+		return;
+	peer->watching_writes = writes;
+	uv_poll_start(&peer->poll, UV_READABLE | (writes ? UV_WRITABLE : 0), on_poll);
+}
+
+struct peer *peer_create(uv_loop_t *loop, int fd, unsigned role, unsigned slot, uint64_t generation,
+                         const struct peer_events *events)
+{
+	struct peer *peer = xcalloc(1, sizeof *peer);
+	*peer = (struct peer){.fd = fd,
+	                      .role = role,
+	                      .slot = slot,
+	                      .generation = generation,
+	                      .events = *events,
+	                      .received_fd = -1};
+	peer->last = &peer->first;
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	check(uv_poll_init(loop, &peer->poll, fd) == 0);
+	peer->poll.data = peer;
+	uv_poll_start(&peer->poll, UV_READABLE, on_poll);
+	return peer;
+}
+
+static void drop_outgoing(struct peer *peer)
+{
+	struct outgoing *out = peer->first;
+	peer->first = out->next;
+	if (peer->first == NULL)
+		peer->last = &peer->first;
+	peer->queued_bytes -= out->len;
+	if (out->fd >= 0)
+		close(out->fd);
+	free(out);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct peer *peer = handle->data;
+	close(peer->fd);
+	while (peer->first != NULL)
+		drop_outgoing(peer);
+	if (peer->received_fd >= 0)
+		close(peer->received_fd);
+	frame_reader_finish(&peer->reader);
+	free(peer);
+}
+
+void peer_destroy(struct peer **out)
+{
+	struct peer *peer = *out;
+	*out = NULL;
+	if (peer == NULL || peer->closed)
+		return;
+	peer->closed = true;
+	uv_poll_stop(&peer->poll);
+	uv_close((uv_handle_t *)&peer->poll, on_closed);
+}
+
+static void fail(struct peer *peer)
+{
+	if (peer->closed)
+		return;
+	if (peer->events.on_close != NULL)
+		peer->events.on_close(peer->events.arg, peer);
+	peer_destroy(&peer);
+}
+
+/* 1: all sent, 0: would block, -1: broken. */
+static int send_one(struct peer *peer, struct outgoing *out)
+{
+	union {
+		struct cmsghdr head;
+		uint8_t room[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct iovec iov = {out->bytes + out->sent, out->len - out->sent};
+	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
+	if (out->fd >= 0 && out->sent == 0) {
+		message.msg_control = control.room;
+		message.msg_controllen = sizeof control.room;
+		struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &out->fd, sizeof(int));
+	}
+	ssize_t n = sendmsg(peer->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -1;
+	out->sent += (size_t)n;
+	return out->sent == out->len;
+}
+
+static void enqueue(struct peer *peer, unsigned type, struct span body, int fd)
+{
+	struct outgoing *out = xmalloc(sizeof *out + FRAME_HEAD_BYTES + body.len);
+	*out = (struct outgoing){.len = FRAME_HEAD_BYTES + body.len,
+	                         .fd = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1};
+	frame_head(out->bytes, type, body.len);
+	if (body.len != 0)
+		memcpy(out->bytes + FRAME_HEAD_BYTES, body.at, body.len);
+	*peer->last = out;
+	peer->last = &out->next;
+	peer->queued_bytes += out->len;
+}
+
+/* False: the socket is broken; the poll handler will find out. */
+static bool flush(struct peer *peer)
+{
+	for (;;) {
+		if (peer->first == NULL && peer->durable_unsent != 0) {
+			uint8_t body[8];
+			struct writer w = {body, body + sizeof body, true};
+			writer_uint(&w, peer->durable_unsent, 8);
+			peer->durable_unsent = 0;
+			enqueue(peer, PROTO_TYPE_LOG_DURABLE, span_of(body, sizeof body), -1);
+		}
+		if (peer->first == NULL)
+			break;
+		int sent = send_one(peer, peer->first);
+		if (sent < 0)
+			return false;
+		if (sent == 0)
+			break;
+		drop_outgoing(peer);
+	}
+	watch(peer);
+	return true;
+}
+
+bool peer_send(struct peer *peer, unsigned type, struct span body, int fd)
+{
+	if (peer->closed)
+		return false;
+	if (peer->queued_bytes + body.len > PEER_QUEUE_BYTES_MAX) {
+		log_warn("peer does not read", "peer=%s-%u queued=%zu", role_name(peer->role),
+		         peer->slot, peer->queued_bytes);
+		shutdown(peer->fd, SHUT_RDWR);
+		return false;
+	}
+	enqueue(peer, type, body, fd);
+	return flush(peer);
+}
+
+void peer_send_durable(struct peer *peer, uint64_t lsn)
+{
+	if (peer->closed)
+		return;
+	peer->durable_unsent = lsn;
+	flush(peer);
+}
+
+static void take_fds(struct peer *peer, struct msghdr *message)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL; c = CMSG_NXTHDR(message, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (size_t i = 0; i < count; i++) {
+			int fd;
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
+			if (peer->received_fd >= 0)
+				close(peer->received_fd); /* nobody asked for it */
+			peer->received_fd = fd;
+		}
+	}
+}
+
+static void deliver(struct peer *peer, struct span in)
+{
+	for (;;) {
+		unsigned type;
+		struct span body;
+		enum frame_result result = frame_read(&peer->reader, &in, &type, &body);
+		if (result == FRAME_MORE)
+			return;
+		if (result == FRAME_CONDEMNED) {
+			log_warn("hostile frame", "peer=%s-%u type=%u", role_name(peer->role),
+			         peer->slot, type);
+			fail(peer);
+			return;
+		}
+		int fd = -1;
+		if (type == PROTO_TYPE_PEER) {
+			fd = peer->received_fd;
+			peer->received_fd = -1;
+		}
+		enum proto_verdict verdict =
+		        peer->events.on_frame(peer->events.arg, peer, type, body, fd);
+		if (peer->closed)
+			return;
+		if (verdict != PROTO_HANDLED) {
+			log_warn("frame refused", "peer=%s-%u type=%s verdict=%d",
+			         role_name(peer->role), peer->slot, proto_name(type), verdict);
+			fail(peer);
+			return;
+		}
+	}
+}
+
+static void on_poll(uv_poll_t *handle, int status, int events)
+{
+	struct peer *peer = handle->data;
+	if (status < 0) {
+		fail(peer);
+		return;
+	}
+	if (events & UV_WRITABLE && !flush(peer)) {
+		fail(peer);
+		return;
+	}
+	if (!(events & UV_READABLE))
+		return;
+	uint8_t bytes[65536];
+	union {
+		struct cmsghdr head;
+		uint8_t room[CMSG_SPACE(4 * sizeof(int))];
+	} control;
+	struct iovec iov = {bytes, sizeof bytes};
+	struct msghdr message = {.msg_iov = &iov,
+	                         .msg_iovlen = 1,
+	                         .msg_control = control.room,
+	                         .msg_controllen = sizeof control.room};
+	ssize_t n = recvmsg(peer->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		fail(peer);
+		return;
+	}
+	take_fds(peer, &message);
+	deliver(peer, span_of(bytes, (size_t)n));
+}

@@ -1,0 +1,54 @@
+/* One framed connection on a Unix stream socket: the bus. Never blocks the sender.
+ *
+ * Loop thread only. A descriptor may ride along with a frame (SCM_RIGHTS). The outgoing queue is
+ * bounded: a peer that does not read is closed with a log line; mergeable notices never queue twice. */
+#pragma once
+
+#include "proto/frame.h"
+
+#include <uv.h>
+
+struct peer;
+
+struct peer_events {
+	/* One frame. `fd` is -1 or a descriptor that is the callee's to close. Anything but
+	 * PROTO_HANDLED closes the peer after a log line. */
+	enum proto_verdict (*on_frame)(void *arg, struct peer *peer, unsigned type, struct span body,
+	                               int fd);
+	/* End of file, error or condemned. The peer is gone when this returns. */
+	void (*on_close)(void *arg, struct peer *peer);
+	void *arg;
+};
+
+enum { PEER_QUEUE_BYTES_MAX = 8 << 20 };
+
+/* Takes over the descriptor. `role` (ROLE_*), `slot` and `generation` say who it is. */
+struct peer *peer_create(uv_loop_t *loop, int fd, unsigned role, unsigned slot, uint64_t generation,
+                         const struct peer_events *events);
+
+/* Closes without on_close; sets *peer to NULL; NULL is fine. */
+void peer_destroy(struct peer **peer);
+
+unsigned peer_role(const struct peer *peer);
+unsigned peer_slot(const struct peer *peer);
+uint64_t peer_generation(const struct peer *peer);
+int peer_fd(const struct peer *peer);
+
+/* Queues one frame; `fd` -1 or a descriptor that is duplicated into the message (the caller keeps
+ * its own). False: the peer cannot take it and will be closed. */
+bool peer_send(struct peer *peer, unsigned type, struct span body, int fd);
+
+/* A notice that replaces an unsent one of its kind. */
+void peer_send_durable(struct peer *peer, uint64_t lsn);
+
+/* Encodes and sends: peer_put(peer, drain, DRAIN, {.due_ms = 1}). */
+#define peer_put(peer, lname, NAME, ...)                                                           \
+	do {                                                                                       \
+		const struct proto_##lname message = __VA_ARGS__;                                  \
+		size_t room_ = PROTO_MAX_##NAME;                                                   \
+		uint8_t *body_ = xmalloc(room_);                                                   \
+		struct writer w_ = {body_, body_ + room_, true};                                   \
+		check(proto_put_##lname(&w_, &message));                                           \
+		peer_send(peer, PROTO_TYPE_##NAME, span_of(body_, (size_t)(w_.at - body_)), -1);   \
+		free(body_);                                                                       \
+	} while (0)

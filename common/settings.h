@@ -1,0 +1,83 @@
+/* Settings: one value of struct settings from defaults, file, environment and flags, in that order
+ * of precedence. Built whole, validated, then used; proto/settings.h is the table. */
+#pragma once
+
+#include "proto/bytes.h"
+#include "proto/settings.h"
+
+#include <stdio.h>
+
+typedef char *setting_text;
+typedef bool setting_flag;
+typedef uint64_t setting_count;
+typedef uint64_t setting_bytes;
+typedef uint64_t setting_ms;
+
+#define SETTING_FIELD(field, key, type, def, min, max, when, help) setting_##type field;
+struct settings {
+	SETTINGS(SETTING_FIELD)
+};
+
+enum setting_type { SETTING_text, SETTING_flag, SETTING_count, SETTING_bytes, SETTING_ms };
+enum setting_when { SETTING_LIVE, SETTING_WORKERS, SETTING_START };
+
+struct setting_row {
+	const char *key, *def, *help;
+	enum setting_type type;
+	enum setting_when when;
+	uint64_t min, max;
+	size_t offset; /* in struct settings */
+};
+extern const struct setting_row setting_rows[];
+extern const size_t setting_rows_count;
+
+/* Room for "FILE:LINE: key: reason". */
+enum { SETTINGS_REASON_MAX = 512 };
+
+/* Defaults. Texts are owned; settings_finish() frees them. */
+void settings_init(struct settings *settings);
+void settings_finish(struct settings *settings);
+
+/* Sets one key as written in a file. False: `reason` says what is wrong ("unknown key", ...). */
+bool settings_set(struct settings *settings, struct span key, struct span value,
+                  char reason[SETTINGS_REASON_MAX]);
+
+/* YAML (libyaml): keys nested or dotted, sequences join with commas. False: "file:line: reason". */
+bool settings_load_file(struct settings *settings, const char *path,
+                        char reason[SETTINGS_REASON_MAX]);
+
+/* RINGSIDE_SECTION_NAME variables. An unknown RINGSIDE_ name is refused. */
+bool settings_load_environment(struct settings *settings, char *const *environment,
+                               char reason[SETTINGS_REASON_MAX]);
+
+/* "--section-name value", "--section-name=value", "--flag". Returns how many arguments were used,
+ * 0 when argv[0] is no setting's flag, -1 with a reason. */
+int settings_load_flag(struct settings *settings, int argc, char **argv,
+                       char reason[SETTINGS_REASON_MAX]);
+
+/* What concerns several keys. */
+bool settings_validate(const struct settings *settings, char reason[SETTINGS_REASON_MAX]);
+
+/* "key=value\n" for every key, and back: how the supervisor hands settings to workers.
+ * Values are percent-escaped where they contain '%', CR or LF. Returns malloc'ed text. */
+char *settings_text(const struct settings *settings);
+bool settings_from_text(struct settings *settings, struct span text,
+                        char reason[SETTINGS_REASON_MAX]);
+
+/* Calls `visit` for each key whose values differ. */
+void settings_diff(const struct settings *a, const struct settings *b,
+                   void (*visit)(void *arg, const struct setting_row *row), void *arg);
+/* Takes over one key's value from another. */
+void settings_copy_row(struct settings *to, const struct settings *from,
+                       const struct setting_row *row);
+void settings_copy(struct settings *to, const struct settings *from);
+
+/* One key's value as text, secrets (auth.*) replaced; into a static buffer. */
+const char *settings_show(const struct settings *settings, const struct setting_row *row);
+
+/* The flags for --help; the reference page in Markdown. */
+void settings_print_help(FILE *out);
+void settings_print_reference(FILE *out);
+
+/* HOST:PORT, [IPV6]:PORT. False: malformed. `host` has room for 256 bytes. */
+bool settings_split_listen(const char *listen, char host[256], char port[8]);

@@ -1,0 +1,256 @@
+#include "common/worker.h"
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "proto/roles.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+enum { HEARTBEAT_MS = 250 };
+
+/* What the handlers of one frame need: the worker and the descriptor that rode along. */
+struct worker_inbox {
+	struct worker *worker;
+	int fd;
+};
+#define CTX struct worker_inbox
+PROTO_INBOX_WORKER(PROTO_HANDLER)
+
+static enum proto_verdict on_peer_frame(void *arg, struct peer *peer, unsigned type,
+                                        struct span body, int fd);
+
+static void on_heartbeat(uv_timer_t *timer)
+{
+	struct worker *worker = timer->data;
+	peer_put(worker->supervisor, heartbeat, HEARTBEAT, {.at_ms = clock_monotonic_ms()});
+}
+
+static void use_log_settings(struct worker *worker)
+{
+	enum log_level level;
+	if (log_level_parse(worker->settings.log_level, &level))
+		log_set_level(level);
+	log_set_json(strcmp(worker->settings.log_format, "json") == 0);
+}
+
+void on_settings(struct worker_inbox *inbox, const struct proto_settings *m)
+{
+	struct worker *worker = inbox->worker;
+	char reason[SETTINGS_REASON_MAX];
+	struct settings fresh;
+	settings_init(&fresh);
+	if (!settings_from_text(&fresh, m->lines, reason))
+		fatal("settings from the supervisor: %s", reason);
+	settings_finish(&worker->settings);
+	worker->settings = fresh;
+	use_log_settings(worker);
+	if (worker->started) {
+		if (worker->program->reload != NULL)
+			worker->program->reload(worker);
+		return;
+	}
+	worker->started = true;
+	int code = worker->program->start(worker);
+	if (code != 0)
+		worker_exit(worker, code);
+}
+
+void on_drain(struct worker_inbox *inbox, const struct proto_drain *m)
+{
+	struct worker *worker = inbox->worker;
+	if (worker->draining)
+		return;
+	worker->draining = true;
+	log_info("draining", "%s", "");
+	if (worker->started)
+		worker->program->drain(worker, m->due_ms);
+	else
+		worker_exit(worker, EXIT_DONE);
+}
+
+static void on_peer_closed(void *arg, struct peer *peer)
+{
+	struct worker *worker = arg;
+	for (size_t i = 0; i < worker->peers_count; i++)
+		if (worker->peers[i] == peer) {
+			worker->peers[i] = worker->peers[--worker->peers_count];
+			return;
+		}
+}
+
+/* A peer that came back has a new generation and replaces its former self. */
+static void forget_peer(struct worker *worker, unsigned role, unsigned slot)
+{
+	for (size_t i = 0; i < worker->peers_count; i++)
+		if (peer_role(worker->peers[i]) == role && peer_slot(worker->peers[i]) == slot) {
+			struct peer *old = worker->peers[i];
+			worker->peers[i] = worker->peers[--worker->peers_count];
+			peer_destroy(&old);
+			return;
+		}
+}
+
+void on_peer(struct worker_inbox *inbox, const struct proto_peer *m)
+{
+	struct worker *worker = inbox->worker;
+	if (inbox->fd < 0)
+		return;
+	forget_peer(worker, m->role, (unsigned)m->slot);
+	if (worker->peers_count == WORKER_PEERS_MAX) {
+		close(inbox->fd);
+		return;
+	}
+	const struct peer_events events = {on_peer_frame, on_peer_closed, worker};
+	worker->peers[worker->peers_count++] = peer_create(
+	        worker->loop, inbox->fd, m->role, (unsigned)m->slot, m->generation, &events);
+	inbox->fd = -1;
+}
+
+void on_log_level(struct worker_inbox *inbox, const struct proto_log_level *m)
+{
+	(void)inbox;
+	char text[17] = "";
+	enum log_level level;
+	memcpy(text, m->level.at, m->level.len);
+	if (log_level_parse(text, &level))
+		log_set_level(level);
+}
+
+void on_log_reopen(struct worker_inbox *inbox, const struct proto_log_reopen *m)
+{
+	(void)m;
+	if (!log_open(inbox->worker->settings.log_file))
+		log_error("log file not reopened", "file=%s", inbox->worker->settings.log_file);
+}
+
+static enum proto_verdict dispatch(struct worker_inbox *ctx, unsigned sender, unsigned type,
+                                   struct span body)
+{
+	switch (type) {
+		PROTO_INBOX_WORKER(PROTO_DISPATCH)
+	default:
+		return PROTO_NOT_MINE;
+	}
+}
+
+static enum proto_verdict on_supervisor_frame(void *arg, struct peer *peer, unsigned type,
+                                              struct span body, int fd)
+{
+	struct worker_inbox inbox = {arg, fd};
+	enum proto_verdict verdict = dispatch(&inbox, peer_role(peer), type, body);
+	if (inbox.fd >= 0)
+		close(inbox.fd);
+	return verdict;
+}
+
+static enum proto_verdict on_peer_frame(void *arg, struct peer *peer, unsigned type,
+                                        struct span body, int fd)
+{
+	struct worker *worker = arg;
+	if (fd >= 0)
+		close(fd);
+	return worker->program->on_frame(worker, peer, type, body);
+}
+
+/* Without a supervisor nobody restarts, drains or introduces: leave at once. */
+static void on_supervisor_gone(void *arg, struct peer *peer)
+{
+	(void)arg;
+	(void)peer;
+	log_error("supervisor is gone", "%s", "");
+	_exit(EXIT_SUPERVISOR_GONE);
+}
+
+void worker_ready(struct worker *worker)
+{
+	if (worker->ready)
+		return;
+	worker->ready = true;
+	peer_put(worker->supervisor, ready, READY, {.generation = worker->generation});
+}
+
+void worker_exit(struct worker *worker, int code)
+{
+	worker->exit_code = code;
+	uv_stop(worker->loop);
+}
+
+void worker_announce_durable(struct worker *worker, uint64_t lsn)
+{
+	for (size_t i = 0; i < worker->peers_count; i++)
+		peer_send_durable(worker->peers[i], lsn);
+}
+
+static void find_my_slot(struct worker *worker)
+{
+	worker->counters = counters_map(BOOT_FD_COUNTERS);
+	for (size_t i = 0; i < COUNTERS_SLOTS; i++) {
+		struct counters_slot *slot = &worker->counters->slots[i];
+		if (slot->role == worker->program->role && slot->slot == worker->slot &&
+		    atomic_load(&slot->state) != WORKER_ABSENT)
+			worker->mine = slot;
+	}
+	check(worker->mine != NULL);
+}
+
+static int usage(const char *program)
+{
+	fprintf(stderr, "%s is started by 'ringside run', not by hand\n", program);
+	return EXIT_USAGE;
+}
+
+static bool parse_arguments(struct worker *worker, int argc, char **argv)
+{
+	bool slot = false, generation = false;
+	for (int i = 1; i + 1 < argc; i += 2) {
+		char *end;
+		unsigned long long n = strtoull(argv[i + 1], &end, 10);
+		if (*end != '\0')
+			return false;
+		if (strcmp(argv[i], "--slot") == 0) {
+			worker->slot = (unsigned)n;
+			slot = true;
+		} else if (strcmp(argv[i], "--generation") == 0) {
+			worker->generation = n;
+			generation = true;
+		} else {
+			return false;
+		}
+	}
+	return slot && generation && fcntl(BOOT_FD_BUS, F_GETFD) >= 0 &&
+	       fcntl(BOOT_FD_COUNTERS, F_GETFD) >= 0;
+}
+
+int worker_main(int argc, char **argv, const struct worker_program *program)
+{
+	static struct worker worker;
+	worker.program = program;
+	if (!parse_arguments(&worker, argc, argv))
+		return usage(argv[0]);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	signal(SIGPIPE, SIG_IGN);
+	/* The supervisor drains us; a terminal's Ctrl-C reaches the whole group and must not. */
+	signal(SIGINT, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	snprintf(worker.name, sizeof worker.name, "%s-%u", program->name, worker.slot);
+	log_init(worker.name);
+	settings_init(&worker.settings);
+	worker.loop = uv_default_loop();
+	find_my_slot(&worker);
+	const struct peer_events events = {on_supervisor_frame, on_supervisor_gone, &worker};
+	worker.supervisor = peer_create(worker.loop, BOOT_FD_BUS, ROLE_SUPERVISOR, 0, 0, &events);
+	peer_put(worker.supervisor, hello, HELLO,
+	         {.schema_hash = proto_schema_hash(), .pid = (uint64_t)getpid()});
+	uv_timer_init(worker.loop, &worker.heartbeat);
+	worker.heartbeat.data = &worker;
+	uv_timer_start(&worker.heartbeat, on_heartbeat, HEARTBEAT_MS, HEARTBEAT_MS);
+	uv_run(worker.loop, UV_RUN_DEFAULT);
+	log_info("stopped", "code=%d", worker.exit_code);
+	return worker.exit_code;
+}

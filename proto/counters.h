@@ -1,0 +1,32 @@
+/* Every metric a worker keeps, declared once: C(name, kind, help). Exported as ringside_<name>. */
+#pragma once
+
+#define COUNTERS(C)                                                                                \
+	C(connections_total, counter, "Connections accepted.")                                     \
+	C(connections, gauge, "Connections open.")                                                 \
+	C(connections_refused_total, counter, "Connections refused because of a limit.")           \
+	C(requests_total, counter, "Requests answered.")                                           \
+	C(responses_2xx_total, counter, "Answers with status 2xx.")                                \
+	C(responses_3xx_total, counter, "Answers with status 3xx.")                                \
+	C(responses_4xx_total, counter, "Answers with status 4xx.")                                \
+	C(responses_5xx_total, counter, "Answers with status 5xx.")                                \
+	C(bytes_in_total, counter, "Bytes received.")                                              \
+	C(bytes_out_total, counter, "Bytes sent.")                                                 \
+	C(timeouts_total, counter, "Connections cut by a time limit.")                             \
+	C(subscribers, gauge, "Live readers: SSE and long-poll.")                                  \
+	C(deliveries_total, counter, "Frames delivered to live readers.")                          \
+	C(readers_cut_total, counter, "Live readers cut because they fell too far behind.")        \
+	C(appends_total, counter, "Appends acknowledged.")                                         \
+	C(append_bytes_total, counter, "Payload bytes of acknowledged appends.")                   \
+	C(commits_total, counter, "Batches written to the log.")                                   \
+	C(commit_ns_total, counter, "Nanoseconds spent making batches durable.")                   \
+	C(checkpoints_total, counter, "Checkpoints into LMDB made by this worker.")                \
+	C(checkpoint_ns_total, counter, "Nanoseconds spent in checkpoints.")                       \
+	C(log_durable_bytes, gauge, "Durable position of the log.")                                \
+	C(log_checkpoint_bytes, gauge, "Position up to which LMDB holds the log.")                 \
+	C(store_used_bytes, gauge, "Bytes of data.mdb in use.")                                    \
+	C(store_refusing, gauge, "1 while appends are refused for want of space or by I/O errors.")\
+	C(streams, gauge, "Streams in the store.")                                                 \
+	C(webhook_deliveries_total, counter, "Webhook deliveries that were answered with success.")\
+	C(webhook_failures_total, counter, "Webhook deliveries that failed and are retried.")      \
+	C(wakes_total, counter, "Subscriptions woken.")
