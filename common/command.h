@@ -34,6 +34,7 @@ enum verdict {
 	VERDICT_SOURCE_TYPE,      /* fork: content type differs from the source's */
 	VERDICT_FORK_OFFSET,      /* fork: offset beyond the source's tail or of another stream */
 	VERDICT_FORK_SUB_OFFSET,  /* fork: sub-offset beyond the next append, or nothing there */
+	VERDICT_FORK_DEPTH,       /* fork: a chain of forks longer than FORK_DEPTH_MAX */
 	VERDICT_FORK_TRIMMED,     /* fork: retention already took the sub-offset's append */
 	VERDICT_CLOSED,           /* append: the stream is closed */
 	VERDICT_CONTENT_TYPE,     /* append: content type differs from the stream's */
@@ -63,6 +64,9 @@ struct batch {
 	uint32_t count;        /* 0: no body */
 	struct span bytes;
 };
+
+/* Forks of forks: reading walks the chain, deleting the last may drop all of it at once. */
+enum { FORK_DEPTH_MAX = 256 };
 
 struct producer_tag {
 	bool present;

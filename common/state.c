@@ -213,21 +213,27 @@ static struct stream *stream_for(struct state *state, const struct entry *entry,
 	return stream;
 }
 
-static void piece_add(struct stream *stream, uint64_t offset, uint64_t lsn)
+static void piece_add(struct state *state, struct stream *stream, uint64_t offset, uint64_t lsn)
 {
-	if (stream->pieces_count == stream->pieces_room) {
-		stream->pieces_room = stream->pieces_room != 0 ? stream->pieces_room * 2 : 4;
+	if (stream->pieces_count == stream->pieces_room)
+		stream_pieces_trim(stream, state->pieces_keep_lsn);
+	if (stream->pieces_count > stream->pieces_room / 2) {
+		/* Room is kept half empty after a trim, so that trimming stays rare. */
+		stream->pieces_room *= 2;
 		stream->pieces = xrealloc(stream->pieces,
 		                          stream->pieces_room * sizeof *stream->pieces);
+	} else if (stream->pieces == NULL) {
+		stream->pieces_room = 4;
+		stream->pieces = xmalloc(stream->pieces_room * sizeof *stream->pieces);
 	}
 	stream->pieces[stream->pieces_count++] = (struct stream_piece){offset, lsn};
 }
 
-static void take_data(struct stream *stream, const struct entry *entry, uint64_t lsn)
+static void take_data(struct state *state, struct stream *stream, const struct entry *entry, uint64_t lsn)
 {
 	if (entry->data.count == 0)
 		return;
-	piece_add(stream, entry->offset, lsn);
+	piece_add(state, stream, entry->offset, lsn);
 	stream->last_start = entry->offset;
 	stream->tail = entry->offset + entry->data.bytes.len;
 	stream->appended_ms = entry->at_ms;
@@ -271,7 +277,7 @@ static struct stream *apply_append(struct state *state, const struct entry *entr
 	struct stream *stream = stream_for(state, entry, lsn);
 	if (stream == NULL)
 		return stream_get(state, entry->stream_id);
-	take_data(stream, entry, lsn);
+	take_data(state, stream, entry, lsn);
 	stream->touched_ms = entry->at_ms;
 	if (entry->producer.present)
 		take_producer(stream, entry, lsn);
@@ -333,7 +339,7 @@ static struct stream *apply_create(struct state *state, const struct entry *entr
 	if (stream != NULL)
 		return stream; /* the backing was ahead */
 	stream = stream_begin(state, entry, lsn);
-	take_data(stream, entry, lsn);
+	take_data(state, stream, entry, lsn);
 	return stream;
 }
 

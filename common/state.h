@@ -58,6 +58,7 @@ struct stream {
 	uint32_t pins;  /* > 0: never evicted (readers follow it) */
 	void *follower; /* the fan-out engine's; only in the loop's state */
 	struct stream *dirty_next; /* the checkpointer's list */
+	uint64_t indexed_ms;       /* the checkpointer's: its row in the expiry index; 0: none */
 	bool dirty;
 	UT_hash_handle hh; /* by id */
 };
@@ -108,6 +109,7 @@ struct state_backing {
 struct state_limits {
 	uint64_t streams_max;
 	uint32_t producers_per_stream_max;
+	size_t fork_prefix_bytes_max; /* Stream-Fork-Sub-Offset takes at most this much; 0: no limit */
 	uint64_t producer_idle_ms; /* a producer this long silent may be forgotten when at the limit */
 };
 
@@ -129,6 +131,7 @@ struct state {
 	uint64_t now_ms;           /* highest time seen: the log's clock never runs back */
 	struct stream *dirty;      /* changed since state_clean(); only when track_dirty */
 	bool track_dirty;
+	uint64_t pieces_keep_lsn;  /* pieces below may go: the backing has them */
 	struct subscriptions *subscriptions; /* common/subscription.h; NULL: not kept here */
 };
 

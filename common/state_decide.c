@@ -55,7 +55,6 @@ static void drop_chain(struct decision *d, struct stream *stream)
 		struct entry drop = {.kind = ENTRY_DROP,
 		                     .stream_id = stream->id,
 		                     .path = text_span(stream->path, stream->path_len)};
-		subscription_stream_dropped(d->state, drop.path, d->now_ms, d->sink);
 		emit(d, &drop);
 		if (source_id == 0)
 			return;
@@ -343,7 +342,8 @@ static uint32_t message_at(const struct batch *append, uint64_t begins_at, uint6
 
 /* `count` messages, or one message of `count` bytes, from index `i` on; copied into scratch. */
 static bool cut_prefix(struct command *command, bool json, const struct batch *append,
-                       uint64_t begins_at, uint64_t at, struct batch *prefix)
+                       uint64_t begins_at, uint64_t at, size_t prefix_bytes_max,
+                       struct batch *prefix)
 {
 	uint64_t wanted = command->fork_sub_offset;
 	uint32_t i = json ? message_at(append, begins_at, at) : 0;
@@ -354,6 +354,8 @@ static bool cut_prefix(struct command *command, bool json, const struct batch *a
 	uint64_t len = json ? 0 : wanted;
 	for (uint32_t k = 0; json && k < count; k++)
 		len += append->sizes[i + k];
+	if (prefix_bytes_max != 0 && len > prefix_bytes_max)
+		return false;
 	uint8_t *copy = xmalloc(4 * (size_t)count + len);
 	uint32_t *sizes = (uint32_t *)(void *)copy;
 	if (json)
@@ -394,7 +396,8 @@ static enum verdict judge_fork_point(struct decision *d, struct stream *source, 
 		return VERDICT_FORK_OFFSET;
 	if (command->fork_sub_offset == 0)
 		return VERDICT_OK;
-	return cut_prefix(command, source->json, &append, begins_at, *at, prefix)
+	return cut_prefix(command, source->json, &append, begins_at, *at,
+	                  d->state->limits.fork_prefix_bytes_max, prefix)
 	               ? VERDICT_OK
 	               : VERDICT_FORK_SUB_OFFSET;
 }
@@ -411,7 +414,10 @@ static enum verdict judge_fork_source(struct decision *d, struct stream **source
 	    !media_type_equal(command->content_type,
 	                      text_span((*source)->content_type, (*source)->content_type_len)))
 		return VERDICT_SOURCE_TYPE;
-	return VERDICT_OK;
+	unsigned depth = 1;
+	for (struct stream *s = *source; s != NULL && s->source_id != 0; depth++)
+		s = state_find_id(d->state, s->source_id);
+	return depth < FORK_DEPTH_MAX ? VERDICT_OK : VERDICT_FORK_DEPTH;
 }
 
 /* Request's TTL, else request's expires-at, else what the source has. */
@@ -504,7 +510,6 @@ static enum verdict decide_create(struct decision *d)
 	struct stream *stream = state_find(d->state, command->path);
 	check(stream != NULL);
 	answer_stream(command, stream);
-	subscription_stream_created(d->state, command->path, d->now_ms, d->sink);
 	return VERDICT_CREATED;
 }
 
@@ -559,6 +564,7 @@ const char *verdict_name(enum verdict verdict)
 	        [VERDICT_SOURCE_TYPE] = "source-type",
 	        [VERDICT_FORK_OFFSET] = "fork-offset",
 	        [VERDICT_FORK_SUB_OFFSET] = "fork-sub-offset",
+	        [VERDICT_FORK_DEPTH] = "fork-depth",
 	        [VERDICT_FORK_TRIMMED] = "fork-trimmed",
 	        [VERDICT_CLOSED] = "closed",
 	        [VERDICT_CONTENT_TYPE] = "content-type",

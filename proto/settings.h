@@ -30,7 +30,7 @@
 	S(limits_header_bytes, "limits.header_bytes", bytes, "16k", 1024, 1 << 20, WORKERS, "Request line and header fields together; more gets 431.") \
 	S(limits_headers, "limits.headers", count, "100", 8, 1000, WORKERS, "Header fields of a request; more gets 431.")               \
 	S(limits_url_bytes, "limits.url_bytes", bytes, "8k", 64, 1 << 16, WORKERS, "Request target; longer gets 414.")                  \
-	S(limits_path_bytes, "limits.path_bytes", bytes, "1k", 16, 1900, WORKERS, "Path of a stream; longer gets 414.")                 \
+	S(limits_path_bytes, "limits.path_bytes", bytes, "480", 16, 480, WORKERS, "Path of a stream; longer gets 414.")                 \
 	S(limits_body_bytes, "limits.body_bytes", bytes, "64M", 1024, 1 << 30, WORKERS, "Body of a request; larger gets 413. At most a quarter of store.ring_bytes.") \
 	S(limits_body_bytes_total, "limits.body_bytes_total", bytes, "512M", 1 << 20, 1ull << 40, WORKERS, "Bodies in memory of one worker; beyond it requests get 503.") \
 	S(limits_connections, "limits.connections", count, "200000", 1, 10000000, WORKERS, "Open connections of one worker; more get 503.") \

@@ -1,0 +1,209 @@
+/* Opening, closing, status. */
+#include "common/store_parts.h"
+#include "common/check.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+enum { FS_NFS = 0x6969, FS_OVERLAY = 0x794c7630, FS_FUSE = 0x65735546 };
+
+static int fail(char reason[256], const char *what, const char *dir)
+{
+	int error = errno;
+	snprintf(reason, 256, "%s %.150s: %s", what, dir, strerror(error));
+	return error;
+}
+
+/* LMDB and the robust locks need a local file system with coherent maps. */
+static void warn_of_file_system(const char *dir)
+{
+	struct statfs fs;
+	if (statfs(dir, &fs) != 0)
+		return;
+	if (fs.f_type == FS_NFS || fs.f_type == FS_OVERLAY || fs.f_type == FS_FUSE)
+		log_warn("data directory is not on a local file system",
+		         "dir=%s type=0x%lx advice=\"use a volume, not NFS or overlayfs\"", dir,
+		         (unsigned long)fs.f_type);
+}
+
+/* Openers come one at a time, processes and threads alike. */
+static int lock_directory(const char *dir, int *fd)
+{
+	char path[4096];
+	snprintf(path, sizeof path, "%s/open.lock", dir);
+	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	struct flock lock = {.l_type = F_WRLCK};
+	while (*fd >= 0 && fcntl(*fd, F_OFD_SETLKW, &lock) != 0)
+		if (errno != EINTR)
+			return errno;
+	return *fd >= 0 ? 0 : errno;
+}
+
+/* LMDB knows a log that is not here: the directory is a restored backup. Clients that hold offsets
+ * from beyond it must be told, so the store gets a new epoch. */
+static void bump_epoch(struct store *store)
+{
+	static const uint8_t name[] = "store.epoch";
+	struct span value;
+	uint64_t epoch = 0;
+	char text[32];
+	if (state_kv_get(&store->view.state, span_of(name, sizeof name - 1), &value) &&
+	    value.len < sizeof text) {
+		memcpy(text, value.at, value.len);
+		text[value.len] = '\0';
+		epoch = strtoull(text, NULL, 10);
+	}
+	int len = snprintf(text, sizeof text, "%llu", (unsigned long long)epoch + 1);
+	struct command command = {.kind = COMMAND_KV,
+	                          .key = span_of(name, sizeof name - 1),
+	                          .value = span_of(text, (size_t)len)};
+	store_execute(store, &command);
+	log_warn("store restored from a backup", "epoch=%s", text);
+}
+
+static int open_files(struct store *store, bool *restored, char reason[256])
+{
+	const struct store_options *o = &store->options;
+	struct tables_checkpoint checkpoint;
+	bool fresh;
+	if (mkdir(store->dir, 0700) != 0 && errno != EEXIST)
+		return fail(reason, "cannot create", store->dir);
+	warn_of_file_system(store->dir);
+	int lock_fd, error = lock_directory(store->dir, &lock_fd);
+	if (error != 0)
+		return errno = error, fail(reason, "cannot lock", store->dir);
+	error = tables_open(&store->tables, store->dir, o->map_bytes, o->readers_max, reason);
+	if (error == 0) {
+		struct tables_reader reader = {.tables = &store->tables, .own = true};
+		MDB_txn *txn = tables_begin(&reader);
+		error = txn != NULL ? tables_get_checkpoint(&store->tables, txn, &checkpoint) : EIO;
+		tables_reader_finish(&reader);
+		if (error == 0)
+			error = ring_open(&store->ring, store->dir, o->ring_bytes,
+			                  checkpoint.position, &fresh, reason);
+		else
+			snprintf(reason, 256, "cannot read the checkpoint: %s", mdb_strerror(error));
+		if (error != 0)
+			tables_close(&store->tables);
+		*restored = error == 0 && fresh && checkpoint.position.lsn > 0;
+	}
+	close(lock_fd);
+	return error;
+}
+
+static void start_threads(struct store *store)
+{
+	pthread_mutex_init(&store->queue_lock, NULL);
+	pthread_cond_init(&store->queue_filled, NULL);
+	store->queue_last = &store->queue;
+	store->finished_last = &store->finished;
+	check(pthread_create(&store->commit_thread, NULL, commit_main, store) == 0);
+	if (store->options.maintain)
+		check(pthread_create(&store->maintain_thread, NULL, maintain_main, store) == 0);
+}
+
+/* Both followers begin at the checkpoint; a lap between the two steps just means trying again. */
+static bool follow_to_tail(struct follower *follower)
+{
+	for (int tries = 0; tries < 10; tries++)
+		if (follower_restart(follower) == 0 &&
+		    follower_advance(follower, ring_durable(&follower->store->ring), 0, NULL, NULL))
+			return true;
+	return false;
+}
+
+int store_open(struct store **out, const struct store_options *options, char reason[256])
+{
+	struct store *store = xcalloc(1, sizeof *store);
+	bool restored = false;
+	*out = NULL;
+	store->options = *options;
+	store->dir = xmemdup_text(options->dir, strlen(options->dir));
+	int error = open_files(store, &restored, reason);
+	if (error != 0) {
+		free(store->dir);
+		free(store);
+		return error;
+	}
+	store->options.limits.fork_prefix_bytes_max = store->ring.bytes / 32;
+	follower_init(&store->head, store);
+	follower_init(&store->view, store);
+	if (!follow_to_tail(&store->head) || !follow_to_tail(&store->view))
+		fatal("store in %s is not readable", store->dir);
+	start_threads(store);
+	if (restored)
+		bump_epoch(store);
+	*out = store;
+	return 0;
+}
+
+void store_close(struct store **out)
+{
+	struct store *store = *out;
+	*out = NULL;
+	if (store == NULL)
+		return;
+	pthread_mutex_lock(&store->queue_lock);
+	store->stopping = true;
+	pthread_cond_signal(&store->queue_filled);
+	pthread_mutex_unlock(&store->queue_lock);
+	if (store->options.maintain) {
+		atomic_store(&store->maintain_stop, true);
+		pthread_join(store->maintain_thread, NULL);
+	}
+	pthread_join(store->commit_thread, NULL);
+	store_collect(store);
+	follower_finish(&store->head);
+	follower_finish(&store->view);
+	tables_close(&store->tables);
+	ring_close(&store->ring);
+	free(store->builder.iov);
+	free(store->builder.heads);
+	free(store->ring_copy);
+	free(store->dir);
+	free(store);
+}
+
+void store_status(struct store *store, struct store_status *status)
+{
+	*status = (struct store_status){.durable = ring_durable(&store->ring),
+	                                .checkpoint = ring_checkpoint(&store->ring),
+	                                .ring_bytes = store->ring.bytes,
+	                                .streams = store->view.state.streams_count,
+	                                .map_bytes = store->options.map_bytes,
+	                                .commits = atomic_load(&store->commits),
+	                                .commit_ns = atomic_load(&store->commit_ns),
+	                                .synced_bytes = atomic_load(&store->synced_bytes),
+	                                .checkpoints = atomic_load(&store->checkpoints),
+	                                .checkpoint_ns = atomic_load(&store->checkpoint_ns)};
+	int io_error = atomic_load(&store->ring.control->io_error);
+	status->refusing = io_error != 0 ? EIO : atomic_load(&store->ring.control->refuse);
+	pthread_mutex_lock(&store->queue_lock);
+	status->used_bytes = store->space.used_bytes;
+	status->free_bytes = store->space.free_bytes;
+	snprintf(status->reason, sizeof status->reason, "%s",
+	         io_error != 0 ? strerror(io_error) : store->refuse_reason);
+	pthread_mutex_unlock(&store->queue_lock);
+}
+
+int store_reap_readers(const char *dir)
+{
+	MDB_env *env;
+	int dead = 0, rc = mdb_env_create(&env);
+	if (rc != 0)
+		return rc;
+	mdb_env_set_maxdbs(env, 16);
+	rc = mdb_env_open(env, dir, MDB_NOTLS | MDB_RDONLY, 0600);
+	if (rc == 0)
+		rc = mdb_reader_check(env, &dead);
+	mdb_env_close(env);
+	if (rc == 0 && dead > 0)
+		log_info("stale reader slots freed", "count=%d", dead);
+	return rc;
+}

@@ -1,0 +1,473 @@
+/* From the ring into LMDB, and what keeps the files bounded: expiry, retention, garbage. Whichever
+ * process comes first when it is due does it, under a robust lock. */
+#include "common/store_parts.h"
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+enum {
+	PURGE_ROWS = 4000,    /* per transaction */
+	EXPIRE_MAX = 1000,    /* commands per round */
+	AGE_SCAN_STREAMS = 500, /* per round */
+	ROUND_MS = 20,
+};
+
+/* ---- data of one stream ---- */
+
+struct row_builder {
+	uint8_t *sizes, *data;
+	size_t sizes_len, sizes_room, data_len, data_room;
+	uint32_t count;
+	uint64_t start, at_ms;
+};
+
+static void row_add(struct row_builder *b, const uint8_t *sizes, uint32_t count, struct span data,
+                    bool mark_end)
+{
+	size_t table = 4 * (size_t)count;
+	if (b->sizes_room < b->sizes_len + table) {
+		b->sizes_room = (b->sizes_len + table) * 2;
+		b->sizes = xrealloc(b->sizes, b->sizes_room);
+	}
+	if (b->data_room < b->data_len + data.len) {
+		b->data_room = (b->data_len + data.len) * 2;
+		b->data = xrealloc(b->data, b->data_room);
+	}
+	memcpy(b->sizes + b->sizes_len, sizes, table);
+	memcpy(b->data + b->data_len, data.at, data.len);
+	b->sizes_len += table;
+	b->data_len += data.len;
+	b->count += count;
+	if (mark_end && count > 0) {
+		uint32_t last;
+		memcpy(&last, b->sizes + b->sizes_len - 4, 4);
+		last |= chunk_append_ends;
+		memcpy(b->sizes + b->sizes_len - 4, &last, 4);
+	}
+}
+
+static int row_flush(struct store *store, MDB_txn *txn, uint64_t id, struct row_builder *b)
+{
+	if (b->count == 0)
+		return 0;
+	struct id_key id_key = key_of(id, b->start);
+	MDB_val key = {16, id_key.bytes};
+	MDB_val value = {CHUNK_HEAD_BYTES + b->sizes_len + b->data_len, NULL};
+	int rc = mdb_put(txn, store->tables.chunk, &key, &value, MDB_RESERVE);
+	if (rc != 0)
+		return rc;
+	uint8_t *at = value.mv_data;
+	const uint32_t zero = 0;
+	memcpy(at, &b->count, 4);
+	memcpy(at + 4, &zero, 4);
+	memcpy(at + 8, &b->at_ms, 8);
+	memcpy(at + CHUNK_HEAD_BYTES, b->sizes, b->sizes_len);
+	memcpy(at + CHUNK_HEAD_BYTES + b->sizes_len, b->data, b->data_len);
+	b->count = 0;
+	b->sizes_len = b->data_len = 0;
+	return 0;
+}
+
+/* A slow stream would leave a row per checkpoint: go on with its last row while that is small. */
+static int row_resume(struct store *store, MDB_txn *txn, uint64_t id, uint64_t at,
+                      struct row_builder *b)
+{
+	MDB_cursor *cursor;
+	struct chunk_row row;
+	int rc = mdb_cursor_open(txn, store->tables.chunk, &cursor);
+	if (rc != 0)
+		return rc;
+	if (at > 0 && tables_seek_chunk(cursor, id, at - 1, &row) &&
+	    row.start + row.data.len == at && row.data.len < store->options.chunk_bytes / 2) {
+		b->start = row.start;
+		row_add(b, row.sizes, row.count, row.data, false);
+		rc = mdb_cursor_del(cursor, 0);
+	}
+	mdb_cursor_close(cursor);
+	return rc;
+}
+
+static int flush_data(struct store *store, MDB_txn *txn, struct stream *stream,
+                      struct row_builder *b)
+{
+	uint8_t *copy = NULL;
+	size_t room = 0;
+	b->count = 0;
+	b->sizes_len = b->data_len = 0;
+	int rc = stream->pieces_count == 0
+	                 ? 0
+	                 : row_resume(store, txn, stream->id, stream->pieces[0].offset, b);
+	for (uint32_t i = 0; i < stream->pieces_count && rc == 0; i++) {
+		struct entry entry;
+		/* Not yet checkpointed, so nobody may overwrite it. */
+		check(ring_entry(&store->ring, stream->pieces[i].lsn, &copy, &room, &entry));
+		if (b->count != 0 &&
+		    b->data_len + entry.data.bytes.len > store->options.chunk_bytes)
+			rc = row_flush(store, txn, stream->id, b);
+		if (b->count == 0)
+			b->start = entry.offset;
+		b->at_ms = entry.at_ms;
+		row_add(b, (const uint8_t *)entry.data.sizes, entry.data.count, entry.data.bytes,
+		        true);
+	}
+	if (rc == 0)
+		rc = row_flush(store, txn, stream->id, b);
+	free(copy);
+	return rc;
+}
+
+/* ---- one checkpoint ---- */
+
+struct flush {
+	struct store *store;
+	MDB_txn *txn;
+	struct row_builder row;
+	uint64_t *over; /* ids of streams above their retention */
+	size_t over_count, over_room;
+};
+
+static void note_retention(struct flush *flush, const struct stream *stream)
+{
+	uint64_t keep = flush->store->options.retention_bytes;
+	if (keep == 0 || stream->tail - stream->first <= keep + keep / 4)
+		return;
+	if (flush->over_count == flush->over_room) {
+		flush->over_room = flush->over_room * 2 + 64;
+		flush->over = xrealloc(flush->over, flush->over_room * sizeof *flush->over);
+	}
+	flush->over[flush->over_count++] = stream->id;
+}
+
+static int flush_stream(struct flush *flush, struct stream *stream)
+{
+	const struct tables *tables = &flush->store->tables;
+	if (stream->dropped)
+		return tables_drop_stream(tables, flush->txn, stream);
+	int rc = flush_data(flush->store, flush->txn, stream, &flush->row);
+	if (rc == 0)
+		rc = tables_put_stream(tables, flush->txn, stream);
+	if (rc == 0 && stream->first > 0 && stream->first != stream->fork_offset)
+		rc = tables_put_garbage(tables, flush->txn, stream->id, stream->first);
+	note_retention(flush, stream);
+	return rc;
+}
+
+static int flush_state(struct flush *flush, struct state *state, uint64_t since)
+{
+	const struct tables *tables = &flush->store->tables;
+	int rc = 0;
+	for (struct stream *s = state->dirty; s != NULL && rc == 0; s = s->dirty_next)
+		rc = flush_stream(flush, s);
+	for (struct state_path *p = state->paths; p != NULL && rc == 0; p = p->hh.next)
+		if (p->lsn >= since)
+			rc = tables_put_path(tables, flush->txn, p);
+	for (struct state_kv *kv = state->kvs; kv != NULL && rc == 0; kv = kv->hh.next)
+		if (kv->lsn >= since)
+			rc = tables_put_kv(tables, flush->txn, kv);
+	return rc;
+}
+
+/* Follows the log from the checkpoint on over the write transaction itself. */
+static int apply_log(struct flush *flush, struct tables_checkpoint *checkpoint, uint64_t to)
+{
+	struct store *store = flush->store;
+	struct follower scratch;
+	follower_init(&scratch, store);
+	scratch.reader = (struct tables_reader){.tables = &store->tables, .txn = flush->txn};
+	scratch.state.track_dirty = true;
+	scratch.state.next_id = checkpoint->next_id;
+	scratch.state.streams_count = checkpoint->streams_count;
+	scratch.state.now_ms = checkpoint->now_ms;
+	scratch.lsn = checkpoint->position.lsn;
+	bool whole = follower_advance(&scratch, to, store->ring.bytes / 8, NULL, NULL);
+	check(whole); /* nobody overwrites what is not checkpointed */
+	int rc = flush_state(flush, &scratch.state, checkpoint->position.lsn);
+	struct ring_record last = {0};
+	struct ring_position at = checkpoint->position;
+	while (at.lsn < scratch.lsn && ring_record_at(&store->ring, at.lsn, &last))
+		at = (struct ring_position){at.lsn + last.bytes, last.hash};
+	checkpoint->position = at;
+	checkpoint->next_id = scratch.state.next_id;
+	checkpoint->streams_count = scratch.state.streams_count;
+	checkpoint->now_ms = scratch.state.now_ms;
+	follower_finish(&scratch);
+	return rc;
+}
+
+static void trim_over(struct flush *flush);
+
+/* Under the checkpoint lock. Applies a bounded part of the log; *more: call again. */
+int checkpoint_once(struct store *store, bool *more)
+{
+	uint64_t before_ns = clock_monotonic_ns();
+	struct flush flush = {.store = store};
+	struct tables_checkpoint checkpoint;
+	uint64_t durable = ring_durable(&store->ring);
+	bool garbage_left = false;
+	*more = false;
+	int rc = mdb_txn_begin(store->tables.env, NULL, 0, &flush.txn);
+	if (rc != 0)
+		return rc;
+	rc = tables_get_checkpoint(&store->tables, flush.txn, &checkpoint);
+	if (rc == 0 && checkpoint.position.lsn < durable)
+		rc = apply_log(&flush, &checkpoint, durable);
+	if (rc == 0)
+		rc = tables_purge(&store->tables, flush.txn, PURGE_ROWS, &garbage_left);
+	if (rc == 0)
+		rc = tables_put_checkpoint(&store->tables, flush.txn, &checkpoint);
+	if (rc != 0)
+		mdb_txn_abort(flush.txn);
+	else
+		rc = mdb_txn_commit(flush.txn);
+	if (rc == 0) {
+		ring_set_checkpoint(&store->ring, checkpoint.position.lsn);
+		*more = checkpoint.position.lsn < durable || garbage_left;
+		trim_over(&flush);
+		atomic_fetch_add(&store->checkpoints, 1);
+		atomic_fetch_add(&store->checkpoint_ns, clock_monotonic_ns() - before_ns);
+	}
+	free(flush.over);
+	free(flush.row.sizes);
+	free(flush.row.data);
+	return rc;
+}
+
+/* ---- retention and expiry: the store's own commands ---- */
+
+/* The first row that begins at or behind `at`: everything before it can go. */
+static uint64_t row_start_from(struct store *store, MDB_txn *txn, uint64_t id, uint64_t at)
+{
+	MDB_cursor *cursor;
+	struct chunk_row row;
+	uint64_t start = 0;
+	if (mdb_cursor_open(txn, store->tables.chunk, &cursor) != 0)
+		return 0;
+	if (tables_seek_chunk(cursor, id, at, &row)) {
+		if (row.start >= at || tables_next_chunk(cursor, id, &row))
+			start = row.start;
+	}
+	mdb_cursor_close(cursor);
+	return start;
+}
+
+static void trim_to(struct store *store, uint64_t id, uint64_t to)
+{
+	if (to > 0)
+		submit_own(store, (struct command){
+		                          .kind = COMMAND_TRIM, .stream_id = id, .trim_to = to});
+}
+
+static void trim_over(struct flush *flush)
+{
+	struct store *store = flush->store;
+	MDB_txn *txn;
+	if (flush->over_count == 0 ||
+	    mdb_txn_begin(store->tables.env, NULL, MDB_RDONLY, &txn) != 0)
+		return;
+	struct tables_reader reader = {.tables = &store->tables, .txn = txn};
+	for (size_t i = 0; i < flush->over_count; i++) {
+		struct stream *stream = xcalloc(1, sizeof *stream);
+		uint64_t id = flush->over[i];
+		if (tables_load_stream(&reader, id, stream))
+			trim_to(store, id,
+			        row_start_from(store, txn, id,
+			                       stream->tail - store->options.retention_bytes));
+		stream_free(stream);
+	}
+	mdb_txn_abort(txn);
+}
+
+/* The position before which all of the stream's rows are older than `limit_ms`. */
+static uint64_t aged_until(struct store *store, MDB_txn *txn, uint64_t id, uint64_t limit_ms)
+{
+	MDB_cursor *cursor;
+	struct chunk_row row;
+	uint64_t to = 0;
+	if (mdb_cursor_open(txn, store->tables.chunk, &cursor) != 0)
+		return 0;
+	bool found = tables_seek_chunk(cursor, id, 0, &row);
+	for (; found && row.at_ms < limit_ms; found = tables_next_chunk(cursor, id, &row))
+		to = row.start + row.data.len;
+	mdb_cursor_close(cursor);
+	return to;
+}
+
+/* Walks all streams round and round, a few at a time. */
+static void trim_aged(struct store *store)
+{
+	uint64_t keep_ms = store->options.retention_ms, now_ms = clock_wall_ms();
+	MDB_txn *txn;
+	MDB_cursor *cursor;
+	if (keep_ms == 0 || now_ms < keep_ms ||
+	    mdb_txn_begin(store->tables.env, NULL, MDB_RDONLY, &txn) != 0)
+		return;
+	if (mdb_cursor_open(txn, store->tables.stream, &cursor) == 0) {
+		struct id_key from = key_of(store->scan_id + 1, 0);
+		MDB_val key = {8, from.bytes}, value;
+		int rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+		store->scan_id = 0;
+		for (int i = 0; rc == 0 && i < AGE_SCAN_STREAMS; i++) {
+			store->scan_id = key_number(&key, 0);
+			trim_to(store, store->scan_id,
+			        aged_until(store, txn, store->scan_id, now_ms - keep_ms));
+			rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+		}
+		if (rc != 0)
+			store->scan_id = 0;
+		mdb_cursor_close(cursor);
+	}
+	mdb_txn_abort(txn);
+}
+
+static void expire_due(struct store *store)
+{
+	MDB_txn *txn;
+	MDB_cursor *cursor;
+	if (mdb_txn_begin(store->tables.env, NULL, MDB_RDONLY, &txn) != 0)
+		return;
+	if (mdb_cursor_open(txn, store->tables.expiry, &cursor) == 0) {
+		MDB_val key, value;
+		uint64_t now_ms = clock_wall_ms();
+		for (int i = 0; i < EXPIRE_MAX &&
+		                mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0 &&
+		                key_number(&key, 0) <= now_ms;
+		     i++)
+			submit_own(store, (struct command){.kind = COMMAND_EXPIRE,
+			                                   .stream_id = key_number(&key, 1)});
+		mdb_cursor_close(cursor);
+	}
+	mdb_txn_abort(txn);
+}
+
+/* ---- space ---- */
+
+static uint64_t free_pages(struct store *store)
+{
+	MDB_txn *txn;
+	MDB_cursor *cursor;
+	uint64_t pages = 0;
+	if (mdb_txn_begin(store->tables.env, NULL, MDB_RDONLY, &txn) != 0)
+		return 0;
+	if (mdb_cursor_open(txn, 0, &cursor) == 0) {
+		MDB_val key, value;
+		while (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0) {
+			size_t count = 0;
+			memcpy(&count, value.mv_data, sizeof count);
+			pages += count;
+		}
+		mdb_cursor_close(cursor);
+	}
+	mdb_txn_abort(txn);
+	return pages;
+}
+
+static uint64_t room_above(uint64_t have, uint64_t need)
+{
+	return have > need ? have - need : 0;
+}
+
+/* Growing commands are refused some way before the wall, so that what shrinks still fits. */
+static void judge_space(struct store *store, int checkpoint_error)
+{
+	MDB_envinfo info;
+	MDB_stat stat;
+	struct statvfs fs = {0};
+	mdb_env_info(store->tables.env, &info);
+	mdb_env_stat(store->tables.env, &stat);
+	uint64_t page = stat.ms_psize, used = (info.me_last_pgno + 1) * page;
+	uint64_t spare = free_pages(store) * page;
+	uint64_t margin = info.me_mapsize / 6 < 1u << 30 ? info.me_mapsize / 6 : 1u << 30;
+	uint64_t map_room = room_above(info.me_mapsize + spare, used + margin);
+	uint64_t disk_room = UINT64_MAX;
+	if (statvfs(store->dir, &fs) == 0)
+		disk_room = room_above((uint64_t)fs.f_bavail * fs.f_frsize + spare,
+		                       store->options.free_bytes_min);
+	bool map_full = map_room == 0, disk_full = disk_room == 0;
+	bool refuse = map_full || disk_full || checkpoint_error != 0;
+	atomic_store(&store->ring.control->room_bytes,
+	             map_room < disk_room ? map_room : disk_room);
+	pthread_mutex_lock(&store->queue_lock);
+	store->space.used_bytes = used;
+	store->space.free_bytes = spare;
+	snprintf(store->refuse_reason, sizeof store->refuse_reason, "%s",
+	         checkpoint_error != 0 ? mdb_strerror(checkpoint_error)
+	         : map_full            ? "store.map_bytes is used up"
+	         : disk_full           ? "the file system has less than store.free_bytes_min"
+	                               : "");
+	pthread_mutex_unlock(&store->queue_lock);
+	int before = atomic_exchange(&store->ring.control->refuse, refuse ? ENOSPC : 0);
+	if (refuse && before == 0)
+		log_error("appends refused", "reason=\"%s\"", store->refuse_reason);
+	if (!refuse && before != 0)
+		log_info("appends accepted again", "%s", "");
+}
+
+/* ---- the thread ---- */
+
+static bool due(struct store *store)
+{
+	uint64_t last_ms = atomic_load(&store->ring.control->checkpoint_at_ms);
+	uint64_t behind = ring_durable(&store->ring) - ring_checkpoint(&store->ring);
+	return behind > store->ring.bytes / 8 ||
+	       clock_monotonic_ms() >= last_ms + store->options.checkpoint_ms;
+}
+
+static void round_of_work(struct store *store, int *last_error)
+{
+	bool more = true;
+	int rc = 0;
+	/* A record may stand there whose writer died before its sync. */
+	if (ring_tail(&store->ring).lsn > ring_durable(&store->ring))
+		ring_sync(&store->ring);
+	while (more && rc == 0 && !atomic_load(&store->maintain_stop))
+		rc = checkpoint_once(store, &more);
+	if (rc != 0 && rc != *last_error)
+		log_error("checkpoint failed", "error=\"%s\"", mdb_strerror(rc));
+	*last_error = rc;
+	judge_space(store, rc);
+	expire_due(store);
+	trim_aged(store);
+}
+
+void *maintain_main(void *arg)
+{
+	struct store *store = arg;
+	int last_error = 0;
+	while (!atomic_load(&store->maintain_stop)) {
+		if (due(store) && ring_checkpoint_trylock(&store->ring, 0)) {
+			if (due(store))
+				round_of_work(store, &last_error);
+			atomic_store(&store->ring.control->checkpoint_at_ms, clock_monotonic_ms());
+			ring_checkpoint_unlock(&store->ring);
+		}
+		usleep(ROUND_MS * 1000);
+	}
+	return NULL;
+}
+
+int store_checkpoint(struct store *store, char reason[256])
+{
+	uint64_t until = ring_durable(&store->ring);
+	uint64_t due_ms = clock_monotonic_ms() + 60000;
+	int rc = 0;
+	/* Whoever holds the lock may well do it for us. */
+	while (rc == 0 && ring_checkpoint(&store->ring) < until) {
+		bool more = true;
+		if (ring_checkpoint_trylock(&store->ring, 100)) {
+			while (more && rc == 0)
+				rc = checkpoint_once(store, &more);
+			ring_checkpoint_unlock(&store->ring);
+		} else if (clock_monotonic_ms() > due_ms) {
+			rc = ETIMEDOUT;
+		}
+	}
+	if (rc != 0)
+		snprintf(reason, 256, "checkpoint: %s", mdb_strerror(rc));
+	return rc;
+}

@@ -1,0 +1,376 @@
+/* The commit thread: takes what has gathered, decides it under the lock, writes one record, makes it
+ * durable with one sync, and says so. */
+#include "common/store_parts.h"
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/subscription.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+	HEAD_KEEP = 20000,
+	ROOM_WAIT_MS = 2000, /* for the checkpointer, when the ring is full */
+	HEADS_BYTES = 4096,       /* entries of an ordinary command, without bodies */
+	CHAIN_BYTES = 256 * 1024, /* of one that may drop a chain of forks (FORK_DEPTH_MAX) */
+};
+
+/* ---- the record in the making ---- */
+
+static void builder_iov(struct record_builder *b, const void *at, size_t len)
+{
+	if (len == 0)
+		return;
+	if (b->iov_count == b->iov_room) {
+		b->iov_room = b->iov_room != 0 ? b->iov_room * 2 : 256;
+		b->iov = xrealloc(b->iov, b->iov_room * sizeof *b->iov);
+	}
+	/* Heads that follow each other are one piece. */
+	struct iovec *last = b->iov_count > 1 ? &b->iov[b->iov_count - 1] : NULL;
+	if (last != NULL && (uint8_t *)last->iov_base + last->iov_len == at)
+		last->iov_len += len;
+	else
+		b->iov[b->iov_count++] = (struct iovec){(void *)(uintptr_t)at, len};
+}
+
+static uint8_t *builder_copy_room(struct record_builder *b, size_t len)
+{
+	check(b->heads_room - b->heads_len >= len);
+	return b->heads + b->heads_len;
+}
+
+static void builder_copied(struct record_builder *b, size_t len)
+{
+	builder_iov(b, b->heads + b->heads_len, len);
+	b->heads_len += len;
+}
+
+/* Small bodies are cheaper to copy than to point to. */
+enum { COPY_MAX = 512 };
+
+static void builder_bytes(struct record_builder *b, const void *at, size_t len)
+{
+	if (len == 0)
+		return;
+	if (len > COPY_MAX) {
+		builder_iov(b, at, len);
+		return;
+	}
+	memcpy(builder_copy_room(b, len), at, len);
+	builder_copied(b, len);
+}
+
+static uint64_t sink_put(void *arg, const struct entry *entry)
+{
+	struct record_builder *b = arg;
+	uint64_t lsn = b->base_lsn + b->bytes;
+	size_t total;
+	size_t head = entry_encode_head(entry, builder_copy_room(b, ENTRY_HEAD_MAX), &total);
+	builder_copied(b, head);
+	size_t table = 4 * (size_t)entry->data.count;
+	builder_bytes(b, entry->data.sizes, table);
+	struct span data = entry->kind == ENTRY_KV ? entry->value : entry->data.bytes;
+	if (entry->kind == ENTRY_KV && data.len != 0) {
+		memcpy(builder_copy_room(b, data.len), data.at, data.len);
+		builder_copied(b, data.len);
+	} else {
+		builder_bytes(b, data.at, data.len);
+	}
+	size_t pad = total - head - table - data.len;
+	memset(builder_copy_room(b, 8), 0, 8);
+	if (pad != 0)
+		builder_copied(b, pad);
+	b->bytes += total;
+	b->entries++;
+	return lsn;
+}
+
+static size_t command_bytes_max(const struct store *store, const struct command *c)
+{
+	size_t bytes = c->body.bytes.len + 4 * (size_t)c->body.count + c->value.len;
+	switch (c->kind) {
+	case COMMAND_CREATE:
+		bytes += c->fork_sub_offset != 0 ? store->options.limits.fork_prefix_bytes_max : 0;
+		return bytes + CHAIN_BYTES;
+	case COMMAND_DELETE:
+	case COMMAND_EXPIRE:
+		return bytes + CHAIN_BYTES;
+	case COMMAND_SUBSCRIPTION:
+		return bytes + SUBSCRIPTION_ENTRIES_BYTES_MAX;
+	case COMMAND_APPEND:
+	case COMMAND_TOUCH:
+	case COMMAND_TRIM:
+	case COMMAND_KV:
+		break;
+	}
+	return bytes + HEADS_BYTES;
+}
+
+/* What must be copied for a batch at most: heads, small bodies, values. */
+static void builder_begin(struct record_builder *b, size_t bytes_max)
+{
+	size_t room = bytes_max + ENTRY_HEAD_MAX;
+	if (b->heads_room < room || b->heads_room > 8 * room + (4u << 20)) {
+		free(b->heads);
+		b->heads = xmalloc(room);
+		b->heads_room = room;
+	}
+	b->heads_len = 0;
+	b->iov_count = 0;
+	builder_iov(b, b->heads, 1); /* place of the record's own head */
+	b->bytes = sizeof(struct ring_record);
+	b->entries = 0;
+}
+
+/* ---- deciding ---- */
+
+/* Would it make the store larger? Deletes, trims, closes and touches go through when it is full. */
+static bool grows(const struct command *c)
+{
+	return c->kind == COMMAND_CREATE || c->body.count != 0 ||
+	       (c->kind == COMMAND_KV && c->value.at != NULL) || c->kind == COMMAND_SUBSCRIPTION;
+}
+
+static void refuse_all(struct command *list, enum verdict verdict)
+{
+	for (struct command *c = list; c != NULL; c = c->next)
+		c->verdict = verdict;
+}
+
+static bool wait_for_room(struct store *store, size_t bytes)
+{
+	uint64_t due_ms = clock_monotonic_ms() + ROOM_WAIT_MS;
+	for (;;) {
+		ring_lock(&store->ring);
+		if (ring_has_room(&store->ring, bytes))
+			return true;
+		ring_unlock(&store->ring);
+		if (clock_monotonic_ms() >= due_ms)
+			return false;
+		usleep(500);
+	}
+}
+
+static bool catch_up(struct store *store)
+{
+	struct follower *head = &store->head;
+	for (int tries = 0; tries < 3; tries++) {
+		if (follower_advance(head, ring_tail(&store->ring).lsn, 0, NULL, NULL))
+			return true;
+		if (follower_restart(head) != 0)
+			return false;
+	}
+	return false;
+}
+
+/* What stands in the log must fit into LMDB later: refused before it is written, not after. */
+static bool no_space(struct store *store, size_t bytes)
+{
+	const struct ring *ring = &store->ring;
+	return atomic_load(&ring->control->refuse) != 0 ||
+	       ring_tail(ring).lsn - ring_checkpoint(ring) + bytes >
+	               atomic_load(&ring->control->room_bytes);
+}
+
+static void decide_all(struct store *store, struct command *list, size_t bytes_max)
+{
+	struct follower *head = &store->head;
+	const struct entry_sink sink = {&store->builder, sink_put};
+	bool refuse = no_space(store, bytes_max);
+	uint64_t now_ms = clock_wall_ms();
+	for (struct command *c = list; c != NULL; c = c->next) {
+		if (refuse && grows(c)) {
+			c->verdict = VERDICT_NO_SPACE;
+			continue;
+		}
+		state_decide(&head->state, c, now_ms, &sink);
+	}
+}
+
+/* Under the lock. The head state has already taken the entries: when they do not reach the ring, it
+ * is started over. */
+static enum verdict write_record(struct store *store, struct ring_position *at)
+{
+	struct record_builder *b = &store->builder;
+	if (b->entries == 0)
+		return VERDICT_OK;
+	int error = ring_write(&store->ring, at, b->iov, b->iov_count, b->entries, b->bytes);
+	if (error == 0) {
+		store->head.lsn = at->lsn;
+		return VERDICT_OK;
+	}
+	log_error("log not written", "error=\"%s\"", strerror(error));
+	follower_restart(&store->head);
+	return VERDICT_IO_ERROR;
+}
+
+/* One record of commands: decided and written, not yet durable. VERDICT_OK or why not. */
+static enum verdict write_batch(struct store *store, struct command *list, size_t bytes_max)
+{
+	if (!wait_for_room(store, bytes_max))
+		return VERDICT_NO_SPACE;
+	struct ring_position at;
+	enum verdict verdict = VERDICT_IO_ERROR;
+	if (ring_begin(&store->ring, bytes_max, &at) == 0 && catch_up(store)) {
+		store->builder.base_lsn = at.lsn;
+		builder_begin(&store->builder, bytes_max);
+		decide_all(store, list, bytes_max);
+		verdict = write_record(store, &at);
+	}
+	ring_unlock(&store->ring);
+	return verdict;
+}
+
+static void finish(struct store *store, struct command *list)
+{
+	struct command *next;
+	pthread_mutex_lock(&store->queue_lock);
+	for (struct command *c = list; c != NULL; c = next) {
+		next = c->next;
+		c->next = NULL;
+		free(c->scratch);
+		c->scratch = NULL;
+		if (c->done == store_own_done) {
+			free(c);
+			continue;
+		}
+		*store->finished_last = c;
+		store->finished_last = &c->next;
+	}
+	pthread_mutex_unlock(&store->queue_lock);
+	if (store->options.notify != NULL)
+		store->options.notify(store->options.notify_arg);
+}
+
+static void commit_batch(struct store *store, struct command *list, size_t bytes_max)
+{
+	uint64_t before_ns = clock_monotonic_ns();
+	enum verdict verdict = atomic_load(&store->ring.control->io_error) != 0 &&
+	                                       ring_sync(&store->ring) != 0
+	                               ? VERDICT_IO_ERROR
+	                               : write_batch(store, list, bytes_max);
+	if (verdict == VERDICT_OK && ring_sync(&store->ring) != 0)
+		verdict = VERDICT_IO_ERROR;
+	if (verdict != VERDICT_OK)
+		refuse_all(list, verdict);
+	atomic_fetch_add(&store->commits, 1);
+	atomic_fetch_add(&store->commit_ns, clock_monotonic_ns() - before_ns);
+	atomic_fetch_add(&store->synced_bytes, store->builder.bytes);
+	finish(store, list);
+	follower_evict(&store->head, HEAD_KEEP);
+}
+
+/* Commands one record can take; at least one. The rest stays in *list. */
+static struct command *take_batch(struct store *store, struct command **list, size_t *bytes_max)
+{
+	struct command *first = *list, *last = first;
+	*bytes_max = sizeof(struct ring_record) + 64 + command_bytes_max(store, first);
+	size_t limit = store->ring.record_max / 2;
+	while (last->next != NULL && *bytes_max + command_bytes_max(store, last->next) <= limit) {
+		last = last->next;
+		*bytes_max += command_bytes_max(store, last);
+	}
+	*list = last->next;
+	last->next = NULL;
+	return first;
+}
+
+void *commit_main(void *arg)
+{
+	struct store *store = arg;
+	pthread_mutex_lock(&store->queue_lock);
+	for (;;) {
+		while (store->queue == NULL && !store->stopping)
+			pthread_cond_wait(&store->queue_filled, &store->queue_lock);
+		if (store->queue == NULL)
+			break;
+		struct command *list = store->queue;
+		store->queue = NULL;
+		store->queue_last = &store->queue;
+		pthread_mutex_unlock(&store->queue_lock);
+		while (list != NULL) {
+			size_t bytes_max;
+			struct command *batch = take_batch(store, &list, &bytes_max);
+			commit_batch(store, batch, bytes_max);
+		}
+		pthread_mutex_lock(&store->queue_lock);
+	}
+	pthread_mutex_unlock(&store->queue_lock);
+	return NULL;
+}
+
+/* ---- the submitter's side ---- */
+
+static void enqueue(struct store *store, struct command *command)
+{
+	command->verdict = VERDICT_PENDING;
+	command->next = NULL;
+	command->scratch = NULL;
+	pthread_mutex_lock(&store->queue_lock);
+	bool wake = store->queue == NULL;
+	*store->queue_last = command;
+	store->queue_last = &command->next;
+	pthread_mutex_unlock(&store->queue_lock);
+	if (wake)
+		pthread_cond_signal(&store->queue_filled);
+}
+
+void store_submit(struct store *store, struct command *command)
+{
+	enqueue(store, command);
+}
+
+void store_own_done(struct command *command)
+{
+	(void)command;
+}
+
+void submit_own(struct store *store, struct command command)
+{
+	struct command *copy = xmalloc(sizeof *copy);
+	*copy = command;
+	copy->done = store_own_done;
+	enqueue(store, copy);
+}
+
+size_t store_collect(struct store *store)
+{
+	pthread_mutex_lock(&store->queue_lock);
+	struct command *list = store->finished;
+	store->finished = NULL;
+	store->finished_last = &store->finished;
+	pthread_mutex_unlock(&store->queue_lock);
+	if (list == NULL)
+		return 0;
+	/* Read your writes: the view first. */
+	while (store_advance(store, 0)) {
+	}
+	size_t count = 0;
+	struct command *next;
+	for (struct command *c = list; c != NULL; c = next, count++) {
+		next = c->next;
+		c->next = NULL;
+		if (c->done != NULL)
+			c->done(c);
+	}
+	return count;
+}
+
+void store_execute(struct store *store, struct command *command)
+{
+	void (*done)(struct command *) = command->done;
+	command->done = NULL;
+	store_submit(store, command);
+	struct timespec nap = {.tv_nsec = 20000};
+	for (;;) {
+		pthread_mutex_lock(&store->queue_lock);
+		bool finished = store->finished != NULL;
+		pthread_mutex_unlock(&store->queue_lock);
+		if (finished && store_collect(store) > 0)
+			break;
+		nanosleep(&nap, NULL);
+	}
+	command->done = done;
+}

@@ -1,0 +1,203 @@
+/* A state that follows the log: the loop's view, the commit thread's head. */
+#include "common/store_parts.h"
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static struct state_backing backing_of(struct follower *follower)
+{
+	/* tables_* take the reader, append_at the follower: the reader is its member. */
+	return (struct state_backing){.arg = &follower->reader,
+	                              .path = tables_load_path,
+	                              .stream = tables_load_stream,
+	                              .producers = tables_load_producers,
+	                              .kv = tables_load_kv,
+	                              .kv_each = tables_each_kv,
+	                              .path_each = tables_each_path,
+	                              .append_at = store_append_at};
+}
+
+void follower_init(struct follower *follower, struct store *store)
+{
+	*follower = (struct follower){.store = store, .reader = {.tables = &store->tables, .own = true}};
+	struct state_backing backing = backing_of(follower);
+	state_init(&follower->state, &backing, &store->options.limits);
+}
+
+void follower_finish(struct follower *follower)
+{
+	state_finish(&follower->state);
+	tables_reader_finish(&follower->reader);
+	free(follower->append);
+}
+
+/* The struct stays where it is (readers hold on to it); what it says is read again. */
+static void reload_pinned(struct follower *follower, struct stream *stream)
+{
+	struct stream fresh = {0};
+	if (!tables_load_stream(&follower->reader, stream->id, &fresh)) {
+		stream->dropped = true;
+		stream->pieces_count = 0;
+		return;
+	}
+	struct stream_producer *producer, *next;
+	HASH_ITER(hh, stream->producers, producer, next)
+	{
+		HASH_DEL(stream->producers, producer);
+		free(producer);
+	}
+	free(stream->path);
+	free(stream->content_type);
+	free(stream->fork_source);
+	free(stream->closed_producer);
+	free(stream->stream_seq);
+	fresh.pieces = stream->pieces;
+	fresh.pieces_room = stream->pieces_room;
+	fresh.pins = stream->pins;
+	fresh.follower = stream->follower;
+	fresh.hh = stream->hh;
+	*stream = fresh;
+}
+
+/* The pinned streams move over into the new overlay. */
+static void forget_overlay(struct follower *follower)
+{
+	struct state *state = &follower->state;
+	struct stream *stream, *next;
+	state_evict(state, UINT64_MAX, 0);
+	HASH_ITER(hh, state->streams, stream, next)
+	reload_pinned(follower, stream);
+}
+
+int follower_restart(struct follower *follower)
+{
+	struct tables_checkpoint checkpoint;
+	MDB_txn *txn = tables_begin(&follower->reader);
+	if (txn == NULL)
+		return EIO;
+	int rc = tables_get_checkpoint(follower->reader.tables, txn, &checkpoint);
+	tables_end(&follower->reader);
+	if (rc != 0)
+		return rc;
+	forget_overlay(follower);
+	follower->lsn = checkpoint.position.lsn;
+	follower->state.next_id = checkpoint.next_id;
+	follower->state.streams_count = checkpoint.streams_count;
+	if (checkpoint.now_ms > follower->state.now_ms)
+		follower->state.now_ms = checkpoint.now_ms;
+	return 0;
+}
+
+/* Applies one record's entries. They are read in place: should the ring lap us meanwhile, they may
+ * be garbage, which decodes safely and is noticed right after. */
+static bool apply_record(struct follower *follower, const struct ring_record *record,
+                         void (*visit)(void *arg, const struct entry *, struct stream *), void *arg)
+{
+	uint64_t lsn = follower->lsn + sizeof *record;
+	struct span left = ring_at(&follower->store->ring, lsn);
+	left.len = record->bytes - sizeof *record;
+	for (uint32_t i = 0; i < record->entries; i++) {
+		struct entry entry;
+		size_t len = entry_decode(left, &entry);
+		if (len == 0)
+			return false;
+		struct stream *stream = state_apply(&follower->state, &entry, lsn);
+		if (visit != NULL)
+			visit(arg, &entry, stream);
+		lsn += len;
+		left.at += len;
+		left.len -= len;
+	}
+	return true;
+}
+
+bool follower_advance(struct follower *follower, uint64_t to, size_t bytes_max,
+                      void (*visit)(void *arg, const struct entry *, struct stream *), void *arg)
+{
+	const struct ring *ring = &follower->store->ring;
+	uint64_t from = follower->lsn;
+	uint64_t tail = ring_tail(ring).lsn, checkpoint = ring_checkpoint(ring);
+	/* The live path reads the ring: pieces stay while they are safe and younger than half of it. */
+	uint64_t young = tail > ring->bytes / 2 ? tail - ring->bytes / 2 : 0;
+	follower->state.pieces_keep_lsn = young < checkpoint ? young : checkpoint;
+	while (follower->lsn < to && (bytes_max == 0 || follower->lsn - from < bytes_max)) {
+		struct ring_record record;
+		uint64_t at = follower->lsn;
+		bool whole = ring_record_at(ring, at, &record) && ring_holds(ring, at) &&
+		             (record.entries == RING_PAD ||
+		              apply_record(follower, &record, visit, arg));
+		if (!whole || !ring_holds(ring, at))
+			return false;
+		follower->lsn = at + record.bytes;
+	}
+	return true;
+}
+
+void follower_evict(struct follower *follower, size_t keep)
+{
+	if (HASH_COUNT(follower->state.streams) <= keep && HASH_COUNT(follower->state.paths) <= keep &&
+	    HASH_COUNT(follower->state.kvs) <= keep)
+		return;
+	uint64_t bound = ring_checkpoint(&follower->store->ring);
+	if (bound == follower->evicted_at)
+		return; /* nothing more can go before the next checkpoint */
+	follower->evicted_at = bound;
+	state_evict(&follower->state, bound < follower->lsn ? bound : follower->lsn, keep / 2);
+}
+
+/* ---- the loop's side ---- */
+
+enum { VIEW_KEEP = 20000 };
+
+
+static void on_entry(void *arg, const struct entry *entry, struct stream *stream)
+{
+	struct store *store = arg;
+	if (store->on_change == NULL)
+		return;
+	const struct store_change change = {.entry = entry, .stream = stream};
+	store->on_change(store->on_change_arg, &change);
+}
+
+bool store_advance(struct store *store, size_t bytes_max)
+{
+	struct follower *view = &store->view;
+	uint64_t durable = ring_durable(&store->ring);
+	if (view->lsn >= durable)
+		return false;
+	if (!follower_advance(view, durable, bytes_max, on_entry, store)) {
+		log_warn("reader lapped by the log", "at=%llu", (unsigned long long)view->lsn);
+		if (follower_restart(view) != 0)
+			return false;
+		const struct store_change lapped = {.lapped = true};
+		if (store->on_change != NULL)
+			store->on_change(store->on_change_arg, &lapped);
+	}
+	follower_evict(view, VIEW_KEEP);
+	return view->lsn < durable;
+}
+
+void store_set_follower(struct store *store,
+                        void (*on_change)(void *arg, const struct store_change *), void *arg)
+{
+	store->on_change = on_change;
+	store->on_change_arg = arg;
+}
+
+struct state *store_view(struct store *store)
+{
+	return &store->view.state;
+}
+
+uint64_t store_durable(struct store *store)
+{
+	return ring_durable(&store->ring);
+}
+
+uint64_t store_position(struct store *store)
+{
+	return store->view.lsn;
+}

@@ -1,0 +1,94 @@
+/* Inside the store: what its files share. Nobody else includes this. */
+#pragma once
+
+#include "common/ring.h"
+#include "common/store.h"
+#include "common/tables.h"
+
+#include <pthread.h>
+
+/* A state that follows the log, with what it needs to load from LMDB and the ring. One thread. */
+struct follower {
+	struct store *store;
+	struct state state;
+	struct tables_reader reader;
+	uint64_t lsn;    /* everything below is in state */
+	uint8_t *append; /* scratch of append_at */
+	uint64_t evicted_at; /* the checkpoint it was last done for */
+};
+
+/* A growing list of iovecs and the small bytes some of them point to: one record in the making. */
+struct record_builder {
+	struct iovec *iov;
+	size_t iov_count, iov_room;
+	uint8_t *heads; /* fixed room, so that pointers into it stay */
+	size_t heads_len, heads_room;
+	uint64_t base_lsn; /* of the record */
+	size_t bytes;      /* so far, head included */
+	uint32_t entries;
+};
+
+struct store {
+	struct store_options options;
+	char *dir;
+	struct ring ring;
+	struct tables tables;
+
+	/* commit thread */
+	pthread_t commit_thread;
+	pthread_mutex_t queue_lock;
+	pthread_cond_t queue_filled;
+	struct command *queue, **queue_last;
+	bool stopping;
+	struct follower head;
+	struct record_builder builder;
+	_Atomic uint64_t commits, commit_ns, synced_bytes;
+
+	/* finished, for the loop */
+	struct command *finished, **finished_last; /* under queue_lock */
+
+	/* loop */
+	struct follower view;
+	void (*on_change)(void *arg, const struct store_change *);
+	void *on_change_arg;
+	uint8_t *ring_copy; /* of the slice in hand */
+	size_t ring_copy_room;
+
+	/* checkpointer thread */
+	pthread_t maintain_thread;
+	_Atomic bool maintain_stop;
+	_Atomic uint64_t checkpoints, checkpoint_ns;
+	struct {
+		uint64_t used_bytes, free_bytes;
+	} space; /* under queue_lock */
+	char refuse_reason[128];
+	uint64_t scan_id; /* retention by age walks all streams, a few each time */
+};
+
+/* ---- follower (store_follow.c) ---- */
+void follower_init(struct follower *follower, struct store *store);
+void follower_finish(struct follower *follower);
+/* Starts over from the present checkpoint. 0 or an LMDB error. */
+int follower_restart(struct follower *follower);
+/* Applies records up to `to`; false: lapped, the state is not to be trusted: restart it. */
+bool follower_advance(struct follower *follower, uint64_t to, size_t bytes_max,
+                      void (*visit)(void *arg, const struct entry *, struct stream *), void *arg);
+/* Lets go of what LMDB holds. */
+void follower_evict(struct follower *follower, size_t keep);
+
+/* ---- reading (store_read.c) ---- */
+/* Copies ring bytes of one entry; false: lapped. The entry borrows from *copy. */
+bool ring_entry(const struct ring *ring, uint64_t lsn, uint8_t **copy, size_t *room,
+                struct entry *entry);
+bool store_append_at(void *follower, const struct stream *stream, uint64_t at, struct batch *out,
+                     uint64_t *begins_at);
+
+/* ---- commit (store_commit.c) ---- */
+void *commit_main(void *store);
+
+/* ---- checkpoint (store_checkpoint.c) ---- */
+void *maintain_main(void *store);
+int checkpoint_once(struct store *store, bool *more);
+/* For commands the store gives itself: freed when done. */
+void submit_own(struct store *store, struct command command);
+void store_own_done(struct command *command);

@@ -1,0 +1,428 @@
+#include "common/store.h"
+#include "common/check.h"
+#include "common/log.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+struct fixture {
+	char dir[64];
+	struct store *store;
+	struct store_options options;
+};
+
+static void open_store(struct fixture *f)
+{
+	char reason[256] = "";
+	int rc = store_open(&f->store, &f->options, reason);
+	if (rc != 0)
+		print_error("%s\n", reason);
+	assert_int_equal(rc, 0);
+}
+
+static int setup(void **state)
+{
+	struct fixture *f = xcalloc(1, sizeof *f);
+	log_set_level(LOG_LEVEL_ERROR);
+	snprintf(f->dir, sizeof f->dir, "/tmp/ringside-store-XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	f->options = (struct store_options){
+	        .dir = f->dir,
+	        .ring_bytes = 4 << 20,
+	        .map_bytes = 256 << 20,
+	        .readers_max = 64,
+	        .checkpoint_ms = 20,
+	        .chunk_bytes = 8192,
+	        .limits = {.streams_max = 1000, .producers_per_stream_max = 16},
+	        .maintain = true};
+	open_store(f);
+	*state = f;
+	return 0;
+}
+
+static void print_finding(void *arg, const char *text)
+{
+	(void)arg;
+	print_error("finding: %s\n", text);
+}
+
+static void assert_sound(struct fixture *f)
+{
+	struct store_check_totals totals;
+	char reason[256];
+	assert_int_equal(store_checkpoint(f->store, reason), 0);
+	assert_int_equal(store_check(f->store, print_finding, NULL, &totals), 0);
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	char command[128];
+	assert_sound(f);
+	store_close(&f->store);
+	snprintf(command, sizeof command, "rm -rf %s", f->dir);
+	assert_int_equal(system(command), 0);
+	free(f);
+	return 0;
+}
+
+static struct command create(struct fixture *f, const char *path, const char *type)
+{
+	struct command c = {
+	        .kind = COMMAND_CREATE, .path = span_str(path), .content_type = span_str(type)};
+	store_execute(f->store, &c);
+	return c;
+}
+
+static struct command append(struct fixture *f, const char *path, const char *type, struct span body)
+{
+	uint32_t size = (uint32_t)body.len;
+	struct command c = {.kind = COMMAND_APPEND,
+	                    .path = span_str(path),
+	                    .content_type = span_str(type),
+	                    .body = {&size, 1, body}};
+	store_execute(f->store, &c);
+	return c;
+}
+
+/* Reads [from, to) whole, slice by slice. */
+static char *read_all(struct fixture *f, const char *path, uint64_t from, size_t *len)
+{
+	struct stream *stream = state_find(store_view(f->store), span_str(path));
+	assert_non_null(stream);
+	char *out = xcalloc(1, stream->tail - from + 1);
+	*len = 0;
+	while (from < stream->tail) {
+		struct store_slice slice;
+		assert_int_equal(store_read(f->store, stream, from, stream->tail, 100000, &slice),
+		                 STORE_READ_OK);
+		for (int i = 0; i < slice.count; i++) {
+			memcpy(out + *len, slice.iov[i].iov_base, slice.iov[i].iov_len);
+			*len += slice.iov[i].iov_len;
+		}
+		from = slice.to;
+		store_slice_release(f->store, &slice);
+	}
+	return out;
+}
+
+static void assert_content(struct fixture *f, const char *path, uint64_t from, struct span want)
+{
+	size_t len;
+	char *got = read_all(f, path, from, &len);
+	assert_int_equal(len, want.len);
+	assert_memory_equal(got, want.at, want.len);
+	free(got);
+}
+
+static void checkpoint_now(struct fixture *f)
+{
+	char reason[256];
+	assert_int_equal(store_checkpoint(f->store, reason), 0);
+}
+
+static void test_reads_ring_and_rows_alike(void **state)
+{
+	struct fixture *f = *state;
+	char want[4000] = "";
+	create(f, "/a", "text/plain");
+	for (int i = 0; i < 300; i++) {
+		char text[16];
+		int len = snprintf(text, sizeof text, "<%d>", i);
+		strcat(want, text);
+		assert_int_equal(append(f, "/a", "text/plain", span_of(text, (size_t)len)).verdict,
+		                 VERDICT_OK);
+		if (i % 97 == 0)
+			checkpoint_now(f);
+	}
+	assert_content(f, "/a", 0, span_str(want));
+	assert_content(f, "/a", 100, span_str(want + 100));
+	store_close(&f->store);
+	open_store(f);
+	assert_content(f, "/a", 0, span_str(want));
+}
+
+/* Longer than the ring, with bodies near its limit: wraps, pads, checkpoints under way. */
+static void test_more_than_the_ring(void **state)
+{
+	struct fixture *f = *state;
+	create(f, "/big", "a/b");
+	size_t total = 0;
+	uint8_t *body = xmalloc(900000);
+	for (int i = 0; i < 40; i++) {
+		size_t len = 1 + (size_t)i * 22000;
+		for (size_t k = 0; k < len; k++)
+			body[k] = (uint8_t)((total + k) * 31 + (total + k) / 251);
+		assert_int_equal(append(f, "/big", "a/b", span_of(body, len)).verdict, VERDICT_OK);
+		total += len;
+	}
+	size_t len;
+	char *got = read_all(f, "/big", 0, &len);
+	assert_int_equal(len, total);
+	for (size_t k = 0; k < len; k++)
+		if ((uint8_t)got[k] != (uint8_t)(k * 31 + k / 251))
+			fail_msg("byte %zu differs", k);
+	free(got);
+	free(body);
+}
+
+static bool collect(void *arg, const struct store_message *m)
+{
+	char *text = arg;
+	strncat(text, (const char *)m->bytes.at, m->bytes.len);
+	strcat(text, m->append_ends ? ";" : "|");
+	return true;
+}
+
+static void test_messages_boundaries_and_forks(void **state)
+{
+	struct fixture *f = *state;
+	static const uint32_t sizes[] = {2, 3};
+	create(f, "/j", "application/json");
+	for (int i = 0; i < 3; i++) {
+		struct command c = {.kind = COMMAND_APPEND,
+		                    .path = SPAN("/j"),
+		                    .content_type = SPAN("application/json"),
+		                    .body = {sizes, 2, SPAN("1,22,")}};
+		store_execute(f->store, &c);
+		if (i == 1)
+			checkpoint_now(f);
+	}
+	struct command fork = {.kind = COMMAND_CREATE,
+	                       .path = SPAN("/f"),
+	                       .fork = true,
+	                       .fork_source = SPAN("/j"),
+	                       .fork_offset_present = true,
+	                       .fork_offset = 5,
+	                       .fork_sub_offset = 1};
+	store_execute(f->store, &fork);
+	assert_int_equal(fork.verdict, VERDICT_CREATED);
+	assert_int_equal(fork.tail, 7);
+	for (int round = 0; round < 2; round++) {
+		struct stream *stream = state_find(store_view(f->store), SPAN("/j"));
+		char text[64] = "";
+		assert_int_equal(store_scan(f->store, stream, 0, stream->tail, 1 << 20, collect, text),
+		                 STORE_READ_OK);
+		assert_string_equal(text, "1|22;1|22;1|22;");
+		static const bool boundary[] = {1, 0, 1, 0, 0, 1, 0, 1};
+		for (uint64_t at = 0; at < 8; at++)
+			assert_int_equal(store_boundary(f->store, stream, at), boundary[at]);
+		assert_content(f, "/f", 0, SPAN("1,22,1,"));
+		text[0] = '\0';
+		stream = state_find(store_view(f->store), SPAN("/f"));
+		store_scan(f->store, stream, 0, stream->tail, 1 << 20, collect, text);
+		assert_string_equal(text, "1|22;1;");
+		checkpoint_now(f);
+		store_close(&f->store);
+		open_store(f);
+	}
+	struct command c = {.kind = COMMAND_DELETE, .path = SPAN("/j")};
+	store_execute(f->store, &c);
+	assert_content(f, "/f", 0, SPAN("1,22,1,"));
+}
+
+static void test_delete_and_create_again(void **state)
+{
+	struct fixture *f = *state;
+	for (int i = 0; i < 20; i++) {
+		create(f, "/d", "a/b");
+		append(f, "/d", "a/b", SPAN("old"));
+		if (i % 3 == 0)
+			checkpoint_now(f);
+		assert_content(f, "/d", 0, SPAN("old"));
+		struct command c = {.kind = COMMAND_DELETE, .path = SPAN("/d")};
+		store_execute(f->store, &c);
+		assert_int_equal(c.verdict, VERDICT_OK);
+		assert_null(state_find(store_view(f->store), SPAN("/d")));
+	}
+}
+
+static void test_producers_survive(void **state)
+{
+	struct fixture *f = *state;
+	create(f, "/p", "a/b");
+	for (int round = 0; round < 3; round++) {
+		uint32_t size = 1;
+		struct command c = {.kind = COMMAND_APPEND,
+		                    .path = SPAN("/p"),
+		                    .content_type = SPAN("a/b"),
+		                    .body = {&size, 1, SPAN("x")},
+		                    .producer = {true, SPAN("me"), 0, (uint64_t)round}};
+		store_execute(f->store, &c);
+		assert_int_equal(c.verdict, VERDICT_OK);
+		store_execute(f->store, &c);
+		assert_int_equal(c.verdict, VERDICT_DUPLICATE);
+		if (round == 1)
+			checkpoint_now(f);
+		store_close(&f->store);
+		open_store(f);
+	}
+	assert_content(f, "/p", 0, SPAN("xxx"));
+}
+
+static void test_retention_bounds_the_file(void **state)
+{
+	struct fixture *f = *state;
+	store_close(&f->store);
+	f->options.retention_bytes = 1 << 20;
+	open_store(f);
+	create(f, "/r", "a/b");
+	uint8_t body[4096] = {0};
+	struct store_status status;
+	for (int i = 0; i < 8000; i++)
+		assert_int_equal(append(f, "/r", "a/b", span_of(body, sizeof body)).verdict, VERDICT_OK);
+	usleep(200000);
+	store_advance(f->store, 0);
+	store_status(f->store, &status);
+	struct stream *stream = state_find(store_view(f->store), SPAN("/r"));
+	assert_true(stream->first > 0 && stream->tail - stream->first <= 3u << 20);
+	assert_true(status.used_bytes < 12u << 20);
+	struct store_slice slice;
+	assert_int_equal(store_read(f->store, stream, 0, 10, 10, &slice), STORE_READ_TRIMMED);
+}
+
+static void test_full_map_refuses_and_heals(void **state)
+{
+	struct fixture *f = *state;
+	store_close(&f->store);
+	f->options.map_bytes = 16 << 20;
+	open_store(f);
+	create(f, "/full", "a/b");
+	create(f, "/other", "a/b");
+	uint8_t *body = xcalloc(1, 100000);
+	struct command c = {0};
+	for (int i = 0; i < 1000 && c.verdict != VERDICT_NO_SPACE; i++)
+		c = append(f, "/full", "a/b", span_of(body, 100000));
+	assert_int_equal(c.verdict, VERDICT_NO_SPACE);
+	uint64_t tail = state_find(store_view(f->store), SPAN("/full"))->tail;
+	size_t len;
+	free(read_all(f, "/full", 0, &len));
+	assert_int_equal(len, tail);
+	struct command gone = {.kind = COMMAND_DELETE, .path = SPAN("/full")};
+	store_execute(f->store, &gone);
+	assert_int_equal(gone.verdict, VERDICT_OK);
+	for (int i = 0; i < 200 && c.verdict != VERDICT_OK; i++) {
+		usleep(20000);
+		c = append(f, "/other", "a/b", SPAN("x"));
+	}
+	assert_int_equal(c.verdict, VERDICT_OK);
+	free(body);
+}
+
+/* Two processes write to one stream; both see all of it, in one order. */
+static void test_two_processes(void **state)
+{
+	struct fixture *f = *state;
+	create(f, "/two", "a/b");
+	store_close(&f->store);
+	pid_t child = fork();
+	assert_true(child >= 0);
+	open_store(f);
+	const char *mine = child == 0 ? "c" : "p";
+	for (int i = 0; i < 500; i++)
+		check(append(f, "/two", "a/b", span_str(mine)).verdict == VERDICT_OK);
+	if (child == 0) {
+		store_close(&f->store);
+		_exit(0);
+	}
+	int status;
+	waitpid(child, &status, 0);
+	assert_int_equal(status, 0);
+	store_advance(f->store, 0);
+	size_t len;
+	char *got = read_all(f, "/two", 0, &len);
+	int parents = 0;
+	for (size_t i = 0; i < len; i++)
+		parents += got[i] == 'p';
+	assert_int_equal(len, 1000);
+	assert_int_equal(parents, 500);
+	free(got);
+}
+
+static void test_ttl_expires_by_itself(void **state)
+{
+	struct fixture *f = *state;
+	struct command c = {.kind = COMMAND_CREATE,
+	                    .path = SPAN("/ttl"),
+	                    .ttl_present = true,
+	                    .ttl_s = 1};
+	store_execute(f->store, &c);
+	checkpoint_now(f);
+	for (int i = 0; i < 200 && store_view(f->store)->streams_count > 0; i++) {
+		usleep(20000);
+		store_advance(f->store, 0);
+	}
+	assert_int_equal(store_view(f->store)->streams_count, 0);
+}
+
+static void test_backup_restores(void **state)
+{
+	struct fixture *f = *state;
+	char path[128], reason[256], command[512];
+	create(f, "/b", "a/b");
+	append(f, "/b", "a/b", SPAN("kept"));
+	snprintf(path, sizeof path, "%s.backup", f->dir);
+	assert_int_equal(store_backup(f->store, path, reason), 0);
+	append(f, "/b", "a/b", SPAN("lost"));
+	store_close(&f->store);
+	snprintf(command, sizeof command, "rm -rf %s/* && mv %s %s/data.mdb", f->dir, path, f->dir);
+	assert_int_equal(system(command), 0);
+	open_store(f);
+	assert_content(f, "/b", 0, SPAN("kept"));
+	struct span epoch;
+	assert_true(state_kv_get(store_view(f->store), SPAN("store.epoch"), &epoch));
+	append(f, "/b", "a/b", SPAN("!"));
+	assert_content(f, "/b", 0, SPAN("kept!"));
+}
+
+/* A record that was torn by a crash ends the log; everything before it counts. */
+static void test_torn_tail(void **state)
+{
+	struct fixture *f = *state;
+	char command[256];
+	create(f, "/t", "a/b");
+	append(f, "/t", "a/b", SPAN("one"));
+	checkpoint_now(f);
+	store_close(&f->store);
+	f->options.maintain = false; /* nothing is checkpointed from here on */
+	open_store(f);
+	append(f, "/t", "a/b", SPAN("two"));
+	struct store_status status;
+	store_status(f->store, &status);
+	append(f, "/t", "a/b", SPAN("torn"));
+	store_close(&f->store);
+	snprintf(command, sizeof command,
+	         "printf XXXX | dd of=%s/ring bs=1 seek=%llu conv=notrunc status=none && rm %s/control",
+	         f->dir, (unsigned long long)status.durable + 60, f->dir);
+	assert_int_equal(system(command), 0);
+	f->options.maintain = true;
+	open_store(f);
+	assert_content(f, "/t", 0, SPAN("onetwo"));
+	append(f, "/t", "a/b", SPAN("three"));
+	assert_content(f, "/t", 0, SPAN("onetwothree"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	        T(test_reads_ring_and_rows_alike),
+	        T(test_more_than_the_ring),
+	        T(test_messages_boundaries_and_forks),
+	        T(test_delete_and_create_again),
+	        T(test_producers_survive),
+	        T(test_retention_bounds_the_file),
+	        T(test_full_map_refuses_and_heals),
+	        T(test_two_processes),
+	        T(test_ttl_expires_by_itself),
+	        T(test_backup_restores),
+	        T(test_torn_tail),
+#undef T
+	};
+	return cmocka_run_group_tests_name("store", tests, NULL, NULL);
+}

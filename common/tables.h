@@ -1,0 +1,98 @@
+/* LMDB tables and row formats: what the store keeps behind the ring.
+ *
+ *   path      path                          -> id, lsn
+ *   stream    id                            -> the facts of a stream
+ *   producer  id, producer id               -> epoch, seq, time, lsn
+ *   chunk     id, first position            -> messages of the stream, back to back
+ *   kv        key                           -> lsn, value
+ *   expiry    unix ms, id                   -> (nothing)
+ *   garbage   id                            -> rows of this stream below a position are to go
+ *   meta      "checkpoint"                  -> how far the log is applied, and counts
+ *
+ * Numbers in keys are big-endian, so that they sort. Rows are native-endian: the directory belongs
+ * to one machine; a backup carries the architecture in its format number. */
+#pragma once
+
+#include "common/ring.h"
+#include "common/state.h"
+
+#include <lmdb.h>
+
+struct tables {
+	MDB_env *env;
+	MDB_dbi path, stream, producer, chunk, kv, expiry, garbage, meta;
+};
+
+/* Opens the environment in `dir`. 0, or errno with a reason. After fork, once per process. */
+int tables_open(struct tables *tables, const char *dir, uint64_t map_bytes, uint32_t readers_max,
+                char reason[256]);
+void tables_close(struct tables *tables);
+
+/* How far LMDB is. All zero in a new store. */
+struct tables_checkpoint {
+	struct ring_position position;
+	uint64_t next_id, streams_count, now_ms;
+};
+int tables_get_checkpoint(const struct tables *tables, MDB_txn *txn,
+                          struct tables_checkpoint *checkpoint);
+int tables_put_checkpoint(const struct tables *tables, MDB_txn *txn,
+                          const struct tables_checkpoint *checkpoint);
+
+/* A reader of one snapshot for state backings: renews its transaction per call, or uses a given one
+ * (the checkpointer's write transaction). */
+struct tables_reader {
+	const struct tables *tables;
+	MDB_txn *txn;
+	bool own;         /* txn is a read transaction of this reader, reset between calls */
+	uint8_t *scratch; /* copies handed out; owned */
+};
+MDB_txn *tables_begin(struct tables_reader *reader); /* NULL: logged */
+void tables_end(struct tables_reader *reader);
+void tables_reader_finish(struct tables_reader *reader);
+
+/* The backing functions that are plain rows (all but append_at). `arg` is a struct tables_reader. */
+bool tables_load_path(void *arg, struct span path, uint64_t *id, uint64_t *lsn);
+bool tables_load_stream(void *arg, uint64_t id, struct stream *into);
+void tables_load_producers(void *arg, struct stream *into);
+bool tables_load_kv(void *arg, struct span key, struct span *value, uint64_t *lsn);
+void tables_each_kv(void *arg, struct span prefix,
+                    bool (*visit)(void *, struct span, struct span, uint64_t), void *visit_arg);
+void tables_each_path(void *arg, bool (*visit)(void *, struct span, uint64_t), void *visit_arg);
+
+/* Keys. */
+struct id_key {
+	uint8_t bytes[16];
+};
+struct id_key key_of(uint64_t a, uint64_t b);
+uint64_t key_number(const MDB_val *key, size_t index);
+
+/* Writing rows, in a write transaction. 0 or an LMDB error. */
+int tables_put_stream(const struct tables *tables, MDB_txn *txn, struct stream *stream);
+int tables_drop_stream(const struct tables *tables, MDB_txn *txn, struct stream *stream);
+int tables_put_path(const struct tables *tables, MDB_txn *txn, const struct state_path *path);
+int tables_put_kv(const struct tables *tables, MDB_txn *txn, const struct state_kv *kv);
+int tables_put_garbage(const struct tables *tables, MDB_txn *txn, uint64_t id, uint64_t below);
+/* Deletes up to rows_max rows of the garbage; *left: there is more. */
+int tables_purge(const struct tables *tables, MDB_txn *txn, size_t rows_max, bool *left);
+
+/* A chunk row: u32 count, u32 zero, u64 time of its last append, u32 sizes[count], bytes.
+ * Rows begin with an append; the top bit of a size marks the last message of its append. */
+enum { CHUNK_HEAD_BYTES = 16 };
+static const uint32_t chunk_append_ends = 1u << 31;
+struct chunk_row {
+	uint64_t start, at_ms;
+	uint32_t count;
+	const uint8_t *sizes; /* unaligned u32s */
+	struct span data;
+};
+bool chunk_row_parse(const MDB_val *key, const MDB_val *value, struct chunk_row *row);
+static inline uint32_t chunk_size(const struct chunk_row *row, uint32_t i)
+{
+	uint32_t size;
+	memcpy(&size, row->sizes + 4 * (size_t)i, 4);
+	return size;
+}
+
+/* The row of stream `id` that covers or begins at `at`, else the next one behind; false: none. */
+bool tables_seek_chunk(MDB_cursor *cursor, uint64_t id, uint64_t at, struct chunk_row *row);
+bool tables_next_chunk(MDB_cursor *cursor, uint64_t id, struct chunk_row *row);
