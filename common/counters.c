@@ -47,11 +47,11 @@ const char *worker_state_name(unsigned state)
 
 bool counters_ready(const struct counters *counters)
 {
-	bool serving = false;
+	bool serving = false, booted = atomic_load(&counters->booted) != 0;
 	for (size_t i = 0; i < COUNTERS_SLOTS; i++) {
 		const struct counters_slot *slot = &counters->slots[i];
 		uint32_t state = atomic_load(&slot->state);
-		if (state == WORKER_STARTING || state == WORKER_FAILED)
+		if (state == WORKER_FAILED || (state == WORKER_STARTING && !booted))
 			return false;
 		serving = serving || (state == WORKER_READY && slot->role == ROLE_SSE);
 	}

@@ -32,6 +32,7 @@ struct counters_slot {
 
 struct counters {
 	_Atomic uint64_t started_ms; /* of the supervisor, wall */
+	_Atomic uint32_t booted;     /* 1 since every wanted worker was ready for the first time */
 	struct counters_slot slots[COUNTERS_SLOTS];
 };
 
@@ -53,7 +54,9 @@ struct counters *counters_map(int fd);
 const char *role_name(unsigned role);
 const char *worker_state_name(unsigned state);
 
-/* All wanted workers ready, none failed, and at least one serves. */
+/* None failed and at least one SSE worker serves; before everything was ready for the first time,
+ * nothing may be starting either. A single crash or a rolling restart thus stays green while others
+ * serve. */
 bool counters_ready(const struct counters *counters);
 
 /* Prometheus text format of every slot in use. */

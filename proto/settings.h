@@ -62,11 +62,12 @@
 	S(auth_metrics_token, "auth.metrics_token", text, "", 0, 512, WORKERS, "Bearer token for /metrics; empty: a subscribe token.")  \
 	S(worker_hang_ms, "worker.hang_timeout", ms, "10s", 500, 600000, LIVE, "No heartbeat for this long: the worker is aborted.")    \
 	S(worker_abort_grace_ms, "worker.abort_grace", ms, "2s", 100, 60000, LIVE, "From SIGABRT to SIGKILL of a hung worker.")         \
+	S(worker_start_ms, "worker.start_timeout", ms, "2m", 500, 3600000, LIVE, "From a worker's start until it serves; then it is killed.")  \
 	S(worker_restart_delay_min_ms, "worker.restart_delay_min", ms, "50ms", 1, 60000, LIVE, "First delay before a restart; doubles.") \
 	S(worker_restart_delay_max_ms, "worker.restart_delay_max", ms, "30s", 1, 3600000, LIVE, "Longest delay before a restart.")      \
 	S(worker_restart_stable_ms, "worker.restart_stable", ms, "10s", 100, 3600000, LIVE, "Ready this long: the next exit counts as the first.") \
-	S(worker_restart_limit, "worker.restart_limit", count, "20", 1, 100000, LIVE, "Exits within worker.restart_window after which the worker is marked failed.") \
-	S(worker_restart_window_ms, "worker.restart_window", ms, "60s", 1000, 86400000, LIVE, "See worker.restart_limit.")              \
+	S(worker_restart_limit, "worker.restart_limit", count, "10", 1, 64, LIVE, "Exits within worker.restart_window after which the worker is marked failed.") \
+	S(worker_restart_window_ms, "worker.restart_window", ms, "2m", 1000, 86400000, LIVE, "See worker.restart_limit.")              \
 	S(worker_drain_ms, "worker.drain_timeout", ms, "25s", 0, 3600000, LIVE, "How long a drain may take before what is left is cut.") \
 	S(bridge_workers, "bridge.workers", count, "1", 0, 1, LIVE, "Bridge workers: webhook deliveries and wake-ups.")                 \
 	S(capture_workers, "capture.workers", count, "0", 0, 1, LIVE, "Capture workers.")                                               \

@@ -1,0 +1,18 @@
+/* How many CPUs this process may really use. */
+#pragma once
+
+/* The least of: CPUs in the affinity mask, the cpuset of the control group, and the quota
+ * (cpu.max, cgroup v2) of the group and every group above it, rounded up. At least 1.
+ *
+ * `root` is put before /proc and the cgroup mount point; "" outside of tests. `affinity` is how
+ * many CPUs the mask has, from cpus_affinity(). What cannot be read does not limit. */
+unsigned cpus_usable(const char *root, unsigned affinity);
+
+/* CPUs in this process's affinity mask, at least 1. */
+unsigned cpus_affinity(void);
+
+/* CPUs in a list such as "0-3,8"; 0 when it is empty or malformed. */
+unsigned cpus_in_list(const char *list);
+
+/* CPUs that a cpu.max line such as "150000 100000" gives, rounded up; 0: no limit or malformed. */
+unsigned cpus_in_quota(const char *line);

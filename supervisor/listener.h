@@ -1,0 +1,60 @@
+/* The listening sockets: one SO_REUSEPORT socket per SSE slot, owned by the supervisor, so that a
+ * worker's death closes nothing and its replacement accepts what queued up.
+ *
+ * A classic BPF program tells the kernel which sockets get new connections. A socket can thus be
+ * taken out of service long before it is closed: nobody is ever reset by scaling down. */
+#pragma once
+
+#include <linux/filter.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+enum {
+	LISTENER_SLOTS_MAX = 257,
+	LISTENER_BACKLOG = 65535, /* the kernel cuts it to net.core.somaxconn */
+	/* A handshake answered before the steering changed completes on the old socket: so long such
+	 * a socket stays in service. */
+	LISTENER_SETTLE_MS = 1000,
+	LISTENER_PROGRAM_MAX = 2 + 2 * LISTENER_SLOTS_MAX + 1,
+};
+
+struct listener {
+	struct sockaddr_storage address; /* with the real port once the first socket listens */
+	socklen_t address_len;
+	int fds[LISTENER_SLOTS_MAX]; /* by slot; -1: none */
+	/* Slots in the order in which the kernel numbers their sockets. */
+	unsigned order[LISTENER_SLOTS_MAX];
+	unsigned count;
+	bool steered[LISTENER_SLOTS_MAX]; /* what the kernel was told last, by slot */
+	bool steering_works, steering_stale;
+	char url[128]; /* "http://127.0.0.1:4437"; valid once a socket listens */
+};
+
+/* Resolves HOST:PORT (a name: the first IPv4 address, else the first). False: *reason says why. */
+bool listener_init(struct listener *listener, const char *listen, const char **reason);
+
+/* Refuses an address that somebody else listens on: with SO_REUSEPORT the kernel would let two
+ * programs of the same user share it silently. 0 or an errno. */
+int listener_probe(const struct listener *listener);
+
+/* Binds and listens for a slot that has no socket. It gets connections once steered to, except the
+ * very first. 0 or an errno. */
+int listener_open(struct listener *listener, unsigned slot);
+
+/* Closes it; connections in its queue are reset. Nothing happens when there is none. */
+void listener_close(struct listener *listener, unsigned slot);
+void listener_finish(struct listener *listener);
+
+/* New connections go to the slots with active[slot] from now on, each with the same chance. Slots
+ * without a socket are passed over; with none left the kernel takes any. 0 or an errno: the kernel
+ * does not support it and spreads over all. */
+int listener_steer(struct listener *listener, const bool active[LISTENER_SLOTS_MAX]);
+
+/* Is somebody waiting to be accepted? */
+bool listener_queue_waits(const struct listener *listener, unsigned slot);
+
+/* Pure: the program that picks one of `positions` at random. Returns its length; `program` has
+ * LISTENER_PROGRAM_MAX places; count > 0. */
+unsigned listener_program(struct sock_filter *program, const unsigned *positions, unsigned count);

@@ -1,0 +1,129 @@
+#include "supervisor/spawn.h"
+#include "common/check.h"
+#include "proto/roles.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+enum { FD_ABOVE = 64 }; /* sources out of the way of the numbers of roles.h */
+
+static bool inherited(const char *variable)
+{
+	static const char *const own[] = {"RINGSIDE_", "NOTIFY_SOCKET=", "WATCHDOG_", "LISTEN_"};
+	for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+		if (strncmp(variable, own[i], strlen(own[i])) == 0)
+			return false;
+	return true;
+}
+
+static char **make_environment(void)
+{
+	size_t count = 0, kept = 0;
+	while (environ[count] != NULL)
+		count++;
+	char **copy = xcalloc(count + 1, sizeof *copy);
+	for (size_t i = 0; i < count; i++)
+		if (inherited(environ[i]))
+			copy[kept++] = environ[i];
+	return copy;
+}
+
+struct plan_fds {
+	int null_fd, bus_fd, counters_fd, listen_fd;
+};
+
+static void close_fds(const struct plan_fds *fds)
+{
+	if (fds->null_fd >= 0)
+		close(fds->null_fd);
+	if (fds->bus_fd >= 0)
+		close(fds->bus_fd);
+	if (fds->counters_fd >= 0)
+		close(fds->counters_fd);
+	if (fds->listen_fd >= 0)
+		close(fds->listen_fd);
+}
+
+static bool gather_fds(struct plan_fds *fds, const struct spawn *spawn)
+{
+	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	fds->null_fd = null_fd >= 0 ? fcntl(null_fd, F_DUPFD_CLOEXEC, FD_ABOVE) : -1;
+	if (null_fd >= 0)
+		close(null_fd);
+	fds->bus_fd = fcntl(spawn->bus_fd, F_DUPFD_CLOEXEC, FD_ABOVE);
+	fds->counters_fd = fcntl(spawn->counters_fd, F_DUPFD_CLOEXEC, FD_ABOVE);
+	fds->listen_fd =
+	        spawn->listen_fd >= 0 ? fcntl(spawn->listen_fd, F_DUPFD_CLOEXEC, FD_ABOVE) : -1;
+	if (fds->null_fd >= 0 && fds->bus_fd >= 0 && fds->counters_fd >= 0 &&
+	    (fds->listen_fd >= 0) == (spawn->listen_fd >= 0))
+		return true;
+	int error = errno;
+	close_fds(fds);
+	errno = error;
+	return false;
+}
+
+static void default_signals(void)
+{
+	struct sigaction action = {.sa_handler = SIG_DFL};
+	sigset_t none;
+	for (int i = 1; i < NSIG; i++)
+		sigaction(i, &action, NULL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* Between fork and exec: only what is safe after a fork of a process with threads. */
+static _Noreturn void become_worker(const struct plan_fds *fds, pid_t parent, const char *path,
+                                    char *const argv[], char *const environment[])
+{
+	setsid();
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(EXIT_SUPERVISOR_GONE); /* it died before it could be tied to us */
+	default_signals();
+	bool ok = dup2(fds->null_fd, STDIN_FILENO) >= 0 &&
+	          dup2(STDERR_FILENO, STDOUT_FILENO) >= 0 &&
+	          dup2(fds->bus_fd, BOOT_FD_BUS) >= 0 &&
+	          dup2(fds->counters_fd, BOOT_FD_COUNTERS) >= 0 &&
+	          (fds->listen_fd < 0 || dup2(fds->listen_fd, BOOT_FD_LISTEN) >= 0);
+	close_range(fds->listen_fd >= 0 ? BOOT_FD_END : BOOT_FD_LISTEN, ~0u, 0);
+	if (ok)
+		execve(path, argv, environment);
+	_exit(SPAWN_EXEC_FAILED);
+}
+
+pid_t spawn_start(const struct spawn *spawn)
+{
+	char slot[16], generation[24], name[64];
+	struct plan_fds fds;
+	snprintf(name, sizeof name, "%s", spawn->name);
+	snprintf(slot, sizeof slot, "%u", spawn->slot);
+	snprintf(generation, sizeof generation, "%llu", (unsigned long long)spawn->generation);
+	char slot_flag[] = "--slot", generation_flag[] = "--generation";
+	char *const argv[] = {name, slot_flag, slot, generation_flag, generation, NULL};
+	if (!gather_fds(&fds, spawn))
+		return -1;
+	char **environment = make_environment();
+	pid_t parent = getpid();
+	sigset_t all, before;
+	/* A handler of ours that ran in the child would write into our own pipes. */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &before);
+	pid_t pid = fork();
+	if (pid == 0)
+		become_worker(&fds, parent, spawn->path, argv, environment);
+	int error = errno;
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	free(environment);
+	close_fds(&fds);
+	errno = error;
+	return pid;
+}

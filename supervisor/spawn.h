@@ -1,0 +1,20 @@
+/* Starting one worker by the boot contract of proto/roles.h. */
+#pragma once
+
+#include <stdint.h>
+#include <sys/types.h>
+
+struct spawn {
+	const char *path; /* of the program */
+	const char *name; /* argv[0] */
+	unsigned slot;
+	uint64_t generation;
+	int bus_fd, counters_fd, listen_fd; /* listen_fd -1: none; all stay the caller's */
+};
+
+/* Returns the process, the leader of its own session and group, which dies with the supervisor;
+ * -1 with errno. A program that cannot be executed exits with SPAWN_EXEC_FAILED. The environment is
+ * ours without what concerns the supervisor alone (NOTIFY_SOCKET, RINGSIDE_*: they hold secrets). */
+pid_t spawn_start(const struct spawn *spawn);
+
+enum { SPAWN_EXEC_FAILED = 127 };
