@@ -50,7 +50,7 @@ enum method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE, M
 #define REQUEST_HEADER_ENUM(NAME, text) HEADER_##NAME,
 enum request_header { REQUEST_HEADERS(REQUEST_HEADER_ENUM) HEADER_COUNT };
 
-struct conn;
+struct exchange;
 struct sse_worker;
 
 struct request {
@@ -63,7 +63,6 @@ struct request {
 	 * the request is gone: a command may borrow it. */
 	uint8_t *body;
 	size_t body_len, body_room;
-	const char *peer_address; /* text, for logs */
 	bool close_delimited;     /* HTTP/1.0: a streamed answer has no chunks */
 
 	/* The feature's. */
@@ -72,7 +71,7 @@ struct request {
 	/* All written bytes have left for the kernel: write more, or end. */
 	void (*on_drain)(struct request *request);
 
-	struct conn *conn; /* the transport's */
+	struct exchange *exchange; /* the transport's */
 };
 
 struct header {
@@ -81,7 +80,8 @@ struct header {
 };
 
 /* A whole answer. Adds Content-Length, Date-free security and CORS headers, Connection. With HEAD
- * the body is measured but not sent. 204 and 304 have none. `body` is copied or sent at once. */
+ * the body is measured but not sent (body.at may then be NULL). 204 and 304 have none. `body` is
+ * copied or sent at once. */
 void reply(struct request *request, unsigned status, const struct header *headers, size_t count,
            struct span body);
 

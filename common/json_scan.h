@@ -1,0 +1,15 @@
+/* JSON at memory speed: validates a text (RFC 8259, UTF-8) and brings it into the stored form, in
+ * place: raw values, each followed by a comma. A top-level array is flattened one level. */
+#pragma once
+
+#include "proto/bytes.h"
+
+struct json_split {
+	uint32_t *sizes; /* owned; free() */
+	uint32_t count, room;
+	struct span bytes; /* the stored form, inside the caller's buffer */
+};
+
+/* `body` has len bytes and room for one more behind them. Returns NULL, or a constant reason why it
+ * is not valid JSON; then nothing is owned. An empty array gives count 0. */
+const char *json_split(uint8_t *body, size_t len, size_t depth_max, struct json_split *out);

@@ -1,0 +1,36 @@
+/* Who may do what: Bearer tokens, compared in constant time on their digests. */
+#pragma once
+
+#include "common/settings.h"
+
+enum permission { PERMISSION_NONE, PERMISSION_SUBSCRIBE, PERMISSION_PUBLISH, PERMISSION_METRICS };
+
+enum auth_result {
+	AUTH_ALLOWED,
+	AUTH_MISSING,      /* 401: no or a malformed Authorization */
+	AUTH_WRONG,        /* 401: not a token that may do this */
+	AUTH_UNCONFIGURED, /* 503: no token is configured, so nobody may */
+};
+
+enum { AUTH_TOKENS_MAX = 64, AUTH_DIGEST_BYTES = 32 };
+
+struct auth_list {
+	uint8_t digests[AUTH_TOKENS_MAX][AUTH_DIGEST_BYTES];
+	size_t count;
+};
+
+struct auth {
+	bool open; /* dev */
+	struct auth_list publish, subscribe, metrics;
+};
+
+/* Reads auth.*; tokens beyond AUTH_TOKENS_MAX per list are an error for check-config. */
+void auth_init(struct auth *auth, const struct settings *settings);
+
+/* NULL: allowed; else why not, for people. A reason that begins with "no tokens" is a 503. */
+const char *auth_refusal(const struct auth *auth, enum permission permission,
+                         struct span authorization);
+
+/* `authorization` is the header's value, at NULL when absent. */
+enum auth_result auth_check(const struct auth *auth, enum permission permission,
+                            struct span authorization);

@@ -1,0 +1,41 @@
+#include "worker-sse/cors.h"
+#include "common/check.h"
+
+#include <stdio.h>
+
+char *cors_common_headers(const struct settings *settings)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+	check(out != NULL);
+	fprintf(out,
+	        "x-content-type-options: nosniff\r\n"
+	        "cross-origin-resource-policy: cross-origin\r\n"
+	        "access-control-allow-origin: %s\r\n"
+	        "access-control-expose-headers: stream-next-offset, stream-cursor, "
+	        "stream-up-to-date, stream-closed, producer-epoch, producer-seq, "
+	        "producer-expected-seq, producer-received-seq, etag, location, content-type, "
+	        "content-encoding, vary, stream-sse-data-encoding, stream-ttl, stream-expires-at, "
+	        "retry-after\r\n",
+	        settings->http_allowed_origin);
+	if (strcmp(settings->http_allowed_origin, "*") != 0)
+		fputs("vary: origin\r\n", out);
+	check(fclose(out) == 0);
+	return text;
+}
+
+void cors_preflight(struct request *request)
+{
+	static const struct header headers[] = {
+	        {"access-control-allow-methods", SPAN("GET, POST, PUT, DELETE, HEAD, OPTIONS")},
+	        {"access-control-allow-headers",
+	         SPAN("content-type, authorization, if-none-match, last-event-id, stream-seq, "
+	              "stream-ttl, stream-expires-at, stream-closed, producer-id, producer-epoch, "
+	              "producer-seq, stream-forked-from, stream-fork-offset, "
+	              "stream-fork-sub-offset")},
+	        {"access-control-max-age", SPAN("86400")},
+	        {"allow", SPAN("GET, POST, PUT, DELETE, HEAD, OPTIONS")},
+	};
+	reply(request, 204, headers, sizeof headers / sizeof *headers, (struct span){0});
+}

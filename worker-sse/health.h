@@ -1,0 +1,8 @@
+/* Is it alive, does all of it serve, and what does it do: /healthz, /readyz, /metrics. */
+#pragma once
+
+#include "worker-sse/request.h"
+
+void health_live(struct request *request);
+void health_ready(struct request *request);
+void health_metrics(struct request *request);

@@ -1,0 +1,23 @@
+#include "worker-sse/inbox.h"
+
+#define CTX struct sse_worker
+PROTO_INBOX_FOLLOWER(PROTO_HANDLER)
+
+/* Somebody wrote: see what is new. The mark itself is in shared memory. */
+void on_log_durable(struct sse_worker *w, const struct proto_log_durable *m)
+{
+	(void)m;
+	uv_async_send(&w->store_async);
+}
+
+enum proto_verdict inbox_dispatch(struct worker *worker, struct peer *from, unsigned type,
+                                  struct span body)
+{
+	struct sse_worker *ctx = worker->context;
+	unsigned sender = peer_role(from);
+	switch (type) {
+		PROTO_INBOX_FOLLOWER(PROTO_DISPATCH)
+	default:
+		return PROTO_NOT_MINE;
+	}
+}

@@ -1,0 +1,7 @@
+/* What other workers tell this one. */
+#pragma once
+
+#include "worker-sse/worker.h"
+
+enum proto_verdict inbox_dispatch(struct worker *worker, struct peer *from, unsigned type,
+                                  struct span body);

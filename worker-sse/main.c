@@ -1,0 +1,158 @@
+/* ringside-sse: HTTP, SSE fan-out, durable streams. */
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "proto/roles.h"
+#include "worker-sse/conn.h"
+#include "worker-sse/cors.h"
+#include "worker-sse/fanout.h"
+#include "worker-sse/inbox.h"
+
+#include <stdlib.h>
+
+enum {
+	ADVANCE_BYTES = 4 << 20, /* of log at a turn, so that input is not starved */
+};
+
+uint64_t sse_worker_wall_ms(void)
+{
+	return clock_wall_ms();
+}
+
+/* ---- the store ---- */
+
+static void on_store_thread(void *arg)
+{
+	uv_async_send(arg);
+}
+
+static void on_store(uv_async_t *async)
+{
+	struct sse_worker *w = async->data;
+	uint64_t before = store_position(w->store);
+	w->now_ms = clock_monotonic_ms();
+	/* What this worker wrote is durable: the others hear of it before anything else. */
+	uint64_t durable = store_durable(w->store);
+	if (store_collect(w->store) > 0)
+		worker_announce_durable(w->worker, durable);
+	if (store_advance(w->store, ADVANCE_BYTES))
+		uv_async_send(&w->store_async);
+	if (store_position(w->store) != before || fanout_waiting(w->fanout))
+		fanout_turn(w->fanout);
+	conns_flush(w);
+}
+
+/* ---- time ---- */
+
+static void finish_drain(struct sse_worker *w)
+{
+	if (w->conns_count > 0 && w->now_ms < w->drain_due_ms)
+		return;
+	if (w->conns_count > 0)
+		log_warn("drain cut short", "connections=%zu", w->conns_count);
+	store_close(&w->store);
+	worker_exit(w->worker, EXIT_DONE);
+	uv_timer_stop(&w->tick);
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+	struct sse_worker *w = timer->data;
+	w->now_ms = clock_monotonic_ms();
+	wheel_run(&w->wheel, w->now_ms);
+	/* Heals a wake-up that was lost with its sender. */
+	if (store_durable(w->store) > store_position(w->store))
+		on_store(&w->store_async);
+	conns_flush(w);
+	if (w->draining)
+		finish_drain(w);
+}
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+	struct sse_worker *w = prepare->data;
+	w->now_ms = clock_monotonic_ms();
+	conns_flush(w);
+}
+
+/* ---- life ---- */
+
+static int open_store(struct sse_worker *w)
+{
+	const struct settings *s = w->settings;
+	const struct store_options options = {
+	        .dir = s->data_dir,
+	        .ring_bytes = s->store_ring_bytes,
+	        .map_bytes = s->store_map_bytes,
+	        .readers_max = 2048,
+	        .checkpoint_ms = s->store_checkpoint_ms,
+	        .chunk_bytes = s->store_chunk_bytes,
+	        .retention_bytes = s->store_retention_bytes,
+	        .retention_ms = s->store_retention_age_ms,
+	        .free_bytes_min = s->store_free_bytes_min,
+	        .limits = {.streams_max = s->limits_streams,
+	                   .producers_per_stream_max = (uint32_t)s->limits_producers,
+	                   .producer_idle_ms = s->limits_producer_idle_ms},
+	        .maintain = true,
+	        .keep_subscriptions = true,
+	        .notify = on_store_thread,
+	        .notify_arg = &w->store_async};
+	char reason[256];
+	if (store_open(&w->store, &options, reason) != 0) {
+		log_error("store not opened", "reason=\"%s\"", reason);
+		return EXIT_FAILED;
+	}
+	return 0;
+}
+
+static int start(struct worker *worker)
+{
+	static struct sse_worker w;
+	worker->context = &w;
+	w.worker = worker;
+	w.settings = &worker->settings;
+	w.counters = worker->mine;
+	w.now_ms = clock_monotonic_ms();
+	wheel_init(&w.wheel, w.now_ms);
+	auth_init(&w.auth, w.settings);
+	w.common_headers = cors_common_headers(w.settings);
+	w.common_headers_len = strlen(w.common_headers);
+	uv_async_init(worker->loop, &w.store_async, on_store);
+	w.store_async.data = &w;
+	int code = open_store(&w);
+	if (code != 0)
+		return code;
+	w.fanout = fanout_create(&w);
+	uv_timer_init(worker->loop, &w.tick);
+	w.tick.data = &w;
+	uv_timer_start(&w.tick, on_tick, WHEEL_TICK_MS, WHEEL_TICK_MS);
+	uv_prepare_init(worker->loop, &w.flush);
+	w.flush.data = &w;
+	uv_prepare_start(&w.flush, on_prepare);
+	counter_set(w.counters, connections, 0);
+	counter_set(w.counters, subscribers, 0);
+	code = listen_start(&w);
+	if (code == 0)
+		worker_ready(worker);
+	return code;
+}
+
+static void drain(struct worker *worker, uint64_t due_ms)
+{
+	struct sse_worker *w = worker->context;
+	w->draining = true;
+	w->drain_due_ms = due_ms;
+	listen_drain(w);
+	fanout_drain(w->fanout);
+	conns_drain(w);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct worker_program program = {.role = ROLE_SSE,
+	                                              .name = "sse",
+	                                              .start = start,
+	                                              .drain = drain,
+	                                              .on_frame = inbox_dispatch};
+	return worker_main(argc, argv, &program);
+}

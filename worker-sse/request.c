@@ -1,0 +1,341 @@
+/* Answers: heads, bodies, streams; and what features ask of a request. */
+#include "worker-sse/conn.h"
+#include "common/check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- heads ---- */
+
+static const char *status_line(unsigned status)
+{
+	switch (status) {
+#define S(code, text)                                                                              \
+	case code:                                                                                 \
+		return "HTTP/1.1 " #code " " text "\r\n";
+		S(200, "OK")
+		S(201, "Created")
+		S(202, "Accepted")
+		S(204, "No Content")
+		S(304, "Not Modified")
+		S(400, "Bad Request")
+		S(401, "Unauthorized")
+		S(403, "Forbidden")
+		S(404, "Not Found")
+		S(405, "Method Not Allowed")
+		S(406, "Not Acceptable")
+		S(408, "Request Timeout")
+		S(409, "Conflict")
+		S(410, "Gone")
+		S(413, "Content Too Large")
+		S(414, "URI Too Long")
+		S(415, "Unsupported Media Type")
+		S(417, "Expectation Failed")
+		S(422, "Unprocessable Content")
+		S(429, "Too Many Requests")
+		S(431, "Request Header Fields Too Large")
+		S(500, "Internal Server Error")
+		S(501, "Not Implemented")
+		S(503, "Service Unavailable")
+		S(505, "HTTP Version Not Supported")
+		S(507, "Insufficient Storage")
+#undef S
+	default:
+		check(status == 0);
+		return NULL;
+	}
+}
+
+enum { HEAD_ROOM = 16384 };
+
+struct head {
+	uint8_t bytes[HEAD_ROOM];
+	size_t len;
+};
+
+static void put(struct head *head, const void *at, size_t len)
+{
+	check(head->len + len <= sizeof head->bytes);
+	memcpy(head->bytes + head->len, at, len);
+	head->len += len;
+}
+
+static void put_text(struct head *head, const char *text)
+{
+	put(head, text, strlen(text));
+}
+
+static void put_number(struct head *head, uint64_t n)
+{
+	char digits[24];
+	size_t at = sizeof digits;
+	do
+		digits[--at] = (char)('0' + n % 10);
+	while ((n /= 10) != 0);
+	put(head, digits + at, sizeof digits - at);
+}
+
+/* A value never splits a head: what a client sent may come back in it. */
+static void put_value(struct head *head, struct span value)
+{
+	for (size_t i = 0; i < value.len; i++)
+		check(value.at[i] != '\r' && value.at[i] != '\n' && value.at[i] != '\0');
+	put(head, value.at, value.len);
+}
+
+static void count_status(struct sse_worker *w, unsigned status)
+{
+	if (status < 300)
+		counter_add(w->counters, responses_2xx_total, 1);
+	else if (status < 400)
+		counter_add(w->counters, responses_3xx_total, 1);
+	else if (status < 500)
+		counter_add(w->counters, responses_4xx_total, 1);
+	else
+		counter_add(w->counters, responses_5xx_total, 1);
+}
+
+static void build_head(struct exchange *e, struct head *head, unsigned status,
+                       const struct header *headers, size_t count)
+{
+	struct sse_worker *w = e->request.worker;
+	head->len = 0;
+	count_status(w, status);
+	put_text(head, status_line(status));
+	put(head, w->common_headers, w->common_headers_len);
+	for (size_t i = 0; i < count; i++) {
+		put_text(head, headers[i].name);
+		put(head, ": ", 2);
+		put_value(head, headers[i].value);
+		put(head, "\r\n", 2);
+	}
+	if (w->draining)
+		e->close_after = true;
+	if (e->close_after)
+		put_text(head, "connection: close\r\n");
+	else if (e->request.close_delimited)
+		put_text(head, "connection: keep-alive\r\n");
+}
+
+/* ---- whole answers ---- */
+
+void reply(struct request *request, unsigned status, const struct header *headers, size_t count,
+           struct span body)
+{
+	struct exchange *e = request->exchange;
+	static struct head head; /* one thread, and reply() does not nest */
+	check(!e->answered);
+	e->answered = true;
+	if (e->conn == NULL) {
+		exchange_end(e);
+		return;
+	}
+	build_head(e, &head, status, headers, count);
+	bool bodiless = status == 204 || status == 304;
+	if (!bodiless) {
+		put_text(&head, "content-length: ");
+		put_number(&head, body.len);
+		put(&head, "\r\n", 2);
+	}
+	put(&head, "\r\n", 2);
+	exchange_write(e, head.bytes, head.len);
+	if (!bodiless && !e->head_only && body.len > 0)
+		exchange_write(e, body.at, body.len);
+	exchange_end(e);
+}
+
+void reply_error(struct request *request, unsigned status, const char *reason)
+{
+	char text[512];
+	int len = snprintf(text, sizeof text, "%s\n", reason);
+	const struct header headers[] = {{"content-type", SPAN("text/plain; charset=utf-8")},
+	                                 {"cache-control", SPAN("no-store")}};
+	reply(request, status, headers, 2, span_of(text, (size_t)len));
+}
+
+void request_unauthorized(struct request *request, const char *reason)
+{
+	bool unconfigured = strncmp(reason, "no tokens", 9) == 0;
+	char text[256];
+	int len = snprintf(text, sizeof text, "%s\n", reason);
+	const struct header headers[] = {{"content-type", SPAN("text/plain; charset=utf-8")},
+	                                 {"cache-control", SPAN("no-store")},
+	                                 {"www-authenticate", SPAN("Bearer realm=\"ringside\"")}};
+	reply(request, unconfigured ? 503 : 401, headers, unconfigured ? 2 : 3,
+	      span_of(text, (size_t)len));
+}
+
+/* ---- streamed answers ---- */
+
+void reply_start(struct request *request, unsigned status, const struct header *headers, size_t count,
+                 uint64_t content_length)
+{
+	struct exchange *e = request->exchange;
+	static struct head head;
+	check(!e->answered && (e->conn == NULL || e->conn->first == e));
+	e->answered = true;
+	if (e->conn == NULL)
+		return;
+	if (content_length == UINT64_MAX && request->close_delimited)
+		e->close_after = true;
+	build_head(e, &head, status, headers, count);
+	if (content_length != UINT64_MAX) {
+		put_text(&head, "content-length: ");
+		put_number(&head, content_length);
+		put(&head, "\r\n", 2);
+	} else if (!request->close_delimited) {
+		e->chunked_out = true;
+		put_text(&head, "transfer-encoding: chunked\r\n");
+	}
+	put(&head, "\r\n", 2);
+	exchange_write(e, head.bytes, head.len);
+}
+
+static bool took_all(struct exchange *e, bool all)
+{
+	e->wants_drain = !all;
+	return all;
+}
+
+bool reply_write(struct request *request, const struct iovec *iov, int count)
+{
+	enum { IOV_ROOM = 64 };
+	struct exchange *e = request->exchange;
+	if (e->conn == NULL || e->head_only)
+		return true;
+	if (!e->chunked_out)
+		return took_all(e, conn_write_now(e->conn, iov, count));
+	struct iovec framed[IOV_ROOM + 2];
+	char size[32];
+	size_t len = 0;
+	check(count <= IOV_ROOM - 2);
+	for (int i = 0; i < count; i++) {
+		framed[i + 1] = iov[i];
+		len += iov[i].iov_len;
+	}
+	if (len == 0)
+		return true;
+	framed[0] = (struct iovec){size, (size_t)snprintf(size, sizeof size, "%zx\r\n", len)};
+	framed[count + 1] = (struct iovec){(void *)(uintptr_t) "\r\n", 2};
+	return took_all(e, conn_write_now(e->conn, framed, count + 2));
+}
+
+bool reply_write_chunk(struct request *request, struct chunk *chunk, size_t from, size_t len)
+{
+	struct exchange *e = request->exchange;
+	if (e->conn == NULL || e->head_only)
+		return true;
+	return took_all(e, conn_write_chunk(e->conn, chunk, from, len));
+}
+
+size_t reply_pending(const struct request *request)
+{
+	const struct exchange *e = request->exchange;
+	return e->conn != NULL ? e->conn->out_bytes : 0;
+}
+
+void reply_end(struct request *request)
+{
+	struct exchange *e = request->exchange;
+	request->on_gone = NULL;
+	request->on_drain = NULL;
+	e->wants_drain = false;
+	if (e->conn != NULL && e->chunked_out && !e->head_only)
+		exchange_write(e, "0\r\n\r\n", 5);
+	exchange_end(e);
+}
+
+void reply_abort(struct request *request)
+{
+	struct exchange *e = request->exchange;
+	request->on_gone = NULL;
+	e->ended = true;
+	if (e->conn != NULL)
+		conn_close(e->conn);
+	else
+		exchange_end(e);
+}
+
+/* ---- asking ---- */
+
+/* Believed only as far as it could be in a URL. */
+static bool plausible(struct span host)
+{
+	for (size_t i = 0; i < host.len; i++) {
+		uint8_t c = host.at[i];
+		if (c <= 0x20 || c >= 0x7f || c == '/' || c == '?' || c == '#' || c == '"' ||
+		    c == '<' || c == '>' || c == ',' || c == '\\')
+			return false;
+	}
+	return host.len > 0;
+}
+
+size_t request_base_url(const struct request *request, char *out, size_t out_len)
+{
+	const struct settings *s = request->worker->settings;
+	const struct span *headers = request->headers;
+	struct span host = headers[HEADER_HOST], proto = SPAN("http");
+	if (*s->http_public_url != '\0') {
+		int len = snprintf(out, out_len, "%s", s->http_public_url);
+		while (len > 0 && out[len - 1] == '/')
+			len--;
+		return (size_t)len;
+	}
+	if (s->http_trust_forwarded) {
+		if (plausible(headers[HEADER_X_FORWARDED_HOST]))
+			host = headers[HEADER_X_FORWARDED_HOST];
+		if (span_equal_nocase(headers[HEADER_X_FORWARDED_PROTO], SPAN("https")))
+			proto = SPAN("https");
+	}
+	if (host.len == 0)
+		host = span_str(s->listen);
+	int len = snprintf(out, out_len, "%.*s://%.*s", (int)proto.len, proto.at, (int)host.len,
+	                   host.at);
+	return len > 0 && (size_t)len < out_len ? (size_t)len : 0;
+}
+
+unsigned query_find(struct span query, const char *name, struct span *value)
+{
+	size_t name_len = strlen(name);
+	unsigned count = 0;
+	const uint8_t *at = query.at, *end = query.at + query.len;
+	while (query.at != NULL && at < end) {
+		const uint8_t *amp = memchr(at, '&', (size_t)(end - at));
+		const uint8_t *stop = amp != NULL ? amp : end;
+		const uint8_t *equals = memchr(at, '=', (size_t)(stop - at));
+		const uint8_t *name_end = equals != NULL ? equals : stop;
+		if ((size_t)(name_end - at) == name_len && memcmp(at, name, name_len) == 0 &&
+		    count++ == 0)
+			*value = equals != NULL ? span_of(equals + 1, (size_t)(stop - equals - 1))
+			                        : span_of(stop, 0);
+		at = amp != NULL ? amp + 1 : end;
+	}
+	return count;
+}
+
+static int hex(uint8_t c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+size_t percent_decode(struct span in, uint8_t *out)
+{
+	size_t len = 0;
+	for (size_t i = 0; i < in.len; i++) {
+		uint8_t c = in.at[i];
+		if (c == '%') {
+			if (in.len - i < 3)
+				return SIZE_MAX;
+			int high = hex(in.at[i + 1]), low = hex(in.at[i + 2]);
+			if (high < 0 || low < 0)
+				return SIZE_MAX;
+			c = (uint8_t)(high << 4 | low);
+			i += 2;
+		}
+		out[len++] = c;
+	}
+	return len;
+}

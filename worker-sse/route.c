@@ -1,0 +1,34 @@
+#include "worker-sse/route.h"
+#include "worker-sse/health.h"
+#include "worker-sse/streams.h"
+#include "worker-sse/subscriptions.h"
+
+#define M(name) (1u << METHOD_##name)
+
+static const struct route routes[] = {
+        /* Before the streams: the segment is reserved (Durable Streams, subscriptions). */
+        {"/v1/stream/__ds/", M(GET) | M(HEAD) | M(POST) | M(PUT) | M(DELETE),
+         "GET, HEAD, POST, PUT, DELETE, OPTIONS", PERMISSION_SUBSCRIBE, PERMISSION_SUBSCRIBE, 65536,
+         subscriptions_handle},
+        {"/v1/stream/", M(GET) | M(HEAD) | M(POST) | M(PUT) | M(DELETE),
+         "GET, HEAD, POST, PUT, DELETE, OPTIONS", PERMISSION_SUBSCRIBE, PERMISSION_PUBLISH, 0,
+         streams_handle},
+        {"/healthz", M(GET) | M(HEAD), "GET, HEAD", PERMISSION_NONE, PERMISSION_NONE, 1024,
+         health_live},
+        {"/readyz", M(GET) | M(HEAD), "GET, HEAD", PERMISSION_NONE, PERMISSION_NONE, 1024,
+         health_ready},
+        {"/metrics", M(GET) | M(HEAD), "GET, HEAD", PERMISSION_METRICS, PERMISSION_METRICS, 1024,
+         health_metrics},
+};
+
+const struct route *route_find(struct span path)
+{
+	for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+		size_t len = strlen(routes[i].path);
+		bool prefix = routes[i].path[len - 1] == '/';
+		if (prefix ? path.len > len && memcmp(path.at, routes[i].path, len) == 0
+		           : span_equal(path, span_of(routes[i].path, len)))
+			return &routes[i];
+	}
+	return NULL;
+}

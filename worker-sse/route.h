@@ -1,0 +1,17 @@
+/* Which handler answers which path, and who may ask: one table (route.c). */
+#pragma once
+
+#include "worker-sse/auth.h"
+#include "worker-sse/request.h"
+
+struct route {
+	const char *path;    /* exact, or a prefix when it ends with '/' */
+	unsigned methods;    /* 1 << METHOD_... */
+	const char *allow;   /* the same for people: "GET, HEAD" */
+	enum permission read, write; /* GET and HEAD; the others */
+	size_t body_bytes_max;       /* 0: limits.body_bytes */
+	void (*handler)(struct request *request);
+};
+
+/* NULL: nothing there. */
+const struct route *route_find(struct span path);

@@ -1,0 +1,44 @@
+/* One SSE worker: what its parts share. */
+#pragma once
+
+#include "common/store.h"
+#include "common/wheel.h"
+#include "common/worker.h"
+#include "worker-sse/auth.h"
+
+struct conn;
+struct fanout;
+
+struct sse_worker {
+	struct worker *worker;
+	const struct settings *settings; /* worker->settings */
+	struct counters_slot *counters;
+	struct store *store;
+	struct auth auth;
+	struct fanout *fanout;
+	struct wheel wheel;   /* every coarse timer */
+	uint64_t now_ms;      /* monotonic, of this turn of the loop */
+	uv_async_t store_async;
+	uv_timer_t tick;
+	uv_prepare_t flush;
+
+	/* transport (conn.c, listen.c) */
+	uv_tcp_t listener;
+	bool listening, draining;
+	uint64_t drain_due_ms;
+	int reserve_fd; /* given up to refuse politely when descriptors run out */
+	struct conn *conns;   /* all */
+	struct conn *dirty;   /* with bytes to flush at the end of the turn */
+	size_t conns_count;
+	size_t body_bytes;    /* in memory */
+	struct address *addresses; /* hash; only when limited */
+	char *common_headers; /* on every answer */
+	size_t common_headers_len;
+};
+
+/* The wall clock for TTLs. */
+uint64_t sse_worker_wall_ms(void);
+
+/* listen.c */
+int listen_start(struct sse_worker *w);
+void listen_drain(struct sse_worker *w);
