@@ -59,7 +59,7 @@ struct child {
 	unsigned role, slot;
 	char name[24]; /* "sse-0" */
 	enum child_state state;
-	bool wanted, recycle, planned /* this start was asked for, no crash */;
+	bool wanted, recycle;
 	bool said_hello, hung, late;
 	uint64_t generation;
 	pid_t pid; /* and process group; 0: no process */

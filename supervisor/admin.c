@@ -1,0 +1,286 @@
+#include "supervisor/admin.h"
+#include "common/check.h"
+#include "common/log.h"
+#include "supervisor/inbox.h"
+#include "supervisor/supervisor.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+struct admin_client {
+	struct admin *admin;
+	struct peer *peer; /* NULL: free */
+	bool follows;
+	uint64_t follow_id;
+};
+
+/* A request to be answered when the workers have settled. */
+struct waiting {
+	struct admin_client *client; /* NULL: free */
+	struct peer *peer;           /* the client's when it asked: a later one is somebody else */
+	uint64_t id;
+	json_t *body;
+};
+
+struct admin {
+	struct supervisor *supervisor;
+	int fd;
+	uv_poll_t poll;
+	char path[128];
+	struct admin_client clients[ADMIN_CLIENTS_MAX];
+	struct waiting waiting[ADMIN_WAITING_MAX];
+};
+
+/* ---- replies ---- */
+
+static void reply(struct admin_client *client, uint64_t id, enum admin_status status, bool last,
+                  const char *text)
+{
+	size_t len = strlen(text), max = PROTO_MAX_ADMIN_REPLY - 32;
+	const struct proto_admin_reply message = {.id = id,
+	                                          .status = (uint8_t)status,
+	                                          .last = last,
+	                                          .body = span_of(text, len < max ? len : max)};
+	if (client->peer == NULL)
+		return;
+	uint8_t *body = xmalloc(PROTO_MAX_ADMIN_REPLY);
+	struct writer w = {body, body + PROTO_MAX_ADMIN_REPLY, true};
+	check(proto_put_admin_reply(&w, &message));
+	peer_send(client->peer, PROTO_TYPE_ADMIN_REPLY, span_of(body, (size_t)(w.at - body)), -1);
+	free(body);
+}
+
+static void reply_json(struct admin_client *client, uint64_t id, json_t *body)
+{
+	char *text = json_dumps(body, JSON_COMPACT);
+	check(text != NULL);
+	reply(client, id, ADMIN_OK, true, text);
+	free(text);
+	json_decref(body);
+}
+
+void admin_answer(struct admin_request *request, json_t *body)
+{
+	reply_json(request->client, request->id, body);
+}
+
+void admin_refuse(struct admin_request *request, enum admin_status status, const char *format, ...)
+{
+	char text[1024];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	reply(request->client, request->id, status, true, text);
+}
+
+void admin_line(struct admin_client *client, uint64_t id, const char *line)
+{
+	reply(client, id, ADMIN_OK, false, line);
+}
+
+void admin_answer_settled(struct admin_request *request, json_t *body)
+{
+	struct admin *admin = request->client->admin;
+	for (size_t i = 0; i < ADMIN_WAITING_MAX; i++)
+		if (admin->waiting[i].client == NULL) {
+			admin->waiting[i] = (struct waiting){.client = request->client,
+			                                     .peer = request->client->peer,
+			                                     .id = request->id,
+			                                     .body = body};
+			admin_settled(admin);
+			return;
+		}
+	json_decref(body);
+	admin_refuse(request, ADMIN_FAILED, "done, but too many wait for the outcome already");
+}
+
+static void answer_waiting(struct waiting *waiting, const struct fleet *fleet)
+{
+	struct fleet_tally tally = fleet_tally(fleet);
+	struct waiting w = *waiting;
+	*waiting = (struct waiting){0};
+	json_object_set_new(w.body, "sse", json_integer(tally.sse_wanted));
+	json_object_set_new(w.body, "ready", json_integer(tally.ready));
+	json_object_set_new(w.body, "failed", json_integer(tally.failed));
+	json_object_set_new(w.body, "halted", json_boolean(fleet->halted));
+	if (w.client->peer == w.peer)
+		reply_json(w.client, w.id, w.body);
+	else
+		json_decref(w.body);
+}
+
+void admin_settled(struct admin *admin)
+{
+	const struct fleet *fleet = &admin->supervisor->fleet;
+	if (!fleet_tally(fleet).settled)
+		return;
+	for (size_t i = 0; i < ADMIN_WAITING_MAX; i++)
+		if (admin->waiting[i].client != NULL)
+			answer_waiting(&admin->waiting[i], fleet);
+}
+
+void admin_follow(struct admin_request *request)
+{
+	request->client->follows = true;
+	request->client->follow_id = request->id;
+}
+
+void admin_event(struct admin *admin, const char *line)
+{
+	for (size_t i = 0; i < ADMIN_CLIENTS_MAX; i++)
+		if (admin->clients[i].follows)
+			admin_line(&admin->clients[i], admin->clients[i].follow_id, line);
+}
+
+/* ---- requests ---- */
+
+void on_admin_request(struct sender *sender, const struct proto_admin_request *m)
+{
+	struct admin_client *client = sender->client;
+	struct admin_request request = {
+	        .supervisor = client->admin->supervisor, .client = client, .id = m->id};
+	char *line = xmemdup_text(m->line.at, m->line.len);
+	const char *end = line + m->line.len;
+	bool fits = m->line.len > 0;
+	for (const char *at = line; fits && at < end; at += strlen(at) + 1) {
+		fits = request.argc < ADMIN_ARGUMENTS_MAX;
+		if (fits)
+			request.argv[request.argc++] = at;
+	}
+	if (fits)
+		admin_command(&request);
+	else
+		admin_refuse(&request, ADMIN_USAGE, "a command and at most %d arguments are expected",
+		             ADMIN_ARGUMENTS_MAX - 1);
+	free(line);
+}
+
+static enum proto_verdict on_frame(void *arg, struct peer *peer, unsigned type, struct span body,
+                                   int fd)
+{
+	struct sender sender = {.client = arg};
+	if (fd >= 0)
+		close(fd);
+	return inbox_dispatch(&sender, peer_role(peer), type, body);
+}
+
+static void on_client_gone(void *arg, struct peer *peer)
+{
+	struct admin_client *client = arg;
+	(void)peer;
+	client->peer = NULL;
+	client->follows = false;
+}
+
+/* ---- connections ---- */
+
+static bool may_enter(int fd)
+{
+	struct ucred who;
+	socklen_t len = sizeof who;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) != 0)
+		return false;
+	if (who.uid == geteuid() || who.uid == 0)
+		return true;
+	log_warn("admin client refused", "uid=%u pid=%d", (unsigned)who.uid, (int)who.pid);
+	return false;
+}
+
+static void take_client(struct admin *admin, int fd)
+{
+	const struct peer_events events = {on_frame, on_client_gone, NULL};
+	for (unsigned i = 0; i < ADMIN_CLIENTS_MAX; i++) {
+		struct admin_client *client = &admin->clients[i];
+		if (client->peer != NULL)
+			continue;
+		struct peer_events own = events;
+		own.arg = client;
+		client->admin = admin;
+		client->follows = false;
+		client->peer =
+		        peer_create(admin->supervisor->loop, fd, ROLE_ADMIN, i, 0, &own);
+		return;
+	}
+	log_warn("admin client refused", "reason=\"%d are connected\"", ADMIN_CLIENTS_MAX);
+	close(fd);
+}
+
+static void on_connect(uv_poll_t *poll, int status, int events)
+{
+	struct admin *admin = poll->data;
+	(void)events;
+	for (;;) {
+		int fd = status == 0 ? accept4(admin->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)
+		                     : -1;
+		if (fd < 0)
+			return;
+		if (may_enter(fd))
+			take_client(admin, fd);
+		else
+			close(fd);
+	}
+}
+
+static int listen_at(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -1;
+	snprintf(address.sun_path, sizeof address.sun_path, "%.107s", path);
+	unlink(path); /* we hold the run directory's lock: it is nobody's */
+	mode_t before = umask(0177);
+	bool ok = bind(fd, (struct sockaddr *)&address, sizeof address) == 0 &&
+	          listen(fd, ADMIN_CLIENTS_MAX) == 0;
+	int error = errno;
+	umask(before);
+	if (ok)
+		return fd;
+	close(fd);
+	errno = error;
+	return -1;
+}
+
+struct admin *admin_create(struct supervisor *supervisor, const char *run_dir, char *reason,
+                           size_t room)
+{
+	struct admin *admin = xcalloc(1, sizeof *admin);
+	admin->supervisor = supervisor;
+	snprintf(admin->path, sizeof admin->path, "%s/admin.sock", run_dir);
+	admin->fd = listen_at(admin->path);
+	if (admin->fd < 0) {
+		snprintf(reason, room, "cannot make %s: %s", admin->path, strerror(errno));
+		free(admin);
+		return NULL;
+	}
+	check(uv_poll_init(supervisor->loop, &admin->poll, admin->fd) == 0);
+	admin->poll.data = admin;
+	uv_poll_start(&admin->poll, UV_READABLE, on_connect);
+	return admin;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct admin *admin = handle->data;
+	close(admin->fd);
+	free(admin);
+}
+
+void admin_destroy(struct admin **out)
+{
+	struct admin *admin = *out;
+	*out = NULL;
+	if (admin == NULL)
+		return;
+	unlink(admin->path);
+	for (size_t i = 0; i < ADMIN_CLIENTS_MAX; i++)
+		peer_destroy(&admin->clients[i].peer);
+	for (size_t i = 0; i < ADMIN_WAITING_MAX; i++)
+		json_decref(admin->waiting[i].body);
+	uv_close((uv_handle_t *)&admin->poll, on_closed);
+}

@@ -1,0 +1,57 @@
+/* The admin socket: RUN_DIR/admin.sock, mode 0600, peers of our own uid or root. Frames of
+ * ADMIN_REQUEST and ADMIN_REPLY; commands in supervisor/commands.h. Clients are bounded in number
+ * and in what may be queued for them: one that does not read is dropped. */
+#pragma once
+
+#include "proto/codec.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+enum {
+	ADMIN_CLIENTS_MAX = 32,
+	ADMIN_ARGUMENTS_MAX = 8,
+	ADMIN_WAITING_MAX = 64, /* requests answered when the workers have settled */
+};
+
+enum admin_status { ADMIN_OK, ADMIN_FAILED, ADMIN_USAGE };
+
+struct admin;
+struct admin_client;
+struct supervisor;
+
+/* One request; argv[0] is the command. Lives until the handler returns. */
+struct admin_request {
+	struct supervisor *supervisor;
+	struct admin_client *client;
+	uint64_t id;
+	unsigned argc;
+	const char *argv[ADMIN_ARGUMENTS_MAX];
+};
+
+/* NULL: reason. */
+struct admin *admin_create(struct supervisor *supervisor, const char *run_dir, char *reason,
+                           size_t room);
+/* Removes the socket and closes all clients; sets it to NULL; NULL is fine. */
+void admin_destroy(struct admin **admin);
+
+/* The workers may have settled: answers who waits for that. */
+void admin_settled(struct admin *admin);
+/* One event for those who follow. */
+void admin_event(struct admin *admin, const char *line);
+
+/* ---- for handlers (admin_commands.c) ---- */
+
+/* Ends the request with `body` (the reference is taken). */
+void admin_answer(struct admin_request *request, json_t *body);
+void admin_refuse(struct admin_request *request, enum admin_status status, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
+/* Sends one line of several. */
+void admin_line(struct admin_client *client, uint64_t id, const char *line);
+/* Ends the request, `body` (taken) completed by the outcome, once the workers have settled. */
+void admin_answer_settled(struct admin_request *request, json_t *body);
+/* Sends every further event as a line of this request. */
+void admin_follow(struct admin_request *request);
+/* Finds the command, checks the number of arguments, calls its handler. */
+void admin_command(struct admin_request *request);

@@ -1,0 +1,230 @@
+/* What each admin command does. */
+#include "supervisor/commands.h"
+#include "common/check.h"
+#include "common/clock.h"
+#include "supervisor/reload.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+/* ---- status ---- */
+
+#define COUNTER_FIELD_JSON(name, kind, help)                                                       \
+	json_object_set_new(counters, #name, json_integer((json_int_t)counter_get(slot, name)));
+
+static json_t *counters_json(const struct counters_slot *slot)
+{
+	json_t *counters = json_object();
+	COUNTERS(COUNTER_FIELD_JSON)
+	return counters;
+}
+
+static json_t *worker_json(const struct child *child, uint64_t now_ms)
+{
+	const struct counters_slot *slot = child->counters;
+	const struct child_rates *r = &child->rates;
+	bool waits = child->state == CHILD_STOPPED && child->start_due_ms > now_ms;
+	json_t *json = json_pack(
+	        "{s:s, s:s, s:i, s:i, s:s, s:b, s:I, s:I, s:I, s:I, s:i, s:s, s:I}", "name",
+	        child->name, "role", role_name(child->role), "slot", (int)child->slot, "pid",
+	        (int)child->pid, "state", child_state_name(child->state), "wanted",
+	        (int)child->wanted, "generation", (json_int_t)child->generation, "restarts",
+	        (json_int_t)counter_get(slot, restarts), "started_at_ms",
+	        (json_int_t)counter_get(slot, started_ms), "up_ms",
+	        (json_int_t)(child->pid != 0 ? now_ms - child->started_ms : 0), "failures",
+	        (int)child->restart.failures, "last_exit", child->last_exit, "starts_in_ms",
+	        (json_int_t)(waits ? child->start_due_ms - now_ms : 0));
+	check(json != NULL);
+	json_object_set_new(json, "late", json_boolean(child->late));
+	json_object_set_new(json, "rates",
+	                    json_pack("{s:f, s:f, s:f, s:f}", "connections", r->connections_s,
+	                              "requests", r->requests_s, "appends", r->appends_s,
+	                              "deliveries", r->deliveries_s));
+	json_object_set_new(json, "counters", counters_json(slot));
+	return json;
+}
+
+static const char *state_of(const struct supervisor *s)
+{
+	struct fleet_tally tally = fleet_tally(&s->fleet);
+	if (s->stopping)
+		return "stopping";
+	if (!s->announced)
+		return tally.failed != 0 ? "failed" : "starting";
+	if (tally.sse_ready == 0)
+		return "down";
+	return tally.failed != 0 || tally.ready < tally.wanted ? "degraded" : "ready";
+}
+
+static json_t *absolute(const char *path)
+{
+	char *real = realpath(path, NULL);
+	json_t *json = json_string(real != NULL ? real : path);
+	free(real);
+	return json;
+}
+
+static void on_command_status(struct admin_request *request)
+{
+	struct supervisor *s = request->supervisor;
+	uint64_t now_ms = clock_monotonic_ms();
+	json_t *workers = json_array();
+	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++)
+		if (s->fleet.children[i].state != CHILD_ABSENT)
+			json_array_append_new(workers, worker_json(&s->fleet.children[i], now_ms));
+	json_t *body = json_pack("{s:s, s:s, s:b, s:s, s:i, s:I, s:I, s:i, s:o}", "version",
+	                         RINGSIDE_VERSION, "state", state_of(s), "ready",
+	                         (int)counters_ready(s->fleet.counters), "url",
+	                         s->fleet.listener.url, "pid", (int)getpid(), "started_at_ms",
+	                         (json_int_t)atomic_load(&s->fleet.counters->started_ms), "up_ms",
+	                         (json_int_t)(now_ms - s->started_ms), "cpus", (int)s->fleet.cpus,
+	                         "workers", workers);
+	check(body != NULL);
+	json_object_set_new(body, "data_dir", absolute(s->settings.data_dir));
+	json_object_set_new(body, "run_dir", absolute(s->settings.run_dir));
+	json_object_set_new(body, "config",
+	                    s->options.config != NULL ? absolute(s->options.config) : json_null());
+	json_object_set_new(body, "dev", json_boolean(s->settings.dev));
+	admin_answer(request, body);
+}
+
+/* ---- changing what runs ---- */
+
+static bool set_live(struct supervisor *s, const char *key, const char *value, char *reason)
+{
+	return settings_set(&s->settings, span_str(key), span_str(value), reason);
+}
+
+static void on_command_scale(struct admin_request *request)
+{
+	struct supervisor *s = request->supervisor;
+	char reason[SETTINGS_REASON_MAX];
+	if (strcmp(request->argv[1], "sse") != 0) {
+		admin_refuse(request, ADMIN_USAGE, "only sse can be scaled, not '%.64s'",
+		             request->argv[1]);
+		return;
+	}
+	if (!set_live(s, "sse_workers", request->argv[2], reason)) {
+		admin_refuse(request, ADMIN_USAGE, "sse: must be auto or 1 to %d", PLAN_SSE_MAX);
+		return;
+	}
+	events_emit(&s->events, LOG_LEVEL_INFO, "scaled",
+	            json_pack("{s:s}", "sse", s->settings.sse_workers));
+	fleet_step(&s->fleet);
+	admin_answer_settled(request, json_object());
+}
+
+static void on_command_restart(struct admin_request *request)
+{
+	struct supervisor *s = request->supervisor;
+	const char *name = request->argv[1];
+	bool all = strcmp(name, "all") == 0;
+	struct child *child = all ? NULL : fleet_find(&s->fleet, name);
+	if (!all && child == NULL) {
+		admin_refuse(request, ADMIN_FAILED,
+		             "there is no worker '%.64s'; 'ringsidectl status' lists them", name);
+		return;
+	}
+	events_emit(&s->events, LOG_LEVEL_INFO, "restart-asked", json_pack("{s:s}", "worker", name));
+	fleet_restart(&s->fleet, child);
+	admin_answer_settled(request, json_object());
+}
+
+static void on_command_reload(struct admin_request *request)
+{
+	char reason[SETTINGS_REASON_MAX];
+	json_t *report;
+	if (reload_configuration(request->supervisor, &report, reason))
+		admin_answer_settled(request, report);
+	else
+		admin_refuse(request, ADMIN_FAILED, "%s; the former configuration stays", reason);
+}
+
+static void on_command_drain(struct admin_request *request)
+{
+	admin_answer(request, json_pack("{s:I}", "within_ms",
+	                                (json_int_t)request->supervisor->settings.worker_drain_ms));
+	if (!request->supervisor->stopping)
+		supervisor_stop(request->supervisor, "ringsidectl drain");
+}
+
+static void on_command_stop(struct admin_request *request)
+{
+	admin_answer(request, json_object());
+	supervisor_kill(request->supervisor, "ringsidectl stop");
+}
+
+static void on_command_log_level(struct admin_request *request)
+{
+	struct supervisor *s = request->supervisor;
+	char reason[SETTINGS_REASON_MAX];
+	enum log_level level;
+	if (!log_level_parse(request->argv[1], &level)) {
+		admin_refuse(request, ADMIN_USAGE, "the level must be debug, info, warn or error");
+		return;
+	}
+	check(set_live(s, "log.level", request->argv[1], reason));
+	log_set_level(level);
+	fleet_tell_log_level(&s->fleet, s->settings.log_level);
+	admin_answer(request, json_pack("{s:s}", "level", s->settings.log_level));
+}
+
+/* ---- looking ---- */
+
+static void send_kept(void *arg, const char *line)
+{
+	struct admin_request *request = arg;
+	admin_line(request->client, request->id, line);
+}
+
+static void on_command_events(struct admin_request *request)
+{
+	bool follow = request->argc > 1 && strcmp(request->argv[1], "--follow") == 0;
+	if (request->argc > 1 && !follow) {
+		admin_refuse(request, ADMIN_USAGE, "usage: events [--follow]");
+		return;
+	}
+	events_each(&request->supervisor->events, send_kept, request);
+	if (follow)
+		admin_follow(request);
+	else
+		admin_answer(request, json_object());
+}
+
+static void on_command_settings(struct admin_request *request)
+{
+	json_t *body = json_object();
+	for (size_t i = 0; i < setting_rows_count; i++) {
+		const struct setting_row *row = &setting_rows[i];
+		json_object_set_new(
+		        body, row->key,
+		        json_string(settings_show(&request->supervisor->settings, row)));
+	}
+	admin_answer(request, body);
+}
+
+/* ---- dispatch ---- */
+
+struct command_row {
+	const char *name, *synopsis;
+	unsigned least, most;
+	void (*handle)(struct admin_request *request);
+};
+#define COMMAND_ROW(ident, name, least, most, synopsis, help)                                      \
+	{name, synopsis, least, most, on_command_##ident},
+static const struct command_row rows[] = {ADMIN_COMMANDS(COMMAND_ROW)};
+
+void admin_command(struct admin_request *request)
+{
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		if (strcmp(rows[i].name, request->argv[0]) != 0)
+			continue;
+		if (request->argc - 1 < rows[i].least || request->argc - 1 > rows[i].most)
+			admin_refuse(request, ADMIN_USAGE, "usage: %s %s", rows[i].name,
+			             rows[i].synopsis);
+		else
+			rows[i].handle(request);
+		return;
+	}
+	admin_refuse(request, ADMIN_USAGE, "unknown command '%.64s'", request->argv[0]);
+}

@@ -1,0 +1,73 @@
+/* All workers: brings what is there to what is wanted.
+ *
+ * Everything that happens (an exit, a READY, a reload, time) ends in fleet_step(), which looks at
+ * each worker's present facts and does what child_decide() says, until nothing is left to do. */
+#pragma once
+
+#include "supervisor/child.h"
+#include "supervisor/events.h"
+#include "supervisor/listener.h"
+#include "supervisor/plan.h"
+
+enum {
+	FLEET_SSE_MAX = PLAN_SSE_MAX + 1, /* one more while a single one is replaced */
+	FLEET_CHILDREN_MAX = FLEET_SSE_MAX + 2,
+};
+
+struct fleet {
+	uv_loop_t *loop;
+	const struct settings *settings; /* the effective ones */
+	struct events *events;
+	void (*on_change)(void *arg); /* after every step */
+	void *arg;
+	char program_dir[4096]; /* where the workers' programs are */
+	unsigned cpus;
+	/* private: */
+	struct listener listener;
+	struct counters *counters;
+	int counters_fd;
+	uint64_t generation; /* of the last process started */
+	uint64_t stepped_ms; /* when time was last looked at */
+	struct child children[FLEET_CHILDREN_MAX]; /* same index as in counters */
+	struct child *replacing; /* whose turn it is in a restart one by one */
+	bool stopping, halted /* a restart one by one gave up */;
+	uint64_t stop_due_ms;
+	uv_timer_t timer;
+};
+
+/* The fields above "private" are set; resolves the address and creates the counters. False: reason. */
+bool fleet_init(struct fleet *fleet, char *reason, size_t room);
+
+/* Looks at everything and acts. Call after changing settings or cpus. */
+void fleet_step(struct fleet *fleet);
+
+/* A child process ended; call fleet_step() after the last. False: it is none of ours. */
+bool fleet_exited(struct fleet *fleet, pid_t pid, int status);
+bool fleet_owns(const struct fleet *fleet, pid_t pid);
+
+/* By name ("sse-0"); NULL: none such. */
+struct child *fleet_find(struct fleet *fleet, const char *name);
+
+/* Has it replaced by a fresh process, one at a time, as soon as others serve; forgives a failed
+ * one. NULL: all. */
+void fleet_restart(struct fleet *fleet, struct child *child);
+
+/* Gives changed LIVE settings to running workers. */
+void fleet_tell_settings(struct fleet *fleet);
+void fleet_tell_log_level(struct fleet *fleet, const char *level);
+void fleet_tell_log_reopen(struct fleet *fleet);
+
+/* Drains everything, SSE workers first, until due_ms (monotonic); what is left then is killed. */
+void fleet_stop(struct fleet *fleet, uint64_t due_ms);
+/* Kills every worker's process group now. */
+void fleet_kill(struct fleet *fleet);
+
+/* Closes sockets and handles; no worker runs any more. */
+void fleet_finish(struct fleet *fleet);
+
+struct fleet_tally {
+	unsigned wanted, ready, failed, processes;
+	unsigned sse_wanted, sse_ready;
+	bool settled; /* nothing is starting, leaving or being replaced */
+};
+struct fleet_tally fleet_tally(const struct fleet *fleet);

@@ -1,0 +1,11 @@
+#include "supervisor/inbox.h"
+
+enum proto_verdict inbox_dispatch(struct sender *ctx, unsigned sender, unsigned type,
+                                  struct span body)
+{
+	switch (type) {
+		PROTO_INBOX_SUPERVISOR(PROTO_DISPATCH)
+	default:
+		return PROTO_NOT_MINE;
+	}
+}

@@ -1,0 +1,18 @@
+/* One supervisor per run directory and per data directory. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct instance {
+	int run_lock_fd, data_lock_fd;
+	char pid_path[128];
+};
+
+/* Creates both directories when missing, locks them, writes RUN_DIR/ringside.pid. False: reason
+ * says what to do; nothing is held then. */
+bool instance_claim(struct instance *instance, const char *run_dir, const char *data_dir,
+                    char *reason, size_t room);
+
+/* Removes the pid file and lets go. */
+void instance_release(struct instance *instance);

@@ -1,0 +1,118 @@
+/* ringside: the commands of the supervisor's program. */
+#include "common/log.h"
+#include "proto/roles.h"
+#include "supervisor/supervisor.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int usage_error(const char *reason)
+{
+	fprintf(stderr, "ringside: %s (see 'ringside --help')\n", reason);
+	return EXIT_USAGE;
+}
+
+static void print_run_help(void)
+{
+	puts("usage: ringside run [--config FILE] [SETTING...]\n\n"
+	     "Runs Ringside in the foreground and logs to standard error. SIGTERM or SIGINT: finish\n"
+	     "what runs, then end; a second one hurries. SIGHUP: read the configuration again.\n"
+	     "SIGUSR1: reopen the log file.\n\n"
+	     "Settings come from their defaults, the file given with --config (or RINGSIDE_CONFIG),\n"
+	     "RINGSIDE_* variables and flags; the later wins. In the file a key is spelled with\n"
+	     "dots (log.level), as a variable RINGSIDE_LOG_LEVEL, as a flag --log-level.\n"
+	     "Sizes take k, M, G, T; times take ms, s, m, h, d.\n");
+	settings_print_help(stdout);
+}
+
+static int run(int argc, char **argv)
+{
+	struct options options;
+	char reason[SETTINGS_REASON_MAX];
+	if (!options_parse(&options, argc, argv, reason))
+		return usage_error(reason);
+	if (options.help) {
+		print_run_help();
+		return EXIT_DONE;
+	}
+	return supervisor_run(&options);
+}
+
+static int check_config(int argc, char **argv)
+{
+	struct options options;
+	struct settings settings;
+	char reason[SETTINGS_REASON_MAX];
+	if (!options_parse(&options, argc, argv, reason))
+		return usage_error(reason);
+	if (options.help) {
+		puts("usage: ringside check-config [--config FILE] [SETTING...]\n\n"
+		     "Says whether 'ringside run' with the same arguments would accept its\n"
+		     "configuration: exit 0, or exit 2 and one line FILE:LINE: REASON.");
+		return EXIT_DONE;
+	}
+	if (!options_load(&options, &settings, reason)) {
+		fprintf(stderr, "%s\n", reason);
+		return EXIT_USAGE;
+	}
+	settings_finish(&settings);
+	puts("the configuration is valid");
+	return EXIT_DONE;
+}
+
+static int version(int argc, char **argv)
+{
+	(void)argv;
+	if (argc > 0)
+		return usage_error("version takes no arguments");
+	puts("ringside " RINGSIDE_VERSION);
+	return EXIT_DONE;
+}
+
+static int reference(int argc, char **argv)
+{
+	(void)argv;
+	if (argc > 0)
+		return usage_error("reference takes no arguments");
+	settings_print_reference(stdout);
+	return EXIT_DONE;
+}
+
+static int help(int argc, char **argv);
+
+struct command {
+	const char *name, *alias, *help;
+	int (*run)(int argc, char **argv); /* arguments after the name */
+};
+static const struct command commands[] = {
+        {"run", NULL, "run Ringside in the foreground", run},
+        {"check-config", NULL, "check a configuration without starting", check_config},
+        {"reference", NULL, "print the configuration reference (Markdown)", reference},
+        {"version", "--version", "print the version", version},
+        {"help", "--help", "print this", help},
+};
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+static int help(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	puts("usage: ringside COMMAND [ARGUMENT...]\n");
+	for (size_t i = 0; i < COMMANDS; i++)
+		printf("  %-14s %s\n", commands[i].name, commands[i].help);
+	puts("\n'ringside run --help' lists all settings. ringsidectl controls what runs.");
+	return EXIT_DONE;
+}
+
+int main(int argc, char **argv)
+{
+	char reason[256];
+	if (argc < 2)
+		return usage_error("a command is missing");
+	for (size_t i = 0; i < COMMANDS; i++)
+		if (strcmp(argv[1], commands[i].name) == 0 ||
+		    (commands[i].alias != NULL && strcmp(argv[1], commands[i].alias) == 0))
+			return commands[i].run(argc - 2, argv + 2);
+	snprintf(reason, sizeof reason, "unknown command '%.100s'", argv[1]);
+	return usage_error(reason);
+}

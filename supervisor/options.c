@@ -1,0 +1,75 @@
+#include "supervisor/options.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+/* How many arguments "--config FILE" or "--config=FILE" takes at argv[0]; 0: it is none. */
+static int config_flag(int argc, char **argv, const char **config)
+{
+	if (strncmp(argv[0], "--config=", 9) == 0) {
+		*config = argv[0] + 9;
+		return 1;
+	}
+	if (strcmp(argv[0], "--config") != 0)
+		return 0;
+	*config = argc > 1 ? argv[1] : NULL;
+	return 2;
+}
+
+bool options_parse(struct options *options, int argc, char **argv,
+                   char reason[SETTINGS_REASON_MAX])
+{
+	*options = (struct options){.config = getenv("RINGSIDE_CONFIG"), .argc = argc, .argv = argv};
+	struct settings scratch;
+	bool ok = true;
+	settings_init(&scratch);
+	for (int i = 0; ok && i < argc && !options->help;) {
+		int used = config_flag(argc - i, argv + i, &options->config);
+		if (used == 2 && i + 1 >= argc) {
+			snprintf(reason, SETTINGS_REASON_MAX, "--config needs a value");
+			ok = false;
+			break;
+		}
+		if (used == 0)
+			used = settings_load_flag(&scratch, argc - i, argv + i, reason);
+		options->help = used == 0 &&
+		                (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0);
+		if (used == 0 && !options->help)
+			snprintf(reason, SETTINGS_REASON_MAX, "unknown argument '%.200s'", argv[i]);
+		ok = used > 0 || options->help;
+		i += used;
+	}
+	if (options->config != NULL && *options->config == '\0')
+		options->config = NULL;
+	settings_finish(&scratch);
+	return ok;
+}
+
+static bool load_flags(const struct options *options, struct settings *settings,
+                       char reason[SETTINGS_REASON_MAX])
+{
+	const char *ignored;
+	for (int i = 0; i < options->argc;) {
+		int used = config_flag(options->argc - i, options->argv + i, &ignored);
+		if (used == 0)
+			used = settings_load_flag(settings, options->argc - i, options->argv + i,
+			                          reason);
+		if (used <= 0)
+			return false;
+		i += used;
+	}
+	return true;
+}
+
+bool options_load(const struct options *options, struct settings *settings,
+                  char reason[SETTINGS_REASON_MAX])
+{
+	settings_init(settings);
+	bool ok = (options->config == NULL ||
+	           settings_load_file(settings, options->config, reason)) &&
+	          settings_load_environment(settings, environ, reason) &&
+	          load_flags(options, settings, reason) && settings_validate(settings, reason);
+	if (!ok)
+		settings_finish(settings);
+	return ok;
+}

@@ -1,0 +1,21 @@
+/* Where the configuration comes from: file, environment, flags. Kept, so that a reload can read all
+ * of it again. */
+#pragma once
+
+#include "common/settings.h"
+
+struct options {
+	const char *config; /* --config or RINGSIDE_CONFIG; NULL: none */
+	int argc;           /* arguments after the subcommand; borrowed */
+	char **argv;
+	bool help;
+};
+
+/* Looks at --config and --help. False: reason, one line. */
+bool options_parse(struct options *options, int argc, char **argv,
+                   char reason[SETTINGS_REASON_MAX]);
+
+/* Builds the whole configuration and validates it. `settings` is filled (to be finished) only when
+ * true; otherwise reason is one line: "file:line: key: what". */
+bool options_load(const struct options *options, struct settings *settings,
+                  char reason[SETTINGS_REASON_MAX]);

@@ -1,0 +1,357 @@
+#include "supervisor/supervisor.h"
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/store.h"
+#include "proto/roles.h"
+#include "supervisor/cpus.h"
+#include "supervisor/reap.h"
+#include "supervisor/reload.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { UPKEEP_MS = 60000 };
+
+/* ---- stale reader slots ---- */
+
+/* Off the loop: the lock it takes may be held by a process that hangs, which only the loop can
+ * kill. */
+static void reap_readers(uv_work_t *work)
+{
+	struct supervisor *s = work->data;
+	store_reap_readers(s->settings.data_dir);
+}
+
+static void on_readers_reaped(uv_work_t *work, int status)
+{
+	struct supervisor *s = work->data;
+	(void)status;
+	s->reaping_busy = false;
+}
+
+static void free_readers(struct supervisor *s)
+{
+	if (s->reaping_busy || s->stopping)
+		return;
+	s->reaping.data = s;
+	s->reaping_busy = uv_queue_work(s->loop, &s->reaping, reap_readers, on_readers_reaped) == 0;
+}
+
+/* ---- children ---- */
+
+static void on_child_exit(void *arg, pid_t pid, int status)
+{
+	struct supervisor *s = arg;
+	if (!fleet_exited(&s->fleet, pid, status))
+		log_debug("orphan reaped", "pid=%d", (int)pid);
+}
+
+/* What escaped from a worker's process group was handed to us, its subreaper. As PID 1 we are also
+ * given what people start in the container, which is not ours to kill. */
+static void kill_orphan(void *arg, pid_t pid)
+{
+	struct supervisor *s = arg;
+	if (fleet_owns(&s->fleet, pid))
+		return;
+	log_warn("orphan killed", "pid=%d", (int)pid);
+	kill(pid, SIGKILL);
+}
+
+static void look_after_children(struct supervisor *s)
+{
+	reap_exited(on_child_exit, s);
+	if (getpid() != 1)
+		reap_each_child(kill_orphan, s);
+	fleet_step(&s->fleet);
+}
+
+/* ---- what the outside is told ---- */
+
+static void tell_status(struct supervisor *s)
+{
+	struct fleet_tally tally = fleet_tally(&s->fleet);
+	char status[sizeof s->status];
+	snprintf(status, sizeof status, "%u of %u workers ready%s", tally.ready, tally.wanted,
+	         s->stopping ? ", stopping" : tally.failed != 0 ? ", some failed" : "");
+	if (strcmp(status, s->status) == 0)
+		return;
+	memcpy(s->status, status, sizeof status);
+	notify_send(&s->notify, "STATUS=%s", status);
+}
+
+static void announce(struct supervisor *s, const struct fleet_tally *tally)
+{
+	s->announced = true;
+	events_emit(&s->events, LOG_LEVEL_INFO, "ready",
+	            json_pack("{s:s, s:i, s:i}", "url", s->fleet.listener.url, "workers",
+	                      (int)tally->ready, "pid", (int)getpid()));
+	notify_send(&s->notify, "READY=1\nMAINPID=%d", (int)getpid());
+}
+
+static void on_fleet_change(void *arg)
+{
+	struct supervisor *s = arg;
+	struct fleet_tally tally = fleet_tally(&s->fleet);
+	tell_status(s);
+	if (s->stopping) {
+		if (tally.processes == 0)
+			uv_stop(s->loop);
+		return;
+	}
+	if (!tally.settled)
+		return;
+	if (tally.failed == 0)
+		atomic_store(&s->fleet.counters->booted, 1);
+	if (!s->announced && tally.sse_ready > 0)
+		announce(s, &tally);
+	if (s->reloading) {
+		s->reloading = false;
+		notify_send(&s->notify, "READY=1");
+	}
+	if (s->admin != NULL)
+		admin_settled(s->admin);
+}
+
+static void on_event_line(void *arg, const char *line)
+{
+	struct supervisor *s = arg;
+	if (s->admin != NULL)
+		admin_event(s->admin, line);
+}
+
+/* ---- signals and timers ---- */
+
+void supervisor_kill(struct supervisor *s, const char *why)
+{
+	if (!s->stopping)
+		supervisor_stop(s, why);
+	events_emit(&s->events, LOG_LEVEL_WARN, "cut", json_pack("{s:s}", "why", why));
+	fleet_kill(&s->fleet);
+}
+
+void supervisor_stop(struct supervisor *s, const char *why)
+{
+	if (s->stopping) {
+		supervisor_kill(s, why);
+		return;
+	}
+	s->stopping = true;
+	events_emit(&s->events, LOG_LEVEL_INFO, "stopping",
+	            json_pack("{s:s, s:I}", "why", why, "within_ms",
+	                      (json_int_t)s->settings.worker_drain_ms));
+	notify_send(&s->notify, "STOPPING=1");
+	fleet_stop(&s->fleet, clock_monotonic_ms() + s->settings.worker_drain_ms);
+}
+
+void supervisor_reopen_log(struct supervisor *s)
+{
+	if (*s->settings.log_file == '\0')
+		return;
+	if (!log_open(s->settings.log_file))
+		log_error("log file not reopened", "file=%s error=\"%s\"", s->settings.log_file,
+		          strerror(errno));
+	fleet_tell_log_reopen(&s->fleet);
+	events_emit(&s->events, LOG_LEVEL_INFO, "log-reopened", NULL);
+}
+
+static void reload_on_signal(struct supervisor *s)
+{
+	char reason[SETTINGS_REASON_MAX];
+	json_t *report;
+	if (!s->stopping && reload_configuration(s, &report, reason))
+		json_decref(report);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+	struct supervisor *s = handle->data;
+	switch (number) {
+	case SIGCHLD:
+		look_after_children(s);
+		free_readers(s);
+		break;
+	case SIGTERM:
+		supervisor_stop(s, "SIGTERM");
+		break;
+	case SIGINT:
+		supervisor_stop(s, "SIGINT");
+		break;
+	case SIGHUP:
+		reload_on_signal(s);
+		break;
+	case SIGUSR1:
+		supervisor_reopen_log(s);
+		break;
+	}
+}
+
+static void on_upkeep(uv_timer_t *timer)
+{
+	struct supervisor *s = timer->data;
+	look_after_children(s);
+	free_readers(s);
+}
+
+static void on_watchdog(uv_timer_t *timer)
+{
+	struct supervisor *s = timer->data;
+	notify_send(&s->notify, "WATCHDOG=1");
+}
+
+static void start_handles(struct supervisor *s)
+{
+	static const int numbers[SUPERVISOR_SIGNALS] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+	for (size_t i = 0; i < SUPERVISOR_SIGNALS; i++) {
+		check(uv_signal_init(s->loop, &s->signals[i]) == 0);
+		s->signals[i].data = s;
+		check(uv_signal_start(&s->signals[i], on_signal, numbers[i]) == 0);
+	}
+	signal(SIGPIPE, SIG_IGN);
+	uv_timer_init(s->loop, &s->upkeep);
+	s->upkeep.data = s;
+	uv_timer_start(&s->upkeep, on_upkeep, UPKEEP_MS, UPKEEP_MS);
+	uv_timer_init(s->loop, &s->watchdog);
+	s->watchdog.data = s;
+	if (s->notify.watchdog_ms != 0)
+		uv_timer_start(&s->watchdog, on_watchdog, 0, s->notify.watchdog_ms);
+}
+
+/* ---- starting and ending ---- */
+
+/* Descriptors 0 to 2 must be taken, or a socket would land there and get log lines. */
+static void fill_standard_fds(void)
+{
+	int fd;
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Workers inherit it; a connection is a descriptor. */
+static void raise_fd_limit(const struct settings *settings)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	if (limit.rlim_max < settings->limits_connections + 1024)
+		log_info("fewer descriptors than connections allowed",
+		         "nofile=%llu limits.connections=%llu", (unsigned long long)limit.rlim_max,
+		         (unsigned long long)settings->limits_connections);
+}
+
+static void find_programs(char *dir, size_t room)
+{
+	char path[4096];
+	ssize_t len = readlink("/proc/self/exe", path, sizeof path - 1);
+	if (len <= 0)
+		fatal("cannot read /proc/self/exe: %s", strerror(errno));
+	path[len] = '\0';
+	snprintf(dir, room, "%s", dirname(path));
+}
+
+static void use_log_settings(const struct settings *settings)
+{
+	enum log_level level;
+	check(log_level_parse(settings->log_level, &level));
+	log_set_level(level);
+	log_set_json(strcmp(settings->log_format, "json") == 0);
+	if (!log_open(settings->log_file))
+		fatal("cannot open log.file %s: %s", settings->log_file, strerror(errno));
+}
+
+static void prepare(struct supervisor *s)
+{
+	char reason[SETTINGS_REASON_MAX];
+	use_log_settings(&s->settings);
+	log_info("starting", "version=%s pid=%d data_dir=%s run_dir=%s", RINGSIDE_VERSION,
+	         (int)getpid(), s->settings.data_dir, s->settings.run_dir);
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	raise_fd_limit(&s->settings);
+	if (!instance_claim(&s->instance, s->settings.run_dir, s->settings.data_dir, reason,
+	                    sizeof reason))
+		fatal("%s", reason);
+	s->fleet = (struct fleet){.loop = s->loop,
+	                          .settings = &s->settings,
+	                          .events = &s->events,
+	                          .on_change = on_fleet_change,
+	                          .arg = s,
+	                          .cpus = cpus_usable("", cpus_affinity())};
+	find_programs(s->fleet.program_dir, sizeof s->fleet.program_dir);
+	s->admin = admin_create(s, s->settings.run_dir, reason, sizeof reason);
+	bool ok = s->admin != NULL && fleet_init(&s->fleet, reason, sizeof reason);
+	if (!ok) {
+		admin_destroy(&s->admin);
+		instance_release(&s->instance);
+		fatal("%s", reason);
+	}
+	s->events.on_line = on_event_line;
+	s->events.arg = s;
+}
+
+static void reap_rest(void *arg, pid_t pid)
+{
+	(void)arg;
+	kill(pid, SIGKILL);
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+	}
+}
+
+static void close_handle(uv_handle_t *handle, void *arg)
+{
+	(void)arg;
+	if (!uv_is_closing(handle))
+		uv_close(handle, NULL);
+}
+
+/* Nothing of ours may be left when we are gone. */
+static void finish(struct supervisor *s)
+{
+	fleet_kill(&s->fleet);
+	if (getpid() != 1)
+		reap_each_child(reap_rest, NULL);
+	events_emit(&s->events, LOG_LEVEL_INFO, "stopped", NULL);
+	s->events.on_line = NULL;
+	admin_destroy(&s->admin);
+	fleet_finish(&s->fleet);
+	uv_walk(s->loop, close_handle, NULL);
+	uv_run(s->loop, UV_RUN_DEFAULT);
+	instance_release(&s->instance);
+	notify_finish(&s->notify);
+	events_finish(&s->events);
+	settings_finish(&s->loaded);
+	settings_finish(&s->settings);
+}
+
+int supervisor_run(const struct options *options)
+{
+	static struct supervisor supervisor;
+	struct supervisor *s = &supervisor;
+	char reason[SETTINGS_REASON_MAX];
+	fill_standard_fds();
+	log_init("ringside");
+	s->options = *options;
+	if (!options_load(options, &s->loaded, reason)) {
+		fprintf(stderr, "ringside: %s\n", reason);
+		return EXIT_USAGE;
+	}
+	settings_copy(&s->settings, &s->loaded);
+	s->loop = uv_default_loop();
+	s->started_ms = clock_monotonic_ms();
+	notify_init(&s->notify);
+	prepare(s);
+	start_handles(s);
+	fleet_step(&s->fleet);
+	uv_run(s->loop, UV_RUN_DEFAULT);
+	finish(s);
+	return EXIT_DONE;
+}

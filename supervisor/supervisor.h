@@ -1,0 +1,42 @@
+/* The supervisor itself: what its files share. */
+#pragma once
+
+#include "supervisor/admin.h"
+#include "supervisor/fleet.h"
+#include "supervisor/instance.h"
+#include "supervisor/notify.h"
+#include "supervisor/options.h"
+
+enum { SUPERVISOR_SIGNALS = 5 };
+
+struct supervisor {
+	uv_loop_t *loop;
+	struct options options;
+	struct settings loaded;   /* what the configuration said last */
+	struct settings settings; /* in effect: START keys as at the start, scale and log-level on top */
+	struct events events;
+	struct fleet fleet;
+	struct admin *admin;
+	struct instance instance;
+	struct notify notify;
+	uv_signal_t signals[SUPERVISOR_SIGNALS];
+	uv_timer_t upkeep, watchdog;
+	uv_work_t reaping; /* stale reader slots, off the loop */
+	bool reaping_busy;
+	bool announced; /* "ready" was said */
+	bool reloading; /* RELOADING=1 was said, READY=1 not yet */
+	bool stopping;
+	uint64_t started_ms; /* monotonic */
+	char status[128];    /* last STATUS= */
+};
+
+/* Drains and ends; the second time it kills what is left. */
+void supervisor_stop(struct supervisor *supervisor, const char *why);
+/* Kills what is left and ends. */
+void supervisor_kill(struct supervisor *supervisor, const char *why);
+
+/* Reopens the log file, here and in the workers. */
+void supervisor_reopen_log(struct supervisor *supervisor);
+
+/* `ringside run`. Returns the exit code. */
+int supervisor_run(const struct options *options);
