@@ -15,7 +15,6 @@ enum command_kind {
 	COMMAND_EXPIRE,    /* the sweeper found `stream_id` past its time; judged again here */
 	COMMAND_TRIM,      /* retention: forget everything before `trim_to` */
 	COMMAND_KV,        /* put or remove one small value, optionally only if it is unchanged */
-	COMMAND_SUBSCRIPTION, /* see common/subscription.h; `sub` says which */
 };
 
 /* The answer. HTTP statuses are the surface's business (worker-sse/streams.c has the table). */
@@ -47,7 +46,6 @@ enum verdict {
 	VERDICT_STREAM_LIMIT,     /* too many streams */
 	VERDICT_OFFSET_LIMIT,     /* the 16-digit offset space of this stream is used up */
 	VERDICT_KV_CONFLICT,      /* kv: the present value is not the expected one */
-	VERDICT_SUB,              /* subscription command: see sub_result */
 	VERDICT_NO_SPACE,         /* disk, map or ring is full: nothing was written (507) */
 	VERDICT_IO_ERROR,         /* the disk failed: nothing is promised (503) */
 	VERDICT_STOPPING,         /* the store is closing: nothing was written (503) */
@@ -112,9 +110,6 @@ struct command {
 	bool expect_present; /* only if the present value equals `expect` (empty: is absent) */
 	struct span expect;
 
-	/* SUBSCRIPTION */
-	struct subscription_command *sub;
-
 	/* ---- the answer; filled by state_decide(), valid in done() ---- */
 	enum verdict verdict;
 	uint64_t id;             /* the stream's */
@@ -128,7 +123,7 @@ struct command {
 	uint64_t expected_seq;   /* PRODUCER_GAP */
 	uint64_t lsn;            /* where its last entry ends; durable when done() is called */
 
-	/* What state_decide() had to make for its entries (a fork's prefix, a wake event); freed with
+	/* What state_decide() had to make for its entries (a fork's prefix); freed with
 	 * free() by the store when the entries are written. */
 	void *scratch;
 	struct command *next; /* the store's queue */

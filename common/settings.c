@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
-#include <yaml.h>
 
 #define SETTING_ROW(field, key, type, def, min, max, when, help)                                   \
 	{key, def, help, SETTING_##type, SETTING_##when, min, max, offsetof(struct settings, field)},
@@ -18,7 +17,7 @@ static void *field_of(const struct settings *settings, const struct setting_row 
 	return (uint8_t *)(uintptr_t)settings + row->offset;
 }
 
-static const struct setting_row *row_find(struct span key)
+const struct setting_row *setting_find(struct span key)
 {
 	for (size_t i = 0; i < setting_rows_count; i++)
 		if (span_equal(key, span_str(setting_rows[i].key)))
@@ -72,16 +71,24 @@ static bool bad(char reason[SETTINGS_REASON_MAX], const char *key, const char *w
 	return false;
 }
 
+const char *setting_number_text(enum setting_type type, uint64_t n, char buf[32])
+{
+	const struct unit *best = units_none;
+	for (const struct unit *u = units_of(type); u->name != NULL; u++)
+		if (n != 0 && u->factor >= best->factor && n % u->factor == 0 && *u->name != '\0')
+			best = u;
+	snprintf(buf, 32, "%llu%s", (unsigned long long)(n / best->factor), best->name);
+	return buf;
+}
+
 static bool in_bounds(const struct setting_row *row, uint64_t n, char reason[SETTINGS_REASON_MAX])
 {
+	char min[32], max[32];
 	if (n >= row->min && n <= row->max)
 		return true;
-	const char *unit = row->type == SETTING_text ? " characters"
-	                   : row->type == SETTING_bytes ? " bytes"
-	                   : row->type == SETTING_ms    ? " ms"
-	                                                : "";
-	snprintf(reason, SETTINGS_REASON_MAX, "%s: must be %llu to %llu%s", row->key,
-	         (unsigned long long)row->min, (unsigned long long)row->max, unit);
+	snprintf(reason, SETTINGS_REASON_MAX, "%s: must be %s to %s%s", row->key,
+	         setting_number_text(row->type, row->min, min), setting_number_text(row->type, row->max, max),
+	         row->type == SETTING_text ? " characters long" : "");
 	return false;
 }
 
@@ -89,6 +96,37 @@ static bool one_of(const char *value, const char *const *allowed)
 {
 	for (; *allowed != NULL; allowed++)
 		if (strcmp(value, *allowed) == 0)
+			return true;
+	return false;
+}
+
+static bool is_url(const char *value)
+{
+	size_t scheme = strncmp(value, "http://", 7) == 0    ? 7
+	                : strncmp(value, "https://", 8) == 0 ? 8
+	                                                     : 0;
+	return scheme != 0 && value[scheme] != '\0' && value[scheme] != '/' &&
+	       strpbrk(value, " ?#\"<>\\") == NULL;
+}
+
+/* Comma-separated, of what a Bearer credential may consist of (RFC 6750 §2.1), none empty. */
+static bool are_tokens(const char *value)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	                              "0123456789-._~+/=";
+	while (*value != '\0') {
+		size_t len = strspn(value, allowed);
+		if (len == 0 || (value[len] == ',' ? value[len + 1] == '\0' : value[len] != '\0'))
+			return false;
+		value += len + (value[len] == ',');
+	}
+	return true;
+}
+
+static bool has_control(const char *value, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)value[i] < 0x20 || value[i] == 0x7f)
 			return true;
 	return false;
 }
@@ -110,43 +148,70 @@ static bool text_fits(const struct setting_row *row, const char *value,
 	if (strcmp(row->key, "sse_workers") == 0 && strcmp(value, "auto") != 0 &&
 	    (!parse_number(value, units_none, &n) || n < 1 || n > 256))
 		return bad(reason, row->key, "must be auto or 1 to 256");
+	if (strcmp(row->key, "http.public_url") == 0 && *value != '\0' && !is_url(value))
+		return bad(reason, row->key, "must be http://HOST or https://HOST, maybe with a path");
+	if (strcmp(row->key, "http.allowed_origin") == 0 && strchr(value, ' ') != NULL)
+		return bad(reason, row->key, "must be * or one origin");
+	if (strncmp(row->key, "auth.", 5) == 0 && !are_tokens(value))
+		return bad(reason, row->key,
+		           "must be tokens of letters, digits and -._~+/= with commas between");
+	return true;
+}
+
+static bool set_text(const struct setting_row *row, char **field, struct span value,
+                     char reason[SETTINGS_REASON_MAX])
+{
+	if (has_control((const char *)value.at, value.len))
+		return bad(reason, row->key, "contains a control character");
+	char *text = xmemdup_text(value.at, value.len);
+	if (!in_bounds(row, value.len, reason) || !text_fits(row, text, reason)) {
+		free(text);
+		return false;
+	}
+	free(*field);
+	*field = text;
+	return true;
+}
+
+static bool set_flag(const struct setting_row *row, bool *field, const char *text,
+                     char reason[SETTINGS_REASON_MAX])
+{
+	bool value;
+	if (!parse_flag(text, &value))
+		return bad(reason, row->key, "must be true or false");
+	*field = value;
+	return true;
+}
+
+static bool set_number(const struct setting_row *row, uint64_t *field, const char *text,
+                       char reason[SETTINGS_REASON_MAX])
+{
+	uint64_t n;
+	if (!parse_number(text, units_of(row->type), &n))
+		return bad(reason, row->key,
+		           row->type == SETTING_bytes ? "must be a size such as 65536, 64k or 2M"
+		           : row->type == SETTING_ms  ? "must be a time such as 500ms, 10s or 2h"
+		                                      : "must be a whole number");
+	if (!in_bounds(row, n, reason))
+		return false;
+	*field = n;
 	return true;
 }
 
 bool settings_set(struct settings *settings, struct span key, struct span value,
                   char reason[SETTINGS_REASON_MAX])
 {
-	const struct setting_row *row = row_find(key);
+	const struct setting_row *row = setting_find(key);
 	if (row == NULL) {
 		snprintf(reason, SETTINGS_REASON_MAX, "unknown key '%.*s'", (int)key.len, key.at);
 		return false;
 	}
-	char *text = xmemdup_text(value.at, value.len);
 	void *field = field_of(settings, row);
-	uint64_t n = value.len;
-	bool ok = true;
-	if (row->type == SETTING_text) {
-		ok = strlen(text) == value.len && in_bounds(row, n, reason) &&
-		     text_fits(row, text, reason);
-		if (ok) {
-			free(*(char **)field);
-			*(char **)field = text;
-			return true;
-		}
-		if (strlen(text) != value.len)
-			bad(reason, row->key, "contains a NUL byte");
-	} else if (row->type == SETTING_flag) {
-		ok = parse_flag(text, field) || bad(reason, row->key, "must be true or false");
-	} else {
-		ok = parse_number(text, units_of(row->type), &n) ||
-		     bad(reason, row->key,
-		         row->type == SETTING_bytes ? "must be a size such as 65536, 64k or 2M"
-		         : row->type == SETTING_ms  ? "must be a time such as 500ms, 10s or 2h"
-		                                    : "must be a whole number");
-		ok = ok && in_bounds(row, n, reason);
-		if (ok)
-			*(uint64_t *)field = n;
-	}
+	if (row->type == SETTING_text)
+		return set_text(row, field, value, reason);
+	char *text = xmemdup_text(value.at, value.len);
+	bool ok = row->type == SETTING_flag ? set_flag(row, field, text, reason)
+	                                    : set_number(row, field, text, reason);
 	free(text);
 	return ok;
 }
@@ -168,244 +233,6 @@ void settings_finish(struct settings *settings)
 		if (setting_rows[i].type == SETTING_text)
 			free(*(char **)field_of(settings, &setting_rows[i]));
 	*settings = (struct settings){0};
-}
-
-/* ---- the file ---- */
-
-enum { PREFIX_MAX = 256, VALUE_MAX = 65536 };
-
-struct yaml_load {
-	struct settings *settings;
-	const char *path;
-	char *reason;
-	yaml_parser_t parser;
-	bool seen[sizeof setting_rows / sizeof *setting_rows];
-};
-
-static bool yaml_fault(struct yaml_load *load, size_t line, const char *what)
-{
-	char copy[SETTINGS_REASON_MAX];
-	snprintf(copy, sizeof copy, "%s", what);
-	snprintf(load->reason, SETTINGS_REASON_MAX, "%.200s:%zu: %.280s", load->path, line + 1, copy);
-	return false;
-}
-
-static bool yaml_next(struct yaml_load *load, yaml_event_t *event)
-{
-	if (yaml_parser_parse(&load->parser, event))
-		return true;
-	return yaml_fault(load, load->parser.problem_mark.line,
-	                  load->parser.problem != NULL ? load->parser.problem : "not YAML");
-}
-
-static bool yaml_assign(struct yaml_load *load, const char *key, const char *value, size_t line)
-{
-	const struct setting_row *row = row_find(span_str(key));
-	if (row != NULL && load->seen[row - setting_rows])
-		return bad(load->reason, key, "given twice") || yaml_fault(load, line, load->reason);
-	if (!settings_set(load->settings, span_str(key), span_str(value), load->reason))
-		return yaml_fault(load, line, load->reason);
-	load->seen[row - setting_rows] = true;
-	return true;
-}
-
-/* A sequence of scalars joins with commas. */
-static bool yaml_sequence(struct yaml_load *load, const char *key, size_t line)
-{
-	char value[VALUE_MAX];
-	size_t len = 0;
-	for (;;) {
-		yaml_event_t event;
-		if (!yaml_next(load, &event))
-			return false;
-		if (event.type == YAML_SEQUENCE_END_EVENT) {
-			yaml_event_delete(&event);
-			value[len] = '\0';
-			return yaml_assign(load, key, value, line);
-		}
-		bool fits = event.type == YAML_SCALAR_EVENT &&
-		            len + event.data.scalar.length + 2 < sizeof value;
-		if (fits) {
-			if (len != 0)
-				value[len++] = ',';
-			memcpy(value + len, event.data.scalar.value, event.data.scalar.length);
-			len += event.data.scalar.length;
-		}
-		yaml_event_delete(&event);
-		if (!fits)
-			return yaml_fault(load, line, "a list may hold plain values only");
-	}
-}
-
-static bool yaml_mapping(struct yaml_load *load, const char *prefix, int depth);
-
-static bool yaml_value(struct yaml_load *load, const char *key, int depth)
-{
-	yaml_event_t event;
-	if (!yaml_next(load, &event))
-		return false;
-	size_t line = event.start_mark.line;
-	bool ok = false;
-	switch (event.type) {
-	case YAML_SCALAR_EVENT:
-		ok = yaml_assign(load, key, (const char *)event.data.scalar.value, line);
-		break;
-	case YAML_SEQUENCE_START_EVENT:
-		ok = yaml_sequence(load, key, line);
-		break;
-	case YAML_MAPPING_START_EVENT:
-		ok = depth < 4 ? yaml_mapping(load, key, depth + 1)
-		               : yaml_fault(load, line, "nested too deeply");
-		break;
-	default:
-		yaml_fault(load, line, "a value is expected here");
-		break;
-	}
-	yaml_event_delete(&event);
-	return ok;
-}
-
-static bool yaml_mapping(struct yaml_load *load, const char *prefix, int depth)
-{
-	for (;;) {
-		yaml_event_t event;
-		if (!yaml_next(load, &event))
-			return false;
-		if (event.type == YAML_MAPPING_END_EVENT) {
-			yaml_event_delete(&event);
-			return true;
-		}
-		char key[PREFIX_MAX];
-		int len = event.type != YAML_SCALAR_EVENT
-		                  ? -1
-		                  : snprintf(key, sizeof key, "%s%s%s", prefix, *prefix ? "." : "",
-		                             (const char *)event.data.scalar.value);
-		size_t line = event.start_mark.line;
-		yaml_event_delete(&event);
-		if (len < 0 || (size_t)len >= sizeof key)
-			return yaml_fault(load, line, "a key is expected here");
-		if (!yaml_value(load, key, depth))
-			return false;
-	}
-}
-
-static bool yaml_document(struct yaml_load *load)
-{
-	for (;;) {
-		yaml_event_t event;
-		if (!yaml_next(load, &event))
-			return false;
-		yaml_event_type_t type = event.type;
-		size_t line = event.start_mark.line;
-		bool empty = type == YAML_SCALAR_EVENT && event.data.scalar.length == 0;
-		yaml_event_delete(&event);
-		if (type == YAML_STREAM_END_EVENT)
-			return true;
-		if (type == YAML_MAPPING_START_EVENT) {
-			if (!yaml_mapping(load, "", 0))
-				return false;
-		} else if (type == YAML_SEQUENCE_START_EVENT || (type == YAML_SCALAR_EVENT && !empty)) {
-			return yaml_fault(load, line, "'key: value' is expected here");
-		}
-	}
-}
-
-bool settings_load_file(struct settings *settings, const char *path,
-                        char reason[SETTINGS_REASON_MAX])
-{
-	FILE *file = fopen(path, "rbe");
-	if (file == NULL) {
-		snprintf(reason, SETTINGS_REASON_MAX, "%.300s: %s", path, strerror(errno));
-		return false;
-	}
-	struct yaml_load load = {.settings = settings, .path = path, .reason = reason};
-	check(yaml_parser_initialize(&load.parser));
-	yaml_parser_set_input_file(&load.parser, file);
-	bool ok = yaml_document(&load);
-	yaml_parser_delete(&load.parser);
-	fclose(file);
-	return ok;
-}
-
-/* ---- environment and flags ---- */
-
-/* "store.ring_bytes" as RINGSIDE_STORE_RING_BYTES or --store-ring-bytes. */
-static void spelled(const char *key, char separator, bool upper, char *out)
-{
-	for (; *key != '\0'; key++, out++) {
-		char c = *key == '.' || *key == '_' ? separator : *key;
-		*out = upper ? (char)toupper((unsigned char)c) : c;
-	}
-	*out = '\0';
-}
-
-static const struct setting_row *row_spelled(const char *name, size_t len, char separator,
-                                             bool upper)
-{
-	for (size_t i = 0; i < setting_rows_count; i++) {
-		char spelling[128];
-		spelled(setting_rows[i].key, separator, upper, spelling);
-		if (strlen(spelling) == len && memcmp(spelling, name, len) == 0)
-			return &setting_rows[i];
-	}
-	return NULL;
-}
-
-bool settings_load_environment(struct settings *settings, char *const *environment,
-                               char reason[SETTINGS_REASON_MAX])
-{
-	static const char prefix[] = "RINGSIDE_";
-	for (; *environment != NULL; environment++) {
-		const char *name = *environment;
-		const char *equals = strchr(name, '=');
-		if (strncmp(name, prefix, sizeof prefix - 1) != 0 || equals == NULL ||
-		    strncmp(name, "RINGSIDE_CONFIG=", 16) == 0)
-			continue;
-		const char *rest = name + sizeof prefix - 1;
-		const struct setting_row *row =
-		        row_spelled(rest, (size_t)(equals - rest), '_', true);
-		char why[SETTINGS_REASON_MAX];
-		if (row == NULL) {
-			snprintf(reason, SETTINGS_REASON_MAX, "environment: unknown variable %.*s",
-			         (int)(equals - name), name);
-			return false;
-		}
-		if (!settings_set(settings, span_str(row->key), span_str(equals + 1), why)) {
-			snprintf(reason, SETTINGS_REASON_MAX, "environment: %.*s: %.300s",
-			         (int)(equals - name), name, why);
-			return false;
-		}
-	}
-	return true;
-}
-
-int settings_load_flag(struct settings *settings, int argc, char **argv,
-                       char reason[SETTINGS_REASON_MAX])
-{
-	if (argc < 1 || strncmp(argv[0], "--", 2) != 0)
-		return 0;
-	const char *name = argv[0] + 2;
-	const char *equals = strchr(name, '=');
-	size_t len = equals != NULL ? (size_t)(equals - name) : strlen(name);
-	const struct setting_row *row = row_spelled(name, len, '-', false);
-	if (row == NULL)
-		return 0;
-	const char *value = equals != NULL ? equals + 1 : argc > 1 ? argv[1] : NULL;
-	int used = equals != NULL ? 1 : 2;
-	if (row->type == SETTING_flag && equals == NULL) {
-		value = "true";
-		used = 1;
-	}
-	char why[SETTINGS_REASON_MAX];
-	if (value == NULL) {
-		snprintf(reason, SETTINGS_REASON_MAX, "--%.*s needs a value", (int)len, name);
-		return -1;
-	}
-	if (!settings_set(settings, span_str(row->key), span_str(value), why)) {
-		snprintf(reason, SETTINGS_REASON_MAX, "--%.*s: %.300s", (int)len, name, why);
-		return -1;
-	}
-	return used;
 }
 
 /* ---- what concerns several keys ---- */
@@ -459,6 +286,14 @@ bool settings_validate(const struct settings *settings, char reason[SETTINGS_REA
 		return bad(reason, "worker.restart_delay_min", "is above worker.restart_delay_max");
 	if (settings->limits_path_bytes > settings->limits_url_bytes)
 		return bad(reason, "limits.path_bytes", "is above limits.url_bytes");
+	if (settings->limits_url_bytes > settings->limits_header_bytes)
+		return bad(reason, "limits.url_bytes", "is above limits.header_bytes");
+	if (settings->limits_body_bytes > settings->limits_body_bytes_total)
+		return bad(reason, "limits.body_bytes", "is above limits.body_bytes_total");
+	if (settings->webhook_retry_min_ms > settings->webhook_retry_max_ms)
+		return bad(reason, "webhook.retry_min", "is above webhook.retry_max");
+	if (settings->http_sse_keepalive_ms > settings->http_sse_lifetime_ms)
+		return bad(reason, "http.sse_keepalive", "is above http.sse_lifetime");
 	return true;
 }
 
@@ -497,18 +332,19 @@ char *settings_text(const struct settings *settings)
 	return text;
 }
 
+static int hex_digit(uint8_t c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 static size_t unescape(const uint8_t *at, size_t len, uint8_t *out)
 {
 	size_t n = 0;
 	for (size_t i = 0; i < len; i++) {
-		unsigned code;
-		if (at[i] == '%' && i + 2 < len &&
-		    sscanf((const char *)at + i + 1, "%2x", &code) == 1) {
-			out[n++] = (uint8_t)code;
-			i += 2;
-		} else {
-			out[n++] = at[i];
-		}
+		bool escape = at[i] == '%' && len - i > 2 && hex_digit(at[i + 1]) >= 0 &&
+		              hex_digit(at[i + 2]) >= 0;
+		out[n++] = escape ? (uint8_t)(hex_digit(at[i + 1]) << 4 | hex_digit(at[i + 2])) : at[i];
+		i += escape ? 2 : 0;
 	}
 	return n;
 }
@@ -567,31 +403,4 @@ const char *settings_show(const struct settings *settings, const struct setting_
 	const char *value = value_text(settings, row, buf, sizeof buf);
 	bool secret = strncmp(row->key, "auth.", 5) == 0 && *value != '\0';
 	return secret ? "(set)" : value;
-}
-
-void settings_print_help(FILE *out)
-{
-	for (size_t i = 0; i < setting_rows_count; i++) {
-		char flag[128];
-		spelled(setting_rows[i].key, '-', false, flag);
-		fprintf(out, "  --%-32s %s [%s]\n", flag, setting_rows[i].help, setting_rows[i].def);
-	}
-}
-
-void settings_print_reference(FILE *out)
-{
-	static const char *const types[] = {"text", "flag", "count", "bytes", "ms"};
-	static const char *const whens[] = {"at once", "restarts workers", "at start"};
-	fputs("# Configuration reference\n\n"
-	      "Written by `ringside reference` from `proto/settings.h`. Every key can stand in the "
-	      "file given with\n`--config` (YAML, nested or dotted), in the environment as "
-	      "`RINGSIDE_SECTION_NAME`, or on the command line\nas `--section-name`; the later wins. "
-	      "Sizes take `k`, `M`, `G`, times take `ms`, `s`, `m`, `h`, `d`.\n\n"
-	      "| key | type | default | takes effect | meaning |\n|---|---|---|---|---|\n",
-	      out);
-	for (size_t i = 0; i < setting_rows_count; i++) {
-		const struct setting_row *row = &setting_rows[i];
-		fprintf(out, "| `%s` | %s | `%s` | %s | %s |\n", row->key, types[row->type],
-		        *row->def ? row->def : " ", whens[row->when], row->help);
-	}
 }

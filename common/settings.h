@@ -28,8 +28,17 @@ struct setting_row {
 	uint64_t min, max;
 	size_t offset; /* in struct settings */
 };
+#define SETTING_ONE(field, key, type, def, min, max, when, help) +1
+enum { SETTING_ROWS = 0 SETTINGS(SETTING_ONE) };
+#undef SETTING_ONE
 extern const struct setting_row setting_rows[];
 extern const size_t setting_rows_count;
+
+/* NULL: no such key. */
+const struct setting_row *setting_find(struct span key);
+
+/* A number as one would write it in the file: 64k, 2h, 100. */
+const char *setting_number_text(enum setting_type type, uint64_t n, char buf[32]);
 
 /* Room for "FILE:LINE: key: reason". */
 enum { SETTINGS_REASON_MAX = 512 };
@@ -42,11 +51,13 @@ void settings_finish(struct settings *settings);
 bool settings_set(struct settings *settings, struct span key, struct span value,
                   char reason[SETTINGS_REASON_MAX]);
 
-/* YAML (libyaml): keys nested or dotted, sequences join with commas. False: "file:line: reason". */
+/* YAML (libyaml): keys nested or dotted, sequences join with commas. False: "file:line: reason";
+ * what stood before that line is set by then, so load into a value of its own. */
 bool settings_load_file(struct settings *settings, const char *path,
                         char reason[SETTINGS_REASON_MAX]);
 
-/* RINGSIDE_SECTION_NAME variables. An unknown RINGSIDE_ name is refused. */
+/* RINGSIDE_SECTION_NAME variables. An unknown RINGSIDE_ name is refused, except RINGSIDE_CONFIG and
+ * what container platforms add for a service of this name (RINGSIDE_SERVICE_*, RINGSIDE_PORT*). */
 bool settings_load_environment(struct settings *settings, char *const *environment,
                                char reason[SETTINGS_REASON_MAX]);
 

@@ -1,6 +1,5 @@
 #include "common/state.h"
 #include "common/check.h"
-#include "common/subscription.h"
 
 #include <stdlib.h>
 
@@ -374,8 +373,6 @@ static void apply_kv(struct state *state, const struct entry *entry, uint64_t ls
 	kv->value = kv->removed ? NULL : (uint8_t *)xmemdup_text(entry->value.at, entry->value.len);
 	kv->value_len = kv->removed ? 0 : (uint32_t)entry->value.len;
 	kv->lsn = lsn;
-	if (state->subscriptions != NULL)
-		subscriptions_on_kv(state, entry->key, (struct span){kv->value, kv->value_len});
 }
 
 struct stream *state_apply(struct state *state, const struct entry *entry, uint64_t lsn)

@@ -132,7 +132,6 @@ struct state {
 	struct stream *dirty;      /* changed since state_clean(); only when track_dirty */
 	bool track_dirty;
 	uint64_t pieces_keep_lsn;  /* pieces below may go: the backing has them */
-	struct subscriptions *subscriptions; /* common/subscription.h; NULL: not kept here */
 };
 
 /* Begins empty, before the first entry. next_id and streams_count are then set from the backing

@@ -1,7 +1,6 @@
 /* Judging commands: every durable refusal and acceptance of Ringside is in this file. */
 #include "common/check.h"
 #include "common/state.h"
-#include "common/subscription.h"
 
 #include <stdlib.h>
 
@@ -541,9 +540,6 @@ void state_decide(struct state *state, struct command *command, uint64_t now_ms,
 	case COMMAND_KV:
 		command->verdict = decide_kv(&d);
 		break;
-	case COMMAND_SUBSCRIPTION:
-		subscription_decide(state, command, d.now_ms, sink);
-		break;
 	}
 }
 
@@ -577,7 +573,6 @@ const char *verdict_name(enum verdict verdict)
 	        [VERDICT_STREAM_LIMIT] = "stream-limit",
 	        [VERDICT_OFFSET_LIMIT] = "offset-limit",
 	        [VERDICT_KV_CONFLICT] = "kv-conflict",
-	        [VERDICT_SUB] = "subscription",
 	        [VERDICT_NO_SPACE] = "no-space",
 	        [VERDICT_IO_ERROR] = "io-error",
 	        [VERDICT_STOPPING] = "stopping",

@@ -30,7 +30,6 @@ struct store_options {
 	uint64_t free_bytes_min;     /* refuse appends when the file system has less */
 	struct state_limits limits;
 	bool maintain;               /* take part in checkpoint, sweep, retention (workers: yes) */
-	bool keep_subscriptions;     /* the loop's view keeps parsed subscriptions */
 	/* Called from the store's threads when store_collect() or store_advance() has work.
 	 * Must not block: uv_async_send() in a worker. */
 	void (*notify)(void *arg);

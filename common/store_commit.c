@@ -4,7 +4,6 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/log.h"
-#include "common/subscription.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -97,8 +96,6 @@ static size_t command_bytes_max(const struct store *store, const struct command 
 	case COMMAND_DELETE:
 	case COMMAND_EXPIRE:
 		return bytes + CHAIN_BYTES;
-	case COMMAND_SUBSCRIPTION:
-		return bytes + SUBSCRIPTION_ENTRIES_BYTES_MAX;
 	case COMMAND_APPEND:
 	case COMMAND_TOUCH:
 	case COMMAND_TRIM:
@@ -130,7 +127,7 @@ static void builder_begin(struct record_builder *b, size_t bytes_max)
 static bool grows(const struct command *c)
 {
 	return c->kind == COMMAND_CREATE || c->body.count != 0 ||
-	       (c->kind == COMMAND_KV && c->value.at != NULL) || c->kind == COMMAND_SUBSCRIPTION;
+	       (c->kind == COMMAND_KV && c->value.at != NULL);
 }
 
 static void refuse_all(struct command *list, enum verdict verdict)

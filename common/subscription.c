@@ -1,3 +1,423 @@
 #include "common/subscription.h"
-void subscriptions_on_kv(struct state *state, struct span key, struct span value){(void)state;(void)key;(void)value;}
-void subscription_decide(struct state *state, struct command *command, uint64_t now_ms, const struct entry_sink *sink){(void)state;(void)command;(void)now_ms;(void)sink;}
+#include "common/check.h"
+#include "common/offset.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- globs ---- */
+
+static const char *segment_end(const char *at)
+{
+	while (*at != '\0' && *at != '/')
+		at++;
+	return at;
+}
+
+static bool segment_matches(const char *p, const char *p_end, const char *s, const char *s_end)
+{
+	while (p < p_end) {
+		if (*p == '*') {
+			for (const char *at = s; at <= s_end; at++)
+				if (segment_matches(p + 1, p_end, at, s_end))
+					return true;
+			return false;
+		}
+		if (s == s_end || *p != *s)
+			return false;
+		p++;
+		s++;
+	}
+	return s == s_end;
+}
+
+bool subscription_glob(const char *pattern, const char *path)
+{
+	const char *p_end = segment_end(pattern);
+	if (p_end - pattern == 2 && memcmp(pattern, "**", 2) == 0) {
+		const char *rest = *p_end == '/' ? p_end + 1 : p_end;
+		for (;;) {
+			if (*rest == '\0' || subscription_glob(rest, path))
+				return true;
+			path = segment_end(path);
+			if (*path == '\0')
+				return false;
+			path++;
+		}
+	}
+	const char *s_end = segment_end(path);
+	if (s_end == path || !segment_matches(pattern, p_end, path, s_end))
+		return false;
+	if (*p_end == '\0' || *s_end == '\0')
+		return *p_end == *s_end || (*p_end == '/' && strcmp(p_end, "/**") == 0 && *s_end == '\0');
+	return subscription_glob(p_end + 1, s_end + 1);
+}
+
+/* ---- documents ---- */
+
+const char *subscription_text(const json_t *doc, const char *name)
+{
+	const char *text = json_string_value(json_object_get(doc, name));
+	return text != NULL ? text : "";
+}
+
+uint64_t subscription_number(const json_t *doc, const char *name)
+{
+	return (uint64_t)json_integer_value(json_object_get(doc, name));
+}
+
+static void set_text(json_t *doc, const char *name, const char *text)
+{
+	json_object_set_new(doc, name, json_string(text));
+}
+
+static void set_number(json_t *doc, const char *name, uint64_t n)
+{
+	json_object_set_new(doc, name, json_integer((json_int_t)n));
+}
+
+static bool phase_is(const json_t *doc, const char *phase)
+{
+	return strcmp(subscription_text(doc, "phase"), phase) == 0;
+}
+
+json_t *subscription_create(const char *id, const char *type, const char *pattern,
+                            const char *webhook_url, const char *wake_stream,
+                            uint64_t lease_ttl_ms, const char *description, uint64_t now_ms)
+{
+	json_t *doc = json_pack("{ss ss ss ss ss sI ss sI ss ss sI ss s{} s{}}", "id", id, "type", type,
+	                        "pattern", pattern, "webhook_url", webhook_url, "wake_stream",
+	                        wake_stream, "lease_ttl_ms", (json_int_t)lease_ttl_ms, "description",
+	                        description, "created_ms", (json_int_t)now_ms, "status", "active",
+	                        "phase", "idle", "generation", (json_int_t)0, "wake_id", "", "links",
+	                        "snapshot");
+	check(doc != NULL);
+	return doc;
+}
+
+static bool is_explicit(const json_t *link)
+{
+	return strcmp(subscription_text(link, "type"), "explicit") == 0;
+}
+
+static size_t count_explicit(const json_t *doc, const json_t *other, bool *all_there)
+{
+	const char *path;
+	json_t *link;
+	size_t count = 0;
+	json_object_foreach(json_object_get(doc, "links"), path, link)
+	{
+		if (!is_explicit(link))
+			continue;
+		count++;
+		const json_t *twin = json_object_get(json_object_get(other, "links"), path);
+		*all_there = *all_there && twin != NULL && is_explicit(twin);
+	}
+	return count;
+}
+
+bool subscription_same(const json_t *a, const json_t *b)
+{
+	static const char *const names[] = {"type", "pattern", "webhook_url", "wake_stream", "description"};
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (strcmp(subscription_text(a, names[i]), subscription_text(b, names[i])) != 0)
+			return false;
+	bool there = true;
+	return subscription_number(a, "lease_ttl_ms") == subscription_number(b, "lease_ttl_ms") &&
+	       count_explicit(a, b, &there) == count_explicit(b, a, &there) && there;
+}
+
+enum subscription_result subscription_link(json_t *doc, const char *path, bool explicit,
+                                           const char *acked)
+{
+	json_t *links = json_object_get(doc, "links");
+	json_t *link = json_object_get(links, path);
+	if (link != NULL) {
+		if (!explicit || is_explicit(link))
+			return SUBSCRIPTION_UNCHANGED;
+		set_text(link, "type", "explicit");
+		return SUBSCRIPTION_OK;
+	}
+	if (json_object_size(links) >= SUBSCRIPTION_STREAMS_MAX)
+		return SUBSCRIPTION_FULL;
+	json_object_set_new(links, path,
+	                    json_pack("{ss ss}", "type", explicit ? "explicit" : "glob", "acked", acked));
+	return SUBSCRIPTION_OK;
+}
+
+enum subscription_result subscription_unlink(json_t *doc, const char *path)
+{
+	json_t *links = json_object_get(doc, "links");
+	json_t *link = json_object_get(links, path);
+	if (link == NULL || !is_explicit(link))
+		return SUBSCRIPTION_UNCHANGED;
+	const char *pattern = subscription_text(doc, "pattern");
+	if (*pattern != '\0' && subscription_glob(pattern, path))
+		set_text(link, "type", "glob");
+	else
+		json_object_del(links, path);
+	return SUBSCRIPTION_OK;
+}
+
+static struct stream *find_stream(struct state *view, const char *path)
+{
+	char full[600];
+	int len = snprintf(full, sizeof full, SUBSCRIPTION_ROOT "%s", path);
+	if (len < 0 || (size_t)len >= sizeof full)
+		return NULL;
+	struct stream *stream = state_find(view, span_of(full, (size_t)len));
+	return stream != NULL && !stream->deleted ? stream : NULL;
+}
+
+bool subscription_tail(struct state *view, const char *path, char out[40])
+{
+	struct stream *stream = find_stream(view, path);
+	if (stream != NULL)
+		offset_print(stream->lineage, stream->tail, out);
+	return stream != NULL;
+}
+
+struct matching {
+	const char *pattern;
+	json_t *paths;
+};
+
+static bool collect_matching(void *arg, struct span path, uint64_t id)
+{
+	struct matching *m = arg;
+	char text[600];
+	size_t root = sizeof SUBSCRIPTION_ROOT - 1;
+	(void)id;
+	if (path.len <= root || path.len - root >= sizeof text)
+		return true;
+	memcpy(text, path.at + root, path.len - root);
+	text[path.len - root] = '\0';
+	if (subscription_glob(m->pattern, text))
+		json_array_append_new(m->paths, json_string(text));
+	return json_array_size(m->paths) <= SUBSCRIPTION_STREAMS_MAX;
+}
+
+enum subscription_result subscription_link_matching(json_t *doc, struct state *view, bool at_tail)
+{
+	struct matching m = {subscription_text(doc, "pattern"), json_array()};
+	enum subscription_result result = SUBSCRIPTION_UNCHANGED;
+	size_t i;
+	json_t *path;
+	if (*m.pattern != '\0')
+		state_path_each(view, collect_matching, &m);
+	json_array_foreach(m.paths, i, path)
+	{
+		char tail[40] = "-1";
+		if (at_tail)
+			subscription_tail(view, json_string_value(path), tail);
+		enum subscription_result one =
+		        subscription_link(doc, json_string_value(path), false, tail);
+		if (one != SUBSCRIPTION_UNCHANGED)
+			result = one;
+	}
+	json_decref(m.paths);
+	return result;
+}
+
+/* Offsets sort as text; "-1" is before all of them. */
+static bool beyond(const char *tail, const char *acked)
+{
+	return strcmp(acked, "-1") == 0 ? true : strcmp(tail, acked) > 0;
+}
+
+static bool link_pending(const json_t *link, struct state *view, const char *path)
+{
+	char tail[40];
+	struct stream *stream = find_stream(view, path);
+	if (stream == NULL || !subscription_tail(view, path, tail))
+		return false;
+	/* An empty stream has nothing to wake for. */
+	return stream->tail > 0 && beyond(tail, subscription_text(link, "acked"));
+}
+
+bool subscription_pending(const json_t *doc, struct state *view)
+{
+	const char *path;
+	json_t *link;
+	json_object_foreach(json_object_get(doc, "links"), path, link)
+	{
+		if (link_pending(link, view, path))
+			return true;
+	}
+	return false;
+}
+
+static void take_snapshot(json_t *doc, struct state *view)
+{
+	json_t *snapshot = json_object(), *link;
+	const char *path;
+	json_object_foreach(json_object_get(doc, "links"), path, link)
+	{
+		char tail[40];
+		if (subscription_tail(view, path, tail))
+			json_object_set_new(snapshot, path, json_string(tail));
+	}
+	json_object_set_new(doc, "snapshot", snapshot);
+}
+
+enum subscription_result subscription_wake(json_t *doc, struct state *view, const char *wake_id,
+                                           uint64_t now_ms)
+{
+	if (!phase_is(doc, "idle") || !subscription_pending(doc, view))
+		return SUBSCRIPTION_UNCHANGED;
+	set_text(doc, "phase", "woken");
+	set_number(doc, "generation", subscription_number(doc, "generation") + 1);
+	set_text(doc, "wake_id", wake_id);
+	set_number(doc, "attempts", 0);
+	set_number(doc, "next_ms", now_ms);
+	take_snapshot(doc, view);
+	return SUBSCRIPTION_OK;
+}
+
+static void make_idle(json_t *doc)
+{
+	set_text(doc, "phase", "idle");
+	set_text(doc, "holder", "");
+	set_text(doc, "status", "active");
+	set_number(doc, "attempts", 0);
+}
+
+enum subscription_result subscription_claim(json_t *doc, struct state *view, const char *worker,
+                                            const char *wake_id, uint64_t now_ms)
+{
+	if (phase_is(doc, "leased") && now_ms < subscription_number(doc, "lease_until_ms"))
+		return SUBSCRIPTION_CLAIMED;
+	if (phase_is(doc, "leased"))
+		make_idle(doc);
+	if (!subscription_pending(doc, view)) {
+		subscription_link_matching(doc, view, false);
+		if (!subscription_pending(doc, view))
+			return SUBSCRIPTION_NO_WORK;
+	}
+	if (phase_is(doc, "idle"))
+		subscription_wake(doc, view, wake_id, now_ms);
+	take_snapshot(doc, view);
+	set_text(doc, "phase", "leased");
+	set_text(doc, "holder", worker);
+	set_number(doc, "lease_until_ms", now_ms + subscription_number(doc, "lease_ttl_ms"));
+	return SUBSCRIPTION_OK;
+}
+
+static bool fenced(const json_t *doc, uint64_t generation, const char *wake_id)
+{
+	return phase_is(doc, "idle") || subscription_number(doc, "generation") != generation ||
+	       (wake_id != NULL && strcmp(subscription_text(doc, "wake_id"), wake_id) != 0);
+}
+
+static bool ack_fits(const json_t *doc, struct state *view, const json_t *ack, json_t **link,
+                     const char **offset)
+{
+	char tail[40];
+	const char *path = subscription_text(ack, "stream");
+	if (*path == '\0')
+		path = subscription_text(ack, "path");
+	while (*path == '/')
+		path++;
+	*offset = subscription_text(ack, "offset");
+	*link = json_object_get(json_object_get(doc, "links"), path);
+	const char *acked = *link != NULL ? subscription_text(*link, "acked") : "";
+	return *link != NULL && offset_parse(span_str(*offset)).kind == OFFSET_AT &&
+	       subscription_tail(view, path, tail) && strcmp(*offset, tail) <= 0 &&
+	       (strcmp(acked, "-1") == 0 || strcmp(*offset, acked) >= 0);
+}
+
+enum subscription_result subscription_ack(json_t *doc, struct state *view, uint64_t generation,
+                                          const char *wake_id, const json_t *acks, bool done,
+                                          uint64_t now_ms)
+{
+	size_t i;
+	json_t *ack, *link;
+	const char *offset;
+	if (fenced(doc, generation, wake_id))
+		return SUBSCRIPTION_FENCED;
+	json_array_foreach(acks, i, ack)
+	{
+		if (!ack_fits(doc, view, ack, &link, &offset))
+			return SUBSCRIPTION_INVALID_OFFSET;
+	}
+	json_array_foreach(acks, i, ack)
+	{
+		ack_fits(doc, view, ack, &link, &offset);
+		set_text(link, "acked", offset);
+	}
+	if (done)
+		make_idle(doc);
+	else
+		set_number(doc, "lease_until_ms", now_ms + subscription_number(doc, "lease_ttl_ms"));
+	return SUBSCRIPTION_OK;
+}
+
+enum subscription_result subscription_release(json_t *doc, uint64_t generation, const char *wake_id)
+{
+	if (fenced(doc, generation, wake_id))
+		return SUBSCRIPTION_FENCED;
+	make_idle(doc);
+	return SUBSCRIPTION_OK;
+}
+
+enum subscription_result subscription_done(json_t *doc, uint64_t generation)
+{
+	const char *path;
+	json_t *tail;
+	if (fenced(doc, generation, NULL))
+		return SUBSCRIPTION_FENCED;
+	json_object_foreach(json_object_get(doc, "snapshot"), path, tail)
+	{
+		json_t *link = json_object_get(json_object_get(doc, "links"), path);
+		if (link != NULL && beyond(json_string_value(tail), subscription_text(link, "acked")))
+			set_text(link, "acked", json_string_value(tail));
+	}
+	make_idle(doc);
+	return SUBSCRIPTION_OK;
+}
+
+enum subscription_result subscription_failed(json_t *doc, uint64_t generation, uint64_t next_ms)
+{
+	if (fenced(doc, generation, NULL))
+		return SUBSCRIPTION_FENCED;
+	set_text(doc, "phase", "woken");
+	set_text(doc, "status", "failed");
+	set_number(doc, "attempts", subscription_number(doc, "attempts") + 1);
+	set_number(doc, "next_ms", next_ms);
+	return SUBSCRIPTION_OK;
+}
+
+enum subscription_result subscription_accepted(json_t *doc, uint64_t generation, uint64_t now_ms)
+{
+	if (fenced(doc, generation, NULL))
+		return SUBSCRIPTION_FENCED;
+	set_text(doc, "phase", "leased");
+	set_text(doc, "status", "active");
+	set_number(doc, "lease_until_ms", now_ms + subscription_number(doc, "lease_ttl_ms"));
+	return SUBSCRIPTION_OK;
+}
+
+enum subscription_result subscription_expire(json_t *doc, uint64_t now_ms)
+{
+	if (!phase_is(doc, "leased") || now_ms < subscription_number(doc, "lease_until_ms"))
+		return SUBSCRIPTION_UNCHANGED;
+	make_idle(doc);
+	return SUBSCRIPTION_OK;
+}
+
+json_t *subscription_streams(const json_t *doc, struct state *view)
+{
+	json_t *out = json_array(), *link;
+	const char *path;
+	json_object_foreach(json_object_get(doc, "links"), path, link)
+	{
+		char tail[40] = "0000000000000000_0000000000000000";
+		subscription_tail(view, path, tail);
+		json_array_append_new(
+		        out, json_pack("{ss ss ss ss sb}", "path", path, "link_type",
+		                       subscription_text(link, "type"), "acked_offset",
+		                       subscription_text(link, "acked"), "tail_offset", tail,
+		                       "has_pending", link_pending(link, view, path)));
+	}
+	return out;
+}

@@ -1,12 +1,107 @@
-/* Subscriptions: durable wake-ups for consumers (Durable Streams, reserved APIs). */
+/* Subscriptions: durable wake-ups for consumers of streams (Durable Streams, reserved APIs).
+ *
+ * A subscription is one JSON document in the store's small values, under "sub/<id>". Whoever changes
+ * it (an HTTP call in a worker, the bridge) reads it, changes a copy with the functions here and
+ * writes it back on condition that it is still what was read (COMMAND_KV with expect); on conflict
+ * he begins again. So every rule stands here, pure, and generations fence whoever came too late.
+ *
+ *     idle --wake--> woken --claim (pull-wake)--> leased --ack done, release--> idle
+ *       woken (webhook) --done--> idle;  leased, woken --lease runs out--> idle, woken again */
 #pragma once
 
 #include "common/state.h"
 
-/* Entries that one subscription command may write. */
-enum { SUBSCRIPTION_ENTRIES_BYTES_MAX = 256 * 1024 };
+#include <jansson.h>
 
-struct subscriptions;
-void subscriptions_on_kv(struct state *state, struct span key, struct span value);
-void subscription_decide(struct state *state, struct command *command, uint64_t now_ms,
-                         const struct entry_sink *sink);
+enum { SUBSCRIPTION_ID_MAX = 128, SUBSCRIPTION_STREAMS_MAX = 256, SUBSCRIPTION_TOKEN_ROOM = 160 };
+
+enum subscription_result {
+	SUBSCRIPTION_OK,
+	SUBSCRIPTION_UNCHANGED,      /* nothing to write */
+	SUBSCRIPTION_FENCED,         /* generation or wake_id is not the present one */
+	SUBSCRIPTION_INVALID_OFFSET, /* unknown stream, regression, or beyond the tail */
+	SUBSCRIPTION_CLAIMED,        /* somebody holds it */
+	SUBSCRIPTION_NO_WORK,
+	SUBSCRIPTION_FULL,           /* SUBSCRIPTION_STREAMS_MAX links */
+};
+
+/* Path below the stream root: "*" is one segment, "**" any number of them. */
+bool subscription_glob(const char *pattern, const char *path);
+
+/* A fresh document, idle and without links. */
+json_t *subscription_create(const char *id, const char *type, const char *pattern,
+                            const char *webhook_url, const char *wake_stream,
+                            uint64_t lease_ttl_ms, const char *description, uint64_t now_ms);
+
+/* Do both ask for the same? Links that globs made do not count. */
+bool subscription_same(const json_t *a, const json_t *b);
+
+/* Links a stream; `acked` is where it begins: an offset or "-1". An explicit link wins over a glob's. */
+enum subscription_result subscription_link(json_t *doc, const char *path, bool explicit,
+                                           const char *acked);
+/* Removes an explicit link; one that the pattern matches stays as a glob's. */
+enum subscription_result subscription_unlink(json_t *doc, const char *path);
+
+/* Links every stream of the view that the pattern matches and that is not linked yet. */
+enum subscription_result subscription_link_matching(json_t *doc, struct state *view, bool at_tail);
+
+/* The tail of a path below the root as an offset text; false: no such stream. */
+bool subscription_tail(struct state *view, const char *path, char out[40]);
+
+/* Is any link's stream beyond what was acknowledged? */
+bool subscription_pending(const json_t *doc, struct state *view);
+
+/* idle and pending: a new generation with this wake id and a snapshot of the tails. */
+enum subscription_result subscription_wake(json_t *doc, struct state *view, const char *wake_id,
+                                           uint64_t now_ms);
+/* pull-wake: takes the lease, waking first when it is idle. */
+enum subscription_result subscription_claim(json_t *doc, struct state *view, const char *worker,
+                                            const char *wake_id, uint64_t now_ms);
+/* Acknowledges; `acks` is an array of {stream|path, offset} or NULL; `done` releases, else the lease
+ * is renewed. */
+enum subscription_result subscription_ack(json_t *doc, struct state *view, uint64_t generation,
+                                          const char *wake_id, const json_t *acks, bool done,
+                                          uint64_t now_ms);
+enum subscription_result subscription_release(json_t *doc, uint64_t generation, const char *wake_id);
+/* webhook answered {"done":true}: the snapshot is acknowledged. */
+enum subscription_result subscription_done(json_t *doc, uint64_t generation);
+/* webhook failed: tried again at next_ms, failed until then. */
+enum subscription_result subscription_failed(json_t *doc, uint64_t generation, uint64_t next_ms);
+/* webhook took the wake without finishing it: it has the lease to call back. */
+enum subscription_result subscription_accepted(json_t *doc, uint64_t generation, uint64_t now_ms);
+/* The lease of a leased one ran out: idle again. */
+enum subscription_result subscription_expire(json_t *doc, uint64_t now_ms);
+
+/* {path, link_type, acked_offset[, tail_offset, has_pending]} of every link. */
+json_t *subscription_streams(const json_t *doc, struct state *view);
+
+/* Members, with defaults. */
+const char *subscription_text(const json_t *doc, const char *name);
+uint64_t subscription_number(const json_t *doc, const char *name);
+
+/* ---- tokens and signatures; the secrets are small values too, made once ---- */
+
+enum token_result { TOKEN_VALID, TOKEN_INVALID, TOKEN_EXPIRED };
+
+void subscription_token_make(struct span secret, const char *id, uint64_t generation,
+                             uint64_t expires_ms, char out[SUBSCRIPTION_TOKEN_ROOM]);
+enum token_result subscription_token_check(struct span secret, const char *id, struct span token,
+                                           uint64_t now_ms, uint64_t *generation);
+
+/* Ed25519 from a 32-byte seed (OpenSSL). `kid` is "ds_" and the thumbprint (RFC 7638). */
+bool signing_public(struct span seed, char x[64], char kid[64]);
+/* "t=<s>,kid=<kid>,ed25519=<signature>" over "<s>.<body>". */
+bool signing_header(struct span seed, uint64_t unix_s, struct span body, char out[256]);
+
+#define SUBSCRIPTION_KEY_PREFIX "sub/"
+#define SUBSCRIPTION_SECRET_KEY "ds/secret"
+#define SUBSCRIPTION_SIGNING_KEY "ds/signing"
+#define SUBSCRIPTION_ROOT "/v1/stream/"
+
+/* Would a webhook to this URL be allowed? https, or http to localhost or 127.x; no address that is
+ * private, link-local, loopback or a metadata service's. */
+bool webhook_url_allowed(const char *url);
+/* The same for an address that a name resolved to; `loopback`: the URL's host is loopback itself. */
+struct sockaddr;
+bool webhook_address_allowed(const struct sockaddr *address, bool loopback);
+bool webhook_host_loopback(const char *host);

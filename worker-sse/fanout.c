@@ -2,7 +2,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/log.h"
-#include "worker-sse/offset.h"
+#include "common/offset.h"
 #include "worker-sse/sse.h"
 #include "worker-sse/streams.h"
 #include "worker-sse/streams_read.h"

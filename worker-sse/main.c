@@ -7,6 +7,7 @@
 #include "worker-sse/cors.h"
 #include "worker-sse/fanout.h"
 #include "worker-sse/inbox.h"
+#include "worker-sse/subscriptions.h"
 
 #include <stdlib.h>
 
@@ -94,7 +95,6 @@ static int open_store(struct sse_worker *w)
 	                   .producers_per_stream_max = (uint32_t)s->limits_producers,
 	                   .producer_idle_ms = s->limits_producer_idle_ms},
 	        .maintain = true,
-	        .keep_subscriptions = true,
 	        .notify = on_store_thread,
 	        .notify_arg = &w->store_async};
 	char reason[256];
@@ -122,6 +122,7 @@ static int start(struct worker *worker)
 	int code = open_store(&w);
 	if (code != 0)
 		return code;
+	subscriptions_start(&w);
 	w.fanout = fanout_create(&w);
 	uv_timer_init(worker->loop, &w.tick);
 	w.tick.data = &w;

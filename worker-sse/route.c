@@ -8,7 +8,7 @@
 static const struct route routes[] = {
         /* Before the streams: the segment is reserved (Durable Streams, subscriptions). */
         {"/v1/stream/__ds/", M(GET) | M(HEAD) | M(POST) | M(PUT) | M(DELETE),
-         "GET, HEAD, POST, PUT, DELETE, OPTIONS", PERMISSION_SUBSCRIBE, PERMISSION_SUBSCRIBE, 65536,
+         "GET, HEAD, POST, PUT, DELETE, OPTIONS", PERMISSION_NONE, PERMISSION_NONE, 65536,
          subscriptions_handle},
         {"/v1/stream/", M(GET) | M(HEAD) | M(POST) | M(PUT) | M(DELETE),
          "GET, HEAD, POST, PUT, DELETE, OPTIONS", PERMISSION_SUBSCRIBE, PERMISSION_PUBLISH, 0,

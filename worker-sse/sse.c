@@ -1,6 +1,6 @@
 #include "worker-sse/sse.h"
 #include "common/check.h"
-#include "worker-sse/offset.h"
+#include "common/offset.h"
 
 #include <openssl/evp.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
 #include "worker-sse/streams.h"
 #include "common/check.h"
 #include "common/json_scan.h"
-#include "worker-sse/offset.h"
+#include "common/offset.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -133,7 +133,6 @@ static struct verdict_row verdict_row(enum verdict verdict)
 		return (struct verdict_row){503, "shutting down"};
 	case VERDICT_PENDING:
 	case VERDICT_KV_CONFLICT:
-	case VERDICT_SUB:
 		break;
 	}
 	return (struct verdict_row){500, "unexpected verdict"};

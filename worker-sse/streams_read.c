@@ -2,7 +2,7 @@
 #include "worker-sse/streams_read.h"
 #include "common/check.h"
 #include "worker-sse/fanout.h"
-#include "worker-sse/offset.h"
+#include "common/offset.h"
 #include "worker-sse/streams.h"
 
 #include <stdio.h>

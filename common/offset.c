@@ -1,4 +1,4 @@
-#include "worker-sse/offset.h"
+#include "common/offset.h"
 #include "common/clock.h"
 
 #include <stdio.h>

@@ -1,0 +1,176 @@
+/* Tokens that need no table, and Ed25519 signatures of webhooks. */
+#include "common/check.h"
+#include "common/subscription.h"
+
+#include <arpa/inet.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static void hex(const uint8_t *at, size_t len, char *out)
+{
+	for (size_t i = 0; i < len; i++)
+		snprintf(out + 2 * i, 3, "%02x", at[i]);
+}
+
+void subscription_token_make(struct span secret, const char *id, uint64_t generation,
+                             uint64_t expires_ms, char out[SUBSCRIPTION_TOKEN_ROOM])
+{
+	char text[SUBSCRIPTION_ID_MAX + 64], mac_text[65];
+	uint8_t mac[32];
+	unsigned mac_len = sizeof mac;
+	int len = snprintf(text, sizeof text, "%llu.%llu.%s", (unsigned long long)generation,
+	                   (unsigned long long)expires_ms, id);
+	check(HMAC(EVP_sha256(), secret.at, (int)secret.len, (uint8_t *)text, (size_t)len, mac,
+	           &mac_len) != NULL);
+	hex(mac, sizeof mac, mac_text);
+	snprintf(out, SUBSCRIPTION_TOKEN_ROOM, "%llu.%llu.%s", (unsigned long long)generation,
+	         (unsigned long long)expires_ms, mac_text);
+}
+
+enum token_result subscription_token_check(struct span secret, const char *id, struct span token,
+                                           uint64_t now_ms, uint64_t *generation)
+{
+	char given[SUBSCRIPTION_TOKEN_ROOM], wanted[SUBSCRIPTION_TOKEN_ROOM];
+	unsigned long long g, expires_ms;
+	if (token.len == 0 || token.len >= sizeof given)
+		return TOKEN_INVALID;
+	memcpy(given, token.at, token.len);
+	given[token.len] = '\0';
+	if (sscanf(given, "%20llu.%20llu.", &g, &expires_ms) != 2)
+		return TOKEN_INVALID;
+	subscription_token_make(secret, id, g, expires_ms, wanted);
+	if (strlen(wanted) != token.len || CRYPTO_memcmp(wanted, given, token.len) != 0)
+		return TOKEN_INVALID;
+	*generation = g;
+	return now_ms < expires_ms ? TOKEN_VALID : TOKEN_EXPIRED;
+}
+
+/* RFC 4648 section 5, without padding. */
+static void base64url(const uint8_t *at, size_t len, char *out)
+{
+	int n = EVP_EncodeBlock((uint8_t *)out, at, (int)len);
+	while (n > 0 && out[n - 1] == '=')
+		n--;
+	out[n] = '\0';
+	for (int i = 0; i < n; i++)
+		out[i] = out[i] == '+' ? '-' : out[i] == '/' ? '_' : out[i];
+}
+
+bool signing_public(struct span seed, char x[64], char kid[64])
+{
+	uint8_t public_key[32], digest[32];
+	size_t len = sizeof public_key;
+	EVP_PKEY *key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed.at, seed.len);
+	bool ok = key != NULL && EVP_PKEY_get_raw_public_key(key, public_key, &len) == 1;
+	EVP_PKEY_free(key);
+	if (!ok)
+		return false;
+	char thumbprint[160];
+	base64url(public_key, sizeof public_key, x);
+	int n = snprintf(thumbprint, sizeof thumbprint, "{\"crv\":\"Ed25519\",\"kty\":\"OKP\",\"x\":\"%s\"}", x);
+	SHA256((uint8_t *)thumbprint, (size_t)n, digest);
+	memcpy(kid, "ds_", 3);
+	base64url(digest, sizeof digest, kid + 3);
+	return true;
+}
+
+bool signing_header(struct span seed, uint64_t unix_s, struct span body, char out[256])
+{
+	char x[64], kid[64], signature_text[128];
+	uint8_t signature[64];
+	size_t len = sizeof signature;
+	size_t room = body.len + 32;
+	char *message = xmalloc(room);
+	size_t at = (size_t)snprintf(message, room, "%llu.", (unsigned long long)unix_s);
+	memcpy(message + at, body.at, body.len);
+	EVP_PKEY *key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed.at, seed.len);
+	EVP_MD_CTX *context = EVP_MD_CTX_new();
+	bool ok = key != NULL && context != NULL && signing_public(seed, x, kid) &&
+	          EVP_DigestSignInit(context, NULL, NULL, NULL, key) == 1 &&
+	          EVP_DigestSign(context, signature, &len, (uint8_t *)message, at + body.len) == 1;
+	EVP_MD_CTX_free(context);
+	EVP_PKEY_free(key);
+	free(message);
+	if (!ok)
+		return false;
+	base64url(signature, len, signature_text);
+	snprintf(out, 256, "t=%llu,kid=%s,ed25519=%s", (unsigned long long)unix_s, kid, signature_text);
+	return true;
+}
+
+/* ---- where webhooks may go ---- */
+
+static bool v4_forbidden(uint32_t ip)
+{
+	uint32_t a = ip >> 24, b = ip >> 16 & 255;
+	return a == 0 || a == 10 || a == 127 || a >= 224 || (a == 100 && b >= 64 && b < 128) ||
+	       (a == 169 && b == 254) || (a == 172 && b >= 16 && b < 32) || (a == 192 && b == 168) ||
+	       (a == 192 && b == 0) || (a == 198 && (b == 18 || b == 19));
+}
+
+static bool v6_forbidden(const struct in6_addr *ip)
+{
+	if (IN6_IS_ADDR_V4MAPPED(ip)) {
+		uint32_t v4;
+		memcpy(&v4, ip->s6_addr + 12, 4);
+		return v4_forbidden(ntohl(v4));
+	}
+	return IN6_IS_ADDR_LOOPBACK(ip) || IN6_IS_ADDR_UNSPECIFIED(ip) || IN6_IS_ADDR_LINKLOCAL(ip) ||
+	       IN6_IS_ADDR_MULTICAST(ip) || (ip->s6_addr[0] & 0xfe) == 0xfc;
+}
+
+bool webhook_address_allowed(const struct sockaddr *address, bool loopback)
+{
+	if (address->sa_family == AF_INET) {
+		uint32_t ip = ntohl(((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr);
+		return loopback ? ip >> 24 == 127 : !v4_forbidden(ip);
+	}
+	if (address->sa_family == AF_INET6) {
+		const struct in6_addr *ip =
+		        &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
+		return loopback ? IN6_IS_ADDR_LOOPBACK(ip) : !v6_forbidden(ip);
+	}
+	return false;
+}
+
+bool webhook_host_loopback(const char *host)
+{
+	struct in_addr v4;
+	return strcmp(host, "localhost") == 0 ||
+	       (inet_pton(AF_INET, host, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127);
+}
+
+/* Names are judged again when they have been resolved: webhook_address_allowed(). */
+bool webhook_url_allowed(const char *url)
+{
+	char host[256];
+	bool http = strncmp(url, "http://", 7) == 0;
+	if (!http && strncmp(url, "https://", 8) != 0)
+		return false;
+	const char *from = url + (http ? 7 : 8);
+	size_t authority = strcspn(from, "/?#");
+	if (memchr(from, '@', authority) != NULL)
+		return false;
+	size_t len = *from == '[' ? strcspn(from, "]") + 1 : strcspn(from, ":/?#");
+	if (len == 0 || len >= sizeof host || len > authority)
+		return false;
+	memcpy(host, from, len);
+	host[len] = '\0';
+	if (http)
+		return webhook_host_loopback(host);
+	struct sockaddr_in v4 = {.sin_family = AF_INET};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+	if (inet_pton(AF_INET, host, &v4.sin_addr) == 1)
+		return webhook_address_allowed((struct sockaddr *)&v4, false);
+	if (*host == '[') {
+		host[len - 1] = '\0';
+		return inet_pton(AF_INET6, host + 1, &v6.sin6_addr) == 1 &&
+		       webhook_address_allowed((struct sockaddr *)&v6, false);
+	}
+	return strcmp(host, "localhost") != 0 && strcmp(host, "metadata.google.internal") != 0 &&
+	       strchr(host, '.') != NULL;
+}
