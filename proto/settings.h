@@ -11,67 +11,134 @@
  */
 #pragma once
 
-#define SETTINGS(S)                                                                                                                    \
-	S(listen, "listen", text, "127.0.0.1:4437", 1, 255, START, "Address and port to serve on: HOST:PORT or [IPV6]:PORT. Port 0 picks a free one.") \
-	S(dev, "dev", flag, "false", 0, 1, START, "Development: no authentication, loopback addresses only.")                          \
-	S(data_dir, "data_dir", text, "/var/lib/ringside", 1, 3900, START, "Directory of the durable store; a local file system.")     \
-	S(run_dir, "run_dir", text, "/run/ringside", 1, 90, START, "Directory of the admin socket and the pid file.")                   \
-	S(sse_workers, "sse_workers", text, "auto", 1, 8, LIVE, "Number of SSE workers, or auto: one per CPU that affinity and the cgroup quota allow.") \
-	S(log_level, "log.level", text, "info", 4, 5, LIVE, "debug, info, warn or error.")                                              \
-	S(log_format, "log.format", text, "text", 4, 4, WORKERS, "text or json, one line per event.")                                   \
-	S(log_file, "log.file", text, "", 0, 3900, START, "Log file, reopened on SIGUSR1; empty: standard error.")                      \
-	S(store_ring_bytes, "store.ring_bytes", bytes, "256M", 4 << 20, 64ull << 30, START, "Size of the write-ahead ring when it is created.") \
-	S(store_map_bytes, "store.map_bytes", bytes, "64G", 8 << 20, 1ull << 44, START, "Upper bound of data.mdb; beyond it appends get 507.")  \
-	S(store_checkpoint_ms, "store.checkpoint", ms, "1s", 10, 60000, WORKERS, "How often the ring is applied to LMDB.")              \
-	S(store_chunk_bytes, "store.chunk_bytes", bytes, "8k", 512, 1 << 20, WORKERS, "Messages of a stream share a row up to this size.") \
-	S(store_retention_bytes, "store.retention_bytes", bytes, "0", 0, 1ull << 44, WORKERS, "Keep about this much of each stream; 0 keeps all. Older offsets get 410.") \
-	S(store_retention_age_ms, "store.retention_age", ms, "0", 0, 1ull << 44, WORKERS, "Forget appends older than this; 0 keeps all. Older offsets get 410.") \
-	S(store_free_bytes_min, "store.free_bytes_min", bytes, "64M", 0, 1ull << 44, WORKERS, "Refuse appends with 507 when the file system has less free space.") \
-	S(limits_header_bytes, "limits.header_bytes", bytes, "16k", 1024, 1 << 20, WORKERS, "Request line and header fields together; more gets 431.") \
-	S(limits_headers, "limits.headers", count, "100", 8, 1000, WORKERS, "Header fields of a request; more gets 431.")               \
-	S(limits_url_bytes, "limits.url_bytes", bytes, "8k", 64, 1 << 16, WORKERS, "Request target; longer gets 414.")                  \
-	S(limits_path_bytes, "limits.path_bytes", bytes, "480", 16, 480, WORKERS, "Path of a stream; longer gets 414.")                 \
-	S(limits_body_bytes, "limits.body_bytes", bytes, "64M", 1024, 1 << 30, WORKERS, "Body of a request; larger gets 413. At most a quarter of store.ring_bytes.") \
-	S(limits_body_bytes_total, "limits.body_bytes_total", bytes, "512M", 1 << 20, 1ull << 40, WORKERS, "Bodies in memory of one worker; beyond it requests get 503.") \
-	S(limits_connections, "limits.connections", count, "200000", 1, 10000000, WORKERS, "Open connections of one worker; more get 503.") \
-	S(limits_connections_per_address, "limits.connections_per_address", count, "0", 0, 10000000, WORKERS, "Connections from one address to one worker; more get 429. 0: no limit.") \
-	S(limits_pipeline, "limits.pipeline", count, "64", 1, 1024, WORKERS, "Appends of one connection in flight; further ones wait.") \
-	S(limits_streams, "limits.streams", count, "1000000", 1, 1ull << 40, WORKERS, "Streams in the store; creating more gets 507.")  \
-	S(limits_producers, "limits.producers_per_stream", count, "1024", 1, 100000, WORKERS, "Idempotent producers of a stream; a further one gets 429.") \
-	S(limits_producer_idle_ms, "limits.producer_idle", ms, "7d", 1000, 1ull << 42, WORKERS, "A producer this long silent gives way when a stream is at its limit.") \
-	S(limits_producer_id_bytes, "limits.producer_id_bytes", bytes, "256", 1, 400, WORKERS, "Producer-Id; longer gets 400.")         \
-	S(limits_stream_seq_bytes, "limits.stream_seq_bytes", bytes, "256", 1, 4096, WORKERS, "Stream-Seq; longer gets 400.")           \
-	S(limits_content_type_bytes, "limits.content_type_bytes", bytes, "256", 16, 4096, WORKERS, "Content-Type of a stream; longer gets 400.") \
-	S(limits_json_depth, "limits.json_depth", count, "512", 8, 10000, WORKERS, "Nesting of JSON messages; deeper gets 400.")        \
-	S(limits_ttl_max_ms, "limits.ttl_max", ms, "3650d", 1000, 1ull << 44, WORKERS, "Stream-TTL; longer gets 400.")                  \
-	S(limits_reader_lag_bytes, "limits.reader_lag_bytes", bytes, "64M", 1 << 16, 1ull << 40, WORKERS, "A live reader further behind is cut; it resumes by offset.") \
-	S(limits_subscriptions, "limits.subscriptions", count, "1000", 0, 100000, WORKERS, "Subscriptions; creating more gets 429.")    \
-	S(http_header_timeout_ms, "http.header_timeout", ms, "10s", 100, 600000, WORKERS, "From the first byte of a request to the end of its header; then 408.") \
-	S(http_body_timeout_ms, "http.body_timeout", ms, "30s", 100, 600000, WORKERS, "Longest silence within a request body; then 408.") \
-	S(http_keepalive_timeout_ms, "http.keepalive_timeout", ms, "75s", 100, 86400000, WORKERS, "Idle connections are closed after this.") \
-	S(http_write_timeout_ms, "http.write_timeout", ms, "60s", 100, 86400000, WORKERS, "A connection that takes no byte for this long is cut.") \
-	S(http_long_poll_timeout_ms, "http.long_poll_timeout", ms, "20s", 10, 300000, WORKERS, "Longest wait of a long-poll; then 204.") \
-	S(http_sse_lifetime_ms, "http.sse_lifetime", ms, "60s", 2000, 86400000, WORKERS, "An SSE answer ends after about this (spread by a quarter); the client reconnects.") \
-	S(http_sse_keepalive_ms, "http.sse_keepalive", ms, "15s", 500, 600000, WORKERS, "A control event is sent after this much silence.") \
-	S(http_page_bytes, "http.page_bytes", bytes, "8M", 65536, 1 << 30, WORKERS, "Catch-up reads are cut near this size; the client goes on from the offset.") \
-	S(http_public_url, "http.public_url", text, "", 0, 1024, WORKERS, "Base of absolute URLs in answers; empty: from the request's Host.") \
-	S(http_trust_forwarded, "http.trust_forwarded", flag, "false", 0, 1, WORKERS, "Believe X-Forwarded-Host and X-Forwarded-Proto (behind a proxy that sets them).") \
-	S(http_allowed_origin, "http.allowed_origin", text, "*", 1, 255, WORKERS, "Access-Control-Allow-Origin.")                       \
-	S(auth_publish_tokens, "auth.publish_tokens", text, "", 0, 16384, WORKERS, "Bearer tokens (comma-separated) that may create, append, delete and read.") \
-	S(auth_subscribe_tokens, "auth.subscribe_tokens", text, "", 0, 16384, WORKERS, "Bearer tokens (comma-separated) that may read.") \
-	S(auth_metrics_token, "auth.metrics_token", text, "", 0, 512, WORKERS, "Bearer token for /metrics; empty: a subscribe token.")  \
-	S(worker_hang_ms, "worker.hang_timeout", ms, "10s", 500, 600000, LIVE, "No heartbeat for this long: the worker is aborted.")    \
-	S(worker_abort_grace_ms, "worker.abort_grace", ms, "2s", 100, 60000, LIVE, "From SIGABRT to SIGKILL of a hung worker.")         \
-	S(worker_start_ms, "worker.start_timeout", ms, "2m", 500, 3600000, LIVE, "From a worker's start until it serves; then it is killed.")  \
-	S(worker_restart_delay_min_ms, "worker.restart_delay_min", ms, "50ms", 1, 60000, LIVE, "First delay before a restart; doubles.") \
-	S(worker_restart_delay_max_ms, "worker.restart_delay_max", ms, "30s", 1, 3600000, LIVE, "Longest delay before a restart.")      \
-	S(worker_restart_stable_ms, "worker.restart_stable", ms, "10s", 100, 3600000, LIVE, "Ready this long: the next exit counts as the first.") \
-	S(worker_restart_limit, "worker.restart_limit", count, "10", 1, 64, LIVE, "Exits within worker.restart_window after which the worker is marked failed.") \
-	S(worker_restart_window_ms, "worker.restart_window", ms, "2m", 1000, 86400000, LIVE, "See worker.restart_limit.")              \
-	S(worker_drain_ms, "worker.drain_timeout", ms, "25s", 0, 3600000, LIVE, "How long a drain may take before what is left is cut.") \
-	S(bridge_workers, "bridge.workers", count, "1", 0, 1, LIVE, "Bridge workers: webhook deliveries and wake-ups.")                 \
-	S(capture_workers, "capture.workers", count, "0", 0, 1, LIVE, "Capture workers.")                                               \
-	S(webhook_timeout_ms, "webhook.timeout", ms, "10s", 100, 300000, WORKERS, "Longest webhook delivery.")                          \
-	S(webhook_retry_min_ms, "webhook.retry_min", ms, "1s", 10, 600000, WORKERS, "First delay after a failed delivery; doubles, spread by a fifth.") \
-	S(webhook_retry_max_ms, "webhook.retry_max", ms, "60s", 10, 86400000, WORKERS, "Longest delay after a failed delivery.")        \
-	S(webhook_parallel, "webhook.parallel", count, "64", 1, 1000, WORKERS, "Deliveries in flight.")
+#define SETTINGS(S)                                                                                \
+	S(listen, "listen", text, "127.0.0.1:4437", 1, 255, START,                                 \
+	  "Address and port to serve on: HOST:PORT or [IPV6]:PORT. Port 0 picks a free one.")      \
+	S(dev, "dev", flag, "false", 0, 1, START,                                                  \
+	  "Development: no authentication, loopback addresses only.")                              \
+	S(data_dir, "data_dir", text, "/var/lib/ringside", 1, 3900, START,                         \
+	  "Directory of the durable store; a local file system.")                                  \
+	S(run_dir, "run_dir", text, "/run/ringside", 1, 90, START,                                 \
+	  "Directory of the admin socket and the pid file.")                                       \
+	S(sse_workers, "sse_workers", text, "auto", 1, 8, LIVE,                                    \
+	  "Number of SSE workers, or auto: one per CPU that affinity and the cgroup quota "        \
+	  "allow.")                                                                                \
+	S(log_level, "log.level", text, "info", 4, 5, LIVE,                                        \
+	  "debug, info, warn or error.")                                                           \
+	S(log_format, "log.format", text, "text", 4, 4, WORKERS,                                   \
+	  "text or json, one line per event.")                                                     \
+	S(log_file, "log.file", text, "", 0, 3900, START,                                          \
+	  "Log file, reopened on SIGUSR1; empty: standard error.")                                 \
+	S(store_ring_bytes, "store.ring_bytes", bytes, "256M", 4 << 20, 64ull << 30, START,        \
+	  "Size of the write-ahead ring when it is created.")                                      \
+	S(store_map_bytes, "store.map_bytes", bytes, "64G", 8 << 20, 1ull << 44, START,            \
+	  "Upper bound of data.mdb; beyond it appends get 507.")                                   \
+	S(store_checkpoint_ms, "store.checkpoint", ms, "1s", 10, 60000, WORKERS,                   \
+	  "How often the ring is applied to LMDB.")                                                \
+	S(store_chunk_bytes, "store.chunk_bytes", bytes, "8k", 512, 1 << 20, WORKERS,              \
+	  "Messages of a stream share a row up to this size.")                                     \
+	S(store_retention_bytes, "store.retention_bytes", bytes, "0", 0, 1ull << 44, WORKERS,      \
+	  "Keep about this much of each stream; 0 keeps all. Older offsets get 410.")              \
+	S(store_retention_age_ms, "store.retention_age", ms, "0", 0, 3153600000000, WORKERS,       \
+	  "Forget appends older than this; 0 keeps all. Older offsets get 410.")                   \
+	S(store_free_bytes_min, "store.free_bytes_min", bytes, "64M", 0, 1ull << 44, WORKERS,      \
+	  "Refuse appends with 507 when the file system has less free space.")                     \
+	S(limits_header_bytes, "limits.header_bytes", bytes, "16k", 1024, 1 << 20, WORKERS,        \
+	  "Request line and header fields together; more gets 431.")                               \
+	S(limits_headers, "limits.headers", count, "100", 8, 1000, WORKERS,                        \
+	  "Header fields of a request; more gets 431.")                                            \
+	S(limits_url_bytes, "limits.url_bytes", bytes, "8k", 64, 1 << 16, WORKERS,                 \
+	  "Request target; longer gets 414.")                                                      \
+	S(limits_path_bytes, "limits.path_bytes", bytes, "480", 16, 480, WORKERS,                  \
+	  "Path of a stream; longer gets 414.")                                                    \
+	S(limits_body_bytes, "limits.body_bytes", bytes, "64M", 1024, 1 << 30, WORKERS,            \
+	  "Body of a request; larger gets 413. At most a quarter of store.ring_bytes.")            \
+	S(limits_body_bytes_total, "limits.body_bytes_total", bytes, "512M",                       \
+	  1 << 20, 1ull << 40, WORKERS,                                                            \
+	  "Bodies in memory of one worker; beyond it requests get 503.")                           \
+	S(limits_connections, "limits.connections", count, "200000", 1, 10000000, WORKERS,         \
+	  "Open connections of one worker; more get 503.")                                         \
+	S(limits_connections_per_address, "limits.connections_per_address", count, "0",            \
+	  0, 10000000, WORKERS,                                                                    \
+	  "Connections from one address to one worker; more get 429. 0: no limit.")                \
+	S(limits_pipeline, "limits.pipeline", count, "64", 1, 1024, WORKERS,                       \
+	  "Appends of one connection in flight; further ones wait.")                               \
+	S(limits_streams, "limits.streams", count, "1000000", 1, 1ull << 40, WORKERS,              \
+	  "Streams in the store; creating more gets 507.")                                         \
+	S(limits_producers, "limits.producers_per_stream", count, "1024", 1, 100000, WORKERS,      \
+	  "Idempotent producers of a stream; a further one gets 429.")                             \
+	S(limits_producer_idle_ms, "limits.producer_idle", ms, "7d", 1000, 3153600000000, WORKERS, \
+	  "A producer this long silent gives way when a stream is at its limit.")                  \
+	S(limits_producer_id_bytes, "limits.producer_id_bytes", bytes, "256", 1, 400, WORKERS,     \
+	  "Producer-Id; longer gets 400.")                                                         \
+	S(limits_stream_seq_bytes, "limits.stream_seq_bytes", bytes, "256", 1, 4096, WORKERS,      \
+	  "Stream-Seq; longer gets 400.")                                                          \
+	S(limits_content_type_bytes, "limits.content_type_bytes", bytes, "256", 16, 4096, WORKERS, \
+	  "Content-Type of a stream; longer gets 400.")                                            \
+	S(limits_json_depth, "limits.json_depth", count, "512", 8, 10000, WORKERS,                 \
+	  "Nesting of JSON messages; deeper gets 400.")                                            \
+	S(limits_ttl_max_ms, "limits.ttl_max", ms, "3650d", 1000, 3153600000000, WORKERS,          \
+	  "Stream-TTL; longer gets 400.")                                                          \
+	S(limits_reader_lag_bytes, "limits.reader_lag_bytes", bytes, "64M",                        \
+	  1 << 16, 1ull << 40, WORKERS,                                                            \
+	  "A live reader further behind is cut; it resumes by offset.")                            \
+	S(limits_subscriptions, "limits.subscriptions", count, "1000", 0, 100000, WORKERS,         \
+	  "Subscriptions; creating more gets 429.")                                                \
+	S(http_header_timeout_ms, "http.header_timeout", ms, "10s", 100, 600000, WORKERS,          \
+	  "From the first byte of a request to the end of its header; then 408.")                  \
+	S(http_body_timeout_ms, "http.body_timeout", ms, "30s", 100, 600000, WORKERS,              \
+	  "Longest silence within a request body; then 408.")                                      \
+	S(http_keepalive_timeout_ms, "http.keepalive_timeout", ms, "75s", 100, 86400000, WORKERS,  \
+	  "Idle connections are closed after this.")                                               \
+	S(http_write_timeout_ms, "http.write_timeout", ms, "60s", 100, 86400000, WORKERS,          \
+	  "A connection that takes no byte for this long is cut.")                                 \
+	S(http_long_poll_timeout_ms, "http.long_poll_timeout", ms, "20s", 10, 300000, WORKERS,     \
+	  "Longest wait of a long-poll; then 204.")                                                \
+	S(http_sse_lifetime_ms, "http.sse_lifetime", ms, "60s", 2000, 86400000, WORKERS,           \
+	  "An SSE answer ends after about this (spread by a quarter); the client reconnects.")     \
+	S(http_sse_keepalive_ms, "http.sse_keepalive", ms, "15s", 500, 600000, WORKERS,            \
+	  "A control event is sent after this much silence.")                                      \
+	S(http_page_bytes, "http.page_bytes", bytes, "8M", 65536, 1 << 30, WORKERS,                \
+	  "Catch-up reads are cut near this size; the client goes on from the offset.")            \
+	S(http_public_url, "http.public_url", text, "", 0, 1024, WORKERS,                          \
+	  "Base of absolute URLs in answers; empty: from the request's Host.")                     \
+	S(http_trust_forwarded, "http.trust_forwarded", flag, "false", 0, 1, WORKERS,              \
+	  "Believe X-Forwarded-Host and X-Forwarded-Proto (behind a proxy that sets them).")       \
+	S(http_allowed_origin, "http.allowed_origin", text, "*", 1, 255, WORKERS,                  \
+	  "Access-Control-Allow-Origin.")                                                          \
+	S(auth_publish_tokens, "auth.publish_tokens", text, "", 0, 16384, WORKERS,                 \
+	  "Bearer tokens (comma-separated) that may create, append, delete and read.")             \
+	S(auth_subscribe_tokens, "auth.subscribe_tokens", text, "", 0, 16384, WORKERS,             \
+	  "Bearer tokens (comma-separated) that may read.")                                        \
+	S(auth_metrics_token, "auth.metrics_token", text, "", 0, 512, WORKERS,                     \
+	  "Bearer token for /metrics; empty: a subscribe token.")                                  \
+	S(worker_hang_ms, "worker.hang_timeout", ms, "10s", 500, 600000, LIVE,                     \
+	  "No heartbeat for this long: the worker is aborted.")                                    \
+	S(worker_abort_grace_ms, "worker.abort_grace", ms, "2s", 100, 60000, LIVE,                 \
+	  "From SIGABRT to SIGKILL of a hung worker.")                                             \
+	S(worker_start_ms, "worker.start_timeout", ms, "2m", 500, 3600000, LIVE,                   \
+	  "From a worker's start until it serves; then it is killed.")                             \
+	S(worker_restart_delay_min_ms, "worker.restart_delay_min", ms, "50ms", 1, 60000, LIVE,     \
+	  "First delay before a restart; doubles.")                                                \
+	S(worker_restart_delay_max_ms, "worker.restart_delay_max", ms, "30s", 1, 3600000, LIVE,    \
+	  "Longest delay before a restart.")                                                       \
+	S(worker_restart_stable_ms, "worker.restart_stable", ms, "10s", 100, 3600000, LIVE,        \
+	  "Ready this long: the next exit counts as the first.")                                   \
+	S(worker_restart_limit, "worker.restart_limit", count, "10", 1, 64, LIVE,                  \
+	  "Exits within worker.restart_window after which the worker is marked failed.")           \
+	S(worker_restart_window_ms, "worker.restart_window", ms, "2m", 1000, 86400000, LIVE,       \
+	  "See worker.restart_limit.")                                                             \
+	S(worker_drain_ms, "worker.drain_timeout", ms, "25s", 0, 3600000, LIVE,                    \
+	  "How long a drain may take before what is left is cut.")                                 \
+	S(bridge_workers, "bridge.workers", count, "1", 0, 1, LIVE,                                \
+	  "Bridge workers: webhook deliveries and wake-ups.")                                      \
+	S(capture_workers, "capture.workers", count, "0", 0, 1, LIVE,                              \
+	  "Capture workers.")                                                                      \
+	S(webhook_timeout_ms, "webhook.timeout", ms, "10s", 100, 300000, WORKERS,                  \
+	  "Longest webhook delivery.")                                                             \
+	S(webhook_retry_min_ms, "webhook.retry_min", ms, "1s", 10, 600000, WORKERS,                \
+	  "First delay after a failed delivery; doubles, spread by a fifth.")                      \
+	S(webhook_retry_max_ms, "webhook.retry_max", ms, "60s", 10, 86400000, WORKERS,             \
+	  "Longest delay after a failed delivery.")                                                \
+	S(webhook_parallel, "webhook.parallel", count, "64", 1, 1000, WORKERS,                     \
+	  "Deliveries in flight.")
