@@ -1,0 +1,143 @@
+/* ringside-bridge: wakes subscriptions and delivers webhooks. */
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/worker.h"
+#include "proto/roles.h"
+#include "worker-bridge/wakes.h"
+
+enum { TICK_MS = 50 };
+
+struct bridge {
+	struct worker *worker;
+	struct store *store;
+	struct webhooks *webhooks;
+	struct wakes *wakes;
+	uv_async_t store_async;
+	uv_timer_t tick;
+	uint64_t drain_due_ms;
+	bool draining;
+};
+
+#define CTX struct bridge
+PROTO_INBOX_FOLLOWER(PROTO_HANDLER)
+
+void on_log_durable(struct bridge *bridge, const struct proto_log_durable *m)
+{
+	(void)m;
+	uv_async_send(&bridge->store_async);
+}
+
+static enum proto_verdict on_frame(struct worker *worker, struct peer *from, unsigned type,
+                                   struct span body)
+{
+	struct bridge *ctx = worker->context;
+	unsigned sender = peer_role(from);
+	switch (type) {
+		PROTO_INBOX_FOLLOWER(PROTO_DISPATCH)
+	default:
+		return PROTO_NOT_MINE;
+	}
+}
+
+static void on_store_thread(void *arg)
+{
+	uv_async_send(arg);
+}
+
+static void on_store(uv_async_t *async)
+{
+	struct bridge *bridge = async->data;
+	if (bridge->store == NULL)
+		return;
+	uint64_t durable = store_durable(bridge->store);
+	if (store_collect(bridge->store) > 0)
+		worker_announce_durable(bridge->worker, durable);
+	while (store_advance(bridge->store, 0)) {
+	}
+	if (!bridge->draining)
+		wakes_turn(bridge->wakes);
+}
+
+static void finish_drain(struct bridge *bridge)
+{
+	/* What is under way may end; what is not is found again at the next start. */
+	if (webhooks_in_flight(bridge->webhooks) > 0 && clock_monotonic_ms() < bridge->drain_due_ms)
+		return;
+	uv_timer_stop(&bridge->tick);
+	store_close(&bridge->store);
+	worker_exit(bridge->worker, EXIT_DONE);
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+	struct bridge *bridge = timer->data;
+	if (store_durable(bridge->store) > store_position(bridge->store))
+		on_store(&bridge->store_async);
+	if (bridge->draining)
+		finish_drain(bridge);
+	else
+		wakes_tick(bridge->wakes);
+}
+
+static int open_store(struct bridge *bridge)
+{
+	const struct settings *s = &bridge->worker->settings;
+	const struct store_options options = {
+	        .dir = s->data_dir,
+	        .ring_bytes = s->store_ring_bytes,
+	        .map_bytes = s->store_map_bytes,
+	        .readers_max = 2048,
+	        .checkpoint_ms = s->store_checkpoint_ms,
+	        .chunk_bytes = s->store_chunk_bytes,
+	        .retention_bytes = s->store_retention_bytes,
+	        .retention_ms = s->store_retention_age_ms,
+	        .free_bytes_min = s->store_free_bytes_min,
+	        .limits = {.streams_max = s->limits_streams,
+	                   .producers_per_stream_max = (uint32_t)s->limits_producers,
+	                   .producer_idle_ms = s->limits_producer_idle_ms},
+	        .maintain = true,
+	        .notify = on_store_thread,
+	        .notify_arg = &bridge->store_async};
+	char reason[256];
+	if (store_open(&bridge->store, &options, reason) == 0)
+		return 0;
+	log_error("store not opened", "reason=\"%s\"", reason);
+	return EXIT_FAILED;
+}
+
+static int start(struct worker *worker)
+{
+	static struct bridge bridge;
+	worker->context = &bridge;
+	bridge.worker = worker;
+	uv_async_init(worker->loop, &bridge.store_async, on_store);
+	bridge.store_async.data = &bridge;
+	int code = open_store(&bridge);
+	if (code != 0)
+		return code;
+	bridge.webhooks = webhooks_create(worker->loop, &worker->settings);
+	bridge.wakes = wakes_create(bridge.store, bridge.webhooks, &worker->settings, worker->mine);
+	uv_timer_init(worker->loop, &bridge.tick);
+	bridge.tick.data = &bridge;
+	uv_timer_start(&bridge.tick, on_tick, TICK_MS, TICK_MS);
+	worker_ready(worker);
+	return 0;
+}
+
+static void drain(struct worker *worker, uint64_t due_ms)
+{
+	struct bridge *bridge = worker->context;
+	bridge->draining = true;
+	bridge->drain_due_ms = due_ms;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct worker_program program = {.role = ROLE_BRIDGE,
+	                                              .name = "bridge",
+	                                              .start = start,
+	                                              .drain = drain,
+	                                              .on_frame = on_frame};
+	return worker_main(argc, argv, &program);
+}

@@ -1,0 +1,20 @@
+/* Wakes subscriptions: follows the log, links new streams, makes wakes, delivers them, ends leases.
+ *
+ * Everything durable is in the subscriptions' documents; what is here can be lost at any instant. A
+ * wake found under way after a restart is delivered again under the same wake id. */
+#pragma once
+
+#include "common/counters.h"
+#include "common/store.h"
+#include "worker-bridge/webhook.h"
+
+struct wakes;
+
+struct wakes *wakes_create(struct store *store, struct webhooks *webhooks, const struct settings *settings,
+                           struct counters_slot *counters);
+
+/* The store moved on: look at what changed. */
+void wakes_turn(struct wakes *wakes);
+
+/* By timer: leases, retries, announcements. */
+void wakes_tick(struct wakes *wakes);

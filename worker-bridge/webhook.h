@@ -1,0 +1,23 @@
+/* One signed POST to a subscriber, without blocking: libcurl's multi interface on the loop. */
+#pragma once
+
+#include "common/settings.h"
+
+#include <uv.h>
+
+struct webhooks;
+
+enum webhook_outcome {
+	WEBHOOK_DONE,     /* 2xx with {"done":true} */
+	WEBHOOK_ACCEPTED, /* 2xx: the receiver will call back */
+	WEBHOOK_FAILED,   /* anything else; logged */
+};
+
+struct webhooks *webhooks_create(uv_loop_t *loop, const struct settings *settings);
+
+/* False: webhook.parallel deliveries are under way, try later. `signature` is the header's value;
+ * url, body and signature are copied. `done` is called once, with the argument. */
+bool webhooks_send(struct webhooks *webhooks, const char *url, struct span body, const char *signature,
+                   void (*done)(void *arg, enum webhook_outcome outcome), void *arg);
+
+size_t webhooks_in_flight(const struct webhooks *webhooks);
