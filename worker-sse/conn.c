@@ -622,6 +622,7 @@ static void dispatch(struct exchange *e)
 	struct conn *conn = e->conn;
 	e->dispatched = true;
 	wait_for(conn, WAIT_NOTHING);
+	sse_worker_catch_up(conn->worker);
 	e->route->handler(&e->request);
 }
 

@@ -43,6 +43,15 @@ static void on_store(uv_async_t *async)
 	conns_flush(w);
 }
 
+void sse_worker_catch_up(struct sse_worker *w)
+{
+	if (store_durable(w->store) <= store_position(w->store))
+		return;
+	while (store_advance(w->store, 0)) {
+	}
+	uv_async_send(&w->store_async); /* the followers' turn comes with the loop's */
+}
+
 /* ---- time ---- */
 
 static void finish_drain(struct sse_worker *w)

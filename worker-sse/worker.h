@@ -39,6 +39,10 @@ struct sse_worker {
 /* The wall clock for TTLs. */
 uint64_t sse_worker_wall_ms(void);
 
+/* Brings the view up to the durable mark: what any worker has acknowledged before this request came is
+ * visible to it. An atomic load when there is nothing new. */
+void sse_worker_catch_up(struct sse_worker *w);
+
 /* listen.c */
 int listen_start(struct sse_worker *w);
 void listen_drain(struct sse_worker *w);
