@@ -938,7 +938,11 @@ void conns_drain(struct sse_worker *w)
 		next = conn->next;
 		for (struct exchange *e = conn->first; e != NULL; e = e->next)
 			e->close_after = true;
-		if (conn->first == NULL && conn->out_count == 0 && conn->in_len == 0)
+		if (conn->first != NULL || conn->in_len > 0)
+			continue;
+		if (conn->out_count == 0)
 			conn_close(conn);
+		else
+			finish_connection(conn);
 	}
 }

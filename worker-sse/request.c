@@ -240,6 +240,8 @@ void reply_end(struct request *request)
 	request->on_gone = NULL;
 	request->on_drain = NULL;
 	e->wants_drain = false;
+	if (request->worker->draining)
+		e->close_after = true; /* the head left before the drain began */
 	if (e->conn != NULL && e->chunked_out && !e->head_only)
 		exchange_write(e, "0\r\n\r\n", 5);
 	exchange_end(e);

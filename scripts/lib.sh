@@ -1,0 +1,80 @@
+# Shared by the scripts beside it: what must be installed, and how things are built.
+# shellcheck shell=bash
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cache=$root/.cache
+
+say() { printf '==> %s\n' "$*" >&2; }
+die() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+as_root() {
+	if [ "$(id -u)" = 0 ]; then "$@"
+	elif command -v sudo >/dev/null; then sudo "$@"
+	else die "root is needed for: $*"
+	fi
+}
+
+# need WHY PACKAGE...: installs the Debian packages that are missing, once, and says so.
+need() {
+	local why=$1 missing=() package
+	shift
+	for package; do
+		dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' ||
+			missing+=("$package")
+	done
+	[ ${#missing[@]} -gt 0 ] || return 0
+	say "installing for $why: ${missing[*]}"
+	if ! as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+		"${missing[@]}" >"$cache/apt.log" 2>&1; then
+		as_root apt-get update >"$cache/apt.log" 2>&1 || { cat "$cache/apt.log" >&2; die "apt-get update failed"; }
+		as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+			"${missing[@]}" >"$cache/apt.log" 2>&1 || { tail -20 "$cache/apt.log" >&2; die "installation failed"; }
+	fi
+}
+
+need_build() {
+	need building gcc libc6-dev meson ninja-build pkg-config libuv1-dev liblmdb-dev libssl-dev \
+		libyaml-dev libjansson-dev libcurl4-openssl-dev uthash-dev libxxhash-dev libcmocka-dev
+}
+
+# The conformance suite wants Node 20; Debian 12 has 18. The npm package "node" ships the binary.
+need_node() {
+	command -v node >/dev/null && command -v npm >/dev/null || need "the JavaScript tests" nodejs npm
+	if [ "$(node -p 'process.versions.node.split(".")[0]')" -lt 20 ]; then
+		if [ ! -x "$cache/node/node_modules/node/bin/node" ]; then
+			say "installing Node 20 from the npm registry into .cache (Debian 12 has $(node --version))"
+			mkdir -p "$cache/node"
+			(cd "$cache/node" && npm install --no-audit --no-fund --no-save node@20 >"$cache/npm-node.log" 2>&1) ||
+				{ tail -20 "$cache/npm-node.log" >&2; die "npm install node@20 failed"; }
+		fi
+		PATH=$cache/node/node_modules/node/bin:$PATH
+		export PATH
+	fi
+}
+
+# configure DIR OPTION...: sets the build directory up once; later calls only change options.
+configure() {
+	local dir=$1
+	shift
+	if [ -f "$dir/build.ninja" ]; then
+		meson configure "$dir" "$@" >/dev/null
+	else
+		meson setup "$dir" "$root" "$@" >"$cache/meson.log" 2>&1 || { cat "$cache/meson.log" >&2; die "meson failed"; }
+	fi
+}
+
+compile() {
+	ninja -C "$1" >"$cache/ninja.log" 2>&1 || { grep -v '^\[' "$cache/ninja.log" >&2; die "build failed"; }
+}
+
+# Programs of a build directory, together in DIR/bin.
+collect() {
+	mkdir -p "$1/bin"
+	local program
+	for program in supervisor/ringside supervisor/ringsidectl worker-sse/ringside-sse \
+		worker-capture/ringside-capture worker-bridge/ringside-bridge; do
+		ln -sf "../$program" "$1/bin/$(basename "$program")"
+	done
+}
+
+mkdir -p "$cache"

@@ -1,0 +1,115 @@
+"""Readers and writers for the kill tests: they go on over every disconnect, as real clients do."""
+
+import http.client
+import json
+import socket
+import threading
+import time
+
+
+class Writer(threading.Thread):
+    """Appends numbered lines as an idempotent producer, each until it is acknowledged."""
+
+    def __init__(self, ringside, path, name, pause=0.0):
+        super().__init__(daemon=True)
+        self.ringside, self.path, self.name_, self.pause = ringside, path, name, pause
+        self.acknowledged = 0
+        self.refused = 0
+        self.retries = 0
+        self.stopping = False
+        self.error = None
+
+    def run(self):
+        connection = None
+        while not self.stopping:
+            try:
+                if connection is None:
+                    connection = http.client.HTTPConnection(*self.ringside.address(), timeout=10)
+                connection.request("POST", self.path, f"{self.name_}:{self.acknowledged}\n", {
+                    "content-type": "text/plain", "producer-id": self.name_,
+                    "producer-epoch": "0", "producer-seq": str(self.acknowledged)})
+                answer = connection.getresponse()
+                body = answer.read()
+                if answer.status in (200, 204):
+                    self.acknowledged += 1
+                    if self.pause:
+                        time.sleep(self.pause)
+                    continue
+                if answer.status < 500:
+                    self.error = f"{answer.status} {body}"
+                    return
+            except ConnectionRefusedError:
+                self.refused += 1
+            except (OSError, http.client.HTTPException):
+                pass
+            self.retries += 1
+            if connection is not None:
+                connection.close()
+            connection = None
+            time.sleep(0.005)
+
+    def stop(self):
+        self.stopping = True
+        self.join(30)
+        assert not self.is_alive(), "writer hangs"
+        assert self.error is None, self.error
+
+
+class SseReader(threading.Thread):
+    """Follows a stream by SSE; after a disconnect it resumes from the last offset it was given."""
+
+    def __init__(self, ringside, path, offset="-1"):
+        super().__init__(daemon=True)
+        self.ringside, self.path, self.offset = ringside, path, offset
+        self.data = []
+        self.connects = 0
+        self.stopping = False
+
+    def run(self):
+        while not self.stopping:
+            try:
+                self.follow()
+            except (OSError, http.client.HTTPException, ValueError):
+                pass
+            time.sleep(0.01)
+
+    def follow(self):
+        connection = http.client.HTTPConnection(*self.ringside.address(), timeout=2)
+        connection.request("GET", f"{self.path}?offset={self.offset}&live=sse")
+        answer = connection.getresponse()
+        if answer.status != 200:
+            raise OSError(answer.status)
+        self.connects += 1
+        event, lines = None, []
+        pending = None
+        while not self.stopping:
+            try:
+                line = answer.readline()
+            except (socket.timeout, TimeoutError):
+                raise OSError("silent") from None
+            if not line:
+                return
+            line = line.rstrip(b"\n").decode()
+            if line.startswith("event: "):
+                event = line[7:]
+            elif line.startswith("data:"):
+                text = line[5:]
+                lines.append(text[1:] if text.startswith(" ") else text)
+            elif line == "":
+                if event == "data":
+                    pending = "\n".join(lines)
+                elif event == "control":
+                    # Data counts only with the offset behind it: both or neither.
+                    if pending is not None:
+                        self.data.append(pending)
+                    pending = None
+                    self.offset = json.loads("".join(lines))["streamNextOffset"]
+                event, lines = None, []
+        connection.close()
+
+    def text(self):
+        return "".join(self.data)
+
+    def stop(self):
+        self.stopping = True
+        self.join(10)

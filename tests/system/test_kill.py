@@ -1,0 +1,93 @@
+"""kill -9 of workers and of everything, at random moments, under load: nothing acknowledged is lost,
+repeated or out of order, no reader misses or repeats anything, no connection is refused."""
+
+import os
+import random
+import signal
+import time
+
+from ringside import Ringside, wait_for
+from sse_reader import SseReader, Writer
+
+SEED = int(os.environ.get("SEED", random.randrange(1 << 30)))
+SECONDS = float(os.environ.get("KILL_SECONDS", "8"))
+WRITERS = 4
+
+
+def expected(writer):
+    return "".join(f"{writer.name_}:{n}\n" for n in range(writer.acknowledged))
+
+
+def begin(r):
+    writers, readers = [], []
+    for i in range(WRITERS):
+        path = f"/v1/stream/kill/{i}"
+        assert r.request("PUT", path, headers={"content-type": "text/plain"})[0] == 201
+        writers.append(Writer(r, path, f"w{i}"))
+        readers.append(SseReader(r, path))
+    for thread in writers + readers:
+        thread.start()
+    return writers, readers
+
+
+def settle(r, writers, readers):
+    for writer in writers:
+        writer.stop()
+    for writer, reader in zip(writers, readers):
+        want = expected(writer)
+        got = r.request("GET", writer.path, timeout=60)[2].decode()
+        assert got == want, f"{writer.path}: {len(got)} bytes, want {len(want)}"
+        wait_for(lambda: len(reader.text()) >= len(want), f"reader of {reader.path}", 30)
+        reader.stop()
+        assert reader.text() == want, f"{reader.path}: a reader missed or repeated something"
+
+
+def check_store(r):
+    out, _ = r.ctl("store", "check")
+    assert "finding" not in out.lower() or "0 findings" in out.lower() or "no " in out.lower(), out
+
+
+def test_kill_workers():
+    print(f"SEED={SEED}")
+    rng = random.Random(SEED)
+    with Ringside("--worker-restart-limit=64", "--worker-restart-window=1s", workers=2) as r:
+        writers, readers = begin(r)
+        end, kills = time.monotonic() + SECONDS, 0
+        while time.monotonic() < end:
+            time.sleep(rng.uniform(0.2, 0.8))
+            pids = r.worker_pids()
+            if pids:
+                os.kill(rng.choice(pids), signal.SIGKILL)
+                kills += 1
+        wait_for(lambda: "200" in str(r.request("GET", "/readyz")[0]), "ready again")
+        settle(r, writers, readers)
+        total = sum(w.acknowledged for w in writers)
+        print(f"kills={kills} appends={total} retries={sum(w.retries for w in writers)} "
+              f"reconnects={sum(x.connects for x in readers)}")
+        assert kills >= 5 and total > 100
+        assert sum(w.refused for w in writers) == 0, "a connection was refused"
+        check_store(r)
+
+
+def test_kill_everything():
+    print(f"SEED={SEED}")
+    rng = random.Random(SEED + 1)
+    with Ringside(workers=2, listen="127.0.0.1:0") as r:
+        # The port must stay the same over restarts.
+        r.flags = [f"--listen=127.0.0.1:{r.address()[1]}" if f.startswith("--listen") else f
+                   for f in r.flags]
+        writers, readers = begin(r)
+        for _ in range(3):
+            time.sleep(rng.uniform(0.5, 1.5))
+            pids = r.worker_pids()
+            for pid in pids + [r.process.pid]:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            r.process.wait()
+            os.truncate(r.log_path, 0)
+            r.start()
+        settle(r, writers, readers)
+        assert sum(w.acknowledged for w in writers) > 100
+        check_store(r)
