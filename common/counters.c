@@ -1,13 +1,28 @@
 #include "common/counters.h"
 #include "common/check.h"
 
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+/* The names in their order: an upgraded program must not write into its predecessor's fields. */
+#define COUNTER_TEXT(name, kind, help) #name ":" #kind ";"
+static uint64_t layout_hash(void)
+{
+	static const char text[] = COUNTERS(COUNTER_TEXT);
+	uint64_t h = 1469598103934665603u ^ sizeof(struct counters_slot); /* FNV-1a */
+	for (size_t i = 0; i + 1 < sizeof text; i++)
+		h = (h ^ (uint8_t)text[i]) * 1099511628211u;
+	return h;
+}
 
 int counters_create(void)
 {
 	int fd = memfd_create("ringside-counters", MFD_CLOEXEC);
-	if (fd >= 0 && ftruncate(fd, sizeof(struct counters)) != 0) {
+	uint64_t layout = layout_hash();
+	if (fd >= 0 && (ftruncate(fd, sizeof(struct counters)) != 0 ||
+	                pwrite(fd, &layout, sizeof layout, 0) != sizeof layout)) {
 		close(fd);
 		return -1;
 	}
@@ -16,9 +31,16 @@ int counters_create(void)
 
 struct counters *counters_map(int fd)
 {
+	struct stat stat;
+	if (fstat(fd, &stat) != 0 || stat.st_size != sizeof(struct counters))
+		return NULL;
 	void *at = mmap(NULL, sizeof(struct counters), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	check(at != MAP_FAILED);
-	return at;
+	struct counters *counters = at;
+	if (counters->layout == layout_hash())
+		return counters;
+	munmap(at, sizeof(struct counters));
+	return NULL;
 }
 
 const char *role_name(unsigned role)
@@ -88,6 +110,88 @@ static void print_row(const struct counters *counters, const struct counter_row 
 	}
 }
 
+/* ---- facts of the processes ---- */
+
+struct process_facts {
+	uint64_t resident_bytes;
+	double cpu_seconds;
+};
+
+/* "(name) S 1 2 ...": utime and stime are fields 14 and 15; the name may hold anything. */
+static bool read_facts(uint32_t pid, struct process_facts *facts)
+{
+	char path[64], text[1024];
+	snprintf(path, sizeof path, "/proc/%u/stat", pid);
+	FILE *file = fopen(path, "re");
+	if (file == NULL)
+		return false;
+	size_t len = fread(text, 1, sizeof text - 1, file);
+	fclose(file);
+	text[len] = '\0';
+	const char *rest = strrchr(text, ')');
+	unsigned long long user, system;
+	long long pages;
+	if (rest == NULL ||
+	    sscanf(rest + 1,
+	           " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d "
+	           "%*d %*u %*u %lld",
+	           &user, &system, &pages) != 3)
+		return false;
+	facts->cpu_seconds = (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+	facts->resident_bytes = (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+	return true;
+}
+
+enum fact { FACT_UP, FACT_STARTED, FACT_CPU, FACT_RESIDENT, FACTS };
+static const struct {
+	const char *name, *kind, *help;
+} fact_rows[FACTS] = {
+        [FACT_UP] = {"worker_up", "gauge", "1 when the worker is ready."},
+        [FACT_STARTED] = {"worker_start_time_seconds", "gauge", "When the process was started."},
+        [FACT_CPU] = {"worker_cpu_seconds_total", "counter", "Processor time of the process."},
+        [FACT_RESIDENT] = {"worker_resident_bytes", "gauge", "Memory the process has resident."},
+};
+
+static double fact_value(const struct counters_slot *slot, const struct process_facts *facts,
+                         enum fact fact)
+{
+	switch (fact) {
+	case FACT_UP:
+		return atomic_load(&slot->state) == WORKER_READY;
+	case FACT_STARTED:
+		return (double)atomic_load(&slot->started_ms) / 1000;
+	case FACT_CPU:
+		return facts->cpu_seconds;
+	case FACT_RESIDENT:
+		return (double)facts->resident_bytes;
+	case FACTS:
+		break;
+	}
+	return 0;
+}
+
+static void print_facts(const struct counters *counters, FILE *out)
+{
+	struct process_facts facts[COUNTERS_SLOTS];
+	bool runs[COUNTERS_SLOTS];
+	for (size_t i = 0; i < COUNTERS_SLOTS; i++) {
+		uint32_t pid = atomic_load(&counters->slots[i].pid);
+		runs[i] = atomic_load(&counters->slots[i].state) != WORKER_ABSENT && pid != 0 &&
+		          read_facts(pid, &facts[i]);
+	}
+	for (enum fact fact = 0; fact < FACTS; fact++) {
+		fprintf(out, "# HELP ringside_%s %s\n# TYPE ringside_%s %s\n", fact_rows[fact].name,
+		        fact_rows[fact].help, fact_rows[fact].name, fact_rows[fact].kind);
+		for (size_t i = 0; i < COUNTERS_SLOTS; i++) {
+			const struct counters_slot *slot = &counters->slots[i];
+			if (fact == FACT_UP ? atomic_load(&slot->state) != WORKER_ABSENT : runs[i])
+				fprintf(out, "ringside_%s{worker=\"%s-%u\"} %.15g\n",
+				        fact_rows[fact].name, role_name(slot->role), slot->slot,
+				        fact_value(slot, &facts[i], fact));
+		}
+	}
+}
+
 void counters_print(const struct counters *counters, FILE *out)
 {
 	fprintf(out,
@@ -95,17 +199,11 @@ void counters_print(const struct counters *counters, FILE *out)
 	        "ringside_info{version=\"%s\"} 1\n"
 	        "# HELP ringside_ready 1 when every wanted worker serves.\n"
 	        "# TYPE ringside_ready gauge\nringside_ready %d\n"
-	        "# HELP ringside_worker_up 1 when the worker is ready.\n"
-	        "# TYPE ringside_worker_up gauge\n",
-	        RINGSIDE_VERSION, counters_ready(counters));
-	for (size_t i = 0; i < COUNTERS_SLOTS; i++) {
-		const struct counters_slot *slot = &counters->slots[i];
-		uint32_t state = atomic_load(&slot->state);
-		if (state != WORKER_ABSENT)
-			fprintf(out, "ringside_worker_up{worker=\"%s-%u\",state=\"%s\"} %d\n",
-			        role_name(slot->role), slot->slot, worker_state_name(state),
-			        state == WORKER_READY);
-	}
+	        "# HELP ringside_start_time_seconds When the supervisor was started.\n"
+	        "# TYPE ringside_start_time_seconds gauge\nringside_start_time_seconds %.15g\n",
+	        RINGSIDE_VERSION, counters_ready(counters),
+	        (double)atomic_load(&counters->started_ms) / 1000);
+	print_facts(counters, out);
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		print_row(counters, &rows[i], out);
 }

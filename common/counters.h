@@ -31,6 +31,7 @@ struct counters_slot {
 } __attribute__((aligned(64)));
 
 struct counters {
+	uint64_t layout;             /* of this build; written by counters_create() */
 	_Atomic uint64_t started_ms; /* of the supervisor, wall */
 	_Atomic uint32_t booted;     /* 1 since every wanted worker was ready for the first time */
 	struct counters_slot slots[COUNTERS_SLOTS];
@@ -47,7 +48,8 @@ struct counters {
 
 /* A memfd of the right size; the supervisor's. -1 with errno. */
 int counters_create(void);
-/* Maps it; aborts when that fails. The mapping lives as long as the process. */
+/* Maps it; aborts when that fails. The mapping lives as long as the process. NULL: it was made by a
+ * program of another build, whose table of counters is not ours. */
 struct counters *counters_map(int fd);
 
 /* "sse", "capture", "bridge". */

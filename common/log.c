@@ -1,5 +1,6 @@
 #include "common/log.h"
 #include "common/check.h"
+#include "proto/bytes.h"
 #include "proto/roles.h"
 
 #include <fcntl.h>
@@ -10,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 2048 };
+enum { LINE_MAX_BYTES = 4096 /* PIPE_BUF: written whole */, TEXT_MAX_BYTES = 1024, LINE_END_BYTES = 8 };
 
 static const char *log_name = "ringside";
 static enum log_level log_least = LOG_LEVEL_INFO;
@@ -54,24 +55,102 @@ bool log_open(const char *path)
 	return true;
 }
 
-/* A log line is one line, whatever a client put into a header. */
-static void make_printable(char *text)
+/* How many bytes of a well-formed UTF-8 character stand here; 0: none. */
+static size_t utf8_len(const unsigned char *at)
 {
-	for (; *text != '\0'; text++)
-		if ((unsigned char)*text < 0x20 || *text == 0x7f)
-			*text = '?';
+	size_t len = at[0] < 0x80 ? 1 : at[0] < 0xc2 ? 0 : at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : 4;
+	if (at[0] > 0xf4)
+		return 0;
+	for (size_t i = 1; i < len; i++)
+		if ((at[i] & 0xc0) != 0x80)
+			return 0;
+	bool overlong = (at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xf0 && at[1] < 0x90);
+	bool beyond = (at[0] == 0xed && at[1] > 0x9f) || (at[0] == 0xf4 && at[1] > 0x8f);
+	return overlong || beyond ? 0 : len;
 }
 
-static int json_escape(char *out, size_t room, const char *text)
+/* A log line is one line of text, whatever a client put into a header. */
+static void make_printable(char *text)
 {
-	size_t n = 0;
-	for (; *text != '\0' && n + 2 < room; text++) {
-		if (*text == '"' || *text == '\\')
-			out[n++] = '\\';
-		out[n++] = *text;
+	for (size_t len; *text != '\0'; text += len) {
+		len = utf8_len((const unsigned char *)text);
+		if (len == 0 || (unsigned char)*text < 0x20 || *text == 0x7f) {
+			*text = '?';
+			len = 1;
+		}
 	}
-	out[n] = '\0';
-	return (int)n;
+}
+
+/* Into a fixed line; what does not fit is left out, room for the end is kept. */
+struct line {
+	size_t len;
+	char text[LINE_MAX_BYTES];
+};
+
+static void line_put(struct line *line, const char *text, size_t len)
+{
+	size_t room = LINE_MAX_BYTES - LINE_END_BYTES - line->len;
+	len = len < room ? len : room;
+	memcpy(line->text + line->len, text, len);
+	line->len += len;
+}
+
+static void line_print(struct line *line, const char *text)
+{
+	line_put(line, text, strlen(text));
+}
+
+/* Never cuts an escape or a character in two. */
+static void line_json(struct line *line, const char *text, size_t len)
+{
+	line_print(line, "\"");
+	for (size_t i = 0, step; i < len; i += step) {
+		step = utf8_len((const unsigned char *)text + i);
+		char escaped[2] = {'\\', text[i]};
+		bool escape = text[i] == '"' || text[i] == '\\';
+		if (line->len + step + 2 >= LINE_MAX_BYTES - 2 * LINE_END_BYTES)
+			break;
+		line_put(line, escape ? escaped : text + i, escape ? 2 : step);
+	}
+	line_print(line, "\"");
+}
+
+/* The next "key=value" or "key=\"va lue\"" of the text; false: what is left is no such pair. */
+static bool next_pair(const char **text, struct span *key, struct span *value)
+{
+	const char *at = *text + strspn(*text, " ");
+	size_t len = strcspn(at, "= \"");
+	if (len == 0 || at[len] != '=')
+		return false;
+	*key = span_of(at, len);
+	at += len + 1;
+	bool quoted = *at == '"';
+	at += quoted;
+	len = strcspn(at, quoted ? "\"" : " ");
+	*value = span_of(at, len);
+	*text = at + len + (quoted && at[len] == '"');
+	return **text == '\0' || **text == ' ';
+}
+
+static void line_json_pairs(struct line *line, const char *text)
+{
+	struct span key, value;
+	const char *comma = ",\"fields\":{", *start = text;
+	for (const char *rest = text; next_pair(&rest, &key, &value); start = rest) {
+		if (line->len + key.len + 32 > LINE_MAX_BYTES - 2 * LINE_END_BYTES)
+			break;
+		line_print(line, comma);
+		line_json(line, (const char *)key.at, key.len);
+		line_print(line, ":");
+		line_json(line, (const char *)value.at, value.len);
+		comma = ",";
+	}
+	line_print(line, start != text ? "}" : "");
+	start += strspn(start, " ");
+	if (*start != '\0' && line->len + 32 < LINE_MAX_BYTES - 2 * LINE_END_BYTES) {
+		line_print(line, ",\"detail\":");
+		line_json(line, start, strlen(start));
+	}
 }
 
 void log_line(enum log_level level, const char *event, const char *format, ...)
@@ -82,31 +161,29 @@ void log_line(enum log_level level, const char *event, const char *format, ...)
 	struct tm tm;
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &tm);
-	char at[32], text[LINE_MAX_BYTES / 2], line[LINE_MAX_BYTES];
+	char at[32], head[256], text[TEXT_MAX_BYTES];
 	strftime(at, sizeof at, "%Y-%m-%dT%H:%M:%S", &tm);
 	va_list args;
 	va_start(args, format);
 	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
 	make_printable(text);
-	int len;
+	struct line line;
+	line.len = 0;
+	snprintf(head, sizeof head,
+	         log_json ? "{\"at\":\"%s.%03ldZ\",\"level\":\"%s\",\"process\":\"%s\",\"event\":\"%s\""
+	                  : "%s.%03ldZ %-5s %s %s",
+	         at, now.tv_nsec / 1000000, level_names[level], log_name, event);
+	line_print(&line, head);
 	if (log_json) {
-		char escaped[LINE_MAX_BYTES - 256];
-		json_escape(escaped, sizeof escaped, text);
-		len = snprintf(line, sizeof line,
-		               "{\"at\":\"%s.%03ldZ\",\"level\":\"%s\",\"process\":\"%s\","
-		               "\"event\":\"%s\",\"detail\":\"%s\"}\n",
-		               at, now.tv_nsec / 1000000, level_names[level], log_name, event, escaped);
-	} else {
-		len = snprintf(line, sizeof line, "%s.%03ldZ %-5s %s %s%s%s\n", at,
-		               now.tv_nsec / 1000000, level_names[level], log_name, event,
-		               *text ? " " : "", text);
+		line_json_pairs(&line, text);
+	} else if (*text != '\0') {
+		line_print(&line, " ");
+		line_print(&line, text);
 	}
-	if (len >= (int)sizeof line) {
-		len = sizeof line - 1;
-		line[len - 1] = '\n';
-	}
-	ssize_t written = write(STDERR_FILENO, line, (size_t)len);
+	const char *end = log_json ? "}\n" : "\n";
+	memcpy(line.text + line.len, end, strlen(end));
+	ssize_t written = write(STDERR_FILENO, line.text, line.len + strlen(end));
 	(void)written; /* nowhere to say that the log is full */
 }
 
@@ -118,7 +195,7 @@ noreturn void check_failed(const char *file, int line, const char *condition)
 
 noreturn void fatal(const char *format, ...)
 {
-	char text[LINE_MAX_BYTES / 2];
+	char text[TEXT_MAX_BYTES];
 	va_list args;
 	va_start(args, format);
 	vsnprintf(text, sizeof text, format, args);

@@ -1,5 +1,8 @@
 /* One event, one line, on standard error or in the log file:
  *     2026-01-02T03:04:05.678Z info  sse-0 ready url=http://127.0.0.1:4437
+ * or, with log.format json, the same as
+ *     {"at":"...","level":"info","process":"sse-0","event":"ready","fields":{"url":"http://..."}}
+ * where what is no "key=value" or key="val ue" goes into "detail".
  * Lines are written whole with one write(2), so processes may share the descriptor. Secrets never
  * come here: callers log names, not tokens. */
 #pragma once

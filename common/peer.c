@@ -9,6 +9,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* Descriptors of frames that are not whole yet. The kernel ends a read behind a descriptor, so more
+ * than two are an attack. */
+enum { RECEIVED_FDS_MAX = 4 };
+
 struct outgoing {
 	struct outgoing *next;
 	size_t len, sent;
@@ -26,8 +30,9 @@ struct peer {
 	struct outgoing *first, **last;
 	size_t queued_bytes;
 	uint64_t durable_unsent; /* 0: none */
-	int received_fd;
-	bool closed, watching_writes;
+	int received_fds[RECEIVED_FDS_MAX]; /* in the order they came; oldest first */
+	size_t received_fds_count;
+	bool closed, watching_writes, cut /* we hung up on it */;
 };
 
 unsigned peer_role(const struct peer *peer)
@@ -69,8 +74,7 @@ struct peer *peer_create(uv_loop_t *loop, int fd, unsigned role, unsigned slot, 
 	                      .role = role,
 	                      .slot = slot,
 	                      .generation = generation,
-	                      .events = *events,
-	                      .received_fd = -1};
+	                      .events = *events};
 	peer->last = &peer->first;
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	check(uv_poll_init(loop, &peer->poll, fd) == 0);
@@ -91,14 +95,30 @@ static void drop_outgoing(struct peer *peer)
 	free(out);
 }
 
+static int take_received_fd(struct peer *peer)
+{
+	if (peer->received_fds_count == 0)
+		return -1;
+	int fd = peer->received_fds[0];
+	peer->received_fds_count--;
+	memmove(peer->received_fds, peer->received_fds + 1,
+	        peer->received_fds_count * sizeof fd);
+	return fd;
+}
+
+static void close_received_fds(struct peer *peer)
+{
+	while (peer->received_fds_count > 0)
+		close(take_received_fd(peer));
+}
+
 static void on_closed(uv_handle_t *handle)
 {
 	struct peer *peer = handle->data;
 	close(peer->fd);
 	while (peer->first != NULL)
 		drop_outgoing(peer);
-	if (peer->received_fd >= 0)
-		close(peer->received_fd);
+	close_received_fds(peer);
 	frame_reader_finish(&peer->reader);
 	free(peer);
 }
@@ -148,11 +168,11 @@ static int send_one(struct peer *peer, struct outgoing *out)
 	return out->sent == out->len;
 }
 
+/* `fd` is the queue's from here on. */
 static void enqueue(struct peer *peer, unsigned type, struct span body, int fd)
 {
 	struct outgoing *out = xmalloc(sizeof *out + FRAME_HEAD_BYTES + body.len);
-	*out = (struct outgoing){.len = FRAME_HEAD_BYTES + body.len,
-	                         .fd = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1};
+	*out = (struct outgoing){.len = FRAME_HEAD_BYTES + body.len, .fd = fd};
 	frame_head(out->bytes, type, body.len);
 	if (body.len != 0)
 		memcpy(out->bytes + FRAME_HEAD_BYTES, body.at, body.len);
@@ -166,11 +186,12 @@ static bool flush(struct peer *peer)
 {
 	for (;;) {
 		if (peer->first == NULL && peer->durable_unsent != 0) {
-			uint8_t body[8];
+			uint8_t body[PROTO_MAX_LOG_DURABLE];
 			struct writer w = {body, body + sizeof body, true};
-			writer_uint(&w, peer->durable_unsent, 8);
+			const struct proto_log_durable notice = {.lsn = peer->durable_unsent};
+			check(proto_put_log_durable(&w, &notice));
 			peer->durable_unsent = 0;
-			enqueue(peer, PROTO_TYPE_LOG_DURABLE, span_of(body, sizeof body), -1);
+			enqueue(peer, PROTO_TYPE_LOG_DURABLE, span_of(body, (size_t)(w.at - body)), -1);
 		}
 		if (peer->first == NULL)
 			break;
@@ -185,30 +206,45 @@ static bool flush(struct peer *peer)
 	return true;
 }
 
+/* The poll handler sees the end of file and closes: never within a call of the sender. */
+static void hang_up(struct peer *peer)
+{
+	peer->cut = true;
+	shutdown(peer->fd, SHUT_RDWR);
+}
+
 bool peer_send(struct peer *peer, unsigned type, struct span body, int fd)
 {
-	if (peer->closed)
+	if (peer->closed || peer->cut)
 		return false;
-	if (peer->queued_bytes + body.len > PEER_QUEUE_BYTES_MAX) {
+	if (peer->queued_bytes + FRAME_HEAD_BYTES + body.len > PEER_QUEUE_BYTES_MAX) {
 		log_warn("peer does not read", "peer=%s-%u queued=%zu", role_name(peer->role),
 		         peer->slot, peer->queued_bytes);
-		shutdown(peer->fd, SHUT_RDWR);
+		hang_up(peer);
 		return false;
 	}
-	enqueue(peer, type, body, fd);
+	int own_fd = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+	if (fd >= 0 && own_fd < 0) {
+		log_error("descriptor not passed on", "peer=%s-%u error=\"%s\"", role_name(peer->role),
+		          peer->slot, strerror(errno));
+		return false;
+	}
+	enqueue(peer, type, body, own_fd);
 	return flush(peer);
 }
 
 void peer_send_durable(struct peer *peer, uint64_t lsn)
 {
-	if (peer->closed)
+	if (peer->closed || peer->cut)
 		return;
 	peer->durable_unsent = lsn;
 	flush(peer);
 }
 
-static void take_fds(struct peer *peer, struct msghdr *message)
+/* False: more than any honest peer sends. */
+static bool take_fds(struct peer *peer, struct msghdr *message)
 {
+	bool fit = (message->msg_flags & MSG_CTRUNC) == 0;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL; c = CMSG_NXTHDR(message, c)) {
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 			continue;
@@ -216,11 +252,15 @@ static void take_fds(struct peer *peer, struct msghdr *message)
 		for (size_t i = 0; i < count; i++) {
 			int fd;
 			memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
-			if (peer->received_fd >= 0)
-				close(peer->received_fd); /* nobody asked for it */
-			peer->received_fd = fd;
+			if (peer->received_fds_count < RECEIVED_FDS_MAX) {
+				peer->received_fds[peer->received_fds_count++] = fd;
+			} else {
+				close(fd);
+				fit = false;
+			}
 		}
 	}
+	return fit;
 }
 
 static void deliver(struct peer *peer, struct span in)
@@ -229,19 +269,19 @@ static void deliver(struct peer *peer, struct span in)
 		unsigned type;
 		struct span body;
 		enum frame_result result = frame_read(&peer->reader, &in, &type, &body);
-		if (result == FRAME_MORE)
+		if (result == FRAME_MORE) {
+			/* Between frames, what is left belonged to none that takes one. */
+			if (peer->reader.len == 0)
+				close_received_fds(peer);
 			return;
+		}
 		if (result == FRAME_CONDEMNED) {
 			log_warn("hostile frame", "peer=%s-%u type=%u", role_name(peer->role),
 			         peer->slot, type);
 			fail(peer);
 			return;
 		}
-		int fd = -1;
-		if (type == PROTO_TYPE_PEER) {
-			fd = peer->received_fd;
-			peer->received_fd = -1;
-		}
+		int fd = type == PROTO_TYPE_PEER ? take_received_fd(peer) : -1;
 		enum proto_verdict verdict =
 		        peer->events.on_frame(peer->events.arg, peer, type, body, fd);
 		if (peer->closed)
@@ -255,19 +295,8 @@ static void deliver(struct peer *peer, struct span in)
 	}
 }
 
-static void on_poll(uv_poll_t *handle, int status, int events)
+static void receive(struct peer *peer)
 {
-	struct peer *peer = handle->data;
-	if (status < 0) {
-		fail(peer);
-		return;
-	}
-	if (events & UV_WRITABLE && !flush(peer)) {
-		fail(peer);
-		return;
-	}
-	if (!(events & UV_READABLE))
-		return;
 	uint8_t bytes[65536];
 	union {
 		struct cmsghdr head;
@@ -285,6 +314,25 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 		fail(peer);
 		return;
 	}
-	take_fds(peer, &message);
+	if (!take_fds(peer, &message)) {
+		log_warn("too many descriptors", "peer=%s-%u", role_name(peer->role), peer->slot);
+		fail(peer);
+		return;
+	}
 	deliver(peer, span_of(bytes, (size_t)n));
+}
+
+static void on_poll(uv_poll_t *handle, int status, int events)
+{
+	struct peer *peer = handle->data;
+	if (status < 0) {
+		fail(peer);
+		return;
+	}
+	if ((events & UV_WRITABLE) != 0 && !flush(peer)) {
+		fail(peer);
+		return;
+	}
+	if ((events & UV_READABLE) != 0)
+		receive(peer);
 }

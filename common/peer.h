@@ -11,8 +11,9 @@
 struct peer;
 
 struct peer_events {
-	/* One frame. `fd` is -1 or a descriptor that is the callee's to close. Anything but
-	 * PROTO_HANDLED closes the peer after a log line. */
+	/* One frame. `fd` is -1 or, with PEER, a descriptor that is the callee's to close; one that
+	 * came with any other frame has been closed. Anything but PROTO_HANDLED closes the peer
+	 * after a log line. The peer may be destroyed within the call. */
 	enum proto_verdict (*on_frame)(void *arg, struct peer *peer, unsigned type, struct span body,
 	                               int fd);
 	/* End of file, error or condemned. The peer is gone when this returns. */
@@ -35,7 +36,8 @@ uint64_t peer_generation(const struct peer *peer);
 int peer_fd(const struct peer *peer);
 
 /* Queues one frame; `fd` -1 or a descriptor that is duplicated into the message (the caller keeps
- * its own). False: the peer cannot take it and will be closed. */
+ * its own; the receiver's is close-on-exec). False: the frame is lost, because the peer is gone or
+ * its queue is full (then on_close follows from the loop), or the descriptor was not to be copied. */
 bool peer_send(struct peer *peer, unsigned type, struct span body, int fd);
 
 /* A notice that replaces an unsent one of its kind. */

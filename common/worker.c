@@ -27,6 +27,10 @@ static enum proto_verdict on_peer_frame(void *arg, struct peer *peer, unsigned t
 static void on_heartbeat(uv_timer_t *timer)
 {
 	struct worker *worker = timer->data;
+	if (worker->draining && clock_monotonic_ms() >= worker->drain_due_ms) {
+		log_warn("drain cut", "%s", "");
+		worker_exit(worker, EXIT_DONE);
+	}
 	peer_put(worker->supervisor, heartbeat, HEARTBEAT, {.at_ms = clock_monotonic_ms()});
 }
 
@@ -66,6 +70,7 @@ void on_drain(struct worker_inbox *inbox, const struct proto_drain *m)
 	if (worker->draining)
 		return;
 	worker->draining = true;
+	worker->drain_due_ms = m->due_ms;
 	log_info("draining", "%s", "");
 	if (worker->started)
 		worker->program->drain(worker, m->due_ms);
@@ -186,9 +191,13 @@ void worker_announce_durable(struct worker *worker, uint64_t lsn)
 		peer_send_durable(worker->peers[i], lsn);
 }
 
-static void find_my_slot(struct worker *worker)
+static bool find_my_slot(struct worker *worker)
 {
 	worker->counters = counters_map(BOOT_FD_COUNTERS);
+	if (worker->counters == NULL) {
+		log_error("the supervisor is of another build", "%s", "");
+		return false;
+	}
 	for (size_t i = 0; i < COUNTERS_SLOTS; i++) {
 		struct counters_slot *slot = &worker->counters->slots[i];
 		if (slot->role == worker->program->role && slot->slot == worker->slot &&
@@ -196,6 +205,7 @@ static void find_my_slot(struct worker *worker)
 			worker->mine = slot;
 	}
 	check(worker->mine != NULL);
+	return true;
 }
 
 static int usage(const char *program)
@@ -207,10 +217,12 @@ static int usage(const char *program)
 static bool parse_arguments(struct worker *worker, int argc, char **argv)
 {
 	bool slot = false, generation = false;
-	for (int i = 1; i + 1 < argc; i += 2) {
+	if (argc != 5)
+		return false;
+	for (int i = 1; i < argc; i += 2) {
 		char *end;
 		unsigned long long n = strtoull(argv[i + 1], &end, 10);
-		if (*end != '\0')
+		if (*end != '\0' || end == argv[i + 1])
 			return false;
 		if (strcmp(argv[i], "--slot") == 0) {
 			worker->slot = (unsigned)n;
@@ -222,27 +234,40 @@ static bool parse_arguments(struct worker *worker, int argc, char **argv)
 			return false;
 		}
 	}
-	return slot && generation && fcntl(BOOT_FD_BUS, F_GETFD) >= 0 &&
-	       fcntl(BOOT_FD_COUNTERS, F_GETFD) >= 0;
+	return slot && generation;
+}
+
+/* What we were given is not for the programs that we start. */
+static bool own_descriptors(void)
+{
+	for (int fd = BOOT_FD_BUS; fd < BOOT_FD_END; fd++)
+		if (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 && fd != BOOT_FD_LISTEN)
+			return false;
+	return true;
+}
+
+/* The supervisor decides when a worker ends. A terminal's Ctrl-C and a careless pkill reach all. */
+static void ignore_signals(void)
+{
+	static const int ignored[] = {SIGPIPE, SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
+	for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
+		signal(ignored[i], SIG_IGN);
 }
 
 int worker_main(int argc, char **argv, const struct worker_program *program)
 {
 	static struct worker worker;
 	worker.program = program;
-	if (!parse_arguments(&worker, argc, argv))
+	if (!parse_arguments(&worker, argc, argv) || !own_descriptors())
 		return usage(argv[0]);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	signal(SIGPIPE, SIG_IGN);
-	/* The supervisor drains us; a terminal's Ctrl-C reaches the whole group and must not. */
-	signal(SIGINT, SIG_IGN);
-	signal(SIGTERM, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
+	ignore_signals();
 	snprintf(worker.name, sizeof worker.name, "%s-%u", program->name, worker.slot);
 	log_init(worker.name);
 	settings_init(&worker.settings);
 	worker.loop = uv_default_loop();
-	find_my_slot(&worker);
+	if (!find_my_slot(&worker))
+		return EXIT_USAGE;
 	const struct peer_events events = {on_supervisor_frame, on_supervisor_gone, &worker};
 	worker.supervisor = peer_create(worker.loop, BOOT_FD_BUS, ROLE_SUPERVISOR, 0, 0, &events);
 	peer_put(worker.supervisor, hello, HELLO,

@@ -16,9 +16,11 @@ struct worker_program {
 	/* Settings are there; open everything. Call worker_ready() when serving. Returns 0, or an exit
 	 * code after logging why. */
 	int (*start)(struct worker *worker);
-	/* Settings changed; worker->settings are the new ones. */
+	/* Settings changed; worker->settings are the new ones, texts of the old ones are freed. May be
+	 * NULL. */
 	void (*reload)(struct worker *worker);
-	/* Stop accepting, finish, then worker_exit(). Called once. */
+	/* Stop accepting, finish, then worker_exit(). Called once. At due_ms (monotonic) the worker is
+	 * ended, finished or not. */
 	void (*drain)(struct worker *worker, uint64_t due_ms);
 	/* A frame from another worker (the supervisor's are handled here). */
 	enum proto_verdict (*on_frame)(struct worker *worker, struct peer *from, unsigned type,
@@ -43,6 +45,7 @@ struct worker {
 	size_t peers_count;
 	uv_timer_t heartbeat;
 	bool started, ready, draining;
+	uint64_t drain_due_ms;
 	int exit_code;
 };
 

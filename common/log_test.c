@@ -1,0 +1,243 @@
+#include "common/check.h"
+#include "common/log.h"
+#include "proto/roles.h"
+
+#include <fcntl.h>
+#include <jansson.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static char path[] = "/tmp/ringside-log-XXXXXX";
+static int former_stderr;
+
+/* What stands in the log file now. */
+static const char *logged(const char *file)
+{
+	static char text[16384];
+	int fd = open(file, O_RDONLY);
+	if (fd < 0)
+		return "";
+	ssize_t len = read(fd, text, sizeof text - 1);
+	close(fd);
+	text[len > 0 ? len : 0] = '\0';
+	return text;
+}
+
+static int begin(void **state)
+{
+	(void)state;
+	log_init("sse-0");
+	log_set_level(LOG_LEVEL_INFO);
+	log_set_json(false);
+	former_stderr = dup(STDERR_FILENO);
+	memcpy(path, "/tmp/ringside-log-XXXXXX", sizeof path);
+	close(mkstemp(path));
+	return !log_open(path);
+}
+
+static int end(void **state)
+{
+	(void)state;
+	dup2(former_stderr, STDERR_FILENO);
+	close(former_stderr);
+	return unlink(path);
+}
+
+static void test_a_line(void **state)
+{
+	(void)state;
+	log_info("ready", "url=%s n=%d", "http://[::1]:1", 7);
+	log_warn("bare", "%s", "");
+	const char *text = logged(path);
+	/* 2026-01-02T03:04:05.678Z */
+	assert_int_equal(text[10], 'T');
+	assert_int_equal(text[19], '.');
+	assert_int_equal(text[23], 'Z');
+	assert_string_equal(strchr(strchr(text, '\n') + 1, 'Z'), "Z warn  sse-0 bare\n");
+	assert_memory_equal(text + 24, " info  sse-0 ready url=http://[::1]:1 n=7\n", 42);
+}
+
+static void test_levels(void **state)
+{
+	(void)state;
+	static const char *const names[] = {"debug", "info", "warn", "error"};
+	for (unsigned least = 0; least < 4; least++) {
+		enum log_level level;
+		assert_true(log_level_parse(names[least], &level));
+		log_set_level(level);
+		assert_int_equal(truncate(path, 0), 0);
+		for (unsigned l = 0; l < 4; l++)
+			log_line((enum log_level)l, names[l], "%s", "");
+		for (unsigned l = 0; l < 4; l++)
+			assert_int_equal(strstr(logged(path), names[l]) != NULL, l >= least);
+	}
+	enum log_level level;
+	assert_false(log_level_parse("loud", &level));
+	assert_false(log_level_parse("", &level));
+}
+
+static void test_one_event_is_one_line(void **state)
+{
+	(void)state;
+	log_info("hostile", "path=%s", "/a\r\n2026-01-01 forged\x1b[31m\x7f\xff\xc0\xaf\xed\xa0\x80");
+	const char *text = logged(path);
+	assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1);
+	assert_non_null(strstr(text, "path=/a??2026-01-01 forged?[31m????"));
+	assert_int_equal(truncate(path, 0), 0);
+	char *longest = malloc(100000);
+	assert_non_null(longest);
+	memset(longest, 'x', 99999);
+	longest[99999] = '\0';
+	log_info("long", "value=%s", longest);
+	free(longest);
+	text = logged(path);
+	assert_true(strlen(text) < 4096);
+	assert_int_equal(text[strlen(text) - 1], '\n');
+}
+
+/* The line as JSON; NULL: it is none. */
+static json_t *parsed(void)
+{
+	const char *text = logged(path);
+	json_t *json = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+	if (json == NULL || strchr(text, '\n') != text + strlen(text) - 1)
+		fail_msg("no JSON: %s", text);
+	assert_int_equal(truncate(path, 0), 0);
+	return json;
+}
+
+static const char *field(const json_t *json, const char *key)
+{
+	const char *value = json_string_value(json_object_get(json_object_get(json, "fields"), key));
+	return value != NULL ? value : "(none)";
+}
+
+static void test_json(void **state)
+{
+	(void)state;
+	log_set_json(true);
+	log_info("started", "pid=%d error=\"no such file\" path=/\xc3\xbc\\x", 12);
+	json_t *json = parsed();
+	assert_string_equal(json_string_value(json_object_get(json, "level")), "info");
+	assert_string_equal(json_string_value(json_object_get(json, "process")), "sse-0");
+	assert_string_equal(json_string_value(json_object_get(json, "event")), "started");
+	assert_string_equal(field(json, "pid"), "12");
+	assert_string_equal(field(json, "error"), "no such file");
+	assert_string_equal(field(json, "path"), "/\xc3\xbc\\x");
+	assert_null(json_object_get(json, "detail"));
+	json_decref(json);
+	log_error("fatal", "bind: %s", "address \"x\" in use");
+	json = parsed();
+	assert_string_equal(json_string_value(json_object_get(json, "detail")),
+	                    "bind: address \"x\" in use");
+	assert_null(json_object_get(json, "fields"));
+	json_decref(json);
+	log_error("mixed", "a=%d and more", 1);
+	json = parsed();
+	assert_string_equal(field(json, "a"), "1");
+	assert_string_equal(json_string_value(json_object_get(json, "detail")), "and more");
+	json_decref(json);
+}
+
+/* Whatever is printed, it is one JSON object on one line. */
+static void test_json_stays_json(void **state)
+{
+	(void)state;
+	log_set_json(true);
+	static const char alphabet[] = "ab=\"\\ \n\x01\xc3\xbc\xff{},:'";
+	srand(7);
+	for (int i = 0; i < 3000; i++) {
+		char text[1500];
+		size_t len = (size_t)rand() % (i % 10 == 0 ? sizeof text : 60);
+		for (size_t k = 0; k < len; k++)
+			text[k] = alphabet[(size_t)rand() % (sizeof alphabet - 1)];
+		text[len] = '\0';
+		log_info("random", "%s", text);
+		const char *line = logged(path);
+		json_t *json = json_loads(line, 0, NULL);
+		if (json == NULL)
+			fail_msg("no JSON: %s", line);
+		json_decref(json);
+		assert_int_equal(truncate(path, 0), 0);
+	}
+	char full[1200];
+	memset(full, '\\', sizeof full - 1);
+	full[sizeof full - 1] = '\0';
+	log_info("escapes", "k=%s", full);
+	json_decref(parsed());
+}
+
+static void test_reopened_by_path(void **state)
+{
+	(void)state;
+	char rotated[64];
+	snprintf(rotated, sizeof rotated, "%s.1", path);
+	log_info("before", "%s", "");
+	assert_int_equal(rename(path, rotated), 0);
+	log_info("between", "%s", "");
+	assert_true(log_open(path));
+	log_info("after", "%s", "");
+	assert_non_null(strstr(logged(rotated), "between"));
+	assert_null(strstr(logged(rotated), "after"));
+	assert_non_null(strstr(logged(path), "after"));
+	assert_false(log_open("/nonexistent/ringside.log"));
+	log_info("still", "%s", "");
+	assert_non_null(strstr(logged(path), "still"));
+	unlink(rotated);
+}
+
+static int status_of(void (*run)(void))
+{
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		run();
+		_exit(99);
+	}
+	int status;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+static void fail_a_check(void)
+{
+	signal(SIGABRT, SIG_DFL);
+	check(1 + 1 == 3);
+}
+
+static void be_fatal(void)
+{
+	fatal("bind %s", "nowhere");
+}
+
+static void test_check_and_fatal_say_why(void **state)
+{
+	(void)state;
+	int status = status_of(fail_a_check);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+	assert_non_null(strstr(logged(path), "condition=\"1 + 1 == 3\""));
+	status = status_of(be_fatal);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == EXIT_FAILED);
+	assert_non_null(strstr(logged(path), "bind nowhere"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test_setup_teardown(test_a_line, begin, end),
+	        cmocka_unit_test_setup_teardown(test_levels, begin, end),
+	        cmocka_unit_test_setup_teardown(test_one_event_is_one_line, begin, end),
+	        cmocka_unit_test_setup_teardown(test_json, begin, end),
+	        cmocka_unit_test_setup_teardown(test_json_stays_json, begin, end),
+	        cmocka_unit_test_setup_teardown(test_reopened_by_path, begin, end),
+	        cmocka_unit_test_setup_teardown(test_check_and_fatal_say_why, begin, end),
+	};
+	return cmocka_run_group_tests_name("log", tests, NULL, NULL);
+}
