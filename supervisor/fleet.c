@@ -404,6 +404,14 @@ bool fleet_exited(struct fleet *fleet, pid_t pid, int status)
 	return true;
 }
 
+static bool others_run(const struct fleet *fleet)
+{
+	for (size_t i = FLEET_SSE_MAX; i < FLEET_CHILDREN_MAX; i++)
+		if (fleet->children[i].pid != 0)
+			return true;
+	return false;
+}
+
 static void drain(struct child *child, uint64_t now_ms)
 {
 	struct fleet *fleet = child->fleet;
@@ -411,7 +419,7 @@ static void drain(struct child *child, uint64_t now_ms)
 	if (fleet->stopping) {
 		due_ms = fleet->stop_due_ms;
 		/* The others come after the SSE workers and need some of the time. */
-		if (child->role == ROLE_SSE && due_ms > now_ms)
+		if (child->role == ROLE_SSE && due_ms > now_ms && others_run(fleet))
 			due_ms -= (due_ms - now_ms) / 5;
 	} else if (child->wanted) {
 		fleet->replacing = child;
@@ -576,6 +584,7 @@ static struct child_facts facts_of(const struct child *child)
 /* True when something was done; else *due_ms may be lowered. */
 static bool step_child(struct child *child, uint64_t now_ms, uint64_t *due_ms)
 {
+	bool was_late = child->late;
 	uint64_t due = UINT64_MAX, watch_at = watch_child(child, now_ms);
 	const struct child_facts facts = facts_of(child);
 	enum child_action action = child_decide(&facts, now_ms, &due);
@@ -586,7 +595,7 @@ static bool step_child(struct child *child, uint64_t now_ms, uint64_t *due_ms)
 	case CHILD_WAIT:
 		*due_ms = due < *due_ms ? due : *due_ms;
 		*due_ms = watch_at < *due_ms ? watch_at : *due_ms;
-		return false;
+		return child->late != was_late; /* steer by it */
 	case CHILD_START:
 		if (child->state == CHILD_FAILED || child->state == CHILD_ABSENT)
 			restart_forget(&child->restart);

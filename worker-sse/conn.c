@@ -12,6 +12,7 @@ enum {
 	OUT_IOV_MAX = 64,
 	OUT_PAUSE_BYTES = 1 << 20, /* no further request while so much waits to be sent */
 	LINGER_MS = 2000,
+	DRAIN_FIRST_MS = 2000, /* a drain waits so long for the first request of a new connection */
 	FIELDS_ROOM = 1000,
 };
 
@@ -528,6 +529,7 @@ static struct exchange *exchange_create(struct conn *conn, const struct http1_he
 		conn->first = e;
 	conn->last = e;
 	conn->exchanges++;
+	conn->asked = true;
 	return e;
 }
 
@@ -940,7 +942,10 @@ void conns_drain(struct sse_worker *w)
 			e->close_after = true;
 		if (conn->first != NULL || conn->in_len > 0)
 			continue;
-		if (conn->out_count == 0)
+		/* Connected a moment ago: its first request is under way. */
+		if (!conn->asked)
+			wheel_set(&w->wheel, &conn->timer, w->now_ms + DRAIN_FIRST_MS);
+		else if (conn->out_count == 0)
 			conn_close(conn);
 		else
 			finish_connection(conn);

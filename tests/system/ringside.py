@@ -96,6 +96,7 @@ class Ringside:
 
     def spawn(self):
         with open(self.log_path, "ab") as log:
+            self.log_from = log.tell()
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, env=self.environment)
         return self
@@ -109,7 +110,7 @@ class Ringside:
         def look():
             if self.process.poll() is not None:
                 raise AssertionError(f"ended with {self.process.returncode}:\n{self.log()}")
-            return re.search(r"ringside ready url=(\S+)", self.log())
+            return re.search(r"ringside ready url=(\S+)", self.log()[self.log_from:])
         self.url = wait_for(look, "ready").group(1)
 
     def log(self):

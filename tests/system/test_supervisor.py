@@ -248,8 +248,6 @@ class Ending(unittest.TestCase):
         with Ringside() as r:
             self.assertEqual(r.ctl("drain")[0], "stopped\n")
             self.assertEqual(r.wait_exit(), 0)
-            r.process = None
-            os.unlink(r.log_path)
             r.start()
             self.assertEqual(r.ctl("stop")[0], "stopped\n")
             self.assertEqual(r.wait_exit(), 0)
@@ -498,8 +496,8 @@ class Admin(unittest.TestCase):
 
     def socket(self):
         s = socket.socket(socket.AF_UNIX)
-        s.settimeout(10)
         s.connect(os.path.join(self.r.run_dir, "admin.sock"))
+        s.settimeout(10)
         return s
 
     def frame(self, line, kind=4):
