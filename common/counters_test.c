@@ -95,15 +95,13 @@ static void test_readiness(void **state)
 	munmap(counters, sizeof *counters);
 }
 
-static char *printed(const struct counters *counters)
+static void print(const struct counters *counters, char **text)
 {
-	char *text = NULL;
 	size_t len;
-	FILE *out = open_memstream(&text, &len);
+	FILE *out = open_memstream(text, &len);
 	assert_non_null(out);
 	counters_print(counters, out);
 	assert_int_equal(fclose(out), 0);
-	return text;
 }
 
 static void test_prometheus_text(void **state)
@@ -116,7 +114,8 @@ static void test_prometheus_text(void **state)
 	atomic_store(&counters->slots[0].restarts, 4);
 	atomic_store(&counters->started_ms, 1700000000250);
 	counter_add(&counters->slots[0], appends_total, 12);
-	char *text = printed(counters);
+	char *text = NULL;
+	print(counters, &text);
 	static const char *const lines[] = {
 	        "# TYPE ringside_appends_total counter\n",
 	        "ringside_appends_total{worker=\"sse-0\"} 12\n",
