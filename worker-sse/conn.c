@@ -646,6 +646,7 @@ static enum http1_result take_head(struct conn *conn, struct span *in)
 	if (result == HTTP1_MORE)
 		return result;
 	counter_add(conn->worker->counters, requests_total, 1);
+	conn->served = true;
 	const uint8_t *bytes = in->at;
 	struct exchange *e = exchange_create(conn, &head, bytes);
 	*in = span_of(in->at + head.bytes, in->len - head.bytes);
@@ -942,6 +943,11 @@ void conns_drain(struct sse_worker *w)
 			e->close_after = true;
 		if (conn->first != NULL || conn->in_len > 0)
 			continue;
+		if (!conn->served) {
+			/* Its first request may be on the way: a reset would lose it. */
+			wait_for(conn, WAIT_LINGER);
+			continue;
+		}
 		/* Connected a moment ago: its first request is under way. */
 		if (!conn->asked)
 			wheel_set(&w->wheel, &conn->timer, w->now_ms + DRAIN_FIRST_MS);

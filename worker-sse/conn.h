@@ -47,6 +47,7 @@ struct conn {
 	uint16_t exchanges;
 	uint8_t wait; /* enum conn_wait */
 	bool reading, writing, dirty, eof, closing, lingering;
+	bool served; /* at least one request came */
 	bool asked; /* its first request has begun */
 	struct address *address;
 };
