@@ -145,7 +145,9 @@ static void test_prometheus_grammar(void **state)
 	(void)state;
 	struct counters *counters = fresh();
 	put(counters, 0, ROLE_SSE, 0, WORKER_READY);
-	char *text = printed(counters), *rest = text, type[128] = "";
+	char *text = NULL, type[128] = "";
+	print(counters, &text);
+	char *rest = text;
 	for (char *line = strtok_r(text, "\n", &rest); line != NULL;
 	     line = strtok_r(NULL, "\n", &rest)) {
 		char name[128];
