@@ -1,4 +1,4 @@
-#include "proto/frame.h"
+#include "proto/codec.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -62,61 +62,104 @@ static void test_random_bodies(void **state)
 	}
 }
 
-static size_t frames_in(struct frame_reader *reader, struct span in, bool *condemned)
+/* Each message of the table, from random bytes: what decodes encodes to the same bytes, and nothing
+ * above its ceiling decodes. */
+#define ROUND_TRIP(id, NAME, lname, from)                                                          \
+	static size_t again_##lname(struct span body)                                              \
+	{                                                                                          \
+		struct proto_##lname m;                                                            \
+		if (!proto_get_##lname(body, &m))                                                  \
+			return 0;                                                                  \
+		uint8_t *out = malloc(body.len);                                                   \
+		assert_non_null(out);                                                              \
+		struct writer w = {out, out + body.len, true};                                     \
+		assert_true(proto_put_##lname(&w, &m));                                            \
+		assert_ptr_equal(w.at, w.end);                                                     \
+		assert_memory_equal(out, body.at, body.len);                                       \
+		free(out);                                                                         \
+		return 1;                                                                          \
+	}
+PROTO_ALL(ROUND_TRIP)
+
+static void test_every_message_round_trips(void **state)
 {
-	size_t count = 0;
-	for (;;) {
-		unsigned type;
-		struct span body;
-		switch (frame_read(reader, &in, &type, &body)) {
-		case FRAME_MORE:
-			return count;
-		case FRAME_WHOLE:
-			count++;
-			break;
-		case FRAME_CONDEMNED:
-			*condemned = true;
-			return count;
-		}
+	(void)state;
+	size_t decoded = 0;
+	srand(2);
+	for (int i = 0; i < 20000; i++) {
+		size_t len = 1 + (size_t)rand() % 40;
+		uint8_t *body = malloc(len);
+		assert_non_null(body);
+		for (size_t k = 0; k < len; k++)
+			body[k] = (uint8_t)(rand() % 8 ? 0 : rand() % 16);
+#define TRY(id, NAME, lname, from) decoded += again_##lname(span_of(body, len));
+		PROTO_ALL(TRY)
+		free(body);
+	}
+	assert_true(decoded > 1000);
+}
+
+static void test_ceilings(void **state)
+{
+	(void)state;
+	static uint8_t text[32], buf[64];
+	struct writer w = {buf, buf + sizeof buf, true};
+	const struct proto_log_level fits = {.level = span_of(text, 16)},
+	                             over = {.level = span_of(text, 17)};
+	assert_true(proto_put_log_level(&w, &fits));
+	assert_int_equal(w.at - buf, PROTO_MAX_LOG_LEVEL);
+	assert_int_equal(proto_body_max(PROTO_TYPE_LOG_LEVEL), PROTO_MAX_LOG_LEVEL);
+	assert_int_equal(proto_body_max(0), SIZE_MAX);
+	assert_int_equal(proto_body_max(65535), SIZE_MAX);
+	assert_string_equal(proto_name(0), "unknown");
+	w = (struct writer){buf, buf + sizeof buf, true};
+	assert_false(proto_put_log_level(&w, &over));
+	w = (struct writer){buf, buf + 5, true};
+	assert_false(proto_put_log_level(&w, &fits));
+	static const uint8_t longer[4 + 17] = {0, 0, 0, 17};
+	struct proto_log_level out;
+	assert_false(proto_get_log_level(span_of(longer, sizeof longer), &out));
+}
+
+/* One inbox over the rows for workers. */
+struct seen {
+	unsigned drains;
+	uint64_t due_ms;
+};
+#define CTX struct seen
+static PROTO_HANDLER(6, DRAIN, drain, 0)
+
+static void on_drain(struct seen *seen, const struct proto_drain *m)
+{
+	seen->drains++;
+	seen->due_ms = m->due_ms;
+}
+
+static enum proto_verdict dispatch(struct seen *ctx, unsigned sender, unsigned type,
+                                   struct span body)
+{
+	switch (type) {
+		PROTO_DISPATCH(6, DRAIN, drain, ROLE_SUPERVISOR)
+	default:
+		return PROTO_NOT_MINE;
 	}
 }
 
-static void test_frames_split_at_every_byte(void **state)
+static void test_dispatch(void **state)
 {
 	(void)state;
-	uint8_t bytes[2 * (FRAME_HEAD_BYTES + 8)] = {0};
-	frame_head(bytes, PROTO_TYPE_HEARTBEAT, 8);
-	frame_head(bytes + FRAME_HEAD_BYTES + 8, PROTO_TYPE_READY, 8);
-	for (size_t cut = 0; cut <= sizeof bytes; cut++) {
-		struct frame_reader reader = {0};
-		bool condemned = false;
-		size_t count = frames_in(&reader, span_of(bytes, cut), &condemned);
-		count += frames_in(&reader, span_of(bytes + cut, sizeof bytes - cut), &condemned);
-		assert_int_equal(count, 2);
-		assert_false(condemned);
-		frame_reader_finish(&reader);
-	}
-}
-
-static void test_hostile_frames_condemn(void **state)
-{
-	(void)state;
-	static const struct {
-		uint32_t length;
-		unsigned type;
-	} rows[] = {{0, PROTO_TYPE_READY}, {1, PROTO_TYPE_READY}, {11, PROTO_TYPE_READY},
-	            {10, 999}, {UINT32_MAX, PROTO_TYPE_SETTINGS}};
-	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-		uint8_t bytes[FRAME_HEAD_BYTES];
-		struct writer w = {bytes, bytes + sizeof bytes, true};
-		writer_uint(&w, rows[i].length, 4);
-		writer_uint(&w, rows[i].type, 2);
-		struct frame_reader reader = {0};
-		bool condemned = false;
-		frames_in(&reader, span_of(bytes, sizeof bytes), &condemned);
-		assert_true(condemned);
-		frame_reader_finish(&reader);
-	}
+	static const uint8_t body[9] = {0, 0, 0, 0, 0, 0, 0, 99};
+	struct seen seen = {0};
+	assert_int_equal(dispatch(&seen, ROLE_SUPERVISOR, PROTO_TYPE_DRAIN, span_of(body, 8)),
+	                 PROTO_HANDLED);
+	assert_int_equal(seen.due_ms, 99);
+	assert_int_equal(dispatch(&seen, ROLE_SSE, PROTO_TYPE_DRAIN, span_of(body, 8)),
+	                 PROTO_FORBIDDEN);
+	assert_int_equal(dispatch(&seen, ROLE_SUPERVISOR, PROTO_TYPE_DRAIN, span_of(body, 9)),
+	                 PROTO_MALFORMED);
+	assert_int_equal(dispatch(&seen, ROLE_SUPERVISOR, PROTO_TYPE_READY, span_of(body, 8)),
+	                 PROTO_NOT_MINE);
+	assert_int_equal(seen.drains, 1);
 }
 
 int main(void)
@@ -125,8 +168,9 @@ int main(void)
 	        cmocka_unit_test(test_round_trip),
 	        cmocka_unit_test(test_every_truncation_is_malformed),
 	        cmocka_unit_test(test_random_bodies),
-	        cmocka_unit_test(test_frames_split_at_every_byte),
-	        cmocka_unit_test(test_hostile_frames_condemn),
+	        cmocka_unit_test(test_every_message_round_trips),
+	        cmocka_unit_test(test_ceilings),
+	        cmocka_unit_test(test_dispatch),
 	};
 	return cmocka_run_group_tests_name("codec", tests, NULL, NULL);
 }

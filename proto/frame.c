@@ -26,11 +26,12 @@ static bool gather(struct frame_reader *reader, struct span *in, size_t wanted)
 		reader->room = wanted;
 	}
 	size_t take = wanted - reader->len < in->len ? wanted - reader->len : in->len;
-	if (take != 0)
+	if (take != 0) { /* an empty span may have no address to add to */
 		memcpy(reader->buf + reader->len, in->at, take);
-	reader->len += take;
-	in->at += take;
-	in->len -= take;
+		reader->len += take;
+		in->at += take;
+		in->len -= take;
+	}
 	return reader->len == wanted;
 }
 
