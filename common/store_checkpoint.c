@@ -372,7 +372,8 @@ static uint64_t room_above(uint64_t have, uint64_t need)
 	return have > need ? have - need : 0;
 }
 
-/* Growing commands are refused some way before the wall, so that what shrinks still fits. */
+/* Growing commands are refused at store.map_bytes; LMDB's own wall stands behind it, so that what was
+ * admitted and what shrinks always fit. */
 static void judge_space(struct store *store, int checkpoint_error)
 {
 	MDB_envinfo info;
@@ -382,8 +383,7 @@ static void judge_space(struct store *store, int checkpoint_error)
 	mdb_env_stat(store->tables.env, &stat);
 	uint64_t page = stat.ms_psize, used = (info.me_last_pgno + 1) * page;
 	uint64_t spare = free_pages(store) * page;
-	uint64_t margin = info.me_mapsize / 6 < 1u << 30 ? info.me_mapsize / 6 : 1u << 30;
-	uint64_t map_room = room_above(info.me_mapsize + spare, used + margin);
+	uint64_t map_room = room_above(store->options.map_bytes + spare, used);
 	uint64_t disk_room = UINT64_MAX;
 	if (statvfs(store->dir, &fs) == 0)
 		disk_room = room_above((uint64_t)fs.f_bavail * fs.f_frsize + spare,
@@ -425,12 +425,14 @@ static void round_of_work(struct store *store, int *last_error)
 	/* A record may stand there whose writer died before its sync. */
 	if (ring_tail(&store->ring).lsn > ring_durable(&store->ring))
 		ring_sync(&store->ring);
-	while (more && rc == 0 && !atomic_load(&store->maintain_stop))
+	while (more && rc == 0 && !atomic_load(&store->maintain_stop)) {
 		rc = checkpoint_once(store, &more);
+		/* Each time: what a busy writer may still add depends on what LMDB has taken by now. */
+		judge_space(store, rc);
+	}
 	if (rc != 0 && rc != *last_error)
 		log_error("checkpoint failed", "error=\"%s\"", mdb_strerror(rc));
 	*last_error = rc;
-	judge_space(store, rc);
 	expire_due(store);
 	trim_aged(store);
 }

@@ -48,13 +48,20 @@ static int prepare(struct tables *t)
 	return mdb_txn_commit(txn);
 }
 
+/* What has been admitted must always fit, fragments and copies of pages included: LMDB's wall stands
+ * well behind the limit that admission goes by. The map is virtual; it costs nothing. */
+static size_t tables_map_room(uint64_t map_bytes)
+{
+	return (map_bytes + map_bytes / 2 + (64u << 20)) & ~4095ull;
+}
+
 int tables_open(struct tables *tables, const char *dir, uint64_t map_bytes, uint32_t readers_max,
                 char reason[256])
 {
 	*tables = (struct tables){0};
 	int rc = mdb_env_create(&tables->env);
 	if (rc == 0)
-		rc = mdb_env_set_mapsize(tables->env, map_bytes & ~4095ull);
+		rc = mdb_env_set_mapsize(tables->env, tables_map_room(map_bytes));
 	if (rc == 0)
 		rc = mdb_env_set_maxreaders(tables->env, readers_max);
 	if (rc == 0)
