@@ -20,8 +20,8 @@ int ctl_usage(const struct ctl *ctl, const char *format, ...)
 
 /* Takes "--name" out of the arguments; true when it was there. */
 bool ctl_take_flag(int *argc, char **argv, const char *name);
-/* Takes "--name VALUE" or "--name=VALUE" out. False: the value is missing. *value stays as it is
- * when the option is not there. */
+/* Takes "--name VALUE" or "--name=VALUE" out, the last wins. False: the value is missing. *value
+ * stays as it is when the option is not there. */
 bool ctl_take_option(int *argc, char **argv, const char *name, const char **value);
 
 /* "3h12m", "4.2s"; "1.5 MB". Into `text`, which is returned. */

@@ -40,7 +40,7 @@ static void print_worker(const json_t *w)
 		snprintf(pid, sizeof pid, "%lld", number_of(w, "pid"));
 	}
 	printf("%-11s %8s %-9s %8s %8lld %8lld %9.1f %9.1f %9.1f %9lld", text_of(w, "name"), pid,
-	       text_of(w, "state"), up, number_of(w, "restarts"), number_of(counters, "connections"),
+	       json_is_true(json_object_get(w, "late")) ? "silent" : text_of(w, "state"), up, number_of(w, "restarts"), number_of(counters, "connections"),
 	       json_number_value(json_object_get(rates, "connections")),
 	       json_number_value(json_object_get(rates, "requests")),
 	       json_number_value(json_object_get(rates, "appends")),
@@ -91,7 +91,7 @@ static int print_outcome(const json_t *answer)
 	if (failed > 0)
 		return ctl_fail("%lld worker%s failed; see 'ringsidectl events' and the log", failed,
 		                failed == 1 ? " has" : "s have");
-	printf("%lld SSE worker%s, %lld workers ready in all\n", sse, sse == 1 ? "" : "s",
+	printf("%lld SSE worker%s; %lld ready, all roles counted\n", sse, sse == 1 ? "" : "s",
 	       number_of(answer, "ready"));
 	return EXIT_DONE;
 }

@@ -90,20 +90,18 @@ bool ctl_take_flag(int *argc, char **argv, const char *name)
 bool ctl_take_option(int *argc, char **argv, const char *name, const char **value)
 {
 	size_t len = strlen(name);
-	for (int i = 0; i < *argc; i++) {
-		if (strncmp(argv[i], name, len) != 0)
-			continue;
-		if (argv[i][len] == '=') {
+	for (int i = 0; i < *argc;) {
+		bool same = strncmp(argv[i], name, len) == 0;
+		if (same && argv[i][len] == '=') {
 			*value = argv[i] + len + 1;
 			take_out(argc, argv, i, 1);
-			return true;
-		}
-		if (argv[i][len] == '\0') {
+		} else if (same && argv[i][len] == '\0') {
 			if (i + 1 >= *argc)
 				return false;
 			*value = argv[i + 1];
 			take_out(argc, argv, i, 2);
-			return true;
+		} else {
+			i++;
 		}
 	}
 	return true;
@@ -166,50 +164,50 @@ static const struct ctl_command *find_command(const char *name)
 	return NULL;
 }
 
-/* Options before the command; the index of the command, or an exit code below zero, negated - 1. */
-static int take_globals(struct ctl *ctl, int argc, char **argv)
+/* --run-dir and --data-dir may stand anywhere. */
+static bool take_globals(struct ctl *ctl, int *argc, char **argv)
 {
-	int i = 1;
-	for (; i < argc && argv[i][0] == '-'; i++) {
-		const char **value = NULL;
-		const char *equals = strchr(argv[i], '=');
-		size_t len = equals != NULL ? (size_t)(equals - argv[i]) : strlen(argv[i]);
-		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
-			return -1 - print_help();
-		if (strcmp(argv[i], "--version") == 0)
-			return -1 - (puts("ringsidectl " RINGSIDE_VERSION) < 0);
-		if (len == 9 && strncmp(argv[i], "--run-dir", 9) == 0)
-			value = &ctl->run_dir;
-		else if (len == 10 && strncmp(argv[i], "--data-dir", 10) == 0)
-			value = &ctl->data_dir;
-		else
-			return -1 - ctl_usage(ctl, "unknown option '%s'", argv[i]);
-		if (equals == NULL && i + 1 >= argc)
-			return -1 - ctl_usage(ctl, "%s needs a value", argv[i]);
-		*value = equals != NULL ? equals + 1 : argv[++i];
+	if (!ctl_take_option(argc, argv, "--run-dir", &ctl->run_dir)) {
+		ctl_usage(ctl, "--run-dir needs a value");
+		return false;
 	}
-	return i;
+	if (!ctl_take_option(argc, argv, "--data-dir", &ctl->data_dir)) {
+		ctl_usage(ctl, "--data-dir needs a value");
+		return false;
+	}
+	return true;
+}
+
+static int run_command(struct ctl *ctl, const char *name, int argc, char **argv)
+{
+	ctl->command = find_command(name);
+	if (ctl->command == NULL)
+		return ctl_usage(ctl, "unknown %s '%s'", *name == '-' ? "option" : "command", name);
+	if (ctl_take_flag(&argc, argv, "--help") || ctl_take_flag(&argc, argv, "-h"))
+		return print_command_help(ctl->command);
+	return ctl->command->run(ctl, argc, argv);
 }
 
 int main(int argc, char **argv)
 {
 	const char *run_dir = getenv("RINGSIDE_RUN_DIR");
 	struct ctl ctl = {.run_dir = run_dir != NULL ? run_dir : "/run/ringside"};
-	int at = take_globals(&ctl, argc, argv);
-	if (at < 0)
-		return -1 - at;
-	if (at >= argc)
+	char help_flag[] = "--help", *help_arguments[] = {help_flag};
+	argc--;
+	argv++;
+	if (!take_globals(&ctl, &argc, argv))
+		return EXIT_USAGE;
+	if (argc == 0)
 		return ctl_usage(&ctl, "a command is missing");
-	if (strcmp(argv[at], "help") == 0 && at + 1 >= argc)
+	bool help = strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0 ||
+	            strcmp(argv[0], "help") == 0;
+	if (help && argc > 1)
+		return run_command(&ctl, argv[1], 1, help_arguments);
+	if (help)
 		return print_help();
-	bool help = strcmp(argv[at], "help") == 0;
-	const struct ctl_command *command = find_command(argv[at + help]);
-	if (command == NULL)
-		return ctl_usage(&ctl, "unknown command '%s'", argv[at + help]);
-	argc -= at + 1;
-	argv += at + 1;
-	if (help || ctl_take_flag(&argc, argv, "--help") || ctl_take_flag(&argc, argv, "-h"))
-		return print_command_help(command);
-	ctl.command = command;
-	return command->run(&ctl, argc, argv);
+	if (strcmp(argv[0], "--version") == 0) {
+		puts("ringsidectl " RINGSIDE_VERSION);
+		return EXIT_DONE;
+	}
+	return run_command(&ctl, argv[0], argc - 1, argv + 1);
 }

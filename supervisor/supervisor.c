@@ -52,12 +52,27 @@ static void on_child_exit(void *arg, pid_t pid, int status)
 		log_debug("orphan reaped", "pid=%d", (int)pid);
 }
 
+static void note_foreign(void *arg, pid_t pid)
+{
+	struct supervisor *s = arg;
+	if (s->foreign_count < SUPERVISOR_FOREIGN_MAX)
+		s->foreign[s->foreign_count++] = pid;
+}
+
+static bool is_foreign(const struct supervisor *s, pid_t pid)
+{
+	for (unsigned i = 0; i < s->foreign_count; i++)
+		if (s->foreign[i] == pid)
+			return true;
+	return false;
+}
+
 /* What escaped from a worker's process group was handed to us, its subreaper. As PID 1 we are also
  * given what people start in the container, which is not ours to kill. */
 static void kill_orphan(void *arg, pid_t pid)
 {
 	struct supervisor *s = arg;
-	if (fleet_owns(&s->fleet, pid))
+	if (fleet_owns(&s->fleet, pid) || is_foreign(s, pid))
 		return;
 	log_warn("orphan killed", "pid=%d", (int)pid);
 	kill(pid, SIGKILL);
@@ -265,14 +280,13 @@ static void use_log_settings(const struct settings *settings)
 	check(log_level_parse(settings->log_level, &level));
 	log_set_level(level);
 	log_set_json(strcmp(settings->log_format, "json") == 0);
-	if (!log_open(settings->log_file))
-		fatal("cannot open log.file %s: %s", settings->log_file, strerror(errno));
 }
 
 static void prepare(struct supervisor *s)
 {
 	char reason[SETTINGS_REASON_MAX];
 	use_log_settings(&s->settings);
+	reap_each_child(note_foreign, s);
 	log_info("starting", "version=%s pid=%d data_dir=%s run_dir=%s", RINGSIDE_VERSION,
 	         (int)getpid(), s->settings.data_dir, s->settings.run_dir);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -289,6 +303,13 @@ static void prepare(struct supervisor *s)
 	find_programs(s->fleet.program_dir, sizeof s->fleet.program_dir);
 	s->admin = admin_create(s, s->settings.run_dir, reason, sizeof reason);
 	bool ok = s->admin != NULL && fleet_init(&s->fleet, reason, sizeof reason);
+	/* Only now: what prevents a start is said where it was started, and a second instance does
+	 * not write into the first one's file. */
+	if (ok && !log_open(s->settings.log_file)) {
+		snprintf(reason, sizeof reason, "cannot open log.file %.300s: %s",
+		         s->settings.log_file, strerror(errno));
+		ok = false;
+	}
 	if (!ok) {
 		admin_destroy(&s->admin);
 		instance_release(&s->instance);
@@ -300,7 +321,8 @@ static void prepare(struct supervisor *s)
 
 static void reap_rest(void *arg, pid_t pid)
 {
-	(void)arg;
+	if (is_foreign(arg, pid))
+		return;
 	kill(pid, SIGKILL);
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
 	}
@@ -318,7 +340,7 @@ static void finish(struct supervisor *s)
 {
 	fleet_kill(&s->fleet);
 	if (getpid() != 1)
-		reap_each_child(reap_rest, NULL);
+		reap_each_child(reap_rest, s);
 	events_emit(&s->events, LOG_LEVEL_INFO, "stopped", NULL);
 	s->events.on_line = NULL;
 	admin_destroy(&s->admin);

@@ -7,7 +7,7 @@
 #include "supervisor/notify.h"
 #include "supervisor/options.h"
 
-enum { SUPERVISOR_SIGNALS = 5 };
+enum { SUPERVISOR_SIGNALS = 5, SUPERVISOR_FOREIGN_MAX = 64 };
 
 struct supervisor {
 	uv_loop_t *loop;
@@ -23,6 +23,9 @@ struct supervisor {
 	uv_timer_t upkeep, watchdog;
 	uv_work_t reaping; /* stale reader slots, off the loop */
 	bool reaping_busy;
+	/* Children from before an exec made this process what it is: not ours to kill. */
+	pid_t foreign[SUPERVISOR_FOREIGN_MAX];
+	unsigned foreign_count;
 	bool announced; /* "ready" was said */
 	bool reloading; /* RELOADING=1 was said, READY=1 not yet */
 	bool stopping;

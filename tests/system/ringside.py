@@ -195,6 +195,9 @@ class Ringside:
 
     def __exit__(self, kind, value, trace):
         self.stop()
+        log = self.log() if os.path.exists(self.log_path) else ""
         if kind is not None:
-            print(f"---- log of {self.dir}\n{self.log()}----")
+            print(f"---- log of {self.dir}\n{log}----")
         shutil.rmtree(self.dir, ignore_errors=True)
+        if kind is None and re.search(r"Sanitizer|runtime error:|cannot happen", log):
+            raise AssertionError(log)

@@ -244,6 +244,17 @@ class Ending(unittest.TestCase):
             self.assertEqual(r.wait_exit(), 0)
             wait_for(lambda: not alive(child), "the last child to die")
 
+    def test_children_from_before_are_left_alone(self):
+        """sleep & exec ringside run"""
+        with Ringside(dummy=True, prefix=("sh", "-c", 'sleep 600 & echo $! >&2; exec "$@"',
+                                          "sh")) as r:
+            sleeper = int(r.log().splitlines()[0])
+            os.kill(r.worker("sse-0")["pid"], signal.SIGKILL)
+            r.wait_worker("sse-0", restarts=1, state="ready")
+            r.stop()
+            self.assertTrue(alive(sleeper))
+            os.kill(sleeper, signal.SIGKILL)
+
     def test_ctl_drain_and_stop(self):
         with Ringside() as r:
             self.assertEqual(r.ctl("drain")[0], "stopped\n")
