@@ -52,6 +52,16 @@ need_node() {
 	fi
 }
 
+# The published conformance suite, the official client and the reference server, exact versions.
+need_suite() {
+	local dir=$root/tests/conformance
+	[ ! -d "$dir/node_modules/vitest" ] || return 0
+	say "installing the conformance suite from the npm registry"
+	(cd "$dir" && npm ci --no-audit --no-fund --ignore-scripts >"$cache/npm.log" 2>&1 ||
+		npm install --no-audit --no-fund --no-save >>"$cache/npm.log" 2>&1) ||
+		{ tail -20 "$cache/npm.log" >&2; die "npm failed"; }
+}
+
 # configure DIR OPTION...: sets the build directory up once; later calls only change options.
 configure() {
 	local dir=$1

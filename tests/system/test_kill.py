@@ -4,9 +4,10 @@ repeated or out of order, no reader misses or repeats anything, no connection is
 import os
 import random
 import signal
+import socket
 import time
 
-from ringside import Ringside, wait_for
+from ringside import Ringside, alive, wait_for
 from sse_reader import SseReader, Writer
 
 SEED = int(os.environ.get("SEED", random.randrange(1 << 30)))
@@ -16,6 +17,19 @@ WRITERS = 4
 
 def expected(writer):
     return "".join(f"{writer.name_}:{n}\n" for n in range(writer.acknowledged))
+
+
+def fixed_port():
+    """Stays the same over restarts. Not an ephemeral one: clients that try to connect while nobody
+    listens there would be given it as their own end, and then it is in use."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 def begin(r):
@@ -72,10 +86,7 @@ def test_kill_workers():
 def test_kill_everything():
     print(f"SEED={SEED}")
     rng = random.Random(SEED + 1)
-    with Ringside(workers=2, listen="127.0.0.1:0") as r:
-        # The port must stay the same over restarts.
-        r.flags = [f"--listen=127.0.0.1:{r.address()[1]}" if f.startswith("--listen") else f
-                   for f in r.flags]
+    with Ringside(workers=2, listen=f"127.0.0.1:{fixed_port()}") as r:
         writers, readers = begin(r)
         for _ in range(3):
             time.sleep(rng.uniform(0.5, 1.5))
@@ -86,6 +97,7 @@ def test_kill_everything():
                 except ProcessLookupError:
                     pass
             r.process.wait()
+            wait_for(lambda: not any(alive(pid) for pid in pids), "the workers' end")
             os.truncate(r.log_path, 0)
             r.start()
         settle(r, writers, readers)

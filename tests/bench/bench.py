@@ -1,0 +1,311 @@
+#!/usr/bin/python3
+"""Measures Ringside, the npm reference server and the floors below both in one run, pinned alike:
+servers on CPU 0, load on CPU 1 when there are two. Absolute figures belong to the machine; the ratios
+are what counts, and each has its target beside it.
+
+    bench.py BUILD [--seconds 3] [--json FILE] [--markdown FILE]
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+RING_BYTES = 64 << 20
+CACHED_BYTES = 100 << 20
+RETAINED_BYTES = 16 << 20
+ROUNDS = 3
+
+
+def pin(cpu, command):
+    if len(os.sched_getaffinity(0)) < 2 or cpu is None:
+        return command
+    cpus = sorted(os.sched_getaffinity(0))
+    return ["taskset", "-c", str(cpus[cpu])] + command
+
+
+class Server:
+    """A process that serves; ends with the block."""
+
+    def __init__(self, command, url):
+        self.log = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
+        self.port = None
+        end = time.monotonic() + 60
+        while self.port is None:
+            if self.process.poll() is not None or time.monotonic() > end:
+                self.log.seek(0)
+                raise SystemExit(f"bench: {command[-1]} did not start:\n{self.log.read()}")
+            time.sleep(0.05)
+            self.log.seek(0)
+            for line in self.log.read().splitlines():
+                if url in line:
+                    tail = line.split(url, 1)[1].split()[0]
+                    self.port = int(tail.rsplit(":", 1)[-1].rstrip("/"))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.log.close()
+
+
+class Bench:
+    def __init__(self, build, seconds):
+        self.build, self.seconds = build, seconds
+        self.dir = tempfile.mkdtemp(prefix="ringside-bench-", dir=build)
+        self.streams = 0
+
+    def tool(self, name, *arguments, cpu=1):
+        path = os.path.join(self.build, "tests/bench", name)
+        done = subprocess.run(pin(cpu, [path, *map(str, arguments)]), capture_output=True, text=True)
+        if done.returncode != 0:
+            raise SystemExit(f"bench: {name} {arguments}: {done.stdout}{done.stderr}")
+        return json.loads(done.stdout) if done.stdout else {}
+
+    def ringside(self, *flags, workers=1, cpu=0):
+        state = tempfile.mkdtemp(dir=self.dir)
+        self.data = os.path.join(state, "data")
+        return Server(pin(cpu, [
+            os.path.join(self.build, "bin/ringside"), "run", "--dev", "--listen=127.0.0.1:0",
+            f"--data-dir={self.data}", f"--run-dir={state}/run", f"--sse-workers={workers}",
+            "--bridge-workers=0", f"--store-ring-bytes={RING_BYTES}", "--limits-body-bytes=8M",
+            *flags]), "ready url=http://")
+
+    def reference(self, memory):
+        script = os.path.join(HERE, "../conformance/reference-server.mjs")
+        command = ["node", script, "--port", "0", "--no-compression"]
+        if not memory:
+            command += ["--data-dir", tempfile.mkdtemp(dir=self.dir)]
+        return Server(pin(0, command), "http://")
+
+    def append(self, server, connections, streams=1, kind=("--body-bytes", 100), extra=(), rounds=ROUNDS):
+        """The median round of appends, by rate."""
+        runs = []
+        for _ in range(rounds):
+            self.streams += 1
+            path = f"/v1/stream/bench-{self.streams}"
+            common = ["--port", server.port, "--path", path, "--streams", streams, *kind]
+            self.tool("httpload", "--setup", *common)
+            runs.append(self.tool("httpload", "--method", "POST", "--connections", connections,
+                                  "--seconds", self.seconds, *common, *extra))
+        return sorted(runs, key=lambda r: r["per_second"])[len(runs) // 2]
+
+    def fill(self, server, path, piece, count, content_type):
+        base = f"http://127.0.0.1:{server.port}{path}"
+        send(base, "PUT", b"", content_type)
+        for _ in range(count):
+            send(base, "POST", piece, content_type)
+
+    def read(self, server, path, connections=1, follow=True):
+        runs = [self.tool("httpload", "--port", server.port, "--path", path, "--connections",
+                          connections, "--seconds", self.seconds, *(["--follow"] if follow else []))
+                for _ in range(ROUNDS)]
+        return sorted(runs, key=lambda r: r["bytes"] / r["seconds"])[ROUNDS // 2]
+
+    def close(self):
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def send(url, method, body, content_type):
+    request = urllib.request.Request(url, method=method, data=body,
+                                     headers={"content-type": content_type})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        answer.read()
+
+
+def mib_per_second(run):
+    return run["bytes"] / run["seconds"] / (1 << 20)
+
+
+def server_rows(bench, server):
+    """What is measured alike on ours and on the reference."""
+    rows = {}
+    for connections in (1, 16, 64):
+        rows[f"append-{connections}"] = bench.append(server, connections)
+    rows["append-16-streams"] = bench.append(server, 16, streams=16)
+    rows["append-producers"] = bench.append(server, 16, extra=["--producers"])
+    rows["append-json"] = bench.append(server, 16, kind=("--json-bytes", 200))
+    messages = json.dumps([{"n": n, "text": "x" * 200} for n in range(1000)]).encode()
+    bench.fill(server, "/v1/stream/bench-json", messages, 1, "application/json")
+    rows["read-json"] = bench.read(server, "/v1/stream/bench-json", 16)
+    return rows
+
+
+def measure_disk(bench):
+    runs = [bench.tool("disk", os.path.join(bench.dir, "block"), bench.seconds) for _ in range(ROUNDS)]
+    return {"per_second": statistics.median(r["per_second"] for r in runs),
+            "p50_us": statistics.median(r["p50_us"] for r in runs)}
+
+
+def measure_catch_up(bench, server):
+    piece = os.urandom(1 << 20)
+    bench.fill(server, "/v1/stream/bench-big", piece, CACHED_BYTES // len(piece),
+               "application/octet-stream")
+    time.sleep(3)  # until the checkpoint has it: the map is read, not the ring
+    return bench.read(server, "/v1/stream/bench-big")
+
+
+def measure_sendfile(bench):
+    path = os.path.join(bench.dir, "file")
+    with open(path, "wb") as file:
+        file.write(os.urandom(CACHED_BYTES))
+    command = pin(0, [os.path.join(bench.build, "tests/bench/sendfile"), path])
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        class Port:
+            port = int(process.stdout.readline())
+        return bench.read(Port, "/", follow=False)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def disk_bytes(path):
+    return sum(os.stat(os.path.join(path, name)).st_blocks * 512 for name in os.listdir(path))
+
+
+def measure_retention(bench):
+    """Appends many times what is kept, over two streams; the files must stay bounded."""
+    with bench.ringside(f"--store-retention-bytes={RETAINED_BYTES}", "--store-checkpoint=200ms") as server:
+        sent, peak = 0, 0
+        for _ in range(6):
+            run = bench.append(server, 16, streams=2, kind=("--body-bytes", 4096), rounds=1)
+            sent += run["requests"] * 4096
+            send(f"http://127.0.0.1:{server.port}/v1/stream/bench-{bench.streams}/0", "DELETE", None, "x/y")
+            send(f"http://127.0.0.1:{server.port}/v1/stream/bench-{bench.streams}/1", "DELETE", None, "x/y")
+            peak = max(peak, disk_bytes(bench.data))
+        return {"appended_bytes": sent, "peak_bytes": peak, "retained_bytes": 2 * RETAINED_BYTES,
+                "bound_bytes": 3 * 2 * RETAINED_BYTES + RING_BYTES}
+
+
+def measure(bench):
+    out = {"fdatasync": measure_disk(bench)}
+    say("ringside, 1 worker")
+    with bench.ringside() as server:
+        out["ringside"] = server_rows(bench, server)
+        out["ringside"]["append-64x8"] = bench.append(server, 64, extra=["--depth", 8])
+        out["ringside"]["catch-up"] = measure_catch_up(bench, server)
+    say("ringside, 2 workers on the same CPU")
+    with bench.ringside(workers=2) as server:
+        out["ringside"]["append-2-workers"] = bench.append(server, 16, streams=100)
+        out["ringside"]["append-2-workers-64"] = bench.append(server, 64, streams=100)
+    say("sendfile")
+    out["sendfile"] = {"catch-up": measure_sendfile(bench)}
+    say("endless append with retention")
+    out["retention"] = measure_retention(bench)
+    for name, memory in (("reference-file", False), ("reference-memory", True)):
+        say(name)
+        with bench.reference(memory) as server:
+            out[name] = server_rows(bench, server)
+    return out
+
+
+def say(text):
+    print(f"==> measuring: {text}", file=sys.stderr, flush=True)
+
+
+def ratios(m):
+    """(what, value, unit, target as text, reached or None)"""
+    ours, file, memory = m["ringside"], m["reference-file"], m["reference-memory"]
+
+    def rate(rows, key):
+        return rows[key]["per_second"]
+
+    def over(key, rows):
+        return rate(ours, key) / rate(rows, key)
+
+    yield ("append 100 B, 16 connections / reference, file", over("append-16", file), ">= 30", 30, 1)
+    yield ("append 100 B, 16 connections / reference, memory", over("append-16", memory), "> 1", 1, 1)
+    best = max(rate(ours, "append-64"), rate(ours, "append-64x8"))
+    yield ("append, 64 connections / one fdatasync per append", best / m["fdatasync"]["per_second"],
+           ">= 10 (or 100,000/s)", 10 if best < 100000 else 0, 1)
+    yield ("100 streams, 2 workers / 1 stream, 1 worker (16 connections)",
+           rate(ours, "append-2-workers") / rate(ours, "append-16"), ">= 1", 1, 1)
+    yield ("100 streams, 2 workers / 1 stream, 1 worker (64 connections)",
+           rate(ours, "append-2-workers-64") / rate(ours, "append-64"), ">= 1", 1, 1)
+    yield ("one unloaded append p50 / one fdatasync p50",
+           ours["append-1"]["p50_us"] / m["fdatasync"]["p50_us"], "<= 2", 2, -1)
+    yield ("catch-up read of 100 MiB: sendfile / ours",
+           mib_per_second(m["sendfile"]["catch-up"]) / mib_per_second(ours["catch-up"]), "<= 2", 2, -1)
+    size = m["retention"]
+    yield ("store size / (3 x retained + ring) under endless append",
+           size["peak_bytes"] / size["bound_bytes"], "<= 1", 1, -1)
+    for key, what in (("append-1", "append, 1 connection"), ("append-64", "append, 64 connections"),
+                      ("append-16-streams", "append, 16 streams"), ("append-producers", "append, producers"),
+                      ("append-json", "append 200 B JSON"), ("read-json", "read 1000 JSON messages")):
+        yield (what + " / reference, file", over(key, file), "", None, 0)
+        yield (what + " / reference, memory", over(key, memory), "", None, 0)
+
+
+def table(m):
+    lines = ["| ratio | measured | target | |", "|---|---|---|---|"]
+    for what, value, text, target, sign in ratios(m):
+        mark = "" if target is None else "reached" if (value - target) * sign >= 0 else "MISSED"
+        lines.append(f"| {what} | {value:.2f} | {text} | {mark} |")
+    lines += ["", "| absolute | per second | p50 us | p99 us |", "|---|---|---|---|"]
+    for server in ("ringside", "reference-file", "reference-memory"):
+        for key, run in m[server].items():
+            rate = (f"{mib_per_second(run):.0f} MiB" if key == "catch-up" else f"{run['per_second']:.0f}")
+            lines.append(f"| {server}: {key} | {rate} | {run['p50_us']} | {run['p99_us']} |")
+    lines.append(f"| sendfile: catch-up | {mib_per_second(m['sendfile']['catch-up']):.0f} MiB | | |")
+    lines.append(f"| fdatasync of 4 KiB, preallocated | {m['fdatasync']['per_second']:.0f} "
+                 f"| {m['fdatasync']['p50_us']:.0f} | |")
+    size = m["retention"]
+    lines += ["", f"Retention: {size['appended_bytes'] >> 20} MiB appended, at most "
+                  f"{size['retained_bytes'] >> 20} MiB kept, files never above {size['peak_bytes'] >> 20} MiB "
+                  f"(ring {RING_BYTES >> 20} MiB included)."]
+    return "\n".join(lines)
+
+
+def machine():
+    with open("/proc/cpuinfo") as info:
+        model = next((l.split(":", 1)[1].strip() for l in info if l.startswith("model name")), "?")
+    return f"{os.cpu_count()} cores ({model}), Linux {platform.release().split('-')[0]}, ext4 or as the build directory has it"
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("build")
+    parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("--json")
+    parser.add_argument("--markdown")
+    arguments = parser.parse_args()
+    bench = Bench(os.path.abspath(arguments.build), arguments.seconds)
+    try:
+        m = measure(bench)
+    finally:
+        bench.close()
+    m["machine"] = machine()
+    text = table(m)
+    print(text)
+    if arguments.json:
+        with open(arguments.json, "w") as file:
+            json.dump(m, file, indent="\t")
+            file.write("\n")
+    if arguments.markdown:
+        with open(arguments.markdown, "w") as file:
+            file.write(f"# Latest measurement\n\nWritten by `scripts/bench --keep`. Machine: {m['machine']}. "
+                       f"Each figure is the median of {ROUNDS} rounds of {arguments.seconds:g} s, all in one "
+                       "run: servers on CPU 0, load on CPU 1. `64x8`: 64 connections with 8 requests in "
+                       "flight each. Use the ratios.\n\n" + text + "\n")
+
+
+if __name__ == "__main__":
+    main()
