@@ -12,7 +12,6 @@ enum {
 	OUT_IOV_MAX = 64,
 	OUT_PAUSE_BYTES = 1 << 20, /* no further request while so much waits to be sent */
 	LINGER_MS = 2000,
-	DRAIN_FIRST_MS = 2000, /* a drain waits so long for the first request of a new connection */
 	FIELDS_ROOM = 1000,
 };
 
@@ -529,7 +528,6 @@ static struct exchange *exchange_create(struct conn *conn, const struct http1_he
 		conn->first = e;
 	conn->last = e;
 	conn->exchanges++;
-	conn->asked = true;
 	return e;
 }
 
@@ -948,10 +946,7 @@ void conns_drain(struct sse_worker *w)
 			wait_for(conn, WAIT_LINGER);
 			continue;
 		}
-		/* Connected a moment ago: its first request is under way. */
-		if (!conn->asked)
-			wheel_set(&w->wheel, &conn->timer, w->now_ms + DRAIN_FIRST_MS);
-		else if (conn->out_count == 0)
+		if (conn->out_count == 0)
 			conn_close(conn);
 		else
 			finish_connection(conn);

@@ -48,7 +48,6 @@ struct conn {
 	uint8_t wait; /* enum conn_wait */
 	bool reading, writing, dirty, eof, closing, lingering;
 	bool served; /* at least one request came */
-	bool asked; /* its first request has begun */
 	struct address *address;
 };
 
