@@ -3,6 +3,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "supervisor/reload.h"
+#include "supervisor/tell.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -165,7 +166,7 @@ static void on_command_log_level(struct admin_request *request)
 	}
 	check(set_live(s, "log.level", request->argv[1], reason));
 	log_set_level(level);
-	fleet_tell_log_level(&s->fleet, s->settings.log_level);
+	tell_log_level(&s->fleet, s->settings.log_level);
 	admin_answer(request, json_pack("{s:s}", "level", s->settings.log_level));
 }
 

@@ -52,11 +52,6 @@ struct child *fleet_find(struct fleet *fleet, const char *name);
  * one. NULL: all. */
 void fleet_restart(struct fleet *fleet, struct child *child);
 
-/* Gives changed LIVE settings to running workers. */
-void fleet_tell_settings(struct fleet *fleet);
-void fleet_tell_log_level(struct fleet *fleet, const char *level);
-void fleet_tell_log_reopen(struct fleet *fleet);
-
 /* Drains everything, SSE workers first, until due_ms (monotonic); what is left then is killed. */
 void fleet_stop(struct fleet *fleet, uint64_t due_ms);
 /* Kills every worker's process group now. */

@@ -2,6 +2,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "supervisor/cpus.h"
+#include "supervisor/tell.h"
 
 struct change {
 	struct settings *next;        /* what will be in effect */
@@ -46,7 +47,7 @@ static void use(struct supervisor *s, struct settings *fresh, struct settings *n
 		log_set_level(level);
 	log_set_json(strcmp(s->settings.log_format, "json") == 0);
 	s->fleet.cpus = cpus_usable("", cpus_affinity());
-	fleet_tell_settings(&s->fleet);
+	tell_settings(&s->fleet);
 	/* What failed may work with other settings. */
 	if (change->workers)
 		fleet_restart(&s->fleet, NULL);

@@ -6,6 +6,7 @@
 #include "supervisor/cpus.h"
 #include "supervisor/reap.h"
 #include "supervisor/reload.h"
+#include "supervisor/tell.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -171,7 +172,7 @@ void supervisor_reopen_log(struct supervisor *s)
 	if (!log_open(s->settings.log_file))
 		log_error("log file not reopened", "file=%s error=\"%s\"", s->settings.log_file,
 		          strerror(errno));
-	fleet_tell_log_reopen(&s->fleet);
+	tell_log_reopen(&s->fleet);
 	events_emit(&s->events, LOG_LEVEL_INFO, "log-reopened", NULL);
 }
 

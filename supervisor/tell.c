@@ -1,0 +1,51 @@
+#include "supervisor/tell.h"
+#include "common/check.h"
+#include "supervisor/life.h"
+
+struct telling {
+	struct child *child;
+	const struct settings *from;
+	bool changed;
+};
+
+static void take_live(void *arg, const struct setting_row *row)
+{
+	struct telling *tell = arg;
+	if (row->when != SETTING_LIVE)
+		return;
+	settings_copy_row(&tell->child->settings, tell->from, row);
+	tell->changed = true;
+}
+
+void tell_settings(struct fleet *fleet)
+{
+	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++) {
+		struct child *child = &fleet->children[i];
+		struct telling tell = {.child = child, .from = fleet->settings};
+		if (child->pid == 0 || child->peer == NULL)
+			continue;
+		settings_diff(&child->settings, fleet->settings, take_live, &tell);
+		if (tell.changed && child->said_hello)
+			life_send_settings(child);
+	}
+}
+
+void tell_log_level(struct fleet *fleet, const char *level)
+{
+	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++) {
+		struct child *child = &fleet->children[i];
+		char reason[SETTINGS_REASON_MAX];
+		if (child->pid == 0 || child->peer == NULL)
+			continue;
+		check(settings_set(&child->settings, span_str("log.level"), span_str(level), reason));
+		if (child->said_hello)
+			peer_put(child->peer, log_level, LOG_LEVEL, {.level = span_str(level)});
+	}
+}
+
+void tell_log_reopen(struct fleet *fleet)
+{
+	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++)
+		if (fleet->children[i].said_hello && fleet->children[i].peer != NULL)
+			peer_put(fleet->children[i].peer, log_reopen, LOG_REOPEN, {.unused = 0});
+}
