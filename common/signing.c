@@ -1,5 +1,6 @@
 /* Tokens that need no table, and Ed25519 signatures of webhooks. */
 #include "common/check.h"
+#include "common/clock.h"
 #include "common/subscription.h"
 
 #include <arpa/inet.h>
@@ -14,6 +15,14 @@ static void hex(const uint8_t *at, size_t len, char *out)
 {
 	for (size_t i = 0; i < len; i++)
 		snprintf(out + 2 * i, 3, "%02x", at[i]);
+}
+
+void subscription_wake_id(char out[40])
+{
+	uint8_t bytes[16];
+	clock_random(bytes, sizeof bytes);
+	memcpy(out, "w_", 3);
+	hex(bytes, sizeof bytes, out + 2);
 }
 
 void subscription_token_make(struct span secret, const char *id, uint64_t generation,

@@ -189,6 +189,8 @@ uint64_t stream_first(struct state *state, const struct stream *stream);
 void stream_producer_load(struct stream *stream, struct span id, uint64_t epoch, uint64_t seq,
                           uint64_t at_ms, uint64_t lsn);
 void stream_free(struct stream *stream);
+/* Frees what it owns but its pieces; the fields then dangle until they are set anew. */
+void stream_clear(struct stream *stream);
 
 /* Media type before ';', trimmed, folded: do they name the same? */
 bool media_type_equal(struct span a, struct span b);

@@ -1,6 +1,7 @@
 /* Opening, closing, status. */
 #include "common/store_parts.h"
 #include "common/check.h"
+#include "common/clock.h"
 #include "common/log.h"
 
 #include <errno.h>
@@ -10,6 +11,9 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
+
+/* A refusal shows in the status for this long. */
+enum { REFUSED_SHOWN_MS = 5000 };
 
 enum { FS_NFS = 0x6969, FS_OVERLAY = 0x794c7630, FS_FUSE = 0x65735546 };
 
@@ -184,11 +188,17 @@ void store_status(struct store *store, struct store_status *status)
 	                                .checkpoint_ns = atomic_load(&store->checkpoint_ns)};
 	int io_error = atomic_load(&store->ring.control->io_error);
 	status->refusing = io_error != 0 ? EIO : atomic_load(&store->ring.control->refuse);
+	uint64_t refused_ms = atomic_load(&store->refused_ms);
+	bool refused = refused_ms != 0 && clock_monotonic_ms() - refused_ms < REFUSED_SHOWN_MS;
+	if (status->refusing == 0 && refused)
+		status->refusing = ENOSPC;
 	pthread_mutex_lock(&store->queue_lock);
 	status->used_bytes = store->space.used_bytes;
 	status->free_bytes = store->space.free_bytes;
 	snprintf(status->reason, sizeof status->reason, "%s",
-	         io_error != 0 ? strerror(io_error) : store->refuse_reason);
+	         io_error != 0                              ? strerror(io_error)
+	         : refused && *store->refuse_reason == '\0' ? "too little room left for the last append"
+	                                                    : store->refuse_reason);
 	pthread_mutex_unlock(&store->queue_lock);
 }
 

@@ -180,6 +180,7 @@ static void decide_all(struct store *store, struct command *list, size_t bytes_m
 	for (struct command *c = list; c != NULL; c = c->next) {
 		if (refuse && grows(c)) {
 			c->verdict = VERDICT_NO_SPACE;
+			atomic_store(&store->refused_ms, clock_monotonic_ms());
 			continue;
 		}
 		state_decide(&head->state, c, now_ms, &sink);

@@ -43,17 +43,7 @@ static void reload_pinned(struct follower *follower, struct stream *stream)
 		stream->pieces_count = 0;
 		return;
 	}
-	struct stream_producer *producer, *next;
-	HASH_ITER(hh, stream->producers, producer, next)
-	{
-		HASH_DEL(stream->producers, producer);
-		free(producer);
-	}
-	free(stream->path);
-	free(stream->content_type);
-	free(stream->fork_source);
-	free(stream->closed_producer);
-	free(stream->stream_seq);
+	stream_clear(stream);
 	fresh.pieces = stream->pieces;
 	fresh.pieces_room = stream->pieces_room;
 	fresh.pins = stream->pins;

@@ -43,6 +43,7 @@ struct store {
 	struct follower head;
 	struct record_builder builder;
 	_Atomic uint64_t commits, commit_ns, synced_bytes;
+	_Atomic uint64_t refused_ms; /* monotonic: a growing command was last refused for space */
 
 	/* finished, for the loop */
 	struct command *finished, **finished_last; /* under queue_lock */

@@ -69,7 +69,7 @@ void stream_producer_load(struct stream *stream, struct span id, uint64_t epoch,
 	HASH_ADD(hh, stream->producers, id, producer->id_len, producer);
 }
 
-void stream_free(struct stream *stream)
+void stream_clear(struct stream *stream)
 {
 	struct stream_producer *producer, *next;
 	HASH_ITER(hh, stream->producers, producer, next)
@@ -82,6 +82,11 @@ void stream_free(struct stream *stream)
 	free(stream->fork_source);
 	free(stream->closed_producer);
 	free(stream->stream_seq);
+}
+
+void stream_free(struct stream *stream)
+{
+	stream_clear(stream);
 	free(stream->pieces);
 	free(stream);
 }

@@ -51,6 +51,9 @@ bool subscription_tail(struct state *view, const char *path, char out[40]);
 /* Is any link's stream beyond what was acknowledged? */
 bool subscription_pending(const json_t *doc, struct state *view);
 
+/* A fresh random wake id, "w_" and 32 hexadecimal digits. */
+void subscription_wake_id(char out[40]);
+
 /* idle and pending: a new generation with this wake id and a snapshot of the tails. */
 enum subscription_result subscription_wake(json_t *doc, struct state *view, const char *wake_id,
                                            uint64_t now_ms);

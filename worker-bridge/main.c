@@ -1,8 +1,7 @@
 /* ringside-bridge: wakes subscriptions and delivers webhooks. */
 #include "common/check.h"
 #include "common/clock.h"
-#include "common/log.h"
-#include "common/worker.h"
+#include "common/worker_store.h"
 #include "proto/roles.h"
 #include "worker-bridge/wakes.h"
 
@@ -40,11 +39,6 @@ static enum proto_verdict on_frame(struct worker *worker, struct peer *from, uns
 	}
 }
 
-static void on_store_thread(void *arg)
-{
-	uv_async_send(arg);
-}
-
 static void on_store(uv_async_t *async)
 {
 	struct bridge *bridge = async->data;
@@ -80,32 +74,6 @@ static void on_tick(uv_timer_t *timer)
 		wakes_tick(bridge->wakes);
 }
 
-static int open_store(struct bridge *bridge)
-{
-	const struct settings *s = &bridge->worker->settings;
-	const struct store_options options = {
-	        .dir = s->data_dir,
-	        .ring_bytes = s->store_ring_bytes,
-	        .map_bytes = s->store_map_bytes,
-	        .readers_max = 2048,
-	        .checkpoint_ms = s->store_checkpoint_ms,
-	        .chunk_bytes = s->store_chunk_bytes,
-	        .retention_bytes = s->store_retention_bytes,
-	        .retention_ms = s->store_retention_age_ms,
-	        .free_bytes_min = s->store_free_bytes_min,
-	        .limits = {.streams_max = s->limits_streams,
-	                   .producers_per_stream_max = (uint32_t)s->limits_producers,
-	                   .producer_idle_ms = s->limits_producer_idle_ms},
-	        .maintain = true,
-	        .notify = on_store_thread,
-	        .notify_arg = &bridge->store_async};
-	char reason[256];
-	if (store_open(&bridge->store, &options, reason) == 0)
-		return 0;
-	log_error("store not opened", "reason=\"%s\"", reason);
-	return EXIT_FAILED;
-}
-
 static int start(struct worker *worker)
 {
 	static struct bridge bridge;
@@ -113,7 +81,7 @@ static int start(struct worker *worker)
 	bridge.worker = worker;
 	uv_async_init(worker->loop, &bridge.store_async, on_store);
 	bridge.store_async.data = &bridge;
-	int code = open_store(&bridge);
+	int code = worker_open_store(worker, &bridge.store_async, &bridge.store);
 	if (code != 0)
 		return code;
 	bridge.webhooks = webhooks_create(worker->loop, &worker->settings);

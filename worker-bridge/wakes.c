@@ -374,15 +374,6 @@ static bool link_touched(struct watched *s, json_t *doc)
 	return changed;
 }
 
-static void wake_id_make(char out[40])
-{
-	uint8_t bytes[16];
-	clock_random(bytes, sizeof bytes);
-	memcpy(out, "w_", 3);
-	for (size_t i = 0; i < sizeof bytes; i++)
-		snprintf(out + 2 + 2 * i, 3, "%02x", bytes[i]);
-}
-
 static void evaluate(struct watched *s)
 {
 	struct wakes *w = s->wakes;
@@ -393,7 +384,7 @@ static void evaluate(struct watched *s)
 	json_t *doc = json_deep_copy(s->doc);
 	bool changed = link_touched(s, doc);
 	changed |= subscription_expire(doc, now_ms) == SUBSCRIPTION_OK;
-	wake_id_make(wake_id);
+	subscription_wake_id(wake_id);
 	if (subscription_wake(doc, store_view(w->store), wake_id, now_ms) == SUBSCRIPTION_OK) {
 		counter_add(w->counters, wakes_total, 1);
 		changed = true;

@@ -2,6 +2,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/worker_store.h"
 #include "proto/roles.h"
 #include "worker-sse/conn.h"
 #include "worker-sse/cors.h"
@@ -21,11 +22,6 @@ uint64_t sse_worker_wall_ms(void)
 }
 
 /* ---- the store ---- */
-
-static void on_store_thread(void *arg)
-{
-	uv_async_send(arg);
-}
 
 static void on_store(uv_async_t *async)
 {
@@ -87,33 +83,6 @@ static void on_prepare(uv_prepare_t *prepare)
 
 /* ---- life ---- */
 
-static int open_store(struct sse_worker *w)
-{
-	const struct settings *s = w->settings;
-	const struct store_options options = {
-	        .dir = s->data_dir,
-	        .ring_bytes = s->store_ring_bytes,
-	        .map_bytes = s->store_map_bytes,
-	        .readers_max = 2048,
-	        .checkpoint_ms = s->store_checkpoint_ms,
-	        .chunk_bytes = s->store_chunk_bytes,
-	        .retention_bytes = s->store_retention_bytes,
-	        .retention_ms = s->store_retention_age_ms,
-	        .free_bytes_min = s->store_free_bytes_min,
-	        .limits = {.streams_max = s->limits_streams,
-	                   .producers_per_stream_max = (uint32_t)s->limits_producers,
-	                   .producer_idle_ms = s->limits_producer_idle_ms},
-	        .maintain = true,
-	        .notify = on_store_thread,
-	        .notify_arg = &w->store_async};
-	char reason[256];
-	if (store_open(&w->store, &options, reason) != 0) {
-		log_error("store not opened", "reason=\"%s\"", reason);
-		return EXIT_FAILED;
-	}
-	return 0;
-}
-
 static int start(struct worker *worker)
 {
 	static struct sse_worker w;
@@ -128,7 +97,7 @@ static int start(struct worker *worker)
 	w.common_headers_len = strlen(w.common_headers);
 	uv_async_init(worker->loop, &w.store_async, on_store);
 	w.store_async.data = &w;
-	int code = open_store(&w);
+	int code = worker_open_store(worker, &w.store_async, &w.store);
 	if (code != 0)
 		return code;
 	subscriptions_start(&w);

@@ -365,15 +365,6 @@ static void refuse_result(struct call *c, enum subscription_result result)
 	}
 }
 
-static void make_wake_id(char out[40])
-{
-	uint8_t bytes[16];
-	clock_random(bytes, sizeof bytes);
-	memcpy(out, "w_", 3);
-	for (size_t i = 0; i < sizeof bytes; i++)
-		snprintf(out + 2 + 2 * i, 3, "%02x", bytes[i]);
-}
-
 static void step_claim(struct call *c)
 {
 	char wake_id[40], token[SUBSCRIPTION_TOKEN_ROOM];
@@ -385,7 +376,7 @@ static void step_claim(struct call *c)
 		call_error(c, 400, "INVALID_REQUEST", "claim needs a worker and a pull-wake subscription");
 		return;
 	}
-	make_wake_id(wake_id);
+	subscription_wake_id(wake_id);
 	enum subscription_result result =
 	        subscription_claim(c->doc, view_of(c->request), worker, wake_id, now_ms);
 	if (result != SUBSCRIPTION_OK) {

@@ -1,0 +1,36 @@
+#include "common/worker_store.h"
+#include "common/log.h"
+#include "proto/roles.h"
+
+enum { READERS_MAX = 2048 }; /* LMDB reader slots: workers, their threads, tools */
+
+static void on_store_thread(void *arg)
+{
+	uv_async_send(arg);
+}
+
+int worker_open_store(struct worker *worker, uv_async_t *async, struct store **store)
+{
+	const struct settings *s = &worker->settings;
+	const struct store_options options = {
+	        .dir = s->data_dir,
+	        .ring_bytes = s->store_ring_bytes,
+	        .map_bytes = s->store_map_bytes,
+	        .readers_max = READERS_MAX,
+	        .checkpoint_ms = s->store_checkpoint_ms,
+	        .chunk_bytes = s->store_chunk_bytes,
+	        .retention_bytes = s->store_retention_bytes,
+	        .retention_ms = s->store_retention_age_ms,
+	        .free_bytes_min = s->store_free_bytes_min,
+	        .limits = {.streams_max = s->limits_streams,
+	                   .producers_per_stream_max = (uint32_t)s->limits_producers,
+	                   .producer_idle_ms = s->limits_producer_idle_ms},
+	        .maintain = true,
+	        .notify = on_store_thread,
+	        .notify_arg = async};
+	char reason[256];
+	if (store_open(store, &options, reason) == 0)
+		return 0;
+	log_error("store not opened", "reason=\"%s\"", reason);
+	return EXIT_FAILED;
+}
