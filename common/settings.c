@@ -343,7 +343,8 @@ static size_t unescape(const uint8_t *at, size_t len, uint8_t *out)
 	for (size_t i = 0; i < len; i++) {
 		bool escape = at[i] == '%' && len - i > 2 && hex_digit(at[i + 1]) >= 0 &&
 		              hex_digit(at[i + 2]) >= 0;
-		out[n++] = escape ? (uint8_t)(hex_digit(at[i + 1]) << 4 | hex_digit(at[i + 2])) : at[i];
+		int octet = escape ? hex_digit(at[i + 1]) << 4 | hex_digit(at[i + 2]) : at[i];
+		out[n++] = (uint8_t)octet;
 		i += escape ? 2 : 0;
 	}
 	return n;
