@@ -95,7 +95,8 @@ bool signing_header(struct span seed, uint64_t unix_s, struct span body, char ou
 	size_t room = body.len + 32;
 	char *message = xmalloc(room);
 	size_t at = (size_t)snprintf(message, room, "%llu.", (unsigned long long)unix_s);
-	memcpy(message + at, body.at, body.len);
+	if (body.len != 0)
+		memcpy(message + at, body.at, body.len);
 	EVP_PKEY *key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed.at, seed.len);
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
 	bool ok = key != NULL && context != NULL && signing_public(seed, x, kid) &&
@@ -121,15 +122,23 @@ static bool v4_forbidden(uint32_t ip)
 	       (a == 192 && b == 0) || (a == 198 && (b == 18 || b == 19));
 }
 
+static bool v4_within_forbidden(const struct in6_addr *ip, size_t at)
+{
+	uint32_t v4;
+	memcpy(&v4, ip->s6_addr + at, 4);
+	return v4_forbidden(ntohl(v4));
+}
+
 static bool v6_forbidden(const struct in6_addr *ip)
 {
-	if (IN6_IS_ADDR_V4MAPPED(ip)) {
-		uint32_t v4;
-		memcpy(&v4, ip->s6_addr + 12, 4);
-		return v4_forbidden(ntohl(v4));
-	}
+	static const uint8_t nat64[12] = {0, 0x64, 0xff, 0x9b}; /* RFC 6052 */
+	if (IN6_IS_ADDR_V4MAPPED(ip) || IN6_IS_ADDR_V4COMPAT(ip) ||
+	    memcmp(ip->s6_addr, nat64, sizeof nat64) == 0)
+		return v4_within_forbidden(ip, 12);
+	if (ip->s6_addr[0] == 0x20 && ip->s6_addr[1] == 0x02) /* 6to4 */
+		return v4_within_forbidden(ip, 2);
 	return IN6_IS_ADDR_LOOPBACK(ip) || IN6_IS_ADDR_UNSPECIFIED(ip) || IN6_IS_ADDR_LINKLOCAL(ip) ||
-	       IN6_IS_ADDR_MULTICAST(ip) || (ip->s6_addr[0] & 0xfe) == 0xfc;
+	       IN6_IS_ADDR_SITELOCAL(ip) || IN6_IS_ADDR_MULTICAST(ip) || (ip->s6_addr[0] & 0xfe) == 0xfc;
 }
 
 bool webhook_address_allowed(const struct sockaddr *address, bool loopback)
@@ -160,6 +169,9 @@ bool webhook_url_allowed(const char *url)
 	bool http = strncmp(url, "http://", 7) == 0;
 	if (!http && strncmp(url, "https://", 8) != 0)
 		return false;
+	for (const char *c = url; *c != '\0'; c++)
+		if ((unsigned char)*c <= ' ' || *c == 0x7f || *c == '\\')
+			return false;
 	const char *from = url + (http ? 7 : 8);
 	size_t authority = strcspn(from, "/?#");
 	if (memchr(from, '@', authority) != NULL)

@@ -7,6 +7,9 @@
 
 /* ---- globs ---- */
 
+/* Patterns come from clients: only the last star is ever tried again, so that many stars cost no more
+ * than pattern times path. */
+
 static const char *segment_end(const char *at)
 {
 	while (*at != '\0' && *at != '/')
@@ -14,43 +17,63 @@ static const char *segment_end(const char *at)
 	return at;
 }
 
-static bool segment_matches(const char *p, const char *p_end, const char *s, const char *s_end)
+/* NULL: there is no further one. */
+static const char *next_segment(const char *at)
 {
-	while (p < p_end) {
-		if (*p == '*') {
-			for (const char *at = s; at <= s_end; at++)
-				if (segment_matches(p + 1, p_end, at, s_end))
-					return true;
+	at = segment_end(at);
+	return *at == '/' ? at + 1 : NULL;
+}
+
+static bool segment_matches(const char *p, const char *s)
+{
+	const char *p_end = segment_end(p), *s_end = segment_end(s), *star = NULL, *mark = NULL;
+	if (s == s_end)
+		return false;
+	while (s < s_end) {
+		if (p < p_end && *p == '*') {
+			star = p++;
+			mark = s;
+		} else if (p < p_end && *p == *s) {
+			p++;
+			s++;
+		} else if (star != NULL) {
+			p = star + 1;
+			s = ++mark;
+		} else {
 			return false;
 		}
-		if (s == s_end || *p != *s)
-			return false;
-		p++;
-		s++;
 	}
-	return s == s_end;
+	while (p < p_end && *p == '*')
+		p++;
+	return p == p_end;
+}
+
+static bool is_globstar(const char *segment)
+{
+	return segment_end(segment) - segment == 2 && memcmp(segment, "**", 2) == 0;
 }
 
 bool subscription_glob(const char *pattern, const char *path)
 {
-	const char *p_end = segment_end(pattern);
-	if (p_end - pattern == 2 && memcmp(pattern, "**", 2) == 0) {
-		const char *rest = *p_end == '/' ? p_end + 1 : p_end;
-		for (;;) {
-			if (*rest == '\0' || subscription_glob(rest, path))
+	const char *star = NULL, *mark = NULL; /* behind the last "**", and where it was tried */
+	for (;;) {
+		if (pattern != NULL && is_globstar(pattern)) {
+			star = pattern = next_segment(pattern);
+			mark = path;
+			if (pattern == NULL)
 				return true;
-			path = segment_end(path);
-			if (*path == '\0')
-				return false;
-			path++;
+		} else if (pattern != NULL && path != NULL && segment_matches(pattern, path)) {
+			pattern = next_segment(pattern);
+			path = next_segment(path);
+		} else if (pattern == NULL && path == NULL) {
+			return true;
+		} else if (star != NULL && mark != NULL) {
+			pattern = star;
+			path = mark = next_segment(mark);
+		} else {
+			return false;
 		}
 	}
-	const char *s_end = segment_end(path);
-	if (s_end == path || !segment_matches(pattern, p_end, path, s_end))
-		return false;
-	if (*p_end == '\0' || *s_end == '\0')
-		return *p_end == *s_end || (*p_end == '/' && strcmp(p_end, "/**") == 0 && *s_end == '\0');
-	return subscription_glob(p_end + 1, s_end + 1);
 }
 
 /* ---- documents ---- */
@@ -339,11 +362,7 @@ enum subscription_result subscription_ack(json_t *doc, struct state *view, uint6
 	{
 		if (!ack_fits(doc, view, ack, &link, &offset))
 			return SUBSCRIPTION_INVALID_OFFSET;
-	}
-	json_array_foreach(acks, i, ack)
-	{
-		ack_fits(doc, view, ack, &link, &offset);
-		set_text(link, "acked", offset);
+		set_text(link, "acked", offset); /* one list may name a stream twice */
 	}
 	if (done)
 		make_idle(doc);
