@@ -73,6 +73,23 @@ configure() {
 	fi
 }
 
+build_fuzz() {
+	need "fuzzing" clang libclang-rt-14-dev
+	CC=clang configure "$root/build-fuzz" -Dfuzz=true -Db_sanitize=address,undefined -Dbuildtype=debugoptimized
+	compile "$root/build-fuzz"
+}
+
+# fuzz_one PROGRAM NEW-INPUTS-DIR SECONDS: starts from the committed corpus. A crash leaves its input
+# beside the new ones.
+fuzz_one() {
+	local corpus
+	corpus=$root/tests/fuzz/corpus/$(basename "$1" _fuzz)
+	mkdir -p "$2"
+	[ -d "$corpus" ] || corpus=$2
+	(cd "$2" && timeout $(($3 + 120)) "$1" -max_total_time="$3" -max_len=8192 -timeout=10 \
+		-artifact_prefix="$2/" "$2" "$corpus")
+}
+
 compile() {
 	ninja -C "$1" >"$cache/ninja.log" 2>&1 || { grep -v '^\[' "$cache/ninja.log" >&2; die "build failed"; }
 }
