@@ -1,0 +1,187 @@
+"""Subscriptions: signed webhooks, pull-wake leases and fencing, over kill -9 of whoever is at work."""
+
+import base64
+import http.server
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+
+import pytest
+
+from ringside import Ringside, wait_for
+
+JSON = {"content-type": "application/json"}
+
+
+class Receiver(http.server.ThreadingHTTPServer):
+    """A webhook's other end: keeps what came, answers as told."""
+
+    def __init__(self, status=200, answer=None):
+        self.got, self.status, self.answer = [], status, answer or {}
+        super().__init__(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server_port}/hook"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.got.append((self.headers["webhook-signature"], body))
+        answer = json.dumps(self.server.answer).encode()
+        self.send_response(self.server.status)
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def r():
+    with Ringside("--webhook-retry-min=100ms", "--webhook-retry-max=400ms", workers=2, bridge=1) as ringside:
+        wait_for(lambda: ringside.request("GET", "/v1/stream/__ds/jwks.json")[0] == 200, "the signing key")
+        yield ringside
+
+
+def call(r, method, path, body=None, token=None):
+    headers = {**JSON, **({"authorization": f"Bearer {token}"} if token else {})}
+    status, _, answer = r.request(method, f"/v1/stream/__ds/subscriptions/{path}",
+                                  json.dumps(body).encode() if body is not None else None, headers)
+    return status, json.loads(answer) if answer else None
+
+
+def put_stream(r, name, body=None):
+    assert r.request("PUT", f"/v1/stream/{name}", body, JSON)[0] == 201
+
+
+def append(r, name, value):
+    assert r.request("POST", f"/v1/stream/{name}", json.dumps(value).encode(), JSON)[0] == 204
+
+
+def tail(r, name):
+    return r.request("HEAD", f"/v1/stream/{name}")[1]["stream-next-offset"]
+
+
+def acked(r, sub, path):
+    return next((s["acked_offset"] for s in call(r, "GET", sub)[1]["streams"] if s["path"] == path), None)
+
+
+def kill_worker(r, name):
+    pid = r.worker(name)["pid"]
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: (r.worker(name) or {}).get("pid") not in (pid, 0, None), f"{name} back")
+
+
+def decode(text):
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def signature_holds(r, header, body):
+    fields = dict(part.split("=", 1) for part in header.split(","))
+    keys = json.loads(r.get("/v1/stream/__ds/jwks.json"))["keys"]
+    key = next(k for k in keys if k["kid"] == fields["kid"])
+    with tempfile.TemporaryDirectory() as d:
+        def path(name, content):
+            with open(os.path.join(d, name), "wb") as f:
+                f.write(content)
+            return os.path.join(d, name)
+        public = path("key", bytes.fromhex("302a300506032b6570032100") + decode(key["x"]))
+        message = path("message", fields["t"].encode() + b"." + body)
+        signature = path("signature", decode(fields["ed25519"]))
+        return subprocess.run(["openssl", "pkeyutl", "-verify", "-pubin", "-keyform", "DER", "-inkey", public,
+                               "-rawin", "-in", message, "-sigfile", signature],
+                              capture_output=True, check=False).returncode == 0
+
+
+def test_webhook_is_signed_and_done_acknowledges(r):
+    receiver = Receiver(answer={"done": True})
+    assert call(r, "PUT", "w", {"type": "webhook", "pattern": "ev/*", "webhook": {"url": receiver.url}})[0] == 201
+    put_stream(r, "ev/1", b'{"n":0}')
+    wait_for(lambda: receiver.got, "a delivery")
+    header, body = receiver.got[0]
+    assert signature_holds(r, header, body) and not signature_holds(r, header, body + b" ")
+    wait_for(lambda: acked(r, "w", "ev/1") == tail(r, "ev/1"), "acknowledged")
+    for i in range(5):
+        append(r, "ev/1", i)
+    wait_for(lambda: acked(r, "w", "ev/1") == tail(r, "ev/1"), "acknowledged again")
+
+
+def test_failing_webhook_is_retried_over_a_kill(r):
+    receiver = Receiver(status=500)
+    call(r, "PUT", "f", {"type": "webhook", "pattern": "x/**", "webhook": {"url": receiver.url}})
+    put_stream(r, "x/a/b", b"1")
+    wait_for(lambda: len(receiver.got) >= 2, "retries")
+    assert call(r, "GET", "f")[1]["status"] == "failed"
+    wake = {json.loads(b)["wake_id"] for _, b in receiver.got}
+    kill_worker(r, "bridge-0")
+    before = len(receiver.got)
+    wait_for(lambda: len(receiver.got) > before, "retried after the kill")
+    assert {json.loads(b)["wake_id"] for _, b in receiver.got} == wake  # one wake, tried again
+    receiver.status, receiver.answer = 200, {"done": True}
+    wait_for(lambda: acked(r, "f", "x/a/b") == tail(r, "x/a/b"), "acknowledged in the end")
+    assert call(r, "GET", "f")[1]["status"] == "active"
+
+
+def test_no_wake_is_lost_over_kills(r):
+    receiver = Receiver(answer={"done": True})
+    call(r, "PUT", "k", {"type": "webhook", "pattern": "k/*", "webhook": {"url": receiver.url}})
+    for i in range(12):
+        put_stream(r, f"k/{i}", b"1")
+        if i % 4 == 1:
+            kill_worker(r, "bridge-0")
+        if i % 4 == 3:
+            kill_worker(r, f"sse-{i % 2}")
+    for i in range(12):
+        wait_for(lambda i=i: acked(r, "k", f"k/{i}") == tail(r, f"k/{i}"), f"k/{i} acknowledged")
+
+
+def claim(r, worker="one"):
+    return call(r, "POST", "p/claim", {"worker": worker})
+
+
+def test_pull_wake_leases_and_fencing(r):
+    put_stream(r, "wakes", b"[]")
+    body = {"type": "pull-wake", "pattern": "jobs/*", "wake_stream": "wakes", "lease_ttl_ms": 1000}
+    assert call(r, "PUT", "p", body)[0] == 201
+    assert claim(r)[1]["error"]["code"] == "NO_PENDING_WORK"
+    put_stream(r, "jobs/1", b"1")
+    events = wait_for(lambda: json.loads(r.get("/v1/stream/wakes")), "a wake event")
+    assert [e["subscription_id"] for e in events] == ["p"]
+    status, lease = claim(r)
+    assert status == 200
+    assert claim(r, "two")[1]["error"]["current_holder"] == "one"
+    wrong = {"wake_id": lease["wake_id"], "generation": lease["generation"],
+             "acks": [{"stream": "jobs/1", "offset": "9999999999999999_9999999999999999"}]}
+    assert call(r, "POST", "p/ack", wrong, lease["token"])[1]["error"]["code"] == "INVALID_OFFSET"
+    assert call(r, "POST", "p/ack", wrong, "1.2.3")[1]["error"]["code"] == "TOKEN_INVALID"
+    assert call(r, "POST", "p/ack", wrong)[0] == 401
+    time.sleep(1.3)  # the lease runs out: another worker gets the work under a new generation
+    kill_worker(r, "bridge-0")
+    status, second = wait_for(lambda: (lambda a: a if a[0] == 200 else None)(claim(r, "two")), "the lease ran out")
+    assert second["generation"] > lease["generation"]
+    late = {"wake_id": lease["wake_id"], "generation": lease["generation"], "done": True,
+            "acks": [{"stream": "jobs/1", "offset": tail(r, "jobs/1")}]}
+    assert call(r, "POST", "p/ack", late, lease["token"])[1]["error"]["code"] == "FENCED"
+    good = {**late, "wake_id": second["wake_id"], "generation": second["generation"]}
+    assert call(r, "POST", "p/ack", good, second["token"]) == (200, {"ok": True, "next_wake": False})
+    assert claim(r)[1]["error"]["code"] == "NO_PENDING_WORK"
+
+
+@pytest.mark.parametrize("body,code", [
+    ({"type": "other", "pattern": "a"}, "INVALID_REQUEST"),
+    ({"type": "webhook", "webhook": {"url": "https://example.org/"}}, "INVALID_REQUEST"),
+    ({"type": "pull-wake", "pattern": "a"}, "INVALID_REQUEST"),
+    ({"type": "webhook", "pattern": "a", "webhook": {"url": "https://example.org/"}, "lease_ttl_ms": 5}, "INVALID_REQUEST"),
+    *[({"type": "webhook", "pattern": "a", "webhook": {"url": url}}, "WEBHOOK_URL_REJECTED") for url in (
+        "http://10.0.0.1/", "http://example.org/", "https://192.168.1.1/", "https://169.254.169.254/latest",
+        "https://127.0.0.1/", "https://[::1]/", "https://[fd00::1]/", "ftp://example.org/", "https://user@10.0.0.1/",
+        "https://localhost/", "https://[::ffff:10.0.0.1]/", "http://127.0.0.1@10.0.0.1/")],
+])
+def test_bad_requests(r, body, code):
+    status, answer = call(r, "PUT", "bad", body)
+    assert status == 400 and answer["error"]["code"] == code
