@@ -1,0 +1,67 @@
+/* Settings from hostile text: the lines of the bus, and YAML files. What is taken over survives being
+ * written and read again. */
+#include "common/settings.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void count(void *arg, const struct setting_row *row)
+{
+	(void)row;
+	++*(size_t *)arg;
+}
+
+static void round_trip(const struct settings *settings)
+{
+	char reason[SETTINGS_REASON_MAX];
+	struct settings again;
+	size_t differences = 0;
+	settings_init(&again);
+	char *text = settings_text(settings);
+	if (!settings_from_text(&again, span_str(text), reason))
+		abort();
+	settings_diff(settings, &again, count, &differences);
+	if (differences != 0)
+		abort();
+	settings_validate(settings, reason);
+	free(text);
+	settings_finish(&again);
+}
+
+static void from_file(struct settings *settings, const uint8_t *data, size_t size)
+{
+	char path[64], reason[SETTINGS_REASON_MAX];
+	int fd = memfd_create("settings", MFD_CLOEXEC);
+	if (fd < 0 || write(fd, data, size) != (ssize_t)size)
+		abort();
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	*reason = '\0';
+	if (!settings_load_file(settings, path, reason) && *reason == '\0')
+		abort();
+	close(fd);
+}
+
+/* The first bit of the input says which of the two it is. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	if (size == 0)
+		return 0;
+	char reason[SETTINGS_REASON_MAX];
+	struct settings settings;
+	settings_init(&settings);
+	uint8_t *copy = malloc(size);
+	if (copy == NULL)
+		abort();
+	memcpy(copy, data, size);
+	if (copy[0] & 1)
+		from_file(&settings, copy + 1, size - 1);
+	else
+		settings_from_text(&settings, span_of(copy + 1, size - 1), reason);
+	free(copy);
+	round_trip(&settings);
+	settings_finish(&settings);
+	return 0;
+}
