@@ -100,6 +100,39 @@ static _Noreturn void become_worker(const struct plan_fds *fds, pid_t parent, co
 	_exit(SPAWN_EXEC_FAILED);
 }
 
+/* Until the child has let go of its copies of our descriptors a socket that we close stays open, and
+ * the kernel's numbering of the listening sockets is not yet what listener.c takes it for. */
+static void await_release(int pipe_fd)
+{
+	char nothing;
+	while (read(pipe_fd, &nothing, 1) < 0 && errno == EINTR) {
+	}
+}
+
+static pid_t fork_worker(const struct plan_fds *fds, const char *path, char *const argv[],
+                         char *const environment[])
+{
+	int release[2];
+	sigset_t all, before;
+	if (pipe2(release, O_CLOEXEC) != 0)
+		return -1;
+	pid_t parent = getpid();
+	/* A handler of ours that ran in the child would write into our own pipes. */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &before);
+	pid_t pid = fork();
+	if (pid == 0)
+		become_worker(fds, parent, path, argv, environment);
+	int error = errno;
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	close(release[1]);
+	if (pid > 0)
+		await_release(release[0]);
+	close(release[0]);
+	errno = error;
+	return pid;
+}
+
 pid_t spawn_start(const struct spawn *spawn)
 {
 	char slot[16], generation[24], name[64];
@@ -112,16 +145,8 @@ pid_t spawn_start(const struct spawn *spawn)
 	if (!gather_fds(&fds, spawn))
 		return -1;
 	char **environment = make_environment();
-	pid_t parent = getpid();
-	sigset_t all, before;
-	/* A handler of ours that ran in the child would write into our own pipes. */
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, &before);
-	pid_t pid = fork();
-	if (pid == 0)
-		become_worker(&fds, parent, spawn->path, argv, environment);
+	pid_t pid = fork_worker(&fds, spawn->path, argv, environment);
 	int error = errno;
-	sigprocmask(SIG_SETMASK, &before, NULL);
 	free(environment);
 	close_fds(&fds);
 	errno = error;

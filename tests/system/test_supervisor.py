@@ -95,6 +95,26 @@ class Crashes(unittest.TestCase):
                 self.assertGreaterEqual(delay, nominal / 2 - 1)
                 self.assertLess(delay, nominal + 300)
 
+    def test_readiness_turns_red_and_green_again(self):
+        r = Ringside(*FAST, "--worker-restart-limit=3", bridge=1, start=False)
+        with r:
+            bridge = os.path.join(os.path.dirname(r.program), "ringside-bridge")
+            os.rename(bridge, bridge + ".kept")
+            with open(bridge, "w") as script:
+                script.write("#!/bin/sh\nexit 1\n")
+            os.chmod(bridge, 0o755)
+            r.start()
+            self.assertEqual(r.worker("bridge-0")["state"], "failed")
+            self.assertEqual(r.request("GET", "/readyz")[0], 503)
+            self.assertEqual(r.request("GET", "/healthz")[0], 200)
+            # Not even a program.
+            os.unlink(bridge)
+            r.ctl("restart", "bridge-0", code=1)
+            self.assertIn("program cannot be executed", r.log())
+            os.rename(bridge + ".kept", bridge)
+            r.ctl("restart", "bridge-0")
+            self.assertEqual(r.request("GET", "/readyz")[0], 200)
+
     def test_refused_settings_are_not_retried(self):
         with Ringside(dummy=True) as r:
             touch(os.path.join(r.data_dir, "usage-start"))
