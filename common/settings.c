@@ -207,12 +207,17 @@ bool settings_set(struct settings *settings, struct span key, struct span value,
 		return false;
 	}
 	void *field = field_of(settings, row);
-	if (row->type == SETTING_text)
-		return set_text(row, field, value, reason);
-	char *text = xmemdup_text(value.at, value.len);
-	bool ok = row->type == SETTING_flag ? set_flag(row, field, text, reason)
-	                                    : set_number(row, field, text, reason);
-	free(text);
+	bool ok;
+	if (row->type == SETTING_text) {
+		ok = set_text(row, field, value, reason);
+	} else {
+		char *text = xmemdup_text(value.at, value.len);
+		ok = row->type == SETTING_flag ? set_flag(row, field, text, reason)
+		                               : set_number(row, field, text, reason);
+		free(text);
+	}
+	if (ok)
+		settings->lines[row - setting_rows] = 0;
 	return ok;
 }
 
@@ -273,28 +278,63 @@ static bool is_loopback(const char *host)
 	return strcmp(host, "localhost") == 0;
 }
 
+/* `key` is the one to blame; the place is its own or, when it has none, the other's. */
+static bool conflict(const struct settings *settings, const char *key, const char *other,
+                     const char *what, char reason[SETTINGS_REASON_MAX])
+{
+	const struct setting_row *row = setting_find(span_str(key));
+	uint32_t line = settings->lines[row - setting_rows];
+	if (line == 0)
+		line = settings->lines[setting_find(span_str(other)) - setting_rows];
+	if (line == 0 || settings->file == NULL)
+		return bad(reason, key, what);
+	snprintf(reason, SETTINGS_REASON_MAX, "%.200s:%u: %s: %s", settings->file, line, key, what);
+	return false;
+}
+
+/* A key whose value must not be above another's. */
+struct order {
+	const char *low, *high;
+	uint64_t low_value, high_value;
+};
+
+static bool are_ordered(const struct settings *s, char reason[SETTINGS_REASON_MAX])
+{
+	const struct order orders[] = {
+	        {"worker.restart_delay_min", "worker.restart_delay_max",
+	         s->worker_restart_delay_min_ms, s->worker_restart_delay_max_ms},
+	        {"webhook.retry_min", "webhook.retry_max", s->webhook_retry_min_ms,
+	         s->webhook_retry_max_ms},
+	        {"limits.path_bytes", "limits.url_bytes", s->limits_path_bytes,
+	         s->limits_url_bytes},
+	        {"limits.url_bytes", "limits.header_bytes", s->limits_url_bytes,
+	         s->limits_header_bytes},
+	        {"limits.body_bytes", "limits.body_bytes_total", s->limits_body_bytes,
+	         s->limits_body_bytes_total},
+	        {"http.sse_keepalive", "http.sse_lifetime", s->http_sse_keepalive_ms,
+	         s->http_sse_lifetime_ms},
+	};
+	for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
+		char what[128];
+		snprintf(what, sizeof what, "is above %s", orders[i].high);
+		if (orders[i].low_value > orders[i].high_value)
+			return conflict(s, orders[i].low, orders[i].high, what, reason);
+	}
+	return true;
+}
+
 bool settings_validate(const struct settings *settings, char reason[SETTINGS_REASON_MAX])
 {
 	char host[256], port[8];
 	if (settings->dev && settings_split_listen(settings->listen, host, port) && !is_loopback(host))
-		return bad(reason, "dev",
-		           "opens everything, so it listens on loopback only: use 127.0.0.1, [::1] "
-		           "or localhost, or configure auth tokens and leave dev off");
+		return conflict(settings, "dev", "listen",
+		                "opens everything, so it listens on loopback only: use 127.0.0.1, "
+		                "[::1] or localhost, or configure auth tokens and leave dev off",
+		                reason);
 	if (settings->limits_body_bytes > settings->store_ring_bytes / 4)
-		return bad(reason, "limits.body_bytes", "must be at most a quarter of store.ring_bytes");
-	if (settings->worker_restart_delay_min_ms > settings->worker_restart_delay_max_ms)
-		return bad(reason, "worker.restart_delay_min", "is above worker.restart_delay_max");
-	if (settings->limits_path_bytes > settings->limits_url_bytes)
-		return bad(reason, "limits.path_bytes", "is above limits.url_bytes");
-	if (settings->limits_url_bytes > settings->limits_header_bytes)
-		return bad(reason, "limits.url_bytes", "is above limits.header_bytes");
-	if (settings->limits_body_bytes > settings->limits_body_bytes_total)
-		return bad(reason, "limits.body_bytes", "is above limits.body_bytes_total");
-	if (settings->webhook_retry_min_ms > settings->webhook_retry_max_ms)
-		return bad(reason, "webhook.retry_min", "is above webhook.retry_max");
-	if (settings->http_sse_keepalive_ms > settings->http_sse_lifetime_ms)
-		return bad(reason, "http.sse_keepalive", "is above http.sse_lifetime");
-	return true;
+		return conflict(settings, "limits.body_bytes", "store.ring_bytes",
+		                "must be at most a quarter of store.ring_bytes", reason);
+	return are_ordered(settings, reason);
 }
 
 /* ---- as text ---- */

@@ -14,8 +14,15 @@ typedef uint64_t setting_bytes;
 typedef uint64_t setting_ms;
 
 #define SETTING_FIELD(field, key, type, def, min, max, when, help) setting_##type field;
+#define SETTING_ONE(field, key, type, def, min, max, when, help) +1
+enum { SETTING_ROWS = 0 SETTINGS(SETTING_ONE) };
+#undef SETTING_ONE
 struct settings {
 	SETTINGS(SETTING_FIELD)
+	/* Where values came from, for settings_validate(): the file (borrowed from
+	 * settings_load_file()'s caller) and the line of each row, 0: not from the file. */
+	const char *file;
+	uint32_t lines[SETTING_ROWS];
 };
 
 enum setting_type { SETTING_text, SETTING_flag, SETTING_count, SETTING_bytes, SETTING_ms };
@@ -28,9 +35,6 @@ struct setting_row {
 	uint64_t min, max;
 	size_t offset; /* in struct settings */
 };
-#define SETTING_ONE(field, key, type, def, min, max, when, help) +1
-enum { SETTING_ROWS = 0 SETTINGS(SETTING_ONE) };
-#undef SETTING_ONE
 extern const struct setting_row setting_rows[];
 extern const size_t setting_rows_count;
 
@@ -66,7 +70,8 @@ bool settings_load_environment(struct settings *settings, char *const *environme
 int settings_load_flag(struct settings *settings, int argc, char **argv,
                        char reason[SETTINGS_REASON_MAX]);
 
-/* What concerns several keys. */
+/* What concerns several keys. False: "file:line: key: reason", without the place where neither key of
+ * a conflict came from the file. */
 bool settings_validate(const struct settings *settings, char reason[SETTINGS_REASON_MAX]);
 
 /* "key=value\n" for every key, and back: how the supervisor hands settings to workers.

@@ -41,6 +41,7 @@ static bool yaml_assign(struct yaml_load *load, const char *key, struct span val
 	if (!settings_set(load->settings, span_str(key), value, load->reason))
 		return yaml_fault(load, line, load->reason);
 	load->seen[row - setting_rows] = true;
+	load->settings->lines[row - setting_rows] = (uint32_t)line + 1;
 	return true;
 }
 
@@ -165,6 +166,7 @@ bool settings_load_file(struct settings *settings, const char *path,
 		return false;
 	}
 	struct yaml_load load = {.settings = settings, .path = path, .reason = reason};
+	settings->file = path;
 	check(yaml_parser_initialize(&load.parser));
 	yaml_parser_set_input_file(&load.parser, file);
 	bool ok = yaml_document(&load);

@@ -246,6 +246,29 @@ static void test_file_faults_name_the_line(void **state)
 	}
 }
 
+/* A conflict of keys names a line too, unless the environment or a flag made it. */
+static void test_conflicts_name_the_line(void **state)
+{
+	(void)state;
+	struct settings s;
+	char path[] = "/tmp/ringside-settings-XXXXXX", expected[128];
+	static const char yaml[] = "log.level: info\nstore:\n  ring_bytes: 16M\n";
+	int fd = mkstemp(path);
+	assert_int_equal(write(fd, yaml, sizeof yaml - 1), sizeof yaml - 1);
+	close(fd);
+	settings_init(&s);
+	assert_true(settings_load_file(&s, path, reason));
+	unlink(path);
+	assert_false(settings_validate(&s, reason));
+	snprintf(expected, sizeof expected,
+	         "%s:3: limits.body_bytes: must be at most a quarter of store.ring_bytes", path);
+	assert_string_equal(reason, expected);
+	assert_true(set(&s, "store.ring_bytes", "32M"));
+	assert_false(settings_validate(&s, reason));
+	assert_string_equal(reason, expected + strlen(path) + 3 + 1);
+	settings_finish(&s);
+}
+
 static void test_missing_file(void **state)
 {
 	(void)state;
@@ -508,6 +531,7 @@ int main(void)
 	        cmocka_unit_test(test_file),
 	        cmocka_unit_test(test_empty_files_are_fine),
 	        cmocka_unit_test(test_file_faults_name_the_line),
+	        cmocka_unit_test(test_conflicts_name_the_line),
 	        cmocka_unit_test(test_missing_file),
 	        cmocka_unit_test(test_environment),
 	        cmocka_unit_test(test_flags),
