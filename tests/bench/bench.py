@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """Measures Ringside, the npm reference server and the floors below both in one run, pinned alike:
-servers on CPU 0, load on CPU 1 when there are two. Absolute figures belong to the machine; the ratios
+servers on CPU 0, load on CPU 1 when there are two; one worker against two without pinning. Absolute figures belong to the machine; the ratios
 are what counts, and each has its target beside it.
 
     bench.py BUILD [--seconds 3] [--json FILE] [--markdown FILE]
@@ -95,7 +95,7 @@ class Bench:
             command += ["--data-dir", tempfile.mkdtemp(dir=self.dir)]
         return Server(pin(0, command), "http://")
 
-    def append(self, server, connections, streams=1, kind=("--body-bytes", 100), extra=(), rounds=ROUNDS):
+    def append(self, server, connections, streams=1, kind=("--body-bytes", 100), extra=(), rounds=ROUNDS, cpu=1):
         """The median round of appends, by rate."""
         runs = []
         for _ in range(rounds):
@@ -104,7 +104,7 @@ class Bench:
             common = ["--port", server.port, "--path", path, "--streams", streams, *kind]
             self.tool("httpload", "--setup", *common)
             runs.append(self.tool("httpload", "--method", "POST", "--connections", connections,
-                                  "--seconds", self.seconds, *common, *extra))
+                                  "--seconds", self.seconds, *common, *extra, cpu=cpu))
         return sorted(runs, key=lambda r: r["per_second"])[len(runs) // 2]
 
     def fill(self, server, path, piece, count, content_type):
@@ -148,10 +148,20 @@ def server_rows(bench, server):
     return rows
 
 
-def measure_disk(bench):
-    runs = [bench.tool("disk", os.path.join(bench.dir, "block"), bench.seconds) for _ in range(ROUNDS)]
-    return {"per_second": statistics.median(r["per_second"] for r in runs),
-            "p50_us": statistics.median(r["p50_us"] for r in runs)}
+def measure_latency(bench, server):
+    """One append at a time and one fdatasync at a time, in turn: the disk's mood is the same for both."""
+    disk, ours = [], []
+    for _ in range(2 * ROUNDS + 1):
+        disk.append(bench.tool("disk", os.path.join(bench.dir, "block"), bench.seconds / 2, cpu=0))
+        ours.append(bench.append(server, 1, rounds=1))
+    return {"fdatasync_us": statistics.median(r["p50_us"] for r in disk),
+            "fdatasync_per_second": statistics.median(r["per_second"] for r in disk),
+            "append_us": statistics.median(r["p50_us"] for r in ours)}
+
+
+def measure_workers(bench, workers, streams):
+    with bench.ringside(workers=workers, cpu=None) as server:
+        return {n: bench.append(server, n, streams=streams, cpu=None) for n in (16, 64)}
 
 
 def measure_catch_up(bench, server):
@@ -196,16 +206,16 @@ def measure_retention(bench):
 
 
 def measure(bench):
-    out = {"fdatasync": measure_disk(bench)}
-    say("ringside, 1 worker")
+    out = {}
+    say("ringside")
     with bench.ringside() as server:
+        out["latency"] = measure_latency(bench, server)
         out["ringside"] = server_rows(bench, server)
         out["ringside"]["append-64x8"] = bench.append(server, 64, extra=["--depth", 8])
         out["ringside"]["catch-up"] = measure_catch_up(bench, server)
-    say("ringside, 2 workers on the same CPU")
-    with bench.ringside(workers=2) as server:
-        out["ringside"]["append-2-workers"] = bench.append(server, 16, streams=100)
-        out["ringside"]["append-2-workers-64"] = bench.append(server, 64, streams=100)
+    say("one worker, two workers")
+    out["workers"] = {"1 worker, 1 stream": measure_workers(bench, 1, 1),
+                      "2 workers, 100 streams": measure_workers(bench, 2, 100)}
     say("sendfile")
     out["sendfile"] = {"catch-up": measure_sendfile(bench)}
     say("endless append with retention")
@@ -234,14 +244,14 @@ def ratios(m):
     yield ("append 100 B, 16 connections / reference, file", over("append-16", file), ">= 30", 30, 1)
     yield ("append 100 B, 16 connections / reference, memory", over("append-16", memory), "> 1", 1, 1)
     best = max(rate(ours, "append-64"), rate(ours, "append-64x8"))
-    yield ("append, 64 connections / one fdatasync per append", best / m["fdatasync"]["per_second"],
+    yield ("append, 64 connections / one fdatasync per append", best / m["latency"]["fdatasync_per_second"],
            ">= 10 (or 100,000/s)", 10 if best < 100000 else 0, 1)
-    yield ("100 streams, 2 workers / 1 stream, 1 worker (16 connections)",
-           rate(ours, "append-2-workers") / rate(ours, "append-16"), ">= 1", 1, 1)
-    yield ("100 streams, 2 workers / 1 stream, 1 worker (64 connections)",
-           rate(ours, "append-2-workers-64") / rate(ours, "append-64"), ">= 1", 1, 1)
+    one, two = m["workers"].values()
+    for n in one:
+        yield (f"2 workers, 100 streams / 1 worker, 1 stream ({n} connections)",
+               two[n]["per_second"] / one[n]["per_second"], ">= 1", 1, 1)
     yield ("one unloaded append p50 / one fdatasync p50",
-           ours["append-1"]["p50_us"] / m["fdatasync"]["p50_us"], "<= 2", 2, -1)
+           m["latency"]["append_us"] / m["latency"]["fdatasync_us"], "<= 2", 2, -1)
     yield ("catch-up read of 100 MiB: sendfile / ours",
            mib_per_second(m["sendfile"]["catch-up"]) / mib_per_second(ours["catch-up"]), "<= 2", 2, -1)
     size = m["retention"]
@@ -265,8 +275,14 @@ def table(m):
             rate = (f"{mib_per_second(run):.0f} MiB" if key == "catch-up" else f"{run['per_second']:.0f}")
             lines.append(f"| {server}: {key} | {rate} | {run['p50_us']} | {run['p99_us']} |")
     lines.append(f"| sendfile: catch-up | {mib_per_second(m['sendfile']['catch-up']):.0f} MiB | | |")
-    lines.append(f"| fdatasync of 4 KiB, preallocated | {m['fdatasync']['per_second']:.0f} "
-                 f"| {m['fdatasync']['p50_us']:.0f} | |")
+    for name, runs in m["workers"].items():
+        for n, run in runs.items():
+            lines.append(f"| {name}, {n} connections, not pinned | {run['per_second']:.0f} "
+                         f"| {run['p50_us']} | {run['p99_us']} |")
+    latency = m["latency"]
+    lines.append(f"| fdatasync of 4 KiB, preallocated | {latency['fdatasync_per_second']:.0f} "
+                 f"| {latency['fdatasync_us']:.0f} | |")
+    lines.append(f"| one append at a time, in turn with it | | {latency['append_us']:.0f} | |")
     size = m["retention"]
     lines += ["", f"Retention: {size['appended_bytes'] >> 20} MiB appended, at most "
                   f"{size['retained_bytes'] >> 20} MiB kept, files never above {size['peak_bytes'] >> 20} MiB "
@@ -277,7 +293,7 @@ def table(m):
 def machine():
     with open("/proc/cpuinfo") as info:
         model = next((l.split(":", 1)[1].strip() for l in info if l.startswith("model name")), "?")
-    return f"{os.cpu_count()} cores ({model}), Linux {platform.release().split('-')[0]}, ext4 or as the build directory has it"
+    return f"{os.cpu_count()} cores ({model}), Linux {platform.release().split('-')[0]}"
 
 
 def main():
@@ -303,7 +319,7 @@ def main():
         with open(arguments.markdown, "w") as file:
             file.write(f"# Latest measurement\n\nWritten by `scripts/bench --keep`. Machine: {m['machine']}. "
                        f"Each figure is the median of {ROUNDS} rounds of {arguments.seconds:g} s, all in one "
-                       "run: servers on CPU 0, load on CPU 1. `64x8`: 64 connections with 8 requests in "
+                       "run: servers on CPU 0, load on CPU 1, unless it says \"not pinned\". `64x8`: 64 connections with 8 requests in "
                        "flight each. Use the ratios.\n\n" + text + "\n")
 
 
