@@ -29,6 +29,7 @@ struct live_reader {
 	struct wheel_node timer;
 	uint8_t kind;
 	bool blocked; /* waits for his connection to drain */
+	bool live;    /* has been at the tail: from then on he may not fall far behind */
 };
 
 /* A stream that somebody follows. */
@@ -165,7 +166,7 @@ static void serve_sse(struct live_reader *r)
 		return;
 	}
 	while (!r->blocked && r->position < s->tail) {
-		if (s->tail - r->position > w->settings->limits_reader_lag_bytes && r->sent_ms != 0) {
+		if (r->live && s->tail - r->position > w->settings->limits_reader_lag_bytes) {
 			log_info("reader cut", "path=%s behind=%llu", s->path,
 			         (unsigned long long)(s->tail - r->position));
 			counter_add(w->counters, readers_cut_total, 1);
@@ -185,6 +186,7 @@ static void serve_sse(struct live_reader *r)
 		                                bare ? frame->bare_len : frame->chunk->len);
 		counter_add(w->counters, deliveries_total, 1);
 	}
+	r->live |= r->position == s->tail;
 	if (r->position == s->tail && s->closed)
 		reply_end(leave(r));
 }

@@ -26,6 +26,8 @@ uint64_t sse_worker_wall_ms(void)
 static void on_store(uv_async_t *async)
 {
 	struct sse_worker *w = async->data;
+	if (w->store == NULL)
+		return; /* the last turn of a drained loop */
 	uint64_t before = store_position(w->store);
 	w->now_ms = clock_monotonic_ms();
 	/* What this worker wrote is durable: the others hear of it before anything else. */
@@ -56,6 +58,8 @@ static void finish_drain(struct sse_worker *w)
 		return;
 	if (w->conns_count > 0)
 		log_warn("drain cut short", "connections=%zu", w->conns_count);
+	while (w->conns != NULL)
+		conn_close(w->conns);
 	store_close(&w->store);
 	worker_exit(w->worker, EXIT_DONE);
 	uv_timer_stop(&w->tick);
