@@ -179,6 +179,27 @@ static void check_counts(struct inspection *in, const struct tables_checkpoint *
 		     ULL(checkpoint->streams_count));
 }
 
+/* The log first; what it holds is then applied, so that the rows below are all there is. */
+static int begin_inspection(struct inspection *in, struct tables_checkpoint *checkpoint)
+{
+	const struct tables *tables = &in->store->tables;
+	bool more = true;
+	int rc = mdb_txn_begin(tables->env, NULL, MDB_RDONLY, &in->txn);
+	if (rc == 0)
+		rc = tables_get_checkpoint(tables, in->txn, checkpoint);
+	if (rc != 0)
+		return rc;
+	check_ring(in, checkpoint);
+	mdb_txn_abort(in->txn);
+	if (in->findings > 0)
+		more = false; /* a broken log is not applied by whoever looks at it */
+	while (more && rc == 0)
+		rc = checkpoint_once(in->store, &more);
+	if (rc == 0)
+		rc = mdb_txn_begin(tables->env, NULL, MDB_RDONLY, &in->txn);
+	return rc == 0 ? tables_get_checkpoint(tables, in->txn, checkpoint) : rc;
+}
+
 uint64_t store_check(struct store *store, void (*finding)(void *arg, const char *text), void *arg,
                      struct store_check_totals *totals)
 {
@@ -189,14 +210,11 @@ uint64_t store_check(struct store *store, void (*finding)(void *arg, const char 
 	/* The checkpointer stands still meanwhile, so that snapshot and ring belong together. */
 	while (!ring_checkpoint_trylock(&store->ring, 1000)) {
 	}
-	int rc = mdb_txn_begin(store->tables.env, NULL, MDB_RDONLY, &in.txn);
-	if (rc == 0)
-		rc = tables_get_checkpoint(&store->tables, in.txn, &checkpoint);
+	int rc = begin_inspection(&in, &checkpoint);
 	if (rc != 0) {
-		find(&in, "LMDB is not readable: %s", mdb_strerror(rc));
+		find(&in, "LMDB: %s", mdb_strerror(rc));
 	} else {
 		in.reader = (struct tables_reader){.tables = &store->tables, .txn = in.txn};
-		check_ring(&in, &checkpoint);
 		check_streams(&in);
 		tables_each_path(&in.reader, check_path, &in);
 		check_owned(&in, store->tables.producer, "producer", 0);
