@@ -174,24 +174,24 @@ static void created(struct command *command)
 	operation_free(op);
 }
 
-/* The body as messages. False: answered. */
-static bool take_body(struct operation *op, bool json, bool empty_array_ok)
+/* The body as messages, or why it cannot be. The verdict on it comes in its turn: a missing stream is
+ * a 404 whatever was sent. */
+static void take_body(struct operation *op, bool json, bool empty_array_ok)
 {
 	struct request *r = op->request;
 	struct command *c = &op->command;
 	if (r->body_len == 0)
-		return true;
+		return;
 	if (!json) {
 		op->size = (uint32_t)r->body_len;
 		c->body = (struct batch){&op->size, 1, span_of(r->body, r->body_len)};
-		return true;
+		return;
 	}
 	c->body_fault = json_split(r->body, r->body_len, r->worker->settings->limits_json_depth, &op->json);
 	if (c->body_fault == NULL && op->json.count == 0 && !empty_array_ok)
 		c->body_fault = "an empty array appends nothing";
 	if (c->body_fault == NULL)
 		c->body = (struct batch){op->json.sizes, op->json.count, op->json.bytes};
-	return true;
 }
 
 static const char *take_expiry(struct request *r, struct command *c)
