@@ -12,7 +12,7 @@
 enum {
 	HEAD_KEEP = 20000,
 	ROOM_WAIT_MS = 2000, /* for the checkpointer, when the ring is full */
-	HEADS_BYTES = 4096,       /* entries of an ordinary command, without bodies */
+	HEADS_BYTES = 8192,       /* entries of an ordinary command with the longest texts, small bodies */
 	CHAIN_BYTES = 256 * 1024, /* of one that may drop a chain of forks (FORK_DEPTH_MAX) */
 };
 
@@ -88,7 +88,8 @@ static uint64_t sink_put(void *arg, const struct entry *entry)
 
 static size_t command_bytes_max(const struct store *store, const struct command *c)
 {
-	size_t bytes = c->body.bytes.len + 4 * (size_t)c->body.count + c->value.len;
+	size_t bytes = c->body.bytes.len + 4 * (size_t)c->body.count + c->value.len + c->key.len +
+	               c->producer.id.len + c->stream_seq.len;
 	switch (c->kind) {
 	case COMMAND_CREATE:
 		bytes += c->fork_sub_offset != 0 ? store->options.limits.fork_prefix_bytes_max : 0;
@@ -189,11 +190,12 @@ static void decide_all(struct store *store, struct command *list, size_t bytes_m
 
 /* Under the lock. The head state has already taken the entries: when they do not reach the ring, it
  * is started over. */
-static enum verdict write_record(struct store *store, struct ring_position *at)
+static enum verdict write_record(struct store *store, struct ring_position *at, size_t bytes_max)
 {
 	struct record_builder *b = &store->builder;
 	if (b->entries == 0)
 		return VERDICT_OK;
+	check(b->bytes <= bytes_max); /* else it might run over the end of the file */
 	int error = ring_write(&store->ring, at, b->iov, b->iov_count, b->entries, b->bytes);
 	if (error == 0) {
 		store->head.lsn = at->lsn;
@@ -207,7 +209,8 @@ static enum verdict write_record(struct store *store, struct ring_position *at)
 /* One record of commands: decided and written, not yet durable. VERDICT_OK or why not. */
 static enum verdict write_batch(struct store *store, struct command *list, size_t bytes_max)
 {
-	if (!wait_for_room(store, bytes_max))
+	/* What never fits is not worth waiting for. */
+	if (bytes_max > store->ring.record_max || !wait_for_room(store, bytes_max))
 		return VERDICT_NO_SPACE;
 	struct ring_position at;
 	enum verdict verdict = VERDICT_IO_ERROR;
@@ -215,7 +218,7 @@ static enum verdict write_batch(struct store *store, struct command *list, size_
 		store->builder.base_lsn = at.lsn;
 		builder_begin(&store->builder, bytes_max);
 		decide_all(store, list, bytes_max);
-		verdict = write_record(store, &at);
+		verdict = write_record(store, &at, bytes_max);
 	}
 	ring_unlock(&store->ring);
 	return verdict;
