@@ -3,6 +3,7 @@
 enum {
 	CHUNK_LINE_MAX = 256,    /* size and extensions; a trailer field */
 	EMPTY_LINES_MAX = 4,     /* before a request line (RFC 9112 2.2) */
+	HOST_MAX = 320,          /* a name of 253 octets and a port, generously */
 };
 
 /* RFC 9110 5.6.2: token. */
@@ -12,12 +13,19 @@ static const uint8_t token[256] = {
         ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
 };
 
-/* RFC 3986 3.2.2: what an authority is made of, brackets of an IPv6 address included. */
-static const uint8_t authority[256] = {
-        ['-'] = 1, ['.'] = 1, ['_'] = 1, ['~'] = 1, ['!'] = 1, ['$'] = 1, ['&'] = 1, ['\''] = 1,
-        ['('] = 1, [')'] = 1, ['*'] = 1, ['+'] = 1, [';'] = 1, ['='] = 1, ['%'] = 1, [':'] = 1,
-        ['['] = 1, [']'] = 1, ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
+/* RFC 3986 3.2.2: what a name or an IPv4 address is made of. */
+static const uint8_t reg_name[256] = {
+        ['-'] = 1, ['.'] = 1, ['_'] = 1, ['~'] = 1,  ['!'] = 1, ['$'] = 1, ['&'] = 1, ['\''] = 1,
+        ['('] = 1, [')'] = 1, ['*'] = 1, ['+'] = 1,  [';'] = 1, ['='] = 1, ['%'] = 1,
+        ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
 };
+
+/* The same between brackets: an IPv6 address. */
+static const uint8_t ip_literal[256] = {
+        [':'] = 1, ['.'] = 1, ['0' ... '9'] = 1, ['A' ... 'F'] = 1, ['a' ... 'f'] = 1,
+};
+
+static const uint8_t decimal[256] = {['0' ... '9'] = 1};
 
 struct parse {
 	const uint8_t *at, *end;
@@ -58,6 +66,26 @@ static bool all_of(struct span s, const uint8_t table[256])
 	return s.len > 0;
 }
 
+/* RFC 9110 7.2: uri-host [ ":" port ], without user information; never empty. */
+static bool is_authority(struct span s)
+{
+	if (s.len == 0 || s.len > HOST_MAX)
+		return false;
+	bool brackets = s.at[0] == '[';
+	const uint8_t *end = s.at + s.len;
+	const uint8_t *stop = memchr(s.at, brackets ? ']' : ':', s.len);
+	if (brackets && stop == NULL)
+		return false;
+	const uint8_t *host_end = stop != NULL ? stop : end, *rest = host_end + brackets;
+	struct span host = span_of(s.at + brackets, (size_t)(host_end - s.at) - brackets);
+	if (!all_of(host, brackets ? ip_literal : reg_name))
+		return false;
+	if (rest == end)
+		return true;
+	struct span port = span_of(rest + 1, (size_t)(end - rest) - 1);
+	return *rest == ':' && port.len <= 5 && (port.len == 0 || all_of(port, decimal));
+}
+
 /* ---- request line (RFC 9112 3) ---- */
 
 static enum http1_result take_version(struct parse *p, struct span version)
@@ -96,9 +124,11 @@ static enum http1_result take_absolute(struct parse *p, struct span target)
 	while (end < target.len && target.at[end] != '/' && target.at[end] != '?')
 		end++;
 	p->head->host = span_of(target.at + scheme, end - scheme);
-	if (!all_of(p->head->host, authority))
+	if (!is_authority(p->head->host))
 		return refuse(p, 400, "malformed authority in the request target");
 	struct span rest = span_of(target.at + end, target.len - end);
+	if (rest.len > 1 && rest.at[0] == '/' && rest.at[1] == '/')
+		return refuse(p, 400, "path begins with //");
 	split_query(p->head, rest);
 	if (p->head->path.len == 0)
 		p->head->path = SPAN("/");
@@ -183,6 +213,18 @@ static enum http1_result take_length(struct parse *p, struct span value)
 	return HTTP1_WHOLE;
 }
 
+/* RFC 9112 6.3: a request whose last coding is not chunked has no end that both sides agree on; other
+ * codings before it are only unknown here. */
+static enum http1_result refuse_coding(struct parse *p, struct span value)
+{
+	const uint8_t *comma = value.len != 0 ? memrchr(value.at, ',', value.len) : NULL;
+	const uint8_t *from = comma != NULL ? comma + 1 : value.at;
+	struct span last = trim(span_of(from, value.len - (size_t)(from - value.at)));
+	if (comma == NULL || !span_equal_nocase(last, SPAN("chunked")))
+		return refuse(p, 400, "Transfer-Encoding does not end in chunked");
+	return refuse(p, 501, "only chunked transfer coding is served here");
+}
+
 static enum http1_result take_transfer(struct parse *p, struct span value)
 {
 	if (p->transfer_seen)
@@ -191,7 +233,7 @@ static enum http1_result take_transfer(struct parse *p, struct span value)
 	if (p->head->minor == 0)
 		return refuse(p, 400, "Transfer-Encoding in HTTP/1.0");
 	if (!span_equal_nocase(value, SPAN("chunked")))
-		return refuse(p, 501, "only chunked transfer coding is served here");
+		return refuse_coding(p, value);
 	p->head->chunked = true;
 	return HTTP1_WHOLE;
 }
@@ -214,7 +256,7 @@ static enum http1_result take_host(struct parse *p, struct span value)
 	if (p->host_seen)
 		return refuse(p, 400, "Host given twice");
 	p->host_seen = true;
-	if (!all_of(value, authority))
+	if (!is_authority(value))
 		return refuse(p, 400, "malformed Host");
 	if (p->head->host.at == NULL)
 		p->head->host = value;
@@ -331,13 +373,15 @@ enum http1_result http1_parse(struct span bytes, const struct http1_limits *limi
 
 enum chunk_state {
 	SIZE,       /* hexadecimal digits */
-	EXTENSION,  /* after them, up to CR */
+	SIZE_BLANK, /* blanks after them: only an extension or the end may follow */
+	EXTENSION,  /* from ';' up to CR */
 	SIZE_LF,
 	DATA,
 	DATA_CR,
 	DATA_LF,
 	TRAILER,    /* at the beginning of a line */
-	TRAILER_LINE,
+	TRAILER_NAME,
+	TRAILER_VALUE,
 	TRAILER_LF,
 	END_LF,
 };
@@ -348,6 +392,19 @@ static int hex_digit(uint8_t c)
 		return c - '0';
 	c |= 0x20;
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool is_text(uint8_t octet)
+{
+	return octet == '\t' || (octet >= 0x20 && octet != 0x7f);
+}
+
+/* RFC 9112 7.1.1: after the size come blanks, extensions, the line's end and nothing else. */
+static bool size_ended(struct http1_chunked *c, uint8_t octet)
+{
+	bool blank = octet == ' ' || octet == '\t';
+	c->state = octet == '\r' ? SIZE_LF : blank ? SIZE_BLANK : EXTENSION;
+	return octet == '\r' || octet == ';' || blank;
 }
 
 /* One octet of what is not data. False: malformed. */
@@ -365,12 +422,13 @@ static bool chunk_step(struct http1_chunked *c, uint8_t octet)
 			c->left = c->left << 4 | (uint64_t)digit;
 			return fits;
 		}
-		c->state = octet == '\r' ? SIZE_LF : EXTENSION;
-		return c->digits && (octet == '\r' || octet == ';' || octet == ' ' || octet == '\t');
+		return c->digits && size_ended(c, octet);
+	case SIZE_BLANK:
+		return size_ended(c, octet);
 	case EXTENSION:
 		if (octet == '\r')
 			c->state = SIZE_LF;
-		return octet == '\r' || octet == '\t' || (octet >= 0x20 && octet != 0x7f);
+		return octet == '\r' || is_text(octet);
 	case SIZE_LF:
 		c->state = c->left != 0 ? DATA : TRAILER;
 		c->line_bytes = 0;
@@ -384,12 +442,16 @@ static bool chunk_step(struct http1_chunked *c, uint8_t octet)
 		c->line_bytes = 0;
 		return octet == '\n';
 	case TRAILER:
-		c->state = octet == '\r' ? END_LF : TRAILER_LINE;
+		c->state = octet == '\r' ? END_LF : TRAILER_NAME;
 		return octet == '\r' || token[octet];
-	case TRAILER_LINE:
+	case TRAILER_NAME:
+		if (octet == ':')
+			c->state = TRAILER_VALUE;
+		return octet == ':' || token[octet];
+	case TRAILER_VALUE:
 		if (octet == '\r')
 			c->state = TRAILER_LF;
-		return octet == '\r' || octet == '\t' || (octet >= 0x20 && octet != 0x7f);
+		return octet == '\r' || is_text(octet);
 	case TRAILER_LF:
 		/* line_bytes goes on: it bounds all trailer fields together. */
 		c->state = TRAILER;

@@ -4,15 +4,18 @@
 #include "proto/roles.h"
 #include "worker-sse/conn.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <uthash.h>
 
-enum { BACKLOG = 4096 };
+enum {
+	BACKLOG = 4096,
+	REFUSED_MAX = 256,  /* connections beyond the limit that are being told so */
+	FDS_RESERVED = 768, /* for the store, the bus to every worker, and those refused */
+};
 
 struct address {
 	uint8_t bytes[16];
@@ -64,67 +67,60 @@ void listen_forget_address(struct sse_worker *w, struct conn *conn)
 	free(address);
 }
 
-static void on_refused_closed(uv_handle_t *handle)
+static void on_never_opened(uv_handle_t *handle)
 {
 	free(handle->data);
 }
 
-/* One write that a fresh socket takes at once, then closed. */
-static void refuse(struct conn *conn, const char *answer)
+static struct conn *conn_alloc(struct sse_worker *w)
 {
-	uv_buf_t buf = uv_buf_init((char *)(uintptr_t)answer, (unsigned)strlen(answer));
-	counter_add(conn->worker->counters, connections_refused_total, 1);
-	uv_try_write((uv_stream_t *)&conn->tcp, &buf, 1);
+	struct conn *conn = xcalloc(1, sizeof *conn);
+	conn->worker = w;
+	uv_tcp_init(w->worker->loop, &conn->tcp);
 	conn->tcp.data = conn;
-	uv_close((uv_handle_t *)&conn->tcp, on_refused_closed);
+	return conn;
 }
 
+/* One too many gets its answer; of those there may be REFUSED_MAX at a time, the rest is cut. */
 static void admit(struct sse_worker *w, struct conn *conn)
 {
-	if (w->conns_count >= w->settings->limits_connections)
-		refuse(conn, "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n"
-		             "content-length: 32\r\n\r\nlimits.connections is reached   \n");
-	else if (!count_address(w, conn))
-		refuse(conn, "HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\nconnection: close\r\n"
-		             "content-length: 33\r\n\r\ntoo many connections from here   \n");
-	else
+	if (w->conns_count < w->conns_max && count_address(w, conn)) {
 		conn_start(conn);
-}
-
-/* Out of descriptors: the reserve lets one more in, to be turned away rather than left hanging. */
-static void shed(struct sse_worker *w)
-{
-	log_warn("out of file descriptors", "connections=%zu", w->conns_count);
-	counter_add(w->counters, connections_refused_total, 1);
-	close(w->reserve_fd);
-	int fd = accept(BOOT_FD_LISTEN, NULL, NULL);
-	if (fd >= 0)
-		close(fd);
-	w->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	} else if (w->conns_count >= w->conns_max + REFUSED_MAX) {
+		counter_add(w->counters, connections_refused_total, 1);
+		uv_close((uv_handle_t *)&conn->tcp, on_never_opened);
+	} else if (w->conns_count >= w->conns_max) {
+		conn_refuse(conn, 503, "limits.connections is reached");
+	} else {
+		conn_refuse(conn, 429, "limits.connections_per_address is reached");
+	}
 }
 
 static void on_connection(uv_stream_t *listener, int status)
 {
 	struct sse_worker *w = listener->data;
-	if (status == UV_EMFILE || status == UV_ENFILE) {
-		shed(w);
-		return;
-	}
 	if (status < 0)
-		return;
-	struct conn *conn = xcalloc(1, sizeof *conn);
-	conn->worker = w;
-	uv_tcp_init(w->worker->loop, &conn->tcp);
-	conn->tcp.data = conn;
+		return; /* libuv keeps a descriptor in reserve and turns away what it cannot take */
+	struct conn *conn = conn_alloc(w);
 	if (uv_accept(listener, (uv_stream_t *)&conn->tcp) != 0)
-		uv_close((uv_handle_t *)&conn->tcp, on_refused_closed);
+		uv_close((uv_handle_t *)&conn->tcp, on_never_opened);
 	else
 		admit(w, conn);
 }
 
+/* A connection is a descriptor: better to answer 503 than to run out of them. */
+static uint64_t connections_max(const struct settings *settings)
+{
+	struct rlimit limit;
+	uint64_t max = settings->limits_connections;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= max + FDS_RESERVED)
+		return max;
+	return limit.rlim_cur > 2 * FDS_RESERVED ? limit.rlim_cur - FDS_RESERVED : limit.rlim_cur / 2;
+}
+
 int listen_start(struct sse_worker *w)
 {
-	w->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	w->conns_max = connections_max(w->settings);
 	uv_tcp_init(w->worker->loop, &w->listener);
 	w->listener.data = w;
 	int rc = uv_tcp_open(&w->listener, BOOT_FD_LISTEN);
@@ -147,16 +143,13 @@ void listen_drain(struct sse_worker *w)
 		int fd = accept4(BOOT_FD_LISTEN, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd < 0)
 			break;
-		struct conn *conn = xcalloc(1, sizeof *conn);
-		conn->worker = w;
-		uv_tcp_init(w->worker->loop, &conn->tcp);
+		struct conn *conn = conn_alloc(w);
 		if (uv_tcp_open(&conn->tcp, fd) != 0) {
 			close(fd);
-			conn->tcp.data = conn;
-			uv_close((uv_handle_t *)&conn->tcp, on_refused_closed);
+			uv_close((uv_handle_t *)&conn->tcp, on_never_opened);
 			continue;
 		}
-		conn_start(conn);
+		admit(w, conn);
 	}
 	w->listening = false;
 	uv_close((uv_handle_t *)&w->listener, NULL);

@@ -5,7 +5,6 @@
 #include "common/worker_store.h"
 #include "proto/roles.h"
 #include "worker-sse/conn.h"
-#include "worker-sse/cors.h"
 #include "worker-sse/fanout.h"
 #include "worker-sse/inbox.h"
 #include "worker-sse/subscriptions.h"
@@ -69,6 +68,7 @@ static void on_tick(uv_timer_t *timer)
 {
 	struct sse_worker *w = timer->data;
 	w->now_ms = clock_monotonic_ms();
+	reply_tick(w, clock_wall_ms());
 	wheel_run(&w->wheel, w->now_ms);
 	/* Heals a wake-up that was lost with its sender. */
 	if (store_durable(w->store) > store_position(w->store))
@@ -97,8 +97,7 @@ static int start(struct worker *worker)
 	w.now_ms = clock_monotonic_ms();
 	wheel_init(&w.wheel, w.now_ms);
 	auth_init(&w.auth, w.settings);
-	w.common_headers = cors_common_headers(w.settings);
-	w.common_headers_len = strlen(w.common_headers);
+	reply_prepare(&w);
 	uv_async_init(worker->loop, &w.store_async, on_store);
 	w.store_async.data = &w;
 	int code = worker_open_store(worker, &w.store_async, &w.store);

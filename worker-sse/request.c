@@ -1,9 +1,43 @@
 /* Answers: heads, bodies, streams; and what features ask of a request. */
 #include "worker-sse/conn.h"
 #include "common/check.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "worker-sse/cors.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
+
+/* ---- what stands on every answer ---- */
+
+/* RFC 9110 5.6.7, in the "C" locale's names. */
+#define DATE_FORMAT "date: %a, %d %b %Y %H:%M:%S GMT\r\n"
+enum { DATE_BYTES = sizeof "date: Sat, 01 Jan 2000 00:00:00 GMT\r\n" - 1 };
+
+/* RFC 9110 6.6.1: an origin server with a clock sends the date. Once a second is enough. */
+void reply_tick(struct sse_worker *w, uint64_t wall_ms)
+{
+	time_t now = (time_t)(wall_ms / 1000);
+	char line[DATE_BYTES + 1];
+	struct tm tm;
+	if (now == w->date_s)
+		return;
+	w->date_s = now;
+	check(strftime(line, sizeof line, DATE_FORMAT, gmtime_r(&now, &tm)) == DATE_BYTES);
+	memcpy(w->common_headers, line, DATE_BYTES);
+}
+
+void reply_prepare(struct sse_worker *w)
+{
+	char *cors = cors_common_headers(w->settings);
+	size_t len = strlen(cors);
+	w->common_headers = xmalloc(DATE_BYTES + len);
+	w->common_headers_len = DATE_BYTES + len;
+	memcpy(w->common_headers + DATE_BYTES, cors, len);
+	free(cors);
+	reply_tick(w, clock_wall_ms());
+}
 
 /* ---- heads ---- */
 
@@ -83,6 +117,16 @@ static void put_value(struct head *head, struct span value)
 	put(head, value.at, value.len);
 }
 
+/* For the log. */
+static const char *method_name(enum method method)
+{
+	static const char *const names[] = {
+	        [METHOD_GET] = "GET",         [METHOD_HEAD] = "HEAD",       [METHOD_POST] = "POST",
+	        [METHOD_PUT] = "PUT",         [METHOD_DELETE] = "DELETE",   [METHOD_PATCH] = "PATCH",
+	        [METHOD_OPTIONS] = "OPTIONS", [METHOD_OTHER] = "other"};
+	return names[method];
+}
+
 static void count_status(struct sse_worker *w, unsigned status)
 {
 	if (status < 300)
@@ -101,6 +145,8 @@ static void build_head(struct exchange *e, struct head *head, unsigned status,
 	struct sse_worker *w = e->request.worker;
 	head->len = 0;
 	count_status(w, status);
+	log_debug("request", "status=%u method=%s path=\"%.*s\"", status,
+	          method_name(e->request.method), (int)e->request.path.len, e->request.path.at);
 	put_text(head, status_line(status));
 	put(head, w->common_headers, w->common_headers_len);
 	for (size_t i = 0; i < count; i++) {
@@ -149,8 +195,10 @@ void reply_error(struct request *request, unsigned status, const char *reason)
 	char text[512];
 	int len = snprintf(text, sizeof text, "%s\n", reason);
 	const struct header headers[] = {{"content-type", SPAN("text/plain; charset=utf-8")},
-	                                 {"cache-control", SPAN("no-store")}};
-	reply(request, status, headers, 2, span_of(text, (size_t)len));
+	                                 {"cache-control", SPAN("no-store")},
+	                                 {"retry-after", SPAN("1")}};
+	bool again = status == 429 || status == 503;
+	reply(request, status, headers, again ? 3 : 2, span_of(text, (size_t)len));
 }
 
 void request_unauthorized(struct request *request, const char *reason)
@@ -180,6 +228,7 @@ void reply_start(struct request *request, unsigned status, const struct header *
 		e->close_after = true;
 	build_head(e, &head, status, headers, count);
 	if (content_length != UINT64_MAX) {
+		e->measured = true;
 		put_text(&head, "content-length: ");
 		put_number(&head, content_length);
 		put(&head, "\r\n", 2);

@@ -79,13 +79,14 @@ struct header {
 	struct span value; /* copied by reply*(); never contains CR, LF or NUL (checked) */
 };
 
-/* A whole answer. Adds Content-Length, Date-free security and CORS headers, Connection. With HEAD
+/* A whole answer. Adds Date, Content-Length, security and CORS headers, Connection. With HEAD
  * the body is measured but not sent (body.at may then be NULL). 204 and 304 have none. `body` is
  * copied or sent at once. */
 void reply(struct request *request, unsigned status, const struct header *headers, size_t count,
            struct span body);
 
-/* text/plain "reason\n" with Cache-Control: no-store. For every error of every feature. */
+/* text/plain "reason\n" with Cache-Control: no-store, and Retry-After with 429 and 503. For every
+ * error of every feature. */
 void reply_error(struct request *request, unsigned status, const char *reason);
 
 /* Begins a streamed answer. content_length UINT64_MAX: chunked (or close-delimited on HTTP/1.0).

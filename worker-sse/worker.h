@@ -26,13 +26,14 @@ struct sse_worker {
 	uv_tcp_t listener;
 	bool listening, draining;
 	uint64_t drain_due_ms;
-	int reserve_fd; /* given up to refuse politely when descriptors run out */
+	uint64_t conns_max;   /* limits.connections, or what the descriptors allow */
 	struct conn *conns;   /* all */
 	struct conn *dirty;   /* with bytes to flush at the end of the turn */
 	size_t conns_count;
 	size_t body_bytes;    /* in memory */
 	struct address *addresses; /* hash; only when limited */
-	char *common_headers; /* on every answer */
+	char *common_headers; /* on every answer; the Date first */
+	int64_t date_s;       /* which second it says */
 	size_t common_headers_len;
 };
 

@@ -1,0 +1,261 @@
+/* One request on a connection: from its head to whoever answers it. */
+#include "common/check.h"
+#include "common/log.h"
+#include "worker-sse/conn.h"
+#include "worker-sse/cors.h"
+
+#include <stdlib.h>
+
+enum {
+	BODY_SPARE = 8,            /* handlers may write behind the body */
+	BODY_ROOM_FIRST = 65536,   /* more only as it comes: a promised length costs nothing */
+	DISCARD_BYTES_MAX = 65536, /* a refused body up to here is read to keep the connection */
+};
+
+/* ---- headers ---- */
+
+#define HEADER_NAME(NAME, text) SPAN(text),
+static const struct span header_names[] = {REQUEST_HEADERS(HEADER_NAME)};
+#undef HEADER_NAME
+
+/* Lists may come in several fields; everything else at most once. */
+static bool header_repeats(enum request_header h)
+{
+	return h == HEADER_ACCEPT || h == HEADER_ACCEPT_ENCODING || h == HEADER_IF_NONE_MATCH ||
+	       h == HEADER_X_FORWARDED_HOST || h == HEADER_X_FORWARDED_PROTO ||
+	       h == HEADER_ACCESS_CONTROL_REQUEST_HEADERS;
+}
+
+static enum method method_of(struct span name)
+{
+	static const struct {
+		const char *name;
+		enum method method;
+	} rows[] = {{"GET", METHOD_GET},       {"POST", METHOD_POST},       {"PUT", METHOD_PUT},
+	            {"HEAD", METHOD_HEAD},     {"DELETE", METHOD_DELETE},   {"OPTIONS", METHOD_OPTIONS},
+	            {"PATCH", METHOD_PATCH}};
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		if (span_equal(name, span_str(rows[i].name)))
+			return rows[i].method;
+	return METHOD_OTHER;
+}
+
+/* Where the span's bytes are in the copy; one that is not of these bytes stays. */
+static struct span moved(struct span s, const uint8_t *from, size_t len, const uint8_t *to)
+{
+	if (s.at == NULL || s.at < from || s.at > from + len)
+		return s;
+	return span_of(to + (s.at - from), s.len);
+}
+
+const char *exchange_headers(struct exchange *e, const struct http1_head *head, const uint8_t *bytes)
+{
+	struct span *headers = e->request.headers;
+	const uint8_t *copy = (const uint8_t *)(e + 1);
+	for (size_t i = 0; i < head->fields_count; i++) {
+		const struct http1_field *field = &head->fields[i];
+		for (int h = 0; h < HEADER_COUNT; h++) {
+			if (field->name.len != header_names[h].len ||
+			    !span_equal_nocase(field->name, header_names[h]))
+				continue;
+			if (headers[h].at != NULL && !header_repeats((enum request_header)h))
+				return "a header that may stand once stands twice";
+			if (headers[h].at == NULL)
+				headers[h] = moved(field->value, bytes, head->bytes, copy);
+			break;
+		}
+	}
+	headers[HEADER_HOST] = moved(head->host, bytes, head->bytes, copy);
+	return NULL;
+}
+
+/* ---- life ---- */
+
+struct exchange *exchange_create(struct conn *conn, const struct http1_head *head,
+                                 const uint8_t *bytes)
+{
+	struct exchange *e = xmalloc(sizeof *e + head->bytes);
+	uint8_t *copy = (uint8_t *)(e + 1);
+	*e = (struct exchange){.conn = conn};
+	memcpy(copy, bytes, head->bytes);
+	e->request = (struct request){.worker = conn->worker,
+	                              .method = method_of(head->method),
+	                              .path = moved(head->path, bytes, head->bytes, copy),
+	                              .query = moved(head->query, bytes, head->bytes, copy),
+	                              .close_delimited = head->minor == 0,
+	                              .exchange = e};
+	e->head_only = e->request.method == METHOD_HEAD;
+	e->close_after = !head->keep_alive || conn->worker->draining;
+	e->body_chunked = head->chunked;
+	e->body_left = head->length_present ? head->content_length : 0;
+	e->body_whole = !head->chunked && e->body_left == 0;
+	if (conn->last != NULL)
+		conn->last->next = e;
+	else
+		conn->first = e;
+	conn->last = e;
+	conn->exchanges++;
+	return e;
+}
+
+void exchange_free(struct exchange *e)
+{
+	e->request.worker->body_bytes -= e->body_counted;
+	if (e->body_owned)
+		free(e->request.body);
+	chunk_unref(&e->held);
+	free(e);
+}
+
+void exchange_abandon(struct exchange *e)
+{
+	e->conn = NULL;
+	if (e->dispatched && !e->ended) {
+		if (e->request.on_gone == NULL)
+			return;
+		e->request.on_gone(&e->request);
+	}
+	exchange_free(e);
+}
+
+void exchange_end(struct exchange *e)
+{
+	struct conn *conn = e->conn;
+	e->ended = true;
+	if (conn == NULL) {
+		exchange_free(e);
+		return;
+	}
+	conn_advance(conn);
+	conn->hungry = conn->in_len > 0;
+	conn_mark_dirty(conn);
+}
+
+void exchange_dispatch(struct exchange *e)
+{
+	e->dispatched = true;
+	sse_worker_catch_up(e->request.worker);
+	e->route->handler(&e->request);
+}
+
+/* ---- refusing ---- */
+
+static void discard_body(struct exchange *e)
+{
+	e->discard = true;
+	if (!e->body_whole && (e->body_chunked || e->body_left > DISCARD_BYTES_MAX))
+		e->close_after = true;
+}
+
+void exchange_refuse(struct exchange *e, unsigned status, const char *reason)
+{
+	discard_body(e);
+	reply_error(&e->request, status, reason);
+}
+
+void conn_refuse_head(struct conn *conn, unsigned status, const char *reason)
+{
+	const struct http1_head nothing = {.path = SPAN("/"), .minor = 1};
+	struct exchange *e = exchange_create(conn, &nothing, (const uint8_t *)"");
+	e->close_after = true;
+	counter_add(conn->worker->counters, requests_total, 1);
+	reply_error(&e->request, status, reason);
+}
+
+static void refuse_method(struct exchange *e)
+{
+	const struct header headers[] = {{"allow", span_str(e->route->allow)},
+	                                 {"content-type", SPAN("text/plain; charset=utf-8")},
+	                                 {"cache-control", SPAN("no-store")}};
+	discard_body(e);
+	reply(&e->request, e->request.method == METHOD_OTHER ? 501 : 405, headers, 3,
+	      SPAN("method not allowed here\n"));
+}
+
+/* ---- bodies ---- */
+
+static bool body_room(struct exchange *e, size_t wanted)
+{
+	struct sse_worker *w = e->request.worker;
+	if (w->body_bytes - e->body_counted + wanted > w->settings->limits_body_bytes_total)
+		return false;
+	uint8_t *grown = realloc(e->request.body, wanted + BODY_SPARE);
+	if (grown == NULL)
+		return false;
+	e->request.body = grown;
+	e->body_owned = true;
+	w->body_bytes += wanted - e->body_counted;
+	e->body_counted = wanted;
+	e->request.body_room = wanted + BODY_SPARE - e->request.body_len;
+	return true;
+}
+
+/* Doubles, but not beyond what was announced or is allowed. */
+static bool body_grow(struct exchange *e, size_t needed)
+{
+	size_t most = e->body_chunked ? e->body_max : e->request.body_len + (size_t)e->body_left;
+	size_t wanted = needed * 2 > BODY_ROOM_FIRST ? needed * 2 : BODY_ROOM_FIRST;
+	if (wanted > most)
+		wanted = most;
+	return body_room(e, wanted);
+}
+
+bool exchange_take(struct exchange *e, struct span data)
+{
+	struct request *r = &e->request;
+	size_t needed = r->body_len + data.len;
+	if (e->discard || data.len == 0)
+		return true;
+	if (needed > e->body_max) {
+		exchange_refuse(e, 413, "body larger than limits.body_bytes");
+		return false;
+	}
+	if (needed > e->body_counted && !body_grow(e, needed)) {
+		e->close_after = true;
+		exchange_refuse(e, 503, "too many bodies in flight");
+		return false;
+	}
+	memcpy(r->body + r->body_len, data.at, data.len);
+	r->body_len = needed;
+	r->body_room = e->body_counted + BODY_SPARE - needed;
+	return true;
+}
+
+/* ---- admission ---- */
+
+bool exchange_admit(struct exchange *e, bool expect_continue)
+{
+	struct request *r = &e->request;
+	struct sse_worker *w = r->worker;
+	e->route = route_find(r->path);
+	if (r->method == METHOD_OPTIONS) {
+		discard_body(e);
+		cors_preflight(r);
+		return false;
+	}
+	if (e->route == NULL) {
+		exchange_refuse(e, 404, "nothing here");
+		return false;
+	}
+	if (!(e->route->methods & 1u << r->method)) {
+		refuse_method(e);
+		return false;
+	}
+	bool reads = r->method == METHOD_GET || r->method == METHOD_HEAD;
+	const char *fault = auth_refusal(&w->auth, reads ? e->route->read : e->route->write,
+	                                 r->headers[HEADER_AUTHORIZATION]);
+	if (fault != NULL) {
+		discard_body(e);
+		request_unauthorized(r, fault);
+		return false;
+	}
+	e->body_max = e->route->body_bytes_max != 0 ? e->route->body_bytes_max
+	                                            : w->settings->limits_body_bytes;
+	if (e->body_left > e->body_max) {
+		exchange_refuse(e, 413, "body larger than limits.body_bytes");
+		return false;
+	}
+	if (expect_continue && !e->body_whole)
+		exchange_write(e, "HTTP/1.1 100 Continue\r\n\r\n", 25);
+	return true;
+}
