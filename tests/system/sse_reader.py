@@ -1,4 +1,5 @@
-"""Readers and writers for the kill tests: they go on over every disconnect, as real clients do."""
+"""Readers, writers and callers for the kill tests: they go on over every disconnect, as real clients
+do."""
 
 import http.client
 import json
@@ -113,3 +114,50 @@ class SseReader(threading.Thread):
     def stop(self):
         self.stopping = True
         self.join(10)
+
+
+class PollReader(SseReader):
+    """The same by catch-up and long-poll. An answer counts whole or not at all."""
+
+    def follow(self):
+        connection = http.client.HTTPConnection(*self.ringside.address(), timeout=30)
+        self.connects += 1
+        try:
+            while not self.stopping:
+                live = "" if self.offset == "-1" else "&live=long-poll"
+                connection.request("GET", f"{self.path}?offset={self.offset}{live}")
+                answer = connection.getresponse()
+                body = answer.read()
+                if answer.status not in (200, 204):
+                    raise OSError(answer.status)
+                self.data.append(body.decode())
+                self.offset = answer.headers["stream-next-offset"]
+        finally:
+            connection.close()
+
+
+class Caller(threading.Thread):
+    """Opens a new connection over and over. One that waits is answered; none is refused."""
+
+    def __init__(self, ringside):
+        super().__init__(daemon=True)
+        self.ringside = ringside
+        self.calls = self.refused = 0
+        self.stopping = False
+
+    def run(self):
+        while not self.stopping:
+            try:
+                with socket.create_connection(self.ringside.address(), 10) as s:
+                    s.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                    s.recv(1024)
+            except ConnectionRefusedError:
+                self.refused += 1
+            except OSError:
+                pass  # accepted by a worker that was killed
+            self.calls += 1
+            time.sleep(0.005)
+
+    def stop(self):
+        self.stopping = True
+        self.join(15)

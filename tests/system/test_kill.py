@@ -8,11 +8,12 @@ import socket
 import time
 
 from ringside import Ringside, alive, wait_for
-from sse_reader import SseReader, Writer
+from sse_reader import Caller, PollReader, SseReader, Writer
 
 SEED = int(os.environ.get("SEED", random.randrange(1 << 30)))
 SECONDS = float(os.environ.get("KILL_SECONDS", "8"))
 WRITERS = 4
+POLL = "--http-long-poll-timeout=1s"
 
 
 def expected(writer):
@@ -38,7 +39,7 @@ def begin(r):
         path = f"/v1/stream/kill/{i}"
         assert r.request("PUT", path, headers={"content-type": "text/plain"})[0] == 201
         writers.append(Writer(r, path, f"w{i}"))
-        readers.append(SseReader(r, path))
+        readers.append((SseReader if i % 2 == 0 else PollReader)(r, path))
     for thread in writers + readers:
         thread.start()
     return writers, readers
@@ -64,8 +65,10 @@ def check_store(r):
 def test_kill_workers():
     print(f"SEED={SEED}")
     rng = random.Random(SEED)
-    with Ringside("--worker-restart-limit=64", "--worker-restart-window=1s", workers=2) as r:
+    with Ringside("--worker-restart-limit=64", "--worker-restart-window=1s", POLL, workers=2) as r:
         writers, readers = begin(r)
+        caller = Caller(r)
+        caller.start()
         end, kills = time.monotonic() + SECONDS, 0
         while time.monotonic() < end:
             time.sleep(rng.uniform(0.2, 0.8))
@@ -73,20 +76,22 @@ def test_kill_workers():
             if pids:
                 os.kill(rng.choice(pids), signal.SIGKILL)
                 kills += 1
+        caller.stop()
         wait_for(lambda: "200" in str(r.request("GET", "/readyz")[0]), "ready again")
         settle(r, writers, readers)
         total = sum(w.acknowledged for w in writers)
         print(f"kills={kills} appends={total} retries={sum(w.retries for w in writers)} "
               f"reconnects={sum(x.connects for x in readers)}")
         assert kills >= 5 and total > 100
-        assert sum(w.refused for w in writers) == 0, "a connection was refused"
+        assert caller.calls > 100
+        assert caller.refused + sum(w.refused for w in writers) == 0, "a connection was refused"
         check_store(r)
 
 
 def test_kill_everything():
     print(f"SEED={SEED}")
     rng = random.Random(SEED + 1)
-    with Ringside(workers=2, listen=f"127.0.0.1:{fixed_port()}") as r:
+    with Ringside(POLL, workers=2, listen=f"127.0.0.1:{fixed_port()}") as r:
         writers, readers = begin(r)
         for _ in range(3):
             time.sleep(rng.uniform(0.5, 1.5))
