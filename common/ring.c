@@ -15,7 +15,7 @@
 #include <xxhash.h>
 
 static const uint32_t record_magic = 0x52494e47;
-enum { CONTROL_LAYOUT = 1, PATH_ROOM = 4096 };
+enum { CONTROL_LAYOUT = 2, PATH_ROOM = 4096 };
 
 /* ---- files ---- */
 
@@ -114,6 +114,7 @@ static int rebuild_control(struct ring *ring, struct ring_position start, const 
 	atomic_store(&control->room_bytes, UINT64_MAX); /* until the first checkpoint has looked */
 	atomic_store(&control->checkpoint, start.lsn);
 	control->tail[0] = ring_scan(ring, start);
+	atomic_store(&control->writing, control->tail[0].lsn);
 	if (fdatasync(ring->fd) != 0)
 		return errno;
 	atomic_store(&control->durable, control->tail[0].lsn);
@@ -219,7 +220,8 @@ void ring_set_checkpoint(struct ring *ring, uint64_t lsn)
 bool ring_holds(const struct ring *ring, uint64_t lsn)
 {
 	atomic_thread_fence(memory_order_acquire);
-	return ring_tail(ring).lsn - lsn <= ring->bytes - ring->reserve;
+	return lsn <= ring_tail(ring).lsn &&
+	       atomic_load(&ring->control->writing) <= lsn + ring->bytes;
 }
 
 struct span ring_at(const struct ring *ring, uint64_t lsn)
@@ -288,7 +290,11 @@ int ring_begin(struct ring *ring, size_t bytes, struct ring_position *at)
 {
 	*at = ring_tail(ring);
 	uint64_t left = ring->bytes - at->lsn % ring->bytes;
-	if (left >= bytes + sizeof(struct ring_record))
+	bool fits = left >= bytes + sizeof(struct ring_record);
+	uint64_t end = at->lsn + (fits ? 0 : left) + bytes;
+	if (atomic_load(&ring->control->writing) < end)
+		atomic_store(&ring->control->writing, end);
+	if (fits)
 		return 0;
 	struct ring_record pad = {.magic = record_magic,
 	                          .bytes = (uint32_t)left,

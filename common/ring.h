@@ -5,8 +5,9 @@
  * it, so that a stale record can never continue the chain. A control file, mapped, carries the locks
  * and marks; it is volatile and rebuilt by the first opener after a boot.
  *
- * Writers keep `reserve` bytes free in front of the checkpoint mark, more than one record: a reader
- * that has copied bytes at LSN l knows that they are whole when ring_holds(l) is still true. */
+ * Writers keep `reserve` bytes free in front of the checkpoint mark and say how far they are going to
+ * write before they do: a reader that has copied bytes at LSN l knows that they are whole when
+ * ring_holds(l) is still true. */
 #pragma once
 
 #include "proto/bytes.h"
@@ -37,6 +38,7 @@ struct ring_control {
 	pthread_mutex_t write_lock, checkpoint_lock; /* robust, shared */
 	struct ring_position tail[2]; /* two: a writer killed mid-update leaves the other whole */
 	_Atomic uint32_t tail_index;
+	_Atomic uint64_t writing; /* the ring is being overwritten up to here, less its size */
 	_Atomic uint64_t durable;
 	_Atomic uint64_t checkpoint;
 	_Atomic uint64_t checkpoint_at_ms; /* monotonic, of the last round of maintenance */
@@ -83,8 +85,8 @@ bool ring_record_at(const struct ring *ring, uint64_t lsn, struct ring_record *r
 /* Is there room for a record of up to `bytes`, with a pad before it? Under the lock. */
 bool ring_has_room(const struct ring *ring, size_t bytes);
 
-/* Under the lock: where a record of up to `bytes` would begin; writes the pad if one is needed.
- * 0 or errno. */
+/* Under the lock: where a record of up to `bytes` would begin; writes the pad if one is needed. From
+ * here on readers know that this much may be overwritten. 0 or errno. */
 int ring_begin(struct ring *ring, size_t bytes, struct ring_position *at);
 
 /* Under the lock: writes one record at *at (from ring_begin) and publishes it as the tail. iov[0] is

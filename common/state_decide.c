@@ -353,7 +353,7 @@ static bool cut_prefix(struct command *command, bool json, const struct batch *a
 	uint64_t len = json ? 0 : wanted;
 	for (uint32_t k = 0; json && k < count; k++)
 		len += append->sizes[i + k];
-	if (prefix_bytes_max != 0 && len > prefix_bytes_max)
+	if (prefix_bytes_max != 0 && len + 4 * (uint64_t)count > prefix_bytes_max)
 		return false;
 	uint8_t *copy = xmalloc(4 * (size_t)count + len);
 	uint32_t *sizes = (uint32_t *)(void *)copy;
@@ -454,7 +454,7 @@ static void emit_create(struct decision *d, struct stream *source, uint64_t at,
 	                       .ttl_s = command->ttl_s,
 	                       .expires_present = command->expires_present,
 	                       .expires_at_ms = command->expires_at_ms,
-	                       .close = command->close,
+	                       .close = command->close && !two,
 	                       .data = prefix->count != 0 ? *prefix : command->body};
 	if (create.content_type.len == 0)
 		create.content_type = SPAN("application/octet-stream");
@@ -477,7 +477,8 @@ static void emit_create(struct decision *d, struct stream *source, uint64_t at,
 		struct entry append = {.kind = ENTRY_APPEND,
 		                       .stream_id = id,
 		                       .offset = at + prefix->bytes.len,
-		                       .data = command->body};
+		                       .data = command->body,
+		                       .close = command->close};
 		emit(d, &append);
 	}
 }

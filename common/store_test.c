@@ -407,6 +407,107 @@ static void test_torn_tail(void **state)
 	assert_content(f, "/t", 0, SPAN("onetwothree"));
 }
 
+/* A fork may take many tiny messages along: their sizes weigh more than they do. */
+static void test_fork_prefix_of_tiny_messages(void **state)
+{
+	struct fixture *f = *state;
+	enum { TINY = 500000 };
+	uint32_t *sizes = xmalloc(4 * TINY);
+	uint8_t *bytes = xmalloc(2 * TINY);
+	for (size_t i = 0; i < TINY; i++) {
+		sizes[i] = 2;
+		memcpy(bytes + 2 * i, "1,", 2);
+	}
+	create(f, "/j", "application/json");
+	struct command c = {.kind = COMMAND_APPEND,
+	                    .path = SPAN("/j"),
+	                    .content_type = SPAN("application/json"),
+	                    .body = {sizes, TINY, {bytes, 2 * TINY}}};
+	store_execute(f->store, &c);
+	assert_int_equal(c.verdict, VERDICT_OK);
+	/* Round and round the ring, so that some fork meets its end. */
+	for (int i = 0; i < 40; i++) {
+		char path[16];
+		snprintf(path, sizeof path, "/f%d", i);
+		struct command fork = {.kind = COMMAND_CREATE,
+		                       .path = span_str(path),
+		                       .fork = true,
+		                       .fork_source = SPAN("/j"),
+		                       .fork_offset_present = true,
+		                       .fork_sub_offset = i % 2 == 0 ? TINY : TINY / 4};
+		store_execute(f->store, &fork);
+		assert_int_equal(fork.verdict,
+		                 i % 2 == 0 ? VERDICT_FORK_SUB_OFFSET : VERDICT_CREATED);
+	}
+	free(sizes);
+	free(bytes);
+}
+
+static int setup_roomy(void **state)
+{
+	if (setup(state) != 0)
+		return 1;
+	struct fixture *f = *state;
+	char command[128];
+	store_close(&f->store);
+	snprintf(command, sizeof command, "rm -rf %s/*", f->dir);
+	assert_int_equal(system(command), 0);
+	f->options.ring_bytes = 32 << 20;
+	open_store(f);
+	return 0;
+}
+
+/* What never fits the ring is refused at once, and the others go on. */
+static void test_larger_than_any_record(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t *bytes = xcalloc(1, 2 << 20);
+	create(f, "/a", "text/plain");
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(append(f, "/a", "text/plain", span_of(bytes, 2 << 20)).verdict,
+		                 VERDICT_NO_SPACE);
+	assert_int_equal(append(f, "/a", "text/plain", SPAN("small")).verdict, VERDICT_OK);
+	assert_content(f, "/a", 0, SPAN("small"));
+	free(bytes);
+}
+
+static size_t done;
+
+static void count_done(struct command *command)
+{
+	assert_int_equal(command->verdict, VERDICT_OK);
+	done++;
+}
+
+/* Long sequence names, many in one batch. */
+static void test_long_stream_seqs(void **state)
+{
+	struct fixture *f = *state;
+	enum { COMMANDS = 64, SEQ_BYTES = 4096 };
+	static struct command commands[COMMANDS];
+	static uint8_t seqs[COMMANDS][SEQ_BYTES];
+	static const uint32_t one = 1;
+	done = 0;
+	create(f, "/s", "text/plain");
+	for (size_t i = 0; i < COMMANDS; i++) {
+		memset(seqs[i], 'a', SEQ_BYTES);
+		seqs[i][SEQ_BYTES - 1] = (uint8_t)(1 + i);
+		commands[i] = (struct command){.kind = COMMAND_APPEND,
+		                               .path = SPAN("/s"),
+		                               .content_type = SPAN("text/plain"),
+		                               .body = {&one, 1, SPAN("x")},
+		                               .stream_seq = span_of(seqs[i], SEQ_BYTES),
+		                               .done = count_done};
+	}
+	for (size_t i = 0; i < COMMANDS; i++)
+		store_submit(f->store, &commands[i]);
+	for (int i = 0; i < 10000 && done < COMMANDS; i++) {
+		store_collect(f->store);
+		usleep(1000);
+	}
+	assert_int_equal(done, COMMANDS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -422,7 +523,11 @@ int main(void)
 	        T(test_ttl_expires_by_itself),
 	        T(test_backup_restores),
 	        T(test_torn_tail),
+	        T(test_larger_than_any_record),
+	        T(test_long_stream_seqs),
 #undef T
+	        cmocka_unit_test_setup_teardown(test_fork_prefix_of_tiny_messages, setup_roomy,
+	                                        teardown),
 	};
 	return cmocka_run_group_tests_name("store", tests, NULL, NULL);
 }
