@@ -214,16 +214,14 @@ static struct stream *stream_for(struct state *state, const struct entry *entry,
 
 static void piece_add(struct state *state, struct stream *stream, uint64_t offset, uint64_t lsn)
 {
-	if (stream->pieces_count == stream->pieces_room)
+	if (stream->pieces_count == stream->pieces_room) {
 		stream_pieces_trim(stream, state->pieces_keep_lsn);
-	if (stream->pieces_count > stream->pieces_room / 2) {
-		/* Room is kept half empty after a trim, so that trimming stays rare. */
-		stream->pieces_room *= 2;
-		stream->pieces = xrealloc(stream->pieces,
-		                          stream->pieces_room * sizeof *stream->pieces);
-	} else if (stream->pieces == NULL) {
-		stream->pieces_room = 4;
-		stream->pieces = xmalloc(stream->pieces_room * sizeof *stream->pieces);
+		/* Room is left half empty after a trim, so that trimming stays rare. */
+		if (stream->pieces_count > stream->pieces_room / 2 || stream->pieces_room == 0) {
+			stream->pieces_room = stream->pieces_room != 0 ? stream->pieces_room * 2 : 4;
+			stream->pieces = xrealloc(stream->pieces,
+			                          stream->pieces_room * sizeof *stream->pieces);
+		}
 	}
 	stream->pieces[stream->pieces_count++] = (struct stream_piece){offset, lsn};
 }

@@ -508,6 +508,37 @@ static void test_long_stream_seqs(void **state)
 	assert_int_equal(done, COMMANDS);
 }
 
+/* A stream that is written for ever keeps in memory only what the ring can hold of it. */
+static void test_memory_of_a_busy_stream_is_bounded(void **state)
+{
+	struct fixture *f = *state;
+	enum { ROUNDS = 60, COMMANDS = 500, BYTES = 300 };
+	static struct command commands[COMMANDS];
+	static const uint8_t bytes[BYTES];
+	static const uint32_t size = BYTES;
+	create(f, "/busy", "text/plain");
+	for (size_t round = 0; round < ROUNDS; round++) {
+		done = 0;
+		for (size_t i = 0; i < COMMANDS; i++) {
+			commands[i] = (struct command){.kind = COMMAND_APPEND,
+			                               .path = SPAN("/busy"),
+			                               .content_type = SPAN("text/plain"),
+			                               .body = {&size, 1, {bytes, BYTES}},
+			                               .done = count_done};
+			store_submit(f->store, &commands[i]);
+		}
+		for (int i = 0; i < 10000 && done < COMMANDS; i++) {
+			store_collect(f->store);
+			usleep(200);
+		}
+		assert_int_equal(done, COMMANDS);
+	}
+	struct stream *stream = state_find(store_view(f->store), SPAN("/busy"));
+	assert_int_equal(stream->tail, (uint64_t)ROUNDS * COMMANDS * BYTES);
+	assert_true(stream->pieces_count < f->options.ring_bytes / BYTES);
+	assert_true(stream->pieces_room <= 2 * f->options.ring_bytes / BYTES);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -525,6 +556,7 @@ int main(void)
 	        T(test_torn_tail),
 	        T(test_larger_than_any_record),
 	        T(test_long_stream_seqs),
+	        T(test_memory_of_a_busy_stream_is_bounded),
 #undef T
 	        cmocka_unit_test_setup_teardown(test_fork_prefix_of_tiny_messages, setup_roomy,
 	                                        teardown),
