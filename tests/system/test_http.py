@@ -197,3 +197,149 @@ def test_closed_without_tokens():
         assert r2.request("GET", "/v1/stream/x", headers={"authorization": "Bearer sub"})[0] == 200
         status, headers, _ = r2.request("GET", "/v1/stream/x", headers={"authorization": "Bearer nope"})
         assert status == 401 and headers["www-authenticate"].startswith("Bearer")
+
+
+# ---- faults that were ----
+
+TEXT = b"Host: x\r\nContent-Type: text/plain\r\n"
+LENGTHS = re.compile(rb"content-length: (\d+)\r\n(?:[^\r]+\r\n)*\r\n(.*)", re.S)
+
+
+def whole(r, data, half_close=False, timeout=5):
+    """What the server sends until it closes; fails when it does not."""
+    with r.connect(timeout) as s:
+        s.sendall(data)
+        if half_close:
+            s.shutdown(socket.SHUT_WR)
+        out = b""
+        while got := s.recv(65536):
+            out += got
+        return out
+
+
+def generation(r):
+    return r.worker("sse-0")["generation"]
+
+
+def test_closing_in_the_turn_of_an_answer_does_not_crash(r):
+    before = generation(r)
+    for _ in range(20):
+        answer = whole(r, b"OPTIONS / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ")
+        assert statuses(answer) == [204]
+        with r.connect() as s:  # reset in the same turn
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            s.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 3)
+    assert r.get("/healthz") == "ok\n"
+    assert generation(r) == before
+
+
+def test_half_closed_appends_are_answered_and_ended(r):
+    post = b"POST /v1/stream/h HTTP/1.1\r\n" + TEXT + b"Content-Length: 1\r\n\r\na"
+    assert statuses(whole(r, post, half_close=True)) == [204]
+    assert statuses(whole(r, post * 30, half_close=True)) == [204] * 30
+    assert statuses(whole(r, post[:-1], half_close=True)) == []  # the body never comes
+
+
+def test_a_body_that_never_begins_times_out(r):
+    answer = whole(r, b"POST /v1/stream/h HTTP/1.1\r\n" + TEXT + b"Content-Length: 9\r\n\r\n")
+    assert statuses(answer) == [408]
+
+
+def test_a_promised_body_reserves_no_memory():
+    with Ringside("--limits-body-bytes=1M", "--limits-body-bytes-total=1M") as own:
+        own.request("PUT", "/v1/stream/p", headers={"content-type": "text/plain"})
+        head = b"POST /v1/stream/p HTTP/1.1\r\n" + TEXT + b"Content-Length: 1000000\r\n\r\n"
+        waiting = [own.connect() for _ in range(8)]
+        for s in waiting:
+            s.sendall(head)
+        time.sleep(0.2)
+        assert own.request("POST", "/v1/stream/p", b"x", {"content-type": "text/plain"})[0] == 204
+        for s in waiting:
+            s.close()
+
+
+def test_too_many_bodies_at_once_get_503():
+    with Ringside("--limits-body-bytes=1M", "--limits-body-bytes-total=1M") as own:
+        own.request("PUT", "/v1/stream/p", headers={"content-type": "text/plain"})
+        head = b"POST /v1/stream/p HTTP/1.1\r\n" + TEXT + b"Content-Length: 1000000\r\n\r\n"
+        with own.connect() as first:
+            first.sendall(head + b"a" * 900000)
+            time.sleep(0.3)
+            answer = exchange(own, head + b"b" * 900000)
+            assert statuses(answer) == [503] and b"retry-after: 1" in answer
+            first.sendall(b"a" * 100000)
+            assert first.recv(4096).startswith(b"HTTP/1.1 204")
+
+
+def test_one_connection_too_many_is_told_so():
+    with Ringside("--limits-connections=2") as own:
+        with own.connect() as a, own.connect() as b:
+            for s in (a, b):
+                s.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert s.recv(4096).startswith(b"HTTP/1.1 200")
+            answer = whole(own, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            length, body = LENGTHS.search(answer).groups()
+            assert statuses(answer) == [503] and int(length) == len(body)
+            for header in (b"retry-after: 1", b"nosniff", b"cache-control: no-store", b"connection: close"):
+                assert header in answer
+    with Ringside("--limits-connections-per-address=1") as own:
+        with own.connect() as a:
+            a.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert a.recv(4096).startswith(b"HTTP/1.1 200")
+            assert statuses(whole(own, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")) == [429]
+
+
+def test_a_slow_reader_that_reads_is_not_cut():
+    size = 6 << 20
+    with Ringside("--http-write-timeout=1s", "--store-ring-bytes=64M", "--limits-body-bytes=8M") as own:
+        own.request("PUT", "/v1/stream/big", b"x" * size, {"content-type": "text/plain"})
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+            s.settimeout(10)
+            s.connect(own.address())
+            s.sendall(b"GET /v1/stream/big HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            got, begin = 0, time.monotonic()
+            while time.monotonic() - begin < 5:  # several limits long, a little at a time
+                got += len(s.recv(32768))
+                time.sleep(0.05)
+            while data := s.recv(1 << 20):
+                got += len(data)
+            assert got > size
+
+
+def test_a_reader_that_reads_nothing_is_cut():
+    size = 6 << 20
+    with Ringside("--http-write-timeout=1s", "--store-ring-bytes=64M", "--limits-body-bytes=8M") as own:
+        own.request("PUT", "/v1/stream/big", b"x" * size, {"content-type": "text/plain"})
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+            s.settimeout(10)
+            s.connect(own.address())
+            s.sendall(b"GET /v1/stream/big HTTP/1.1\r\nHost: x\r\n\r\n")
+            time.sleep(4)
+            got = 0
+            try:
+                while data := s.recv(1 << 20):
+                    got += len(data)
+            except ConnectionResetError:
+                pass
+            assert got < size
+
+
+def test_long_pipelines_finish(r):
+    get = b"GET /v1/stream/h HTTP/1.1\r\nHost: x\r\n\r\n"
+    post = b"POST /v1/stream/h HTTP/1.1\r\n" + TEXT + b"Content-Length: 1\r\n\r\na"
+    with r.connect() as s:
+        s.sendall((get + post) * 300)
+        out = b""
+        while len(statuses(out)) < 600:
+            got = s.recv(1 << 20)
+            assert got
+            out += got
+        assert statuses(out) == [200, 204] * 300
+    assert statuses(whole(r, post * 1000, half_close=True)) == [204] * 1000
+
+
+def test_answers_carry_the_date(r):
+    answer = exchange(r, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert re.search(rb"\r\ndate: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT\r\n", answer)
