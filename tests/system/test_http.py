@@ -253,7 +253,7 @@ def test_a_promised_body_reserves_no_memory():
         for s in waiting:
             s.sendall(head)
         time.sleep(0.2)
-        assert own.request("POST", "/v1/stream/p", b"x", {"content-type": "text/plain"})[0] == 204
+        assert own.request("POST", "/v1/stream/p", b"x" * 100000, {"content-type": "text/plain"})[0] == 204
         for s in waiting:
             s.close()
 
