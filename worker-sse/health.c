@@ -40,7 +40,7 @@ void health_ready(struct request *request)
 	free(text);
 }
 
-static void refresh_store_counters(struct sse_worker *w)
+void health_refresh(struct sse_worker *w)
 {
 	struct store_status status;
 	store_status(w->store, &status);
@@ -61,7 +61,7 @@ void health_metrics(struct request *request)
 	size_t len;
 	FILE *out = open_memstream(&text, &len);
 	check(out != NULL);
-	refresh_store_counters(request->worker);
+	health_refresh(request->worker);
 	counters_print(request->worker->worker->counters, out);
 	check(fclose(out) == 0);
 	const struct header headers[] = {

@@ -6,12 +6,14 @@
 #include "proto/roles.h"
 #include "worker-sse/conn.h"
 #include "worker-sse/fanout.h"
+#include "worker-sse/health.h"
 #include "worker-sse/inbox.h"
 #include "worker-sse/subscriptions.h"
 
 #include <stdlib.h>
 
 enum {
+	REFRESH_MS = 1000,        /* of the store's figures */
 	ADVANCE_BYTES = 4 << 20, /* of log at a turn, so that input is not starved */
 };
 
@@ -73,6 +75,10 @@ static void on_tick(uv_timer_t *timer)
 	/* Heals a wake-up that was lost with its sender. */
 	if (store_durable(w->store) > store_position(w->store))
 		on_store(&w->store_async);
+	if (w->now_ms >= w->refresh_due_ms) {
+		w->refresh_due_ms = w->now_ms + REFRESH_MS;
+		health_refresh(w);
+	}
 	conns_flush(w);
 	if (w->draining)
 		finish_drain(w);

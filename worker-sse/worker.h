@@ -20,6 +20,7 @@ struct sse_worker {
 	uint64_t now_ms;      /* monotonic, of this turn of the loop */
 	uv_async_t store_async;
 	uv_timer_t tick;
+	uint64_t refresh_due_ms;
 	uv_prepare_t flush;
 
 	/* transport (conn.c, listen.c) */
