@@ -1,0 +1,291 @@
+/* The ring alone: chain, wrap, recovery, locks of the dead, failed syncs. */
+#include "common/ring.h"
+#include "common/check.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+enum { RING_BYTES = 1 << 20 };
+
+struct fixture {
+	char dir[64];
+	struct ring ring;
+	bool fresh;
+};
+
+/* Stands in for libc's: so many of the next syncs fail. */
+static int syncs_fail;
+static unsigned syncs_done;
+
+int fdatasync(int fd)
+{
+	if (syncs_fail > 0) {
+		syncs_fail--;
+		errno = EIO;
+		return -1;
+	}
+	syncs_done++;
+	return (int)syscall(SYS_fdatasync, fd);
+}
+
+static void open_at(struct fixture *f, struct ring_position start)
+{
+	char reason[256] = "";
+	int error = ring_open(&f->ring, f->dir, RING_BYTES, start, &f->fresh, reason);
+	if (error != 0)
+		print_error("%s\n", reason);
+	assert_int_equal(error, 0);
+}
+
+static int setup(void **state)
+{
+	struct fixture *f = xcalloc(1, sizeof *f);
+	log_set_level(LOG_LEVEL_ERROR);
+	snprintf(f->dir, sizeof f->dir, "/tmp/ringside-ring-XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	open_at(f, (struct ring_position){0});
+	assert_true(f->fresh);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	char command[128];
+	syncs_fail = 0;
+	ring_close(&f->ring);
+	snprintf(command, sizeof command, "rm -rf %s", f->dir);
+	assert_int_equal(system(command), 0);
+	free(f);
+	return 0;
+}
+
+/* One record with `len` bytes of `fill`; len a multiple of 8. Returns where it ends. */
+static struct ring_position put(struct fixture *f, int fill, size_t len)
+{
+	uint8_t *body = xmalloc(len);
+	memset(body, fill, len);
+	struct iovec iov[2] = {{NULL, 0}, {body, len}};
+	size_t bytes = sizeof(struct ring_record) + len;
+	struct ring_position at;
+	ring_lock(&f->ring);
+	assert_int_equal(ring_begin(&f->ring, bytes, &at), 0);
+	assert_int_equal(ring_write(&f->ring, &at, iov, 2, 1, bytes), 0);
+	ring_unlock(&f->ring);
+	free(body);
+	return ring_tail(&f->ring);
+}
+
+static void forget_control(struct fixture *f)
+{
+	char path[128];
+	snprintf(path, sizeof path, "%s/control", f->dir);
+	assert_int_equal(unlink(path), 0);
+}
+
+static void reboot(struct fixture *f, struct ring_position start)
+{
+	ring_close(&f->ring);
+	forget_control(f);
+	open_at(f, start);
+	assert_false(f->fresh);
+}
+
+static void damage(struct fixture *f, uint64_t lsn)
+{
+	char path[128];
+	uint8_t byte;
+	snprintf(path, sizeof path, "%s/ring", f->dir);
+	int fd = open(path, O_RDWR);
+	assert_true(fd >= 0);
+	assert_int_equal(pread(fd, &byte, 1, (off_t)(lsn % RING_BYTES)), 1);
+	byte ^= 0x40;
+	assert_int_equal(pwrite(fd, &byte, 1, (off_t)(lsn % RING_BYTES)), 1);
+	close(fd);
+}
+
+static void test_recovers_what_chains(void **state)
+{
+	struct fixture *f = *state;
+	struct ring_position middle = {0}, tail = {0};
+	for (int i = 0; i < 100; i++) {
+		tail = put(f, i, 8 * (size_t)(i + 1));
+		if (i == 50)
+			middle = tail;
+	}
+	reboot(f, (struct ring_position){0});
+	assert_int_equal(ring_tail(&f->ring).lsn, tail.lsn);
+	assert_int_equal(ring_tail(&f->ring).hash, tail.hash);
+	assert_int_equal(ring_durable(&f->ring), tail.lsn);
+	reboot(f, middle);
+	assert_int_equal(ring_tail(&f->ring).lsn, tail.lsn);
+	assert_int_equal(ring_checkpoint(&f->ring), middle.lsn);
+}
+
+/* Every byte of the last record counts: with one bit turned it is not there. */
+static void test_a_torn_record_ends_the_log(void **state)
+{
+	struct fixture *f = *state;
+	put(f, 1, 64);
+	struct ring_position before = put(f, 2, 64), tail = put(f, 3, 64);
+	for (uint64_t at = before.lsn; at < tail.lsn; at++) {
+		damage(f, at);
+		reboot(f, (struct ring_position){0});
+		assert_int_equal(ring_tail(&f->ring).lsn, before.lsn);
+		damage(f, at);
+	}
+	reboot(f, (struct ring_position){0});
+	assert_int_equal(ring_tail(&f->ring).lsn, tail.lsn);
+}
+
+/* A whole record of an older life stands right behind the new tail, but chains on another one. */
+static void test_a_stale_record_never_continues(void **state)
+{
+	struct fixture *f = *state;
+	struct ring_position first = put(f, 1, 256);
+	put(f, 2, 256);
+	put(f, 3, 256);
+	damage(f, first.lsn + 100);
+	reboot(f, (struct ring_position){0});
+	assert_int_equal(ring_tail(&f->ring).lsn, first.lsn);
+	struct ring_position again = put(f, 4, 256);
+	reboot(f, (struct ring_position){0});
+	assert_int_equal(ring_tail(&f->ring).lsn, again.lsn);
+}
+
+/* Round and round with sizes that never divide the file: pads chain too, and no record wraps. */
+static void test_wraps_with_pads(void **state)
+{
+	struct fixture *f = *state;
+	struct ring_position from = {0};
+	for (size_t i = 0; ring_tail(&f->ring).lsn < 5 * RING_BYTES; i++) {
+		size_t len = 8 * (1 + i * 7919 % 9000);
+		if (!ring_has_room(&f->ring, len + sizeof(struct ring_record))) {
+			from = ring_tail(&f->ring);
+			ring_set_checkpoint(&f->ring, from.lsn);
+		}
+		struct ring_position tail = put(f, (int)i, len);
+		uint64_t start = tail.lsn - len - sizeof(struct ring_record);
+		struct ring_record record;
+		assert_true(ring_record_at(&f->ring, start, &record));
+		assert_int_equal(record.bytes, len + sizeof record);
+		assert_true(start % RING_BYTES + record.bytes <= RING_BYTES);
+		assert_true(ring_holds(&f->ring, start));
+	}
+	struct ring_position tail = ring_tail(&f->ring);
+	reboot(f, from);
+	assert_int_equal(ring_tail(&f->ring).lsn, tail.lsn);
+	assert_false(ring_holds(&f->ring, tail.lsn - RING_BYTES - 8));
+	assert_false(ring_holds(&f->ring, tail.lsn + 8));
+}
+
+/* Writers stay behind the checkpoint by more than the longest record. */
+static void test_full_until_the_checkpoint_moves(void **state)
+{
+	struct fixture *f = *state;
+	while (ring_has_room(&f->ring, 4096 + sizeof(struct ring_record)))
+		put(f, 7, 4096);
+	assert_true(ring_tail(&f->ring).lsn + f->ring.reserve <= RING_BYTES);
+	ring_set_checkpoint(&f->ring, ring_tail(&f->ring).lsn);
+	assert_true(ring_has_room(&f->ring, 4096 + sizeof(struct ring_record)));
+}
+
+/* Readers are told before the first byte is overwritten. */
+static void test_announces_what_it_overwrites(void **state)
+{
+	struct fixture *f = *state;
+	while (ring_tail(&f->ring).lsn < RING_BYTES / 4 * 3)
+		put(f, 7, 4096);
+	ring_set_checkpoint(&f->ring, ring_tail(&f->ring).lsn);
+	struct ring_position at;
+	size_t bytes = f->ring.record_max;
+	assert_true(ring_has_room(&f->ring, bytes));
+	assert_true(ring_holds(&f->ring, 0));
+	ring_lock(&f->ring);
+	assert_int_equal(ring_begin(&f->ring, bytes, &at), 0);
+	assert_int_equal(at.lsn, RING_BYTES);
+	assert_false(ring_holds(&f->ring, 0));
+	assert_false(ring_holds(&f->ring, bytes - 8));
+	assert_true(ring_holds(&f->ring, bytes));
+	ring_unlock(&f->ring);
+}
+
+/* Both locks outlive an owner that is killed. */
+static void test_locks_of_the_dead(void **state)
+{
+	struct fixture *f = *state;
+	put(f, 1, 64);
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		ring_lock(&f->ring);
+		(void)!ring_checkpoint_trylock(&f->ring, 0);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_true(ring_checkpoint_trylock(&f->ring, 1000));
+	ring_checkpoint_unlock(&f->ring);
+	put(f, 2, 64);
+	assert_int_equal(ring_sync(&f->ring), 0);
+	assert_int_equal(ring_durable(&f->ring), ring_tail(&f->ring).lsn);
+}
+
+/* After a failed sync the next one proves nothing: everything is written again first. */
+static void test_failed_sync_is_repaired(void **state)
+{
+	struct fixture *f = *state;
+	put(f, 1, 64);
+	assert_int_equal(ring_sync(&f->ring), 0);
+	uint64_t durable = ring_durable(&f->ring);
+	struct ring_position tail = put(f, 2, 64);
+	syncs_fail = 3;
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(ring_sync(&f->ring), EIO);
+		assert_int_equal(ring_durable(&f->ring), durable);
+		assert_int_not_equal(atomic_load(&f->ring.control->io_error), 0);
+	}
+	assert_int_equal(ring_sync(&f->ring), 0);
+	assert_int_equal(ring_durable(&f->ring), tail.lsn);
+	assert_int_equal(atomic_load(&f->ring.control->io_error), 0);
+	reboot(f, (struct ring_position){0});
+	assert_int_equal(ring_tail(&f->ring).lsn, tail.lsn);
+}
+
+/* What somebody else's sync covered needs none of ours. */
+static void test_sync_of_nothing(void **state)
+{
+	struct fixture *f = *state;
+	put(f, 1, 64);
+	assert_int_equal(ring_sync(&f->ring), 0);
+	unsigned before = syncs_done;
+	assert_int_equal(ring_sync(&f->ring), 0);
+	assert_int_equal(syncs_done, before);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	        T(test_recovers_what_chains),
+	        T(test_a_torn_record_ends_the_log),
+	        T(test_a_stale_record_never_continues),
+	        T(test_wraps_with_pads),
+	        T(test_full_until_the_checkpoint_moves),
+	        T(test_announces_what_it_overwrites),
+	        T(test_locks_of_the_dead),
+	        T(test_failed_sync_is_repaired),
+	        T(test_sync_of_nothing),
+#undef T
+	};
+	return cmocka_run_group_tests_name("ring", tests, NULL, NULL);
+}
