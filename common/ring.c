@@ -34,6 +34,16 @@ static int fill_with_zeros(int fd, uint64_t from, uint64_t to)
 	return fsync(fd) == 0 ? 0 : errno;
 }
 
+/* A file whose name is not on disk is lost with the power, whatever was synced into it. */
+static int sync_directory(const char *dir)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int error = fd < 0 || fsync(fd) != 0 ? errno : 0;
+	if (fd >= 0)
+		close(fd);
+	return error;
+}
+
 /* Written once, so that later writes only overwrite: no journal, no allocation, no ENOSPC. It is
  * created under another name, for a crash while filling. */
 static int open_ring_file(const char *dir, uint64_t *bytes, bool *fresh, char reason[256])
@@ -55,6 +65,8 @@ static int open_ring_file(const char *dir, uint64_t *bytes, bool *fresh, char re
 	int error = fd < 0 ? errno : fill_with_zeros(fd, 0, *bytes);
 	if (error == 0 && rename(part, path) != 0)
 		error = errno;
+	if (error == 0)
+		error = sync_directory(dir);
 	if (error == 0)
 		return fd;
 	snprintf(reason, 256, "cannot create %.150s: %s", path, strerror(error));
@@ -127,7 +139,7 @@ static int rebuild_control(struct ring *ring, struct ring_position start, const 
 int ring_open(struct ring *ring, const char *dir, uint64_t bytes, struct ring_position start,
               bool *fresh, char reason[256])
 {
-	*ring = (struct ring){.bytes = bytes & ~4095ull};
+	*ring = (struct ring){.bytes = bytes & ~4095ull, .sync_lock = PTHREAD_MUTEX_INITIALIZER};
 	ring->fd = open_ring_file(dir, &ring->bytes, fresh, reason);
 	if (ring->fd < 0)
 		return errno;
@@ -367,7 +379,7 @@ static int repair(struct ring *ring)
 	return error;
 }
 
-int ring_sync(struct ring *ring)
+static int sync_now(struct ring *ring)
 {
 	if (atomic_load(&ring->control->io_error) != 0)
 		return repair(ring);
@@ -385,6 +397,16 @@ int ring_sync(struct ring *ring)
 		return repair(ring);
 	raise_durable(ring, tail);
 	return 0;
+}
+
+/* One at a time per process: the kernel reports a failed write once per descriptor, so of two threads
+ * one would be told and the other not. */
+int ring_sync(struct ring *ring)
+{
+	pthread_mutex_lock(&ring->sync_lock);
+	int error = sync_now(ring);
+	pthread_mutex_unlock(&ring->sync_lock);
+	return error;
 }
 
 struct ring_position ring_scan(const struct ring *ring, struct ring_position from)

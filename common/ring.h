@@ -53,6 +53,7 @@ struct ring {
 	uint64_t bytes, reserve, record_max;
 	const uint8_t *map; /* read-only */
 	struct ring_control *control;
+	pthread_mutex_t sync_lock; /* this process's */
 };
 
 /* Opens or creates DIR/ring and DIR/control. `start` is where the checkpoint stands: the first

@@ -4,6 +4,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "proto/roles.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -429,6 +430,11 @@ static void round_of_work(struct store *store, int *last_error)
 		rc = checkpoint_once(store, &more);
 		/* Each time: what a busy writer may still add depends on what LMDB has taken by now. */
 		judge_space(store, rc);
+	}
+	if (rc == MDB_PANIC) {
+		/* LMDB wants to be opened anew; what is acknowledged is in the ring. */
+		log_error("store must be opened again", "error=\"%s\"", mdb_strerror(rc));
+		_exit(EXIT_FAILED);
 	}
 	if (rc != 0 && rc != *last_error)
 		log_error("checkpoint failed", "error=\"%s\"", mdb_strerror(rc));
