@@ -30,6 +30,7 @@ struct store_options {
 	uint64_t free_bytes_min;     /* refuse appends when the file system has less */
 	struct state_limits limits;
 	bool maintain;               /* take part in checkpoint, sweep, retention (workers: yes) */
+	bool gather;                 /* store_submit() wakes nobody: store_kick() does */
 	/* Called from the store's threads when store_collect() or store_advance() has work.
 	 * Must not block: uv_async_send() in a worker. */
 	void (*notify)(void *arg);
@@ -49,6 +50,11 @@ void store_close(struct store **store);
 
 /* [loop] Queues the command for the commit thread. Order of submission is kept. Never blocks. */
 void store_submit(struct store *store, struct command *command);
+
+/* [loop] With options.gather: wakes the commit thread for what was submitted since. Once per turn of the
+ * loop, after all input of the turn was read, so that what came together is committed together: one
+ * command waking the thread would have the others wait for its sync. */
+void store_kick(struct store *store);
 
 /* [loop] Calls done() of finished commands, after advancing the view past them: what a command did
  * is visible to reads from its done() on. Returns how many. */

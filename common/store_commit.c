@@ -304,23 +304,36 @@ void *commit_main(void *arg)
 
 /* ---- the submitter's side ---- */
 
-static void enqueue(struct store *store, struct command *command)
+/* True when the thread may be asleep. */
+static bool enqueue(struct store *store, struct command *command)
 {
 	command->verdict = VERDICT_PENDING;
 	command->next = NULL;
 	command->scratch = NULL;
 	pthread_mutex_lock(&store->queue_lock);
-	bool wake = store->queue == NULL;
+	bool first = store->queue == NULL;
 	*store->queue_last = command;
 	store->queue_last = &command->next;
 	pthread_mutex_unlock(&store->queue_lock);
-	if (wake)
-		pthread_cond_signal(&store->queue_filled);
+	return first;
 }
 
 void store_submit(struct store *store, struct command *command)
 {
-	enqueue(store, command);
+	if (!enqueue(store, command))
+		return;
+	if (store->options.gather)
+		store->kick_due = true;
+	else
+		pthread_cond_signal(&store->queue_filled);
+}
+
+void store_kick(struct store *store)
+{
+	if (!store->kick_due)
+		return;
+	store->kick_due = false;
+	pthread_cond_signal(&store->queue_filled);
 }
 
 void store_own_done(struct command *command)
@@ -333,7 +346,8 @@ void submit_own(struct store *store, struct command command)
 	struct command *copy = xmalloc(sizeof *copy);
 	*copy = command;
 	copy->done = store_own_done;
-	enqueue(store, copy);
+	if (enqueue(store, copy))
+		pthread_cond_signal(&store->queue_filled);
 }
 
 size_t store_collect(struct store *store)
@@ -364,6 +378,7 @@ void store_execute(struct store *store, struct command *command)
 	void (*done)(struct command *) = command->done;
 	command->done = NULL;
 	store_submit(store, command);
+	store_kick(store);
 	struct timespec nap = {.tv_nsec = 20000};
 	for (;;) {
 		pthread_mutex_lock(&store->queue_lock);

@@ -40,6 +40,7 @@ struct store {
 	pthread_cond_t queue_filled;
 	struct command *queue, **queue_last;
 	bool stopping;
+	bool kick_due; /* the loop's: commands were queued since the last store_kick() */
 	struct follower head;
 	struct record_builder builder;
 	_Atomic uint64_t commits, commit_ns, synced_bytes;

@@ -9,6 +9,22 @@ static void on_store_thread(void *arg)
 	uv_async_send(arg);
 }
 
+/* Before the loop waits again: all input of this turn has been read. */
+static void on_prepare(uv_prepare_t *prepare)
+{
+	struct store **store = prepare->data;
+	if (*store != NULL)
+		store_kick(*store);
+}
+
+static void kick_each_turn(uv_loop_t *loop, struct store **store)
+{
+	static uv_prepare_t prepare; /* one store in a worker, for its whole life */
+	uv_prepare_init(loop, &prepare);
+	prepare.data = store;
+	uv_prepare_start(&prepare, on_prepare);
+}
+
 int worker_open_store(struct worker *worker, uv_async_t *async, struct store **store)
 {
 	const struct settings *s = &worker->settings;
@@ -26,11 +42,14 @@ int worker_open_store(struct worker *worker, uv_async_t *async, struct store **s
 	                   .producers_per_stream_max = (uint32_t)s->limits_producers,
 	                   .producer_idle_ms = s->limits_producer_idle_ms},
 	        .maintain = true,
+	        .gather = true,
 	        .notify = on_store_thread,
 	        .notify_arg = async};
 	char reason[256];
-	if (store_open(store, &options, reason) == 0)
+	if (store_open(store, &options, reason) == 0) {
+		kick_each_turn(worker->loop, store);
 		return 0;
+	}
 	log_error("store not opened", "reason=\"%s\"", reason);
 	return EXIT_FAILED;
 }
