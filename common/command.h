@@ -15,6 +15,7 @@ enum command_kind {
 	COMMAND_EXPIRE,    /* the sweeper found `stream_id` past its time; judged again here */
 	COMMAND_TRIM,      /* retention: forget everything before `trim_to` */
 	COMMAND_KV,        /* put or remove one small value, optionally only if it is unchanged */
+	COMMAND_TXN,       /* several of CREATE, APPEND and KV, all or nothing (common/txn.h) */
 };
 
 /* The answer. HTTP statuses are the surface's business (worker-sse/streams.c has the table). */
@@ -110,6 +111,14 @@ struct command {
 	bool expect_present; /* only if the present value equals `expect` (empty: is absent) */
 	struct span expect;
 
+	/* TXN: KV, APPEND without producer or Stream-Seq, and CREATE without fork or body, at most one
+	 * of each for a key or path. Every condition is judged against the state before the
+	 * transaction, except that an APPEND may follow the CREATE of its stream; a CREATE of a stream
+	 * that is there with the same configuration is fine. OK: all are done, in one record of the
+	 * log. Else nothing is, the verdict is that of parts[failed_part]. */
+	struct command *parts;
+	uint32_t part_count;
+
 	/* ---- the answer; filled by state_decide(), valid in done() ---- */
 	enum verdict verdict;
 	uint64_t id;             /* the stream's */
@@ -122,6 +131,7 @@ struct command {
 	uint64_t producer_seq;   /* highest accepted */
 	uint64_t expected_seq;   /* PRODUCER_GAP */
 	uint64_t lsn;            /* where its last entry ends; durable when done() is called */
+	uint32_t failed_part;    /* TXN */
 
 	/* What state_decide() had to make for its entries (a fork's prefix); freed with
 	 * free() by the store when the entries are written. */

@@ -127,16 +127,24 @@ static enum verdict decide_touch(struct decision *d)
 	return VERDICT_OK;
 }
 
+static enum verdict judge_kv(struct decision *d, bool *exists)
+{
+	const struct command *command = d->command;
+	struct span present = {0};
+	*exists = state_kv_get(d->state, command->key, &present);
+	return command->expect_present && (*exists != (command->expect.at != NULL) ||
+	                                   !span_equal(present, command->expect))
+	               ? VERDICT_KV_CONFLICT
+	               : VERDICT_OK;
+}
+
 static enum verdict decide_kv(struct decision *d)
 {
 	struct command *command = d->command;
-	struct span present = {0};
-	bool exists = state_kv_get(d->state, command->key, &present);
-	if (command->expect_present &&
-	    (exists != (command->expect.at != NULL) || !span_equal(present, command->expect)))
-		return VERDICT_KV_CONFLICT;
-	if (!exists && command->value.at == NULL)
-		return VERDICT_OK;
+	bool exists;
+	enum verdict verdict = judge_kv(d, &exists);
+	if (verdict != VERDICT_OK || (!exists && command->value.at == NULL))
+		return verdict;
 	struct entry entry = {.kind = ENTRY_KV, .key = command->key, .value = command->value};
 	emit(d, &entry);
 	return VERDICT_OK;
@@ -513,12 +521,99 @@ static enum verdict decide_create(struct decision *d)
 	return VERDICT_CREATED;
 }
 
-void state_decide(struct state *state, struct command *command, uint64_t now_ms,
-                  const struct entry_sink *sink)
+/* ---- all or nothing ---- */
+
+static void decide(struct state *state, struct command *command, uint64_t now_ms,
+                   const struct entry_sink *sink);
+
+/* The CREATE among parts[0..i) that makes the stream of parts[i]. */
+static const struct command *created_before(const struct command *whole, uint32_t i)
 {
-	struct decision d = {.state = state, .command = command, .sink = sink};
-	/* The log's clock does not run back, whatever the machine's does. */
-	d.now_ms = now_ms > state->now_ms ? now_ms : state->now_ms;
+	for (uint32_t k = 0; k < i; k++)
+		if (whole->parts[k].kind == COMMAND_CREATE &&
+		    span_equal(whole->parts[k].path, whole->parts[i].path))
+			return &whole->parts[k];
+	return NULL;
+}
+
+static enum verdict judge_part_create(struct decision *d, uint64_t created)
+{
+	struct command *part = d->command;
+	check(!part->fork && part->body.count == 0 && part->body_fault == NULL);
+	struct stream *existing = find_living(d, part->path);
+	if (existing != NULL) {
+		enum verdict verdict = judge_existing(part, existing);
+		return verdict == VERDICT_EXISTS ? VERDICT_OK : verdict;
+	}
+	return d->state->streams_count + created < d->state->limits.streams_max
+	               ? VERDICT_OK
+	               : VERDICT_STREAM_LIMIT;
+}
+
+static enum verdict judge_part_append(struct decision *d, const struct command *create)
+{
+	struct command *part = d->command;
+	check(!part->producer.present && part->stream_seq.len == 0);
+	struct stream *stream = find_living(d, part->path);
+	bool new_producer = false;
+	if (stream == NULL) {
+		if (create == NULL)
+			return VERDICT_NOT_FOUND;
+		if (part->body_fault != NULL)
+			return VERDICT_BAD_BODY;
+		return media_type_equal(part->content_type, create->content_type)
+		               ? VERDICT_OK
+		               : VERDICT_CONTENT_TYPE;
+	}
+	if (stream->deleted)
+		return VERDICT_GONE;
+	return stream->closed ? judge_closed(part, stream) : judge_append(d, stream, &new_producer);
+}
+
+static enum verdict judge_part(struct decision *whole, uint32_t i, uint64_t *created)
+{
+	struct decision d = *whole;
+	bool exists;
+	d.command = &whole->command->parts[i];
+	switch (d.command->kind) {
+	case COMMAND_KV:
+		return judge_kv(&d, &exists);
+	case COMMAND_CREATE:
+		return judge_part_create(&d, (*created)++);
+	case COMMAND_APPEND:
+		return judge_part_append(&d, created_before(whole->command, i));
+	default:
+		check(false); /* not allowed in a transaction */
+		return VERDICT_BAD_BODY;
+	}
+}
+
+static enum verdict decide_txn(struct decision *d)
+{
+	struct command *whole = d->command;
+	uint64_t created = 0;
+	for (uint32_t i = 0; i < whole->part_count; i++) {
+		enum verdict verdict = judge_part(d, i, &created);
+		if (verdict != VERDICT_OK) {
+			whole->failed_part = i;
+			return verdict;
+		}
+	}
+	for (uint32_t i = 0; i < whole->part_count; i++) {
+		struct command *part = &whole->parts[i];
+		decide(d->state, part, d->now_ms, d->sink);
+		check(part->verdict == VERDICT_OK || part->verdict == VERDICT_CREATED ||
+		      part->verdict == VERDICT_EXISTS);
+		if (part->lsn > whole->lsn)
+			whole->lsn = part->lsn;
+	}
+	return VERDICT_OK;
+}
+
+static void decide(struct state *state, struct command *command, uint64_t now_ms,
+                   const struct entry_sink *sink)
+{
+	struct decision d = {.state = state, .command = command, .now_ms = now_ms, .sink = sink};
 	switch (command->kind) {
 	case COMMAND_CREATE:
 		command->verdict = decide_create(&d);
@@ -541,7 +636,17 @@ void state_decide(struct state *state, struct command *command, uint64_t now_ms,
 	case COMMAND_KV:
 		command->verdict = decide_kv(&d);
 		break;
+	case COMMAND_TXN:
+		command->verdict = decide_txn(&d);
+		break;
 	}
+}
+
+void state_decide(struct state *state, struct command *command, uint64_t now_ms,
+                  const struct entry_sink *sink)
+{
+	/* The log's clock does not run back, whatever the machine's does. */
+	decide(state, command, now_ms > state->now_ms ? now_ms : state->now_ms, sink);
 }
 
 const char *verdict_name(enum verdict verdict)

@@ -395,6 +395,71 @@ static void test_kv(void **state)
 	assert_int_equal(run(f, put).verdict, VERDICT_OK);
 }
 
+#define JSON_PATH(name) .path = SPAN(name), .content_type = SPAN("application/json")
+
+static void test_txn_is_all_or_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct span value;
+	static const uint32_t size = 3;
+	const struct batch body = {&size, 1, SPAN("11,")};
+	struct command parts[] = {
+	        {.kind = COMMAND_KV, .key = SPAN("a"), .value = SPAN("1"), .expect_present = true},
+	        {.kind = COMMAND_CREATE, JSON_PATH("/feed")},
+	        {.kind = COMMAND_APPEND, JSON_PATH("/feed"), .body = body},
+	        {.kind = COMMAND_KV, .key = SPAN("b"), .value = SPAN("2")},
+	};
+	const struct command txn = {.kind = COMMAND_TXN, .parts = parts, .part_count = 4};
+	assert_int_equal(run(f, txn).verdict, VERDICT_OK);
+	assert_int_equal(parts[1].verdict, VERDICT_CREATED);
+	assert_int_equal(parts[2].tail, 3);
+	assert_true(state_kv_get(&f->follower, SPAN("b"), &value) && span_equal(value, SPAN("2")));
+
+	/* The last condition fails: the append before it is not made. */
+	struct command again[] = {parts[1], parts[2],
+	                          {.kind = COMMAND_KV, .key = SPAN("a"), .value = SPAN("3"),
+	                           .expect_present = true, .expect = SPAN("2")}};
+	struct command refused = {.kind = COMMAND_TXN, .parts = again, .part_count = 3};
+	size_t len = f->log_len;
+	refused = run(f, refused);
+	assert_int_equal(refused.verdict, VERDICT_KV_CONFLICT);
+	assert_int_equal(refused.failed_part, 2);
+	assert_int_equal(f->log_len, len);
+	assert_int_equal(state_find(&f->head, SPAN("/feed"))->tail, 3);
+
+	again[2].expect = SPAN("1");
+	assert_int_equal(run(f, refused).verdict, VERDICT_OK);
+	assert_int_equal(again[0].verdict, VERDICT_EXISTS);
+	assert_int_equal(state_find(&f->follower, SPAN("/feed"))->tail, 6);
+	assert_true(state_kv_get(&f->follower, SPAN("a"), &value) && span_equal(value, SPAN("3")));
+}
+
+static void test_txn_refusals(void **state)
+{
+	struct fixture *f = *state;
+	static const uint32_t size = 2;
+	const struct batch body = {&size, 1, SPAN("1,")};
+	CREATE(.path = SPAN("/text"), .content_type = SPAN("text/plain"));
+	struct command parts[2] = {{.kind = COMMAND_APPEND, JSON_PATH("/none"), .body = body}};
+	struct command txn = {.kind = COMMAND_TXN, .parts = parts, .part_count = 1};
+	assert_int_equal(run(f, txn).verdict, VERDICT_NOT_FOUND);
+	parts[0].path = SPAN("/text");
+	assert_int_equal(run(f, txn).verdict, VERDICT_CONTENT_TYPE);
+	parts[0] = (struct command){.kind = COMMAND_CREATE, JSON_PATH("/text")};
+	assert_int_equal(run(f, txn).verdict, VERDICT_CONFIG_DIFFERS);
+	CREATE(JSON_PATH("/shut"), .close = true);
+	parts[0] = (struct command){.kind = COMMAND_APPEND, JSON_PATH("/shut"), .body = body};
+	assert_int_equal(run(f, txn).verdict, VERDICT_CLOSED);
+	f->head.limits.streams_max = f->head.streams_count + 1;
+	parts[0] = (struct command){.kind = COMMAND_CREATE, JSON_PATH("/one")};
+	parts[1] = (struct command){.kind = COMMAND_CREATE, JSON_PATH("/two")};
+	txn.part_count = 2;
+	txn = run(f, txn);
+	assert_int_equal(txn.verdict, VERDICT_STREAM_LIMIT);
+	assert_int_equal(txn.failed_part, 1);
+	assert_null(state_find(&f->head, SPAN("/one")));
+}
+
 static void test_evict_keeps_what_is_new_or_pinned(void **state)
 {
 	struct fixture *f = *state;
@@ -460,6 +525,8 @@ int main(void)
 	        T(test_expired_source_moves_out_of_the_way),
 	        T(test_limits),
 	        T(test_kv),
+	        T(test_txn_is_all_or_nothing),
+	        T(test_txn_refusals),
 	        T(test_evict_keeps_what_is_new_or_pinned),
 	        T(test_hostile_entries),
 #undef T

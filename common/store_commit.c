@@ -13,6 +13,7 @@ enum {
 	HEAD_KEEP = 20000,
 	ROOM_WAIT_MS = 2000, /* for the checkpointer, when the ring is full */
 	HEADS_BYTES = 8192,       /* entries of an ordinary command with the longest texts, small bodies */
+	KV_HEAD_BYTES = 256,      /* of one small value, without key and value */
 	CHAIN_BYTES = 256 * 1024, /* of one that may drop a chain of forks (FORK_DEPTH_MAX) */
 };
 
@@ -86,6 +87,16 @@ static uint64_t sink_put(void *arg, const struct entry *entry)
 	return lsn;
 }
 
+static size_t command_bytes_max(const struct store *store, const struct command *c);
+
+static size_t txn_bytes_max(const struct store *store, const struct command *c)
+{
+	size_t bytes = 0;
+	for (uint32_t i = 0; i < c->part_count; i++)
+		bytes += command_bytes_max(store, &c->parts[i]);
+	return bytes;
+}
+
 static size_t command_bytes_max(const struct store *store, const struct command *c)
 {
 	size_t bytes = c->body.bytes.len + 4 * (size_t)c->body.count + c->value.len + c->key.len +
@@ -100,8 +111,11 @@ static size_t command_bytes_max(const struct store *store, const struct command 
 	case COMMAND_APPEND:
 	case COMMAND_TOUCH:
 	case COMMAND_TRIM:
-	case COMMAND_KV:
 		break;
+	case COMMAND_KV:
+		return bytes + KV_HEAD_BYTES;
+	case COMMAND_TXN:
+		return txn_bytes_max(store, c);
 	}
 	return bytes + HEADS_BYTES;
 }
@@ -127,7 +141,7 @@ static void builder_begin(struct record_builder *b, size_t bytes_max)
 /* Would it make the store larger? Deletes, trims, closes and touches go through when it is full. */
 static bool grows(const struct command *c)
 {
-	return c->kind == COMMAND_CREATE || c->body.count != 0 ||
+	return c->kind == COMMAND_CREATE || c->kind == COMMAND_TXN || c->body.count != 0 ||
 	       (c->kind == COMMAND_KV && c->value.at != NULL);
 }
 
