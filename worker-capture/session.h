@@ -1,0 +1,146 @@
+/* A browser session: one browser with one page that is kept alive, watched, and photographed.
+ *
+ * Whoever wants its pictures or its news watches it (outputs, previews, viewers, the health report);
+ * whoever wants something done in the page evaluates or sends a DevTools command. A session outlives
+ * its page and its browser: both are replaced by the recovery ladder while the session, its watchers,
+ * its last frame and its numbers stay. Loop thread only.
+ *
+ * Watchers must expect to be called from within any session_*() call but session_watch(), and may
+ * call everything here from their callbacks, session_unwatch() and session_close() included. */
+#pragma once
+
+#include "common/counters.h"
+#include "common/settings.h"
+#include "worker-capture/devtools.h"
+#include "worker-capture/frame.h"
+#include "worker-capture/health.h"
+
+#include <jansson.h>
+#include <uv.h>
+
+enum {
+	SESSION_ID_MAX = 64,
+	SESSION_URL_MAX = 2048,
+	SESSION_SCRIPTS_MAX = 4,
+};
+
+enum session_state {
+	SESSION_STARTING,   /* no browser yet, or its page has not loaded */
+	SESSION_LIVE,       /* the page runs; health says whether it is any good */
+	SESSION_RECOVERING, /* a step of the ladder is under way, or its back-off */
+	SESSION_FAILED,     /* gave up: no browser, or too many recoveries; session_restart() tries again */
+	SESSION_CLOSING,    /* its processes are ending; on_closed follows */
+};
+const char *session_state_name(enum session_state state);
+
+struct session;
+struct sessions;
+struct session_watcher;
+
+struct session_options {
+	const char *id;    /* [a-z0-9][a-z0-9-]{0,63}, unique in the worker */
+	const char *feed;  /* feed whose picture this is, or "" */
+	const char *url;   /* http or https; the token a page needs belongs into its fragment */
+	const char *allow; /* hosts that it may reach besides the url's own and capture.allow_hosts:
+	                      comma-separated, HOST or HOST:PORT; "" for none */
+	const char *owner; /* principal, "" for ours; only kept */
+	uint32_t width, height; /* even, 16 to 3840 and 16 to 2160 */
+	bool tab_capture;  /* the page may be captured whole by getDisplayMedia without a question */
+	bool webrtc;       /* it will serve viewers: UDP is open to our scripts (never to the page's).
+	                      Without it no UDP leaves the browser at all */
+	/* Run in every document before its own scripts, static text. They may call
+	 * __ringside(kind, value) to have on_message called. */
+	const char *scripts[SESSION_SCRIPTS_MAX];
+};
+
+/* What happened to it, for its event stream. Texts live until the callback returns. */
+struct session_event {
+	const char *kind;   /* "state", "health", "recovery", "navigation_blocked", "rotation" */
+	const char *reason; /* of enum health_reason, or "" */
+	const char *step;   /* "recovery": terminate, reload, target, browser; else "" */
+	const char *detail; /* one line for humans, may be "" */
+	uint64_t at_ms;     /* wall clock */
+};
+
+struct session_watch {
+	/* A new picture, borrowed: frame_ref() to keep it. Older ones never follow newer ones. */
+	void (*on_frame)(void *arg, struct session *session, struct frame *frame);
+	/* State, health or something worth an event changed. */
+	void (*on_event)(void *arg, struct session *session, const struct session_event *event);
+	/* One of the scripts called __ringside(kind, value); the page can do it as well, so `value`,
+	 * borrowed, is to be judged. At most 64 kB each and 50 a second; more are dropped. */
+	void (*on_message)(void *arg, struct session *session, const char *kind, const json_t *value);
+	/* The session is gone when this returns, the watcher with it. */
+	void (*on_closed)(void *arg, struct session *session);
+	void *arg;
+	/* Frames a second that this watcher wants, 0: none of its own, but it sees what others get.
+	 * The session asks the browser for the most that any watcher wants, by holding its
+	 * acknowledgements back: what nobody wants is never encoded. */
+	double fps;
+};
+
+/* ---- all sessions of the worker ---- */
+
+struct sessions *sessions_create(uv_loop_t *loop, const struct settings *settings,
+                                 struct counters_slot *counters);
+/* New settings have been put in place; the pointer given before stays valid. */
+void sessions_reload(struct sessions *sessions);
+/* Closes every session and calls back once no process of theirs is left. */
+void sessions_close(struct sessions *sessions, void (*on_closed)(void *arg), void *arg);
+
+enum session_open_result {
+	SESSION_OPENED,
+	SESSION_EXISTS,   /* that id */
+	SESSION_FULL,     /* capture.sessions are open */
+	SESSION_INVALID,  /* options; the reason says which and why */
+	SESSION_FORBIDDEN /* the url or an allowed host may not be reached */
+};
+/* Starts one; what can fail later (no browser, no such host) shows in its state and health. Texts are
+ * copied, the scripts are not. */
+enum session_open_result session_open(struct sessions *sessions,
+                                      const struct session_options *options,
+                                      struct session **session, char reason[256]);
+struct session *session_find(struct sessions *sessions, const char *id);
+/* Visits all; the visitor may close the one it is given. */
+void sessions_each(struct sessions *sessions, void (*visit)(void *arg, struct session *session),
+                   void *arg);
+
+/* ---- one of them ---- */
+
+/* Ends it: browser, profile and all. Watchers get on_closed. A second call does nothing. */
+void session_close(struct session *session);
+/* A new browser at once, whatever the state; the reason is for the event. */
+void session_restart(struct session *session, const char *why);
+/* Another url in the same browser; judged like session_open() judges. */
+enum session_open_result session_navigate(struct session *session, const char *url,
+                                          char reason[256]);
+
+const char *session_id(const struct session *session);
+const char *session_feed(const struct session *session);
+const char *session_url(const struct session *session); /* may hold a token: never log it */
+const char *session_owner(const struct session *session);
+enum session_state session_state(const struct session *session);
+const struct health *session_health(const struct session *session);
+/* The newest picture, borrowed, or NULL before the first. It stays through every recovery. */
+struct frame *session_last_frame(const struct session *session);
+void session_size(const struct session *session, uint32_t *width, uint32_t *height);
+/* Everything known about it, secrets redacted: what `ringsidectl capture show` prints. */
+json_t *session_describe(const struct session *session);
+
+struct session_watcher *session_watch(struct session *session, const struct session_watch *watch);
+/* Sets the pointer to NULL; NULL is fine. No callback of this watcher runs afterwards. */
+void session_unwatch(struct session_watcher **watcher);
+void session_watcher_fps(struct session_watcher *watcher, double fps);
+
+/* A command in the page (devtools.h lists them). `params` is taken. `on_reply` is called exactly once,
+ * in any case from the loop and not from within this call: also when the page dies or time runs out. */
+void session_command(struct session *session, enum devtools_method method, json_t *params,
+                     uint64_t timeout_ms, devtools_on_reply *on_reply, void *arg);
+/* Evaluates an expression in the page's main world and gives its value, promises awaited. With
+ * `gesture` as if the user had clicked. The reply's result is the value itself; an exception is
+ * DEVTOOLS_REFUSED with its text. */
+void session_evaluate(struct session *session, const char *expression, bool gesture,
+                      uint64_t timeout_ms, devtools_on_reply *on_reply, void *arg);
+/* The output side reports that this encoder cannot keep up or died (reason, static text, as in
+ * "encoder_stalled") or is well again (NULL); it becomes part of the health. */
+void session_report_encoder(struct session *session, const char *reason);
