@@ -22,6 +22,8 @@ enum {
 	SESSION_ID_MAX = 64,
 	SESSION_URL_MAX = 2048,
 	SESSION_SCRIPTS_MAX = 4,
+	SESSION_MESSAGE_BYTES_MAX = 65536,
+	SESSION_MESSAGES_PER_S = 50,
 };
 
 enum session_state {
@@ -48,10 +50,15 @@ struct session_options {
 	bool tab_capture;  /* the page may be captured whole by getDisplayMedia without a question */
 	bool webrtc;       /* it will serve viewers: UDP is open to our scripts (never to the page's).
 	                      Without it no UDP leaves the browser at all */
-	/* Run in every document before its own scripts, static text. They may call
-	 * __ringside(kind, value) to have on_message called. */
+	/* Run in every document in a world of our own (SESSION_WORLD_OWN): they see the document and
+	 * every API, the page sees nothing of them. Static text. */
 	const char *scripts[SESSION_SCRIPTS_MAX];
+	/* Runs in every document in the page's own world before its scripts; copied, may be NULL. */
+	const char *page_script;
 };
+
+/* Both worlds have __ringside(kind, value), which calls on_message. */
+enum session_world { SESSION_WORLD_PAGE, SESSION_WORLD_OWN };
 
 /* What happened to it, for its event stream. Texts live until the callback returns. */
 struct session_event {
@@ -67,9 +74,10 @@ struct session_watch {
 	void (*on_frame)(void *arg, struct session *session, struct frame *frame);
 	/* State, health or something worth an event changed. */
 	void (*on_event)(void *arg, struct session *session, const struct session_event *event);
-	/* One of the scripts called __ringside(kind, value); the page can do it as well, so `value`,
-	 * borrowed, is to be judged. At most 64 kB each and 50 a second; more are dropped. */
-	void (*on_message)(void *arg, struct session *session, const char *kind, const json_t *value);
+	/* __ringside(kind, value) was called in that world; `value` is borrowed, and from the page's
+	 * world anything. At most 64 kB each and SESSION_MESSAGES_PER_S; more are dropped. */
+	void (*on_message)(void *arg, struct session *session, enum session_world world,
+	                   const char *kind, const json_t *value);
 	/* The session is gone when this returns, the watcher with it. */
 	void (*on_closed)(void *arg, struct session *session);
 	void *arg;
@@ -136,11 +144,11 @@ void session_watcher_fps(struct session_watcher *watcher, double fps);
  * in any case from the loop and not from within this call: also when the page dies or time runs out. */
 void session_command(struct session *session, enum devtools_method method, json_t *params,
                      uint64_t timeout_ms, devtools_on_reply *on_reply, void *arg);
-/* Evaluates an expression in the page's main world and gives its value, promises awaited. With
- * `gesture` as if the user had clicked. The reply's result is the value itself; an exception is
- * DEVTOOLS_REFUSED with its text. */
-void session_evaluate(struct session *session, const char *expression, bool gesture,
-                      uint64_t timeout_ms, devtools_on_reply *on_reply, void *arg);
+/* Evaluates an expression and gives its value, promises awaited; with `gesture` as if the user had
+ * clicked. The reply's result is the value itself (json null for undefined); an exception is
+ * DEVTOOLS_REFUSED with its text. Calls come back as session_command()'s do. */
+void session_evaluate(struct session *session, enum session_world world, const char *expression,
+                      bool gesture, uint64_t timeout_ms, devtools_on_reply *on_reply, void *arg);
 /* The output side reports that this encoder cannot keep up or died (reason, static text, as in
  * "encoder_stalled") or is well again (NULL); it becomes part of the health. */
 void session_report_encoder(struct session *session, const char *reason);
