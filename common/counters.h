@@ -27,6 +27,7 @@ struct counters_slot {
 	uint32_t role, slot;
 	_Atomic uint32_t pid;
 	_Atomic uint64_t generation, restarts, started_ms /* wall */;
+	_Atomic uint32_t follows; /* it wants to hear what becomes durable (worker_follow()) */
 	COUNTERS(COUNTER_FIELD)
 } __attribute__((aligned(64)));
 

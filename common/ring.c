@@ -1,13 +1,16 @@
 #include "common/ring.h"
 #include "common/check.h"
+#include "common/clock.h"
 #include "common/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/futex.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 #define XXH_STATIC_LINKING_ONLY
@@ -15,7 +18,7 @@
 #include <xxhash.h>
 
 static const uint32_t record_magic = 0x52494e47;
-enum { CONTROL_LAYOUT = 2, PATH_ROOM = 4096 };
+enum { CONTROL_LAYOUT = 3, PATH_ROOM = 4096 };
 
 /* ---- files ---- */
 
@@ -120,6 +123,7 @@ static int rebuild_control(struct ring *ring, struct ring_position start, const 
 	struct ring_control *control = ring->control;
 	memset(control, 0, sizeof *control);
 	init_lock(&control->write_lock);
+	init_lock(&control->sync_lock);
 	init_lock(&control->checkpoint_lock);
 	memcpy(control->boot_id, boot_id, sizeof control->boot_id);
 	control->layout = CONTROL_LAYOUT;
@@ -139,7 +143,7 @@ static int rebuild_control(struct ring *ring, struct ring_position start, const 
 int ring_open(struct ring *ring, const char *dir, uint64_t bytes, struct ring_position start,
               bool *fresh, char reason[256])
 {
-	*ring = (struct ring){.bytes = bytes & ~4095ull, .sync_lock = PTHREAD_MUTEX_INITIALIZER};
+	*ring = (struct ring){.bytes = bytes & ~4095ull};
 	ring->fd = open_ring_file(dir, &ring->bytes, fresh, reason);
 	if (ring->fd < 0)
 		return errno;
@@ -379,33 +383,65 @@ static int repair(struct ring *ring)
 	return error;
 }
 
-static int sync_now(struct ring *ring)
+/* One at a time, because the kernel reports a failed write once per descriptor: of two threads one
+ * would be told and the other not. And a mutex is not fair, whoever lets go of it takes it again
+ * before a waiter is awake: so those who do not get it wait for the end of a sync, not for it. */
+bool ring_sync_trylock(struct ring *ring)
 {
-	if (atomic_load(&ring->control->io_error) != 0)
+	pthread_mutex_t *lock = &ring->control->sync_lock;
+	return take(lock, pthread_mutex_trylock(lock));
+}
+
+int ring_sync_locked(struct ring *ring)
+{
+	struct ring_control *control = ring->control;
+	if (atomic_load(&control->io_error) != 0)
 		return repair(ring);
 	uint64_t tail = ring_tail(ring).lsn;
 	if (tail <= ring_durable(ring))
 		return 0;
 	if (fdatasync(ring->fd) != 0) {
 		int error = errno;
-		atomic_store(&ring->control->io_error, error);
+		atomic_store(&control->io_error, error);
 		log_error("log not synced", "error=\"%s\"", strerror(error));
 		return error;
 	}
-	/* Somebody's sync failed while ours ran: ours may have reported his pages as clean. */
-	if (atomic_load(&ring->control->io_error) != 0)
-		return repair(ring);
 	raise_durable(ring, tail);
 	return 0;
 }
 
-/* One at a time per process: the kernel reports a failed write once per descriptor, so of two threads
- * one would be told and the other not. */
+void ring_sync_unlock(struct ring *ring)
+{
+	struct ring_control *control = ring->control;
+	pthread_mutex_unlock(&control->sync_lock);
+	atomic_fetch_add(&control->syncs, 1);
+	if (atomic_load(&control->sync_waiters) != 0)
+		syscall(SYS_futex, &control->syncs, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+uint32_t ring_syncs(const struct ring *ring)
+{
+	return atomic_load(&ring->control->syncs);
+}
+
+void ring_sync_wait(struct ring *ring, uint32_t seen)
+{
+	static const struct timespec patience = {.tv_nsec = 20000000}; /* its owner may be dead */
+	struct ring_control *control = ring->control;
+	atomic_fetch_add(&control->sync_waiters, 1);
+	syscall(SYS_futex, &control->syncs, FUTEX_WAIT, seen, &patience, NULL, 0);
+	atomic_fetch_sub(&control->sync_waiters, 1);
+}
+
 int ring_sync(struct ring *ring)
 {
-	pthread_mutex_lock(&ring->sync_lock);
-	int error = sync_now(ring);
-	pthread_mutex_unlock(&ring->sync_lock);
+	uint32_t seen = ring_syncs(ring);
+	while (!ring_sync_trylock(ring)) {
+		ring_sync_wait(ring, seen);
+		seen = ring_syncs(ring);
+	}
+	int error = ring_sync_locked(ring);
+	ring_sync_unlock(ring);
 	return error;
 }
 

@@ -35,7 +35,7 @@ struct ring_control {
 	_Atomic uint32_t ready;
 	uint32_t layout;
 	char boot_id[40];
-	pthread_mutex_t write_lock, checkpoint_lock; /* robust, shared */
+	pthread_mutex_t write_lock, sync_lock, checkpoint_lock; /* robust, shared */
 	struct ring_position tail[2]; /* two: a writer killed mid-update leaves the other whole */
 	_Atomic uint32_t tail_index;
 	_Atomic uint64_t writing; /* the ring is being overwritten up to here, less its size */
@@ -45,7 +45,8 @@ struct ring_control {
 	_Atomic uint64_t room_bytes; /* the log may be this far ahead of the checkpoint and still fit */
 	_Atomic int refuse;    /* 0, ENOSPC: growing commands are refused (checkpointer's word) */
 	_Atomic int io_error;  /* a sync failed: nothing is acknowledged until a repair */
-	_Atomic uint64_t openers; /* a hint for logs */
+	_Atomic uint32_t syncs; /* tried so far; a futex */
+	_Atomic uint32_t sync_waiters; /* a hint: a killed one stays counted */
 };
 
 struct ring {
@@ -53,7 +54,6 @@ struct ring {
 	uint64_t bytes, reserve, record_max;
 	const uint8_t *map; /* read-only */
 	struct ring_control *control;
-	pthread_mutex_t sync_lock; /* this process's */
 };
 
 /* Opens or creates DIR/ring and DIR/control. `start` is where the checkpoint stands: the first
@@ -95,9 +95,19 @@ int ring_begin(struct ring *ring, size_t bytes, struct ring_position *at);
 int ring_write(struct ring *ring, struct ring_position *at, struct iovec *iov, size_t iov_count,
                uint32_t entries, size_t bytes);
 
-/* Makes everything below the tail at the time of the call durable. 0 or errno. After a failure the
- * pages may be gone from the kernel's mind as clean: the region is rewritten from the map until a
- * sync succeeds, and only then anything is durable. */
+/* Makes everything below the tail at the time of the call durable: one sync covers what every process
+ * has written before it. 0 or errno. After a failure the pages may be gone from the kernel's mind as
+ * clean: the region is rewritten from the map until a sync succeeds, and only then anything is durable.
+ *
+ * One process syncs at a time, by ring_sync_trylock() ... ring_sync_locked() ... ring_sync_unlock().
+ * The others wait for its end by ring_sync_wait(), and mostly find their records durable then. */
+bool ring_sync_trylock(struct ring *ring);
+int ring_sync_locked(struct ring *ring);
+void ring_sync_unlock(struct ring *ring);
+/* `seen` is ring_syncs() from before the trylock that failed. May return early. */
+uint32_t ring_syncs(const struct ring *ring);
+void ring_sync_wait(struct ring *ring, uint32_t seen);
+/* All of it, waiting. */
 int ring_sync(struct ring *ring);
 
 void ring_set_checkpoint(struct ring *ring, uint64_t lsn);

@@ -220,7 +220,44 @@ static void test_announces_what_it_overwrites(void **state)
 	ring_unlock(&f->ring);
 }
 
-/* Both locks outlive an owner that is killed. */
+/* Whoever waits for another process's sync needs none of his own. */
+static void test_one_sync_for_all(void **state)
+{
+	struct fixture *f = *state;
+	int begun[2], go[2];
+	char byte = 0;
+	assert_int_equal(pipe(begun) | pipe(go), 0);
+	struct ring_position tail = put(f, 1, 64);
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		bool locked = ring_sync_trylock(&f->ring);
+		(void)!write(begun[1], &byte, 1);
+		(void)!read(go[0], &byte, 1);
+		int error = ring_sync_locked(&f->ring);
+		ring_sync_unlock(&f->ring);
+		_exit(locked && error == 0 ? 0 : 1);
+	}
+	assert_int_equal(read(begun[0], &byte, 1), 1);
+	uint32_t seen = ring_syncs(&f->ring);
+	assert_false(ring_sync_trylock(&f->ring));
+	assert_int_equal(write(go[1], &byte, 1), 1);
+	while (ring_syncs(&f->ring) == seen)
+		ring_sync_wait(&f->ring, seen);
+	assert_int_equal(ring_durable(&f->ring), tail.lsn);
+	unsigned done = syncs_done;
+	assert_int_equal(ring_sync(&f->ring), 0);
+	assert_int_equal(syncs_done, done);
+	int status;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	for (int i = 0; i < 2; i++) {
+		close(begun[i]);
+		close(go[i]);
+	}
+}
+
+/* All locks outlive an owner that is killed. */
 static void test_locks_of_the_dead(void **state)
 {
 	struct fixture *f = *state;
@@ -230,6 +267,7 @@ static void test_locks_of_the_dead(void **state)
 	if (pid == 0) {
 		ring_lock(&f->ring);
 		(void)!ring_checkpoint_trylock(&f->ring, 0);
+		(void)!ring_sync_trylock(&f->ring);
 		_exit(0);
 	}
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
@@ -282,6 +320,7 @@ int main(void)
 	        T(test_wraps_with_pads),
 	        T(test_full_until_the_checkpoint_moves),
 	        T(test_announces_what_it_overwrites),
+	        T(test_one_sync_for_all),
 	        T(test_locks_of_the_dead),
 	        T(test_failed_sync_is_repaired),
 	        T(test_sync_of_nothing),

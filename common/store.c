@@ -107,6 +107,7 @@ static void start_threads(struct store *store)
 	pthread_cond_init(&store->queue_filled, NULL);
 	store->queue_last = &store->queue;
 	store->finished_last = &store->finished;
+	store->written_last = &store->written;
 	check(pthread_create(&store->commit_thread, NULL, commit_main, store) == 0);
 	if (store->options.maintain)
 		check(pthread_create(&store->maintain_thread, NULL, maintain_main, store) == 0);
@@ -153,14 +154,14 @@ void store_close(struct store **out)
 	*out = NULL;
 	if (store == NULL)
 		return;
+	if (store->options.maintain) { /* first: it submits commands of its own */
+		atomic_store(&store->maintain_stop, true);
+		pthread_join(store->maintain_thread, NULL);
+	}
 	pthread_mutex_lock(&store->queue_lock);
 	store->stopping = true;
 	pthread_cond_signal(&store->queue_filled);
 	pthread_mutex_unlock(&store->queue_lock);
-	if (store->options.maintain) {
-		atomic_store(&store->maintain_stop, true);
-		pthread_join(store->maintain_thread, NULL);
-	}
 	pthread_join(store->commit_thread, NULL);
 	store_collect(store);
 	follower_finish(&store->head);

@@ -42,8 +42,8 @@ struct store_options {
  * for humans in `reason`. */
 int store_open(struct store **store, const struct store_options *options, char reason[256]);
 
-/* Refuses new commands, finishes those submitted (their done() is called from here), checkpoints
- * if nobody else has the store open, and frees everything. Sets *store to NULL; NULL is fine. */
+/* Finishes what was submitted (done() is called from here) and frees everything. The ring keeps what
+ * LMDB has not yet taken; the next opener goes on from there. Sets *store to NULL; NULL is fine. */
 void store_close(struct store **store);
 
 /* ---- writing ---- */

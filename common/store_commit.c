@@ -1,5 +1,9 @@
 /* The commit thread: takes what has gathered, decides it under the lock, writes one record, makes it
- * durable with one sync, and says so. */
+ * durable with one sync, and says so.
+ *
+ * One process syncs at a time, and its sync covers what every process has written before. What it
+ * gathered meanwhile it writes before anybody's next sync may begin; so does every other when it
+ * hears of the end. A command thus waits for the end of at most one sync before its own. */
 #include "common/store_parts.h"
 #include "common/check.h"
 #include "common/clock.h"
@@ -13,6 +17,7 @@ enum {
 	HEAD_KEEP = 20000,
 	ROOM_WAIT_MS = 2000, /* for the checkpointer, when the ring is full */
 	HEADS_BYTES = 8192,       /* entries of an ordinary command with the longest texts, small bodies */
+	LIGHT_BYTES = 4 << 20, /* upper bound of a write that takes a moment: 500 ordinary commands */
 	KV_HEAD_BYTES = 256,      /* of one small value, without key and value */
 	CHAIN_BYTES = 256 * 1024, /* of one that may drop a chain of forks (FORK_DEPTH_MAX) */
 };
@@ -255,26 +260,56 @@ static void finish(struct store *store, struct command *list)
 		store->finished_last = &c->next;
 	}
 	pthread_mutex_unlock(&store->queue_lock);
+}
+
+static void say_finished(struct store *store)
+{
 	if (store->options.notify != NULL)
 		store->options.notify(store->options.notify_arg);
 }
 
+/* ---- syncing ---- */
+
+/* Those up to `lsn`: durable, or given up. */
+static void finish_written(struct store *store, uint64_t lsn, enum verdict verdict)
+{
+	while (store->written != NULL && store->written->lsn <= lsn) {
+		struct written *batch = store->written;
+		store->written = batch->next;
+		if (verdict != VERDICT_OK)
+			refuse_all(batch->commands, verdict);
+		atomic_fetch_add(&store->commits, 1);
+		atomic_fetch_add(&store->commit_ns, clock_monotonic_ns() - batch->begun_ns);
+		finish(store, batch->commands);
+		free(batch);
+	}
+	if (store->written == NULL)
+		store->written_last = &store->written;
+	say_finished(store);
+}
+
+/* ---- batches ---- */
+
 static void commit_batch(struct store *store, struct command *list, size_t bytes_max)
 {
-	uint64_t before_ns = clock_monotonic_ns();
+	uint64_t begun_ns = clock_monotonic_ns();
 	enum verdict verdict = atomic_load(&store->ring.control->io_error) != 0 &&
 	                                       ring_sync(&store->ring) != 0
 	                               ? VERDICT_IO_ERROR
 	                               : write_batch(store, list, bytes_max);
-	if (verdict == VERDICT_OK && ring_sync(&store->ring) != 0)
-		verdict = VERDICT_IO_ERROR;
-	if (verdict != VERDICT_OK)
-		refuse_all(list, verdict);
-	atomic_fetch_add(&store->commits, 1);
-	atomic_fetch_add(&store->commit_ns, clock_monotonic_ns() - before_ns);
-	atomic_fetch_add(&store->synced_bytes, store->builder.bytes);
-	finish(store, list);
 	follower_evict(&store->head, HEAD_KEEP);
+	if (verdict != VERDICT_OK) {
+		refuse_all(list, verdict);
+		finish(store, list);
+		say_finished(store);
+		return;
+	}
+	struct written *batch = xmalloc(sizeof *batch);
+	*batch = (struct written){
+	        .commands = list, .lsn = store->head.lsn, .begun_ns = begun_ns};
+	atomic_fetch_add(&store->synced_bytes, store->builder.bytes);
+	*store->written_last = batch;
+	store->written_last = &batch->next;
 }
 
 /* Commands one record can take; at least one. The rest stays in *list. */
@@ -292,28 +327,82 @@ static struct command *take_batch(struct store *store, struct command **list, si
 	return first;
 }
 
+static struct command *take_queue(struct store *store)
+{
+	pthread_mutex_lock(&store->queue_lock);
+	struct command *list = store->queue;
+	store->queue = NULL;
+	store->queue_last = &store->queue;
+	pthread_mutex_unlock(&store->queue_lock);
+	return list;
+}
+
+static void write_list(struct store *store, struct command *list)
+{
+	while (list != NULL) {
+		size_t bytes_max;
+		struct command *batch = take_batch(store, &list, &bytes_max);
+		commit_batch(store, batch, bytes_max);
+	}
+}
+
+/* Can it be written in a moment, without waiting for the checkpointer? */
+static bool is_light(const struct store *store, const struct command *list)
+{
+	size_t bytes = 0;
+	for (; list != NULL && bytes <= LIGHT_BYTES; list = list->next)
+		bytes += command_bytes_max(store, list);
+	return bytes <= LIGHT_BYTES && ring_has_room(&store->ring, 2 * LIGHT_BYTES);
+}
+
+/* What gathered during a sync that ended well is written before anybody's next may begin. */
+static void sync_once(struct store *store)
+{
+	uint64_t tail = ring_tail(&store->ring).lsn;
+	struct command *heavy = NULL;
+	bool durable = ring_sync_locked(&store->ring) == 0;
+	if (durable) {
+		struct command *list = take_queue(store);
+		if (is_light(store, list))
+			write_list(store, list);
+		else
+			heavy = list;
+	}
+	ring_sync_unlock(&store->ring);
+	finish_written(store, durable ? ring_durable(&store->ring) : tail,
+	               durable ? VERDICT_OK : VERDICT_IO_ERROR);
+	write_list(store, heavy);
+}
+
+/* Until nothing written is left. */
+static void sync_all(struct store *store)
+{
+	while (store->written != NULL) {
+		uint32_t seen = ring_syncs(&store->ring);
+		if (store->written->lsn <= ring_durable(&store->ring))
+			finish_written(store, ring_durable(&store->ring), VERDICT_OK);
+		else if (ring_sync_trylock(&store->ring))
+			sync_once(store);
+		else
+			ring_sync_wait(&store->ring, seen);
+		write_list(store, take_queue(store));
+	}
+}
+
 void *commit_main(void *arg)
 {
 	struct store *store = arg;
-	pthread_mutex_lock(&store->queue_lock);
 	for (;;) {
+		pthread_mutex_lock(&store->queue_lock);
 		while (store->queue == NULL && !store->stopping)
 			pthread_cond_wait(&store->queue_filled, &store->queue_lock);
-		if (store->queue == NULL)
-			break;
-		struct command *list = store->queue;
-		store->queue = NULL;
-		store->queue_last = &store->queue;
+		bool stop = store->queue == NULL;
 		pthread_mutex_unlock(&store->queue_lock);
-		while (list != NULL) {
-			size_t bytes_max;
-			struct command *batch = take_batch(store, &list, &bytes_max);
-			commit_batch(store, batch, bytes_max);
-		}
-		pthread_mutex_lock(&store->queue_lock);
+		if (stop)
+			return NULL;
+		write_list(store, take_queue(store));
+		sync_all(store);
 	}
-	pthread_mutex_unlock(&store->queue_lock);
-	return NULL;
 }
 
 /* ---- the submitter's side ---- */

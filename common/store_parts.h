@@ -28,6 +28,14 @@ struct record_builder {
 	uint32_t entries;
 };
 
+/* Commands that stand in the log, on their way to the disk. */
+struct written {
+	struct written *next;
+	struct command *commands;
+	uint64_t lsn; /* durable when the log is up to here */
+	uint64_t begun_ns;
+};
+
 struct store {
 	struct store_options options;
 	char *dir;
@@ -38,7 +46,8 @@ struct store {
 	pthread_t commit_thread;
 	pthread_mutex_t queue_lock;
 	pthread_cond_t queue_filled;
-	struct command *queue, **queue_last;
+	struct command *queue, **queue_last; /* under queue_lock */
+	struct written *written, **written_last; /* its own; in log order, not yet durable */
 	bool stopping;
 	bool kick_due; /* the loop's: commands were queued since the last store_kick() */
 	struct follower head;

@@ -82,18 +82,29 @@ static void on_peer_closed(void *arg, struct peer *peer)
 {
 	struct worker *worker = arg;
 	for (size_t i = 0; i < worker->peers_count; i++)
-		if (worker->peers[i] == peer) {
+		if (worker->peers[i].peer == peer) {
 			worker->peers[i] = worker->peers[--worker->peers_count];
 			return;
 		}
+}
+
+static struct counters_slot *find_slot(const struct worker *worker, unsigned role, uint64_t number)
+{
+	for (size_t i = 0; i < COUNTERS_SLOTS; i++) {
+		struct counters_slot *slot = &worker->counters->slots[i];
+		if (slot->role == role && slot->slot == number && atomic_load(&slot->state) != WORKER_ABSENT)
+			return slot;
+	}
+	return NULL;
 }
 
 /* A peer that came back has a new generation and replaces its former self. */
 static void forget_peer(struct worker *worker, unsigned role, unsigned slot)
 {
 	for (size_t i = 0; i < worker->peers_count; i++)
-		if (peer_role(worker->peers[i]) == role && peer_slot(worker->peers[i]) == slot) {
-			struct peer *old = worker->peers[i];
+		if (peer_role(worker->peers[i].peer) == role &&
+		    peer_slot(worker->peers[i].peer) == slot) {
+			struct peer *old = worker->peers[i].peer;
 			worker->peers[i] = worker->peers[--worker->peers_count];
 			peer_destroy(&old);
 			return;
@@ -111,8 +122,9 @@ void on_peer(struct worker_inbox *inbox, const struct proto_peer *m)
 		return;
 	}
 	const struct peer_events events = {on_peer_frame, on_peer_closed, worker};
-	worker->peers[worker->peers_count++] = peer_create(
-	        worker->loop, inbox->fd, m->role, (unsigned)m->slot, m->generation, &events);
+	worker->peers[worker->peers_count++] = (struct worker_peer){
+	        peer_create(worker->loop, inbox->fd, m->role, (unsigned)m->slot, m->generation, &events),
+	        find_slot(worker, m->role, m->slot)};
 	inbox->fd = -1;
 }
 
@@ -187,8 +199,17 @@ void worker_exit(struct worker *worker, int code)
 
 void worker_announce_durable(struct worker *worker, uint64_t lsn)
 {
-	for (size_t i = 0; i < worker->peers_count; i++)
-		peer_send_durable(worker->peers[i], lsn);
+	for (size_t i = 0; i < worker->peers_count; i++) {
+		const struct counters_slot *slot = worker->peers[i].slot;
+		if (slot == NULL || atomic_load(&slot->follows) != 0)
+			peer_send_durable(worker->peers[i].peer, lsn);
+	}
+}
+
+void worker_follow(struct worker *worker, bool follows)
+{
+	if (atomic_load(&worker->mine->follows) != follows)
+		atomic_store(&worker->mine->follows, follows);
 }
 
 static bool find_my_slot(struct worker *worker)
@@ -198,12 +219,7 @@ static bool find_my_slot(struct worker *worker)
 		log_error("the supervisor is of another build", "%s", "");
 		return false;
 	}
-	for (size_t i = 0; i < COUNTERS_SLOTS; i++) {
-		struct counters_slot *slot = &worker->counters->slots[i];
-		if (slot->role == worker->program->role && slot->slot == worker->slot &&
-		    atomic_load(&slot->state) != WORKER_ABSENT)
-			worker->mine = slot;
-	}
+	worker->mine = find_slot(worker, worker->program->role, worker->slot);
 	check(worker->mine != NULL);
 	return true;
 }

@@ -41,7 +41,10 @@ struct worker {
 	/* private: */
 	char name[32];
 	struct peer *supervisor;
-	struct peer *peers[WORKER_PEERS_MAX];
+	struct worker_peer {
+		struct peer *peer;
+		const struct counters_slot *slot; /* its; NULL: unknown */
+	} peers[WORKER_PEERS_MAX];
 	size_t peers_count;
 	uv_timer_t heartbeat;
 	bool started, ready, draining;
@@ -53,5 +56,8 @@ int worker_main(int argc, char **argv, const struct worker_program *program);
 void worker_ready(struct worker *worker);
 /* Ends the loop; worker_main() returns `code`. */
 void worker_exit(struct worker *worker, int code);
-/* Tells every peer that the log is durable to `lsn`. Merged where a peer is slow. */
+/* Tells every peer that follows that the log is durable to `lsn`. Merged where a peer is slow. */
 void worker_announce_durable(struct worker *worker, uint64_t lsn);
+/* Does this worker want to hear of it? Whoever begins must look at the durable mark once afterwards:
+ * what became durable before was not announced to it. Cheap when nothing changes. */
+void worker_follow(struct worker *worker, bool follows);

@@ -46,6 +46,7 @@ int worker_open_store(struct worker *worker, uv_async_t *async, struct store **s
 	        .notify = on_store_thread,
 	        .notify_arg = async};
 	char reason[256];
+	worker_follow(worker, true); /* before the durable mark is read */
 	if (store_open(store, &options, reason) == 0) {
 		kick_each_turn(worker->loop, store);
 		return 0;

@@ -121,7 +121,7 @@ static struct request *leave(struct live_reader *r)
 	*r->previous = r->next;
 	if (r->next != NULL)
 		r->next->previous = r->previous;
-	counter_add(f->fanout->worker->counters, subscribers, -1);
+	sse_worker_count_readers(f->fanout->worker, -1);
 	request->on_gone = NULL;
 	request->on_drain = NULL;
 	request->feature = NULL;
@@ -359,7 +359,7 @@ static struct live_reader *join(struct request *request, struct stream *stream, 
 	f->readers = r;
 	request->feature = r;
 	request->on_gone = on_gone;
-	counter_add(w->counters, subscribers, 1);
+	sse_worker_count_readers(w, 1);
 	return r;
 }
 

@@ -51,6 +51,15 @@ void sse_worker_catch_up(struct sse_worker *w)
 	uv_async_send(&w->store_async); /* the followers' turn comes with the loop's */
 }
 
+void sse_worker_count_readers(struct sse_worker *w, int change)
+{
+	counter_add(w->counters, subscribers, change);
+	bool any = counter_get(w->counters, subscribers) != 0;
+	worker_follow(w->worker, any);
+	if (any && change > 0)
+		sse_worker_catch_up(w);
+}
+
 /* ---- time ---- */
 
 static void finish_drain(struct sse_worker *w)
@@ -119,6 +128,7 @@ static int start(struct worker *worker)
 	uv_prepare_start(&w.flush, on_prepare);
 	counter_set(w.counters, connections, 0);
 	counter_set(w.counters, subscribers, 0);
+	worker_follow(worker, false);
 	code = listen_start(&w);
 	if (code == 0)
 		worker_ready(worker);

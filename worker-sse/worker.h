@@ -45,6 +45,10 @@ uint64_t sse_worker_wall_ms(void);
  * visible to it. An atomic load when there is nothing new. */
 void sse_worker_catch_up(struct sse_worker *w);
 
+/* Live readers came (positive) or went. With none, this worker asks the others not to tell it of every
+ * commit: it looks for itself at each request. */
+void sse_worker_count_readers(struct sse_worker *w, int change);
+
 /* listen.c */
 int listen_start(struct sse_worker *w);
 void listen_drain(struct sse_worker *w);
