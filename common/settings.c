@@ -148,6 +148,15 @@ static bool text_fits(const struct setting_row *row, const char *value,
 	if (strcmp(row->key, "sse_workers") == 0 && strcmp(value, "auto") != 0 &&
 	    (!parse_number(value, units_none, &n) || n < 1 || n > 256))
 		return bad(reason, row->key, "must be auto or 1 to 256");
+	if (strcmp(row->key, "capture.browser_uids") == 0 && *value != '\0' &&
+	    !settings_split_range(value, &n, &n))
+		return bad(reason, row->key, "must be FIRST-LAST, two uids above 0");
+	if (strcmp(row->key, "capture.browser") == 0 && *value != '\0' && *value != '/' &&
+	    strcmp(value, "chromium") != 0)
+		return bad(reason, row->key, "must be an absolute path, or chromium");
+	if (strcmp(row->key, "capture.url") == 0 && *value != '\0' &&
+	    strncmp(value, "http://", 7) != 0 && strncmp(value, "https://", 8) != 0)
+		return bad(reason, row->key, "must begin with http:// or https://");
 	if (strcmp(row->key, "http.public_url") == 0 && *value != '\0' && !is_url(value))
 		return bad(reason, row->key, "must be http://HOST or https://HOST, maybe with a path");
 	if (strcmp(row->key, "http.allowed_origin") == 0 && strchr(value, ' ') != NULL)
@@ -242,6 +251,22 @@ void settings_finish(struct settings *settings)
 
 /* ---- what concerns several keys ---- */
 
+bool settings_split_range(const char *text, uint64_t *first, uint64_t *last)
+{
+	char from[16];
+	size_t len = strcspn(text, "-");
+	if (text[len] != '-' || len >= sizeof from)
+		return false;
+	memcpy(from, text, len);
+	from[len] = '\0';
+	uint64_t low, high;
+	if (!parse_number(from, units_none, &low) || !parse_number(text + len + 1, units_none, &high))
+		return false;
+	*first = low;
+	*last = high;
+	return low > 0 && low <= high && high < INT32_MAX;
+}
+
 bool settings_split_listen(const char *listen, char host[256], char port[8])
 {
 	const char *colon = strrchr(listen, ':');
@@ -303,6 +328,8 @@ static bool are_ordered(const struct settings *s, char reason[SETTINGS_REASON_MA
 	const struct order orders[] = {
 	        {"worker.restart_delay_min", "worker.restart_delay_max",
 	         s->worker_restart_delay_min_ms, s->worker_restart_delay_max_ms},
+	        {"capture.restart_delay_min", "capture.restart_delay_max",
+	         s->capture_restart_delay_min_ms, s->capture_restart_delay_max_ms},
 	        {"webhook.retry_min", "webhook.retry_max", s->webhook_retry_min_ms,
 	         s->webhook_retry_max_ms},
 	        {"limits.path_bytes", "limits.url_bytes", s->limits_path_bytes,
@@ -442,6 +469,7 @@ const char *settings_show(const struct settings *settings, const struct setting_
 {
 	static char buf[32];
 	const char *value = value_text(settings, row, buf, sizeof buf);
-	bool secret = strncmp(row->key, "auth.", 5) == 0 && *value != '\0';
+	bool secret = (strncmp(row->key, "auth.", 5) == 0 || strcmp(row->key, "capture.url") == 0) &&
+	              *value != '\0';
 	return secret ? "(set)" : value;
 }

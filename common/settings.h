@@ -95,5 +95,8 @@ const char *settings_show(const struct settings *settings, const struct setting_
 void settings_print_help(FILE *out);
 void settings_print_reference(FILE *out);
 
+/* "FIRST-LAST", 1 to 2147483646. False: malformed or the wrong way round. */
+bool settings_split_range(const char *text, uint64_t *first, uint64_t *last);
+
 /* HOST:PORT, [IPV6]:PORT. False: malformed. `host` has room for 256 bytes. */
 bool settings_split_listen(const char *listen, char host[256], char port[8]);

@@ -29,4 +29,13 @@
 	C(streams, gauge, "Streams in the store.")                                                 \
 	C(webhook_deliveries_total, counter, "Webhook deliveries that were answered with success.")\
 	C(webhook_failures_total, counter, "Webhook deliveries that failed and are retried.")      \
-	C(wakes_total, counter, "Subscriptions woken.")
+	C(wakes_total, counter, "Subscriptions woken.")                                            \
+	C(capture_sessions, gauge, "Browser sessions open.")                                       \
+	C(capture_healthy, gauge, "Browser sessions whose picture is healthy.")                    \
+	C(capture_browsers, gauge, "Browsers that run.")                                           \
+	C(capture_browsers_started_total, counter, "Browsers started.")                            \
+	C(capture_recoveries_total, counter, "Steps taken to bring a page back.")                  \
+	C(capture_blocked_total, counter, "Navigations and windows kept from opening.")            \
+	C(capture_frames_total, counter, "Pictures taken of pages.")                               \
+	C(capture_frame_bytes_total, counter, "Bytes of pictures taken.")                          \
+	C(capture_unsafe, gauge, "1 while browsers run without their sandbox.")

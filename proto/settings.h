@@ -132,8 +132,73 @@
 	  "How long a drain may take before what is left is cut.")                                 \
 	S(bridge_workers, "bridge.workers", count, "1", 0, 1, LIVE,                                \
 	  "Bridge workers: webhook deliveries and wake-ups.")                                      \
+	S(feed_default, "feed.default", text, "arena", 1, 64, START,                               \
+	  "Name of the feed that the arena's page and the surfaces without a name mean.")          \
 	S(capture_workers, "capture.workers", count, "0", 0, 1, LIVE,                              \
-	  "Capture workers.")                                                                      \
+	  "Capture workers: they run the browsers.")                                               \
+	S(capture_url, "capture.url", text, "", 0, 2048, WORKERS,                                  \
+	  "Page that shows the default feed, watched from the start; a token it "                  \
+	  "needs belongs into its fragment. Empty: none.")                                         \
+	S(capture_width, "capture.width", count, "1280", 16, 3840, WORKERS,                        \
+	  "Width of that page and of its picture; even.")                                          \
+	S(capture_height, "capture.height", count, "720", 16, 2160, WORKERS,                       \
+	  "Height of that page and of its picture; even.")                                         \
+	S(capture_sessions, "capture.sessions", count, "4", 1, 64, WORKERS,                        \
+	  "Browser sessions at once; opening more gets 503.")                                      \
+	S(capture_browser, "capture.browser", text, "", 0, 3900, WORKERS,                          \
+	  "Path of the browser, or chromium for full Chromium; empty: "                            \
+	  "chromium-headless-shell. Without one the health says browser_missing.")                 \
+	S(capture_browser_uids, "capture.browser_uids", text, "59000-59063", 0, 31, WORKERS,       \
+	  "Started as root, browsers run as uids of this range FIRST-LAST, no two "                \
+	  "as one; empty: as root, which the browser refuses with its sandbox on.")                \
+	S(capture_profile_dir, "capture.profile_dir", text, "/tmp", 1, 3000, WORKERS,              \
+	  "Directory in which each browser gets its profile directory, removed "                   \
+	  "after it.")                                                                             \
+	S(capture_no_sandbox, "capture.no_sandbox", flag, "false", 0, 1, WORKERS,                  \
+	  "Run browsers without their sandbox. Unsafe, and reported as such.")                     \
+	S(capture_allow_hosts, "capture.allow_hosts", text, "", 0, 8192, WORKERS,                  \
+	  "Hosts that every page may reach besides its own: HOST (ports 80 and 443) "              \
+	  "or HOST:PORT, comma-separated.")                                                        \
+	S(capture_allow_private, "capture.allow_private", text, "", 0, 8192, WORKERS,              \
+	  "Allowed hosts whose address may be loopback, private or link-local; * "                 \
+	  "for all that are not link-local. Others are refused.")                                  \
+	S(capture_quality, "capture.quality", count, "80", 1, 100, WORKERS,                        \
+	  "JPEG quality of pictures.")                                                             \
+	S(capture_idle_fps, "capture.idle_fps", count, "2", 0, 60, WORKERS,                        \
+	  "Pictures a second while nobody wants more: what health needs.")                         \
+	S(capture_message_bytes, "capture.message_bytes", bytes, "16M", 1 << 20, 1 << 28, WORKERS, \
+	  "Largest message of a browser, a picture among them; a larger one ends "                 \
+	  "it.")                                                                                   \
+	S(capture_probe_ms, "capture.probe_every", ms, "1s", 100, 60000, WORKERS,                  \
+	  "How often the browser itself is asked how it is.")                                      \
+	S(capture_silent_ms, "capture.silent_after", ms, "3s", 500, 600000, WORKERS,               \
+	  "A browser that owes an answer this long is replaced (browser_silent).")                 \
+	S(capture_hang_ms, "capture.hang_after", ms, "3s", 1500, 600000, WORKERS,                  \
+	  "No heartbeat of the page for this long: its script is ended (hang).")                   \
+	S(capture_freeze_ms, "capture.freeze_after", ms, "3s", 1500, 600000, WORKERS,              \
+	  "No animation frames for this long: the page is loaded again (freeze).")                 \
+	S(capture_frozen_ms, "capture.frozen_after", ms, "10s", 1000, 3600000, WORKERS,            \
+	  "The same picture for this long in a live phase: the page is loaded again "              \
+	  "(frozen_frame).")                                                                       \
+	S(capture_first_frame_ms, "capture.first_frame_timeout", ms, "8s", 1000, 600000, WORKERS,  \
+	  "From the first heartbeat to the first picture (no_first_frame).")                       \
+	S(capture_load_ms, "capture.load_timeout", ms, "30s", 1000, 3600000, WORKERS,              \
+	  "What a page gets to load before the next step is taken.")                               \
+	S(capture_not_ready_ms, "capture.not_ready_timeout", ms, "5m", 1000, 86400000, WORKERS,    \
+	  "How long a page may say that it is not ready before it is loaded again.")               \
+	S(capture_gpu_losses, "capture.gpu_losses", count, "3", 1, 1000, WORKERS,                  \
+	  "Lost GPU processes of one browser after which the browser is replaced.")                \
+	S(capture_restart_delay_min_ms, "capture.restart_delay_min", ms, "500ms", 1, 60000, WORKERS, \
+	  "Delay before the second new browser in a row; doubles.")                                \
+	S(capture_restart_delay_max_ms, "capture.restart_delay_max", ms, "30s", 1, 3600000, WORKERS, \
+	  "Longest delay before a new browser.")                                                   \
+	S(capture_restart_stable_ms, "capture.restart_stable", ms, "30s", 100, 86400000, WORKERS,  \
+	  "Healthy this long: the next new browser counts as the first.")                          \
+	S(capture_restart_limit, "capture.restart_limit", count, "8", 1, 1000, WORKERS,            \
+	  "New browsers in a row after which a render session fails; the feed's own "              \
+	  "never does.")                                                                           \
+	S(capture_rotate_ms, "capture.rotate_every", ms, "1h", 0, 604800000, WORKERS,              \
+	  "A browser this old is replaced by a fresh one without a gap; 0: never.")                \
 	S(webhook_timeout_ms, "webhook.timeout", ms, "10s", 100, 300000, WORKERS,                  \
 	  "Longest webhook delivery.")                                                             \
 	S(webhook_retry_min_ms, "webhook.retry_min", ms, "1s", 10, 600000, WORKERS,                \

@@ -34,7 +34,7 @@ need() {
 
 need_build() {
 	need building gcc libc6-dev meson ninja-build pkg-config libuv1-dev liblmdb-dev libssl-dev \
-		libyaml-dev libjansson-dev libcurl4-openssl-dev uthash-dev libxxhash-dev libcmocka-dev
+		libyaml-dev libjansson-dev libcurl4-openssl-dev uthash-dev libxxhash-dev libcmocka-dev libturbojpeg0-dev
 }
 
 # The conformance suite wants Node 20; Debian 12 has 18. The npm package "node" ships the binary.

@@ -64,6 +64,7 @@ enum devtools_method { DEVTOOLS_METHODS(DEVTOOLS_METHOD_ENUM) DEVTOOLS_METHOD_CO
 	E(PAGE_LOADED, "Page.loadEventFired")                                                      \
 	E(PAGE_DIALOG_OPENING, "Page.javascriptDialogOpening")                                     \
 	E(RUNTIME_BINDING_CALLED, "Runtime.bindingCalled")                                         \
+	E(RUNTIME_CONTEXT_CREATED, "Runtime.executionContextCreated")                              \
 	E(FETCH_PAUSED, "Fetch.requestPaused")
 
 #define DEVTOOLS_EVENT_ENUM(NAME, text) DEVTOOLS_EVENT_##NAME,

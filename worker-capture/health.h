@@ -58,8 +58,53 @@ struct health {
 	struct health_page page;
 };
 
-/* The report that goes to the bridge as CAPTURE_HEALTH.report:
+/* All times monotonic ms; 0: never. */
+struct health_signals {
+	/* the host's */
+	bool browser_missing, browser_failed, browser_ended;
+	uint64_t asked_ms, heard_ms; /* oldest unanswered probe of the browser; its newest answer */
+	bool blocked, crashed, load_failed, gpu_lost;
+	uint64_t dialog_ms;
+	uint64_t document_ms;       /* the document began */
+	uint64_t first_frame_ms;    /* of this document */
+	uint64_t frame_ms;          /* newest frame */
+	uint64_t picture_ms;        /* the picture differed from the one before */
+	bool flat;
+	const char *encoder;        /* NULL: well */
+	char note[HEALTH_DETAIL_MAX + 1]; /* what the host knows about blocked, failed, ... */
+	/* the page's, by heartbeat */
+	uint64_t first_beat_ms, beat_ms;
+	uint64_t pulse_ms;    /* our own animation frame came */
+	uint64_t drawn_ms;    /* the page's own animation frames went on; 0: it asks for none */
+	uint32_t contexts_lost; /* more than were restored: 1, else 0 */
+	bool unreadable;      /* the health global is there and cannot be read */
+	bool reports, ready;  /* it has a health global; what that says */
+	bool boots, broken;   /* it says that it is loading; that it could not start */
+	bool canvas;
+	char reason[HEALTH_DETAIL_MAX + 1];
+	struct health_page page;
+};
+
+struct health_limits {
+	uint64_t silent_ms;      /* the browser owes an answer */
+	uint64_t hang_ms;        /* no heartbeat */
+	uint64_t freeze_ms;      /* no animation frames */
+	uint64_t frozen_ms;      /* the same picture while the phase is live */
+	uint64_t first_frame_ms; /* after the first heartbeat */
+	uint64_t dialog_ms;      /* how long a dialog is worth mentioning */
+};
+
+/* Writes what is known into *health; `since` and `updated` move as they should. True: the reason or
+ * its detail is another one than before. */
+bool health_judge(struct health *health, const struct health_signals *signals,
+                  const struct health_limits *limits, uint64_t now_ms, uint64_t wall_ms);
+
+/* Does a phase mean that something moves on the screen? */
+bool health_phase_is_live(const char *phase);
+
+/* The report that goes to the bridge as CAPTURE_HEALTH.report, and to whoever asks:
  *     {"ready":true,"degradedReason":null,"detail":null,"updatedAt":MS,"since":MS,
- *      "source":"capture","session":ID,"sandbox":true,"page":{"duelId":…,"phase":…,"at":MS}|null,
- *      "fps":30.0,"frameAgeMs":12,"recoveries":0}
- * duelId and phase are null where the page does not say. */
+ *      "source":"capture","page":{"duelId":...,"phase":...,"at":MS}|null}
+ * times are wall clock; duelId and phase are null where the page does not say; page is null before it
+ * said anything. The caller adds members of its own. */
+json_t *health_json(const struct health *health);

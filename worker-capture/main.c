@@ -1,20 +1,29 @@
-/* ringside-capture: on the bus, drained and restarted like every worker. It renders nothing yet, so
- * capture.workers is 0 unless configured. */
+/* ringside-capture: runs the browsers. */
+#include "common/log.h"
 #include "common/worker.h"
 #include "proto/roles.h"
+#include "worker-capture/feed_session.h"
+#include "worker-capture/keeper.h"
+#include "worker-capture/session.h"
 
-#define CTX struct worker
+struct capture {
+	struct worker *worker;
+	struct sessions *sessions;
+};
+
+#define CTX struct capture
 PROTO_INBOX_FOLLOWER(PROTO_HANDLER)
 
-void on_log_durable(struct worker *worker, const struct proto_log_durable *m)
+void on_log_durable(struct capture *capture, const struct proto_log_durable *m)
 {
-	(void)worker;
+	(void)capture;
 	(void)m;
 }
 
-static enum proto_verdict on_frame(struct worker *ctx, struct peer *from, unsigned type,
+static enum proto_verdict on_frame(struct worker *worker, struct peer *from, unsigned type,
                                    struct span body)
 {
+	struct capture *ctx = worker->context;
 	unsigned sender = peer_role(from);
 	switch (type) {
 		PROTO_INBOX_FOLLOWER(PROTO_DISPATCH)
@@ -25,14 +34,32 @@ static enum proto_verdict on_frame(struct worker *ctx, struct peer *from, unsign
 
 static int start(struct worker *worker)
 {
+	static struct capture capture;
+	worker->context = &capture;
+	capture.worker = worker;
+	capture.sessions = sessions_create(worker->loop, &worker->settings, worker->mine);
+	feed_session_open(capture.sessions, &worker->settings);
 	worker_ready(worker);
 	return 0;
 }
 
+static void reload(struct worker *worker)
+{
+	struct capture *capture = worker->context;
+	sessions_reload(capture->sessions);
+}
+
+static void on_closed(void *arg)
+{
+	struct capture *capture = arg;
+	worker_exit(capture->worker, EXIT_DONE);
+}
+
 static void drain(struct worker *worker, uint64_t due_ms)
 {
+	struct capture *capture = worker->context;
 	(void)due_ms;
-	worker_exit(worker, EXIT_DONE);
+	sessions_close(capture->sessions, on_closed, capture);
 }
 
 int main(int argc, char **argv)
@@ -40,7 +67,9 @@ int main(int argc, char **argv)
 	static const struct worker_program program = {.role = ROLE_CAPTURE,
 	                                              .name = "capture",
 	                                              .start = start,
+	                                              .reload = reload,
 	                                              .drain = drain,
 	                                              .on_frame = on_frame};
+	keeper_main(argc, argv);
 	return worker_main(argc, argv, &program);
 }

@@ -1,0 +1,45 @@
+/* A browser process: where it is found, how it is started, that it ends. What it is told is
+ * devtools.h's. Loop thread only. */
+#pragma once
+
+#include "worker-capture/devtools.h"
+#include "worker-capture/egress.h"
+
+#include <sys/types.h>
+
+enum { BROWSER_LINE_MAX = 200, BROWSER_PATH_MAX = 4096 };
+
+/* Finds the executable: an absolute path is taken as it is, "" is chromium-headless-shell and
+ * "chromium" full Chromium where distributions put them. False: nothing is there to execute. */
+bool browser_find(const char *configured, char path[BROWSER_PATH_MAX]);
+
+struct browser_options {
+	const char *program;
+	const char *profile_parent; /* directory that gets the profile directory */
+	uid_t uid;                  /* 0: our own; else its gid is the same number */
+	uint32_t width, height;
+	const struct egress *egress; /* pinned */
+	size_t message_bytes_max;
+	bool no_sandbox, webrtc, tab_capture;
+};
+
+struct browser;
+
+struct browser_events {
+	struct devtools_events devtools; /* as in devtools.h; its arg too */
+	/* All its processes are gone. `code` is the exit code, or 128 and the signal. `line` is the
+	 * last thing it said. Called once, after devtools' on_gone if it was called. */
+	void (*on_exit)(void *arg, int code, const char *line);
+	void *arg;
+};
+
+/* NULL: it was not to be started; the reason says why. */
+struct browser *browser_start(uv_loop_t *loop, const struct browser_options *options,
+                              const struct browser_events *events, char reason[256]);
+struct devtools *browser_devtools(struct browser *browser);
+/* Kills it; on_exit follows. Until then browser_devtools() answers DEVTOOLS_GONE. A second call does
+ * nothing. */
+void browser_kill(struct browser *browser);
+/* Frees it; only from within on_exit or after it. Sets it to NULL; NULL is fine. */
+void browser_destroy(struct browser **browser);
+pid_t browser_keeper_pid(const struct browser *browser);

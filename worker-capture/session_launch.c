@@ -1,0 +1,191 @@
+/* From a session's allow-list to a running browser: names are resolved and judged, a uid is taken. */
+#include "common/check.h"
+#include "common/log.h"
+#include "worker-capture/session_parts.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { NOT_ROOT = 0 };
+
+/* A name that is being resolved. */
+struct lookup {
+	uv_getaddrinfo_t request;
+	struct launch *launch;
+	size_t host;
+};
+
+struct launch {
+	struct session *session; /* NULL: cancelled */
+	struct egress egress;
+	uv_timer_t begin; /* results always come from the loop */
+	struct lookup lookups[EGRESS_HOSTS_MAX];
+	size_t waiting;
+	char reason[EGRESS_REASON_MAX];
+};
+
+/* ---- uids ---- */
+
+static bool uid_is_used(const struct sessions *sessions, uid_t uid)
+{
+	for (const struct session *s = sessions->first; s != NULL; s = s->following)
+		for (const struct stage *stage = s->stages; stage != NULL; stage = stage->following)
+			if (stage->uid == uid)
+				return true;
+	return false;
+}
+
+/* No two browsers share one: what one leaves or reads is never another's. False: all are in use. */
+static bool take_uid(const struct sessions *sessions, uid_t *uid)
+{
+	uint64_t first, last;
+	*uid = NOT_ROOT;
+	if (geteuid() != 0 || *sessions->settings->capture_browser_uids == '\0')
+		return true;
+	check(settings_split_range(sessions->settings->capture_browser_uids, &first, &last));
+	for (*uid = (uid_t)first; *uid <= last; ++*uid)
+		if (!uid_is_used(sessions, *uid))
+			return true;
+	return false;
+}
+
+/* ---- start ---- */
+
+static struct stage *stage_create(struct session *session, uid_t uid)
+{
+	struct stage *stage = xcalloc(1, sizeof *stage);
+	*stage = (struct stage){.session = session, .uid = uid, .following = session->stages};
+	session->stages = stage;
+	return stage;
+}
+
+static void stage_drop(struct stage *stage)
+{
+	struct stage **at = &stage->session->stages;
+	while (*at != stage)
+		at = &(*at)->following;
+	*at = stage->following;
+	free(stage);
+}
+
+static void start(struct session *session, const struct egress *egress)
+{
+	const struct settings *s = session->sessions->settings;
+	char program[BROWSER_PATH_MAX], reason[256] = "";
+	uid_t uid;
+	if (!browser_find(s->capture_browser, program)) {
+		session_launched(session, NULL, true,
+		                 *s->capture_browser == '\0'
+		                         ? "chromium-headless-shell is not installed"
+		                         : "capture.browser is nothing that can be executed");
+		return;
+	}
+	if (!take_uid(session->sessions, &uid)) {
+		session_launched(session, NULL, false, "every uid of capture.browser_uids is in use");
+		return;
+	}
+	struct stage *stage = stage_create(session, uid);
+	struct page_events events = session_page_events;
+	events.arg = stage;
+	const struct page_options options = {
+	        .browser = {.program = program,
+	                    .profile_parent = s->capture_profile_dir,
+	                    .uid = uid,
+	                    .width = session->width,
+	                    .height = session->height,
+	                    .egress = egress,
+	                    .message_bytes_max = s->capture_message_bytes,
+	                    .no_sandbox = s->capture_no_sandbox,
+	                    .webrtc = session->webrtc,
+	                    .tab_capture = session->tab_capture},
+	        .url = session->url,
+	        .scripts = session->scripts,
+	        .page_script = session->page_script,
+	        .quality = (uint32_t)s->capture_quality,
+	        .fps = session_wanted_fps(session),
+	        .probe_ms = s->capture_probe_ms};
+	stage->page = page_create(session->sessions->loop, &options, &events, reason);
+	if (stage->page == NULL) {
+		stage_drop(stage);
+		stage = NULL;
+	}
+	session_launched(session, stage, false, reason);
+}
+
+/* ---- names ---- */
+
+static void on_begin_closed(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
+static void finish(struct launch *launch)
+{
+	struct session *session = launch->session;
+	if (session != NULL) {
+		session->launch = NULL;
+		if (*launch->reason != '\0')
+			session_launched(session, NULL, false, launch->reason);
+		else
+			start(session, &launch->egress);
+	}
+	uv_close((uv_handle_t *)&launch->begin, on_begin_closed);
+}
+
+static void on_found(uv_getaddrinfo_t *request, int status, struct addrinfo *found)
+{
+	struct lookup *lookup = request->data;
+	struct launch *launch = lookup->launch;
+	struct egress_host *host = &launch->egress.hosts[lookup->host];
+	if (status != 0)
+		snprintf(launch->reason, sizeof launch->reason, "%.120s is not found: %s", host->name,
+		         uv_strerror(status));
+	else
+		egress_pin(host, found, launch->reason);
+	uv_freeaddrinfo(found);
+	if (--launch->waiting == 0)
+		finish(launch);
+}
+
+static void look_up(struct launch *launch, size_t host, uv_loop_t *loop)
+{
+	static const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+	struct lookup *lookup = &launch->lookups[host];
+	*lookup = (struct lookup){.launch = launch, .host = host};
+	lookup->request.data = lookup;
+	if (uv_getaddrinfo(loop, &lookup->request, on_found, launch->egress.hosts[host].name, NULL,
+	                   &hints) == 0)
+		launch->waiting++;
+	else
+		snprintf(launch->reason, sizeof launch->reason, "%.120s cannot be looked up",
+		         launch->egress.hosts[host].name);
+}
+
+static void on_begin(uv_timer_t *timer)
+{
+	struct launch *launch = timer->data;
+	for (size_t i = 0; i < launch->egress.count; i++)
+		if (!launch->egress.hosts[i].literal)
+			look_up(launch, i, timer->loop);
+	if (launch->waiting == 0)
+		finish(launch);
+}
+
+void session_launch(struct session *session)
+{
+	struct launch *launch = xcalloc(1, sizeof *launch);
+	check(session->launch == NULL);
+	launch->session = session;
+	launch->egress = session->egress;
+	session->launch = launch;
+	uv_timer_init(session->sessions->loop, &launch->begin);
+	launch->begin.data = launch;
+	uv_timer_start(&launch->begin, on_begin, 0, 0);
+}
+
+void session_launch_cancel(struct session *session)
+{
+	if (session->launch != NULL)
+		session->launch->session = NULL;
+	session->launch = NULL;
+}
