@@ -78,12 +78,20 @@ void on_drain(struct worker_inbox *inbox, const struct proto_drain *m)
 		worker_exit(worker, EXIT_DONE);
 }
 
+static void tell_gone(struct worker *worker, const struct peer *peer)
+{
+	if (worker->program->on_peer_gone != NULL && worker->started)
+		worker->program->on_peer_gone(worker, peer_role(peer), peer_slot(peer),
+		                              peer_generation(peer));
+}
+
 static void on_peer_closed(void *arg, struct peer *peer)
 {
 	struct worker *worker = arg;
 	for (size_t i = 0; i < worker->peers_count; i++)
 		if (worker->peers[i].peer == peer) {
 			worker->peers[i] = worker->peers[--worker->peers_count];
+			tell_gone(worker, peer);
 			return;
 		}
 }
@@ -98,6 +106,14 @@ static struct counters_slot *find_slot(const struct worker *worker, unsigned rol
 	return NULL;
 }
 
+struct peer *worker_peer(struct worker *worker, unsigned role, unsigned slot)
+{
+	for (size_t i = 0; i < worker->peers_count; i++)
+		if (peer_role(worker->peers[i].peer) == role && peer_slot(worker->peers[i].peer) == slot)
+			return worker->peers[i].peer;
+	return NULL;
+}
+
 /* A peer that came back has a new generation and replaces its former self. */
 static void forget_peer(struct worker *worker, unsigned role, unsigned slot)
 {
@@ -106,6 +122,7 @@ static void forget_peer(struct worker *worker, unsigned role, unsigned slot)
 		    peer_slot(worker->peers[i].peer) == slot) {
 			struct peer *old = worker->peers[i].peer;
 			worker->peers[i] = worker->peers[--worker->peers_count];
+			tell_gone(worker, old);
 			peer_destroy(&old);
 			return;
 		}

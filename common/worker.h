@@ -25,6 +25,8 @@ struct worker_program {
 	/* A frame from another worker (the supervisor's are handled here). */
 	enum proto_verdict (*on_frame)(struct worker *worker, struct peer *from, unsigned type,
 	                               struct span body);
+	/* A worker that we were introduced to has gone, or has been replaced. May be NULL. */
+	void (*on_peer_gone)(struct worker *worker, unsigned role, unsigned slot, uint64_t generation);
 };
 
 enum { WORKER_PEERS_MAX = COUNTERS_SLOTS };
@@ -54,6 +56,8 @@ struct worker {
 
 int worker_main(int argc, char **argv, const struct worker_program *program);
 void worker_ready(struct worker *worker);
+/* The peer in this place, NULL when there is none now. */
+struct peer *worker_peer(struct worker *worker, unsigned role, unsigned slot);
 /* Ends the loop; worker_main() returns `code`. */
 void worker_exit(struct worker *worker, int code);
 /* Tells every peer that follows that the log is durable to `lsn`. Merged where a peer is slow. */

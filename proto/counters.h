@@ -38,4 +38,6 @@
 	C(capture_blocked_total, counter, "Navigations and windows kept from opening.")            \
 	C(capture_frames_total, counter, "Pictures taken of pages.")                               \
 	C(capture_frame_bytes_total, counter, "Bytes of pictures taken.")                          \
-	C(capture_unsafe, gauge, "1 while browsers run without their sandbox.")
+	C(capture_unsafe, gauge, "1 while browsers run without their sandbox.")                 \
+	C(calls_total, counter, "Requests forwarded to the worker that owns what they ask for.")   \
+	C(calls_failed_total, counter, "Forwarded requests that got no answer: 503.")

@@ -57,6 +57,35 @@ enum {
 /* The log is durable up to here. It only says so: may be merged, repeated or lost. */
 #define PROTO_LOG_DURABLE(F) F(u64, lsn, 0)
 
+enum { PROTO_CALL_BODY_MAX = 1 << 20, PROTO_CALL_PATH_MAX = 1024 };
+
+/* An HTTP request that the receiver answers with CALL_REPLY (common/call.h). `id` is the sender's. */
+#define PROTO_CALL(F)                                                                              \
+	F(u64, id, 0)                                                                              \
+	F(u8, method, 0)                                                                           \
+	F(text, path, PROTO_CALL_PATH_MAX)                                                         \
+	F(text, query, 4096)                                                                       \
+	F(text, principal, 64)                                                                     \
+	F(text, authorization, 4096)                                                               \
+	F(text, idempotency_key, 256)                                                              \
+	F(text, content_type, 256)                                                                 \
+	F(text, base_url, 1024)                                                                    \
+	F(bytes, body, PROTO_CALL_BODY_MAX)
+
+/* `headers` are "name: value\n" lines. */
+#define PROTO_CALL_REPLY(F)                                                                        \
+	F(u64, id, 0)                                                                              \
+	F(u64, status, 0)                                                                          \
+	F(text, content_type, 128)                                                                 \
+	F(text, headers, 4096)                                                                     \
+	F(bytes, body, PROTO_CALL_BODY_MAX)
+
+/* So many consumers follow this render session at the sender. Said at each change and again and
+ * again while there are any: what is not said again is over. */
+#define PROTO_RENDER_CONSUMERS(F)                                                                  \
+	F(text, id, 36)                                                                            \
+	F(u64, count, 0)
+
 /* ---- admin ---- */
 
 /* One command, its arguments separated by NUL. `id` comes back in every reply to it. */
@@ -86,11 +115,18 @@ enum {
 	M(9, LOG_REOPEN, log_reopen, ROLE_SUPERVISOR)
 #define PROTO_TO_FOLLOWERS(M) /* every worker that follows the log */                              \
 	M(10, LOG_DURABLE, log_durable, ROLE_WORKERS)
+#define PROTO_TO_ANSWERING(M) M(20, CALL, call, ROLE_SSE)
+#define PROTO_TO_CALLING(M)   M(21, CALL_REPLY, call_reply, ROLE_CAPTURE | ROLE_BRIDGE)
+#define PROTO_TO_CAPTURE(M)   M(22, RENDER_CONSUMERS, render_consumers, ROLE_SSE)
 #define PROTO_TO_ADMIN(M) M(11, ADMIN_REPLY, admin_reply, ROLE_SUPERVISOR)
 
 #define PROTO_ALL(M)                                                                               \
-	PROTO_TO_SUPERVISOR(M) PROTO_TO_WORKERS(M) PROTO_TO_FOLLOWERS(M) PROTO_TO_ADMIN(M)
+	PROTO_TO_SUPERVISOR(M) PROTO_TO_WORKERS(M) PROTO_TO_FOLLOWERS(M) PROTO_TO_ADMIN(M)  \
+	PROTO_TO_ANSWERING(M) PROTO_TO_CALLING(M) PROTO_TO_CAPTURE(M)
 #define PROTO_INBOX_SUPERVISOR(M) PROTO_TO_SUPERVISOR(M)
 #define PROTO_INBOX_WORKER(M)     PROTO_TO_WORKERS(M)   /* common/worker.c, in every worker */
 #define PROTO_INBOX_FOLLOWER(M)   PROTO_TO_FOLLOWERS(M) /* each worker's own inbox.c */
+#define PROTO_INBOX_ANSWERING(M)  PROTO_TO_ANSWERING(M) /* bridge and capture */
+#define PROTO_INBOX_CALLING(M)    PROTO_TO_CALLING(M)   /* worker-sse */
+#define PROTO_INBOX_CAPTURE(M)    PROTO_TO_CAPTURE(M)
 #define PROTO_INBOX_ADMIN(M)      PROTO_TO_ADMIN(M)

@@ -199,6 +199,8 @@
 	  "never does.")                                                                           \
 	S(capture_rotate_ms, "capture.rotate_every", ms, "1h", 0, 604800000, WORKERS,              \
 	  "A browser this old is replaced by a fresh one without a gap; 0: never.")                \
+	S(call_timeout_ms, "call.timeout", ms, "10s", 100, 300000, WORKERS,                        \
+	  "Longest wait for another worker's answer to a request; then 503.")                      \
 	S(webhook_timeout_ms, "webhook.timeout", ms, "10s", 100, 300000, WORKERS,                  \
 	  "Longest webhook delivery.")                                                             \
 	S(webhook_retry_min_ms, "webhook.retry_min", ms, "1s", 10, 600000, WORKERS,                \

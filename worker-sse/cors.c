@@ -28,14 +28,14 @@ char *cors_common_headers(const struct settings *settings)
 void cors_preflight(struct request *request)
 {
 	static const struct header headers[] = {
-	        {"access-control-allow-methods", SPAN("GET, POST, PUT, DELETE, HEAD, OPTIONS")},
+	        {"access-control-allow-methods", SPAN("GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS")},
 	        {"access-control-allow-headers",
 	         SPAN("content-type, authorization, if-none-match, last-event-id, stream-seq, "
 	              "stream-ttl, stream-expires-at, stream-closed, producer-id, producer-epoch, "
-	              "producer-seq, stream-forked-from, stream-fork-offset, "
+	              "producer-seq, idempotency-key, stream-forked-from, stream-fork-offset, "
 	              "stream-fork-sub-offset")},
 	        {"access-control-max-age", SPAN("86400")},
-	        {"allow", SPAN("GET, POST, PUT, DELETE, HEAD, OPTIONS")},
+	        {"allow", SPAN("GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS")},
 	};
 	reply(request, 204, headers, sizeof headers / sizeof *headers, (struct span){0});
 }

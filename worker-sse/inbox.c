@@ -2,6 +2,7 @@
 
 #define CTX struct sse_worker
 PROTO_INBOX_FOLLOWER(PROTO_HANDLER)
+PROTO_INBOX_CALLING(PROTO_HANDLER)
 
 /* Somebody wrote: see what is new. The mark itself is in shared memory. */
 void on_log_durable(struct sse_worker *w, const struct proto_log_durable *m)
@@ -17,6 +18,7 @@ enum proto_verdict inbox_dispatch(struct worker *worker, struct peer *from, unsi
 	unsigned sender = peer_role(from);
 	switch (type) {
 		PROTO_INBOX_FOLLOWER(PROTO_DISPATCH)
+		PROTO_INBOX_CALLING(PROTO_DISPATCH)
 	default:
 		return PROTO_NOT_MINE;
 	}

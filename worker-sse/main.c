@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/worker_store.h"
 #include "proto/roles.h"
+#include "worker-sse/call.h"
 #include "worker-sse/conn.h"
 #include "worker-sse/fanout.h"
 #include "worker-sse/health.h"
@@ -135,6 +136,14 @@ static int start(struct worker *worker)
 	return code;
 }
 
+static void on_peer_gone(struct worker *worker, unsigned role, unsigned slot, uint64_t generation)
+{
+	struct sse_worker *w = worker->context;
+	(void)generation;
+	calls_peer_gone(w, role, slot);
+	conns_flush(w);
+}
+
 static void drain(struct worker *worker, uint64_t due_ms)
 {
 	struct sse_worker *w = worker->context;
@@ -151,6 +160,7 @@ int main(int argc, char **argv)
 	                                              .name = "sse",
 	                                              .start = start,
 	                                              .drain = drain,
-	                                              .on_frame = inbox_dispatch};
+	                                              .on_frame = inbox_dispatch,
+	                                              .on_peer_gone = on_peer_gone};
 	return worker_main(argc, argv, &program);
 }

@@ -29,6 +29,7 @@ enum method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE, M
 	H(AUTHORIZATION, "authorization")                                                          \
 	H(CONTENT_TYPE, "content-type")                                                            \
 	H(HOST, "host")                                                                            \
+	H(IDEMPOTENCY_KEY, "idempotency-key")                                                      \
 	H(IF_NONE_MATCH, "if-none-match")                                                          \
 	H(LAST_EVENT_ID, "last-event-id")                                                          \
 	H(ORIGIN, "origin")                                                                        \

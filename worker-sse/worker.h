@@ -8,6 +8,7 @@
 
 struct conn;
 struct fanout;
+struct call_waiting;
 
 struct sse_worker {
 	struct worker *worker;
@@ -22,6 +23,9 @@ struct sse_worker {
 	uv_timer_t tick;
 	uint64_t refresh_due_ms;
 	uv_prepare_t flush;
+
+	struct call_waiting *calls; /* hash (call.c): what another worker is to answer */
+	uint64_t calls_id;          /* the last one's */
 
 	/* transport (conn.c, listen.c) */
 	uv_tcp_t listener;

@@ -1,0 +1,144 @@
+#include "common/call.h"
+#include "common/check.h"
+#include "common/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { HEADERS_ROOM = 4096 };
+
+struct calls {
+	struct worker *worker;
+	const struct call_route *routes;
+	size_t count;
+	void *context;
+	size_t open;
+};
+
+struct calls *calls_create(struct worker *worker, const struct call_route *routes, size_t count,
+                           void *context)
+{
+	struct calls *calls = xcalloc(1, sizeof *calls);
+	*calls = (struct calls){worker, routes, count, context, 0};
+	return calls;
+}
+
+size_t calls_open(const struct calls *calls)
+{
+	return calls->open;
+}
+
+/* Everything the call points to, in one block behind it. */
+static struct call *call_create(struct calls *calls, struct peer *from, const struct proto_call *m)
+{
+	size_t len = m->path.len + m->query.len + m->principal.len + m->authorization.len +
+	             m->idempotency_key.len + m->content_type.len + m->body.len + m->base_url.len + 1;
+	struct call *call = xcalloc(1, sizeof *call + len);
+	uint8_t *at = (uint8_t *)(call + 1);
+	const struct span from_spans[] = {m->path,          m->query,           m->principal,
+	                                  m->authorization, m->idempotency_key, m->content_type,
+	                                  m->body};
+	struct span *const to[] = {&call->path,          &call->query,           &call->principal,
+	                           &call->authorization, &call->idempotency_key, &call->content_type,
+	                           &call->body};
+	call->method = (enum call_method)m->method;
+	call->context = calls->context;
+	call->calls = calls;
+	call->id = m->id;
+	call->generation = peer_generation(from);
+	call->slot = peer_slot(from);
+	for (size_t i = 0; i < sizeof to / sizeof *to; i++) {
+		memcpy(at, from_spans[i].at, from_spans[i].len);
+		*to[i] = span_of(at, from_spans[i].len);
+		at += from_spans[i].len;
+	}
+	memcpy(at, m->base_url.at, m->base_url.len);
+	call->base_url = (const char *)at;
+	calls->open++;
+	return call;
+}
+
+static bool path_fits(const char *path, struct span asked)
+{
+	size_t len = strlen(path);
+	return path[len - 1] == '/' ? asked.len > len && memcmp(asked.at, path, len) == 0
+	                            : span_equal(asked, span_str(path));
+}
+
+void calls_take(struct calls *calls, struct peer *from, const struct proto_call *m)
+{
+	struct call *call = call_create(calls, from, m);
+	bool known = false;
+	for (size_t i = 0; i < calls->count; i++) {
+		const struct call_route *route = &calls->routes[i];
+		if (!path_fits(route->path, call->path))
+			continue;
+		known = true;
+		if (m->method < CALL_METHOD_COUNT && (route->methods & 1u << m->method) != 0) {
+			route->handler(call);
+			return;
+		}
+	}
+	call_refuse(call, known ? 405 : 404, known ? "this method is not for this path" : "nothing here");
+}
+
+void call_header(struct call *call, const char *name, const char *value)
+{
+	size_t len = call->headers != NULL ? strlen(call->headers) : 0;
+	check(strpbrk(value, "\r\n") == NULL);
+	if (call->headers == NULL)
+		call->headers = xcalloc(1, HEADERS_ROOM);
+	check(len + strlen(name) + strlen(value) + 4 < HEADERS_ROOM);
+	sprintf(call->headers + len, "%s: %s\n", name, value);
+}
+
+void call_reply_bytes(struct call *call, unsigned status, const char *content_type, struct span body)
+{
+	struct calls *calls = call->calls;
+	struct peer *peer = worker_peer(calls->worker, ROLE_SSE, call->slot);
+	if (body.len > PROTO_CALL_BODY_MAX) {
+		log_error("answer too long", "bytes=%zu", body.len);
+		status = 500;
+		content_type = "text/plain";
+		body = SPAN("the answer is too long\n");
+	}
+	if (peer != NULL && peer_generation(peer) == call->generation)
+		peer_put(peer, call_reply, CALL_REPLY,
+		         {.id = call->id,
+		          .status = status,
+		          .content_type = span_str(content_type),
+		          .headers = span_str(call->headers),
+		          .body = body});
+	calls->open--;
+	free(call->headers);
+	free(call);
+}
+
+void call_reply(struct call *call, unsigned status, json_t *body)
+{
+	char *text = body != NULL ? json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+	json_decref(body);
+	call_reply_bytes(call, status, text != NULL ? "application/json" : "", span_str(text));
+	free(text);
+}
+
+void call_refuse(struct call *call, unsigned status, const char *reason)
+{
+	char line[512];
+	int len = snprintf(line, sizeof line, "%s\n", reason);
+	call_reply_bytes(call, status, "text/plain",
+	                 span_of(line, (size_t)len < sizeof line ? (size_t)len : sizeof line - 1));
+}
+
+json_t *call_json(struct call *call)
+{
+	json_error_t error;
+	json_t *body = json_loadb((const char *)call->body.at, call->body.len,
+	                          JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+	if (body == NULL) {
+		char reason[JSON_ERROR_TEXT_LENGTH + 40];
+		snprintf(reason, sizeof reason, "the body is no JSON: %s", error.text);
+		call_refuse(call, 400, reason);
+	}
+	return body;
+}

@@ -1,0 +1,230 @@
+#include "worker-sse/call.h"
+#include "common/call.h"
+#include "common/check.h"
+#include "worker-sse/worker.h"
+
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <uthash.h>
+
+#define CTX struct sse_worker
+PROTO_INBOX_CALLING(PROTO_HANDLER)
+
+enum { HEADERS_MAX = 16 };
+
+/* A request that waits for its reply. */
+struct call_waiting {
+	uint64_t id;
+	unsigned role, slot;
+	struct request *request;
+	void (*on_reply)(struct request *request, const struct proto_call_reply *reply);
+	struct wheel_node timer;
+	UT_hash_handle hh;
+};
+
+/* ---- who asks ---- */
+
+void call_principal(const struct request *request, char out[65])
+{
+	static const char scheme[] = "bearer ";
+	struct span header = request->headers[HEADER_AUTHORIZATION];
+	size_t len = sizeof scheme - 1;
+	uint8_t digest[SHA256_DIGEST_LENGTH];
+	*out = '\0';
+	if (header.at == NULL || header.len <= len ||
+	    !span_equal_nocase(span_of(header.at, len), span_of(scheme, len)))
+		return;
+	SHA256(header.at + len, header.len - len, digest);
+	for (size_t i = 0; i < sizeof digest; i++)
+		snprintf(out + 2 * i, 3, "%02x", digest[i]);
+}
+
+/* ---- waiting ---- */
+
+/* Off every list; the request is the caller's again. */
+static struct request *take_back(struct call_waiting *call)
+{
+	struct request *request = call->request;
+	HASH_DEL(request->worker->calls, call);
+	wheel_cancel(&call->timer);
+	request->on_gone = NULL;
+	request->feature = NULL;
+	free(call);
+	return request;
+}
+
+static void give_up(struct call_waiting *call, const char *reason)
+{
+	struct request *request = take_back(call);
+	counter_add(request->worker->counters, calls_failed_total, 1);
+	reply_error(request, 503, reason);
+}
+
+static void on_gone(struct request *request)
+{
+	take_back(request->feature);
+}
+
+static void on_timer(struct wheel_node *node)
+{
+	struct call_waiting *call =
+	        (struct call_waiting *)((char *)node - offsetof(struct call_waiting, timer));
+	give_up(call, "the worker that knows did not answer in time");
+}
+
+void calls_peer_gone(struct sse_worker *w, unsigned role, unsigned slot)
+{
+	struct call_waiting *call, *next;
+	HASH_ITER(hh, w->calls, call, next)
+	if (call->role == role && call->slot == slot)
+		give_up(call, "the worker that knows has gone; another is on its way");
+}
+
+/* ---- asking ---- */
+
+static enum call_method method_of(const struct request *request)
+{
+	switch (request->method) {
+	case METHOD_GET:
+	case METHOD_HEAD:
+	case METHOD_OPTIONS:
+	case METHOD_OTHER:
+		return CALL_GET;
+	case METHOD_POST:
+		return CALL_POST;
+	case METHOD_PUT:
+		return CALL_PUT;
+	case METHOD_PATCH:
+		return CALL_PATCH;
+	case METHOD_DELETE:
+		return CALL_DELETE;
+	}
+	return CALL_GET;
+}
+
+/* NULL, or why it cannot be forwarded. */
+static const char *too_long(const struct proto_call *m, unsigned *status)
+{
+	*status = m->path.len > PROTO_CALL_PATH_MAX || m->query.len > 4096 ? 414
+	          : m->body.len > PROTO_CALL_BODY_MAX                       ? 413
+	                                                                    : 400;
+	return m->path.len > PROTO_CALL_PATH_MAX ? "this path is too long"
+	       : m->query.len > 4096             ? "this query is too long"
+	       : m->body.len > PROTO_CALL_BODY_MAX ? "the body has more than a megabyte"
+	       : m->authorization.len > 4096       ? "this Authorization is too long"
+	       : m->idempotency_key.len > 256      ? "an Idempotency-Key has at most 256 bytes"
+	       : m->content_type.len > 256         ? "this Content-Type is too long"
+	                                           : NULL;
+}
+
+static void wait_for_reply(struct request *request, const struct peer *peer, uint64_t id,
+                           const struct call_options *options)
+{
+	struct sse_worker *w = request->worker;
+	struct call_waiting *call = xcalloc(1, sizeof *call);
+	*call = (struct call_waiting){.id = id,
+	                              .role = peer_role(peer),
+	                              .slot = peer_slot(peer),
+	                              .request = request,
+	                              .on_reply = options->on_reply,
+	                              .timer = {.due = on_timer}};
+	HASH_ADD(hh, w->calls, id, sizeof call->id, call);
+	request->feature = call;
+	request->on_gone = on_gone;
+	wheel_set(&w->wheel, &call->timer, w->now_ms + w->settings->call_timeout_ms);
+}
+
+void call_send(struct request *request, unsigned role, const struct call_options *options)
+{
+	struct sse_worker *w = request->worker;
+	struct peer *peer = worker_peer(w->worker, role, 0);
+	char base_url[1024], principal[65];
+	unsigned status;
+	call_principal(request, principal);
+	size_t base_len = request_base_url(request, base_url, sizeof base_url);
+	struct proto_call m = {
+	        .id = ++w->calls_id,
+	        .method = (uint8_t)method_of(request),
+	        .path = options->path.at != NULL ? options->path : request->path,
+	        .query = request->query,
+	        .principal = span_str(principal),
+	        .idempotency_key = request->headers[HEADER_IDEMPOTENCY_KEY],
+	        .content_type = request->headers[HEADER_CONTENT_TYPE],
+	        .base_url = span_of(base_url, base_len),
+	        .body = span_of(request->body, request->body_len)};
+	if (options->authorization)
+		m.authorization = request->headers[HEADER_AUTHORIZATION];
+	const char *reason = too_long(&m, &status);
+	if (reason == NULL && peer == NULL) {
+		status = 503;
+		reason = "no worker for this is running";
+	}
+	if (reason != NULL) {
+		reply_error(request, status, reason);
+		return;
+	}
+	counter_add(w->counters, calls_total, 1);
+	wait_for_reply(request, peer, m.id, options);
+	peer_put(peer, call, CALL, m);
+}
+
+void call_forward(struct request *request, unsigned role)
+{
+	call_send(request, role, &(struct call_options){0});
+}
+
+/* ---- the reply ---- */
+
+
+/* Lines of "name: value" into headers; the names must outlive the reply, so they are copied in place:
+ * the NUL goes where the colon was. */
+static size_t read_headers(char *text, struct header headers[HEADERS_MAX])
+{
+	size_t count = 0;
+	for (char *line = text, *end; count < HEADERS_MAX && (end = strchr(line, '\n')) != NULL;
+	     line = end + 1) {
+		char *colon = strstr(line, ": ");
+		*end = '\0';
+		if (colon == NULL || colon > end)
+			continue;
+		*colon = '\0';
+		headers[count++] = (struct header){line, span_str(colon + 2)};
+	}
+	return count;
+}
+
+void call_relay(struct request *request, const struct proto_call_reply *m)
+{
+	char *text = xmemdup_text(m->headers.at, m->headers.len);
+	struct header headers[HEADERS_MAX + 3];
+	bool failed = m->status >= 400;
+	size_t count = read_headers(text, headers);
+	bool retry = false;
+	for (size_t i = 0; i < count; i++)
+		retry |= strcmp(headers[i].name, "retry-after") == 0;
+	if ((m->status == 429 || m->status == 503) && !retry)
+		headers[count++] = (struct header){"retry-after", SPAN("1")};
+	if (m->content_type.len > 0)
+		headers[count++] = (struct header){"content-type", m->content_type};
+	if (failed || request->method != METHOD_GET)
+		headers[count++] = (struct header){"cache-control", SPAN("no-store")};
+	reply(request, (unsigned)m->status, headers, count, m->body);
+	free(text);
+}
+
+void on_call_reply(struct sse_worker *w, const struct proto_call_reply *m)
+{
+	struct call_waiting *call;
+	HASH_FIND(hh, w->calls, &m->id, sizeof m->id, call);
+	if (call == NULL)
+		return; /* the client or the time has gone */
+	void (*on_reply)(struct request *, const struct proto_call_reply *) = call->on_reply;
+	struct request *request = take_back(call);
+	if (m->status < 200 || m->status > 599)
+		reply_error(request, 500, "the worker that knows gave no proper answer");
+	else if (on_reply != NULL)
+		on_reply(request, m);
+	else
+		call_relay(request, m);
+}

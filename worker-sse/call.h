@@ -1,0 +1,30 @@
+/* Requests that another worker answers: forwarded over the bus, answered with its reply.
+ *
+ * Who may ask, how large a body may be and that the path is ours has been judged before. 503 with
+ * Retry-After when no such worker is there, when it leaves, and after call.timeout: it may have done
+ * what was asked, so what must not happen twice carries an Idempotency-Key. A client who leaves is
+ * forgotten; the late reply changes nothing. */
+#pragma once
+
+#include "proto/codec.h"
+#include "worker-sse/request.h"
+
+struct call_options {
+	struct span path;   /* asked of the other worker; at NULL: the request's */
+	bool authorization; /* show it the Authorization header itself, not only the principal */
+	/* Gets the request back with the reply, whose spans live until it returns. NULL: call_relay(). */
+	void (*on_reply)(struct request *request, const struct proto_call_reply *reply);
+};
+
+/* Takes the request over. `role` is ROLE_BRIDGE or ROLE_CAPTURE. */
+void call_send(struct request *request, unsigned role, const struct call_options *options);
+/* The same without options: a handler of its own for the route table. */
+void call_forward(struct request *request, unsigned role);
+/* Answers with what the other worker said. */
+void call_relay(struct request *request, const struct proto_call_reply *reply);
+
+/* Hexadecimal SHA-256 of the request's Bearer token, the principal; "" without one. */
+void call_principal(const struct request *request, char out[65]);
+
+/* A worker has gone: what it was asked is answered with 503. */
+void calls_peer_gone(struct sse_worker *w, unsigned role, unsigned slot);
