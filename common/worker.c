@@ -179,6 +179,9 @@ static enum proto_verdict on_supervisor_frame(void *arg, struct peer *peer, unsi
 	enum proto_verdict verdict = dispatch(&inbox, peer_role(peer), type, body);
 	if (inbox.fd >= 0)
 		close(inbox.fd);
+	/* What only this program is told. */
+	if (verdict == PROTO_NOT_MINE && inbox.worker->started)
+		return inbox.worker->program->on_frame(inbox.worker, peer, type, body);
 	return verdict;
 }
 
@@ -206,6 +209,11 @@ void worker_ready(struct worker *worker)
 		return;
 	worker->ready = true;
 	peer_put(worker->supervisor, ready, READY, {.generation = worker->generation});
+}
+
+struct peer *worker_supervisor(struct worker *worker)
+{
+	return worker->supervisor;
 }
 
 void worker_exit(struct worker *worker, int code)

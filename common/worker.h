@@ -22,7 +22,8 @@ struct worker_program {
 	/* Stop accepting, finish, then worker_exit(). Called once. At due_ms (monotonic) the worker is
 	 * ended, finished or not. */
 	void (*drain)(struct worker *worker, uint64_t due_ms);
-	/* A frame from another worker (the supervisor's are handled here). */
+	/* A frame from another worker, or one of the supervisor's that only this program is told; what
+	 * all workers are told is handled here. */
 	enum proto_verdict (*on_frame)(struct worker *worker, struct peer *from, unsigned type,
 	                               struct span body);
 	/* A worker that we were introduced to has gone, or has been replaced. May be NULL. */
@@ -58,6 +59,7 @@ int worker_main(int argc, char **argv, const struct worker_program *program);
 void worker_ready(struct worker *worker);
 /* The peer in this place, NULL when there is none now. */
 struct peer *worker_peer(struct worker *worker, unsigned role, unsigned slot);
+struct peer *worker_supervisor(struct worker *worker);
 /* Ends the loop; worker_main() returns `code`. */
 void worker_exit(struct worker *worker, int code);
 /* Tells every peer that follows that the log is durable to `lsn`. Merged where a peer is slow. */

@@ -26,6 +26,14 @@ struct waiting {
 	json_t *body;
 };
 
+/* A request that the capture worker has. */
+struct forwarded {
+	struct admin_client *client; /* NULL: free */
+	struct peer *peer;           /* as above */
+	uint64_t id, generation;     /* the client's; the worker's */
+	const struct child *child;
+};
+
 struct admin {
 	struct supervisor *supervisor;
 	int fd;
@@ -33,6 +41,7 @@ struct admin {
 	char path[128];
 	struct admin_client clients[ADMIN_CLIENTS_MAX];
 	struct waiting waiting[ADMIN_WAITING_MAX];
+	struct forwarded forwarded[ADMIN_FORWARDED_MAX];
 };
 
 /* ---- replies ---- */
@@ -97,6 +106,76 @@ void admin_answer_settled(struct admin_request *request, json_t *body)
 		}
 	json_decref(body);
 	admin_refuse(request, ADMIN_FAILED, "done, but too many wait for the outcome already");
+}
+
+/* ---- passed on ---- */
+
+static void end_forwarded(struct forwarded *forwarded, enum admin_status status, const char *text)
+{
+	struct forwarded f = *forwarded;
+	*forwarded = (struct forwarded){0};
+	if (f.client->peer == f.peer)
+		reply(f.client, f.id, status, true, text);
+}
+
+/* False: the arguments are too long. */
+static bool send_forwarded(const struct forwarded *forwarded, uint64_t id,
+                           const struct admin_request *request)
+{
+	uint8_t line[4096];
+	struct writer w = {line, line + sizeof line, true};
+	for (unsigned i = 1; i < request->argc; i++)
+		writer_bytes(&w, span_of(request->argv[i], strlen(request->argv[i]) + 1));
+	if (!w.ok)
+		return false;
+	const struct span arguments = span_of(line, (size_t)(w.at - line));
+	peer_put(forwarded->child->peer, capture_command, CAPTURE_COMMAND,
+	         {.id = id, .line = arguments});
+	return true;
+}
+
+void admin_forward(struct admin_request *request, struct child *capture)
+{
+	struct admin *admin = request->client->admin;
+	if (capture == NULL || capture->peer == NULL || capture->state != CHILD_READY) {
+		admin_refuse(request, ADMIN_FAILED, "no capture worker runs (capture.workers)");
+		return;
+	}
+	for (size_t i = 0; i < ADMIN_FORWARDED_MAX; i++)
+		if (admin->forwarded[i].client == NULL) {
+			admin->forwarded[i] = (struct forwarded){.client = request->client,
+			                                         .peer = request->client->peer,
+			                                         .id = request->id,
+			                                         .generation = capture->generation,
+			                                         .child = capture};
+			if (!send_forwarded(&admin->forwarded[i], i, request))
+				end_forwarded(&admin->forwarded[i], ADMIN_USAGE,
+				              "the arguments are too long");
+			return;
+		}
+	admin_refuse(request, ADMIN_FAILED, "the capture worker has too many requests already");
+}
+
+void admin_forwarded(struct admin *admin, const struct proto_capture_answer *answer)
+{
+	if (answer->id >= ADMIN_FORWARDED_MAX || admin->forwarded[answer->id].client == NULL)
+		return;
+	char *text = xmemdup_text(answer->body.at, answer->body.len);
+	enum admin_status status = answer->status == ADMIN_OK      ? ADMIN_OK
+	                           : answer->status == ADMIN_USAGE ? ADMIN_USAGE
+	                                                           : ADMIN_FAILED;
+	end_forwarded(&admin->forwarded[answer->id], status, text);
+	free(text);
+}
+
+void admin_refuse_lost(struct admin *admin)
+{
+	for (size_t i = 0; i < ADMIN_FORWARDED_MAX; i++) {
+		struct forwarded *f = &admin->forwarded[i];
+		if (f->client != NULL &&
+		    (f->child->peer == NULL || f->child->generation != f->generation))
+			end_forwarded(f, ADMIN_FAILED, "the capture worker has ended meanwhile");
+	}
 }
 
 static void answer_waiting(struct waiting *waiting, const struct fleet *fleet)

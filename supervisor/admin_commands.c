@@ -2,6 +2,7 @@
 #include "supervisor/commands.h"
 #include "common/check.h"
 #include "common/clock.h"
+#include "supervisor/inbox.h"
 #include "supervisor/reload.h"
 #include "supervisor/tell.h"
 
@@ -190,6 +191,18 @@ static void on_command_events(struct admin_request *request)
 		admin_follow(request);
 	else
 		admin_answer(request, json_object());
+}
+
+/* The worker knows which of these there are, and what they take. */
+static void on_command_capture(struct admin_request *request)
+{
+	admin_forward(request, fleet_find(&request->supervisor->fleet, "capture-0"));
+}
+
+void on_capture_answer(struct sender *sender, const struct proto_capture_answer *m)
+{
+	struct supervisor *s = sender->child->fleet->arg;
+	admin_forwarded(s->admin, m);
 }
 
 static void on_command_settings(struct admin_request *request)

@@ -61,6 +61,7 @@ int ctl_reload(const struct ctl *ctl, int argc, char **argv);
 int ctl_drain(const struct ctl *ctl, int argc, char **argv);
 int ctl_stop(const struct ctl *ctl, int argc, char **argv);
 int ctl_log_level(const struct ctl *ctl, int argc, char **argv);
+int ctl_capture(const struct ctl *ctl, int argc, char **argv);
 int ctl_events(const struct ctl *ctl, int argc, char **argv);
 int ctl_settings(const struct ctl *ctl, int argc, char **argv);
 int ctl_streams(const struct ctl *ctl, int argc, char **argv);

@@ -24,6 +24,11 @@
 #define MORE_stop  "Returns when ringside has ended.\n"
 #define MORE_log_level ""
 #define MORE_events "One JSON object per line.\n"
+#define MORE_capture                                                                               \
+	"  --json   as JSON\n"                                                                     \
+	"ID is a session as ls shows it; without one the only session, or the feed's, is meant.\n" \
+	"restart ends its browser and starts another. screenshot writes the newest picture, a\n"   \
+	"JPEG, to FILE (- is standard output).\n"
 #define MORE_settings "  --json   as JSON\n"
 
 #define COMMAND_ROW(ident, name, least, most, synopsis, help)                                      \

@@ -115,6 +115,8 @@ static void on_fleet_change(void *arg)
 	struct supervisor *s = arg;
 	struct fleet_tally tally = fleet_tally(&s->fleet);
 	tell_status(s);
+	if (s->admin != NULL)
+		admin_refuse_lost(s->admin);
 	if (s->stopping) {
 		if (tally.processes == 0)
 			uv_stop(s->loop);

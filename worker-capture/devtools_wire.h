@@ -27,7 +27,3 @@ struct devtools_message {
 /* devtools_message_finish() afterwards, whatever came out. */
 void devtools_message_parse(struct span text, struct devtools_message *message);
 void devtools_message_finish(struct devtools_message *message);
-
-/* Standard base64 with padding (RFC 4648 §4) into `out`, which has room for len / 4 * 3 bytes. The
- * number of bytes, or -1: malformed. */
-int64_t base64_decode(struct span text, uint8_t *out);

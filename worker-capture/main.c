@@ -1,18 +1,9 @@
 /* ringside-capture: runs the browsers. */
 #include "common/log.h"
-#include "common/worker.h"
 #include "proto/roles.h"
 #include "worker-capture/feed_session.h"
+#include "worker-capture/inbox.h"
 #include "worker-capture/keeper.h"
-#include "worker-capture/session.h"
-
-struct capture {
-	struct worker *worker;
-	struct sessions *sessions;
-};
-
-#define CTX struct capture
-PROTO_INBOX_FOLLOWER(PROTO_HANDLER)
 
 void on_log_durable(struct capture *capture, const struct proto_log_durable *m)
 {
@@ -27,6 +18,7 @@ static enum proto_verdict on_frame(struct worker *worker, struct peer *from, uns
 	unsigned sender = peer_role(from);
 	switch (type) {
 		PROTO_INBOX_FOLLOWER(PROTO_DISPATCH)
+		PROTO_INBOX_BROWSERS(PROTO_DISPATCH)
 	default:
 		return PROTO_NOT_MINE;
 	}

@@ -1,0 +1,8 @@
+/* What the capture worker is told: one on_<message>() per row of its inbox in proto/messages.h. */
+#pragma once
+
+#include "worker-capture/capture.h"
+
+#define CTX struct capture
+PROTO_INBOX_FOLLOWER(PROTO_HANDLER)
+PROTO_INBOX_BROWSERS(PROTO_HANDLER)
