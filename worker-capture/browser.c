@@ -168,14 +168,31 @@ static void report(struct browser *b)
 	b->events.on_exit(b->events.arg, b->code, b->said);
 }
 
+/* Urls may carry tokens behind '?' and '#'. */
+static void make_presentable(char *line)
+{
+	char *to = line;
+	bool hidden = false;
+	for (const char *c = line; *c != '\0'; c++) {
+		hidden = (hidden || *c == '?' || *c == '#') && *c != ' ';
+		if (!hidden)
+			*to++ = (char)((unsigned char)*c < ' ' || *c == '"' ? ' ' : *c);
+	}
+	*to = '\0';
+}
+
+/* A desktop's bus is missing on every server, and said to be at every start; what the page writes to
+ * its console is its own affair. */
+static bool is_worth_a_line(const char *line)
+{
+	return *line != '\0' && strstr(line, "dbus") == NULL && strstr(line, ":CONSOLE") == NULL;
+}
+
 static void take_line(struct browser *b)
 {
 	b->line[b->line_len] = '\0';
-	for (char *c = b->line; *c != '\0'; c++)
-		if ((unsigned char)*c < ' ' || *c == '"')
-			*c = ' ';
-	/* A desktop's bus is missing on every server, and said to be at every start. */
-	if (b->line_len > 0 && strstr(b->line, "dbus") == NULL) {
+	make_presentable(b->line);
+	if (is_worth_a_line(b->line)) {
 		memcpy(b->said, b->line, sizeof b->said);
 		log_debug("browser says", "keeper=%d line=\"%s\"", (int)b->keeper.pid, b->line);
 	}

@@ -187,7 +187,8 @@ static void put_on(struct session *session, struct stage *stage)
 	show(session, newest);
 }
 
-void session_launched(struct session *session, struct stage *stage, bool missing, const char *reason)
+void session_launched(struct session *session, struct stage *stage, enum health_reason why,
+                      const char *words)
 {
 	if (stage != NULL) {
 		session->browsers++;
@@ -202,10 +203,13 @@ void session_launched(struct session *session, struct stage *stage, bool missing
 	if (stage != NULL) {
 		put_on(session, stage);
 	} else {
-		session->bare = (struct health_signals){.browser_missing = missing,
-		                                        .browser_failed = !missing};
+		session->bare = (struct health_signals){
+		        .browser_missing = why == HEALTH_BROWSER_MISSING,
+		        .browser_failed = why == HEALTH_BROWSER_FAILED,
+		        .blocked = why == HEALTH_NAVIGATION_BLOCKED,
+		        .load_failed = why == HEALTH_NAVIGATION_FAILED};
 		snprintf(session->bare.note, sizeof session->bare.note, "%.*s", HEALTH_DETAIL_MAX,
-		         reason);
+		         words);
 	}
 	judge(session);
 }
@@ -288,9 +292,10 @@ static void update_state(struct session *session)
 	else if (session->ladder.step != LADDER_NONE || session->ladder.browser_due_ms != 0)
 		set_state(session, SESSION_RECOVERING);
 	else if (session->health.reason == HEALTH_STARTING)
-		set_state(session, session->seq == 0 ? SESSION_STARTING : SESSION_RECOVERING);
+		set_state(session, session->been_live ? SESSION_RECOVERING : SESSION_STARTING);
 	else
 		set_state(session, SESSION_LIVE);
+	session->been_live = session->been_live || session->state == SESSION_LIVE;
 }
 
 static void count_health(struct session *session, bool healthy)

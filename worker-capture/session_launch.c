@@ -21,6 +21,7 @@ struct launch {
 	uv_timer_t begin; /* results always come from the loop */
 	struct lookup lookups[EGRESS_HOSTS_MAX];
 	size_t waiting;
+	enum health_reason why; /* with a reason */
 	char reason[EGRESS_REASON_MAX];
 };
 
@@ -74,14 +75,15 @@ static void start(struct session *session, const struct egress *egress)
 	char program[BROWSER_PATH_MAX], reason[256] = "";
 	uid_t uid;
 	if (!browser_find(s->capture_browser, program)) {
-		session_launched(session, NULL, true,
+		session_launched(session, NULL, HEALTH_BROWSER_MISSING,
 		                 *s->capture_browser == '\0'
 		                         ? "chromium-headless-shell is not installed"
 		                         : "capture.browser is nothing that can be executed");
 		return;
 	}
 	if (!take_uid(session->sessions, &uid)) {
-		session_launched(session, NULL, false, "every uid of capture.browser_uids is in use");
+		session_launched(session, NULL, HEALTH_BROWSER_FAILED,
+		                 "every uid of capture.browser_uids is in use");
 		return;
 	}
 	struct stage *stage = stage_create(session, uid);
@@ -109,7 +111,7 @@ static void start(struct session *session, const struct egress *egress)
 		stage_drop(stage);
 		stage = NULL;
 	}
-	session_launched(session, stage, false, reason);
+	session_launched(session, stage, stage == NULL ? HEALTH_BROWSER_FAILED : HEALTH_NONE, reason);
 }
 
 /* ---- names ---- */
@@ -125,7 +127,7 @@ static void finish(struct launch *launch)
 	if (session != NULL) {
 		session->launch = NULL;
 		if (*launch->reason != '\0')
-			session_launched(session, NULL, false, launch->reason);
+			session_launched(session, NULL, launch->why, launch->reason);
 		else
 			start(session, &launch->egress);
 	}
@@ -137,6 +139,7 @@ static void on_found(uv_getaddrinfo_t *request, int status, struct addrinfo *fou
 	struct lookup *lookup = request->data;
 	struct launch *launch = lookup->launch;
 	struct egress_host *host = &launch->egress.hosts[lookup->host];
+	launch->why = status != 0 ? HEALTH_NAVIGATION_FAILED : HEALTH_NAVIGATION_BLOCKED;
 	if (status != 0)
 		snprintf(launch->reason, sizeof launch->reason, "%.120s is not found: %s", host->name,
 		         uv_strerror(status));
@@ -154,11 +157,13 @@ static void look_up(struct launch *launch, size_t host, uv_loop_t *loop)
 	*lookup = (struct lookup){.launch = launch, .host = host};
 	lookup->request.data = lookup;
 	if (uv_getaddrinfo(loop, &lookup->request, on_found, launch->egress.hosts[host].name, NULL,
-	                   &hints) == 0)
+	                   &hints) == 0) {
 		launch->waiting++;
-	else
+	} else {
+		launch->why = HEALTH_NAVIGATION_FAILED;
 		snprintf(launch->reason, sizeof launch->reason, "%.120s cannot be looked up",
 		         launch->egress.hosts[host].name);
+	}
 }
 
 static void on_begin(uv_timer_t *timer)

@@ -73,7 +73,7 @@ struct session {
 	struct session_watcher *watchers[SESSION_WATCHERS_MAX];
 	size_t watchers_count;
 	unsigned calling;          /* callbacks under way: watchers are not removed from the list */
-	bool gave_up, closing, released, counted_healthy;
+	bool been_live, gave_up, closing, released, counted_healthy;
 };
 
 /* ---- session_launch.c: from names to a running browser ---- */
@@ -82,8 +82,9 @@ struct session {
 void session_launch(struct session *session);
 /* Forgets the one under way. */
 void session_launch_cancel(struct session *session);
-/* `stage` is NULL with a reason when it failed; `missing`: there is no such program. */
-void session_launched(struct session *session, struct stage *stage, bool missing, const char *reason);
+/* `stage` is NULL when it failed: `why` and the words for it say so. */
+void session_launched(struct session *session, struct stage *stage, enum health_reason why,
+                      const char *words);
 
 /* ---- session.c ---- */
 

@@ -1,0 +1,359 @@
+"""worker-capture with the real browser: each fault is made for real, named, and recovered from."""
+
+import http.server
+import json
+import os
+import signal
+import socket
+import threading
+import unittest
+from urllib.parse import parse_qs, urlsplit
+
+from ringside import Ringside, alive, wait_for
+
+PAGES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "pages")
+
+
+class Pages(http.server.SimpleHTTPRequestHandler):
+    def __init__(self, *arguments, **named):
+        super().__init__(*arguments, directory=PAGES, **named)
+
+    def do_GET(self):
+        url = urlsplit(self.path)
+        if url.path == "/redirect":
+            self.send_response(302)
+            self.send_header("Location", parse_qs(url.query)["to"][0])
+            self.end_headers()
+            return
+        super().do_GET()
+
+    def log_message(self, *_):
+        pass
+
+
+class Trap:
+    """Where nobody may come: notes every connection and every datagram."""
+
+    def __init__(self):
+        self.hits = []
+        self.tcp = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port = self.tcp.getsockname()[1]
+        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.udp.bind(("127.0.0.1", self.port))
+        for run in (self._accept, self._receive):
+            threading.Thread(target=run, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                connection, _ = self.tcp.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection):
+        with connection:
+            connection.settimeout(5)
+            try:
+                line = connection.recv(4096).split(b"\r\n")[0].decode(errors="replace")
+            except OSError:
+                line = "connect"
+            self.hits.append(line)
+            try:
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            except OSError:
+                pass
+
+    def _receive(self):
+        while True:
+            try:
+                self.udp.recvfrom(2048)
+            except OSError:
+                return
+            self.hits.append("UDP")
+
+    def close(self):
+        self.tcp.close()
+        self.udp.close()
+
+
+def stat_of(pid):
+    """(parent, process group) or None."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return int(fields[1]), int(fields[2])
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def family(root):
+    """root and all that descends from it."""
+    parents = {int(p): stat_of(p) for p in os.listdir("/proc") if p.isdigit()}
+    found, grew = {root}, True
+    while grew:
+        more = {p for p, s in parents.items() if s and s[0] in found} - found
+        found |= more
+        grew = bool(more)
+    return found
+
+
+def kind(pid):
+    """"browser", "renderer", "gpu-process", ... of a browser's process; None for anything else."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            arguments = file.read().decode(errors="replace").replace(" --", "\0--").split("\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    if "chrom" not in arguments[0]:
+        return None
+    return next((a[7:] for a in arguments if a.startswith("--type=")), "browser")
+
+
+class CaptureTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pages)
+        cls.server.daemon_threads = True
+        threading.Thread(target=cls.server.serve_forever, daemon=True).start()
+        cls.base = f"http://127.0.0.1:{cls.server.server_address[1]}"
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.shutdown()
+        cls.server.server_close()
+
+    def capture(self, page="arena.html?phase=FIGHTING&duel=d1", *flags, private="127.0.0.1", bridge=0):
+        return Ringside("--capture-workers=1", f"--capture-url={self.base}/{page}",
+                        f"--capture-allow-private={private}", "--capture-width=640",
+                        "--capture-height=360", "--log-level=debug", *flags, bridge=bridge)
+
+    def show(self, r):
+        return json.loads(r.ctl("capture", "show")[0])
+
+    def healthy(self, r):
+        def look():
+            s = self.show(r)
+            return s if s["state"] == "live" and s["health"]["ready"] else None
+        return wait_for(look, "a healthy picture")
+
+    def process(self, r, what):
+        return wait_for(lambda: next((p for p in family(self.show(r)["keeper"])
+                                      if kind(p) == what), None), what)
+
+    def named(self, r, reason, step=None):
+        """The fault gets its name, and the step that is taken for it."""
+        r.wait_log(f"kind=health reason={reason} ")
+        if step:
+            r.wait_log(f"kind=recovery reason={reason} step={step} ")
+
+    # ---- the way it should be ----
+
+    def test_page_is_shown_and_vouched_for(self):
+        with self.capture() as r:
+            s = self.healthy(r)
+            self.assertEqual(s["health"]["page"]["duelId"], "d1")
+            self.assertEqual(s["health"]["page"]["phase"], "FIGHTING")
+            self.assertTrue(s["sandbox"])
+            # One uid, one process group, and the kernel's sandbox around the renderer.
+            renderer = self.process(r, "renderer")
+            with open(f"/proc/{renderer}/status") as file:
+                status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+            self.assertEqual(status["Seccomp"], "2")
+            self.assertEqual(status["NoNewPrivs"], "1")
+            if os.geteuid() == 0:
+                self.assertIn(int(status["Uid"].split()[0]), range(59000, 59064))
+            # A picture, of the size asked for.
+            path = os.path.join(r.dir, "shot.jpg")
+            out, _ = r.ctl("capture", "screenshot", path)
+            self.assertIn("640 x 360", out)
+            with open(path, "rb") as file:
+                self.assertEqual(file.read(3), b"\xff\xd8\xff")
+            self.assertIn("ringside_capture_healthy{worker=\"capture-0\"} 1", r.get("/metrics"))
+            self.assertIn("feed-arena", r.ctl("capture", "ls")[0])
+            self.assertIn("no such session", r.ctl("capture", "show", "nobody", code=1)[1])
+            # A restart is another browser, and leaves nothing of the first one.
+            before = family(s["keeper"])
+            r.ctl("capture", "restart")
+            wait_for(lambda: not any(alive(p) for p in before), "the end of the first browser")
+            self.assertNotEqual(self.healthy(r)["keeper"], s["keeper"])
+
+    def test_token_of_the_url_is_nowhere(self):
+        with self.capture("arena.html?streamToken=hush1#streamToken=hush2", "--log-level=debug") as r:
+            self.healthy(r)
+            seen = r.log() + r.ctl("capture", "show")[0] + r.ctl("settings")[0]
+            self.assertNotIn("hush", seen)
+
+    # ---- faults of the page ----
+
+    def fault(self, query, reason, step, *flags):
+        with self.capture(f"arena.html?phase=FIGHTING&duel=d1&once&{query}", *flags) as r:
+            self.healthy(r)
+            self.named(r, reason, step)
+            self.healthy(r)
+            return r.log()
+
+    def test_hang_is_ended(self):
+        self.fault("fault=hang&after=1000", "hang", "terminate")
+
+    def test_stopped_animation_is_a_freeze(self):
+        self.fault("fault=freeze&after=1000", "freeze", "reload")
+
+    def test_dialog_stands_in_nobodys_way(self):
+        with self.capture("arena.html?phase=FIGHTING&fault=dialog&once&after=1000") as r:
+            self.healthy(r)
+            r.wait_log("kind=dialog .* detail=\"alert\"")
+            self.named(r, "dialog")
+            self.healthy(r)
+
+    def test_page_that_goes_away_is_brought_back(self):
+        trap = Trap()
+        log = self.fault(f"fault=away&after=1000&to=http://127.0.0.1:{trap.port}/x", "navigation_blocked",
+                         "reload")
+        self.assertIn(f"http://127.0.0.1:{trap.port}", log)
+        self.assertEqual(trap.hits, [])
+        trap.close()
+
+    def test_page_says_that_it_is_not_ready(self):
+        with self.capture("arena.html?ready=0&phase=IDLE") as r:
+            def look():
+                health = self.show(r)["health"]
+                return health["degradedReason"] == "page_not_ready" and health
+            self.assertEqual(wait_for(look, "its word")["detail"], "waiting_for_duel_data")
+
+    def test_still_picture_in_a_live_phase(self):
+        with self.capture("arena.html?phase=FIGHTING&still", "--capture-frozen-after=2s") as r:
+            self.named(r, "frozen_frame", "reload")
+
+    def test_lost_context_is_reloaded(self):
+        self.fault("gl&fault=lose&after=1000", "webgl_lost", "reload")
+
+    # ---- faults of processes ----
+
+    def test_crashed_renderer(self):
+        with self.capture() as r:
+            self.healthy(r)
+            os.kill(self.process(r, "renderer"), signal.SIGKILL)
+            self.named(r, "target_crashed", "reload")
+            self.healthy(r)
+
+    def test_lost_gpu_process(self):
+        with self.capture("arena.html?phase=FIGHTING&gl") as r:
+            self.healthy(r)
+            # The browser must have been asked once before, to know the former one.
+            first = self.process(r, "gpu-process")
+            wait_for(lambda: self.show(r)["upMs"] > 2500, "the first answers")
+            os.kill(first, signal.SIGKILL)
+            self.named(r, "(gpu_lost|webgl_lost)", "reload")
+            r.wait_log("reason=gpu_lost")
+            self.healthy(r)
+
+    def test_killed_browser(self):
+        with self.capture() as r:
+            before = family(self.healthy(r)["keeper"])
+            os.kill(self.process(r, "browser"), signal.SIGKILL)
+            self.named(r, "browser_exit", "browser")
+            wait_for(lambda: not any(alive(p) for p in before), "the end of its processes")
+            self.healthy(r)
+
+    def test_silent_browser(self):
+        with self.capture() as r:
+            self.healthy(r)
+            os.kill(self.process(r, "browser"), signal.SIGSTOP)
+            self.named(r, "browser_silent", "browser")
+            self.healthy(r)
+
+    def test_stopped_renderer_gets_a_new_page(self):
+        with self.capture() as r:
+            self.healthy(r)
+            os.kill(self.process(r, "renderer"), signal.SIGSTOP)
+            self.named(r, "hang", "terminate")
+            self.named(r, "hang", "target")
+            self.healthy(r)
+
+    def test_rotation_leaves_no_gap(self):
+        with self.capture("arena.html?phase=FIGHTING", "--capture-rotate-every=3s") as r:
+            first = self.healthy(r)
+            r.wait_log("kind=rotation")
+            second = self.healthy(r)
+            self.assertNotEqual(first["keeper"], second["keeper"])
+            self.assertGreater(second["frames"], first["frames"])
+            self.assertEqual(second["recoveries"], 0)
+            self.assertNotIn("kind=health reason=starting step= state=live", r.log())
+
+    # ---- no browser ----
+
+    def test_missing_browser_is_said_and_all_else_runs(self):
+        with self.capture("arena.html", "--capture-browser=/nonexistent/browser") as r:
+            def look():
+                return self.show(r)["health"]["degradedReason"] == "browser_missing"
+            wait_for(look, "the reason")
+            self.assertEqual(r.request("GET", "/readyz")[0], 200)
+
+    def test_browser_that_ends_at_once(self):
+        with self.capture("arena.html", "--capture-browser=/bin/false") as r:
+            self.named(r, "browser_failed", "browser")
+            self.assertIn("exit 1", self.show(r)["health"]["detail"] or r.log())
+
+    # ---- the worker ----
+
+    def test_nothing_survives_the_worker(self):
+        with self.capture() as r:
+            for stop in (False, True):
+                self.healthy(r)
+                keeper = self.show(r)["keeper"]
+                processes = family(keeper)
+                self.assertGreater(len(processes), 4)
+                if stop:
+                    for p in processes - {keeper}:
+                        os.kill(p, signal.SIGSTOP)
+                worker = r.worker("capture-0")["pid"]
+                os.kill(worker, signal.SIGKILL)
+                wait_for(lambda: not any(alive(p) for p in processes), "the end of all", 3)
+                wait_for(lambda: r.worker("capture-0")["pid"] not in (0, worker), "another worker")
+            self.healthy(r)
+
+    def test_a_dead_keeper_takes_its_browser_along(self):
+        with self.capture() as r:
+            keeper = self.healthy(r)["keeper"]
+            processes = family(keeper)
+            os.kill(keeper, signal.SIGKILL)
+            wait_for(lambda: not any(alive(p) for p in processes), "the end of all")
+            self.named(r, "browser_exit", "browser")
+            self.healthy(r)
+
+    # ---- where it may go ----
+
+    def test_no_way_leads_out(self):
+        trap = Trap()
+        with self.capture(f"leak.html?to=127.0.0.1:{trap.port}") as r:
+            wait_for(lambda: ((self.show(r)["health"]["page"] or {}).get("phase") == "tried"), "the page")
+            self.assertEqual(trap.hits, [])
+        # The same page gets out where it may: the trap works.
+        with self.capture(f"leak.html?to=127.0.0.1:{trap.port}",
+                          f"--capture-allow-hosts=127.0.0.1:{trap.port}") as r:
+            wait_for(lambda: ((self.show(r)["health"]["page"] or {}).get("phase") == "tried"), "the page")
+            reached = {h.split()[1].split("?")[0] for h in trap.hits if h.startswith(("GET", "POST"))}
+        for way in ("fetch", "redirect", "image", "beacon", "socket", "frame", "worker", "worker-ws", "shared"):
+            self.assertIn(f"/{way}", reached)
+        self.assertNotIn("/name", reached)
+        self.assertNotIn("UDP", trap.hits)
+        trap.close()
+
+    def test_private_addresses_need_a_word(self):
+        with self.capture(private="192.0.2.1") as r:
+            r.wait_log("feed's page is not opened .*127.0.0.1 is at no address")
+            self.assertEqual(r.request("GET", "/readyz")[0], 200)
+        base, self.base = self.base, self.base.replace("127.0.0.1", "localhost")
+        try:
+            with self.capture(private="192.0.2.1") as r:
+                self.named(r, "navigation_blocked")
+                self.assertIn("localhost is at no address", self.show(r)["health"]["detail"])
+            with self.capture(private="localhost") as r:
+                self.healthy(r)
+        finally:
+            self.base = base
+
+
+if __name__ == "__main__":
+    unittest.main()
