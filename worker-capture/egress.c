@@ -95,17 +95,24 @@ bool egress_parse_url(struct span url, struct egress_url *out)
 
 /* ---- addresses ---- */
 
-static bool is_link_local(const struct sockaddr *address)
+static bool is_link_local_v4(const struct in_addr *ip)
 {
-	if (address->sa_family == AF_INET) {
-		const struct sockaddr_in *v4 = (const void *)address;
-		return ntohl(v4->sin_addr.s_addr) >> 16 == 0xa9fe;
-	}
-	const struct in6_addr *ip = &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
-	static const uint8_t metadata[16] = {0xfd, 0x00, 0x0e, 0xc2, [15] = 0xfe};
+	return ntohl(ip->s_addr) >> 16 == 0xa9fe;
+}
+
+static bool is_link_local_v6(const struct in6_addr *ip)
+{
+	static const uint8_t metadata[8] = {0xfd, 0x00, 0x0e, 0xc2};
 	if (IN6_IS_ADDR_V4MAPPED(ip))
 		return ip->s6_addr[12] == 0xa9 && ip->s6_addr[13] == 0xfe;
-	return IN6_IS_ADDR_LINKLOCAL(ip) || memcmp(ip->s6_addr, metadata, 8) == 0;
+	return IN6_IS_ADDR_LINKLOCAL(ip) || memcmp(ip->s6_addr, metadata, sizeof metadata) == 0;
+}
+
+static bool is_link_local(const struct sockaddr *address)
+{
+	if (address->sa_family == AF_INET)
+		return is_link_local_v4(&((const struct sockaddr_in *)(const void *)address)->sin_addr);
+	return is_link_local_v6(&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr);
 }
 
 /* Link-local is where clouds answer with their secrets: only its own address opens it. */
@@ -161,13 +168,11 @@ static bool next_item(const char **at, struct span *item)
 
 static bool is_link_local_literal(const struct egress_url *host)
 {
-	struct sockaddr_in v4 = {.sin_family = AF_INET};
-	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+	struct in_addr v4;
+	struct in6_addr v6;
 	if (host->ipv6)
-		return inet_pton(AF_INET6, host->host, &v6.sin6_addr) == 1 &&
-		       is_link_local((struct sockaddr *)&v6);
-	return host->literal && inet_pton(AF_INET, host->host, &v4.sin_addr) == 1 &&
-	       is_link_local((struct sockaddr *)&v4);
+		return inet_pton(AF_INET6, host->host, &v6) == 1 && is_link_local_v6(&v6);
+	return host->literal && inet_pton(AF_INET, host->host, &v4) == 1 && is_link_local_v4(&v4);
 }
 
 static bool is_named_private(const struct egress_url *host, const char *private_hosts)
