@@ -2,79 +2,134 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/log.h"
-#include "common/offset.h"
-#include "worker-sse/sse.h"
 #include "worker-sse/streams.h"
 #include "worker-sse/streams_read.h"
 
 #include <stdlib.h>
 
 enum {
-	SLICE_READERS = 512,       /* served between two polls for input */
+	SLICE_READERS = 16,        /* served between two polls for input: some fifty microseconds */
 	FRAME_BYTES = 256 * 1024,  /* payload of one frame */
 	FRAMES_KEPT = 4,           /* per stream: readers that are not all at one cursor share too */
 };
 
-enum live_kind { READER_SSE, READER_LONG_POLL };
+/* Where a reader stands in one stream. */
+struct live_cursor {
+	struct live_reader *reader;
+	struct followed *followed;
+	struct live_cursor *next, *previous; /* followed->first ... last */
+	struct live_cursor *sibling;         /* the reader's next stream */
+	uint64_t position;                   /* everything before it was handed to his connection */
+	uint32_t index;
+	bool live; /* has been at the tail: from then on he may not fall far behind */
+};
 
-/* One live reader. 120 bytes, beside his connection's. */
+/* One live reader: 192 bytes with his first stream, beside what his connection and request take. */
 struct live_reader {
 	struct request *request;
-	struct followed *followed;
-	struct live_reader *next, **previous; /* followed->readers */
-	uint64_t position;               /* everything before it was handed to his connection */
-	uint64_t cursor;                 /* largest Stream-Cursor sent */
-	uint64_t end_ms;                 /* of his answer: lifetime or long-poll time-out */
+	const struct fanout_view *view; /* NULL: long-poll */
+	void *owner;
+	uint64_t variant;
+	uint64_t end_ms;
 	uint64_t sent_ms;
 	struct wheel_node timer;
-	uint8_t kind;
+	struct live_cursor cursor; /* the first; followed NULL: follows nothing */
+	struct live_reader *next, **previous; /* fanout->readers */
+	uint32_t cursors;
 	bool blocked; /* waits for his connection to drain */
-	bool live;    /* has been at the tail: from then on he may not fall far behind */
+	bool said_closed; /* his last frame told that the stream is closed */
+};
+
+struct kept_frame {
+	const struct fanout_view *view;
+	struct sse_frame frame;
+	uint64_t variant, tail; /* of the stream when it was made */
+	bool closed;
 };
 
 /* A stream that somebody follows. */
 struct followed {
 	struct stream *stream; /* pinned */
 	struct fanout *fanout;
-	struct live_reader *readers;
-	struct live_reader *turn;        /* next to be served in the present round */
+	struct live_cursor *first, *last;
+	struct live_cursor *turn; /* next to be served; NULL: the first */
+	size_t count, left;       /* cursors; those to be served since the last change */
 	struct followed *ready_next;
 	struct followed *next, **previous; /* fanout->all */
-	struct sse_frame frames[FRAMES_KEPT];
+	struct kept_frame frames[FRAMES_KEPT];
 	unsigned frame_next;
 	bool ready;
 };
 
 struct fanout {
 	struct sse_worker *worker;
+	struct live_reader *readers;
 	struct followed *all;
 	struct followed *ready, **ready_last; /* changed since their readers were served */
+	uv_idle_t more; /* runs while somebody is left over: the loop polls input but does not sleep */
+	void (*on_created)(void *arg, struct stream *stream);
+	void *on_created_arg;
+	uint64_t *created; /* ids of streams the observer has not yet seen */
+	size_t created_count, created_room;
 	bool draining;
 };
 
 /* ---- frames ---- */
 
+static struct frame_query query_of(const struct live_cursor *c, uint64_t to)
+{
+	const struct live_reader *r = c->reader;
+	return (struct frame_query){.worker = r->request->worker,
+	                            .stream = c->followed != NULL ? c->followed->stream : NULL,
+	                            .from = c->position,
+	                            .to = to,
+	                            .variant = r->variant,
+	                            .owner = r->view->shared ? NULL : r->owner,
+	                            .index = c->index};
+}
+
 static void forget_frames(struct followed *f)
 {
 	for (unsigned i = 0; i < FRAMES_KEPT; i++)
-		sse_frame_finish(&f->frames[i]);
+		sse_frame_finish(&f->frames[i].frame);
 }
 
-/* The frame for [from, to), shared with whoever else is there. NULL: cannot be read. */
-static const struct sse_frame *frame_for(struct followed *f, uint64_t from, uint64_t to,
-                                         uint64_t cursor)
+/* The frame for [position, to), shared with whoever else is there. NULL: cannot be read. */
+static const struct sse_frame *shared_frame(const struct live_cursor *c, uint64_t to)
 {
+	struct followed *f = c->followed;
+	const struct live_reader *r = c->reader;
 	const struct stream *s = f->stream;
 	for (unsigned i = 0; i < FRAMES_KEPT; i++) {
-		struct sse_frame *frame = &f->frames[i];
-		if (frame->chunk != NULL && frame->from == from && frame->to == to &&
-		    frame->cursor == cursor && frame->up_to_date == (to == s->tail) &&
-		    frame->closed == (to == s->tail && s->closed))
-			return frame;
+		struct kept_frame *kept = &f->frames[i];
+		if (kept->frame.chunk != NULL && kept->frame.from == c->position &&
+		    kept->frame.to == to && kept->view == r->view && kept->variant == r->variant &&
+		    (kept->tail == to) == (s->tail == to) && kept->closed == s->closed)
+			return &kept->frame;
 	}
-	struct sse_frame *frame = &f->frames[f->frame_next++ % FRAMES_KEPT];
-	sse_frame_finish(frame);
-	return sse_frame_build(frame, f->fanout->worker->store, s, from, to, cursor) ? frame : NULL;
+	struct kept_frame *kept = &f->frames[f->frame_next++ % FRAMES_KEPT];
+	sse_frame_finish(&kept->frame);
+	const struct frame_query query = query_of(c, to);
+	if (!r->view->frame(&kept->frame, &query))
+		return NULL;
+	kept->view = r->view;
+	kept->variant = r->variant;
+	kept->tail = s->tail;
+	kept->closed = s->closed;
+	kept->frame.from = c->position;
+	kept->frame.to = to;
+	return &kept->frame;
+}
+
+static void send_frame(struct live_reader *r, const struct sse_frame *frame)
+{
+	r->sent_ms = r->request->worker->now_ms;
+	r->said_closed = frame->closed;
+	r->blocked = r->request->close_delimited
+	                     ? !reply_write_chunk(r->request, frame->chunk, frame->bare_from,
+	                                          frame->bare_len)
+	                     : !reply_write_chunk(r->request, frame->chunk, 0, frame->chunk->len);
+	counter_add(r->request->worker->counters, deliveries_total, 1);
 }
 
 /* ---- coming and going ---- */
@@ -99,7 +154,7 @@ static struct followed *follow(struct fanout *fanout, struct stream *stream)
 
 static void unfollow(struct followed *f)
 {
-	if (f->readers != NULL || f->ready)
+	if (f->first != NULL || f->ready)
 		return; /* one on the ready list goes when it is taken off */
 	*f->previous = f->next;
 	if (f->next != NULL)
@@ -110,23 +165,65 @@ static void unfollow(struct followed *f)
 	free(f);
 }
 
+/* Behind all others: whoever came first is served first. */
+static void cursor_link(struct live_cursor *c, struct followed *f)
+{
+	c->followed = f;
+	c->next = NULL;
+	c->previous = f->last;
+	if (f->last != NULL)
+		f->last->next = c;
+	else
+		f->first = c;
+	f->last = c;
+	f->count++;
+}
+
+static void cursor_unlink(struct live_cursor *c)
+{
+	struct followed *f = c->followed;
+	if (f == NULL)
+		return;
+	if (f->turn == c)
+		f->turn = c->next;
+	if (c->previous != NULL)
+		c->previous->next = c->next;
+	else
+		f->first = c->next;
+	if (c->next != NULL)
+		c->next->previous = c->previous;
+	else
+		f->last = c->previous;
+	f->count--;
+	if (f->left > f->count)
+		f->left = f->count;
+	c->followed = NULL;
+	unfollow(f);
+}
+
 /* Takes the reader off every list; his request is the caller's. */
 static struct request *leave(struct live_reader *r)
 {
-	struct followed *f = r->followed;
 	struct request *request = r->request;
 	wheel_cancel(&r->timer);
-	if (f->turn == r)
-		f->turn = r->next;
 	*r->previous = r->next;
 	if (r->next != NULL)
 		r->next->previous = r->previous;
-	sse_worker_count_readers(f->fanout->worker, -1);
+	struct live_cursor *more = r->cursor.sibling;
+	cursor_unlink(&r->cursor);
+	while (more != NULL) {
+		struct live_cursor *next = more->sibling;
+		cursor_unlink(more);
+		free(more);
+		more = next;
+	}
+	sse_worker_count_readers(request->worker, -1);
 	request->on_gone = NULL;
 	request->on_drain = NULL;
 	request->feature = NULL;
+	if (r->view != NULL && r->view->left != NULL)
+		r->view->left(r->owner);
 	free(r);
-	unfollow(f);
 	return request;
 }
 
@@ -135,67 +232,124 @@ static void on_gone(struct request *request)
 	leave(request->feature);
 }
 
-/* ---- serving ---- */
-
-/* When to look at the reader again: keep-alive, end of his answer, renewal of a short TTL. */
-static void set_timer(struct live_reader *r)
+static void say_farewell(struct live_reader *r, enum fanout_end why)
 {
-	struct sse_worker *w = r->followed->fanout->worker;
-	const struct stream *s = r->followed->stream;
-	uint64_t due_ms = r->end_ms;
-	if (r->kind == READER_SSE && r->sent_ms + w->settings->http_sse_keepalive_ms < due_ms)
-		due_ms = r->sent_ms + w->settings->http_sse_keepalive_ms;
-	if (s->ttl_present && w->now_ms + s->ttl_s * 500 + 50 < due_ms)
-		due_ms = w->now_ms + s->ttl_s * 500 + 50;
-	wheel_set(&w->wheel, &r->timer, due_ms);
+	struct sse_frame frame = {0};
+	const struct frame_query query = query_of(&r->cursor, r->cursor.position);
+	bool said = why == FANOUT_END_CLOSED && r->said_closed;
+	if (!said && r->view->farewell != NULL && r->view->farewell(&frame, &query, why))
+		send_frame(r, &frame);
+	sse_frame_finish(&frame);
 }
+
+void fanout_leave(struct live_reader *r, enum fanout_end why)
+{
+	struct sse_worker *w = r->request->worker;
+	bool cut = why == FANOUT_END_LAG || why == FANOUT_END_TRIMMED;
+	if (why == FANOUT_END_LAG) {
+		log_info("reader cut", "view=%s behind_more_than=%llu", r->view->name,
+		         (unsigned long long)w->settings->limits_reader_lag_bytes);
+		counter_add(w->counters, readers_cut_total, 1);
+	}
+	say_farewell(r, why);
+	struct request *request = leave(r);
+	/* Cut where the client must not take the end for a whole answer. */
+	if (cut)
+		reply_abort(request);
+	else
+		reply_end(request);
+}
+
+/* ---- serving ---- */
 
 static bool stream_gone(const struct stream *s)
 {
 	return s->dropped || s->deleted;
 }
 
-/* Everything between his position and the tail, in one write. */
-static void serve_sse(struct live_reader *r)
+/* True: he goes on. */
+static bool lose(struct live_cursor *c, enum fanout_end why)
 {
-	struct followed *f = r->followed;
-	struct sse_worker *w = f->fanout->worker;
-	const struct stream *s = f->stream;
-	if (stream_gone(s)) {
-		reply_end(leave(r));
-		return;
+	struct live_reader *r = c->reader;
+	struct sse_frame frame = {0};
+	const struct stream *s = c->followed->stream;
+	uint64_t first = why == FANOUT_END_TRIMMED
+	                         ? stream_first(store_view(r->request->worker->store), s)
+	                         : c->position;
+	const struct frame_query query = query_of(c, first);
+	bool go_on = r->view->lost != NULL && first >= c->position &&
+	             (why == FANOUT_END_GONE || first > c->position) &&
+	             r->view->lost(&frame, &query, why);
+	if (go_on) {
+		send_frame(r, &frame);
+		c->position = first;
+		if (why == FANOUT_END_GONE)
+			cursor_unlink(c);
 	}
-	while (!r->blocked && r->position < s->tail) {
-		if (r->live && s->tail - r->position > w->settings->limits_reader_lag_bytes) {
-			log_info("reader cut", "path=%s behind=%llu", s->path,
-			         (unsigned long long)(s->tail - r->position));
-			counter_add(w->counters, readers_cut_total, 1);
-			reply_abort(leave(r));
-			return;
-		}
-		uint64_t to = store_page_end(w->store, s, r->position, s->tail, FRAME_BYTES);
-		const struct sse_frame *frame = frame_for(f, r->position, to, r->cursor);
-		if (frame == NULL) {
-			reply_abort(leave(r)); /* trimmed: he learns it by 410 when he comes back */
-			return;
-		}
-		r->position = to;
-		r->sent_ms = w->now_ms;
-		bool bare = r->request->close_delimited;
-		r->blocked = !reply_write_chunk(r->request, frame->chunk, bare ? frame->bare_from : 0,
-		                                bare ? frame->bare_len : frame->chunk->len);
-		counter_add(w->counters, deliveries_total, 1);
+	sse_frame_finish(&frame);
+	if (!go_on)
+		fanout_leave(r, why);
+	return go_on;
+}
+
+/* One write. False: he is gone. */
+static bool deliver(struct live_cursor *c, uint64_t to)
+{
+	struct live_reader *r = c->reader;
+	struct sse_frame own = {0};
+	const struct sse_frame *frame;
+	if (r->view->shared) {
+		frame = shared_frame(c, to);
+	} else {
+		const struct frame_query query = query_of(c, to);
+		frame = r->view->frame(&own, &query) ? &own : NULL;
 	}
-	r->live |= r->position == s->tail;
-	if (r->position == s->tail && s->closed)
-		reply_end(leave(r));
+	if (frame == NULL)
+		return lose(c, FANOUT_END_TRIMMED);
+	c->position = to;
+	send_frame(r, frame);
+	sse_frame_finish(&own);
+	return true;
+}
+
+static bool all_closed(const struct live_reader *r)
+{
+	for (const struct live_cursor *c = &r->cursor; c != NULL; c = c->sibling)
+		if (c->followed != NULL && !(c->followed->stream->closed &&
+		                             c->position == c->followed->stream->tail))
+			return false;
+	return true;
+}
+
+/* Everything between his position and the tail, in one write. False: he is gone. */
+static bool serve_cursor(struct live_cursor *c)
+{
+	struct live_reader *r = c->reader;
+	const struct stream *s = c->followed->stream;
+	struct sse_worker *w = r->request->worker;
+	if (stream_gone(s))
+		return lose(c, FANOUT_END_GONE);
+	while (!r->blocked && c->position < s->tail) {
+		if (c->live && s->tail - c->position > w->settings->limits_reader_lag_bytes) {
+			fanout_leave(r, FANOUT_END_LAG);
+			return false;
+		}
+		if (!deliver(c, store_page_end(w->store, s, c->position, s->tail, FRAME_BYTES)))
+			return false;
+	}
+	c->live |= c->position == s->tail;
+	if (s->closed && !r->blocked && all_closed(r)) {
+		fanout_leave(r, FANOUT_END_CLOSED);
+		return false;
+	}
+	return true;
 }
 
 static void serve_long_poll(struct live_reader *r)
 {
-	struct stream *s = r->followed->stream;
-	uint64_t position = r->position, cursor = r->cursor;
-	if (s->dropped || s->deleted) {
+	struct stream *s = r->cursor.followed->stream;
+	uint64_t position = r->cursor.position, cursor = r->variant;
+	if (stream_gone(s)) {
 		bool soft = !s->dropped;
 		reply_error(leave(r), soft ? 410 : 404, "stream is deleted");
 	} else if (position < s->tail) {
@@ -209,66 +363,97 @@ static void serve_long_poll(struct live_reader *r)
 	}
 }
 
-static void serve(struct live_reader *r)
-{
-	if (r->kind == READER_SSE)
-		serve_sse(r);
-	else
-		serve_long_poll(r);
-}
-
 static void on_drain(struct request *request)
 {
 	struct live_reader *r = request->feature;
 	r->blocked = false;
-	serve_sse(r);
+	for (struct live_cursor *c = &r->cursor, *next; c != NULL; c = next) {
+		next = c->sibling;
+		if (c->followed != NULL && !serve_cursor(c))
+			return;
+	}
 }
 
-/* A control event alone: what the client sees of a quiet stream. */
-static void send_control(struct live_reader *r)
+/* ---- time ---- */
+
+/* A stream with a short TTL is kept by whoever reads it. */
+static uint64_t renewal_due(const struct live_reader *r, uint64_t due_ms)
 {
-	struct sse_worker *w = r->followed->fanout->worker;
-	uint64_t now = cursor_next(sse_worker_wall_ms(), (struct span){0});
-	if (now > r->cursor)
-		r->cursor = now;
-	const struct sse_frame *frame = frame_for(r->followed, r->position, r->position, r->cursor);
-	if (frame == NULL || r->blocked)
-		return;
-	bool bare = r->request->close_delimited;
-	r->sent_ms = w->now_ms;
-	r->blocked = !reply_write_chunk(r->request, frame->chunk, bare ? frame->bare_from : 0,
-	                                bare ? frame->bare_len : frame->chunk->len);
+	uint64_t now_ms = r->request->worker->now_ms;
+	for (const struct live_cursor *c = &r->cursor; c != NULL; c = c->sibling) {
+		const struct stream *s = c->followed != NULL ? c->followed->stream : NULL;
+		if (s != NULL && s->ttl_present && now_ms + s->ttl_s * 500 + 50 < due_ms)
+			due_ms = now_ms + s->ttl_s * 500 + 50;
+	}
+	return due_ms;
+}
+
+/* When to look at the reader again: heartbeat, end of his answer, renewal of a short TTL. */
+static void set_timer(struct live_reader *r)
+{
+	struct sse_worker *w = r->request->worker;
+	uint64_t due_ms = r->end_ms;
+	bool beats = r->view != NULL && r->view->heartbeat != NULL;
+	if (beats && r->sent_ms + w->settings->http_sse_keepalive_ms < due_ms)
+		due_ms = r->sent_ms + w->settings->http_sse_keepalive_ms;
+	wheel_set(&w->wheel, &r->timer, renewal_due(r, due_ms));
+}
+
+static void beat(struct live_reader *r)
+{
+	struct sse_frame frame = {0};
+	const struct frame_query query = query_of(&r->cursor, r->cursor.position);
+	if (!r->blocked && r->view->heartbeat(&frame, &query, &r->variant))
+		send_frame(r, &frame);
+	sse_frame_finish(&frame);
+}
+
+static void touch_all(struct live_reader *r)
+{
+	for (struct live_cursor *c = &r->cursor; c != NULL; c = c->sibling)
+		if (c->followed != NULL && !stream_gone(c->followed->stream))
+			streams_touch(r->request->worker, c->followed->stream);
 }
 
 static void on_timer(struct wheel_node *node)
 {
 	struct live_reader *r = (void *)((uint8_t *)node - offsetof(struct live_reader, timer));
-	struct sse_worker *w = r->followed->fanout->worker;
-	struct stream *s = r->followed->stream;
-	if (!stream_gone(s))
-		streams_touch(w, s);
+	struct sse_worker *w = r->request->worker;
+	touch_all(r);
 	if (w->now_ms < r->end_ms) {
-		if (r->kind == READER_SSE &&
+		if (r->view != NULL && r->view->heartbeat != NULL &&
 		    w->now_ms >= r->sent_ms + w->settings->http_sse_keepalive_ms)
-			send_control(r);
+			beat(r);
 		set_timer(r);
-		return;
+	} else if (r->view != NULL) {
+		fanout_leave(r, FANOUT_END_TIME);
+	} else {
+		struct stream *s = r->cursor.followed->stream;
+		uint64_t cursor = r->variant;
+		s->pins++;
+		streams_reply_nothing(leave(r), s, cursor);
+		s->pins--;
 	}
-	if (r->kind == READER_SSE) {
-		reply_end(leave(r));
-		return;
-	}
-	uint64_t cursor = r->cursor;
-	s->pins++;
-	streams_reply_nothing(leave(r), s, cursor);
-	s->pins--;
+}
+
+void fanout_set_end(struct live_reader *r, uint64_t end_ms)
+{
+	r->end_ms = end_ms;
+	set_timer(r);
+}
+
+uint64_t fanout_lifetime_end(const struct sse_worker *w)
+{
+	uint64_t lifetime_ms = w->settings->http_sse_lifetime_ms;
+	return w->now_ms + lifetime_ms + clock_random_below(lifetime_ms / 4 + 1);
 }
 
 /* ---- turns ---- */
 
+/* Everybody is due once more, from whoever is next. */
 static void make_ready(struct followed *f)
 {
-	f->turn = f->readers;
+	f->left = f->count;
 	if (f->ready)
 		return;
 	f->ready = true;
@@ -277,55 +462,110 @@ static void make_ready(struct followed *f)
 	f->fanout->ready_last = &f->ready_next;
 }
 
+/* Looked at in the next turn: within a change nothing may be read. */
+static void note_created(struct fanout *fanout, uint64_t id)
+{
+	if (fanout->on_created == NULL)
+		return;
+	if (fanout->created_count == fanout->created_room) {
+		fanout->created_room = fanout->created_room != 0 ? fanout->created_room * 2 : 16;
+		fanout->created =
+		        xrealloc(fanout->created, fanout->created_room * sizeof *fanout->created);
+	}
+	fanout->created[fanout->created_count++] = id;
+}
+
+static void tell_created(struct fanout *fanout)
+{
+	struct state *view = store_view(fanout->worker->store);
+	for (size_t i = 0; i < fanout->created_count; i++) {
+		uint64_t id = fanout->created[i];
+		struct stream *stream = id != 0 ? state_find_id(view, id) : NULL;
+		if (id == 0 || (stream != NULL && !stream_gone(stream)))
+			fanout->on_created(fanout->on_created_arg, stream);
+	}
+	fanout->created_count = 0;
+}
+
 static void on_change(void *arg, const struct store_change *change)
 {
 	struct fanout *fanout = arg;
-	if (change->lapped)
+	if (change->lapped) {
 		for (struct followed *f = fanout->all; f != NULL; f = f->next)
 			make_ready(f);
-	else if (change->stream != NULL && change->stream->follower != NULL)
+		note_created(fanout, 0);
+		return;
+	}
+	if (change->stream == NULL)
+		return;
+	if (change->stream->follower != NULL)
 		make_ready(change->stream->follower);
+	if (change->entry->kind == ENTRY_CREATE)
+		note_created(fanout, change->stream->id);
+}
+
+void fanout_observe(struct fanout *fanout, void (*on_created)(void *arg, struct stream *stream),
+                    void *arg)
+{
+	fanout->on_created = on_created;
+	fanout->on_created_arg = arg;
 }
 
 /* Readers of one stream until the slice is used up. */
-static void serve_followed(struct followed *f, int *left)
+static void serve_followed(struct followed *f, int *slice)
 {
-	while (f->turn != NULL && *left > 0) {
-		struct live_reader *r = f->turn;
-		f->turn = r->next;
-		(*left)--;
-		serve(r);
+	while (f->left > 0 && *slice > 0) {
+		struct live_cursor *c = f->turn != NULL ? f->turn : f->first;
+		f->turn = c->next;
+		f->left--;
+		(*slice)--;
+		if (c->next != NULL)
+			__builtin_prefetch(c->next->reader);
+		if (c->reader->view != NULL)
+			serve_cursor(c);
+		else
+			serve_long_poll(c->reader);
 	}
+}
+
+static struct followed *take_ready(struct fanout *fanout)
+{
+	struct followed *f = fanout->ready;
+	fanout->ready = f->ready_next;
+	if (fanout->ready == NULL)
+		fanout->ready_last = &fanout->ready;
+	f->ready = false;
+	return f;
+}
+
+static void on_more(uv_idle_t *idle)
+{
+	fanout_turn(idle->data);
 }
 
 void fanout_turn(struct fanout *fanout)
 {
-	int left = SLICE_READERS;
-	while (fanout->ready != NULL && left > 0) {
+	int slice = SLICE_READERS;
+	tell_created(fanout);
+	while (fanout->ready != NULL && slice > 0) {
 		struct followed *f = fanout->ready;
 		struct stream *stream = f->stream;
 		stream->pins++; /* the last reader may leave in his turn */
-		serve_followed(f, &left);
-		fanout->ready = f->ready_next;
-		if (fanout->ready == NULL)
-			fanout->ready_last = &fanout->ready;
-		f->ready = false;
-		if (f->turn != NULL) {
-			struct live_reader *turn = f->turn;
+		serve_followed(f, &slice);
+		take_ready(fanout);
+		if (f->left > 0) {
+			size_t left = f->left;
 			make_ready(f); /* to the end of the line */
-			f->turn = turn;
+			f->left = left;
 		} else {
 			unfollow(f);
 		}
 		stream->pins--;
 	}
-	if (fanout->ready != NULL)
-		uv_async_send(&fanout->worker->store_async);
-}
-
-bool fanout_waiting(const struct fanout *fanout)
-{
-	return fanout->ready != NULL;
+	if (fanout->ready == NULL)
+		uv_idle_stop(&fanout->more);
+	else if (!uv_is_active((const uv_handle_t *)&fanout->more))
+		uv_idle_start(&fanout->more, on_more);
 }
 
 /* ---- joining ---- */
@@ -335,32 +575,68 @@ struct fanout *fanout_create(struct sse_worker *w)
 	struct fanout *fanout = xcalloc(1, sizeof *fanout);
 	fanout->worker = w;
 	fanout->ready_last = &fanout->ready;
+	uv_idle_init(w->worker->loop, &fanout->more);
+	fanout->more.data = fanout;
 	store_set_follower(w->store, on_change, fanout);
 	return fanout;
 }
 
-static struct live_reader *join(struct request *request, struct stream *stream, enum live_kind kind,
-                           uint64_t from, uint64_t cursor, uint64_t lifetime_ms)
+struct live_reader *fanout_join(struct request *request, const struct fanout_view *view, void *owner,
+                                uint64_t variant, uint64_t end_ms)
 {
-	struct sse_worker *w = request->worker;
-	struct followed *f = follow(w->fanout, stream);
+	struct fanout *fanout = request->worker->fanout;
 	struct live_reader *r = xcalloc(1, sizeof *r);
 	*r = (struct live_reader){.request = request,
-	                     .followed = f,
-	                     .position = from,
-	                     .cursor = cursor,
-	                     .end_ms = w->now_ms + lifetime_ms,
-	                     .timer = {.due = on_timer},
-	                     .kind = (uint8_t)kind};
-	r->next = f->readers;
-	r->previous = &f->readers;
+	                          .view = view,
+	                          .owner = owner,
+	                          .variant = variant,
+	                          .end_ms = end_ms,
+	                          .sent_ms = request->worker->now_ms,
+	                          .timer = {.due = on_timer}};
+	r->cursor.reader = r;
+	r->next = fanout->readers;
+	r->previous = &fanout->readers;
 	if (r->next != NULL)
 		r->next->previous = &r->next;
-	f->readers = r;
+	fanout->readers = r;
 	request->feature = r;
 	request->on_gone = on_gone;
-	sse_worker_count_readers(w, 1);
+	request->on_drain = view != NULL ? on_drain : NULL;
+	sse_worker_count_readers(request->worker, 1);
+	set_timer(r);
 	return r;
+}
+
+static struct live_cursor *add_cursor(struct live_reader *r)
+{
+	if (r->cursors++ == 0)
+		return &r->cursor;
+	struct live_cursor *c = xcalloc(1, sizeof *c), **last = &r->cursor.sibling;
+	while (*last != NULL)
+		last = &(*last)->sibling;
+	*last = c;
+	c->reader = r;
+	c->index = r->cursors - 1;
+	return c;
+}
+
+bool fanout_add(struct live_reader *r, struct stream *stream, uint64_t from)
+{
+	struct fanout *fanout = r->request->worker->fanout;
+	struct live_cursor *c = add_cursor(r);
+	c->position = from;
+	cursor_link(c, follow(fanout, stream));
+	set_timer(r);
+	if (fanout->draining) {
+		fanout_leave(r, FANOUT_END_DRAIN);
+		return false;
+	}
+	return r->blocked || serve_cursor(c);
+}
+
+void fanout_send(struct live_reader *r, const struct sse_frame *frame)
+{
+	send_frame(r, frame);
 }
 
 void fanout_join_long_poll(struct request *request, struct stream *stream, uint64_t from,
@@ -371,57 +647,35 @@ void fanout_join_long_poll(struct request *request, struct stream *stream, uint6
 		streams_reply_nothing(request, stream, cursor);
 		return;
 	}
-	set_timer(join(request, stream, READER_LONG_POLL, from, cursor,
-	               w->settings->http_long_poll_timeout_ms));
-}
-
-/* Spread, so that readers who came together do not come back together. */
-static uint64_t lifetime_ms(const struct settings *s)
-{
-	return s->http_sse_lifetime_ms + clock_random_below(s->http_sse_lifetime_ms / 4 + 1);
-}
-
-void fanout_join_sse(struct request *request, struct stream *stream, uint64_t from, uint64_t cursor)
-{
-	struct sse_worker *w = request->worker;
-	struct header headers[5] = {{"content-type", SPAN("text/event-stream")},
-	                            {"cache-control", SPAN("no-cache")},
-	                            {"x-accel-buffering", SPAN("no")}};
-	size_t count = 3;
-	if (sse_needs_base64(stream))
-		headers[count++] = (struct header){"stream-sse-data-encoding", SPAN("base64")};
-	struct live_reader *r =
-	        join(request, stream, READER_SSE, from, cursor, lifetime_ms(w->settings));
-	reply_start(request, 200, headers, count, UINT64_MAX);
-	request->on_drain = on_drain;
+	struct live_reader *r = fanout_join(request, NULL, NULL, cursor,
+	                                    w->now_ms + w->settings->http_long_poll_timeout_ms);
+	struct live_cursor *c = add_cursor(r);
+	c->position = from;
+	cursor_link(c, follow(w->fanout, stream));
 	set_timer(r);
-	if (from == stream->tail)
-		send_control(r); /* the first and only frame of a reader who is up to date */
-	if (w->fanout->draining)
-		reply_end(leave(r));
-	else
-		serve_sse(r);
+}
+
+static void end_reader(struct live_reader *r)
+{
+	if (r->view != NULL) {
+		fanout_leave(r, FANOUT_END_DRAIN);
+		return;
+	}
+	struct stream *s = r->cursor.followed->stream;
+	uint64_t cursor = r->variant;
+	s->pins++;
+	streams_reply_nothing(leave(r), s, cursor);
+	s->pins--;
 }
 
 void fanout_drain(struct fanout *fanout)
 {
 	fanout->draining = true;
-	for (struct followed *f = fanout->all, *next; f != NULL; f = next) {
-		next = f->next;
-		for (struct live_reader *r = f->readers, *after; r != NULL; r = after) {
-			after = r->next;
-			struct stream *s = f->stream;
-			uint64_t cursor = r->cursor;
-			enum live_kind kind = (enum live_kind)r->kind;
-			s->pins++;
-			struct request *request = leave(r);
-			if (kind == READER_SSE)
-				reply_end(request);
-			else
-				streams_reply_nothing(request, s, cursor);
-			s->pins--;
-			if (after == NULL)
-				break; /* f may be gone with its last reader */
-		}
-	}
+	while (fanout->readers != NULL)
+		end_reader(fanout->readers);
+}
+
+bool fanout_draining(const struct fanout *fanout)
+{
+	return fanout->draining;
 }

@@ -30,7 +30,6 @@ static void on_store(uv_async_t *async)
 	struct sse_worker *w = async->data;
 	if (w->store == NULL)
 		return; /* the last turn of a drained loop */
-	uint64_t before = store_position(w->store);
 	w->now_ms = clock_monotonic_ms();
 	/* What this worker wrote is durable: the others hear of it before anything else. */
 	uint64_t durable = store_durable(w->store);
@@ -38,8 +37,7 @@ static void on_store(uv_async_t *async)
 		worker_announce_durable(w->worker, durable);
 	if (store_advance(w->store, ADVANCE_BYTES))
 		uv_async_send(&w->store_async);
-	if (store_position(w->store) != before || fanout_waiting(w->fanout))
-		fanout_turn(w->fanout);
+	fanout_turn(w->fanout);
 	conns_flush(w);
 }
 
@@ -58,7 +56,7 @@ void sse_worker_count_readers(struct sse_worker *w, int change)
 	bool any = counter_get(w->counters, subscribers) != 0;
 	worker_follow(w->worker, any);
 	if (any && change > 0)
-		sse_worker_catch_up(w);
+		uv_async_send(&w->store_async);
 }
 
 /* ---- time ---- */

@@ -1,34 +1,104 @@
 #include "worker-sse/sse.h"
 #include "common/check.h"
-#include "common/offset.h"
 
 #include <openssl/evp.h>
+#include <stdarg.h>
 #include <stdio.h>
 
-enum { CHUNK_PREFIX = 16, READ_SLICE = 1 << 20 };
+enum {
+	CHUNK_PREFIX = 16, /* the length of a chunk in hex, and CRLF */
+	READ_SLICE = 1 << 20,
+};
 
 /* Grows; kept between frames. */
 struct out {
 	uint8_t *at;
 	size_t len, room;
 };
+static struct out out, payload; /* one thread */
 
-static uint8_t *out_room(struct out *out, size_t len)
+static uint8_t *out_room(struct out *o, size_t len)
 {
-	if (out->room - out->len < len) {
-		out->room = (out->len + len) * 2;
-		out->at = xrealloc(out->at, out->room);
+	if (o->room - o->len < len) {
+		o->room = (o->len + len) * 2;
+		o->at = xrealloc(o->at, o->room);
 	}
-	return out->at + out->len;
+	return o->at + o->len;
 }
 
-static void out_put(struct out *out, const void *at, size_t len)
+static void out_put(struct out *o, struct span bytes)
 {
-	memcpy(out_room(out, len), at, len);
-	out->len += len;
+	memcpy(out_room(o, bytes.len), bytes.at, bytes.len);
+	o->len += bytes.len;
 }
 
-#define OUT(out, literal) out_put(out, literal, sizeof(literal) - 1)
+void sse_begin(void)
+{
+	out.len = 0;
+}
+
+void sse_put(struct span bytes)
+{
+	out_put(&out, bytes);
+}
+
+void sse_printf(const char *format, ...)
+{
+	va_list arguments;
+	enum { ROOM = 512 };
+	char *at = (char *)out_room(&out, ROOM);
+	va_start(arguments, format);
+	int len = vsnprintf(at, ROOM, format, arguments);
+	va_end(arguments);
+	check(len >= 0 && len < ROOM);
+	out.len += (size_t)len;
+}
+
+void sse_put_data(struct span bytes)
+{
+	const uint8_t *at = bytes.at, *end = bytes.at + bytes.len;
+	for (;;) {
+		const uint8_t *stop = at;
+		while (stop < end && *stop != '\n' && *stop != '\r')
+			stop++;
+		if (at < end && *at == ' ')
+			SSE_PUT("data: ");
+		else
+			SSE_PUT("data:");
+		sse_put(span_of(at, (size_t)(stop - at)));
+		SSE_PUT("\n");
+		if (stop == end)
+			return;
+		at = stop + (*stop == '\r' && stop + 1 < end && stop[1] == '\n' ? 2 : 1);
+	}
+}
+
+void sse_put_data_base64(struct span bytes)
+{
+	SSE_PUT("data:");
+	uint8_t *at = out_room(&out, bytes.len / 3 * 4 + 8);
+	out.len += (size_t)EVP_EncodeBlock(at, bytes.at, (int)bytes.len);
+	SSE_PUT("\n");
+}
+
+void sse_end(struct sse_frame *frame)
+{
+	char prefix[CHUNK_PREFIX + 1];
+	size_t prefix_len = (size_t)snprintf(prefix, sizeof prefix, "%zx\r\n", out.len);
+	struct chunk *chunk = chunk_create(prefix_len + out.len + 2);
+	memcpy(chunk->bytes, prefix, prefix_len);
+	memcpy(chunk->bytes + prefix_len, out.at, out.len);
+	memcpy(chunk->bytes + prefix_len + out.len, "\r\n", 2);
+	chunk_unref(&frame->chunk);
+	*frame = (struct sse_frame){.chunk = chunk,
+	                            .bare_from = (uint32_t)prefix_len,
+	                            .bare_len = (uint32_t)out.len};
+}
+
+void sse_frame_finish(struct sse_frame *frame)
+{
+	chunk_unref(&frame->chunk);
+}
 
 bool sse_needs_base64(const struct stream *stream)
 {
@@ -36,112 +106,22 @@ bool sse_needs_base64(const struct stream *stream)
 	                          span_equal_nocase(span_of(stream->content_type, 5), SPAN("text/")));
 }
 
-/* The payload, read whole: it is bounded by its maker. */
-static bool read_payload(struct out *payload, struct store *store, const struct stream *stream,
-                         uint64_t from, uint64_t to)
+bool sse_read(struct store *store, const struct stream *stream, uint64_t from, uint64_t to,
+              struct span *read)
 {
-	payload->len = 0;
-	if (stream->json)
-		OUT(payload, "[");
+	payload.len = 0;
+	*out_room(&payload, 1) = 0;
+	payload.len = 1;
 	while (from < to) {
 		struct store_slice slice;
 		if (store_read(store, stream, from, to, READ_SLICE, &slice) != STORE_READ_OK)
 			return false;
 		for (int i = 0; i < slice.count; i++)
-			out_put(payload, slice.iov[i].iov_base, slice.iov[i].iov_len);
+			out_put(&payload, span_of(slice.iov[i].iov_base, slice.iov[i].iov_len));
 		from = slice.to;
 		store_slice_release(store, &slice);
 	}
+	out_room(&payload, 1);
+	*read = span_of(payload.at + 1, payload.len - 1);
 	return true;
-}
-
-/* One data: line per line. A line that begins with a space gets another before it, because a parser
- * takes one away. CR, LF and CRLF end lines alike. */
-static void put_lines(struct out *out, const uint8_t *at, const uint8_t *end)
-{
-	for (;;) {
-		const uint8_t *stop = at;
-		while (stop < end && *stop != '\n' && *stop != '\r')
-			stop++;
-		if (at < end && *at == ' ')
-			OUT(out, "data: ");
-		else
-			OUT(out, "data:");
-		out_put(out, at, (size_t)(stop - at));
-		OUT(out, "\n");
-		if (stop == end)
-			return;
-		at = stop + (*stop == '\r' && stop + 1 < end && stop[1] == '\n' ? 2 : 1);
-	}
-}
-
-static void put_base64(struct out *out, const struct out *payload)
-{
-	size_t room = payload->len / 3 * 4 + 8;
-	OUT(out, "data:");
-	uint8_t *at = out_room(out, room);
-	out->len += (size_t)EVP_EncodeBlock(at, payload->at, (int)payload->len);
-	OUT(out, "\n");
-}
-
-static void put_data(struct out *out, struct out *payload, const struct stream *stream)
-{
-	OUT(out, "event: data\n");
-	if (stream->json) {
-		/* "m1,m2," as "[m1,m2]" */
-		payload->at[payload->len - 1] = ']';
-		put_lines(out, payload->at, payload->at + payload->len);
-	} else if (sse_needs_base64(stream)) {
-		put_base64(out, payload);
-	} else {
-		put_lines(out, payload->at, payload->at + payload->len);
-	}
-	OUT(out, "\n");
-}
-
-static void put_control(struct out *out, const struct sse_frame *frame, const struct stream *stream)
-{
-	char text[256], offset[OFFSET_ROOM];
-	offset_print(stream->lineage, frame->to, offset);
-	int len = snprintf(text, sizeof text, "event: control\ndata:{\"streamNextOffset\":\"%s\"", offset);
-	out_put(out, text, (size_t)len);
-	if (frame->closed)
-		OUT(out, ",\"upToDate\":true,\"streamClosed\":true");
-	else {
-		len = snprintf(text, sizeof text, ",\"streamCursor\":\"%llu\"%s",
-		               (unsigned long long)frame->cursor,
-		               frame->up_to_date ? ",\"upToDate\":true" : "");
-		out_put(out, text, (size_t)len);
-	}
-	OUT(out, "}\n\n");
-}
-
-bool sse_frame_build(struct sse_frame *frame, struct store *store, const struct stream *stream,
-                     uint64_t from, uint64_t to, uint64_t cursor)
-{
-	static struct out payload, out; /* one thread */
-	*frame = (struct sse_frame){.from = from, .to = to, .cursor = cursor};
-	frame->up_to_date = to == stream->tail;
-	frame->closed = frame->up_to_date && stream->closed;
-	out.len = 0;
-	if (from < to) {
-		if (!read_payload(&payload, store, stream, from, to))
-			return false;
-		put_data(&out, &payload, stream);
-	}
-	put_control(&out, frame, stream);
-	char prefix[CHUNK_PREFIX + 1];
-	int prefix_len = snprintf(prefix, sizeof prefix, "%zx\r\n", out.len);
-	frame->chunk = chunk_create((size_t)prefix_len + out.len + 2);
-	memcpy(frame->chunk->bytes, prefix, (size_t)prefix_len);
-	memcpy(frame->chunk->bytes + prefix_len, out.at, out.len);
-	memcpy(frame->chunk->bytes + prefix_len + out.len, "\r\n", 2);
-	frame->bare_from = (uint32_t)prefix_len;
-	frame->bare_len = (uint32_t)out.len;
-	return true;
-}
-
-void sse_frame_finish(struct sse_frame *frame)
-{
-	chunk_unref(&frame->chunk);
 }

@@ -4,6 +4,7 @@
 #include "worker-sse/fanout.h"
 #include "common/offset.h"
 #include "worker-sse/streams.h"
+#include "worker-sse/streams_live.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -279,7 +280,7 @@ void streams_read(struct request *request)
 		read_long_poll(request, stream, from);
 		return;
 	case LIVE_SSE:
-		fanout_join_sse(request, stream, from, cursor_of(request));
+		streams_follow(request, stream, from, cursor_of(request));
 		return;
 	}
 }
