@@ -256,6 +256,8 @@ void conn_start(struct conn *conn)
 {
 	struct sse_worker *w = conn->worker;
 	conn->tcp.data = conn;
+	if (uv_fileno((const uv_handle_t *)&conn->tcp, &conn->fd) != 0)
+		conn->fd = -1;
 	conn->timer.due = on_timer;
 	conn->next = w->conns;
 	conn->previous = &w->conns;
@@ -265,13 +267,14 @@ void conn_start(struct conn *conn)
 	w->conns_count++;
 	counter_add(w->counters, connections_total, 1);
 	counter_add(w->counters, connections, 1);
-	uv_tcp_nodelay(&conn->tcp, 1);
+	conn_read_first(conn); /* TCP_NODELAY is the listener's */
 	conn_settle(conn);
 }
 
 void conn_refuse(struct conn *conn, unsigned status, const char *reason)
 {
 	counter_add(conn->worker->counters, connections_refused_total, 1);
+	conn->refused = true;
 	conn_start(conn);
 	conn_refuse_head(conn, status, reason);
 }

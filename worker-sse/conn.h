@@ -19,11 +19,18 @@ struct piece {
 	uint32_t from, len;
 };
 
+/* What came with a request, as long as it is needed. */
+struct exchange_head {
+	struct span headers[HEADER_COUNT];
+	uint8_t bytes[]; /* a copy of the head: all spans point here */
+};
+
 /* One request and its answer. Several stand in a row when a client pipelines appends; only the
  * first may write to the connection, the others hold their answers back. */
 struct exchange {
 	struct request request;
 	struct conn *conn; /* NULL: the client is gone, somebody still works on the answer */
+	struct exchange_head *head; /* NULL: forgotten */
 	struct exchange *next;
 	const struct route *route;
 	struct chunk *held; /* answer of one that is not first; held->len bytes of held_room */
@@ -45,10 +52,11 @@ enum conn_wait { WAIT_NOTHING, WAIT_REQUEST, WAIT_FIRST, WAIT_HEAD, WAIT_BODY, W
 
 struct conn {
 	uv_tcp_t tcp;
+	int fd; /* its descriptor */
 	struct sse_worker *worker;
+	struct exchange *first, *last;
 	struct conn *next, **previous; /* worker->conns */
 	struct conn *dirty_next;
-	struct exchange *first, *last;
 	uint8_t *in; /* bytes that could not be used yet */
 	uint32_t in_len, in_room;
 	struct piece *out;
@@ -67,6 +75,7 @@ struct conn {
 	bool lingering; /* no further request; closes when the answer has arrived */
 	bool shut;      /* our side is shut down */
 	bool served;    /* a whole request came */
+	bool refused;   /* one too many: its request is not read */
 };
 
 /* ---- conn.c ---- */
@@ -90,6 +99,8 @@ void conns_drain(struct sse_worker *w);
 
 /* ---- conn_read.c ---- */
 
+/* What came with the connection, without waiting for the loop to say so. */
+void conn_read_first(struct conn *conn);
 void conn_set_reading(struct conn *conn, bool on);
 /* Uses what was left over, as far as it may be used now. */
 void conn_parse(struct conn *conn);

@@ -2,6 +2,7 @@
 #include "worker-sse/conn.h"
 
 #include <stdlib.h>
+#include <sys/socket.h>
 
 enum {
 	READ_BYTES = 65536,
@@ -201,6 +202,15 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 	else
 		on_bytes(conn, span_of(buf->base, (size_t)n));
 	conn_settle(conn);
+}
+
+void conn_read_first(struct conn *conn)
+{
+	if (conn->refused)
+		return;
+	ssize_t n = recv(conn->fd, read_buffer, sizeof read_buffer, MSG_DONTWAIT);
+	if (n > 0)
+		on_bytes(conn, span_of(read_buffer, (size_t)n)); /* an end or an error comes again */
 }
 
 void conn_set_reading(struct conn *conn, bool on)

@@ -50,8 +50,8 @@ static struct span moved(struct span s, const uint8_t *from, size_t len, const u
 
 const char *exchange_headers(struct exchange *e, const struct http1_head *head, const uint8_t *bytes)
 {
-	struct span *headers = e->request.headers;
-	const uint8_t *copy = (const uint8_t *)(e + 1);
+	struct span *headers = e->head->headers;
+	const uint8_t *copy = e->head->bytes;
 	for (size_t i = 0; i < head->fields_count; i++) {
 		const struct http1_field *field = &head->fields[i];
 		for (int h = 0; h < HEADER_COUNT; h++) {
@@ -74,11 +74,14 @@ const char *exchange_headers(struct exchange *e, const struct http1_head *head, 
 struct exchange *exchange_create(struct conn *conn, const struct http1_head *head,
                                  const uint8_t *bytes)
 {
-	struct exchange *e = xmalloc(sizeof *e + head->bytes);
-	uint8_t *copy = (uint8_t *)(e + 1);
-	*e = (struct exchange){.conn = conn};
+	struct exchange *e = xmalloc(sizeof *e);
+	struct exchange_head *kept = xmalloc(sizeof *kept + head->bytes);
+	uint8_t *copy = kept->bytes;
+	memset(kept->headers, 0, sizeof kept->headers);
 	memcpy(copy, bytes, head->bytes);
+	*e = (struct exchange){.conn = conn, .head = kept};
 	e->request = (struct request){.worker = conn->worker,
+	                              .headers = kept->headers,
 	                              .method = method_of(head->method),
 	                              .path = moved(head->path, bytes, head->bytes, copy),
 	                              .query = moved(head->query, bytes, head->bytes, copy),
@@ -98,13 +101,34 @@ struct exchange *exchange_create(struct conn *conn, const struct http1_head *hea
 	return e;
 }
 
-void exchange_free(struct exchange *e)
+static void forget_body(struct exchange *e)
 {
 	e->request.worker->body_bytes -= e->body_counted;
+	e->body_counted = 0;
 	if (e->body_owned)
 		free(e->request.body);
+	e->body_owned = false;
+	e->request.body = NULL;
+	e->request.body_len = e->request.body_room = 0;
+}
+
+void exchange_free(struct exchange *e)
+{
+	forget_body(e);
+	free(e->head);
 	chunk_unref(&e->held);
 	free(e);
+}
+
+void request_forget(struct request *request)
+{
+	static const struct span nothing[HEADER_COUNT];
+	struct exchange *e = request->exchange;
+	forget_body(e);
+	free(e->head);
+	e->head = NULL;
+	request->headers = nothing;
+	request->path = request->query = (struct span){0};
 }
 
 void exchange_abandon(struct exchange *e)

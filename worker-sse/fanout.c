@@ -26,14 +26,14 @@ struct live_cursor {
 
 /* One live reader: 192 bytes with his first stream, beside what his connection and request take. */
 struct live_reader {
+	struct live_cursor cursor; /* the first; followed NULL: follows nothing */
 	struct request *request;
 	const struct fanout_view *view; /* NULL: long-poll */
 	void *owner;
 	uint64_t variant;
-	uint64_t end_ms;
 	uint64_t sent_ms;
+	uint64_t end_ms;
 	struct wheel_node timer;
-	struct live_cursor cursor; /* the first; followed NULL: follows nothing */
 	struct live_reader *next, **previous; /* fanout->readers */
 	uint32_t cursors;
 	bool blocked; /* waits for his connection to drain */
@@ -511,6 +511,22 @@ void fanout_observe(struct fanout *fanout, void (*on_created)(void *arg, struct 
 	fanout->on_created_arg = arg;
 }
 
+/* Ten thousand readers do not stay in the cache between two events: what the next ones need is fetched
+ * while the kernel sends for this one. */
+static void prefetch(const struct live_cursor *c)
+{
+	const struct live_cursor *soon = c->next, *later = soon != NULL ? soon->next : NULL;
+	if (soon != NULL)
+		reply_prefetch_near(soon->reader->request);
+	if (later == NULL)
+		return;
+	reply_prefetch_far(later->reader->request);
+	if (later->next != NULL) {
+		__builtin_prefetch(later->next);
+		__builtin_prefetch((const uint8_t *)later->next + 64);
+	}
+}
+
 /* Readers of one stream until the slice is used up. */
 static void serve_followed(struct followed *f, int *slice)
 {
@@ -519,8 +535,7 @@ static void serve_followed(struct followed *f, int *slice)
 		f->turn = c->next;
 		f->left--;
 		(*slice)--;
-		if (c->next != NULL)
-			__builtin_prefetch(c->next->reader);
+		prefetch(c);
 		if (c->reader->view != NULL)
 			serve_cursor(c);
 		else
@@ -603,6 +618,8 @@ struct live_reader *fanout_join(struct request *request, const struct fanout_vie
 	request->on_gone = on_gone;
 	request->on_drain = view != NULL ? on_drain : NULL;
 	sse_worker_count_readers(request->worker, 1);
+	if (view != NULL)
+		request_forget(request);
 	set_timer(r);
 	return r;
 }

@@ -59,7 +59,7 @@ struct request {
 	enum method method;
 	struct span path;  /* raw, still percent-encoded, as received; begins with '/' */
 	struct span query; /* raw, without '?'; at NULL: there was none */
-	struct span headers[HEADER_COUNT]; /* at NULL: absent; trimmed */
+	const struct span *headers; /* HEADER_COUNT of them; at NULL: absent; trimmed */
 	/* The body; writable, and body_room bytes may be used behind it (at least 1). It lives until
 	 * the request is gone: a command may borrow it. */
 	uint8_t *body;
@@ -107,6 +107,14 @@ bool reply_write_chunk(struct request *request, struct chunk *chunk, size_t from
 size_t reply_pending(const struct request *request);
 
 void reply_end(struct request *request);
+
+/* Frees what came with the request: path, query and headers are empty from here on, and so is the body.
+ * For answers that live as long as a viewer watches. */
+void request_forget(struct request *request);
+
+/* Fetches into the cache what reply_write_chunk() will touch; `far` first, `near` when that is there. */
+void reply_prefetch_far(const struct request *request);
+void reply_prefetch_near(const struct request *request);
 
 /* Cuts the connection without ending the answer: the client sees a truncation and resumes. */
 void reply_abort(struct request *request);
