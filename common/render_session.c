@@ -270,13 +270,40 @@ static bool skip(const uint8_t **at, const uint8_t *end, const char *text)
 	return true;
 }
 
+static bool read_mark(const uint8_t **at, const uint8_t *end, struct render_mark *mark)
+{
+	*mark = (struct render_mark){0};
+	if (!skip(at, end, "{\"rev\":") || !read_digits(at, end, &mark->rev))
+		return false;
+	return !skip(at, end, ",\"n\":") || read_digits(at, end, &mark->n);
+}
+
 bool render_mark_read(struct span event, struct render_mark *mark)
 {
+	const uint8_t *at = event.at;
+	return read_mark(&at, event.at + event.len, mark);
+}
+
+bool render_event_read(struct span event, enum render_event *kind, struct render_mark *mark,
+                       struct span *data)
+{
+	static const struct {
+		const char *member;
+		enum render_event kind;
+	} rows[] = {{",\"state\":", RENDER_EVENT_STATE},
+	            {",\"patch\":", RENDER_EVENT_PATCH},
+	            {",\"signal\":", RENDER_EVENT_SIGNAL},
+	            {",\"end\":", RENDER_EVENT_END}};
 	const uint8_t *at = event.at, *end = event.at + event.len;
-	*mark = (struct render_mark){0};
-	if (!skip(&at, end, "{\"rev\":") || !read_digits(&at, end, &mark->rev))
+	if (!read_mark(&at, end, mark) || end[-1] != '}')
 		return false;
-	return !skip(&at, end, ",\"n\":") || read_digits(&at, end, &mark->n);
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		if (skip(&at, end, rows[i].member) && at < end - 1) {
+			*kind = rows[i].kind;
+			*data = *kind == RENDER_EVENT_STATE ? event : span_of(at, (size_t)(end - 1 - at));
+			return true;
+		}
+	return false;
 }
 
 bool render_mark_parse(struct span id, uint64_t *lineage, struct render_mark *mark)

@@ -142,6 +142,11 @@ struct render_mark {
 };
 /* From the beginning of an event's text, without parsing it. */
 bool render_mark_read(struct span event, struct render_mark *mark);
+enum render_event { RENDER_EVENT_STATE, RENDER_EVENT_PATCH, RENDER_EVENT_SIGNAL, RENDER_EVENT_END };
+/* The same, and what it tells: the patch, the signal, the reason as a JSON string, or with
+ * RENDER_EVENT_STATE the event itself, which is what clients get of it. False: it is no event. */
+bool render_event_read(struct span event, enum render_event *kind, struct render_mark *mark,
+                       struct span *data);
 /* "<lineage>-<rev>[.<n>]": id of Server-Sent Events. The lineage tells a stream from a later one. */
 bool render_mark_parse(struct span id, uint64_t *lineage, struct render_mark *mark);
 enum { RENDER_MARK_ROOM = 72 };

@@ -249,6 +249,34 @@ static void test_marks(void **state)
 	assert_int_equal(render_mark_compare((struct render_mark){2, 1}, (struct render_mark){2, 1}), 0);
 }
 
+static void test_events_read(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *event, *data;
+		enum render_event kind;
+		struct render_mark mark;
+	} rows[] = {
+	        {"{\"rev\":0,\"state\":{\"a\":1}}", "{\"rev\":0,\"state\":{\"a\":1}}", RENDER_EVENT_STATE, {0, 0}},
+	        {"{\"rev\":3,\"patch\":[{}]}", "[{}]", RENDER_EVENT_PATCH, {3, 0}},
+	        {"{\"rev\":3,\"n\":2,\"signal\":{\"type\":\"x\"}}", "{\"type\":\"x\"}", RENDER_EVENT_SIGNAL, {3, 2}},
+	        {"{\"rev\":9,\"end\":\"idle\"}", "\"idle\"", RENDER_EVENT_END, {9, 0}},
+	};
+	enum render_event kind;
+	struct render_mark mark;
+	struct span data;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		assert_true(render_event_read(span_str(rows[i].event), &kind, &mark, &data));
+		assert_int_equal(kind, rows[i].kind);
+		assert_int_equal(render_mark_compare(mark, rows[i].mark), 0);
+		assert_true(span_equal(data, span_str(rows[i].data)));
+	}
+	static const char *const bad[] = {"", "{}", "{\"rev\":1}", "{\"rev\":1,\"patch\":", "{\"rev\":1,\"odd\":1}",
+	                                  "{\"rev\":1,\"patch\":}"};
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		assert_false(render_event_read(span_str(bad[i]), &kind, &mark, &data));
+}
+
 static void test_names(void **state)
 {
 	(void)state;
@@ -278,6 +306,7 @@ int main(void)
 	        cmocka_unit_test(test_overdue),
 	        cmocka_unit_test(test_activity_is_rounded),
 	        cmocka_unit_test(test_marks),
+	        cmocka_unit_test(test_events_read),
 	        cmocka_unit_test(test_names),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

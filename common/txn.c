@@ -11,6 +11,7 @@ struct publication {
 	uint32_t count, sizes_room;
 	uint8_t *bytes;
 	size_t len, room;
+	bool close;
 };
 
 struct txn {
@@ -127,6 +128,11 @@ void txn_publish(struct txn *txn, const char *path, struct span json)
 	txn->bytes += json.len;
 }
 
+void txn_close(struct txn *txn, const char *path)
+{
+	publication_of(txn, path)->close = true;
+}
+
 size_t txn_bytes(const struct txn *txn)
 {
 	return txn->bytes;
@@ -142,6 +148,7 @@ static void finish(struct txn *txn)
 		add_part(txn, (struct command){.kind = COMMAND_APPEND,
 		                               .path = path,
 		                               .content_type = type,
+		                               .close = p->close,
 		                               .body = {p->sizes, p->count, span_of(p->bytes, p->len)}});
 	}
 	txn->command = (struct command){

@@ -29,6 +29,9 @@ void txn_put_always(struct txn *txn, struct span key, struct span value);
  * which is created when it is not there. Several messages for one stream are one append, in order. */
 void txn_publish(struct txn *txn, const char *path, struct span json);
 
+/* What is published to `path` in this transaction (something is) is the last: the stream is closed. */
+void txn_close(struct txn *txn, const char *path);
+
 /* Bytes gathered so far: a transaction should stay well below store.ring_bytes / 32. */
 size_t txn_bytes(const struct txn *txn);
 

@@ -39,5 +39,9 @@
 	C(capture_frames_total, counter, "Pictures taken of pages.")                               \
 	C(capture_frame_bytes_total, counter, "Bytes of pictures taken.")                          \
 	C(capture_unsafe, gauge, "1 while browsers run without their sandbox.")                 \
+	C(render_sessions, gauge, "Render sessions that live.")                                    \
+	C(render_sessions_created_total, counter, "Render sessions created.")                      \
+	C(render_sessions_ended_total, counter, "Render sessions ended, for whatever reason.")     \
+	C(render_events_total, counter, "Events of render sessions published.")                    \
 	C(calls_total, counter, "Requests forwarded to the worker that owns what they ask for.")   \
 	C(calls_failed_total, counter, "Forwarded requests that got no answer: 503.")

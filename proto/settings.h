@@ -112,6 +112,8 @@
 	  "Bearer tokens (comma-separated) that may read.")                                        \
 	S(auth_metrics_token, "auth.metrics_token", text, "", 0, 512, WORKERS,                     \
 	  "Bearer token for /metrics; empty: a subscribe token.")                                  \
+	S(auth_session_tokens, "auth.session_tokens", text, "", 0, 16384, WORKERS,                 \
+	  "Bearer tokens (comma-separated) that may use render sessions, each its own.")           \
 	S(worker_hang_ms, "worker.hang_timeout", ms, "10s", 500, 600000, LIVE,                     \
 	  "No heartbeat for this long: the worker is aborted.")                                    \
 	S(worker_abort_grace_ms, "worker.abort_grace", ms, "2s", 100, 60000, LIVE,                 \
@@ -199,6 +201,35 @@
 	  "never does.")                                                                           \
 	S(capture_rotate_ms, "capture.rotate_every", ms, "1h", 0, 604800000, WORKERS,              \
 	  "A browser this old is replaced by a fresh one without a gap; 0: never.")                \
+	S(sessions_max, "sessions.max", count, "4", 0, 64, WORKERS,                                \
+	  "Render sessions at once; more get 503. capture.sessions counts them too.")              \
+	S(sessions_per_principal, "sessions.per_principal", count, "2", 1, 64, WORKERS,            \
+	  "Render sessions of one principal (token); more get 429.")                               \
+	S(sessions_idle_timeout_ms, "sessions.idle_timeout", ms, "5m", 100, 86400000, WORKERS,     \
+	  "A render session ends so long after its last consumer left or did something.")          \
+	S(sessions_lifetime_ms, "sessions.lifetime", ms, "4h", 1000, 604800000, WORKERS,           \
+	  "A render session ends after this, whoever follows it.")                                 \
+	S(sessions_remember_ms, "sessions.remember", ms, "10m", 0, 604800000, WORKERS,             \
+	  "So long an ended session answers with 410 instead of 404.")                             \
+	S(sessions_state_interval_ms, "sessions.state_interval", ms, "100ms", 10, 60000, WORKERS,  \
+	  "State patches of a session are at least this far apart; the first leaves at once.")     \
+	S(sessions_state_bytes, "sessions.state_bytes", bytes, "64k", 1024, 262144, WORKERS,       \
+	  "State that a page may publish; a larger one is not taken, and the state says so.")      \
+	S(sessions_replay_bytes, "sessions.replay_bytes", bytes, "256k", 4096, 64 << 20, WORKERS,  \
+	  "Events kept for clients that come back; who is further behind gets a snapshot.")        \
+	S(sessions_inputs, "sessions.inputs", count, "200", 1, 100000, WORKERS,                    \
+	  "Inputs and signals to a page within a second; more get 429.")                           \
+	S(sessions_signals, "sessions.signals", count, "256", 1, 65536, WORKERS,                   \
+	  "Signals to clients that may wait for the disk; more get 503.")                          \
+	S(sessions_validate_url, "sessions.validate_url", text, "", 0, 2048, WORKERS,              \
+	  "Asked by a signed POST whether a client may create or follow a session; "               \
+	  "decides instead of tokens. Empty: tokens decide.")                                      \
+	S(sessions_validate_timeout_ms, "sessions.validate_timeout", ms, "5s", 100, 60000,         \
+	  WORKERS, "Longest wait for its answer; then 503.")                                       \
+	S(sessions_width, "sessions.width", count, "1280", 16, 3840, WORKERS,                      \
+	  "Width of a session's page where its order names none; even.")                           \
+	S(sessions_height, "sessions.height", count, "720", 16, 2160, WORKERS,                     \
+	  "Height of a session's page where its order names none; even.")                          \
 	S(call_timeout_ms, "call.timeout", ms, "10s", 100, 300000, WORKERS,                        \
 	  "Longest wait for another worker's answer to a request; then 503.")                      \
 	S(webhook_timeout_ms, "webhook.timeout", ms, "10s", 100, 300000, WORKERS,                  \

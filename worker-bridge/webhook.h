@@ -1,4 +1,4 @@
-/* One signed POST to a subscriber, without blocking: libcurl's multi interface on the loop. */
+/* One signed POST to a subscriber, and what he made of it. */
 #pragma once
 
 #include "common/settings.h"

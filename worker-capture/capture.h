@@ -1,10 +1,20 @@
 /* The capture worker: what its parts share. */
 #pragma once
 
-#include "common/worker.h"
+#include "common/call.h"
+#include "common/store.h"
 #include "worker-capture/session.h"
+
+struct render_sessions;
 
 struct capture {
 	struct worker *worker;
+	struct store *store; /* NULL when it is closed */
 	struct sessions *sessions;
+	struct calls *calls;
+	struct render_sessions *render;
+	uv_async_t store_async;
+	uv_timer_t tick;
+	bool draining;
+	struct peer *from; /* of the message that is being handled */
 };

@@ -1,24 +1,86 @@
 /* ringside-capture: runs the browsers. */
 #include "common/log.h"
+#include "common/worker_store.h"
 #include "proto/roles.h"
 #include "worker-capture/feed_session.h"
 #include "worker-capture/inbox.h"
 #include "worker-capture/keeper.h"
+#include "worker-capture/render_sessions.h"
+
+enum { TICK_MS = 50 };
+
+/* ---- calls ---- */
+
+static const struct call_route routes[] = {
+        {CALL_METHOD(POST), "/stream", render_sessions_on_create},
+        {CALL_METHOD(POST), "/stream/session", render_sessions_on_create},
+        {CALL_METHOD(GET) | CALL_METHOD(POST) | CALL_METHOD(PATCH) | CALL_METHOD(DELETE), "/stream/",
+         render_sessions_on_session},
+};
+
+void on_call(struct capture *capture, const struct proto_call *m)
+{
+	if (!capture->draining)
+		calls_take(capture->calls, capture->from, m);
+}
+
+void on_render_consumers(struct capture *capture, const struct proto_render_consumers *m)
+{
+	if (!capture->draining)
+		render_sessions_consumers(capture->render, peer_slot(capture->from), m->id, m->count);
+}
+
+/* ---- the store ---- */
 
 void on_log_durable(struct capture *capture, const struct proto_log_durable *m)
 {
-	(void)capture;
 	(void)m;
+	uv_async_send(&capture->store_async);
 }
+
+static void on_store(uv_async_t *async)
+{
+	struct capture *capture = async->data;
+	if (capture->store == NULL)
+		return; /* the last turn of a drained loop */
+	uint64_t durable = store_durable(capture->store);
+	if (store_collect(capture->store) > 0)
+		worker_announce_durable(capture->worker, durable);
+	while (store_advance(capture->store, 0)) {
+	}
+}
+
+/* Heals a wake-up that was lost with its sender. */
+static void on_tick(uv_timer_t *timer)
+{
+	struct capture *capture = timer->data;
+	if (capture->store != NULL && store_durable(capture->store) > store_position(capture->store))
+		on_store(&capture->store_async);
+}
+
+static int open_store(struct capture *capture)
+{
+	uv_loop_t *loop = capture->worker->loop;
+	uv_async_init(loop, &capture->store_async, on_store);
+	uv_timer_init(loop, &capture->tick);
+	capture->store_async.data = capture->tick.data = capture;
+	uv_timer_start(&capture->tick, on_tick, TICK_MS, TICK_MS);
+	return worker_open_store(capture->worker, &capture->store_async, &capture->store);
+}
+
+/* ---- life ---- */
 
 static enum proto_verdict on_frame(struct worker *worker, struct peer *from, unsigned type,
                                    struct span body)
 {
 	struct capture *ctx = worker->context;
 	unsigned sender = peer_role(from);
+	ctx->from = from;
 	switch (type) {
 		PROTO_INBOX_FOLLOWER(PROTO_DISPATCH)
 		PROTO_INBOX_BROWSERS(PROTO_DISPATCH)
+		PROTO_INBOX_ANSWERING(PROTO_DISPATCH)
+		PROTO_INBOX_CAPTURE(PROTO_DISPATCH)
 	default:
 		return PROTO_NOT_MINE;
 	}
@@ -30,7 +92,12 @@ static int start(struct worker *worker)
 	worker->context = &capture;
 	capture.worker = worker;
 	capture.sessions = sessions_create(worker->loop, &worker->settings, worker->mine);
+	int code = open_store(&capture);
+	if (code != 0)
+		return code;
+	capture.calls = calls_create(worker, routes, sizeof routes / sizeof *routes, &capture);
 	feed_session_open(capture.sessions, &worker->settings);
+	capture.render = render_sessions_create(&capture);
 	worker_ready(worker);
 	return 0;
 }
@@ -44,6 +111,8 @@ static void reload(struct worker *worker)
 static void on_closed(void *arg)
 {
 	struct capture *capture = arg;
+	uv_timer_stop(&capture->tick);
+	store_close(&capture->store);
 	worker_exit(capture->worker, EXIT_DONE);
 }
 
@@ -51,7 +120,17 @@ static void drain(struct worker *worker, uint64_t due_ms)
 {
 	struct capture *capture = worker->context;
 	(void)due_ms;
+	capture->draining = true;
+	render_sessions_drain(capture->render);
 	sessions_close(capture->sessions, on_closed, capture);
+}
+
+static void on_peer_gone(struct worker *worker, unsigned role, unsigned slot, uint64_t generation)
+{
+	struct capture *capture = worker->context;
+	(void)generation;
+	if (role == ROLE_SSE && !capture->draining)
+		render_sessions_slot_gone(capture->render, slot);
 }
 
 int main(int argc, char **argv)
@@ -61,7 +140,8 @@ int main(int argc, char **argv)
 	                                              .start = start,
 	                                              .reload = reload,
 	                                              .drain = drain,
-	                                              .on_frame = on_frame};
+	                                              .on_frame = on_frame,
+	                                              .on_peer_gone = on_peer_gone};
 	keeper_main(argc, argv);
 	return worker_main(argc, argv, &program);
 }

@@ -15,10 +15,12 @@ static void add_tokens(struct auth_list *list, const char *tokens)
 
 void auth_init(struct auth *auth, const struct settings *settings)
 {
-	*auth = (struct auth){.open = settings->dev};
+	*auth = (struct auth){.open = settings->dev,
+	                      .render_asks = *settings->sessions_validate_url != '\0'};
 	add_tokens(&auth->publish, settings->auth_publish_tokens);
 	add_tokens(&auth->subscribe, settings->auth_subscribe_tokens);
 	add_tokens(&auth->metrics, settings->auth_metrics_token);
+	add_tokens(&auth->render, settings->auth_session_tokens);
 }
 
 /* Looks at every digest, so that time tells nothing. */
@@ -44,6 +46,8 @@ static bool may(const struct auth *auth, enum permission permission,
 		return subscribe;
 	case PERMISSION_METRICS:
 		return auth->metrics.count > 0 ? holds(&auth->metrics, digest) : subscribe;
+	case PERMISSION_RENDER:
+		return holds(&auth->render, digest) || publish;
 	}
 	return false;
 }
@@ -52,9 +56,12 @@ enum auth_result auth_check(const struct auth *auth, enum permission permission,
                             struct span authorization)
 {
 	static const char scheme[] = "bearer ";
-	if (auth->open || permission == PERMISSION_NONE)
+	if (auth->open || permission == PERMISSION_NONE ||
+	    (permission == PERMISSION_RENDER && auth->render_asks))
 		return AUTH_ALLOWED;
-	if (auth->publish.count + auth->subscribe.count + auth->metrics.count == 0)
+	if (auth->publish.count + auth->subscribe.count + auth->metrics.count +
+	            auth->render.count ==
+	    0)
 		return AUTH_UNCONFIGURED;
 	size_t len = sizeof scheme - 1;
 	if (authorization.at == NULL || authorization.len <= len ||

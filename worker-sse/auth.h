@@ -3,7 +3,8 @@
 
 #include "common/settings.h"
 
-enum permission { PERMISSION_NONE, PERMISSION_SUBSCRIBE, PERMISSION_PUBLISH, PERMISSION_METRICS };
+enum permission { PERMISSION_NONE, PERMISSION_SUBSCRIBE, PERMISSION_PUBLISH, PERMISSION_METRICS,
+		  PERMISSION_RENDER };
 
 enum auth_result {
 	AUTH_ALLOWED,
@@ -21,7 +22,8 @@ struct auth_list {
 
 struct auth {
 	bool open; /* dev */
-	struct auth_list publish, subscribe, metrics;
+	bool render_asks; /* sessions.validate_url says who may, where a session's owner does not */
+	struct auth_list publish, subscribe, metrics, render;
 };
 
 /* Reads auth.*; tokens beyond AUTH_TOKENS_MAX per list are an error for check-config. */

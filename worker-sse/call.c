@@ -221,7 +221,7 @@ void on_call_reply(struct sse_worker *w, const struct proto_call_reply *m)
 		return; /* the client or the time has gone */
 	void (*on_reply)(struct request *, const struct proto_call_reply *) = call->on_reply;
 	struct request *request = take_back(call);
-	if (m->status < 200 || m->status > 599)
+	if (m->status > 599 || !reply_status_known((unsigned)m->status))
 		reply_error(request, 500, "the worker that knows gave no proper answer");
 	else if (on_reply != NULL)
 		on_reply(request, m);

@@ -54,6 +54,7 @@ static const char *status_line(unsigned status)
 		S(304, "Not Modified")
 		S(400, "Bad Request")
 		S(401, "Unauthorized")
+		S(402, "Payment Required")
 		S(403, "Forbidden")
 		S(404, "Not Found")
 		S(405, "Method Not Allowed")
@@ -61,23 +62,30 @@ static const char *status_line(unsigned status)
 		S(408, "Request Timeout")
 		S(409, "Conflict")
 		S(410, "Gone")
+		S(412, "Precondition Failed")
 		S(413, "Content Too Large")
 		S(414, "URI Too Long")
 		S(415, "Unsupported Media Type")
 		S(417, "Expectation Failed")
 		S(422, "Unprocessable Content")
+		S(428, "Precondition Required")
 		S(429, "Too Many Requests")
 		S(431, "Request Header Fields Too Large")
 		S(500, "Internal Server Error")
 		S(501, "Not Implemented")
+		S(502, "Bad Gateway")
 		S(503, "Service Unavailable")
 		S(505, "HTTP Version Not Supported")
 		S(507, "Insufficient Storage")
 #undef S
 	default:
-		check(status == 0);
 		return NULL;
 	}
+}
+
+bool reply_status_known(unsigned status)
+{
+	return status_line(status) != NULL;
 }
 
 enum { HEAD_ROOM = 16384 };
@@ -147,6 +155,7 @@ static void build_head(struct exchange *e, struct head *head, unsigned status,
 	count_status(w, status);
 	log_debug("request", "status=%u method=%s path=\"%.*s\"", status,
 	          method_name(e->request.method), (int)e->request.path.len, e->request.path.at);
+	check(reply_status_known(status));
 	put_text(head, status_line(status));
 	put(head, w->common_headers, w->common_headers_len);
 	for (size_t i = 0; i < count; i++) {

@@ -86,6 +86,9 @@ struct header {
 void reply(struct request *request, unsigned status, const struct header *headers, size_t count,
            struct span body);
 
+/* Is it one that reply() can give? Ask before relaying what somebody else said. */
+bool reply_status_known(unsigned status);
+
 /* text/plain "reason\n" with Cache-Control: no-store, and Retry-After with 429 and 503. For every
  * error of every feature. */
 void reply_error(struct request *request, unsigned status, const char *reason);

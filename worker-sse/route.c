@@ -1,5 +1,6 @@
 #include "worker-sse/route.h"
 #include "worker-sse/health.h"
+#include "worker-sse/stream_kit.h"
 #include "worker-sse/streams.h"
 #include "worker-sse/subscriptions.h"
 
@@ -13,6 +14,11 @@ static const struct route routes[] = {
         {"/v1/stream/", M(GET) | M(HEAD) | M(POST) | M(PUT) | M(DELETE),
          "GET, HEAD, POST, PUT, DELETE, OPTIONS", PERMISSION_SUBSCRIBE, PERMISSION_PUBLISH, 0,
          streams_handle},
+        {"/stream", M(POST), "POST, OPTIONS", PERMISSION_RENDER, PERMISSION_RENDER, 1 << 20,
+         stream_kit_handle},
+        {"/stream/", M(GET) | M(HEAD) | M(POST) | M(PATCH) | M(DELETE),
+         "GET, HEAD, POST, PATCH, DELETE, OPTIONS", PERMISSION_RENDER, PERMISSION_RENDER, 1 << 20,
+         stream_kit_handle},
         {"/healthz", M(GET) | M(HEAD), "GET, HEAD", PERMISSION_NONE, PERMISSION_NONE, 1024,
          health_live},
         {"/readyz", M(GET) | M(HEAD), "GET, HEAD", PERMISSION_NONE, PERMISSION_NONE, 1024,

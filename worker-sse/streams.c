@@ -485,10 +485,26 @@ void streams_touch(struct sse_worker *w, const struct stream *stream)
 	store_submit(w->store, c);
 }
 
+/* Streams that a surface of its own writes: their clients read them here and change nothing. */
+static bool owned_by_a_surface(struct span path)
+{
+	static const char *const owned[] = {"/v1/stream/feeds/", "/v1/stream/sessions/"};
+	for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) {
+		size_t len = strlen(owned[i]);
+		if (path.len >= len && memcmp(path.at, owned[i], len) == 0)
+			return true;
+	}
+	return false;
+}
+
 void streams_handle(struct request *r)
 {
 	const struct settings *s = r->worker->settings;
 	struct operation *op;
+	if (r->method != METHOD_GET && r->method != METHOD_HEAD && owned_by_a_surface(r->path)) {
+		reply_error(r, 403, "this stream is written by its own surface only");
+		return;
+	}
 	if (r->path.len > s->limits_path_bytes) {
 		reply_error(r, 414, "path longer than limits.path_bytes");
 		return;

@@ -9,6 +9,7 @@
 struct conn;
 struct fanout;
 struct call_waiting;
+struct kit_session;
 
 struct sse_worker {
 	struct worker *worker;
@@ -26,6 +27,8 @@ struct sse_worker {
 
 	struct call_waiting *calls; /* hash (call.c): what another worker is to answer */
 	uint64_t calls_id;          /* the last one's */
+
+	struct kit_session *kit_sessions; /* hash (stream_kit.c): who is followed here */
 
 	/* transport (conn.c, listen.c) */
 	uv_tcp_t listener;

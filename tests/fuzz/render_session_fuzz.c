@@ -39,7 +39,12 @@ static void fuzz_mark(const uint8_t *data, size_t size)
 	uint64_t lineage;
 	struct render_mark mark, back;
 	char text[RENDER_MARK_ROOM];
+	enum render_event kind;
+	struct span part;
 	render_mark_read(span_of(data, size), &mark);
+	if (render_event_read(span_of(data, size), &kind, &mark, &part) &&
+	    (part.at < data || part.at + part.len > data + size))
+		abort();
 	if (!render_mark_parse(span_of(data, size), &lineage, &mark))
 		return;
 	size_t len = render_mark_print(lineage, mark, text);

@@ -1,0 +1,34 @@
+/* JSON to somebody else's server, and the answer, without blocking: libcurl's multi interface on the
+ * loop. Redirects and proxies are not followed. Loop thread only. */
+#pragma once
+
+#include "proto/bytes.h"
+
+#include <uv.h>
+
+enum { HTTP_POST_ANSWER_MAX = 65536 };
+
+struct http_posts;
+
+struct http_post {
+	const char *url;
+	struct span body;      /* application/json */
+	const char *signature; /* value of Webhook-Signature; NULL: none */
+	uint64_t timeout_ms;   /* for all of it */
+	/* Only where webhook_address_allowed() lets it: judged when names have been resolved, so that
+	 * what is private stays private (DNS rebinding). */
+	bool public_only;
+};
+
+struct http_post_answer {
+	unsigned status;   /* 0: there was none */
+	struct span body;  /* borrowed until the callback returns */
+	const char *error; /* constant, why there was none; "" else */
+};
+
+struct http_posts *http_posts_create(uv_loop_t *loop);
+
+/* Everything is copied. `done` is called exactly once, from the loop. */
+void http_posts_send(struct http_posts *posts, const struct http_post *post,
+                     void (*done)(void *arg, const struct http_post_answer *answer), void *arg);
+size_t http_posts_in_flight(const struct http_posts *posts);

@@ -1,0 +1,571 @@
+"""Render sessions through sockets, with a real browser: orders, state by patches, input, signals, ends,
+and what a killed worker leaves behind."""
+
+import base64
+import concurrent.futures
+import functools
+import http.server
+import json
+import os
+import signal
+import threading
+import time
+import urllib.request
+import uuid
+
+import pytest
+
+from ringside import Ringside, wait_for
+from session_client import Events, Follower
+
+PAGES = os.path.join(os.path.dirname(__file__), "pages")
+PATIENCE = 30
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def site():
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=PAGES))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+def ringside(*flags, **options):
+    return Ringside("--capture-workers=1", "--capture-allow-private=*", "--sessions-per-principal=4",
+                    "--sessions-state-bytes=32k",
+                    *flags, **options)
+
+
+@pytest.fixture(scope="module")
+def r():
+    with ringside() as r:
+        yield r
+
+
+def post(r, path, value, **headers):
+    body = value if isinstance(value, bytes) else json.dumps(value).encode()
+    headers = {name.replace("_", "-"): text for name, text in headers.items()}
+    return r.request("POST", path, body, {"content-type": "application/json", **headers}, timeout=30)
+
+
+def create(r, site, page="session.html", **more):
+    status, headers, body = post(r, "/stream", {
+        "targetUrl": f"{site}/{page}", "renderOptions": {"resolution": "320x180"}, **more})
+    assert status == 201, (status, body)
+    answer = json.loads(body)
+    assert headers["location"] == f"/stream/{answer['streamId']}"
+    return answer["streamId"]
+
+
+def delete(r, session, **headers):
+    return r.request("DELETE", f"/stream/{session}",
+                     headers={n.replace("_", "-"): v for n, v in headers.items()})[0]
+
+
+def state_of(r, session):
+    status, _, body = r.request("GET", f"/stream/{session}")
+    assert status == 200, (status, body)
+    return json.loads(body)
+
+
+def wait_page(r, session):
+    """Until the page runs and has said something."""
+    return wait_for(lambda: (s := state_of(r, session))["status"] == "streaming" and s["metadata"] and s,
+                    "the page", PATIENCE)
+
+
+@pytest.fixture(scope="module")
+def session(r, site):
+    """One that is there for every test that does not end it."""
+    session = create(r, site, initialData={"hello": ["w/orld", "~"]})
+    wait_page(r, session)
+    follower = Follower(r, session)
+    yield session
+    follower.stop()
+    delete(r, session)
+
+
+# ---- creating ----
+
+def test_initial_state(r, site):
+    status, headers, body = post(r, "/stream", {
+        "targetUrl": f"{site}/session.html",
+        "renderOptions": {"resolution": "640x360", "quality": "high", "odd": 1}})
+    assert status == 201
+    answer = json.loads(body)
+    session = answer["streamId"]
+    assert str(uuid.UUID(session)) == session
+    assert answer["ignoredOptions"] == ["quality", "odd"]
+    state = answer["initialState"]
+    assert state["streamId"] == session and state["status"] == "initializing"
+    assert state["instanceInfo"]["viewport"] == {"width": 640, "height": 360}
+    assert state["clientConnected"] is False and state["error"] is None
+    assert delete(r, session) == 204
+
+
+def test_initial_data_reaches_the_page(r, session):
+    wait_for(lambda: state_of(r, session)["metadata"].get("initial") == {"hello": ["w/orld", "~"]},
+             "initialData")
+
+
+@pytest.mark.parametrize("body, status, reason", [
+    (b"{", 400, "no JSON"),
+    (b"[]", 400, "the body is an object"),
+    (b'{"targetUrl": 5}', 400, "targetUrl is a string"),
+    (b'{"targetUrl": "http://a/", "targetUrl": "http://b/"}', 400, "duplicate"),
+    (b'{"targetUrl": "file:///etc/passwd"}', 422, "https"),
+    (b'{"targetUrl": "http://169.254.169.254/"}', 422, ""),
+    (b'{"targetUrl": "https://a/", "renderOptions": {"resolution": "1x1"}}', 422, "16x16"),
+    (b'{"targetUrl": "https://a/", "renderOptions": {"targetFps": 61}}', 422, "1 to 60"),
+])
+def test_bad_orders(r, body, status, reason):
+    got, headers, text = post(r, "/stream", body)
+    assert (got, reason in text.decode()) == (status, True), text
+    assert headers["content-type"] == "text/plain"
+
+
+def test_idempotency_key(r, site):
+    order = {"targetUrl": f"{site}/session.html"}
+    key = {"idempotency_key": str(uuid.uuid4())}
+    first = post(r, "/stream", order, **key)
+    again = post(r, "/stream", order, **key)
+    assert first[0] == again[0] == 201
+    session = json.loads(first[2])["streamId"]
+    assert json.loads(again[2])["streamId"] == session
+    assert post(r, "/stream", {**order, "initialData": {}}, **key)[0] == 422
+    other = post(r, "/stream", order, idempotency_key=str(uuid.uuid4()))
+    assert json.loads(other[2])["streamId"] != session
+    delete(r, session)
+    delete(r, json.loads(other[2])["streamId"])
+
+
+def test_idempotency_under_a_burst(r, site):
+    """Many at once with one key make one session."""
+    order, key = {"targetUrl": f"{site}/session.html"}, str(uuid.uuid4())
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: post(r, "/stream", order, idempotency_key=key), range(8)))
+    assert {a[0] for a in answers} <= {201, 409}
+    ids = {json.loads(a[2])["streamId"] for a in answers if a[0] == 201}
+    assert len(ids) == 1
+    delete(r, ids.pop())
+
+
+def test_events_at_once(r, site):
+    """POST with Accept: text/event-stream: the first event carries the id."""
+    body = json.dumps({"targetUrl": f"{site}/session.html"})
+    with Events(r, "/stream", method="POST", body=body,
+                headers={"content-type": "application/json"}) as events:
+        assert events.status == 201
+        assert events.headers["content-type"] == "text/event-stream"
+        last_id, event, data = next(events)
+        assert event == "state"
+        session = json.loads(data)["state"]["streamId"]
+        assert events.headers["location"] == f"/stream/{session}"
+        assert events.until("state_patch")
+        assert delete(r, session) == 204
+        assert events.until("end") == {"reason": "deleted"}
+        with pytest.raises(StopIteration):
+            next(events)
+
+
+def test_events_at_once_refused(r):
+    with Events(r, "/stream", method="POST", body="{}",
+                headers={"content-type": "application/json"}) as events:
+        assert events.status == 400
+
+
+# ---- reading ----
+
+def test_state_has_an_etag(r, session):
+    status, headers, body = r.request("GET", f"/stream/{session}")
+    assert status == 200 and headers["content-type"] == "application/json"
+    assert r.request("HEAD", f"/stream/{session}")[0] == 200
+    wait_for(lambda: r.request("GET", f"/stream/{session}", headers={
+        "if-none-match": r.request("GET", f"/stream/{session}")[1]["etag"]})[0] == 304, "304")
+
+
+def test_unknown_and_wrong(r, session):
+    unknown = str(uuid.uuid4())
+    for path in (f"/stream/{unknown}", f"/stream/{unknown}/sse", "/stream/odd", f"/stream/{session}/odd"):
+        assert r.request("GET", path, headers={"accept": "text/event-stream"})[0] == 404, path
+    assert delete(r, unknown) == 404
+    assert post(r, f"/stream/{unknown}/input", {})[0] == 404
+    assert post(r, f"/stream/{session}/odd", {})[0] == 404
+    assert post(r, f"/stream/{session}", {})[0] == 405
+    assert r.request("PUT", f"/stream/{session}", b"{}")[0] == 405
+    assert r.request("GET", "/stream")[0] == 405
+
+
+def test_accept(r, session):
+    path = f"/stream/{session}/sse"
+    assert r.request("GET", path)[0] == 406
+    assert r.request("GET", path, headers={"accept": "application/json"})[0] == 406
+    for accept in ("text/event-stream", "text/*;q=0.5", "a/b, */*"):
+        with Events(r, path, headers={"accept": accept}) as events:
+            assert events.status == 200
+
+
+def test_clients_may_not_write_the_events(r, session):
+    path = f"/v1/stream/sessions/{session}/events"
+    for method in ("POST", "PUT", "DELETE"):
+        assert r.request(method, path, b"{}", {"content-type": "application/json"})[0] == 403
+
+
+# ---- state ----
+
+def test_connected_while_somebody_follows(r, site):
+    session = create(r, site)
+    assert state_of(r, session)["clientConnected"] is False
+    with Events(r, f"/stream/{session}/sse") as events:
+        assert events.until("state")["state"]["streamId"] == session
+        wait_for(lambda: state_of(r, session)["clientConnected"], "a consumer")
+    wait_for(lambda: not state_of(r, session)["clientConnected"], "no consumer")
+    delete(r, session)
+
+
+def test_ten_thousand_changes(r, session):
+    """Clients that stay and clients that come and go all end with the server's state, by an RFC 6902
+    library that is not ours."""
+    steady = [Follower(r, session) for _ in range(2)]
+    restless = [Follower(r, session, restless=8, seed=seed) for seed in range(4)]
+    for f in steady:
+        f.wait(lambda f: f.state, "a snapshot")
+    begun = time.monotonic()
+    status, _, body = post(r, f"/stream/{session}/input",
+                           {"type": "command", "data": {"command": "mutate", "args": [7, 10000, 12]}})
+    assert status == 204, body
+    for f in steady + restless:
+        f.wait(lambda f: f.state and f.state["metadata"].get("step") == 10000, "10000 changes", 60)
+    state = state_of(r, session)
+    for f in steady + restless:
+        f.wait(lambda f: f.state == state, "the server's state")
+        f.stop()
+    taken = time.monotonic() - begun
+    assert steady[0].snapshots == 1 and steady[0].connects == 1
+    assert all(f.connects > 3 for f in restless)
+    # Both saw the same bytes, and not more often than configured (10 a second).
+    shared = dict(steady[1].log)
+    assert all(shared.get(last_id, data) == data for last_id, data in steady[0].log)
+    assert 5 <= steady[0].patches <= taken * 10 + 10
+    # Every one of 10 patches within the interval's sum, give or take what a busy machine delays.
+    times = steady[0].times
+    assert all(b - a > 0.8 for a, b in zip(times, times[10:]))
+
+
+def test_resumed_by_id(r, session):
+    """Whoever was at an id gets exactly what came after it."""
+    all_events = Follower(r, session)
+    all_events.wait(lambda f: f.state, "a snapshot")
+    post(r, f"/stream/{session}/input", {"type": "command", "data": {"command": "mutate", "args": [3, 400, 8]}})
+    all_events.wait(lambda f: f.state["metadata"].get("step") == 400 and len(f.log) > 3, "changes")
+    log = list(all_events.log)
+    for at in range(len(log) - 1):
+        with Events(r, f"/stream/{session}/sse", last_id=log[at][0]) as events:
+            for expected in log[at + 1:]:
+                last_id, event, data = next(events)
+                assert (event, (last_id, data)) == ("state_patch", expected)
+    all_events.stop()
+
+
+@pytest.mark.parametrize("last_id", ["", "odd", "1", "1-1", "99999999-3", "{lineage}-99999999", "{lineage}-0.9",
+                                     "{lineage}-", "0-0"])
+def test_a_strange_id_gets_a_snapshot(r, session, last_id):
+    with Events(r, f"/stream/{session}/sse") as events:
+        next(events)
+        lineage = events.last_id.partition("-")[0]
+    with Events(r, f"/stream/{session}/sse", last_id=last_id.format(lineage=lineage)) as events:
+        assert next(events)[1] == "state"
+
+
+@pytest.mark.parametrize("size", [40000, 200000])
+def test_state_too_large_is_said(r, site, size):
+    session = create(r, site)
+    before = wait_page(r, session)
+    assert post(r, f"/stream/{session}/input",
+                {"type": "command", "data": {"command": "big", "args": [size]}})[0] == 204
+    state = wait_for(lambda: (s := state_of(r, session)).get("metadataError") and s, "metadataError")
+    assert "sessions.state_bytes" in state["metadataError"]
+    assert "big" not in state["metadata"]
+    assert state["metadata"]["step"] == before["metadata"]["step"]
+    post(r, f"/stream/{session}/input", {"type": "command", "data": {"command": "big", "args": [0]}})
+    wait_for(lambda: "metadataError" not in state_of(r, session), "a state that fits")
+    delete(r, session)
+
+
+# ---- input, signals, changes ----
+
+def test_input(r, session):
+    click = {"type": "interaction", "data": {"action": "click", "position": {"x": 30, "y": 40}}}
+    assert post(r, f"/stream/{session}/input", click)[0] == 204
+    assert post(r, f"/stream/{session}/input",
+                {"type": "interaction", "data": {"action": "keypress", "key": "q"}})[0] == 204
+    wait_for(lambda: [30, 40, True] in state_of(r, session)["metadata"]["clicks"], "a trusted click")
+    wait_for(lambda: "q" in state_of(r, session)["metadata"]["keys"], "a key")
+    click["data"]["position"]["x"] = 5000
+    assert post(r, f"/stream/{session}/input", click)[0] == 422
+    assert post(r, f"/stream/{session}/input", {"type": "odd"})[0] == 400
+    assert post(r, f"/stream/{session}/input", b"{")[0] == 400
+
+
+def test_signals(r, session):
+    with Events(r, f"/stream/{session}/sse") as events:
+        next(events)
+        sdp = {"type": "sdp_answer", "peer": "p1", "payload": {"sdp": "v=0"}}
+        assert post(r, f"/stream/{session}/signal", sdp)[0] == 204
+        assert events.until("custom_signal") == {"type": "echo", "payload": sdp}
+        for_all = {"type": "bye", "payload": None, "to": "clients"}
+        assert post(r, f"/stream/{session}/signal", for_all)[0] == 204
+        assert events.until("custom_signal") == {"type": "bye", "payload": None}
+        last_id = events.last_id
+    assert post(r, f"/stream/{session}/signal", {**for_all, "type": "next"})[0] == 204
+    with Events(r, f"/stream/{session}/sse", last_id=last_id) as events:
+        assert events.until("custom_signal")["type"] == "next"
+    assert post(r, f"/stream/{session}/signal", {"payload": 1})[0] == 400
+    assert post(r, f"/stream/{session}/signal", {"type": "x", "to": "moon"})[0] == 422
+
+
+def test_patch(r, session):
+    def patch(value):
+        status, _, body = r.request("PATCH", f"/stream/{session}", json.dumps(value).encode(),
+                                    {"content-type": "application/json"})
+        return status, body
+    status, body = patch({"sceneData": {"map": "a", "__proto__": {"x": 1}}})
+    assert status == 200 and json.loads(body)["state"]["streamId"] == session
+    scene = wait_for(lambda: state_of(r, session)["metadata"].get("scene"), "the scene")
+    assert scene == {"map": "a", "__proto__": {"x": 1}}
+    assert patch({"renderOptions": {"resolution": "nothing"}})[0] == 422
+    assert patch({"renderOptions": 1})[0] == 400
+    assert patch([])[0] == 400
+
+
+def test_another_size_is_another_browser(r, site):
+    session = create(r, site, initialData={"kept": True})
+    wait_page(r, session)
+    assert r.request("PATCH", f"/stream/{session}",
+                     json.dumps({"renderOptions": {"resolution": "480x270"}}).encode())[0] == 200
+    state = wait_for(lambda: (s := state_of(r, session))["status"] == "streaming"
+                     and s["health"]["ready"] and s, "the new browser", PATIENCE)
+    assert state["instanceInfo"]["viewport"] == {"width": 480, "height": 270}
+    assert state["metadata"]["initial"] == {"kept": True}
+    delete(r, session)
+
+
+# ---- ends ----
+
+def test_deleted(r, site):
+    session = create(r, site)
+    follower = Follower(r, session)
+    follower.wait(lambda f: f.state, "a snapshot")
+    assert delete(r, session) == 204
+    follower.wait(lambda f: f.reason, "the end")
+    assert follower.reason == "deleted" and follower.state["status"] == "terminated"
+    assert delete(r, session) == 204
+    path = f"/stream/{session}"
+    assert r.request("GET", path)[0] == 410
+    assert r.request("GET", path + "/sse", headers={"accept": "text/event-stream"})[0] == 410
+    assert post(r, path + "/input", {"type": "command", "data": {"command": "x"}})[0] == 410
+    assert post(r, path + "/signal", {"type": "x"})[0] == 410
+    assert r.request("PATCH", path, b"{}")[0] == 410
+
+
+def test_times():
+    """Without consumers it ends; with one it goes on until its lifetime; then it is forgotten."""
+    with ringside("--sessions-idle-timeout=700ms", "--sessions-lifetime=4s",
+                  "--sessions-remember=700ms") as r:
+        nowhere = {"targetUrl": "http://127.0.0.1:9/"}
+        watched = json.loads(post(r, "/stream", nowhere)[2])["streamId"]
+        begun = time.monotonic()
+        follower = Follower(r, watched)
+        lonely = json.loads(post(r, "/stream", nowhere)[2])["streamId"]
+        wait_for(lambda: r.request("GET", f"/stream/{lonely}")[0] == 410, "idle")
+        follower.wait(lambda f: f.reason, "lifetime")
+        assert follower.reason == "lifetime"
+        assert time.monotonic() - begun > 3
+        for session in (lonely, watched):
+            wait_for(lambda: r.request("GET", f"/stream/{session}")[0] == 404, "forgotten")
+            path = f"/v1/stream/sessions/{session}/events?offset=-1"
+            assert r.request("GET", path)[0] == 404
+
+
+def test_caps(site):
+    tokens = "--auth-session-tokens=alice,bob"
+    with ringside("--sessions-max=3", "--sessions-per-principal=2", tokens) as r:
+        order = {"targetUrl": "http://127.0.0.1:9/"}
+        alice, bob = {"authorization": "Bearer alice"}, {"authorization": "Bearer bob"}
+        mine = [post(r, "/stream", order, **alice) for _ in range(2)]
+        assert [a[0] for a in mine] == [201, 201]
+        status, headers, _ = post(r, "/stream", order, **alice)
+        assert status == 429 and int(headers["retry-after"]) > 0
+        assert post(r, "/stream", order, **bob)[0] == 201
+        status, headers, _ = post(r, "/stream", order, **bob)
+        assert status == 503 and int(headers["retry-after"]) > 0
+        # To anybody else it does not exist.
+        session = json.loads(mine[0][2])["streamId"]
+        for path in ("", "/sse"):
+            assert r.request("GET", f"/stream/{session}{path}",
+                             headers={**bob, "accept": "text/event-stream"})[0] == 404
+        assert r.request("DELETE", f"/stream/{session}", headers=bob)[0] == 404
+        assert r.request("GET", f"/stream/{session}", headers=alice)[0] == 200
+        assert delete(r, session, **alice) == 204
+        assert post(r, "/stream", order, **alice)[0] == 201
+
+
+def test_without_a_capture_worker():
+    with Ringside() as r:
+        status, headers, body = post(r, "/stream", {"targetUrl": "http://127.0.0.1:9/"})
+        assert status == 503 and headers["retry-after"], body
+
+
+class Validator(http.server.ThreadingHTTPServer):
+    """Somebody's server that says who may: `answers` by Authorization, `asked` is what it was asked."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), self.Handler)
+        self.asked, self.answers = [], {}
+        self.url = f"http://127.0.0.1:{self.server_port}/validate"
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    class Handler(Quiet):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["content-length"]))
+            question = json.loads(body)
+            self.server.asked.append((question, self.headers["webhook-signature"], body))
+            status, answer = self.server.answers.get(question["authorization"], (500, {}))
+            text = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("content-length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+
+def signature_holds(r, signature, body):
+    """By Debian's python3-cryptography, with the key that is published for webhooks."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    parts = dict(part.split("=", 1) for part in signature.split(","))
+    keys = json.loads(r.get("/v1/stream/__ds/jwks.json"))["keys"]
+    key = next(k for k in keys if k["kid"] == parts["kid"])
+    def raw(text):
+        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    Ed25519PublicKey.from_public_bytes(raw(key["x"])).verify(
+        raw(parts["ed25519"]), parts["t"].encode() + b"." + body)
+    return True
+
+
+def test_validation_by_callback():
+    validator = Validator()
+    with ringside(f"--sessions-validate-url={validator.url}") as r:
+        order = {"targetUrl": "http://127.0.0.1:9/"}
+        validator.answers = {
+            "Bearer yes": (200, {"authorized": True, "callerContext": {"user": 7}}),
+            "Bearer no": (200, {"authorized": False, "status": 402, "error": "pay\nfirst"}),
+            "Bearer odd": (200, {"authorized": "true", "status": 418}),
+            None: (401, {"error": "who are you"}),
+        }
+        status, _, body = post(r, "/stream", order, authorization="Bearer yes")
+        assert status == 201, body
+        question, signature, raw = validator.asked[-1]
+        assert (question["action"], question["targetUrl"]) == ("create", order["targetUrl"])
+        assert signature_holds(r, signature, raw)
+        assert b"user" not in body, "callerContext stays here"
+        assert post(r, "/stream", order, authorization="Bearer no")[::2] == (402, b"pay first\n")
+        assert post(r, "/stream", order, authorization="Bearer odd")[0] == 403
+        assert post(r, "/stream", order)[::2] == (401, b"who are you\n")
+        status, headers, _ = post(r, "/stream", order, authorization="Bearer broken")
+        assert status == 503 and headers["retry-after"]
+        # Following is asked for too, and so may end while the session goes on.
+        session = json.loads(body)["streamId"]
+        mine = {"authorization": "Bearer yes"}
+        with Events(r, f"/stream/{session}/sse", headers=mine) as events:
+            assert events.status == 200 and events.until("state")
+        question = validator.asked[-1][0]
+        assert (question["action"], question["streamId"], question["callerContext"]) == (
+            "follow", session, {"user": 7})
+        validator.answers["Bearer yes"] = (200, {"authorized": False})
+        with Events(r, f"/stream/{session}/sse", headers=mine) as events:
+            assert events.status == 403
+        assert r.request("GET", f"/stream/{session}", headers={"authorization": "Bearer no"})[0] == 404
+        assert r.request("GET", f"/stream/{session}", headers=mine)[0] == 200
+        assert delete(r, session, **mine) == 204
+    validator.shutdown()
+
+
+# ---- kill -9 ----
+
+def test_sessions_come_back(site):
+    """The worker is killed in the middle of changes: states go on where they were, no revision is lost or
+    told twice, the page is opened again with what it was ordered with."""
+    with ringside() as r:
+        key = str(uuid.uuid4())
+        order = {"targetUrl": f"{site}/session.html", "initialData": {"n": 1}}
+        session = json.loads(post(r, "/stream", order, idempotency_key=key)[2])["streamId"]
+        gone = create(r, site)
+        assert delete(r, gone) == 204
+        wait_page(r, session)
+        followers = [Follower(r, session, restless=n) for n in (0, 5)]
+        followers[0].wait(lambda f: f.state, "a snapshot")
+        for round in range(2):
+            post(r, f"/stream/{session}/input",
+                 {"type": "command", "data": {"command": "mutate", "args": [round + 1, 100000, 10]}})
+            rev = followers[0].rev
+            followers[0].wait(lambda f: f.rev > rev + 3, "changes")
+            os.kill(r.worker("capture-0")["pid"], signal.SIGKILL)
+            rev = followers[0].rev
+            followers[0].wait(lambda f: f.rev > rev and f.state["status"] == "streaming"
+                              and f.state["metadata"]["step"] == 0
+                              and f.state["metadata"]["initial"] == {"n": 1}, "the page again", PATIENCE)
+        assert post(r, f"/stream/{session}/input",
+                    {"type": "command", "data": {"command": "mutate", "args": [9, 300, 10]}})[0] == 204
+        for f in followers:
+            f.wait(lambda f: f.state["metadata"]["step"] == 300 and f.state == state_of(r, session), "the end")
+        assert followers[0].snapshots == 1, "no revision was lost"
+        assert json.loads(post(r, "/stream", order, idempotency_key=key)[2])["streamId"] == session
+        assert r.request("GET", f"/stream/{gone}")[0] == 410
+        for f in followers:
+            f.stop()
+
+
+def test_followers_outlive_an_sse_worker(site):
+    """Killed are the workers that carry the events: clients resume at another, nothing is missing."""
+    with ringside(workers=2) as r:
+        session = create(r, site)
+        wait_page(r, session)
+        followers = [Follower(r, session) for _ in range(4)]
+        for f in followers:
+            f.wait(lambda f: f.state, "a snapshot")
+        post(r, f"/stream/{session}/input",
+             {"type": "command", "data": {"command": "mutate", "args": [5, 3000, 6]}})
+        os.kill(r.worker("sse-0")["pid"], signal.SIGKILL)
+        for f in followers:
+            f.wait(lambda f: f.state["metadata"].get("step") == 3000 and f.state == state_of(r, session),
+                   "all changes", 60)
+            assert f.snapshots == 1
+            f.stop()
+
+
+# ---- the words of the stream-kit web client ----
+
+def test_web_client_aliases(r, site):
+    """What createStreamClient() of stream-kit-web requests, as it requests it."""
+    status, _, body = post(r, "/stream/session", {
+        "renderUrl": f"{site}/session.html", "renderOptions": {"resolution": "320x180", "quality": "high",
+                                                               "targetFps": 30}, "initialData": {"a": 1}})
+    assert status == 201
+    answer = json.loads(body)
+    assert answer["status"] in ("initializing", "connecting") and isinstance(answer["iceServers"], list)
+    session = answer["sessionId"]
+    wait_page(r, session)
+    base = f"/stream/session/{session}"
+    assert post(r, base + "/input", {"type": "interaction", "data": {
+        "action": "click", "position": {"x": 5, "y": 6}}})[0] == 204
+    assert post(r, base + "/input", {"type": "command", "data": {"command": "pause", "args": []}})[0] == 204
+    status, _, _ = r.request("PATCH", base, json.dumps({"sceneData": {"level": 2}}).encode())
+    assert status == 200
+    wait_for(lambda: state_of(r, session)["metadata"].get("scene") == {"level": 2}, "the scene")
+    assert r.request("DELETE", base)[0] == 204
+    assert r.request("DELETE", f"/stream/session/{uuid.uuid4()}")[0] == 404

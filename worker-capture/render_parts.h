@@ -1,0 +1,94 @@
+/* What the files of render sessions share: render_sessions.c (life), render_publish.c (the store),
+ * render_calls.c (what clients ask for). */
+#pragma once
+
+#include "common/render_session.h"
+#include "worker-capture/render_sessions.h"
+
+#include <uthash.h>
+
+struct render_live;
+
+/* A call that is answered when what it did is durable. */
+struct render_answer {
+	struct render_answer *next;
+	struct call *call;
+	void (*answer)(struct call *call, struct render_live *live); /* live NULL: it failed, 503 */
+};
+
+struct render_live {
+	struct render_sessions *all;
+	struct render_session *paper;
+	struct session *browser; /* NULL when it is over, or could not be opened */
+	struct session_watcher *watcher;
+	char *document; /* durable; NULL before the first */
+	char *writing;  /* on its way; NULL: nothing is */
+	char retry_digest[65]; /* of the request that made it; only until the first write */
+	bool document_changed; /* other than by an event */
+	bool patch_now;        /* a client's change: it is told before the client is answered */
+	json_t *signals;       /* array: not written yet */
+	size_t signals_writing;
+	struct render_answer *asked;   /* for the next write */
+	struct render_answer *writers; /* for the one under way */
+	bool reopening;        /* its browser is being replaced by one of another size */
+	const char *ending;    /* the reason; the next write is the last */
+	uint64_t published_ms; /* monotonic: the last patch */
+	uint64_t retry_ms;     /* monotonic: no write before, since one failed */
+	uint64_t inputs_from_ms;
+	uint64_t inputs; /* in the second since */
+	struct {
+		uint64_t count, said_ms;
+	} consumers[COUNTERS_SLOTS]; /* by SSE worker */
+	bool forgetting;
+	struct command forget;
+	UT_hash_handle hh; /* by paper->id */
+};
+
+struct render_sessions {
+	struct capture *capture;
+	const struct settings *settings;
+	struct render_live *lives;
+	uv_timer_t publish, keep;
+	struct http_posts *posts; /* to sessions.validate_url */
+	bool draining;
+};
+
+/* ---- render_sessions.c ---- */
+struct render_live *render_find(struct render_sessions *all, struct span id);
+/* Opens the browser for what the order says. False: `reason` says why, `status` as what. */
+bool render_open_browser(struct render_live *live, unsigned *status, char reason[256]);
+void render_close_browser(struct render_live *live);
+/* Another browser, as the order says now. */
+void render_reopen_browser(struct render_live *live);
+/* Begins the end; it is over when it is durable. */
+void render_end(struct render_live *live, const char *reason);
+void render_add(struct render_sessions *all, struct render_live *live);
+/* Frees it; nothing may be on its way. */
+void render_remove(struct render_live *live);
+void render_touch(struct render_live *live);
+uint64_t render_consumer_count(const struct render_live *live);
+/* Hands JSON to the page's script; see there. */
+void render_deliver(struct render_live *live, const char *kind, const json_t *value,
+                    devtools_on_reply *on_reply, void *arg);
+
+/* ---- render_validate.c ---- */
+/* Asks sessions.validate_url, signed as webhooks are. `question` is taken; the client's Authorization
+ * is added. When it may, `then` has the call (`caller`: callerContext, borrowed, may be NULL); else it
+ * is answered after `refused` has freed what the asker keeps in call->state. */
+void render_validate(struct render_sessions *all, struct call *call, json_t *question,
+                     void (*then)(struct call *call, const json_t *caller),
+                     void (*refused)(struct call *call));
+
+/* ---- render_publish.c ---- */
+/* Something changed: published now or when its time comes. */
+void render_changed(struct render_live *live);
+/* `call` is answered when everything changed so far is durable. */
+void render_answer_later(struct render_live *live, struct call *call,
+                         void (*answer)(struct call *call, struct render_live *live));
+/* Drops stream and document of one that is over. */
+void render_forget(struct render_live *live);
+void render_on_publish_timer(uv_timer_t *timer);
+/* The row of an Idempotency-Key: {"id":…,"digest":…}; NULL: none. */
+json_t *render_retry_row(struct render_sessions *all, const char *retry_key);
+/* The digest goes into the row with the first write. */
+void render_retry_digest(struct call *call, char out[65]);

@@ -1,0 +1,325 @@
+/* Render sessions and the store: what is written when. */
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/txn.h"
+#include "worker-capture/render_parts.h"
+
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { RETRY_MS = 1000, STREAM_KEEP_FACTOR = 4 };
+
+static void publish(struct render_live *live, json_t *event, struct txn *txn, const char *path)
+{
+	char *text = json_dumps(event, JSON_COMPACT);
+	check(text != NULL);
+	txn_publish(txn, path, span_str(text));
+	free(text);
+	json_decref(event);
+	counter_add(live->all->capture->worker->mine, render_events_total, 1);
+}
+
+static bool due(const struct render_live *live, uint64_t now_ms)
+{
+	return live->ending != NULL || live->patch_now ||
+	       now_ms >= live->published_ms + live->all->settings->sessions_state_interval_ms;
+}
+
+/* Every event there is to tell now. False: there is none. */
+static bool gather(struct render_live *live, struct txn *txn, uint64_t now_ms)
+{
+	struct render_session *paper = live->paper;
+	char path[RENDER_PATH_ROOM];
+	bool any = false;
+	render_session_path(paper->id, path);
+	if (live->document == NULL) {
+		publish(live, render_session_first(paper), txn, path);
+		return true;
+	}
+	json_t *patch = due(live, now_ms) ? render_session_patch(paper) : NULL;
+	if (patch != NULL) {
+		live->published_ms = now_ms;
+		publish(live, patch, txn, path);
+		any = true;
+	}
+	live->signals_writing = json_array_size(live->signals);
+	for (size_t i = 0; i < live->signals_writing; i++) {
+		publish(live, render_session_signal(paper, json_array_get(live->signals, i)), txn, path);
+		any = true;
+	}
+	if (live->ending != NULL) {
+		paper->ended_ms = clock_wall_ms();
+		publish(live, render_session_end(paper, live->ending), txn, path);
+		txn_close(txn, path);
+		any = true;
+	}
+	return any;
+}
+
+/* ---- idempotency ---- */
+
+static size_t retry_row_key(const char *retry_key, char out[RENDER_PATH_ROOM])
+{
+	return (size_t)snprintf(out, RENDER_PATH_ROOM, RENDER_RETRY_KEY_PREFIX "%s", retry_key);
+}
+
+json_t *render_retry_row(struct render_sessions *all, const char *retry_key)
+{
+	char key[RENDER_PATH_ROOM];
+	struct span value;
+	size_t len = retry_row_key(retry_key, key);
+	if (!state_kv_get(store_view(all->capture->store), span_of(key, len), &value))
+		return NULL;
+	return json_loadb((const char *)value.at, value.len, 0, NULL);
+}
+
+void render_retry_digest(struct call *call, char out[65])
+{
+	uint8_t digest[SHA256_DIGEST_LENGTH];
+	SHA256(call->body.at, call->body.len, digest);
+	for (size_t i = 0; i < sizeof digest; i++)
+		snprintf(out + 2 * i, 3, "%02x", digest[i]);
+}
+
+static void put_retry_row(struct render_live *live, struct txn *txn)
+{
+	char key[RENDER_PATH_ROOM], value[160];
+	if (*live->paper->retry_key == '\0' || live->document != NULL)
+		return;
+	size_t key_len = retry_row_key(live->paper->retry_key, key);
+	int len = snprintf(value, sizeof value, "{\"id\":\"%s\",\"digest\":\"%s\"}", live->paper->id,
+	                   live->retry_digest);
+	txn_put(txn, span_of(key, key_len), (struct span){0}, span_of(value, (size_t)len));
+}
+
+/* ---- writing ---- */
+
+static void answer_all(struct render_answer **list, struct render_live *live)
+{
+	while (*list != NULL) {
+		struct render_answer *a = *list;
+		*list = a->next;
+		if (live != NULL)
+			a->answer(a->call, live);
+		else
+			call_refuse(a->call, 503, "it could not be made durable; try again");
+		free(a);
+	}
+}
+
+static void on_trimmed(struct command *command)
+{
+	free(command);
+}
+
+/* What a client will hear is in the stream's last part: the rest may go. */
+static void trim(struct render_live *live)
+{
+	struct store *store = live->all->capture->store;
+	uint64_t keep = live->all->settings->sessions_replay_bytes;
+	char path[RENDER_PATH_ROOM];
+	size_t len = render_session_path(live->paper->id, path);
+	struct stream *stream = state_find(store_view(store), span_of(path, len));
+	if (stream == NULL || stream->dropped ||
+	    stream->tail - stream->first < keep * STREAM_KEEP_FACTOR)
+		return;
+	uint64_t to = store_page_end(store, stream, stream->first, stream->tail,
+	                             stream->tail - stream->first - keep);
+	struct command *command = xcalloc(1, sizeof *command);
+	*command = (struct command){.kind = COMMAND_TRIM,
+	                            .stream_id = stream->id,
+	                            .trim_to = to,
+	                            .done = on_trimmed};
+	store_submit(store, command);
+}
+
+static void on_durable(struct render_live *live)
+{
+	bool over = live->ending != NULL && live->paper->ended_ms != 0;
+	free(live->document);
+	live->document = live->writing;
+	live->writing = NULL;
+	for (; live->signals_writing > 0; live->signals_writing--)
+		json_array_remove(live->signals, 0);
+	answer_all(&live->writers, live);
+	if (over) {
+		live->ending = NULL;
+		answer_all(&live->asked, live);
+		return;
+	}
+	trim(live);
+	render_changed(live);
+}
+
+/* Nothing of it was written: the paper goes back to what the store has, and the difference is told
+ * later. */
+static void on_failed(struct render_live *live, enum verdict verdict)
+{
+	struct render_session *was;
+	free(live->writing);
+	live->writing = NULL;
+	live->signals_writing = 0;
+	log_warn("render session not written", "session=%s verdict=%s", live->paper->id,
+	         verdict_name(verdict));
+	answer_all(&live->writers, NULL);
+	if (live->document == NULL || verdict == VERDICT_KV_CONFLICT) {
+		/* It never came to be, or somebody else has it: it is not ours. */
+		render_remove(live);
+		return;
+	}
+	was = render_session_load(span_str(live->document), 0);
+	check(was != NULL);
+	live->paper->rev = was->rev;
+	live->paper->signals = was->signals;
+	live->paper->ended_ms = 0;
+	json_decref(live->paper->published);
+	live->paper->published = json_incref(was->published);
+	render_session_destroy(&was);
+	live->document_changed = true;
+	live->retry_ms = clock_monotonic_ms() + RETRY_MS;
+	render_changed(live);
+}
+
+static void on_written(void *owner, enum verdict verdict)
+{
+	struct render_live *live = owner;
+	if (verdict == VERDICT_OK)
+		on_durable(live);
+	else
+		on_failed(live, verdict);
+}
+
+static void write_now(struct render_live *live, uint64_t now_ms)
+{
+	struct txn *txn = txn_create();
+	char key[RENDER_PATH_ROOM];
+	if (!gather(live, txn, now_ms) && !live->document_changed) {
+		txn_destroy(&txn);
+		answer_all(&live->asked, live); /* there was nothing to wait for */
+		return;
+	}
+	size_t key_len = render_session_key(live->paper->id, key);
+	live->document_changed = live->patch_now = false;
+	live->writing = render_session_document(live->paper);
+	live->writers = live->asked;
+	live->asked = NULL;
+	txn_put(txn, span_of(key, key_len),
+	        live->document != NULL ? span_str(live->document) : (struct span){0},
+	        span_str(live->writing));
+	put_retry_row(live, txn);
+	txn_submit(&txn, live->all->capture->store, on_written, live);
+}
+
+/* ---- when ---- */
+
+static bool wants_to_write(const struct render_live *live)
+{
+	return live->document == NULL || live->ending != NULL || live->document_changed ||
+	       json_array_size(live->signals) > 0 || live->asked != NULL ||
+	       !json_equal(live->paper->state, live->paper->published);
+}
+
+/* Monotonic; UINT64_MAX: nothing to write. */
+static uint64_t write_due_ms(const struct render_live *live)
+{
+	bool at_once = live->document == NULL || live->ending != NULL || live->document_changed ||
+	               json_array_size(live->signals) > 0;
+	if (live->writing != NULL || live->forgetting || live->paper->ended_ms != 0 ||
+	    !wants_to_write(live))
+		return UINT64_MAX;
+	uint64_t due_ms =
+	        at_once ? 0 : live->published_ms + live->all->settings->sessions_state_interval_ms;
+	return due_ms > live->retry_ms ? due_ms : live->retry_ms;
+}
+
+static void schedule(struct render_sessions *all, uint64_t now_ms)
+{
+	uint64_t first_ms = UINT64_MAX;
+	for (struct render_live *live = all->lives; live != NULL; live = live->hh.next) {
+		uint64_t due_ms = write_due_ms(live);
+		first_ms = due_ms < first_ms ? due_ms : first_ms;
+	}
+	if (first_ms == UINT64_MAX)
+		uv_timer_stop(&all->publish);
+	else
+		uv_timer_start(&all->publish, render_on_publish_timer,
+		               first_ms > now_ms ? first_ms - now_ms : 0, 0);
+}
+
+void render_on_publish_timer(uv_timer_t *timer)
+{
+	struct render_sessions *all = timer->data;
+	uint64_t now_ms = clock_monotonic_ms();
+	struct render_live *live, *next;
+	if (all->draining)
+		return;
+	HASH_ITER(hh, all->lives, live, next)
+	if (write_due_ms(live) <= now_ms)
+		write_now(live, now_ms);
+	schedule(all, now_ms);
+}
+
+void render_changed(struct render_live *live)
+{
+	uint64_t now_ms = clock_monotonic_ms();
+	if (live->all->draining)
+		return;
+	if (write_due_ms(live) <= now_ms)
+		write_now(live, now_ms);
+	schedule(live->all, now_ms);
+}
+
+void render_answer_later(struct render_live *live, struct call *call,
+                         void (*answer)(struct call *call, struct render_live *live))
+{
+	struct render_answer *a = xcalloc(1, sizeof *a), **last = &live->asked;
+	*a = (struct render_answer){.call = call, .answer = answer};
+	while (*last != NULL)
+		last = &(*last)->next;
+	*last = a;
+	render_changed(live);
+}
+
+/* ---- forgetting ---- */
+
+static void on_forgotten(void *owner, enum verdict verdict)
+{
+	struct render_live *live = owner;
+	if (verdict == VERDICT_OK) {
+		render_remove(live);
+		return;
+	}
+	live->forgetting = false;
+	live->retry_ms = clock_monotonic_ms() + RETRY_MS;
+}
+
+/* The stream first: with the document the last trace of it goes. */
+static void on_stream_dropped(struct command *command)
+{
+	struct render_live *live = command->owner;
+	struct txn *txn = txn_create();
+	char key[RENDER_PATH_ROOM];
+	free((void *)(uintptr_t)command->path.at);
+	txn_put(txn, span_of(key, render_session_key(live->paper->id, key)), span_str(live->document),
+	        (struct span){0});
+	if (*live->paper->retry_key != '\0')
+		txn_put_always(txn, span_of(key, retry_row_key(live->paper->retry_key, key)),
+		               (struct span){0});
+	txn_submit(&txn, live->all->capture->store, on_forgotten, live);
+}
+
+void render_forget(struct render_live *live)
+{
+	char path[RENDER_PATH_ROOM];
+	if (live->forgetting || live->writing != NULL || clock_monotonic_ms() < live->retry_ms)
+		return;
+	live->forgetting = true;
+	size_t len = render_session_path(live->paper->id, path);
+	live->forget = (struct command){.kind = COMMAND_DELETE,
+	                                .path = span_of(xmemdup_text(path, len), len),
+	                                .done = on_stream_dropped,
+	                                .owner = live};
+	store_submit(live->all->capture->store, &live->forget);
+}

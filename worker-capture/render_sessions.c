@@ -1,0 +1,469 @@
+/* Render sessions: their life, from the page's side and the clock's. */
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/http_post.h"
+#include "common/log.h"
+#include "worker-capture/render_parts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+	KEEP_MS = 100,             /* how often ends are looked for */
+	CONSUMER_SILENT_MS = 10000, /* an SSE worker that says nothing any more has none */
+	DELIVER_MS = 2000,
+};
+
+/* The page's side of it: window.ringside. State is told as it is when its turn comes, at most 25 times
+ * a second, the last one always; what a page wants to know comes as events. */
+static const char page_script[] =
+        "(() => {\n"
+        "  if (window !== window.top || window.ringside) return;\n"
+        "  let give, state, due = 0, timer = null;\n"
+        "  const initialData = new Promise(resolve => { give = resolve; });\n"
+        "  const encoder = new TextEncoder();\n"
+        "  const tell = () => {\n"
+        "    timer = null; due = performance.now() + 40;\n"
+        "    const bytes = encoder.encode(JSON.stringify(state) || '').length;\n"
+        "    if (bytes > 65000) window.__ringside('oversize', null);\n"
+        "    else window.__ringside('state', state === undefined ? null : state);\n"
+        "  };\n"
+        "  const ringside = {\n"
+        "    initialData,\n"
+        "    publish(value) {\n"
+        "      state = value;\n"
+        "      const wait = due - performance.now();\n"
+        "      if (timer === null) { if (wait <= 0) tell(); else timer = setTimeout(tell, wait); }\n"
+        "    },\n"
+        "    signal(value) { window.__ringside('signal', value); },\n"
+        "    deliver(kind, text) {\n"
+        "      const detail = JSON.parse(text);\n"
+        "      if (kind === 'initialdata') give(detail);\n"
+        "      window.dispatchEvent(new CustomEvent('ringside:' + kind, {detail}));\n"
+        "      return true;\n"
+        "    },\n"
+        "  };\n"
+        "  Object.defineProperty(window, 'ringside', {value: Object.freeze(ringside)});\n"
+        "  window.__ringside('hello', null);\n"
+        "})();\n";
+
+/* ---- talking to the page ---- */
+
+/* JSON within a JavaScript string within the expression: a key "__proto__" stays a key. */
+void render_deliver(struct render_live *live, const char *kind, const json_t *value,
+                    devtools_on_reply *on_reply, void *arg)
+{
+	char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY), *expression = NULL;
+	json_t *string = json_string(text);
+	char *literal = json_dumps(string, JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+	check(asprintf(&expression, "window.ringside.deliver(\"%s\", %s)", kind, literal) > 0);
+	session_evaluate(live->browser, SESSION_WORLD_PAGE, expression, false, DELIVER_MS, on_reply, arg);
+	free(expression);
+	free(literal);
+	json_decref(string);
+	free(text);
+}
+
+static void on_delivered(void *arg, enum devtools_outcome outcome, const json_t *result,
+                         const char *reason)
+{
+	(void)arg;
+	(void)result;
+	if (outcome != DEVTOOLS_OK)
+		log_info("not delivered to the page", "reason=\"%s\"", reason);
+}
+
+/* A document has begun: it gets what it was ordered with, also after a crash or a new browser. */
+static void greet(struct render_live *live)
+{
+	json_t *none = json_object();
+	const json_t *data = live->paper->order.initial_data;
+	render_deliver(live, "initialdata", data != NULL ? data : none, on_delivered, NULL);
+	if (live->paper->scene != NULL)
+		render_deliver(live, "scene", live->paper->scene, on_delivered, NULL);
+	json_decref(none);
+}
+
+/* ---- hearing from the page ---- */
+
+/* What cannot be taken leaves the state as it was, with a word why. `value` NULL: the page's script has
+ * found it too large to be sent at all. */
+static void take_state(struct render_live *live, const json_t *value)
+{
+	size_t max = live->all->settings->sessions_state_bytes;
+	const char *fault = NULL;
+	if (value != NULL && !json_is_object(value))
+		fault = "the page's state is no object";
+	else if (value == NULL || json_dumpb(value, NULL, 0, JSON_COMPACT) > max)
+		fault = "the page's state is larger than sessions.state_bytes";
+	else
+		render_session_set(live->paper, "metadata", json_deep_copy(value));
+	render_session_set(live->paper, "metadataError", fault != NULL ? json_string(fault) : NULL);
+	render_changed(live);
+}
+
+static void take_signal(struct render_live *live, const json_t *value)
+{
+	if (!json_is_string(json_object_get(value, "type")) ||
+	    json_array_size(live->signals) >= live->all->settings->sessions_signals)
+		return; /* no signal, or a flood of them while the disk is slow */
+	json_array_append_new(live->signals, json_deep_copy(value));
+	render_changed(live);
+}
+
+static void on_message(void *arg, struct session *session, enum session_world world,
+                       const char *kind, const json_t *value)
+{
+	struct render_live *live = arg;
+	(void)session;
+	if (world != SESSION_WORLD_PAGE || live->ending != NULL)
+		return;
+	if (strcmp(kind, "hello") == 0)
+		greet(live);
+	else if (strcmp(kind, "state") == 0)
+		take_state(live, value);
+	else if (strcmp(kind, "oversize") == 0)
+		take_state(live, NULL);
+	else if (strcmp(kind, "signal") == 0)
+		take_signal(live, value);
+}
+
+/* ---- hearing of the page ---- */
+
+static enum render_status status_of(enum session_state state)
+{
+	switch (state) {
+	case SESSION_STARTING:
+		return RENDER_CONNECTING;
+	case SESSION_LIVE:
+		return RENDER_STREAMING;
+	case SESSION_RECOVERING:
+		return RENDER_RECONNECTING;
+	case SESSION_FAILED:
+	case SESSION_CLOSING:
+		return RENDER_ERROR;
+	}
+	return RENDER_ERROR;
+}
+
+static json_t *text_or_null(const char *text)
+{
+	return *text != '\0' ? json_string(text) : json_null();
+}
+
+static void describe_health(struct render_live *live)
+{
+	const struct health *h = session_health(live->browser);
+	const char *reason = health_reason_name(h->reason);
+	render_session_set(live->paper, "health",
+	                   json_pack("{s:b, s:o, s:o}", "ready", h->reason == HEALTH_NONE,
+	                             "degradedReason", text_or_null(reason), "detail",
+	                             text_or_null(h->detail)));
+	enum render_status status = status_of(session_state(live->browser));
+	render_session_status(live->paper, status, *reason != '\0' ? reason : "the browser gave up");
+}
+
+static void on_event(void *arg, struct session *session, const struct session_event *event)
+{
+	struct render_live *live = arg;
+	if (live->ending != NULL || live->reopening || session_state(session) == SESSION_CLOSING)
+		return;
+	(void)event;
+	describe_health(live);
+	render_changed(live);
+}
+
+static void on_closed(void *arg, struct session *session)
+{
+	struct render_live *live = arg;
+	(void)session;
+	live->browser = NULL;
+	live->watcher = NULL;
+	if (!live->all->draining && !live->reopening)
+		render_end(live, "closed");
+}
+
+/* ---- the browser ---- */
+
+static unsigned status_of_open(enum session_open_result result)
+{
+	return result == SESSION_FULL ? 503 : result == SESSION_EXISTS ? 409 : 422;
+}
+
+bool render_open_browser(struct render_live *live, unsigned *status, char reason[256])
+{
+	const struct render_order *order = &live->paper->order;
+	const struct session_options options = {.id = live->paper->id,
+	                                        .feed = "",
+	                                        .url = order->target_url,
+	                                        .allow = "",
+	                                        .owner = live->paper->owner,
+	                                        .width = order->width,
+	                                        .height = order->height,
+	                                        .page_script = page_script};
+	const struct session_watch watch = {.on_event = on_event,
+	                                    .on_message = on_message,
+	                                    .on_closed = on_closed,
+	                                    .arg = live};
+	*reason = '\0';
+	enum session_open_result result = session_open(live->all->capture->sessions, &options,
+	                                               &live->browser, reason);
+	*status = status_of_open(result);
+	if (result != SESSION_OPENED) {
+		live->browser = NULL;
+		if (*reason == '\0')
+			snprintf(reason, 256, "%s", result == SESSION_FULL ? "no browser is free" : "not to be opened");
+		return false;
+	}
+	live->watcher = session_watch(live->browser, &watch);
+	return true;
+}
+
+/* The old one keeps its name until its last process is gone; keep() opens the new one then. */
+void render_reopen_browser(struct render_live *live)
+{
+	live->reopening = true;
+	render_session_status(live->paper, RENDER_RECONNECTING, "");
+	if (live->browser != NULL)
+		session_close(live->browser);
+}
+
+static void reopen(struct render_live *live)
+{
+	char reason[256];
+	unsigned status;
+	live->reopening = false;
+	if (!render_open_browser(live, &status, reason))
+		render_session_status(live->paper, RENDER_ERROR, reason);
+	render_changed(live);
+}
+
+void render_close_browser(struct render_live *live)
+{
+	struct session *browser = live->browser;
+	live->browser = NULL;
+	session_unwatch(&live->watcher);
+	if (browser != NULL)
+		session_close(browser);
+}
+
+/* ---- life ---- */
+
+struct render_live *render_find(struct render_sessions *all, struct span id)
+{
+	struct render_live *live = NULL;
+	if (render_session_id_valid(id))
+		HASH_FIND(hh, all->lives, id.at, id.len, live);
+	return live;
+}
+
+static void count_lives(struct render_sessions *all)
+{
+	uint64_t count = 0;
+	for (struct render_live *live = all->lives; live != NULL; live = live->hh.next)
+		count += live->paper->ended_ms == 0;
+	counter_set(all->capture->worker->mine, render_sessions, count);
+}
+
+void render_add(struct render_sessions *all, struct render_live *live)
+{
+	live->all = all;
+	if (live->signals == NULL)
+		live->signals = json_array();
+	HASH_ADD(hh, all->lives, paper->id, RENDER_SESSION_ID_MAX, live);
+	count_lives(all);
+}
+
+void render_remove(struct render_live *live)
+{
+	struct render_sessions *all = live->all;
+	check(live->writing == NULL);
+	render_close_browser(live);
+	HASH_DEL(all->lives, live);
+	count_lives(all);
+	while (live->asked != NULL) {
+		struct render_answer *a = live->asked;
+		live->asked = a->next;
+		call_refuse(a->call, 503, "the session was lost; try again");
+		free(a);
+	}
+	json_decref(live->signals);
+	render_session_destroy(&live->paper);
+	free(live->document);
+	free(live);
+}
+
+void render_end(struct render_live *live, const char *reason)
+{
+	if (live->ending != NULL || live->paper->ended_ms != 0)
+		return;
+	log_info("render session ends", "session=%s reason=%s", live->paper->id, reason);
+	counter_add(live->all->capture->worker->mine, render_sessions_ended_total, 1);
+	live->ending = reason;
+	live->reopening = false;
+	render_close_browser(live);
+	render_session_set(live->paper, "clientConnected", json_false());
+	render_session_status(live->paper, RENDER_TERMINATED, "");
+	render_changed(live);
+}
+
+void render_touch(struct render_live *live)
+{
+	render_session_touch(live->paper, clock_wall_ms());
+	render_changed(live);
+}
+
+struct session *render_sessions_use(struct render_sessions *all, struct span id,
+                                    struct span principal)
+{
+	struct render_live *live = render_find(all, id);
+	if (live == NULL || live->ending != NULL || live->browser == NULL ||
+	    !span_equal(principal, span_str(live->paper->owner)))
+		return NULL;
+	render_touch(live);
+	return live->browser;
+}
+
+void render_sessions_webrtc(struct render_sessions *all, const char *id, const char *signaling)
+{
+	struct render_live *live = render_find(all, span_str(id));
+	if (live == NULL || live->ending != NULL)
+		return;
+	render_session_set(live->paper, "webrtc", json_pack("{s:s}", "signalingState", signaling));
+	render_changed(live);
+}
+
+/* ---- consumers ---- */
+
+uint64_t render_consumer_count(const struct render_live *live)
+{
+	uint64_t now_ms = clock_monotonic_ms(), count = 0;
+	for (size_t i = 0; i < COUNTERS_SLOTS; i++)
+		if (live->consumers[i].count > 0 &&
+		    now_ms < live->consumers[i].said_ms + CONSUMER_SILENT_MS)
+			count += live->consumers[i].count;
+	return count;
+}
+
+/* Their coming and going is a change of state and the beginning of the time they have to come back. */
+static void look_at_consumers(struct render_live *live)
+{
+	bool connected = render_consumer_count(live) > 0;
+	bool was = json_is_true(json_object_get(live->paper->state, "clientConnected"));
+	if (connected == was || live->paper->status == RENDER_TERMINATED)
+		return;
+	render_session_set(live->paper, "clientConnected", json_boolean(connected));
+	render_touch(live);
+}
+
+void render_sessions_consumers(struct render_sessions *all, unsigned slot, struct span id,
+                               uint64_t count)
+{
+	struct render_live *live = render_find(all, id);
+	if (live == NULL || slot >= COUNTERS_SLOTS)
+		return;
+	live->consumers[slot].count = count;
+	live->consumers[slot].said_ms = clock_monotonic_ms();
+	look_at_consumers(live);
+}
+
+void render_sessions_slot_gone(struct render_sessions *all, unsigned slot)
+{
+	for (struct render_live *live = all->lives; live != NULL; live = live->hh.next) {
+		if (slot < COUNTERS_SLOTS)
+			live->consumers[slot].count = 0;
+		look_at_consumers(live);
+	}
+}
+
+/* ---- time ---- */
+
+static void keep(struct render_live *live, uint64_t now_ms)
+{
+	const struct settings *settings = live->all->settings;
+	const struct render_times times = {.idle_ms = settings->sessions_idle_timeout_ms,
+	                                   .lifetime_ms = settings->sessions_lifetime_ms};
+	if (live->paper->ended_ms != 0) {
+		if (live->ending == NULL && now_ms >= live->paper->ended_ms + settings->sessions_remember_ms)
+			render_forget(live);
+		return;
+	}
+	look_at_consumers(live);
+	if (live->reopening && live->browser == NULL)
+		reopen(live);
+	const char *reason = render_session_overdue(live->paper, &times,
+	                                            render_consumer_count(live) > 0, now_ms);
+	if (reason != NULL)
+		render_end(live, reason);
+}
+
+static void on_keep(uv_timer_t *timer)
+{
+	struct render_sessions *all = timer->data;
+	struct render_live *live, *next;
+	uint64_t now_ms = clock_wall_ms();
+	HASH_ITER(hh, all->lives, live, next)
+	keep(live, now_ms);
+}
+
+/* ---- the worker's beginning and end ---- */
+
+static bool take_document(void *arg, struct span key, struct span value)
+{
+	struct render_sessions *all = arg;
+	struct render_session *paper = render_session_load(value, clock_wall_ms());
+	if (paper == NULL) {
+		log_error("not a render session", "key=%.*s", (int)key.len, (const char *)key.at);
+		return true;
+	}
+	struct render_live *live = xcalloc(1, sizeof *live);
+	live->paper = paper;
+	live->document = xmemdup_text(value.at, value.len);
+	render_add(all, live);
+	return true;
+}
+
+static void resume(struct render_live *live)
+{
+	char reason[256];
+	unsigned status;
+	if (live->paper->ended_ms != 0)
+		return;
+	render_session_set(live->paper, "clientConnected", json_false());
+	if (render_open_browser(live, &status, reason))
+		render_session_status(live->paper, RENDER_RECONNECTING, "");
+	else
+		render_session_status(live->paper, RENDER_ERROR, reason);
+	render_changed(live);
+}
+
+struct render_sessions *render_sessions_create(struct capture *capture)
+{
+	struct render_sessions *all = xcalloc(1, sizeof *all);
+	struct render_live *live, *next;
+	all->capture = capture;
+	all->settings = &capture->worker->settings;
+	all->posts = http_posts_create(capture->worker->loop);
+	uv_timer_init(capture->worker->loop, &all->publish);
+	uv_timer_init(capture->worker->loop, &all->keep);
+	all->publish.data = all->keep.data = all;
+	while (store_advance(capture->store, 0)) {
+	}
+	state_kv_each(store_view(capture->store), SPAN(RENDER_SESSION_KEY_PREFIX), take_document, all);
+	HASH_ITER(hh, all->lives, live, next)
+	resume(live);
+	count_lives(all);
+	uv_timer_start(&all->keep, on_keep, KEEP_MS, KEEP_MS);
+	return all;
+}
+
+void render_sessions_drain(struct render_sessions *all)
+{
+	all->draining = true;
+	uv_timer_stop(&all->publish);
+	uv_timer_stop(&all->keep);
+	for (struct render_live *live = all->lives; live != NULL; live = live->hh.next) {
+		session_unwatch(&live->watcher);
+		live->browser = NULL;
+	}
+}

@@ -1,0 +1,94 @@
+/* Render sessions: may this client? Asked of the operator's own server (sessions.validate_url). */
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/http_post.h"
+#include "common/log.h"
+#include "common/subscription.h"
+#include "worker-capture/render_parts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct asking {
+	struct call *call;
+	void (*then)(struct call *call, const json_t *caller);
+	void (*refused)(struct call *call);
+};
+
+/* A text of somebody else's as one line of ours. */
+static void copy_line(char out[200], const char *text)
+{
+	snprintf(out, 200, "%s", text);
+	for (char *at = out; *at != '\0'; at++)
+		*at = (unsigned char)*at < ' ' || *at == 0x7f ? ' ' : *at;
+}
+
+/* What a refusal may be called; everything else is 403. */
+static bool refusal(json_int_t status)
+{
+	static const unsigned known[] = {401, 402, 403, 404, 409, 410, 422, 429};
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+		if (status == known[i])
+			return true;
+	return false;
+}
+
+static void refuse(struct asking *a, const json_t *said, unsigned http_status)
+{
+	char line[200];
+	json_int_t status = json_integer_value(json_object_get(said, "status"));
+	const char *error = json_string_value(json_object_get(said, "error"));
+	if (!refusal(status))
+		status = refusal(http_status) ? http_status : 403;
+	copy_line(line, error != NULL ? error : "not for you");
+	a->refused(a->call);
+	call_refuse(a->call, (unsigned)status, line);
+}
+
+static void on_answer(void *arg, const struct http_post_answer *answer)
+{
+	struct asking *a = arg;
+	json_t *said = json_loadb((const char *)answer->body.at, answer->body.len,
+	                          JSON_REJECT_DUPLICATES, NULL);
+	bool spoke = answer->status >= 200 && answer->status < 300 && json_is_object(said);
+	if (spoke && json_is_true(json_object_get(said, "authorized"))) {
+		a->then(a->call, json_object_get(said, "callerContext"));
+	} else if (spoke || (answer->status >= 400 && answer->status < 500)) {
+		refuse(a, said, answer->status);
+	} else {
+		/* Nobody is let in because the one who decides is not there. */
+		log_warn("validation failed", "status=%u error=\"%s\"", answer->status, answer->error);
+		a->refused(a->call);
+		call_header(a->call, "retry-after", "5");
+		call_refuse(a->call, 503, "validation is not to be had at the moment");
+	}
+	json_decref(said);
+	free(a);
+}
+
+void render_validate(struct render_sessions *all, struct call *call, json_t *question,
+                     void (*then)(struct call *call, const json_t *caller),
+                     void (*refused)(struct call *call))
+{
+	char signature[256] = "";
+	struct span seed;
+	struct asking *a = xcalloc(1, sizeof *a);
+	*a = (struct asking){.call = call, .then = then, .refused = refused};
+	json_object_set_new(question, "authorization",
+	                    call->authorization.len > 0
+	                            ? json_stringn((const char *)call->authorization.at,
+	                                           call->authorization.len)
+	                            : json_null());
+	char *text = json_dumps(question, JSON_COMPACT);
+	check(text != NULL);
+	json_decref(question);
+	if (state_kv_get(store_view(all->capture->store), SPAN(SUBSCRIPTION_SIGNING_KEY), &seed))
+		signing_header(seed, clock_wall_ms() / 1000, span_str(text), signature);
+	http_posts_send(all->posts,
+	                &(struct http_post){.url = all->settings->sessions_validate_url,
+	                                    .body = span_str(text),
+	                                    .signature = *signature != '\0' ? signature : NULL,
+	                                    .timeout_ms = all->settings->sessions_validate_timeout_ms},
+	                on_answer, a);
+	free(text);
+}
