@@ -1,0 +1,29 @@
+/* A url and a list of hosts: what is allowed is on the list, and flags hold no byte that ends one. */
+#include "common/check.h"
+#include "worker-capture/egress.h"
+
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct egress egress;
+	struct egress_url url;
+	char reason[EGRESS_REASON_MAX];
+	char *text = xmemdup_text(data, size);
+	const char *list = memchr(text, '\n', size);
+	size_t len = list != NULL ? (size_t)(list - text) : size;
+	struct span first = span_of(text, len);
+	bool parsed = egress_parse_url(first, &url);
+	check(!parsed || (url.port != 0 && *url.host != '\0'));
+	check(!parsed || strpbrk(url.host, " ,;\"<>/\\@%") == NULL);
+	text[len] = '\0';
+	if (egress_init(&egress, text, list != NULL ? list + 1 : "", "", "", reason)) {
+		check(parsed && egress_allows(&egress, first));
+		char *rules = egress_resolver_rules(&egress), *bypass = egress_bypass_list(&egress);
+		check(strstr(rules, "MAP * ~NOTFOUND") != NULL && strncmp(bypass, "<-loopback>", 11) == 0);
+		free(rules);
+		free(bypass);
+	}
+	free(text);
+	return 0;
+}

@@ -1,0 +1,174 @@
+#include "worker-capture/egress.h"
+
+#include <arpa/inet.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static bool parse(const char *url, struct egress_url *out)
+{
+	return egress_parse_url(span_str(url), out);
+}
+
+static void urls_are_taken_apart(void **state)
+{
+	struct egress_url url;
+	(void)state;
+	assert_true(parse("https://Arena.Example/x?y#z", &url));
+	assert_string_equal(url.host, "arena.example");
+	assert_int_equal(url.port, 443);
+	assert_true(parse("http://127.0.0.1:8080", &url));
+	assert_true(url.literal);
+	assert_int_equal(url.port, 8080);
+	assert_true(parse("http://[2001:DB8::1]:81/", &url));
+	assert_string_equal(url.host, "2001:db8::1");
+	assert_true(url.ipv6);
+	assert_int_equal(url.port, 81);
+	assert_true(parse("http://a-b_c.d?q", &url));
+	assert_int_equal(url.port, 80);
+}
+
+static void what_is_no_plain_url_is_refused(void **state)
+{
+	static const char *const urls[] = {
+	        "", "http://", "https:///x", "ftp://a.b/", "file:///etc/passwd", "data:text/html,x",
+	        "chrome://gpu", "javascript:1", "http//a", "http://user@a.b/", "http://u:p@a.b/",
+	        "http://a.b:0/", "http://a.b:65536/", "http://a.b:8x/", "http://a.b:/\\", "http://a..b/",
+	        "http://.a/", "http://a b/", "http://a\\b/", "http://a\tb/", "http://0x7f.1/",
+	        "http://2130706433/", "http://127.1/", "http://1.2.3.4.5/", "http://[::1/", "http://::1/",
+	        "http://[::1]x/", "http://[zz]/", "http://a.b%2ec/", "http://a.b,c/",
+	};
+	struct egress_url url;
+	(void)state;
+	for (size_t i = 0; i < sizeof urls / sizeof *urls; i++)
+		if (parse(urls[i], &url))
+			fail_msg("%s was taken", urls[i]);
+}
+
+static void only_listed_hosts_and_ports_are_allowed(void **state)
+{
+	struct egress egress;
+	char reason[EGRESS_REASON_MAX];
+	(void)state;
+	assert_true(egress_init(&egress, "https://arena.example/live#token", "cdn.example, api.example:8443",
+	                        "[2606:4700::1]:443", "", reason));
+	static const struct {
+		const char *url;
+		bool allowed;
+	} cases[] = {
+	        {"https://arena.example/other", true}, {"http://arena.example/", false},
+	        {"https://arena.example:8443/", false}, {"https://sub.arena.example/", false},
+	        {"http://cdn.example/", true},         {"https://cdn.example/", true},
+	        {"https://cdn.example:444/", false},   {"https://api.example:8443/", true},
+	        {"https://api.example/", false},       {"https://[2606:4700::1]/", true},
+	        {"https://arena.example.evil/", false}, {"about:blank", false},
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+		assert_int_equal(egress_allows(&egress, span_str(cases[i].url)), cases[i].allowed);
+}
+
+static void bad_lists_say_what_is_wrong(void **state)
+{
+	struct egress egress;
+	char reason[EGRESS_REASON_MAX] = "";
+	(void)state;
+	assert_false(egress_init(&egress, "https://a.example/", "http://x", "", "", reason));
+	assert_non_null(strstr(reason, "'http://x' is no HOST"));
+	assert_false(egress_init(&egress, "file:///x", "", "", "", reason));
+	assert_non_null(strstr(reason, "http or https"));
+	char many[EGRESS_HOSTS_MAX * 8 + 8] = "";
+	for (unsigned i = 0; i < EGRESS_HOSTS_MAX; i++)
+		snprintf(many + strlen(many), sizeof many - strlen(many), "h%u.x,", i);
+	assert_false(egress_init(&egress, "https://a.example/", many, "", "", reason));
+	assert_non_null(strstr(reason, "more than"));
+}
+
+static void private_literals_need_their_word(void **state)
+{
+	static const struct {
+		const char *url, *private_hosts;
+		bool allowed;
+	} cases[] = {
+	        {"http://127.0.0.1:80/", "", false},        {"http://127.0.0.1/", "127.0.0.1", true},
+	        {"http://127.0.0.1/", "*", true},           {"http://127.0.0.1/", "127.0.0.2", false},
+	        {"http://10.1.2.3/", "", false},            {"http://192.168.1.1/", "*", true},
+	        {"http://169.254.169.254/", "*", false},    {"http://169.254.169.254/", "", false},
+	        {"http://169.254.169.254/", "169.254.169.254", true},
+	        {"http://[::1]/", "", false},               {"http://[::1]/", "[::1]", true},
+	        {"http://[fe80::1]/", "*", false},          {"http://[fd00:ec2::254]/", "*", false},
+	        {"http://[::ffff:127.0.0.1]/", "", false},  {"http://[::ffff:169.254.169.254]/", "*", false},
+	        {"http://8.8.8.8/", "", true},              {"http://0.0.0.0/", "", false},
+	};
+	struct egress egress;
+	char reason[EGRESS_REASON_MAX];
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+		if (egress_init(&egress, cases[i].url, "", "", cases[i].private_hosts, reason) !=
+		    cases[i].allowed)
+			fail_msg("%s with '%s'", cases[i].url, cases[i].private_hosts);
+}
+
+static bool pin(const char *name, const char *private_hosts, const char *first, const char *second,
+                struct egress *egress)
+{
+	char url[64], reason[EGRESS_REASON_MAX];
+	struct sockaddr_in addresses[2] = {{.sin_family = AF_INET}, {.sin_family = AF_INET}};
+	struct addrinfo found[2] = {
+	        {.ai_family = AF_INET, .ai_addr = (struct sockaddr *)&addresses[0], .ai_next = &found[1]},
+	        {.ai_family = AF_INET, .ai_addr = (struct sockaddr *)&addresses[1]}};
+	snprintf(url, sizeof url, "https://%s/", name);
+	assert_true(egress_init(egress, url, "", "", private_hosts, reason));
+	inet_pton(AF_INET, first, &addresses[0].sin_addr);
+	inet_pton(AF_INET, second, &addresses[1].sin_addr);
+	return egress_pin(&egress->hosts[0], found, reason);
+}
+
+static void names_are_judged_by_where_they_lead(void **state)
+{
+	struct egress egress;
+	(void)state;
+	assert_true(pin("a.example", "", "10.0.0.1", "93.184.216.34", &egress));
+	assert_string_equal(egress.hosts[0].address, "93.184.216.34");
+	assert_false(pin("a.example", "", "10.0.0.1", "127.0.0.1", &egress));
+	assert_true(pin("a.example", "a.example", "10.0.0.1", "127.0.0.1", &egress));
+	assert_string_equal(egress.hosts[0].address, "10.0.0.1");
+	/* A name that leads to the metadata service never opens it. */
+	assert_false(pin("a.example", "a.example", "169.254.169.254", "169.254.0.1", &egress));
+}
+
+static void flags_name_each_host(void **state)
+{
+	struct egress egress;
+	char reason[EGRESS_REASON_MAX];
+	(void)state;
+	assert_true(egress_init(&egress, "http://127.0.0.1:9000/", "a.example", "[::1]:5", "127.0.0.1,[::1]",
+	                        reason));
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+	inet_pton(AF_INET6, "2606:4700::1", &v6.sin6_addr);
+	struct addrinfo found = {.ai_family = AF_INET6, .ai_addr = (struct sockaddr *)&v6};
+	assert_true(egress_pin(&egress.hosts[1], &found, reason));
+	char *rules = egress_resolver_rules(&egress), *bypass = egress_bypass_list(&egress);
+	assert_string_equal(rules, "EXCLUDE 127.0.0.1 , MAP a.example [2606:4700::1] , EXCLUDE [::1] , "
+	                           "MAP * ~NOTFOUND");
+	assert_string_equal(bypass, "<-loopback>;127.0.0.1:9000;a.example:443;a.example:80;[::1]:5");
+	free(rules);
+	free(bypass);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(urls_are_taken_apart),
+	        cmocka_unit_test(what_is_no_plain_url_is_refused),
+	        cmocka_unit_test(only_listed_hosts_and_ports_are_allowed),
+	        cmocka_unit_test(bad_lists_say_what_is_wrong),
+	        cmocka_unit_test(private_literals_need_their_word),
+	        cmocka_unit_test(names_are_judged_by_where_they_lead),
+	        cmocka_unit_test(flags_name_each_host),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
