@@ -13,6 +13,7 @@ import time
 import urllib.request
 import uuid
 
+import jsonschema
 import pytest
 
 from ringside import Ringside, wait_for
@@ -107,6 +108,24 @@ def test_initial_state(r, site):
     assert state["instanceInfo"]["viewport"] == {"width": 640, "height": 360}
     assert state["clientConnected"] is False and state["error"] is None
     assert delete(r, session) == 204
+
+
+def test_forms_are_as_published(r, session):
+    """docs/schema says what comes and what may be sent, judged by somebody else's validator."""
+    def schema(name):
+        with open(os.path.join(os.path.dirname(__file__), f"../../docs/schema/session-{name}.json")) as file:
+            value = json.load(file)
+        jsonschema.Draft202012Validator.check_schema(value)
+        return jsonschema.Draft202012Validator(value)
+    schema("state").validate(state_of(r, session))
+    order = {"targetUrl": "https://a/", "initialData": None,
+             "renderOptions": {"resolution": "4k", "targetFps": 60, "quality": "high"}}
+    schema("order").validate(order)
+    assert not schema("order").is_valid({"targetUrl": "file:///"})
+    schema("signal").validate({"type": "x", "to": "clients"})
+    schema("input").validate({"type": "command", "data": {"command": "x", "args": [1]}})
+    assert not schema("input").is_valid({"type": "interaction", "data": {}})
+    assert post(r, f"/stream/{session}/input", {"type": "interaction", "data": {}})[0] == 400
 
 
 def test_initial_data_reaches_the_page(r, session):
@@ -271,6 +290,35 @@ def test_resumed_by_id(r, session):
                 last_id, event, data = next(events)
                 assert (event, (last_id, data)) == ("state_patch", expected)
     all_events.stop()
+
+
+def test_old_events_go(site):
+    """A stream keeps about sessions.replay_bytes: who is further behind gets a snapshot, who follows
+    notices nothing."""
+    with ringside("--sessions-replay-bytes=4k", "--sessions-state-interval=10ms") as r:
+        session = create(r, site)
+        wait_page(r, session)
+        follower = Follower(r, session)
+        follower.wait(lambda f: f.state, "a snapshot")
+        first_id = follower.last_id
+        for size in range(3000, 3020):
+            post(r, f"/stream/{session}/input", {"type": "command", "data": {"command": "big", "args": [size]}})
+            follower.wait(lambda f: len(f.state["metadata"].get("big", "")) == size, "a change")
+        assert follower.snapshots == 1 and follower.connects == 1
+        follower.stop()
+        path = f"/v1/stream/sessions/{session}/events"
+        body = r.request("GET", path + "?offset=-1")[2]
+        assert json.loads(body)[0]["rev"] > 1, "the first ones are gone"
+        assert len(body) < 32 * 1024
+        with Events(r, f"/stream/{session}/sse", last_id=first_id) as events:
+            assert next(events)[1] == "state"
+        # From there, too, patches lead to the server's state.
+        late = Follower(r, session)
+        post(r, f"/stream/{session}/input",
+             {"type": "command", "data": {"command": "mutate", "args": [12, 200, 10]}})
+        late.wait(lambda f: f.state and f.state["metadata"].get("step") == 200
+                  and f.state == state_of(r, session), "the server's state")
+        late.stop()
 
 
 @pytest.mark.parametrize("last_id", ["", "odd", "1", "1-1", "99999999-3", "{lineage}-99999999", "{lineage}-0.9",
