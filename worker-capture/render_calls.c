@@ -406,6 +406,28 @@ static void on_signal(struct render_live *live, struct call *call)
 	json_decref(signal);
 }
 
+/* ---- pictures ---- */
+
+/* Who looks wants more pictures than the page's health needs; keep() puts that back. */
+static void on_picture(struct render_live *live, struct call *call)
+{
+	struct frame *frame = live->browser != NULL ? session_last_frame(live->browser) : NULL;
+	char etag[32];
+	if (live->watcher != NULL)
+		session_watcher_fps(live->watcher, (double)live->all->settings->sessions_preview_fps);
+	live->looked_ms = clock_monotonic_ms();
+	render_touch(live);
+	if (frame == NULL) {
+		call_header(call, "retry-after", "1");
+		call_refuse(call, 409, "there is no picture yet");
+		return;
+	}
+	snprintf(etag, sizeof etag, "\"%llu\"", (unsigned long long)frame->seq);
+	call_header(call, "etag", etag);
+	call_header(call, "cache-control", "no-store");
+	call_reply_bytes(call, 200, "image/jpeg", span_of(frame->bytes, frame->len));
+}
+
 /* ---- following, where somebody else says who may ---- */
 
 static void on_may_follow(struct call *call, const json_t *caller)
@@ -444,6 +466,7 @@ static const struct session_route session_routes[] = {
         {CALL_DELETE, "", on_delete},
         {CALL_PATCH, "", on_patch},
         {CALL_GET, "/sse", on_follow},
+        {CALL_GET, "/frame.jpg", on_picture},
         {CALL_POST, "/input", on_input},
         {CALL_POST, "/signal", on_signal},
 };

@@ -34,6 +34,7 @@ struct render_live {
 	const char *ending;    /* the reason; the next write is the last */
 	uint64_t published_ms; /* monotonic: the last patch */
 	uint64_t retry_ms;     /* monotonic: no write before, since one failed */
+	uint64_t looked_ms;    /* monotonic: the last picture asked for; 0: none lately */
 	uint64_t inputs_from_ms;
 	uint64_t inputs; /* in the second since */
 	struct {

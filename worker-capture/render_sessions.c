@@ -12,6 +12,7 @@ enum {
 	KEEP_MS = 100,             /* how often ends are looked for */
 	CONSUMER_SILENT_MS = 10000, /* an SSE worker that says nothing any more has none */
 	DELIVER_MS = 2000,
+	LOOK_MS = 3000, /* who asked for a picture may ask for another within this */
 };
 
 /* The page's side of it: window.ringside. State is told as it is when its turn comes, at most 25 times
@@ -378,6 +379,15 @@ void render_sessions_slot_gone(struct render_sessions *all, unsigned slot)
 
 /* ---- time ---- */
 
+static void look_at_pictures(struct render_live *live)
+{
+	if (live->looked_ms == 0 || clock_monotonic_ms() < live->looked_ms + LOOK_MS)
+		return;
+	live->looked_ms = 0;
+	if (live->watcher != NULL)
+		session_watcher_fps(live->watcher, 0);
+}
+
 static void keep(struct render_live *live, uint64_t now_ms)
 {
 	const struct settings *settings = live->all->settings;
@@ -389,6 +399,7 @@ static void keep(struct render_live *live, uint64_t now_ms)
 		return;
 	}
 	look_at_consumers(live);
+	look_at_pictures(live);
 	if (live->reopening && live->browser == NULL)
 		reopen(live);
 	const char *reason = render_session_overdue(live->paper, &times,

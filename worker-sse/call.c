@@ -18,7 +18,7 @@ struct call_waiting {
 	uint64_t id;
 	unsigned role, slot;
 	struct request *request;
-	void (*on_reply)(struct request *request, const struct proto_call_reply *reply);
+	struct call_options options; /* but the path */
 	struct wheel_node timer;
 	UT_hash_handle hh;
 };
@@ -49,21 +49,34 @@ static struct request *take_back(struct call_waiting *call)
 	HASH_DEL(request->worker->calls, call);
 	wheel_cancel(&call->timer);
 	request->on_gone = NULL;
-	request->feature = NULL;
+	request->feature = call->options.kept;
 	free(call);
 	return request;
 }
 
+static void fail(struct request *request, const struct call_options *options, unsigned status,
+                 const char *reason)
+{
+	counter_add(request->worker->counters, calls_failed_total, 1);
+	if (options->on_failed != NULL)
+		options->on_failed(request, reason);
+	else
+		reply_error(request, status, reason);
+}
+
 static void give_up(struct call_waiting *call, const char *reason)
 {
-	struct request *request = take_back(call);
-	counter_add(request->worker->counters, calls_failed_total, 1);
-	reply_error(request, 503, reason);
+	const struct call_options options = call->options;
+	fail(take_back(call), &options, 503, reason);
 }
 
 static void on_gone(struct request *request)
 {
-	take_back(request->feature);
+	struct call_waiting *call = request->feature;
+	void (*gone)(struct request *) = call->options.on_gone;
+	take_back(call);
+	if (gone != NULL)
+		gone(request);
 }
 
 static void on_timer(struct wheel_node *node)
@@ -127,8 +140,9 @@ static void wait_for_reply(struct request *request, const struct peer *peer, uin
 	                              .role = peer_role(peer),
 	                              .slot = peer_slot(peer),
 	                              .request = request,
-	                              .on_reply = options->on_reply,
+	                              .options = *options,
 	                              .timer = {.due = on_timer}};
+	call->options.path = (struct span){0}; /* borrowed */
 	HASH_ADD(hh, w->calls, id, sizeof call->id, call);
 	request->feature = call;
 	request->on_gone = on_gone;
@@ -161,7 +175,8 @@ void call_send(struct request *request, unsigned role, const struct call_options
 		reason = "no worker for this is running";
 	}
 	if (reason != NULL) {
-		reply_error(request, status, reason);
+		request->feature = options->kept;
+		fail(request, options, status, reason);
 		return;
 	}
 	counter_add(w->counters, calls_total, 1);
@@ -219,7 +234,7 @@ void on_call_reply(struct sse_worker *w, const struct proto_call_reply *m)
 	HASH_FIND(hh, w->calls, &m->id, sizeof m->id, call);
 	if (call == NULL)
 		return; /* the client or the time has gone */
-	void (*on_reply)(struct request *, const struct proto_call_reply *) = call->on_reply;
+	void (*on_reply)(struct request *, const struct proto_call_reply *) = call->options.on_reply;
 	struct request *request = take_back(call);
 	if (m->status > 599 || !reply_status_known((unsigned)m->status))
 		reply_error(request, 500, "the worker that knows gave no proper answer");

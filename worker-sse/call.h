@@ -14,6 +14,12 @@ struct call_options {
 	bool authorization; /* show it the Authorization header itself, not only the principal */
 	/* Gets the request back with the reply, whose spans live until it returns. NULL: call_relay(). */
 	void (*on_reply)(struct request *request, const struct proto_call_reply *reply);
+	/* There will be no reply, for this constant reason; the request is the asker's again. NULL: it is
+	 * answered with 503. For one whose streamed answer has begun. */
+	void (*on_failed)(struct request *request, const char *reason);
+	/* The client has left. NULL: nothing to do. */
+	void (*on_gone)(struct request *request);
+	void *kept; /* request->feature in all three */
 };
 
 /* Takes the request over. `role` is ROLE_BRIDGE or ROLE_CAPTURE. */

@@ -3,6 +3,7 @@
 #include "common/render_session.h"
 #include "worker-sse/call.h"
 #include "worker-sse/fanout.h"
+#include "worker-sse/mjpeg.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -380,6 +381,16 @@ static void handle_read(struct request *request)
 	struct asked asked = {0};
 	if (!split_path(request->path, &asked)) {
 		reply_error(request, 404, "no such session");
+		return;
+	}
+	if (span_equal(asked.rest, SPAN("/frame.jpg"))) {
+		call_forward(request, ROLE_CAPTURE);
+		return;
+	}
+	if (span_equal(asked.rest, SPAN("/mjpeg")) && request->method == METHOD_GET) {
+		char path[RENDER_PATH_ROOM];
+		int len = snprintf(path, sizeof path, "/stream/%s/frame.jpg", asked.id);
+		mjpeg_start(request, span_of(path, (size_t)len));
 		return;
 	}
 	bool events = span_equal(asked.rest, SPAN("/sse")), state = asked.rest.len == 0;

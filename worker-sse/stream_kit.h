@@ -3,6 +3,7 @@
  *     POST /stream                 forwarded; with Accept: text/event-stream the events follow at once
  *     GET  /stream/{id}            the state, from the store
  *     GET  /stream/{id}/sse        snapshot, then patches and signals: the stream sessions/{id}/events
+ *     GET  /stream/{id}/frame.jpg  the last picture, forwarded; /mjpeg: one after another (mjpeg.h)
  *     PATCH, DELETE /stream/{id}, POST /stream/{id}/input, /signal          forwarded
  *     /stream/session/...          the same in the words of the stream-kit web client
  *

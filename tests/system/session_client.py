@@ -76,7 +76,7 @@ class Follower(threading.Thread):
         self.restless, self.random = restless, random.Random(seed)
         self.state, self.rev, self.reason = None, None, None
         self.patches = self.snapshots = self.connects = 0
-        self.signals, self.times, self.log = [], [], []
+        self.signals, self.log = [], []
         self.error = self.ended = None
         self.stopping = False
         self.last_id = None
@@ -93,7 +93,6 @@ class Follower(threading.Thread):
             self.state = jsonpatch.JsonPatch(value).apply(self.state)
             self.rev = rev
             self.patches += 1
-            self.times.append(time.monotonic())
             self.log.append((last_id, data))
         elif event == "custom_signal":
             self.signals.append(value)
