@@ -82,6 +82,8 @@
 	S(limits_reader_lag_bytes, "limits.reader_lag_bytes", bytes, "64M",                        \
 	  1 << 16, 1ull << 40, WORKERS,                                                            \
 	  "A live reader further behind is cut; it resumes by offset.")                            \
+	S(limits_events_streams, "limits.events_streams", count, "256", 1, 4096, WORKERS,          \
+	  "Streams that one EventSource reader follows at a time; more gets 400.")                 \
 	S(limits_subscriptions, "limits.subscriptions", count, "1000", 0, 100000, WORKERS,         \
 	  "Subscriptions; creating more gets 429.")                                                \
 	S(http_header_timeout_ms, "http.header_timeout", ms, "10s", 100, 600000, WORKERS,          \
@@ -98,6 +100,10 @@
 	  "An SSE answer ends after about this (spread by a quarter); the client reconnects.")     \
 	S(http_sse_keepalive_ms, "http.sse_keepalive", ms, "15s", 500, 600000, WORKERS,            \
 	  "A control event is sent after this much silence.")                                      \
+	S(http_events_lifetime_ms, "http.events_lifetime", ms, "1h", 2000, 604800000, WORKERS,     \
+	  "An EventSource answer ends after about this (spread by a quarter); the client resumes.")\
+	S(http_events_retry_ms, "http.events_retry", ms, "2s", 0, 600000, WORKERS,                 \
+	  "How long an EventSource client waits before it reconnects.")                            \
 	S(http_page_bytes, "http.page_bytes", bytes, "8M", 65536, 1 << 30, WORKERS,                \
 	  "Catch-up reads are cut near this size; the client goes on from the offset.")            \
 	S(http_public_url, "http.public_url", text, "", 0, 1024, WORKERS,                          \

@@ -20,7 +20,6 @@ struct live_cursor {
 	struct live_cursor *next, *previous; /* followed->first ... last */
 	struct live_cursor *sibling;         /* the reader's next stream */
 	uint64_t position;                   /* everything before it was handed to his connection */
-	uint32_t index;
 	bool live; /* has been at the tail: from then on he may not fall far behind */
 };
 
@@ -35,7 +34,6 @@ struct live_reader {
 	uint64_t end_ms;
 	struct wheel_node timer;
 	struct live_reader *next, **previous; /* fanout->readers */
-	uint32_t cursors;
 	bool blocked; /* waits for his connection to drain */
 	bool said_closed; /* his last frame told that the stream is closed */
 };
@@ -84,8 +82,7 @@ static struct frame_query query_of(const struct live_cursor *c, uint64_t to)
 	                            .from = c->position,
 	                            .to = to,
 	                            .variant = r->variant,
-	                            .owner = r->view->shared ? NULL : r->owner,
-	                            .index = c->index};
+	                            .owner = r->owner};
 }
 
 static void forget_frames(struct followed *f)
@@ -338,7 +335,11 @@ static bool serve_cursor(struct live_cursor *c)
 			return false;
 	}
 	c->live |= c->position == s->tail;
-	if (s->closed && !r->blocked && all_closed(r)) {
+	if (!s->closed || r->blocked || c->position < s->tail)
+		return true;
+	if (r->view->finished != NULL && r->view->finished(r->owner, s)) {
+		cursor_unlink(c);
+	} else if (all_closed(r)) {
 		fanout_leave(r, FANOUT_END_CLOSED);
 		return false;
 	}
@@ -624,16 +625,18 @@ struct live_reader *fanout_join(struct request *request, const struct fanout_vie
 	return r;
 }
 
+/* One that follows nothing any more, or a new one. */
 static struct live_cursor *add_cursor(struct live_reader *r)
 {
-	if (r->cursors++ == 0)
-		return &r->cursor;
-	struct live_cursor *c = xcalloc(1, sizeof *c), **last = &r->cursor.sibling;
-	while (*last != NULL)
-		last = &(*last)->sibling;
-	*last = c;
-	c->reader = r;
-	c->index = r->cursors - 1;
+	struct live_cursor *c = &r->cursor;
+	while (c->followed != NULL && c->sibling != NULL)
+		c = c->sibling;
+	if (c->followed != NULL) {
+		c->sibling = xcalloc(1, sizeof *c);
+		c = c->sibling;
+		c->reader = r;
+	}
+	c->live = false;
 	return c;
 }
 

@@ -22,6 +22,7 @@ enum fanout_end {
 	FANOUT_END_GONE,    /* the stream was deleted */
 	FANOUT_END_TRIMMED, /* retention took what comes next */
 	FANOUT_END_LAG,     /* further behind than limits.reader_lag_bytes */
+	FANOUT_END_RESUME,  /* he is to come back: what he follows has to be looked up anew */
 };
 
 /* What a view is asked for: the messages [from, to) of the stream. */
@@ -30,8 +31,7 @@ struct frame_query {
 	const struct stream *stream;
 	uint64_t from, to;
 	uint64_t variant; /* the reader's own number: frames of another variant are other frames */
-	void *owner;      /* NULL in a shared frame */
-	size_t index;     /* which of the reader's streams, in the order they were added */
+	void *owner;      /* of one reader of this variant when the frame is shared */
 };
 
 /* How an answer looks. Constant, one for each kind of answer. */
@@ -51,6 +51,9 @@ struct fanout_view {
 	 * reader goes on, without a stream that is gone, or from the first position retained. NULL or false:
 	 * the answer ends. */
 	bool (*lost)(struct sse_frame *frame, const struct frame_query *query, enum fanout_end why);
+	/* The stream is closed and delivered. True: the reader goes on without it. NULL or false: his answer
+	 * ends when that is so of all his streams. */
+	bool (*finished)(void *owner, const struct stream *stream);
 	/* The reader is gone, whatever the cause; frees the owner. May be NULL. */
 	void (*left)(void *owner);
 };
@@ -64,8 +67,8 @@ void fanout_turn(struct fanout *fanout);
  * first). From here on request->feature and its hooks are the fan-out's. `end_ms`: monotonic. */
 struct live_reader *fanout_join(struct request *request, const struct fanout_view *view, void *owner,
                                 uint64_t variant, uint64_t end_ms);
-/* The reader follows this stream too, from position `from` on, and is served with what is there. In
- * a view whose frames are shared there is one stream only. False: the reader is gone. */
+/* The reader follows this stream too, from position `from` on, and is served with what is there. In a
+ * view whose frames are shared there is one stream only. False: the reader is gone. */
 bool fanout_add(struct live_reader *reader, struct stream *stream, uint64_t from);
 /* Bytes of the view's own, between frames. */
 void fanout_send(struct live_reader *reader, const struct sse_frame *frame);

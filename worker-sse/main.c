@@ -6,6 +6,7 @@
 #include "proto/roles.h"
 #include "worker-sse/call.h"
 #include "worker-sse/conn.h"
+#include "worker-sse/events.h"
 #include "worker-sse/fanout.h"
 #include "worker-sse/health.h"
 #include "worker-sse/inbox.h"
@@ -119,6 +120,7 @@ static int start(struct worker *worker)
 		return code;
 	subscriptions_start(&w);
 	w.fanout = fanout_create(&w);
+	events_start(&w);
 	uv_timer_init(worker->loop, &w.tick);
 	w.tick.data = &w;
 	uv_timer_start(&w.tick, on_tick, WHEEL_TICK_MS, WHEEL_TICK_MS);

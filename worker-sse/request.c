@@ -354,22 +354,27 @@ size_t request_base_url(const struct request *request, char *out, size_t out_len
 	return len > 0 && (size_t)len < out_len ? (size_t)len : 0;
 }
 
+bool query_next(struct span *query, struct span *name, struct span *value)
+{
+	if (query->at == NULL || query->len == 0)
+		return false;
+	const uint8_t *at = query->at, *end = query->at + query->len;
+	const uint8_t *amp = memchr(at, '&', query->len);
+	const uint8_t *stop = amp != NULL ? amp : end;
+	const uint8_t *equals = memchr(at, '=', (size_t)(stop - at));
+	*name = span_of(at, (size_t)((equals != NULL ? equals : stop) - at));
+	*value = equals != NULL ? span_of(equals + 1, (size_t)(stop - equals - 1)) : span_of(stop, 0);
+	*query = amp != NULL ? span_of(amp + 1, (size_t)(end - amp - 1)) : span_of(end, 0);
+	return true;
+}
+
 unsigned query_find(struct span query, const char *name, struct span *value)
 {
-	size_t name_len = strlen(name);
 	unsigned count = 0;
-	const uint8_t *at = query.at, *end = query.at + query.len;
-	while (query.at != NULL && at < end) {
-		const uint8_t *amp = memchr(at, '&', (size_t)(end - at));
-		const uint8_t *stop = amp != NULL ? amp : end;
-		const uint8_t *equals = memchr(at, '=', (size_t)(stop - at));
-		const uint8_t *name_end = equals != NULL ? equals : stop;
-		if ((size_t)(name_end - at) == name_len && memcmp(at, name, name_len) == 0 &&
-		    count++ == 0)
-			*value = equals != NULL ? span_of(equals + 1, (size_t)(stop - equals - 1))
-			                        : span_of(stop, 0);
-		at = amp != NULL ? amp + 1 : end;
-	}
+	struct span found_name, found;
+	while (query_next(&query, &found_name, &found))
+		if (span_equal(found_name, span_str(name)) && count++ == 0)
+			*value = found;
 	return count;
 }
 

@@ -130,5 +130,8 @@ size_t request_base_url(const struct request *request, char *out, size_t out_len
  * first. */
 unsigned query_find(struct span query, const char *name, struct span *value);
 
+/* The next parameter of the query: its name and raw value; *query moves behind it. False: no more. */
+bool query_next(struct span *query, struct span *name, struct span *value);
+
 /* Percent-decodes into out (at most in.len bytes); returns the length, SIZE_MAX when malformed. */
 size_t percent_decode(struct span in, uint8_t *out);

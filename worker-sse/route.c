@@ -1,4 +1,5 @@
 #include "worker-sse/route.h"
+#include "worker-sse/events.h"
 #include "worker-sse/health.h"
 #include "worker-sse/stream_kit.h"
 #include "worker-sse/streams.h"
@@ -19,6 +20,8 @@ static const struct route routes[] = {
         {"/stream/", M(GET) | M(HEAD) | M(POST) | M(PATCH) | M(DELETE),
          "GET, HEAD, POST, PATCH, DELETE, OPTIONS", PERMISSION_RENDER, PERMISSION_RENDER, 1 << 20,
          stream_kit_handle},
+        {"/v1/events", M(GET) | M(HEAD), "GET, HEAD, OPTIONS", PERMISSION_SUBSCRIBE,
+         PERMISSION_SUBSCRIBE, 1024, events_handle},
         {"/healthz", M(GET) | M(HEAD), "GET, HEAD", PERMISSION_NONE, PERMISSION_NONE, 1024,
          health_live},
         {"/readyz", M(GET) | M(HEAD), "GET, HEAD", PERMISSION_NONE, PERMISSION_NONE, 1024,

@@ -7,6 +7,7 @@
 #include "worker-sse/auth.h"
 
 struct conn;
+struct events_reader;
 struct fanout;
 struct call_waiting;
 struct kit_session;
@@ -18,6 +19,7 @@ struct sse_worker {
 	struct store *store;
 	struct auth auth;
 	struct fanout *fanout;
+	struct events_reader *events; /* those with patterns or several streams (events.c) */
 	struct wheel wheel;   /* every coarse timer */
 	uint64_t now_ms;      /* monotonic, of this turn of the loop */
 	uv_async_t store_async;
