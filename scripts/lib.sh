@@ -62,6 +62,16 @@ need_suite() {
 		{ tail -20 "$cache/npm.log" >&2; die "npm failed"; }
 }
 
+# Clients for the system tests that we did not write, exact versions.
+need_clients() {
+	local dir=$root/tests/system
+	[ ! -d "$dir/node_modules/eventsource" ] || return 0
+	say "installing clients for the system tests from the npm registry"
+	(cd "$dir" && npm ci --no-audit --no-fund --ignore-scripts >"$cache/npm-clients.log" 2>&1 ||
+		npm install --no-audit --no-fund --no-save >>"$cache/npm-clients.log" 2>&1) ||
+		{ tail -20 "$cache/npm-clients.log" >&2; die "npm failed"; }
+}
+
 # configure DIR OPTION...: sets the build directory up once; later calls only change options.
 configure() {
 	local dir=$1

@@ -663,6 +663,9 @@ static void join(struct wish *wish, const struct starts *starts)
 	for (size_t i = 0; i < starts->count; i++)
 		if (!fanout_add(reader, starts->at[i].stream, starts->at[i].from))
 			return;
+	/* An event stream that ends makes EventSource come back; any error status would stop it for good. */
+	if (starts->count == 0 && fanout_draining(request->worker->fanout))
+		fanout_leave(reader, FANOUT_END_DRAIN);
 }
 
 void events_handle(struct request *request)
@@ -671,8 +674,6 @@ void events_handle(struct request *request)
 	struct starts starts = {.wish = &wish};
 	if (!take_query(&wish) || !find_starts(&starts))
 		reply_error(request, wish.status, wish.fault);
-	else if (fanout_draining(request->worker->fanout))
-		reply_error(request, 503, "this worker stops");
 	else if (nothing_to_come(&starts))
 		reply(request, 204, NULL, 0, (struct span){0});
 	else if (request->method == METHOD_HEAD)
