@@ -2,6 +2,7 @@
 #include "common/check.h"
 #include "worker-capture/devtools_wire.h"
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct devtools_message m;

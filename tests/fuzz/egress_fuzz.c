@@ -4,20 +4,20 @@
 
 #include <stdlib.h>
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct egress egress;
 	struct egress_url url;
 	char reason[EGRESS_REASON_MAX];
-	char *text = xmemdup_text(data, size);
-	const char *list = memchr(text, '\n', size);
-	size_t len = list != NULL ? (size_t)(list - text) : size;
-	struct span first = span_of(text, len);
+	char *text = xmemdup_text(data, size), *list = strchr(text, '\n');
+	if (list != NULL)
+		*list++ = '\0';
+	struct span first = span_str(text);
 	bool parsed = egress_parse_url(first, &url);
 	check(!parsed || (url.port != 0 && *url.host != '\0'));
 	check(!parsed || strpbrk(url.host, " ,;\"<>/\\@%") == NULL);
-	text[len] = '\0';
-	if (egress_init(&egress, text, list != NULL ? list + 1 : "", "", "", reason)) {
+	if (egress_init(&egress, text, list != NULL ? list : "", "", "", reason)) {
 		check(parsed && egress_allows(&egress, first));
 		char *rules = egress_resolver_rules(&egress), *bypass = egress_bypass_list(&egress);
 		check(strstr(rules, "MAP * ~NOTFOUND") != NULL && strncmp(bypass, "<-loopback>", 11) == 0);
