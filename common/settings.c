@@ -154,6 +154,8 @@ static bool text_fits(const struct setting_row *row, const char *value,
 	if (strcmp(row->key, "capture.browser") == 0 && *value != '\0' && *value != '/' &&
 	    strcmp(value, "chromium") != 0)
 		return bad(reason, row->key, "must be an absolute path, or chromium");
+	if (strcmp(row->key, "capture.ffmpeg") == 0 && *value != '/')
+		return bad(reason, row->key, "must be an absolute path");
 	if (strcmp(row->key, "capture.url") == 0 && *value != '\0' &&
 	    strncmp(value, "http://", 7) != 0 && strncmp(value, "https://", 8) != 0)
 		return bad(reason, row->key, "must begin with http:// or https://");
@@ -469,7 +471,8 @@ const char *settings_show(const struct settings *settings, const struct setting_
 {
 	static char buf[32];
 	const char *value = value_text(settings, row, buf, sizeof buf);
-	bool secret = (strncmp(row->key, "auth.", 5) == 0 || strcmp(row->key, "capture.url") == 0) &&
+	bool secret = (strncmp(row->key, "auth.", 5) == 0 || strcmp(row->key, "capture.url") == 0 ||
+	               strcmp(row->key, "capture.outputs") == 0) &&
 	              *value != '\0';
 	return secret ? "(set)" : value;
 }

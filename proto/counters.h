@@ -38,6 +38,8 @@
 	C(capture_blocked_total, counter, "Navigations and windows kept from opening.")            \
 	C(capture_frames_total, counter, "Pictures taken of pages.")                               \
 	C(capture_frame_bytes_total, counter, "Bytes of pictures taken.")                          \
+	C(capture_outputs_live, gauge, "Outputs whose ffmpeg encodes.")                            \
+	C(capture_output_failures_total, counter, "Times that an output's ffmpeg ended by itself.") \
 	C(capture_unsafe, gauge, "1 while browsers run without their sandbox.")                 \
 	C(render_sessions, gauge, "Render sessions that live.")                                    \
 	C(render_sessions_created_total, counter, "Render sessions created.")                      \

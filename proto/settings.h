@@ -151,6 +151,17 @@
 	  "Width of that page and of its picture; even.")                                          \
 	S(capture_height, "capture.height", count, "720", 16, 2160, WORKERS,                       \
 	  "Height of that page and of its picture; even.")                                         \
+	S(capture_fps, "capture.fps", count, "30", 1, 60, WORKERS,                                 \
+	  "Frames a second that outputs send, exactly.")                                           \
+	S(capture_kbps, "capture.kbps", count, "2500", 100, 50000, WORKERS,                        \
+	  "Video bit rate of outputs, kilobits a second.")                                         \
+	S(capture_outputs, "capture.outputs", text, "", 0, 8192, WORKERS,                          \
+	  "Where that page's picture goes, comma-separated: NAME=rtmp://..., "                     \
+	  "rtmps://, srt://, udp://, hls:/DIRECTORY or file:/PATH.mkv.")                           \
+	S(capture_outputs_max, "capture.outputs_max", count, "8", 1, 64, WORKERS,                  \
+	  "Outputs at once; each is an ffmpeg of its own.")                                        \
+	S(capture_ffmpeg, "capture.ffmpeg", text, "/usr/bin/ffmpeg", 2, 3900, WORKERS,             \
+	  "Path of ffmpeg.")                                                                       \
 	S(capture_sessions, "capture.sessions", count, "4", 1, 64, WORKERS,                        \
 	  "Browser sessions at once; opening more gets 503.")                                      \
 	S(capture_browser, "capture.browser", text, "", 0, 3900, WORKERS,                          \

@@ -13,7 +13,7 @@
 	C(drain, "drain", 0, 0, "", "Finish what runs, then end, as SIGTERM does.")                \
 	C(stop, "stop", 0, 0, "", "End now; open connections are cut. Nothing acknowledged is lost.") \
 	C(log_level, "log-level", 1, 1, "LEVEL", "debug, info, warn or error, until the next start.") \
-	C(capture, "capture", 1, 6, "ls | show [ID] | restart [ID] | screenshot [ID] FILE",        \
-	  "Look at the browser sessions; start one's browser anew; save its picture.")             \
+	C(capture, "capture", 1, 6, "ls | show [ID] | restart [ID] | screenshot [ID] FILE | outputs [ls | add NAME=URL | rm NAME]", \
+	  "Look at the browser sessions, and at where their picture goes.")                        \
 	C(events, "events", 0, 1, "[--follow]", "What happened lately; --follow goes on.")         \
 	C(settings, "settings", 0, 0, "", "The settings in effect; tokens are not shown.")

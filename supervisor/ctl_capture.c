@@ -45,6 +45,21 @@ static void print_all(const json_t *answer)
 		print_session(session);
 }
 
+static void print_outputs(const json_t *answer)
+{
+	size_t i;
+	const json_t *o;
+	printf("%-16s %-10s %8s %8s %8s %7s  %s\n", "OUTPUT", "STATE", "SINCE", "ENCODED", "LEFT OUT",
+	       "STARTS", "TO");
+	json_array_foreach (json_object_get(answer, "outputs"), i, o) {
+		char since[32];
+		printf("%-16s %-10s %8s %8lld %8lld %7lld  %s%s%s\n", text_of(o, "name"),
+		       text_of(o, "state"), ctl_duration((uint64_t)number_of(o, "sinceMs"), since),
+		       number_of(o, "encoded"), number_of(o, "leftOut"), number_of(o, "starts"),
+		       text_of(o, "to"), *text_of(o, "said") != '\0' ? "  " : "", text_of(o, "said"));
+	}
+}
+
 static int save(const json_t *answer, const char *path)
 {
 	const json_t *text = json_object_get(answer, "jpeg");
@@ -96,6 +111,8 @@ int ctl_capture(const struct ctl *ctl, int argc, char **argv)
 		return code;
 	if (!as_json && strcmp(argv[0], "ls") == 0) {
 		print_all(answer);
+	} else if (!as_json && strcmp(argv[0], "outputs") == 0) {
+		print_outputs(answer);
 	} else if (!as_json && strcmp(argv[0], "restart") == 0) {
 		printf("%s gets a new browser\n", text_of(answer, "id"));
 	} else {

@@ -28,7 +28,8 @@
 	"  --json   as JSON\n"                                                                     \
 	"ID is a session as ls shows it; without one the only session, or the feed's, is meant.\n" \
 	"restart ends its browser and starts another. screenshot writes the newest picture, a\n"   \
-	"JPEG, to FILE (- is standard output).\n"
+	"JPEG, to FILE (- is standard output). outputs shows where the feed's picture goes; add\n" \
+	"and rm change it until the next start of the worker.\n"
 #define MORE_settings "  --json   as JSON\n"
 
 #define COMMAND_ROW(ident, name, least, most, synopsis, help)                                      \

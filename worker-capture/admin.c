@@ -2,6 +2,7 @@
 #include "common/base64.h"
 #include "common/check.h"
 #include "worker-capture/inbox.h"
+#include "worker-capture/outputs.h"
 
 #include <stdlib.h>
 
@@ -119,6 +120,27 @@ static void on_screenshot(const struct asked *asked)
 	answer(asked, json);
 }
 
+static void on_outputs(const struct asked *asked)
+{
+	struct outputs *outputs = asked->capture->outputs;
+	const char *what = asked->argc > 1 ? asked->argv[1] : "ls";
+	char reason[256];
+	bool adds = strcmp(what, "add") == 0 && asked->argc == 3;
+	bool removes = strcmp(what, "rm") == 0 && asked->argc == 3;
+	if (!adds && !removes && (strcmp(what, "ls") != 0 || asked->argc > 2)) {
+		answer_text(asked, STATUS_USAGE, "outputs [ls | add NAME=URL | rm NAME] is expected");
+		return;
+	}
+	if (outputs == NULL && (adds || removes))
+		answer_text(asked, STATUS_FAILED, "there is no picture to send: capture.url is empty");
+	else if (adds && !outputs_add(outputs, asked->argv[2], reason))
+		answer_text(asked, STATUS_FAILED, reason);
+	else if (removes && !outputs_remove(outputs, asked->argv[2]))
+		answer_text(asked, STATUS_FAILED, "there is no output of that name");
+	else
+		answer(asked, json_pack("{s:o}", "outputs", outputs_describe(outputs)));
+}
+
 static const struct {
 	const char *name, *synopsis;
 	unsigned most;
@@ -128,6 +150,7 @@ static const struct {
         {"show", "show [ID]", 2, on_show},
         {"restart", "restart [ID]", 2, on_restart},
         {"screenshot", "screenshot [ID]", 2, on_screenshot},
+        {"outputs", "outputs [ls | add NAME=URL | rm NAME]", 3, on_outputs},
 };
 
 static void run(const struct asked *asked)
@@ -141,7 +164,7 @@ static void run(const struct asked *asked)
 			commands[i].handle(asked);
 		return;
 	}
-	answer_text(asked, STATUS_USAGE, "what to do is expected: ls, show, restart or screenshot");
+	answer_text(asked, STATUS_USAGE, "what to do is expected: ls, show, restart, screenshot or outputs");
 }
 
 void on_capture_command(struct capture *capture, const struct proto_capture_command *m)

@@ -7,7 +7,7 @@
 
 #include <sys/types.h>
 
-enum { BROWSER_LINE_MAX = 200, BROWSER_PATH_MAX = 4096 };
+enum { BROWSER_PATH_MAX = 4096 };
 
 /* Finds the executable: an absolute path is taken as it is, "" is chromium-headless-shell and
  * "chromium" full Chromium where distributions put them. False: nothing is there to execute. */

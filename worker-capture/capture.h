@@ -5,12 +5,14 @@
 #include "common/store.h"
 #include "worker-capture/session.h"
 
+struct outputs;
 struct render_sessions;
 
 struct capture {
 	struct worker *worker;
 	struct store *store; /* NULL when it is closed */
 	struct sessions *sessions;
+	struct outputs *outputs; /* of the feed's session, NULL when there is none */
 	struct calls *calls;
 	struct render_sessions *render;
 	uv_async_t store_async;

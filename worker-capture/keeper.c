@@ -127,7 +127,7 @@ static void remove_within(int dir_fd, unsigned depth)
 	closedir(dir);
 }
 
-static void remove_profile(const char *path)
+void keeper_remove(const char *path)
 {
 	int dir_fd = *path != '\0' ? open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
 	if (dir_fd < 0)
@@ -199,7 +199,7 @@ static _Noreturn void keep(uid_t uid, gid_t gid, const char *profile, char **arg
 		wait_for_end(signals, browser, &status);
 		end_all(browser, &status);
 	}
-	remove_profile(profile);
+	keeper_remove(profile);
 	if (browser < 0)
 		_exit(KEEPER_EXEC_FAILED);
 	_exit(WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));

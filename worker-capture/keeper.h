@@ -15,6 +15,9 @@
 /* Is this the command line of a keeper? Then it never returns. */
 void keeper_main(int argc, char **argv);
 
+/* Removes a directory and what is in it, following no link; "" and what is not there are fine. */
+void keeper_remove(const char *path);
+
 enum {
 	KEEPER_EXEC_FAILED = 126, /* the program was not to be executed, or the uid not to be had */
 };

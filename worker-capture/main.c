@@ -5,6 +5,7 @@
 #include "worker-capture/feed_session.h"
 #include "worker-capture/inbox.h"
 #include "worker-capture/keeper.h"
+#include "worker-capture/outputs.h"
 #include "worker-capture/render_sessions.h"
 
 enum { TICK_MS = 50 };
@@ -96,7 +97,8 @@ static int start(struct worker *worker)
 	if (code != 0)
 		return code;
 	capture.calls = calls_create(worker, routes, sizeof routes / sizeof *routes, &capture);
-	feed_session_open(capture.sessions, &worker->settings);
+	capture.outputs = outputs_create(worker->loop, &worker->settings, worker->mine,
+	                                 feed_session_open(capture.sessions, &worker->settings));
 	capture.render = render_sessions_create(&capture);
 	worker_ready(worker);
 	return 0;
@@ -116,13 +118,20 @@ static void on_closed(void *arg)
 	worker_exit(capture->worker, EXIT_DONE);
 }
 
+static void on_outputs_closed(void *arg)
+{
+	struct capture *capture = arg;
+	capture->outputs = NULL;
+	sessions_close(capture->sessions, on_closed, capture);
+}
+
 static void drain(struct worker *worker, uint64_t due_ms)
 {
 	struct capture *capture = worker->context;
 	(void)due_ms;
 	capture->draining = true;
 	render_sessions_drain(capture->render);
-	sessions_close(capture->sessions, on_closed, capture);
+	outputs_close(capture->outputs, on_outputs_closed, capture);
 }
 
 static void on_peer_gone(struct worker *worker, unsigned role, unsigned slot, uint64_t generation)

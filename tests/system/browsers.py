@@ -1,0 +1,147 @@
+"""What tests of the capture worker share: pages to show, processes to look for, a picture to wait for."""
+
+import http.server
+import json
+import os
+import socket
+import threading
+import unittest
+from urllib.parse import parse_qs, urlsplit
+
+from ringside import Ringside, wait_for
+
+PAGES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "pages")
+
+
+class Pages(http.server.SimpleHTTPRequestHandler):
+    def __init__(self, *arguments, **named):
+        super().__init__(*arguments, directory=PAGES, **named)
+
+    def do_GET(self):
+        url = urlsplit(self.path)
+        if url.path == "/redirect":
+            self.send_response(302)
+            self.send_header("Location", parse_qs(url.query)["to"][0])
+            self.end_headers()
+            return
+        super().do_GET()
+
+    def log_message(self, *_):
+        pass
+
+
+class Trap:
+    """Where nobody may come: notes every connection and every datagram."""
+
+    def __init__(self):
+        self.hits = []
+        self.tcp = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port = self.tcp.getsockname()[1]
+        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.udp.bind(("127.0.0.1", self.port))
+        for run in (self._accept, self._receive):
+            threading.Thread(target=run, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                connection, _ = self.tcp.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection):
+        with connection:
+            connection.settimeout(5)
+            try:
+                line = connection.recv(4096).split(b"\r\n")[0].decode(errors="replace")
+            except OSError:
+                line = "connect"
+            self.hits.append(line)
+            try:
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            except OSError:
+                pass
+
+    def _receive(self):
+        while True:
+            try:
+                self.udp.recvfrom(2048)
+            except OSError:
+                return
+            self.hits.append("UDP")
+
+    def close(self):
+        self.tcp.close()
+        self.udp.close()
+
+
+def stat_of(pid):
+    """(parent, process group) or None."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return int(fields[1]), int(fields[2])
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def family(root):
+    """root and all that descends from it."""
+    parents = {int(p): stat_of(p) for p in os.listdir("/proc") if p.isdigit()}
+    found, grew = {root}, True
+    while grew:
+        more = {p for p, s in parents.items() if s and s[0] in found} - found
+        found |= more
+        grew = bool(more)
+    return found
+
+
+def kind(pid):
+    """"browser", "renderer", "gpu-process", ... of a browser's process; None for anything else."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            arguments = file.read().decode(errors="replace").replace(" --", "\0--").split("\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    if "chrom" not in arguments[0]:
+        return None
+    return next((a[7:] for a in arguments if a.startswith("--type=")), "browser")
+
+
+class BrowserTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pages)
+        cls.server.daemon_threads = True
+        threading.Thread(target=cls.server.serve_forever, daemon=True).start()
+        cls.base = f"http://127.0.0.1:{cls.server.server_address[1]}"
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.shutdown()
+        cls.server.server_close()
+
+    def capture(self, page="arena.html?phase=FIGHTING&duel=d1", *flags, private="127.0.0.1", bridge=0):
+        return Ringside("--capture-workers=1", f"--capture-url={self.base}/{page}",
+                        f"--capture-allow-private={private}", "--capture-width=640",
+                        "--capture-height=360", "--log-level=debug", *flags, bridge=bridge)
+
+    def show(self, r):
+        return json.loads(r.ctl("capture", "show")[0])
+
+    def healthy(self, r):
+        def look():
+            s = self.show(r)
+            return s if s["state"] == "live" and s["health"]["ready"] else None
+        return wait_for(look, "a healthy picture")
+
+    def process(self, r, what):
+        return wait_for(lambda: next((p for p in family(self.show(r)["keeper"])
+                                      if kind(p) == what), None), what)
+
+    def named(self, r, reason, step=None):
+        """The fault gets its name, and the step that is taken for it."""
+        r.wait_log(f"kind=health reason={reason} ")
+        if step:
+            r.wait_log(f"kind=recovery reason={reason} step={step} ")

@@ -1,0 +1,424 @@
+#include "worker-capture/output.h"
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "worker-capture/kept.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+	UNSENT_BYTES_MAX = 2 << 20, /* to an ffmpeg that does not read: then pictures are left out */
+	STALL_MS = 5000,
+	FINISH_MS = 2000,
+	DELAY_MIN_MS = 1000,
+	DELAY_MAX_MS = 30000,
+	STABLE_MS = 30000,  /* live this long: the delay begins anew */
+	FAULT_MS = 2000,    /* not live for this long is a fault */
+	CATCH_UP_MAX = 4,   /* pictures given at once after the loop was late */
+	LINE_MAX_BYTES = 128,
+};
+
+/* The two pipes of one run of ffmpeg. */
+struct pipes {
+	uv_pipe_t input, progress;
+	struct output *output; /* NULL: it goes on without us */
+	unsigned handles;
+	char line[LINE_MAX_BYTES];
+	size_t line_len;
+};
+
+struct output {
+	uv_loop_t *loop;
+	const struct settings *settings;
+	struct counters_slot *counters;
+	struct session *session;
+	struct session_watcher *watcher;
+	struct output_target target;
+	struct kept *kept;
+	struct pipes *pipes;
+	uv_timer_t tick, wait; /* the next picture; the next start, or the end of patience */
+	struct frame *newest;
+	enum output_state state;
+	uint64_t next_ns, state_ms, progress_ms, live_ms, failures;
+	uint64_t given, repeated, left_out, encoded, starts;
+	uint64_t given_seq;
+	double speed;
+	char said[KEPT_LINE_MAX];
+	void (*on_closed)(void *arg, struct output *output);
+	void *on_closed_arg;
+	unsigned handles;
+};
+
+static const char *state_name(enum output_state state)
+{
+	static const char *const names[] = {"waiting", "connecting", "live", "backoff", "closing"};
+	return names[state];
+}
+
+static void set_state(struct output *o, enum output_state state)
+{
+	char where[256];
+	if (o->state == state)
+		return;
+	output_target_public(&o->target, where);
+	counter_add(o->counters, capture_outputs_live, (state == OUTPUT_LIVE) - (o->state == OUTPUT_LIVE));
+	o->state = state;
+	o->state_ms = clock_monotonic_ms();
+	log_info("output", "name=%s to=%s state=%s said=\"%s\"", o->target.name, where, state_name(state),
+	         o->said);
+}
+
+/* ---- pictures in ---- */
+
+struct given {
+	uv_write_t write;
+	struct frame *frame;
+};
+
+static void on_given(uv_write_t *write, int status)
+{
+	struct given *given = write->data;
+	(void)status; /* ffmpeg's end tells */
+	frame_unref(&given->frame);
+	free(given);
+}
+
+/* The picture's own bytes are written; nothing is copied. */
+static void give(struct output *o)
+{
+	uv_stream_t *stream = (uv_stream_t *)&o->pipes->input;
+	if (uv_stream_get_write_queue_size(stream) + o->newest->len > UNSENT_BYTES_MAX) {
+		o->left_out++;
+		return;
+	}
+	struct given *given = xmalloc(sizeof *given);
+	given->frame = frame_ref(o->newest);
+	given->write.data = given;
+	uv_buf_t buf = uv_buf_init((char *)o->newest->bytes, o->newest->len);
+	if (uv_write(&given->write, stream, &buf, 1, on_given) != 0) {
+		on_given(&given->write, 0);
+		return;
+	}
+	o->given++;
+	o->repeated += o->newest->seq == o->given_seq;
+	o->given_seq = o->newest->seq;
+}
+
+static void on_tick(uv_timer_t *timer);
+
+static void wait_for_tick(struct output *o, uint64_t now_ns)
+{
+	uint64_t left_ns = o->next_ns > now_ns ? o->next_ns - now_ns : 0;
+	uv_timer_start(&o->tick, on_tick, (left_ns + 999999) / 1000000, 0);
+}
+
+/* By absolute time, so that the rate is exact however the loop turns. */
+static void on_tick(uv_timer_t *timer)
+{
+	struct output *o = timer->data;
+	uint64_t now_ns = clock_monotonic_ns();
+	uint64_t interval_ns = 1000000000 / o->settings->capture_fps;
+	unsigned given = 0;
+	if (o->pipes == NULL || o->state == OUTPUT_CLOSING)
+		return;
+	while (o->next_ns <= now_ns && given++ < CATCH_UP_MAX) {
+		give(o);
+		o->next_ns += interval_ns;
+	}
+	if (o->next_ns + CATCH_UP_MAX * interval_ns < now_ns) {
+		o->left_out += (now_ns - o->next_ns) / interval_ns;
+		o->next_ns = now_ns;
+	}
+	if (clock_monotonic_ms() - o->progress_ms >= STALL_MS) {
+		snprintf(o->said, sizeof o->said, "no progress for %d s", STALL_MS / 1000);
+		kept_kill(o->kept);
+	}
+	wait_for_tick(o, now_ns);
+}
+
+/* ---- progress out ---- */
+
+static void take_line(struct output *o, const char *line)
+{
+	if (strncmp(line, "frame=", 6) == 0) {
+		uint64_t encoded = strtoull(line + 6, NULL, 10);
+		if (encoded != o->encoded && encoded != 0) {
+			o->progress_ms = clock_monotonic_ms();
+			if (o->state == OUTPUT_CONNECTING) {
+				o->live_ms = o->progress_ms;
+				set_state(o, OUTPUT_LIVE);
+			}
+		}
+		o->encoded = encoded;
+	} else if (strncmp(line, "speed=", 6) == 0) {
+		o->speed = strtod(line + 6, NULL);
+	}
+}
+
+static void give_room(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+	static char room[4096]; /* one loop, used before the next read */
+	(void)handle;
+	(void)suggested;
+	*buf = uv_buf_init(room, sizeof room);
+}
+
+static void on_progress(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+	struct pipes *pipes = stream->data;
+	if (n < 0)
+		uv_read_stop(stream);
+	for (ssize_t i = 0; i < n && pipes->output != NULL; i++) {
+		if (buf->base[i] != '\n') {
+			if (pipes->line_len + 1 < sizeof pipes->line)
+				pipes->line[pipes->line_len++] = buf->base[i];
+			continue;
+		}
+		pipes->line[pipes->line_len] = '\0';
+		pipes->line_len = 0;
+		take_line(pipes->output, pipes->line);
+	}
+}
+
+static void on_pipe_closed(uv_handle_t *handle)
+{
+	struct pipes *pipes = handle->data;
+	if (--pipes->handles == 0)
+		free(pipes);
+}
+
+static struct pipes *pipes_create(struct output *o, int input_fd, int progress_fd)
+{
+	struct pipes *pipes = xcalloc(1, sizeof *pipes);
+	*pipes = (struct pipes){.output = o, .handles = 2};
+	uv_pipe_init(o->loop, &pipes->input, 0);
+	uv_pipe_init(o->loop, &pipes->progress, 0);
+	pipes->input.data = pipes->progress.data = pipes;
+	check(uv_pipe_open(&pipes->input, input_fd) == 0);
+	check(uv_pipe_open(&pipes->progress, progress_fd) == 0);
+	uv_read_start((uv_stream_t *)&pipes->progress, give_room, on_progress);
+	return pipes;
+}
+
+static void pipes_close(struct pipes **out)
+{
+	struct pipes *pipes = *out;
+	*out = NULL;
+	if (pipes == NULL)
+		return;
+	pipes->output = NULL;
+	uv_close((uv_handle_t *)&pipes->input, on_pipe_closed);
+	uv_close((uv_handle_t *)&pipes->progress, on_pipe_closed);
+}
+
+/* ---- ffmpeg ---- */
+
+static void start(struct output *o);
+
+static void on_wait(uv_timer_t *timer)
+{
+	struct output *o = timer->data;
+	if (o->state == OUTPUT_BACKOFF)
+		start(o);
+	else if (o->state == OUTPUT_CLOSING && o->kept != NULL)
+		kept_kill(o->kept);
+}
+
+static void back_off(struct output *o)
+{
+	uint64_t delay_ms = DELAY_MIN_MS;
+	if (o->live_ms != 0 && clock_monotonic_ms() - o->live_ms >= STABLE_MS)
+		o->failures = 0;
+	for (uint64_t i = 0; i < o->failures && delay_ms < DELAY_MAX_MS; i++)
+		delay_ms *= 2;
+	o->failures++;
+	o->live_ms = 0;
+	set_state(o, OUTPUT_BACKOFF);
+	uv_timer_start(&o->wait, on_wait, delay_ms < DELAY_MAX_MS ? delay_ms : DELAY_MAX_MS, 0);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+	struct output *o = handle->data;
+	if (--o->handles > 0)
+		return;
+	frame_unref(&o->newest);
+	o->on_closed(o->on_closed_arg, o);
+	free(o);
+}
+
+static void finish(struct output *o)
+{
+	session_unwatch(&o->watcher);
+	pipes_close(&o->pipes);
+	uv_close((uv_handle_t *)&o->tick, on_timer_closed);
+	uv_close((uv_handle_t *)&o->wait, on_timer_closed);
+}
+
+/* Its words may name the destination. */
+static void keep_words(struct output *o, int code, const char *line)
+{
+	bool secret = strstr(line, "://") != NULL || strstr(line, o->target.url) != NULL;
+	if (*o->said == '\0') /* else it was us, and why stands there */
+		snprintf(o->said, sizeof o->said, "ffmpeg ended with %d%s%.150s", code,
+		         *line != '\0' && !secret ? ": " : "", secret ? "" : line);
+}
+
+static void on_exit_of_ffmpeg(void *arg, int code, const char *line)
+{
+	struct output *o = arg;
+	uv_timer_stop(&o->tick);
+	kept_destroy(&o->kept);
+	pipes_close(&o->pipes);
+	if (o->state == OUTPUT_CLOSING) {
+		finish(o);
+		return;
+	}
+	keep_words(o, code, line);
+	counter_add(o->counters, capture_output_failures_total, 1);
+	back_off(o);
+}
+
+static bool spawn(struct output *o, int input_fd, int progress_fd, char reason[256])
+{
+	const struct output_quality quality = {.fps = (unsigned)o->settings->capture_fps,
+	                                       .kbps = (unsigned)o->settings->capture_kbps};
+	const struct kept_events events = {on_exit_of_ffmpeg, o};
+	struct output_command command;
+	output_command_init(&command, o->settings->capture_ffmpeg, &o->target, &quality);
+	const struct kept_options options = {
+	        .remove_dir = "", .argv = command.argv, .three = input_fd, .four = progress_fd};
+	o->kept = kept_start(o->loop, &options, &events, reason);
+	output_command_finish(&command);
+	return o->kept != NULL;
+}
+
+static void start(struct output *o)
+{
+	int input[2] = {-1, -1}, progress[2] = {-1, -1};
+	char reason[256] = "no descriptors";
+	bool paired = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, input) == 0 &&
+	              socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, progress) == 0;
+	bool started = paired && spawn(o, input[1], progress[1], reason);
+	for (int i = started ? 1 : 0; i < 2; i++) {
+		if (input[i] >= 0)
+			close(input[i]);
+		if (progress[i] >= 0)
+			close(progress[i]);
+	}
+	if (!started) {
+		snprintf(o->said, sizeof o->said, "%.150s", reason);
+		back_off(o);
+		return;
+	}
+	o->starts++;
+	o->encoded = 0;
+	o->said[0] = '\0';
+	o->pipes = pipes_create(o, input[0], progress[0]);
+	o->progress_ms = clock_monotonic_ms();
+	o->next_ns = clock_monotonic_ns();
+	set_state(o, OUTPUT_CONNECTING);
+	wait_for_tick(o, o->next_ns);
+}
+
+/* ---- the session ---- */
+
+static void on_frame(void *arg, struct session *session, struct frame *frame)
+{
+	struct output *o = arg;
+	(void)session;
+	frame_unref(&o->newest);
+	o->newest = frame_ref(frame);
+	if (o->state == OUTPUT_WAITING)
+		start(o);
+}
+
+/* The session has taken the watcher with it. */
+static void on_session_closed(void *arg, struct session *session)
+{
+	struct output *o = arg;
+	(void)session;
+	o->watcher = NULL;
+	o->session = NULL;
+}
+
+struct output *output_create(uv_loop_t *loop, const struct settings *settings,
+                             struct counters_slot *counters, struct session *session,
+                             const struct output_target *target)
+{
+	struct output *o = xcalloc(1, sizeof *o);
+	*o = (struct output){.loop = loop,
+	                     .settings = settings,
+	                     .counters = counters,
+	                     .session = session,
+	                     .target = *target,
+	                     .state_ms = clock_monotonic_ms(),
+	                     .handles = 2};
+	uv_timer_init(loop, &o->tick);
+	uv_timer_init(loop, &o->wait);
+	o->tick.data = o->wait.data = o;
+	const struct session_watch watch = {.on_frame = on_frame,
+	                                    .on_closed = on_session_closed,
+	                                    .arg = o,
+	                                    .fps = (double)settings->capture_fps};
+	o->watcher = session_watch(session, &watch);
+	struct frame *last = session_last_frame(session);
+	if (last != NULL)
+		on_frame(o, session, last);
+	return o;
+}
+
+void output_close(struct output *o, void (*on_closed)(void *arg, struct output *output), void *arg)
+{
+	if (o->state == OUTPUT_CLOSING)
+		return;
+	o->on_closed = on_closed;
+	o->on_closed_arg = arg;
+	set_state(o, OUTPUT_CLOSING);
+	uv_timer_stop(&o->tick);
+	uv_timer_stop(&o->wait);
+	if (o->kept == NULL) {
+		finish(o);
+		return;
+	}
+	pipes_close(&o->pipes); /* end-of-file: it writes what it has, and ends */
+	uv_timer_start(&o->wait, on_wait, FINISH_MS, 0);
+}
+
+const char *output_name(const struct output *output)
+{
+	return output->target.name;
+}
+
+enum output_state output_state(const struct output *output)
+{
+	return output->state;
+}
+
+const char *output_fault(const struct output *output)
+{
+	if (output->state == OUTPUT_BACKOFF)
+		return "ffmpeg has ended";
+	if (output->state == OUTPUT_CONNECTING &&
+	    clock_monotonic_ms() - output->state_ms >= FAULT_MS)
+		return "ffmpeg makes no progress";
+	return NULL;
+}
+
+json_t *output_describe(const struct output *o)
+{
+	char where[256];
+	output_target_public(&o->target, where);
+	json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s, s:f, s:I, s:I, s:I, s:I, s:I, s:I}", "name",
+	                         o->target.name, "to", where, "state", state_name(o->state), "session",
+	                         o->session != NULL ? session_id(o->session) : "", "said", o->said,
+	                         "speed", o->speed, "given", (json_int_t)o->given, "repeated",
+	                         (json_int_t)o->repeated, "leftOut", (json_int_t)o->left_out,
+	                         "encoded", (json_int_t)o->encoded, "starts", (json_int_t)o->starts,
+	                         "sinceMs", (json_int_t)(clock_monotonic_ms() - o->state_ms));
+	check(json != NULL);
+	return json;
+}

@@ -1,0 +1,33 @@
+/* One destination of a session's picture: an ffmpeg of its own, fed at a constant rate whatever the
+ * rate of the pictures, started again with a growing delay, ended when it makes no progress. The last
+ * picture is repeated while there is no new one, so recoveries of the page do not end it. Loop thread
+ * only. */
+#pragma once
+
+#include "worker-capture/output_target.h"
+#include "worker-capture/session.h"
+
+enum output_state {
+	OUTPUT_WAITING,    /* for the first picture */
+	OUTPUT_CONNECTING, /* ffmpeg runs and has encoded nothing yet */
+	OUTPUT_LIVE,
+	OUTPUT_BACKOFF, /* it ended; it is started again after a while */
+	OUTPUT_CLOSING,
+};
+
+struct output;
+
+/* Watches the session from now on. `settings` stays the caller's. */
+struct output *output_create(uv_loop_t *loop, const struct settings *settings,
+                             struct counters_slot *counters, struct session *session,
+                             const struct output_target *target);
+/* Ends it: what was given to ffmpeg is finished if that takes no longer than two seconds. on_closed
+ * comes from the loop; the output is freed when it returns. */
+void output_close(struct output *output, void (*on_closed)(void *arg, struct output *output), void *arg);
+
+const char *output_name(const struct output *output);
+enum output_state output_state(const struct output *output);
+/* Why it does not do its work although it should, static text; NULL: it does, or has only begun. */
+const char *output_fault(const struct output *output);
+/* Without anything secret. */
+json_t *output_describe(const struct output *output);

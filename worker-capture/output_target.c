@@ -1,0 +1,212 @@
+#include "worker-capture/output_target.h"
+#include "common/check.h"
+
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- reading one ---- */
+
+static const struct {
+	const char *prefix;
+	enum output_kind kind;
+	bool path; /* the prefix is no part of it */
+} schemes[] = {
+        {"rtmp://", OUTPUT_RTMP, false},  {"rtmps://", OUTPUT_RTMP, false},
+        {"srt://", OUTPUT_MPEGTS, false}, {"udp://", OUTPUT_MPEGTS, false},
+        {"hls:/", OUTPUT_HLS, true},      {"file:/", OUTPUT_FILE, true},
+};
+
+static bool bad(char reason[256], const char *why)
+{
+	snprintf(reason, 256, "%s", why);
+	return false;
+}
+
+static bool take_name(struct output_target *target, struct span name)
+{
+	if (name.len == 0 || name.len > OUTPUT_NAME_MAX || name.at[0] == '-')
+		return false;
+	for (size_t i = 0; i < name.len; i++)
+		if (!islower(name.at[i]) && !isdigit(name.at[i]) && name.at[i] != '-')
+			return false;
+	memcpy(target->name, name.at, name.len);
+	target->name[name.len] = '\0';
+	return true;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+	size_t len = strlen(text), end_len = strlen(end);
+	return len >= end_len && strcmp(text + len - end_len, end) == 0;
+}
+
+static bool is_recording(const char *path)
+{
+	return ends_with(path, ".mkv") || ends_with(path, ".mp4") || ends_with(path, ".ts");
+}
+
+bool output_target_parse(struct output_target *target, struct span text, char reason[256])
+{
+	const uint8_t *equals = text.len != 0 ? memchr(text.at, '=', text.len) : NULL;
+	*target = (struct output_target){0};
+	if (equals == NULL || !take_name(target, span_of(text.at, (size_t)(equals - text.at))))
+		return bad(reason, "an output is NAME=URL, the name 1 to 32 of a-z, 0-9 and -");
+	struct span url = span_of(equals + 1, (size_t)(text.at + text.len - equals - 1));
+	for (size_t i = 0; i < url.len; i++)
+		if (url.at[i] <= ' ' || url.at[i] == 0x7f)
+			return bad(reason, "an output's url has no spaces or control characters");
+	for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+		size_t len = strlen(schemes[i].prefix), from = schemes[i].path ? len - 1 : 0;
+		if (url.len <= len || memcmp(url.at, schemes[i].prefix, len) != 0)
+			continue;
+		if (url.len - from > OUTPUT_URL_MAX)
+			return bad(reason, "an output's url has at most 1024 characters");
+		memcpy(target->url, url.at + from, url.len - from);
+		target->kind = schemes[i].kind;
+		if (target->kind == OUTPUT_HLS && strchr(target->url, '%') != NULL)
+			return bad(reason, "an HLS directory has no % in its name");
+		return target->kind != OUTPUT_FILE || is_recording(target->url) ||
+		       bad(reason, "a recording's name ends in .mkv, .mp4 or .ts");
+	}
+	return bad(reason, "an output's url begins with rtmp://, rtmps://, srt://, udp://, hls:/ or file:/");
+}
+
+bool output_target_next(const char **list, struct span *item)
+{
+	while (**list == ',' || **list == ' ')
+		(*list)++;
+	size_t len = strcspn(*list, ", ");
+	*item = span_of(*list, len);
+	*list += len;
+	return len > 0;
+}
+
+void output_target_public(const struct output_target *target, char text[256])
+{
+	const char *host = strstr(target->url, "://");
+	if (target->kind == OUTPUT_HLS || target->kind == OUTPUT_FILE) {
+		snprintf(text, 256, "%s%.240s", target->kind == OUTPUT_HLS ? "hls:" : "file:", target->url);
+		return;
+	}
+	host = host != NULL ? host + 3 : target->url;
+	const char *end = host + strcspn(host, "/?#");
+	const char *user = memchr(host, '@', (size_t)(end - host));
+	const char *from = user != NULL ? user + 1 : host;
+	snprintf(text, 256, "%.*s%.*s/…", (int)(host - target->url), target->url,
+	         (int)(end - from < 200 ? end - from : 200), from);
+}
+
+/* ---- ffmpeg ---- */
+
+static void add(struct output_command *c, const char *text)
+{
+	check(c->count + 1 < OUTPUT_ARGUMENTS_MAX);
+	c->argv[c->count++] = (char *)text;
+}
+
+static void add_all(struct output_command *c, const char *const *texts)
+{
+	for (; *texts != NULL; texts++)
+		add(c, *texts);
+}
+
+static void add_format(struct output_command *c, const char *format, ...)
+        __attribute__((format(printf, 2, 3)));
+static void add_format(struct output_command *c, const char *format, ...)
+{
+	va_list args;
+	char *text;
+	va_start(args, format);
+	check(vasprintf(&text, format, args) >= 0);
+	va_end(args);
+	check(c->texts_count < OUTPUT_TEXTS_MAX);
+	c->texts[c->texts_count++] = text;
+	add(c, text);
+}
+
+static void add_input(struct output_command *c, const struct output_quality *q)
+{
+	static const char *const before[] = {
+	        "-hide_banner", "-nostdin",   "-loglevel", "error",    "-progress",        "pipe:4",
+	        "-stats_period", "0.5",       "-probesize", "32",      "-analyzeduration", "0",
+	        "-fflags",      "nobuffer",   "-f",        "image2pipe", "-c:v",            "mjpeg",
+	        "-framerate",   NULL};
+	static const char *const after[] = {"-i",  "pipe:3", "-f", "lavfi", "-i", "anullsrc=r=44100:cl=stereo",
+	                                    "-map", "0:v",   "-map", "1:a",  NULL};
+	add_all(c, before);
+	add_format(c, "%u", q->fps);
+	add_all(c, after);
+}
+
+static void add_codecs(struct output_command *c, const struct output_quality *q)
+{
+	static const char *const video[] = {"-c:v",  "libx264", "-preset", "ultrafast",
+	                                    "-tune", "zerolatency", "-vf", "scale=in_range=pc:out_range=tv",
+	                                    "-pix_fmt", "yuv420p", NULL};
+	static const char *const audio[] = {"-c:a", "aac", "-b:a", "64k", "-shortest", NULL};
+	add_all(c, video);
+	add(c, "-b:v");
+	add_format(c, "%uk", q->kbps);
+	add(c, "-maxrate");
+	add_format(c, "%uk", q->kbps);
+	add(c, "-bufsize");
+	add_format(c, "%uk", q->kbps);
+	add(c, "-g");
+	add_format(c, "%u", q->fps * 2);
+	add(c, "-r");
+	add_format(c, "%u", q->fps);
+	add_all(c, audio);
+}
+
+static void add_destination(struct output_command *c, const struct output_target *target)
+{
+	static const char *const flv[] = {"-flvflags", "no_duration_filesize", "-rw_timeout", "3000000", "-f",
+	                                  "flv",       NULL};
+	static const char *const ts[] = {"-f", "mpegts", NULL};
+	static const char *const hls[] = {"-f",         "hls", "-hls_time",  "2",
+	                                  "-hls_list_size", "6", "-hls_flags",
+	                                  "delete_segments+independent_segments+temp_file",
+	                                  "-hls_segment_filename", NULL};
+	switch (target->kind) {
+	case OUTPUT_RTMP:
+		add_all(c, flv);
+		add(c, target->url);
+		break;
+	case OUTPUT_MPEGTS:
+		add_all(c, ts);
+		add(c, target->url);
+		break;
+	case OUTPUT_HLS:
+		add_all(c, hls);
+		add_format(c, "%s/%%09d.ts", target->url);
+		add_format(c, "%s/index.m3u8", target->url);
+		break;
+	case OUTPUT_FILE:
+		add(c, "-y");
+		if (ends_with(target->url, ".mp4")) {
+			add(c, "-movflags"); /* what is there can be played, however it ends */
+			add(c, "frag_keyframe+empty_moov");
+		}
+		add_format(c, "file:%s", target->url);
+		break;
+	}
+}
+
+void output_command_init(struct output_command *command, const char *ffmpeg,
+                         const struct output_target *target, const struct output_quality *quality)
+{
+	*command = (struct output_command){0};
+	add(command, ffmpeg);
+	add_input(command, quality);
+	add_codecs(command, quality);
+	add_destination(command, target);
+}
+
+void output_command_finish(struct output_command *command)
+{
+	for (unsigned i = 0; i < command->texts_count; i++)
+		free(command->texts[i]);
+	*command = (struct output_command){0};
+}

@@ -1,0 +1,49 @@
+/* Where a picture goes: one destination, as it is written in the configuration, and the ffmpeg command
+ * line that gets it there. Pure.
+ *
+ *     NAME=rtmp://HOST/APP/KEY      NAME=rtmps://...     live, H.264 and AAC in FLV
+ *     NAME=srt://HOST:PORT?...      NAME=udp://...       live, in MPEG-TS
+ *     NAME=hls:/DIRECTORY                                 index.m3u8 and its segments
+ *     NAME=file:/PATH.mkv           (.mkv .mp4 .ts)       recorded */
+#pragma once
+
+#include "proto/bytes.h"
+
+enum {
+	OUTPUT_NAME_MAX = 32,
+	OUTPUT_URL_MAX = 1024,
+	OUTPUT_ARGUMENTS_MAX = 80,
+	OUTPUT_TEXTS_MAX = 12,
+};
+
+enum output_kind { OUTPUT_RTMP, OUTPUT_MPEGTS, OUTPUT_HLS, OUTPUT_FILE };
+
+struct output_target {
+	char name[OUTPUT_NAME_MAX + 1]; /* a-z, 0-9 and - */
+	char url[OUTPUT_URL_MAX + 1];   /* secret; what follows "hls:" and "file:" for those */
+	enum output_kind kind;
+};
+
+/* False: the reason says what is wrong, without the url. */
+bool output_target_parse(struct output_target *target, struct span text, char reason[256]);
+
+/* The next item of a comma-separated list; a comma within an item is not possible. False: no more. */
+bool output_target_next(const char **list, struct span *item);
+
+/* What may be shown: scheme and host, nothing that a stream key could hide in. */
+void output_target_public(const struct output_target *target, char text[256]);
+
+struct output_quality {
+	unsigned fps, kbps;
+};
+
+struct output_command {
+	char *argv[OUTPUT_ARGUMENTS_MAX]; /* ended by NULL */
+	char *texts[OUTPUT_TEXTS_MAX];    /* those of them that were made */
+	unsigned count, texts_count;
+};
+
+/* JPEGs are read from descriptor 3, progress is written to descriptor 4. */
+void output_command_init(struct output_command *command, const char *ffmpeg,
+                         const struct output_target *target, const struct output_quality *quality);
+void output_command_finish(struct output_command *command);

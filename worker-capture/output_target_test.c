@@ -1,0 +1,110 @@
+#include "worker-capture/output_target.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static bool parse(const char *text, struct output_target *target)
+{
+	char reason[256] = "";
+	bool ok = output_target_parse(target, span_str(text), reason);
+	assert_int_equal(ok, *reason == '\0');
+	assert_null(strstr(reason, "secret"));
+	return ok;
+}
+
+static void each_kind_is_known(void **state)
+{
+	static const struct {
+		const char *text;
+		enum output_kind kind;
+		const char *url, *shown;
+	} cases[] = {
+	        {"twitch=rtmp://live.example/app/secret", OUTPUT_RTMP, "rtmp://live.example/app/secret",
+	         "rtmp://live.example/…"},
+	        {"a-1=rtmps://u:secret@live.example:443/app/secret?x", OUTPUT_RTMP,
+	         "rtmps://u:secret@live.example:443/app/secret?x", "rtmps://live.example:443/…"},
+	        {"s=srt://h:9?streamid=secret", OUTPUT_MPEGTS, "srt://h:9?streamid=secret", "srt://h:9/…"},
+	        {"h=hls:/srv/hls", OUTPUT_HLS, "/srv/hls", "hls:/srv/hls"},
+	        {"f=file:/srv/x.mkv", OUTPUT_FILE, "/srv/x.mkv", "file:/srv/x.mkv"},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct output_target target;
+		char shown[256];
+		assert_true(parse(cases[i].text, &target));
+		assert_int_equal(target.kind, cases[i].kind);
+		assert_string_equal(target.url, cases[i].url);
+		output_target_public(&target, shown);
+		assert_string_equal(shown, cases[i].shown);
+	}
+}
+
+static void what_is_no_output_is_refused(void **state)
+{
+	static const char *const texts[] = {
+	        "",           "rtmp://live.example/secret", "=rtmp://x/secret", "A=rtmp://x/secret",
+	        "-a=rtmp://x/secret", "a=http://x/secret",  "a=rtmp://",        "a=file:relative.mkv",
+	        "a=file:/secret.exe", "a=hls:/%secret",     "a=rtmp://x/sec ret", "a=pipe:1",
+	        "a=tee:secret",
+	};
+	struct output_target target;
+	(void)state;
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+		assert_false(parse(texts[i], &target));
+}
+
+static bool has(const struct output_command *command, const char *argument)
+{
+	for (unsigned i = 0; i < command->count; i++)
+		if (strcmp(command->argv[i], argument) == 0)
+			return true;
+	return false;
+}
+
+static void commands_take_the_rate_and_end_at_their_place(void **state)
+{
+	const struct output_quality quality = {.fps = 25, .kbps = 1234};
+	struct output_target target;
+	struct output_command command;
+	(void)state;
+	assert_true(parse("h=hls:/srv/hls", &target));
+	output_command_init(&command, "/usr/bin/ffmpeg", &target, &quality);
+	assert_string_equal(command.argv[0], "/usr/bin/ffmpeg");
+	assert_true(has(&command, "25") && has(&command, "1234k") && has(&command, "50"));
+	assert_true(has(&command, "/srv/hls/%09d.ts"));
+	assert_string_equal(command.argv[command.count - 1], "/srv/hls/index.m3u8");
+	assert_null(command.argv[command.count]);
+	output_command_finish(&command);
+	assert_true(parse("f=file:/x.mp4", &target));
+	output_command_init(&command, "/f", &target, &quality);
+	assert_true(has(&command, "frag_keyframe+empty_moov"));
+	assert_string_equal(command.argv[command.count - 1], "file:/x.mp4");
+	output_command_finish(&command);
+}
+
+static void lists_are_walked(void **state)
+{
+	const char *list = " a=1,, b=2 ,";
+	struct span item;
+	(void)state;
+	assert_true(output_target_next(&list, &item));
+	assert_true(span_equal(item, SPAN("a=1")));
+	assert_true(output_target_next(&list, &item));
+	assert_true(span_equal(item, SPAN("b=2")));
+	assert_false(output_target_next(&list, &item));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(each_kind_is_known),
+	        cmocka_unit_test(what_is_no_output_is_refused),
+	        cmocka_unit_test(commands_take_the_rate_and_end_at_their_place),
+	        cmocka_unit_test(lists_are_walked),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
