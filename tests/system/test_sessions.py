@@ -504,6 +504,25 @@ def test_caps(site):
         assert post(r, "/stream", order, **alice)[0] == 201
 
 
+def test_tokens():
+    """Outside of development: a session's token or a publish token, nothing else."""
+    with ringside("--dev=false", "--auth-session-tokens=render", "--auth-publish-tokens=publish",
+                  "--auth-subscribe-tokens=read") as r:
+        order = {"targetUrl": "http://127.0.0.1:9/"}
+        assert post(r, "/stream", order)[0] == 401
+        assert post(r, "/stream", order, authorization="Bearer read")[0] == 401
+        assert post(r, "/stream", order, authorization="Bearer publish")[0] == 201
+        mine = {"authorization": "Bearer render"}
+        session = json.loads(post(r, "/stream", order, **mine)[2])["streamId"]
+        for path in ("", "/sse", "/frame.jpg", "/mjpeg"):
+            path = f"/stream/{session}{path}"
+            assert r.request("GET", path, headers={"accept": "text/event-stream"})[0] == 401
+            assert r.request("GET", path, headers={
+                "accept": "text/event-stream", "authorization": "Bearer publish"})[0] == 404
+        with Events(r, f"/stream/{session}/sse", headers=mine) as events:
+            assert events.until("state")["state"]["streamId"] == session
+
+
 def test_without_a_capture_worker():
     with Ringside() as r:
         status, headers, body = post(r, "/stream", {"targetUrl": "http://127.0.0.1:9/"})
@@ -616,6 +635,28 @@ def test_sessions_come_back(site):
         assert r.request("GET", f"/stream/{gone}")[0] == 410
         for f in followers:
             f.stop()
+
+
+def test_sessions_outlive_everything(site):
+    """Killed is all of it, at once: what was acknowledged is there again, and goes on."""
+    with ringside(listen="127.0.0.1:0") as r:
+        session = create(r, site, initialData={"n": 2})
+        wait_page(r, session)
+        ended = create(r, site)
+        assert delete(r, ended) == 204
+        with Events(r, f"/stream/{session}/sse") as events:
+            events.until("state")
+            last_id = events.last_id
+        for pid in [r.process.pid, *r.worker_pids()]:
+            os.kill(pid, signal.SIGKILL)
+        r.wait_exit()
+        r.start()
+        with Events(r, f"/stream/{session}/sse", last_id=last_id) as events:
+            assert events.until("state_patch")
+        wait_for(lambda: (s := state_of(r, session))["status"] == "streaming"
+                 and s["health"]["ready"] and s["metadata"]["initial"] == {"n": 2}, "the page", PATIENCE)
+        assert r.request("GET", f"/stream/{ended}")[0] == 410
+        assert delete(r, session) == 204
 
 
 def test_followers_outlive_an_sse_worker(site):
