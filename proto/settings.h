@@ -245,6 +245,8 @@
 	  WORKERS, "Longest wait for its answer; then 503.")                                       \
 	S(sessions_preview_fps, "sessions.preview_fps", count, "5", 1, 20, WORKERS,                \
 	  "Pictures a second for each who looks at a session's MJPEG.")                            \
+	S(sessions_viewers, "sessions.viewers", count, "4", 0, 16, WORKERS,                        \
+	  "Viewers of a session by WebRTC; more get 503. Each costs an encoder.")                  \
 	S(sessions_width, "sessions.width", count, "1280", 16, 3840, WORKERS,                      \
 	  "Width of a session's page where its order names none; even.")                           \
 	S(sessions_height, "sessions.height", count, "720", 16, 2160, WORKERS,                     \

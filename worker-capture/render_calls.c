@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "worker-capture/render_input.h"
 #include "worker-capture/render_parts.h"
+#include "worker-capture/render_whep.h"
 
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -496,6 +497,13 @@ void render_sessions_on_session(struct call *call)
 	bool known = false;
 	if (live == NULL) {
 		call_refuse(call, 404, "no such session");
+		return;
+	}
+	if (span_equal(rest, SPAN("/whep")) || (rest.len > 6 && memcmp(rest.at, "/whep/", 6) == 0)) {
+		if (live->ending != NULL || live->paper->ended_ms != 0)
+			call_refuse(call, 410, "this session is over");
+		else
+			render_whep_call(live, call, rest);
 		return;
 	}
 	for (size_t i = 0; i < sizeof session_routes / sizeof *session_routes; i++) {

@@ -7,6 +7,14 @@
 
 #include <uthash.h>
 
+enum { RENDER_VIEWER_ID_LEN = 32, RENDER_VIEWERS_MAX = 16 };
+
+/* Somebody who looks by WebRTC. */
+struct render_viewer {
+	char id[RENDER_VIEWER_ID_LEN + 1];
+	bool connected;
+};
+
 struct render_live;
 
 /* A call that is answered when what it did is durable. */
@@ -40,6 +48,8 @@ struct render_live {
 	struct {
 		uint64_t count, said_ms;
 	} consumers[COUNTERS_SLOTS]; /* by SSE worker */
+	struct render_viewer viewers[RENDER_VIEWERS_MAX];
+	size_t viewers_count;
 	bool forgetting;
 	struct command forget;
 	UT_hash_handle hh; /* by paper->id */

@@ -4,6 +4,7 @@
 #include "common/http_post.h"
 #include "common/log.h"
 #include "worker-capture/render_parts.h"
+#include "worker-capture/render_whep.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,8 +118,12 @@ static void on_message(void *arg, struct session *session, enum session_world wo
 {
 	struct render_live *live = arg;
 	(void)session;
-	if (world != SESSION_WORLD_PAGE || live->ending != NULL)
+	if (live->ending != NULL)
 		return;
+	if (world == SESSION_WORLD_OWN) {
+		render_whep_message(live, kind, value);
+		return;
+	}
 	if (strcmp(kind, "hello") == 0)
 		greet(live);
 	else if (strcmp(kind, "state") == 0)
@@ -180,6 +185,7 @@ static void on_closed(void *arg, struct session *session)
 	(void)session;
 	live->browser = NULL;
 	live->watcher = NULL;
+	live->viewers_count = 0;
 	if (!live->all->draining && !live->reopening)
 		render_end(live, "closed");
 }
@@ -201,6 +207,8 @@ bool render_open_browser(struct render_live *live, unsigned *status, char reason
 	                                        .owner = live->paper->owner,
 	                                        .width = order->width,
 	                                        .height = order->height,
+	                                        .webrtc = true,
+	                                        .scripts = {render_whep_script},
 	                                        .page_script = page_script};
 	const struct session_watch watch = {.on_event = on_event,
 	                                    .on_message = on_message,
@@ -243,6 +251,7 @@ void render_close_browser(struct render_live *live)
 {
 	struct session *browser = live->browser;
 	live->browser = NULL;
+	live->viewers_count = 0;
 	session_unwatch(&live->watcher);
 	if (browser != NULL)
 		session_close(browser);
@@ -402,8 +411,10 @@ static void keep(struct render_live *live, uint64_t now_ms)
 	look_at_pictures(live);
 	if (live->reopening && live->browser == NULL)
 		reopen(live);
+	/* Followers and viewers; who only looked at pictures was counted when he did. */
+	bool consumed = render_consumer_count(live) > 0 || live->viewers_count > 0;
 	const char *reason = render_session_overdue(live->paper, &times,
-	                                            render_consumer_count(live) > 0, now_ms);
+	                                            consumed, now_ms);
 	if (reason != NULL)
 		render_end(live, reason);
 }

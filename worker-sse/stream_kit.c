@@ -393,6 +393,14 @@ static void handle_read(struct request *request)
 		mjpeg_start(request, span_of(path, (size_t)len));
 		return;
 	}
+	if (span_equal(asked.rest, SPAN("/whep"))) {
+		static const struct header headers[] = {{"content-type", SPAN("application/sdp")},
+		                                        {"accept-post", SPAN("application/sdp")}};
+		if (find(request, &asked))
+			reply(request, 200, headers, 2, (struct span){0});
+		render_session_destroy(&asked.paper);
+		return;
+	}
 	bool events = span_equal(asked.rest, SPAN("/sse")), state = asked.rest.len == 0;
 	if (!events && !state) {
 		reply_error(request, 404, "nothing here");

@@ -8,6 +8,7 @@ import http.server
 import json
 import os
 import signal
+import subprocess
 import threading
 import time
 import urllib.request
@@ -442,6 +443,91 @@ def test_pictures(r, site):
         assert delete(r, session) == 204
         wait_for(lambda: not stream.read(65536), "the end")
     assert r.request("GET", f"/stream/{session}/mjpeg")[0] == 410
+
+
+# ---- WHEP ----
+
+class Viewers(http.server.ThreadingHTTPServer):
+    """The viewer's page, and what its browser reports of itself."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), functools.partial(self.Handler, directory=PAGES))
+        self.reports, self.browsers = [], []
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    class Handler(Quiet):
+        def do_POST(self):
+            self.server.reports.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+    def open(self, whep, profile):
+        """A browser that is none of ours."""
+        self.browsers.append(subprocess.Popen(
+            ["/usr/lib/chromium/chromium-headless-shell", "--no-sandbox", "--remote-debugging-port=0",
+             f"--user-data-dir={profile}", "--autoplay-policy=no-user-gesture-required",
+             f"http://127.0.0.1:{self.server_port}/viewer.html?whep={whep}"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+
+    def close(self):
+        for browser in self.browsers:
+            browser.kill()
+            browser.wait()
+        self.shutdown()
+
+
+def test_whep(site, tmp_path):
+    """Another browser gets the page's picture by WebRTC and decodes it."""
+    with ringside("--sessions-viewers=1") as r:
+        session = create(r, site)
+        wait_page(r, session)
+        viewers = Viewers()
+        try:
+            viewers.open(f"{r.url}/stream/{session}/whep", tmp_path)
+            report = wait_for(lambda: viewers.reports and viewers.reports[0], "decoded frames", PATIENCE)
+            assert "error" not in report, report
+            assert report["frames"] >= 30 and (report["width"], report["height"]) == (320, 180)
+            assert "a=sendonly" in report["sdp"] and "a=candidate:" in report["sdp"]
+            wait_for(lambda: state_of(r, session)["webrtc"]["signalingState"] == "connected", "connected")
+            # The cap; then the viewer's end makes room.
+            sdp = {"content-type": "application/sdp"}
+            status, headers, _ = r.request("POST", f"/stream/{session}/whep", b"v=0\r\n", sdp)
+            assert status == 503 and headers["retry-after"]
+            path = report["session"]
+            status, _, _ = r.request("PATCH", path, b"a=ice-ufrag:none\r\na=ice-pwd:none\r\n",
+                                     {"content-type": "application/trickle-ice-sdpfrag"})
+            assert status == 422
+            assert r.request("PATCH", path, b"", {"content-type": "application/trickle-ice-sdpfrag"})[0] == 204
+            assert r.request("PATCH", path, b"", sdp)[0] == 415
+            assert r.request("DELETE", path)[0] == 200
+            assert r.request("DELETE", path)[0] == 404
+            wait_for(lambda: state_of(r, session)["webrtc"]["signalingState"] == "idle", "idle")
+        finally:
+            viewers.close()
+
+
+def test_the_page_has_no_webrtc(r, session):
+    """Viewers need UDP; the page, which could leak by it, gets none of it, by no frame either."""
+    rtc = wait_for(lambda: len(t := state_of(r, session)["metadata"]["rtc"]) >= 6 and t, "the frames")
+    assert set(rtc) == {"undefined"}, rtc
+
+
+def test_whep_refused(r, session, site):
+    path, sdp = f"/stream/{session}/whep", {"content-type": "application/sdp"}
+    assert r.request("POST", path, b"{}", {"content-type": "application/json"})[0] == 415
+    assert r.request("POST", path, b"no sdp", sdp)[0] == 400
+    assert r.request("POST", path, b"\xff\xfe", sdp)[0] == 400
+    wait_for(lambda: state_of(r, session)["webrtc"]["signalingState"] == "idle", "nobody")
+    status, headers, _ = r.request("HEAD", path)
+    assert status == 200 and headers["content-type"] == headers["accept-post"] == "application/sdp"
+    assert r.request("PATCH", path + "/" + "0" * 32, b"", sdp)[0] == 404
+    status, headers, _ = r.request("POST", f"/stream/{uuid.uuid4()}/whep", b"", sdp)
+    assert status == 404
+    without = create(r, site, page="empty.html")
+    wait_for(lambda: state_of(r, without)["status"] == "streaming", "the page", PATIENCE)
+    status, headers, _ = r.request("POST", f"/stream/{without}/whep", b"v=0\r\n", sdp)
+    assert status == 409 and headers["retry-after"]
+    delete(r, without)
 
 
 # ---- ends ----

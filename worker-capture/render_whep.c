@@ -1,0 +1,342 @@
+#include "worker-capture/render_whep.h"
+#include "common/check.h"
+#include "common/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { OFFER_MS = 6000, SMALL_MS = 3000 };
+
+/* Candidates are gathered before the answer is given, within a bound: a network that has none would
+ * have us wait for ever. The rate is asked for from the first packet on; by itself it would begin so
+ * low that clients without feedback never see a whole picture. */
+const char render_whep_script[] =
+        "(() => {\n"
+        "if (globalThis !== globalThis.top || typeof RTCPeerConnection !== 'function') return;\n"
+        "const tell = globalThis.__ringside, peers = new Map();\n"
+        "let media = null, from = null;\n"
+        "const source = fps => {\n"
+        "  const all = [...document.querySelectorAll('canvas')];\n"
+        "  const canvas = all.sort((a, b) => b.width * b.height - a.width * a.height)[0];\n"
+        "  if (canvas === undefined) return null;\n"
+        "  if (canvas !== from) { media = canvas.captureStream(fps); from = canvas; }\n"
+        "  return media;\n"
+        "};\n"
+        "const drop = id => {\n"
+        "  const peer = peers.get(id);\n"
+        "  if (peer === undefined) return false;\n"
+        "  peers.delete(id); peer.close(); tell('peer', {id, state: 'closed'});\n"
+        "  return true;\n"
+        "};\n"
+        "const rate = 'x-google-start-bitrate=2500;x-google-min-bitrate=1000';\n"
+        "const gathered = peer => new Promise(done => {\n"
+        "  if (peer.iceGatheringState === 'complete') done();\n"
+        "  peer.onicegatheringstatechange = () => peer.iceGatheringState === 'complete' && done();\n"
+        "  setTimeout(done, 1500);\n"
+        "});\n"
+        "const send = async (peer, stream, fps) => {\n"
+        "  const track = stream.getVideoTracks()[0];\n"
+        "  let used = false;\n"
+        "  for (const t of peer.getTransceivers()) {\n"
+        "    if (used || t.receiver.track.kind !== 'video') { t.direction = 'inactive'; continue; }\n"
+        "    used = true; t.direction = 'sendonly';\n"
+        "    t.sender.setStreams(stream); await t.sender.replaceTrack(track);\n"
+        "  }\n"
+        "  return used;\n"
+        "};\n"
+        "const shape = async (peer, fps) => {\n"
+        "  for (const sender of peer.getSenders()) {\n"
+        "    if (sender.track === null) continue;\n"
+        "    const p = sender.getParameters();\n"
+        "    p.degradationPreference = 'maintain-resolution';\n"
+        "    for (const e of p.encodings) { e.maxBitrate = 4000000; e.maxFramerate = fps; }\n"
+        "    await sender.setParameters(p);\n"
+        "  }\n"
+        "};\n"
+        "globalThis.ringsideWhep = {\n"
+        "  async offer(id, sdp, fps) {\n"
+        "    const stream = source(fps);\n"
+        "    if (stream === null) return {fault: 'source'};\n"
+        "    const peer = new RTCPeerConnection();\n"
+        "    peers.set(id, peer);\n"
+        "    peer.onconnectionstatechange = () => {\n"
+        "      tell('peer', {id, state: peer.connectionState});\n"
+        "      if (peer.connectionState === 'failed') drop(id);\n"
+        "    };\n"
+        "    try {\n"
+        "      sdp = sdp.replace(/a=rtpmap:(\\d+) VP8\\/90000\\r?\\n/g, `$&a=fmtp:$1 ${rate}\\r\\n`);\n"
+        "      await peer.setRemoteDescription({type: 'offer', sdp});\n"
+        "      if (!await send(peer, stream, fps)) { drop(id); return {fault: 'video'}; }\n"
+        "      await peer.setLocalDescription(await peer.createAnswer());\n"
+        "    } catch (e) { drop(id); return {fault: 'sdp', text: String(e.message)}; }\n"
+        "    await gathered(peer);\n"
+        "    await shape(peer, fps).catch(() => {});\n"
+        "    return {sdp: peer.localDescription.sdp};\n"
+        "  },\n"
+        "  async trickle(id, fragment) {\n"
+        "    const peer = peers.get(id);\n"
+        "    if (peer === undefined) return {fault: 'gone'};\n"
+        "    const ufrag = /a=ice-ufrag:(\\S+)/.exec(fragment);\n"
+        "    if (ufrag !== null && !peer.remoteDescription.sdp.includes('a=ice-ufrag:' + ufrag[1]))\n"
+        "      return {fault: 'restart'};\n"
+        "    let sdpMid = null;\n"
+        "    try {\n"
+        "      for (const line of fragment.split(/\\r?\\n/)) {\n"
+        "        if (line.startsWith('a=mid:')) sdpMid = line.slice(6);\n"
+        "        if (line.startsWith('a=candidate:'))\n"
+        "          await peer.addIceCandidate({candidate: line.slice(2), sdpMid: sdpMid ?? '0'});\n"
+        "      }\n"
+        "    } catch (e) { return {fault: 'sdp', text: String(e.message)}; }\n"
+        "    return {};\n"
+        "  },\n"
+        "  drop,\n"
+        "};\n"
+        "tell('whep', null);\n"
+        "})();\n";
+
+/* ---- viewers ---- */
+
+static struct render_viewer *viewer_find(struct render_live *live, struct span id)
+{
+	for (size_t i = 0; i < live->viewers_count; i++)
+		if (span_equal(span_str(live->viewers[i].id), id))
+			return &live->viewers[i];
+	return NULL;
+}
+
+static void say_state(struct render_live *live)
+{
+	const char *state = live->viewers_count > 0 ? "negotiating" : "idle";
+	for (size_t i = 0; i < live->viewers_count; i++)
+		if (live->viewers[i].connected)
+			state = "connected";
+	if (live->ending != NULL)
+		return;
+	render_session_set(live->paper, "webrtc", json_pack("{s:s}", "signalingState", state));
+	render_touch(live);
+}
+
+static void viewer_remove(struct render_live *live, struct span id)
+{
+	struct render_viewer *viewer = viewer_find(live, id);
+	if (viewer == NULL)
+		return;
+	*viewer = live->viewers[--live->viewers_count];
+	say_state(live);
+}
+
+void render_whep_clear(struct render_live *live)
+{
+	if (live->viewers_count == 0)
+		return;
+	live->viewers_count = 0;
+	say_state(live);
+}
+
+void render_whep_message(struct render_live *live, const char *kind, const json_t *value)
+{
+	const char *id = json_string_value(json_object_get(value, "id"));
+	const char *state = json_string_value(json_object_get(value, "state"));
+	if (strcmp(kind, "whep") == 0) {
+		render_whep_clear(live); /* a new document: the peers were the old one's */
+	} else if (strcmp(kind, "peer") == 0 && id != NULL && state != NULL) {
+		struct render_viewer *viewer = viewer_find(live, span_str(id));
+		if (viewer == NULL)
+			return;
+		if (strcmp(state, "closed") == 0 || strcmp(state, "failed") == 0) {
+			viewer_remove(live, span_str(id));
+			return;
+		}
+		viewer->connected = strcmp(state, "connected") == 0;
+		say_state(live);
+	}
+}
+
+/* ---- asking the script ---- */
+
+struct whep_asking {
+	struct render_sessions *all;
+	struct call *call;
+	char session[RENDER_SESSION_ID_MAX + 1]; /* it may be gone when the answer comes */
+	char viewer[RENDER_VIEWER_ID_LEN + 1];
+};
+
+static json_t *literal(struct span text)
+{
+	return json_stringn((const char *)text.at, text.len); /* NULL: not UTF-8 */
+}
+
+/* ringsideWhep.<method>(arguments...); the arguments are taken. False: answered. */
+static bool ask(struct render_live *live, struct whep_asking *a, const char *method, json_t *arguments,
+                uint64_t timeout_ms, devtools_on_reply *on_reply)
+{
+	char *text = json_dumps(arguments, JSON_COMPACT | JSON_ENSURE_ASCII), *expression = NULL;
+	json_decref(arguments);
+	if (text == NULL) {
+		call_refuse(a->call, 400, "the body is not UTF-8");
+		free(a);
+		return false;
+	}
+	check(asprintf(&expression, "globalThis.ringsideWhep.%s(...%s)", method, text) > 0);
+	session_evaluate(live->browser, SESSION_WORLD_OWN, expression, false, timeout_ms, on_reply, a);
+	free(expression);
+	free(text);
+	return true;
+}
+
+static struct whep_asking *asking(struct render_live *live, struct call *call, const char *viewer)
+{
+	struct whep_asking *a = xcalloc(1, sizeof *a);
+	a->all = live->all;
+	a->call = call;
+	strcpy(a->session, live->paper->id);
+	strcpy(a->viewer, viewer);
+	return a;
+}
+
+static void refuse_fault(struct call *call, const char *fault)
+{
+	if (strcmp(fault, "source") == 0) {
+		call_header(call, "retry-after", "2");
+		call_refuse(call, 409, "the page has no canvas to send");
+	} else if (strcmp(fault, "video") == 0) {
+		call_refuse(call, 422, "the offer receives no video");
+	} else if (strcmp(fault, "restart") == 0) {
+		call_refuse(call, 422, "ICE restart is not supported; make a new session");
+	} else if (strcmp(fault, "gone") == 0) {
+		call_refuse(call, 404, "no such viewer");
+	} else {
+		call_refuse(call, 400, "the SDP cannot be taken");
+	}
+}
+
+/* True: it went well and *result is what the script said; else answered. */
+static bool went_well(struct call *call, enum devtools_outcome outcome, const json_t *result)
+{
+	const char *fault = json_string_value(json_object_get(result, "fault"));
+	if (outcome == DEVTOOLS_OK && fault == NULL)
+		return true;
+	if (outcome == DEVTOOLS_OK) {
+		refuse_fault(call, fault);
+	} else {
+		call_header(call, "retry-after", "2");
+		call_refuse(call, outcome == DEVTOOLS_REFUSED ? 409 : 503,
+		            "the page is not there at the moment");
+	}
+	return false;
+}
+
+static void on_answer(void *arg, enum devtools_outcome outcome, const json_t *result,
+                      const char *reason)
+{
+	struct whep_asking *a = arg;
+	struct render_live *live = render_find(a->all, span_str(a->session));
+	const char *sdp = json_string_value(json_object_get(result, "sdp"));
+	char location[160];
+	(void)reason;
+	if (!went_well(a->call, outcome, result)) {
+		if (live != NULL)
+			viewer_remove(live, span_str(a->viewer));
+	} else {
+		snprintf(location, sizeof location, "/stream/%s/whep/%s", a->session, a->viewer);
+		call_header(a->call, "location", location);
+		call_reply_bytes(a->call, 201, "application/sdp", span_str(sdp));
+	}
+	free(a);
+}
+
+static void on_trickled(void *arg, enum devtools_outcome outcome, const json_t *result,
+                        const char *reason)
+{
+	struct whep_asking *a = arg;
+	(void)reason;
+	if (went_well(a->call, outcome, result))
+		call_reply(a->call, 204, NULL);
+	free(a);
+}
+
+static void on_dropped(void *arg, enum devtools_outcome outcome, const json_t *result,
+                       const char *reason)
+{
+	struct whep_asking *a = arg;
+	(void)outcome, (void)result, (void)reason; /* gone it is, one way or another */
+	call_reply(a->call, 200, NULL);
+	free(a);
+}
+
+/* ---- what is asked ---- */
+
+static bool is_type(const struct call *call, const char *type)
+{
+	struct span given = call->content_type;
+	const uint8_t *parameters = memchr(given.at, ';', given.len);
+	given.len = parameters != NULL ? (size_t)(parameters - given.at) : given.len;
+	return span_equal_nocase(given, span_str(type));
+}
+
+static void offer(struct render_live *live, struct call *call)
+{
+	uint8_t random[RENDER_VIEWER_ID_LEN / 2];
+	if (!is_type(call, "application/sdp")) {
+		call_refuse(call, 415, "an offer is application/sdp");
+		return;
+	}
+	if (live->viewers_count >= live->all->settings->sessions_viewers) {
+		call_header(call, "retry-after", "10");
+		call_refuse(call, 503, "as many look as sessions.viewers lets");
+		return;
+	}
+	struct render_viewer *viewer = &live->viewers[live->viewers_count++];
+	*viewer = (struct render_viewer){.connected = false};
+	clock_random(random, sizeof random);
+	for (size_t i = 0; i < sizeof random; i++)
+		snprintf(viewer->id + 2 * i, 3, "%02x", random[i]);
+	struct whep_asking *a = asking(live, call, viewer->id);
+	json_t *arguments = json_pack("[s, o, i]", a->viewer, literal(call->body),
+	                              (int)live->paper->order.fps);
+	if (arguments == NULL)
+		arguments = json_array(); /* no UTF-8: the script finds no SDP in it */
+	say_state(live);
+	ask(live, a, "offer", arguments, OFFER_MS, on_answer);
+}
+
+static void trickle(struct render_live *live, struct call *call, const char *viewer)
+{
+	if (!is_type(call, "application/trickle-ice-sdpfrag")) {
+		call_refuse(call, 415, "a change is application/trickle-ice-sdpfrag");
+		return;
+	}
+	json_t *arguments = json_pack("[s, o]", viewer, literal(call->body));
+	if (arguments == NULL) {
+		call_refuse(call, 400, "the body is not UTF-8");
+		return;
+	}
+	ask(live, asking(live, call, viewer), "trickle", arguments, SMALL_MS, on_trickled);
+}
+
+void render_whep_call(struct render_live *live, struct call *call, struct span rest)
+{
+	static const struct span prefix = {(const uint8_t *)"/whep/", 6};
+	bool there = live->browser != NULL && session_state(live->browser) == SESSION_LIVE;
+	struct render_viewer *viewer =
+	        rest.len > prefix.len
+	                ? viewer_find(live, span_of(rest.at + prefix.len, rest.len - prefix.len))
+	                : NULL;
+	if (rest.len > prefix.len && viewer == NULL) {
+		call_refuse(call, 404, "no such viewer");
+	} else if (viewer == NULL ? call->method != CALL_POST
+	                          : call->method != CALL_PATCH && call->method != CALL_DELETE) {
+		call_refuse(call, 405, "this method is not for this path");
+	} else if (!there) {
+		call_header(call, "retry-after", "2");
+		call_refuse(call, 409, "the page is not there at the moment");
+	} else if (viewer == NULL) {
+		offer(live, call);
+	} else if (call->method == CALL_PATCH) {
+		trickle(live, call, viewer->id);
+	} else {
+		struct whep_asking *a = asking(live, call, viewer->id);
+		viewer_remove(live, span_str(a->viewer));
+		ask(live, a, "drop", json_pack("[s]", a->viewer), SMALL_MS, on_dropped);
+	}
+}

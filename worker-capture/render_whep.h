@@ -1,0 +1,18 @@
+/* WHEP for render sessions (draft-ietf-wish-whep): a viewer's offer, answered by Chromium's own WebRTC.
+ *
+ * The media end is a script of ours in the page, in a world that the page cannot touch: one peer
+ * connection for each viewer, sending the page's largest canvas. Viewers last as long as the document;
+ * after a reload they come again. No trickle restart, so no ETag is given and none is asked for. */
+#pragma once
+
+#include "worker-capture/render_parts.h"
+
+/* To be run in every document (session_options.scripts). */
+extern const char render_whep_script[];
+
+/* "/whep" and "/whep/VIEWER", `rest` is what follows "/stream/ID". */
+void render_whep_call(struct render_live *live, struct call *call, struct span rest);
+/* A message of the script. */
+void render_whep_message(struct render_live *live, const char *kind, const json_t *value);
+/* The page is gone, its viewers with it. */
+void render_whep_clear(struct render_live *live);
