@@ -1,5 +1,6 @@
 """worker-capture with the real browser: each fault is made for real, named, and recovered from."""
 
+import json
 import os
 import signal
 import unittest
@@ -204,6 +205,24 @@ class CaptureTest(BrowserTest):
             self.assertIn(f"/{way}", reached)
         self.assertNotIn("/name", reached)
         self.assertNotIn("UDP", trap.hits)
+        trap.close()
+
+    def test_no_way_leads_out_of_a_session_with_webrtc(self):
+        """UDP is open to its browser, for viewers, but not to its page, nor to any frame of it."""
+        trap = Trap()
+        with self.capture() as r:
+            order = {"targetUrl": f"{self.base}/leak.html?to=127.0.0.1:{trap.port}"}
+            status, headers, _ = r.request("POST", "/stream", json.dumps(order).encode(),
+                                           {"content-type": "application/json"}, timeout=30)
+            self.assertEqual(status, 201)
+            name = headers["Location"].rpartition("/")[2]
+
+            def tried():
+                s = next((s for s in json.loads(r.ctl("capture", "ls", "--json")[0])["sessions"]
+                          if s["id"] == name), None)
+                return s and s["webrtc"] and (s["health"]["page"] or {}).get("phase") == "tried"
+            wait_for(tried, "the page")
+            self.assertEqual(trap.hits, [])
         trap.close()
 
     def test_private_addresses_need_a_word(self):
