@@ -506,6 +506,20 @@ def test_whep(site, tmp_path):
             viewers.close()
 
 
+@pytest.mark.parametrize("stack", ["wrtc", "werift"])
+def test_whep_by_npm_clients(r, session, stack):
+    """Two WebRTC stacks from npm, one of which decodes."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    if not os.path.isdir(os.path.join(here, "node_modules", "werift")):
+        pytest.skip("npm's WebRTC stacks are not installed here")
+    done = subprocess.run(["node", os.path.join(here, "whep_client.mjs"), stack, r.url, session],
+                          capture_output=True, text=True, timeout=60)
+    assert done.stdout, done.stderr
+    got = json.loads(done.stdout)
+    assert got["status"] == 201 and got["frames"] >= 30 and got["ended"] == 200, got
+    assert stack == "werift" or (got["width"], got["height"]) == (320, 180)
+
+
 def test_the_page_has_no_webrtc(r, session):
     """Viewers need UDP; the page, which could leak by it, gets none of it, by no frame either."""
     rtc = wait_for(lambda: len(t := state_of(r, session)["metadata"]["rtc"]) >= 6 and t, "the frames")
