@@ -1,7 +1,9 @@
 #include "worker-capture/browser.h"
 #include "common/check.h"
+#include "worker-capture/keeper.h"
 #include "worker-capture/kept.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -153,10 +155,36 @@ static void add_browser(struct arguments *arguments, const struct browser_option
 
 /* ---- start and end ---- */
 
+/* 64 bits of the instance's name: "ringside-browser-0123456789abcdef-". */
+static void profile_prefix(const char *instance, char prefix[48])
+{
+	uint64_t h = 1469598103934665603u; /* FNV-1a */
+	for (const char *c = instance; *c != '\0'; c++)
+		h = (h ^ (uint8_t)*c) * 1099511628211u;
+	snprintf(prefix, 48, "ringside-browser-%016llx-", (unsigned long long)h);
+}
+
+void browser_sweep(const char *parent, const char *instance)
+{
+	char prefix[48], path[BROWSER_PATH_MAX];
+	DIR *dir = opendir(parent);
+	if (dir == NULL)
+		return;
+	profile_prefix(instance, prefix);
+	const struct dirent *entry;
+	while ((entry = readdir(dir)) != NULL)
+		if (strncmp(entry->d_name, prefix, strlen(prefix)) == 0 &&
+		    snprintf(path, sizeof path, "%s/%s", parent, entry->d_name) < (int)sizeof path)
+			keeper_remove(path);
+	closedir(dir);
+}
+
 static bool make_profile(const struct browser_options *o, char path[BROWSER_PATH_MAX],
                          char reason[256])
 {
-	int len = snprintf(path, BROWSER_PATH_MAX, "%s/ringside-browser-XXXXXX", o->profile_parent);
+	char prefix[48];
+	profile_prefix(o->instance, prefix);
+	int len = snprintf(path, BROWSER_PATH_MAX, "%s/%sXXXXXX", o->profile_parent, prefix);
 	if (len >= BROWSER_PATH_MAX || mkdtemp(path) == NULL ||
 	    (o->uid != 0 && chown(path, o->uid, (gid_t)o->uid) != 0)) {
 		snprintf(reason, 256, "no profile directory in %.100s: %s", o->profile_parent,

@@ -13,8 +13,13 @@ enum { BROWSER_PATH_MAX = 4096 };
  * "chromium" full Chromium where distributions put them. False: nothing is there to execute. */
 bool browser_find(const char *configured, char path[BROWSER_PATH_MAX]);
 
+/* Profile directories are named after whose they are: `instance` is any text that no other running
+ * Ringside has (its data directory). Removes those that a killed predecessor has left in `parent`. */
+void browser_sweep(const char *parent, const char *instance);
+
 struct browser_options {
 	const char *program;
+	const char *instance;       /* as above */
 	const char *profile_parent; /* directory that gets the profile directory */
 	uid_t uid;                  /* 0: our own; else its gid is the same number */
 	uint32_t width, height;

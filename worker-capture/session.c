@@ -638,6 +638,7 @@ struct sessions *sessions_create(uv_loop_t *loop, const struct settings *setting
 	uv_timer_init(loop, &sessions->owing);
 	sessions->tick.data = sessions->owing.data = sessions;
 	uv_timer_start(&sessions->tick, on_tick, TICK_MS, TICK_MS);
+	browser_sweep(settings->capture_profile_dir, settings->data_dir);
 	counter_set(counters, capture_unsafe, settings->capture_no_sandbox);
 	if (settings->capture_no_sandbox)
 		log_warn("browsers run without their sandbox",

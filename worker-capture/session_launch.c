@@ -91,6 +91,7 @@ static void start(struct session *session, const struct egress *egress)
 	events.arg = stage;
 	const struct page_options options = {
 	        .browser = {.program = program,
+	                    .instance = s->data_dir,
 	                    .profile_parent = s->capture_profile_dir,
 	                    .uid = uid,
 	                    .width = session->width,

@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import signal
+import tempfile
 import unittest
 
 from browsers import BrowserTest, Trap, family
@@ -161,7 +163,10 @@ class CaptureTest(BrowserTest):
     # ---- the worker ----
 
     def test_nothing_survives_the_worker(self):
-        with self.capture() as r:
+        profiles = tempfile.mkdtemp(prefix="ringside-profiles-")
+        os.chmod(profiles, 0o711)
+        self.addCleanup(shutil.rmtree, profiles)
+        with self.capture("arena.html?phase=FIGHTING", f"--capture-profile-dir={profiles}") as r:
             for stop in (False, True):
                 self.healthy(r)
                 keeper = self.show(r)["keeper"]
@@ -179,6 +184,8 @@ class CaptureTest(BrowserTest):
                 wait_for(lambda: (lambda w: w["state"] == "ready" and w["pid"] != worker)(r.worker("capture-0")),
                          "another worker")
             self.healthy(r)
+            wait_for(lambda: len(os.listdir(profiles)) == 1, "the end of what was left behind")
+        self.assertEqual(os.listdir(profiles), [])
 
     def test_a_dead_keeper_takes_its_browser_along(self):
         with self.capture() as r:
