@@ -4,7 +4,9 @@
 #include "proto/roles.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,16 +45,51 @@ bool log_level_parse(const char *text, enum log_level *level)
 	return false;
 }
 
-bool log_open(const char *path)
+/* The file that was opened last, for threads with descriptors of their own. */
+static pthread_mutex_t path_lock = PTHREAD_MUTEX_INITIALIZER;
+static char *log_path;
+static _Atomic unsigned opened; /* how often */
+static _Thread_local unsigned opened_here;
+static _Thread_local bool alone;
+
+static bool open_here(const char *path)
 {
-	if (path == NULL || *path == '\0')
-		return true;
 	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
 	if (fd < 0)
 		return false;
 	dup2(fd, STDERR_FILENO);
 	close(fd);
 	return true;
+}
+
+bool log_open(const char *path)
+{
+	if (path == NULL || *path == '\0')
+		return true;
+	if (!open_here(path))
+		return false;
+	pthread_mutex_lock(&path_lock);
+	free(log_path);
+	log_path = xmemdup_text(path, strlen(path));
+	atomic_fetch_add(&opened, 1);
+	pthread_mutex_unlock(&path_lock);
+	return true;
+}
+
+void log_thread_alone(void)
+{
+	alone = true;
+	opened_here = atomic_load(&opened);
+}
+
+static void follow_rotation(void)
+{
+	if (!alone || opened_here == atomic_load(&opened))
+		return;
+	pthread_mutex_lock(&path_lock);
+	opened_here = atomic_load(&opened);
+	open_here(log_path); /* when it fails the former file takes the line */
+	pthread_mutex_unlock(&path_lock);
 }
 
 /* How many bytes of a well-formed UTF-8 character stand here; 0: none. */
@@ -157,6 +194,7 @@ void log_line(enum log_level level, const char *event, const char *format, ...)
 {
 	if (level < log_least)
 		return;
+	follow_rotation();
 	struct timespec now;
 	struct tm tm;
 	clock_gettime(CLOCK_REALTIME, &now);

@@ -21,6 +21,10 @@ bool log_level_parse(const char *text, enum log_level *level);
  * False with errno when the file cannot be opened: the former one stays. */
 bool log_open(const char *path);
 
+/* The calling thread has descriptors of its own from now on (unshare(CLONE_FILES)): it follows a
+ * rotation by itself, with its next line. */
+void log_thread_alone(void);
+
 /* `event` is a constant word or two; the format gives "key=value" pairs, may be "". Thread-safe. */
 void log_line(enum log_level level, const char *event, const char *format, ...)
         __attribute__((format(printf, 3, 4)));

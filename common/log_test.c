@@ -4,6 +4,8 @@
 
 #include <fcntl.h>
 #include <jansson.h>
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -193,6 +195,42 @@ static void test_reopened_by_path(void **state)
 	unlink(rotated);
 }
 
+static int pipe_to[2], pipe_from[2];
+
+static void *alone(void *arg)
+{
+	char byte;
+	(void)arg;
+	assert_int_equal(unshare(CLONE_FILES), 0);
+	log_thread_alone();
+	assert_int_equal(write(pipe_from[1], "", 1), 1);
+	assert_int_equal(read(pipe_to[0], &byte, 1), 1);
+	log_info("alone", "%s", "");
+	return NULL;
+}
+
+/* A thread with descriptors of its own goes on in the new file too. */
+static void test_reopened_for_threads_alone(void **state)
+{
+	(void)state;
+	char rotated[64], byte;
+	pthread_t thread;
+	snprintf(rotated, sizeof rotated, "%s.2", path);
+	assert_int_equal(pipe(pipe_to) | pipe(pipe_from), 0);
+	assert_int_equal(pthread_create(&thread, NULL, alone, NULL), 0);
+	assert_int_equal(read(pipe_from[0], &byte, 1), 1);
+	assert_int_equal(rename(path, rotated), 0);
+	assert_true(log_open(path));
+	assert_int_equal(write(pipe_to[1], "", 1), 1);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_non_null(strstr(logged(path), "alone"));
+	for (int i = 0; i < 2; i++) {
+		close(pipe_to[i]);
+		close(pipe_from[i]);
+	}
+	unlink(rotated);
+}
+
 static int status_of(void (*run)(void))
 {
 	pid_t pid = fork();
@@ -237,6 +275,7 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(test_json, begin, end),
 	        cmocka_unit_test_setup_teardown(test_json_stays_json, begin, end),
 	        cmocka_unit_test_setup_teardown(test_reopened_by_path, begin, end),
+	        cmocka_unit_test_setup_teardown(test_reopened_for_threads_alone, begin, end),
 	        cmocka_unit_test_setup_teardown(test_check_and_fatal_say_why, begin, end),
 	};
 	return cmocka_run_group_tests_name("log", tests, NULL, NULL);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -99,6 +100,12 @@ static int open_files(struct store *store, bool *restored, char reason[256])
 	}
 	close(lock_fd);
 	return error;
+}
+
+void store_thread_begin(void)
+{
+	if (unshare(CLONE_FILES) == 0) /* where it is forbidden, it is only slower */
+		log_thread_alone();
 }
 
 static void start_threads(struct store *store)

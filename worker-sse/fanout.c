@@ -9,6 +9,8 @@
 
 enum {
 	SLICE_READERS = 16,        /* served between two polls for input: some fifty microseconds */
+	QUIET_SLICES = 8,          /* nobody said anything for so many of them: */
+	QUIET_SLICE_READERS = 96,  /* ... a poll less often */
 	FRAME_BYTES = 256 * 1024,  /* payload of one frame */
 	FRAMES_KEPT = 4,           /* per stream: readers that are not all at one cursor share too */
 };
@@ -69,6 +71,8 @@ struct fanout {
 	void *on_created_arg;
 	uint64_t *created; /* ids of streams the observer has not yet seen */
 	size_t created_count, created_room;
+	uint64_t heard;     /* bytes received when the last slice began */
+	unsigned quiet;     /* slices since then without any */
 	bool draining;
 };
 
@@ -559,9 +563,17 @@ static void on_more(uv_idle_t *idle)
 	fanout_turn(idle->data);
 }
 
+static int slice_size(struct fanout *fanout)
+{
+	uint64_t heard = counter_get(fanout->worker->counters, bytes_in_total);
+	fanout->quiet = heard == fanout->heard ? fanout->quiet + 1 : 0;
+	fanout->heard = heard;
+	return fanout->quiet < QUIET_SLICES ? SLICE_READERS : QUIET_SLICE_READERS;
+}
+
 void fanout_turn(struct fanout *fanout)
 {
-	int slice = SLICE_READERS;
+	int slice = slice_size(fanout);
 	tell_created(fanout);
 	while (fanout->ready != NULL && slice > 0) {
 		struct followed *f = fanout->ready;
