@@ -534,7 +534,8 @@ def test_browser(name, tmp_path):
                                 f"{r.url}/v1/stream/{name}-seen"))
         process = subprocess.Popen([browser, "--headless", "--no-sandbox", "--disable-gpu",
                                     f"--user-data-dir={tmp_path}/profile", "--remote-debugging-port=0",
-                                    f"file://{page}"], stderr=subprocess.DEVNULL)
+                                    f"file://{page}"], stderr=subprocess.DEVNULL,
+                                   start_new_session=True)
         try:
             wait_for(lambda: len(seen()) == 5, "the first five", PATIENCE * 2)
             r.ctl("restart", r.status()["workers"][0]["name"])
@@ -542,5 +543,5 @@ def test_browser(name, tmp_path):
             wait_for(lambda: len(seen()) == 9, "the others", PATIENCE * 2)
             assert seen() == list(range(9))
         finally:
-            process.terminate()
+            os.killpg(process.pid, signal.SIGKILL)  # a wrapper and its browser
             process.wait(PATIENCE)
