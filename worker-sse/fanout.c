@@ -12,6 +12,9 @@ enum {
 	QUIET_SLICES = 8,          /* nobody said anything for so many of them: */
 	QUIET_SLICE_READERS = 96,  /* ... a poll less often */
 	FRAME_BYTES = 256 * 1024,  /* payload of one frame */
+	CATCH_UP_BYTES = 32 * 1024, /* of one for a reader far behind: so much at each of his turns */
+	CATCH_UP_READERS = 2,      /* who get one between two polls, */
+	CATCH_UP_SLICES = 8,       /* ... or one in so many slices while live readers wait */
 	FRAMES_KEPT = 4,           /* per stream: readers that are not all at one cursor share too */
 };
 
@@ -21,11 +24,12 @@ struct live_cursor {
 	struct followed *followed;
 	struct live_cursor *next, *previous; /* followed->first ... last */
 	struct live_cursor *sibling;         /* the reader's next stream */
+	struct live_cursor *behind_next, **behind_previous; /* fanout->behind; previous NULL: not on it */
 	uint64_t position;                   /* everything before it was handed to his connection */
 	bool live; /* has been at the tail: from then on he may not fall far behind */
 };
 
-/* One live reader: 192 bytes with his first stream, beside what his connection and request take. */
+/* One live reader: 208 bytes with his first stream, beside what his connection and request take. */
 struct live_reader {
 	struct live_cursor cursor; /* the first; followed NULL: follows nothing */
 	struct request *request;
@@ -66,6 +70,7 @@ struct fanout {
 	struct live_reader *readers;
 	struct followed *all;
 	struct followed *ready, **ready_last; /* changed since their readers were served */
+	struct live_cursor *behind, **behind_last; /* catching up, in turn, a frame each */
 	uv_idle_t more; /* runs while somebody is left over: the loop polls input but does not sleep */
 	void (*on_created)(void *arg, struct stream *stream);
 	void *on_created_arg;
@@ -73,6 +78,7 @@ struct fanout {
 	size_t created_count, created_room;
 	uint64_t heard;     /* bytes received when the last slice began */
 	unsigned quiet;     /* slices since then without any */
+	unsigned slices;    /* since somebody who catches up was served */
 	bool draining;
 };
 
@@ -180,11 +186,41 @@ static void cursor_link(struct live_cursor *c, struct followed *f)
 	f->count++;
 }
 
+/* ---- catching up ---- */
+
+static void run_more(struct fanout *fanout);
+
+static void behind_push(struct live_cursor *c)
+{
+	struct fanout *fanout = c->followed->fanout;
+	if (c->behind_previous != NULL)
+		return;
+	c->behind_next = NULL;
+	c->behind_previous = fanout->behind_last;
+	*fanout->behind_last = c;
+	fanout->behind_last = &c->behind_next;
+	run_more(fanout);
+}
+
+static void behind_remove(struct live_cursor *c)
+{
+	struct fanout *fanout = c->followed->fanout;
+	if (c->behind_previous == NULL)
+		return;
+	*c->behind_previous = c->behind_next;
+	if (c->behind_next != NULL)
+		c->behind_next->behind_previous = c->behind_previous;
+	else
+		fanout->behind_last = c->behind_previous;
+	c->behind_previous = NULL;
+}
+
 static void cursor_unlink(struct live_cursor *c)
 {
 	struct followed *f = c->followed;
 	if (f == NULL)
 		return;
+	behind_remove(c);
 	if (f->turn == c)
 		f->turn = c->next;
 	if (c->previous != NULL)
@@ -322,22 +358,25 @@ static bool all_closed(const struct live_reader *r)
 	return true;
 }
 
-/* Everything between his position and the tail, in one write. False: he is gone. */
-static bool serve_cursor(struct live_cursor *c)
+/* One write of at most about bytes_max: for a live reader that is everything between his position and
+ * the tail. Whoever has more to get waits for his turn among those who catch up. False: he is gone. */
+static bool serve_up_to(struct live_cursor *c, size_t bytes_max)
 {
 	struct live_reader *r = c->reader;
 	const struct stream *s = c->followed->stream;
 	struct sse_worker *w = r->request->worker;
 	if (stream_gone(s))
 		return lose(c, FANOUT_END_GONE);
-	while (!r->blocked && c->position < s->tail) {
+	if (!r->blocked && c->position < s->tail) {
 		if (c->live && s->tail - c->position > w->settings->limits_reader_lag_bytes) {
 			fanout_leave(r, FANOUT_END_LAG);
 			return false;
 		}
-		if (!deliver(c, store_page_end(w->store, s, c->position, s->tail, FRAME_BYTES)))
+		if (!deliver(c, store_page_end(w->store, s, c->position, s->tail, bytes_max)))
 			return false;
 	}
+	if (c->position < s->tail && !r->blocked && c->followed != NULL)
+		behind_push(c);
 	c->live |= c->position == s->tail;
 	if (!s->closed || r->blocked || c->position < s->tail)
 		return true;
@@ -348,6 +387,31 @@ static bool serve_cursor(struct live_cursor *c)
 		return false;
 	}
 	return true;
+}
+
+/* A turn. False: he is gone. */
+static bool serve_cursor(struct live_cursor *c)
+{
+	const struct stream *s = c->followed->stream;
+	if (c->behind_previous != NULL && !stream_gone(s))
+		return true; /* he has his turn elsewhere */
+	if (s->tail - c->position > FRAME_BYTES && !c->reader->blocked) {
+		behind_push(c);
+		return true;
+	}
+	return serve_up_to(c, FRAME_BYTES);
+}
+
+static void serve_behind(struct fanout *fanout, int readers)
+{
+	while (fanout->behind != NULL && readers-- > 0) {
+		struct live_cursor *c = fanout->behind;
+		struct stream *stream = c->followed->stream;
+		stream->pins++; /* he may leave */
+		behind_remove(c);
+		serve_up_to(c, CATCH_UP_BYTES);
+		stream->pins--;
+	}
 }
 
 static void serve_long_poll(struct live_reader *r)
@@ -571,6 +635,14 @@ static int slice_size(struct fanout *fanout)
 	return fanout->quiet < QUIET_SLICES ? SLICE_READERS : QUIET_SLICE_READERS;
 }
 
+/* Live readers go first, but not for ever. */
+static int catch_up_readers(struct fanout *fanout)
+{
+	if (fanout->ready != NULL && ++fanout->slices % CATCH_UP_SLICES != 0)
+		return 0;
+	return fanout->ready != NULL ? 1 : CATCH_UP_READERS;
+}
+
 void fanout_turn(struct fanout *fanout)
 {
 	int slice = slice_size(fanout);
@@ -590,9 +662,16 @@ void fanout_turn(struct fanout *fanout)
 		}
 		stream->pins--;
 	}
-	if (fanout->ready == NULL)
+	serve_behind(fanout, catch_up_readers(fanout));
+	if (fanout->ready == NULL && fanout->behind == NULL)
 		uv_idle_stop(&fanout->more);
-	else if (!uv_is_active((const uv_handle_t *)&fanout->more))
+	else
+		run_more(fanout);
+}
+
+static void run_more(struct fanout *fanout)
+{
+	if (!uv_is_active((const uv_handle_t *)&fanout->more))
 		uv_idle_start(&fanout->more, on_more);
 }
 
@@ -603,6 +682,7 @@ struct fanout *fanout_create(struct sse_worker *w)
 	struct fanout *fanout = xcalloc(1, sizeof *fanout);
 	fanout->worker = w;
 	fanout->ready_last = &fanout->ready;
+	fanout->behind_last = &fanout->behind;
 	uv_idle_init(w->worker->loop, &fanout->more);
 	fanout->more.data = fanout;
 	store_set_follower(w->store, on_change, fanout);

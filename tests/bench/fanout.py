@@ -282,6 +282,8 @@ def measure_catch_up(bench, rounds):
         piece = json.dumps(["x" * 996] * 1000).encode()
         for _ in range(100):
             server.request("POST", "/v1/stream/old", piece)
+        os.sync()
+        time.sleep(3)
         for _ in range(rounds):
             for extra in runs:
                 server.request("DELETE", "/v1/stream/b0", b"") if runs[0] else None
