@@ -13,7 +13,7 @@ enum {
 	QUIET_SLICE_READERS = 96,  /* ... a poll less often */
 	FRAME_BYTES = 256 * 1024,  /* payload of one frame */
 	CATCH_UP_BYTES = 32 * 1024, /* of one for a reader far behind: so much at each of his turns */
-	CATCH_UP_READERS = 2,      /* who get one between two polls, */
+	CATCH_UP_READERS = 1,       /* who get one between two polls, */
 	CATCH_UP_SLICES = 8,       /* ... or one in so many slices while live readers wait */
 	FRAMES_KEPT = 4,           /* per stream: readers that are not all at one cursor share too */
 };

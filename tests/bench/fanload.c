@@ -4,11 +4,11 @@
  *
  *     fanload --port N --subscribe PATH [--publish PATH] [--readers N] [--streams N] [--seconds S]
  *             [--window W] [--rate R] [--publishers K] [--pipeline P] [--body-bytes B]
- *             [--silent N] [--extra PATH --extra-readers N] [--server-pid PID]... [--hold S]
+ *             [--silent N] [--extra-readers N] [--server-pid PID]... [--hold S]
  *
- * %u in a PATH is the number of the stream. --silent: so many further readers read nothing. --extra: so
- * many further readers of another path, begun with the measurement, read but not verified. --hold: how
- * long idle readers stay after connecting. Prints one line of JSON. */
+ * %u in a PATH is the number of the stream. --silent: so many further readers read nothing.
+ * --extra-readers: so many that are read but not verified. --hold: how long readers stay when nothing is
+ * published. Prints one line of JSON. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
@@ -59,7 +59,7 @@ struct stream {
 
 static struct {
 	int port, epoll;
-	const char *subscribe, *publish, *extra;
+	const char *subscribe, *publish;
 	uint32_t readers, streams, window, publishers, pipeline, silent, extra_readers, body_bytes;
 	double seconds, rate, hold, warmup;
 	int pids[PIDS_MAX];
@@ -160,7 +160,7 @@ static void ask(struct connection *c)
 		errno = error;
 		die("connect");
 	}
-	const char *form = c->kind == EXTRA ? load.extra : load.subscribe;
+	const char *form = load.subscribe;
 	const char *mark = strstr(form, "%u");
 	if (mark != NULL)
 		snprintf(path, sizeof path, "%.*s%u%s", (int)(mark - form), form, c->stream, mark + 2);
@@ -446,8 +446,6 @@ static double run(double *cpu_s)
 	}
 	load.begin_ns = now_ns();
 	publish_until(load.begin_ns + (uint64_t)(load.warmup * 1e9));
-	for (uint32_t i = 0; i < load.extra_readers; i++, load.connecting++)
-		connection_begin(EXTRA, i % load.streams);
 	load.measuring = true;
 	load.reads = 0;
 	double before = server_cpu_s();
@@ -480,7 +478,7 @@ static void take_options(int argc, char **argv)
 	        {"readers", 1, NULL, 'n'},    {"streams", 1, NULL, 'C'},    {"seconds", 1, NULL, 'd'},
 	        {"window", 1, NULL, 'w'},     {"rate", 1, NULL, 'r'},       {"publishers", 1, NULL, 'k'},
 	        {"pipeline", 1, NULL, 'l'},   {"body-bytes", 1, NULL, 'b'}, {"silent", 1, NULL, 'S'},
-	        {"extra", 1, NULL, 'x'},      {"extra-readers", 1, NULL, 'X'}, {"server-pid", 1, NULL, 'i'},
+	        {"extra-readers", 1, NULL, 'X'}, {"server-pid", 1, NULL, 'i'},
 	        {"hold", 1, NULL, 'h'},       {"warmup", 1, NULL, 'W'},     {NULL, 0, NULL, 0}};
 	int c;
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -498,7 +496,6 @@ static void take_options(int argc, char **argv)
 		case 'l': load.pipeline = number; break;
 		case 'b': load.body_bytes = number < 60000 ? number : 60000; break;
 		case 'S': load.silent = number; break;
-		case 'x': load.extra = optarg; break;
 		case 'X': load.extra_readers = number; break;
 		case 'W': load.warmup = strtod(optarg, NULL); break;
 		case 'h': load.hold = strtod(optarg, NULL); break;
@@ -532,6 +529,7 @@ int main(int argc, char **argv)
 	open_readers(READER, load.readers);
 	double connect_s = (double)(now_ns() - begin_ns) / 1e9;
 	open_readers(SILENT, load.silent);
+	open_readers(EXTRA, load.extra_readers);
 	double cpu_s = 0, seconds = load.hold;
 	if (load.publish != NULL)
 		seconds = run(&cpu_s);
