@@ -5,8 +5,11 @@
 #include "worker-capture/kept.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -282,8 +285,33 @@ static void on_exit_of_ffmpeg(void *arg, int code, const char *line)
 	back_off(o);
 }
 
+/* A recording is never overwritten: what an earlier ffmpeg left under the name gets a number of its own,
+ * "x.mkv" becomes "x.1.mkv". False: it cannot be moved out of the way. */
+static bool keep_recording(const struct output_target *target, char reason[256])
+{
+	enum { RECORDINGS_MAX = 10000 };
+	struct stat found;
+	char kept[4200];
+	const char *end = strrchr(target->url, '.');
+	if (target->kind != OUTPUT_FILE || stat(target->url, &found) != 0)
+		return true;
+	int stem = (int)((end != NULL ? end : target->url + strlen(target->url)) - target->url);
+	for (int n = 1; n < RECORDINGS_MAX; n++) {
+		snprintf(kept, sizeof kept, "%.*s.%d%s", stem, target->url, n, end != NULL ? end : "");
+		/* Fails when the name is taken, unlike rename(). */
+		if (link(target->url, kept) == 0 && unlink(target->url) == 0)
+			return true;
+		if (errno != EEXIST)
+			break;
+	}
+	snprintf(reason, 256, "the recording under that name cannot be moved away: %s", strerror(errno));
+	return false;
+}
+
 static bool spawn(struct output *o, int input_fd, int progress_fd, char reason[256])
 {
+	if (!keep_recording(&o->target, reason))
+		return false;
 	const struct output_quality quality = {.fps = (unsigned)o->settings->capture_fps,
 	                                       .kbps = (unsigned)o->settings->capture_kbps};
 	const struct kept_events events = {on_exit_of_ffmpeg, o};

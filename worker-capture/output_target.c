@@ -167,7 +167,8 @@ static void add_destination(struct output_command *c, const struct output_target
 	static const char *const ts[] = {"-f", "mpegts", NULL};
 	static const char *const hls[] = {"-f",         "hls", "-hls_time",  "2",
 	                                  "-hls_list_size", "6", "-hls_flags",
-	                                  "delete_segments+independent_segments+temp_file",
+	                                  /* append_list: numbers go on after a restart */
+	                                  "delete_segments+independent_segments+temp_file+append_list",
 	                                  "-hls_segment_filename", NULL};
 	switch (target->kind) {
 	case OUTPUT_RTMP:
@@ -184,7 +185,6 @@ static void add_destination(struct output_command *c, const struct output_target
 		add_format(c, "%s/index.m3u8", target->url);
 		break;
 	case OUTPUT_FILE:
-		add(c, "-y");
 		if (ends_with(target->url, ".mp4")) {
 			add(c, "-movflags"); /* what is there can be played, however it ends */
 			add(c, "frag_keyframe+empty_moov");

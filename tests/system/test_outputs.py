@@ -109,6 +109,11 @@ class OutputsTest(BrowserTest):
                 steps = [b - a for a, b in zip(times, times[1:])]
                 self.assertLess(max(steps), 0.0345)
                 self.assertGreater(min(steps), 0.0325)
+                # A second recording under the name leaves the first alone.
+                size = os.path.getsize(f"{where}/x.mkv")
+                r.ctl("capture", "outputs", "add", f"rec=file:{where}/x.mkv")
+                self.wait_state(r, "rec", "live")
+                self.assertEqual(os.path.getsize(f"{where}/x.1.mkv"), size)
         finally:
             shutil.rmtree(where)
 
