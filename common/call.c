@@ -48,11 +48,13 @@ static struct call *call_create(struct calls *calls, struct peer *from, const st
 	call->generation = peer_generation(from);
 	call->slot = peer_slot(from);
 	for (size_t i = 0; i < sizeof to / sizeof *to; i++) {
-		memcpy(at, from_spans[i].at, from_spans[i].len);
+		if (from_spans[i].len != 0)
+			memcpy(at, from_spans[i].at, from_spans[i].len);
 		*to[i] = span_of(at, from_spans[i].len);
 		at += from_spans[i].len;
 	}
-	memcpy(at, m->base_url.at, m->base_url.len);
+	if (m->base_url.len != 0)
+		memcpy(at, m->base_url.at, m->base_url.len);
 	call->base_url = (const char *)at;
 	calls->open++;
 	return call;

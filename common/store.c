@@ -102,10 +102,17 @@ static int open_files(struct store *store, bool *restored, char reason[256])
 	return error;
 }
 
-void store_thread_begin(void)
+void store_thread_begin(struct store *store)
 {
 	if (unshare(CLONE_FILES) == 0) /* where it is forbidden, it is only slower */
 		log_thread_alone();
+	sem_post(&store->begun);
+}
+
+static void wait_begun(struct store *store)
+{
+	while (sem_wait(&store->begun) != 0)
+		check(errno == EINTR);
 }
 
 static void start_threads(struct store *store)
@@ -115,9 +122,13 @@ static void start_threads(struct store *store)
 	store->queue_last = &store->queue;
 	store->finished_last = &store->finished;
 	store->written_last = &store->written;
+	check(sem_init(&store->begun, 0, 0) == 0);
 	check(pthread_create(&store->commit_thread, NULL, commit_main, store) == 0);
-	if (store->options.maintain)
-		check(pthread_create(&store->maintain_thread, NULL, maintain_main, store) == 0);
+	wait_begun(store);
+	if (!store->options.maintain)
+		return;
+	check(pthread_create(&store->maintain_thread, NULL, maintain_main, store) == 0);
+	wait_begun(store);
 }
 
 /* Both followers begin at the checkpoint; a lap between the two steps just means trying again. */

@@ -392,7 +392,7 @@ static void sync_all(struct store *store)
 void *commit_main(void *arg)
 {
 	struct store *store = arg;
-	store_thread_begin();
+	store_thread_begin(store);
 	for (;;) {
 		pthread_mutex_lock(&store->queue_lock);
 		while (store->queue == NULL && !store->stopping)

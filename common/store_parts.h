@@ -6,6 +6,7 @@
 #include "common/tables.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 
 /* A state that follows the log, with what it needs to load from LMDB and the ring. One thread. */
 struct follower {
@@ -55,6 +56,8 @@ struct store {
 	_Atomic uint64_t commits, commit_ns, synced_bytes;
 	_Atomic uint64_t refused_ms; /* monotonic: a growing command was last refused for space */
 
+	sem_t begun; /* posted by each thread when it has its descriptors */
+
 	/* finished, for the loop */
 	struct command *finished, **finished_last; /* under queue_lock */
 
@@ -97,8 +100,10 @@ bool store_append_at(void *follower, const struct stream *stream, uint64_t at, s
 /* ---- threads (store.c) ---- */
 /* First thing in each of the store's threads: a copy of the descriptors for itself. While a process
  * has one table for several threads, the kernel counts a reference up and down at every read and send
- * of the loop; that costs 4 % of a delivery. */
-void store_thread_begin(void);
+ * of the loop; that costs 4 % of a delivery. store_open() waits until it is done: a copy made later
+ * would keep open what the loop has only for a moment, the pipe by which it hears that a child has
+ * executed its program, say. */
+void store_thread_begin(struct store *store);
 
 /* ---- commit (store_commit.c) ---- */
 void *commit_main(void *store);
