@@ -40,8 +40,8 @@ static void every_length_and_byte_comes_back(void **state)
 static void what_is_malformed_is_refused(void **state)
 {
 	static const char *const texts[] = {"A", "AA", "AAA", "AAAA=", "A===", "====", "AA=A", "AAA-", "AA A",
-	                                    "AAAA\nAAA", "=AAA", "AA=="
-	                                                         "AAAA"};
+	                                    "AAAA\nAAA", "=AAA", ("AA=="
+	                                                          "AAAA")};
 	uint8_t out[32];
 	(void)state;
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
