@@ -142,18 +142,22 @@ MDB_txn *tables_begin(struct tables_reader *reader)
 	if (!reader->own && reader->txn != NULL)
 		return reader->txn;
 	reader->own = true;
-	int rc = reader->txn != NULL
-	                 ? mdb_txn_renew(reader->txn)
-	                 : mdb_txn_begin(reader->tables->env, NULL, MDB_RDONLY, &reader->txn);
-	if (rc == 0)
+	int rc = 0;
+	if (reader->depth == 0)
+		rc = reader->txn != NULL
+		             ? mdb_txn_renew(reader->txn)
+		             : mdb_txn_begin(reader->tables->env, NULL, MDB_RDONLY, &reader->txn);
+	if (rc == 0) {
+		reader->depth++;
 		return reader->txn;
+	}
 	log_error("store not readable", "error=\"%s\"", mdb_strerror(rc));
 	return NULL;
 }
 
 void tables_end(struct tables_reader *reader)
 {
-	if (reader->own && reader->txn != NULL)
+	if (reader->own && reader->depth > 0 && --reader->depth == 0)
 		mdb_txn_reset(reader->txn);
 }
 
@@ -284,8 +288,10 @@ void tables_load_producers(void *arg, struct stream *into)
 	struct tables_reader *reader = arg;
 	MDB_txn *txn = tables_begin(reader);
 	MDB_cursor *cursor;
-	if (txn == NULL || mdb_cursor_open(txn, reader->tables->producer, &cursor) != 0)
+	if (txn == NULL || mdb_cursor_open(txn, reader->tables->producer, &cursor) != 0) {
+		tables_end(reader);
 		return;
+	}
 	struct id_key id_key = key_of(into->id, 0);
 	MDB_val key = val(id_key.bytes, 8), value;
 	int rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
@@ -327,8 +333,10 @@ void tables_each_kv(void *arg, struct span prefix,
 	struct tables_reader *reader = arg;
 	MDB_txn *txn = tables_begin(reader);
 	MDB_cursor *cursor;
-	if (txn == NULL || mdb_cursor_open(txn, reader->tables->kv, &cursor) != 0)
+	if (txn == NULL || mdb_cursor_open(txn, reader->tables->kv, &cursor) != 0) {
+		tables_end(reader);
 		return;
+	}
 	MDB_val key = val_span(prefix), value;
 	int rc = mdb_cursor_get(cursor, &key, &value, prefix.len != 0 ? MDB_SET_RANGE : MDB_FIRST);
 	for (; rc == 0; rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
@@ -351,8 +359,10 @@ void tables_each_path(void *arg, bool (*visit)(void *, struct span, uint64_t), v
 	struct tables_reader *reader = arg;
 	MDB_txn *txn = tables_begin(reader);
 	MDB_cursor *cursor;
-	if (txn == NULL || mdb_cursor_open(txn, reader->tables->path, &cursor) != 0)
+	if (txn == NULL || mdb_cursor_open(txn, reader->tables->path, &cursor) != 0) {
+		tables_end(reader);
 		return;
+	}
 	MDB_val key, value;
 	while (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0) {
 		struct path_row row;

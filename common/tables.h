@@ -44,9 +44,11 @@ struct tables_reader {
 	const struct tables *tables;
 	MDB_txn *txn;
 	bool own;         /* txn is a read transaction of this reader, reset between calls */
+	unsigned depth;   /* begins without their end: a walk's visitor may look up other rows */
 	uint8_t *scratch; /* copies handed out; owned */
 };
-MDB_txn *tables_begin(struct tables_reader *reader); /* NULL: logged */
+/* May nest; all inside the outermost pair see one snapshot. NULL: logged; its end does nothing. */
+MDB_txn *tables_begin(struct tables_reader *reader);
 void tables_end(struct tables_reader *reader);
 void tables_reader_finish(struct tables_reader *reader);
 

@@ -255,6 +255,35 @@ def test_pattern_before_there_is_any_stream(ringside, name):
     source.stop()
 
 
+def metric(r, name):
+    return sum(float(line.split()[-1]) for line in r.get("/metrics").splitlines()
+               if line.startswith((name + " ", name + "{")))
+
+
+def test_pattern_finds_streams_that_are_only_in_the_tables():
+    """A worker that starts after everything was checkpointed knows no stream until it looks one up."""
+    with Ringside("--worker-restart-delay-max=100ms", workers=1) as r:
+        for i in range(5):
+            put(r, f"t/{i}", body=b"[0]")
+        source = EventSource(r, "stream=t/*&from=start")
+        wait_for(lambda: len(source.messages()) == 5, "the first messages")
+        source.stop()
+        for i in range(5):
+            post(r, f"t/{i}", 1)
+        wait_for(lambda: metric(r, "ringside_log_checkpoint_bytes") >= metric(r, "ringside_log_durable_bytes"),
+                 "the checkpoint")
+        before = r.worker("sse-0")
+        os.kill(before["pid"], signal.SIGKILL)
+        wait_for(lambda: r.worker("sse-0")["pid"] not in (0, None, before["pid"]), "a new worker")
+        later = EventSource(r, "stream=t/*", last_id=source.last_id)
+        wait_for(lambda: len(later.messages()) == 5, "what was missed")
+        for i in range(5):
+            post(r, f"t/{i}", 2)
+        wait_for(lambda: len(later.messages()) == 10, "what comes later")
+        assert sorted(numbers(later)) == [1] * 5 + [2] * 5
+        later.stop()
+
+
 # ---- bad input ----
 
 @pytest.mark.parametrize("query, status, reason", [
