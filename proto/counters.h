@@ -46,4 +46,12 @@
 	C(render_sessions_ended_total, counter, "Render sessions ended, for whatever reason.")     \
 	C(render_events_total, counter, "Events of render sessions published.")                    \
 	C(calls_total, counter, "Requests forwarded to the worker that owns what they ask for.")   \
-	C(calls_failed_total, counter, "Forwarded requests that got no answer: 503.")
+	C(calls_failed_total, counter, "Forwarded requests that got no answer: 503.")              \
+	C(feed_frames_total, counter, "Frames published.")                                         \
+	C(source_posts_total, counter, "Posts of games that took effect.")                         \
+	C(source_repeated_total, counter, "Posts of games that had taken effect before.")          \
+	C(source_refused_total, counter, "Posts of games that were refused.")                      \
+	C(duels_begun_total, counter, "Duels announced.")                                          \
+	C(duels_won_total, counter, "Duels that ended with a winner.")                             \
+	C(duels_drawn_total, counter, "Duels that ended in a draw.")                               \
+	C(duels_cancelled_total, counter, "Duels that were cancelled.")

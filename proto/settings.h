@@ -253,6 +253,30 @@
 	  "Height of a session's page where its order names none; even.")                          \
 	S(call_timeout_ms, "call.timeout", ms, "10s", 100, 300000, WORKERS,                        \
 	  "Longest wait for another worker's answer to a request; then 503.")                      \
+	S(feeds_scheduled, "feeds.scheduled", text, "arena", 0, 4096, WORKERS,                     \
+	  "Feeds whose duels Ringside begins and times: names, comma-separated.")                  \
+	S(feeds_source_driven, "feeds.source_driven", text, "", 0, 4096, WORKERS,                  \
+	  "Feeds whose game changes the phases itself: names, comma-separated.")                   \
+	S(feeds_queue, "feeds.queue", count, "256", 1, 65536, WORKERS,                             \
+	  "Posts of a game that may wait for the disk; more get 503.")                             \
+	S(duel_announcement_ms, "duel.announcement", ms, "60s", 10, 86400000, WORKERS,             \
+	  "How long a duel is announced and bets are open.")                                       \
+	S(duel_countdown_ms, "duel.countdown", ms, "4s", 10, 3600000, WORKERS,                     \
+	  "From the end of the announcement to the fight.")                                        \
+	S(duel_fight_ms, "duel.fight", ms, "270s", 10, 86400000, WORKERS,                          \
+	  "Longest fight; then duel.end_warning, then points decide.")                             \
+	S(duel_end_warning_ms, "duel.end_warning", ms, "15s", 0, 3600000, WORKERS,                 \
+	  "Tail of the fight in which viewers are warned of its end.")                             \
+	S(duel_resolution_ms, "duel.resolution", ms, "10s", 10, 3600000, WORKERS,                  \
+	  "How long a result is shown.")                                                           \
+	S(duel_pause_ms, "duel.pause", ms, "2s", 0, 86400000, WORKERS,                             \
+	  "Between two duels.")                                                                    \
+	S(duel_prep_timeout_ms, "duel.prep_timeout", ms, "30s", 0, 3600000, WORKERS,               \
+	  "Longest wait after the announcement for the contestants to stand in the "               \
+	  "arena; then the duel is cancelled.")                                                    \
+	S(duel_grace_ms, "duel.grace", ms, "5s", 0, 3600000, WORKERS,                              \
+	  "After a start of the bridge no time-out ends a fight for so long: what "                \
+	  "happened meanwhile may be on its way.")                                                 \
 	S(webhook_timeout_ms, "webhook.timeout", ms, "10s", 100, 300000, WORKERS,                  \
 	  "Longest webhook delivery.")                                                             \
 	S(webhook_retry_min_ms, "webhook.retry_min", ms, "1s", 10, 600000, WORKERS,                \

@@ -1,25 +1,26 @@
-/* ringside-bridge: wakes subscriptions and delivers webhooks. */
+/* ringside-bridge: runs the duels and their feeds, wakes subscriptions, delivers webhooks. */
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/worker_store.h"
 #include "proto/roles.h"
-#include "worker-bridge/wakes.h"
+#include "worker-bridge/bridge.h"
 
 enum { TICK_MS = 50 };
 
-struct bridge {
-	struct worker *worker;
-	struct store *store;
-	struct webhooks *webhooks;
-	struct wakes *wakes;
-	uv_async_t store_async;
-	uv_timer_t tick;
-	uint64_t drain_due_ms;
-	bool draining;
-};
-
 #define CTX struct bridge
 PROTO_INBOX_FOLLOWER(PROTO_HANDLER)
+PROTO_INBOX_ANSWERING(PROTO_HANDLER)
+
+static const struct call_route routes[] = {
+        {CALL_METHOD(GET) | CALL_METHOD(POST), "/v1/source/", feeds_on_call},
+};
+
+/* A request that comes while the worker stops is answered by its successor: the caller gets 503. */
+void on_call(struct bridge *bridge, const struct proto_call *m)
+{
+	if (!bridge->draining)
+		calls_take(bridge->calls, bridge->from, m);
+}
 
 void on_log_durable(struct bridge *bridge, const struct proto_log_durable *m)
 {
@@ -32,8 +33,10 @@ static enum proto_verdict on_frame(struct worker *worker, struct peer *from, uns
 {
 	struct bridge *ctx = worker->context;
 	unsigned sender = peer_role(from);
+	ctx->from = from;
 	switch (type) {
 		PROTO_INBOX_FOLLOWER(PROTO_DISPATCH)
+		PROTO_INBOX_ANSWERING(PROTO_DISPATCH)
 	default:
 		return PROTO_NOT_MINE;
 	}
@@ -49,14 +52,17 @@ static void on_store(uv_async_t *async)
 		worker_announce_durable(bridge->worker, durable);
 	while (store_advance(bridge->store, 0)) {
 	}
-	if (!bridge->draining)
-		wakes_turn(bridge->wakes);
+	if (bridge->draining)
+		return;
+	wakes_turn(bridge->wakes);
+	feeds_turn(bridge->feeds);
 }
 
 static void finish_drain(struct bridge *bridge)
 {
 	/* What is under way may end; what is not is found again at the next start. */
-	if (webhooks_in_flight(bridge->webhooks) > 0 && clock_monotonic_ms() < bridge->drain_due_ms)
+	bool idle = feeds_drain(bridge->feeds) && webhooks_in_flight(bridge->webhooks) == 0;
+	if (!idle && clock_monotonic_ms() < bridge->drain_due_ms)
 		return;
 	uv_timer_stop(&bridge->tick);
 	store_close(&bridge->store);
@@ -70,8 +76,10 @@ static void on_tick(uv_timer_t *timer)
 		on_store(&bridge->store_async);
 	if (bridge->draining)
 		finish_drain(bridge);
-	else
+	else {
 		wakes_tick(bridge->wakes);
+		feeds_turn(bridge->feeds);
+	}
 }
 
 static int start(struct worker *worker)
@@ -86,6 +94,10 @@ static int start(struct worker *worker)
 		return code;
 	bridge.webhooks = webhooks_create(worker->loop, &worker->settings);
 	bridge.wakes = wakes_create(bridge.store, bridge.webhooks, &worker->settings, worker->mine);
+	bridge.calls = calls_create(worker, routes, sizeof routes / sizeof *routes, &bridge);
+	bridge.feeds = feeds_create(worker, bridge.store);
+	if (bridge.feeds == NULL)
+		return EXIT_FAILED;
 	uv_timer_init(worker->loop, &bridge.tick);
 	bridge.tick.data = &bridge;
 	uv_timer_start(&bridge.tick, on_tick, TICK_MS, TICK_MS);

@@ -1,9 +1,16 @@
 #include "worker-sse/route.h"
+#include "proto/roles.h"
+#include "worker-sse/call.h"
 #include "worker-sse/events.h"
 #include "worker-sse/health.h"
 #include "worker-sse/stream_kit.h"
 #include "worker-sse/streams.h"
 #include "worker-sse/subscriptions.h"
+
+static void ask_bridge(struct request *request)
+{
+	call_forward(request, ROLE_BRIDGE);
+}
 
 #define M(name) (1u << METHOD_##name)
 
@@ -20,6 +27,10 @@ static const struct route routes[] = {
         {"/stream/", M(GET) | M(HEAD) | M(POST) | M(PATCH) | M(DELETE),
          "GET, HEAD, POST, PATCH, DELETE, OPTIONS", PERMISSION_RENDER, PERMISSION_RENDER, 1 << 20,
          stream_kit_handle},
+        {"/v1/source/schemas", M(GET), "GET, OPTIONS", PERMISSION_NONE, PERMISSION_NONE, 1024, ask_bridge},
+        {"/v1/source/schemas/", M(GET), "GET, OPTIONS", PERMISSION_NONE, PERMISSION_NONE, 1024, ask_bridge},
+        {"/v1/source/", M(GET) | M(POST), "GET, POST, OPTIONS", PERMISSION_PUBLISH, PERMISSION_PUBLISH,
+         256 << 10, ask_bridge},
         {"/v1/events", M(GET) | M(HEAD), "GET, HEAD, OPTIONS", PERMISSION_SUBSCRIBE,
          PERMISSION_SUBSCRIBE, 1024, events_handle},
         {"/healthz", M(GET) | M(HEAD), "GET, HEAD", PERMISSION_NONE, PERMISSION_NONE, 1024,

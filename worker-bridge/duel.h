@@ -1,0 +1,174 @@
+/* The duel cycle: who fights, in which phase, until when, and how it ended. Pure: time and facts come
+ * as parameters, nothing is written or sent.
+ *
+ *     IDLE -> ANNOUNCEMENT -> COUNTDOWN -> FIGHTING -> RESOLUTION -> IDLE
+ *     ANNOUNCEMENT, COUNTDOWN, FIGHTING -> IDLE (cancelled);  COUNTDOWN -> RESOLUTION (forfeit)
+ *
+ * Two modes. Scheduled: the clock here begins duels and changes phases; the game says who is next, who
+ * is hurt and who died. Source-driven: the game changes phases; the clock here is its watchdog.
+ *
+ * Every duel ends exactly once, with an outcome: at the step into RESOLUTION (win, draw) or at the
+ * one that cancels it. After it nothing about that duel changes any more; the next step forgets it.
+ * The identity of a moment is (duelId, phaseVersion). Times are Unix ms, 0: not (yet) known. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+	DUEL_ID_MAX = 128,   /* of contestants, bytes */
+	DUEL_NAME_MAX = 128,
+	DUEL_LABEL_MAX = 64, /* provider, model */
+	DUEL_TOKEN_MAX = 128, /* reasons and details: [a-z0-9][a-z0-9_.:-]* */
+	DUEL_SCENE_MAX = 16384,
+	DUEL_UUID_LEN = 36,
+};
+#define DUEL_NUMBER_MAX 1e15
+#define DUEL_NO_RANK INT64_MIN
+
+#define DUEL_PHASES(P) P(IDLE) P(ANNOUNCEMENT) P(COUNTDOWN) P(FIGHTING) P(RESOLUTION)
+#define DUEL_PHASE_ENUM(NAME) DUEL_##NAME,
+enum duel_phase { DUEL_PHASES(DUEL_PHASE_ENUM) DUEL_PHASE_COUNT };
+#undef DUEL_PHASE_ENUM
+const char *duel_phase_name(enum duel_phase phase);
+
+#define DUEL_OUTCOMES(O) O(NONE, "") O(WIN, "win") O(DRAW, "draw") O(CANCELLED, "cancelled")
+#define DUEL_OUTCOME_ENUM(NAME, text) DUEL_OUTCOME_##NAME,
+enum duel_outcome { DUEL_OUTCOMES(DUEL_OUTCOME_ENUM) DUEL_OUTCOME_COUNT };
+#undef DUEL_OUTCOME_ENUM
+const char *duel_outcome_name(enum duel_outcome outcome);
+
+#define DUEL_WIN_REASONS(R)                                                                        \
+	R(NONE, "")                                                                                \
+	R(KILL, "kill")                                                                            \
+	R(FORFEIT, "forfeit")                                                                      \
+	R(HP_ADVANTAGE, "hp_advantage")                                                            \
+	R(DAMAGE_ADVANTAGE, "damage_advantage")                                                    \
+	R(DRAW, "draw")
+#define DUEL_WIN_REASON_ENUM(NAME, text) DUEL_BY_##NAME,
+enum duel_win_reason { DUEL_WIN_REASONS(DUEL_WIN_REASON_ENUM) DUEL_WIN_REASON_COUNT };
+#undef DUEL_WIN_REASON_ENUM
+const char *duel_win_reason_name(enum duel_win_reason reason);
+
+struct duel_agent {
+	char id[DUEL_ID_MAX + 1], name[DUEL_NAME_MAX + 1];
+	char provider[DUEL_LABEL_MAX + 1], model[DUEL_LABEL_MAX + 1];
+	double hp, hp_max;
+	double damage; /* dealt in this fight */
+	int64_t combat_level, wins, losses, rank /* or DUEL_NO_RANK */, rival_wins, rival_losses;
+};
+
+struct duel_pair {
+	bool present;
+	char cycle_id[DUEL_UUID_LEN + 1]; /* "": one is to be made */
+	uint64_t announcement_ms;         /* 0: as configured */
+	struct duel_agent agents[2];
+};
+
+struct duel {
+	bool present; /* false: idle, and the rest means nothing */
+	char cycle_id[DUEL_UUID_LEN + 1];
+	char key[65]; /* hexadecimal SHA-256 of "hyperscape-streaming-duel:<cycle_id>" */
+	enum duel_phase phase;
+	uint32_t phase_version; /* 1 at ANNOUNCEMENT, then +1 with each phase */
+	uint64_t cycle_start_ms, phase_start_ms;
+	uint64_t bet_open_ms, bet_close_ms;
+	uint64_t fight_planned_ms, fight_start_ms, end_ms;
+	struct duel_agent agents[2];
+	bool positions_present;
+	double positions[2][3];
+	enum duel_outcome outcome;
+	int winner; /* 0, 1, or -1 */
+	enum duel_win_reason win_reason;
+	char detail[DUEL_TOKEN_MAX + 1];       /* the game's word for the end: "checkmate" */
+	char cancellation[DUEL_TOKEN_MAX + 1]; /* why it was cancelled, or "draw" */
+	char seed[21];        /* decimal of 64 bits */
+	char replay_hash[65]; /* hexadecimal SHA-256 */
+	char scene[DUEL_SCENE_MAX + 1]; /* JSON of the game's own, or "" */
+};
+
+struct duel_times {
+	uint64_t announcement_ms, countdown_ms, fight_ms, end_warning_ms, resolution_ms;
+	uint64_t pause_ms; /* between duels */
+	uint64_t prep_ms;  /* longest wait for positions after the announcement */
+};
+
+struct duel_cycle {
+	bool scheduled;
+	struct duel_times times;
+	uint64_t grace_until_ms; /* no time-out ends a fight before: facts may be on their way. Not kept */
+	uint64_t idle_since_ms;
+	struct duel_pair next;   /* scheduled: who fights next */
+	struct duel duel;
+	/* What the last step did: */
+	bool ended; /* the duel got its outcome */
+};
+
+/* "streaming-<cycle_id>" */
+void duel_id(const struct duel *duel, char out[64]);
+bool duel_is(const struct duel *duel, const char *duel_id);
+
+/* ---- what is wrong with the picture of a duel (guardrails, the spec's three), in their order ----
+ * NULL: nothing. "agents_missing", "invalid_agent_hp", "arena_positions_invalid". */
+const char *duel_guardrail(const struct duel *duel);
+
+/* ---- facts ---- */
+
+enum duel_fact_kind {
+	DUEL_FACT_CYCLE,
+	DUEL_FACT_PHASE,
+	DUEL_FACT_POSITIONS,
+	DUEL_FACT_DAMAGE,
+	DUEL_FACT_CONTESTANT,
+	DUEL_FACT_DEATH,
+	DUEL_FACT_FORFEIT,
+	DUEL_FACT_RESULT,
+	DUEL_FACT_ABORT,
+	DUEL_FACT_SCENE,
+};
+
+/* Members that do not belong to the kind are ignored. */
+struct duel_fact {
+	enum duel_fact_kind kind;
+	char duel_id[64]; /* not for CYCLE */
+	struct duel_pair pair;
+	enum duel_phase phase;
+	uint64_t fight_planned_ms; /* 0: countdown as configured */
+	double positions[2][3];
+	char agent_id[2][DUEL_ID_MAX + 1]; /* attacker, contestant, the dead (one or two), who forfeits, winner */
+	double amount;
+	bool hp_present, hp_max_present;
+	double hp, hp_max; /* of the target, of the contestant */
+	struct duel_agent update;  /* CONTESTANT: those members of which a bit is set */
+	unsigned update_members;   /* DUEL_UPDATE_* */
+	enum duel_outcome outcome; /* WIN or DRAW */
+	enum duel_win_reason win_reason;
+	char detail[DUEL_TOKEN_MAX + 1];
+	char seed[21], replay_hash[65]; /* "": made here */
+	char reason[DUEL_TOKEN_MAX + 1];
+	char *scene; /* JSON text, owned by whoever made the fact */
+};
+enum {
+	DUEL_UPDATE_COMBAT_LEVEL = 1,
+	DUEL_UPDATE_WINS = 2,
+	DUEL_UPDATE_LOSSES = 4,
+	DUEL_UPDATE_RANK = 8,
+	DUEL_UPDATE_RIVAL_WINS = 16,
+	DUEL_UPDATE_RIVAL_LOSSES = 32,
+};
+
+enum duel_result {
+	DUEL_OK,
+	DUEL_CONFLICT,   /* not now: phase, duel or mode say no */
+	DUEL_UNSUITABLE, /* never: the values contradict each other */
+};
+
+/* Applies one fact. On a refusal `cycle` is as before and `reason` says why, for people. `random` are 16
+ * fresh random bytes, for the cycle's id where one is to be made. */
+enum duel_result duel_apply(struct duel_cycle *cycle, const struct duel_fact *fact, uint64_t now_ms,
+                            const uint8_t random[16], char reason[160]);
+
+/* Takes one step that time makes due; false: none is. Call until false. */
+bool duel_tick(struct duel_cycle *cycle, uint64_t now_ms, const uint8_t random[16]);
+/* When the next is due; UINT64_MAX: never. */
+uint64_t duel_due_ms(const struct duel_cycle *cycle);

@@ -1,0 +1,28 @@
+/* What a feed must not lose: the duel cycle, where the feed stands, and what the game has said. One
+ * row "feed/NAME" of the store, written together with the frames that tell of it. */
+#pragma once
+
+#include "proto/bytes.h"
+#include "worker-bridge/duel.h"
+
+#include <jansson.h>
+
+enum { FEED_NAME_MAX = 64, FEED_REASON_MAX = 200 };
+
+struct feed_state {
+	struct duel_cycle cycle;
+	uint64_t epoch;                    /* Unix ms when this feed began, for ever */
+	uint64_t seq;                      /* of the last frame; 0: none yet */
+	uint64_t last_ms;                  /* when it was emitted: emittedAt never goes back */
+	uint64_t source_epoch, source_seq; /* of the last post that was accepted; 0: none */
+	bool ready;                        /* renderer health of the last frame */
+	char reason[FEED_REASON_MAX];
+};
+
+/* [a-z0-9][a-z0-9-]{0,63}, and not "schemas". */
+bool feed_name_valid(struct span name);
+
+/* The row, malloc'd. */
+char *feed_state_row(const struct feed_state *state);
+/* `state->cycle` keeps its configuration. False: `row` is none. */
+bool feed_state_read(struct feed_state *state, struct span row);

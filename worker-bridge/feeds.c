@@ -1,0 +1,670 @@
+#include "worker-bridge/bridge.h"
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/txn.h"
+#include "worker-bridge/duel_record.h"
+#include "worker-bridge/fact.h"
+#include "worker-bridge/feed_state.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+enum {
+	FEEDS_MAX = 64,
+	STEPS_MAX = 16,          /* of time, in one transaction */
+	TXN_BYTES_MAX = 1 << 18, /* then the rest of the queue waits for the next transaction */
+	TIMER_MS_MAX = 1000,     /* the wall clock may be set */
+	RETRY_MS = 1000,
+};
+
+static const char source_root[] = "/v1/source/";
+
+/* A post that waits for its turn, or for the disk. */
+struct post {
+	struct post *next;
+	struct call *call;
+	struct fact_post facts;
+	unsigned status; /* of its answer */
+	json_t *answer;  /* NULL: `reason` is refused with */
+	char reason[160];
+};
+
+struct posts {
+	struct post *first, **last;
+	size_t count;
+};
+
+/* A transaction in the making. */
+struct work {
+	struct feed_state state;
+	XXH128_hash_t core;
+	struct txn *txn;
+	struct posts posts;
+	char *row;
+	bool changed;
+};
+
+struct feed {
+	struct feeds *all;
+	char name[FEED_NAME_MAX + 1];
+	char key[FEED_NAME_MAX + 16];
+	char frames[FEED_NAME_MAX + 48], results[FEED_NAME_MAX + 48];
+	struct feed_state state; /* durable */
+	XXH128_hash_t core;      /* of the last frame */
+	char *row;               /* as the store has it; NULL: none yet */
+	struct posts queue;
+	struct work *work; /* on its way to the disk */
+	uint64_t retry_due_ms; /* monotonic: nothing is tried before */
+	uv_timer_t timer;
+	bool loaded;
+};
+
+struct feeds {
+	struct worker *worker;
+	struct store *store;
+	const struct settings *settings;
+	struct counters_slot *counters;
+	struct frame *scratch;
+	uint64_t started_ms;
+	bool draining;
+	size_t count;
+	struct feed *feeds[FEEDS_MAX];
+};
+
+static void feed_turn(struct feed *feed);
+
+/* ---- lists of posts ---- */
+
+static void posts_init(struct posts *posts)
+{
+	*posts = (struct posts){.last = &posts->first};
+}
+
+static void posts_add(struct posts *posts, struct post *post)
+{
+	post->next = NULL;
+	*posts->last = post;
+	posts->last = &post->next;
+	posts->count++;
+}
+
+static struct post *posts_take(struct posts *posts)
+{
+	struct post *post = posts->first;
+	if (post == NULL)
+		return NULL;
+	posts->first = post->next;
+	if (posts->first == NULL)
+		posts->last = &posts->first;
+	posts->count--;
+	return post;
+}
+
+static void post_answer(struct feed *feed, struct post *post)
+{
+	if (post->answer != NULL)
+		call_reply(post->call, post->status, post->answer);
+	else {
+		counter_add(feed->all->counters, source_refused_total, 1);
+		if (post->status == 503)
+			call_header(post->call, "Retry-After", "1");
+		call_refuse(post->call, post->status, post->reason);
+	}
+	fact_post_finish(&post->facts);
+	free(post);
+}
+
+static void post_refuse(struct post *post, unsigned status, const char *reason)
+{
+	post->status = status;
+	snprintf(post->reason, sizeof post->reason, "%s", reason);
+}
+
+static void refuse_all(struct feed *feed, struct posts *posts, const char *reason)
+{
+	for (struct post *post; (post = posts_take(posts)) != NULL;) {
+		json_decref(post->answer);
+		post->answer = NULL;
+		post_refuse(post, 503, reason);
+		post_answer(feed, post);
+	}
+}
+
+/* ---- frames ---- */
+
+static struct frame_health health_now(const struct feed *feed, const struct feed_state *state)
+{
+	const char *guardrail = duel_guardrail(&state->cycle.duel);
+	(void)feed;
+	return (struct frame_health){.reason = guardrail != NULL ? guardrail
+	                                                         : "capture_client_disconnected",
+	                             .source = guardrail != NULL ? "guardrail" : "none",
+	                             .updated_ms = state->last_ms};
+}
+
+static XXH128_hash_t core_hash(const struct frame *frame)
+{
+	return XXH3_128bits(frame->text + frame->core_at, frame->core_len);
+}
+
+/* What the last frame of this state said, for the comparison with the next. A terminal frame is never
+ * repeated, so that it need not be told apart here. */
+static XXH128_hash_t state_core(struct feeds *all, const struct feed_state *state)
+{
+	const struct frame_health none = {.reason = "-"};
+	const struct frame_place place = {.feed = "-", .seq = 1};
+	frame_build(all->scratch, &state->cycle.duel, false, &none, &place);
+	return core_hash(all->scratch);
+}
+
+/* Publishes the state if it tells anything new. */
+static void work_frame(struct feed *feed, struct work *work)
+{
+	struct feed_state *s = &work->state;
+	struct frame *frame = feed->all->scratch;
+	const struct frame_health health = health_now(feed, s);
+	const struct frame_place place = {feed->name, s->epoch, s->seq + 1, s->last_ms};
+	const char *reason = health.reason != NULL ? health.reason : "";
+	frame_build(frame, &s->cycle.duel, s->cycle.ended, &health, &place);
+	XXH128_hash_t core = core_hash(frame);
+	if (s->seq > 0 && !s->cycle.ended && XXH128_isEqual(core, work->core) &&
+	    health.ready == s->ready && strcmp(reason, s->reason) == 0)
+		return;
+	s->seq++;
+	s->ready = health.ready;
+	snprintf(s->reason, sizeof s->reason, "%s", reason);
+	work->core = core;
+	work->changed = true;
+	txn_publish(work->txn, feed->frames, span_of(frame->text, frame->len));
+	if (s->cycle.ended)
+		txn_publish(work->txn, feed->results, span_of(frame->text, frame->len));
+	counter_add(feed->all->counters, feed_frames_total, 1);
+}
+
+static void count_step(struct feed *feed, const struct duel_cycle *before, const struct duel_cycle *after)
+{
+	struct counters_slot *counters = feed->all->counters;
+	if (after->duel.present && strcmp(before->duel.cycle_id, after->duel.cycle_id) != 0)
+		counter_add(counters, duels_begun_total, 1);
+	if (!after->ended)
+		return;
+	if (after->duel.outcome == DUEL_OUTCOME_WIN)
+		counter_add(counters, duels_won_total, 1);
+	else if (after->duel.outcome == DUEL_OUTCOME_DRAW)
+		counter_add(counters, duels_drawn_total, 1);
+	else
+		counter_add(counters, duels_cancelled_total, 1);
+	log_info("duel ended", "feed=%s cycle=%s outcome=%s reason=%s", feed->name, after->duel.cycle_id,
+	         duel_outcome_name(after->duel.outcome),
+	         after->duel.outcome == DUEL_OUTCOME_CANCELLED
+	                 ? after->duel.cancellation
+	                 : duel_win_reason_name(after->duel.win_reason));
+}
+
+/* Everything that time makes due. */
+static void work_time(struct feed *feed, struct work *work)
+{
+	for (int i = 0; i < STEPS_MAX; i++) {
+		struct duel_cycle before = work->state.cycle;
+		uint8_t random[16];
+		clock_random(random, sizeof random);
+		if (!duel_tick(&work->state.cycle, work->state.last_ms, random))
+			return;
+		work->changed = true;
+		count_step(feed, &before, &work->state.cycle);
+		work_frame(feed, work);
+	}
+}
+
+/* ---- posts ---- */
+
+/* What has been said before is not said again; what was lost on the way must come first. */
+static bool in_turn(const struct feed_state *s, struct post *post, bool *repeated)
+{
+	uint64_t epoch = post->facts.source_epoch, seq = post->facts.source_seq;
+	uint64_t expected = epoch == s->source_epoch ? s->source_seq + 1 : 1;
+	*repeated = false;
+	if (epoch == 0)
+		return true; /* the operator */
+	if (epoch < s->source_epoch) {
+		post_refuse(post, 409, "");
+		snprintf(post->reason, sizeof post->reason,
+		         "sourceEpoch %" PRIu64 " is over: a source with epoch %" PRIu64 " has taken its place",
+		         epoch, s->source_epoch);
+		return false;
+	}
+	if (epoch == s->source_epoch && seq <= s->source_seq) {
+		*repeated = true;
+		return false;
+	}
+	if (seq == expected)
+		return true;
+	post_refuse(post, 409, "");
+	snprintf(post->reason, sizeof post->reason, "sourceSeq must be %" PRIu64 ", not %" PRIu64, expected,
+	         seq);
+	return false;
+}
+
+static json_t *answer_of(const struct feed_state *s, bool repeated)
+{
+	const struct duel *d = &s->cycle.duel;
+	char id[64];
+	duel_id(d, id);
+	return json_pack("{s:b,s:s?,s:s?,s:I,s:I}", "duplicate", repeated, "duelId", d->present ? id : NULL,
+	                 "phase", d->present ? duel_phase_name(d->phase) : NULL, "phaseVersion",
+	                 (json_int_t)d->phase_version, "seq", (json_int_t)s->seq);
+}
+
+/* Judged on a copy first: a batch takes effect as a whole or not at all. */
+static bool facts_fit(const struct feed_state *s, struct post *post, uint64_t now_ms)
+{
+	static const uint8_t random[16];
+	struct duel_cycle trial = s->cycle;
+	for (size_t i = 0; i < post->facts.count; i++) {
+		char reason[160];
+		enum duel_result result = duel_apply(&trial, &post->facts.facts[i], now_ms, random, reason);
+		if (result != DUEL_OK) {
+			post_refuse(post, result == DUEL_CONFLICT ? 409 : 422, "");
+			if (post->facts.count > 1)
+				snprintf(post->reason, sizeof post->reason, "/facts/%zu: %.120s", i, reason);
+			else
+				memcpy(post->reason, reason, sizeof post->reason);
+			return false;
+		}
+		while (duel_tick(&trial, now_ms, random)) {
+		}
+	}
+	return true;
+}
+
+static void work_post(struct feed *feed, struct work *work, struct post *post)
+{
+	struct feed_state *s = &work->state;
+	bool repeated;
+	posts_add(&work->posts, post);
+	if (!in_turn(s, post, &repeated)) {
+		if (repeated) {
+			counter_add(feed->all->counters, source_repeated_total, 1);
+			post->status = 200;
+			post->answer = answer_of(s, true);
+		}
+		return;
+	}
+	if (!facts_fit(s, post, s->last_ms))
+		return;
+	for (size_t i = 0; i < post->facts.count; i++) {
+		struct duel_cycle before = s->cycle;
+		uint8_t random[16];
+		char reason[160];
+		clock_random(random, sizeof random);
+		check(duel_apply(&s->cycle, &post->facts.facts[i], s->last_ms, random, reason) == DUEL_OK);
+		count_step(feed, &before, &s->cycle);
+		work_frame(feed, work);
+		if (i + 1 == post->facts.count) {
+			post->status = 200;
+			post->answer = answer_of(s, false);
+		}
+		work_time(feed, work);
+	}
+	if (post->facts.source_epoch != 0) {
+		s->source_epoch = post->facts.source_epoch;
+		s->source_seq = post->facts.source_seq;
+	}
+	work->changed = true;
+	counter_add(feed->all->counters, source_posts_total, 1);
+}
+
+/* ---- the store ---- */
+
+static bool row_is(const struct feed *feed, struct span row)
+{
+	return feed->row != NULL ? span_equal(row, span_str(feed->row)) : row.at == NULL;
+}
+
+static struct span row_now(struct feed *feed)
+{
+	struct span row;
+	return state_kv_get(store_view(feed->all->store), span_str(feed->key), &row) ? row : (struct span){0};
+}
+
+/* False: what is there makes no sense, and nothing may be built on it. */
+static bool feed_load(struct feed *feed)
+{
+	struct span row = row_now(feed);
+	if (feed->loaded && row_is(feed, row))
+		return true;
+	if (row.at != NULL && !feed_state_read(&feed->state, row)) {
+		log_error("feed row unreadable", "feed=%s bytes=%zu", feed->name, row.len);
+		return false;
+	}
+	free(feed->row);
+	feed->row = row.at != NULL ? xmemdup_text(row.at, row.len) : NULL;
+	feed->core = state_core(feed->all, &feed->state);
+	feed->loaded = true;
+	return true;
+}
+
+static void work_destroy(struct work *work)
+{
+	txn_destroy(&work->txn);
+	free(work->row);
+	free(work);
+}
+
+static void requeue(struct feed *feed, struct posts *posts)
+{
+	for (struct post *post = posts->first; post != NULL; post = post->next) {
+		json_decref(post->answer);
+		post->answer = NULL;
+		post->status = 0;
+	}
+	if (posts->first == NULL)
+		return;
+	*posts->last = feed->queue.first;
+	if (feed->queue.first == NULL)
+		feed->queue.last = posts->last;
+	feed->queue.first = posts->first;
+	feed->queue.count += posts->count;
+}
+
+static void on_written(void *owner, enum verdict verdict)
+{
+	struct feed *feed = owner;
+	struct work *work = feed->work;
+	feed->work = NULL;
+	if (verdict == VERDICT_OK) {
+		feed->state = work->state;
+		feed->core = work->core;
+		free(feed->row);
+		feed->row = work->row;
+		work->row = NULL;
+		for (struct post *post; (post = posts_take(&work->posts)) != NULL;)
+			post_answer(feed, post);
+	} else if (verdict == VERDICT_KV_CONFLICT) {
+		log_warn("feed changed elsewhere", "feed=%s", feed->name);
+		requeue(feed, &work->posts);
+		feed->retry_due_ms = clock_monotonic_ms() + 20; /* the view has to catch up */
+	} else {
+		log_error("feed not written", "feed=%s verdict=%d", feed->name, (int)verdict);
+		refuse_all(feed, &work->posts, "it could not be made durable; try again");
+		feed->retry_due_ms = clock_monotonic_ms() + RETRY_MS;
+	}
+	work_destroy(work);
+	if (!feed->all->draining)
+		feed_turn(feed);
+}
+
+/* ---- turns ---- */
+
+static void on_timer(uv_timer_t *timer)
+{
+	feed_turn(timer->data);
+}
+
+static void schedule(struct feed *feed, uint64_t now_ms)
+{
+	uint64_t due = duel_due_ms(&feed->state.cycle);
+	uint64_t wait = due <= now_ms ? 1 : due - now_ms;
+	uv_timer_start(&feed->timer, on_timer, wait < TIMER_MS_MAX ? wait : TIMER_MS_MAX, 0);
+}
+
+static void feed_turn(struct feed *feed)
+{
+	struct feeds *all = feed->all;
+	if (feed->work != NULL || clock_monotonic_ms() < feed->retry_due_ms || !feed_load(feed)) {
+		uv_timer_start(&feed->timer, on_timer, 20, 0);
+		return;
+	}
+	struct work *work = xcalloc(1, sizeof *work);
+	posts_init(&work->posts);
+	work->state = feed->state;
+	work->core = feed->core;
+	work->txn = txn_create();
+	uint64_t now_ms = clock_wall_ms();
+	if (now_ms > work->state.last_ms)
+		work->state.last_ms = now_ms;
+	if (feed->row == NULL) { /* its first moment */
+		work->state.epoch = work->state.cycle.idle_since_ms = now_ms;
+		work->state.cycle.duel.winner = -1;
+	}
+	work->state.cycle.ended = false;
+	work_time(feed, work);
+	while (feed->queue.first != NULL && txn_bytes(work->txn) < TXN_BYTES_MAX)
+		work_post(feed, work, posts_take(&feed->queue));
+	work->state.cycle.ended = false;
+	if (work->state.cycle.duel.outcome == DUEL_OUTCOME_NONE)
+		work_frame(feed, work); /* the picture's health */
+	if (!work->changed) {
+		for (struct post *post; (post = posts_take(&work->posts)) != NULL;)
+			post_answer(feed, post);
+		work_destroy(work);
+		schedule(feed, now_ms);
+		return;
+	}
+	work->row = feed_state_row(&work->state);
+	txn_put(work->txn, span_str(feed->key), span_str(feed->row), span_str(work->row));
+	feed->work = work;
+	txn_submit(&work->txn, all->store, on_written, feed);
+}
+
+void feeds_turn(struct feeds *feeds)
+{
+	if (feeds->draining || store_position(feeds->store) < store_durable(feeds->store))
+		return;
+	for (size_t i = 0; i < feeds->count; i++) {
+		struct feed *feed = feeds->feeds[i];
+		if (!feed->loaded || (feed->work == NULL && !row_is(feed, row_now(feed))))
+			feed_turn(feed);
+	}
+}
+
+/* ---- calls ---- */
+
+static struct feed *find_feed(struct feeds *feeds, struct span name)
+{
+	for (size_t i = 0; i < feeds->count; i++)
+		if (span_equal(name, span_str(feeds->feeds[i]->name)))
+			return feeds->feeds[i];
+	return NULL;
+}
+
+static void show(struct feed *feed, struct call *call)
+{
+	const struct feed_state *s = &feed->state;
+	json_t *record = duel_record(&s->cycle);
+	json_t *duel = json_object_get(record, "duel");
+	const char *scene = json_string_value(json_object_get(duel, "sceneText"));
+	if (scene != NULL) {
+		json_object_set_new(duel, "scene", *scene != '\0' ? json_loads(scene, 0, NULL) : json_null());
+		json_object_del(duel, "sceneText");
+	}
+	json_t *answer = json_pack("{s:s,s:s,s:I,s:I,s:I,s:I}", "feed", feed->name, "mode",
+	                           s->cycle.scheduled ? "scheduled" : "source", "sourceEpoch",
+	                           (json_int_t)s->source_epoch, "sourceSeq", (json_int_t)s->source_seq,
+	                           "seq", (json_int_t)s->seq, "now", (json_int_t)clock_wall_ms());
+	json_object_update(answer, record);
+	json_decref(record);
+	call_reply(call, 200, answer);
+}
+
+static void show_schema(struct call *call, struct span name)
+{
+	json_t *schema = NULL;
+	if (name.len == 0)
+		schema = fact_schemas();
+	else if (name.len > 5 && memcmp(name.at + name.len - 5, ".json", 5) == 0)
+		schema = fact_schema(span_of(name.at, name.len - 5));
+	if (schema == NULL)
+		call_refuse(call, 404, "no such schema");
+	else
+		call_reply(call, 200, schema);
+}
+
+static void enqueue(struct feed *feed, struct post *post)
+{
+	if (feed->all->draining || feed->queue.count >= feed->all->settings->feeds_queue) {
+		post_refuse(post, 503, feed->all->draining ? "this worker stops; try again"
+		                                           : "too many posts wait (feeds.queue); try again");
+		post_answer(feed, post);
+		return;
+	}
+	posts_add(&feed->queue, post);
+	feed_turn(feed);
+}
+
+static void take_post(struct feed *feed, struct span kind, struct call *call)
+{
+	static const unsigned statuses[] = {[FACT_OK] = 200, [FACT_UNKNOWN] = 404, [FACT_MALFORMED] = 400,
+	                                    [FACT_UNSUITABLE] = 422};
+	char reason[160];
+	if (!span_equal_nocase(span_of(call->content_type.at, call->content_type.len < 16
+	                                                              ? call->content_type.len
+	                                                              : 16),
+	                       SPAN("application/json"))) {
+		call_refuse(call, 415, "Content-Type must be application/json");
+		return;
+	}
+	json_t *body = call_json(call);
+	if (body == NULL)
+		return;
+	struct post *post = xcalloc(1, sizeof *post);
+	post->call = call;
+	enum fact_result result = fact_read(&post->facts, kind, body, reason);
+	json_decref(body);
+	if (result != FACT_OK) {
+		post_refuse(post, statuses[result], reason);
+		post_answer(feed, post);
+		return;
+	}
+	enqueue(feed, post);
+}
+
+void feeds_on_call(struct call *call)
+{
+	struct feeds *feeds = ((struct bridge *)call->context)->feeds;
+	struct span rest = span_of(call->path.at + sizeof source_root - 1, call->path.len - sizeof source_root + 1);
+	const uint8_t *slash = memchr(rest.at, '/', rest.len);
+	struct span name = span_of(rest.at, slash != NULL ? (size_t)(slash - rest.at) : rest.len);
+	struct span kind = slash != NULL ? span_of(slash + 1, rest.len - name.len - 1) : (struct span){0};
+	struct feed *feed = find_feed(feeds, name);
+	if (span_equal(name, SPAN("schemas")) && call->method == CALL_GET)
+		show_schema(call, kind);
+	else if (feed == NULL)
+		call_refuse(call, 404, "no such feed: see feeds.scheduled and feeds.source_driven");
+	else if (!feed->loaded) {
+		call_header(call, "Retry-After", "1");
+		call_refuse(call, 503, "the store is still being read; try again");
+	} else if (call->method == CALL_GET && kind.len == 0)
+		show(feed, call);
+	else if (call->method == CALL_POST && kind.len != 0)
+		take_post(feed, kind, call);
+	else
+		call_refuse(call, 405, "GET /v1/source/FEED or POST /v1/source/FEED/KIND");
+}
+
+void feeds_abort(struct feeds *feeds, struct span name, const char *duel, const char *reason,
+                 struct call *call)
+{
+	struct feed *feed = find_feed(feeds, name);
+	if (feed == NULL || !feed->loaded || !feed->state.cycle.duel.present) {
+		call_refuse(call, feed == NULL ? 404 : 409, feed == NULL ? "no such feed" : "there is no duel");
+		return;
+	}
+	struct post *post = xcalloc(1, sizeof *post);
+	post->call = call;
+	post->facts.count = 1;
+	post->facts.facts = xcalloc(1, sizeof *post->facts.facts);
+	post->facts.facts->kind = DUEL_FACT_ABORT;
+	if (duel != NULL && *duel != '\0')
+		snprintf(post->facts.facts->duel_id, sizeof post->facts.facts->duel_id, "%s", duel);
+	else
+		duel_id(&feed->state.cycle.duel, post->facts.facts->duel_id);
+	snprintf(post->facts.facts->reason, sizeof post->facts.facts->reason, "%s", reason);
+	enqueue(feed, post);
+}
+
+/* ---- life ---- */
+
+static struct duel_times times_of(const struct settings *s)
+{
+	return (struct duel_times){.announcement_ms = s->duel_announcement_ms,
+	                           .countdown_ms = s->duel_countdown_ms,
+	                           .fight_ms = s->duel_fight_ms,
+	                           .end_warning_ms = s->duel_end_warning_ms,
+	                           .resolution_ms = s->duel_resolution_ms,
+	                           .pause_ms = s->duel_pause_ms,
+	                           .prep_ms = s->duel_prep_timeout_ms};
+}
+
+static bool add_feed(struct feeds *feeds, struct span name, bool scheduled)
+{
+	if (!feed_name_valid(name) || find_feed(feeds, name) != NULL || feeds->count == FEEDS_MAX) {
+		log_error("bad feed name", "name=%.*s why=\"must match [a-z0-9][a-z0-9-]{0,63}, be named "
+		          "once, and be one of at most 64\"", (int)name.len, (const char *)name.at);
+		return false;
+	}
+	struct feed *feed = xcalloc(1, sizeof *feed);
+	feed->all = feeds;
+	memcpy(feed->name, name.at, name.len);
+	snprintf(feed->key, sizeof feed->key, "feed/%s", feed->name);
+	snprintf(feed->frames, sizeof feed->frames, "/v1/stream/feeds/%s/frames", feed->name);
+	snprintf(feed->results, sizeof feed->results, "/v1/stream/feeds/%s/results", feed->name);
+	posts_init(&feed->queue);
+	feed->state.cycle = (struct duel_cycle){.scheduled = scheduled,
+	                                        .times = times_of(feeds->settings),
+	                                        .grace_until_ms = clock_wall_ms() +
+	                                                          feeds->settings->duel_grace_ms,
+	                                        .duel.winner = -1};
+	uv_timer_init(feeds->worker->loop, &feed->timer);
+	feed->timer.data = feed;
+	feeds->feeds[feeds->count++] = feed;
+	return true;
+}
+
+static bool add_feeds(struct feeds *feeds, const char *list, bool scheduled)
+{
+	while (*list != '\0') {
+		size_t len = strcspn(list, ",");
+		const char *at = list;
+		size_t left = len;
+		for (; left > 0 && *at == ' '; at++)
+			left--;
+		for (; left > 0 && at[left - 1] == ' '; left--) {
+		}
+		if (left > 0 && !add_feed(feeds, span_of(at, left), scheduled))
+			return false;
+		list += len + (list[len] == ',');
+	}
+	return true;
+}
+
+struct feeds *feeds_create(struct worker *worker, struct store *store)
+{
+	struct feeds *feeds = xcalloc(1, sizeof *feeds);
+	feeds->worker = worker;
+	feeds->store = store;
+	feeds->settings = &worker->settings;
+	feeds->counters = worker->mine;
+	feeds->scratch = xmalloc(sizeof *feeds->scratch);
+	if (add_feeds(feeds, feeds->settings->feeds_scheduled, true) &&
+	    add_feeds(feeds, feeds->settings->feeds_source_driven, false))
+		return feeds;
+	return NULL; /* the process ends */
+}
+
+bool feeds_drain(struct feeds *feeds)
+{
+	bool idle = true;
+	feeds->draining = true;
+	for (size_t i = 0; i < feeds->count; i++) {
+		struct feed *feed = feeds->feeds[i];
+		uv_timer_stop(&feed->timer);
+		refuse_all(feed, &feed->queue, "this worker stops; try again");
+		idle = idle && feed->work == NULL;
+	}
+	return idle;
+}

@@ -1,0 +1,34 @@
+/* The feeds: each drives one duel cycle, by the clock and by what its game posts, and publishes every
+ * change as a frame.
+ *
+ * A change, the frames that tell of it and the number of the post that caused it become durable in
+ * one transaction, conditional on the feed's row being what it was judged by. So a post that was
+ * answered counts once over any crash, and of two bridges that both believe themselves alone only
+ * one can act: the other finds the row changed, reads it again, and judges anew.
+ *
+ * Streams, below /v1/stream/feeds/NAME/: frames (all), results (the terminal frames). */
+#pragma once
+
+#include "common/call.h"
+#include "common/store.h"
+#include "worker-bridge/frame.h"
+
+struct feeds;
+
+/* Reads feeds.* and duel.*; NULL: logged why not. Nothing happens before the store has caught up:
+ * feeds_turn() finds out. */
+struct feeds *feeds_create(struct worker *worker, struct store *store);
+
+/* The store moved on, or time has passed. */
+void feeds_turn(struct feeds *feeds);
+
+/* Calls below /v1/source/. */
+void feeds_on_call(struct call *call);
+
+/* Cancels the duel of a feed for an operator; NULL or "" as `duel_id`: whichever there is. `call` is
+ * answered as a post is. */
+void feeds_abort(struct feeds *feeds, struct span name, const char *duel_id, const char *reason,
+                 struct call *call);
+
+/* Stops all clocks; posts get 503. Nothing is under way any more when it returns true. */
+bool feeds_drain(struct feeds *feeds);

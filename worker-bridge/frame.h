@@ -1,0 +1,38 @@
+/* Frames of the feed: one state of a duel as one line of JSON, schema version 2.
+ *
+ * The order of members, the spelling of numbers and of escapes are those of JSON.stringify and never
+ * change within a version: consumers compare bytes, and version 1 is cut out of this text by worker-sse. */
+#pragma once
+
+#include "worker-bridge/duel.h"
+
+#include <stddef.h>
+
+enum { FRAME_TEXT_MAX = 65536 };
+
+/* What is known of the picture. Texts are borrowed. */
+struct frame_health {
+	bool ready;
+	const char *reason; /* NULL when ready */
+	const char *source; /* "guardrail", "capture", "status_file", "none" */
+	uint64_t updated_ms;
+	const char *page_duel_id; /* what the page says it shows; NULL: nothing */
+	const char *page_phase;   /* may be NULL */
+	uint64_t page_ms;
+};
+
+struct frame_place {
+	const char *feed;
+	uint64_t epoch, seq;
+	uint64_t now_ms;
+};
+
+struct frame {
+	size_t len;
+	size_t core_at, core_len; /* what is compared with the frame before: all but place and health */
+	char text[FRAME_TEXT_MAX];
+};
+
+/* `terminal`: this frame tells of the duel's outcome for the first and only time. */
+void frame_build(struct frame *frame, const struct duel *duel, bool terminal,
+                 const struct frame_health *health, const struct frame_place *place);
