@@ -3,6 +3,7 @@
  * the supervisor's, the counters the worker's. They outlive the worker. */
 #pragma once
 
+#include "common/quota.h"
 #include "proto/counters.h"
 #include "proto/messages.h"
 
@@ -36,6 +37,7 @@ struct counters {
 	_Atomic uint64_t started_ms; /* of the supervisor, wall */
 	_Atomic uint32_t booted;     /* 1 since every wanted worker was ready for the first time */
 	struct counters_slot slots[COUNTERS_SLOTS];
+	struct quota quota;
 };
 
 /* Adds to one of my counters; cheap, no lock. `n` may be negative for gauges. */

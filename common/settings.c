@@ -109,6 +109,13 @@ static bool is_url(const char *value)
 	       strpbrk(value, " ?#\"<>\\") == NULL;
 }
 
+/* RFC 6454 §6.2, as browsers send it: no path, lower case. */
+static bool is_origin(const char *value)
+{
+	return is_url(value) && strpbrk(strstr(value, "//") + 2, "/,*@") == NULL &&
+	       strpbrk(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == NULL;
+}
+
 /* Comma-separated, of what a Bearer credential may consist of (RFC 6750 §2.1), none empty. */
 static bool are_tokens(const char *value)
 {
@@ -163,7 +170,13 @@ static bool text_fits(const struct setting_row *row, const char *value,
 		return bad(reason, row->key, "must be http://HOST or https://HOST, maybe with a path");
 	if (strcmp(row->key, "http.allowed_origin") == 0 && strchr(value, ' ') != NULL)
 		return bad(reason, row->key, "must be * or one origin");
-	if (strncmp(row->key, "auth.", 5) == 0 && !are_tokens(value))
+	if (strcmp(row->key, "bet_sync.allowed_origin") == 0 && *value != '\0' && !is_origin(value))
+		return bad(reason, row->key, "must be one origin: http:// or https://, host, maybe a port");
+	if ((strncmp(row->key, "bet_sync.token", 14) == 0 || strcmp(row->key, "auth.source_token") == 0) &&
+	    strchr(value, ',') != NULL)
+		return bad(reason, row->key, "must be one token");
+	if ((strncmp(row->key, "auth.", 5) == 0 || strncmp(row->key, "bet_sync.token", 14) == 0) &&
+	    !are_tokens(value))
 		return bad(reason, row->key,
 		           "must be tokens of letters, digits and -._~+/= with commas between");
 	return true;
@@ -352,6 +365,21 @@ static bool are_ordered(const struct settings *s, char reason[SETTINGS_REASON_MA
 	return true;
 }
 
+/* A rotation that is half configured would cut off, or let in, whom nobody meant. */
+static bool rotation_fits(const struct settings *s, char reason[SETTINGS_REASON_MAX])
+{
+	bool previous = *s->bet_sync_token_previous != '\0', expires = s->bet_sync_token_previous_expires != 0;
+	if (previous && *s->bet_sync_token == '\0')
+		return conflict(s, "bet_sync.token_previous", "bet_sync.token", "is of no use without bet_sync.token",
+		                reason);
+	if (previous != expires)
+		return conflict(s, "bet_sync.token_previous", "bet_sync.token_previous_expires",
+		                "and bet_sync.token_previous_expires go together", reason);
+	if (previous && strcmp(s->bet_sync_token, s->bet_sync_token_previous) == 0)
+		return conflict(s, "bet_sync.token_previous", "bet_sync.token", "is the same as bet_sync.token", reason);
+	return true;
+}
+
 bool settings_validate(const struct settings *settings, char reason[SETTINGS_REASON_MAX])
 {
 	char host[256], port[8];
@@ -363,7 +391,7 @@ bool settings_validate(const struct settings *settings, char reason[SETTINGS_REA
 	if (settings->limits_body_bytes > settings->store_ring_bytes / 4)
 		return conflict(settings, "limits.body_bytes", "store.ring_bytes",
 		                "must be at most a quarter of store.ring_bytes", reason);
-	return are_ordered(settings, reason);
+	return rotation_fits(settings, reason) && are_ordered(settings, reason);
 }
 
 /* ---- as text ---- */
@@ -471,7 +499,8 @@ const char *settings_show(const struct settings *settings, const struct setting_
 {
 	static char buf[32];
 	const char *value = value_text(settings, row, buf, sizeof buf);
-	bool secret = (strncmp(row->key, "auth.", 5) == 0 || strcmp(row->key, "capture.url") == 0 ||
+	bool secret = (strncmp(row->key, "auth.", 5) == 0 || strcmp(row->key, "bet_sync.token") == 0 ||
+	               strcmp(row->key, "bet_sync.token_previous") == 0 || strcmp(row->key, "capture.url") == 0 ||
 	               strcmp(row->key, "capture.outputs") == 0) &&
 	              *value != '\0';
 	return secret ? "(set)" : value;

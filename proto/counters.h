@@ -54,4 +54,6 @@
 	C(duels_begun_total, counter, "Duels announced.")                                          \
 	C(duels_won_total, counter, "Duels that ended with a winner.")                             \
 	C(duels_drawn_total, counter, "Duels that ended in a draw.")                               \
-	C(duels_cancelled_total, counter, "Duels that were cancelled.")
+	C(duels_cancelled_total, counter, "Duels that were cancelled.")                            \
+	C(bet_sync_clients, gauge, "Clients that follow the bet-sync feed.")                       \
+	C(bet_sync_refused_total, counter, "Requests for the bet-sync feed that were refused.")

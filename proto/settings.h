@@ -120,6 +120,30 @@
 	  "Bearer token for /metrics; empty: a subscribe token.")                                  \
 	S(auth_session_tokens, "auth.session_tokens", text, "", 0, 16384, WORKERS,                 \
 	  "Bearer tokens (comma-separated) that may use render sessions, each its own.")           \
+	S(auth_source_token, "auth.source_token", text, "", 0, 512, WORKERS,                       \
+	  "Bearer token of games, for /v1/source/; empty: nobody may post, but "                   \
+	  "under dev everybody.")                                                                  \
+	S(bet_sync_token, "bet_sync.token", text, "", 0, 512, WORKERS,                             \
+	  "Bearer token of the bet-sync feed. Empty: 503; under dev one is made at "               \
+	  "each start, see tokens.json in run_dir.")                                               \
+	S(bet_sync_token_previous, "bet_sync.token_previous", text, "", 0, 512, WORKERS,           \
+	  "Token before it, valid until bet_sync.token_previous_expires.")                         \
+	S(bet_sync_token_previous_expires, "bet_sync.token_previous_expires", count, "0", 0, 9007199254740992, WORKERS, \
+	  "When the previous token ends, Unix ms; whoever still listens with it is "               \
+	  "cut.")                                                                                  \
+	S(bet_sync_allowed_origin, "bet_sync.allowed_origin", text, "", 0, 255, WORKERS,           \
+	  "The one origin whose pages may read the bet-sync feed: "                                \
+	  "scheme://host[:port]. Empty: none; requests with another Origin get 403.")              \
+	S(bet_sync_feed, "bet_sync.feed", text, "arena", 1, 64, WORKERS,                           \
+	  "The feed that is meant when a request names none (?feed=).")                            \
+	S(bet_sync_state_rate, "bet_sync.state_rate", count, "240", 1, 1000000, WORKERS,           \
+	  "Requests a minute for the state, of one client address; more get 429.")                 \
+	S(bet_sync_events_rate, "bet_sync.events_rate", count, "60", 1, 1000000, WORKERS,          \
+	  "Requests a minute for the events, of one client address; more get 429.")                \
+	S(bet_sync_clients, "bet_sync.clients", count, "32", 1, 100000, WORKERS,                   \
+	  "Clients that follow the events at once, over all workers; more get 503.")               \
+	S(bet_sync_clients_per_address, "bet_sync.clients_per_address", count, "8", 1, 100000, WORKERS, \
+	  "Those of one client address; more get 429.")                                            \
 	S(worker_hang_ms, "worker.hang_timeout", ms, "10s", 500, 600000, LIVE,                     \
 	  "No heartbeat for this long: the worker is aborted.")                                    \
 	S(worker_abort_grace_ms, "worker.abort_grace", ms, "2s", 100, 60000, LIVE,                 \

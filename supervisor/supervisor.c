@@ -4,6 +4,7 @@
 #include "common/store.h"
 #include "proto/roles.h"
 #include "supervisor/cpus.h"
+#include "supervisor/dev_tokens.h"
 #include "supervisor/reap.h"
 #include "supervisor/reload.h"
 #include "supervisor/tell.h"
@@ -305,7 +306,8 @@ static void prepare(struct supervisor *s)
 	                          .cpus = cpus_usable("", cpus_affinity())};
 	find_programs(s->fleet.program_dir, sizeof s->fleet.program_dir);
 	s->admin = admin_create(s, s->settings.run_dir, reason, sizeof reason);
-	bool ok = s->admin != NULL && fleet_init(&s->fleet, reason, sizeof reason);
+	bool ok = s->admin != NULL && dev_tokens_make(&s->settings, reason, sizeof reason) &&
+	          fleet_init(&s->fleet, reason, sizeof reason);
 	/* Only now: what prevents a start is said where it was started, and a second instance does
 	 * not write into the first one's file. */
 	if (ok && !log_open(s->settings.log_file)) {

@@ -21,6 +21,10 @@ void auth_init(struct auth *auth, const struct settings *settings)
 	add_tokens(&auth->subscribe, settings->auth_subscribe_tokens);
 	add_tokens(&auth->metrics, settings->auth_metrics_token);
 	add_tokens(&auth->render, settings->auth_session_tokens);
+	add_tokens(&auth->source, settings->auth_source_token);
+	add_tokens(&auth->bet_sync, settings->bet_sync_token);
+	add_tokens(&auth->bet_sync_previous, settings->bet_sync_token_previous);
+	auth->bet_sync_previous_expires_ms = settings->bet_sync_token_previous_expires;
 }
 
 /* Looks at every digest, so that time tells nothing. */
@@ -48,27 +52,62 @@ static bool may(const struct auth *auth, enum permission permission,
 		return auth->metrics.count > 0 ? holds(&auth->metrics, digest) : subscribe;
 	case PERMISSION_RENDER:
 		return holds(&auth->render, digest) || publish;
+	case PERMISSION_SOURCE:
+		return holds(&auth->source, digest);
 	}
 	return false;
+}
+
+/* RFC 6750 §2.1: the scheme in any case, one token, nothing else. */
+static bool bearer_digest(struct span authorization, uint8_t digest[AUTH_DIGEST_BYTES])
+{
+	static const char scheme[] = "bearer ";
+	size_t len = sizeof scheme - 1;
+	if (authorization.at == NULL || authorization.len <= len ||
+	    !span_equal_nocase(span_of(authorization.at, len), span_of(scheme, len)))
+		return false;
+	while (len < authorization.len && authorization.at[len] == ' ')
+		len++;
+	struct span token = span_of(authorization.at + len, authorization.len - len);
+	if (token.len == 0 || memchr(token.at, ' ', token.len) != NULL || memchr(token.at, '\t', token.len) != NULL)
+		return false;
+	SHA256(token.at, token.len, digest);
+	return true;
+}
+
+enum auth_result auth_bet_sync(const struct auth *auth, struct span authorization, uint64_t now_ms,
+                               uint64_t *expires_ms)
+{
+	uint8_t digest[AUTH_DIGEST_BYTES];
+	if (auth->bet_sync.count == 0)
+		return AUTH_UNCONFIGURED;
+	if (!bearer_digest(authorization, digest))
+		return AUTH_MISSING;
+	bool current = holds(&auth->bet_sync, digest);
+	bool previous = holds(&auth->bet_sync_previous, digest) && now_ms < auth->bet_sync_previous_expires_ms;
+	*expires_ms = current ? UINT64_MAX : auth->bet_sync_previous_expires_ms;
+	return current || previous ? AUTH_ALLOWED : AUTH_WRONG;
+}
+
+/* Is there anybody who may? */
+static bool configured(const struct auth *auth, enum permission permission)
+{
+	if (permission == PERMISSION_SOURCE)
+		return auth->source.count > 0;
+	return auth->publish.count + auth->subscribe.count + auth->metrics.count + auth->render.count > 0;
 }
 
 enum auth_result auth_check(const struct auth *auth, enum permission permission,
                             struct span authorization)
 {
-	static const char scheme[] = "bearer ";
+	uint8_t digest[AUTH_DIGEST_BYTES];
 	if (auth->open || permission == PERMISSION_NONE ||
 	    (permission == PERMISSION_RENDER && auth->render_asks))
 		return AUTH_ALLOWED;
-	if (auth->publish.count + auth->subscribe.count + auth->metrics.count +
-	            auth->render.count ==
-	    0)
+	if (!configured(auth, permission))
 		return AUTH_UNCONFIGURED;
-	size_t len = sizeof scheme - 1;
-	if (authorization.at == NULL || authorization.len <= len ||
-	    !span_equal_nocase(span_of(authorization.at, len), span_of(scheme, len)))
+	if (!bearer_digest(authorization, digest))
 		return AUTH_MISSING;
-	uint8_t digest[AUTH_DIGEST_BYTES];
-	SHA256(authorization.at + len, authorization.len - len, digest);
 	return may(auth, permission, digest) ? AUTH_ALLOWED : AUTH_WRONG;
 }
 
@@ -83,7 +122,9 @@ const char *auth_refusal(const struct auth *auth, enum permission permission,
 	case AUTH_WRONG:
 		return "this token may not do that";
 	case AUTH_UNCONFIGURED:
-		return "no tokens are configured: set auth.publish_tokens and auth.subscribe_tokens";
+		return permission == PERMISSION_SOURCE
+		               ? "no tokens are configured: set auth.source_token"
+		               : "no tokens are configured: set auth.publish_tokens and auth.subscribe_tokens";
 	}
 	return NULL;
 }

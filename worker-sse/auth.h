@@ -4,7 +4,7 @@
 #include "common/settings.h"
 
 enum permission { PERMISSION_NONE, PERMISSION_SUBSCRIBE, PERMISSION_PUBLISH, PERMISSION_METRICS,
-		  PERMISSION_RENDER };
+		  PERMISSION_RENDER, PERMISSION_SOURCE };
 
 enum auth_result {
 	AUTH_ALLOWED,
@@ -23,7 +23,9 @@ struct auth_list {
 struct auth {
 	bool open; /* dev */
 	bool render_asks; /* sessions.validate_url says who may, where a session's owner does not */
-	struct auth_list publish, subscribe, metrics, render;
+	struct auth_list publish, subscribe, metrics, render, source;
+	struct auth_list bet_sync, bet_sync_previous; /* at most one in each */
+	uint64_t bet_sync_previous_expires_ms;        /* Unix ms */
 };
 
 /* Reads auth.*; tokens beyond AUTH_TOKENS_MAX per list are an error for check-config. */
@@ -32,6 +34,11 @@ void auth_init(struct auth *auth, const struct settings *settings);
 /* NULL: allowed; else why not, for people. A reason that begins with "no tokens" is a 503. */
 const char *auth_refusal(const struct auth *auth, enum permission permission,
                          struct span authorization);
+
+/* The bet-sync feed has a token of its own, no other is as good, and there is no bypass. *expires_ms: when
+ * the permission ends, Unix ms; UINT64_MAX: with the settings only. */
+enum auth_result auth_bet_sync(const struct auth *auth, struct span authorization, uint64_t now_ms,
+                               uint64_t *expires_ms);
 
 /* `authorization` is the header's value, at NULL when absent. */
 enum auth_result auth_check(const struct auth *auth, enum permission permission,

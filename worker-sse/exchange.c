@@ -22,7 +22,7 @@ static const struct span header_names[] = {REQUEST_HEADERS(HEADER_NAME)};
 static bool header_repeats(enum request_header h)
 {
 	return h == HEADER_ACCEPT || h == HEADER_ACCEPT_ENCODING || h == HEADER_IF_NONE_MATCH ||
-	       h == HEADER_X_FORWARDED_HOST || h == HEADER_X_FORWARDED_PROTO ||
+	       h == HEADER_X_FORWARDED_FOR || h == HEADER_X_FORWARDED_HOST || h == HEADER_X_FORWARDED_PROTO ||
 	       h == HEADER_ACCESS_CONTROL_REQUEST_HEADERS;
 }
 
@@ -254,7 +254,7 @@ bool exchange_admit(struct exchange *e, bool expect_continue)
 	e->route = route_find(r->path);
 	if (r->method == METHOD_OPTIONS) {
 		discard_body(e);
-		cors_preflight(r);
+		(e->route != NULL ? e->route->preflight : cors_preflight)(r);
 		return false;
 	}
 	if (e->route == NULL) {

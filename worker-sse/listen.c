@@ -4,6 +4,7 @@
 #include "proto/roles.h"
 #include "worker-sse/conn.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -35,6 +36,36 @@ static bool address_of(const uv_tcp_t *tcp, uint8_t bytes[16])
 	else
 		memcpy(bytes, &((struct sockaddr_in *)&name)->sin_addr, 4);
 	return true;
+}
+
+/* The last element is what our own proxy has seen; those before it are hearsay. */
+static bool forwarded_address(struct span list, uint8_t bytes[16])
+{
+	char text[INET6_ADDRSTRLEN];
+	size_t from = list.len;
+	while (from > 0 && list.at[from - 1] != ',')
+		from--;
+	while (from < list.len && list.at[from] == ' ')
+		from++;
+	size_t len = list.len - from;
+	if (len == 0 || len >= sizeof text)
+		return false;
+	memcpy(text, list.at + from, len);
+	text[len] = '\0';
+	memset(bytes, 0, 16);
+	return inet_pton(AF_INET, text, bytes) == 1 || inet_pton(AF_INET6, text, bytes) == 1;
+}
+
+void request_address(const struct request *request, uint8_t out[16])
+{
+	const struct conn *conn = request->exchange->conn;
+	struct span forwarded = request->headers[HEADER_X_FORWARDED_FOR];
+	if (request->worker->settings->http_trust_forwarded && forwarded.at != NULL &&
+	    forwarded_address(forwarded, out))
+		return;
+	memset(out, 0, 16);
+	if (conn != NULL)
+		address_of(&conn->tcp, out);
 }
 
 /* False: its address has all it may. */

@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/worker_store.h"
 #include "proto/roles.h"
+#include "worker-sse/bet_sync.h"
 #include "worker-sse/call.h"
 #include "worker-sse/conn.h"
 #include "worker-sse/events.h"
@@ -121,6 +122,7 @@ static int start(struct worker *worker)
 	subscriptions_start(&w);
 	w.fanout = fanout_create(&w);
 	events_start(&w);
+	bet_sync_start(&w);
 	uv_timer_init(worker->loop, &w.tick);
 	w.tick.data = &w;
 	uv_timer_start(&w.tick, on_tick, WHEEL_TICK_MS, WHEEL_TICK_MS);

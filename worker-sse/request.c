@@ -157,7 +157,11 @@ static void build_head(struct exchange *e, struct head *head, unsigned status,
 	          method_name(e->request.method), (int)e->request.path.len, e->request.path.at);
 	check(reply_status_known(status));
 	put_text(head, status_line(status));
-	put(head, w->common_headers, w->common_headers_len);
+	if (e->request.bare_headers) {
+		put(head, w->common_headers, DATE_BYTES);
+		put_text(head, "x-content-type-options: nosniff\r\n");
+	} else
+		put(head, w->common_headers, w->common_headers_len);
 	for (size_t i = 0; i < count; i++) {
 		put_text(head, headers[i].name);
 		put(head, ": ", 2);
@@ -197,6 +201,11 @@ void reply(struct request *request, unsigned status, const struct header *header
 	if (!bodiless && !e->head_only && body.len > 0)
 		exchange_write(e, body.at, body.len);
 	exchange_end(e);
+}
+
+void request_bare_headers(struct request *request)
+{
+	request->bare_headers = true;
 }
 
 void reply_error(struct request *request, unsigned status, const char *reason)

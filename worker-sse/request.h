@@ -33,6 +33,7 @@ enum method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE, M
 	H(IF_NONE_MATCH, "if-none-match")                                                          \
 	H(LAST_EVENT_ID, "last-event-id")                                                          \
 	H(ORIGIN, "origin")                                                                        \
+	H(X_FORWARDED_FOR, "x-forwarded-for")                                                      \
 	H(X_FORWARDED_HOST, "x-forwarded-host")                                                    \
 	H(X_FORWARDED_PROTO, "x-forwarded-proto")                                                  \
 	H(ACCESS_CONTROL_REQUEST_METHOD, "access-control-request-method")                          \
@@ -64,6 +65,7 @@ struct request {
 	 * the request is gone: a command may borrow it. */
 	uint8_t *body;
 	size_t body_len, body_room;
+	bool bare_headers;        /* request_bare_headers() */
 	bool close_delimited;     /* HTTP/1.0: a streamed answer has no chunks */
 
 	/* The feature's. */
@@ -121,6 +123,13 @@ void reply_prefetch_near(const struct request *request);
 
 /* Cuts the connection without ending the answer: the client sees a truncation and resumes. */
 void reply_abort(struct request *request);
+
+/* This answer goes without the headers by which the server lets pages of other origins in. */
+void request_bare_headers(struct request *request);
+
+/* The client's address: IPv6, or IPv4 in the first four bytes. Behind a proxy that is trusted
+ * (http.trust_forwarded), the last one that X-Forwarded-For names. */
+void request_address(const struct request *request, uint8_t out[16]);
 
 /* "http://host[:port]" the client used: configured public_url, else X-Forwarded-* when trusted, else
  * Host. Written into `out`; returns its length. */

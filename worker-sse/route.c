@@ -1,6 +1,8 @@
 #include "worker-sse/route.h"
 #include "proto/roles.h"
+#include "worker-sse/bet_sync.h"
 #include "worker-sse/call.h"
+#include "worker-sse/cors.h"
 #include "worker-sse/events.h"
 #include "worker-sse/health.h"
 #include "worker-sse/stream_kit.h"
@@ -18,27 +20,46 @@ static const struct route routes[] = {
         /* Before the streams: the segment is reserved (Durable Streams, subscriptions). */
         {"/v1/stream/__ds/", M(GET) | M(HEAD) | M(POST) | M(PUT) | M(DELETE),
          "GET, HEAD, POST, PUT, DELETE, OPTIONS", PERMISSION_NONE, PERMISSION_NONE, 65536,
-         subscriptions_handle},
+         subscriptions_handle,
+         cors_preflight},
         {"/v1/stream/", M(GET) | M(HEAD) | M(POST) | M(PUT) | M(DELETE),
          "GET, HEAD, POST, PUT, DELETE, OPTIONS", PERMISSION_SUBSCRIBE, PERMISSION_PUBLISH, 0,
-         streams_handle},
+         streams_handle,
+         cors_preflight},
         {"/stream", M(POST), "POST, OPTIONS", PERMISSION_RENDER, PERMISSION_RENDER, 1 << 20,
-         stream_kit_handle},
+         stream_kit_handle,
+         cors_preflight},
         {"/stream/", M(GET) | M(HEAD) | M(POST) | M(PATCH) | M(DELETE),
          "GET, HEAD, POST, PATCH, DELETE, OPTIONS", PERMISSION_RENDER, PERMISSION_RENDER, 1 << 20,
-         stream_kit_handle},
-        {"/v1/source/schemas", M(GET), "GET, OPTIONS", PERMISSION_NONE, PERMISSION_NONE, 1024, ask_bridge},
-        {"/v1/source/schemas/", M(GET), "GET, OPTIONS", PERMISSION_NONE, PERMISSION_NONE, 1024, ask_bridge},
-        {"/v1/source/", M(GET) | M(POST), "GET, POST, OPTIONS", PERMISSION_PUBLISH, PERMISSION_PUBLISH,
-         256 << 10, ask_bridge},
+         stream_kit_handle,
+         cors_preflight},
+        {"/api/internal/bet-sync/state", M(GET) | M(HEAD), "GET, HEAD, OPTIONS", PERMISSION_NONE,
+         PERMISSION_NONE, 1024, bet_sync_state, bet_sync_preflight},
+        {"/api/internal/bet-sync/events", M(GET) | M(HEAD), "GET, HEAD, OPTIONS", PERMISSION_NONE,
+         PERMISSION_NONE, 1024, bet_sync_events, bet_sync_preflight},
+        {"/api/streaming/betting/bootstrap", M(GET) | M(HEAD), "GET, HEAD, OPTIONS", PERMISSION_NONE,
+         PERMISSION_NONE, 1024, bet_sync_state, bet_sync_preflight},
+        {"/api/streaming/betting/events", M(GET) | M(HEAD), "GET, HEAD, OPTIONS", PERMISSION_NONE,
+         PERMISSION_NONE, 1024, bet_sync_events, bet_sync_preflight},
+        {"/v1/source/schemas", M(GET), "GET, OPTIONS", PERMISSION_NONE, PERMISSION_NONE, 1024, ask_bridge,
+         cors_preflight},
+        {"/v1/source/schemas/", M(GET), "GET, OPTIONS", PERMISSION_NONE, PERMISSION_NONE, 1024, ask_bridge,
+         cors_preflight},
+        {"/v1/source/", M(GET) | M(POST), "GET, POST, OPTIONS", PERMISSION_SOURCE, PERMISSION_SOURCE,
+         256 << 10, ask_bridge,
+         cors_preflight},
         {"/v1/events", M(GET) | M(HEAD), "GET, HEAD, OPTIONS", PERMISSION_SUBSCRIBE,
-         PERMISSION_SUBSCRIBE, 1024, events_handle},
+         PERMISSION_SUBSCRIBE, 1024, events_handle,
+         cors_preflight},
         {"/healthz", M(GET) | M(HEAD), "GET, HEAD", PERMISSION_NONE, PERMISSION_NONE, 1024,
-         health_live},
+         health_live,
+         cors_preflight},
         {"/readyz", M(GET) | M(HEAD), "GET, HEAD", PERMISSION_NONE, PERMISSION_NONE, 1024,
-         health_ready},
+         health_ready,
+         cors_preflight},
         {"/metrics", M(GET) | M(HEAD), "GET, HEAD", PERMISSION_METRICS, PERMISSION_METRICS, 1024,
-         health_metrics},
+         health_metrics,
+         cors_preflight},
 };
 
 const struct route *route_find(struct span path)

@@ -11,6 +11,7 @@ struct route {
 	enum permission read, write; /* GET and HEAD; the others */
 	size_t body_bytes_max;       /* 0: limits.body_bytes */
 	void (*handler)(struct request *request);
+	void (*preflight)(struct request *request); /* answers OPTIONS */
 };
 
 /* NULL: nothing there. */

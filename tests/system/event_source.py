@@ -17,10 +17,11 @@ class Event:
 class EventSource(threading.Thread):
     """events grows; over is set when the server answered with anything but an event stream."""
 
-    def __init__(self, ringside, query, last_id=None, retry=0.02, headers=None):
+    def __init__(self, ringside, query, last_id=None, retry=0.02, headers=None, path="/v1/events"):
         super().__init__(daemon=True)
         self.ringside, self.query, self.last_id, self.retry = ringside, query, last_id, retry
         self.headers = headers or {}
+        self.path = path
         self.events = []
         self.connects = 0
         self.server_retry = None
@@ -42,7 +43,7 @@ class EventSource(threading.Thread):
         headers = {"accept": "text/event-stream", **self.headers}
         if self.last_id is not None:
             headers["last-event-id"] = self.last_id
-        connection.request("GET", "/v1/events?" + self.query, headers=headers)
+        connection.request("GET", f"{self.path}?{self.query}", headers=headers)
         self.socket = connection.sock
         answer = connection.getresponse()
         if answer.status != 200 or not answer.headers["content-type"].startswith("text/event-stream"):

@@ -15,6 +15,8 @@ from test_kill import fixed_port
 
 SHORT = ("--duel-announcement=150ms", "--duel-countdown=60ms", "--duel-fight=400ms", "--duel-end-warning=50ms",
          "--duel-resolution=80ms", "--duel-pause=20ms", "--duel-prep-timeout=200ms", "--duel-grace=100ms")
+BET_SYNC_TOKEN = "token-of-the-bet-sync-feed"
+BET_SYNC = (f"--bet-sync-token={BET_SYNC_TOKEN}", "--bet-sync-events-rate=100000")
 DUELS = int(os.environ.get("DUELS", "200"))
 
 
@@ -182,8 +184,28 @@ def test_schemas_hold_for_what_is_accepted(ringside):
     jsonschema.validate({**place, "facts": [{"type": "death", "duelId": "d", "ids": ["a"]}]}, schemas["batch"])
 
 
-def watchers(r, feed):
-    return EventSource(r, f"stream=feeds/{feed}/frames&from=start")
+class Watchers:
+    """Who follows the feed over all kills: the frames' stream, and both versions of the bet-sync wire."""
+
+    def __init__(self, r, feed):
+        wait_for(lambda: r.request("GET", f"/v1/stream/feeds/{feed}/frames")[0] == 200, "the first frame")
+        self.frames = EventSource(r, f"stream=feeds/{feed}/frames&from=start")
+        bet_sync = {"path": "/api/internal/bet-sync/events",
+                    "headers": {"authorization": f"Bearer {BET_SYNC_TOKEN}"}}
+        self.v1 = EventSource(r, f"feed={feed}", **bet_sync)
+        self.v2 = EventSource(r, f"feed={feed}&schemaVersion=2", **bet_sync)
+
+    def check(self, frames):
+        for source in (self.frames, self.v1, self.v2):
+            name = "message" if source is self.frames else "betting"
+            wait_for(lambda: len(source.messages(name)) >= len(frames), "the consumer", 30)
+            got = [json.loads(m) for m in source.messages(name)]
+            assert not source.messages("reset")
+            if source is self.v1:
+                assert [f["seq"] for f in got] == [f["seq"] for f in frames]
+            else:
+                assert got == frames
+            source.stop()
 
 
 def settle(r, duels, source, feed):
@@ -197,9 +219,7 @@ def settle(r, duels, source, feed):
         reason = f["cancellationReason"] if f["outcome"] == "cancelled" else f["winReason"]
         assert (f["outcome"], f["winnerId"], reason) == duels.expected[f["cycleId"]]
     assert frames_of(r, feed, "results") == terminal
-    wait_for(lambda: len(source.messages()) >= len(frames), "the consumer", 30)
-    assert [json.loads(m) for m in source.messages()] == frames
-    source.stop()
+    source.check(frames)
 
 
 def test_kill_workers_while_duels_are_fought():
@@ -207,9 +227,9 @@ def test_kill_workers_while_duels_are_fought():
     seed = int(os.environ.get("SEED", random.randrange(10 ** 6)))
     print("SEED", seed)
     dice = random.Random(seed)
-    with Ringside("--feeds-source-driven=game", "--worker-restart-limit=64", "--worker-restart-window=1s", "--worker-restart-delay-max=50ms",
+    with Ringside("--feeds-source-driven=game", "--worker-restart-limit=64", "--worker-restart-window=1s", "--worker-restart-delay-max=50ms", *BET_SYNC,
                   workers=2, bridge=1) as r:
-        source = watchers(r, "game")
+        source = Watchers(r, "game")
         duels = Duels(Game(r, "game"), DUELS, seed, pause=0.01)
         duels.start()
         kills = 0
@@ -227,8 +247,8 @@ def test_kill_everything_while_duels_are_fought():
     seed = int(os.environ.get("SEED", random.randrange(10 ** 6)))
     print("SEED", seed)
     dice = random.Random(seed)
-    with Ringside("--feeds-source-driven=game", workers=1, bridge=1, listen=f"127.0.0.1:{fixed_port()}") as r:
-        source = watchers(r, "game")
+    with Ringside("--feeds-source-driven=game", *BET_SYNC, workers=1, bridge=1, listen=f"127.0.0.1:{fixed_port()}") as r:
+        source = Watchers(r, "game")
         duels = Duels(Game(r, "game"), DUELS, seed, pause=0.01)
         duels.start()
         kills = 0

@@ -1,0 +1,9 @@
+/* Under --dev, what has no bypass gets a random token at each start: set in the settings, and written to
+ * RUN_DIR/tokens.json (0600) for whoever tries things out. */
+#pragma once
+
+#include "common/settings.h"
+
+/* Does nothing without dev, or where a token is configured. False: the file could not be written;
+ * `reason` says why. */
+bool dev_tokens_make(struct settings *settings, char *reason, size_t reason_len);
