@@ -67,3 +67,13 @@ char *base64_text(struct span bytes)
 	*to = '\0';
 	return text;
 }
+
+char *base64url_text(struct span bytes)
+{
+	char *text = base64_text(bytes);
+	for (char *c = text; *c != '\0'; c++) {
+		*c = *c == '+' ? '-' : *c == '/' ? '_' : *c;
+	}
+	text[strcspn(text, "=")] = '\0';
+	return text;
+}

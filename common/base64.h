@@ -1,4 +1,4 @@
-/* Standard base64 with padding (RFC 4648 §4). */
+/* Base64 (RFC 4648): the standard alphabet with padding (§4), and for URLs without (§5). */
 #pragma once
 
 #include "proto/bytes.h"
@@ -8,3 +8,6 @@ int64_t base64_decode(struct span text, uint8_t *out);
 
 /* NUL-terminated, to be freed. */
 char *base64_text(struct span bytes);
+
+/* For URLs and without padding; NUL-terminated, to be freed. */
+char *base64url_text(struct span bytes);

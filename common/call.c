@@ -118,7 +118,7 @@ void call_reply_bytes(struct call *call, unsigned status, const char *content_ty
 
 void call_reply(struct call *call, unsigned status, json_t *body)
 {
-	char *text = body != NULL ? json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+	char *text = body != NULL ? json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)) : NULL;
 	json_decref(body);
 	call_reply_bytes(call, status, text != NULL ? "application/json" : "", span_str(text));
 	free(text);

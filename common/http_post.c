@@ -136,7 +136,10 @@ static void finish(struct delivery *d, CURLcode code)
 {
 	struct http_post_answer answer = {.error = ""};
 	long status = 0;
+	long request_bytes = 0;
 	curl_easy_getinfo(d->easy, CURLINFO_RESPONSE_CODE, &status);
+	curl_easy_getinfo(d->easy, CURLINFO_REQUEST_SIZE, &request_bytes);
+	answer.sent = request_bytes > 0;
 	if (code == CURLE_OK) {
 		answer.status = (unsigned)status;
 		answer.body = span_of(d->answer, d->answer_len);
@@ -172,7 +175,7 @@ static void host_of(const char *url, char host[256])
 	host[len] = '\0';
 }
 
-static void set_headers(struct delivery *d, const char *signature)
+static void set_headers(struct delivery *d, const char *signature, const char *const *more)
 {
 	char header[320];
 	d->headers = curl_slist_append(NULL, "Content-Type: application/json");
@@ -181,6 +184,8 @@ static void set_headers(struct delivery *d, const char *signature)
 		snprintf(header, sizeof header, "Webhook-Signature: %s", signature);
 		d->headers = curl_slist_append(d->headers, header);
 	}
+	for (; more != NULL && *more != NULL; more++)
+		d->headers = curl_slist_append(d->headers, *more);
 	curl_easy_setopt(d->easy, CURLOPT_HTTPHEADER, d->headers);
 }
 
@@ -199,7 +204,7 @@ void http_posts_send(struct http_posts *posts, const struct http_post *post,
 	d->body = xmemdup_text(post->body.at, post->body.len);
 	host_of(post->url, host);
 	d->loopback = webhook_host_loopback(host);
-	set_headers(d, post->signature);
+	set_headers(d, post->signature, post->headers);
 	curl_easy_setopt(d->easy, CURLOPT_URL, d->url);
 	curl_easy_setopt(d->easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(d->easy, CURLOPT_FOLLOWLOCATION, 0L);

@@ -14,6 +14,7 @@ struct http_post {
 	const char *url;
 	struct span body;      /* application/json */
 	const char *signature; /* value of Webhook-Signature; NULL: none */
+	const char *const *headers; /* further ones, "Name: value"; NULL-terminated, or NULL */
 	uint64_t timeout_ms;   /* for all of it */
 	/* Only where webhook_address_allowed() lets it: judged when names have been resolved, so that
 	 * what is private stays private (DNS rebinding). */
@@ -24,6 +25,7 @@ struct http_post_answer {
 	unsigned status;   /* 0: there was none */
 	struct span body;  /* borrowed until the callback returns */
 	const char *error; /* constant, why there was none; "" else */
+	bool sent;         /* something was sent: without an answer, nobody knows what it did */
 };
 
 struct http_posts *http_posts_create(uv_loop_t *loop);

@@ -109,6 +109,13 @@ static bool is_url(const char *value)
 	       strpbrk(value, " ?#\"<>\\") == NULL;
 }
 
+/* What is sent decides about money: in the clear on this machine only. */
+static bool webhook_url_fits(const char *value)
+{
+	return is_url(value) && (strncmp(value, "https://", 8) == 0 || strncmp(value, "http://127.", 11) == 0 ||
+	                         strncmp(value, "http://localhost", 16) == 0);
+}
+
 /* RFC 6454 §6.2, as browsers send it: no path, lower case. */
 static bool is_origin(const char *value)
 {
@@ -170,9 +177,15 @@ static bool text_fits(const struct setting_row *row, const char *value,
 		return bad(reason, row->key, "must be http://HOST or https://HOST, maybe with a path");
 	if (strcmp(row->key, "http.allowed_origin") == 0 && strchr(value, ' ') != NULL)
 		return bad(reason, row->key, "must be * or one origin");
+	if (strcmp(row->key, "market.operator") == 0 && *value != '\0' && strcmp(value, "ledger") != 0 &&
+	    strcmp(value, "webhook") != 0)
+		return bad(reason, row->key, "must be ledger, webhook, or empty");
+	if (strcmp(row->key, "market.webhook_url") == 0 && *value != '\0' && !webhook_url_fits(value))
+		return bad(reason, row->key, "must be https://..., or http:// on loopback");
 	if (strcmp(row->key, "bet_sync.allowed_origin") == 0 && *value != '\0' && !is_origin(value))
 		return bad(reason, row->key, "must be one origin: http:// or https://, host, maybe a port");
-	if ((strncmp(row->key, "bet_sync.token", 14) == 0 || strcmp(row->key, "auth.source_token") == 0) &&
+	if ((strncmp(row->key, "bet_sync.token", 14) == 0 || strcmp(row->key, "auth.source_token") == 0 ||
+	     strcmp(row->key, "auth.ledger_token") == 0) &&
 	    strchr(value, ',') != NULL)
 		return bad(reason, row->key, "must be one token");
 	if ((strncmp(row->key, "auth.", 5) == 0 || strncmp(row->key, "bet_sync.token", 14) == 0) &&
@@ -391,6 +404,9 @@ bool settings_validate(const struct settings *settings, char reason[SETTINGS_REA
 	if (settings->limits_body_bytes > settings->store_ring_bytes / 4)
 		return conflict(settings, "limits.body_bytes", "store.ring_bytes",
 		                "must be at most a quarter of store.ring_bytes", reason);
+	if (strcmp(settings->market_operator, "webhook") == 0 && *settings->market_webhook_url == '\0')
+		return conflict(settings, "market.operator", "market.webhook_url", "webhook needs market.webhook_url",
+		                reason);
 	return rotation_fits(settings, reason) && are_ordered(settings, reason);
 }
 

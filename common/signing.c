@@ -1,4 +1,5 @@
 /* Tokens that need no table, and Ed25519 signatures of webhooks. */
+#include "common/base64.h"
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/subscription.h"
@@ -58,17 +59,6 @@ enum token_result subscription_token_check(struct span secret, const char *id, s
 	return now_ms < expires_ms ? TOKEN_VALID : TOKEN_EXPIRED;
 }
 
-/* RFC 4648 section 5, without padding. */
-static void base64url(const uint8_t *at, size_t len, char *out)
-{
-	int n = EVP_EncodeBlock((uint8_t *)out, at, (int)len);
-	while (n > 0 && out[n - 1] == '=')
-		n--;
-	out[n] = '\0';
-	for (int i = 0; i < n; i++)
-		out[i] = out[i] == '+' ? '-' : out[i] == '/' ? '_' : out[i];
-}
-
 bool signing_public(struct span seed, char x[64], char kid[64])
 {
 	uint8_t public_key[32], digest[32];
@@ -78,38 +68,46 @@ bool signing_public(struct span seed, char x[64], char kid[64])
 	EVP_PKEY_free(key);
 	if (!ok)
 		return false;
-	char thumbprint[160];
-	base64url(public_key, sizeof public_key, x);
+	char thumbprint[160], *text = base64url_text(span_of(public_key, sizeof public_key));
+	snprintf(x, 64, "%s", text);
+	free(text);
 	int n = snprintf(thumbprint, sizeof thumbprint, "{\"crv\":\"Ed25519\",\"kty\":\"OKP\",\"x\":\"%s\"}", x);
 	SHA256((uint8_t *)thumbprint, (size_t)n, digest);
-	memcpy(kid, "ds_", 3);
-	base64url(digest, sizeof digest, kid + 3);
+	text = base64url_text(span_of(digest, sizeof digest));
+	snprintf(kid, 64, "ds_%s", text);
+	free(text);
 	return true;
+}
+
+char *signing_sign(struct span seed, struct span message)
+{
+	uint8_t signature[64];
+	size_t len = sizeof signature;
+	EVP_PKEY *key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed.at, seed.len);
+	EVP_MD_CTX *context = EVP_MD_CTX_new();
+	bool ok = key != NULL && context != NULL &&
+	          EVP_DigestSignInit(context, NULL, NULL, NULL, key) == 1 &&
+	          EVP_DigestSign(context, signature, &len, message.at, message.len) == 1;
+	EVP_MD_CTX_free(context);
+	EVP_PKEY_free(key);
+	return ok ? base64url_text(span_of(signature, len)) : NULL;
 }
 
 bool signing_header(struct span seed, uint64_t unix_s, struct span body, char out[256])
 {
-	char x[64], kid[64], signature_text[128];
-	uint8_t signature[64];
-	size_t len = sizeof signature;
+	char x[64], kid[64];
 	size_t room = body.len + 32;
 	char *message = xmalloc(room);
 	size_t at = (size_t)snprintf(message, room, "%llu.", (unsigned long long)unix_s);
 	if (body.len != 0)
 		memcpy(message + at, body.at, body.len);
-	EVP_PKEY *key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed.at, seed.len);
-	EVP_MD_CTX *context = EVP_MD_CTX_new();
-	bool ok = key != NULL && context != NULL && signing_public(seed, x, kid) &&
-	          EVP_DigestSignInit(context, NULL, NULL, NULL, key) == 1 &&
-	          EVP_DigestSign(context, signature, &len, (uint8_t *)message, at + body.len) == 1;
-	EVP_MD_CTX_free(context);
-	EVP_PKEY_free(key);
+	char *signature = signing_sign(seed, span_of(message, at + body.len));
 	free(message);
-	if (!ok)
-		return false;
-	base64url(signature, len, signature_text);
-	snprintf(out, 256, "t=%llu,kid=%s,ed25519=%s", (unsigned long long)unix_s, kid, signature_text);
-	return true;
+	bool ok = signature != NULL && signing_public(seed, x, kid);
+	if (ok)
+		snprintf(out, 256, "t=%llu,kid=%s,ed25519=%s", (unsigned long long)unix_s, kid, signature);
+	free(signature);
+	return ok;
 }
 
 /* ---- where webhooks may go ---- */

@@ -93,6 +93,8 @@ enum token_result subscription_token_check(struct span secret, const char *id, s
 
 /* Ed25519 from a 32-byte seed (OpenSSL). `kid` is "ds_" and the thumbprint (RFC 7638). */
 bool signing_public(struct span seed, char x[64], char kid[64]);
+/* The signature of `message`, base64 for URLs, to be freed; NULL: the seed is none. */
+char *signing_sign(struct span seed, struct span message);
 /* "t=<s>,kid=<kid>,ed25519=<signature>" over "<s>.<body>". */
 bool signing_header(struct span seed, uint64_t unix_s, struct span body, char out[256]);
 

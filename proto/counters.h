@@ -56,4 +56,14 @@
 	C(duels_drawn_total, counter, "Duels that ended in a draw.")                               \
 	C(duels_cancelled_total, counter, "Duels that were cancelled.")                            \
 	C(bet_sync_clients, gauge, "Clients that follow the bet-sync feed.")                       \
-	C(bet_sync_refused_total, counter, "Requests for the bet-sync feed that were refused.")
+	C(bet_sync_refused_total, counter, "Requests for the bet-sync feed that were refused.")    \
+	C(markets_active, gauge, "Markets that are not settled.")                                  \
+	C(market_oldest_created_ms, gauge, "When the oldest of them was created, Unix ms; 0: there is none.") \
+	C(markets_created_total, counter, "Markets created.")                                      \
+	C(markets_settled_total, counter, "Markets resolved or cancelled.")                        \
+	C(market_reviews_total, counter, "Markets that came to need a person.")                    \
+	C(market_dead_letters_total, counter, "Steps given up: refused, or failed too often.")     \
+	C(market_calls_total, counter, "Attempts of steps by the webhook operator.")               \
+	C(market_call_failures_total, counter, "Those that failed, or whose outcome is unknown.")  \
+	C(ledger_bets_total, counter, "Bets taken.")                                               \
+	C(ledger_bets_refused_total, counter, "Bets refused.")

@@ -123,6 +123,9 @@
 	S(auth_source_token, "auth.source_token", text, "", 0, 512, WORKERS,                       \
 	  "Bearer token of games, for /v1/source/; empty: nobody may post, but "                   \
 	  "under dev everybody.")                                                                  \
+	S(auth_ledger_token, "auth.ledger_token", text, "", 0, 512, WORKERS,                       \
+	  "Bearer token of operators: opens accounts, decides markets in "                         \
+	  "manual_review; empty: nobody may, but under dev everybody.")                            \
 	S(bet_sync_token, "bet_sync.token", text, "", 0, 512, WORKERS,                             \
 	  "Bearer token of the bet-sync feed. Empty: 503; under dev one is made at "               \
 	  "each start, see tokens.json in run_dir.")                                               \
@@ -301,6 +304,33 @@
 	S(duel_grace_ms, "duel.grace", ms, "5s", 0, 3600000, WORKERS,                              \
 	  "After a start of the bridge no time-out ends a fight for so long: what "                \
 	  "happened meanwhile may be on its way.")                                                 \
+	S(market_operator, "market.operator", text, "ledger", 0, 16, WORKERS,                      \
+	  "Who keeps the markets: ledger (inside), webhook (market.webhook_url), or "              \
+	  "empty: no markets. A market stays with the one it was created with.")                   \
+	S(market_webhook_url, "market.webhook_url", text, "", 0, 2048, WORKERS,                    \
+	  "Where the webhook operator is asked; https, or http on loopback.")                      \
+	S(market_webhook_timeout_ms, "market.webhook_timeout", ms, "10s", 100, 300000, WORKERS,    \
+	  "Longest wait for its answer.")                                                          \
+	S(market_retry_min_ms, "market.retry_min", ms, "1s", 10, 600000, WORKERS,                  \
+	  "First delay after a failed step; doubles, spread by a fifth.")                          \
+	S(market_retry_max_ms, "market.retry_max", ms, "60s", 10, 86400000, WORKERS,               \
+	  "Longest delay after a failed step.")                                                    \
+	S(market_attempts_max, "market.attempts_max", count, "16", 1, 1000, WORKERS,               \
+	  "Failed attempts of a step after which a person is needed "                              \
+	  "(manual_review).")                                                                      \
+	S(market_queue, "market.queue", count, "4096", 1, 1000000, WORKERS,                        \
+	  "Bets and other requests that may wait for the disk; more get 503.")                     \
+	S(ledger_fee_ppm, "ledger.fee_ppm", count, "0", 0, 500000, WORKERS,                        \
+	  "Fee on the pool of a duel that was won, millionths; for markets created "               \
+	  "from then on.")                                                                         \
+	S(ledger_grant, "ledger.grant", count, "100000", 0, 9007199254740991, WORKERS,             \
+	  "Units a new account gets where its opening names no grant.")                            \
+	S(ledger_grant_max, "ledger.grant_max", count, "1000000000", 0, 9007199254740991, WORKERS, \
+	  "Largest grant at an opening; more gets 422.")                                           \
+	S(ledger_accounts_max, "ledger.accounts_max", count, "1000000", 1, 1000000000, WORKERS,    \
+	  "Accounts; more get 507.")                                                               \
+	S(ledger_bets_per_market, "ledger.bets_per_market", count, "100000", 1, 10000000, WORKERS, \
+	  "Bets on one duel; more get 409.")                                                       \
 	S(webhook_timeout_ms, "webhook.timeout", ms, "10s", 100, 300000, WORKERS,                  \
 	  "Longest webhook delivery.")                                                             \
 	S(webhook_retry_min_ms, "webhook.retry_min", ms, "1s", 10, 600000, WORKERS,                \

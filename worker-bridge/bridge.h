@@ -3,6 +3,7 @@
 
 #include "common/call.h"
 #include "common/store.h"
+#include "worker-bridge/book.h"
 #include "worker-bridge/feeds.h"
 #include "worker-bridge/wakes.h"
 
@@ -13,6 +14,7 @@ struct bridge {
 	struct wakes *wakes;
 	struct calls *calls; /* their context is this struct */
 	struct feeds *feeds;
+	struct book *book;
 	uv_async_t store_async;
 	uv_timer_t tick;
 	uint64_t drain_due_ms;

@@ -587,6 +587,11 @@ void feeds_abort(struct feeds *feeds, struct span name, const char *duel, const 
 	enqueue(feed, post);
 }
 
+const char *feeds_name(const struct feeds *feeds, size_t index)
+{
+	return index < feeds->count ? feeds->feeds[index]->name : NULL;
+}
+
 /* ---- life ---- */
 
 static struct duel_times times_of(const struct settings *s)

@@ -19,6 +19,9 @@ struct feeds;
  * feeds_turn() finds out. */
 struct feeds *feeds_create(struct worker *worker, struct store *store);
 
+/* The name of the feed at `index`; NULL: there are no more. */
+const char *feeds_name(const struct feeds *feeds, size_t index);
+
 /* The store moved on, or time has passed. */
 void feeds_turn(struct feeds *feeds);
 

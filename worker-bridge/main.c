@@ -13,6 +13,10 @@ PROTO_INBOX_ANSWERING(PROTO_HANDLER)
 
 static const struct call_route routes[] = {
         {CALL_METHOD(GET) | CALL_METHOD(POST), "/v1/source/", feeds_on_call},
+        {CALL_METHOD(GET), "/v1/markets", book_on_market_call},
+        {CALL_METHOD(GET) | CALL_METHOD(POST), "/v1/markets/", book_on_market_call},
+        {CALL_METHOD(GET) | CALL_METHOD(POST), "/v1/ledger/", book_on_ledger_call},
+        {CALL_METHOD(GET), "/v1/oracle/", book_on_oracle_call},
 };
 
 /* A request that comes while the worker stops is answered by its successor: the caller gets 503. */
@@ -56,12 +60,13 @@ static void on_store(uv_async_t *async)
 		return;
 	wakes_turn(bridge->wakes);
 	feeds_turn(bridge->feeds);
+	book_turn(bridge->book);
 }
 
 static void finish_drain(struct bridge *bridge)
 {
 	/* What is under way may end; what is not is found again at the next start. */
-	bool idle = feeds_drain(bridge->feeds) && webhooks_in_flight(bridge->webhooks) == 0;
+	bool idle = feeds_drain(bridge->feeds) && book_drain(bridge->book) && webhooks_in_flight(bridge->webhooks) == 0;
 	if (!idle && clock_monotonic_ms() < bridge->drain_due_ms)
 		return;
 	uv_timer_stop(&bridge->tick);
@@ -98,6 +103,7 @@ static int start(struct worker *worker)
 	bridge.feeds = feeds_create(worker, bridge.store);
 	if (bridge.feeds == NULL)
 		return EXIT_FAILED;
+	bridge.book = book_create(worker, bridge.store, bridge.feeds);
 	uv_timer_init(worker->loop, &bridge.tick);
 	bridge.tick.data = &bridge;
 	uv_timer_start(&bridge.tick, on_tick, TICK_MS, TICK_MS);

@@ -1,0 +1,492 @@
+"""Markets, ledger, oracle and the webhook operator: through real sockets, over kills and faults."""
+
+import base64
+import http.server
+import json
+import os
+import random
+import signal
+import threading
+import time
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from duel_game import Duels, Game, agents, check_frames, frames_of
+from ringside import Ringside, alive, wait_for
+from test_kill import fixed_port
+
+JSON = {"content-type": "application/json"}
+DUELS = int(os.environ.get("DUELS", "200")) // 2
+
+
+class Bettor:
+    def __init__(self, r, **body):
+        status, _, text = r.request("POST", "/v1/ledger/accounts", json.dumps(body).encode(), JSON)
+        assert status == 201, text
+        self.r, self.account = r, json.loads(text)
+        self.id, self.secret = self.account["id"], self.account["secret"]
+
+    def headers(self, key=None):
+        return {**JSON, "authorization": f"Bearer {self.secret}", **({"idempotency-key": key} if key else {})}
+
+    def bet(self, duel, side, amount, key=None):
+        status, _, text = self.r.request("POST", f"/v1/markets/{duel}/bets", json.dumps(
+            {"account": self.id, "side": side, "amount": amount}).encode(), self.headers(key))
+        return status, text.decode()
+
+    def balance(self):
+        return json.loads(self.r.request("GET", f"/v1/ledger/accounts/{self.id}", headers=self.headers())[2])["balance"]
+
+
+def get(r, path):
+    """What is there, or the status; waits while the worker that knows is being replaced."""
+    for _ in range(1000):
+        status, _, body = r.request("GET", path)
+        if status != 503:
+            break
+        time.sleep(0.01)
+    return json.loads(body) if status == 200 else status
+
+
+def market(r, duel):
+    return get(r, f"/v1/markets/{duel}")
+
+
+def wait_state(r, duel, state):
+    return wait_for(lambda: (m := market(r, duel)) != 404 and m["state"] == state and m, f"{duel} {state}", 30)
+
+
+def announce(g, **members):
+    return g.post("cycle", **{**agents(), **members})["duelId"]
+
+
+def fight(g, duel):
+    g.post("positions", duelId=duel, agent1=[0, 0, 0], agent2=[1, 0, 0])
+    g.post("phase", duelId=duel, phase="COUNTDOWN")
+    g.post("phase", duelId=duel, phase="FIGHTING")
+
+
+@pytest.fixture(scope="module")
+def ringside():
+    with Ringside("--feeds-scheduled=", "--feeds-source-driven=arena", workers=1, bridge=1) as r:
+        wait_for(lambda: r.request("GET", "/v1/source/arena")[0] == 200, "the feed")
+        yield r
+
+
+@pytest.fixture
+def g(ringside):
+    game = Game(ringside, epoch=int(time.time() * 1000))
+    state = game.state()["duel"]
+    if state and not state["outcome"]:
+        game.post("abort", duelId=state["duelId"], reason="test")
+    elif state:
+        game.post("phase", duelId=state["duelId"], phase="IDLE")
+    return game
+
+
+def test_a_market_from_announcement_to_payout(ringside, g):
+    duel = announce(g)
+    opened = wait_state(ringside, duel, "open")
+    assert opened["operator"] == "ledger" and opened["agent1Id"] == "alpha" and opened["takesBets"]
+    anna, bert = Bettor(ringside, name="Anna"), Bettor(ringside, grant=500)
+    assert anna.account["balance"] == 100000 and bert.account["balance"] == 500
+    assert anna.bet(duel, "A", 3000)[0] == 201 and bert.bet(duel, "B", 500)[0] == 201
+    assert bert.bet(duel, "B", 1)[0] == 402
+    assert market(ringside, duel)["odds"] == {"A": 1.1667, "B": 7}
+    fight(g, duel)
+    wait_state(ringside, duel, "locked")
+    assert anna.bet(duel, "A", 1)[0] == 409
+    g.post("death", duelId=duel, ids=["alpha"])
+    done = wait_state(ringside, duel, "resolved")
+    assert done["winnerSide"] == "B" and done["paid"] == 3500
+    assert anna.balance() == 97000 and bert.balance() == 3500
+    assert [b["paid"] for b in get(ringside, f"/v1/markets/{duel}/bets")["bets"]] == [0, 3500]
+    assert get(ringside, "/v1/ledger/sums")["balanced"]
+    assert get(ringside, "/v1/markets")["markets"][0]["duelId"] == duel
+    events = [m["event"] for m in frames_of(ringside, stream="audit") if m["duelId"] == duel]
+    assert events == ["created", "opened", "locked", "outcome", "resolved"]
+    odds = [m for m in frames_of(ringside, stream="odds") if m["duelId"] == duel]
+    assert odds[0]["state"] == "open" and odds[-1]["state"] == "resolved" and odds[-1]["pools"] == {"A": 3000, "B": 500}
+
+
+@pytest.mark.parametrize("end", ["draw", "abort", "abort_announcement"])
+def test_stakes_go_back(ringside, g, end):
+    duel = announce(g)
+    wait_state(ringside, duel, "open")
+    anna, bert = Bettor(ringside), Bettor(ringside)
+    assert anna.bet(duel, "A", 777)[0] == 201 and bert.bet(duel, "B", 1)[0] == 201
+    if end == "abort_announcement":
+        g.post("abort", duelId=duel, reason="x")
+    else:
+        fight(g, duel)
+        if end == "draw":
+            g.post("result", duelId=duel, outcome="draw", detail="stalemate")
+        else:
+            g.post("abort", duelId=duel, reason="x")
+    assert wait_state(ringside, duel, "cancelled")["reason"] == ("draw" if end == "draw" else "x")
+    assert anna.balance() == bert.balance() == 100000
+
+
+def test_bets_end_with_the_announced_time(ringside, g):
+    duel = announce(g, announcementMs=1000)
+    wait_state(ringside, duel, "open")
+    assert wait_state(ringside, duel, "locked")["lockedAt"] >= market(ringside, duel)["betCloseTime"]
+    assert g.state()["duel"]["phase"] == "ANNOUNCEMENT"  # by the clock, not by an event
+    assert Bettor(ringside).bet(duel, "A", 1)[0] == 409
+
+
+def test_a_bet_counts_once(ringside, g):
+    duel = announce(g)
+    wait_state(ringside, duel, "open")
+    anna = Bettor(ringside)
+    first = anna.bet(duel, "A", 10, key="k")
+    again = anna.bet(duel, "A", 10, key="k")
+    assert first[0] == 201 and again[0] == 200 and json.loads(first[1]) == json.loads(again[1])
+    assert anna.bet(duel, "B", 10, key="k")[0] == 422
+    assert anna.balance() == 99990
+
+
+def test_who_may_bet(ringside, g):
+    duel = announce(g)
+    wait_state(ringside, duel, "open")
+    anna, bert = Bettor(ringside), Bettor(ringside)
+    body = json.dumps({"account": anna.id, "side": "A", "amount": 1}).encode()
+    path = f"/v1/markets/{duel}/bets"
+    assert ringside.request("POST", path, body, JSON)[0] == 401
+    assert ringside.request("POST", path, body, bert.headers())[0] == 403
+    for bad, status in ((b"{", 400), (b"{}", 400), (b'{"account":"x","side":"A","amount":1.5}', 400),
+                        (json.dumps({"account": anna.id, "side": "C", "amount": 1}).encode(), 422),
+                        (json.dumps({"account": anna.id, "side": "A", "amount": 0}).encode(), 422),
+                        (json.dumps({"account": anna.id, "side": "A", "amount": 1, "x": 1}).encode(), 400),
+                        (json.dumps({"account": "@issue", "side": "A", "amount": 1}).encode(), 403)):
+        assert ringside.request("POST", path, bad, anna.headers())[0] == status, bad
+    assert ringside.request("POST", "/v1/markets/streaming-none/bets", body, anna.headers())[0] == 404
+    assert ringside.request("POST", "/v1/ledger/accounts", b'{"grant":-1}', JSON)[0] == 422
+    assert get(ringside, "/v1/ledger/accounts/acc_none") == 404
+
+
+def test_operators_have_their_token():
+    tokens = {"RINGSIDE_AUTH_LEDGER_TOKEN": "led", "RINGSIDE_AUTH_SOURCE_TOKEN": "src",
+              "RINGSIDE_AUTH_SUBSCRIBE_TOKENS": "sub"}
+    with Ringside("--dev=false", environment=tokens, workers=1, bridge=1) as r:
+        for header, status in ((None, 401), ("sub", 403), ("led", 201)):
+            headers = {**JSON, **({"authorization": f"Bearer {header}"} if header else {})}
+            assert r.request("POST", "/v1/ledger/accounts", b"{}", headers)[0] == status
+        assert r.request("GET", "/v1/ledger/sums", headers={"authorization": "Bearer sub"})[0] == 403
+        assert r.request("GET", "/v1/markets")[0] == 401
+        assert r.request("GET", "/v1/markets", headers={"authorization": "Bearer sub"})[0] == 200
+        assert r.request("GET", "/v1/source/arena", headers={"authorization": "Bearer sub"})[0] == 401
+        assert r.request("GET", "/v1/source/arena", headers={"authorization": "Bearer src"})[0] == 200
+
+
+def unpadded(text):
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def verify(r, jws):
+    """What docs/market.md tells a stranger to do."""
+    head, body, signature = jws.split(".")
+    kid = json.loads(unpadded(head))["kid"]
+    key = next(k for k in get(r, "/v1/oracle/keys")["keys"] if k["kid"] == kid)
+    Ed25519PublicKey.from_public_bytes(unpadded(key["x"])).verify(unpadded(signature), f"{head}.{body}".encode())
+    return json.loads(unpadded(body))
+
+
+def test_every_end_is_attested(ringside, g):
+    duels = Duels(g, 10, seed=3)
+    duels.start()
+    duels.finish()
+    terminal = {f["duelId"]: f for f in frames_of(ringside) if f["terminal"]}
+    for cycle in duels.expected:
+        duel = f"streaming-{cycle}"
+        wait_for(lambda: get(ringside, f"/v1/oracle/{duel}") != 404, "the attestation")
+        said = verify(ringside, get(ringside, f"/v1/oracle/{duel}")["jws"])
+        for member in ("duelId", "duelKey", "outcome", "winnerId", "seed", "replayHash", "seq", "sourceEpoch"):
+            assert said[member] == terminal[duel][member]
+    streamed = [a["duelId"] for a in frames_of(ringside, stream="attestations")]
+    assert len(streamed) == len(set(streamed)) == len(terminal)
+    head, body, signature = get(ringside, f"/v1/oracle/{duel}")["jws"].split(".")
+    with pytest.raises(Exception):
+        verify(ringside, f"{head}.{body[:-1]}A.{signature}")
+
+
+# ---- kills ----
+
+class Bets(threading.Thread):
+    """Bets on whatever is open, each with a key of its own and repeated until it is answered."""
+
+    def __init__(self, r, count, seed):
+        super().__init__(daemon=True)
+        self.r, self.dice, self.stopping = r, random.Random(seed), False
+        self.people = [Bettor(r) for _ in range(count)]
+        self.taken = {}
+        self.error = None
+
+    def run(self):
+        number = 0
+        while not self.stopping:
+            try:
+                open_now = [m["duelId"] for m in get(self.r, "/v1/markets")["markets"] if m["takesBets"]]
+                if not open_now:
+                    continue
+                person, number = self.dice.choice(self.people), number + 1
+                side, amount, status = self.dice.choice("AB"), self.dice.randrange(1, 300), 503
+                while status == 503:
+                    try:
+                        status, text = person.bet(open_now[0], side, amount, key=f"{number}")
+                    except OSError:
+                        status = 503
+                        time.sleep(0.01)
+                if status in (200, 201):
+                    bet = json.loads(text)
+                    self.taken[(bet["duelId"], bet["number"])] = (person.id, side, amount)
+                elif status not in (402, 409):
+                    self.error = (status, text)
+                    return
+            except (OSError, TypeError, ValueError):
+                time.sleep(0.01)
+
+    def finish(self):
+        self.stopping = True
+        self.join(60)
+        assert not self.is_alive() and self.error is None, self.error
+
+
+def settle(r, duels, bets):
+    duels.finish()
+    bets.finish()
+    frames = frames_of(r)
+    check_frames(frames)
+    for cycle, (outcome, winner, _) in duels.expected.items():
+        duel = f"streaming-{cycle}"
+        m = wait_for(lambda: (m := market(r, duel)) != 404 and m["state"] in ("resolved", "cancelled") and m,
+                     f"{duel} settled", 30)
+        # Never opened at all: the whole duel was over before a bridge saw it.
+        assert m["state"] == ("resolved" if outcome == "win" and m["openedAt"] else "cancelled"), m
+        made = get(r, f"/v1/markets/{duel}/bets")["bets"]
+        assert sum(b["amount"] for b in made) == m["poolA"] + m["poolB"]
+        assert all(b["paid"] is not None for b in made) and sum(b["paid"] for b in made) == m["paid"]
+        side = "A" if winner == "alpha" else "B"
+        won = m["state"] == "resolved" and any(b["side"] == side for b in made)
+        for b in made:
+            if not won:
+                assert b["paid"] == b["amount"]
+            elif b["side"] != side:
+                assert b["paid"] == 0
+        steps = [a["event"] for a in frames_of(r, stream="audit") if a["duelId"] == duel]
+        assert steps.count("created") == 1 and len([s for s in steps if s in ("resolved", "cancelled")]) == 1
+    listed = {(b["duelId"], b["number"]): (b["account"], b["side"], b["amount"])
+              for cycle in duels.expected for b in get(r, f"/v1/markets/streaming-{cycle}/bets")["bets"]}
+    assert listed == bets.taken, "a bet that was answered is there, and no other"
+    sums = get(r, "/v1/ledger/sums")
+    assert sums["balanced"] and sums["pools"] == 0, sums
+    total = sum(p.balance() for p in bets.people)
+    assert total == sums["accounts"] == -sums["house"]
+    attested = [a["duelId"] for a in frames_of(r, stream="attestations")]
+    assert sorted(attested) == sorted(f"streaming-{c}" for c in duels.expected)
+
+
+def test_kill_workers_while_people_bet():
+    seed = int(os.environ.get("SEED", random.randrange(10 ** 6)))
+    print("SEED", seed)
+    dice = random.Random(seed)
+    with Ringside("--feeds-scheduled=", "--feeds-source-driven=arena", "--worker-restart-limit=64",
+                  "--worker-restart-window=1s", "--worker-restart-delay-max=50ms", workers=2, bridge=1) as r:
+        wait_for(lambda: r.request("GET", "/v1/source/arena")[0] == 200, "the feed")
+        bets = Bets(r, 5, seed)
+        bets.start()
+        duels = Duels(Game(r), DUELS, seed, pause=0.02)
+        duels.start()
+        while duels.is_alive():
+            time.sleep(dice.uniform(0.05, 0.5))
+            pids = [w["pid"] for w in r.status()["workers"] if w["pid"] and not w["name"].startswith("capture")]
+            if pids:
+                os.kill(dice.choice(pids), signal.SIGKILL)
+        settle(r, duels, bets)
+
+
+def test_kill_everything_while_people_bet():
+    seed = int(os.environ.get("SEED", random.randrange(10 ** 6)))
+    print("SEED", seed)
+    dice = random.Random(seed)
+    with Ringside("--feeds-scheduled=", "--feeds-source-driven=arena", workers=1, bridge=1,
+                  listen=f"127.0.0.1:{fixed_port()}") as r:
+        wait_for(lambda: r.request("GET", "/v1/source/arena")[0] == 200, "the feed")
+        bets = Bets(r, 5, seed)
+        bets.start()
+        duels = Duels(Game(r), DUELS, seed, pause=0.02)
+        duels.start()
+        while duels.is_alive():
+            time.sleep(dice.uniform(0.3, 0.8))
+            pids = r.worker_pids()
+            r.process.kill()
+            r.process.wait()
+            wait_for(lambda: not any(map(alive, pids)), "the workers to follow")
+            os.truncate(r.log_path, 0)
+            r.start()
+        settle(r, duels, bets)
+
+
+# ---- the webhook operator ----
+
+class Venue(http.server.ThreadingHTTPServer):
+    """Somebody's market service: takes each step once by its Idempotency-Key, and fails as it is told to."""
+
+    def __init__(self, faults=(), seed=0):
+        self.dice, self.faults = random.Random(seed), faults
+        self.effects, self.calls, self.signatures = {}, [], []
+        self.lock = threading.Lock()
+        super().__init__(("127.0.0.1", 0), VenueHandler)
+        self.daemon_threads = True
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server_port}/markets"
+
+
+class VenueHandler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        venue = self.server
+        body = self.rfile.read(int(self.headers["content-length"]))
+        asked = json.loads(body)
+        key, duel = self.headers["idempotency-key"], asked["market"]["duelId"]
+        with venue.lock:
+            fault = venue.dice.choice(venue.faults) if venue.faults else None
+            venue.calls.append((key, int(self.headers["ringside-fence"])))
+            venue.signatures.append((self.headers["webhook-signature"], body))
+        assert key == f"{duel}:{asked['step']}"
+        if fault == "500":
+            return self.answer(500)
+        if fault == "429":
+            return self.answer(429)
+        if fault == "cut_before":
+            return self.connection.close()
+        with venue.lock:
+            venue.effects.setdefault(key, 0)
+            if venue.effects[key] == 0:
+                venue.effects[key] = 1
+        if fault == "refuse":
+            return self.answer(422)
+        if fault == "cut_after":
+            return self.connection.close()
+        if fault == "timeout_after":
+            time.sleep(0.7)
+        return self.answer(200)
+
+    def answer(self, status):
+        self.send_response(status)
+        self.send_header("content-length", "2")
+        self.end_headers()
+        try:
+            self.wfile.write(b"{}")
+        except OSError:
+            pass
+
+    def log_message(self, *_):
+        pass
+
+    def handle_one_request(self):
+        try:
+            super().handle_one_request()
+        except (OSError, ValueError):
+            self.close_connection = True
+
+
+def webhook_ringside(venue, *flags):
+    return Ringside("--feeds-scheduled=", "--feeds-source-driven=arena", "--market-operator=webhook",
+                    f"--market-webhook-url={venue.url}", "--market-webhook-timeout=400ms", "--market-retry-min=20ms",
+                    "--market-retry-max=200ms", "--market-attempts-max=200", "--worker-restart-limit=64",
+                    "--worker-restart-window=1s", "--worker-restart-delay-max=50ms", *flags, workers=1, bridge=1)
+
+
+def check_effects(r, venue, duels):
+    for cycle, (outcome, _, _) in duels.expected.items():
+        duel = f"streaming-{cycle}"
+        wait_for(lambda: (m := market(r, duel)) != 404 and m["state"] in ("resolved", "cancelled"), duel, 12)
+        steps = [key.rpartition(":")[2] for key in venue.effects if key.startswith(duel)]
+        if market(r, duel)["openedAt"] == 0:
+            assert steps == [], "nothing is opened in hindsight"
+        elif outcome == "win":
+            assert steps == ["create", "lock", "resolve"]
+        else:
+            assert steps in (["create", "cancel"], ["create", "lock", "cancel"])
+    assert set(venue.effects.values()) <= {1}
+    order = {}
+    for key, _ in venue.calls:
+        duel, _, step = key.rpartition(":")
+        seen = order.setdefault(duel, [])
+        assert step not in seen[:-1], "a step comes after the one before it has taken effect, never again later"
+        if seen[-1:] != [step]:
+            seen.append(step)
+
+
+FAULTS = ("500", "429", "cut_before", "cut_after", "timeout_after", None, None, None)
+
+
+def test_webhook_steps_take_effect_once_whatever_fails():
+    venue = Venue(FAULTS, seed=5)
+    with webhook_ringside(venue) as r:
+        wait_for(lambda: r.request("GET", "/v1/source/arena")[0] == 200, "the feed")
+        duels = Duels(Game(r), 20, seed=5, pause=0.05)
+        duels.start()
+        duels.finish()
+        check_effects(r, venue, duels)
+        jwks = get(r, "/v1/stream/__ds/jwks.json")["keys"]
+        for signature, body in venue.signatures[:20]:
+            parts = dict(p.split("=", 1) for p in signature.split(","))
+            key = next(k for k in jwks if k["kid"] == parts["kid"])
+            Ed25519PublicKey.from_public_bytes(unpadded(key["x"])).verify(
+                unpadded(parts["ed25519"]), parts["t"].encode() + b"." + body)
+    venue.shutdown()
+
+
+def test_webhook_steps_over_kills_of_the_bridge():
+    seed = int(os.environ.get("SEED", random.randrange(10 ** 6)))
+    print("SEED", seed)
+    dice = random.Random(seed)
+    venue = Venue(FAULTS, seed=seed)
+    with webhook_ringside(venue) as r:
+        wait_for(lambda: r.request("GET", "/v1/source/arena")[0] == 200, "the feed")
+        duels = Duels(Game(r), 30, seed=seed, pause=0.05)
+        duels.start()
+        while duels.is_alive():
+            time.sleep(dice.uniform(0.1, 0.5))
+            pid = r.worker("bridge-0")["pid"]
+            if pid:
+                os.kill(pid, signal.SIGKILL)
+        duels.finish()
+        check_effects(r, venue, duels)
+        fences = [fence for _, fence in venue.calls]
+        assert fences == sorted(fences) and fences[-1] > fences[0]
+    venue.shutdown()
+
+
+def test_a_refused_step_is_for_people_and_they_decide():
+    venue = Venue(("refuse",))
+    with webhook_ringside(venue) as r:
+        wait_for(lambda: r.request("GET", "/v1/source/arena")[0] == 200, "the feed")
+        g = Game(r)
+        duel = announce(g)
+        bad = wait_state(r, duel, "manual_review")
+        assert "refused" in bad["error"] and "422" in bad["error"]
+        r.wait_log("market needs a person")
+        assert "ringside_market_dead_letters_total{worker=\"bridge-0\"} 1" in r.get("/metrics")
+        venue.faults = ()
+        status, _, _ = r.request("POST", f"/v1/markets/{duel}/retry", b'{"actor":"me","reason":"too short"}', JSON)
+        assert status == 422
+        body = json.dumps({"actor": "anna", "reason": "their side is repaired"}).encode()
+        assert r.request("POST", f"/v1/markets/{duel}/retry", body, JSON)[0] == 200
+        wait_state(r, duel, "open")
+        venue.faults = ("refuse",)
+        fight(g, duel)
+        wait_state(r, duel, "manual_review")
+        venue.faults = ()
+        body = json.dumps({"actor": "anna", "reason": "agreed by telephone", "outcome": "cancelled"}).encode()
+        assert r.request("POST", f"/v1/markets/{duel}/resolve", body, JSON)[0] == 200
+        wait_state(r, duel, "cancelled")
+        assert r.request("POST", f"/v1/markets/{duel}/resolve", body, JSON)[0] == 409
+        audit = [m for m in frames_of(r, stream="audit") if m["duelId"] == duel]
+        assert [m["actor"] for m in audit if m["event"] in ("retried", "decided")] == ["anna", "anna"]
+    venue.shutdown()
+

@@ -1,0 +1,780 @@
+#include "worker-bridge/book.h"
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/subscription.h"
+#include "worker-bridge/js_text.h"
+#include "worker-bridge/ledger.h"
+#include "worker-bridge/operator_webhook.h"
+#include "worker-bridge/oracle.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <uthash.h>
+
+enum {
+	FEEDS_MAX = 64,
+	SCAN_BYTES = 1 << 18,    /* of frames, in one transaction */
+	TXN_BYTES_MAX = 1 << 17, /* then the rest waits for the next */
+	CURSOR_BYTES = 4 << 20,  /* frames without consequence that are read again after a crash */
+	SETTLED_AT_ONCE = 32,    /* bets, in one transaction */
+	RECENT_MAX = 200,
+	LEASE_MS = 10000,
+	LEASE_LOOK_MS = 200, /* who does not hold it looks again */
+	TIMER_MS_MAX = 1000,
+	RETRY_MS = 1000,
+	KEY_ROOM = 128,
+};
+
+static const char lease_key[] = "market/lease";
+
+/* A market in memory: those that are not settled, and others while a change needs them. */
+struct listed {
+	struct market market;
+	bool dirty, odds, calling;
+	enum market_step to_call; /* once the change is durable */
+	UT_hash_handle hh;
+};
+
+struct book_feed {
+	char name[65], path[KEY_ROOM], cursor_key[KEY_ROOM], recent_key[KEY_ROOM];
+	uint64_t seen, kept; /* positions behind the last frame read; as the store has it */
+};
+
+struct book {
+	struct worker *worker;
+	struct store *store;
+	const struct settings *settings;
+	struct counters_slot *counters;
+	struct operator_webhook *webhook;
+	struct book_feed feeds[FEEDS_MAX];
+	const char *names[FEEDS_MAX + 1];
+	size_t feeds_count;
+	struct listed *listed; /* hash by duel id */
+	struct book_work *queue, **queue_last, *running;
+	size_t queued;
+	bool loaded, busy, again, draining;
+	uint64_t retry_due_ms, due_ms;
+	uint64_t fence;
+	char holder[96];
+	uv_timer_t timer;
+};
+
+/* ---- markets in memory ---- */
+
+static struct listed *listed_add(struct book *book, const struct market *market)
+{
+	struct listed *e = xcalloc(1, sizeof *e);
+	e->market = *market;
+	HASH_ADD_STR(book->listed, market.duel_id, e);
+	return e;
+}
+
+static struct listed *listed_find(struct book *book, const char *duel_id)
+{
+	struct listed *e;
+	HASH_FIND_STR(book->listed, duel_id, e);
+	return e;
+}
+
+static void listed_free(struct book *book, struct listed *e)
+{
+	HASH_DEL(book->listed, e);
+	free(e);
+}
+
+static bool settled(const struct market *m)
+{
+	return m->state == MARKET_RESOLVED || m->state == MARKET_CANCELLED;
+}
+
+static struct listed *listed_load(struct book_change *change, const char *feed, const char *duel_id)
+{
+	char key[MARKET_KEY_ROOM];
+	struct market m;
+	market_key(feed, duel_id, key);
+	json_t *record = rows_json(change->rows, key);
+	bool good = record != NULL && market_read(&m, record);
+	if (record != NULL && !good)
+		log_error("market row unreadable", "key=%s", key);
+	json_decref(record);
+	return good ? listed_add(change->book, &m) : NULL;
+}
+
+static struct listed *listed_get(struct book_change *change, const char *feed, const char *duel_id)
+{
+	struct listed *e = listed_find(change->book, duel_id);
+	return e != NULL ? e : listed_load(change, feed, duel_id);
+}
+
+struct market *book_market(struct book_change *change, const char *duel_id)
+{
+	struct book *book = change->book;
+	struct listed *e = listed_find(book, duel_id);
+	for (size_t i = 0; e == NULL && i < book->feeds_count && strlen(duel_id) < 64; i++)
+		e = listed_load(change, book->feeds[i].name, duel_id);
+	return e != NULL ? &e->market : NULL;
+}
+
+static struct listed *listed_of(struct market *market)
+{
+	return (struct listed *)((char *)market - offsetof(struct listed, market));
+}
+
+void book_changed(struct book_change *change, struct market *market, bool odds)
+{
+	struct listed *e = listed_of(market);
+	(void)change;
+	e->dirty = true;
+	e->odds = e->odds || odds;
+}
+
+/* What the transaction will hold, but for the markets themselves. */
+static size_t change_bytes(const struct book_change *change)
+{
+	return txn_bytes(change->txn) + rows_bytes(change->rows);
+}
+
+/* ---- what is published ---- */
+
+static void publish(struct book_change *change, const char *feed, const char *stream, json_t *message)
+{
+	char path[KEY_ROOM];
+	char *text = js_text(message);
+	snprintf(path, sizeof path, "/v1/stream/feeds/%s/%s", feed, stream);
+	txn_publish(change->txn, path, span_str(text));
+	free(text);
+	json_decref(message);
+}
+
+void book_audit(struct book_change *change, const struct market *m, const char *event, json_t *more)
+{
+	json_t *line = json_pack("{s:I,s:s,s:s,s:s}", "at", (json_int_t)change->now_ms, "duelId", m->duel_id,
+	                         "event", event, "state", market_state_name(m->state));
+	if (more != NULL)
+		json_object_update(line, more);
+	json_decref(more);
+	publish(change, m->feed, "audit", line);
+}
+
+static json_t *odds_of(const struct market *m, unsigned side)
+{
+	double odds = market_odds(m, side);
+	return odds > 0 ? json_real(odds) : json_null();
+}
+
+static void publish_odds(struct book_change *change, const struct market *m)
+{
+	publish(change, m->feed, "odds",
+	        json_pack("{s:I,s:s,s:s,s:I,s:{s:I,s:I},s:{s:o,s:o},s:I}", "at", (json_int_t)change->now_ms,
+	                  "duelId", m->duel_id, "state", market_state_name(m->state), "betCloseTime",
+	                  (json_int_t)m->bet_close_ms, "pools", "A", (json_int_t)m->pool[0], "B",
+	                  (json_int_t)m->pool[1], "odds", "A", odds_of(m, 0), "B", odds_of(m, 1), "bets",
+	                  (json_int_t)m->bets));
+}
+
+/* A person is needed: said where people look, and not again and again. */
+static void alert(struct book_change *change, struct market *m, const char *why)
+{
+	market_review(m, why);
+	book_changed(change, m, true);
+	book_audit(change, m, "manual_review", json_pack("{s:s}", "why", why));
+	counter_add(change->book->counters, market_reviews_total, 1);
+	log_error("market needs a person", "feed=%s duel=%s why=\"%s\"", m->feed, m->duel_id, why);
+}
+
+/* ---- frames ---- */
+
+static void note_recent(struct book_change *change, const struct book_feed *feed, const char *duel_id)
+{
+	json_t *recent = rows_json(change->rows, feed->recent_key);
+	if (recent == NULL)
+		recent = json_array();
+	json_array_insert_new(recent, 0, json_string(duel_id));
+	while (json_array_size(recent) > RECENT_MAX)
+		json_array_remove(recent, RECENT_MAX);
+	rows_put_json(change->rows, feed->recent_key, recent);
+}
+
+static struct listed *begin_market(struct book_change *change, const struct book_feed *feed, const json_t *frame)
+{
+	struct book *book = change->book;
+	struct market m;
+	if (*book->settings->market_operator == '\0' ||
+	    !market_begin(&m, feed->name, book->settings->market_operator, frame, change->now_ms))
+		return NULL;
+	m.fee_ppm = book->settings->ledger_fee_ppm;
+	struct listed *e = listed_add(book, &m);
+	note_recent(change, feed, m.duel_id);
+	book_changed(change, &e->market, false);
+	book_audit(change, &e->market, "created",
+	           json_pack("{s:s,s:I}", "operator", m.operator, "betCloseTime", (json_int_t)m.bet_close_ms));
+	counter_add(book->counters, markets_created_total, 1);
+	return e;
+}
+
+static void see_frame(struct book_change *change, const struct book_feed *feed, const json_t *frame)
+{
+	const char *duel_id = json_string_value(json_object_get(frame, "duelId"));
+	bool terminal = json_is_true(json_object_get(frame, "terminal"));
+	if (duel_id == NULL || strlen(duel_id) >= sizeof((struct market *)0)->duel_id)
+		return;
+	struct listed *e = listed_get(change, feed->name, duel_id);
+	if (e == NULL)
+		e = begin_market(change, feed, frame);
+	if (terminal)
+		oracle_attest(change->rows, change->txn, feed->name, frame, change->now_ms);
+	if (e == NULL || !market_see(&e->market, frame))
+		return;
+	struct market *m = &e->market;
+	book_changed(change, m, false);
+	if (m->state == MARKET_MANUAL_REVIEW)
+		alert(change, m, m->error);
+	else if (*m->error != '\0' && settled(m))
+		book_audit(change, m, "conflict", json_pack("{s:s}", "why", m->error));
+	else if (terminal)
+		book_audit(change, m, "outcome",
+		           json_pack("{s:s,s:s,s:s}", "outcome", m->outcome, "winnerSide", m->side, "reason",
+		                     m->reason));
+}
+
+struct following {
+	struct book_change *change;
+	struct book_feed *feed;
+};
+
+static bool take_frame(void *arg, const struct store_message *message)
+{
+	struct following *f = arg;
+	json_t *frame = json_loadb((const char *)message->bytes.at, message->bytes.len, 0, NULL);
+	if (frame != NULL)
+		see_frame(f->change, f->feed, frame);
+	else
+		log_error("frame unreadable", "feed=%s ends_at=%" PRIu64, f->feed->name, message->ends_at);
+	json_decref(frame);
+	f->feed->seen = message->ends_at;
+	return change_bytes(f->change) < TXN_BYTES_MAX;
+}
+
+static void follow(struct book_change *change, struct book_feed *feed)
+{
+	struct book *book = change->book;
+	struct following following = {change, feed};
+	struct stream *stream = state_find(store_view(book->store), span_str(feed->path));
+	if (stream == NULL || feed->seen >= stream->tail)
+		return;
+	if (feed->seen < stream->first) {
+		log_error("frames were trimmed before the market saw them", "feed=%s from=%" PRIu64 " to=%" PRIu64,
+		          feed->name, feed->seen, stream->first);
+		feed->seen = stream->first;
+	}
+	if (store_scan(book->store, stream, feed->seen, stream->tail, SCAN_BYTES, take_frame, &following) !=
+	    STORE_READ_OK)
+		log_error("frames not readable", "feed=%s at=%" PRIu64, feed->name, feed->seen);
+	book->again = book->again || feed->seen < stream->tail;
+}
+
+/* ---- steps ---- */
+
+static void step_done(struct book_change *change, struct market *m, enum market_step step)
+{
+	static const char *const events[MARKET_STEP_COUNT] = {[MARKET_STEP_CREATE] = "opened",
+	                                                      [MARKET_STEP_LOCK] = "locked",
+	                                                      [MARKET_STEP_RESOLVE] = "resolved",
+	                                                      [MARKET_STEP_CANCEL] = "cancelled"};
+	market_done(m, step, change->now_ms);
+	book_changed(change, m, true);
+	book_audit(change, m, events[step],
+	           settled(m) ? json_pack("{s:s,s:s,s:s,s:I,s:I}", "outcome", m->outcome, "winnerSide", m->side,
+	                                  "reason", m->reason, "pool",
+	                                  (json_int_t)(m->pool[0] + m->pool[1]), "paid", (json_int_t)m->paid)
+	                      : NULL);
+	if (settled(m))
+		counter_add(change->book->counters, markets_settled_total, 1);
+}
+
+/* By the ledger: in this very transaction. False: there is more to pay in the next. */
+static bool carry_out(struct book_change *change, struct market *m, enum market_step step)
+{
+	market_start(m, step);
+	book_changed(change, m, false);
+	if (step == MARKET_STEP_RESOLVE || step == MARKET_STEP_CANCEL) {
+		if (!ledger_settle(change->rows, m, SETTLED_AT_ONCE)) {
+			change->book->again = true;
+			return false;
+		}
+	}
+	step_done(change, m, step);
+	return true;
+}
+
+static uint64_t back_off_ms(const struct settings *s, uint64_t attempts)
+{
+	uint64_t delay = s->market_retry_min_ms;
+	for (uint64_t i = 1; i < attempts && delay < s->market_retry_max_ms; i++)
+		delay *= 2;
+	delay = delay < s->market_retry_max_ms ? delay : s->market_retry_max_ms;
+	return delay - delay / 5 + clock_random_below(delay * 2 / 5 + 1);
+}
+
+/* By somebody else: the attempt becomes durable now, and is made then. */
+static void prepare_call(struct book_change *change, struct listed *e, enum market_step step)
+{
+	struct book *book = change->book;
+	struct market *m = &e->market;
+	if (e->calling)
+		return;
+	market_start(m, step);
+	if (change->now_ms < m->next_attempt_ms) {
+		book->due_ms = m->next_attempt_ms < book->due_ms ? m->next_attempt_ms : book->due_ms;
+		return;
+	}
+	m->attempts++;
+	m->next_attempt_ms = change->now_ms + book->settings->market_webhook_timeout_ms +
+	                     back_off_ms(book->settings, m->attempts);
+	e->to_call = step;
+	book_changed(change, m, false);
+	book_audit(change, m, "attempt",
+	           json_pack("{s:s,s:I}", "step", market_step_name(step), "number", (json_int_t)m->attempts));
+}
+
+static void advance(struct book_change *change, struct listed *e)
+{
+	struct book *book = change->book;
+	struct market *m = &e->market;
+	for (;;) {
+		uint64_t due_ms;
+		enum market_step step = market_next(m, change->now_ms, &due_ms);
+		book->due_ms = due_ms < book->due_ms ? due_ms : book->due_ms;
+		if (step == MARKET_STEP_NONE)
+			return;
+		if (change_bytes(change) >= TXN_BYTES_MAX) {
+			book->again = true;
+			return;
+		}
+		bool inside = strcmp(m->operator, "ledger") == 0 ||
+		              (step == MARKET_STEP_CANCEL && !m->entered); /* nobody outside knows of it */
+		if (!inside) {
+			prepare_call(change, e, step);
+			return;
+		}
+		if (!carry_out(change, m, step))
+			return;
+	}
+}
+
+/* ---- the lease ---- */
+
+/* "SUPERVISOR:SLOT:GENERATION": a holder of an earlier supervisor, or an earlier generation of this slot,
+ * is dead: the data directory has one supervisor, and a slot one process. */
+static bool is_dead(const struct book *book, const char *holder)
+{
+	unsigned long long supervisor, slot, generation;
+	if (sscanf(holder, "%llu:%llu:%llu", &supervisor, &slot, &generation) != 3)
+		return true;
+	return supervisor != atomic_load(&book->worker->counters->started_ms) ||
+	       (slot == book->worker->slot && generation != book->worker->generation);
+}
+
+static bool take_lease(struct book_change *change)
+{
+	struct book *book = change->book;
+	json_t *lease = rows_json(change->rows, lease_key);
+	const char *holder = json_string_value(json_object_get(lease, "holder"));
+	uint64_t until_ms = (uint64_t)json_integer_value(json_object_get(lease, "until"));
+	book->fence = (uint64_t)json_integer_value(json_object_get(lease, "fence"));
+	bool mine = holder != NULL && strcmp(holder, book->holder) == 0;
+	bool free_now = holder == NULL || is_dead(book, holder) || change->now_ms >= until_ms;
+	json_decref(lease);
+	if (!mine && !free_now)
+		return false;
+	book->fence += !mine;
+	return true;
+}
+
+static void put_lease(struct book_change *change)
+{
+	struct book *book = change->book;
+	rows_put_json(change->rows, lease_key,
+	              json_pack("{s:s,s:I,s:I}", "holder", book->holder, "fence", (json_int_t)book->fence, "until",
+	                        (json_int_t)(change->now_ms + LEASE_MS)));
+}
+
+/* ---- loading ---- */
+
+static void forget_listed(struct book *book)
+{
+	struct listed *e, *next;
+	HASH_ITER(hh, book->listed, e, next)
+	listed_free(book, e);
+}
+
+static void load(struct book_change *change)
+{
+	struct book *book = change->book;
+	forget_listed(book);
+	for (size_t i = 0; i < book->feeds_count; i++) {
+		struct book_feed *feed = &book->feeds[i];
+		json_t *cursor = rows_json(change->rows, feed->cursor_key);
+		json_t *id;
+		size_t k;
+		feed->seen = feed->kept = (uint64_t)json_integer_value(json_object_get(cursor, "position"));
+		json_array_foreach(json_object_get(cursor, "active"), k, id)
+		listed_get(change, feed->name, json_string_value(id));
+		json_decref(cursor);
+	}
+	book->loaded = true;
+}
+
+static void put_cursors(struct book_change *change)
+{
+	struct book *book = change->book;
+	for (size_t i = 0; i < book->feeds_count; i++) {
+		struct book_feed *feed = &book->feeds[i];
+		json_t *active = json_array();
+		for (struct listed *e = book->listed; e != NULL; e = e->hh.next)
+			if (!settled(&e->market) && strcmp(e->market.feed, feed->name) == 0)
+				json_array_append_new(active, json_string(e->market.duel_id));
+		if (feed->seen == feed->kept && rows_get(change->rows, feed->cursor_key).at == NULL) {
+			json_decref(active);
+			continue;
+		}
+		rows_put_json(change->rows, feed->cursor_key,
+		              json_pack("{s:I,s:o}", "position", (json_int_t)feed->seen, "active", active));
+	}
+}
+
+/* ---- turns ---- */
+
+static void on_timer(uv_timer_t *timer)
+{
+	book_turn(timer->data);
+}
+
+static void schedule(struct book *book, uint64_t now_ms, bool mine)
+{
+	uint64_t wait = !mine ? LEASE_LOOK_MS
+	                : book->again || book->queue != NULL ? 1
+	                : book->due_ms == UINT64_MAX       ? 0
+	                : book->due_ms <= now_ms           ? 1
+	                                                   : book->due_ms - now_ms;
+	if (wait == 0)
+		uv_timer_stop(&book->timer); /* nothing to reconcile: frames and bets wake us */
+	else
+		uv_timer_start(&book->timer, on_timer, wait < TIMER_MS_MAX ? wait : TIMER_MS_MAX, 0);
+}
+
+static void finish_running(struct book *book, bool durable)
+{
+	for (struct book_work *work; (work = book->running) != NULL;) {
+		book->running = work->next;
+		work->finish(work, durable);
+	}
+}
+
+/* Back to the front of the queue, in their order. */
+static void requeue_running(struct book *book)
+{
+	struct book_work **last = &book->running;
+	if (book->running == NULL)
+		return;
+	for (; *last != NULL; last = &(*last)->next)
+		book->queued++;
+	*last = book->queue;
+	if (book->queue == NULL)
+		book->queue_last = last;
+	book->queue = book->running;
+	book->running = NULL;
+}
+
+/* ---- outside calls ---- */
+
+struct called {
+	struct book_work work; /* first */
+	struct book *book;
+	char duel_id[64];
+	enum market_step step;
+	enum operator_result result;
+	char error[160];
+};
+
+static void run_called(struct book_work *work, struct book_change *change)
+{
+	struct called *called = (struct called *)work;
+	struct book *book = change->book;
+	struct market *m = book_market(change, called->duel_id);
+	if (m == NULL || m->step != called->step)
+		return; /* an earlier attempt's answer has been taken */
+	if (called->result == OPERATOR_DONE) {
+		step_done(change, m, called->step);
+		return;
+	}
+	counter_add(book->counters, market_call_failures_total, 1);
+	book_changed(change, m, false);
+	book_audit(change, m, "attempt_failed",
+	           json_pack("{s:s,s:I,s:s}", "step", market_step_name(called->step), "number",
+	                     (json_int_t)m->attempts, "error", called->error));
+	if (called->result == OPERATOR_REFUSED || m->attempts >= book->settings->market_attempts_max) {
+		char why[160];
+		snprintf(why, sizeof why, "%s %s: %.110s", market_step_name(called->step),
+		         called->result == OPERATOR_REFUSED ? "was refused" : "failed too often", called->error);
+		counter_add(book->counters, market_dead_letters_total, 1);
+		alert(change, m, why);
+		return;
+	}
+	memcpy(m->error, called->error, sizeof m->error);
+	m->next_attempt_ms = change->now_ms + back_off_ms(book->settings, m->attempts);
+}
+
+static void finish_called(struct book_work *work, bool durable)
+{
+	struct called *called = (struct called *)work;
+	struct listed *e = listed_find(called->book, called->duel_id);
+	if (e != NULL)
+		e->calling = false;
+	(void)durable; /* if not: the attempt is made again when its time has come */
+	free(called);
+}
+
+static void on_called(void *arg, enum operator_result result, const char *error)
+{
+	struct called *called = arg;
+	struct book *book = called->book;
+	called->result = result;
+	snprintf(called->error, sizeof called->error, "%s", error);
+	*book->queue_last = &called->work;
+	book->queue_last = &called->work.next;
+	book->queued++;
+	book_turn(book);
+}
+
+static void call_out(struct book *book, struct listed *e)
+{
+	struct called *called = xcalloc(1, sizeof *called);
+	struct span seed = {0};
+	called->work = (struct book_work){.run = run_called, .finish = finish_called};
+	called->book = book;
+	called->step = e->to_call;
+	memcpy(called->duel_id, e->market.duel_id, sizeof called->duel_id);
+	e->calling = true;
+	e->to_call = MARKET_STEP_NONE;
+	state_kv_get(store_view(book->store), span_str(SUBSCRIPTION_SIGNING_KEY), &seed);
+	counter_add(book->counters, market_calls_total, 1);
+	operator_webhook_call(book->webhook, &e->market, called->step, book->fence, seed, on_called, called);
+}
+
+/* ---- the transaction ---- */
+
+/* Memory is for markets that are not settled. */
+static void forget_settled(struct book *book)
+{
+	struct listed *e, *next;
+	HASH_ITER(hh, book->listed, e, next)
+	if (settled(&e->market))
+		listed_free(book, e);
+}
+
+static void adopt(struct book *book)
+{
+	struct listed *e;
+	uint64_t active = 0, oldest_ms = 0;
+	forget_settled(book);
+	for (size_t i = 0; i < book->feeds_count; i++)
+		book->feeds[i].kept = book->feeds[i].seen;
+	for (e = book->listed; e != NULL; e = e->hh.next) {
+		if (e->to_call != MARKET_STEP_NONE && !book->draining)
+			call_out(book, e);
+		active++;
+		if (oldest_ms == 0 || e->market.created_ms < oldest_ms)
+			oldest_ms = e->market.created_ms;
+	}
+	counter_set(book->counters, markets_active, active);
+	counter_set(book->counters, market_oldest_created_ms, oldest_ms);
+}
+
+static void on_written(void *owner, enum verdict verdict)
+{
+	struct book *book = owner;
+	book->busy = false;
+	if (verdict == VERDICT_OK) {
+		adopt(book);
+		finish_running(book, true);
+	} else {
+		/* What is in memory was never so. */
+		if (verdict == VERDICT_KV_CONFLICT && !book->draining) {
+			log_warn("market changed elsewhere", "holder=%s", book->holder);
+			requeue_running(book);
+			book->retry_due_ms = clock_monotonic_ms() + 20;
+		} else {
+			log_error("market not written", "verdict=%d", (int)verdict);
+			finish_running(book, false);
+			book->retry_due_ms = clock_monotonic_ms() + RETRY_MS;
+		}
+		book->loaded = false;
+	}
+	book_turn(book);
+}
+
+/* What goes with every change. */
+static bool put_markets(struct book_change *change)
+{
+	bool any = false;
+	for (struct listed *e = change->book->listed; e != NULL; e = e->hh.next) {
+		char key[MARKET_KEY_ROOM];
+		if (!e->dirty)
+			continue;
+		market_key(e->market.feed, e->market.duel_id, key);
+		rows_put_json(change->rows, key, market_record(&e->market));
+		if (e->odds)
+			publish_odds(change, &e->market);
+		e->dirty = e->odds = false;
+		any = true;
+	}
+	return any;
+}
+
+static bool cursors_are_far(const struct book *book)
+{
+	for (size_t i = 0; i < book->feeds_count; i++)
+		if (book->feeds[i].seen - book->feeds[i].kept > CURSOR_BYTES)
+			return true;
+	return false;
+}
+
+static void run_queue(struct book_change *change)
+{
+	struct book *book = change->book;
+	struct book_work **last = &book->running;
+	while (book->queue != NULL && change_bytes(change) < TXN_BYTES_MAX) {
+		struct book_work *work = book->queue;
+		book->queue = work->next;
+		if (book->queue == NULL)
+			book->queue_last = &book->queue;
+		book->queued--;
+		work->next = NULL;
+		*last = work;
+		last = &work->next;
+		work->run(work, change);
+	}
+}
+
+static void work(struct book_change *change)
+{
+	struct book *book = change->book;
+	struct listed *e, *next;
+	for (size_t i = 0; i < book->feeds_count; i++)
+		follow(change, &book->feeds[i]);
+	run_queue(change);
+	HASH_ITER(hh, book->listed, e, next)
+	advance(change, e);
+}
+
+void book_turn(struct book *book)
+{
+	if (book->busy || book->draining)
+		return;
+	if (clock_monotonic_ms() < book->retry_due_ms ||
+	    store_position(book->store) < store_durable(book->store)) {
+		uv_timer_start(&book->timer, on_timer, 20, 0);
+		return;
+	}
+	struct book_change change = {.book = book,
+	                             .rows = rows_create(store_view(book->store)),
+	                             .txn = txn_create(),
+	                             .now_ms = clock_wall_ms()};
+	book->again = false;
+	book->due_ms = UINT64_MAX;
+	if (!book->loaded)
+		load(&change);
+	bool mine = take_lease(&change);
+	if (mine)
+		work(&change);
+	bool changed = mine && put_markets(&change);
+	/* Accounts change without a market, too. */
+	bool more = change_bytes(&change) > 0;
+	if (mine && (changed || more || cursors_are_far(book))) {
+		put_cursors(&change);
+		put_lease(&change);
+		rows_add(change.rows, change.txn);
+		book->busy = true;
+		txn_submit(&change.txn, book->store, on_written, book);
+	} else {
+		txn_destroy(&change.txn);
+		finish_running(book, true); /* they found nothing to change */
+		forget_settled(book);
+		schedule(book, change.now_ms, mine);
+	}
+	rows_destroy(&change.rows);
+}
+
+/* ---- for others ---- */
+
+bool book_submit(struct book *book, struct book_work *work)
+{
+	if (book->draining || book->queued >= book->settings->market_queue)
+		return false;
+	work->next = NULL;
+	*book->queue_last = work;
+	book->queue_last = &work->next;
+	book->queued++;
+	book_turn(book);
+	return true;
+}
+
+struct store *book_store(const struct book *book)
+{
+	return book->store;
+}
+
+const struct settings *book_settings(const struct book *book)
+{
+	return book->settings;
+}
+
+const char *const *book_feeds(const struct book *book)
+{
+	return book->names;
+}
+
+/* ---- life ---- */
+
+struct book *book_create(struct worker *worker, struct store *store, const struct feeds *feeds)
+{
+	struct book *book = xcalloc(1, sizeof *book);
+	book->worker = worker;
+	book->store = store;
+	book->settings = &worker->settings;
+	book->counters = worker->mine;
+	book->queue_last = &book->queue;
+	book->webhook = operator_webhook_create(worker->loop, book->settings);
+	for (const char *name; book->feeds_count < FEEDS_MAX &&
+	                       (name = feeds_name(feeds, book->feeds_count)) != NULL;
+	     book->feeds_count++) {
+		struct book_feed *feed = &book->feeds[book->feeds_count];
+		snprintf(feed->name, sizeof feed->name, "%s", name);
+		snprintf(feed->path, sizeof feed->path, "/v1/stream/feeds/%s/frames", name);
+		snprintf(feed->cursor_key, sizeof feed->cursor_key, "market/cursor/%s", name);
+		snprintf(feed->recent_key, sizeof feed->recent_key, "market/recent/%s", name);
+		book->names[book->feeds_count] = feed->name;
+	}
+	snprintf(book->holder, sizeof book->holder, "%" PRIu64 ":%u:%" PRIu64,
+	         (uint64_t)atomic_load(&worker->counters->started_ms), worker->slot, worker->generation);
+	uv_timer_init(worker->loop, &book->timer);
+	book->timer.data = book;
+	uv_timer_start(&book->timer, on_timer, 1, 0); /* what its predecessor left */
+	return book;
+}
+
+bool book_drain(struct book *book)
+{
+	if (!book->draining) {
+		book->draining = true;
+		uv_timer_stop(&book->timer);
+		for (struct book_work *work; (work = book->queue) != NULL;) {
+			book->queue = work->next;
+			work->finish(work, false);
+		}
+	}
+	return !book->busy;
+}

@@ -1,0 +1,552 @@
+/* What people and programs ask of markets, ledger and oracle over HTTP. */
+#include "common/check.h"
+#include "common/clock.h"
+#include "worker-bridge/bridge.h"
+#include "worker-bridge/ledger.h"
+#include "worker-bridge/oracle.h"
+
+#include <openssl/crypto.h>
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { BETS_SHOWN_MAX = 1000, NAME_MAX_BYTES = 64, SECRET_BYTES = 24 };
+
+static struct book *book_of(const struct call *call)
+{
+	return ((struct bridge *)call->context)->book;
+}
+
+static struct state *view_of(const struct call *call)
+{
+	return store_view(book_store(book_of(call)));
+}
+
+static struct span below(struct span path, const char *prefix)
+{
+	size_t len = strlen(prefix);
+	return path.len >= len ? span_of(path.at + len, path.len - len) : (struct span){path.at, 0};
+}
+
+/* The part up to the next '/', and what follows it. */
+static struct span segment(struct span *rest)
+{
+	const uint8_t *slash = rest->len != 0 ? memchr(rest->at, '/', rest->len) : NULL;
+	struct span first = span_of(rest->at, slash != NULL ? (size_t)(slash - rest->at) : rest->len);
+	*rest = slash != NULL ? span_of(slash + 1, rest->len - first.len - 1) : (struct span){rest->at, 0};
+	return first;
+}
+
+static bool text_of(struct span from, char *into, size_t room)
+{
+	if (from.len == 0 || from.len >= room)
+		return false;
+	memcpy(into, from.at, from.len);
+	into[from.len] = '\0';
+	return true;
+}
+
+/* ---- who ---- */
+
+static void digest_of(const char *text, char out[65])
+{
+	uint8_t digest[SHA256_DIGEST_LENGTH];
+	SHA256((const uint8_t *)text, strlen(text), digest);
+	for (size_t i = 0; i < sizeof digest; i++)
+		snprintf(out + 2 * i, 3, "%02x", digest[i]);
+}
+
+static bool principal_is(const struct call *call, const char *digest)
+{
+	return call->principal.len == 64 && strlen(digest) == 64 &&
+	       CRYPTO_memcmp(call->principal.at, digest, 64) == 0;
+}
+
+/* Who holds auth.ledger_token; under dev everybody. */
+static bool is_operator(const struct call *call)
+{
+	const struct settings *s = book_settings(book_of(call));
+	char digest[65];
+	if (s->dev)
+		return true;
+	digest_of(s->auth_ledger_token, digest);
+	return *s->auth_ledger_token != '\0' && principal_is(call, digest);
+}
+
+static void refuse_stranger(struct call *call, const char *reason)
+{
+	if (call->principal.len == 0)
+		call_header(call, "WWW-Authenticate", "Bearer realm=\"ledger\"");
+	call_refuse(call, call->principal.len == 0 ? 401 : 403, reason);
+}
+
+/* ---- markets, as they are shown ---- */
+
+static json_t *odds_value(const struct market *m, unsigned side)
+{
+	double odds = market_odds(m, side);
+	return odds > 0 ? json_real(odds) : json_null();
+}
+
+static json_t *market_shown(const struct market *m)
+{
+	json_t *o = market_record(m);
+	json_object_set_new(o, "odds", json_pack("{s:o,s:o}", "A", odds_value(m, 0), "B", odds_value(m, 1)));
+	json_object_set_new(o, "takesBets", json_boolean(market_takes_bets(m, clock_wall_ms())));
+	return o;
+}
+
+static bool market_stored(const struct call *call, const char *duel_id, struct market *m)
+{
+	const char *const *feed = book_feeds(book_of(call));
+	for (; *feed != NULL; feed++) {
+		char key[MARKET_KEY_ROOM];
+		struct span value;
+		market_key(*feed, duel_id, key);
+		if (!state_kv_get(view_of(call), span_str(key), &value))
+			continue;
+		json_t *record = json_loadb((const char *)value.at, value.len, 0, NULL);
+		bool good = market_read(m, record);
+		json_decref(record);
+		return good;
+	}
+	return false;
+}
+
+static void list_feed(const struct call *call, const char *feed, json_t *into)
+{
+	char key[96];
+	struct span value;
+	size_t i;
+	json_t *id;
+	snprintf(key, sizeof key, "market/recent/%s", feed);
+	if (!state_kv_get(view_of(call), span_str(key), &value))
+		return;
+	json_t *recent = json_loadb((const char *)value.at, value.len, 0, NULL);
+	json_array_foreach(recent, i, id)
+	{
+		struct market m;
+		if (market_stored(call, json_string_value(id), &m))
+			json_array_append_new(into, market_shown(&m));
+	}
+	json_decref(recent);
+}
+
+static void list_markets(struct call *call)
+{
+	json_t *markets = json_array();
+	for (const char *const *feed = book_feeds(book_of(call)); *feed != NULL; feed++)
+		list_feed(call, *feed, markets);
+	call_reply(call, 200, json_pack("{s:o,s:I}", "markets", markets, "now", (json_int_t)clock_wall_ms()));
+}
+
+/* ---- work that waits for the disk ---- */
+
+struct asked {
+	struct book_work work; /* first */
+	struct call *call;
+	unsigned status;
+	const char *reason; /* of a refusal, constant; NULL: `answer` */
+	json_t *answer;
+	/* what is asked */
+	char duel_id[64], account[LEDGER_ID_MAX + 1], name[NAME_MAX_BYTES + 1], secret[2 * SECRET_BYTES + 1];
+	char outcome[12], side[2], who[129], why[501];
+	unsigned bet_side;
+	uint64_t amount;
+};
+
+static void finish_asked(struct book_work *work, bool durable)
+{
+	struct asked *a = (struct asked *)work;
+	if (!durable) {
+		call_header(a->call, "Retry-After", "1");
+		call_refuse(a->call, 503, "it could not be made durable; try again");
+		json_decref(a->answer);
+	} else if (a->reason != NULL)
+		call_refuse(a->call, a->status, a->reason);
+	else
+		call_reply(a->call, a->status, a->answer);
+	free(a);
+}
+
+static void answer(struct asked *a, unsigned status, const char *reason, json_t *body)
+{
+	json_decref(a->answer); /* of an earlier run */
+	a->status = status;
+	a->reason = reason;
+	a->answer = body;
+}
+
+static struct asked *asked_create(struct call *call, void (*run)(struct book_work *, struct book_change *))
+{
+	struct asked *a = xcalloc(1, sizeof *a);
+	a->work = (struct book_work){.run = run, .finish = finish_asked};
+	a->call = call;
+	return a;
+}
+
+static void submit(struct asked *a)
+{
+	struct call *call = a->call;
+	if (book_submit(book_of(call), &a->work))
+		return;
+	free(a);
+	call_header(call, "Retry-After", "1");
+	call_refuse(call, 503, "too many requests wait (market.queue), or this worker stops; try again");
+}
+
+/* ---- accounts ---- */
+
+static json_t *account_shown(json_t *account)
+{
+	json_object_del(account, "owner");
+	return account;
+}
+
+static void run_open(struct book_work *work, struct book_change *change)
+{
+	struct asked *a = (struct asked *)work;
+	const struct settings *s = book_settings(change->book);
+	char digest[65], key[LEDGER_KEY_ROOM];
+	json_t *count = rows_json(change->rows, "ledger/accounts");
+	json_int_t accounts = json_integer_value(count);
+	json_decref(count);
+	if ((uint64_t)accounts >= s->ledger_accounts_max) {
+		answer(a, 507, "there are as many accounts as may be (ledger.accounts_max)", NULL);
+		return;
+	}
+	digest_of(a->secret, digest);
+	check(ledger_open(change->rows, a->account, a->name, digest, a->amount, change->now_ms));
+	rows_put_json(change->rows, "ledger/accounts", json_integer(accounts + 1));
+	ledger_account_key(a->account, key);
+	json_t *account = account_shown(rows_json(change->rows, key));
+	json_object_set_new(account, "secret", json_string(a->secret));
+	answer(a, 201, NULL, account);
+}
+
+static void random_hex(size_t bytes, char *out)
+{
+	uint8_t random[64];
+	clock_random(random, bytes);
+	for (size_t i = 0; i < bytes; i++)
+		snprintf(out + 2 * i, 3, "%02x", random[i]);
+}
+
+static void open_account(struct call *call)
+{
+	const struct settings *s = book_settings(book_of(call));
+	if (!is_operator(call)) {
+		refuse_stranger(call, "accounts are opened with auth.ledger_token");
+		return;
+	}
+	json_t *body = call->body.len != 0 ? call_json(call) : json_object();
+	if (body == NULL)
+		return;
+	const char *name = "";
+	json_int_t grant = (json_int_t)s->ledger_grant;
+	json_error_t error;
+	bool good = json_unpack_ex(body, &error, JSON_STRICT, "{s?s,s?I}", "name", &name, "grant", &grant) == 0;
+	char reason[128] = "";
+	if (!good)
+		snprintf(reason, sizeof reason, "the body must be {name?, grant?}: %.80s", error.text);
+	else if (strlen(name) > NAME_MAX_BYTES || grant < 0 || (uint64_t)grant > s->ledger_grant_max)
+		snprintf(reason, sizeof reason, "name has at most 64 bytes, grant is 0 to ledger.grant_max");
+	if (*reason != '\0') {
+		json_decref(body);
+		call_refuse(call, good ? 422 : 400, reason);
+		return;
+	}
+	struct asked *a = asked_create(call, run_open);
+	snprintf(a->name, sizeof a->name, "%s", name);
+	a->amount = (uint64_t)grant;
+	memcpy(a->account, "acc_", 5);
+	random_hex(12, a->account + 4);
+	random_hex(SECRET_BYTES, a->secret);
+	json_decref(body);
+	submit(a);
+}
+
+/* NULL: there is none. */
+static json_t *account_stored(const struct call *call, const char *id)
+{
+	char key[LEDGER_KEY_ROOM];
+	struct span value;
+	ledger_account_key(id, key);
+	return *id != '@' && state_kv_get(view_of(call), span_str(key), &value)
+	               ? json_loadb((const char *)value.at, value.len, 0, NULL)
+	               : NULL;
+}
+
+static bool owns(const struct call *call, const json_t *account)
+{
+	const char *owner = json_string_value(json_object_get(account, "owner"));
+	return owner != NULL && principal_is(call, owner);
+}
+
+static void show_account(struct call *call, struct span id_span)
+{
+	char id[LEDGER_ID_MAX + 1];
+	json_t *account = text_of(id_span, id, sizeof id) ? account_stored(call, id) : NULL;
+	bool allowed = account != NULL && (is_operator(call) || owns(call, account));
+	if (allowed) {
+		call_reply(call, 200, account_shown(account));
+		return;
+	}
+	json_decref(account);
+	if (account == NULL && is_operator(call))
+		call_refuse(call, 404, "no such account");
+	else
+		refuse_stranger(call, "an account is its owner's: his secret as Bearer token");
+}
+
+static void show_sums(struct call *call)
+{
+	struct ledger_sums sums;
+	if (!is_operator(call)) {
+		refuse_stranger(call, "sums are for the holder of auth.ledger_token");
+		return;
+	}
+	ledger_sum(view_of(call), &sums);
+	call_reply(call, 200,
+	           json_pack("{s:I,s:I,s:I,s:I,s:I,s:b}", "accounts", (json_int_t)sums.accounts, "house",
+	                     (json_int_t)sums.house, "pools", (json_int_t)sums.pools, "accountCount",
+	                     (json_int_t)sums.account_count, "badRows", (json_int_t)sums.bad_rows, "balanced",
+	                     sums.accounts + sums.house + sums.pools == 0 && sums.bad_rows == 0));
+}
+
+void book_on_ledger_call(struct call *call)
+{
+	struct span rest = below(call->path, "/v1/ledger/"), what = segment(&rest);
+	if (span_equal(what, SPAN("accounts")) && rest.len == 0 && call->method == CALL_POST)
+		open_account(call);
+	else if (span_equal(what, SPAN("accounts")) && rest.len != 0 && call->method == CALL_GET)
+		show_account(call, rest);
+	else if (span_equal(what, SPAN("sums")) && rest.len == 0 && call->method == CALL_GET)
+		show_sums(call);
+	else
+		call_refuse(call, 404, "POST /v1/ledger/accounts, GET /v1/ledger/accounts/ID, GET /v1/ledger/sums");
+}
+
+/* ---- bets ---- */
+
+static void run_bet(struct book_work *work, struct book_change *change)
+{
+	struct asked *a = (struct asked *)work;
+	struct counters_slot *counters = ((struct bridge *)a->call->context)->worker->mine;
+	struct market *m = book_market(change, a->duel_id);
+	const struct ledger_bet bet = {a->account, a->bet_side, a->amount, a->call->idempotency_key};
+	json_t *made = NULL;
+	if (m == NULL || strcmp(m->operator, "ledger") != 0) {
+		answer(a, 404, "no market of the ledger for this duel", NULL);
+		return;
+	}
+	switch (ledger_stake(change->rows, m, &bet, book_settings(change->book)->ledger_bets_per_market,
+	                     change->now_ms, &made)) {
+	case LEDGER_OK:
+		book_changed(change, m, true);
+		counter_add(counters, ledger_bets_total, 1);
+		answer(a, 201, NULL, made);
+		return;
+	case LEDGER_REPEATED:
+		answer(a, 200, NULL, made);
+		return;
+	case LEDGER_NO_ACCOUNT:
+		answer(a, 404, "no such account", NULL);
+		break;
+	case LEDGER_CLOSED:
+		answer(a, 409, "this market takes no bets (any more)", NULL);
+		break;
+	case LEDGER_POOR:
+		answer(a, 402, "the balance does not cover this stake", NULL);
+		break;
+	case LEDGER_FULL:
+		answer(a, 409, "this market has all the bets it may (ledger.bets_per_market)", NULL);
+		break;
+	case LEDGER_KEY_REUSED:
+		answer(a, 422, "another bet was made with this Idempotency-Key", NULL);
+		break;
+	}
+	counter_add(counters, ledger_bets_refused_total, 1);
+}
+
+static void place_bet(struct call *call, const char *duel_id)
+{
+	const char *account_id, *side;
+	json_int_t amount;
+	json_error_t error;
+	json_t *body = call_json(call);
+	if (body == NULL)
+		return;
+	if (json_unpack_ex(body, &error, JSON_STRICT, "{s:s,s:s,s:I}", "account", &account_id, "side", &side,
+	                   "amount", &amount) != 0) {
+		char reason[160];
+		snprintf(reason, sizeof reason, "the body must be {account, side, amount}: %.100s", error.text);
+		json_decref(body);
+		call_refuse(call, 400, reason);
+		return;
+	}
+	bool good = (strcmp(side, "A") == 0 || strcmp(side, "B") == 0) && amount >= 1 &&
+	            (uint64_t)amount <= LEDGER_AMOUNT_MAX;
+	json_t *account = strlen(account_id) <= LEDGER_ID_MAX ? account_stored(call, account_id) : NULL;
+	bool owner = owns(call, account);
+	struct asked *a = good && owner ? asked_create(call, run_bet) : NULL;
+	if (a != NULL) {
+		snprintf(a->duel_id, sizeof a->duel_id, "%s", duel_id);
+		snprintf(a->account, sizeof a->account, "%s", account_id);
+		a->bet_side = *side == 'B';
+		a->amount = (uint64_t)amount;
+	}
+	json_decref(account);
+	json_decref(body);
+	if (!good)
+		call_refuse(call, 422, "side is A (agent1) or B (agent2), amount a whole number of at least 1");
+	else if (a == NULL)
+		refuse_stranger(call, "a bet is made with the account's secret as Bearer token");
+	else
+		submit(a);
+}
+
+static void list_bets(struct call *call, const struct market *m)
+{
+	json_t *bets = json_array();
+	uint64_t first = m->bets > BETS_SHOWN_MAX ? m->bets - BETS_SHOWN_MAX + 1 : 1;
+	for (uint64_t n = first; n <= m->bets; n++) {
+		char key[LEDGER_KEY_ROOM];
+		struct span value;
+		ledger_bet_key(m->duel_id, n, key);
+		if (state_kv_get(view_of(call), span_str(key), &value))
+			json_array_append_new(bets, json_loadb((const char *)value.at, value.len, 0, NULL));
+	}
+	call_reply(call, 200, json_pack("{s:s,s:I,s:o}", "duelId", m->duel_id, "count", (json_int_t)m->bets,
+	                                "bets", bets));
+}
+
+/* ---- what people decide ---- */
+
+static void audit_person(struct book_change *change, const struct market *m, const struct asked *a,
+                         const char *event)
+{
+	book_audit(change, m, event, json_pack("{s:s,s:s}", "actor", a->who, "reason", a->why));
+}
+
+static void run_retry(struct book_work *work, struct book_change *change)
+{
+	struct asked *a = (struct asked *)work;
+	struct market *m = book_market(change, a->duel_id);
+	if (m == NULL || m->state != MARKET_MANUAL_REVIEW) {
+		answer(a, m == NULL ? 404 : 409, m == NULL ? "no such market" : "this market is not in manual_review",
+		       NULL);
+		return;
+	}
+	market_retry(m);
+	book_changed(change, m, true);
+	audit_person(change, m, a, "retried");
+	answer(a, 200, NULL, market_shown(m));
+}
+
+static void run_resolve(struct book_work *work, struct book_change *change)
+{
+	struct asked *a = (struct asked *)work;
+	struct market *m = book_market(change, a->duel_id);
+	if (m == NULL || m->state != MARKET_MANUAL_REVIEW) {
+		answer(a, m == NULL ? 404 : 409, m == NULL ? "no such market" : "this market is not in manual_review",
+		       NULL);
+		return;
+	}
+	market_decide(m, a->outcome, a->side);
+	book_changed(change, m, true);
+	audit_person(change, m, a, "decided");
+	answer(a, 200, NULL, market_shown(m));
+}
+
+/* {actor, reason}, and {outcome, winnerSide?} to resolve. NULL: answered. */
+static struct asked *read_decision(struct call *call, const char *duel_id, bool resolve)
+{
+	const char *who, *why, *outcome = "", *side = "";
+	json_error_t error;
+	json_t *body = call_json(call);
+	struct asked *a = NULL;
+	if (body == NULL)
+		return NULL;
+	int rc = resolve ? json_unpack_ex(body, &error, JSON_STRICT, "{s:s,s:s,s:s,s?s}", "actor", &who, "reason",
+	                                  &why, "outcome", &outcome, "winnerSide", &side)
+	                 : json_unpack_ex(body, &error, JSON_STRICT, "{s:s,s:s}", "actor", &who, "reason", &why);
+	bool win = strcmp(outcome, "win") == 0;
+	bool good = rc == 0 && strlen(who) >= 3 && strlen(who) <= 128 && strlen(why) >= 10 && strlen(why) <= 500;
+	if (rc == 0 && resolve)
+		good = good && (win ? strcmp(side, "A") == 0 || strcmp(side, "B") == 0
+		                    : *side == '\0' && (strcmp(outcome, "draw") == 0 ||
+		                                        strcmp(outcome, "cancelled") == 0));
+	if (good) {
+		a = asked_create(call, resolve ? run_resolve : run_retry);
+		snprintf(a->duel_id, sizeof a->duel_id, "%s", duel_id);
+		snprintf(a->outcome, sizeof a->outcome, "%s", outcome);
+		snprintf(a->side, sizeof a->side, "%s", side);
+		snprintf(a->who, sizeof a->who, "%s", who);
+		snprintf(a->why, sizeof a->why, "%s", why);
+	}
+	json_decref(body);
+	if (a == NULL)
+		call_refuse(call, rc != 0 ? 400 : 422,
+		            resolve ? "the body must be {actor (3 to 128 bytes), reason (10 to 500), outcome: win, draw "
+		                      "or cancelled, winnerSide: A or B with win}"
+		                    : "the body must be {actor (3 to 128 bytes), reason (10 to 500)}");
+	return a;
+}
+
+static void decide(struct call *call, const char *duel_id, bool resolve)
+{
+	if (!is_operator(call)) {
+		refuse_stranger(call, "this is for the holder of auth.ledger_token");
+		return;
+	}
+	struct asked *a = read_decision(call, duel_id, resolve);
+	if (a != NULL)
+		submit(a);
+}
+
+void book_on_market_call(struct call *call)
+{
+	struct span rest = below(call->path, "/v1/markets"), what;
+	char duel_id[64];
+	struct market m;
+	if (rest.len != 0)
+		rest = span_of(rest.at + 1, rest.len - 1);
+	what = segment(&rest);
+	bool get = call->method == CALL_GET;
+	if (what.len == 0 && get) {
+		list_markets(call);
+		return;
+	}
+	if (!text_of(what, duel_id, sizeof duel_id) || !market_stored(call, duel_id, &m))
+		call_refuse(call, 404, "no market for this duel");
+	else if (get && rest.len == 0)
+		call_reply(call, 200, market_shown(&m));
+	else if (get && span_equal(rest, SPAN("bets")))
+		list_bets(call, &m);
+	else if (!get && span_equal(rest, SPAN("bets")))
+		place_bet(call, duel_id);
+	else if (!get && (span_equal(rest, SPAN("retry")) || span_equal(rest, SPAN("resolve"))))
+		decide(call, duel_id, span_equal(rest, SPAN("resolve")));
+	else
+		call_refuse(call, 404, "GET /v1/markets, /v1/markets/DUELID[/bets]; POST /bets, /retry, /resolve");
+}
+
+/* ---- oracle ---- */
+
+void book_on_oracle_call(struct call *call)
+{
+	struct span rest = below(call->path, "/v1/oracle/");
+	char duel_id[64];
+	if (span_equal(rest, SPAN("keys"))) {
+		call_reply(call, 200, oracle_keys(view_of(call)));
+		return;
+	}
+	json_t *attestation = text_of(rest, duel_id, sizeof duel_id)
+	                              ? oracle_attestation(view_of(call), duel_id)
+	                              : NULL;
+	if (attestation != NULL)
+		call_reply(call, 200, attestation);
+	else
+		call_refuse(call, 404, "this duel has not ended, or never was; keys: /v1/oracle/keys");
+}

@@ -1,0 +1,58 @@
+/* The embedded ledger: accounts, stakes, parimutuel pools, payouts. Integer units, double entry: what
+ * leaves one account enters another in the same transaction, so that all balances and all pools that are
+ * not settled sum to zero.
+ *
+ *     ledger/account/ID           people's; and @issue, @fees, @rounding: the house's
+ *     ledger/bet/DUELID/00000001  one for each bet, numbered per market
+ *     ledger/key/ACCOUNT/HASH     an Idempotency-Key and the bet that was made with it
+ *
+ * Works on rows (rows.h): whoever calls submits them with the market's own row. */
+#pragma once
+
+#include "worker-bridge/market.h"
+#include "worker-bridge/rows.h"
+
+#define LEDGER_AMOUNT_MAX (((uint64_t)1 << 53) - 1)
+enum { LEDGER_ID_MAX = 64, LEDGER_KEY_ROOM = 224 };
+
+/* What a winner gets: floor(stake * total / winning), the fee already taken off `total`. winning > 0. */
+uint64_t ledger_payout(uint64_t stake, uint64_t total, uint64_t winning);
+
+void ledger_account_key(const char *id, char key[LEDGER_KEY_ROOM]);
+void ledger_bet_key(const char *duel_id, uint64_t number, char key[LEDGER_KEY_ROOM]);
+
+/* Opens an account with `grant` units from @issue. `owner` is the hexadecimal SHA-256 of its secret. False:
+ * it exists. */
+bool ledger_open(struct rows *rows, const char *id, const char *name, const char *owner, uint64_t grant,
+                 uint64_t now_ms);
+
+enum ledger_result {
+	LEDGER_OK,
+	LEDGER_REPEATED,   /* the same key and the same bet as before: *bet is that one */
+	LEDGER_NO_ACCOUNT, /* 404 */
+	LEDGER_CLOSED,     /* 409: the market takes no bets */
+	LEDGER_POOR,       /* 402: the balance does not cover it */
+	LEDGER_FULL,       /* 409: the market has all the bets it may */
+	LEDGER_KEY_REUSED, /* 422: another bet was made with this key */
+};
+struct ledger_bet {
+	const char *account;
+	unsigned side; /* 0: A, 1: B */
+	uint64_t amount; /* 1 to LEDGER_AMOUNT_MAX */
+	struct span key; /* Idempotency-Key; empty: none */
+};
+/* Takes the stake. On LEDGER_OK and LEDGER_REPEATED *made is the bet's record, a new reference. */
+enum ledger_result ledger_stake(struct rows *rows, struct market *market, const struct ledger_bet *bet,
+                                uint64_t bets_max, uint64_t now_ms, json_t **made);
+
+/* Pays the next `count` bets of a market that is being resolved (by its outcome) or cancelled (stakes
+ * back; also when nobody had bet on the winner). True: all are paid, and the rest of the pool is with
+ * @fees and @rounding. */
+bool ledger_settle(struct rows *rows, struct market *market, uint64_t count);
+
+/* Balances of everybody and all unsettled pools: sums to 0, or money was made or lost. */
+struct ledger_sums {
+	int64_t accounts, house, pools;
+	uint64_t account_count, bad_rows;
+};
+void ledger_sum(struct state *view, struct ledger_sums *sums);

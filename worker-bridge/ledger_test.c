@@ -1,0 +1,229 @@
+#include "worker-bridge/ledger.h"
+#include "common/log.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char dir[64];
+static struct store *store;
+
+static int setup(void **state)
+{
+	char reason[256] = "";
+	(void)state;
+	log_set_level(LOG_LEVEL_ERROR);
+	snprintf(dir, sizeof dir, "/tmp/ringside-ledger-XXXXXX");
+	assert_non_null(mkdtemp(dir));
+	const struct store_options options = {.dir = dir,
+	                                      .ring_bytes = 8 << 20,
+	                                      .map_bytes = 64 << 20,
+	                                      .readers_max = 64,
+	                                      .checkpoint_ms = 20,
+	                                      .chunk_bytes = 8192,
+	                                      .limits = {.streams_max = 100, .producers_per_stream_max = 16},
+	                                      .maintain = true};
+	return store_open(&store, &options, reason);
+}
+
+static int teardown(void **state)
+{
+	char command[128];
+	(void)state;
+	store_close(&store);
+	snprintf(command, sizeof command, "rm -rf %s", dir);
+	return system(command);
+}
+
+static struct rows *begin(void)
+{
+	while (store_advance(store, 0)) {
+	}
+	return rows_create(store_view(store));
+}
+
+/* With the market's row, as the book does it. */
+static void commit(struct rows *rows, const struct market *m)
+{
+	struct txn *txn = txn_create();
+	char key[MARKET_KEY_ROOM];
+	if (m != NULL) {
+		market_key(m->feed, m->duel_id, key);
+		rows_put_json(rows, key, market_record(m));
+	}
+	rows_add(rows, txn);
+	assert_int_equal(txn_execute(&txn, store), VERDICT_OK);
+	rows_destroy(&rows);
+	while (store_advance(store, 0)) {
+	}
+}
+
+static void assert_balanced(void)
+{
+	struct ledger_sums sums;
+	ledger_sum(store_view(store), &sums);
+	assert_int_equal(sums.accounts + sums.house + sums.pools, 0);
+	assert_int_equal(sums.bad_rows, 0);
+}
+
+static int64_t balance(const char *id)
+{
+	char key[LEDGER_KEY_ROOM];
+	struct rows *rows = begin();
+	ledger_account_key(id, key);
+	json_t *account = rows_json(rows, key);
+	int64_t value = json_integer_value(json_object_get(account, "balance"));
+	json_decref(account);
+	rows_destroy(&rows);
+	return value;
+}
+
+static struct market open_market(unsigned number, uint64_t fee_ppm)
+{
+	struct market m = {.state = MARKET_OPEN, .bet_close_ms = 5000, .opened_ms = 1, .fee_ppm = fee_ppm};
+	snprintf(m.feed, sizeof m.feed, "arena");
+	snprintf(m.duel_id, sizeof m.duel_id, "streaming-%u", number);
+	return m;
+}
+
+static enum ledger_result stake(struct market *m, const char *account, unsigned side, uint64_t amount,
+                                const char *key, uint64_t now_ms)
+{
+	struct rows *rows = begin();
+	json_t *made = NULL;
+	const struct ledger_bet bet = {account, side, amount, span_str(key)};
+	enum ledger_result result = ledger_stake(rows, m, &bet, 1000, now_ms, &made);
+	assert_true((made != NULL) == (result == LEDGER_OK || result == LEDGER_REPEATED));
+	json_decref(made);
+	commit(rows, m);
+	return result;
+}
+
+static void settle(struct market *m, const char *outcome, const char *side)
+{
+	bool done = false;
+	snprintf(m->outcome, sizeof m->outcome, "%s", outcome);
+	snprintf(m->side, sizeof m->side, "%s", side);
+	m->state = MARKET_RESOLVING;
+	while (!done) { /* a few at a time, as after crashes */
+		struct rows *rows = begin();
+		done = ledger_settle(rows, m, 3);
+		if (done)
+			market_done(m, strcmp(outcome, "win") == 0 ? MARKET_STEP_RESOLVE : MARKET_STEP_CANCEL, 9);
+		commit(rows, m);
+		assert_balanced();
+	}
+}
+
+static void accounts(const char *prefix, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		char id[32];
+		struct rows *rows = begin();
+		snprintf(id, sizeof id, "%s%u", prefix, i);
+		assert_true(ledger_open(rows, id, "", "owner", 1000, 1));
+		assert_false(ledger_open(rows, id, "", "owner", 1000, 1));
+		commit(rows, NULL);
+	}
+}
+
+static void payouts_are_exact(void **state)
+{
+	(void)state;
+	assert_int_equal(ledger_payout(1, 3, 2), 1);
+	assert_int_equal(ledger_payout(LEDGER_AMOUNT_MAX, LEDGER_AMOUNT_MAX, LEDGER_AMOUNT_MAX), LEDGER_AMOUNT_MAX);
+	assert_int_equal(ledger_payout(LEDGER_AMOUNT_MAX / 3, LEDGER_AMOUNT_MAX, LEDGER_AMOUNT_MAX / 2),
+	                 (uint64_t)((unsigned __int128)(LEDGER_AMOUNT_MAX / 3) * LEDGER_AMOUNT_MAX /
+	                            (LEDGER_AMOUNT_MAX / 2)));
+}
+
+static void winners_share_the_pool(void **state)
+{
+	struct market m = open_market(1, 10000); /* one percent */
+	(void)state;
+	accounts("w", 3);
+	assert_int_equal(stake(&m, "w0", 0, 100, "", 10), LEDGER_OK);
+	assert_int_equal(stake(&m, "w1", 0, 200, "", 10), LEDGER_OK);
+	assert_int_equal(stake(&m, "w2", 1, 701, "", 10), LEDGER_OK);
+	settle(&m, "win", "A");
+	/* 1001 less 1 % (10) is 991: a third and two thirds, and one that cannot be shared */
+	assert_int_equal(balance("w0"), 1000 - 100 + 330);
+	assert_int_equal(balance("w1"), 1000 - 200 + 660);
+	assert_int_equal(balance("w2"), 1000 - 701);
+	assert_int_equal(balance("@fees"), 10);
+	assert_int_equal(balance("@rounding"), 1);
+}
+
+static void draws_aborts_and_pools_without_a_winner_go_back(void **state)
+{
+	static const char *const ends[][2] = {{"draw", ""}, {"cancelled", ""}, {"win", "B"}};
+	(void)state;
+	accounts("r", 2);
+	for (unsigned i = 0; i < 3; i++) {
+		struct market m = open_market(10 + i, 50000);
+		assert_int_equal(stake(&m, "r0", 0, 333, "", 10), LEDGER_OK);
+		if (i < 2)
+			assert_int_equal(stake(&m, "r1", 1, 77, "", 10), LEDGER_OK);
+		settle(&m, ends[i][0], ends[i][1]);
+		assert_int_equal(balance("r0"), 1000);
+		assert_int_equal(balance("r1"), 1000);
+	}
+}
+
+static void what_is_not_taken(void **state)
+{
+	struct market m = open_market(20, 0);
+	(void)state;
+	accounts("n", 1);
+	assert_int_equal(stake(&m, "nobody", 0, 1, "", 10), LEDGER_NO_ACCOUNT);
+	assert_int_equal(stake(&m, "@issue", 0, 1, "", 10), LEDGER_NO_ACCOUNT);
+	assert_int_equal(stake(&m, "n0", 0, 1001, "", 10), LEDGER_POOR);
+	assert_int_equal(stake(&m, "n0", 0, 10, "", 5000), LEDGER_CLOSED);
+	assert_int_equal(stake(&m, "n0", 0, 10, "k", 10), LEDGER_OK);
+	assert_int_equal(stake(&m, "n0", 0, 10, "k", 6000), LEDGER_REPEATED); /* also when it has closed */
+	assert_int_equal(stake(&m, "n0", 1, 10, "k", 10), LEDGER_KEY_REUSED);
+	assert_int_equal(balance("n0"), 990);
+	m.state = MARKET_LOCKED;
+	assert_int_equal(stake(&m, "n0", 0, 10, "", 10), LEDGER_CLOSED);
+	assert_balanced();
+}
+
+static void no_money_is_made_or_lost(void **state)
+{
+	unsigned seed = 12345;
+	(void)state;
+	accounts("p", 6);
+	for (unsigned round = 0; round < 30; round++) {
+		struct market m = open_market(100 + round, (unsigned)rand_r(&seed) % 3 * 33333);
+		unsigned bets = (unsigned)rand_r(&seed) % 12, end = (unsigned)rand_r(&seed) % 4;
+		for (unsigned i = 0; i < bets; i++) {
+			char id[16];
+			snprintf(id, sizeof id, "p%u", (unsigned)rand_r(&seed) % 6);
+			stake(&m, id, (unsigned)rand_r(&seed) % 2, 1 + (unsigned)rand_r(&seed) % 400, "", 10);
+			assert_balanced();
+		}
+		settle(&m, end < 2 ? "win" : end == 2 ? "draw" : "cancelled", end == 0 ? "A" : end == 1 ? "B" : "");
+		for (unsigned i = 0; i < 6; i++) {
+			char id[16];
+			snprintf(id, sizeof id, "p%u", i);
+			assert_true(balance(id) >= 0);
+		}
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(payouts_are_exact),
+	        cmocka_unit_test(winners_share_the_pool),
+	        cmocka_unit_test(draws_aborts_and_pools_without_a_winner_go_back),
+	        cmocka_unit_test(what_is_not_taken),
+	        cmocka_unit_test(no_money_is_made_or_lost),
+	};
+	return cmocka_run_group_tests(tests, setup, teardown);
+}

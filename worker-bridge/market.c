@@ -1,0 +1,354 @@
+#include "worker-bridge/market.h"
+#include "common/check.h"
+
+#include <math.h>
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *market_state_name(enum market_state state)
+{
+#define MARKET_STATE_NAME(NAME, text) text,
+	static const char *const names[] = {MARKET_STATES(MARKET_STATE_NAME)};
+#undef MARKET_STATE_NAME
+	return names[state];
+}
+
+const char *market_step_name(enum market_step step)
+{
+#define MARKET_STEP_NAME(NAME, text) text,
+	static const char *const names[] = {MARKET_STEPS(MARKET_STEP_NAME)};
+#undef MARKET_STEP_NAME
+	return names[step];
+}
+
+void market_key(const char *feed, const char *duel_id, char key[MARKET_KEY_ROOM])
+{
+	snprintf(key, MARKET_KEY_ROOM, "market/%s/%s", feed, duel_id);
+}
+
+/* ---- records ---- */
+
+#define TEXTS(F)                                                                                   \
+	F("feed", feed)                                                                            \
+	F("duelId", duel_id)                                                                       \
+	F("cycleId", cycle_id)                                                                     \
+	F("duelKey", duel_key)                                                                     \
+	F("operator", operator)                                                                    \
+	F("agent1Id", agent_id[0])                                                                 \
+	F("agent1Name", agent_name[0])                                                             \
+	F("agent2Id", agent_id[1])                                                                 \
+	F("agent2Name", agent_name[1])                                                             \
+	F("outcome", outcome)                                                                      \
+	F("winnerSide", side)                                                                      \
+	F("reason", reason)                                                                        \
+	F("seed", seed)                                                                            \
+	F("replayHash", replay_hash)                                                               \
+	F("fingerprint", fingerprint)                                                              \
+	F("error", error)
+#define NUMBERS(F)                                                                                 \
+	F("betOpenTime", bet_open_ms)                                                              \
+	F("betCloseTime", bet_close_ms)                                                            \
+	F("createdAt", created_ms)                                                                 \
+	F("openedAt", opened_ms)                                                                   \
+	F("lockedAt", locked_ms)                                                                   \
+	F("settledAt", settled_ms)                                                                 \
+	F("poolA", pool[0])                                                                        \
+	F("poolB", pool[1])                                                                        \
+	F("bets", bets)                                                                            \
+	F("settledBets", settled_bets)                                                             \
+	F("paid", paid)                                                                            \
+	F("feePpm", fee_ppm)                                                                            \
+	F("attempts", attempts)                                                                    \
+	F("nextAttemptAt", next_attempt_ms)
+
+json_t *market_record(const struct market *m)
+{
+	json_t *o = json_pack("{s:s,s:s,s:b}", "state", market_state_name(m->state), "step",
+	                      market_step_name(m->step), "entered", m->entered);
+#define PUT(name, member) json_object_set_new(o, name, json_string(m->member));
+	TEXTS(PUT)
+#undef PUT
+#define PUT(name, member) json_object_set_new(o, name, json_integer((json_int_t)m->member));
+	NUMBERS(PUT)
+#undef PUT
+	return o;
+}
+
+static bool get_text(const json_t *o, const char *name, char *into, size_t room)
+{
+	const char *value = json_string_value(json_object_get(o, name));
+	return value != NULL && (size_t)snprintf(into, room, "%s", value) < room;
+}
+
+static bool get_number(const json_t *o, const char *name, uint64_t *into)
+{
+	const json_t *value = json_object_get(o, name);
+	*into = (uint64_t)json_integer_value(value);
+	return json_is_integer(value) && json_integer_value(value) >= 0;
+}
+
+bool market_read(struct market *m, const json_t *o)
+{
+	const char *state = json_string_value(json_object_get(o, "state"));
+	const char *step = json_string_value(json_object_get(o, "step"));
+	bool good = state != NULL && step != NULL;
+	*m = (struct market){.state = MARKET_STATE_COUNT, .step = MARKET_STEP_COUNT};
+	for (unsigned i = 0; good && i < MARKET_STATE_COUNT; i++)
+		m->state = strcmp(state, market_state_name(i)) == 0 ? i : m->state;
+	for (unsigned i = 0; good && i < MARKET_STEP_COUNT; i++)
+		m->step = strcmp(step, market_step_name(i)) == 0 ? i : m->step;
+	good = good && m->state < MARKET_STATE_COUNT && m->step < MARKET_STEP_COUNT;
+	m->entered = json_is_true(json_object_get(o, "entered"));
+#define GET(name, member) good = good && get_text(o, name, m->member, sizeof m->member);
+	TEXTS(GET)
+#undef GET
+#define GET(name, member) good = good && get_number(o, name, &m->member);
+	NUMBERS(GET)
+#undef GET
+	return good;
+}
+
+/* ---- what frames say ---- */
+
+/* null and "" are alike here. False: it does not fit. */
+static bool take(const json_t *o, const char *name, char *into, size_t room)
+{
+	const char *value = json_string_value(json_object_get(o, name));
+	return (size_t)snprintf(into, room, "%s", value != NULL ? value : "") < room;
+}
+
+static uint64_t time_of(const json_t *frame, const char *name)
+{
+	json_int_t value = json_integer_value(json_object_get(frame, name));
+	return value > 0 ? (uint64_t)value : 0;
+}
+
+bool market_begin(struct market *m, const char *feed, const char *operator, const json_t *frame,
+                  uint64_t now_ms)
+{
+	const json_t *agents[] = {json_object_get(frame, "agent1"), json_object_get(frame, "agent2")};
+	*m = (struct market){.created_ms = now_ms};
+	snprintf(m->feed, sizeof m->feed, "%s", feed);
+	snprintf(m->operator, sizeof m->operator, "%s", operator);
+	if (!json_is_string(json_object_get(frame, "duelId")) || !json_is_object(agents[0]) ||
+	    !json_is_object(agents[1]))
+		return false;
+	for (size_t i = 0; i < 2; i++)
+		if (!take(agents[i], "id", m->agent_id[i], sizeof m->agent_id[i]) ||
+		    !take(agents[i], "name", m->agent_name[i], sizeof m->agent_name[i]) ||
+		    *m->agent_id[i] == '\0')
+			return false;
+	m->bet_open_ms = time_of(frame, "betOpenTime");
+	m->bet_close_ms = time_of(frame, "betCloseTime");
+	return take(frame, "duelId", m->duel_id, sizeof m->duel_id) &&
+	       take(frame, "cycleId", m->cycle_id, sizeof m->cycle_id) &&
+	       take(frame, "duelKey", m->duel_key, sizeof m->duel_key) && m->bet_close_ms > 0;
+}
+
+/* Everything that decides who is paid. */
+static void fingerprint(const struct market *m, const struct market *told, char out[65])
+{
+	char text[2048];
+	uint8_t digest[SHA256_DIGEST_LENGTH];
+	int len = snprintf(text, sizeof text, "%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s", m->duel_id, m->duel_key,
+	                   m->agent_id[0], m->agent_id[1], told->outcome, told->side, told->reason, told->seed,
+	                   told->replay_hash);
+	check(len > 0 && (size_t)len < sizeof text);
+	SHA256((const uint8_t *)text, (size_t)len, digest);
+	for (size_t i = 0; i < sizeof digest; i++)
+		snprintf(out + 2 * i, 3, "%02x", digest[i]);
+}
+
+/* NULL, or why the outcome cannot be believed. */
+static const char *read_outcome(struct market *told, const struct market *m, const json_t *frame)
+{
+	char winner[DUEL_ID_MAX + 1];
+	*told = (struct market){0};
+	if (!take(frame, "outcome", told->outcome, sizeof told->outcome) ||
+	    !take(frame, "seed", told->seed, sizeof told->seed) ||
+	    !take(frame, "replayHash", told->replay_hash, sizeof told->replay_hash) ||
+	    !take(frame, "winnerId", winner, sizeof winner))
+		return "the terminal frame is malformed";
+	bool win = strcmp(told->outcome, "win") == 0;
+	take(frame, win ? "winReason" : "cancellationReason", told->reason, sizeof told->reason);
+	if (!win)
+		return strcmp(told->outcome, "draw") == 0 || strcmp(told->outcome, "cancelled") == 0
+		               ? NULL
+		               : "the terminal frame has no outcome that is known";
+	for (size_t i = 0; i < 2; i++)
+		if (strcmp(winner, m->agent_id[i]) == 0)
+			memcpy(told->side, i == 0 ? "A" : "B", 2);
+	return *told->side == '\0'        ? "the winner is neither contestant"
+	       : *told->replay_hash == '\0' ? "a win without a replay hash"
+	                                    : NULL;
+}
+
+static bool see_outcome(struct market *m, const json_t *frame)
+{
+	struct market told;
+	char print[65];
+	const char *why = read_outcome(&told, m, frame);
+	fingerprint(m, &told, print);
+	if (*m->fingerprint != '\0') {
+		if (strcmp(m->fingerprint, print) == 0)
+			return false;
+		why = "a second, different outcome of this duel";
+		if (market_over(m)) {
+			bool news = *m->error == '\0'; /* what is paid is paid; somebody has to know */
+			snprintf(m->error, sizeof m->error, "%s", why);
+			return news;
+		}
+	}
+	if (why != NULL) {
+		market_review(m, why);
+		return true;
+	}
+	memcpy(m->outcome, told.outcome, sizeof m->outcome);
+	memcpy(m->side, told.side, sizeof m->side);
+	memcpy(m->reason, told.reason, sizeof m->reason);
+	memcpy(m->seed, told.seed, sizeof m->seed);
+	memcpy(m->replay_hash, told.replay_hash, sizeof m->replay_hash);
+	memcpy(m->fingerprint, print, sizeof print);
+	return true;
+}
+
+bool market_see(struct market *m, const json_t *frame)
+{
+	uint64_t close_ms = time_of(frame, "betCloseTime");
+	bool changed = false;
+	/* A close time may come nearer, never go away: bets were taken under it. */
+	if (close_ms != 0 && close_ms < m->bet_close_ms && m->state <= MARKET_OPEN) {
+		m->bet_close_ms = close_ms;
+		changed = true;
+	}
+	if (json_is_true(json_object_get(frame, "terminal")))
+		changed = see_outcome(m, frame) || changed;
+	return changed;
+}
+
+/* ---- what is due ---- */
+
+bool market_over(const struct market *m)
+{
+	return m->state == MARKET_RESOLVED || m->state == MARKET_CANCELLED || m->state == MARKET_MANUAL_REVIEW;
+}
+
+double market_odds(const struct market *m, unsigned side)
+{
+	double total = (double)(m->pool[0] + m->pool[1]) * (1 - (double)m->fee_ppm / 1e6);
+	return m->pool[side] != 0 ? round(total / (double)m->pool[side] * 1e4) / 1e4 : 0;
+}
+
+bool market_takes_bets(const struct market *m, uint64_t now_ms)
+{
+	return m->state == MARKET_OPEN && now_ms < m->bet_close_ms && *m->outcome == '\0';
+}
+
+enum market_step market_next(const struct market *m, uint64_t now_ms, uint64_t *due_ms)
+{
+	bool known = *m->outcome != '\0', won = strcmp(m->outcome, "win") == 0;
+	*due_ms = UINT64_MAX;
+	switch (m->state) {
+	case MARKET_CREATED:
+		/* A market that nobody could bet on is not opened in hindsight. */
+		if (!m->entered && (known || now_ms >= m->bet_close_ms))
+			return known ? MARKET_STEP_CANCEL : MARKET_STEP_NONE;
+		return MARKET_STEP_CREATE;
+	case MARKET_OPEN:
+		if (known && !won)
+			return MARKET_STEP_CANCEL;
+		if (won || now_ms >= m->bet_close_ms)
+			return MARKET_STEP_LOCK;
+		*due_ms = m->bet_close_ms;
+		return MARKET_STEP_NONE;
+	case MARKET_LOCKED:
+	case MARKET_RESOLVING:
+		return !known ? MARKET_STEP_NONE : won ? MARKET_STEP_RESOLVE : MARKET_STEP_CANCEL;
+	case MARKET_RESOLVED:
+	case MARKET_CANCELLED:
+	case MARKET_MANUAL_REVIEW:
+	case MARKET_STATE_COUNT:
+		break;
+	}
+	return MARKET_STEP_NONE;
+}
+
+void market_start(struct market *m, enum market_step step)
+{
+	if (m->step != step) {
+		m->step = step;
+		m->attempts = 0;
+		m->next_attempt_ms = 0;
+		*m->error = '\0';
+	}
+	if (step == MARKET_STEP_CREATE)
+		m->entered = true;
+	if (step == MARKET_STEP_RESOLVE || step == MARKET_STEP_CANCEL)
+		m->state = MARKET_RESOLVING;
+}
+
+void market_done(struct market *m, enum market_step step, uint64_t now_ms)
+{
+	switch (step) {
+	case MARKET_STEP_CREATE:
+		check(m->state == MARKET_CREATED);
+		m->state = MARKET_OPEN;
+		m->opened_ms = now_ms;
+		break;
+	case MARKET_STEP_LOCK:
+		check(m->state == MARKET_OPEN);
+		m->state = MARKET_LOCKED;
+		m->locked_ms = now_ms;
+		break;
+	case MARKET_STEP_RESOLVE:
+		check(m->state == MARKET_RESOLVING);
+		m->state = MARKET_RESOLVED;
+		m->settled_ms = now_ms;
+		break;
+	case MARKET_STEP_CANCEL:
+		check(m->state == MARKET_RESOLVING);
+		m->state = MARKET_CANCELLED;
+		m->settled_ms = now_ms;
+		break;
+	case MARKET_STEP_NONE:
+	case MARKET_STEP_COUNT:
+		check(false);
+	}
+	m->step = MARKET_STEP_NONE;
+	m->attempts = m->next_attempt_ms = 0;
+	*m->error = '\0';
+}
+
+void market_review(struct market *m, const char *why)
+{
+	m->state = MARKET_MANUAL_REVIEW;
+	m->step = MARKET_STEP_NONE;
+	snprintf(m->error, sizeof m->error, "%s", why);
+}
+
+/* Where it stood before it came under review follows from what has been done. */
+static enum market_state state_before(const struct market *m)
+{
+	return m->locked_ms != 0 ? MARKET_LOCKED : m->opened_ms != 0 ? MARKET_OPEN : MARKET_CREATED;
+}
+
+void market_retry(struct market *m)
+{
+	check(m->state == MARKET_MANUAL_REVIEW);
+	m->state = state_before(m);
+	m->step = MARKET_STEP_NONE;
+	m->attempts = m->next_attempt_ms = 0;
+	*m->error = '\0';
+}
+
+void market_decide(struct market *m, const char *outcome, const char *side)
+{
+	market_retry(m);
+	snprintf(m->outcome, sizeof m->outcome, "%s", outcome);
+	snprintf(m->side, sizeof m->side, "%s", side);
+	snprintf(m->reason, sizeof m->reason, "manual");
+	struct market told = *m;
+	fingerprint(m, &told, m->fingerprint);
+}

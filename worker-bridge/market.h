@@ -1,0 +1,93 @@
+/* One duel's market: what state it is in, and what is to be done next. Pure.
+ *
+ *     created -> open -> locked -> resolving -> resolved | cancelled
+ *     any but the last two -> manual_review -> (an operator) -> resolving | cancelled
+ *
+ * Frames of the feed say what has happened, the clock says what is due; an operator (ledger, webhook)
+ * carries the steps out. A step that has taken effect is never due again, and the outcome that was seen
+ * first stands: another one for the same duel is for people to look at. Times are Unix ms, 0: not yet. */
+#pragma once
+
+#include "worker-bridge/duel.h"
+
+#include <jansson.h>
+
+#define MARKET_STATES(S)                                                                           \
+	S(CREATED, "created")                                                                      \
+	S(OPEN, "open")                                                                            \
+	S(LOCKED, "locked")                                                                        \
+	S(RESOLVING, "resolving")                                                                  \
+	S(RESOLVED, "resolved")                                                                    \
+	S(CANCELLED, "cancelled")                                                                  \
+	S(MANUAL_REVIEW, "manual_review")
+#define MARKET_STATE_ENUM(NAME, text) MARKET_##NAME,
+enum market_state { MARKET_STATES(MARKET_STATE_ENUM) MARKET_STATE_COUNT };
+#undef MARKET_STATE_ENUM
+const char *market_state_name(enum market_state state);
+
+#define MARKET_STEPS(S) S(NONE, "") S(CREATE, "create") S(LOCK, "lock") S(RESOLVE, "resolve") S(CANCEL, "cancel")
+#define MARKET_STEP_ENUM(NAME, text) MARKET_STEP_##NAME,
+enum market_step { MARKET_STEPS(MARKET_STEP_ENUM) MARKET_STEP_COUNT };
+#undef MARKET_STEP_ENUM
+const char *market_step_name(enum market_step step);
+
+struct market {
+	char feed[65], duel_id[64], cycle_id[DUEL_UUID_LEN + 1], duel_key[65], operator[16];
+	char agent_id[2][DUEL_ID_MAX + 1], agent_name[2][DUEL_NAME_MAX + 1];
+	enum market_state state;
+	uint64_t bet_open_ms, bet_close_ms;
+	uint64_t created_ms, opened_ms, locked_ms, settled_ms;
+	/* the outcome; "" until it is known */
+	char outcome[12]; /* win, draw, cancelled */
+	char side[2];     /* of a win: "A" (agent1) or "B" */
+	char reason[DUEL_TOKEN_MAX + 1];
+	char seed[21], replay_hash[65];
+	char fingerprint[65]; /* of all that decides who is paid: SHA-256 */
+	/* bets (the ledger's) */
+	uint64_t pool[2]; /* staked on each side */
+	uint64_t bets, settled_bets, paid;
+	uint64_t fee_ppm; /* of the pool of a win, millionths; fixed when it was created */
+	/* the step that is under way */
+	enum market_step step;
+	bool entered; /* with the operator: it was asked to create it at least once */
+	uint64_t attempts, next_attempt_ms;
+	char error[160]; /* of the last attempt, or why a person is needed; "" */
+};
+
+/* "market/FEED/DUELID" */
+enum { MARKET_KEY_ROOM = 160 };
+void market_key(const char *feed, const char *duel_id, char key[MARKET_KEY_ROOM]);
+
+/* The record; new reference. And back: false: it is none. */
+json_t *market_record(const struct market *market);
+bool market_read(struct market *market, const json_t *record);
+
+/* A market for the duel that a version 2 frame tells of; false: the frame tells of none that could have
+ * one (idle, or without contestants). */
+bool market_begin(struct market *market, const char *feed, const char *operator, const json_t *frame,
+                  uint64_t now_ms);
+
+/* Takes in what a frame says of its duel. True: something is different now. */
+bool market_see(struct market *market, const json_t *frame);
+
+/* What is due at now_ms, NONE: nothing; *due_ms is then when to ask again (UINT64_MAX: after the next
+ * frame). Does not look at attempts. */
+enum market_step market_next(const struct market *market, uint64_t now_ms, uint64_t *due_ms);
+
+/* The step has begun (RESOLVE, CANCEL: bets are no longer taken, payment is under way) or taken effect. */
+void market_start(struct market *market, enum market_step step);
+void market_done(struct market *market, enum market_step step, uint64_t now_ms);
+/* A person is needed. */
+void market_review(struct market *market, const char *why);
+
+/* What a person decides about one in review. Again, from the step that failed: */
+void market_retry(struct market *market);
+/* Or an outcome: `side` "A" or "B" with "win", else "". */
+void market_decide(struct market *market, const char *outcome, const char *side);
+
+/* Over: nothing will be done any more without a person. */
+bool market_over(const struct market *market);
+/* What one unit on a side pays if it wins now, to four decimals; 0: nobody has bet on it. */
+double market_odds(const struct market *market, unsigned side);
+/* Bets are taken now. */
+bool market_takes_bets(const struct market *market, uint64_t now_ms);

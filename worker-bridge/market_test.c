@@ -1,0 +1,233 @@
+#include "worker-bridge/market.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static json_t *frame(const char *more)
+{
+	char text[1024];
+	snprintf(text, sizeof text,
+	         "{\"duelId\":\"streaming-x\",\"cycleId\":\"x\",\"duelKey\":\"k\",\"betOpenTime\":1000,"
+	         "\"betCloseTime\":2000,\"terminal\":false,\"outcome\":null,\"agent1\":{\"id\":\"a\",\"name\":\"A\"},"
+	         "\"agent2\":{\"id\":\"b\",\"name\":\"B\"}}");
+	json_t *f = json_loads(text, 0, NULL), *extra = json_loads(more, 0, NULL);
+	assert_non_null(f);
+	assert_non_null(extra);
+	json_object_update(f, extra);
+	json_decref(extra);
+	return f;
+}
+
+#define WIN_A "{\"terminal\":true,\"outcome\":\"win\",\"winnerId\":\"a\",\"winReason\":\"kill\",\"seed\":\"1\",\"replayHash\":\"h\"}"
+#define WIN_B "{\"terminal\":true,\"outcome\":\"win\",\"winnerId\":\"b\",\"winReason\":\"kill\",\"seed\":\"1\",\"replayHash\":\"h\"}"
+#define DRAW "{\"terminal\":true,\"outcome\":\"draw\",\"cancellationReason\":\"draw\",\"seed\":\"1\",\"replayHash\":\"h\"}"
+#define ABORT "{\"terminal\":true,\"outcome\":\"cancelled\",\"cancellationReason\":\"x\"}"
+
+static struct market fresh(void)
+{
+	struct market m;
+	json_t *f = frame("{}");
+	assert_true(market_begin(&m, "arena", "ledger", f, 1000));
+	json_decref(f);
+	return m;
+}
+
+static bool see(struct market *m, const char *more)
+{
+	json_t *f = frame(more);
+	bool changed = market_see(m, f);
+	json_decref(f);
+	return changed;
+}
+
+static enum market_step next(const struct market *m, uint64_t now)
+{
+	uint64_t due;
+	return market_next(m, now, &due);
+}
+
+static void take(struct market *m, enum market_step step, uint64_t now)
+{
+	assert_int_equal(next(m, now), step);
+	market_start(m, step);
+	market_done(m, step, now);
+}
+
+static void a_win_goes_its_way(void **state)
+{
+	struct market m = fresh();
+	uint64_t due;
+	(void)state;
+	take(&m, MARKET_STEP_CREATE, 1001);
+	assert_true(market_takes_bets(&m, 1999));
+	assert_false(market_takes_bets(&m, 2000)); /* by the clock, whatever has been locked */
+	assert_int_equal(market_next(&m, 1500, &due), MARKET_STEP_NONE);
+	assert_int_equal(due, 2000);
+	take(&m, MARKET_STEP_LOCK, 2000);
+	assert_int_equal(next(&m, 9000), MARKET_STEP_NONE);
+	assert_true(see(&m, WIN_B));
+	assert_string_equal(m.side, "B");
+	take(&m, MARKET_STEP_RESOLVE, 9000);
+	assert_int_equal(m.state, MARKET_RESOLVED);
+	assert_int_equal(next(&m, 99999), MARKET_STEP_NONE);
+	assert_false(see(&m, WIN_B)); /* told again */
+}
+
+static void the_lock_follows_a_nearer_close(void **state)
+{
+	struct market m = fresh();
+	(void)state;
+	take(&m, MARKET_STEP_CREATE, 1001);
+	assert_true(see(&m, "{\"betCloseTime\":1500}"));
+	assert_int_equal(next(&m, 1500), MARKET_STEP_LOCK);
+	assert_false(see(&m, "{\"betCloseTime\":1900}")); /* it never goes away again */
+}
+
+static void who_won_early_still_locks_first(void **state)
+{
+	struct market m = fresh();
+	(void)state;
+	take(&m, MARKET_STEP_CREATE, 1001);
+	see(&m, WIN_A);
+	assert_false(market_takes_bets(&m, 1100));
+	take(&m, MARKET_STEP_LOCK, 1100);
+	take(&m, MARKET_STEP_RESOLVE, 1100);
+}
+
+static void draws_and_aborts_are_cancelled(void **state)
+{
+	static const char *const ends[] = {DRAW, ABORT};
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		struct market m = fresh();
+		take(&m, MARKET_STEP_CREATE, 1001);
+		if (i >= 2)
+			take(&m, MARKET_STEP_LOCK, 2000);
+		assert_true(see(&m, ends[i % 2]));
+		take(&m, MARKET_STEP_CANCEL, 3000);
+		assert_int_equal(m.state, MARKET_CANCELLED);
+	}
+}
+
+static void nothing_is_opened_in_hindsight(void **state)
+{
+	struct market m = fresh(), n = fresh();
+	(void)state;
+	see(&m, WIN_A);
+	assert_int_equal(next(&m, 1100), MARKET_STEP_CANCEL);
+	assert_int_equal(next(&n, 2000), MARKET_STEP_NONE); /* too late; its outcome will cancel it */
+	see(&n, WIN_A);
+	assert_int_equal(next(&n, 3000), MARKET_STEP_CANCEL);
+}
+
+static void a_creation_under_way_is_finished_first(void **state)
+{
+	struct market m = fresh();
+	(void)state;
+	market_start(&m, MARKET_STEP_CREATE); /* its outcome is unknown outside */
+	see(&m, ABORT);
+	take(&m, MARKET_STEP_CREATE, 5000);
+	take(&m, MARKET_STEP_CANCEL, 5000);
+}
+
+static void what_cannot_be_believed_is_for_people(void **state)
+{
+	static const struct {
+		const char *first, *second, *why;
+	} rows[] = {
+	        {"{\"terminal\":true,\"outcome\":\"win\",\"winnerId\":\"c\",\"replayHash\":\"h\"}", NULL,
+	         "the winner is neither contestant"},
+	        {"{\"terminal\":true,\"outcome\":\"win\",\"winnerId\":\"a\"}", NULL, "a win without a replay hash"},
+	        {"{\"terminal\":true,\"outcome\":\"odd\"}", NULL, "the terminal frame has no outcome that is known"},
+	        {WIN_A, WIN_B, "a second, different outcome of this duel"},
+	        {ABORT, WIN_B, "a second, different outcome of this duel"},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct market m = fresh();
+		take(&m, MARKET_STEP_CREATE, 1001);
+		assert_true(see(&m, rows[i].first));
+		if (rows[i].second != NULL)
+			assert_true(see(&m, rows[i].second));
+		assert_int_equal(m.state, MARKET_MANUAL_REVIEW);
+		assert_string_equal(m.error, rows[i].why);
+		assert_int_equal(next(&m, 9999), MARKET_STEP_NONE);
+	}
+}
+
+static void what_is_paid_stays_paid(void **state)
+{
+	struct market m = fresh();
+	(void)state;
+	take(&m, MARKET_STEP_CREATE, 1001);
+	see(&m, WIN_A);
+	take(&m, MARKET_STEP_LOCK, 1100);
+	take(&m, MARKET_STEP_RESOLVE, 1100);
+	assert_true(see(&m, WIN_B));
+	assert_int_equal(m.state, MARKET_RESOLVED);
+	assert_string_equal(m.side, "A");
+	assert_true(*m.error != '\0');
+	assert_false(see(&m, WIN_B)); /* said once */
+}
+
+static void people_decide(void **state)
+{
+	struct market m = fresh();
+	(void)state;
+	take(&m, MARKET_STEP_CREATE, 1001);
+	take(&m, MARKET_STEP_LOCK, 2000);
+	market_review(&m, "refused");
+	market_retry(&m);
+	assert_int_equal(m.state, MARKET_LOCKED);
+	market_review(&m, "refused");
+	market_decide(&m, "win", "B");
+	take(&m, MARKET_STEP_RESOLVE, 3000);
+	struct market n = fresh();
+	market_review(&n, "refused");
+	market_decide(&n, "cancelled", "");
+	take(&n, MARKET_STEP_CANCEL, 3000);
+}
+
+static void a_record_reads_back(void **state)
+{
+	struct market m = fresh(), back;
+	(void)state;
+	take(&m, MARKET_STEP_CREATE, 1001);
+	see(&m, WIN_A);
+	m.pool[1] = ((uint64_t)1 << 53) - 1;
+	market_start(&m, MARKET_STEP_LOCK);
+	m.attempts = 3;
+	json_t *record = market_record(&m);
+	char *text = json_dumps(record, 0);
+	json_t *again = json_loads(text, 0, NULL);
+	assert_true(market_read(&back, again));
+	assert_memory_equal(&back, &m, sizeof m);
+	json_object_set_new(again, "state", json_string("odd"));
+	assert_false(market_read(&back, again));
+	free(text);
+	json_decref(record);
+	json_decref(again);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(a_win_goes_its_way),
+	        cmocka_unit_test(the_lock_follows_a_nearer_close),
+	        cmocka_unit_test(who_won_early_still_locks_first),
+	        cmocka_unit_test(draws_and_aborts_are_cancelled),
+	        cmocka_unit_test(nothing_is_opened_in_hindsight),
+	        cmocka_unit_test(a_creation_under_way_is_finished_first),
+	        cmocka_unit_test(what_cannot_be_believed_is_for_people),
+	        cmocka_unit_test(what_is_paid_stays_paid),
+	        cmocka_unit_test(people_decide),
+	        cmocka_unit_test(a_record_reads_back),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

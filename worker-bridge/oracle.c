@@ -1,0 +1,103 @@
+#include "worker-bridge/oracle.h"
+#include "common/base64.h"
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/subscription.h"
+#include "worker-bridge/js_text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char key_row[] = "oracle/key";
+enum { SEED_BYTES = 32, ROW_ROOM = 128, PATH_ROOM = 128 };
+
+/* What is attested: only members that never change, in this order. */
+static const char *const members[] = {
+        "feed", "sourceEpoch", "seq", "cycleId", "duelId", "duelKey", "outcome", "cancellationReason",
+        "winnerId", "loserId", "winReason", "detail", "seed", "replayHash", "betOpenTime", "betCloseTime",
+        "fightStartTime", "duelEndTime"};
+
+static struct span seed_of(struct rows *rows)
+{
+	struct span seed = rows_get(rows, key_row);
+	if (seed.len == SEED_BYTES)
+		return seed;
+	uint8_t bytes[SEED_BYTES];
+	clock_random(bytes, sizeof bytes);
+	rows_put(rows, key_row, span_of(bytes, sizeof bytes));
+	return rows_get(rows, key_row);
+}
+
+static char *payload_of(const json_t *frame, uint64_t now_ms)
+{
+	json_t *payload = json_pack("{s:i,s:I}", "v", 1, "iat", (json_int_t)(now_ms / 1000));
+	for (size_t i = 0; i < sizeof members / sizeof *members; i++)
+		json_object_set(payload, members[i], json_object_get(frame, members[i]));
+	const char *names[] = {"agent1", "agent2"};
+	for (size_t i = 0; i < 2; i++) {
+		json_t *id = json_object_get(json_object_get(frame, names[i]), "id");
+		json_object_set(payload, i == 0 ? "agent1Id" : "agent2Id", id != NULL ? id : json_null());
+	}
+	char *text = js_text(payload);
+	json_decref(payload);
+	return text;
+}
+
+/* header.payload.signature */
+static char *jws(struct span seed, const char *payload)
+{
+	char x[64], kid[64], header[160], *token = NULL;
+	check(signing_public(seed, x, kid));
+	int len = snprintf(header, sizeof header, "{\"alg\":\"EdDSA\",\"typ\":\"ringside-attestation\",\"kid\":\"%s\"}",
+	                   kid);
+	char *first = base64url_text(span_of(header, (size_t)len)), *second = base64url_text(span_str(payload));
+	check(asprintf(&token, "%s.%s", first, second) > 0);
+	char *signature = signing_sign(seed, span_str(token)), *whole = NULL;
+	check(signature != NULL && asprintf(&whole, "%s.%s", token, signature) > 0);
+	free(first);
+	free(second);
+	free(token);
+	free(signature);
+	return whole;
+}
+
+void oracle_attest(struct rows *rows, struct txn *txn, const char *feed, const json_t *frame, uint64_t now_ms)
+{
+	const char *duel_id = json_string_value(json_object_get(frame, "duelId"));
+	char key[ROW_ROOM], path[PATH_ROOM];
+	if (duel_id == NULL ||
+	    (size_t)snprintf(key, sizeof key, "oracle/attestation/%s", duel_id) >= sizeof key ||
+	    rows_get(rows, key).at != NULL)
+		return;
+	char *payload = payload_of(frame, now_ms), *token = jws(seed_of(rows), payload);
+	json_t *row = json_pack("{s:s,s:s}", "duelId", duel_id, "jws", token);
+	char *text = json_dumps(row, JSON_COMPACT);
+	check(text != NULL);
+	snprintf(path, sizeof path, "/v1/stream/feeds/%s/attestations", feed);
+	txn_publish(txn, path, span_str(text));
+	rows_put(rows, key, span_str(text));
+	json_decref(row);
+	free(text);
+	free(token);
+	free(payload);
+}
+
+json_t *oracle_attestation(struct state *view, const char *duel_id)
+{
+	char key[ROW_ROOM];
+	struct span value;
+	if ((size_t)snprintf(key, sizeof key, "oracle/attestation/%s", duel_id) >= sizeof key ||
+	    !state_kv_get(view, span_str(key), &value))
+		return NULL;
+	return json_loadb((const char *)value.at, value.len, 0, NULL);
+}
+
+json_t *oracle_keys(struct state *view)
+{
+	struct span seed;
+	char x[64], kid[64];
+	if (!state_kv_get(view, span_of(key_row, sizeof key_row - 1), &seed) || !signing_public(seed, x, kid))
+		return json_pack("{s:[]}", "keys");
+	return json_pack("{s:[{s:s,s:s,s:s,s:s,s:s,s:s}]}", "keys", "kty", "OKP", "crv", "Ed25519", "x", x,
+	                 "kid", kid, "use", "sig", "alg", "EdDSA");
+}

@@ -1,0 +1,124 @@
+#include "worker-bridge/rows.h"
+#include "common/check.h"
+
+#include <stdlib.h>
+#include <uthash.h>
+
+struct row {
+	struct span before, now; /* owned; at NULL: absent */
+	bool kept;               /* goes into the transaction */
+	UT_hash_handle hh;
+	char key[];
+};
+
+struct rows {
+	struct state *view;
+	struct row *all;
+};
+
+struct rows *rows_create(struct state *view)
+{
+	struct rows *rows = xcalloc(1, sizeof *rows);
+	rows->view = view;
+	return rows;
+}
+
+static struct span copy(struct span value)
+{
+	return value.at != NULL ? span_of(xmemdup_text(value.at, value.len), value.len) : value;
+}
+
+static void drop(struct span *value)
+{
+	free((void *)(uintptr_t)value->at);
+	*value = (struct span){0};
+}
+
+static void forget_all(struct rows *rows)
+{
+	struct row *row, *next;
+	HASH_ITER(hh, rows->all, row, next)
+	{
+		HASH_DEL(rows->all, row);
+		drop(&row->before);
+		drop(&row->now);
+		free(row);
+	}
+}
+
+void rows_destroy(struct rows **rows_at)
+{
+	struct rows *rows = *rows_at;
+	*rows_at = NULL;
+	if (rows == NULL)
+		return;
+	forget_all(rows);
+	free(rows);
+}
+
+static struct row *find(struct rows *rows, const char *key)
+{
+	struct row *row;
+	struct span value;
+	HASH_FIND_STR(rows->all, key, row);
+	if (row != NULL)
+		return row;
+	size_t len = strlen(key);
+	row = xcalloc(1, sizeof *row + len + 1);
+	memcpy(row->key, key, len);
+	if (state_kv_get(rows->view, span_of(key, len), &value))
+		row->before = copy(value);
+	row->now = copy(row->before);
+	HASH_ADD_STR(rows->all, key, row);
+	return row;
+}
+
+struct span rows_get(struct rows *rows, const char *key)
+{
+	return find(rows, key)->now;
+}
+
+json_t *rows_json(struct rows *rows, const char *key)
+{
+	struct span value = rows_get(rows, key);
+	return value.at != NULL ? json_loadb((const char *)value.at, value.len, 0, NULL) : NULL;
+}
+
+void rows_put(struct rows *rows, const char *key, struct span value)
+{
+	struct row *row = find(rows, key);
+	struct span fresh = copy(value);
+	drop(&row->now);
+	row->now = fresh;
+	row->kept = true;
+}
+
+void rows_put_json(struct rows *rows, const char *key, json_t *value)
+{
+	char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+	check(text != NULL);
+	rows_put(rows, key, span_str(text));
+	free(text);
+	json_decref(value);
+}
+
+void rows_keep(struct rows *rows, const char *key)
+{
+	find(rows, key)->kept = true;
+}
+
+size_t rows_bytes(const struct rows *rows)
+{
+	size_t bytes = 0;
+	for (const struct row *row = rows->all; row != NULL; row = row->hh.next)
+		bytes += row->kept ? strlen(row->key) + row->before.len + row->now.len : 0;
+	return bytes;
+}
+
+void rows_add(struct rows *rows, struct txn *txn)
+{
+	for (struct row *row = rows->all; row != NULL; row = row->hh.next)
+		if (row->kept)
+			txn_put(txn, span_str(row->key), row->before, row->now);
+	forget_all(rows);
+}
