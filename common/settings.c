@@ -177,6 +177,8 @@ static bool text_fits(const struct setting_row *row, const char *value,
 		return bad(reason, row->key, "must be http://HOST or https://HOST, maybe with a path");
 	if (strcmp(row->key, "http.allowed_origin") == 0 && strchr(value, ' ') != NULL)
 		return bad(reason, row->key, "must be * or one origin");
+	if (strcmp(row->key, "health.status_dir") == 0 && *value != '\0' && *value != '/')
+		return bad(reason, row->key, "must be an absolute path");
 	if (strcmp(row->key, "market.operator") == 0 && *value != '\0' && strcmp(value, "ledger") != 0 &&
 	    strcmp(value, "webhook") != 0)
 		return bad(reason, row->key, "must be ledger, webhook, or empty");

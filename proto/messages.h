@@ -98,6 +98,12 @@ enum { PROTO_CALL_BODY_MAX = 1 << 20, PROTO_CALL_PATH_MAX = 1024 };
 	F(u8, status, 0)                                                                           \
 	F(text, body, 1048000)
 
+/* How the picture of a feed is, as the capture worker sees it: at each change, and every second. The report
+ * is health_json() (worker-capture/health.h). */
+#define PROTO_CAPTURE_HEALTH(F)                                                                    \
+	F(text, feed, 64)                                                                          \
+	F(text, report, 4096)
+
 /* ---- admin ---- */
 
 /* One command, its arguments separated by NUL. `id` comes back in every reply to it. */
@@ -132,12 +138,13 @@ enum { PROTO_CALL_BODY_MAX = 1 << 20, PROTO_CALL_PATH_MAX = 1024 };
 #define PROTO_TO_CALLING(M)   M(21, CALL_REPLY, call_reply, ROLE_CAPTURE | ROLE_BRIDGE)
 #define PROTO_TO_CAPTURE(M)   M(22, RENDER_CONSUMERS, render_consumers, ROLE_SSE)
 #define PROTO_TO_BROWSERS(M)  M(30, CAPTURE_COMMAND, capture_command, ROLE_SUPERVISOR)
+#define PROTO_TO_BRIDGE(M)    M(32, CAPTURE_HEALTH, capture_health, ROLE_CAPTURE)
 #define PROTO_TO_ADMIN(M) M(11, ADMIN_REPLY, admin_reply, ROLE_SUPERVISOR)
 
 #define PROTO_ALL(M)                                                                               \
 	PROTO_TO_SUPERVISOR(M) PROTO_TO_WORKERS(M) PROTO_TO_FOLLOWERS(M) PROTO_TO_ADMIN(M)  \
 	PROTO_TO_ANSWERING(M) PROTO_TO_CALLING(M) PROTO_TO_CAPTURE(M)                        \
-	PROTO_TO_BROWSERS(M)
+	PROTO_TO_BROWSERS(M) PROTO_TO_BRIDGE(M)
 #define PROTO_INBOX_SUPERVISOR(M) PROTO_TO_SUPERVISOR(M)
 #define PROTO_INBOX_WORKER(M)     PROTO_TO_WORKERS(M)   /* common/worker.c, in every worker */
 #define PROTO_INBOX_FOLLOWER(M)   PROTO_TO_FOLLOWERS(M) /* each worker's own inbox.c */
@@ -145,4 +152,5 @@ enum { PROTO_CALL_BODY_MAX = 1 << 20, PROTO_CALL_PATH_MAX = 1024 };
 #define PROTO_INBOX_CALLING(M)    PROTO_TO_CALLING(M)   /* worker-sse */
 #define PROTO_INBOX_CAPTURE(M)    PROTO_TO_CAPTURE(M)
 #define PROTO_INBOX_BROWSERS(M)   PROTO_TO_BROWSERS(M)  /* the capture worker */
+#define PROTO_INBOX_BRIDGE(M)     PROTO_TO_BRIDGE(M)
 #define PROTO_INBOX_ADMIN(M)      PROTO_TO_ADMIN(M)

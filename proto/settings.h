@@ -304,6 +304,16 @@
 	S(duel_grace_ms, "duel.grace", ms, "5s", 0, 3600000, WORKERS,                              \
 	  "After a start of the bridge no time-out ends a fight for so long: what "                \
 	  "happened meanwhile may be on its way.")                                                 \
+	S(health_stale_ms, "health.stale_after", ms, "15s", 500, 3600000, WORKERS,                 \
+	  "A renderer that has said nothing for so long is not ready "                             \
+	  "(renderer_health_stale).")                                                              \
+	S(health_phase_grace_ms, "health.phase_grace", ms, "1500ms", 0, 60000, WORKERS,            \
+	  "So long after a change of phase the page may still show the one before.")               \
+	S(health_status_dir, "health.status_dir", text, "", 0, 3900, WORKERS,                      \
+	  "Directory with FEED.json of an external renderer, which then speaks for "               \
+	  "the picture instead of the capture worker; empty: none.")                               \
+	S(health_status_every_ms, "health.status_every", ms, "1s", 50, 60000, WORKERS,             \
+	  "How often that file is looked at.")                                                     \
 	S(market_operator, "market.operator", text, "ledger", 0, 16, WORKERS,                      \
 	  "Who keeps the markets: ledger (inside), webhook (market.webhook_url), or "              \
 	  "empty: no markets. A market stays with the one it was created with.")                   \

@@ -5,10 +5,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* SSE workers write and follow the log; bridge and capture follow and write, but not for each other. */
+/* SSE workers write and follow the log; bridge and capture do too, and capture tells the bridge how the
+ * picture is. */
 static bool should_know(const struct child *a, const struct child *b)
 {
-	return a != b && (a->role == ROLE_SSE || b->role == ROLE_SSE);
+	return a != b && (a->role != b->role || a->role == ROLE_SSE);
 }
 
 static void send_end(struct child *to, const struct child *about, int fd)

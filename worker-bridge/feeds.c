@@ -6,6 +6,8 @@
 #include "worker-bridge/duel_record.h"
 #include "worker-bridge/fact.h"
 #include "worker-bridge/feed_state.h"
+#include "worker-bridge/renderer_health.h"
+#include "worker-bridge/status_file.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -60,6 +62,8 @@ struct feed {
 	struct work *work; /* on its way to the disk */
 	uint64_t retry_due_ms; /* monotonic: nothing is tried before */
 	uv_timer_t timer;
+	struct renderer_report report; /* the newest of the capture worker */
+	struct status_file *status;    /* NULL: none is watched */
 	bool loaded;
 };
 
@@ -136,14 +140,38 @@ static void refuse_all(struct feed *feed, struct posts *posts, const char *reaso
 
 /* ---- frames ---- */
 
+static const char *phase_before(const struct duel *d)
+{
+	return d->phase > DUEL_ANNOUNCEMENT ? duel_phase_name(d->phase - 1) : NULL;
+}
+
+/* Of a state, at its time; texts live until the next call. */
 static struct frame_health health_now(const struct feed *feed, const struct feed_state *state)
 {
-	const char *guardrail = duel_guardrail(&state->cycle.duel);
-	(void)feed;
-	return (struct frame_health){.reason = guardrail != NULL ? guardrail
-	                                                         : "capture_client_disconnected",
-	                             .source = guardrail != NULL ? "guardrail" : "none",
-	                             .updated_ms = state->last_ms};
+	static struct renderer_health h;
+	const struct duel *d = &state->cycle.duel;
+	const struct settings *s = feed->all->settings;
+	char id[64];
+	duel_id(d, id);
+	renderer_health_derive(
+	        &h, &(struct renderer_health_inputs){
+	                    .guardrail = duel_guardrail(d),
+	                    .duel_id = d->present ? id : NULL,
+	                    .phase = duel_phase_name(d->phase),
+	                    .previous_phase = phase_before(d),
+	                    .phase_start_ms = d->phase_start_ms,
+	                    .report = &feed->report,
+	                    .status = feed->status != NULL ? status_file_now(feed->status) : NULL,
+	                    .now_ms = state->last_ms,
+	                    .stale_ms = s->health_stale_ms,
+	                    .phase_grace_ms = s->health_phase_grace_ms});
+	return (struct frame_health){.ready = h.ready,
+	                             .reason = h.ready ? NULL : h.reason,
+	                             .source = h.source,
+	                             .updated_ms = h.updated_ms,
+	                             .page_duel_id = h.page_ms != 0 ? h.page_duel_id : NULL,
+	                             .page_phase = h.page_phase,
+	                             .page_ms = h.page_ms};
 }
 
 static XXH128_hash_t core_hash(const struct frame *frame)
@@ -462,6 +490,36 @@ void feeds_turn(struct feeds *feeds)
 	}
 }
 
+/* ---- the picture ---- */
+
+static void on_picture(void *arg)
+{
+	struct feed *feed = arg;
+	if (feed->loaded && !feed->all->draining)
+		feed_turn(feed);
+}
+
+void feeds_take_report(struct feeds *feeds, struct span name, struct span report)
+{
+	for (size_t i = 0; i < feeds->count; i++) {
+		struct feed *feed = feeds->feeds[i];
+		if (!span_equal(name, span_str(feed->name)))
+			continue;
+		if (renderer_report_read(&feed->report, report, clock_wall_ms()))
+			on_picture(feed);
+		else
+			log_error("capture report unreadable", "feed=%s", feed->name);
+	}
+}
+
+void feeds_forget_reports(struct feeds *feeds)
+{
+	for (size_t i = 0; i < feeds->count; i++) {
+		feeds->feeds[i]->report.present = false;
+		on_picture(feeds->feeds[i]);
+	}
+}
+
 /* ---- calls ---- */
 
 static struct feed *find_feed(struct feeds *feeds, struct span name)
@@ -626,6 +684,9 @@ static bool add_feed(struct feeds *feeds, struct span name, bool scheduled)
 	                                        .duel.winner = -1};
 	uv_timer_init(feeds->worker->loop, &feed->timer);
 	feed->timer.data = feed;
+	if (*feeds->settings->health_status_dir != '\0')
+		feed->status = status_file_watch(feeds->worker->loop, feeds->settings->health_status_dir, feed->name,
+		                                 feeds->settings->health_status_every_ms, on_picture, feed);
 	feeds->feeds[feeds->count++] = feed;
 	return true;
 }
@@ -668,6 +729,8 @@ bool feeds_drain(struct feeds *feeds)
 	for (size_t i = 0; i < feeds->count; i++) {
 		struct feed *feed = feeds->feeds[i];
 		uv_timer_stop(&feed->timer);
+		if (feed->status != NULL)
+			status_file_stop(feed->status);
 		refuse_all(feed, &feed->queue, "this worker stops; try again");
 		idle = idle && feed->work == NULL;
 	}

@@ -25,6 +25,10 @@ const char *feeds_name(const struct feeds *feeds, size_t index);
 /* The store moved on, or time has passed. */
 void feeds_turn(struct feeds *feeds);
 
+/* What the capture worker says of a feed's picture; and it has gone. */
+void feeds_take_report(struct feeds *feeds, struct span feed, struct span report);
+void feeds_forget_reports(struct feeds *feeds);
+
 /* Calls below /v1/source/. */
 void feeds_on_call(struct call *call);
 

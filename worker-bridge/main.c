@@ -10,6 +10,7 @@ enum { TICK_MS = 50 };
 #define CTX struct bridge
 PROTO_INBOX_FOLLOWER(PROTO_HANDLER)
 PROTO_INBOX_ANSWERING(PROTO_HANDLER)
+PROTO_INBOX_BRIDGE(PROTO_HANDLER)
 
 static const struct call_route routes[] = {
         {CALL_METHOD(GET) | CALL_METHOD(POST), "/v1/source/", feeds_on_call},
@@ -24,6 +25,20 @@ void on_call(struct bridge *bridge, const struct proto_call *m)
 {
 	if (!bridge->draining)
 		calls_take(bridge->calls, bridge->from, m);
+}
+
+void on_capture_health(struct bridge *bridge, const struct proto_capture_health *m)
+{
+	feeds_take_report(bridge->feeds, m->feed, m->report);
+}
+
+static void on_peer_gone(struct worker *worker, unsigned role, unsigned slot, uint64_t generation)
+{
+	struct bridge *bridge = worker->context;
+	(void)slot;
+	(void)generation;
+	if (role == ROLE_CAPTURE && bridge->feeds != NULL)
+		feeds_forget_reports(bridge->feeds);
 }
 
 void on_log_durable(struct bridge *bridge, const struct proto_log_durable *m)
@@ -41,6 +56,7 @@ static enum proto_verdict on_frame(struct worker *worker, struct peer *from, uns
 	switch (type) {
 		PROTO_INBOX_FOLLOWER(PROTO_DISPATCH)
 		PROTO_INBOX_ANSWERING(PROTO_DISPATCH)
+		PROTO_INBOX_BRIDGE(PROTO_DISPATCH)
 	default:
 		return PROTO_NOT_MINE;
 	}
@@ -124,6 +140,7 @@ int main(int argc, char **argv)
 	                                              .name = "bridge",
 	                                              .start = start,
 	                                              .drain = drain,
-	                                              .on_frame = on_frame};
+	                                              .on_frame = on_frame,
+	                                              .on_peer_gone = on_peer_gone};
 	return worker_main(argc, argv, &program);
 }

@@ -17,6 +17,7 @@ struct capture {
 	struct render_sessions *render;
 	uv_async_t store_async;
 	uv_timer_t tick;
+	uint64_t reported, report_due_ms; /* feed_session_report() */
 	bool draining;
 	struct peer *from; /* of the message that is being handled */
 };

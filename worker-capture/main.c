@@ -1,4 +1,5 @@
 /* ringside-capture: runs the browsers. */
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/worker_store.h"
 #include "proto/roles.h"
@@ -57,6 +58,8 @@ static void on_tick(uv_timer_t *timer)
 	struct capture *capture = timer->data;
 	if (capture->store != NULL && store_durable(capture->store) > store_position(capture->store))
 		on_store(&capture->store_async);
+	if (capture->sessions != NULL && !capture->draining)
+		feed_session_report(capture, clock_monotonic_ms());
 }
 
 static int open_store(struct capture *capture)
