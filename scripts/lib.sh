@@ -109,7 +109,7 @@ collect() {
 	mkdir -p "$1/bin"
 	local program
 	for program in supervisor/ringside supervisor/ringsidectl worker-sse/ringside-sse \
-		worker-capture/ringside-capture worker-bridge/ringside-bridge; do
+		worker-capture/ringside-capture worker-bridge/ringside-bridge scripts/duel/ringside-duel; do
 		ln -sf "../$program" "$1/bin/$(basename "$program")"
 	done
 }

@@ -194,6 +194,8 @@ static void work_frame(struct feed *feed, struct work *work)
 {
 	struct feed_state *s = &work->state;
 	struct frame *frame = feed->all->scratch;
+	if (s->cycle.duel.outcome != DUEL_OUTCOME_NONE && !s->cycle.ended)
+		return; /* its terminal frame was its last, whatever is posted about the next */
 	const struct frame_health health = health_now(feed, s);
 	const struct frame_place place = {feed->name, s->epoch, s->seq + 1, s->last_ms};
 	const char *reason = health.reason != NULL ? health.reason : "";

@@ -76,6 +76,20 @@ def test_scheduled_duel_runs_by_the_clock(ringside):
     assert [f["duelId"] for f in frames_of(ringside, stream="results")] == [duel]
 
 
+def test_the_next_pair_may_be_named_while_a_result_is_shown(ringside):
+    g = Game(ringside, "arena", epoch=int(time.time() * 1000))
+    g.post("cycle", announcementMs=1000, **agents())
+    duel = g.wait_phase("ANNOUNCEMENT")["duel"]["duelId"]
+    g.post("positions", duelId=duel, agent1=[0, 0, 0], agent2=[1, 0, 0])
+    g.wait_phase("FIGHTING", duel)
+    g.post("batch", facts=[{"type": "death", "duelId": duel, "ids": ["alpha"]}, {"type": "cycle", **agents()}])
+    g.post("cycle", announcementMs=1000, **agents(1))
+    second = wait_for(lambda: (lambda s: s["duel"] and s["duel"]["duelId"] != duel and s["duel"])(g.state()),
+                      "the next duel")
+    g.post("abort", duelId=second["duelId"], reason="test")
+    check_frames(frames_of(ringside))
+
+
 def test_scheduled_duel_without_positions_is_cancelled(ringside):
     g = Game(ringside, "second", epoch=int(time.time() * 1000))
     g.post("cycle", **agents())
