@@ -61,7 +61,8 @@ bool quota_take(struct quota *quota, uint64_t key, uint64_t now_ms, uint64_t win
 	uint64_t used = atomic_load(&cell->used), next;
 	do {
 		uint64_t began_ms = used >> COUNT_BITS, count = used & count_mask;
-		bool over = count == 0 || now_ms < began_ms || now_ms - began_ms >= window_ms;
+		/* Another worker's turn may have begun a moment later than ours. */
+		bool over = count == 0 || now_ms >= began_ms + window_ms;
 		if (!over && count >= max) {
 			*again_ms = began_ms + window_ms - now_ms;
 			return false;

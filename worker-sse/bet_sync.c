@@ -1,6 +1,7 @@
 #include "worker-sse/bet_sync.h"
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/log.h"
 #include "common/quota.h"
 #include "proto/roles.h"
 #include "worker-sse/bet_sync_frame.h"
@@ -17,6 +18,7 @@ enum {
 	PURPOSE_STATE = 1,
 	PURPOSE_EVENTS,
 	PURPOSE_CLIENTS,
+	PURPOSE_ALL_CLIENTS,
 };
 
 /* Variants of a reader's frames. */
@@ -387,6 +389,11 @@ static bool farewell(struct sse_frame *frame, const struct frame_query *q, enum 
 	return true;
 }
 
+static uint64_t key_of_all(void)
+{
+	return quota_key("", 0, PURPOSE_ALL_CLIENTS);
+}
+
 struct client {
 	struct sse_worker *worker;
 	uint64_t key;
@@ -397,6 +404,7 @@ static void client_left(void *owner)
 	struct client *client = owner;
 	struct sse_worker *w = client->worker;
 	quota_release(&w->worker->counters->quota, client->key, w->worker->slot);
+	quota_release(&w->worker->counters->quota, key_of_all(), w->worker->slot);
 	counter_add(w->counters, bet_sync_clients, -1);
 	free(client);
 }
@@ -450,28 +458,33 @@ static bool find_start(struct request *r, const struct asked *asked, const struc
 	return true;
 }
 
+/* Slots of SSE workers: [0, this). */
+static uint32_t workers_of(const struct counters *counters)
+{
+	uint32_t workers = 0;
+	for (size_t i = 0; i < COUNTERS_SLOTS; i++) {
+		const struct counters_slot *slot = &counters->slots[i];
+		if (slot->role == ROLE_SSE && atomic_load(&slot->state) != WORKER_ABSENT && slot->slot >= workers)
+			workers = slot->slot + 1;
+	}
+	return workers;
+}
+
 static bool hold_place(struct request *r, uint64_t *key)
 {
 	struct sse_worker *w = r->worker;
 	const struct settings *s = w->settings;
-	struct counters *counters = w->worker->counters;
-	uint64_t clients = 0;
-	uint32_t workers = 0;
+	struct quota *quota = &w->worker->counters->quota;
+	uint32_t workers = workers_of(w->worker->counters), slot = w->worker->slot;
 	uint8_t address[16];
-	for (size_t i = 0; i < COUNTERS_SLOTS; i++) {
-		const struct counters_slot *slot = &counters->slots[i];
-		if (slot->role != ROLE_SSE || atomic_load(&slot->state) == WORKER_ABSENT)
-			continue;
-		clients += counter_get(slot, bet_sync_clients);
-		workers = slot->slot + 1 > workers ? slot->slot + 1 : workers;
-	}
 	request_address(r, address);
 	*key = quota_key(address, sizeof address, PURPOSE_CLIENTS);
-	if (clients >= s->bet_sync_clients) {
+	if (!quota_hold(quota, key_of_all(), slot, workers, (uint32_t)s->bet_sync_clients)) {
 		refuse(r, 503, "Service unavailable", "Bet sync SSE capacity reached", 5000);
 		return false;
 	}
-	if (!quota_hold(&counters->quota, *key, w->worker->slot, workers, (uint32_t)s->bet_sync_clients_per_address)) {
+	if (!quota_hold(quota, *key, slot, workers, (uint32_t)s->bet_sync_clients_per_address)) {
+		quota_release(quota, key_of_all(), slot);
 		refuse(r, 429, "Too many requests", "Too many connections from this address", 5000);
 		return false;
 	}
@@ -542,7 +555,7 @@ void bet_sync_events(struct request *r)
 void bet_sync_preflight(struct request *r)
 {
 	struct answer a;
-	if (!origin_allowed(r))
+	if (!within_rate(r, PURPOSE_EVENTS, r->worker->settings->bet_sync_events_rate) || !origin_allowed(r))
 		return;
 	begin(&a, r, "text/plain");
 	add(&a, "access-control-allow-methods", SPAN("GET, HEAD"));
@@ -554,5 +567,7 @@ void bet_sync_preflight(struct request *r)
 void bet_sync_start(struct sse_worker *w)
 {
 	counter_set(w->counters, bet_sync_clients, 0);
+	if (*w->settings->bet_sync_token == '\0' && w->worker->slot == 0)
+		log_warn("bet-sync feed closed", "why=\"no token is set: bet_sync.token\"");
 	quota_forget(&w->worker->counters->quota, w->worker->slot);
 }

@@ -6,7 +6,7 @@
 static const struct span names[BET_SYNC_MEMBER_COUNT] = {BET_SYNC_MEMBERS(BET_SYNC_NAME)};
 #undef BET_SYNC_NAME
 
-/* Length of the value that begins here: up to the comma or bracket that ends it. 0: there is none. */
+/* Length of the value (or member) that begins here: up to the comma or bracket that ends it. 0: there is none. */
 static size_t value_len(const uint8_t *at, size_t left)
 {
 	size_t depth = 0;
@@ -79,16 +79,17 @@ static char *put(char *out, struct span bytes)
 	return out + bytes.len;
 }
 
-/* {ready, degradedReason, updatedAt} are the first three members of version 2's, and hold no comma. */
+/* {ready, degradedReason, updatedAt} are the first three members of version 2's. */
 static char *put_health(char *out, struct span health)
 {
-	size_t commas = 0, len = 0;
-	for (; len < health.len; len++)
-		if (health.at[len] == ',' && ++commas == 3)
-			break;
-	if (commas < 3)
-		return put(out, health); /* null */
-	return put(put(out, span_of(health.at, len)), SPAN("}"));
+	size_t at = 0;
+	for (size_t member = 0; member < 3; member++) {
+		at++; /* the brace, the comma */
+		at += value_len(health.at + at, health.len - at);
+	}
+	if (at >= health.len || health.at[at] != ',')
+		return put(out, health); /* null, or a member less than we know */
+	return put(put(out, span_of(health.at, at)), SPAN("}"));
 }
 
 size_t bet_sync_frame_v1(const struct bet_sync_frame *frame, char *out)

@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -66,6 +67,22 @@ static void what_is_no_frame_is_refused(void **state)
 	free(out);
 }
 
+/* A reason in somebody's own words once cut the frame in the wrong place. */
+static void a_reason_may_hold_anything(void **state)
+{
+	static const char before[] = FRAME("4", "null");
+	static const char token[] = "capture_client_disconnected", reason[] = "a, \\\"b\\\"}, c, d";
+	char text[4096], out[8192];
+	struct bet_sync_frame frame;
+	const char *at = strstr(before, token);
+	(void)state;
+	snprintf(text, sizeof text, "%.*s%s%s", (int)(at - before), before, reason, at + strlen(token));
+	assert_true(bet_sync_frame_read(&frame, span_str(text)));
+	out[bet_sync_frame_v1(&frame, out)] = '\0';
+	assert_non_null(strstr(out, "\"rendererHealth\":{\"ready\":false,\"degradedReason\":\"a, \\\"b\\\"}, c, d\",\"updatedAt\":5}"));
+	assert_null(strstr(out, "\"source\":"));
+}
+
 static void cursors(void **state)
 {
 	static const struct {
@@ -104,6 +121,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(version_1_is_cut_out_byte_by_byte),
 	        cmocka_unit_test(what_is_no_frame_is_refused),
+	        cmocka_unit_test(a_reason_may_hold_anything),
 	        cmocka_unit_test(cursors),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

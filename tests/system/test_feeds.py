@@ -93,7 +93,8 @@ def test_the_next_pair_may_be_named_while_a_result_is_shown(ringside):
 def test_scheduled_duel_without_positions_is_cancelled(ringside):
     g = Game(ringside, "second", epoch=int(time.time() * 1000))
     g.post("cycle", **agents())
-    wait_for(lambda: [f for f in frames_of(ringside, "second") if f["terminal"]], "the end")
+    before = len([f for f in frames_of(ringside, "second") if f["terminal"]])
+    wait_for(lambda: len([f for f in frames_of(ringside, "second") if f["terminal"]]) > before, "the end")
     end = [f for f in frames_of(ringside, "second") if f["terminal"]][-1]
     assert (end["outcome"], end["cancellationReason"], end["phase"]) == (
         "cancelled", "contestant_prep_failed", "IDLE")
