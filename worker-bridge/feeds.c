@@ -199,8 +199,6 @@ static void work_frame(struct feed *feed, struct work *work)
 	const struct frame_health health = health_now(feed, s);
 	const struct frame_place place = {feed->name, s->epoch, s->seq + 1, s->last_ms};
 	const char *reason = health.reason != NULL ? health.reason : "";
-	if (s->cycle.duel.outcome != DUEL_OUTCOME_NONE && !s->cycle.ended)
-		return; /* it has ended: nothing is said of it any more */
 	frame_build(frame, &s->cycle.duel, s->cycle.ended, &health, &place);
 	XXH128_hash_t core = core_hash(frame);
 	if (s->seq > 0 && !s->cycle.ended && XXH128_isEqual(core, work->core) &&
