@@ -45,8 +45,8 @@ static struct call *call_create(struct calls *calls, struct peer *from, const st
 	call->context = calls->context;
 	call->calls = calls;
 	call->id = m->id;
-	call->generation = peer_generation(from);
-	call->slot = peer_slot(from);
+	call->generation = from != NULL ? peer_generation(from) : 0;
+	call->slot = from != NULL ? peer_slot(from) : 0;
 	for (size_t i = 0; i < sizeof to / sizeof *to; i++) {
 		if (from_spans[i].len != 0)
 			memcpy(at, from_spans[i].at, from_spans[i].len);
@@ -67,21 +67,40 @@ static bool path_fits(const char *path, struct span asked)
 	                            : span_equal(asked, span_str(path));
 }
 
-void calls_take(struct calls *calls, struct peer *from, const struct proto_call *m)
+static void dispatch(struct calls *calls, struct call *call)
 {
-	struct call *call = call_create(calls, from, m);
 	bool known = false;
 	for (size_t i = 0; i < calls->count; i++) {
 		const struct call_route *route = &calls->routes[i];
 		if (!path_fits(route->path, call->path))
 			continue;
 		known = true;
-		if (m->method < CALL_METHOD_COUNT && (route->methods & 1u << m->method) != 0) {
+		if (call->method < CALL_METHOD_COUNT && (route->methods & 1u << call->method) != 0) {
 			route->handler(call);
 			return;
 		}
 	}
 	call_refuse(call, known ? 405 : 404, known ? "this method is not for this path" : "nothing here");
+}
+
+void calls_take(struct calls *calls, struct peer *from, const struct proto_call *m)
+{
+	dispatch(calls, call_create(calls, from, m));
+}
+
+void calls_local(struct calls *calls, enum call_method method, const char *path, const char *body,
+                 void (*answer)(void *arg, unsigned status, struct span body), void *arg)
+{
+	const struct proto_call m = {.method = (uint8_t)method,
+	                             .path = span_str(path),
+	                             .content_type = SPAN("application/json"),
+	                             .base_url = SPAN(""),
+	                             .body = span_str(body)};
+	struct call *call = call_create(calls, NULL, &m);
+	call->local = true;
+	call->answer = answer;
+	call->answer_arg = arg;
+	dispatch(calls, call);
 }
 
 void call_header(struct call *call, const char *name, const char *value)
@@ -104,7 +123,9 @@ void call_reply_bytes(struct call *call, unsigned status, const char *content_ty
 		content_type = "text/plain";
 		body = SPAN("the answer is too long\n");
 	}
-	if (peer != NULL && peer_generation(peer) == call->generation)
+	if (call->local)
+		call->answer(call->answer_arg, status, body);
+	else if (peer != NULL && peer_generation(peer) == call->generation)
 		peer_put(peer, call_reply, CALL_REPLY,
 		         {.id = call->id,
 		          .status = status,

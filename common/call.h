@@ -34,7 +34,10 @@ struct call {
 	const char *base_url; /* "http://host" that the client used, for links */
 	void *context;        /* of calls_create() */
 	void *state;          /* the handler's */
+	bool local; /* calls_local(): whoever may use the admin socket */
 	/* private: */
+	void (*answer)(void *arg, unsigned status, struct span body);
+	void *answer_arg;
 	struct calls *calls;
 	uint64_t id, generation;
 	unsigned slot;
@@ -52,6 +55,10 @@ struct calls *calls_create(struct worker *worker, const struct call_route *route
                            void *context);
 /* Looks the path up and calls the handler; 404 and 405 are answered here. */
 void calls_take(struct calls *calls, struct peer *from, const struct proto_call *m);
+/* The same for one that comes from within, by the admin socket: `answer` gets status and body, once. `body`
+ * is JSON, or empty. Everything is copied. */
+void calls_local(struct calls *calls, enum call_method method, const char *path, const char *body,
+                 void (*answer)(void *arg, unsigned status, struct span body), void *arg);
 size_t calls_open(const struct calls *calls);
 
 /* A header of the answer: Location, Retry-After, ... Neither part holds CR or LF. */

@@ -86,14 +86,14 @@ enum { PROTO_CALL_BODY_MAX = 1 << 20, PROTO_CALL_PATH_MAX = 1024 };
 	F(text, id, 36)                                                                            \
 	F(u64, count, 0)
 
-/* What ringsidectl wants of the browsers: arguments separated by NUL. `id` is the supervisor's and comes
+/* What ringsidectl wants of a worker: the command and its arguments, separated by NUL. `id` is the supervisor's and comes
  * back in the one answer. */
-#define PROTO_CAPTURE_COMMAND(F)                                                                   \
+#define PROTO_WORKER_COMMAND(F)                                                                   \
 	F(u64, id, 0)                                                                              \
 	F(text, line, 65536)
 
 /* As ADMIN_REPLY. */
-#define PROTO_CAPTURE_ANSWER(F)                                                                    \
+#define PROTO_WORKER_ANSWER(F)                                                                    \
 	F(u64, id, 0)                                                                              \
 	F(u8, status, 0)                                                                           \
 	F(text, body, 1048000)
@@ -125,7 +125,7 @@ enum { PROTO_CALL_BODY_MAX = 1 << 20, PROTO_CALL_PATH_MAX = 1024 };
 	M(2, READY, ready, ROLE_WORKERS)                                                           \
 	M(3, HEARTBEAT, heartbeat, ROLE_WORKERS)                                                   \
 	M(4, ADMIN_REQUEST, admin_request, ROLE_ADMIN)                                             \
-	M(31, CAPTURE_ANSWER, capture_answer, ROLE_CAPTURE)
+	M(31, WORKER_ANSWER, worker_answer, ROLE_CAPTURE | ROLE_BRIDGE)
 #define PROTO_TO_WORKERS(M)                                                                        \
 	M(5, SETTINGS, settings, ROLE_SUPERVISOR)                                                  \
 	M(6, DRAIN, drain, ROLE_SUPERVISOR)                                                        \
@@ -137,20 +137,20 @@ enum { PROTO_CALL_BODY_MAX = 1 << 20, PROTO_CALL_PATH_MAX = 1024 };
 #define PROTO_TO_ANSWERING(M) M(20, CALL, call, ROLE_SSE)
 #define PROTO_TO_CALLING(M)   M(21, CALL_REPLY, call_reply, ROLE_CAPTURE | ROLE_BRIDGE)
 #define PROTO_TO_CAPTURE(M)   M(22, RENDER_CONSUMERS, render_consumers, ROLE_SSE)
-#define PROTO_TO_BROWSERS(M)  M(30, CAPTURE_COMMAND, capture_command, ROLE_SUPERVISOR)
+#define PROTO_TO_COMMANDED(M)  M(30, WORKER_COMMAND, worker_command, ROLE_SUPERVISOR)
 #define PROTO_TO_BRIDGE(M)    M(32, CAPTURE_HEALTH, capture_health, ROLE_CAPTURE)
 #define PROTO_TO_ADMIN(M) M(11, ADMIN_REPLY, admin_reply, ROLE_SUPERVISOR)
 
 #define PROTO_ALL(M)                                                                               \
 	PROTO_TO_SUPERVISOR(M) PROTO_TO_WORKERS(M) PROTO_TO_FOLLOWERS(M) PROTO_TO_ADMIN(M)  \
 	PROTO_TO_ANSWERING(M) PROTO_TO_CALLING(M) PROTO_TO_CAPTURE(M)                        \
-	PROTO_TO_BROWSERS(M) PROTO_TO_BRIDGE(M)
+	PROTO_TO_COMMANDED(M) PROTO_TO_BRIDGE(M)
 #define PROTO_INBOX_SUPERVISOR(M) PROTO_TO_SUPERVISOR(M)
 #define PROTO_INBOX_WORKER(M)     PROTO_TO_WORKERS(M)   /* common/worker.c, in every worker */
 #define PROTO_INBOX_FOLLOWER(M)   PROTO_TO_FOLLOWERS(M) /* each worker's own inbox.c */
 #define PROTO_INBOX_ANSWERING(M)  PROTO_TO_ANSWERING(M) /* bridge and capture */
 #define PROTO_INBOX_CALLING(M)    PROTO_TO_CALLING(M)   /* worker-sse */
 #define PROTO_INBOX_CAPTURE(M)    PROTO_TO_CAPTURE(M)
-#define PROTO_INBOX_BROWSERS(M)   PROTO_TO_BROWSERS(M)  /* the capture worker */
+#define PROTO_INBOX_COMMANDED(M)   PROTO_TO_COMMANDED(M)  /* bridge and capture */
 #define PROTO_INBOX_BRIDGE(M)     PROTO_TO_BRIDGE(M)
 #define PROTO_INBOX_ADMIN(M)      PROTO_TO_ADMIN(M)

@@ -26,7 +26,7 @@ struct waiting {
 	json_t *body;
 };
 
-/* A request that the capture worker has. */
+/* A request that a worker has. */
 struct forwarded {
 	struct admin_client *client; /* NULL: free */
 	struct peer *peer;           /* as above */
@@ -122,23 +122,24 @@ static void end_forwarded(struct forwarded *forwarded, enum admin_status status,
 static bool send_forwarded(const struct forwarded *forwarded, uint64_t id,
                            const struct admin_request *request)
 {
-	uint8_t line[4096];
+	uint8_t line[8192];
 	struct writer w = {line, line + sizeof line, true};
-	for (unsigned i = 1; i < request->argc; i++)
+	for (unsigned i = 0; i < request->argc; i++)
 		writer_bytes(&w, span_of(request->argv[i], strlen(request->argv[i]) + 1));
 	if (!w.ok)
 		return false;
 	const struct span arguments = span_of(line, (size_t)(w.at - line));
-	peer_put(forwarded->child->peer, capture_command, CAPTURE_COMMAND,
+	peer_put(forwarded->child->peer, worker_command, WORKER_COMMAND,
 	         {.id = id, .line = arguments});
 	return true;
 }
 
-void admin_forward(struct admin_request *request, struct child *capture)
+void admin_forward(struct admin_request *request, struct child *worker)
 {
 	struct admin *admin = request->client->admin;
-	if (capture == NULL || capture->peer == NULL || capture->state != CHILD_READY) {
-		admin_refuse(request, ADMIN_FAILED, "no capture worker runs (capture.workers)");
+	if (worker == NULL || worker->peer == NULL || worker->state != CHILD_READY) {
+		admin_refuse(request, ADMIN_FAILED,
+		             "the worker for this does not run (bridge.workers, capture.workers)");
 		return;
 	}
 	for (size_t i = 0; i < ADMIN_FORWARDED_MAX; i++)
@@ -146,17 +147,17 @@ void admin_forward(struct admin_request *request, struct child *capture)
 			admin->forwarded[i] = (struct forwarded){.client = request->client,
 			                                         .peer = request->client->peer,
 			                                         .id = request->id,
-			                                         .generation = capture->generation,
-			                                         .child = capture};
+			                                         .generation = worker->generation,
+			                                         .child = worker};
 			if (!send_forwarded(&admin->forwarded[i], i, request))
 				end_forwarded(&admin->forwarded[i], ADMIN_USAGE,
 				              "the arguments are too long");
 			return;
 		}
-	admin_refuse(request, ADMIN_FAILED, "the capture worker has too many requests already");
+	admin_refuse(request, ADMIN_FAILED, "the worker has too many requests already");
 }
 
-void admin_forwarded(struct admin *admin, const struct proto_capture_answer *answer)
+void admin_forwarded(struct admin *admin, const struct proto_worker_answer *answer)
 {
 	if (answer->id >= ADMIN_FORWARDED_MAX || admin->forwarded[answer->id].client == NULL)
 		return;
@@ -174,7 +175,7 @@ void admin_refuse_lost(struct admin *admin)
 		struct forwarded *f = &admin->forwarded[i];
 		if (f->client != NULL &&
 		    (f->child->peer == NULL || f->child->generation != f->generation))
-			end_forwarded(f, ADMIN_FAILED, "the capture worker has ended meanwhile");
+			end_forwarded(f, ADMIN_FAILED, "the worker has ended meanwhile");
 	}
 }
 

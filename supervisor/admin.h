@@ -41,9 +41,9 @@ void admin_destroy(struct admin **admin);
 /* The workers may have settled: answers who waits for that. */
 void admin_settled(struct admin *admin);
 /* Passes a request on to the capture worker, whose answer ends it; so does its death. */
-void admin_forward(struct admin_request *request, struct child *capture);
+void admin_forward(struct admin_request *request, struct child *worker);
 /* That answer. */
-void admin_forwarded(struct admin *admin, const struct proto_capture_answer *answer);
+void admin_forwarded(struct admin *admin, const struct proto_worker_answer *answer);
 /* Answers what a capture worker took with it. */
 void admin_refuse_lost(struct admin *admin);
 /* One event for those who follow. */

@@ -199,7 +199,17 @@ static void on_command_capture(struct admin_request *request)
 	admin_forward(request, fleet_find(&request->supervisor->fleet, "capture-0"));
 }
 
-void on_capture_answer(struct sender *sender, const struct proto_capture_answer *m)
+static void on_command_duels(struct admin_request *request)
+{
+	admin_forward(request, fleet_find(&request->supervisor->fleet, "bridge-0"));
+}
+
+static void on_command_markets(struct admin_request *request)
+{
+	admin_forward(request, fleet_find(&request->supervisor->fleet, "bridge-0"));
+}
+
+void on_worker_answer(struct sender *sender, const struct proto_worker_answer *m)
 {
 	struct supervisor *s = sender->child->fleet->arg;
 	admin_forwarded(s->admin, m);

@@ -30,12 +30,23 @@
 	"restart ends its browser and starts another. screenshot writes the newest picture, a\n"   \
 	"JPEG, to FILE (- is standard output). outputs shows where the feed's picture goes; add\n" \
 	"and rm change it until the next start of the worker.\n"
+#define MORE_duels                                                                                 \
+	"  --json   as JSON\n"                                                                     \
+	"FEED may be left out where there is one only. abort ends the duel as cancelled: REASON\n" \
+	"is a word of [a-z0-9_.:-], told to all, and markets give the stakes back.\n"
+#define MORE_markets                                                                               \
+	"  --json   as JSON\n"                                                                     \
+	"DUEL is a duelId as ls shows it. retry takes up the step that was given up. resolve\n"    \
+	"needs --manual, for it overrules the feed: OUTCOME is A (agent1 won), B, draw or\n"       \
+	"cancelled. REASON (10 to 500 bytes) and your name go into the audit.\n"
 #define MORE_settings "  --json   as JSON\n"
 
 #define COMMAND_ROW(ident, name, least, most, synopsis, help)                                      \
 	{name, synopsis, help, MORE_##ident, ctl_##ident},
 static const struct ctl_command commands[] = {
         ADMIN_COMMANDS(COMMAND_ROW)
+        {"feed", "tail [FEED] [--follow] [--offset O]", "Print the frames of a feed.",
+         "The same as streams tail feeds/FEED/frames; without FEED: arena.\n", ctl_feed},
         {"streams", "ls [--prefix P] [--json] | stat PATH [--json] | tail PATH [--follow] [--offset O]",
          "Look at the streams in the store.",
          "A PATH that does not begin with / is below /v1/stream/. tail prints the last ten\n"

@@ -5,7 +5,6 @@
 #include "worker-bridge/ledger.h"
 #include "worker-bridge/oracle.h"
 
-#include <openssl/crypto.h>
 #include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,23 +53,6 @@ static void digest_of(const char *text, char out[65])
 	SHA256((const uint8_t *)text, strlen(text), digest);
 	for (size_t i = 0; i < sizeof digest; i++)
 		snprintf(out + 2 * i, 3, "%02x", digest[i]);
-}
-
-static bool principal_is(const struct call *call, const char *digest)
-{
-	return call->principal.len == 64 && strlen(digest) == 64 &&
-	       CRYPTO_memcmp(call->principal.at, digest, 64) == 0;
-}
-
-/* Who holds auth.ledger_token; under dev everybody. */
-static bool is_operator(const struct call *call)
-{
-	const struct settings *s = book_settings(book_of(call));
-	char digest[65];
-	if (s->dev)
-		return true;
-	digest_of(s->auth_ledger_token, digest);
-	return *s->auth_ledger_token != '\0' && principal_is(call, digest);
 }
 
 static void refuse_stranger(struct call *call, const char *reason)
@@ -235,7 +217,7 @@ static void random_hex(size_t bytes, char *out)
 static void open_account(struct call *call)
 {
 	const struct settings *s = book_settings(book_of(call));
-	if (!is_operator(call)) {
+	if (!bridge_is_operator(call)) {
 		refuse_stranger(call, "accounts are opened with auth.ledger_token");
 		return;
 	}
@@ -280,20 +262,20 @@ static json_t *account_stored(const struct call *call, const char *id)
 static bool owns(const struct call *call, const json_t *account)
 {
 	const char *owner = json_string_value(json_object_get(account, "owner"));
-	return owner != NULL && principal_is(call, owner);
+	return owner != NULL && bridge_principal_is(call, owner);
 }
 
 static void show_account(struct call *call, struct span id_span)
 {
 	char id[LEDGER_ID_MAX + 1];
 	json_t *account = text_of(id_span, id, sizeof id) ? account_stored(call, id) : NULL;
-	bool allowed = account != NULL && (is_operator(call) || owns(call, account));
+	bool allowed = account != NULL && (bridge_is_operator(call) || owns(call, account));
 	if (allowed) {
 		call_reply(call, 200, account_shown(account));
 		return;
 	}
 	json_decref(account);
-	if (account == NULL && is_operator(call))
+	if (account == NULL && bridge_is_operator(call))
 		call_refuse(call, 404, "no such account");
 	else
 		refuse_stranger(call, "an account is its owner's: his secret as Bearer token");
@@ -302,7 +284,7 @@ static void show_account(struct call *call, struct span id_span)
 static void show_sums(struct call *call)
 {
 	struct ledger_sums sums;
-	if (!is_operator(call)) {
+	if (!bridge_is_operator(call)) {
 		refuse_stranger(call, "sums are for the holder of auth.ledger_token");
 		return;
 	}
@@ -496,10 +478,8 @@ static struct asked *read_decision(struct call *call, const char *duel_id, bool 
 
 static void decide(struct call *call, const char *duel_id, bool resolve)
 {
-	if (!is_operator(call)) {
-		refuse_stranger(call, "this is for the holder of auth.ledger_token");
+	if (!bridge_operator(call))
 		return;
-	}
 	struct asked *a = read_decision(call, duel_id, resolve);
 	if (a != NULL)
 		submit(a);

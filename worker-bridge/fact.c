@@ -186,7 +186,7 @@ static bool is_id(const json_t *v)
 	       all_of(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_.:@-");
 }
 
-static bool is_token(const char *text)
+bool fact_token_valid(const char *text)
 {
 	return *text != '\0' && strlen(text) <= DUEL_TOKEN_MAX && isalnum((unsigned char)*text) &&
 	       all_of(text, "_.:-");
@@ -248,7 +248,7 @@ static bool check_text(struct checker *c, const struct member *m, const json_t *
 		return is_id(v) ? true : fault(c, FACT_UNSUITABLE, m->name,
 		                               "must be 1 to 128 letters, digits, or any of _.:@-");
 	case TOKEN:
-		return is_token(text) ? true
+		return fact_token_valid(text) ? true
 		                      : fault(c, FACT_UNSUITABLE, m->name,
 		                              "must match [a-z0-9][a-z0-9_.:-]{0,127}");
 	case UUID:

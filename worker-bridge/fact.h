@@ -30,6 +30,9 @@ enum fact_result {
 enum fact_result fact_read(struct fact_post *post, struct span kind, const json_t *body, char reason[160]);
 void fact_post_finish(struct fact_post *post);
 
+/* [a-z0-9][a-z0-9_.:-]{0,127}: a reason. */
+bool fact_token_valid(const char *text);
+
 /* The schema of one kind; NULL: no such kind. And {"KIND": schema, ...} of all. New references. */
 json_t *fact_schema(struct span kind);
 json_t *fact_schemas(void);

@@ -531,7 +531,7 @@ static struct feed *find_feed(struct feeds *feeds, struct span name)
 	return NULL;
 }
 
-static void show(struct feed *feed, struct call *call)
+static json_t *describe(const struct feed *feed)
 {
 	const struct feed_state *s = &feed->state;
 	json_t *record = duel_record(&s->cycle);
@@ -541,13 +541,14 @@ static void show(struct feed *feed, struct call *call)
 		json_object_set_new(duel, "scene", *scene != '\0' ? json_loads(scene, 0, NULL) : json_null());
 		json_object_del(duel, "sceneText");
 	}
-	json_t *answer = json_pack("{s:s,s:s,s:I,s:I,s:I,s:I}", "feed", feed->name, "mode",
-	                           s->cycle.scheduled ? "scheduled" : "source", "sourceEpoch",
-	                           (json_int_t)s->source_epoch, "sourceSeq", (json_int_t)s->source_seq,
-	                           "seq", (json_int_t)s->seq, "now", (json_int_t)clock_wall_ms());
-	json_object_update(answer, record);
+	json_t *whole = json_pack("{s:s,s:s,s:I,s:I,s:I,s:b,s:s,s:I}", "feed", feed->name, "mode",
+	                          s->cycle.scheduled ? "scheduled" : "source", "sourceEpoch",
+	                          (json_int_t)s->source_epoch, "sourceSeq", (json_int_t)s->source_seq, "seq",
+	                          (json_int_t)s->seq, "rendererReady", s->ready, "rendererReason", s->reason,
+	                          "now", (json_int_t)clock_wall_ms());
+	json_object_update(whole, record);
 	json_decref(record);
-	call_reply(call, 200, answer);
+	return whole;
 }
 
 static void show_schema(struct call *call, struct span name)
@@ -618,32 +619,74 @@ void feeds_on_call(struct call *call)
 		call_header(call, "Retry-After", "1");
 		call_refuse(call, 503, "the store is still being read; try again");
 	} else if (call->method == CALL_GET && kind.len == 0)
-		show(feed, call);
+		call_reply(call, 200, describe(feed));
 	else if (call->method == CALL_POST && kind.len != 0)
 		take_post(feed, kind, call);
 	else
 		call_refuse(call, 405, "GET /v1/source/FEED or POST /v1/source/FEED/KIND");
 }
 
-void feeds_abort(struct feeds *feeds, struct span name, const char *duel, const char *reason,
-                 struct call *call)
+/* ---- operators ---- */
+
+static void abort_duel(struct feed *feed, struct call *call)
 {
-	struct feed *feed = find_feed(feeds, name);
-	if (feed == NULL || !feed->loaded || !feed->state.cycle.duel.present) {
-		call_refuse(call, feed == NULL ? 404 : 409, feed == NULL ? "no such feed" : "there is no duel");
+	const char *reason = NULL, *duel = NULL;
+	json_error_t error;
+	json_t *body = call_json(call);
+	if (body == NULL)
+		return;
+	struct duel_fact *fact = xcalloc(1, sizeof *fact);
+	fact->kind = DUEL_FACT_ABORT;
+	duel_id(&feed->state.cycle.duel, fact->duel_id);
+	bool good = json_unpack_ex(body, &error, JSON_STRICT, "{s:s,s?s}", "reason", &reason, "duelId", &duel) == 0;
+	bool fits = good && fact_token_valid(reason);
+	if (fits)
+		snprintf(fact->reason, sizeof fact->reason, "%s", reason);
+	if (fits && duel != NULL)
+		snprintf(fact->duel_id, sizeof fact->duel_id, "%s", duel);
+	json_decref(body);
+	if (!fits) {
+		free(fact);
+		call_refuse(call, good ? 422 : 400,
+		            "the body must be {reason, duelId?}, reason matching [a-z0-9][a-z0-9_.:-]{0,127}");
 		return;
 	}
 	struct post *post = xcalloc(1, sizeof *post);
 	post->call = call;
 	post->facts.count = 1;
-	post->facts.facts = xcalloc(1, sizeof *post->facts.facts);
-	post->facts.facts->kind = DUEL_FACT_ABORT;
-	if (duel != NULL && *duel != '\0')
-		snprintf(post->facts.facts->duel_id, sizeof post->facts.facts->duel_id, "%s", duel);
-	else
-		duel_id(&feed->state.cycle.duel, post->facts.facts->duel_id);
-	snprintf(post->facts.facts->reason, sizeof post->facts.facts->reason, "%s", reason);
+	post->facts.facts = fact;
 	enqueue(feed, post);
+}
+
+static void list_duels(struct feeds *feeds, struct call *call)
+{
+	json_t *list = json_array();
+	for (size_t i = 0; i < feeds->count; i++)
+		if (feeds->feeds[i]->loaded)
+			json_array_append_new(list, describe(feeds->feeds[i]));
+	call_reply(call, 200, json_pack("{s:o}", "feeds", list));
+}
+
+void feeds_on_duels_call(struct call *call)
+{
+	static const char root[] = "/v1/duels";
+	struct bridge *bridge = call->context;
+	struct span rest = span_of(call->path.at + sizeof root - 1, call->path.len - sizeof root + 1);
+	if (rest.len == 0) {
+		list_duels(bridge->feeds, call);
+		return;
+	}
+	rest = span_of(rest.at + 1, rest.len - 1);
+	bool aborts = rest.len > 6 && memcmp(rest.at + rest.len - 6, "/abort", 6) == 0;
+	struct feed *feed = find_feed(bridge->feeds, span_of(rest.at, rest.len - (aborts ? 6 : 0)));
+	if (feed == NULL || !feed->loaded)
+		call_refuse(call, 404, "no such feed");
+	else if (!aborts && call->method == CALL_GET)
+		call_reply(call, 200, describe(feed));
+	else if (!aborts || call->method != CALL_POST)
+		call_refuse(call, 405, "GET /v1/duels/FEED or POST /v1/duels/FEED/abort");
+	else if (bridge_operator(call))
+		abort_duel(feed, call);
 }
 
 const char *feeds_name(const struct feeds *feeds, size_t index)

@@ -32,10 +32,8 @@ void feeds_forget_reports(struct feeds *feeds);
 /* Calls below /v1/source/. */
 void feeds_on_call(struct call *call);
 
-/* Cancels the duel of a feed for an operator; NULL or "" as `duel_id`: whichever there is. `call` is
- * answered as a post is. */
-void feeds_abort(struct feeds *feeds, struct span name, const char *duel_id, const char *reason,
-                 struct call *call);
+/* Calls of operators: GET /v1/duels, GET /v1/duels/FEED, POST /v1/duels/FEED/abort {reason, duelId?}. */
+void feeds_on_duels_call(struct call *call);
 
 /* Stops all clocks; posts get 503. Nothing is under way any more when it returns true. */
 bool feeds_drain(struct feeds *feeds);

@@ -3,17 +3,14 @@
 #include "common/clock.h"
 #include "common/worker_store.h"
 #include "proto/roles.h"
-#include "worker-bridge/bridge.h"
+#include "worker-bridge/inbox.h"
 
 enum { TICK_MS = 50 };
 
-#define CTX struct bridge
-PROTO_INBOX_FOLLOWER(PROTO_HANDLER)
-PROTO_INBOX_ANSWERING(PROTO_HANDLER)
-PROTO_INBOX_BRIDGE(PROTO_HANDLER)
-
 static const struct call_route routes[] = {
         {CALL_METHOD(GET) | CALL_METHOD(POST), "/v1/source/", feeds_on_call},
+        {CALL_METHOD(GET), "/v1/duels", feeds_on_duels_call},
+        {CALL_METHOD(GET) | CALL_METHOD(POST), "/v1/duels/", feeds_on_duels_call},
         {CALL_METHOD(GET), "/v1/markets", book_on_market_call},
         {CALL_METHOD(GET) | CALL_METHOD(POST), "/v1/markets/", book_on_market_call},
         {CALL_METHOD(GET) | CALL_METHOD(POST), "/v1/ledger/", book_on_ledger_call},
@@ -55,6 +52,7 @@ static enum proto_verdict on_frame(struct worker *worker, struct peer *from, uns
 	ctx->from = from;
 	switch (type) {
 		PROTO_INBOX_FOLLOWER(PROTO_DISPATCH)
+		PROTO_INBOX_COMMANDED(PROTO_DISPATCH)
 		PROTO_INBOX_ANSWERING(PROTO_DISPATCH)
 		PROTO_INBOX_BRIDGE(PROTO_DISPATCH)
 	default:

@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { ARGUMENTS_MAX = 6, STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2 };
+enum { ARGUMENTS_MAX = 7, STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2 };
 
 struct asked {
 	struct capture *capture;
@@ -18,10 +18,10 @@ struct asked {
 static void answer_text(const struct asked *asked, unsigned status, const char *text)
 {
 	size_t len = strlen(text);
-	const struct span body = span_of(text, len < PROTO_MAX_CAPTURE_ANSWER - 32
+	const struct span body = span_of(text, len < PROTO_MAX_WORKER_ANSWER - 32
 	                                               ? len
-	                                               : PROTO_MAX_CAPTURE_ANSWER - 32);
-	peer_put(worker_supervisor(asked->capture->worker), capture_answer, CAPTURE_ANSWER,
+	                                               : PROTO_MAX_WORKER_ANSWER - 32);
+	peer_put(worker_supervisor(asked->capture->worker), worker_answer, WORKER_ANSWER,
 	         {.id = asked->id, .status = (uint8_t)status, .body = body});
 }
 
@@ -112,7 +112,7 @@ static void on_screenshot(const struct asked *asked)
 	json_t *json = json_pack("{s:s, s:i, s:i, s:s}", "session", session_id(session), "width",
 	                         (int)frame->width, "height", (int)frame->height, "jpeg", text);
 	free(text);
-	if (json_string_length(json_object_get(json, "jpeg")) > PROTO_MAX_CAPTURE_ANSWER - 1024) {
+	if (json_string_length(json_object_get(json, "jpeg")) > PROTO_MAX_WORKER_ANSWER - 1024) {
 		json_decref(json);
 		answer_text(asked, STATUS_FAILED, "the picture is larger than an answer may be");
 		return;
@@ -167,7 +167,7 @@ static void run(const struct asked *asked)
 	answer_text(asked, STATUS_USAGE, "what to do is expected: ls, show, restart, screenshot or outputs");
 }
 
-void on_capture_command(struct capture *capture, const struct proto_capture_command *m)
+void on_worker_command(struct capture *capture, const struct proto_worker_command *m)
 {
 	struct asked asked = {.capture = capture, .id = m->id};
 	char *line = xmemdup_text(m->line.at, m->line.len);
@@ -178,8 +178,11 @@ void on_capture_command(struct capture *capture, const struct proto_capture_comm
 		if (fits)
 			asked.argv[asked.argc++] = at;
 	}
-	if (fits)
+	if (fits && asked.argc > 0) {
+		asked.argc--; /* "capture" */
+		memmove(asked.argv, asked.argv + 1, asked.argc * sizeof *asked.argv);
 		run(&asked);
+	}
 	else
 		answer_text(&asked, STATUS_USAGE, "too many arguments");
 	free(line);

@@ -82,7 +82,7 @@ static enum proto_verdict on_frame(struct worker *worker, struct peer *from, uns
 	ctx->from = from;
 	switch (type) {
 		PROTO_INBOX_FOLLOWER(PROTO_DISPATCH)
-		PROTO_INBOX_BROWSERS(PROTO_DISPATCH)
+		PROTO_INBOX_COMMANDED(PROTO_DISPATCH)
 		PROTO_INBOX_ANSWERING(PROTO_DISPATCH)
 		PROTO_INBOX_CAPTURE(PROTO_DISPATCH)
 	default:

@@ -48,6 +48,10 @@ static const struct route routes[] = {
         {"/v1/source/", M(GET) | M(POST), "GET, POST, OPTIONS", PERMISSION_SOURCE, PERMISSION_SOURCE,
          256 << 10, ask_bridge,
          cors_preflight},
+        {"/v1/duels", M(GET) | M(HEAD), "GET, HEAD, OPTIONS", PERMISSION_SUBSCRIBE, PERMISSION_NONE, 4096,
+         ask_bridge, cors_preflight},
+        {"/v1/duels/", M(GET) | M(HEAD) | M(POST), "GET, HEAD, POST, OPTIONS", PERMISSION_SUBSCRIBE,
+         PERMISSION_NONE, 4096, ask_bridge, cors_preflight},
         {"/v1/markets", M(GET) | M(HEAD), "GET, HEAD, OPTIONS", PERMISSION_SUBSCRIBE, PERMISSION_NONE, 4096,
          ask_bridge, cors_preflight},
         /* Bets carry their account's secret, decisions the operators' token: the bridge judges both. */

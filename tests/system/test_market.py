@@ -211,6 +211,29 @@ def test_every_end_is_attested(ringside, g):
         verify(ringside, f"{head}.{body[:-1]}A.{signature}")
 
 
+def test_ringsidectl(ringside, g):
+    duel = announce(g)
+    wait_state(ringside, duel, "open")
+    out = ringside.ctl("duels", "ls")[0]
+    assert duel in out and "ANNOUNCEMENT" in out and "capture_client_disconnected" in out and 'Alpha "α"' in out
+    assert json.loads(ringside.ctl("duels", "show")[0])["duel"]["duelId"] == duel
+    assert duel in ringside.ctl("markets", "ls")[0]
+    assert json.loads(ringside.ctl("markets", "show", duel)[0])["state"] == "open"
+    assert json.loads(ringside.ctl("markets", "bets", duel)[0])["bets"] == []
+    assert "no market" in ringside.ctl("markets", "show", "streaming-none", code=1)[1]
+    assert "say --manual" in ringside.ctl("markets", "resolve", duel, "A", "because of that", code=2)[1]
+    assert "not in manual_review" in ringside.ctl("markets", "resolve", duel, "--manual", "A", "because of it",
+                                                  code=1)[1]
+    assert "reason matching" in ringside.ctl("duels", "abort", "arena", "No Way", code=1)[1]
+    assert "no such feed" in ringside.ctl("duels", "abort", "nowhere", "x", code=1)[1]
+    assert "cancelled" in ringside.ctl("duels", "abort", "arena", "ring_collapsed")[0]
+    assert wait_state(ringside, duel, "cancelled")["reason"] == "ring_collapsed"
+    assert "no duel" in ringside.ctl("duels", "abort", "arena", "x", code=1)[1]
+    assert "ring_collapsed" in ringside.ctl("feed", "tail")[0]
+    for wrong in (("duels",), ("markets", "show"), ("feed",), ("duels", "abort", "arena")):
+        ringside.ctl(*wrong, code=2)
+
+
 # ---- kills ----
 
 class Bets(threading.Thread):

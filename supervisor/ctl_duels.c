@@ -1,0 +1,202 @@
+/* ringsidectl duels, markets and feed: what the bridge runs. Asked as calls, the same that HTTP has. */
+#include "common/check.h"
+#include "proto/roles.h"
+#include "supervisor/ctl.h"
+
+#include <pwd.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char *text_of(const json_t *json, const char *key)
+{
+	const char *text = json_string_value(json_object_get(json, key));
+	return text != NULL ? text : "";
+}
+
+static long long number_of(const json_t *json, const char *key)
+{
+	return json_integer_value(json_object_get(json, key));
+}
+
+/* `body` is taken; NULL: a GET. */
+static int ask(const struct ctl *ctl, const char *path, json_t *body, json_t **answer)
+{
+	char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
+	const char *const command[] = {ctl->command->name, text != NULL ? "POST" : "GET", path, text};
+	int code = ctl_ask(ctl, text != NULL ? 4 : 3, command, answer);
+	json_decref(body);
+	free(text);
+	return code;
+}
+
+static int print_json(json_t *answer)
+{
+	json_dumpf(answer, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(answer);
+	return EXIT_DONE;
+}
+
+static const char *clock_text(long long ms, char text[16])
+{
+	time_t s = (time_t)(ms / 1000);
+	struct tm tm;
+	if (ms == 0 || strftime(text, 16, "%H:%M:%S", localtime_r(&s, &tm)) == 0)
+		snprintf(text, 16, "-");
+	return text;
+}
+
+/* ---- duels ---- */
+
+static void print_feed(const json_t *feed)
+{
+	const json_t *duel = json_object_get(feed, "duel");
+	char close[16];
+	bool present = json_is_object(duel);
+	printf("%-12s %-10s %-13s %-46s %9s %8lld  %s\n", text_of(feed, "feed"), text_of(feed, "mode"),
+	       present ? text_of(duel, "phase") : "IDLE", present ? text_of(duel, "duelId") : "-",
+	       clock_text(number_of(duel, "betCloseTime"), close), number_of(feed, "seq"),
+	       json_is_true(json_object_get(feed, "rendererReady")) ? "ready" : text_of(feed, "rendererReason"));
+	const char *names[] = {"agent1", "agent2"};
+	for (size_t i = 0; present && i < 2; i++) {
+		const json_t *agent = json_object_get(duel, names[i]);
+		printf("  %-20s hp %.6g of %.6g, dealt %.6g\n", text_of(agent, "name"),
+		       json_number_value(json_object_get(agent, "hp")),
+		       json_number_value(json_object_get(agent, "maxHp")),
+		       json_number_value(json_object_get(agent, "damageDealtThisFight")));
+	}
+}
+
+static int list_duels(const struct ctl *ctl, bool as_json)
+{
+	json_t *answer, *feed;
+	size_t i;
+	int code = ask(ctl, "/v1/duels", NULL, &answer);
+	if (code != 0 || as_json)
+		return code != 0 ? code : print_json(answer);
+	printf("%-12s %-10s %-13s %-46s %9s %8s  %s\n", "FEED", "MODE", "PHASE", "DUEL", "BETS END", "FRAME",
+	       "PICTURE");
+	json_array_foreach (json_object_get(answer, "feeds"), i, feed)
+		print_feed(feed);
+	json_decref(answer);
+	return EXIT_DONE;
+}
+
+int ctl_duels(const struct ctl *ctl, int argc, char **argv)
+{
+	bool as_json = ctl_take_flag(&argc, argv, "--json");
+	char path[256];
+	json_t *answer;
+	if (argc == 1 && strcmp(argv[0], "ls") == 0)
+		return list_duels(ctl, as_json);
+	if (argc >= 1 && argc <= 2 && strcmp(argv[0], "show") == 0) {
+		snprintf(path, sizeof path, "/v1/duels/%s", argc == 2 ? argv[1] : "arena");
+		int code = ask(ctl, path, NULL, &answer);
+		return code != 0 ? code : print_json(answer);
+	}
+	if (argc == 3 && strcmp(argv[0], "abort") == 0) {
+		snprintf(path, sizeof path, "/v1/duels/%s/abort", argv[1]);
+		int code = ask(ctl, path, json_pack("{s:s}", "reason", argv[2]), &answer);
+		if (code != 0)
+			return code;
+		if (as_json)
+			return print_json(answer);
+		printf("cancelled; the feed is at frame %lld\n", number_of(answer, "seq"));
+		json_decref(answer);
+		return EXIT_DONE;
+	}
+	return ctl_usage(ctl, "ls, show [FEED] or abort FEED REASON is expected");
+}
+
+/* ---- markets ---- */
+
+static int list_markets(const struct ctl *ctl, bool as_json)
+{
+	json_t *answer, *m;
+	size_t i;
+	int code = ask(ctl, "/v1/markets", NULL, &answer);
+	if (code != 0 || as_json)
+		return code != 0 ? code : print_json(answer);
+	printf("%-46s %-13s %9s %10s %10s %6s %8s  %s\n", "DUEL", "STATE", "BETS END", "POOL A", "POOL B", "BETS",
+	       "ATTEMPTS", "OUTCOME");
+	json_array_foreach (json_object_get(answer, "markets"), i, m) {
+		char close[16];
+		printf("%-46s %-13s %9s %10lld %10lld %6lld %8lld  %s%s%s%s%s\n", text_of(m, "duelId"),
+		       text_of(m, "state"), clock_text(number_of(m, "betCloseTime"), close), number_of(m, "poolA"),
+		       number_of(m, "poolB"), number_of(m, "bets"), number_of(m, "attempts"), text_of(m, "outcome"),
+		       *text_of(m, "winnerSide") != '\0' ? " " : "", text_of(m, "winnerSide"),
+		       *text_of(m, "error") != '\0' ? "  " : "", text_of(m, "error"));
+	}
+	json_decref(answer);
+	return EXIT_DONE;
+}
+
+static const char *actor(char name[128])
+{
+	const struct passwd *user = getpwuid(getuid());
+	snprintf(name, 128, "ringsidectl:%.100s", user != NULL ? user->pw_name : "unknown");
+	return name;
+}
+
+static int decide(const struct ctl *ctl, const char *duel, const char *what, json_t *body)
+{
+	char path[256];
+	json_t *answer;
+	snprintf(path, sizeof path, "/v1/markets/%s/%s", duel, what);
+	int code = ask(ctl, path, body, &answer);
+	if (code != 0)
+		return code;
+	printf("%s is %s\n", text_of(answer, "duelId"), text_of(answer, "state"));
+	json_decref(answer);
+	return EXIT_DONE;
+}
+
+static int resolve(const struct ctl *ctl, const char *duel, const char *outcome, const char *reason)
+{
+	char name[128];
+	bool win = strcmp(outcome, "A") == 0 || strcmp(outcome, "B") == 0;
+	return decide(ctl, duel, "resolve",
+	              json_pack("{s:s,s:s,s:s,s:s}", "actor", actor(name), "reason", reason, "outcome",
+	                        win ? "win" : outcome, "winnerSide", win ? outcome : ""));
+}
+
+int ctl_markets(const struct ctl *ctl, int argc, char **argv)
+{
+	bool as_json = ctl_take_flag(&argc, argv, "--json"), manual = ctl_take_flag(&argc, argv, "--manual");
+	char path[256], name[128];
+	json_t *answer;
+	if (argc == 1 && strcmp(argv[0], "ls") == 0)
+		return list_markets(ctl, as_json);
+	if (argc == 2 && (strcmp(argv[0], "show") == 0 || strcmp(argv[0], "bets") == 0)) {
+		snprintf(path, sizeof path, "/v1/markets/%s%s", argv[1], *argv[0] == 'b' ? "/bets" : "");
+		int code = ask(ctl, path, NULL, &answer);
+		return code != 0 ? code : print_json(answer);
+	}
+	if (argc == 3 && strcmp(argv[0], "retry") == 0)
+		return decide(ctl, argv[1], "retry",
+		              json_pack("{s:s,s:s}", "actor", actor(name), "reason", argv[2]));
+	if (argc == 4 && strcmp(argv[0], "resolve") == 0)
+		return manual ? resolve(ctl, argv[1], argv[2], argv[3])
+		              : ctl_usage(ctl, "resolve overrules the feed: say --manual");
+	return ctl_usage(ctl, "ls, show DUEL, bets DUEL, retry DUEL REASON or resolve DUEL --manual OUTCOME REASON is "
+	                      "expected");
+}
+
+/* ---- feed ---- */
+
+int ctl_feed(const struct ctl *ctl, int argc, char **argv)
+{
+	char path[128];
+	char *arguments[8];
+	int count = 0;
+	bool named = argc > 1 && *argv[1] != '-';
+	if (argc < 1 || argc > 6 || strcmp(argv[0], "tail") != 0)
+		return ctl_usage(ctl, "tail [FEED] is expected");
+	snprintf(path, sizeof path, "feeds/%.64s/frames", named ? argv[1] : "arena");
+	arguments[count++] = argv[0];
+	arguments[count++] = path;
+	for (int i = named ? 2 : 1; i < argc; i++)
+		arguments[count++] = argv[i];
+	return ctl_streams(ctl, count, arguments);
+}

@@ -1,0 +1,36 @@
+/* Who may decide for the house: whoever holds auth.ledger_token, or may use the admin socket. */
+#include "worker-bridge/bridge.h"
+
+#include <openssl/crypto.h>
+#include <openssl/sha.h>
+#include <stdio.h>
+
+bool bridge_principal_is(const struct call *call, const char *digest)
+{
+	return call->principal.len == 64 && strlen(digest) == 64 &&
+	       CRYPTO_memcmp(call->principal.at, digest, 64) == 0;
+}
+
+bool bridge_is_operator(const struct call *call)
+{
+	const struct bridge *bridge = call->context;
+	const char *token = bridge->worker->settings.auth_ledger_token;
+	uint8_t digest[SHA256_DIGEST_LENGTH];
+	char text[65];
+	if (call->local || bridge->worker->settings.dev)
+		return true;
+	SHA256((const uint8_t *)token, strlen(token), digest);
+	for (size_t i = 0; i < sizeof digest; i++)
+		snprintf(text + 2 * i, 3, "%02x", digest[i]);
+	return *token != '\0' && bridge_principal_is(call, text);
+}
+
+bool bridge_operator(struct call *call)
+{
+	if (bridge_is_operator(call))
+		return true;
+	if (call->principal.len == 0)
+		call_header(call, "WWW-Authenticate", "Bearer realm=\"operators\"");
+	call_refuse(call, call->principal.len == 0 ? 401 : 403, "this is for the holder of auth.ledger_token");
+	return false;
+}
