@@ -4,7 +4,9 @@
 #include "worker-sse/call.h"
 #include "worker-sse/cors.h"
 #include "worker-sse/events.h"
+#include "worker-sse/feed_newest.h"
 #include "worker-sse/health.h"
+#include "worker-sse/pages.h"
 #include "worker-sse/stream_kit.h"
 #include "worker-sse/streams.h"
 #include "worker-sse/subscriptions.h"
@@ -64,6 +66,14 @@ static const struct route routes[] = {
         {"/v1/events", M(GET) | M(HEAD), "GET, HEAD, OPTIONS", PERMISSION_SUBSCRIBE,
          PERMISSION_SUBSCRIBE, 1024, events_handle,
          cors_preflight},
+        {"/v1/feeds/", M(GET) | M(HEAD), "GET, HEAD, OPTIONS", PERMISSION_SUBSCRIBE, PERMISSION_SUBSCRIBE, 1024,
+         feed_newest_handle,
+         cors_preflight},
+        {"/", M(GET) | M(HEAD), "GET, HEAD", PERMISSION_NONE, PERMISSION_NONE, 1024, pages_handle, cors_preflight},
+        {"/page/", M(GET) | M(HEAD), "GET, HEAD", PERMISSION_NONE, PERMISSION_NONE, 1024, pages_handle,
+         cors_preflight},
+        {"/arena/", M(GET) | M(HEAD), "GET, HEAD", PERMISSION_NONE, PERMISSION_NONE, 1024, pages_handle,
+         cors_preflight},
         {"/healthz", M(GET) | M(HEAD), "GET, HEAD", PERMISSION_NONE, PERMISSION_NONE, 1024,
          health_live,
          cors_preflight},
@@ -79,7 +89,7 @@ const struct route *route_find(struct span path)
 {
 	for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
 		size_t len = strlen(routes[i].path);
-		bool prefix = routes[i].path[len - 1] == '/';
+		bool prefix = len > 1 && routes[i].path[len - 1] == '/';
 		if (prefix ? path.len > len && memcmp(path.at, routes[i].path, len) == 0
 		           : span_equal(path, span_of(routes[i].path, len)))
 			return &routes[i];

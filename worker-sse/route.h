@@ -5,7 +5,7 @@
 #include "worker-sse/request.h"
 
 struct route {
-	const char *path;    /* exact, or a prefix when it ends with '/' */
+	const char *path;    /* exact, or a prefix when it ends with '/' (not "/" itself) */
 	unsigned methods;    /* 1 << METHOD_... */
 	const char *allow;   /* the same for people: "GET, HEAD" */
 	enum permission read, write; /* GET and HEAD; the others */

@@ -4,7 +4,7 @@
  *     cycle       who fights next; the clock of Ringside announces it
  *     positions   both sit at the board
  *     (wait for FIGHTING)
- *     batch       with every move: damage, contestant, scene
+ *     batch       with every move: scene, damage, contestant
  *     death, forfeit or result                          how it ended */
 #include "scripts/duel/match.h"
 #include "scripts/duel/source.h"

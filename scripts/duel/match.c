@@ -153,10 +153,10 @@ json_t *match_facts(const struct match *match, const char *duel_id, const int be
                     uint64_t now_ms)
 {
 	json_t *facts = json_array();
-	for (int side = 0; side < 2; side++)
-		put_health(facts, match, duel_id, before, side);
 	put(facts, json_pack("{s:s, s:s, s:o}", "type", "scene", "duelId", duel_id, "scene",
 	                     scene_of(match, running, now_ms)));
+	for (int side = 0; side < 2; side++)
+		put_health(facts, match, duel_id, before, side);
 	if (match->end != NULL)
 		put_end(facts, match, duel_id);
 	return facts;

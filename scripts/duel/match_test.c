@@ -71,11 +71,11 @@ static void a_loss_is_the_other_ones_damage(void **state)
 	assert_true(match.hp[0] < before[0]);
 	assert_int_equal(match.hp[1], 100);
 	assert_int_equal(match.clock_ms[1], 9800);
-	json_t *facts = match_facts(&match, "streaming-1", before, true, 5), *fact = json_array_get(facts, 0);
+	json_t *facts = match_facts(&match, "streaming-1", before, true, 5), *fact = json_array_get(facts, 1);
 	assert_string_equal(json_string_value(json_object_get(fact, "type")), "damage");
 	assert_string_equal(json_string_value(json_object_get(fact, "attackerId")), "gnu");
 	assert_int_equal(json_integer_value(json_object_get(fact, "targetHp")), match.hp[0]);
-	json_t *scene = json_object_get(json_array_get(facts, json_array_size(facts) - 1), "scene");
+	json_t *scene = json_object_get(json_array_get(facts, 0), "scene");
 	assert_string_equal(json_string_value(json_object_get(scene, "san")), "exd5");
 	assert_string_equal(json_string_value(json_object_get(scene, "lastMove")), "e4d5");
 	json_decref(facts);

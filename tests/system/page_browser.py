@@ -1,0 +1,121 @@
+"""A real browser that a test looks at pages with: Chromium, by DevTools over a pipe."""
+
+import base64
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+BROWSER = "/usr/lib/chromium/chromium-headless-shell"
+
+
+class Browser:
+    """with Browser() as b: b.open(url, width, height); b.run("document.title"); b.picture("x.png")"""
+
+    def __init__(self):
+        self.profile = tempfile.mkdtemp(prefix="ringside-page-")
+        to_read, self.to = os.pipe()
+        self.back, to_write = os.pipe()
+        self.count, self.buffer, self.session = 0, b"", None
+        self.errors = []
+        read, write = (os.fdopen(os.dup(fd), "rb", closefd=False).fileno() for fd in (to_read, to_write))
+
+        def descriptors():
+            os.dup2(read, 3)
+            os.dup2(write, 4)
+            os.setpgid(0, 0)
+        self.process = subprocess.Popen(
+            [BROWSER, "--remote-debugging-pipe", f"--user-data-dir={self.profile}", "--no-first-run", "--no-sandbox",
+             "--hide-scrollbars", "--disable-quic", "--mute-audio"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            pass_fds=(3, 4, read, write), preexec_fn=descriptors)
+        for fd in {to_read, to_write, read, write}:
+            os.close(fd)
+
+    def call(self, method, patience=20, **parameters):
+        self.count += 1
+        number = self.count
+        message = {"id": number, "method": method, "params": parameters}
+        if self.session:
+            message["sessionId"] = self.session
+        os.write(self.to, json.dumps(message).encode() + b"\0")
+        end = time.monotonic() + patience
+        while True:
+            while b"\0" in self.buffer:
+                text, _, self.buffer = self.buffer.partition(b"\0")
+                answer = json.loads(text)
+                if answer.get("id") == number:
+                    assert "error" not in answer, (method, answer["error"])
+                    return answer["result"]
+                self.note(answer)
+            if not select.select([self.back], [], [], max(0, end - time.monotonic()))[0]:
+                raise TimeoutError(method)
+            data = os.read(self.back, 1 << 20)
+            assert data, "the browser ended"
+            self.buffer += data
+
+    def note(self, event):
+        if event.get("method") == "Runtime.exceptionThrown":
+            details = event["params"]["exceptionDetails"]
+            self.errors.append(details.get("exception", {}).get("description") or details["text"])
+        if event.get("method") == "Log.entryAdded" and "Content Security Policy" in event["params"]["entry"]["text"]:
+            self.errors.append(event["params"]["entry"]["text"])
+
+    def open(self, url, width=1280, height=900, scheme="light", phone=False):
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self.call("Page.enable")
+        self.call("Runtime.enable")
+        self.call("Log.enable")
+        self.size(width, height, phone)
+        self.scheme(scheme)
+        self.call("Page.navigate", url=url)
+
+    def size(self, width, height, phone=False):
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=2 if phone else 1,
+                  mobile=phone)
+
+    def scheme(self, name):
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": name}])
+
+    def run(self, expression):
+        answer = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def text(self, selector):
+        return self.run(f"document.querySelector({json.dumps(selector)})?.textContent")
+
+    def wait(self, expression, what=None, patience=30):
+        end = time.monotonic() + patience
+        while True:
+            value = self.run(f"(() => {{ try {{ return {expression}; }} catch {{ return null; }} }})()")
+            if value:
+                return value
+            if time.monotonic() > end:
+                raise AssertionError(f"waited in vain for {what or expression}; page errors: {self.errors}")
+            time.sleep(0.05)
+
+    def picture(self, path, whole=True):
+        data = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)["data"]
+        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(base64.b64decode(data))
+
+    def close(self):
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        for fd in (self.to, self.back):
+            os.close(fd)
+        shutil.rmtree(self.profile, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()

@@ -1,0 +1,170 @@
+/* The scene that the capture worker renders: the same duel, drawn from the same feed, for a picture of any
+ * size. It says in a global what it shows, so that the host can tell whether that is the duel of the feed. */
+import { ask, follow, heardTime, serverNow } from "/page/feed.js";
+import { PIECES, squaresOf } from "/page/board.js";
+
+const feed = decodeURIComponent(location.pathname.split("/").pop());
+const canvas = document.getElementById("arena"), context = canvas.getContext("2d");
+const W = 1280, H = 720, BOARD = 560, LEFT = (W - BOARD) / 2, TOP = 96, CELL = BOARD / 8, FRAME_MS = 40;
+const COLOURS = ["#58b3c5", "#e6955c"];
+const SHAPES = Object.fromEntries(Object.entries(PIECES).map(([letter, paths]) => [letter, paths.map(d => new Path2D(d))]));
+
+let frame = null, live = false, moving = null, shown = [1, 1];
+
+/* Read by the host twice a second (docs/capture.md). Only what has been drawn counts as shown. */
+const health = window.__RINGSIDE_HEALTH__ = { ready: false, degradedReason: "starting", duelId: null, phase: null, seq: 0, drawnAt: 0 };
+
+function take(text) {
+	const next = JSON.parse(text);
+	heardTime(next.emittedAt);
+	if (frame && next.sourceEpoch === frame.sourceEpoch && next.seq <= frame.seq) return;
+	const scene = next.scene, before = frame?.scene;
+	if (scene?.lastMove && before && scene.ply === before.ply + 1)
+		moving = { from: scene.lastMove.slice(0, 2), to: scene.lastMove.slice(2, 4), at: performance.now() };
+	frame = next;
+}
+
+follow(`stream=feeds/${feed}/frames`, {
+	onEvent: (name, data) => take(data),
+	onOpen: async () => {
+		const answer = await ask("/v1/feeds/" + feed).catch(() => null);
+		if (answer?.ok) take(await answer.text());
+	},
+	onState: name => { live = name === "live"; },
+});
+
+/* ---- drawing ---- */
+
+function fit() {
+	canvas.width = innerWidth * devicePixelRatio;
+	canvas.height = innerHeight * devicePixelRatio;
+}
+addEventListener("resize", fit);
+fit();
+
+function words(value, x, y, size, { align = "left", colour = "#e6e9ee", weight = 600, width } = {}) {
+	context.font = `${weight} ${size}px system-ui, "DejaVu Sans", sans-serif`;
+	context.textAlign = align;
+	context.fillStyle = colour;
+	context.fillText(value, x, y, width);
+}
+
+function ground(now) {
+	context.fillStyle = "#0d1218";
+	context.fillRect(0, 0, W, H);
+	COLOURS.forEach((colour, i) => { /* two lights that wander: a picture that lives is never still */
+		const x = (i ? W - 170 : 170) + 60 * Math.sin(now / 2300 + i * 2), y = 400 + 120 * Math.cos(now / 1900 + i);
+		const light = context.createRadialGradient(x, y, 20, x, y, 420);
+		light.addColorStop(0, colour + "38");
+		light.addColorStop(1, colour + "00");
+		context.fillStyle = light;
+		context.fillRect(0, 0, W, H);
+	});
+}
+
+const place = square => [square.charCodeAt(0) - 97, 8 - Number(square[1])];
+
+function piece(letter, x, y) {
+	const white = letter < "a";
+	context.save();
+	context.translate(x - 5, y - 4);
+	context.scale((CELL + 10) / 100, (CELL + 10) / 100);
+	context.lineWidth = 3.5;
+	context.lineJoin = context.lineCap = "round";
+	const [body, ...cuts] = SHAPES[letter.toLowerCase()];
+	context.fillStyle = white ? "#fdfbf6" : "#2d3138";
+	context.strokeStyle = white ? "#2a2d33" : "#0c0f13";
+	context.fill(body);
+	context.stroke(body);
+	context.strokeStyle = white ? "#2a2d33" : "#cfd3d8";
+	for (const cut of cuts) context.stroke(cut);
+	context.restore();
+}
+
+function board(scene, now) {
+	for (let i = 0; i < 64; i++) {
+		const file = i % 8, rank = i >> 3;
+		context.fillStyle = (file + rank) % 2 ? "#4a5560" : "#8b949d";
+		context.fillRect(LEFT + file * CELL, TOP + rank * CELL, CELL, CELL);
+	}
+	const marks = scene.lastMove ? [scene.lastMove.slice(0, 2), scene.lastMove.slice(2, 4)].map(place) : [];
+	context.fillStyle = "rgba(224, 178, 70, .45)";
+	for (const [file, rank] of marks) context.fillRect(LEFT + file * CELL, TOP + rank * CELL, CELL, CELL);
+	const squares = squaresOf(scene.fen), share = moving ? Math.min(1, (now - moving.at) / 260) : 1;
+	const [toFile, toRank] = moving ? place(moving.to) : [-1, -1];
+	for (const [square, letter] of squares) {
+		let file = square % 8, rank = square >> 3;
+		if (share < 1 && file === toFile && rank === toRank) {
+			const [fromFile, fromRank] = place(moving.from);
+			file = fromFile + (file - fromFile) * share;
+			rank = fromRank + (rank - fromRank) * share;
+		}
+		piece(letter, LEFT + file * CELL, TOP + rank * CELL);
+	}
+}
+
+const minutes = ms => { const s = Math.max(0, Math.ceil(ms / 1000)); return `${Math.floor(s / 60)}:${String(s % 60).padStart(2, "0")}`; };
+
+function contestant(index, agent, scene) {
+	const right = index === 1, x = right ? W - 30 : 30, align = right ? "right" : "left", width = LEFT - 60;
+	const share = agent.hp / agent.maxHp;
+	shown[index] += (share - shown[index]) * .12;
+	words(agent.name, x, 150, 30, { align, width });
+	words(agent.model && agent.model !== agent.name ? agent.model : "", x, 178, 16, { align, colour: "#98a3b1", weight: 400, width });
+	context.fillStyle = "#202833";
+	context.fillRect(30 + (right ? W - LEFT : 0), 200, width, 22);
+	context.fillStyle = COLOURS[index];
+	const long = width * Math.max(0, shown[index]);
+	context.fillRect(right ? W - 30 - long : 30, 200, long, 22);
+	words(`${Math.round(agent.hp)} / ${Math.round(agent.maxHp)}`, x, 250, 20, { align });
+	if (!scene?.clocks) return;
+	const running = frame.phase === "FIGHTING" && scene.running && scene.turn === agent.id;
+	const left = scene.clocks[right ? "agent2" : "agent1"] - (running ? serverNow() - scene.at : 0);
+	words(minutes(left), x, 310, 40, { align, colour: running ? "#fff" : "#98a3b1" });
+	words(scene.white === agent.id ? "White" : "Black", x, 338, 16, { align, colour: "#98a3b1", weight: 400 });
+}
+
+function headline() {
+	const now = serverNow();
+	switch (frame.phase) {
+	case "ANNOUNCEMENT": return `Bets close in ${minutes(frame.betCloseTime - now)}`;
+	case "COUNTDOWN": return `The fight begins in ${minutes(frame.plannedFightStartTime - now)}`;
+	case "FIGHTING": return frame.scene?.san ? `${Math.ceil(frame.scene.ply / 2)}. ${frame.scene.san}` : "Fight";
+	case "RESOLUTION": return frame.outcome === "draw" ? "A draw" : `${frame.winnerName} wins`;
+	default: return "Waiting for the next duel";
+	}
+}
+
+function draw(now) {
+	ground(now);
+	if (frame.scene?.fen) board(frame.scene, now);
+	if (frame.agent1 && frame.agent2) [frame.agent1, frame.agent2].forEach((agent, i) => contestant(i, agent, frame.scene));
+	words(headline(), W / 2, 58, 34, { align: "center" });
+	if (frame.detail && frame.phase === "RESOLUTION") words(frame.detail.replaceAll("_", " "), W / 2, 84, 18, { align: "center", colour: "#98a3b1", weight: 400 });
+	if (!live) words("The feed is away; this may be old", W / 2, 700, 20, { align: "center", colour: "#ec847c" });
+}
+
+function report() {
+	health.ready = live && frame !== null;
+	health.degradedReason = health.ready ? null : frame === null ? "starting" : "feed_disconnected";
+	health.duelId = frame?.duelId ?? null;
+	health.phase = frame?.phase ?? null;
+	health.seq = frame?.seq ?? 0;
+	health.drawnAt = Date.now();
+}
+
+let last = 0;
+function turn(now) {
+	requestAnimationFrame(turn);
+	if (now - last < FRAME_MS) return;
+	last = now;
+	const scale = Math.min(canvas.width / W, canvas.height / H);
+	context.setTransform(1, 0, 0, 1, 0, 0);
+	context.fillStyle = "#0d1218";
+	context.fillRect(0, 0, canvas.width, canvas.height);
+	context.setTransform(scale, 0, 0, scale, (canvas.width - W * scale) / 2, (canvas.height - H * scale) / 2);
+	if (frame) draw(now);
+	else words("Waiting for the feed", W / 2, H / 2, 34, { align: "center" });
+	report();
+}
+requestAnimationFrame(turn);
