@@ -66,4 +66,6 @@
 	C(market_calls_total, counter, "Attempts of steps by the webhook operator.")               \
 	C(market_call_failures_total, counter, "Those that failed, or whose outcome is unknown.")  \
 	C(ledger_bets_total, counter, "Bets taken.")                                               \
-	C(ledger_bets_refused_total, counter, "Bets refused.")
+	C(ledger_bets_refused_total, counter, "Bets refused.")                                     \
+	C(source_queue, gauge, "Posts of games that wait for their turn or the disk.")             \
+	C(market_queue, gauge, "Bets and other requests that wait for their turn.")

@@ -672,6 +672,7 @@ static void work(struct book_change *change)
 
 void book_turn(struct book *book)
 {
+	counter_set(book->counters, market_queue, book->queued);
 	if (book->busy || book->draining)
 		return;
 	if (clock_monotonic_ms() < book->retry_due_ms ||

@@ -30,6 +30,7 @@ struct post {
 	struct post *next;
 	struct call *call;
 	struct fact_post facts;
+	bool queued;
 	unsigned status; /* of its answer */
 	json_t *answer;  /* NULL: `reason` is refused with */
 	char reason[160];
@@ -110,6 +111,8 @@ static struct post *posts_take(struct posts *posts)
 
 static void post_answer(struct feed *feed, struct post *post)
 {
+	if (post->queued)
+		counter_add(feed->all->counters, source_queue, -1);
 	if (post->answer != NULL)
 		call_reply(post->call, post->status, post->answer);
 	else {
@@ -573,6 +576,8 @@ static void enqueue(struct feed *feed, struct post *post)
 		return;
 	}
 	posts_add(&feed->queue, post);
+	post->queued = true;
+	counter_add(feed->all->counters, source_queue, 1);
 	feed_turn(feed);
 }
 

@@ -84,11 +84,13 @@ static char *put_health(char *out, struct span health)
 {
 	size_t at = 0;
 	for (size_t member = 0; member < 3; member++) {
+		if (at + 1 >= health.len)
+			return put(out, health); /* null, or with fewer members than we know */
 		at++; /* the brace, the comma */
 		at += value_len(health.at + at, health.len - at);
 	}
 	if (at >= health.len || health.at[at] != ',')
-		return put(out, health); /* null, or a member less than we know */
+		return put(out, health);
 	return put(put(out, span_of(health.at, at)), SPAN("}"));
 }
 

@@ -83,6 +83,24 @@ static void a_reason_may_hold_anything(void **state)
 	assert_null(strstr(out, "\"source\":"));
 }
 
+static void health_of_another_shape_stays_as_it_is(void **state)
+{
+	static const char *const shapes[] = {"null", "{}", "{\"ready\":true}", "{\"ready\":true,\"x\":[1,2]}", "[", "1"};
+	(void)state;
+	for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+		char text[4096], out[8192], *exact;
+		struct bet_sync_frame frame;
+		const char *before = FRAME("4", "null"), *at = strstr(before, "{\"ready\"");
+		int len = snprintf(text, sizeof text, "%.*s%s}", (int)(at - before), before, shapes[i]);
+		exact = memcpy(malloc((size_t)len), text, (size_t)len); /* no byte behind it */
+		if (bet_sync_frame_read(&frame, span_of(exact, (size_t)len))) {
+			out[bet_sync_frame_v1(&frame, out)] = '\0';
+			assert_string_equal(out + strlen(out) - strlen(shapes[i]), shapes[i]);
+		}
+		free(exact);
+	}
+}
+
 static void cursors(void **state)
 {
 	static const struct {
@@ -122,6 +140,7 @@ int main(void)
 	        cmocka_unit_test(version_1_is_cut_out_byte_by_byte),
 	        cmocka_unit_test(what_is_no_frame_is_refused),
 	        cmocka_unit_test(a_reason_may_hold_anything),
+	        cmocka_unit_test(health_of_another_shape_stays_as_it_is),
 	        cmocka_unit_test(cursors),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

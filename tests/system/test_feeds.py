@@ -190,6 +190,8 @@ def test_schemas_hold_for_what_is_accepted(ringside):
     schemas = json.loads(ringside.get("/v1/source/schemas"))
     one = json.loads(ringside.get("/v1/source/schemas/cycle.json"))
     assert one == schemas["cycle"]
+    with open(os.path.join(os.path.dirname(__file__), "../../docs/source-api.schema.json")) as file:
+        assert json.load(file) == schemas, "docs/source-api.schema.json is not what is served"
     for schema in schemas.values():
         jsonschema.Draft202012Validator.check_schema(schema)
     place = {"sourceEpoch": 1, "sourceSeq": 1}
@@ -256,6 +258,44 @@ def test_kill_workers_while_duels_are_fought():
                 kills += 1
         assert kills > 3
         settle(r, duels, source, "game")
+
+
+def test_scheduled_duels_go_on_over_kills_of_the_bridge():
+    """The same ids, the same times, whenever it dies."""
+    seed = int(os.environ.get("SEED", random.randrange(10 ** 6)))
+    print("SEED", seed)
+    dice = random.Random(seed)
+    with Ringside(*SHORT, "--worker-restart-limit=64", "--worker-restart-window=1s", "--worker-restart-delay-max=50ms",
+                  *BET_SYNC, workers=1, bridge=1) as r:
+        g, expected, source = Game(r), {}, Watchers(r, "arena")
+        for number in range(12):
+            g.post("cycle", announcementMs=1000, **agents(number))
+            duel = g.wait_phase("ANNOUNCEMENT")["duel"]
+            kinds = dice.sample(("before", "announcement", "fight", "end"), 2)
+
+            def kill(when):
+                pid = r.worker("bridge-0")["pid"] if when in kinds else 0
+                if pid:
+                    os.kill(pid, signal.SIGKILL)
+            kill("before")
+            g.post("positions", duelId=duel["duelId"], agent1=[0, 0, 0], agent2=[1, 0, 0])
+            kill("announcement")
+            fighting = g.wait_phase("FIGHTING", duel["duelId"])["duel"]
+            assert fighting["betCloseTime"] == duel["betCloseTime"] <= fighting["fightStartTime"]
+            kill("fight")
+            if number % 2:
+                g.post("death", duelId=duel["duelId"], ids=["beta"])
+            kill("end")
+            wait_for(lambda: (lambda d: d is None or d["duelId"] != duel["duelId"] or d["outcome"])(g.state()["duel"]),
+                     "the end")
+            expected[duel["duelId"]] = "kill" if number % 2 else "hp_advantage"
+        wait_for(lambda: g.state()["duel"] is None, "idle")
+        frames = frames_of(r)
+        assert check_frames(frames) == set(expected)
+        for f in frames:
+            if f["terminal"]:
+                assert (f["outcome"], f["winReason"]) in (("win", expected[f["duelId"]]), ("draw", "draw"))
+        source.check(frames)
 
 
 def test_kill_everything_while_duels_are_fought():

@@ -6,6 +6,8 @@ import json
 import os
 import random
 import signal
+import ssl
+import subprocess
 import threading
 import time
 
@@ -17,7 +19,7 @@ from ringside import Ringside, alive, wait_for
 from test_kill import fixed_port
 
 JSON = {"content-type": "application/json"}
-DUELS = int(os.environ.get("DUELS", "200")) // 2
+DUELS = int(os.environ.get("DUELS", "200"))
 
 
 class Bettor:
@@ -482,6 +484,25 @@ def test_webhook_steps_over_kills_of_the_bridge():
         check_effects(r, venue, duels)
         fences = [fence for _, fence in venue.calls]
         assert fences == sorted(fences) and fences[-1] > fences[0]
+    venue.shutdown()
+
+
+def test_the_venue_must_prove_who_it_is(tmp_path):
+    """TLS is verified: a certificate that nobody vouches for gets nothing."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost",
+                    "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate], check=True,
+                   capture_output=True)
+    venue = Venue()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    venue.socket = context.wrap_socket(venue.socket, server_side=True)
+    venue.url = f"https://localhost:{venue.server_port}/markets"
+    with webhook_ringside(venue, "--market-attempts-max=3") as r:
+        wait_for(lambda: r.request("GET", "/v1/source/arena")[0] == 200, "the feed")
+        bad = wait_state(r, announce(Game(r)), "manual_review")
+        assert "not sent" in bad["error"] and "failed too often" in bad["error"] and bad["openedAt"] == 0
+        assert venue.calls == []
     venue.shutdown()
 
 
