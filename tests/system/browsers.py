@@ -8,6 +8,8 @@ import threading
 import unittest
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
+
 from ringside import Ringside, wait_for
 
 PAGES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "pages")
@@ -110,6 +112,8 @@ def kind(pid):
 
 
 class BrowserTest(unittest.TestCase):
+    pytestmark = pytest.mark.browser
+
     @classmethod
     def setUpClass(cls):
         cls.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pages)
