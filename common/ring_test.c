@@ -37,6 +37,23 @@ int fdatasync(int fd)
 	return (int)syscall(SYS_fdatasync, fd);
 }
 
+/* So many of the next writes fail; after that so many stop half way. */
+static int writes_fail, writes_short;
+
+ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t at)
+{
+	if (writes_fail > 0) {
+		writes_fail--;
+		errno = EIO;
+		return -1;
+	}
+	if (writes_short > 0) {
+		writes_short--;
+		return pwrite(fd, iov->iov_base, (iov->iov_len + 1) / 2, at);
+	}
+	return syscall(SYS_pwritev, fd, iov, count, at, 0);
+}
+
 static void open_at(struct fixture *f, struct ring_position start)
 {
 	char reason[256] = "";
@@ -62,7 +79,7 @@ static int teardown(void **state)
 {
 	struct fixture *f = *state;
 	char command[128];
-	syncs_fail = 0;
+	syncs_fail = writes_fail = writes_short = 0;
 	ring_close(&f->ring);
 	snprintf(command, sizeof command, "rm -rf %s", f->dir);
 	assert_int_equal(system(command), 0);
@@ -310,6 +327,29 @@ static void test_sync_of_nothing(void **state)
 	assert_int_equal(syncs_done, before);
 }
 
+/* Of a write that failed nothing is published, and what is written next stands in its place. */
+static void test_failed_write_leaves_no_trace(void **state)
+{
+	struct fixture *f = *state;
+	struct ring_position before = put(f, 1, 64), at;
+	uint8_t body[64] = {0};
+	struct iovec iov[2] = {{NULL, 0}, {body, sizeof body}};
+	size_t bytes = sizeof(struct ring_record) + sizeof body;
+	ring_lock(&f->ring);
+	assert_int_equal(ring_begin(&f->ring, bytes, &at), 0);
+	writes_fail = 1;
+	assert_int_equal(ring_write(&f->ring, &at, iov, 2, 1, bytes), EIO);
+	ring_unlock(&f->ring);
+	assert_int_equal(ring_tail(&f->ring).lsn, before.lsn);
+	writes_short = 3;
+	struct ring_position tail = put(f, 3, 64);
+	assert_int_equal(writes_short, 0);
+	assert_int_equal(tail.lsn, before.lsn + bytes);
+	reboot(f, (struct ring_position){0});
+	assert_int_equal(ring_tail(&f->ring).lsn, tail.lsn);
+	assert_int_equal(ring_tail(&f->ring).hash, tail.hash);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -324,6 +364,7 @@ int main(void)
 	        T(test_locks_of_the_dead),
 	        T(test_failed_sync_is_repaired),
 	        T(test_sync_of_nothing),
+	        T(test_failed_write_leaves_no_trace),
 #undef T
 	};
 	return cmocka_run_group_tests_name("ring", tests, NULL, NULL);

@@ -32,6 +32,7 @@ void follower_finish(struct follower *follower)
 	state_finish(&follower->state);
 	tables_reader_finish(&follower->reader);
 	free(follower->append);
+	free(follower->record);
 }
 
 /* The struct stays where it is (readers hold on to it); what it says is read again. */
@@ -81,14 +82,31 @@ int follower_restart(struct follower *follower)
 	return 0;
 }
 
-/* Applies one record's entries. They are read in place: should the ring lap us meanwhile, they may
- * be garbage, which decodes safely and is noticed right after. */
+enum { RECORD_KEEP = 1 << 20 }; /* a copy of a larger one is not kept */
+
+/* The record's entries, copied and then known to be whole: what is read in place may change under
+ * our hands when the ring laps us. False: it has. */
+static bool copy_record(struct follower *follower, const struct ring_record *record, struct span *entries)
+{
+	const struct ring *ring = &follower->store->ring;
+	size_t len = record->bytes - sizeof *record;
+	if (follower->record_room < len || follower->record_room > RECORD_KEEP) {
+		free(follower->record);
+		follower->record_room = len > RECORD_KEEP / 16 ? len : RECORD_KEEP / 16;
+		follower->record = xmalloc(follower->record_room);
+	}
+	memcpy(follower->record, ring_at(ring, follower->lsn + sizeof *record).at, len);
+	*entries = span_of(follower->record, len);
+	return ring_holds(ring, follower->lsn);
+}
+
 static bool apply_record(struct follower *follower, const struct ring_record *record,
                          void (*visit)(void *arg, const struct entry *, struct stream *), void *arg)
 {
 	uint64_t lsn = follower->lsn + sizeof *record;
-	struct span left = ring_at(&follower->store->ring, lsn);
-	left.len = record->bytes - sizeof *record;
+	struct span left;
+	if (!copy_record(follower, record, &left))
+		return false;
 	for (uint32_t i = 0; i < record->entries; i++) {
 		struct entry entry;
 		size_t len = entry_decode(left, &entry);

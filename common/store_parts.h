@@ -15,6 +15,8 @@ struct follower {
 	struct tables_reader reader;
 	uint64_t lsn;    /* everything below is in state */
 	uint8_t *append; /* scratch of append_at */
+	uint8_t *record; /* a copy of the record being applied */
+	size_t record_room;
 	uint64_t evicted_at; /* the checkpoint it was last done for */
 };
 

@@ -539,6 +539,121 @@ static void test_memory_of_a_busy_stream_is_bounded(void **state)
 	assert_true(stream->pieces_room <= 2 * f->options.ring_bytes / BYTES);
 }
 
+/* ---- lapped ---- */
+
+enum { OVERRUNS = 96, OVERRUN_BYTES = 64000, BATCH = 8, BATCH_BYTES = 2000 };
+
+/* Appends that nobody waits for. */
+struct load {
+	struct command commands[OVERRUNS];
+	uint32_t size;
+	uint8_t body[OVERRUN_BYTES];
+};
+
+static void wait_durable(struct store *store, uint64_t from)
+{
+	while (store_durable(store) < from)
+		usleep(500);
+}
+
+/* The log goes once round while the view stays where it is. */
+static void overrun(struct store *store, struct load *load)
+{
+	uint64_t durable = store_durable(store);
+	load->size = OVERRUN_BYTES;
+	memset(load->body, 'z', OVERRUN_BYTES);
+	for (int i = 0; i < OVERRUNS; i++) {
+		load->commands[i] = (struct command){
+		        .kind = COMMAND_APPEND,
+		        .path = SPAN("z"),
+		        .content_type = SPAN("text/plain"),
+		        .body = {&load->size, 1, span_of(load->body, OVERRUN_BYTES)}};
+		store_submit(store, &load->commands[i]);
+		store_kick(store);
+	}
+	wait_durable(store, durable + (uint64_t)OVERRUNS * OVERRUN_BYTES);
+}
+
+struct lapping {
+	struct store *store;
+	struct load *load;
+	bool within; /* overrun while a record is being shown */
+	unsigned appends, strange, lapped;
+};
+
+static void look(void *arg, const struct store_change *change)
+{
+	struct lapping *l = arg;
+	if (change->lapped) {
+		l->lapped++;
+		return;
+	}
+	struct span bytes = change->entry->data.bytes;
+	if (change->entry->kind != ENTRY_APPEND || l->lapped != 0)
+		return;
+	bool fits = bytes.len == BATCH_BYTES;
+	for (size_t i = 0; fits && i < bytes.len; i++)
+		fits = bytes.at[i] == 'a' + l->appends;
+	l->strange += !fits;
+	if (l->appends++ == 0 && l->within)
+		overrun(l->store, l->load);
+}
+
+/* One record of several appends is there, and not yet seen. */
+static void put_batch(struct fixture *f, struct command commands[BATCH], uint8_t bodies[BATCH][BATCH_BYTES])
+{
+	static const uint32_t size = BATCH_BYTES;
+	uint64_t durable = store_durable(f->store);
+	for (int i = 0; i < BATCH; i++) {
+		memset(bodies[i], 'a' + i, BATCH_BYTES);
+		commands[i] = (struct command){.kind = COMMAND_APPEND,
+		                               .path = SPAN("a"),
+		                               .content_type = SPAN("text/plain"),
+		                               .body = {&size, 1, span_of(bodies[i], BATCH_BYTES)}};
+		store_submit(f->store, &commands[i]);
+	}
+	store_kick(f->store);
+	wait_durable(f->store, durable + BATCH * BATCH_BYTES);
+}
+
+static void lap(struct fixture *f, bool within)
+{
+	static struct load load;
+	static struct command commands[BATCH];
+	static uint8_t bodies[BATCH][BATCH_BYTES];
+	store_close(&f->store);
+	f->options.gather = true; /* nothing is taken before the kick: one record */
+	open_store(f);
+	create(f, "a", "text/plain");
+	create(f, "z", "text/plain");
+	struct lapping l = {.store = f->store, .load = &load, .within = within};
+	store_set_follower(f->store, look, &l);
+	put_batch(f, commands, bodies);
+	if (!within)
+		overrun(f->store, &load);
+	size_t collected = 0;
+	while (collected < BATCH + OVERRUNS)
+		collected += store_collect(f->store);
+	store_set_follower(f->store, NULL, NULL);
+	assert_int_equal(l.strange, 0);
+	assert_int_equal(l.lapped, 1);
+	assert_int_equal(l.appends, within ? BATCH : 0);
+	assert_int_equal(state_find(store_view(f->store), SPAN("a"))->tail, BATCH * BATCH_BYTES);
+	assert_int_equal(state_find(store_view(f->store), SPAN("z"))->tail, OVERRUNS * OVERRUN_BYTES);
+}
+
+/* A loop that slept while the log went round starts over and says so, once. */
+static void test_lapped_follower(void **state)
+{
+	lap(*state, false);
+}
+
+/* What it shows of a record is of that record, whatever happens to the ring meanwhile. */
+static void test_lapped_within_a_record(void **state)
+{
+	lap(*state, true);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -551,6 +666,8 @@ int main(void)
 	        T(test_retention_bounds_the_file),
 	        T(test_full_map_refuses_and_heals),
 	        T(test_two_processes),
+	        T(test_lapped_follower),
+	        T(test_lapped_within_a_record),
 	        T(test_ttl_expires_by_itself),
 	        T(test_backup_restores),
 	        T(test_torn_tail),

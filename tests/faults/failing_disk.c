@@ -1,0 +1,40 @@
+/* Preloaded into workers by tests/system/test_faults.py: while the file named by FAILING_SYNC exists,
+ * fdatasync() fails with EIO, as it does when a disk goes away; while that named by FAILING_WRITE
+ * exists, pwritev() does. */
+#undef _FILE_OFFSET_BITS /* both names of pwritev() are ours */
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+static bool fails(const char *variable)
+{
+	const char *flag = getenv(variable);
+	if (flag == NULL || access(flag, F_OK) != 0)
+		return false;
+	errno = EIO;
+	return true;
+}
+
+int fdatasync(int fd)
+{
+	static int (*real)(int);
+	if (real == NULL)
+		*(void **)&real = dlsym(RTLD_NEXT, "fdatasync");
+	return fails("FAILING_SYNC") ? -1 : real(fd);
+}
+
+ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t at)
+{
+	static ssize_t (*real)(int, const struct iovec *, int, off_t);
+	if (real == NULL)
+		*(void **)&real = dlsym(RTLD_NEXT, "pwritev");
+	return fails("FAILING_WRITE") ? -1 : real(fd, iov, count, at);
+}
+
+ssize_t pwritev64(int fd, const struct iovec *iov, int count, off64_t at)
+{
+	return pwritev(fd, iov, count, at);
+}
