@@ -197,6 +197,10 @@ static void run_open(struct book_work *work, struct book_change *change)
 		answer(a, 507, "there are as many accounts as may be (ledger.accounts_max)", NULL);
 		return;
 	}
+	if (ledger_issued(change->rows) > LEDGER_AMOUNT_MAX - a->amount) {
+		answer(a, 507, "all accounts together were granted as many units as can be counted (2^53-1)", NULL);
+		return;
+	}
 	digest_of(a->secret, digest);
 	check(ledger_open(change->rows, a->account, a->name, digest, a->amount, change->now_ms));
 	rows_put_json(change->rows, "ledger/accounts", json_integer(accounts + 1));

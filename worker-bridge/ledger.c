@@ -39,6 +39,16 @@ static void post(struct rows *rows, const char *id, int64_t amount)
 	rows_put_json(rows, key, account);
 }
 
+uint64_t ledger_issued(struct rows *rows)
+{
+	char key[LEDGER_KEY_ROOM];
+	ledger_account_key("@issue", key);
+	json_t *issue = rows_json(rows, key);
+	int64_t balance = json_integer_value(json_object_get(issue, "balance"));
+	json_decref(issue);
+	return (uint64_t)-balance;
+}
+
 bool ledger_open(struct rows *rows, const char *id, const char *name, const char *owner, uint64_t grant,
                  uint64_t now_ms)
 {
@@ -46,6 +56,7 @@ bool ledger_open(struct rows *rows, const char *id, const char *name, const char
 	ledger_account_key(id, key);
 	if (rows_get(rows, key).at != NULL)
 		return false;
+	check(grant <= LEDGER_AMOUNT_MAX && ledger_issued(rows) <= LEDGER_AMOUNT_MAX - grant);
 	rows_put_json(rows, key, json_pack("{s:s,s:s,s:s,s:I,s:I,s:I}", "id", id, "name", name, "owner",
 	                                   owner, "balance", (json_int_t)0, "granted", (json_int_t)grant,
 	                                   "openedAt", (json_int_t)now_ms));

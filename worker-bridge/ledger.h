@@ -21,8 +21,11 @@ uint64_t ledger_payout(uint64_t stake, uint64_t total, uint64_t winning);
 void ledger_account_key(const char *id, char key[LEDGER_KEY_ROOM]);
 void ledger_bet_key(const char *duel_id, uint64_t number, char key[LEDGER_KEY_ROOM]);
 
-/* Opens an account with `grant` units from @issue. `owner` is the hexadecimal SHA-256 of its secret. False:
- * it exists. */
+/* All units that were ever granted. At most LEDGER_AMOUNT_MAX: then no balance, pool or sum can pass it. */
+uint64_t ledger_issued(struct rows *rows);
+
+/* Opens an account with `grant` units from @issue, at most what ledger_issued() leaves. `owner` is the
+ * hexadecimal SHA-256 of its secret. False: it exists. */
 bool ledger_open(struct rows *rows, const char *id, const char *name, const char *owner, uint64_t grant,
                  uint64_t now_ms);
 
