@@ -22,7 +22,7 @@ struct delivery {
 	char *url, *body;
 	char answer[HTTP_POST_ANSWER_MAX];
 	size_t answer_len;
-	bool public_only, loopback;
+	bool public_only, loopback, status_only;
 	void (*done)(void *arg, const struct http_post_answer *answer);
 	void *arg;
 };
@@ -116,6 +116,8 @@ static size_t take_answer(char *at, size_t size, size_t count, void *arg)
 {
 	struct delivery *d = arg;
 	size_t len = size * count;
+	if (d->status_only)
+		return len;
 	if (d->answer_len + len > sizeof d->answer)
 		return 0;
 	memcpy(d->answer + d->answer_len, at, len);
@@ -197,6 +199,7 @@ void http_posts_send(struct http_posts *posts, const struct http_post *post,
 	*d = (struct delivery){.posts = posts,
 	                       .easy = curl_easy_init(),
 	                       .public_only = post->public_only,
+	                       .status_only = post->status_only,
 	                       .done = done,
 	                       .arg = arg};
 	check(d->easy != NULL);

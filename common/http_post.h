@@ -16,6 +16,7 @@ struct http_post {
 	const char *signature; /* value of Webhook-Signature; NULL: none */
 	const char *const *headers; /* further ones, "Name: value"; NULL-terminated, or NULL */
 	uint64_t timeout_ms;   /* for all of it */
+	bool status_only;      /* the answer's body is not kept, however long it is */
 	/* Only where webhook_address_allowed() lets it: judged when names have been resolved, so that
 	 * what is private stays private (DNS rebinding). */
 	bool public_only;

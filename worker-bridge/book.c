@@ -56,7 +56,7 @@ struct book {
 	size_t queued;
 	bool loaded, busy, again, draining;
 	uint64_t retry_due_ms, due_ms;
-	uint64_t fence;
+	uint64_t fence, seen_fence, seen_until_ms; /* the lease as it was at the last look */
 	char holder[96];
 	uv_timer_t timer;
 };
@@ -225,13 +225,16 @@ static void see_frame(struct book_change *change, const struct book_feed *feed, 
 		e = begin_market(change, feed, frame);
 	if (terminal)
 		oracle_attest(change->rows, change->txn, feed->name, frame, change->now_ms);
-	if (e == NULL || !market_see(&e->market, frame))
+	if (e == NULL)
 		return;
-	struct market *m = &e->market;
+	struct market *m = &e->market, before = *m;
+	if (!market_see(m, frame))
+		return;
 	book_changed(change, m, false);
-	if (m->state == MARKET_MANUAL_REVIEW)
+	bool said = strcmp(before.error, m->error) != 0;
+	if (m->state == MARKET_MANUAL_REVIEW && (said || before.state != m->state))
 		alert(change, m, m->error);
-	else if (*m->error != '\0' && settled(m))
+	else if (said && market_paid(m))
 		book_audit(change, m, "conflict", json_pack("{s:s}", "why", m->error));
 	else if (terminal)
 		book_audit(change, m, "outcome",
@@ -387,6 +390,11 @@ static bool take_lease(struct book_change *change)
 	bool mine = holder != NULL && strcmp(holder, book->holder) == 0;
 	bool free_now = holder == NULL || is_dead(book, holder) || change->now_ms >= until_ms;
 	json_decref(lease);
+	/* What is in memory is as old as the lease that it was read under. */
+	if (!mine && (!free_now || book->fence != book->seen_fence || until_ms != book->seen_until_ms))
+		book->loaded = false;
+	book->seen_fence = book->fence;
+	book->seen_until_ms = until_ms;
 	if (!mine && !free_now)
 		return false;
 	book->fence += !mine;
@@ -686,9 +694,9 @@ void book_turn(struct book *book)
 	                             .now_ms = clock_wall_ms()};
 	book->again = false;
 	book->due_ms = UINT64_MAX;
-	if (!book->loaded)
-		load(&change);
 	bool mine = take_lease(&change);
+	if (mine && !book->loaded)
+		load(&change);
 	if (mine)
 		work(&change);
 	bool changed = mine && put_markets(&change);

@@ -147,6 +147,8 @@ bool market_begin(struct market *m, const char *feed, const char *operator, cons
 	       take(frame, "duelKey", m->duel_key, sizeof m->duel_key) && m->bet_close_ms > 0;
 }
 
+static const char manual[] = "manual";
+
 /* Everything that decides who is paid. */
 static void fingerprint(const struct market *m, const struct market *told, char out[65])
 {
@@ -185,6 +187,14 @@ static const char *read_outcome(struct market *told, const struct market *m, con
 	                                    : NULL;
 }
 
+/* Of two outcomes; a person's is about who is paid, and knows of no seed or hash. */
+static bool agree(const struct market *m, const struct market *told, const char print[65])
+{
+	return strcmp(m->fingerprint, print) == 0 ||
+	       (strcmp(m->reason, manual) == 0 && strcmp(m->outcome, told->outcome) == 0 &&
+	        strcmp(m->side, told->side) == 0);
+}
+
 static bool see_outcome(struct market *m, const json_t *frame)
 {
 	struct market told;
@@ -192,18 +202,17 @@ static bool see_outcome(struct market *m, const json_t *frame)
 	const char *why = read_outcome(&told, m, frame);
 	fingerprint(m, &told, print);
 	if (*m->fingerprint != '\0') {
-		if (strcmp(m->fingerprint, print) == 0)
+		if (agree(m, &told, print))
 			return false;
 		why = "a second, different outcome of this duel";
-		if (market_over(m)) {
-			bool news = *m->error == '\0'; /* what is paid is paid; somebody has to know */
-			snprintf(m->error, sizeof m->error, "%s", why);
-			return news;
-		}
 	}
 	if (why != NULL) {
-		market_review(m, why);
-		return true;
+		bool news = strcmp(m->error, why) != 0;
+		if (market_paid(m))
+			snprintf(m->error, sizeof m->error, "%s", why); /* it stays; somebody has to know */
+		else
+			market_review(m, why);
+		return news;
 	}
 	memcpy(m->outcome, told.outcome, sizeof m->outcome);
 	memcpy(m->side, told.side, sizeof m->side);
@@ -233,6 +242,12 @@ bool market_see(struct market *m, const json_t *frame)
 bool market_over(const struct market *m)
 {
 	return m->state == MARKET_RESOLVED || m->state == MARKET_CANCELLED || m->state == MARKET_MANUAL_REVIEW;
+}
+
+bool market_paid(const struct market *m)
+{
+	return m->state == MARKET_RESOLVED || m->state == MARKET_CANCELLED ||
+	       (m->state == MARKET_RESOLVING && m->settled_bets > 0);
 }
 
 double market_odds(const struct market *m, unsigned side)
@@ -317,15 +332,17 @@ void market_done(struct market *m, enum market_step step, uint64_t now_ms)
 		check(false);
 	}
 	m->step = MARKET_STEP_NONE;
+	if (m->attempts > 0)
+		*m->error = '\0'; /* an attempt's; a conflict that was seen during the payment is kept */
 	m->attempts = m->next_attempt_ms = 0;
-	*m->error = '\0';
 }
 
 void market_review(struct market *m, const char *why)
 {
 	m->state = MARKET_MANUAL_REVIEW;
 	m->step = MARKET_STEP_NONE;
-	snprintf(m->error, sizeof m->error, "%s", why);
+	if (why != m->error)
+		snprintf(m->error, sizeof m->error, "%s", why);
 }
 
 /* Where it stood before it came under review follows from what has been done. */
@@ -348,7 +365,10 @@ void market_decide(struct market *m, const char *outcome, const char *side)
 	market_retry(m);
 	snprintf(m->outcome, sizeof m->outcome, "%s", outcome);
 	snprintf(m->side, sizeof m->side, "%s", side);
-	snprintf(m->reason, sizeof m->reason, "manual");
+	snprintf(m->reason, sizeof m->reason, "%s", manual);
+	/* Who would not create it is asked to cancel it, not to create it again. */
+	if (m->state == MARKET_CREATED && m->entered && strcmp(outcome, "win") != 0)
+		m->state = MARKET_RESOLVING;
 	struct market told = *m;
 	fingerprint(m, &told, m->fingerprint);
 }

@@ -77,7 +77,7 @@ enum market_step market_next(const struct market *market, uint64_t now_ms, uint6
 /* The step has begun (RESOLVE, CANCEL: bets are no longer taken, payment is under way) or taken effect. */
 void market_start(struct market *market, enum market_step step);
 void market_done(struct market *market, enum market_step step, uint64_t now_ms);
-/* A person is needed. */
+/* A person is needed. `why` may be the market's own error. */
 void market_review(struct market *market, const char *why);
 
 /* What a person decides about one in review. Again, from the step that failed: */
@@ -85,6 +85,8 @@ void market_retry(struct market *market);
 /* Or an outcome: `side` "A" or "B" with "win", else "". */
 void market_decide(struct market *market, const char *outcome, const char *side);
 
+/* Somebody has been paid, or nobody has to be: the outcome stands. */
+bool market_paid(const struct market *market);
 /* Over: nothing will be done any more without a person. */
 bool market_over(const struct market *market);
 /* What one unit on a side pays if it wins now, to four decimals; 0: nobody has bet on it. */

@@ -176,6 +176,62 @@ static void what_is_paid_stays_paid(void **state)
 	assert_false(see(&m, WIN_B)); /* said once */
 }
 
+/* A payment in parts has begun: other terms for the rest would pay what is not there. */
+static void what_is_paid_in_part_stays_too(void **state)
+{
+	struct market m = fresh();
+	(void)state;
+	take(&m, MARKET_STEP_CREATE, 1001);
+	see(&m, WIN_A);
+	take(&m, MARKET_STEP_LOCK, 1100);
+	market_start(&m, MARKET_STEP_RESOLVE);
+	m.bets = 40;
+	m.settled_bets = 32;
+	assert_true(see(&m, WIN_B));
+	assert_false(see(&m, WIN_B));
+	assert_int_equal(m.state, MARKET_RESOLVING);
+	market_done(&m, MARKET_STEP_RESOLVE, 1200);
+	assert_string_equal(m.side, "A");
+	assert_string_equal(m.error, "a second, different outcome of this duel");
+}
+
+static void a_review_says_why(void **state)
+{
+	struct market m = fresh();
+	(void)state;
+	take(&m, MARKET_STEP_CREATE, 1001);
+	market_review(&m, "lock was refused");
+	market_review(&m, m.error);
+	assert_true(see(&m, WIN_A)); /* kept for whoever decides */
+	assert_string_equal(m.error, "lock was refused");
+	assert_true(see(&m, WIN_B));
+	assert_false(see(&m, WIN_B));
+	assert_string_equal(m.error, "a second, different outcome of this duel");
+}
+
+static void people_and_the_game_agree(void **state)
+{
+	struct market m = fresh();
+	(void)state;
+	take(&m, MARKET_STEP_CREATE, 1001);
+	market_review(&m, "refused");
+	market_decide(&m, "win", "B");
+	assert_false(see(&m, WIN_B));
+	assert_true(see(&m, WIN_A));
+	assert_int_equal(m.state, MARKET_MANUAL_REVIEW);
+}
+
+static void what_was_never_created_is_cancelled(void **state)
+{
+	struct market m = fresh();
+	(void)state;
+	market_start(&m, MARKET_STEP_CREATE);
+	market_review(&m, "create was refused");
+	market_decide(&m, "cancelled", "");
+	take(&m, MARKET_STEP_CANCEL, 3000);
+	assert_int_equal(m.state, MARKET_CANCELLED);
+}
+
 static void people_decide(void **state)
 {
 	struct market m = fresh();
@@ -226,6 +282,10 @@ int main(void)
 	        cmocka_unit_test(a_creation_under_way_is_finished_first),
 	        cmocka_unit_test(what_cannot_be_believed_is_for_people),
 	        cmocka_unit_test(what_is_paid_stays_paid),
+	        cmocka_unit_test(what_is_paid_in_part_stays_too),
+	        cmocka_unit_test(a_review_says_why),
+	        cmocka_unit_test(people_and_the_game_agree),
+	        cmocka_unit_test(what_was_never_created_is_cancelled),
 	        cmocka_unit_test(people_decide),
 	        cmocka_unit_test(a_record_reads_back),
 	};

@@ -83,6 +83,7 @@ void operator_webhook_call(struct operator_webhook *operator, const struct marke
 	                                    .body = span_str(body),
 	                                    .signature = sign ? signature : NULL,
 	                                    .headers = headers,
+	                                    .status_only = true,
 	                                    .timeout_ms = operator->settings->market_webhook_timeout_ms},
 	                on_answer, call);
 	free(body);

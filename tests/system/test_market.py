@@ -168,6 +168,24 @@ def test_who_may_bet(ringside, g):
     assert get(ringside, "/v1/ledger/accounts/acc_none") == 404
 
 
+def test_no_more_is_granted_than_can_be_counted():
+    most = 2 ** 53 - 1
+    with Ringside("--feeds-scheduled=", "--feeds-source-driven=arena", f"--ledger-grant-max={most}", workers=1,
+                  bridge=1) as r:
+        wait_for(lambda: r.request("GET", "/v1/source/arena")[0] == 200, "the feed")
+        g = Game(r)
+        duel = announce(g)
+        wait_state(r, duel, "open")
+        anna, bert = Bettor(r, grant=most - 1000), Bettor(r, grant=1000)
+        assert r.request("POST", "/v1/ledger/accounts", b'{"grant":1}', JSON)[0] == 507
+        assert anna.bet(duel, "A", 1)[0] == 201 and bert.bet(duel, "B", 1000)[0] == 201
+        fight(g, duel)
+        g.post("death", duelId=duel, ids=["beta"])
+        wait_state(r, duel, "resolved")
+        assert anna.balance() == most and bert.balance() == 0
+        assert get(r, "/v1/ledger/sums")["balanced"]
+
+
 def test_operators_have_their_token():
     tokens = {"RINGSIDE_AUTH_LEDGER_TOKEN": "led", "RINGSIDE_AUTH_SOURCE_TOKEN": "src",
               "RINGSIDE_AUTH_SUBSCRIBE_TOKENS": "sub"}
@@ -360,6 +378,7 @@ class Venue(http.server.ThreadingHTTPServer):
 
     def __init__(self, faults=(), seed=0):
         self.dice, self.faults = random.Random(seed), faults
+        self.padding = 0
         self.effects, self.calls, self.signatures = {}, [], []
         self.lock = threading.Lock()
         super().__init__(("127.0.0.1", 0), VenueHandler)
@@ -400,11 +419,12 @@ class VenueHandler(http.server.BaseHTTPRequestHandler):
         return self.answer(200)
 
     def answer(self, status):
+        text = b"{}" + b" " * self.server.padding
         self.send_response(status)
-        self.send_header("content-length", "2")
+        self.send_header("content-length", str(len(text)))
         self.end_headers()
         try:
-            self.wfile.write(b"{}")
+            self.wfile.write(text)
         except OSError:
             pass
 
@@ -534,3 +554,50 @@ def test_a_refused_step_is_for_people_and_they_decide():
         assert [m["actor"] for m in audit if m["event"] in ("retried", "decided")] == ["anna", "anna"]
     venue.shutdown()
 
+
+
+def test_a_review_keeps_its_reason_when_the_duel_ends():
+    venue = Venue()
+    with webhook_ringside(venue) as r:
+        wait_for(lambda: r.request("GET", "/v1/source/arena")[0] == 200, "the feed")
+        g = Game(r)
+        duel = announce(g)
+        wait_state(r, duel, "open")
+        venue.faults = ("refuse",)
+        fight(g, duel)
+        why = wait_state(r, duel, "manual_review")["error"]
+        g.post("death", duelId=duel, ids=["alpha"])
+        wait_for(lambda: market(r, duel)["outcome"] == "win", "the outcome")
+        assert market(r, duel)["error"] == why == "lock was refused: answered 422"
+        audit = [m["event"] for m in frames_of(r, stream="audit") if m["duelId"] == duel]
+        assert audit.count("manual_review") == 1 and audit[-1] == "outcome"
+        assert "ringside_market_reviews_total{worker=\"bridge-0\"} 1" in r.get("/metrics")
+        venue.faults = ()
+        body = json.dumps({"actor": "anna", "reason": "their side is repaired"}).encode()
+        assert r.request("POST", f"/v1/markets/{duel}/retry", body, JSON)[0] == 200
+        assert wait_state(r, duel, "resolved")["winnerSide"] == "B"
+    venue.shutdown()
+
+
+def test_what_was_never_created_can_be_closed():
+    venue = Venue(("refuse",))
+    with webhook_ringside(venue) as r:
+        wait_for(lambda: r.request("GET", "/v1/source/arena")[0] == 200, "the feed")
+        duel = announce(Game(r))
+        wait_state(r, duel, "manual_review")
+        venue.faults = ()
+        body = json.dumps({"actor": "anna", "reason": "they never took it", "outcome": "cancelled"}).encode()
+        assert r.request("POST", f"/v1/markets/{duel}/resolve", body, JSON)[0] == 200
+        wait_state(r, duel, "cancelled")
+        assert [key.rpartition(":")[2] for key, _ in venue.calls] == ["create", "cancel"]
+    venue.shutdown()
+
+
+def test_an_answer_may_be_long():
+    venue = Venue()
+    venue.padding = 100000
+    with webhook_ringside(venue) as r:
+        wait_for(lambda: r.request("GET", "/v1/source/arena")[0] == 200, "the feed")
+        wait_state(r, announce(Game(r)), "open")
+        assert len(venue.calls) == 1
+    venue.shutdown()
