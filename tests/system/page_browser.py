@@ -10,6 +10,8 @@ import subprocess
 import tempfile
 import time
 
+from browsers import family
+
 BROWSER = "/usr/lib/chromium/chromium-headless-shell"
 
 
@@ -107,9 +109,12 @@ class Browser:
             file.write(base64.b64decode(data))
 
     def close(self):
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+        for pid in family(self.process.pid):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self.process.wait()
         for fd in (self.to, self.back):
             os.close(fd)
         shutil.rmtree(self.profile, ignore_errors=True)

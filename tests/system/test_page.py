@@ -1,0 +1,156 @@
+"""The page and the arena page in a real browser: a whole duel from its announcement to the payout, while workers are
+killed, the arena page is frozen, and all of Ringside goes away. Pictures are kept in ARTEFACTS."""
+
+import json
+import os
+import signal
+
+import pytest
+
+from browsers import family, kind
+from duel_game import check_frames, frames_of
+from event_source import EventSource
+from page_browser import BROWSER, Browser
+from ringside import Ringside, wait_for
+from test_duel import Duel
+from test_kill import fixed_port
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+ARTEFACTS = os.environ.get("ARTEFACTS", os.path.join(ROOT, ".cache/test/page"))
+TIMES = ("--duel-announcement=5s", "--duel-countdown=500ms", "--duel-resolution=1500ms", "--duel-pause=100ms",
+         "--duel-grace=2s")
+pytestmark = pytest.mark.skipif(not os.path.exists(BROWSER), reason="no browser")
+
+
+@pytest.fixture
+def stage():
+    """Ringside with a capture worker that renders the arena."""
+    port = fixed_port()
+    with Ringside(*TIMES, f"--listen=127.0.0.1:{port}", "--capture-workers=1", "--capture-allow-private=127.0.0.1",
+                  f"--capture-url=http://127.0.0.1:{port}/arena/arena", "--sessions-per-principal=4",
+                  "--capture-width=640", "--capture-height=360", workers=2, bridge=1) as r:
+        yield r
+
+
+def keep(browser, name):
+    browser.picture(os.path.join(ARTEFACTS, name + ".png"))
+
+
+def state(browser, name):
+    return browser.run(f"document.documentElement.dataset.{name}")
+
+
+def newest(r):
+    return json.loads(r.get("/v1/feeds/arena"))
+
+
+def phase(browser, name, patience=60):
+    browser.wait(f"document.documentElement.dataset.phase === '{name}'", f"phase {name}", patience)
+
+
+def bet(browser, side, amount):
+    browser.run(f"document.querySelector('input[value={side}]').click(); document.querySelector('#amount').value = "
+                f"{amount}; document.querySelector('#bet button').click()")
+    browser.wait(f"document.querySelector('#bet-note').textContent.startsWith('Placed: {amount} ')", "the bet")
+
+
+def freeze_arena(r):
+    """Stops the renderer of the feed's own page, as a hung machine would."""
+    shown = json.loads(r.ctl("capture", "show")[0])
+    renderers = [pid for pid in family(shown["keeper"]) if kind(pid) == "renderer"]
+    assert renderers
+    for pid in renderers:
+        os.kill(pid, signal.SIGSTOP)
+    return renderers
+
+
+def test_a_whole_duel_seen_in_a_browser(stage):
+    r = stage
+    wait_for(lambda: r.request("GET", "/v1/feeds/arena")[0] == 200, "the feed")
+    events = EventSource(r, "stream=feeds/arena/frames&from=start")
+    with Browser() as browser:
+        browser.open(r.url + "/")
+        browser.wait("document.querySelector('#live').textContent === 'Live'", "live")
+        browser.run("window.sameDocument = true")
+        with Duel(r, "--pace=120ms", "--movetime=20ms", "--clock=40s", "--games=1") as duel:
+            phase(browser, "ANNOUNCEMENT")
+            browser.wait("!document.querySelector('#bet-fields').disabled", "a market that takes bets")
+            bet(browser, "A", 300)
+            bet(browser, "B", 100)
+            browser.wait("document.querySelector('#odds-a').textContent === '1.33'", "odds")
+            assert browser.text("#balance") == "99,600"
+            keep(browser, "announcement")
+            phase(browser, "FIGHTING")
+            assert browser.run("document.querySelector('#bet-fields').disabled")
+            browser.wait("document.querySelector('#market-state').textContent === 'Bets closed'", "the lock")
+            browser.wait("document.querySelector('#health').textContent === 'Vouched for'", "a healthy picture")
+            keep(browser, "fight")
+            os.kill(r.worker("sse-0")["pid"], signal.SIGKILL)
+            os.kill(r.worker("sse-1")["pid"], signal.SIGKILL)
+            os.kill(r.worker("bridge-0")["pid"], signal.SIGKILL)
+            browser.wait("document.querySelector('#live').textContent === 'Live'", "live again")
+            freeze_arena(r)
+            browser.wait("document.querySelector('#health').textContent === 'Degraded'", "the frozen picture")
+            keep(browser, "frozen")
+            browser.wait("document.querySelector('#health').textContent === 'Vouched for'", "the recovery", 40)
+            phase(browser, "RESOLUTION", 120)
+            keep(browser, "result")
+            duel.finish()
+        browser.wait("['Paid', 'Stakes back'].includes(document.querySelector('#market-state').textContent)", "the payout")
+        end = frames_of(r, stream="results")[-1]
+        # 400 staked, all of it ours: whoever wins, and whatever is cancelled, it comes back.
+        browser.wait("document.querySelector('#balance').textContent === '100,000'", "the balance")
+        assert end["outcome"] in ("win", "draw")
+        keep(browser, "payout")
+        wait_for(lambda: state(browser, "seq") == str(newest(r)["seq"]), "the newest frame")
+        assert state(browser, "gaps") == "0"
+        assert browser.run("window.sameDocument") is True
+        assert browser.errors == []
+        frames = frames_of(r)
+        check_frames(frames)
+        wait_for(lambda: len(events.events) >= len(frames), "the EventSource")
+        assert [json.loads(e.data)["seq"] for e in events.events] == [f["seq"] for f in frames]
+        assert any(not f["rendererHealth"]["ready"] for f in frames if f["phase"] == "FIGHTING")
+    events.stopping = True
+
+
+def test_the_page_never_says_live_when_it_is_not(stage):
+    r = stage
+    with Browser() as browser:
+        browser.open(r.url + "/", 390, 844, scheme="dark", phone=True)
+        browser.wait("document.querySelector('#live').textContent === 'Live'", "live")
+        browser.run("window.sameDocument = true")
+        r.process.kill()
+        r.wait_exit()
+        browser.wait("document.querySelector('#live').textContent.startsWith('Not live')", "an honest page")
+        assert browser.run("document.querySelector('#bet-fields').disabled")
+        keep(browser, "away-phone")
+        r.start()
+        browser.wait("document.querySelector('#live').textContent === 'Live'", "live again")
+        wait_for(lambda: state(browser, "seq") == str(newest(r)["seq"]), "the newest frame")
+        assert browser.run("window.sameDocument") is True
+        assert browser.run("document.documentElement.scrollWidth") <= 390
+        assert browser.errors == []
+
+
+def test_a_token_in_the_fragment_opens_the_page_and_is_not_kept_in_the_address():
+    tokens = {"RINGSIDE_AUTH_SUBSCRIBE_TOKENS": "viewer"}
+    with Ringside("--dev=false", environment=tokens, workers=1, bridge=1) as r, Browser() as browser:
+        browser.open(r.url + "/")
+        browser.wait("document.querySelector('#live').textContent === 'Token needed'", "the refusal")
+        browser.open(r.url + "/#token=viewer")
+        browser.wait("document.querySelector('#live').textContent === 'Live'", "live")
+        assert browser.run("location.href") == r.url + "/"
+
+
+def test_pages_are_served_strictly(stage):
+    for path, kind_of in (("/", "text/html; charset=utf-8"), ("/page/main.js", "text/javascript; charset=utf-8"),
+                          ("/arena/arena", "text/html; charset=utf-8")):
+        status, headers, _ = stage.request("GET", path)
+        assert status == 200 and headers["content-type"] == kind_of
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert headers.get("access-control-allow-origin") is None
+        assert stage.request("GET", path, headers={"if-none-match": headers["etag"]})[0] == 304
+    for path in ("/arena/", "/arena/Bad", "/arena/a/b", "/page/none.js", "/v1/feeds/none"):
+        assert stage.request("GET", path)[0] == 404
+    assert stage.request("POST", "/", b"x")[0] == 405
