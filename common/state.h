@@ -10,7 +10,7 @@
 #pragma once
 
 #include "common/entry.h"
-#include <uthash.h>
+#include "common/hash.h"
 
 /* Where the newest data of a stream stands in the ring; older data is in the backing. */
 struct stream_piece {

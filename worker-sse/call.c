@@ -1,12 +1,12 @@
 #include "worker-sse/call.h"
 #include "common/call.h"
 #include "common/check.h"
+#include "common/hash.h"
 #include "worker-sse/worker.h"
 
 #include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <uthash.h>
 
 #define CTX struct sse_worker
 PROTO_INBOX_CALLING(PROTO_HANDLER)

@@ -1,5 +1,6 @@
 #include "worker-sse/stream_kit.h"
 #include "common/check.h"
+#include "common/hash.h"
 #include "common/render_session.h"
 #include "worker-sse/call.h"
 #include "worker-sse/fanout.h"
@@ -7,7 +8,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <uthash.h>
 
 enum {
 	RETRY_MS = 1000,     /* what clients are told to wait before they come back */
