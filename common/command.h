@@ -77,6 +77,7 @@ struct command {
 	enum command_kind kind;
 	void (*done)(struct command *command); /* on the loop thread, exactly once */
 	void *owner;                           /* the submitter's; the store never looks at it */
+	uint64_t submitted_ns;                 /* monotonic; the store's */
 
 	/* CREATE, APPEND, DELETE, TOUCH: the stream by path (raw, still percent-encoded, without
 	 * query). EXPIRE and TRIM name it by stream_id. */

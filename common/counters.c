@@ -8,9 +8,12 @@
 
 /* The names in their order: an upgraded program must not write into its predecessor's fields. */
 #define COUNTER_TEXT(name, kind, help) #name ":" #kind ";"
+#define HISTOGRAM_TEXT(name, help)     #name ":histogram;"
+#define BOUND_TEXT(ns, text)           text ";"
 static uint64_t layout_hash(void)
 {
-	static const char text[] = COUNTERS(COUNTER_TEXT);
+	static const char text[] =
+	        COUNTERS(COUNTER_TEXT) HISTOGRAMS(HISTOGRAM_TEXT) HISTOGRAM_BOUNDS(BOUND_TEXT);
 	uint64_t h = 1469598103934665603u ^ sizeof(struct counters_slot); /* FNV-1a */
 	for (size_t i = 0; i + 1 < sizeof text; i++)
 		h = (h ^ (uint8_t)text[i]) * 1099511628211u;
@@ -110,6 +113,54 @@ static void print_row(const struct counters *counters, const struct counter_row 
 	}
 }
 
+/* ---- histograms ---- */
+
+static const struct {
+	const char *name, *help;
+	size_t offset;
+} histogram_rows[] = {
+#define HISTOGRAM_ROW(name, help) {#name, help, offsetof(struct counters_slot, name)},
+        HISTOGRAMS(HISTOGRAM_ROW)
+#undef HISTOGRAM_ROW
+};
+#define BOUND_NAME(ns, text) text,
+static const char *const bound_names[] = {HISTOGRAM_BOUNDS(BOUND_NAME) "+Inf"};
+#undef BOUND_NAME
+
+/* The count is that of the last bucket, so that they agree whatever is added meanwhile. */
+static void print_histogram(const char *name, const char *worker, const struct histogram *histogram,
+                            FILE *out)
+{
+	unsigned long long count = 0;
+	for (size_t i = 0; i <= HISTOGRAM_BUCKETS; i++) {
+		count += atomic_load_explicit(&histogram->counts[i], memory_order_relaxed);
+		fprintf(out, "ringside_%s_seconds_bucket{worker=\"%s\",le=\"%s\"} %llu\n", name,
+		        worker, bound_names[i], count);
+	}
+	fprintf(out, "ringside_%s_seconds_sum{worker=\"%s\"} %.9f\n", name, worker,
+	        (double)atomic_load_explicit(&histogram->sum_ns, memory_order_relaxed) / 1e9);
+	fprintf(out, "ringside_%s_seconds_count{worker=\"%s\"} %llu\n", name, worker, count);
+}
+
+static void print_histograms(const struct counters *counters, FILE *out)
+{
+	for (size_t h = 0; h < sizeof histogram_rows / sizeof *histogram_rows; h++) {
+		const char *name = histogram_rows[h].name;
+		fprintf(out, "# HELP ringside_%s_seconds %s\n# TYPE ringside_%s_seconds histogram\n",
+		        name, histogram_rows[h].help, name);
+		for (size_t i = 0; i < COUNTERS_SLOTS; i++) {
+			const struct counters_slot *slot = &counters->slots[i];
+			char worker[32];
+			snprintf(worker, sizeof worker, "%s-%u", role_name(slot->role), slot->slot);
+			if (atomic_load(&slot->state) != WORKER_ABSENT)
+				print_histogram(name, worker,
+				                (const void *)((const uint8_t *)slot +
+				                               histogram_rows[h].offset),
+				                out);
+		}
+	}
+}
+
 /* ---- facts of the processes ---- */
 
 struct process_facts {
@@ -206,4 +257,5 @@ void counters_print(const struct counters *counters, FILE *out)
 	print_facts(counters, out);
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		print_row(counters, &rows[i], out);
+	print_histograms(counters, out);
 }

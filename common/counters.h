@@ -3,6 +3,7 @@
  * the supervisor's, the counters the worker's. They outlive the worker. */
 #pragma once
 
+#include "common/histogram.h"
 #include "common/quota.h"
 #include "proto/counters.h"
 #include "proto/messages.h"
@@ -22,6 +23,7 @@ enum worker_state {
 	WORKER_FAILED, /* gave up restarting */
 };
 
+#define HISTOGRAM_FIELD(name, help) struct histogram name;
 #define COUNTER_FIELD(name, kind, help) _Atomic uint64_t name;
 struct counters_slot {
 	_Atomic uint32_t state; /* enum worker_state */
@@ -30,6 +32,7 @@ struct counters_slot {
 	_Atomic uint64_t generation, restarts, started_ms /* wall */;
 	_Atomic uint32_t follows; /* it wants to hear what becomes durable (worker_follow()) */
 	COUNTERS(COUNTER_FIELD)
+	HISTOGRAMS(HISTOGRAM_FIELD)
 } __attribute__((aligned(64)));
 
 struct counters {

@@ -13,6 +13,7 @@
  * may be called from any thread. Sources: shared-log design and measurements in docs/storage.md. */
 #pragma once
 
+#include "common/histogram.h"
 #include "common/state.h"
 #include <sys/uio.h>
 
@@ -35,6 +36,8 @@ struct store_options {
 	 * Must not block: uv_async_send() in a worker. */
 	void (*notify)(void *arg);
 	void *notify_arg;
+	/* Where latencies are counted; NULL: nowhere. The first is the commit thread's, the second [loop]. */
+	struct histogram *commit_latency, *append_latency;
 };
 
 /* Opens or creates; recovers when it is the first since the machine started or since the last

@@ -279,7 +279,9 @@ static void finish_written(struct store *store, uint64_t lsn, enum verdict verdi
 		if (verdict != VERDICT_OK)
 			refuse_all(batch->commands, verdict);
 		atomic_fetch_add(&store->commits, 1);
-		atomic_fetch_add(&store->commit_ns, clock_monotonic_ns() - batch->begun_ns);
+		uint64_t took_ns = clock_monotonic_ns() - batch->begun_ns;
+		atomic_fetch_add(&store->commit_ns, took_ns);
+		histogram_add(store->options.commit_latency, took_ns);
 		finish(store, batch->commands);
 		free(batch);
 	}
@@ -414,6 +416,7 @@ static bool enqueue(struct store *store, struct command *command)
 	command->verdict = VERDICT_PENDING;
 	command->next = NULL;
 	command->scratch = NULL;
+	command->submitted_ns = clock_monotonic_ns();
 	pthread_mutex_lock(&store->queue_lock);
 	bool first = store->queue == NULL;
 	*store->queue_last = command;
@@ -467,10 +470,13 @@ size_t store_collect(struct store *store)
 	while (store_advance(store, 0)) {
 	}
 	size_t count = 0;
+	uint64_t now_ns = clock_monotonic_ns();
 	struct command *next;
 	for (struct command *c = list; c != NULL; c = next, count++) {
 		next = c->next;
 		c->next = NULL;
+		if (c->kind == COMMAND_APPEND)
+			histogram_add(store->options.append_latency, now_ns - c->submitted_ns);
 		if (c->done != NULL)
 			c->done(c);
 	}

@@ -44,7 +44,9 @@ int worker_open_store(struct worker *worker, uv_async_t *async, struct store **s
 	        .maintain = true,
 	        .gather = true,
 	        .notify = on_store_thread,
-	        .notify_arg = async};
+	        .notify_arg = async,
+	        .commit_latency = &worker->mine->commit,
+	        .append_latency = &worker->mine->append};
 	char reason[256];
 	worker_follow(worker, true); /* before the durable mark is read */
 	if (store_open(store, &options, reason) == 0) {

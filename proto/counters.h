@@ -5,6 +5,7 @@
 	C(connections_total, counter, "Connections accepted.")                                     \
 	C(connections, gauge, "Connections open.")                                                 \
 	C(connections_refused_total, counter, "Connections refused because of a limit.")           \
+	C(connections_dropped_total, counter, "Connections dropped unanswered: no descriptor was left.") \
 	C(requests_total, counter, "Requests answered.")                                           \
 	C(responses_2xx_total, counter, "Answers with status 2xx.")                                \
 	C(responses_3xx_total, counter, "Answers with status 3xx.")                                \

@@ -90,6 +90,8 @@
 	  "From the first byte of a request to the end of its header; then 408.")                  \
 	S(http_body_timeout_ms, "http.body_timeout", ms, "30s", 100, 600000, WORKERS,              \
 	  "Longest silence within a request body; then 408.")                                      \
+	S(http_body_rate_min, "http.body_rate_min", bytes, "1k", 0, 1 << 30, WORKERS,              \
+	  "A second, on average: a slower body counts as silent, and gets 408; 0: any speed.")     \
 	S(http_keepalive_timeout_ms, "http.keepalive_timeout", ms, "75s", 100, 86400000, WORKERS,  \
 	  "Idle connections are closed after this.")                                               \
 	S(http_write_timeout_ms, "http.write_timeout", ms, "60s", 100, 86400000, WORKERS,          \

@@ -39,6 +39,8 @@ struct exchange {
 	uint64_t body_left; /* not yet received; only with Content-Length */
 	size_t body_max;    /* larger is refused with 413 */
 	size_t body_counted; /* of worker->body_bytes */
+	uint64_t begun_ns;   /* monotonic: the head was there */
+	uint64_t body_seen;  /* bytes on the wire, framing included */
 	bool body_chunked, body_whole, body_owned;
 	bool discard; /* already answered: the body is read and dropped */
 	bool dispatched, answered /* head written */, ended, head_only, close_after;

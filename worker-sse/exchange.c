@@ -1,5 +1,6 @@
 /* One request on a connection: from its head to whoever answers it. */
 #include "common/check.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "worker-sse/conn.h"
 #include "worker-sse/cors.h"
@@ -79,7 +80,7 @@ struct exchange *exchange_create(struct conn *conn, const struct http1_head *hea
 	uint8_t *copy = kept->bytes;
 	memset(kept->headers, 0, sizeof kept->headers);
 	memcpy(copy, bytes, head->bytes);
-	*e = (struct exchange){.conn = conn, .head = kept};
+	*e = (struct exchange){.conn = conn, .head = kept, .begun_ns = clock_monotonic_ns()};
 	e->request = (struct request){.worker = conn->worker,
 	                              .headers = kept->headers,
 	                              .method = method_of(head->method),

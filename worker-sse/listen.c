@@ -1,21 +1,26 @@
 /* Accepting: from the socket that the supervisor owns, within limits. */
 #include "common/check.h"
+#include "common/hash.h"
 #include "common/log.h"
 #include "proto/roles.h"
 #include "worker-sse/conn.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include <uthash.h>
 
 enum {
 	BACKLOG = 4096,
 	REFUSED_MAX = 256,  /* connections beyond the limit that are being told so */
 	FDS_RESERVED = 768, /* for the store, the bus to every worker, and those refused */
+	ACCEPTS_MAX = 256,  /* at a turn, so that nobody waits for a crowd at the door */
+	ACCEPT_AGAIN_MS = 100,
+	DROP_LOG_MS = 1000,
 };
 
 struct address {
@@ -127,16 +132,69 @@ static void admit(struct sse_worker *w, struct conn *conn)
 	}
 }
 
-static void on_connection(uv_stream_t *listener, int status)
+static int accept_one(void)
 {
-	struct sse_worker *w = listener->data;
-	if (status < 0)
-		return; /* libuv keeps a descriptor in reserve and turns away what it cannot take */
+	return accept4(BOOT_FD_LISTEN, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+static void take(struct sse_worker *w, int fd)
+{
 	struct conn *conn = conn_alloc(w);
-	if (uv_accept(listener, (uv_stream_t *)&conn->tcp) != 0)
-		uv_close((uv_handle_t *)&conn->tcp, on_never_opened);
-	else
+	if (uv_tcp_open(&conn->tcp, fd) == 0) {
 		admit(w, conn);
+		return;
+	}
+	close(fd);
+	uv_close((uv_handle_t *)&conn->tcp, on_never_opened);
+}
+
+static void on_acceptable(uv_poll_t *poll, int status, int events);
+
+static void on_accept_again(struct wheel_node *node)
+{
+	struct sse_worker *w = (void *)((uint8_t *)node - offsetof(struct sse_worker, accept_again));
+	if (w->listening)
+		uv_poll_start(&w->listener, UV_READABLE, on_acceptable);
+}
+
+/* There is no descriptor for it, and left in the queue it would wake us for ever: the spare one makes
+ * room to accept it and let it go. */
+static void drop_one(struct sse_worker *w)
+{
+	if (w->spare_fd >= 0) {
+		close(w->spare_fd);
+		int fd = accept_one();
+		if (fd >= 0) {
+			close(fd);
+			counter_add(w->counters, connections_dropped_total, 1);
+		}
+	}
+	w->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (w->spare_fd < 0) {
+		uv_poll_stop(&w->listener);
+		wheel_set(&w->wheel, &w->accept_again, w->now_ms + ACCEPT_AGAIN_MS);
+	}
+	if (w->drop_logged_ms == 0 || w->now_ms - w->drop_logged_ms >= DROP_LOG_MS) {
+		w->drop_logged_ms = w->now_ms;
+		log_warn("no descriptor for a connection", "connections=%zu", w->conns_count);
+	}
+}
+
+static void on_acceptable(uv_poll_t *poll, int status, int events)
+{
+	struct sse_worker *w = poll->data;
+	(void)events;
+	for (int i = 0; status == 0 && i < ACCEPTS_MAX; i++) {
+		int fd = accept_one();
+		if (fd >= 0) {
+			take(w, fd);
+		} else if (errno == EMFILE || errno == ENFILE) {
+			drop_one(w);
+			return;
+		} else if (errno != EINTR && errno != ECONNABORTED) {
+			return;
+		}
+	}
 }
 
 /* A connection is a descriptor: better to answer 503 than to run out of them. */
@@ -152,15 +210,15 @@ static uint64_t connections_max(const struct settings *settings)
 int listen_start(struct sse_worker *w)
 {
 	w->conns_max = connections_max(w->settings);
-	uv_tcp_init(w->worker->loop, &w->listener);
-	w->listener.data = w;
-	int rc = uv_tcp_open(&w->listener, BOOT_FD_LISTEN);
-	if (rc == 0)
-		rc = uv_listen((uv_stream_t *)&w->listener, BACKLOG, on_connection);
-	if (rc != 0) {
-		log_error("cannot listen", "error=\"%s\"", uv_strerror(rc));
+	w->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	w->accept_again.due = on_accept_again;
+	if (listen(BOOT_FD_LISTEN, BACKLOG) != 0) {
+		log_error("cannot listen", "error=\"%s\"", strerror(errno));
 		return EXIT_FAILED;
 	}
+	uv_poll_init(w->worker->loop, &w->listener, BOOT_FD_LISTEN);
+	w->listener.data = w;
+	uv_poll_start(&w->listener, UV_READABLE, on_acceptable);
 	w->listening = true;
 	return 0;
 }
@@ -170,18 +228,10 @@ void listen_drain(struct sse_worker *w)
 {
 	if (!w->listening)
 		return;
-	for (;;) {
-		int fd = accept4(BOOT_FD_LISTEN, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd < 0)
-			break;
-		struct conn *conn = conn_alloc(w);
-		if (uv_tcp_open(&conn->tcp, fd) != 0) {
-			close(fd);
-			uv_close((uv_handle_t *)&conn->tcp, on_never_opened);
-			continue;
-		}
-		admit(w, conn);
-	}
+	for (int fd = accept_one(); fd >= 0; fd = accept_one())
+		take(w, fd);
 	w->listening = false;
+	wheel_cancel(&w->accept_again);
 	uv_close((uv_handle_t *)&w->listener, NULL);
+	close(BOOT_FD_LISTEN);
 }

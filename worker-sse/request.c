@@ -178,13 +178,19 @@ static void build_head(struct exchange *e, struct head *head, unsigned status,
 
 /* ---- whole answers ---- */
 
+static void mark_answered(struct exchange *e)
+{
+	e->answered = true;
+	histogram_add(&e->request.worker->counters->request, clock_monotonic_ns() - e->begun_ns);
+}
+
 void reply(struct request *request, unsigned status, const struct header *headers, size_t count,
            struct span body)
 {
 	struct exchange *e = request->exchange;
 	static struct head head; /* one thread, and reply() does not nest */
 	check(!e->answered);
-	e->answered = true;
+	mark_answered(e);
 	if (e->conn == NULL) {
 		exchange_end(e);
 		return;
@@ -239,7 +245,7 @@ void reply_start(struct request *request, unsigned status, const struct header *
 	struct exchange *e = request->exchange;
 	static struct head head;
 	check(!e->answered && (e->conn == NULL || e->conn->first == e));
-	e->answered = true;
+	mark_answered(e);
 	if (e->conn == NULL)
 		return;
 	if (content_length == UINT64_MAX && request->close_delimited)

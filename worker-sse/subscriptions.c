@@ -207,7 +207,7 @@ static const char *link_named(json_t *doc, const json_t *streams, struct state *
 			return "streams must be paths";
 		subscription_tail(view, path, tail);
 		if (subscription_link(doc, path, true, tail) == SUBSCRIPTION_FULL)
-			return "too many streams in one subscription";
+			return "a subscription takes at most 256 streams";
 	}
 	return NULL;
 }
@@ -283,7 +283,7 @@ static void step_put(struct call *c)
 	}
 	c->doc = json_deep_copy(c->wanted);
 	if (subscription_link_matching(c->doc, view_of(c->request), true) == SUBSCRIPTION_FULL) {
-		call_error(c, 400, "INVALID_REQUEST", "the pattern matches too many streams");
+		call_error(c, 400, "INVALID_REQUEST", "the pattern matches more than the 256 streams a subscription takes");
 		return;
 	}
 	c->status = 201;
@@ -360,7 +360,7 @@ static void refuse_result(struct call *c, enum subscription_result result)
 		call_error(c, 409, "NO_PENDING_WORK", "nothing to do");
 		return;
 	case SUBSCRIPTION_FULL:
-		call_error(c, 400, "INVALID_REQUEST", "too many streams in one subscription");
+		call_error(c, 400, "INVALID_REQUEST", "a subscription takes at most 256 streams");
 		return;
 	}
 }

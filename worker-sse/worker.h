@@ -33,7 +33,10 @@ struct sse_worker {
 	struct kit_session *kit_sessions; /* hash (stream_kit.c): who is followed here */
 
 	/* transport (conn.c, listen.c) */
-	uv_tcp_t listener;
+	uv_poll_t listener;
+	struct wheel_node accept_again; /* set: no descriptors, not even one to drop with */
+	int spare_fd;                   /* given up to accept one that must be dropped; -1: none */
+	uint64_t drop_logged_ms;
 	bool listening, draining;
 	uint64_t drain_due_ms;
 	uint64_t conns_max;   /* limits.connections, or what the descriptors allow */

@@ -1,12 +1,14 @@
 """The HTTP worker through real sockets: hostile requests, limits, pipelining, time limits, drain."""
 
+import os
 import re
+import resource
 import socket
 import time
 
 import pytest
 
-from ringside import Ringside
+from ringside import Ringside, wait_for
 
 HOST = b"Host: x\r\n"
 
@@ -343,3 +345,63 @@ def test_long_pipelines_finish(r):
 def test_answers_carry_the_date(r):
     answer = exchange(r, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
     assert re.search(rb"\r\ndate: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT\r\n", answer)
+
+
+def test_a_body_by_drops_is_not_waited_for():
+    """Never silent for long, and never done."""
+    with Ringside("--http-body-timeout=300ms", "--http-body-rate-min=1k") as own:
+        own.request("PUT", "/v1/stream/slow", headers={"content-type": "text/plain"})
+        with own.connect() as s:
+            s.sendall(b"POST /v1/stream/slow HTTP/1.1\r\n" + TEXT + b"Content-Length: 100000\r\n\r\n")
+            s.settimeout(0.05)
+            answer = b""
+
+            def answered():
+                nonlocal answer
+                try:
+                    s.sendall(b"x")
+                    answer += s.recv(4096)
+                except TimeoutError:
+                    pass
+                return b"\r\n\r\n" in answer
+            wait_for(answered, "the answer")
+            assert statuses(answer) == [408]
+        # One that keeps up may take longer than that.
+        with own.connect() as s:
+            s.sendall(b"POST /v1/stream/slow HTTP/1.1\r\n" + TEXT + b"Content-Length: 20000\r\n\r\n")
+            for _ in range(10):
+                s.sendall(b"y" * 2000)
+                time.sleep(0.1)
+            assert s.recv(4096).startswith(b"HTTP/1.1 204")
+
+
+def test_no_descriptor_left():
+    """Whoever comes then is let go, and counted; those who are there go on; later all is well again."""
+    with Ringside() as own:
+        pid = own.status()["workers"][0]["pid"]
+        dropped = re.compile(r"^ringside_connections_dropped_total\{worker=\"sse-0\"\} (\d+)$", re.M)
+        with own.connect() as old:
+            old.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert old.recv(4096).startswith(b"HTTP/1.1 200")
+            had = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+            highest = max(int(fd) for fd in os.listdir(f"/proc/{pid}/fd"))
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (highest + 1, had[1]))
+            gone, there = 0, []
+            for _ in range(highest + 20):
+                there.append(own.connect())
+                try:
+                    there[-1].sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+                    gone += not there[-1].recv(4096)
+                except (ConnectionResetError, BrokenPipeError):
+                    gone += 1
+            assert gone >= 20
+            old.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            text = b""
+            while more := old.recv(65536):
+                text += more
+            assert int(dropped.search(text.decode()).group(1)) == gone
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, had)
+            for s in there:
+                s.close()
+        assert own.request("GET", "/healthz")[0] == 200
+        own.wait_log("no descriptor for a connection")
