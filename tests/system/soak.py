@@ -1,0 +1,160 @@
+"""Everything at once for a long time, while something is killed again and again: two chess engines fight duels, people
+bet, consumers follow both wires. At the end: no frame lost or repeated, one terminal frame and one settled market for each
+duel, balances that sum to zero, and a table of memory and files over time. Run it by scripts/soak."""
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+from duel_game import check_frames, frames_of
+from event_source import EventSource
+from ringside import Ringside, alive, wait_for
+from test_kill import fixed_port
+from test_market import Bets, get, market
+
+TOKEN = "soak"
+
+
+def private(pid):
+    """Bytes of memory that are a process's own: the log and the tables that all of them map do not count."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("Anonymous:"))
+    except (OSError, StopIteration):
+        return 0
+
+
+def used(path):
+    return sum(os.stat(os.path.join(path, name)).st_blocks * 512 for name in os.listdir(path))
+
+
+class Soak:
+    def __init__(self, options):
+        self.options, self.dice = options, random.Random(options.seed)
+        flags = ["--feeds-scheduled=arena", f"--bet-sync-token={TOKEN}", "--bet-sync-events-rate=100000",
+                 "--worker-restart-limit=64", "--worker-restart-window=1s", "--duel-resolution=500ms",
+                 "--duel-pause=100ms", "--duel-countdown=300ms", "--duel-fight=60s", "--store-ring-bytes=64M",
+                 "--limits-body-bytes=1M"]
+        if options.capture:
+            flags += ["--capture-workers=1", "--capture-allow-private=127.0.0.1"]
+        self.r = Ringside(*flags, workers=2, bridge=1, listen=f"127.0.0.1:{fixed_port()}", start=False)
+        if options.capture:
+            port = self.r.flags[2].rpartition(":")[2]
+            self.r.flags.append(f"--capture-url=http://127.0.0.1:{port}/arena/arena")
+        self.r.start()
+        wait_for(lambda: self.r.request("GET", "/v1/stream/feeds/arena/frames")[0] == 200, "the feed")
+        self.duel = None
+        self.start_duels()
+        headers = {"authorization": f"Bearer {TOKEN}"}
+        self.frames = EventSource(self.r, "stream=feeds/arena/frames&from=start")
+        self.v1 = EventSource(self.r, "", path="/api/internal/bet-sync/events", headers=headers)
+        self.bets = Bets(self.r, 5, options.seed)
+        self.bets.start()
+        self.kills, self.table = {}, []
+
+    def start_duels(self):
+        program = os.path.join(os.environ["BUILD"], "bin", "ringside-duel")
+        environment = {**os.environ, "PATH": os.environ["PATH"] + ":/usr/games"}
+        self.duel = subprocess.Popen([program, f"--url={self.r.url}", "--movetime=15ms", "--pace=40ms", "--clock=6s",
+                                      "--announcement=1s"], env=environment, stdin=subprocess.DEVNULL,
+                                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+
+    def kill_one(self):
+        what = self.dice.choice(self.options.kill.split(","))
+        if what == "game":
+            os.killpg(self.duel.pid, signal.SIGKILL)  # with its engines
+            self.duel.wait()
+            self.start_duels()
+        elif what == "all":
+            pids = self.r.worker_pids()
+            self.r.process.kill()
+            self.r.process.wait()
+            wait_for(lambda: not any(map(alive, pids)), "the workers to follow")
+            os.truncate(self.r.log_path, 0)
+            self.r.start()
+        else:
+            pids = [w["pid"] for w in self.r.status()["workers"] if w["pid"] and w["name"].startswith(what)]
+            if not pids:
+                return
+            os.kill(self.dice.choice(pids), signal.SIGKILL)
+        self.kills[what] = self.kills.get(what, 0) + 1
+
+    def measure(self, seconds):
+        workers = {w["name"]: private(w["pid"]) for w in self.r.status()["workers"] if w["pid"]}
+        row = {"seconds": round(seconds), "frames": len(self.frames.events), "kills": sum(self.kills.values()),
+               "store_mb": round(used(self.r.data_dir) / 1e6, 1), "supervisor_mb": round(private(self.r.process.pid) / 1e6, 1),
+               **{f"{name}_mb": round(size / 1e6, 1) for name, size in workers.items()}}
+        self.table.append(row)
+        print(json.dumps(row), flush=True)
+
+    def run(self):
+        began = time.monotonic()
+        next_kill = next_row = 0.0
+        while (now := time.monotonic() - began) < self.options.minutes * 60:
+            if now >= next_row:
+                next_row += max(self.options.minutes * 60 / 20, 5)
+                self.measure(now)
+            if now >= next_kill + self.options.every:
+                next_kill = now
+                self.kill_one()
+            time.sleep(0.2)
+        self.measure(time.monotonic() - began)
+
+    def settle(self):
+        os.killpg(self.duel.pid, signal.SIGTERM)
+        self.duel.wait(30)
+        self.bets.finish()
+        state = json.loads(self.r.request("GET", "/v1/source/arena")[2])
+        if state["duel"] and not state["duel"]["outcome"]:
+            self.r.ctl("duels", "abort", "arena", "soak_over")
+        wait_for(lambda: json.loads(self.r.request("GET", "/v1/source/arena")[2])["duel"] is None, "idle", 90)
+        frames = frames_of(self.r)
+        duels = {f["duelId"] for f in frames if f["duelId"]}
+        assert check_frames(frames) == duels, "a duel without its terminal frame"
+        for source, name in ((self.frames, "message"), (self.v1, "betting")):
+            wait_for(lambda: len(source.messages(name)) >= len(frames), "the consumers", 60)
+            assert [json.loads(m)["seq"] for m in source.messages(name)] == [f["seq"] for f in frames]
+            assert not source.messages("reset")
+            source.stop()
+        states = {}
+        for duel in duels:
+            m = wait_for(lambda: (m := market(self.r, duel)) != 404 and m["state"] in ("resolved", "cancelled") and m,
+                         f"{duel} settled", 60)
+            states[m["state"]] = states.get(m["state"], 0) + 1
+        sums = get(self.r, "/v1/ledger/sums")
+        assert sums["balanced"] and sums["pools"] == 0, sums
+        out, _ = self.r.ctl("store", "check")
+        print(json.dumps({"duels": len(duels), "markets": states, "frames": len(frames), "bets": len(self.bets.taken),
+                          "kills": self.kills, "connects": [self.frames.connects, self.v1.connects], "ledger": sums,
+                          "store": out.strip().splitlines()[-1]}))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=120)
+    parser.add_argument("--every", type=float, default=60, help="seconds between two kills")
+    parser.add_argument("--kill", default="sse,bridge,capture,game,all", help="what may be killed")
+    parser.add_argument("--seed", type=int, default=random.randrange(10 ** 6))
+    parser.add_argument("--capture", action=argparse.BooleanOptionalAction, default=True)
+    options = parser.parse_args()
+    print(f"SEED {options.seed}", flush=True)
+    soak = Soak(options)
+    try:
+        soak.run()
+        soak.settle()
+    except BaseException:
+        print(soak.r.log()[-6000:], file=sys.stderr)
+        raise
+    finally:
+        if soak.duel.poll() is None:
+            os.killpg(soak.duel.pid, signal.SIGKILL)
+        soak.r.stop()
+
+
+if __name__ == "__main__":
+    main()
