@@ -31,6 +31,8 @@ enum method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE, M
 	H(HOST, "host")                                                                            \
 	H(IDEMPOTENCY_KEY, "idempotency-key")                                                      \
 	H(IF_NONE_MATCH, "if-none-match")                                                          \
+	H(IF_RANGE, "if-range")                                                                    \
+	H(RANGE, "range")                                                                          \
 	H(LAST_EVENT_ID, "last-event-id")                                                          \
 	H(ORIGIN, "origin")                                                                        \
 	H(X_FORWARDED_FOR, "x-forwarded-for")                                                      \

@@ -6,6 +6,7 @@
 #include "worker-sse/events.h"
 #include "worker-sse/feed_newest.h"
 #include "worker-sse/health.h"
+#include "worker-sse/hls.h"
 #include "worker-sse/pages.h"
 #include "worker-sse/stream_kit.h"
 #include "worker-sse/streams.h"
@@ -63,6 +64,8 @@ static const struct route routes[] = {
          PERMISSION_NONE, 4096, ask_bridge, cors_preflight},
         {"/v1/oracle/", M(GET) | M(HEAD), "GET, HEAD, OPTIONS", PERMISSION_NONE, PERMISSION_NONE, 1024,
          ask_bridge, cors_preflight},
+        {"/v1/hls/", M(GET) | M(HEAD), "GET, HEAD, OPTIONS", PERMISSION_SUBSCRIBE, PERMISSION_SUBSCRIBE, 1024,
+         hls_handle, cors_preflight},
         {"/v1/events", M(GET) | M(HEAD), "GET, HEAD, OPTIONS", PERMISSION_SUBSCRIBE,
          PERMISSION_SUBSCRIBE, 1024, events_handle,
          cors_preflight},
