@@ -128,6 +128,9 @@
 	S(auth_ledger_token, "auth.ledger_token", text, "", 0, 512, WORKERS,                       \
 	  "Bearer token of operators: opens accounts, decides markets in "                         \
 	  "manual_review; empty: nobody may, but under dev everybody.")                            \
+	S(auth_outputs_token, "auth.outputs_token", text, "", 0, 512, WORKERS,                     \
+	  "Bearer token that may add, pause and remove outputs; empty: nobody may, "               \
+	  "but under dev everybody.")                                                              \
 	S(bet_sync_token, "bet_sync.token", text, "", 0, 512, WORKERS,                             \
 	  "Bearer token of the bet-sync feed. Empty: 503; under dev one is made at "               \
 	  "each start, see tokens.json in run_dir.")                                               \
@@ -189,6 +192,16 @@
 	  "rtmps://, srt://, udp://, hls:/DIRECTORY or file:/PATH.mkv.")                           \
 	S(capture_outputs_max, "capture.outputs_max", count, "8", 1, 64, WORKERS,                  \
 	  "Outputs at once; each is an ffmpeg of its own.")                                        \
+	S(capture_output_dir, "capture.output_dir", text, "", 0, 1000, WORKERS,                    \
+	  "Directory below which outputs that are added over HTTP may write files; "               \
+	  "empty: they may not.")                                                                  \
+	S(capture_output_uid, "capture.output_uid", count, "59064", 0, 4294967294, WORKERS,        \
+	  "User that sends outputs, where Ringside is started as root; 0: its own. "               \
+	  "Files are written as the owner of their directory.")                                    \
+	S(capture_free_bytes, "capture.free_bytes", bytes, "256M", 0, 1ull << 60, WORKERS,         \
+	  "An HLS or file output ends while its file system has less room than this.")             \
+	S(capture_ca_file, "capture.ca_file", text, "/etc/ssl/certs/ca-certificates.crt", 1, 3900, \
+	  WORKERS, "Certificates that servers of rtmps:// are judged by.")                         \
 	S(capture_ffmpeg, "capture.ffmpeg", text, "/usr/bin/ffmpeg", 2, 3900, WORKERS,             \
 	  "Path of ffmpeg.")                                                                       \
 	S(capture_sessions, "capture.sessions", count, "4", 1, 64, WORKERS,                        \

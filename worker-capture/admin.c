@@ -120,25 +120,59 @@ static void on_screenshot(const struct asked *asked)
 	answer(asked, json);
 }
 
+/* Who asked for a change of outputs, until it is durable. */
+struct waiting {
+	struct capture *capture;
+	uint64_t id;
+};
+
+static void on_outputs_done(void *arg, enum outputs_result result, const char *reason)
+{
+	struct waiting *waiting = arg;
+	const struct asked asked = {.capture = waiting->capture, .id = waiting->id};
+	if (result == OUTPUTS_DONE || result == OUTPUTS_UNCHANGED)
+		answer(&asked, json_pack("{s:o}", "outputs", outputs_describe(asked.capture->outputs)));
+	else
+		answer_text(&asked, STATUS_FAILED, reason);
+	free(waiting);
+}
+
+static void add_output(const struct asked *asked, const struct outputs_answer *then)
+{
+	struct output_target target;
+	char reason[256];
+	if (output_target_parse(&target, span_str(asked->argv[2]), reason)) {
+		outputs_add(asked->capture->outputs, &target, false, then);
+		return;
+	}
+	free(then->arg);
+	answer_text(asked, STATUS_FAILED, reason);
+}
+
 static void on_outputs(const struct asked *asked)
 {
 	struct outputs *outputs = asked->capture->outputs;
 	const char *what = asked->argc > 1 ? asked->argv[1] : "ls";
-	char reason[256];
-	bool adds = strcmp(what, "add") == 0 && asked->argc == 3;
-	bool removes = strcmp(what, "rm") == 0 && asked->argc == 3;
-	if (!adds && !removes && (strcmp(what, "ls") != 0 || asked->argc > 2)) {
-		answer_text(asked, STATUS_USAGE, "outputs [ls | add NAME=URL | rm NAME] is expected");
+	bool adds = strcmp(what, "add") == 0, removes = strcmp(what, "rm") == 0;
+	bool pauses = strcmp(what, "pause") == 0, resumes = strcmp(what, "resume") == 0;
+	if (strcmp(what, "ls") == 0 && asked->argc <= 2) {
+		answer(asked, json_pack("{s:o}", "outputs", outputs_describe(outputs)));
 		return;
 	}
-	if (outputs == NULL && (adds || removes))
-		answer_text(asked, STATUS_FAILED, "there is no picture to send: capture.url is empty");
-	else if (adds && !outputs_add(outputs, asked->argv[2], reason))
-		answer_text(asked, STATUS_FAILED, reason);
-	else if (removes && !outputs_remove(outputs, asked->argv[2]))
-		answer_text(asked, STATUS_FAILED, "there is no output of that name");
+	if (asked->argc != 3 || (!adds && !removes && !pauses && !resumes)) {
+		answer_text(asked, STATUS_USAGE,
+		            "outputs [ls | add NAME=URL | rm NAME | pause NAME | resume NAME] is expected");
+		return;
+	}
+	struct waiting *waiting = xcalloc(1, sizeof *waiting);
+	*waiting = (struct waiting){asked->capture, asked->id};
+	const struct outputs_answer then = {on_outputs_done, waiting};
+	if (adds)
+		add_output(asked, &then);
+	else if (removes)
+		outputs_remove(outputs, asked->argv[2], &then);
 	else
-		answer(asked, json_pack("{s:o}", "outputs", outputs_describe(outputs)));
+		outputs_pause(outputs, asked->argv[2], pauses, &then);
 }
 
 static const struct {
@@ -150,7 +184,7 @@ static const struct {
         {"show", "show [ID]", 2, on_show},
         {"restart", "restart [ID]", 2, on_restart},
         {"screenshot", "screenshot [ID]", 2, on_screenshot},
-        {"outputs", "outputs [ls | add NAME=URL | rm NAME]", 3, on_outputs},
+        {"outputs", "outputs [ls | add NAME=URL | rm NAME | pause NAME | resume NAME]", 3, on_outputs},
 };
 
 static void run(const struct asked *asked)

@@ -210,9 +210,11 @@ static bool start(struct browser *b, uv_loop_t *loop, const struct browser_optio
 	add_browser(&arguments, o, profile);
 	const struct kept_options options = {.remove_dir = profile,
 	                                     .uid = o->uid,
+	                                     .gid = (gid_t)o->uid,
 	                                     .argv = arguments.at,
 	                                     .three = commands,
-	                                     .four = messages};
+	                                     .four = messages,
+	                                     .five = -1};
 	const struct kept_events events = {on_exit_of_it, b};
 	b->kept = kept_start(loop, &options, &events, reason);
 	for (size_t i = 0; i < arguments.texts_count; i++)

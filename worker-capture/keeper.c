@@ -23,6 +23,7 @@ enum {
 	REAP_PAUSE_US = 2000,
 	REAP_MS_MAX = 2500, /* what is not dead by then hangs in the kernel; its killer need not */
 	DEPTH_MAX = 64,
+	KEEPER_GIVEN_FDS = 6, /* 0 to 5 are the program's; 5 only where it was given */
 };
 
 /* ---- the browser ---- */
@@ -59,7 +60,7 @@ static _Noreturn void become_browser(uid_t uid, gid_t gid, const char *profile, 
 		fprintf(stderr, "uid %u cannot be had: %s\n", (unsigned)uid, strerror(errno));
 		_exit(KEEPER_EXEC_FAILED);
 	}
-	close_range(5, ~0u, 0);
+	close_range(KEEPER_GIVEN_FDS, ~0u, 0);
 	/* After the change of uid, which clears it. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != keeper)
@@ -184,7 +185,8 @@ static int watch_signals(void)
 
 static _Noreturn void keep(uid_t uid, gid_t gid, const char *profile, char **argv)
 {
-	int status = 0, signals = watch_signals();
+	bool has_five = fcntl(5, F_GETFD) >= 0;
+	int status = 0, signals = watch_signals(); /* may be 5, then */
 	pid_t self = getpid();
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	prctl(PR_SET_NAME, "ringside-keeper");
@@ -194,6 +196,8 @@ static _Noreturn void keep(uid_t uid, gid_t gid, const char *profile, char **arg
 	/* The browser must be the only one at its end: its death is the worker's end-of-file. */
 	close(3);
 	close(4);
+	if (has_five)
+		close(5);
 	if (browser > 0) {
 		setpgid(browser, browser);
 		wait_for_end(signals, browser, &status);

@@ -9,7 +9,8 @@
  * that descends from it, waits until all are gone, removes the profile directory (unless it is "") and
  * exits like the browser did: its exit code, or 128 and the signal's number.
  *
- * Descriptors: 0 its leash, 2 where the browser writes, 3 and 4 the DevTools pipe, which it hands on. */
+ * Descriptors: 0 its leash, 2 where the browser writes, 3 and 4 the DevTools pipe (to ffmpeg: pictures and
+ * progress), 5 where ffmpeg reads its secret from; the last three it hands on. */
 #pragma once
 
 /* Is this the command line of a keeper? Then it never returns. */

@@ -135,10 +135,11 @@ static void on_keeper_exit(uv_process_t *process, int64_t code, int signal)
 
 static int spawn(struct kept *k, uv_loop_t *loop, const struct kept_options *o, int leash, int log)
 {
-	char uid[16], keep_flag[] = "--keep", name[] = "ringside-keeper";
-	char *argv[KEPT_ARGUMENTS_MAX + 8] = {name, keep_flag, uid, uid, (char *)o->remove_dir};
+	char uid[16], gid[16], keep_flag[] = "--keep", name[] = "ringside-keeper";
+	char *argv[KEPT_ARGUMENTS_MAX + 8] = {name, keep_flag, uid, gid, (char *)o->remove_dir};
 	size_t count = 5;
 	snprintf(uid, sizeof uid, "%u", (unsigned)o->uid);
+	snprintf(gid, sizeof gid, "%u", (unsigned)o->gid);
 	for (char *const *at = o->argv; *at != NULL; at++) {
 		check(count + 1 < sizeof argv / sizeof *argv);
 		argv[count++] = *at;
@@ -149,11 +150,12 @@ static int spawn(struct kept *k, uv_loop_t *loop, const struct kept_options *o, 
 	        {.flags = UV_INHERIT_FD, .data.fd = log},
 	        {.flags = UV_INHERIT_FD, .data.fd = o->three},
 	        {.flags = UV_INHERIT_FD, .data.fd = o->four},
+	        {.flags = UV_INHERIT_FD, .data.fd = o->five},
 	};
 	const uv_process_options_t options = {.file = "/proc/self/exe",
 	                                      .args = argv,
 	                                      .stdio = stdio,
-	                                      .stdio_count = 5,
+	                                      .stdio_count = o->five >= 0 ? 6 : 5,
 	                                      .flags = UV_PROCESS_DETACHED,
 	                                      .exit_cb = on_keeper_exit};
 	return uv_spawn(loop, &k->keeper, &options);

@@ -10,9 +10,11 @@ enum { KEPT_LINE_MAX = 200, KEPT_ARGUMENTS_MAX = 96 };
 
 struct kept_options {
 	const char *remove_dir; /* directory that the keeper removes afterwards, "" for none */
-	uid_t uid;              /* 0: our own; else its gid is the same number */
+	uid_t uid;              /* 0: our own */
+	gid_t gid;              /* with a uid */
 	char *const *argv;      /* argv[0] is an absolute path; ended by NULL */
 	int three, four;        /* become its descriptors 3 and 4; stay the caller's here */
+	int five;               /* the same, or -1 for none */
 };
 
 struct kept_events {

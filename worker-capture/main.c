@@ -6,6 +6,7 @@
 #include "worker-capture/feed_session.h"
 #include "worker-capture/inbox.h"
 #include "worker-capture/keeper.h"
+#include "worker-capture/output_calls.h"
 #include "worker-capture/outputs.h"
 #include "worker-capture/render_sessions.h"
 
@@ -18,6 +19,9 @@ static const struct call_route routes[] = {
         {CALL_METHOD(POST), "/stream/session", render_sessions_on_create},
         {CALL_METHOD(GET) | CALL_METHOD(POST) | CALL_METHOD(PATCH) | CALL_METHOD(DELETE), "/stream/",
          render_sessions_on_session},
+        {CALL_METHOD(GET), "/v1/outputs", output_calls_on_list},
+        {CALL_METHOD(GET) | CALL_METHOD(PUT) | CALL_METHOD(PATCH) | CALL_METHOD(DELETE), "/v1/outputs/",
+         output_calls_on_one},
 };
 
 void on_call(struct capture *capture, const struct proto_call *m)
@@ -100,8 +104,7 @@ static int start(struct worker *worker)
 	if (code != 0)
 		return code;
 	capture.calls = calls_create(worker, routes, sizeof routes / sizeof *routes, &capture);
-	capture.outputs = outputs_create(worker->loop, &worker->settings, worker->mine,
-	                                 feed_session_open(capture.sessions, &worker->settings));
+	capture.outputs = outputs_create(&capture, feed_session_open(capture.sessions, &worker->settings));
 	capture.render = render_sessions_create(&capture);
 	worker_ready(worker);
 	return 0;

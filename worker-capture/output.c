@@ -8,8 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum {
@@ -226,8 +228,16 @@ static void on_wait(uv_timer_t *timer)
 	struct output *o = timer->data;
 	if (o->state == OUTPUT_BACKOFF)
 		start(o);
-	else if (o->state == OUTPUT_CLOSING && o->kept != NULL)
+	else if (o->kept != NULL && o->pipes == NULL) /* it was to finish, and has had its time */
 		kept_kill(o->kept);
+}
+
+/* What it has been given it may finish, for a while. */
+static void let_finish(struct output *o)
+{
+	uv_timer_stop(&o->tick);
+	pipes_close(&o->pipes); /* end-of-file: it writes what it has, and ends */
+	uv_timer_start(&o->wait, on_wait, FINISH_MS, 0);
 }
 
 static void back_off(struct output *o)
@@ -237,10 +247,14 @@ static void back_off(struct output *o)
 		o->failures = 0;
 	for (uint64_t i = 0; i < o->failures && delay_ms < DELAY_MAX_MS; i++)
 		delay_ms *= 2;
+	if (delay_ms > DELAY_MAX_MS)
+		delay_ms = DELAY_MAX_MS;
 	o->failures++;
 	o->live_ms = 0;
 	set_state(o, OUTPUT_BACKOFF);
-	uv_timer_start(&o->wait, on_wait, delay_ms < DELAY_MAX_MS ? delay_ms : DELAY_MAX_MS, 0);
+	/* A quarter more or less: those that fell together do not come back together. */
+	delay_ms = delay_ms * 3 / 4 + clock_random_below(delay_ms / 2 + 1);
+	uv_timer_start(&o->wait, on_wait, delay_ms, 0);
 }
 
 static void on_timer_closed(uv_handle_t *handle)
@@ -308,18 +322,99 @@ static bool keep_recording(const struct output_target *target, char reason[256])
 	return false;
 }
 
+/* ---- who it runs as ---- */
+
+/* One that sends has a uid of its own; one that writes files has that of the directory's owner. Without the
+ * right to change it, and for directories of root's, it is ours. */
+static void choose_user(const struct output *o, struct kept_options *options)
+{
+	char dir[OUTPUT_URL_MAX + 1];
+	struct stat found;
+	if (geteuid() != 0)
+		return;
+	if (o->target.kind != OUTPUT_HLS && o->target.kind != OUTPUT_FILE) {
+		options->uid = options->gid = (uid_t)o->settings->capture_output_uid;
+		return;
+	}
+	snprintf(dir, sizeof dir, "%s", o->target.url);
+	char *slash = o->target.kind == OUTPUT_FILE ? strrchr(dir, '/') : NULL;
+	if (slash != NULL)
+		slash[slash == dir] = '\0';
+	if (stat(dir, &found) == 0) {
+		options->uid = found.st_uid;
+		options->gid = found.st_uid != 0 ? found.st_gid : 0;
+	}
+}
+
+/* ---- the disk ---- */
+
+/* A full disk hurts more than a recording that ends: the store may live on it. */
+static bool has_space(const struct output *o)
+{
+	char dir[OUTPUT_URL_MAX + 1];
+	struct statvfs fs;
+	if (o->target.kind != OUTPUT_FILE && o->target.kind != OUTPUT_HLS)
+		return true;
+	snprintf(dir, sizeof dir, "%s", o->target.url);
+	char *slash = o->target.kind == OUTPUT_FILE ? strrchr(dir, '/') : NULL;
+	if (slash != NULL)
+		slash[slash == dir] = '\0';
+	return statvfs(dir, &fs) != 0 || (uint64_t)fs.f_bavail * fs.f_frsize >= o->settings->capture_free_bytes;
+}
+
+static const char no_space[] = "the disk is nearly full (capture.free_bytes)";
+
+void output_look(struct output *o)
+{
+	if (o->pipes == NULL || o->state == OUTPUT_CLOSING || has_space(o))
+		return;
+	snprintf(o->said, sizeof o->said, "%s", no_space);
+	let_finish(o);
+}
+
+/* ---- its start ---- */
+
+/* The secret part of the destination, in memory that only ffmpeg and root can read: command lines can be
+ * read by everybody. -1: none is needed, or errno says why there is none. */
+static int make_preset(const struct output_command *command)
+{
+	if (command->preset == NULL)
+		return -1;
+	size_t len = strlen(command->preset);
+	int fd = memfd_create("ringside-output", MFD_CLOEXEC);
+	if (fd >= 0 && write(fd, command->preset, len) == (ssize_t)len)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
 static bool spawn(struct output *o, int input_fd, int progress_fd, char reason[256])
 {
+	if (!has_space(o)) {
+		snprintf(reason, 256, "%s", no_space);
+		return false;
+	}
 	if (!keep_recording(&o->target, reason))
 		return false;
 	const struct output_quality quality = {.fps = (unsigned)o->settings->capture_fps,
 	                                       .kbps = (unsigned)o->settings->capture_kbps};
 	const struct kept_events events = {on_exit_of_ffmpeg, o};
 	struct output_command command;
-	output_command_init(&command, o->settings->capture_ffmpeg, &o->target, &quality);
-	const struct kept_options options = {
-	        .remove_dir = "", .argv = command.argv, .three = input_fd, .four = progress_fd};
-	o->kept = kept_start(o->loop, &options, &events, reason);
+	output_command_init(&command, o->settings->capture_ffmpeg, o->settings->capture_ca_file, &o->target,
+	                    &quality);
+	struct kept_options options = {.remove_dir = "",
+	                               .argv = command.argv,
+	                               .three = input_fd,
+	                               .four = progress_fd,
+	                               .five = make_preset(&command)};
+	choose_user(o, &options);
+	if (command.preset != NULL && options.five < 0)
+		snprintf(reason, 256, "no memory for its secret: %s", strerror(errno));
+	else
+		o->kept = kept_start(o->loop, &options, &events, reason);
+	if (options.five >= 0)
+		close(options.five);
 	output_command_finish(&command);
 	return o->kept != NULL;
 }
@@ -412,8 +507,7 @@ void output_close(struct output *o, void (*on_closed)(void *arg, struct output *
 		finish(o);
 		return;
 	}
-	pipes_close(&o->pipes); /* end-of-file: it writes what it has, and ends */
-	uv_timer_start(&o->wait, on_wait, FINISH_MS, 0);
+	let_finish(o);
 }
 
 const char *output_name(const struct output *output)

@@ -29,5 +29,7 @@ const char *output_name(const struct output *output);
 enum output_state output_state(const struct output *output);
 /* Why it does not do its work although it should, static text; NULL: it does, or has only begun. */
 const char *output_fault(const struct output *output);
+/* Twice a second or so: what has to be looked after, such as the disk that a recording fills. */
+void output_look(struct output *output);
 /* Without anything secret. */
 json_t *output_describe(const struct output *output);

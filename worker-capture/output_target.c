@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { RTMP_URL_MAX = 900 }; /* ffmpeg reads presets in lines of 1000 */
+
 /* ---- reading one ---- */
 
 static const struct {
@@ -65,6 +67,8 @@ bool output_target_parse(struct output_target *target, struct span text, char re
 			return bad(reason, "an output's url has at most 1024 characters");
 		memcpy(target->url, url.at + from, url.len - from);
 		target->kind = schemes[i].kind;
+		if (target->kind == OUTPUT_RTMP && strlen(target->url) > RTMP_URL_MAX)
+			return bad(reason, "an RTMP url has at most 900 characters");
 		if (target->kind == OUTPUT_HLS && strchr(target->url, '%') != NULL)
 			return bad(reason, "an HLS directory has no % in its name");
 		return target->kind != OUTPUT_FILE || is_recording(target->url) ||
@@ -81,6 +85,18 @@ bool output_target_next(const char **list, struct span *item)
 	*item = span_of(*list, len);
 	*list += len;
 	return len > 0;
+}
+
+bool output_target_within(const struct output_target *target, const char *dir)
+{
+	size_t len = strlen(dir);
+	if (target->kind != OUTPUT_HLS && target->kind != OUTPUT_FILE)
+		return true;
+	while (len > 0 && dir[len - 1] == '/')
+		len--;
+	return *dir == '/' && strncmp(target->url, dir, len) == 0 && target->url[len] == '/' &&
+	       target->url[len + 1] != '\0' && strstr(target->url, "/../") == NULL &&
+	       !ends_with(target->url, "/..");
 }
 
 void output_target_public(const struct output_target *target, char text[256])
@@ -160,7 +176,41 @@ static void add_codecs(struct output_command *c, const struct output_quality *q)
 	add_all(c, audio);
 }
 
-static void add_destination(struct output_command *c, const struct output_target *target)
+/* Where the key begins in "/APP/KEY" or "/APP/INSTANCE/KEY". 0: there is none. A slash in the query
+ * belongs to the key. */
+static size_t key_at(const char *path)
+{
+	size_t query = strcspn(path, "?");
+	const char *app = path + 1, *end = path + query;
+	const char *second = query > 1 ? memchr(app, '/', (size_t)(end - app)) : NULL;
+	if (second == NULL)
+		return 0;
+	const char *third = memchr(second + 1, '/', (size_t)(end - second - 1));
+	const char *colon = memchr(second + 1, ':', (size_t)(end - second - 1)); /* "mp4:name" */
+	const char *key = third != NULL && (colon == NULL || third < colon) ? third + 1 : second + 1;
+	return *key != '\0' ? (size_t)(key - path) : 0;
+}
+
+static void add_rtmp(struct output_command *c, const struct output_target *target, const char *ca_file)
+{
+	static const char *const preset[] = {"-fpre", "/proc/self/fd/5", NULL};
+	static const char *const verify[] = {"-tls_verify", "1", "-ca_file", NULL};
+	const char *host = strstr(target->url, "://") + 3, *path = host + strcspn(host, "/?#");
+	size_t key = *path == '/' ? key_at(path) : 0;
+	if (strncmp(target->url, "rtmps:", 6) == 0) {
+		add_all(c, verify);
+		add(c, ca_file);
+	}
+	if (key == 0) {
+		add(c, target->url);
+		return;
+	}
+	add_all(c, preset);
+	check(asprintf(&c->preset, "rtmp_app=%.*s\nrtmp_playpath=%s\n", (int)key - 2, path + 1, path + key) > 0);
+	add_format(c, "%.*s/", (int)(path - target->url), target->url);
+}
+
+static void add_destination(struct output_command *c, const struct output_target *target, const char *ca_file)
 {
 	static const char *const flv[] = {"-flvflags", "no_duration_filesize", "-rw_timeout", "3000000", "-f",
 	                                  "flv",       NULL};
@@ -173,7 +223,7 @@ static void add_destination(struct output_command *c, const struct output_target
 	switch (target->kind) {
 	case OUTPUT_RTMP:
 		add_all(c, flv);
-		add(c, target->url);
+		add_rtmp(c, target, ca_file);
 		break;
 	case OUTPUT_MPEGTS:
 		add_all(c, ts);
@@ -194,19 +244,20 @@ static void add_destination(struct output_command *c, const struct output_target
 	}
 }
 
-void output_command_init(struct output_command *command, const char *ffmpeg,
+void output_command_init(struct output_command *command, const char *ffmpeg, const char *ca_file,
                          const struct output_target *target, const struct output_quality *quality)
 {
 	*command = (struct output_command){0};
 	add(command, ffmpeg);
 	add_input(command, quality);
 	add_codecs(command, quality);
-	add_destination(command, target);
+	add_destination(command, target, ca_file);
 }
 
 void output_command_finish(struct output_command *command)
 {
 	for (unsigned i = 0; i < command->texts_count; i++)
 		free(command->texts[i]);
+	free(command->preset);
 	*command = (struct output_command){0};
 }

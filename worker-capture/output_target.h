@@ -30,6 +30,9 @@ bool output_target_parse(struct output_target *target, struct span text, char re
 /* The next item of a comma-separated list; a comma within an item is not possible. False: no more. */
 bool output_target_next(const char **list, struct span *item);
 
+/* Does it write into this directory, or below it, or no file at all? */
+bool output_target_within(const struct output_target *target, const char *dir);
+
 /* What may be shown: scheme and host, nothing that a stream key could hide in. */
 void output_target_public(const struct output_target *target, char text[256]);
 
@@ -41,9 +44,11 @@ struct output_command {
 	char *argv[OUTPUT_ARGUMENTS_MAX]; /* ended by NULL */
 	char *texts[OUTPUT_TEXTS_MAX];    /* those of them that were made */
 	unsigned count, texts_count;
+	char *preset; /* NULL: nothing is secret. Else what ffmpeg is to read from descriptor 5 */
 };
 
-/* JPEGs are read from descriptor 3, progress is written to descriptor 4. */
-void output_command_init(struct output_command *command, const char *ffmpeg,
+/* JPEGs are read from descriptor 3, progress is written to descriptor 4. Of an RTMP destination only scheme
+ * and host stand in argv, the rest in the preset. `ca_file`: whose certificates rtmps:// believes. */
+void output_command_init(struct output_command *command, const char *ffmpeg, const char *ca_file,
                          const struct output_target *target, const struct output_quality *quality);
 void output_command_finish(struct output_command *command);

@@ -72,7 +72,7 @@ static void commands_take_the_rate_and_end_at_their_place(void **state)
 	struct output_command command;
 	(void)state;
 	assert_true(parse("h=hls:/srv/hls", &target));
-	output_command_init(&command, "/usr/bin/ffmpeg", &target, &quality);
+	output_command_init(&command, "/usr/bin/ffmpeg", "/ca", &target, &quality);
 	assert_string_equal(command.argv[0], "/usr/bin/ffmpeg");
 	assert_true(has(&command, "25") && has(&command, "1234k") && has(&command, "50"));
 	assert_true(has(&command, "/srv/hls/%09d.ts"));
@@ -80,10 +80,66 @@ static void commands_take_the_rate_and_end_at_their_place(void **state)
 	assert_null(command.argv[command.count]);
 	output_command_finish(&command);
 	assert_true(parse("f=file:/x.mp4", &target));
-	output_command_init(&command, "/f", &target, &quality);
+	output_command_init(&command, "/f", "/ca", &target, &quality);
 	assert_true(has(&command, "frag_keyframe+empty_moov"));
 	assert_string_equal(command.argv[command.count - 1], "file:/x.mp4");
 	output_command_finish(&command);
+}
+
+static void stream_keys_are_in_no_command_line(void **state)
+{
+	static const struct {
+		const char *text, *last, *preset;
+	} cases[] = {
+	        {"a=rtmp://h:1/app/secret", "rtmp://h:1/", "rtmp_app=app\nrtmp_playpath=secret\n"},
+	        {"a=rtmps://h/app/secret?a=b/c", "rtmps://h/", "rtmp_app=app\nrtmp_playpath=secret?a=b/c\n"},
+	        {"a=rtmp://h/app/inst/secret", "rtmp://h/", "rtmp_app=app/inst\nrtmp_playpath=secret\n"},
+	        {"a=rtmp://h/app/mp4:x/secret", "rtmp://h/", "rtmp_app=app\nrtmp_playpath=mp4:x/secret\n"},
+	        {"a=rtmp://h/app", "rtmp://h/app", NULL},
+	        {"a=rtmp://h/app/", "rtmp://h/app/", NULL},
+	        {"a=rtmp://h", "rtmp://h", NULL},
+	        {"a=rtmp://h/", "rtmp://h/", NULL},
+	        {"a=udp://h:1", "udp://h:1", NULL},
+	};
+	const struct output_quality quality = {.fps = 25, .kbps = 1234};
+	struct output_target target;
+	struct output_command command;
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		assert_true(parse(cases[i].text, &target));
+		output_command_init(&command, "/f", "/ca", &target, &quality);
+		assert_string_equal(command.argv[command.count - 1], cases[i].last);
+		for (unsigned n = 0; n < command.count; n++)
+			assert_null(strstr(command.argv[n], "secret"));
+		if (cases[i].preset == NULL)
+			assert_null(command.preset);
+		else
+			assert_string_equal(command.preset, cases[i].preset);
+		assert_int_equal(has(&command, "-fpre"), cases[i].preset != NULL);
+		assert_int_equal(has(&command, "/ca"), strncmp(cases[i].text, "a=rtmps", 7) == 0);
+		output_command_finish(&command);
+	}
+}
+
+static void files_stay_below_their_directory(void **state)
+{
+	static const struct {
+		const char *text, *dir;
+		bool within;
+	} cases[] = {
+	        {"a=hls:/srv/v/x", "/srv/v", true},        {"a=hls:/srv/v/x", "/srv/v/", true},
+	        {"a=file:/srv/v/x.ts", "/srv/v", true},    {"a=file:/srv/vx/x.ts", "/srv/v", false},
+	        {"a=file:/srv/v/../x.ts", "/srv/v", false}, {"a=hls:/srv/v/..", "/srv/v", false},
+	        {"a=hls:/srv/v", "/srv/v", false},         {"a=hls:/srv/v/", "/srv/v", false},
+	        {"a=file:/x.ts", "", false},               {"a=rtmp://h/a/b", "", true},
+	        {"a=file:/x.ts", "/", true},               {"a=file:/x.ts", "relative", false},
+	};
+	struct output_target target;
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		assert_true(parse(cases[i].text, &target));
+		assert_int_equal(output_target_within(&target, cases[i].dir), cases[i].within);
+	}
 }
 
 static void lists_are_walked(void **state)
@@ -104,6 +160,8 @@ int main(void)
 	        cmocka_unit_test(each_kind_is_known),
 	        cmocka_unit_test(what_is_no_output_is_refused),
 	        cmocka_unit_test(commands_take_the_rate_and_end_at_their_place),
+	        cmocka_unit_test(stream_keys_are_in_no_command_line),
+	        cmocka_unit_test(files_stay_below_their_directory),
 	        cmocka_unit_test(lists_are_walked),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,6 +22,7 @@ void auth_init(struct auth *auth, const struct settings *settings)
 	add_tokens(&auth->metrics, settings->auth_metrics_token);
 	add_tokens(&auth->render, settings->auth_session_tokens);
 	add_tokens(&auth->source, settings->auth_source_token);
+	add_tokens(&auth->outputs, settings->auth_outputs_token);
 	add_tokens(&auth->bet_sync, settings->bet_sync_token);
 	add_tokens(&auth->bet_sync_previous, settings->bet_sync_token_previous);
 	auth->bet_sync_previous_expires_ms = settings->bet_sync_token_previous_expires;
@@ -54,6 +55,8 @@ static bool may(const struct auth *auth, enum permission permission,
 		return holds(&auth->render, digest) || publish;
 	case PERMISSION_SOURCE:
 		return holds(&auth->source, digest);
+	case PERMISSION_OUTPUTS:
+		return holds(&auth->outputs, digest);
 	}
 	return false;
 }
@@ -94,6 +97,8 @@ static bool configured(const struct auth *auth, enum permission permission)
 {
 	if (permission == PERMISSION_SOURCE)
 		return auth->source.count > 0;
+	if (permission == PERMISSION_OUTPUTS)
+		return auth->outputs.count > 0;
 	return auth->publish.count + auth->subscribe.count + auth->metrics.count + auth->render.count > 0;
 }
 
@@ -122,6 +127,8 @@ const char *auth_refusal(const struct auth *auth, enum permission permission,
 	case AUTH_WRONG:
 		return "this token may not do that";
 	case AUTH_UNCONFIGURED:
+		if (permission == PERMISSION_OUTPUTS)
+			return "no tokens are configured: set auth.outputs_token";
 		return permission == PERMISSION_SOURCE
 		               ? "no tokens are configured: set auth.source_token"
 		               : "no tokens are configured: set auth.publish_tokens and auth.subscribe_tokens";

@@ -4,7 +4,7 @@
 #include "common/settings.h"
 
 enum permission { PERMISSION_NONE, PERMISSION_SUBSCRIBE, PERMISSION_PUBLISH, PERMISSION_METRICS,
-		  PERMISSION_RENDER, PERMISSION_SOURCE };
+		  PERMISSION_RENDER, PERMISSION_SOURCE, PERMISSION_OUTPUTS };
 
 enum auth_result {
 	AUTH_ALLOWED,
@@ -23,7 +23,7 @@ struct auth_list {
 struct auth {
 	bool open; /* dev */
 	bool render_asks; /* sessions.validate_url says who may, where a session's owner does not */
-	struct auth_list publish, subscribe, metrics, render, source;
+	struct auth_list publish, subscribe, metrics, render, source, outputs;
 	struct auth_list bet_sync, bet_sync_previous; /* at most one in each */
 	uint64_t bet_sync_previous_expires_ms;        /* Unix ms */
 };

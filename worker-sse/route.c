@@ -17,6 +17,11 @@ static void ask_bridge(struct request *request)
 	call_forward(request, ROLE_BRIDGE);
 }
 
+static void ask_capture(struct request *request)
+{
+	call_forward(request, ROLE_CAPTURE);
+}
+
 #define M(name) (1u << METHOD_##name)
 
 static const struct route routes[] = {
@@ -64,6 +69,10 @@ static const struct route routes[] = {
          PERMISSION_NONE, 4096, ask_bridge, cors_preflight},
         {"/v1/oracle/", M(GET) | M(HEAD), "GET, HEAD, OPTIONS", PERMISSION_NONE, PERMISSION_NONE, 1024,
          ask_bridge, cors_preflight},
+        {"/v1/outputs", M(GET), "GET, OPTIONS", PERMISSION_OUTPUTS, PERMISSION_OUTPUTS, 1024, ask_capture,
+         cors_preflight},
+        {"/v1/outputs/", M(GET) | M(PUT) | M(PATCH) | M(DELETE), "GET, PUT, PATCH, DELETE, OPTIONS",
+         PERMISSION_OUTPUTS, PERMISSION_OUTPUTS, 4096, ask_capture, cors_preflight},
         {"/v1/hls/", M(GET) | M(HEAD), "GET, HEAD, OPTIONS", PERMISSION_SUBSCRIBE, PERMISSION_SUBSCRIBE, 1024,
          hls_handle, cors_preflight},
         {"/v1/events", M(GET) | M(HEAD), "GET, HEAD, OPTIONS", PERMISSION_SUBSCRIBE,

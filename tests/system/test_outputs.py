@@ -1,13 +1,18 @@
 """Video out: real browser, ffmpeg and nginx-rtmp; judged by ffprobe, which is none of ours."""
 
+import http.client
 import json
 import os
+import select
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
+import threading
 import unittest
+from urllib.parse import urlsplit
 
 from browsers import BrowserTest, family
 from ringside import alive, wait_for
@@ -63,6 +68,77 @@ class Nginx:
         if self.process.poll() is None:
             self.stop()
         shutil.rmtree(self.dir, ignore_errors=True)
+
+
+class Tls:
+    """TLS in front of a port, with a certificate that nobody else knows."""
+
+    def __init__(self, port):
+        self.dir = tempfile.mkdtemp(prefix="ringside-tls-")
+        os.chmod(self.dir, 0o755)
+        self.certificate = f"{self.dir}/cert.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+                        "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout",
+                        f"{self.dir}/key.pem", "-out", self.certificate], check=True, capture_output=True)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(self.certificate, f"{self.dir}/key.pem")
+        self.behind = port
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                plain, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._relay, args=(plain,), daemon=True).start()
+
+    def _relay(self, plain):
+        try:
+            with self.context.wrap_socket(plain, server_side=True) as front, \
+                    socket.create_connection(("127.0.0.1", self.behind)) as back:
+                front.settimeout(0.01)
+                while True:
+                    if front.pending() or select.select([front, back], [], [])[0]:
+                        self._pass(front, back)
+                        self._pass(back, front)
+        except (OSError, EOFError):
+            pass
+
+    def _pass(self, one, other):
+        if not (isinstance(one, ssl.SSLSocket) and one.pending()) and not select.select([one], [], [], 0)[0]:
+            return
+        try:
+            data = one.recv(65536)
+        except (TimeoutError, ssl.SSLWantReadError):
+            return
+        if not data:
+            raise EOFError
+        if isinstance(other, ssl.SSLSocket):
+            other.settimeout(5)
+        other.sendall(data)
+        if isinstance(other, ssl.SSLSocket):
+            other.settimeout(0.01)
+
+    def close(self):
+        self.listener.close()
+        shutil.rmtree(self.dir)
+
+
+def fetch(url, method="GET", body=None, headers=None):
+    """(status, headers, body); the path goes as it is."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=20)
+    try:
+        connection.request(method, url[len(f"http://{parts.netloc}"):],
+                           json.dumps(body) if body is not None else None,
+                           {**({"Content-Type": "application/json"} if body is not None else {}), **(headers or {})})
+        answer = connection.getresponse()
+        return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
+    finally:
+        connection.close()
 
 
 class OutputsTest(BrowserTest):
@@ -150,6 +226,140 @@ class OutputsTest(BrowserTest):
                 wait_for(lambda: not any(alive(p) for p in left), "the end of ffmpeg")
         finally:
             nginx.close()
+
+    def test_hls_is_served_and_changes_are_durable(self):
+        where = tempfile.mkdtemp(prefix="ringside-video-")
+        os.chmod(where, 0o755)
+        outside = tempfile.mkdtemp(prefix="ringside-outside-")
+        try:
+            with self.capture("arena.html?phase=FIGHTING", f"--capture-outputs=web=hls:{where},rec=file:{where}/r.mkv",
+                              f"--capture-output-dir={where}") as r:
+                base = f"{r.url}/v1/hls/arena"
+                self.wait_state(r, "web", "live")
+                playlist = wait_for(lambda: self.body(f"{base}/index.m3u8"), "the playlist")
+                self.assertTrue(playlist.startswith(b"#EXTM3U"))
+                # An independent reader, by way of Ringside's own server.
+                self.check(wait_for(lambda: probe(f"{base}/index.m3u8"), "the video"))
+                self.check(probe(f"{base}/web/index.m3u8"))
+                status, headers, _ = fetch(f"{base}/index.m3u8")
+                self.assertEqual(headers["content-type"], "application/vnd.apple.mpegurl")
+                self.assertEqual(headers["cache-control"], "no-cache")
+                segment = next(l for l in playlist.decode().splitlines() if l.endswith(".ts"))
+                self.check_file(f"{base}/{segment}", f"{where}/{segment}")
+                # Nothing but the playlist and its segments.
+                with open(f"{outside}/000000001.ts", "w") as file:
+                    file.write("outside")
+                os.symlink(f"{outside}/000000001.ts", f"{where}/999999999.ts")
+                for path in ("999999999.ts", "r.mkv", "../web/index.m3u8", "%2e%2e/index.m3u8", "", "web/",
+                             "other/index.m3u8", "rec/index.m3u8", "index.m3u8.tmp", "888888888.ts"):
+                    self.assertEqual(fetch(f"{base}/{path}")[0], 404, path)
+                self.assertEqual(fetch(f"{r.url}/v1/hls/other/index.m3u8")[0], 404)
+                # What is added, paused and removed is so after everything was killed.
+                url = f"{r.url}/v1/outputs"
+                added = {"url": f"file:{where}/added.ts"}
+                self.assertEqual(fetch(f"{url}/added", "PUT", added)[0], 201)
+                self.assertEqual(fetch(f"{url}/added", "PUT", added)[0], 200)
+                self.assertEqual(fetch(f"{url}/added", "PUT", {"url": "udp://127.0.0.1:9"})[0], 409)
+                self.wait_state(r, "added", "live")
+                self.assertEqual(fetch(f"{url}/dead", "PUT", {"url": "rtmp://127.0.0.1:9/a/hushkey",
+                                                               "paused": True})[0], 201)
+                self.assertIn("paused", r.ctl("capture", "outputs", "pause", "added")[0])
+                self.assertEqual(fetch(f"{url}/rec", "DELETE")[0], 204)
+                wait_for(lambda: (self.output(r, "added")["state"], self.output(r, "rec")) == ("paused", None),
+                         "pause and removal")
+                first = r.worker("capture-0")["pid"]
+                os.kill(first, signal.SIGKILL)
+                wait_for(lambda: (lambda w: w["pid"] not in (0, first) and w["state"] == "ready")(r.worker("capture-0")),
+                         "the next worker")
+                self.wait_state(r, "web", "live")
+                self.assertEqual({o["name"]: o["state"] for o in self.outputs(r)},
+                                 {"web": "live", "added": "paused", "dead": "paused"})
+                self.assertNotIn("hushkey", r.log() + fetch(url)[2].decode())
+                self.assertEqual(json.loads(fetch(f"{url}/added", "PATCH", {"paused": False})[2])["paused"], False)
+                self.wait_state(r, "added", "live")
+                r.ctl("capture", "outputs", "rm", "dead")
+                self.assertEqual(fetch(f"{url}/dead")[0], 404)
+                # Bad ones.
+                for body, status in (({}, 400), ([], 400), ({"url": 1}, 400), ({"url": "udp://h:1", "x": 1}, 400),
+                                     ({"url": "pipe:1"}, 422), ({"url": f"file:{outside}/x.ts"}, 422),
+                                     ({"url": f"hls:{where}/../x"}, 422)):
+                    self.assertEqual(fetch(f"{url}/bad", "PUT", body)[0], status, body)
+                self.assertEqual(fetch(f"{url}/bad", "PATCH", {"paused": True})[0], 404)
+                self.assertEqual(fetch(f"{url}/bad", "DELETE")[0], 404)
+        finally:
+            shutil.rmtree(where)
+            shutil.rmtree(outside)
+
+    def body(self, url):
+        status, _, body = fetch(url)
+        return body if status == 200 else None
+
+    def check_file(self, url, path):
+        with open(path, "rb") as file:
+            whole = file.read()
+        status, headers, body = fetch(url)
+        self.assertEqual((status, body, headers["content-type"]), (200, whole, "video/mp2t"))
+        etag = headers["etag"]
+        self.assertEqual(fetch(url, headers={"If-None-Match": etag})[0], 304)
+        status, headers, body = fetch(url, headers={"Range": "bytes=188-375"})
+        self.assertEqual((status, body), (206, whole[188:376]))
+        self.assertEqual(headers["content-range"], f"bytes 188-375/{len(whole)}")
+        self.assertEqual(fetch(url, headers={"Range": "bytes=-100"})[2], whole[-100:])
+        self.assertEqual(fetch(url, headers={"Range": "bytes=1-2", "If-Range": '"other"'})[2], whole)
+        self.assertEqual(fetch(url, headers={"Range": "bytes=1-2", "If-Range": etag})[2], whole[1:3])
+        status, headers, _ = fetch(url, headers={"Range": f"bytes={len(whole)}-"})
+        self.assertEqual((status, headers["content-range"]), (416, f"bytes */{len(whole)}"))
+        status, headers, body = fetch(url, "HEAD")
+        self.assertEqual((status, body, int(headers["content-length"])), (200, b"", len(whole)))
+
+    def test_outputs_need_their_own_token(self):
+        with self.capture("arena.html", "--dev=false", "--auth-publish-tokens=p", "--auth-outputs-token=o") as r:
+            for token, status in (("p", 401), (None, 401), ("o", 200)):
+                headers = {"Authorization": f"Bearer {token}"} if token else {}
+                self.assertEqual(fetch(f"{r.url}/v1/outputs", headers=headers)[0], status, token)
+            self.assertEqual(fetch(f"{r.url}/v1/hls/arena/index.m3u8")[0], 401)
+
+    def test_rtmps_believes_no_strange_certificate(self):
+        """The server's certificate is judged; keys are in no command line; ffmpeg has a uid of its own."""
+        nginx = Nginx()
+        relay = Tls(nginx.port)
+        key = f"rtmps://localhost:{relay.port}/live/hushkey"
+        try:
+            with self.capture("arena.html?phase=FIGHTING", f"--capture-outputs=good={key}",
+                              f"--capture-ca-file={relay.certificate}") as r:
+                self.wait_state(r, "good", "live")
+                self.check(wait_for(lambda: probe(f"rtmp://127.0.0.1:{nginx.port}/live/hushkey"), "the stream"))
+                for p in family(r.worker("capture-0")["pid"]):
+                    with open(f"/proc/{p}/cmdline", "rb") as file:
+                        self.assertNotIn(b"hushkey", file.read())
+                for p in self.ffmpegs(r):
+                    self.assertEqual(os.stat(f"/proc/{p}").st_uid, 59064)
+                # One that is dead beside it changes nothing for it.
+                r.ctl("capture", "outputs", "add", f"dead=rtmp://127.0.0.1:{free_port()}/live/x")
+                self.wait_state(r, "dead", "backoff")
+                given = self.output(r, "good")["encoded"]
+                wait_for(lambda: self.output(r, "good")["encoded"] > given + 60, "two seconds more")
+                self.assertEqual(self.output(r, "good")["starts"], 1)
+            with self.capture("arena.html?phase=FIGHTING", f"--capture-outputs=bad={key}") as r:
+                self.wait_state(r, "bad", "backoff")
+                self.assertEqual(self.output(r, "bad")["encoded"], 0)
+        finally:
+            relay.close()
+            nginx.close()
+
+    def test_a_full_disk_ends_a_recording(self):
+        where = tempfile.mkdtemp(prefix="ringside-video-")
+        try:
+            with self.capture("arena.html?phase=FIGHTING", f"--capture-outputs=rec=file:{where}/x.mkv",
+                              "--capture-free-bytes=1000000G") as r:
+                o = self.wait_state(r, "rec", "backoff")
+                self.assertIn("nearly full", o["said"])
+                self.assertEqual((o["starts"], os.listdir(where)), (0, []))
+        finally:
+            shutil.rmtree(where)
+
+    def outputs(self, r):
+        return json.loads(r.ctl("capture", "outputs", "--json")[0])["outputs"]
 
     def ffmpegs(self, r):
         found = []
