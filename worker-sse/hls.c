@@ -88,13 +88,14 @@ struct choice {
 static bool consider(void *arg, struct span key, struct span row)
 {
 	struct choice *choice = arg;
-	char dir[PATH_ROOM];
-	if (key.len >= sizeof choice->key || !read_row(row, dir))
+	char dir[PATH_ROOM], text[OUTPUT_ROW_KEY_ROOM];
+	if (key.len >= sizeof text || !read_row(row, dir))
 		return true;
-	if (*choice->key != '\0' && strncmp(choice->key, (const char *)key.at, key.len) <= 0)
+	memcpy(text, key.at, key.len);
+	text[key.len] = '\0';
+	if (*choice->key != '\0' && strcmp(choice->key, text) <= 0)
 		return true;
-	memcpy(choice->key, key.at, key.len);
-	choice->key[key.len] = '\0';
+	strcpy(choice->key, text);
 	strcpy(choice->dir, dir);
 	return true;
 }

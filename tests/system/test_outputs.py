@@ -210,9 +210,9 @@ class OutputsTest(BrowserTest):
                 self.wait_state(r, "out", "live")
                 self.healthy(r)
                 # An ffmpeg that stands still, and one that dies.
-                first = next(p for p in self.ffmpegs(r))
-                os.kill(first, signal.SIGKILL)
-                self.wait_state(r, "out", "backoff")
+                starts = self.output(r, "out")["starts"]
+                os.kill(next(p for p in self.ffmpegs(r)), signal.SIGKILL)
+                wait_for(lambda: self.output(r, "out")["starts"] > starts, "another ffmpeg")
                 self.wait_state(r, "out", "live")
                 os.kill(next(p for p in self.ffmpegs(r)), signal.SIGSTOP)
                 wait_for(lambda: "no progress" in self.output(r, "out")["said"], "the watchdog")
