@@ -17,11 +17,13 @@
 enum {
 	UNSENT_BYTES_MAX = 2 << 20, /* to an ffmpeg that does not read: then pictures are left out */
 	STALL_MS = 5000,
+	START_MS = 15000,   /* until the first picture is out: servers and programs may be slow to begin */
 	FINISH_MS = 2000,
 	DELAY_MIN_MS = 1000,
 	DELAY_MAX_MS = 30000,
 	STABLE_MS = 30000,  /* live this long: the delay begins anew */
 	FAULT_MS = 2000,    /* not live for this long is a fault */
+	STILL_MS = 3000,    /* and so is no progress: said before STALL_MS does something about it */
 	CATCH_UP_MAX = 4,   /* pictures given at once after the loop was late */
 	LINE_MAX_BYTES = 128,
 };
@@ -137,8 +139,9 @@ static void on_tick(uv_timer_t *timer)
 		o->left_out += (now_ns - o->next_ns) / interval_ns;
 		o->next_ns = now_ns;
 	}
-	if (clock_monotonic_ms() - o->progress_ms >= STALL_MS) {
-		snprintf(o->said, sizeof o->said, "no progress for %d s", STALL_MS / 1000);
+	unsigned patience_ms = o->state == OUTPUT_CONNECTING ? START_MS : STALL_MS;
+	if (clock_monotonic_ms() - o->progress_ms >= patience_ms) {
+		snprintf(o->said, sizeof o->said, "no progress for %u s", patience_ms / 1000);
 		kept_kill(o->kept);
 	}
 	wait_for_tick(o, now_ns);
@@ -524,10 +527,11 @@ const char *output_fault(const struct output *output)
 {
 	if (output->state == OUTPUT_BACKOFF)
 		return "ffmpeg has ended";
-	if (output->state == OUTPUT_CONNECTING &&
-	    clock_monotonic_ms() - output->state_ms >= FAULT_MS)
-		return "ffmpeg makes no progress";
-	return NULL;
+	uint64_t now_ms = clock_monotonic_ms();
+	bool still = output->state == OUTPUT_CONNECTING ? now_ms - output->state_ms >= FAULT_MS
+	             : output->state == OUTPUT_LIVE     ? now_ms - output->progress_ms >= STILL_MS
+	                                                : false;
+	return still ? "ffmpeg makes no progress" : NULL;
 }
 
 json_t *output_describe(const struct output *o)

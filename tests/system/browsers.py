@@ -1,21 +1,41 @@
 """What tests of the capture worker share: pages to show, processes to look for, a picture to wait for."""
 
+import datetime
 import http.server
 import json
 import os
+import re
 import socket
 import threading
+import time
 import unittest
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from ringside import Ringside, wait_for
+import ringside
+from ringside import PATIENCE, Ringside
 
 PAGES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "pages")
+# From a fault to its name: the longest that is promised, with the patience that slower builds get.
+NAMED_WITHIN = 5 * max(1, PATIENCE / 20)
+
+
+def wait_for(condition, what, seconds=3 * PATIENCE):
+    """Browsers take their time on a machine that others use."""
+    return ringside.wait_for(condition, what, seconds)
+
+
+def inject(pid, number):
+    """Sends the signal; when, by the wall clock that the log goes by."""
+    at = time.time()
+    os.kill(pid, number)
+    return at
 
 
 class Pages(http.server.SimpleHTTPRequestHandler):
+    noted = []  # when pages were about to break
+
     def __init__(self, *arguments, **named):
         super().__init__(*arguments, directory=PAGES, **named)
 
@@ -27,6 +47,11 @@ class Pages(http.server.SimpleHTTPRequestHandler):
             self.end_headers()
             return
         super().do_GET()
+
+    def do_POST(self):
+        self.noted.append(time.time())
+        self.send_response(204)
+        self.end_headers()
 
     def log_message(self, *_):
         pass
@@ -144,8 +169,19 @@ class BrowserTest(unittest.TestCase):
         return wait_for(lambda: next((p for p in family(self.show(r)["keeper"])
                                       if kind(p) == what), None), what)
 
-    def named(self, r, reason, step=None):
-        """The fault gets its name, and the step that is taken for it."""
-        r.wait_log(f"kind=health reason={reason} ")
+    def named(self, r, reason, step=None, since=None):
+        """The fault gets its name, and the step that is taken for it; within what is promised of `since`."""
+        r.wait_log(f"kind=health reason={reason} ", 3 * PATIENCE)
+        if since is not None:
+            took = wait_for(lambda: self.first(r, reason, since), f"{reason} after the fault") - since
+            self.assertLess(took, NAMED_WITHIN, reason)
         if step:
-            r.wait_log(f"kind=recovery reason={reason} step={step} ")
+            r.wait_log(f"kind=recovery reason={reason} step={step} ", 3 * PATIENCE)
+
+    def first(self, r, reason, since):
+        """When the log first gave this reason, not before `since`; None: not yet. It counts milliseconds."""
+        for stamp in re.findall(f"^(\\S+)Z .*kind=health reason={reason} ", r.log(), re.MULTILINE):
+            at = datetime.datetime.fromisoformat(stamp + "+00:00").timestamp()
+            if at >= since - 0.001:
+                return at
+        return None

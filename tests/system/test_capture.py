@@ -7,8 +7,8 @@ import signal
 import tempfile
 import unittest
 
-from browsers import BrowserTest, Trap, family
-from ringside import alive, wait_for
+from browsers import BrowserTest, Pages, Trap, family, inject, wait_for
+from ringside import alive
 
 
 class CaptureTest(BrowserTest):
@@ -52,9 +52,11 @@ class CaptureTest(BrowserTest):
     # ---- faults of the page ----
 
     def fault(self, query, reason, step, *flags):
+        noted = len(Pages.noted)
         with self.capture(f"arena.html?phase=FIGHTING&duel=d1&once&{query}", *flags) as r:
             self.healthy(r)
-            self.named(r, reason, step)
+            wait_for(lambda: len(Pages.noted) > noted, "the fault")
+            self.named(r, reason, step, since=Pages.noted[noted])
             self.healthy(r)
             return r.log()
 
@@ -65,10 +67,11 @@ class CaptureTest(BrowserTest):
         self.fault("fault=freeze&after=1000", "freeze", "reload")
 
     def test_dialog_stands_in_nobodys_way(self):
+        noted = len(Pages.noted)
         with self.capture("arena.html?phase=FIGHTING&fault=dialog&once&after=1000") as r:
             self.healthy(r)
             r.wait_log("kind=dialog .* detail=\"alert\"")
-            self.named(r, "dialog")
+            self.named(r, "dialog", since=Pages.noted[noted])
             self.healthy(r)
 
     def test_page_that_goes_away_is_brought_back(self):
@@ -98,8 +101,8 @@ class CaptureTest(BrowserTest):
     def test_crashed_renderer(self):
         with self.capture() as r:
             self.healthy(r)
-            os.kill(self.process(r, "renderer"), signal.SIGKILL)
-            self.named(r, "target_crashed", "reload")
+            at = inject(self.process(r, "renderer"), signal.SIGKILL)
+            self.named(r, "target_crashed", "reload", at)
             self.healthy(r)
 
     def test_lost_gpu_process(self):
@@ -108,31 +111,31 @@ class CaptureTest(BrowserTest):
             # The browser must have been asked once before, to know the former one.
             first = self.process(r, "gpu-process")
             wait_for(lambda: self.show(r)["upMs"] > 2500, "the first answers")
-            os.kill(first, signal.SIGKILL)
-            self.named(r, "(gpu_lost|webgl_lost)", "reload")
-            r.wait_log("reason=gpu_lost")
+            at = inject(first, signal.SIGKILL)
+            self.named(r, "(?:gpu_lost|webgl_lost)", "reload")
+            self.named(r, "gpu_lost", since=at)
             self.healthy(r)
 
     def test_killed_browser(self):
         with self.capture() as r:
             before = family(self.healthy(r)["keeper"])
-            os.kill(self.process(r, "browser"), signal.SIGKILL)
-            self.named(r, "browser_exit", "browser")
+            at = inject(self.process(r, "browser"), signal.SIGKILL)
+            self.named(r, "browser_exit", "browser", at)
             wait_for(lambda: not any(alive(p) for p in before), "the end of its processes")
             self.healthy(r)
 
     def test_silent_browser(self):
         with self.capture() as r:
             self.healthy(r)
-            os.kill(self.process(r, "browser"), signal.SIGSTOP)
-            self.named(r, "browser_silent", "browser")
+            at = inject(self.process(r, "browser"), signal.SIGSTOP)
+            self.named(r, "browser_silent", "browser", at)
             self.healthy(r)
 
     def test_stopped_renderer_gets_a_new_page(self):
         with self.capture() as r:
             self.healthy(r)
-            os.kill(self.process(r, "renderer"), signal.SIGSTOP)
-            self.named(r, "hang", "terminate")
+            at = inject(self.process(r, "renderer"), signal.SIGSTOP)
+            self.named(r, "hang", "terminate", at)
             self.named(r, "hang", "target")
             self.healthy(r)
 
@@ -191,9 +194,9 @@ class CaptureTest(BrowserTest):
         with self.capture() as r:
             keeper = self.healthy(r)["keeper"]
             processes = family(keeper)
-            os.kill(keeper, signal.SIGKILL)
+            at = inject(keeper, signal.SIGKILL)
             wait_for(lambda: not any(alive(p) for p in processes), "the end of all")
-            self.named(r, "browser_exit", "browser")
+            self.named(r, "browser_exit", "browser", at)
             self.healthy(r)
 
     # ---- where it may go ----

@@ -11,11 +11,12 @@ import ssl
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
 from urllib.parse import urlsplit
 
-from browsers import BrowserTest, family
-from ringside import alive, wait_for
+from browsers import BrowserTest, family, inject, wait_for
+from ringside import alive
 
 RTMP_CONF = """
 load_module modules/ngx_rtmp_module.so;
@@ -202,19 +203,23 @@ class OutputsTest(BrowserTest):
                 r.ctl("capture", "outputs", "add", f"out={url}")
                 self.wait_state(r, "out", "live")
                 self.check(wait_for(lambda: probe(url), "the stream"))
+                at = time.time()
                 nginx.stop()
                 self.wait_state(r, "out", "backoff")
-                self.named(r, "encoder_stalled")
+                self.named(r, "encoder_stalled", since=at)
                 self.assertFalse(self.show(r)["health"]["ready"])
                 nginx.start()
                 self.wait_state(r, "out", "live")
                 self.healthy(r)
                 # An ffmpeg that stands still, and one that dies.
                 starts = self.output(r, "out")["starts"]
-                os.kill(next(p for p in self.ffmpegs(r)), signal.SIGKILL)
+                at = inject(next(p for p in self.ffmpegs(r)), signal.SIGKILL)
+                self.named(r, "encoder_stalled", since=at)
                 wait_for(lambda: self.output(r, "out")["starts"] > starts, "another ffmpeg")
                 self.wait_state(r, "out", "live")
-                os.kill(next(p for p in self.ffmpegs(r)), signal.SIGSTOP)
+                self.healthy(r)
+                at = inject(next(p for p in self.ffmpegs(r)), signal.SIGSTOP)
+                self.named(r, "encoder_stalled", since=at)
                 wait_for(lambda: "no progress" in self.output(r, "out")["said"], "the watchdog")
                 self.wait_state(r, "out", "live")
                 seen = r.log() + r.ctl("capture", "outputs")[0] + r.ctl("settings")[0]
@@ -337,9 +342,10 @@ class OutputsTest(BrowserTest):
                 # One that is dead beside it changes nothing for it.
                 r.ctl("capture", "outputs", "add", f"dead=rtmp://127.0.0.1:{free_port()}/live/x")
                 self.wait_state(r, "dead", "backoff")
-                given = self.output(r, "good")["encoded"]
-                wait_for(lambda: self.output(r, "good")["encoded"] > given + 60, "two seconds more")
-                self.assertEqual(self.output(r, "good")["starts"], 1)
+                given = self.output(r, "good")["given"]
+                wait_for(lambda: self.output(r, "good")["given"] > given + 60, "two seconds more")
+                wait_for(lambda: self.output(r, "good")["encoded"] > 60, "more that is sent")
+                self.assertEqual(self.output(r, "dead")["encoded"], 0)
             with self.capture("arena.html?phase=FIGHTING", f"--capture-outputs=bad={key}") as r:
                 self.wait_state(r, "bad", "backoff")
                 self.assertEqual(self.output(r, "bad")["encoded"], 0)

@@ -5,7 +5,7 @@ import os
 import signal
 import time
 
-from browsers import BrowserTest
+from browsers import NAMED_WITHIN, BrowserTest, inject
 from duel_game import Game, agents, frames_of
 from ringside import Ringside, wait_for
 
@@ -76,8 +76,9 @@ class PictureTest(BrowserTest):
             self.healthy(r)
             wait_health(r, None)  # idle
             g = Game(r)
+            at = time.time()
             g.post("cycle", cycleId="41b10fcd-5d3c-4455-8303-21a5b65a785b", **agents())
-            shown = wait_health(r, "renderer_cycle_mismatch")
+            shown = self.wait_named(r, "renderer_cycle_mismatch", at)
             self.assertEqual((shown["source"], shown["page"]["duelId"]), ("capture", duel))
             g.post("abort", duelId="streaming-41b10fcd-5d3c-4455-8303-21a5b65a785b", reason="x")
             g.post("cycle", cycleId=CYCLE, **agents())
@@ -87,8 +88,7 @@ class PictureTest(BrowserTest):
             g.post("phase", duelId=duel, phase="FIGHTING")
             wait_health(r, None)
             worker = r.worker("capture-0")["pid"]
-            os.kill(worker, signal.SIGKILL)
-            wait_health(r, "capture_client_disconnected")
+            self.wait_named(r, "capture_client_disconnected", inject(worker, signal.SIGKILL))
             wait_health(r, None)
             bridge = r.worker("bridge-0")["pid"]
             before = len(frames_of(r))
@@ -98,7 +98,14 @@ class PictureTest(BrowserTest):
             reasons = [f["rendererHealth"]["degradedReason"] for f in frames_of(r)[before:]]
             self.assertLessEqual(len(reasons), 2, reasons)  # at most: not known, and well again
             renderer = self.process(r, "renderer")
-            os.kill(renderer, signal.SIGSTOP)
-            wait_health(r, "hang")
+            self.wait_named(r, "hang", inject(renderer, signal.SIGSTOP))
             os.kill(renderer, signal.SIGCONT)
             wait_health(r, None)
+
+    def wait_named(self, r, reason, since):
+        """A frame with that reason, emitted within what is promised of `since`."""
+        wait_health(r, reason)
+        named = next(f for f in frames_of(r) if f["rendererHealth"]["degradedReason"] == reason and
+                     f["emittedAt"] >= since * 1000 - 1)
+        self.assertLess(named["emittedAt"] / 1000 - since, NAMED_WITHIN, reason)
+        return named["rendererHealth"]
