@@ -1,16 +1,20 @@
 #include "supervisor/fleet.h"
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/log.h"
 #include "supervisor/life.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
 	LOOK_MS = 500,       /* time is looked at no seldomer */
 	RATES_MS = 2000,
+	ADDRESS_POLL_NS = 50000000,
 };
 
 static_assert((int)FLEET_CHILDREN_MAX <= (int)COUNTERS_SLOTS, "a counters slot per worker");
@@ -41,6 +45,22 @@ static void on_timer(uv_timer_t *timer)
 	fleet_step(timer->data);
 }
 
+/* Killed together with its supervisor, a worker that is not its child any more takes some milliseconds
+ * to let go of the address. */
+static int wait_for_address(const struct fleet *fleet)
+{
+	uint64_t end_ms = clock_monotonic_ms() + fleet->settings->listen_wait_ms;
+	int error = listener_probe(&fleet->listener);
+	if (error == EADDRINUSE && fleet->settings->listen_wait_ms > 0)
+		log_warn("address in use, waiting", "listen=%s listen_wait_ms=%" PRIu64, fleet->settings->listen,
+		         fleet->settings->listen_wait_ms);
+	while (error == EADDRINUSE && clock_monotonic_ms() < end_ms) {
+		nanosleep(&(struct timespec){.tv_nsec = ADDRESS_POLL_NS}, NULL);
+		error = listener_probe(&fleet->listener);
+	}
+	return error;
+}
+
 bool fleet_init(struct fleet *fleet, char *reason, size_t room)
 {
 	const char *why;
@@ -48,7 +68,7 @@ bool fleet_init(struct fleet *fleet, char *reason, size_t room)
 		snprintf(reason, room, "listen: %s: %s", fleet->settings->listen, why);
 		return false;
 	}
-	int error = listener_probe(&fleet->listener);
+	int error = wait_for_address(fleet);
 	if (error != 0) {
 		snprintf(reason, room, "cannot listen on %s: %s", fleet->settings->listen,
 		         strerror(error));

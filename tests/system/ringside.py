@@ -35,11 +35,16 @@ def wait_for(condition, what, seconds=None):
 
 
 def alive(pid):
+    """A process whose first thread has ended still holds its sockets while others end."""
     try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+        return any(state_of(f"{pid}/task/{thread}") not in "ZX" for thread in os.listdir(f"/proc/{pid}/task"))
+    except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def state_of(task):
+    with open(f"/proc/{task}/stat") as stat:
+        return stat.read().rpartition(")")[2].split()[0]
 
 
 class Ringside:
@@ -155,6 +160,27 @@ class Ringside:
 
     def worker_pids(self):
         return [w["pid"] for w in self.status()["workers"] if w["pid"]]
+
+    # ---- kill -9 ----
+
+    def kill(self, pid):
+        """Of a worker, that may have ended by itself meanwhile, or is not running (0). How many were killed."""
+        try:
+            if pid:
+                os.kill(pid, signal.SIGKILL)
+            return int(pid != 0)
+        except ProcessLookupError:
+            return 0
+
+    def kill_some_worker(self, dice, role=""):
+        pids = [w["pid"] for w in self.status()["workers"] if w["pid"] and w["name"].startswith(role)]
+        return self.kill(dice.choice(pids)) if pids else 0
+
+    def kill_everything(self):
+        pids = self.worker_pids()
+        self.process.kill()
+        self.process.wait()
+        wait_for(lambda: not any(map(alive, pids)), "the workers to follow")
 
     # ---- HTTP ----
 

@@ -13,7 +13,7 @@ import time
 
 from duel_game import check_frames, frames_of
 from event_source import EventSource
-from ringside import Ringside, alive, wait_for
+from ringside import Ringside, wait_for
 from test_kill import fixed_port
 from test_market import Bets, get, market
 
@@ -71,17 +71,11 @@ class Soak:
             self.duel.wait()
             self.start_duels()
         elif what == "all":
-            pids = self.r.worker_pids()
-            self.r.process.kill()
-            self.r.process.wait()
-            wait_for(lambda: not any(map(alive, pids)), "the workers to follow")
+            self.r.kill_everything()
             os.truncate(self.r.log_path, 0)
             self.r.start()
-        else:
-            pids = [w["pid"] for w in self.r.status()["workers"] if w["pid"] and w["name"].startswith(what)]
-            if not pids:
-                return
-            os.kill(self.dice.choice(pids), signal.SIGKILL)
+        elif not self.r.kill_some_worker(self.dice, what):
+            return
         self.kills[what] = self.kills.get(what, 0) + 1
 
     def measure(self, seconds):

@@ -366,7 +366,7 @@ def test_clients_are_capped_and_come_back():
         held.pop().close()
         wait_for(lambda: connect_and_close(connect, "127.0.0.1"), "a place of that address")
         for pid in [w["pid"] for w in r.status()["workers"] if w["name"].startswith("sse")]:
-            os.kill(pid, signal.SIGKILL)
+            r.kill(pid)
         again = []
 
         def three_more():

@@ -2,7 +2,6 @@
 
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -146,13 +145,10 @@ def test_ringside_may_be_killed_at_any_move(ringside):
         while duel.process.poll() is None:
             time.sleep(dice.uniform(0.1, 0.5))  # when it strikes is what the test is about
             if kills % 4 == 3:
-                ringside.process.kill()
-                ringside.wait_exit()
+                ringside.kill_everything()
                 ringside.start()
             else:
-                pids = ringside.worker_pids()
-                if pids:
-                    os.kill(dice.choice(pids), signal.SIGKILL)
+                ringside.kill_some_worker(dice)
             kills += 1
             wait_for(lambda: ringside.request("GET", "/readyz")[0] == 200 if ringside.process.poll() is None
                      else False, "ready")

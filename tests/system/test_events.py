@@ -472,9 +472,7 @@ def test_no_gap_and_no_repeat_over_kills():
             w.start()
         for _ in range(8):
             time.sleep(dice.uniform(0.1, 0.4))
-            pids = [w["pid"] for w in r.status()["workers"] if w["pid"] and w["name"].startswith("sse")]
-            if pids:
-                os.kill(dice.choice(pids), signal.SIGKILL)
+            r.kill_some_worker(dice, "sse")
         time.sleep(0.3)
         stop.set()
         for w in writers:

@@ -3,14 +3,13 @@
 import json
 import os
 import random
-import signal
 import time
 
 import pytest
 
 from duel_game import Duels, Game, Refused, agents, check_frames, frames_of
 from event_source import EventSource
-from ringside import Ringside, alive, wait_for
+from ringside import Ringside, wait_for
 from test_bet_sync import text, v1_of
 from test_kill import fixed_port
 
@@ -212,11 +211,16 @@ class Watchers:
                     "headers": {"authorization": f"Bearer {BET_SYNC_TOKEN}"}}
         self.v1 = EventSource(r, f"feed={feed}", **bet_sync)
         self.v2 = EventSource(r, f"feed={feed}&schemaVersion=2", **bet_sync)
+        # Who has no id yet begins with whatever is the newest.
+        wait_for(lambda: all(s.messages("message", "betting") for s in (self.frames, self.v1, self.v2)),
+                 "the first frame at every consumer")
 
     def check(self, frames):
         for source in (self.frames, self.v1, self.v2):
             name = "message" if source is self.frames else "betting"
-            wait_for(lambda: len(source.messages(name)) >= len(frames), "the consumer", 30)
+            wait_for(lambda: source.over or len(source.messages(name)) >= len(frames),
+                     f"{source.query}: {len(source.messages(name))} of {len(frames)}", 30)
+            assert source.over is None
             got = [json.loads(m) for m in source.messages(name)]
             assert not source.messages("reset")
             if source is self.v1:
@@ -253,10 +257,7 @@ def test_kill_workers_while_duels_are_fought():
         kills = 0
         while duels.is_alive():
             time.sleep(dice.uniform(0.05, 0.4))
-            pids = r.worker_pids()
-            if pids:
-                os.kill(dice.choice(pids), signal.SIGKILL)
-                kills += 1
+            kills += r.kill_some_worker(dice)
         assert kills > 3
         settle(r, duels, source, "game")
 
@@ -275,9 +276,8 @@ def test_scheduled_duels_go_on_over_kills_of_the_bridge():
             kinds = dice.sample(("before", "announcement", "fight", "end"), 2)
 
             def kill(when):
-                pid = r.worker("bridge-0")["pid"] if when in kinds else 0
-                if pid:
-                    os.kill(pid, signal.SIGKILL)
+                if when in kinds:
+                    r.kill(r.worker("bridge-0")["pid"])
             kill("before")
             g.post("positions", duelId=duel["duelId"], agent1=[0, 0, 0], agent2=[1, 0, 0])
             kill("announcement")
@@ -310,11 +310,8 @@ def test_kill_everything_while_duels_are_fought():
         kills = 0
         while duels.is_alive() and kills < 40:
             time.sleep(dice.uniform(0.2, 0.6))
-            pids = r.worker_pids()
-            r.process.kill()
-            r.process.wait()
+            r.kill_everything()
             os.truncate(r.log_path, 0)
-            wait_for(lambda: not any(map(alive, pids)), "the workers to follow")
             r.start()
             kills += 1
         settle(r, duels, source, "game")

@@ -3,11 +3,10 @@ repeated or out of order, no reader misses or repeats anything, no connection is
 
 import os
 import random
-import signal
 import socket
 import time
 
-from ringside import Ringside, alive, wait_for
+from ringside import Ringside, wait_for
 from sse_reader import Caller, PollReader, SseReader, Writer
 
 SEED = int(os.environ.get("SEED", random.randrange(1 << 30)))
@@ -72,10 +71,7 @@ def test_kill_workers():
         end, kills = time.monotonic() + SECONDS, 0
         while time.monotonic() < end:
             time.sleep(rng.uniform(0.2, 0.8))
-            pids = r.worker_pids()
-            if pids:
-                os.kill(rng.choice(pids), signal.SIGKILL)
-                kills += 1
+            kills += r.kill_some_worker(rng)
         caller.stop()
         wait_for(lambda: "200" in str(r.request("GET", "/readyz")[0]), "ready again")
         settle(r, writers, readers)
@@ -95,14 +91,7 @@ def test_kill_everything():
         writers, readers = begin(r)
         for _ in range(3):
             time.sleep(rng.uniform(0.5, 1.5))
-            pids = r.worker_pids()
-            for pid in pids + [r.process.pid]:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-            r.process.wait()
-            wait_for(lambda: not any(alive(pid) for pid in pids), "the workers' end")
+            r.kill_everything()
             os.truncate(r.log_path, 0)
             r.start()
         settle(r, writers, readers)

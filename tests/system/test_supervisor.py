@@ -44,7 +44,7 @@ class Crashes(unittest.TestCase):
             def kill():
                 while not stop.wait(0.15):
                     for pid in r.worker_pids()[:1]:
-                        os.kill(pid, signal.SIGKILL)
+                        r.kill(pid)
 
             killer = threading.Thread(target=kill)
             killer.start()
@@ -184,6 +184,29 @@ class Hangs(unittest.TestCase):
             r.wait_log("supervisor was paused")
             time.sleep(0.5)
             self.assertEqual(r.worker("sse-0")["pid"], pid)
+
+
+class Address(unittest.TestCase):
+    def test_one_in_use_is_waited_for(self):
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            with Ringside(listen=f"127.0.0.1:{other.getsockname()[1]}", dummy=True, start=False) as r:
+                r.flags.append("--listen-wait=1m")
+                r.spawn()
+                r.wait_log("address in use, waiting")
+                other.close()
+                r.wait_ready()
+
+    def test_and_then_said(self):
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            address = f"127.0.0.1:{other.getsockname()[1]}"
+            with Ringside("--listen-wait=100ms", listen=address, dummy=True, start=False) as r:
+                r.spawn()
+                self.assertEqual(r.wait_exit(), 1)
+                self.assertIn(f"cannot listen on {address}: Address already in use", r.log())
 
 
 class Ending(unittest.TestCase):
