@@ -61,6 +61,8 @@
 	C(markets_active, gauge, "Markets that are not settled.")                                  \
 	C(market_oldest_created_ms, gauge, "When the oldest of them was created, Unix ms; 0: there is none.") \
 	C(markets_created_total, counter, "Markets created.")                                      \
+	C(markets_refused_total, counter, "Markets that were cancelled at once: market.active_max were not settled.") \
+	C(market_cursor_lag_bytes, gauge, "Frames of feeds that the markets have not read.")       \
 	C(markets_settled_total, counter, "Markets resolved or cancelled.")                        \
 	C(market_reviews_total, counter, "Markets that came to need a person.")                    \
 	C(market_dead_letters_total, counter, "Steps given up: refused, or failed too often.")     \

@@ -345,6 +345,8 @@
 	S(market_attempts_max, "market.attempts_max", count, "16", 1, 1000, WORKERS,               \
 	  "Failed attempts of a step after which a person is needed "                              \
 	  "(manual_review).")                                                                      \
+	S(market_active_max, "market.active_max", count, "256", 1, 1024, WORKERS,                  \
+	  "Markets that are not settled; a duel beyond is cancelled at once, with an alert.")      \
 	S(market_queue, "market.queue", count, "4096", 1, 1000000, WORKERS,                        \
 	  "Bets and other requests that may wait for the disk; more get 503.")                     \
 	S(ledger_fee_ppm, "ledger.fee_ppm", count, "0", 0, 500000, WORKERS,                        \

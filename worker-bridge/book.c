@@ -197,6 +197,24 @@ static void note_recent(struct book_change *change, const struct book_feed *feed
 	rows_put_json(change->rows, feed->recent_key, recent);
 }
 
+static uint64_t unsettled(const struct book *book)
+{
+	uint64_t count = 0;
+	for (const struct listed *e = book->listed; e != NULL; e = e->hh.next)
+		count += !settled(&e->market);
+	return count;
+}
+
+/* Each is in memory and in the cursor's row, which goes with every transaction. */
+static void refuse_market(struct book_change *change, struct market *m)
+{
+	static const char why[] = "too many markets are not settled (market.active_max)";
+	market_refuse(m, why);
+	book_audit(change, m, "refused", json_pack("{s:s}", "why", why));
+	counter_add(change->book->counters, markets_refused_total, 1);
+	log_error("market refused", "feed=%s duel=%s why=\"%s\"", m->feed, m->duel_id, why);
+}
+
 static struct listed *begin_market(struct book_change *change, const struct book_feed *feed, const json_t *frame)
 {
 	struct book *book = change->book;
@@ -205,12 +223,15 @@ static struct listed *begin_market(struct book_change *change, const struct book
 	    !market_begin(&m, feed->name, book->settings->market_operator, frame, change->now_ms))
 		return NULL;
 	m.fee_ppm = book->settings->ledger_fee_ppm;
+	uint64_t active = unsettled(book);
 	struct listed *e = listed_add(book, &m);
 	note_recent(change, feed, m.duel_id);
 	book_changed(change, &e->market, false);
 	book_audit(change, &e->market, "created",
 	           json_pack("{s:s,s:I}", "operator", m.operator, "betCloseTime", (json_int_t)m.bet_close_ms));
 	counter_add(book->counters, markets_created_total, 1);
+	if (active >= book->settings->market_active_max)
+		refuse_market(change, &e->market);
 	return e;
 }
 
@@ -276,6 +297,12 @@ static void follow(struct book_change *change, struct book_feed *feed)
 	    STORE_READ_OK)
 		log_error("frames not readable", "feed=%s at=%" PRIu64, feed->name, feed->seen);
 	book->again = book->again || feed->seen < stream->tail;
+}
+
+static uint64_t lag_of(const struct book *book, const struct book_feed *feed)
+{
+	const struct stream *stream = state_find(store_view(book->store), span_str(feed->path));
+	return stream != NULL && stream->tail > feed->seen ? stream->tail - feed->seen : 0;
 }
 
 /* ---- steps ---- */
@@ -671,8 +698,12 @@ static void work(struct book_change *change)
 {
 	struct book *book = change->book;
 	struct listed *e, *next;
-	for (size_t i = 0; i < book->feeds_count; i++)
+	uint64_t lag = 0;
+	for (size_t i = 0; i < book->feeds_count; i++) {
 		follow(change, &book->feeds[i]);
+		lag += lag_of(book, &book->feeds[i]);
+	}
+	counter_set(book->counters, market_cursor_lag_bytes, lag);
 	run_queue(change);
 	HASH_ITER(hh, book->listed, e, next)
 	advance(change, e);

@@ -147,6 +147,14 @@ bool market_begin(struct market *m, const char *feed, const char *operator, cons
 	       take(frame, "duelKey", m->duel_key, sizeof m->duel_key) && m->bet_close_ms > 0;
 }
 
+void market_refuse(struct market *m, const char *why)
+{
+	check(m->state == MARKET_CREATED && !m->entered);
+	snprintf(m->outcome, sizeof m->outcome, "cancelled");
+	snprintf(m->reason, sizeof m->reason, "not_opened");
+	snprintf(m->error, sizeof m->error, "%s", why);
+}
+
 static const char manual[] = "manual";
 
 /* Everything that decides who is paid. */
@@ -294,9 +302,10 @@ void market_start(struct market *m, enum market_step step)
 {
 	if (m->step != step) {
 		m->step = step;
+		if (m->attempts > 0)
+			*m->error = '\0';
 		m->attempts = 0;
 		m->next_attempt_ms = 0;
-		*m->error = '\0';
 	}
 	if (step == MARKET_STEP_CREATE)
 		m->entered = true;

@@ -67,6 +67,9 @@ bool market_read(struct market *market, const json_t *record);
 bool market_begin(struct market *market, const char *feed, const char *operator, const json_t *frame,
                   uint64_t now_ms);
 
+/* Nobody may bet on it: it is cancelled before it opens, `why` is kept as its error. */
+void market_refuse(struct market *market, const char *why);
+
 /* Takes in what a frame says of its duel. True: something is different now. */
 bool market_see(struct market *market, const json_t *frame);
 
