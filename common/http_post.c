@@ -65,7 +65,8 @@ static int set_timer(CURLM *multi, long timeout_ms, void *arg)
 	if (timeout_ms < 0)
 		uv_timer_stop(&posts->timer);
 	else
-		uv_timer_start(&posts->timer, on_timer, timeout_ms > 0 ? (uint64_t)timeout_ms : 1, 0);
+		uv_timer_start(&posts->timer, on_timer, timeout_ms > 0 ? (uint64_t)timeout_ms : 1,
+		               0);
 	return 0;
 }
 
@@ -94,7 +95,8 @@ static int set_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *s
 		watch->poll.data = watch;
 		curl_multi_assign(posts->multi, fd, watch);
 	}
-	int events = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
+	int events =
+		(what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
 	uv_poll_start(&watch->poll, events, on_poll);
 	return 0;
 }
@@ -177,10 +179,12 @@ static void host_of(const char *url, char host[256])
 	host[len] = '\0';
 }
 
-static void set_headers(struct delivery *d, const char *signature, const char *const *more)
+static void set_headers(struct delivery *d, bool get, const char *signature,
+                        const char *const *more)
 {
 	char header[320];
-	d->headers = curl_slist_append(NULL, "Content-Type: application/json");
+	const char *type = get ? "Accept: application/json" : "Content-Type: application/json";
+	d->headers = curl_slist_append(NULL, type);
 	d->headers = curl_slist_append(d->headers, "Expect:");
 	if (signature != NULL) {
 		snprintf(header, sizeof header, "Webhook-Signature: %s", signature);
@@ -204,18 +208,22 @@ void http_posts_send(struct http_posts *posts, const struct http_post *post,
 	                       .arg = arg};
 	check(d->easy != NULL);
 	d->url = xmemdup_text(post->url, strlen(post->url));
-	d->body = xmemdup_text(post->body.at, post->body.len);
+	d->body = post->get ? NULL : xmemdup_text(post->body.at, post->body.len);
 	host_of(post->url, host);
 	d->loopback = webhook_host_loopback(host);
-	set_headers(d, post->signature, post->headers);
+	set_headers(d, post->get, post->signature, post->headers);
 	curl_easy_setopt(d->easy, CURLOPT_URL, d->url);
 	curl_easy_setopt(d->easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(d->easy, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(d->easy, CURLOPT_PROXY, "");
 	curl_easy_setopt(d->easy, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(d->easy, CURLOPT_TIMEOUT_MS, (long)post->timeout_ms);
-	curl_easy_setopt(d->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)post->body.len);
-	curl_easy_setopt(d->easy, CURLOPT_POSTFIELDS, d->body);
+	curl_easy_setopt(d->easy, CURLOPT_FRESH_CONNECT, post->once ? 1L : 0L);
+	curl_easy_setopt(d->easy, CURLOPT_FORBID_REUSE, post->once ? 1L : 0L);
+	if (!post->get) {
+		curl_easy_setopt(d->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)post->body.len);
+		curl_easy_setopt(d->easy, CURLOPT_POSTFIELDS, d->body);
+	}
 	curl_easy_setopt(d->easy, CURLOPT_WRITEFUNCTION, take_answer);
 	curl_easy_setopt(d->easy, CURLOPT_WRITEDATA, d);
 	curl_easy_setopt(d->easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);

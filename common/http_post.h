@@ -1,5 +1,5 @@
-/* JSON to somebody else's server, and the answer, without blocking: libcurl's multi interface on the
- * loop. Redirects and proxies are not followed. Loop thread only. */
+/* JSON to somebody else's server (or a question), and the answer, without blocking: libcurl's multi
+ * interface on the loop. Redirects and proxies are not followed. Loop thread only. */
 #pragma once
 
 #include "proto/bytes.h"
@@ -13,12 +13,17 @@ struct http_posts;
 struct http_post {
 	const char *url;
 	struct span body;      /* application/json */
+	bool get;              /* a GET, without body */
 	const char *signature; /* value of Webhook-Signature; NULL: none */
-	const char *const *headers; /* further ones, "Name: value"; NULL-terminated, or NULL */
-	uint64_t timeout_ms;   /* for all of it */
-	bool status_only;      /* the answer's body is not kept, however long it is */
-	/* Only where webhook_address_allowed() lets it: judged when names have been resolved, so that
-	 * what is private stays private (DNS rebinding). */
+	/* Further ones, "Name: value"; NULL-terminated, or NULL. */
+	const char *const *headers;
+	uint64_t timeout_ms; /* for all of it */
+	/* It is sent once, on a connection of its own. Over a kept one that turns out to be dead
+	 * libcurl sends again by itself, and the first may have arrived. */
+	bool once;
+	bool status_only; /* the answer's body is not kept, however long it is */
+	/* Only where webhook_address_allowed() lets it: judged when names have been resolved, so
+	 * that what is private stays private (DNS rebinding). */
 	bool public_only;
 };
 

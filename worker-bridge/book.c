@@ -32,7 +32,7 @@ static const char lease_key[] = "market/lease";
 /* A market in memory: those that are not settled, and others while a change needs them. */
 struct listed {
 	struct market market;
-	bool dirty, odds, calling;
+	bool dirty, odds, calling, doubt;
 	enum market_step to_call; /* once the change is durable */
 	UT_hash_handle hh;
 };
@@ -361,7 +361,9 @@ static void prepare_call(struct book_change *change, struct listed *e, enum mark
 		return;
 	}
 	m->attempts++;
-	m->next_attempt_ms = change->now_ms + book->settings->market_webhook_timeout_ms +
+	e->doubt = m->unknown;
+	m->unknown = true; /* until its outcome is durable */
+	m->next_attempt_ms = change->now_ms + 2 * book->settings->market_webhook_timeout_ms +
 	                     back_off_ms(book->settings, m->attempts);
 	e->to_call = step;
 	book_changed(change, m, false);
@@ -531,6 +533,7 @@ struct called {
 	char duel_id[64];
 	enum market_step step;
 	enum operator_result result;
+	bool known;
 	char error[160];
 };
 
@@ -545,6 +548,7 @@ static void run_called(struct book_work *work, struct book_change *change)
 		step_done(change, m, called->step);
 		return;
 	}
+	m->unknown = !called->known;
 	counter_add(book->counters, market_call_failures_total, 1);
 	book_changed(change, m, false);
 	book_audit(change, m, "attempt_failed",
@@ -572,11 +576,12 @@ static void finish_called(struct book_work *work, bool durable)
 	free(called);
 }
 
-static void on_called(void *arg, enum operator_result result, const char *error)
+static void on_called(void *arg, enum operator_result result, bool known, const char *error)
 {
 	struct called *called = arg;
 	struct book *book = called->book;
 	called->result = result;
+	called->known = known;
 	snprintf(called->error, sizeof called->error, "%s", error);
 	*book->queue_last = &called->work;
 	book->queue_last = &called->work.next;
@@ -596,7 +601,8 @@ static void call_out(struct book *book, struct listed *e)
 	e->to_call = MARKET_STEP_NONE;
 	state_kv_get(store_view(book->store), span_str(SUBSCRIPTION_SIGNING_KEY), &seed);
 	counter_add(book->counters, market_calls_total, 1);
-	operator_webhook_call(book->webhook, &e->market, called->step, book->fence, seed, on_called, called);
+	const struct operator_step step = {&e->market, called->step, book->fence, seed, e->doubt};
+	operator_webhook_call(book->webhook, &step, on_called, called);
 }
 
 /* ---- the transaction ---- */

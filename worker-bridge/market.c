@@ -65,8 +65,8 @@ void market_key(const char *feed, const char *duel_id, char key[MARKET_KEY_ROOM]
 
 json_t *market_record(const struct market *m)
 {
-	json_t *o = json_pack("{s:s,s:s,s:b}", "state", market_state_name(m->state), "step",
-	                      market_step_name(m->step), "entered", m->entered);
+	json_t *o = json_pack("{s:s,s:s,s:b,s:b}", "state", market_state_name(m->state), "step",
+	                      market_step_name(m->step), "entered", m->entered, "unknown", m->unknown);
 #define PUT(name, member) json_object_set_new(o, name, json_string(m->member));
 	TEXTS(PUT)
 #undef PUT
@@ -101,6 +101,7 @@ bool market_read(struct market *m, const json_t *o)
 		m->step = strcmp(step, market_step_name(i)) == 0 ? i : m->step;
 	good = good && m->state < MARKET_STATE_COUNT && m->step < MARKET_STEP_COUNT;
 	m->entered = json_is_true(json_object_get(o, "entered"));
+	m->unknown = json_is_true(json_object_get(o, "unknown"));
 #define GET(name, member) good = good && get_text(o, name, m->member, sizeof m->member);
 	TEXTS(GET)
 #undef GET
@@ -344,6 +345,7 @@ void market_done(struct market *m, enum market_step step, uint64_t now_ms)
 	if (m->attempts > 0)
 		*m->error = '\0'; /* an attempt's; a conflict that was seen during the payment is kept */
 	m->attempts = m->next_attempt_ms = 0;
+	m->unknown = false;
 }
 
 void market_review(struct market *m, const char *why)

@@ -51,6 +51,7 @@ struct market {
 	enum market_step step;
 	bool entered; /* with the operator: it was asked to create it at least once */
 	uint64_t attempts, next_attempt_ms;
+	bool unknown; /* an attempt may have taken effect that nobody has told of */
 	char error[160]; /* of the last attempt, or why a person is needed; "" */
 };
 

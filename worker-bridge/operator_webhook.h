@@ -1,10 +1,10 @@
 /* The webhook operator: each step of a market as one signed POST to market.webhook_url.
  *
  * The body is {"step": "create"|"lock"|"resolve"|"cancel", "market": {...}}; the headers carry
- * Idempotency-Key (DUELID:STEP, the same for every attempt), Ringside-Fence (grows with every change
- * of the bridge that acts: a receiver refuses a smaller one than it has seen) and Webhook-Signature
- * (Ed25519, as for subscriptions). The receiver answers 2xx once the step has taken effect, also when
- * it had before. */
+ * Idempotency-Key (DUELID:STEP, the same for every attempt), Ringside-Fence (grows with every
+ * change of the bridge that acts: a receiver refuses a smaller one than it has seen) and
+ * Webhook-Signature (Ed25519, as for subscriptions). The receiver answers 2xx once the step has
+ * taken effect, also when it had before. It is read by GET market.webhook_url?duel=DUELID. */
 #pragma once
 
 #include "common/settings.h"
@@ -22,10 +22,25 @@ enum operator_result {
 
 struct operator_webhook *operator_webhook_create(uv_loop_t *loop, const struct settings *settings);
 
-/* `seed`: of the signing key; empty: unsigned. Everything is copied; `done` is called once. `error` is a
- * constant or lives until it returns. */
-void operator_webhook_call(struct operator_webhook *operator, const struct market *market,
-                           enum market_step step, uint64_t fence, struct span seed,
-                           void (*done)(void *arg, enum operator_result result, const char *error),
+/* One attempt. `doubt`: nobody knows whether an earlier attempt of this step took effect; the
+ * receiver is asked for its view of the duel first, and the step is posted only if that does not
+ * show it (or there is no answer that says). `seed`: of the signing key; empty: unsigned.
+ * Everything is copied; `done` is called once. `error` is a constant or lives until it returns. */
+struct operator_step {
+	const struct market *market;
+	enum market_step step;
+	uint64_t fence;
+	struct span seed;
+	bool doubt;
+};
+/* `known`: whatever came of it, no effect is outstanding. */
+void operator_webhook_call(struct operator_webhook *operator, const struct operator_step *step,
+                           void (*done)(void *arg, enum operator_result result, bool known,
+                                        const char *error),
                            void *arg);
+
+/* What a view ({"state": ..., "winnerSide": ...}) says of a step: DONE: it took effect; REFUSED: it
+ * contradicts it; RETRY: neither. Pure. */
+enum operator_result operator_webhook_judge(const struct market *market, enum market_step step,
+                                            struct span view);
 size_t operator_webhook_in_flight(const struct operator_webhook *operator);

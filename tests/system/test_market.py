@@ -5,7 +5,7 @@ import http.server
 import json
 import os
 import random
-import signal
+import socket
 import ssl
 import subprocess
 import threading
@@ -15,11 +15,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from duel_game import Duels, Game, agents, check_frames, frames_of
-from ringside import Ringside, alive, wait_for
+from ringside import PATIENCE, Ringside, alive, kill, wait_for
 from test_kill import fixed_port
 
 JSON = {"content-type": "application/json"}
 DUELS = int(os.environ.get("DUELS", "200"))
+SETTLING = 3 * PATIENCE  # over restarts and faults, on a machine that has other things to do
 
 
 class Bettor:
@@ -56,7 +57,7 @@ def market(r, duel):
 
 
 def wait_state(r, duel, state):
-    return wait_for(lambda: (m := market(r, duel)) != 404 and m["state"] == state and m, f"{duel} {state}", 30)
+    return wait_for(lambda: (m := market(r, duel)) != 404 and m["state"] == state and m, f"{duel} {state}", SETTLING)
 
 
 def announce(g, **members):
@@ -304,7 +305,7 @@ def settle(r, duels, bets):
     for cycle, (outcome, winner, _) in duels.expected.items():
         duel = f"streaming-{cycle}"
         m = wait_for(lambda: (m := market(r, duel)) != 404 and m["state"] in ("resolved", "cancelled") and m,
-                     f"{duel} settled", 30)
+                     f"{duel} settled", SETTLING)
         # Never opened at all: the whole duel was over before a bridge saw it.
         assert m["state"] == ("resolved" if outcome == "win" and m["openedAt"] else "cancelled"), m
         made = get(r, f"/v1/markets/{duel}/bets")["bets"]
@@ -345,7 +346,7 @@ def test_kill_workers_while_people_bet():
             time.sleep(dice.uniform(0.05, 0.5))
             pids = [w["pid"] for w in r.status()["workers"] if w["pid"] and not w["name"].startswith("capture")]
             if pids:
-                os.kill(dice.choice(pids), signal.SIGKILL)
+                kill(dice.choice(pids))
         settle(r, duels, bets)
 
 
@@ -373,11 +374,15 @@ def test_kill_everything_while_people_bet():
 
 # ---- the webhook operator ----
 
+STATES = {"create": "open", "lock": "locked", "resolve": "resolved", "cancel": "cancelled"}
+
+
 class Venue(http.server.ThreadingHTTPServer):
     """Somebody's market service: takes each step once by its Idempotency-Key, and fails as it is told to."""
 
-    def __init__(self, faults=(), seed=0):
+    def __init__(self, faults=(), seed=0, views=False):
         self.dice, self.faults = random.Random(seed), faults
+        self.views, self.view, self.reads = views, {}, 0
         self.padding = 0
         self.effects, self.calls, self.signatures = {}, [], []
         self.lock = threading.Lock()
@@ -405,21 +410,30 @@ class VenueHandler(http.server.BaseHTTPRequestHandler):
         if fault == "429":
             return self.answer(429)
         if fault == "cut_before":
-            return self.connection.close()
+            return self.cut()
         with venue.lock:
             venue.effects.setdefault(key, 0)
             if venue.effects[key] == 0:
                 venue.effects[key] = 1
+                venue.view[duel] = {"state": STATES[asked["step"]], "winnerSide": asked["market"]["winnerSide"]}
         if fault == "refuse":
             return self.answer(422)
         if fault == "cut_after":
-            return self.connection.close()
+            return self.cut()
         if fault == "timeout_after":
             time.sleep(0.7)
         return self.answer(200)
 
-    def answer(self, status):
-        text = b"{}" + b" " * self.server.padding
+    def do_GET(self):
+        venue = self.server
+        with venue.lock:
+            venue.reads += 1
+            duel = self.path.partition("?duel=")[2]
+            view = venue.view.get(duel)
+        self.answer(501 if not venue.views else 200 if view else 404, json.dumps(view).encode())
+
+    def answer(self, status, text=b"{}"):
+        text += b" " * self.server.padding
         self.send_response(status)
         self.send_header("content-length", str(len(text)))
         self.end_headers()
@@ -427,6 +441,10 @@ class VenueHandler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(text)
         except OSError:
             pass
+
+    def cut(self):
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
 
     def log_message(self, *_):
         pass
@@ -448,7 +466,7 @@ def webhook_ringside(venue, *flags):
 def check_effects(r, venue, duels):
     for cycle, (outcome, _, _) in duels.expected.items():
         duel = f"streaming-{cycle}"
-        wait_for(lambda: (m := market(r, duel)) != 404 and m["state"] in ("resolved", "cancelled"), duel, 12)
+        wait_for(lambda: (m := market(r, duel)) != 404 and m["state"] in ("resolved", "cancelled"), duel, SETTLING)
         steps = [key.rpartition(":")[2] for key in venue.effects if key.startswith(duel)]
         if market(r, duel)["openedAt"] == 0:
             assert steps == [], "nothing is opened in hindsight"
@@ -469,14 +487,16 @@ def check_effects(r, venue, duels):
 FAULTS = ("500", "429", "cut_before", "cut_after", "timeout_after", None, None, None)
 
 
-def test_webhook_steps_take_effect_once_whatever_fails():
-    venue = Venue(FAULTS, seed=5)
+@pytest.mark.parametrize("views", [True, False])
+def test_webhook_steps_take_effect_once_whatever_fails(views):
+    venue = Venue(FAULTS, seed=5, views=views)
     with webhook_ringside(venue) as r:
         wait_for(lambda: r.request("GET", "/v1/source/arena")[0] == 200, "the feed")
         duels = Duels(Game(r), 20, seed=5, pause=0.05)
         duels.start()
         duels.finish()
         check_effects(r, venue, duels)
+        assert venue.reads > 0
         jwks = get(r, "/v1/stream/__ds/jwks.json")["keys"]
         for signature, body in venue.signatures[:20]:
             parts = dict(p.split("=", 1) for p in signature.split(","))
@@ -486,11 +506,34 @@ def test_webhook_steps_take_effect_once_whatever_fails():
     venue.shutdown()
 
 
+@pytest.mark.parametrize("views", [True, False])
+def test_who_says_what_it_did_is_not_told_again(views):
+    venue = Venue(("cut_after",), views=views)
+    # Long enough for any machine: nothing here is decided by time.
+    with webhook_ringside(venue, "--market-webhook-timeout=30s") as r:
+        wait_for(lambda: r.request("GET", "/v1/source/arena")[0] == 200, "the feed")
+        g = Game(r)
+        duel = announce(g)
+        if not views:
+            wait_for(lambda: len(venue.calls) > 1, "the same step again")
+            venue.faults = ()
+        wait_state(r, duel, "open")
+        fight(g, duel)
+        g.post("death", duelId=duel, ids=["alpha"])
+        wait_state(r, duel, "resolved")
+        assert venue.reads > 0
+        if views:
+            assert [key.rpartition(":")[2] for key, _ in venue.calls] == ["create", "lock", "resolve"]
+            audit = [m["event"] for m in frames_of(r, stream="audit") if m["duelId"] == duel]
+            assert audit.count("attempt_failed") == 3 and audit[-1] == "resolved"
+    venue.shutdown()
+
+
 def test_webhook_steps_over_kills_of_the_bridge():
     seed = int(os.environ.get("SEED", random.randrange(10 ** 6)))
     print("SEED", seed)
     dice = random.Random(seed)
-    venue = Venue(FAULTS, seed=seed)
+    venue = Venue(FAULTS, seed=seed, views=True)
     with webhook_ringside(venue) as r:
         wait_for(lambda: r.request("GET", "/v1/source/arena")[0] == 200, "the feed")
         duels = Duels(Game(r), 30, seed=seed, pause=0.05)
@@ -499,7 +542,7 @@ def test_webhook_steps_over_kills_of_the_bridge():
             time.sleep(dice.uniform(0.1, 0.5))
             pid = r.worker("bridge-0")["pid"]
             if pid:
-                os.kill(pid, signal.SIGKILL)
+                kill(pid)
         duels.finish()
         check_effects(r, venue, duels)
         fences = [fence for _, fence in venue.calls]
@@ -555,7 +598,6 @@ def test_a_refused_step_is_for_people_and_they_decide():
     venue.shutdown()
 
 
-
 def test_a_review_keeps_its_reason_when_the_duel_ends():
     venue = Venue()
     with webhook_ringside(venue) as r:
@@ -600,4 +642,41 @@ def test_an_answer_may_be_long():
         wait_for(lambda: r.request("GET", "/v1/source/arena")[0] == 200, "the feed")
         wait_state(r, announce(Game(r)), "open")
         assert len(venue.calls) == 1
+    venue.shutdown()
+
+
+def test_a_receiver_that_ended_it_otherwise_is_for_people():
+    venue = Venue(views=True)
+    with webhook_ringside(venue) as r:
+        wait_for(lambda: r.request("GET", "/v1/source/arena")[0] == 200, "the feed")
+        g = Game(r)
+        duel = announce(g)
+        fight(g, duel)
+        wait_state(r, duel, "locked")
+        venue.faults = ("cut_before",)
+        venue.view[duel] = {"state": "cancelled"}
+        g.post("death", duelId=duel, ids=["alpha"])
+        assert "ended otherwise" in wait_state(r, duel, "manual_review")["error"]
+        assert f"{duel}:resolve" not in venue.effects
+    venue.shutdown()
+
+
+def test_too_many_in_review_open_no_more():
+    venue = Venue(("refuse",))
+    with webhook_ringside(venue, "--market-active-max=1") as r:
+        wait_for(lambda: r.request("GET", "/v1/source/arena")[0] == 200, "the feed")
+        g = Game(r)
+        first = announce(g)
+        wait_state(r, first, "manual_review")
+        g.post("abort", duelId=first, reason="x")
+        venue.faults = ()
+        second = announce(g)
+        assert "market.active_max" in wait_state(r, second, "cancelled")["error"]
+        r.wait_log("market refused")
+        g.post("abort", duelId=second, reason="x")
+        body = json.dumps({"actor": "anna", "reason": "their side is repaired"}).encode()
+        assert r.request("POST", f"/v1/markets/{first}/retry", body, JSON)[0] == 200
+        wait_state(r, first, "cancelled")
+        wait_state(r, announce(g), "open")
+        assert not any(key.startswith(second) for key in venue.effects)
     venue.shutdown()
