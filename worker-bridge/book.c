@@ -138,7 +138,8 @@ static size_t change_bytes(const struct book_change *change)
 
 /* ---- what is published ---- */
 
-static void publish(struct book_change *change, const char *feed, const char *stream, json_t *message)
+static void publish(struct book_change *change, const char *feed, const char *stream,
+                    json_t *message)
 {
 	char path[KEY_ROOM];
 	char *text = js_text(message);
@@ -150,8 +151,8 @@ static void publish(struct book_change *change, const char *feed, const char *st
 
 void book_audit(struct book_change *change, const struct market *m, const char *event, json_t *more)
 {
-	json_t *line = json_pack("{s:I,s:s,s:s,s:s}", "at", (json_int_t)change->now_ms, "duelId", m->duel_id,
-	                         "event", event, "state", market_state_name(m->state));
+	json_t *line = json_pack("{s:I,s:s,s:s,s:s}", "at", (json_int_t)change->now_ms, "duelId",
+	                         m->duel_id, "event", event, "state", market_state_name(m->state));
 	if (more != NULL)
 		json_object_update(line, more);
 	json_decref(more);
@@ -167,11 +168,11 @@ static json_t *odds_of(const struct market *m, unsigned side)
 static void publish_odds(struct book_change *change, const struct market *m)
 {
 	publish(change, m->feed, "odds",
-	        json_pack("{s:I,s:s,s:s,s:I,s:{s:I,s:I},s:{s:o,s:o},s:I}", "at", (json_int_t)change->now_ms,
-	                  "duelId", m->duel_id, "state", market_state_name(m->state), "betCloseTime",
-	                  (json_int_t)m->bet_close_ms, "pools", "A", (json_int_t)m->pool[0], "B",
-	                  (json_int_t)m->pool[1], "odds", "A", odds_of(m, 0), "B", odds_of(m, 1), "bets",
-	                  (json_int_t)m->bets));
+	        json_pack("{s:I,s:s,s:s,s:I,s:{s:I,s:I},s:{s:o,s:o},s:I}", "at",
+	                  (json_int_t)change->now_ms, "duelId", m->duel_id, "state",
+	                  market_state_name(m->state), "betCloseTime", (json_int_t)m->bet_close_ms,
+	                  "pools", "A", (json_int_t)m->pool[0], "B", (json_int_t)m->pool[1], "odds",
+	                  "A", odds_of(m, 0), "B", odds_of(m, 1), "bets", (json_int_t)m->bets));
 }
 
 /* A person is needed: said where people look, and not again and again. */
@@ -186,7 +187,8 @@ static void alert(struct book_change *change, struct market *m, const char *why)
 
 /* ---- frames ---- */
 
-static void note_recent(struct book_change *change, const struct book_feed *feed, const char *duel_id)
+static void note_recent(struct book_change *change, const struct book_feed *feed,
+                        const char *duel_id)
 {
 	json_t *recent = rows_json(change->rows, feed->recent_key);
 	if (recent == NULL)
@@ -215,7 +217,8 @@ static void refuse_market(struct book_change *change, struct market *m)
 	log_error("market refused", "feed=%s duel=%s why=\"%s\"", m->feed, m->duel_id, why);
 }
 
-static struct listed *begin_market(struct book_change *change, const struct book_feed *feed, const json_t *frame)
+static struct listed *begin_market(struct book_change *change, const struct book_feed *feed,
+                                   const json_t *frame)
 {
 	struct book *book = change->book;
 	struct market m;
@@ -228,7 +231,8 @@ static struct listed *begin_market(struct book_change *change, const struct book
 	note_recent(change, feed, m.duel_id);
 	book_changed(change, &e->market, false);
 	book_audit(change, &e->market, "created",
-	           json_pack("{s:s,s:I}", "operator", m.operator, "betCloseTime", (json_int_t)m.bet_close_ms));
+	           json_pack("{s:s,s:I}", "operator", m.operator, "betCloseTime",
+	                     (json_int_t)m.bet_close_ms));
 	counter_add(book->counters, markets_created_total, 1);
 	if (active >= book->settings->market_active_max)
 		refuse_market(change, &e->market);
@@ -259,8 +263,8 @@ static void see_frame(struct book_change *change, const struct book_feed *feed, 
 		book_audit(change, m, "conflict", json_pack("{s:s}", "why", m->error));
 	else if (terminal)
 		book_audit(change, m, "outcome",
-		           json_pack("{s:s,s:s,s:s}", "outcome", m->outcome, "winnerSide", m->side, "reason",
-		                     m->reason));
+		           json_pack("{s:s,s:s,s:s}", "outcome", m->outcome, "winnerSide", m->side,
+		                     "reason", m->reason));
 }
 
 struct following {
@@ -275,7 +279,8 @@ static bool take_frame(void *arg, const struct store_message *message)
 	if (frame != NULL)
 		see_frame(f->change, f->feed, frame);
 	else
-		log_error("frame unreadable", "feed=%s ends_at=%" PRIu64, f->feed->name, message->ends_at);
+		log_error("frame unreadable", "feed=%s ends_at=%" PRIu64, f->feed->name,
+		          message->ends_at);
 	json_decref(frame);
 	f->feed->seen = message->ends_at;
 	return change_bytes(f->change) < TXN_BYTES_MAX;
@@ -289,12 +294,13 @@ static void follow(struct book_change *change, struct book_feed *feed)
 	if (stream == NULL || feed->seen >= stream->tail)
 		return;
 	if (feed->seen < stream->first) {
-		log_error("frames were trimmed before the market saw them", "feed=%s from=%" PRIu64 " to=%" PRIu64,
-		          feed->name, feed->seen, stream->first);
+		log_error("frames were trimmed before the market saw them",
+		          "feed=%s from=%" PRIu64 " to=%" PRIu64, feed->name, feed->seen,
+		          stream->first);
 		feed->seen = stream->first;
 	}
-	if (store_scan(book->store, stream, feed->seen, stream->tail, SCAN_BYTES, take_frame, &following) !=
-	    STORE_READ_OK)
+	if (store_scan(book->store, stream, feed->seen, stream->tail, SCAN_BYTES, take_frame,
+	               &following) != STORE_READ_OK)
 		log_error("frames not readable", "feed=%s at=%" PRIu64, feed->name, feed->seen);
 	book->again = book->again || feed->seen < stream->tail;
 }
@@ -316,9 +322,10 @@ static void step_done(struct book_change *change, struct market *m, enum market_
 	market_done(m, step, change->now_ms);
 	book_changed(change, m, true);
 	book_audit(change, m, events[step],
-	           settled(m) ? json_pack("{s:s,s:s,s:s,s:I,s:I}", "outcome", m->outcome, "winnerSide", m->side,
-	                                  "reason", m->reason, "pool",
-	                                  (json_int_t)(m->pool[0] + m->pool[1]), "paid", (json_int_t)m->paid)
+	           settled(m) ? json_pack("{s:s,s:s,s:s,s:I,s:I}", "outcome", m->outcome,
+	                                  "winnerSide", m->side, "reason", m->reason, "pool",
+	                                  (json_int_t)(m->pool[0] + m->pool[1]), "paid",
+	                                  (json_int_t)m->paid)
 	                      : NULL);
 	if (settled(m))
 		counter_add(change->book->counters, markets_settled_total, 1);
@@ -357,7 +364,8 @@ static void prepare_call(struct book_change *change, struct listed *e, enum mark
 		return;
 	market_start(m, step);
 	if (change->now_ms < m->next_attempt_ms) {
-		book->due_ms = m->next_attempt_ms < book->due_ms ? m->next_attempt_ms : book->due_ms;
+		book->due_ms =
+			m->next_attempt_ms < book->due_ms ? m->next_attempt_ms : book->due_ms;
 		return;
 	}
 	m->attempts++;
@@ -368,7 +376,8 @@ static void prepare_call(struct book_change *change, struct listed *e, enum mark
 	e->to_call = step;
 	book_changed(change, m, false);
 	book_audit(change, m, "attempt",
-	           json_pack("{s:s,s:I}", "step", market_step_name(step), "number", (json_int_t)m->attempts));
+	           json_pack("{s:s,s:I}", "step", market_step_name(step), "number",
+	                     (json_int_t)m->attempts));
 }
 
 static void advance(struct book_change *change, struct listed *e)
@@ -386,7 +395,8 @@ static void advance(struct book_change *change, struct listed *e)
 			return;
 		}
 		bool inside = strcmp(m->operator, "ledger") == 0 ||
-		              (step == MARKET_STEP_CANCEL && !m->entered); /* nobody outside knows of it */
+		              (step == MARKET_STEP_CANCEL &&
+		               !m->entered); /* nobody outside knows of it */
 		if (!inside) {
 			prepare_call(change, e, step);
 			return;
@@ -398,8 +408,8 @@ static void advance(struct book_change *change, struct listed *e)
 
 /* ---- the lease ---- */
 
-/* "SUPERVISOR:SLOT:GENERATION": a holder of an earlier supervisor, or an earlier generation of this slot,
- * is dead: the data directory has one supervisor, and a slot one process. */
+/* "SUPERVISOR:SLOT:GENERATION": a holder of an earlier supervisor, or an earlier generation of this
+ * slot, is dead: the data directory has one supervisor, and a slot one process. */
 static bool is_dead(const struct book *book, const char *holder)
 {
 	unsigned long long supervisor, slot, generation;
@@ -420,7 +430,8 @@ static bool take_lease(struct book_change *change)
 	bool free_now = holder == NULL || is_dead(book, holder) || change->now_ms >= until_ms;
 	json_decref(lease);
 	/* What is in memory is as old as the lease that it was read under. */
-	if (!mine && (!free_now || book->fence != book->seen_fence || until_ms != book->seen_until_ms))
+	if (!mine &&
+	    (!free_now || book->fence != book->seen_fence || until_ms != book->seen_until_ms))
 		book->loaded = false;
 	book->seen_fence = book->fence;
 	book->seen_until_ms = until_ms;
@@ -434,7 +445,8 @@ static void put_lease(struct book_change *change)
 {
 	struct book *book = change->book;
 	rows_put_json(change->rows, lease_key,
-	              json_pack("{s:s,s:I,s:I}", "holder", book->holder, "fence", (json_int_t)book->fence, "until",
+	              json_pack("{s:s,s:I,s:I}", "holder", book->holder, "fence",
+	                        (json_int_t)book->fence, "until",
 	                        (json_int_t)(change->now_ms + LEASE_MS)));
 }
 
@@ -456,9 +468,10 @@ static void load(struct book_change *change)
 		json_t *cursor = rows_json(change->rows, feed->cursor_key);
 		json_t *id;
 		size_t k;
-		feed->seen = feed->kept = (uint64_t)json_integer_value(json_object_get(cursor, "position"));
+		feed->seen = feed->kept =
+			(uint64_t)json_integer_value(json_object_get(cursor, "position"));
 		json_array_foreach(json_object_get(cursor, "active"), k, id)
-		listed_get(change, feed->name, json_string_value(id));
+			listed_get(change, feed->name, json_string_value(id));
 		json_decref(cursor);
 	}
 	book->loaded = true;
@@ -473,12 +486,14 @@ static void put_cursors(struct book_change *change)
 		for (struct listed *e = book->listed; e != NULL; e = e->hh.next)
 			if (!settled(&e->market) && strcmp(e->market.feed, feed->name) == 0)
 				json_array_append_new(active, json_string(e->market.duel_id));
-		if (feed->seen == feed->kept && rows_get(change->rows, feed->cursor_key).at == NULL) {
+		if (feed->seen == feed->kept &&
+		    rows_get(change->rows, feed->cursor_key).at == NULL) {
 			json_decref(active);
 			continue;
 		}
 		rows_put_json(change->rows, feed->cursor_key,
-		              json_pack("{s:I,s:o}", "position", (json_int_t)feed->seen, "active", active));
+		              json_pack("{s:I,s:o}", "position", (json_int_t)feed->seen, "active",
+		                        active));
 	}
 }
 
@@ -491,15 +506,16 @@ static void on_timer(uv_timer_t *timer)
 
 static void schedule(struct book *book, uint64_t now_ms, bool mine)
 {
-	uint64_t wait = !mine ? LEASE_LOOK_MS
+	uint64_t wait = !mine                                ? LEASE_LOOK_MS
 	                : book->again || book->queue != NULL ? 1
-	                : book->due_ms == UINT64_MAX       ? 0
-	                : book->due_ms <= now_ms           ? 1
-	                                                   : book->due_ms - now_ms;
+	                : book->due_ms == UINT64_MAX         ? 0
+	                : book->due_ms <= now_ms             ? 1
+	                                                     : book->due_ms - now_ms;
 	if (wait == 0)
 		uv_timer_stop(&book->timer); /* nothing to reconcile: frames and bets wake us */
 	else
-		uv_timer_start(&book->timer, on_timer, wait < TIMER_MS_MAX ? wait : TIMER_MS_MAX, 0);
+		uv_timer_start(&book->timer, on_timer, wait < TIMER_MS_MAX ? wait : TIMER_MS_MAX,
+		               0);
 }
 
 static void finish_running(struct book *book, bool durable)
@@ -554,10 +570,12 @@ static void run_called(struct book_work *work, struct book_change *change)
 	book_audit(change, m, "attempt_failed",
 	           json_pack("{s:s,s:I,s:s}", "step", market_step_name(called->step), "number",
 	                     (json_int_t)m->attempts, "error", called->error));
-	if (called->result == OPERATOR_REFUSED || m->attempts >= book->settings->market_attempts_max) {
+	if (called->result == OPERATOR_REFUSED ||
+	    m->attempts >= book->settings->market_attempts_max) {
 		char why[160];
 		snprintf(why, sizeof why, "%s %s: %.110s", market_step_name(called->step),
-		         called->result == OPERATOR_REFUSED ? "was refused" : "failed too often", called->error);
+		         called->result == OPERATOR_REFUSED ? "was refused" : "failed too often",
+		         called->error);
 		counter_add(book->counters, market_dead_letters_total, 1);
 		alert(change, m, why);
 		return;
@@ -794,8 +812,8 @@ struct book *book_create(struct worker *worker, struct store *store, const struc
 	book->counters = worker->mine;
 	book->queue_last = &book->queue;
 	book->webhook = operator_webhook_create(worker->loop, book->settings);
-	for (const char *name; book->feeds_count < FEEDS_MAX &&
-	                       (name = feeds_name(feeds, book->feeds_count)) != NULL;
+	for (const char *name;
+	     book->feeds_count < FEEDS_MAX && (name = feeds_name(feeds, book->feeds_count)) != NULL;
 	     book->feeds_count++) {
 		struct book_feed *feed = &book->feeds[book->feeds_count];
 		snprintf(feed->name, sizeof feed->name, "%s", name);
@@ -805,7 +823,8 @@ struct book *book_create(struct worker *worker, struct store *store, const struc
 		book->names[book->feeds_count] = feed->name;
 	}
 	snprintf(book->holder, sizeof book->holder, "%" PRIu64 ":%u:%" PRIu64,
-	         (uint64_t)atomic_load(&worker->counters->started_ms), worker->slot, worker->generation);
+	         (uint64_t)atomic_load(&worker->counters->started_ms), worker->slot,
+	         worker->generation);
 	uv_timer_init(worker->loop, &book->timer);
 	book->timer.data = book;
 	uv_timer_start(&book->timer, on_timer, 1, 0); /* what its predecessor left */

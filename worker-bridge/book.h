@@ -1,13 +1,13 @@
 /* The book: every market, driven by the frames of the feeds, by the clock, and by those who bet.
  *
- * Frames are read from the feed's stream with a durable cursor of its own. What a frame, a due time or a
- * bet changes (market, accounts, bets, audit, odds, attestation, cursor) becomes durable in one
- * transaction, one after the other: nothing happens twice over any crash, and nothing is answered before
- * it is durable. A row "market/lease" goes into each: of two bridges only the one that holds it can act,
- * and the other's transactions fail.
+ * Frames are read from the feed's stream with a durable cursor of its own. What a frame, a due time
+ * or a bet changes (market, accounts, bets, audit, odds, attestation, cursor) becomes durable in
+ * one transaction, one after the other: nothing happens twice over any crash, and nothing is
+ * answered before it is durable. A row "market/lease" goes into each: of two bridges only the one
+ * that holds it can act, and the other's transactions fail.
  *
- * Outside calls (operator_webhook.h) are intents first: the attempt is durable before it is made, and its
- * outcome after it; an attempt whose outcome is unknown is made again with the same key.
+ * Outside calls (operator_webhook.h) are intents first: the attempt is durable before it is made,
+ * and its outcome after it; an attempt whose outcome is unknown is made again with the same key.
  *
  * Streams: feeds/NAME/audit, odds, attestations. */
 #pragma once
@@ -52,7 +52,8 @@ bool book_submit(struct book *book, struct book_work *work);
 struct market *book_market(struct book_change *change, const char *duel_id);
 void book_changed(struct book_change *change, struct market *market, bool odds);
 /* One line for the audit; `more` is taken, may be NULL. */
-void book_audit(struct book_change *change, const struct market *market, const char *event, json_t *more);
+void book_audit(struct book_change *change, const struct market *market, const char *event,
+                json_t *more);
 
 struct store *book_store(const struct book *book);
 const struct settings *book_settings(const struct book *book);

@@ -31,8 +31,10 @@ static struct span below(struct span path, const char *prefix)
 static struct span segment(struct span *rest)
 {
 	const uint8_t *slash = rest->len != 0 ? memchr(rest->at, '/', rest->len) : NULL;
-	struct span first = span_of(rest->at, slash != NULL ? (size_t)(slash - rest->at) : rest->len);
-	*rest = slash != NULL ? span_of(slash + 1, rest->len - first.len - 1) : (struct span){rest->at, 0};
+	struct span first =
+		span_of(rest->at, slash != NULL ? (size_t)(slash - rest->at) : rest->len);
+	*rest = slash != NULL ? span_of(slash + 1, rest->len - first.len - 1)
+	                      : (struct span){rest->at, 0};
 	return first;
 }
 
@@ -73,7 +75,8 @@ static json_t *odds_value(const struct market *m, unsigned side)
 static json_t *market_shown(const struct market *m)
 {
 	json_t *o = market_record(m);
-	json_object_set_new(o, "odds", json_pack("{s:o,s:o}", "A", odds_value(m, 0), "B", odds_value(m, 1)));
+	json_object_set_new(o, "odds",
+	                    json_pack("{s:o,s:o}", "A", odds_value(m, 0), "B", odds_value(m, 1)));
 	json_object_set_new(o, "takesBets", json_boolean(market_takes_bets(m, clock_wall_ms())));
 	return o;
 }
@@ -119,7 +122,8 @@ static void list_markets(struct call *call)
 	json_t *markets = json_array();
 	for (const char *const *feed = book_feeds(book_of(call)); *feed != NULL; feed++)
 		list_feed(call, *feed, markets);
-	call_reply(call, 200, json_pack("{s:o,s:I}", "markets", markets, "now", (json_int_t)clock_wall_ms()));
+	call_reply(call, 200,
+	           json_pack("{s:o,s:I}", "markets", markets, "now", (json_int_t)clock_wall_ms()));
 }
 
 /* ---- work that waits for the disk ---- */
@@ -131,7 +135,8 @@ struct asked {
 	const char *reason; /* of a refusal, constant; NULL: `answer` */
 	json_t *answer;
 	/* what is asked */
-	char duel_id[64], account[LEDGER_ID_MAX + 1], name[NAME_MAX_BYTES + 1], secret[2 * SECRET_BYTES + 1];
+	char duel_id[64], account[LEDGER_ID_MAX + 1], name[NAME_MAX_BYTES + 1],
+		secret[2 * SECRET_BYTES + 1];
 	char outcome[12], side[2], who[129], why[501];
 	unsigned bet_side;
 	uint64_t amount;
@@ -159,7 +164,8 @@ static void answer(struct asked *a, unsigned status, const char *reason, json_t 
 	a->answer = body;
 }
 
-static struct asked *asked_create(struct call *call, void (*run)(struct book_work *, struct book_change *))
+static struct asked *asked_create(struct call *call,
+                                  void (*run)(struct book_work *, struct book_change *))
 {
 	struct asked *a = xcalloc(1, sizeof *a);
 	a->work = (struct book_work){.run = run, .finish = finish_asked};
@@ -174,7 +180,8 @@ static void submit(struct asked *a)
 		return;
 	free(a);
 	call_header(call, "Retry-After", "1");
-	call_refuse(call, 503, "too many requests wait (market.queue), or this worker stops; try again");
+	call_refuse(call, 503,
+	            "too many requests wait (market.queue), or this worker stops; try again");
 }
 
 /* ---- accounts ---- */
@@ -198,7 +205,10 @@ static void run_open(struct book_work *work, struct book_change *change)
 		return;
 	}
 	if (ledger_issued(change->rows) > LEDGER_AMOUNT_MAX - a->amount) {
-		answer(a, 507, "all accounts together were granted as many units as can be counted (2^53-1)", NULL);
+		answer(a, 507,
+		       "all accounts together were granted as many units as can be counted "
+		       "(2^53-1)",
+		       NULL);
 		return;
 	}
 	digest_of(a->secret, digest);
@@ -231,12 +241,16 @@ static void open_account(struct call *call)
 	const char *name = "";
 	json_int_t grant = (json_int_t)s->ledger_grant;
 	json_error_t error;
-	bool good = json_unpack_ex(body, &error, JSON_STRICT, "{s?s,s?I}", "name", &name, "grant", &grant) == 0;
+	bool good = json_unpack_ex(body, &error, JSON_STRICT, "{s?s,s?I}", "name", &name, "grant",
+	                           &grant) == 0;
 	char reason[128] = "";
 	if (!good)
-		snprintf(reason, sizeof reason, "the body must be {name?, grant?}: %.80s", error.text);
-	else if (strlen(name) > NAME_MAX_BYTES || grant < 0 || (uint64_t)grant > s->ledger_grant_max)
-		snprintf(reason, sizeof reason, "name has at most 64 bytes, grant is 0 to ledger.grant_max");
+		snprintf(reason, sizeof reason, "the body must be {name?, grant?}: %.80s",
+		         error.text);
+	else if (strlen(name) > NAME_MAX_BYTES || grant < 0 ||
+	         (uint64_t)grant > s->ledger_grant_max)
+		snprintf(reason, sizeof reason,
+		         "name has at most 64 bytes, grant is 0 to ledger.grant_max");
 	if (*reason != '\0') {
 		json_decref(body);
 		call_refuse(call, good ? 422 : 400, reason);
@@ -294,9 +308,10 @@ static void show_sums(struct call *call)
 	}
 	ledger_sum(view_of(call), &sums);
 	call_reply(call, 200,
-	           json_pack("{s:I,s:I,s:I,s:I,s:I,s:b}", "accounts", (json_int_t)sums.accounts, "house",
-	                     (json_int_t)sums.house, "pools", (json_int_t)sums.pools, "accountCount",
-	                     (json_int_t)sums.account_count, "badRows", (json_int_t)sums.bad_rows, "balanced",
+	           json_pack("{s:I,s:I,s:I,s:I,s:I,s:b}", "accounts", (json_int_t)sums.accounts,
+	                     "house", (json_int_t)sums.house, "pools", (json_int_t)sums.pools,
+	                     "accountCount", (json_int_t)sums.account_count, "badRows",
+	                     (json_int_t)sums.bad_rows, "balanced",
 	                     sums.accounts + sums.house + sums.pools == 0 && sums.bad_rows == 0));
 }
 
@@ -310,7 +325,9 @@ void book_on_ledger_call(struct call *call)
 	else if (span_equal(what, SPAN("sums")) && rest.len == 0 && call->method == CALL_GET)
 		show_sums(call);
 	else
-		call_refuse(call, 404, "POST /v1/ledger/accounts, GET /v1/ledger/accounts/ID, GET /v1/ledger/sums");
+		call_refuse(call, 404,
+		            "POST /v1/ledger/accounts, GET /v1/ledger/accounts/ID, GET "
+		            "/v1/ledger/sums");
 }
 
 /* ---- bets ---- */
@@ -320,14 +337,16 @@ static void run_bet(struct book_work *work, struct book_change *change)
 	struct asked *a = (struct asked *)work;
 	struct counters_slot *counters = ((struct bridge *)a->call->context)->worker->mine;
 	struct market *m = book_market(change, a->duel_id);
-	const struct ledger_bet bet = {a->account, a->bet_side, a->amount, a->call->idempotency_key};
+	const struct ledger_bet bet = {a->account, a->bet_side, a->amount,
+	                               a->call->idempotency_key};
 	json_t *made = NULL;
 	if (m == NULL || strcmp(m->operator, "ledger") != 0) {
 		answer(a, 404, "no market of the ledger for this duel", NULL);
 		return;
 	}
-	switch (ledger_stake(change->rows, m, &bet, book_settings(change->book)->ledger_bets_per_market,
-	                     change->now_ms, &made)) {
+	switch (ledger_stake(change->rows, m, &bet,
+	                     book_settings(change->book)->ledger_bets_per_market, change->now_ms,
+	                     &made)) {
 	case LEDGER_OK:
 		book_changed(change, m, true);
 		counter_add(counters, ledger_bets_total, 1);
@@ -346,7 +365,8 @@ static void run_bet(struct book_work *work, struct book_change *change)
 		answer(a, 402, "the balance does not cover this stake", NULL);
 		break;
 	case LEDGER_FULL:
-		answer(a, 409, "this market has all the bets it may (ledger.bets_per_market)", NULL);
+		answer(a, 409, "this market has all the bets it may (ledger.bets_per_market)",
+		       NULL);
 		break;
 	case LEDGER_KEY_REUSED:
 		answer(a, 422, "another bet was made with this Idempotency-Key", NULL);
@@ -363,17 +383,19 @@ static void place_bet(struct call *call, const char *duel_id)
 	json_t *body = call_json(call);
 	if (body == NULL)
 		return;
-	if (json_unpack_ex(body, &error, JSON_STRICT, "{s:s,s:s,s:I}", "account", &account_id, "side", &side,
-	                   "amount", &amount) != 0) {
+	if (json_unpack_ex(body, &error, JSON_STRICT, "{s:s,s:s,s:I}", "account", &account_id,
+	                   "side", &side, "amount", &amount) != 0) {
 		char reason[160];
-		snprintf(reason, sizeof reason, "the body must be {account, side, amount}: %.100s", error.text);
+		snprintf(reason, sizeof reason, "the body must be {account, side, amount}: %.100s",
+		         error.text);
 		json_decref(body);
 		call_refuse(call, 400, reason);
 		return;
 	}
 	bool good = (strcmp(side, "A") == 0 || strcmp(side, "B") == 0) && amount >= 1 &&
 	            (uint64_t)amount <= LEDGER_AMOUNT_MAX;
-	json_t *account = strlen(account_id) <= LEDGER_ID_MAX ? account_stored(call, account_id) : NULL;
+	json_t *account =
+		strlen(account_id) <= LEDGER_ID_MAX ? account_stored(call, account_id) : NULL;
 	bool owner = owns(call, account);
 	struct asked *a = good && owner ? asked_create(call, run_bet) : NULL;
 	if (a != NULL) {
@@ -385,7 +407,9 @@ static void place_bet(struct call *call, const char *duel_id)
 	json_decref(account);
 	json_decref(body);
 	if (!good)
-		call_refuse(call, 422, "side is A (agent1) or B (agent2), amount a whole number of at least 1");
+		call_refuse(
+			call, 422,
+			"side is A (agent1) or B (agent2), amount a whole number of at least 1");
 	else if (a == NULL)
 		refuse_stranger(call, "a bet is made with the account's secret as Bearer token");
 	else
@@ -401,10 +425,12 @@ static void list_bets(struct call *call, const struct market *m)
 		struct span value;
 		ledger_bet_key(m->duel_id, n, key);
 		if (state_kv_get(view_of(call), span_str(key), &value))
-			json_array_append_new(bets, json_loadb((const char *)value.at, value.len, 0, NULL));
+			json_array_append_new(
+				bets, json_loadb((const char *)value.at, value.len, 0, NULL));
 	}
-	call_reply(call, 200, json_pack("{s:s,s:I,s:o}", "duelId", m->duel_id, "count", (json_int_t)m->bets,
-	                                "bets", bets));
+	call_reply(call, 200,
+	           json_pack("{s:s,s:I,s:o}", "duelId", m->duel_id, "count", (json_int_t)m->bets,
+	                     "bets", bets));
 }
 
 /* ---- what people decide ---- */
@@ -420,8 +446,8 @@ static void run_retry(struct book_work *work, struct book_change *change)
 	struct asked *a = (struct asked *)work;
 	struct market *m = book_market(change, a->duel_id);
 	if (m == NULL || m->state != MARKET_MANUAL_REVIEW) {
-		answer(a, m == NULL ? 404 : 409, m == NULL ? "no such market" : "this market is not in manual_review",
-		       NULL);
+		answer(a, m == NULL ? 404 : 409,
+		       m == NULL ? "no such market" : "this market is not in manual_review", NULL);
 		return;
 	}
 	market_retry(m);
@@ -435,8 +461,8 @@ static void run_resolve(struct book_work *work, struct book_change *change)
 	struct asked *a = (struct asked *)work;
 	struct market *m = book_market(change, a->duel_id);
 	if (m == NULL || m->state != MARKET_MANUAL_REVIEW) {
-		answer(a, m == NULL ? 404 : 409, m == NULL ? "no such market" : "this market is not in manual_review",
-		       NULL);
+		answer(a, m == NULL ? 404 : 409,
+		       m == NULL ? "no such market" : "this market is not in manual_review", NULL);
 		return;
 	}
 	market_decide(m, a->outcome, a->side);
@@ -454,11 +480,14 @@ static struct asked *read_decision(struct call *call, const char *duel_id, bool 
 	struct asked *a = NULL;
 	if (body == NULL)
 		return NULL;
-	int rc = resolve ? json_unpack_ex(body, &error, JSON_STRICT, "{s:s,s:s,s:s,s?s}", "actor", &who, "reason",
-	                                  &why, "outcome", &outcome, "winnerSide", &side)
-	                 : json_unpack_ex(body, &error, JSON_STRICT, "{s:s,s:s}", "actor", &who, "reason", &why);
+	int rc = resolve ? json_unpack_ex(body, &error, JSON_STRICT, "{s:s,s:s,s:s,s?s}", "actor",
+	                                  &who, "reason", &why, "outcome", &outcome, "winnerSide",
+	                                  &side)
+	                 : json_unpack_ex(body, &error, JSON_STRICT, "{s:s,s:s}", "actor", &who,
+	                                  "reason", &why);
 	bool win = strcmp(outcome, "win") == 0;
-	bool good = rc == 0 && strlen(who) >= 3 && strlen(who) <= 128 && strlen(why) >= 10 && strlen(why) <= 500;
+	bool good = rc == 0 && strlen(who) >= 3 && strlen(who) <= 128 && strlen(why) >= 10 &&
+	            strlen(why) <= 500;
 	if (rc == 0 && resolve)
 		good = good && (win ? strcmp(side, "A") == 0 || strcmp(side, "B") == 0
 		                    : *side == '\0' && (strcmp(outcome, "draw") == 0 ||
@@ -473,10 +502,12 @@ static struct asked *read_decision(struct call *call, const char *duel_id, bool 
 	}
 	json_decref(body);
 	if (a == NULL)
-		call_refuse(call, rc != 0 ? 400 : 422,
-		            resolve ? "the body must be {actor (3 to 128 bytes), reason (10 to 500), outcome: win, draw "
-		                      "or cancelled, winnerSide: A or B with win}"
-		                    : "the body must be {actor (3 to 128 bytes), reason (10 to 500)}");
+		call_refuse(
+			call, rc != 0 ? 400 : 422,
+			resolve ? "the body must be {actor (3 to 128 bytes), reason (10 to 500), "
+		                  "outcome: win, draw "
+				  "or cancelled, winnerSide: A or B with win}"
+				: "the body must be {actor (3 to 128 bytes), reason (10 to 500)}");
 	return a;
 }
 
@@ -513,7 +544,9 @@ void book_on_market_call(struct call *call)
 	else if (!get && (span_equal(rest, SPAN("retry")) || span_equal(rest, SPAN("resolve"))))
 		decide(call, duel_id, span_equal(rest, SPAN("resolve")));
 	else
-		call_refuse(call, 404, "GET /v1/markets, /v1/markets/DUELID[/bets]; POST /bets, /retry, /resolve");
+		call_refuse(
+			call, 404,
+			"GET /v1/markets, /v1/markets/DUELID[/bets]; POST /bets, /retry, /resolve");
 }
 
 /* ---- oracle ---- */
@@ -532,5 +565,6 @@ void book_on_oracle_call(struct call *call)
 	if (attestation != NULL)
 		call_reply(call, 200, attestation);
 	else
-		call_refuse(call, 404, "this duel has not ended, or never was; keys: /v1/oracle/keys");
+		call_refuse(call, 404,
+		            "this duel has not ended, or never was; keys: /v1/oracle/keys");
 }

@@ -49,17 +49,18 @@ uint64_t ledger_issued(struct rows *rows)
 	return (uint64_t)-balance;
 }
 
-bool ledger_open(struct rows *rows, const char *id, const char *name, const char *owner, uint64_t grant,
-                 uint64_t now_ms)
+bool ledger_open(struct rows *rows, const char *id, const char *name, const char *owner,
+                 uint64_t grant, uint64_t now_ms)
 {
 	char key[LEDGER_KEY_ROOM];
 	ledger_account_key(id, key);
 	if (rows_get(rows, key).at != NULL)
 		return false;
 	check(grant <= LEDGER_AMOUNT_MAX && ledger_issued(rows) <= LEDGER_AMOUNT_MAX - grant);
-	rows_put_json(rows, key, json_pack("{s:s,s:s,s:s,s:I,s:I,s:I}", "id", id, "name", name, "owner",
-	                                   owner, "balance", (json_int_t)0, "granted", (json_int_t)grant,
-	                                   "openedAt", (json_int_t)now_ms));
+	rows_put_json(rows, key,
+	              json_pack("{s:s,s:s,s:s,s:I,s:I,s:I}", "id", id, "name", name, "owner", owner,
+	                        "balance", (json_int_t)0, "granted", (json_int_t)grant, "openedAt",
+	                        (json_int_t)now_ms));
 	post(rows, "@issue", -(int64_t)grant);
 	post(rows, id, (int64_t)grant);
 	return true;
@@ -86,7 +87,8 @@ static json_t *earlier_bet(struct rows *rows, const struct ledger_bet *bet)
 	const char *duel = json_string_value(json_object_get(row, "duelId"));
 	json_t *found = NULL;
 	if (duel != NULL) {
-		ledger_bet_key(duel, (uint64_t)json_integer_value(json_object_get(row, "number")), key);
+		ledger_bet_key(duel, (uint64_t)json_integer_value(json_object_get(row, "number")),
+		               key);
 		found = rows_json(rows, key);
 	}
 	json_decref(row);
@@ -107,12 +109,14 @@ static void keep_key(struct rows *rows, const struct market *market, const struc
 	if (bet->key.len == 0)
 		return;
 	key_row(bet->account, bet->key, key);
-	rows_put_json(rows, key, json_pack("{s:s,s:I}", "duelId", market->duel_id, "number",
-	                                   (json_int_t)market->bets));
+	rows_put_json(rows, key,
+	              json_pack("{s:s,s:I}", "duelId", market->duel_id, "number",
+	                        (json_int_t)market->bets));
 }
 
-enum ledger_result ledger_stake(struct rows *rows, struct market *market, const struct ledger_bet *bet,
-                                uint64_t bets_max, uint64_t now_ms, json_t **made)
+enum ledger_result ledger_stake(struct rows *rows, struct market *market,
+                                const struct ledger_bet *bet, uint64_t bets_max, uint64_t now_ms,
+                                json_t **made)
 {
 	char key[LEDGER_KEY_ROOM], side[2] = {"AB"[bet->side], '\0'};
 	ledger_account_key(bet->account, key);
@@ -134,7 +138,8 @@ enum ledger_result ledger_stake(struct rows *rows, struct market *market, const 
 		return LEDGER_CLOSED;
 	if (balance < bet->amount)
 		return LEDGER_POOR;
-	if (market->bets >= bets_max || market->pool[0] + market->pool[1] + bet->amount > LEDGER_AMOUNT_MAX)
+	if (market->bets >= bets_max ||
+	    market->pool[0] + market->pool[1] + bet->amount > LEDGER_AMOUNT_MAX)
 		return LEDGER_FULL;
 	post(rows, bet->account, -(int64_t)bet->amount);
 	market->pool[bet->side] += bet->amount;
@@ -181,7 +186,9 @@ static void pay_bet(struct rows *rows, struct market *m, uint64_t number, const 
 	uint64_t amount = (uint64_t)json_integer_value(json_object_get(bet, "amount"));
 	check(account != NULL && side != NULL && json_is_null(json_object_get(bet, "paid")));
 	bool won = (unsigned)(*side == 'B') == t->winner;
-	uint64_t paid = t->refund ? amount : won ? ledger_payout(amount, t->total, m->pool[t->winner]) : 0;
+	uint64_t paid = t->refund ? amount
+	                : won     ? ledger_payout(amount, t->total, m->pool[t->winner])
+	                          : 0;
 	if (paid > 0)
 		post(rows, account, (int64_t)paid);
 	m->paid += paid;

@@ -1,6 +1,6 @@
-/* The embedded ledger: accounts, stakes, parimutuel pools, payouts. Integer units, double entry: what
- * leaves one account enters another in the same transaction, so that all balances and all pools that are
- * not settled sum to zero.
+/* The embedded ledger: accounts, stakes, parimutuel pools, payouts. Integer units, double entry:
+ * what leaves one account enters another in the same transaction, so that all balances and all
+ * pools that are not settled sum to zero.
  *
  *     ledger/account/ID           people's; and @issue, @fees, @rounding: the house's
  *     ledger/bet/DUELID/00000001  one for each bet, numbered per market
@@ -15,19 +15,21 @@
 #define LEDGER_AMOUNT_MAX (((uint64_t)1 << 53) - 1)
 enum { LEDGER_ID_MAX = 64, LEDGER_KEY_ROOM = 224 };
 
-/* What a winner gets: floor(stake * total / winning), the fee already taken off `total`. winning > 0. */
+/* What a winner gets: floor(stake * total / winning), the fee already taken off `total`. winning >
+ * 0. */
 uint64_t ledger_payout(uint64_t stake, uint64_t total, uint64_t winning);
 
 void ledger_account_key(const char *id, char key[LEDGER_KEY_ROOM]);
 void ledger_bet_key(const char *duel_id, uint64_t number, char key[LEDGER_KEY_ROOM]);
 
-/* All units that were ever granted. At most LEDGER_AMOUNT_MAX: then no balance, pool or sum can pass it. */
+/* All units that were ever granted. At most LEDGER_AMOUNT_MAX: then no balance, pool or sum can
+ * pass it. */
 uint64_t ledger_issued(struct rows *rows);
 
-/* Opens an account with `grant` units from @issue, at most what ledger_issued() leaves. `owner` is the
- * hexadecimal SHA-256 of its secret. False: it exists. */
-bool ledger_open(struct rows *rows, const char *id, const char *name, const char *owner, uint64_t grant,
-                 uint64_t now_ms);
+/* Opens an account with `grant` units from @issue, at most what ledger_issued() leaves. `owner` is
+ * the hexadecimal SHA-256 of its secret. False: it exists. */
+bool ledger_open(struct rows *rows, const char *id, const char *name, const char *owner,
+                 uint64_t grant, uint64_t now_ms);
 
 enum ledger_result {
 	LEDGER_OK,
@@ -40,16 +42,18 @@ enum ledger_result {
 };
 struct ledger_bet {
 	const char *account;
-	unsigned side; /* 0: A, 1: B */
+	unsigned side;   /* 0: A, 1: B */
 	uint64_t amount; /* 1 to LEDGER_AMOUNT_MAX */
 	struct span key; /* Idempotency-Key; empty: none */
 };
 /* Takes the stake. On LEDGER_OK and LEDGER_REPEATED *made is the bet's record, a new reference. */
-enum ledger_result ledger_stake(struct rows *rows, struct market *market, const struct ledger_bet *bet,
-                                uint64_t bets_max, uint64_t now_ms, json_t **made);
+enum ledger_result ledger_stake(struct rows *rows, struct market *market,
+                                const struct ledger_bet *bet, uint64_t bets_max, uint64_t now_ms,
+                                json_t **made);
 
-/* Pays the next `count` bets of a market that is being resolved (by its outcome) or cancelled (stakes
- * back; also when nobody had bet on the winner). True: all are paid, and the rest of the pool is with
+/* Pays the next `count` bets of a market that is being resolved (by its outcome) or cancelled
+ * (stakes back; also when nobody had bet on the winner). True: all are paid, and the rest of the
+ * pool is with
  * @fees and @rounding. */
 bool ledger_settle(struct rows *rows, struct market *market, uint64_t count);
 

@@ -20,14 +20,15 @@ static int setup(void **state)
 	log_set_level(LOG_LEVEL_ERROR);
 	snprintf(dir, sizeof dir, "/tmp/ringside-ledger-XXXXXX");
 	assert_non_null(mkdtemp(dir));
-	const struct store_options options = {.dir = dir,
-	                                      .ring_bytes = 8 << 20,
-	                                      .map_bytes = 64 << 20,
-	                                      .readers_max = 64,
-	                                      .checkpoint_ms = 20,
-	                                      .chunk_bytes = 8192,
-	                                      .limits = {.streams_max = 100, .producers_per_stream_max = 16},
-	                                      .maintain = true};
+	const struct store_options options = {
+		.dir = dir,
+		.ring_bytes = 8 << 20,
+		.map_bytes = 64 << 20,
+		.readers_max = 64,
+		.checkpoint_ms = 20,
+		.chunk_bytes = 8192,
+		.limits = {.streams_max = 100, .producers_per_stream_max = 16},
+		.maintain = true};
 	return store_open(&store, &options, reason);
 }
 
@@ -85,14 +86,15 @@ static int64_t balance(const char *id)
 
 static struct market open_market(unsigned number, uint64_t fee_ppm)
 {
-	struct market m = {.state = MARKET_OPEN, .bet_close_ms = 5000, .opened_ms = 1, .fee_ppm = fee_ppm};
+	struct market m = {
+		.state = MARKET_OPEN, .bet_close_ms = 5000, .opened_ms = 1, .fee_ppm = fee_ppm};
 	snprintf(m.feed, sizeof m.feed, "arena");
 	snprintf(m.duel_id, sizeof m.duel_id, "streaming-%u", number);
 	return m;
 }
 
-static enum ledger_result stake(struct market *m, const char *account, unsigned side, uint64_t amount,
-                                const char *key, uint64_t now_ms)
+static enum ledger_result stake(struct market *m, const char *account, unsigned side,
+                                uint64_t amount, const char *key, uint64_t now_ms)
 {
 	struct rows *rows = begin();
 	json_t *made = NULL;
@@ -114,7 +116,10 @@ static void settle(struct market *m, const char *outcome, const char *side)
 		struct rows *rows = begin();
 		done = ledger_settle(rows, m, 3);
 		if (done)
-			market_done(m, strcmp(outcome, "win") == 0 ? MARKET_STEP_RESOLVE : MARKET_STEP_CANCEL, 9);
+			market_done(m,
+			            strcmp(outcome, "win") == 0 ? MARKET_STEP_RESOLVE
+			                                        : MARKET_STEP_CANCEL,
+			            9);
 		commit(rows, m);
 		assert_balanced();
 	}
@@ -136,10 +141,12 @@ static void payouts_are_exact(void **state)
 {
 	(void)state;
 	assert_int_equal(ledger_payout(1, 3, 2), 1);
-	assert_int_equal(ledger_payout(LEDGER_AMOUNT_MAX, LEDGER_AMOUNT_MAX, LEDGER_AMOUNT_MAX), LEDGER_AMOUNT_MAX);
-	assert_int_equal(ledger_payout(LEDGER_AMOUNT_MAX / 3, LEDGER_AMOUNT_MAX, LEDGER_AMOUNT_MAX / 2),
-	                 (uint64_t)((unsigned __int128)(LEDGER_AMOUNT_MAX / 3) * LEDGER_AMOUNT_MAX /
-	                            (LEDGER_AMOUNT_MAX / 2)));
+	assert_int_equal(ledger_payout(LEDGER_AMOUNT_MAX, LEDGER_AMOUNT_MAX, LEDGER_AMOUNT_MAX),
+	                 LEDGER_AMOUNT_MAX);
+	assert_int_equal(
+		ledger_payout(LEDGER_AMOUNT_MAX / 3, LEDGER_AMOUNT_MAX, LEDGER_AMOUNT_MAX / 2),
+		(uint64_t)((unsigned __int128)(LEDGER_AMOUNT_MAX / 3) * LEDGER_AMOUNT_MAX /
+	                   (LEDGER_AMOUNT_MAX / 2)));
 }
 
 static void winners_share_the_pool(void **state)
@@ -185,7 +192,8 @@ static void what_is_not_taken(void **state)
 	assert_int_equal(stake(&m, "n0", 0, 1001, "", 10), LEDGER_POOR);
 	assert_int_equal(stake(&m, "n0", 0, 10, "", 5000), LEDGER_CLOSED);
 	assert_int_equal(stake(&m, "n0", 0, 10, "k", 10), LEDGER_OK);
-	assert_int_equal(stake(&m, "n0", 0, 10, "k", 6000), LEDGER_REPEATED); /* also when it has closed */
+	assert_int_equal(stake(&m, "n0", 0, 10, "k", 6000),
+	                 LEDGER_REPEATED); /* also when it has closed */
 	assert_int_equal(stake(&m, "n0", 1, 10, "k", 10), LEDGER_KEY_REUSED);
 	assert_int_equal(balance("n0"), 990);
 	m.state = MARKET_LOCKED;
@@ -204,10 +212,17 @@ static void no_money_is_made_or_lost(void **state)
 		for (unsigned i = 0; i < bets; i++) {
 			char id[16];
 			snprintf(id, sizeof id, "p%u", (unsigned)rand_r(&seed) % 6);
-			stake(&m, id, (unsigned)rand_r(&seed) % 2, 1 + (unsigned)rand_r(&seed) % 400, "", 10);
+			stake(&m, id, (unsigned)rand_r(&seed) % 2,
+			      1 + (unsigned)rand_r(&seed) % 400, "", 10);
 			assert_balanced();
 		}
-		settle(&m, end < 2 ? "win" : end == 2 ? "draw" : "cancelled", end == 0 ? "A" : end == 1 ? "B" : "");
+		settle(&m,
+		       end < 2    ? "win"
+		       : end == 2 ? "draw"
+		                  : "cancelled",
+		       end == 0   ? "A"
+		       : end == 1 ? "B"
+		                  : "");
 		for (unsigned i = 0; i < 6; i++) {
 			char id[16];
 			snprintf(id, sizeof id, "p%u", i);
@@ -219,11 +234,11 @@ static void no_money_is_made_or_lost(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(payouts_are_exact),
-	        cmocka_unit_test(winners_share_the_pool),
-	        cmocka_unit_test(draws_aborts_and_pools_without_a_winner_go_back),
-	        cmocka_unit_test(what_is_not_taken),
-	        cmocka_unit_test(no_money_is_made_or_lost),
+		cmocka_unit_test(payouts_are_exact),
+		cmocka_unit_test(winners_share_the_pool),
+		cmocka_unit_test(draws_aborts_and_pools_without_a_winner_go_back),
+		cmocka_unit_test(what_is_not_taken),
+		cmocka_unit_test(no_money_is_made_or_lost),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

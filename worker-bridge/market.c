@@ -59,14 +59,15 @@ void market_key(const char *feed, const char *duel_id, char key[MARKET_KEY_ROOM]
 	F("bets", bets)                                                                            \
 	F("settledBets", settled_bets)                                                             \
 	F("paid", paid)                                                                            \
-	F("feePpm", fee_ppm)                                                                            \
+	F("feePpm", fee_ppm)                                                                       \
 	F("attempts", attempts)                                                                    \
 	F("nextAttemptAt", next_attempt_ms)
 
 json_t *market_record(const struct market *m)
 {
-	json_t *o = json_pack("{s:s,s:s,s:b,s:b}", "state", market_state_name(m->state), "step",
-	                      market_step_name(m->step), "entered", m->entered, "unknown", m->unknown);
+	json_t *o =
+		json_pack("{s:s,s:s,s:b,s:b}", "state", market_state_name(m->state), "step",
+	                  market_step_name(m->step), "entered", m->entered, "unknown", m->unknown);
 #define PUT(name, member) json_object_set_new(o, name, json_string(m->member));
 	TEXTS(PUT)
 #undef PUT
@@ -129,7 +130,8 @@ static uint64_t time_of(const json_t *frame, const char *name)
 bool market_begin(struct market *m, const char *feed, const char *operator, const json_t *frame,
                   uint64_t now_ms)
 {
-	const json_t *agents[] = {json_object_get(frame, "agent1"), json_object_get(frame, "agent2")};
+	const json_t *agents[] = {json_object_get(frame, "agent1"),
+	                          json_object_get(frame, "agent2")};
 	*m = (struct market){.created_ms = now_ms};
 	snprintf(m->feed, sizeof m->feed, "%s", feed);
 	snprintf(m->operator, sizeof m->operator, "%s", operator);
@@ -163,9 +165,9 @@ static void fingerprint(const struct market *m, const struct market *told, char 
 {
 	char text[2048];
 	uint8_t digest[SHA256_DIGEST_LENGTH];
-	int len = snprintf(text, sizeof text, "%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s", m->duel_id, m->duel_key,
-	                   m->agent_id[0], m->agent_id[1], told->outcome, told->side, told->reason, told->seed,
-	                   told->replay_hash);
+	int len = snprintf(text, sizeof text, "%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s", m->duel_id,
+	                   m->duel_key, m->agent_id[0], m->agent_id[1], told->outcome, told->side,
+	                   told->reason, told->seed, told->replay_hash);
 	check(len > 0 && (size_t)len < sizeof text);
 	SHA256((const uint8_t *)text, (size_t)len, digest);
 	for (size_t i = 0; i < sizeof digest; i++)
@@ -191,7 +193,7 @@ static const char *read_outcome(struct market *told, const struct market *m, con
 	for (size_t i = 0; i < 2; i++)
 		if (strcmp(winner, m->agent_id[i]) == 0)
 			memcpy(told->side, i == 0 ? "A" : "B", 2);
-	return *told->side == '\0'        ? "the winner is neither contestant"
+	return *told->side == '\0'          ? "the winner is neither contestant"
 	       : *told->replay_hash == '\0' ? "a win without a replay hash"
 	                                    : NULL;
 }
@@ -218,7 +220,8 @@ static bool see_outcome(struct market *m, const json_t *frame)
 	if (why != NULL) {
 		bool news = strcmp(m->error, why) != 0;
 		if (market_paid(m))
-			snprintf(m->error, sizeof m->error, "%s", why); /* it stays; somebody has to know */
+			snprintf(m->error, sizeof m->error, "%s",
+			         why); /* it stays; somebody has to know */
 		else
 			market_review(m, why);
 		return news;
@@ -250,7 +253,8 @@ bool market_see(struct market *m, const json_t *frame)
 
 bool market_over(const struct market *m)
 {
-	return m->state == MARKET_RESOLVED || m->state == MARKET_CANCELLED || m->state == MARKET_MANUAL_REVIEW;
+	return m->state == MARKET_RESOLVED || m->state == MARKET_CANCELLED ||
+	       m->state == MARKET_MANUAL_REVIEW;
 }
 
 bool market_paid(const struct market *m)
@@ -343,7 +347,8 @@ void market_done(struct market *m, enum market_step step, uint64_t now_ms)
 	}
 	m->step = MARKET_STEP_NONE;
 	if (m->attempts > 0)
-		*m->error = '\0'; /* an attempt's; a conflict that was seen during the payment is kept */
+		*m->error = '\0'; /* an attempt's; a conflict that was seen during the payment is
+		                     kept */
 	m->attempts = m->next_attempt_ms = 0;
 	m->unknown = false;
 }

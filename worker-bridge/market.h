@@ -3,9 +3,10 @@
  *     created -> open -> locked -> resolving -> resolved | cancelled
  *     any but the last two -> manual_review -> (an operator) -> resolving | cancelled
  *
- * Frames of the feed say what has happened, the clock says what is due; an operator (ledger, webhook)
- * carries the steps out. A step that has taken effect is never due again, and the outcome that was seen
- * first stands: another one for the same duel is for people to look at. Times are Unix ms, 0: not yet. */
+ * Frames of the feed say what has happened, the clock says what is due; an operator (ledger,
+ * webhook) carries the steps out. A step that has taken effect is never due again, and the outcome
+ * that was seen first stands: another one for the same duel is for people to look at. Times are
+ * Unix ms, 0: not yet. */
 #pragma once
 
 #include "worker-bridge/duel.h"
@@ -25,7 +26,8 @@ enum market_state { MARKET_STATES(MARKET_STATE_ENUM) MARKET_STATE_COUNT };
 #undef MARKET_STATE_ENUM
 const char *market_state_name(enum market_state state);
 
-#define MARKET_STEPS(S) S(NONE, "") S(CREATE, "create") S(LOCK, "lock") S(RESOLVE, "resolve") S(CANCEL, "cancel")
+#define MARKET_STEPS(S)                                                                            \
+	S(NONE, "") S(CREATE, "create") S(LOCK, "lock") S(RESOLVE, "resolve") S(CANCEL, "cancel")
 #define MARKET_STEP_ENUM(NAME, text) MARKET_STEP_##NAME,
 enum market_step { MARKET_STEPS(MARKET_STEP_ENUM) MARKET_STEP_COUNT };
 #undef MARKET_STEP_ENUM
@@ -51,7 +53,7 @@ struct market {
 	enum market_step step;
 	bool entered; /* with the operator: it was asked to create it at least once */
 	uint64_t attempts, next_attempt_ms;
-	bool unknown; /* an attempt may have taken effect that nobody has told of */
+	bool unknown;    /* an attempt may have taken effect that nobody has told of */
 	char error[160]; /* of the last attempt, or why a person is needed; "" */
 };
 
@@ -63,10 +65,10 @@ void market_key(const char *feed, const char *duel_id, char key[MARKET_KEY_ROOM]
 json_t *market_record(const struct market *market);
 bool market_read(struct market *market, const json_t *record);
 
-/* A market for the duel that a version 2 frame tells of; false: the frame tells of none that could have
- * one (idle, or without contestants). */
-bool market_begin(struct market *market, const char *feed, const char *operator, const json_t *frame,
-                  uint64_t now_ms);
+/* A market for the duel that a version 2 frame tells of; false: the frame tells of none that could
+ * have one (idle, or without contestants). */
+bool market_begin(struct market *market, const char *feed, const char *operator,
+                  const json_t *frame, uint64_t now_ms);
 
 /* Nobody may bet on it: it is cancelled before it opens, `why` is kept as its error. */
 void market_refuse(struct market *market, const char *why);
@@ -74,11 +76,12 @@ void market_refuse(struct market *market, const char *why);
 /* Takes in what a frame says of its duel. True: something is different now. */
 bool market_see(struct market *market, const json_t *frame);
 
-/* What is due at now_ms, NONE: nothing; *due_ms is then when to ask again (UINT64_MAX: after the next
- * frame). Does not look at attempts. */
+/* What is due at now_ms, NONE: nothing; *due_ms is then when to ask again (UINT64_MAX: after the
+ * next frame). Does not look at attempts. */
 enum market_step market_next(const struct market *market, uint64_t now_ms, uint64_t *due_ms);
 
-/* The step has begun (RESOLVE, CANCEL: bets are no longer taken, payment is under way) or taken effect. */
+/* The step has begun (RESOLVE, CANCEL: bets are no longer taken, payment is under way) or taken
+ * effect. */
 void market_start(struct market *market, enum market_step step);
 void market_done(struct market *market, enum market_step step, uint64_t now_ms);
 /* A person is needed. `why` may be the market's own error. */

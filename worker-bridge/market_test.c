@@ -13,8 +13,10 @@ static json_t *frame(const char *more)
 {
 	char text[1024];
 	snprintf(text, sizeof text,
-	         "{\"duelId\":\"streaming-x\",\"cycleId\":\"x\",\"duelKey\":\"k\",\"betOpenTime\":1000,"
-	         "\"betCloseTime\":2000,\"terminal\":false,\"outcome\":null,\"agent1\":{\"id\":\"a\",\"name\":\"A\"},"
+	         "{\"duelId\":\"streaming-x\",\"cycleId\":\"x\",\"duelKey\":\"k\",\"betOpenTime\":"
+	         "1000,"
+	         "\"betCloseTime\":2000,\"terminal\":false,\"outcome\":null,\"agent1\":{\"id\":"
+	         "\"a\",\"name\":\"A\"},"
 	         "\"agent2\":{\"id\":\"b\",\"name\":\"B\"}}");
 	json_t *f = json_loads(text, 0, NULL), *extra = json_loads(more, 0, NULL);
 	assert_non_null(f);
@@ -24,9 +26,15 @@ static json_t *frame(const char *more)
 	return f;
 }
 
-#define WIN_A "{\"terminal\":true,\"outcome\":\"win\",\"winnerId\":\"a\",\"winReason\":\"kill\",\"seed\":\"1\",\"replayHash\":\"h\"}"
-#define WIN_B "{\"terminal\":true,\"outcome\":\"win\",\"winnerId\":\"b\",\"winReason\":\"kill\",\"seed\":\"1\",\"replayHash\":\"h\"}"
-#define DRAW "{\"terminal\":true,\"outcome\":\"draw\",\"cancellationReason\":\"draw\",\"seed\":\"1\",\"replayHash\":\"h\"}"
+#define WIN_A                                                                                      \
+	"{\"terminal\":true,\"outcome\":\"win\",\"winnerId\":\"a\",\"winReason\":\"kill\","        \
+	"\"seed\":\"1\",\"replayHash\":\"h\"}"
+#define WIN_B                                                                                      \
+	"{\"terminal\":true,\"outcome\":\"win\",\"winnerId\":\"b\",\"winReason\":\"kill\","        \
+	"\"seed\":\"1\",\"replayHash\":\"h\"}"
+#define DRAW                                                                                       \
+	"{\"terminal\":true,\"outcome\":\"draw\",\"cancellationReason\":\"draw\",\"seed\":\"1\","  \
+	"\"replayHash\":\"h\"}"
 #define ABORT "{\"terminal\":true,\"outcome\":\"cancelled\",\"cancellationReason\":\"x\"}"
 
 static struct market fresh(void)
@@ -121,7 +129,8 @@ static void nothing_is_opened_in_hindsight(void **state)
 	(void)state;
 	see(&m, WIN_A);
 	assert_int_equal(next(&m, 1100), MARKET_STEP_CANCEL);
-	assert_int_equal(next(&n, 2000), MARKET_STEP_NONE); /* too late; its outcome will cancel it */
+	assert_int_equal(next(&n, 2000),
+	                 MARKET_STEP_NONE); /* too late; its outcome will cancel it */
 	see(&n, WIN_A);
 	assert_int_equal(next(&n, 3000), MARKET_STEP_CANCEL);
 }
@@ -141,12 +150,14 @@ static void what_cannot_be_believed_is_for_people(void **state)
 	static const struct {
 		const char *first, *second, *why;
 	} rows[] = {
-	        {"{\"terminal\":true,\"outcome\":\"win\",\"winnerId\":\"c\",\"replayHash\":\"h\"}", NULL,
-	         "the winner is neither contestant"},
-	        {"{\"terminal\":true,\"outcome\":\"win\",\"winnerId\":\"a\"}", NULL, "a win without a replay hash"},
-	        {"{\"terminal\":true,\"outcome\":\"odd\"}", NULL, "the terminal frame has no outcome that is known"},
-	        {WIN_A, WIN_B, "a second, different outcome of this duel"},
-	        {ABORT, WIN_B, "a second, different outcome of this duel"},
+		{"{\"terminal\":true,\"outcome\":\"win\",\"winnerId\":\"c\",\"replayHash\":\"h\"}",
+	         NULL, "the winner is neither contestant"},
+		{"{\"terminal\":true,\"outcome\":\"win\",\"winnerId\":\"a\"}", NULL,
+	         "a win without a replay hash"},
+		{"{\"terminal\":true,\"outcome\":\"odd\"}", NULL,
+	         "the terminal frame has no outcome that is known"},
+		{WIN_A, WIN_B, "a second, different outcome of this duel"},
+		{ABORT, WIN_B, "a second, different outcome of this duel"},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -274,20 +285,20 @@ static void a_record_reads_back(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(a_win_goes_its_way),
-	        cmocka_unit_test(the_lock_follows_a_nearer_close),
-	        cmocka_unit_test(who_won_early_still_locks_first),
-	        cmocka_unit_test(draws_and_aborts_are_cancelled),
-	        cmocka_unit_test(nothing_is_opened_in_hindsight),
-	        cmocka_unit_test(a_creation_under_way_is_finished_first),
-	        cmocka_unit_test(what_cannot_be_believed_is_for_people),
-	        cmocka_unit_test(what_is_paid_stays_paid),
-	        cmocka_unit_test(what_is_paid_in_part_stays_too),
-	        cmocka_unit_test(a_review_says_why),
-	        cmocka_unit_test(people_and_the_game_agree),
-	        cmocka_unit_test(what_was_never_created_is_cancelled),
-	        cmocka_unit_test(people_decide),
-	        cmocka_unit_test(a_record_reads_back),
+		cmocka_unit_test(a_win_goes_its_way),
+		cmocka_unit_test(the_lock_follows_a_nearer_close),
+		cmocka_unit_test(who_won_early_still_locks_first),
+		cmocka_unit_test(draws_and_aborts_are_cancelled),
+		cmocka_unit_test(nothing_is_opened_in_hindsight),
+		cmocka_unit_test(a_creation_under_way_is_finished_first),
+		cmocka_unit_test(what_cannot_be_believed_is_for_people),
+		cmocka_unit_test(what_is_paid_stays_paid),
+		cmocka_unit_test(what_is_paid_in_part_stays_too),
+		cmocka_unit_test(a_review_says_why),
+		cmocka_unit_test(people_and_the_game_agree),
+		cmocka_unit_test(what_was_never_created_is_cancelled),
+		cmocka_unit_test(people_decide),
+		cmocka_unit_test(a_record_reads_back),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,6 +31,7 @@ bool bridge_operator(struct call *call)
 		return true;
 	if (call->principal.len == 0)
 		call_header(call, "WWW-Authenticate", "Bearer realm=\"operators\"");
-	call_refuse(call, call->principal.len == 0 ? 401 : 403, "this is for the holder of auth.ledger_token");
+	call_refuse(call, call->principal.len == 0 ? 401 : 403,
+	            "this is for the holder of auth.ledger_token");
 	return false;
 }

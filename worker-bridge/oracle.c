@@ -13,9 +13,11 @@ enum { SEED_BYTES = 32, ROW_ROOM = 128, PATH_ROOM = 128 };
 
 /* What is attested: only members that never change, in this order. */
 static const char *const members[] = {
-        "feed", "sourceEpoch", "seq", "cycleId", "duelId", "duelKey", "outcome", "cancellationReason",
-        "winnerId", "loserId", "winReason", "detail", "seed", "replayHash", "betOpenTime", "betCloseTime",
-        "fightStartTime", "duelEndTime"};
+	"feed",           "sourceEpoch", "seq",         "cycleId",
+	"duelId",         "duelKey",     "outcome",     "cancellationReason",
+	"winnerId",       "loserId",     "winReason",   "detail",
+	"seed",           "replayHash",  "betOpenTime", "betCloseTime",
+	"fightStartTime", "duelEndTime"};
 
 static struct span seed_of(struct rows *rows)
 {
@@ -36,7 +38,8 @@ static char *payload_of(const json_t *frame, uint64_t now_ms)
 	const char *names[] = {"agent1", "agent2"};
 	for (size_t i = 0; i < 2; i++) {
 		json_t *id = json_object_get(json_object_get(frame, names[i]), "id");
-		json_object_set(payload, i == 0 ? "agent1Id" : "agent2Id", id != NULL ? id : json_null());
+		json_object_set(payload, i == 0 ? "agent1Id" : "agent2Id",
+		                id != NULL ? id : json_null());
 	}
 	char *text = js_text(payload);
 	json_decref(payload);
@@ -48,9 +51,11 @@ static char *jws(struct span seed, const char *payload)
 {
 	char x[64], kid[64], header[160], *token = NULL;
 	check(signing_public(seed, x, kid));
-	int len = snprintf(header, sizeof header, "{\"alg\":\"EdDSA\",\"typ\":\"ringside-attestation\",\"kid\":\"%s\"}",
+	int len = snprintf(header, sizeof header,
+	                   "{\"alg\":\"EdDSA\",\"typ\":\"ringside-attestation\",\"kid\":\"%s\"}",
 	                   kid);
-	char *first = base64url_text(span_of(header, (size_t)len)), *second = base64url_text(span_str(payload));
+	char *first = base64url_text(span_of(header, (size_t)len)),
+	     *second = base64url_text(span_str(payload));
 	check(asprintf(&token, "%s.%s", first, second) > 0);
 	char *signature = signing_sign(seed, span_str(token)), *whole = NULL;
 	check(signature != NULL && asprintf(&whole, "%s.%s", token, signature) > 0);
@@ -61,7 +66,8 @@ static char *jws(struct span seed, const char *payload)
 	return whole;
 }
 
-void oracle_attest(struct rows *rows, struct txn *txn, const char *feed, const json_t *frame, uint64_t now_ms)
+void oracle_attest(struct rows *rows, struct txn *txn, const char *feed, const json_t *frame,
+                   uint64_t now_ms)
 {
 	const char *duel_id = json_string_value(json_object_get(frame, "duelId"));
 	char key[ROW_ROOM], path[PATH_ROOM];
@@ -96,8 +102,9 @@ json_t *oracle_keys(struct state *view)
 {
 	struct span seed;
 	char x[64], kid[64];
-	if (!state_kv_get(view, span_of(key_row, sizeof key_row - 1), &seed) || !signing_public(seed, x, kid))
+	if (!state_kv_get(view, span_of(key_row, sizeof key_row - 1), &seed) ||
+	    !signing_public(seed, x, kid))
 		return json_pack("{s:[]}", "keys");
-	return json_pack("{s:[{s:s,s:s,s:s,s:s,s:s,s:s}]}", "keys", "kty", "OKP", "crv", "Ed25519", "x", x,
-	                 "kid", kid, "use", "sig", "alg", "EdDSA");
+	return json_pack("{s:[{s:s,s:s,s:s,s:s,s:s,s:s}]}", "keys", "kty", "OKP", "crv", "Ed25519",
+	                 "x", x, "kid", kid, "use", "sig", "alg", "EdDSA");
 }

@@ -1,4 +1,5 @@
-/* The oracle: each terminal frame as a signed attestation, a compact JWS (RFC 7515) with EdDSA (RFC 8037).
+/* The oracle: each terminal frame as a signed attestation, a compact JWS (RFC 7515) with EdDSA (RFC
+ * 8037).
  *
  * Kept under "oracle/attestation/DUELID", published to feeds/FEED/attestations, and served at
  * /v1/oracle/DUELID with the key set at /v1/oracle/keys (RFC 7517). The key is made once per data
@@ -8,7 +9,8 @@
 #include "worker-bridge/rows.h"
 
 /* Attests what a terminal frame says, unless that duel has been attested before. */
-void oracle_attest(struct rows *rows, struct txn *txn, const char *feed, const json_t *frame, uint64_t now_ms);
+void oracle_attest(struct rows *rows, struct txn *txn, const char *feed, const json_t *frame,
+                   uint64_t now_ms);
 
 /* New references; NULL: none yet. */
 json_t *oracle_attestation(struct state *view, const char *duel_id);

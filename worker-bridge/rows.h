@@ -1,6 +1,6 @@
-/* Rows of the store, read and changed for one transaction: what was read comes from the store's view
- * or from what was put before, and every row that was put becomes durable only if it is still as it
- * was read. Loop thread only. */
+/* Rows of the store, read and changed for one transaction: what was read comes from the store's
+ * view or from what was put before, and every row that was put becomes durable only if it is still
+ * as it was read. Loop thread only. */
 #pragma once
 
 #include "common/txn.h"
