@@ -32,15 +32,16 @@ size_t calls_open(const struct calls *calls)
 static struct call *call_create(struct calls *calls, struct peer *from, const struct proto_call *m)
 {
 	size_t len = m->path.len + m->query.len + m->principal.len + m->authorization.len +
-	             m->idempotency_key.len + m->content_type.len + m->body.len + m->base_url.len + 1;
+	             m->idempotency_key.len + m->content_type.len + m->if_match.len + m->body.len +
+	             m->base_url.len + 1;
 	struct call *call = xcalloc(1, sizeof *call + len);
 	uint8_t *at = (uint8_t *)(call + 1);
 	const struct span from_spans[] = {m->path,          m->query,           m->principal,
 	                                  m->authorization, m->idempotency_key, m->content_type,
-	                                  m->body};
+	                                  m->if_match,      m->body};
 	struct span *const to[] = {&call->path,          &call->query,           &call->principal,
 	                           &call->authorization, &call->idempotency_key, &call->content_type,
-	                           &call->body};
+	                           &call->if_match,      &call->body};
 	call->method = (enum call_method)m->method;
 	call->context = calls->context;
 	call->calls = calls;

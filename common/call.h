@@ -30,6 +30,7 @@ struct call {
 	struct span authorization;   /* the header, only where the forwarder passes it on; else empty */
 	struct span idempotency_key; /* empty: none */
 	struct span content_type;
+	struct span if_match; /* empty: none */
 	struct span body;
 	const char *base_url; /* "http://host" that the client used, for links */
 	void *context;        /* of calls_create() */

@@ -69,6 +69,7 @@ enum { PROTO_CALL_BODY_MAX = 1 << 20, PROTO_CALL_PATH_MAX = 1024 };
 	F(text, authorization, 4096)                                                               \
 	F(text, idempotency_key, 256)                                                              \
 	F(text, content_type, 256)                                                                 \
+	F(text, if_match, 256)                                                                     \
 	F(text, base_url, 1024)                                                                    \
 	F(bytes, body, PROTO_CALL_BODY_MAX)
 

@@ -13,6 +13,7 @@ enum { RENDER_VIEWER_ID_LEN = 32, RENDER_VIEWERS_MAX = 16 };
 struct render_viewer {
 	char id[RENDER_VIEWER_ID_LEN + 1];
 	bool connected;
+	unsigned ice; /* restarts of ICE: its ETag */
 };
 
 struct render_live;

@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { OFFER_MS = 6000, SMALL_MS = 3000 };
+enum { OFFER_MS = 6000, SMALL_MS = 3000, ETAG_ROOM = 16 };
+
+static const char fragment_type[] = "application/trickle-ice-sdpfrag";
 
 /* Candidates are gathered before the answer is given, within a bound: a network that has none would
  * have us wait for ever. The rate is asked for from the first packet on; by itself it would begin so
@@ -30,10 +32,47 @@ const char render_whep_script[] =
         "};\n"
         "const rate = 'x-google-start-bitrate=2500;x-google-min-bitrate=1000';\n"
         "const gathered = peer => new Promise(done => {\n"
-        "  if (peer.iceGatheringState === 'complete') done();\n"
-        "  peer.onicegatheringstatechange = () => peer.iceGatheringState === 'complete' && done();\n"
-        "  setTimeout(done, 1500);\n"
+        "  const look = () => peer.iceGatheringState === 'complete' &&\n"
+        "    peer.localDescription.sdp.includes('a=candidate:') && done();\n"
+        "  peer.onicegatheringstatechange = look;\n"
+        "  setTimeout(done, 1500); look();\n"
         "});\n"
+        "const add = async (peer, fragment) => {\n"
+        "  let sdpMid = null;\n"
+        "  for (const line of fragment.split(/\\r?\\n/)) {\n"
+        "    if (line.startsWith('a=mid:')) sdpMid = line.slice(6);\n"
+        "    if (line.startsWith('a=candidate:'))\n"
+        "      await peer.addIceCandidate({candidate: line.slice(2), sdpMid: sdpMid ?? '0'});\n"
+        "  }\n"
+        "};\n"
+        /* What a fragment says of our side: all is bundled, so the first that has candidates says all. */
+        "const fragment_of = sdp => {\n"
+        "  const [head, ...media] = sdp.split(/(?=^m=)/m);\n"
+        "  const ours = media.find(m => m.includes('a=candidate:')) ?? media[0];\n"
+        "  const wanted = /^(a=group:|a=ice-|m=|a=mid:|a=candidate:)/;\n"
+        "  return (head + ours).split('\\r\\n').filter(l => wanted.test(l))\n"
+        "    .concat('a=end-of-candidates', '').join('\\r\\n');\n"
+        "};\n"
+        /* The offer again, with other credentials and without the candidates of the old ones. */
+        "const restart = async (peer, fragment, ufrag) => {\n"
+        "  const pwd = /^a=ice-pwd:([A-Za-z0-9+\\/]{22,256})\\s*$/m.exec(fragment)?.[1];\n"
+        "  if (pwd === undefined || !/^[A-Za-z0-9+\\/]{4,256}$/.test(ufrag)) return {fault: 'sdp'};\n"
+        "  if (peer.signalingState !== 'stable') return {fault: 'busy'};\n"
+        "  const sdp = peer.remoteDescription.sdp\n"
+        "    .replace(/^a=(candidate:|end-of-candidates).*\\r?\\n/gm, '')\n"
+        "    .replace(/^a=ice-ufrag:.*$/gm, () => 'a=ice-ufrag:' + ufrag)\n"
+        "    .replace(/^a=ice-pwd:.*$/gm, () => 'a=ice-pwd:' + pwd);\n"
+        "  try {\n"
+        "    await peer.setRemoteDescription({type: 'offer', sdp});\n"
+        "    await add(peer, fragment);\n"
+        "    await peer.setLocalDescription(await peer.createAnswer());\n"
+        "  } catch (e) {\n"
+        "    await peer.setRemoteDescription({type: 'rollback'}).catch(() => {});\n"
+        "    return {fault: 'sdp', text: String(e.message)};\n"
+        "  }\n"
+        "  await gathered(peer);\n"
+        "  return {fragment: fragment_of(peer.localDescription.sdp)};\n"
+        "};\n"
         "const send = async (peer, stream, fps) => {\n"
         "  const track = stream.getVideoTracks()[0];\n"
         "  let used = false;\n"
@@ -73,20 +112,15 @@ const char render_whep_script[] =
         "    await shape(peer, fps).catch(() => {});\n"
         "    return {sdp: peer.localDescription.sdp};\n"
         "  },\n"
-        "  async trickle(id, fragment) {\n"
+        "  async change(id, fragment, conditional) {\n"
         "    const peer = peers.get(id);\n"
         "    if (peer === undefined) return {fault: 'gone'};\n"
-        "    const ufrag = /a=ice-ufrag:(\\S+)/.exec(fragment);\n"
-        "    if (ufrag !== null && !peer.remoteDescription.sdp.includes('a=ice-ufrag:' + ufrag[1]))\n"
-        "      return {fault: 'restart'};\n"
-        "    let sdpMid = null;\n"
-        "    try {\n"
-        "      for (const line of fragment.split(/\\r?\\n/)) {\n"
-        "        if (line.startsWith('a=mid:')) sdpMid = line.slice(6);\n"
-        "        if (line.startsWith('a=candidate:'))\n"
-        "          await peer.addIceCandidate({candidate: line.slice(2), sdpMid: sdpMid ?? '0'});\n"
-        "      }\n"
-        "    } catch (e) { return {fault: 'sdp', text: String(e.message)}; }\n"
+        "    const ufrag = /^a=ice-ufrag:(\\S+)/m.exec(fragment)?.[1];\n"
+        "    const known = /^a=ice-ufrag:(\\S+)/m.exec(peer.remoteDescription.sdp)?.[1];\n"
+        "    if (ufrag !== undefined && ufrag !== known)\n"
+        "      return conditional ? restart(peer, fragment, ufrag) : {fault: 'condition'};\n"
+        "    try { await add(peer, fragment); }\n"
+        "    catch (e) { return {fault: 'sdp', text: String(e.message)}; }\n"
         "    return {};\n"
         "  },\n"
         "  drop,\n"
@@ -152,6 +186,13 @@ void render_whep_message(struct render_live *live, const char *kind, const json_
 	}
 }
 
+/* Of its ICE session: another after each restart. */
+static const char *etag_of(const struct render_viewer *viewer, char text[ETAG_ROOM])
+{
+	snprintf(text, ETAG_ROOM, "\"%u\"", viewer->ice);
+	return text;
+}
+
 /* ---- asking the script ---- */
 
 struct whep_asking {
@@ -201,8 +242,11 @@ static void refuse_fault(struct call *call, const char *fault)
 		call_refuse(call, 409, "the page has no canvas to send");
 	} else if (strcmp(fault, "video") == 0) {
 		call_refuse(call, 422, "the offer receives no video");
-	} else if (strcmp(fault, "restart") == 0) {
-		call_refuse(call, 422, "ICE restart is not supported; make a new session");
+	} else if (strcmp(fault, "condition") == 0) {
+		call_refuse(call, 428, "other credentials are an ICE restart, which needs If-Match: \"*\"");
+	} else if (strcmp(fault, "busy") == 0) {
+		call_header(call, "retry-after", "1");
+		call_refuse(call, 409, "an ICE restart is under way");
 	} else if (strcmp(fault, "gone") == 0) {
 		call_refuse(call, 404, "no such viewer");
 	} else {
@@ -232,26 +276,42 @@ static void on_answer(void *arg, enum devtools_outcome outcome, const json_t *re
 	struct whep_asking *a = arg;
 	struct render_live *live = render_find(a->all, span_str(a->session));
 	const char *sdp = json_string_value(json_object_get(result, "sdp"));
-	char location[160];
+	char location[160], etag[ETAG_ROOM];
 	(void)reason;
 	if (!went_well(a->call, outcome, result)) {
 		if (live != NULL)
 			viewer_remove(live, span_str(a->viewer));
 	} else {
+		struct render_viewer *viewer = live != NULL ? viewer_find(live, span_str(a->viewer)) : NULL;
 		snprintf(location, sizeof location, "/stream/%s/whep/%s", a->session, a->viewer);
 		call_header(a->call, "location", location);
+		if (viewer != NULL)
+			call_header(a->call, "etag", etag_of(viewer, etag));
 		call_reply_bytes(a->call, 201, "application/sdp", span_str(sdp));
 	}
 	free(a);
 }
 
-static void on_trickled(void *arg, enum devtools_outcome outcome, const json_t *result,
-                        const char *reason)
+static void on_changed(void *arg, enum devtools_outcome outcome, const json_t *result,
+                       const char *reason)
 {
 	struct whep_asking *a = arg;
+	struct render_live *live = render_find(a->all, span_str(a->session));
+	struct render_viewer *viewer = live != NULL ? viewer_find(live, span_str(a->viewer)) : NULL;
+	const char *fragment = json_string_value(json_object_get(result, "fragment"));
+	char etag[ETAG_ROOM];
 	(void)reason;
-	if (went_well(a->call, outcome, result))
-		call_reply(a->call, 204, NULL);
+	if (went_well(a->call, outcome, result)) {
+		if (fragment == NULL) {
+			call_reply(a->call, 204, NULL);
+		} else if (viewer == NULL) {
+			refuse_fault(a->call, "gone");
+		} else {
+			viewer->ice++;
+			call_header(a->call, "etag", etag_of(viewer, etag));
+			call_reply_bytes(a->call, 200, fragment_type, span_str(fragment));
+		}
+	}
 	free(a);
 }
 
@@ -300,18 +360,28 @@ static void offer(struct render_live *live, struct call *call)
 	ask(live, a, "offer", arguments, OFFER_MS, on_answer);
 }
 
-static void trickle(struct render_live *live, struct call *call, const char *viewer)
+/* Candidates, or an ICE restart: the credentials tell which. Clients that never read the ETag may send
+ * candidates without a condition, because those cannot be mistaken for others'. */
+static void change(struct render_live *live, struct call *call, const struct render_viewer *viewer)
 {
-	if (!is_type(call, "application/trickle-ice-sdpfrag")) {
+	char etag[ETAG_ROOM];
+	bool conditional = call->if_match.len > 0;
+	if (!is_type(call, fragment_type)) {
 		call_refuse(call, 415, "a change is application/trickle-ice-sdpfrag");
 		return;
 	}
-	json_t *arguments = json_pack("[s, o]", viewer, literal(call->body));
+	if (conditional && !span_equal(call->if_match, span_str("*")) &&
+	    !span_equal(call->if_match, span_str("\"*\"")) &&
+	    !span_equal(call->if_match, span_str(etag_of(viewer, etag)))) {
+		call_refuse(call, 412, "ICE was restarted since; this is not the ETag of what is now");
+		return;
+	}
+	json_t *arguments = json_pack("[s, o, b]", viewer->id, literal(call->body), (int)conditional);
 	if (arguments == NULL) {
 		call_refuse(call, 400, "the body is not UTF-8");
 		return;
 	}
-	ask(live, asking(live, call, viewer), "trickle", arguments, SMALL_MS, on_trickled);
+	ask(live, asking(live, call, viewer->id), "change", arguments, OFFER_MS, on_changed);
 }
 
 void render_whep_call(struct render_live *live, struct call *call, struct span rest)
@@ -333,7 +403,7 @@ void render_whep_call(struct render_live *live, struct call *call, struct span r
 	} else if (viewer == NULL) {
 		offer(live, call);
 	} else if (call->method == CALL_PATCH) {
-		trickle(live, call, viewer->id);
+		change(live, call, viewer);
 	} else {
 		struct whep_asking *a = asking(live, call, viewer->id);
 		viewer_remove(live, span_str(a->viewer));

@@ -2,7 +2,8 @@
  *
  * The media end is a script of ours in the page, in a world that the page cannot touch: one peer
  * connection for each viewer, sending the page's largest canvas. Viewers last as long as the document;
- * after a reload they come again. No trickle restart, so no ETag is given and none is asked for. */
+ * after a reload they come again. ICE can be restarted: the ETag names the ICE session, and other
+ * credentials need If-Match. */
 #pragma once
 
 #include "worker-capture/render_parts.h"

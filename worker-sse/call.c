@@ -128,6 +128,7 @@ static const char *too_long(const struct proto_call *m, unsigned *status)
 	       : m->authorization.len > 4096       ? "this Authorization is too long"
 	       : m->idempotency_key.len > 256      ? "an Idempotency-Key has at most 256 bytes"
 	       : m->content_type.len > 256         ? "this Content-Type is too long"
+	       : m->if_match.len > 256             ? "this If-Match is too long"
 	                                           : NULL;
 }
 
@@ -165,6 +166,7 @@ void call_send(struct request *request, unsigned role, const struct call_options
 	        .principal = span_str(principal),
 	        .idempotency_key = request->headers[HEADER_IDEMPOTENCY_KEY],
 	        .content_type = request->headers[HEADER_CONTENT_TYPE],
+	        .if_match = request->headers[HEADER_IF_MATCH],
 	        .base_url = span_of(base_url, base_len),
 	        .body = span_of(request->body, request->body_len)};
 	if (options->authorization)

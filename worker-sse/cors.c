@@ -30,12 +30,19 @@ void cors_preflight(struct request *request)
 	static const struct header headers[] = {
 	        {"access-control-allow-methods", SPAN("GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS")},
 	        {"access-control-allow-headers",
-	         SPAN("content-type, authorization, if-none-match, last-event-id, stream-seq, "
+	         SPAN("content-type, authorization, if-match, if-none-match, last-event-id, stream-seq, "
 	              "stream-ttl, stream-expires-at, stream-closed, producer-id, producer-epoch, "
 	              "producer-seq, idempotency-key, stream-forked-from, stream-fork-offset, "
 	              "stream-fork-sub-offset")},
 	        {"access-control-max-age", SPAN("86400")},
 	        {"allow", SPAN("GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS")},
+	        {"accept-post", SPAN("application/sdp")},
 	};
-	reply(request, 204, headers, sizeof headers / sizeof *headers, (struct span){0});
+	static const struct span whep = {(const uint8_t *)"/whep", 5};
+	struct span path = request->path;
+	bool offers = path.len > whep.len &&
+	              span_equal(span_of(path.at + path.len - whep.len, whep.len), whep);
+	/* draft-ietf-wish-whep: a client learns by OPTIONS what an offer is to be. */
+	reply(request, offers ? 200 : 204, headers, sizeof headers / sizeof *headers - (offers ? 0 : 1),
+	      (struct span){0});
 }

@@ -8,5 +8,5 @@
 /* The header lines that stand on every answer, malloc'ed. */
 char *cors_common_headers(const struct settings *settings);
 
-/* Answers an OPTIONS request: 204. */
+/* Answers an OPTIONS request: 204; of a WHEP resource 200, with Accept-Post. */
 void cors_preflight(struct request *request);

@@ -30,6 +30,7 @@ enum method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE, M
 	H(CONTENT_TYPE, "content-type")                                                            \
 	H(HOST, "host")                                                                            \
 	H(IDEMPOTENCY_KEY, "idempotency-key")                                                      \
+	H(IF_MATCH, "if-match")                                                                    \
 	H(IF_NONE_MATCH, "if-none-match")                                                          \
 	H(IF_RANGE, "if-range")                                                                    \
 	H(RANGE, "range")                                                                          \

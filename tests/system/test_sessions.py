@@ -494,10 +494,17 @@ def test_whep(site, tmp_path):
             status, headers, _ = r.request("POST", f"/stream/{session}/whep", b"v=0\r\n", sdp)
             assert status == 503 and headers["retry-after"]
             path = report["session"]
-            status, _, _ = r.request("PATCH", path, b"a=ice-ufrag:none\r\na=ice-pwd:none\r\n",
-                                     {"content-type": "application/trickle-ice-sdpfrag"})
-            assert status == 422
-            assert r.request("PATCH", path, b"", {"content-type": "application/trickle-ice-sdpfrag"})[0] == 204
+            # ICE is restarted, and pictures go on over the new credentials.
+            again = wait_for(lambda: viewers.reports[1:] and viewers.reports[1], "a restart of ICE", PATIENCE)
+            assert "error" not in again and again["frames"] >= report["frames"] + 30, again
+            assert (report["etag"], again["etag"]) == ('"0"', '"1"')
+            fragment = {"content-type": "application/trickle-ice-sdpfrag"}
+            other = b"a=ice-ufrag:other\r\na=ice-pwd:" + b"p" * 24 + b"\r\n"
+            assert r.request("PATCH", path, other, fragment)[0] == 428
+            assert r.request("PATCH", path, other, {**fragment, "if-match": report["etag"]})[0] == 412
+            assert r.request("PATCH", path, b"a=ice-ufrag:none\r\n", {**fragment, "if-match": "*"})[0] == 400
+            assert r.request("PATCH", path, b"", fragment)[0] == 204
+            assert r.request("PATCH", path, b"", {**fragment, "if-match": again["etag"]})[0] == 204
             assert r.request("PATCH", path, b"", sdp)[0] == 415
             assert r.request("DELETE", path)[0] == 200
             assert r.request("DELETE", path)[0] == 404
@@ -534,6 +541,10 @@ def test_whep_refused(r, session, site):
     wait_for(lambda: state_of(r, session)["webrtc"]["signalingState"] == "idle", "nobody")
     status, headers, _ = r.request("HEAD", path)
     assert status == 200 and headers["content-type"] == headers["accept-post"] == "application/sdp"
+    status, headers, _ = r.request("OPTIONS", path)
+    assert status == 200 and headers["accept-post"] == "application/sdp"
+    assert "if-match" in headers["access-control-allow-headers"]
+    assert "etag" in headers["access-control-expose-headers"]
     assert r.request("PATCH", path + "/" + "0" * 32, b"", sdp)[0] == 404
     status, headers, _ = r.request("POST", f"/stream/{uuid.uuid4()}/whep", b"", sdp)
     assert status == 404
