@@ -11,12 +11,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 8192, READY_MS = 10000, END_MS = 500 };
+enum { LINE_MAX_BYTES = 8192, END_MS = 500, DEPTH_MAX = 99 };
 
 struct engine {
 	const struct engine_order *order;
+	uint64_t patience_ms;
 	pid_t pid;
 	int in, out; /* ours */
+	char told[64]; /* what an answer is awaited to */
+	uint64_t told_ms;
 	char product[ENGINE_TEXT_MAX], author[ENGINE_TEXT_MAX];
 	char line[LINE_MAX_BYTES]; /* what has been read of lines */
 	size_t len, used;
@@ -33,20 +36,30 @@ static void keep(char out[ENGINE_TEXT_MAX], const char *text, size_t len)
 
 /* ---- orders ---- */
 
-static bool set_member(struct engine_order *order, const char *name, const char *value, char reason[160])
+static bool read_count(const char *value, int max, int *count)
 {
 	char *end;
+	long number = strtol(value, &end, 10);
+	*count = (int)number;
+	return *value != '\0' && *end == '\0' && number >= 0 && number <= max;
+}
+
+static bool set_member(struct engine_order *order, const char *name, const char *value, char reason[160])
+{
 	if (strcmp(name, "id") == 0) {
 		keep(order->id, value, strlen(value));
 	} else if (strcmp(name, "name") == 0) {
 		keep(order->name, value, strlen(value));
 	} else if (strcmp(name, "resign") == 0) {
-		long resign = strtol(value, &end, 10);
-		if (*value == '\0' || *end != '\0' || resign < 0 || resign > ENGINE_MATE) {
+		if (!read_count(value, ENGINE_MATE, &order->resign)) {
 			snprintf(reason, 160, "resign must be centipawns, 0 to %d", ENGINE_MATE);
 			return false;
 		}
-		order->resign = (int)resign;
+	} else if (strcmp(name, "depth") == 0) {
+		if (!read_count(value, DEPTH_MAX, &order->depth)) {
+			snprintf(reason, 160, "depth must be plies, 0 to %d", DEPTH_MAX);
+			return false;
+		}
 	} else if (order->count == ENGINE_OPTIONS_MAX) {
 		snprintf(reason, 160, "more than %d options", ENGINE_OPTIONS_MAX);
 		return false;
@@ -110,8 +123,7 @@ static void become(const char *command, int in, int out)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
-	int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
-	if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(nowhere, 2) < 0 || count == 0)
+	if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || count == 0)
 		_exit(127);
 	const char *path = getenv("PATH");
 	char wider[4096];
@@ -147,6 +159,8 @@ static bool spawn(struct engine *engine)
 static void say(struct engine *engine, const char *line)
 {
 	size_t len = strlen(line);
+	snprintf(engine->told, sizeof engine->told, "%.*s", (int)strcspn(line, "\n"), line);
+	engine->told_ms = wait_now_ms();
 	while (len > 0) {
 		ssize_t took = write(engine->in, line, len);
 		if (took < 0 && errno == EINTR)
@@ -211,16 +225,62 @@ static void keep_identity(struct engine *engine, const char *line)
 		keep(engine->author, line + 10, strlen(line + 10));
 }
 
+/* How it ended, when it has. It closes its pipes a moment before it can be waited for. */
+static void describe_end(struct engine *engine, char out[64])
+{
+	int status;
+	uint64_t due_ms = wait_now_ms() + END_MS;
+	pid_t pid;
+	while ((pid = waitpid(engine->pid, &status, WNOHANG)) == 0 && wait_now_ms() < due_ms)
+		usleep(2000);
+	if (pid <= 0) {
+		snprintf(out, 64, "closed its output");
+		return;
+	}
+	engine->pid = 0;
+	if (WIFSIGNALED(status))
+		snprintf(out, 64, "was ended by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+	else if (WEXITSTATUS(status) == 127)
+		snprintf(out, 64, "could not be started: is it installed?");
+	else
+		snprintf(out, 64, "ended with status %d", WEXITSTATUS(status));
+}
+
+/* Which engine, what it had been told, how long ago. */
+static enum engine_result complain(struct engine *engine, enum engine_result result, const char *answer)
+{
+	char how[64];
+	unsigned long long ms = wait_now_ms() - engine->told_ms;
+	switch (result) {
+	case ENGINE_MOVED:
+	case ENGINE_STOPPED:
+		return result;
+	case ENGINE_LATE:
+		snprintf(how, sizeof how, "has not said %s", answer);
+		break;
+	case ENGINE_ILLEGAL:
+		snprintf(how, sizeof how, "played %.20s, which is no legal move,", answer);
+		break;
+	case ENGINE_GONE:
+		describe_end(engine, how);
+	}
+	fprintf(stderr, "ringside-duel: engine '%s' %s %llu ms after it was told '%s'\n", engine->order->id, how, ms,
+	        engine->told);
+	return result;
+}
+
 /* Until it says `word`. */
 static bool await(struct engine *engine, const char *word)
 {
-	uint64_t due_ms = wait_now_ms() + READY_MS;
+	uint64_t due_ms = wait_now_ms() + engine->patience_ms;
+	enum engine_result result;
 	char *line;
-	while (hear(engine, due_ms, &line) == ENGINE_MOVED) {
+	while ((result = hear(engine, due_ms, &line)) == ENGINE_MOVED) {
 		if (strcmp(line, word) == 0)
 			return true;
 		keep_identity(engine, line);
 	}
+	complain(engine, result, word);
 	return false;
 }
 
@@ -239,17 +299,16 @@ static bool greet(struct engine *engine)
 	return await(engine, "readyok");
 }
 
-struct engine *engine_start(const struct engine_order *order)
+struct engine *engine_start(const struct engine_order *order, uint64_t patience_ms)
 {
 	struct engine *engine = calloc(1, sizeof *engine);
 	if (engine == NULL)
 		abort();
-	*engine = (struct engine){.order = order, .in = -1, .out = -1};
+	*engine = (struct engine){.order = order, .patience_ms = patience_ms, .in = -1, .out = -1};
 	if (spawn(engine) && greet(engine))
 		return engine;
 	if (!wait_stopped())
-		fprintf(stderr, "ringside-duel: '%s' is not an engine that speaks UCI, or is not installed\n",
-		        order->command);
+		fprintf(stderr, "ringside-duel: '%s' does not start as an engine that speaks UCI\n", order->command);
 	engine_stop(&engine);
 	return NULL;
 }
@@ -326,11 +385,13 @@ static void read_score(const char *line, struct engine_score *score)
 enum engine_result engine_move(struct engine *engine, const struct board_game *game, uint64_t think_ms,
                                uint64_t due_ms, struct board_move *move, struct engine_score *score)
 {
-	char go[64], *line;
+	char go[64], depth[24] = "", *line;
 	enum engine_result result;
 	*score = (struct engine_score){0};
 	tell_position(engine, game);
-	snprintf(go, sizeof go, "go movetime %llu\n", (unsigned long long)think_ms);
+	if (engine->order->depth > 0)
+		snprintf(depth, sizeof depth, "depth %d ", engine->order->depth);
+	snprintf(go, sizeof go, "go %smovetime %llu\n", depth, (unsigned long long)think_ms);
 	say(engine, go);
 	while ((result = hear(engine, due_ms, &line)) == ENGINE_MOVED) {
 		if (strncmp(line, "info ", 5) == 0)
@@ -338,7 +399,8 @@ enum engine_result engine_move(struct engine *engine, const struct board_game *g
 		if (strncmp(line, "bestmove ", 9) != 0)
 			continue;
 		line[9 + strcspn(line + 9, " ")] = '\0';
-		return board_move_read(&game->board, line + 9, move) ? ENGINE_MOVED : ENGINE_ILLEGAL;
+		return board_move_read(&game->board, line + 9, move) ? ENGINE_MOVED
+		                                                     : complain(engine, ENGINE_ILLEGAL, line + 9);
 	}
-	return result;
+	return complain(engine, result, "bestmove");
 }

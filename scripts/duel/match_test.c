@@ -13,7 +13,7 @@ static int begin(void **state)
 	char reason[160];
 	(void)state;
 	assert_true(engine_order_read(&stockfish, "/usr/games/stockfish,name=Stockfish,Skill Level=3", reason));
-	assert_true(engine_order_read(&gnuchess, "gnuchess --uci,id=gnu,resign=900", reason));
+	assert_true(engine_order_read(&gnuchess, "gnuchess --uci,id=gnu,resign=900,depth=14", reason));
 	match_init(&match, &stockfish, &gnuchess, 1, 10000);
 	return 0;
 }
@@ -42,6 +42,8 @@ static void orders_are_read(void **state)
 	assert_false(engine_order_read(&order, "", reason));
 	assert_false(engine_order_read(&order, "x,resign=-1", reason));
 	assert_false(engine_order_read(&order, "x,resign=1x", reason));
+	assert_false(engine_order_read(&order, "x,depth=", reason));
+	assert_false(engine_order_read(&order, "x,depth=100", reason));
 	assert_false(engine_order_read(&order, "x,novalue", reason));
 	assert_false(engine_order_read(&order, "x,=1", reason));
 }

@@ -108,6 +108,35 @@ def test_an_engine_that_breaks_down_forfeits(ringside, tmp_path, fault, detail):
         "win", "gnuchess", "forfeit", detail)
 
 
+def test_an_engine_that_ends_is_started_again_and_the_game_goes_on(ringside, tmp_path):
+    """gnuchess does so now and then; which engine, why and after what is told on stderr."""
+    lives = tmp_path / "lives"
+    lives.write_text("")
+    weak = broken(tmp_path, "sys.exit(7)").split(",")[0].split()[1]
+    engine = tmp_path / "twice.py"
+    engine.write_text(f"""import os, sys
+with open({str(lives)!r}, "a+") as file:
+    file.write("x")
+    file.seek(0)
+    lives = len(file.read())
+os.environ["PATH"] += ":/usr/games"
+os.execvp(*(({sys.executable!r}, [{sys.executable!r}, {weak!r}]) if lives < 3 else ("stockfish", ["stockfish"])))
+""")
+    with Duel(ringside, "--games=1", f"--engine1={sys.executable} {engine},id=twice,resign=1500") as duel:
+        _, err = duel.finish()
+    assert err.count("engine 'twice' ended with status 7 ") == 2 and "after it was told 'go movetime 3'" in err
+    end = results(ringside)[-1]
+    assert len(lives.read_text()) == 3 and end["detail"] != "engine_failure"
+
+
+def test_an_engine_that_does_not_start_is_named(ringside, tmp_path):
+    for command, reason in (("/nowhere/engine", "could not be started"), ("sleep 60", "has not said uciok")):
+        with Duel(ringside, "--engine-timeout=300ms", f"--engine2={command},id=mute") as duel:
+            _, err = duel.process.communicate(timeout=60)
+        assert duel.process.returncode == 1
+        assert f"engine 'mute' {reason}" in err and "after it was told 'uci'" in err
+
+
 def test_sigterm_cancels_the_duel_and_ends_the_engines(ringside):
     before = len(results(ringside))
     with Duel(ringside, "--pace=50ms") as duel:
