@@ -23,6 +23,7 @@ export class Market {
 		this.market = null; /* what was last said of it */
 		this.bets = [];     /* ours, in this market */
 		this.pending = null;
+		this.asked = 0;     /* balances */
 		$("bet").onsubmit = event => { event.preventDefault(); this.place(); };
 		this.refreshBalance();
 	}
@@ -89,11 +90,13 @@ export class Market {
 		this.showBalance(made.balance);
 	}
 
+	/* Of several that are under way, only the last one asked is shown: an older answer may come later. */
 	async refreshBalance() {
 		if (!this.account) return;
+		const asked = ++this.asked;
 		try {
 			const account = await askJson("/v1/ledger/accounts/" + this.account.id, { token: this.account.secret });
-			this.showBalance(account.balance);
+			if (asked === this.asked) this.showBalance(account.balance);
 		} catch (error) {
 			if ([401, 403, 404].includes(error.status) && !secrets.account) { /* of another ledger */
 				localStorage.removeItem("account");
@@ -120,7 +123,8 @@ export class Market {
 				headers: { "idempotency-key": this.pending.id }, body: { account: this.account.id, side, amount } });
 			this.pending = null;
 			this.note(`Placed: ${units(amount)} on ${side === "A" ? this.duel.agent1.name : this.duel.agent2.name}.`, "good");
-			await Promise.all([this.loadBets(), this.refreshBalance()]);
+			this.loadBets();
+			this.refreshBalance();
 		} catch (error) {
 			this.note(error.status ? `Not placed: ${error.message}.` : "No answer. Try again: it will count once.", "bad");
 			if (error.status && error.status < 500) this.pending = null;

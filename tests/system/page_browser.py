@@ -38,7 +38,7 @@ class Browser:
         for fd in {to_read, to_write, read, write}:
             os.close(fd)
 
-    def call(self, method, patience=20, **parameters):
+    def call(self, method, patience=60, **parameters):
         self.count += 1
         number = self.count
         message = {"id": number, "method": method, "params": parameters}
@@ -92,7 +92,7 @@ class Browser:
     def text(self, selector):
         return self.run(f"document.querySelector({json.dumps(selector)})?.textContent")
 
-    def wait(self, expression, what=None, patience=30):
+    def wait(self, expression, what=None, patience=90):
         end = time.monotonic() + patience
         while True:
             value = self.run(f"(() => {{ try {{ return {expression}; }} catch {{ return null; }} }})()")

@@ -43,7 +43,7 @@ class Duel:
             [PROGRAM, f"--url={ringside.url}", f"--token-file={self.tokens}", "--pace=0ms", "--movetime=3ms", *flags],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-    def finish(self, patience=90):
+    def finish(self, patience=300):
         out, err = self.process.communicate(timeout=patience)
         assert self.process.returncode == 0, out + err
         return out, err
@@ -130,8 +130,9 @@ os.execvp(*(({sys.executable!r}, [{sys.executable!r}, {weak!r}]) if lives < 3 el
 
 
 def test_an_engine_that_does_not_start_is_named(ringside, tmp_path):
-    for command, reason in (("/nowhere/engine", "could not be started"), ("sleep 60", "has not said uciok")):
-        with Duel(ringside, "--engine-timeout=300ms", f"--engine2={command},id=mute") as duel:
+    for command, reason, patience in (("/nowhere/engine", "could not be started", "60s"),
+                                      ("sleep 60", "has not said uciok", "50ms")):
+        with Duel(ringside, f"--engine-timeout={patience}", f"--engine1={command},id=mute") as duel:
             _, err = duel.process.communicate(timeout=60)
         assert duel.process.returncode == 1
         assert f"engine 'mute' {reason}" in err and "after it was told 'uci'" in err

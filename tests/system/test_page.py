@@ -4,6 +4,7 @@ killed, the arena page is frozen, and all of Ringside goes away. Pictures are ke
 import json
 import os
 import signal
+import sys
 
 import pytest
 
@@ -17,9 +18,28 @@ from test_kill import fixed_port
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 ARTEFACTS = os.environ.get("ARTEFACTS", os.path.join(ROOT, ".cache/test/page"))
-TIMES = ("--duel-announcement=5s", "--duel-countdown=500ms", "--duel-resolution=1500ms", "--duel-pause=100ms",
+TIMES = ("--duel-announcement=15s", "--duel-countdown=500ms", "--duel-resolution=6s", "--duel-pause=100ms",
          "--duel-grace=2s")
-pytestmark = pytest.mark.skipif(not os.path.exists(BROWSER), reason="no browser")
+# stockfish, but as long as a file is there it keeps its moves to itself from the 16th ply on: the fight lasts
+# until all has been seen, however slow the machine, and frames come while things are killed.
+PATIENT = """import os, subprocess, sys, threading, time
+os.environ["PATH"] += ":/usr/games"
+engine = subprocess.Popen(["stockfish"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+plies = 0
+def listen():
+    global plies
+    for line in sys.stdin:
+        if line.startswith("position"):
+            plies = len(line.partition(" moves ")[2].split())
+        engine.stdin.write(line)
+    engine.kill()
+threading.Thread(target=listen, daemon=True).start()
+for line in engine.stdout:
+    while line.startswith("bestmove") and plies >= 16 and os.path.exists(sys.argv[1]):
+        time.sleep(0.05)
+    print(line, end="", flush=True)
+"""
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(not os.path.exists(BROWSER), reason="no browser")]
 
 
 @pytest.fixture
@@ -44,11 +64,12 @@ def newest(r):
     return json.loads(r.get("/v1/feeds/arena"))
 
 
-def phase(browser, name, patience=60):
+def phase(browser, name, patience=120):
     browser.wait(f"document.documentElement.dataset.phase === '{name}'", f"phase {name}", patience)
 
 
 def bet(browser, side, amount):
+    browser.wait("!document.querySelector('#bet button').disabled", "the button")
     browser.run(f"document.querySelector('input[value={side}]').click(); document.querySelector('#amount').value = "
                 f"{amount}; document.querySelector('#bet button').click()")
     browser.wait(f"document.querySelector('#bet-note').textContent.startsWith('Placed: {amount} ')", "the bet")
@@ -64,24 +85,28 @@ def freeze_arena(r):
     return renderers
 
 
-def test_a_whole_duel_seen_in_a_browser(stage):
+def test_a_whole_duel_seen_in_a_browser(stage, tmp_path):
     r = stage
+    hold, patient = tmp_path / "hold", tmp_path / "patient.py"
+    hold.touch()
+    patient.write_text(PATIENT)
+    engine = f"--engine1={sys.executable} {patient} {hold},id=stockfish,name=Stockfish,resign=1500"
     wait_for(lambda: r.request("GET", "/v1/feeds/arena")[0] == 200, "the feed")
     events = EventSource(r, "stream=feeds/arena/frames&from=start")
     with Browser() as browser:
         browser.open(r.url + "/")
         browser.wait("document.querySelector('#live').textContent === 'Live'", "live")
         browser.run("window.sameDocument = true")
-        with Duel(r, "--pace=120ms", "--movetime=20ms", "--clock=40s", "--games=1") as duel:
+        with Duel(r, "--pace=120ms", "--movetime=20ms", "--clock=10m", "--games=1", engine) as duel:
             phase(browser, "ANNOUNCEMENT")
             browser.wait("!document.querySelector('#bet-fields').disabled", "a market that takes bets")
             bet(browser, "A", 300)
             bet(browser, "B", 100)
             browser.wait("document.querySelector('#odds-a').textContent === '1.33'", "odds")
-            assert browser.text("#balance") == "99,600"
+            browser.wait("document.querySelector('#balance').textContent === '99,600'", "the balance")
             keep(browser, "announcement")
             phase(browser, "FIGHTING")
-            assert browser.run("document.querySelector('#bet-fields').disabled")
+            browser.wait("document.querySelector('#bet-fields').disabled", "no more bets")
             browser.wait("document.querySelector('#market-state').textContent === 'Bets closed'", "the lock")
             browser.wait("document.querySelector('#health').textContent === 'Vouched for'", "a healthy picture")
             keep(browser, "fight")
@@ -92,8 +117,9 @@ def test_a_whole_duel_seen_in_a_browser(stage):
             freeze_arena(r)
             browser.wait("document.querySelector('#health').textContent === 'Degraded'", "the frozen picture")
             keep(browser, "frozen")
-            browser.wait("document.querySelector('#health').textContent === 'Vouched for'", "the recovery", 40)
-            phase(browser, "RESOLUTION", 120)
+            browser.wait("document.querySelector('#health').textContent === 'Vouched for'", "the recovery", 120)
+            hold.unlink()
+            phase(browser, "RESOLUTION", 240)
             keep(browser, "result")
             duel.finish()
         browser.wait("['Paid', 'Stakes back'].includes(document.querySelector('#market-state').textContent)", "the payout")
