@@ -67,8 +67,8 @@ const place = square => [square.charCodeAt(0) - 97, 8 - Number(square[1])];
 function piece(letter, x, y) {
 	const white = letter < "a";
 	context.save();
-	context.translate(x - 5, y - 4);
-	context.scale((CELL + 10) / 100, (CELL + 10) / 100);
+	context.translate(x - 2, y - 1);
+	context.scale((CELL + 4) / 100, (CELL + 4) / 100);
 	context.lineWidth = 3.5;
 	context.lineJoin = context.lineCap = "round";
 	const [body, ...cuts] = SHAPES[letter.toLowerCase()];

@@ -44,7 +44,7 @@ export class Board {
 
 	make(letter, square) {
 		const ns = "http://www.w3.org/2000/svg", node = document.createElementNS(ns, "svg");
-		node.setAttribute("viewBox", "10 9 80 82");
+		node.setAttribute("viewBox", "6 5 88 88");
 		node.setAttribute("class", "piece " + (letter < "a" ? "white" : "black"));
 		SHAPES[letter.toLowerCase()].forEach((d, i) => {
 			const path = document.createElementNS(ns, "path");
