@@ -35,7 +35,7 @@ static bool is_legacy(const struct request *r)
 }
 
 struct answer {
-	struct header headers[12];
+	struct header headers[16];
 	size_t count;
 	char again[24], now[24];
 };
@@ -60,9 +60,10 @@ static void begin(struct answer *a, struct request *r, const char *type)
 		add(a, "access-control-expose-headers", SPAN("retry-after, x-server-time"));
 		add(a, "vary", SPAN("origin"));
 	}
-	if (is_legacy(r)) { /* RFC 9745 */
+	if (is_legacy(r)) { /* RFC 9745, RFC 8594; docs/bet-sync.md */
 		bool state = span_equal(r->path, SPAN("/api/streaming/betting/bootstrap"));
 		add(a, "deprecation", SPAN("@1795219200"));
+		add(a, "sunset", SPAN("Sun, 21 Nov 2027 00:00:00 GMT"));
 		add(a, "link", state ? SPAN("</api/internal/bet-sync/state>; rel=\"successor-version\"")
 		                     : SPAN("</api/internal/bet-sync/events>; rel=\"successor-version\""));
 	}

@@ -47,14 +47,6 @@ def state_of(task):
         return stat.read().rpartition(")")[2].split()[0]
 
 
-def kill(pid):
-    """kill -9; it may have ended by itself since somebody looked."""
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-
-
 class Ringside:
     def __init__(self, *flags, dummy=False, config=None, environment=None, prefix=(),
                  workers=1, bridge=0, listen="127.0.0.1:0", start=True):

@@ -1,5 +1,7 @@
 """The bet-sync feed: its wire byte by byte, every boundary of a cursor, who may read it, and how much."""
 
+import email.utils
+import hashlib
 import http.client
 import json
 import os
@@ -93,6 +95,23 @@ def test_version_2_is_the_stream_itself(ringside):
     source.stop()
 
 
+def test_a_frame_proves_itself(ringside):
+    """As docs/bet-sync.md has it."""
+    play(ringside, 5)
+    ended = [f for f in frames_of(ringside) if f["outcome"] in ("win", "draw")]
+    assert {f["outcome"] for f in ended} == {"win", "draw"}
+    for f in ended:
+        started = f["fightStartTime"] or f["betOpenTime"]
+        damage = {f[agent]["id"]: f[agent]["damageDealtThisFight"] for agent in ("agent1", "agent2")}
+        first, second = (f["winnerId"], f["loserId"]) if f["outcome"] == "win" else damage
+        said = text({"duelId": f["duelId"], "cycleId": f["cycleId"], "winnerId": f["winnerId"], "loserId": f["loserId"],
+                     "winReason": f["winReason"], "fightStartedAt": started, "finishedAt": f["duelEndTime"],
+                     "damageWinner": damage[first], "damageLoser": damage[second]})
+        assert f["replayHash"] == hashlib.sha256(said.encode()).hexdigest(), said
+        seed = hashlib.sha256(f"{f['duelId']}-{started}".encode()).digest()
+        assert f["seed"] == str(int.from_bytes(seed[:8], "big"))
+
+
 def test_first_bytes_and_heartbeat(ringside):
     with ringside.connect() as s:
         s.sendall(f"GET {EVENTS} HTTP/1.0\r\nhost: x\r\nauthorization: BEARER {TOKEN}\r\n\r\n".encode())
@@ -133,7 +152,15 @@ def test_state(ringside):
 def test_former_names_are_deprecated(ringside):
     now, old = get_state(ringside), get_state(ringside, path=OLD_STATE)
     assert now[2] == old[2] and "deprecation" not in now[1]
-    assert old[1]["deprecation"].startswith("@") and STATE in old[1]["link"]
+    since = int(old[1]["deprecation"].removeprefix("@"))
+    until = email.utils.parsedate_to_datetime(old[1]["sunset"])
+    assert old[1]["sunset"] == email.utils.format_datetime(until, usegmt=True) and until.timestamp() > since
+    assert old[1]["link"] == f'<{STATE}>; rel="successor-version"' and "sunset" not in now[1]
+    with ringside.connect() as s:
+        s.sendall(f"GET {OLD_EVENTS} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n\r\n".encode())
+        head = s.recv(4096).decode().lower().partition("\r\n\r\n")[0]
+    assert f"deprecation: @{since}" in head and "sunset: " in head and f'link: <{EVENTS}>; rel=' in head
+    assert "sunset" in get_state(ringside, headers={}, path=OLD_STATE)[1], "who is refused is told, too"
     source = EventSource(ringside, "", path=OLD_EVENTS, headers=BEARER)
     wait_for(lambda: source.messages("betting"), "a frame")
     source.stop()
@@ -279,6 +306,7 @@ def test_dev_makes_a_token_and_has_no_bypass():
 
 def test_no_token_configured():
     with Ringside("--dev=false", environment={"RINGSIDE_AUTH_PUBLISH_TOKENS": "p"}, workers=1, bridge=1) as r:
+        r.wait_log("warn .*bet-sync feed closed.*bet_sync.token")
         status, headers, body = get_state(r, headers={"authorization": "Bearer p"})
         assert status == 503 and json.loads(body)["message"] == "Betting feed auth token is not configured"
         assert int(headers["retry-after"]) > 0

@@ -5,9 +5,11 @@ import http.server
 import json
 import os
 import random
+import re
 import socket
 import ssl
 import subprocess
+import textwrap
 import threading
 import time
 
@@ -15,7 +17,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from duel_game import Duels, Game, agents, check_frames, frames_of
-from ringside import PATIENCE, Ringside, alive, kill, wait_for
+from ringside import PATIENCE, Ringside, wait_for
 from test_kill import fixed_port
 
 JSON = {"content-type": "application/json"}
@@ -225,6 +227,12 @@ def test_every_end_is_attested(ringside, g):
         said = verify(ringside, get(ringside, f"/v1/oracle/{duel}")["jws"])
         for member in ("duelId", "duelKey", "outcome", "winnerId", "seed", "replayHash", "seq", "sourceEpoch"):
             assert said[member] == terminal[duel][member]
+    with open(os.path.join(os.path.dirname(__file__), "..", "..", "docs", "market.md")) as file:
+        block = re.search(r"\n((?:    .*\n|\n)+?)\n    python3 verify.py", file.read()).group(1)
+    script = textwrap.dedent(block)
+    assert len(script.split("\n")) <= 14
+    shown = subprocess.run(["/usr/bin/python3", "-c", script, ringside.url, duel], check=True, capture_output=True)
+    assert json.loads(shown.stdout) == said
     streamed = [a["duelId"] for a in frames_of(ringside, stream="attestations")]
     assert len(streamed) == len(set(streamed)) == len(terminal)
     head, body, signature = get(ringside, f"/v1/oracle/{duel}")["jws"].split(".")
@@ -344,9 +352,7 @@ def test_kill_workers_while_people_bet():
         duels.start()
         while duels.is_alive():
             time.sleep(dice.uniform(0.05, 0.5))
-            pids = [w["pid"] for w in r.status()["workers"] if w["pid"] and not w["name"].startswith("capture")]
-            if pids:
-                kill(dice.choice(pids))
+            r.kill_some_worker(dice)
         settle(r, duels, bets)
 
 
@@ -363,10 +369,7 @@ def test_kill_everything_while_people_bet():
         duels.start()
         while duels.is_alive():
             time.sleep(dice.uniform(0.3, 0.8))
-            pids = r.worker_pids()
-            r.process.kill()
-            r.process.wait()
-            wait_for(lambda: not any(map(alive, pids)), "the workers to follow")
+            r.kill_everything()
             os.truncate(r.log_path, 0)
             r.start()
         settle(r, duels, bets)
@@ -540,9 +543,7 @@ def test_webhook_steps_over_kills_of_the_bridge():
         duels.start()
         while duels.is_alive():
             time.sleep(dice.uniform(0.1, 0.5))
-            pid = r.worker("bridge-0")["pid"]
-            if pid:
-                kill(pid)
+            r.kill_some_worker(dice, "bridge")
         duels.finish()
         check_effects(r, venue, duels)
         fences = [fence for _, fence in venue.calls]
@@ -595,6 +596,28 @@ def test_a_refused_step_is_for_people_and_they_decide():
         assert r.request("POST", f"/v1/markets/{duel}/resolve", body, JSON)[0] == 409
         audit = [m for m in frames_of(r, stream="audit") if m["duelId"] == duel]
         assert [m["actor"] for m in audit if m["event"] in ("retried", "decided")] == ["anna", "anna"]
+    venue.shutdown()
+
+
+def test_people_decide_by_ringsidectl():
+    venue = Venue(("refuse",))
+    with webhook_ringside(venue) as r:
+        wait_for(lambda: r.request("GET", "/v1/source/arena")[0] == 200, "the feed")
+        duel = announce(Game(r))
+        wait_state(r, duel, "manual_review")
+        assert "manual_review" in r.ctl("markets", "ls")[0]
+        venue.faults = ()
+        r.ctl("markets", "retry", duel, "their side is repaired")
+        wait_state(r, duel, "open")
+        venue.faults = ("refuse",)
+        fight(Game(r, epoch=2), duel)
+        wait_state(r, duel, "manual_review")
+        venue.faults = ()
+        r.ctl("markets", "resolve", duel, "--manual", "B", "agreed by telephone")
+        assert wait_state(r, duel, "resolved")["winnerSide"] == "B"
+        assert [key.rpartition(":")[2] for key in venue.effects] == ["create", "lock", "resolve"]
+        told = [m for m in frames_of(r, stream="audit") if m["event"] in ("retried", "decided")]
+        assert [m["reason"] for m in told] == ["their side is repaired", "agreed by telephone"]
     venue.shutdown()
 
 
