@@ -7,7 +7,7 @@ import signal
 import tempfile
 import unittest
 
-from browsers import BrowserTest, Pages, Trap, family, inject, wait_for
+from browsers import BrowserTest, Pages, Trap, family, inject, kind, wait_for
 from ringside import alive
 
 
@@ -149,6 +149,38 @@ class CaptureTest(BrowserTest):
             self.assertEqual(second["recoveries"], 0)
             self.assertNotIn("kind=health reason=starting step= state=live", r.log())
 
+    # ---- one beside another ----
+
+    def test_a_session_is_not_disturbed_by_a_dead_one(self):
+        # Only what is done to the other one is to count here, not how busy the machine is.
+        patient = [f"--capture-{what}-after=15s" for what in ("silent", "hang", "freeze")]
+        with self.capture("arena.html?phase=FIGHTING", *patient) as r:
+            before = self.healthy(r)
+            self.assertEqual(self.order(r, "arena.html?phase=FIGHTING")[0], 201)
+            other = wait_for(lambda: next((s for s in self.sessions(r) if s["id"] != before["id"] and
+                                           s["state"] == "live"), None), "another session")
+            for number in (signal.SIGKILL, signal.SIGKILL, signal.SIGSTOP):
+                keeper = wait_for(lambda: self.session(r, other["id"])["keeper"], "its browser")
+                browser = wait_for(lambda k=keeper: next((p for p in family(k) if kind(p) == "browser"), None),
+                                   "its process")
+                frames = self.show(r)["frames"]
+                os.kill(browser, number)
+                wait_for(lambda k=keeper: self.session(r, other["id"])["keeper"] not in (0, k), "the next one")
+                wait_for(lambda f=frames: self.show(r)["frames"] > f + 10, "pictures of the first session")
+            after = self.show(r)
+            self.assertEqual((after["keeper"], after["recoveries"]), (before["keeper"], before["recoveries"]))
+            self.assertGreaterEqual(self.session(r, other["id"])["recoveries"], 3)
+
+    def order(self, r, page):
+        body = json.dumps({"targetUrl": f"{self.base}/{page}"}).encode()
+        return r.request("POST", "/stream", body, {"content-type": "application/json"}, timeout=30)
+
+    def sessions(self, r):
+        return json.loads(r.ctl("capture", "ls", "--json")[0])["sessions"]
+
+    def session(self, r, name):
+        return next(s for s in self.sessions(r) if s["id"] == name)
+
     # ---- no browser ----
 
     def test_missing_browser_is_said_and_all_else_runs(self):
@@ -221,9 +253,7 @@ class CaptureTest(BrowserTest):
         """UDP is open to its browser, for viewers, but not to its page, nor to any frame of it."""
         trap = Trap()
         with self.capture() as r:
-            order = {"targetUrl": f"{self.base}/leak.html?to=127.0.0.1:{trap.port}"}
-            status, headers, _ = r.request("POST", "/stream", json.dumps(order).encode(),
-                                           {"content-type": "application/json"}, timeout=30)
+            status, headers, _ = self.order(r, f"leak.html?to=127.0.0.1:{trap.port}")
             self.assertEqual(status, 201)
             name = headers["Location"].rpartition("/")[2]
 

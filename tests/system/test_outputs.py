@@ -31,6 +31,12 @@ def free_port():
         return s.getsockname()[1]
 
 
+def free_udp_port():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
 def probe(url, *more):
     """What ffprobe sees: the streams, by type. None: nothing yet."""
     done = subprocess.run(["ffprobe", "-v", "error", "-of", "json", "-show_streams", *more, url],
@@ -352,6 +358,31 @@ class OutputsTest(BrowserTest):
         finally:
             relay.close()
             nginx.close()
+
+    def test_srt_and_udp(self):
+        """MPEG-TS to somebody else's ffmpeg: by SRT, with its passphrase, and by UDP."""
+        where = tempfile.mkdtemp(prefix="ringside-ts-")
+        kinds = {"srt": f"srt://127.0.0.1:{free_udp_port()}?passphrase=hush-hush-hush",
+                 "udp": f"udp://127.0.0.1:{free_udp_port()}?pkt_size=1316"}
+        listeners = {}
+        try:
+            for kind, url in kinds.items():
+                source = f"{url}&mode=listener" if kind == "srt" else url
+                listeners[kind] = subprocess.Popen(
+                    ["ffmpeg", "-v", "error", "-i", source, "-t", "2", "-c", "copy", f"{where}/{kind}.ts"],
+                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            with self.capture("arena.html?phase=FIGHTING",
+                              "--capture-outputs=" + ",".join(f"{k}={u}" for k, u in kinds.items())) as r:
+                for kind, listener in listeners.items():
+                    wait_for(lambda listener=listener: listener.poll() is not None, f"two seconds by {kind}")
+                    self.assertEqual(listener.returncode, 0, kind)
+                    self.check(probe(f"{where}/{kind}.ts"))
+                self.assertNotIn("hush", r.log() + r.ctl("capture", "outputs")[0] + r.ctl("settings")[0])
+        finally:
+            for listener in listeners.values():
+                listener.kill()
+                listener.wait()
+            shutil.rmtree(where)
 
     def test_a_full_disk_ends_a_recording(self):
         where = tempfile.mkdtemp(prefix="ringside-video-")
