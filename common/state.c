@@ -23,9 +23,15 @@ static void forget_path(struct state *state, struct state_path *path)
 	free(path);
 }
 
+static size_t kv_bytes(const struct state_kv *kv)
+{
+	return sizeof *kv + kv->key_len + kv->value_len;
+}
+
 static void forget_kv(struct state *state, struct state_kv *kv)
 {
 	HASH_DELETE(hh, state->kvs, kv);
+	state->kvs_bytes -= kv_bytes(kv);
 	free(kv->value);
 	free(kv);
 }
@@ -365,12 +371,15 @@ static void apply_kv(struct state *state, const struct entry *entry, uint64_t ls
 		HASH_ADD(hh, state->kvs, key, kv->key_len, kv);
 	} else if (kv->lsn >= lsn) {
 		return;
+	} else {
+		state->kvs_bytes -= kv_bytes(kv);
 	}
 	free(kv->value);
 	kv->removed = entry->value.at == NULL;
 	kv->value = kv->removed ? NULL : (uint8_t *)xmemdup_text(entry->value.at, entry->value.len);
 	kv->value_len = kv->removed ? 0 : (uint32_t)entry->value.len;
 	kv->lsn = lsn;
+	state->kvs_bytes += kv_bytes(kv);
 }
 
 struct stream *state_apply(struct state *state, const struct entry *entry, uint64_t lsn)

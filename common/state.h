@@ -126,6 +126,7 @@ struct state {
 	struct stream *streams;    /* hash by id */
 	struct state_path *paths;  /* hash by path */
 	struct state_kv *kvs;      /* hash by key */
+	size_t kvs_bytes;          /* what they take */
 	uint64_t next_id;          /* next stream id */
 	uint64_t streams_count;    /* living streams */
 	uint64_t now_ms;           /* highest time seen: the log's clock never runs back */

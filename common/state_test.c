@@ -482,6 +482,22 @@ static void test_evict_keeps_what_is_new_or_pinned(void **state)
 	}
 }
 
+static void test_evict_counts_the_bytes_of_kvs(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(f->follower.kvs_bytes, 0);
+	run(f, (struct command){.kind = COMMAND_KV, .key = SPAN("a"), .value = SPAN("1")});
+	size_t one = f->follower.kvs_bytes;
+	run(f, (struct command){.kind = COMMAND_KV, .key = SPAN("a"), .value = SPAN("333")});
+	assert_int_equal(f->follower.kvs_bytes, one + 2);
+	run(f, (struct command){.kind = COMMAND_KV, .key = SPAN("b"), .value = SPAN("1")});
+	assert_int_equal(f->follower.kvs_bytes, 2 * one + 2);
+	run(f, (struct command){.kind = COMMAND_KV, .key = SPAN("a")});
+	assert_int_equal(f->follower.kvs_bytes, 2 * one - 1);
+	state_evict(&f->follower, f->log_len, 0);
+	assert_int_equal(f->follower.kvs_bytes, 0);
+}
+
 static void test_hostile_entries(void **state)
 {
 	(void)state;
@@ -528,6 +544,7 @@ int main(void)
 	        T(test_txn_is_all_or_nothing),
 	        T(test_txn_refusals),
 	        T(test_evict_keeps_what_is_new_or_pinned),
+	        T(test_evict_counts_the_bytes_of_kvs),
 	        T(test_hostile_entries),
 #undef T
 	};

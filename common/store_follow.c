@@ -144,10 +144,13 @@ bool follower_advance(struct follower *follower, uint64_t to, size_t bytes_max,
 	return true;
 }
 
+/* They are not read often: no more than saves the eviction from running over few. */
+enum { KVS_KEEP_BYTES = 1 << 20 };
+
 void follower_evict(struct follower *follower, size_t keep)
 {
 	if (HASH_COUNT(follower->state.streams) <= keep && HASH_COUNT(follower->state.paths) <= keep &&
-	    HASH_COUNT(follower->state.kvs) <= keep)
+	    follower->state.kvs_bytes <= KVS_KEEP_BYTES)
 		return;
 	uint64_t bound = ring_checkpoint(&follower->store->ring);
 	if (bound == follower->evicted_at)

@@ -48,7 +48,7 @@ class Soak:
             self.r.flags.append(f"--capture-url=http://127.0.0.1:{port}/arena/arena")
         self.r.start()
         wait_for(lambda: self.r.request("GET", "/v1/stream/feeds/arena/frames")[0] == 200, "the feed")
-        self.duel = None
+        self.duel, self.duel_log = None, open(os.path.join(self.r.dir, "duel-log"), "a+")  # noqa: SIM115
         self.start_duels()
         headers = {"authorization": f"Bearer {TOKEN}"}
         self.frames = EventSource(self.r, "stream=feeds/arena/frames&from=start")
@@ -62,7 +62,7 @@ class Soak:
         environment = {**os.environ, "PATH": os.environ["PATH"] + ":/usr/games"}
         self.duel = subprocess.Popen([program, f"--url={self.r.url}", "--movetime=15ms", "--pace=40ms", "--clock=6s",
                                       "--announcement=1s"], env=environment, stdin=subprocess.DEVNULL,
-                                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+                                     stdout=self.duel_log, stderr=self.duel_log, start_new_session=True)
 
     def kill_one(self):
         what = self.dice.choice(self.options.kill.split(","))
@@ -77,6 +77,14 @@ class Soak:
         elif not self.r.kill_some_worker(self.dice, what):
             return
         self.kills[what] = self.kills.get(what, 0) + 1
+        print(json.dumps({"seconds": round(time.monotonic() - self.began), "killed": what}), flush=True)
+
+    def check_duels_go_on(self):
+        """The game stays while Ringside comes and goes, and no two rows show the same number of frames."""
+        if self.duel.poll() is not None:
+            raise AssertionError(f"ringside-duel ended with {self.duel.returncode}")
+        if len(self.table) > 1:
+            assert self.table[-1]["frames"] > self.table[-2]["frames"], "no frame since the last row"
 
     def measure(self, seconds):
         workers = {w["name"]: private(w["pid"]) for w in self.r.status()["workers"] if w["pid"]}
@@ -87,12 +95,13 @@ class Soak:
         print(json.dumps(row), flush=True)
 
     def run(self):
-        began = time.monotonic()
+        self.began = began = time.monotonic()
         next_kill = next_row = 0.0
         while (now := time.monotonic() - began) < self.options.minutes * 60:
             if now >= next_row:
                 next_row += max(self.options.minutes * 60 / 20, 5)
                 self.measure(now)
+            self.check_duels_go_on()
             if now >= next_kill + self.options.every:
                 next_kill = now
                 self.kill_one()
@@ -142,7 +151,8 @@ def main():
         soak.run()
         soak.settle()
     except BaseException:
-        print(soak.r.log()[-6000:], file=sys.stderr)
+        soak.duel_log.seek(0)
+        print(soak.r.log()[-6000:], soak.duel_log.read()[-3000:], sep="\n", file=sys.stderr)
         raise
     finally:
         if soak.duel.poll() is None:
