@@ -38,8 +38,8 @@ class Soak:
         self.options, self.dice = options, random.Random(options.seed)
         flags = ["--feeds-scheduled=arena", f"--bet-sync-token={TOKEN}", "--bet-sync-events-rate=100000",
                  "--worker-restart-limit=64", "--worker-restart-window=1s", "--duel-resolution=500ms",
-                 "--duel-pause=100ms", "--duel-countdown=300ms", "--duel-fight=60s", "--store-ring-bytes=64M",
-                 "--limits-body-bytes=1M"]
+                 "--duel-pause=100ms", "--duel-countdown=300ms", "--duel-fight=60s", "--store-ring-bytes=16M",
+                 "--limits-body-bytes=1M", f"--store-retention-bytes={options.retention}"]
         if options.capture:
             flags += ["--capture-workers=1", "--capture-allow-private=127.0.0.1"]
         self.r = Ringside(*flags, workers=2, bridge=1, listen=f"127.0.0.1:{fixed_port()}", start=False)
@@ -116,12 +116,15 @@ class Soak:
         if state["duel"] and not state["duel"]["outcome"]:
             self.r.ctl("duels", "abort", "arena", "soak_over")
         wait_for(lambda: json.loads(self.r.request("GET", "/v1/source/arena")[2])["duel"] is None, "idle", 90)
-        frames = frames_of(self.r)
+        kept = frames_of(self.r)
+        wait_for(lambda: self.frames.events and json.loads(self.frames.events[-1].data) == kept[-1], "the frames", 60)
+        frames = [json.loads(text) for text in self.frames.messages()]
+        assert frames[-len(kept):] == kept
         duels = {f["duelId"] for f in frames if f["duelId"]}
         assert check_frames(frames) == duels, "a duel without its terminal frame"
-        for source, name in ((self.frames, "message"), (self.v1, "betting")):
-            wait_for(lambda: len(source.messages(name)) >= len(frames), "the consumers", 60)
-            assert [json.loads(m)["seq"] for m in source.messages(name)] == [f["seq"] for f in frames]
+        wait_for(lambda: len(self.v1.messages("betting")) >= len(frames), "version 1", 60)
+        assert [json.loads(m)["seq"] for m in self.v1.messages("betting")] == [f["seq"] for f in frames]
+        for source in (self.frames, self.v1):
             assert not source.messages("reset")
             source.stop()
         states = {}
@@ -132,7 +135,7 @@ class Soak:
         sums = get(self.r, "/v1/ledger/sums")
         assert sums["balanced"] and sums["pools"] == 0, sums
         out, _ = self.r.ctl("store", "check")
-        print(json.dumps({"duels": len(duels), "markets": states, "frames": len(frames), "bets": len(self.bets.taken),
+        print(json.dumps({"duels": len(duels), "markets": states, "frames": len(frames), "kept": len(kept), "bets": len(self.bets.taken),
                           "kills": self.kills, "connects": [self.frames.connects, self.v1.connects], "ledger": sums,
                           "store": out.strip().splitlines()[-1]}))
 
@@ -142,6 +145,7 @@ def main():
     parser.add_argument("--minutes", type=float, default=120)
     parser.add_argument("--every", type=float, default=60, help="seconds between two kills")
     parser.add_argument("--kill", default="sse,bridge,capture,game,all", help="what may be killed")
+    parser.add_argument("--retention", default="8M", help="store.retention_bytes")
     parser.add_argument("--seed", type=int, default=random.randrange(10 ** 6))
     parser.add_argument("--capture", action=argparse.BooleanOptionalAction, default=True)
     options = parser.parse_args()
