@@ -869,7 +869,7 @@ class Streams(unittest.TestCase):
             copy = os.path.join(r.dir, "copy", "data.mdb")
             os.mkdir(os.path.dirname(copy))
             self.assertIn(copy, r.ctl("store", "backup", copy)[0])
-            self.assertIn("cannot write", r.ctl("store", "backup", "/nonexistent/x", code=1)[1])
+            self.assertIn("cannot write", r.ctl("store", "backup", "/dev/null/x", code=1)[1])
             r.stop()
             self.assertIn("--data-dir", r.ctl("streams", "ls", code=1)[1])
             for where in (r.data_dir, os.path.dirname(copy)):
