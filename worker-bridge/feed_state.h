@@ -7,7 +7,7 @@
 
 #include <jansson.h>
 
-enum { FEED_NAME_MAX = 64, FEED_REASON_MAX = 200 };
+enum { FEED_NAME_MAX = 64, FEED_REASON_MAX = 200, FEED_DIGEST_ROOM = 33 };
 
 struct feed_state {
 	struct duel_cycle cycle;
@@ -15,6 +15,7 @@ struct feed_state {
 	uint64_t seq;                      /* of the last frame; 0: none yet */
 	uint64_t last_ms;                  /* when it was emitted: emittedAt never goes back */
 	uint64_t source_epoch, source_seq; /* of the last post that was accepted; 0: none */
+	char source_digest[FEED_DIGEST_ROOM]; /* of that post; "": of none */
 	bool ready;                        /* renderer health of the last frame */
 	char reason[FEED_REASON_MAX];
 };

@@ -30,6 +30,7 @@ struct post {
 	struct post *next;
 	struct call *call;
 	struct fact_post facts;
+	char digest[FEED_DIGEST_ROOM];
 	bool queued;
 	unsigned status; /* of its answer */
 	json_t *answer;  /* NULL: `reason` is refused with */
@@ -270,6 +271,14 @@ static bool in_turn(const struct feed_state *s, struct post *post, bool *repeate
 		         epoch, s->source_epoch);
 		return false;
 	}
+	if (epoch == s->source_epoch && seq == s->source_seq && *s->source_digest != '\0' &&
+	    strcmp(post->digest, s->source_digest) != 0) {
+		post_refuse(post, 409, "");
+		snprintf(post->reason, sizeof post->reason,
+		         "sourceSeq %" PRIu64 " was another post: do two sources write with sourceEpoch %" PRIu64 "?",
+		         seq, epoch);
+		return false;
+	}
 	if (epoch == s->source_epoch && seq <= s->source_seq) {
 		*repeated = true;
 		return false;
@@ -346,6 +355,7 @@ static void work_post(struct feed *feed, struct work *work, struct post *post)
 	if (post->facts.source_epoch != 0) {
 		s->source_epoch = post->facts.source_epoch;
 		s->source_seq = post->facts.source_seq;
+		memcpy(s->source_digest, post->digest, sizeof s->source_digest);
 	}
 	work->changed = true;
 	counter_add(feed->all->counters, source_posts_total, 1);
@@ -581,6 +591,22 @@ static void enqueue(struct feed *feed, struct post *post)
 	feed_turn(feed);
 }
 
+/* The same for every spelling of the same JSON. */
+static void digest_of(struct span kind, const json_t *body, char digest[FEED_DIGEST_ROOM])
+{
+	char *text = json_dumps(body, JSON_COMPACT | JSON_SORT_KEYS);
+	check(text != NULL);
+	XXH3_state_t *hash = XXH3_createState();
+	check(hash != NULL);
+	XXH3_128bits_reset(hash);
+	XXH3_128bits_update(hash, kind.at, kind.len);
+	XXH3_128bits_update(hash, text, strlen(text));
+	XXH128_hash_t sum = XXH3_128bits_digest(hash);
+	XXH3_freeState(hash);
+	free(text);
+	snprintf(digest, FEED_DIGEST_ROOM, "%016" PRIx64 "%016" PRIx64, sum.high64, sum.low64);
+}
+
 static void take_post(struct feed *feed, struct span kind, struct call *call)
 {
 	static const unsigned statuses[] = {[FACT_OK] = 200, [FACT_UNKNOWN] = 404, [FACT_MALFORMED] = 400,
@@ -599,6 +625,7 @@ static void take_post(struct feed *feed, struct span kind, struct call *call)
 	struct post *post = xcalloc(1, sizeof *post);
 	post->call = call;
 	enum fact_result result = fact_read(&post->facts, kind, body, reason);
+	digest_of(kind, body, post->digest);
 	json_decref(body);
 	if (result != FACT_OK) {
 		post_refuse(post, statuses[result], reason);

@@ -123,7 +123,11 @@ def test_posts_count_once_and_in_order(ringside, game):
     game.seq -= 1
     assert game.post("damage", duelId=duel, attackerId="alpha", amount=5)["duplicate"] is True
     assert game.state()["duel"]["agent2"]["hp"] == 75
-    game.seq += 1
+    game.seq -= 1
+    with pytest.raises(Refused) as other:
+        game.post("damage", duelId=duel, attackerId="alpha", amount=6)
+    assert other.value.status == 409 and "was another post" in other.value.reason
+    game.seq += 2
     with pytest.raises(Refused) as gap:
         game.post("damage", duelId=duel, attackerId="alpha", amount=5)
     assert gap.value.status == 409 and f"sourceSeq must be {game.seq}," in gap.value.reason
