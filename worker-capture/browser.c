@@ -130,13 +130,16 @@ static void add_browser(struct arguments *arguments, const struct browser_option
 	        "--autoplay-policy=no-user-gesture-required",
 	        "--block-new-web-contents",
 	        "--hide-scrollbars",
-	        "--mute-audio",
 	        "--password-store=basic",
 	        "--use-mock-keychain",
 	};
 	bool shell = strstr(o->program, "headless-shell") != NULL ||
 	             strstr(o->program, "headless_shell") != NULL;
+	/* Without it the library would look for a sound server, or even start one. */
+	add_format(arguments, "PULSE_SERVER=%s", o->sound != NULL ? o->sound : "unix:/nonexistent");
 	add(arguments, o->program);
+	if (o->sound == NULL)
+		add(arguments, "--mute-audio");
 	for (size_t i = 0; i < sizeof always / sizeof *always; i++)
 		add(arguments, always[i]);
 	if (!shell)
@@ -179,16 +182,15 @@ void browser_sweep(const char *parent, const char *instance)
 	closedir(dir);
 }
 
-static bool make_profile(const struct browser_options *o, char path[BROWSER_PATH_MAX],
-                         char reason[256])
+bool browser_make_dir(const char *parent, const char *instance, uid_t uid, char path[BROWSER_PATH_MAX],
+                      char reason[256])
 {
 	char prefix[48];
-	profile_prefix(o->instance, prefix);
-	int len = snprintf(path, BROWSER_PATH_MAX, "%s/%sXXXXXX", o->profile_parent, prefix);
+	profile_prefix(instance, prefix);
+	int len = snprintf(path, BROWSER_PATH_MAX, "%s/%sXXXXXX", parent, prefix);
 	if (len >= BROWSER_PATH_MAX || mkdtemp(path) == NULL ||
-	    (o->uid != 0 && chown(path, o->uid, (gid_t)o->uid) != 0)) {
-		snprintf(reason, 256, "no profile directory in %.100s: %s", o->profile_parent,
-		         strerror(errno));
+	    (uid != 0 && chown(path, uid, (gid_t)uid) != 0)) {
+		snprintf(reason, 256, "no directory in %.100s: %s", parent, strerror(errno));
 		return false;
 	}
 	return true;
@@ -205,7 +207,7 @@ static bool start(struct browser *b, uv_loop_t *loop, const struct browser_optio
 {
 	char profile[BROWSER_PATH_MAX];
 	struct arguments arguments = {.count = 0};
-	if (!make_profile(o, profile, reason))
+	if (!browser_make_dir(o->profile_parent, o->instance, o->uid, profile, reason))
 		return false;
 	add_browser(&arguments, o, profile);
 	const struct kept_options options = {.remove_dir = profile,

@@ -16,6 +16,9 @@ bool browser_find(const char *configured, char path[BROWSER_PATH_MAX]);
 /* Profile directories are named after whose they are: `instance` is any text that no other running
  * Ringside has (its data directory). Removes those that a killed predecessor has left in `parent`. */
 void browser_sweep(const char *parent, const char *instance);
+/* Makes a directory of that kind, which the uid owns (0: we). False: the reason says why there is none. */
+bool browser_make_dir(const char *parent, const char *instance, uid_t uid, char path[BROWSER_PATH_MAX],
+                      char reason[256]);
 
 struct browser_options {
 	const char *program;
@@ -26,6 +29,7 @@ struct browser_options {
 	const struct egress *egress; /* pinned */
 	size_t message_bytes_max;
 	bool no_sandbox, webrtc, tab_capture;
+	const char *sound; /* address of the sound server that it plays into; NULL: it is mute */
 };
 
 struct browser;

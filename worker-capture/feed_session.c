@@ -10,7 +10,8 @@
 
 enum { REPORT_MS = 1000 };
 
-struct session *feed_session_open(struct sessions *sessions, const struct settings *settings)
+struct session *feed_session_open(struct sessions *sessions, const struct settings *settings,
+                                  const char *sound)
 {
 	char id[SESSION_ID_MAX + 8], reason[256];
 	struct session *session = NULL;
@@ -22,6 +23,7 @@ struct session *feed_session_open(struct sessions *sessions, const struct settin
 	                                        .url = settings->capture_url,
 	                                        .allow = "",
 	                                        .owner = "",
+	                                        .sound = sound,
 	                                        .width = (uint32_t)settings->capture_width & ~1u,
 	                                        .height = (uint32_t)settings->capture_height & ~1u};
 	if (session_open(sessions, &options, &session, reason) == SESSION_OPENED)

@@ -4,8 +4,9 @@
 #include "worker-capture/session.h"
 
 /* NULL: capture.url is empty, or may not be reached, which the log says. Its id is "feed-" and the
- * feed's name. */
-struct session *feed_session_open(struct sessions *sessions, const struct settings *settings);
+ * feed's name. `sound` as in session_options. */
+struct session *feed_session_open(struct sessions *sessions, const struct settings *settings,
+                                  const char *sound);
 
 struct capture;
 /* Tells the bridge how the pictures of feeds are: what has changed, and every second all. Call at least

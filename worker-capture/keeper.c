@@ -51,7 +51,9 @@ static _Noreturn void become_browser(uid_t uid, gid_t gid, const char *profile, 
 	const struct rlimit no_core = {0, 0};
 	snprintf(home, sizeof home, "HOME=%s", *profile != '\0' ? profile : "/nonexistent");
 	char path[] = "PATH=/usr/bin:/bin", language[] = "LANG=C.UTF-8";
-	char *environment[] = {path, home, language, NULL};
+	bool more = *argv[0] != '/' && argv[1] != NULL; /* NAME=VALUE before the program */
+	char *environment[] = {path, home, language, more ? argv[0] : NULL, NULL};
+	argv += more ? 1 : 0;
 	int null_fd = open("/dev/null", O_RDWR);
 	setrlimit(RLIMIT_CORE, &no_core);
 	reset_signals();

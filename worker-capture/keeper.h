@@ -1,10 +1,10 @@
 /* A small process between the worker and each browser, so that no process of a browser survives,
  * whatever happens to whom.
  *
- *     ringside-capture --keep UID GID PROFILE_DIR PROGRAM [ARGUMENT...]
+ *     ringside-capture --keep UID GID PROFILE_DIR [NAME=VALUE] PROGRAM [ARGUMENT...]
  *
  * It is the same executable. The browser gets the uid and gid (root only; 0 0 keeps the keeper's own),
- * a process group of its own, and SIGKILL when the keeper dies. When the browser ends, or descriptor
+ * a process group of its own, an environment of PATH, HOME, LANG and that NAME, and SIGKILL when the keeper dies. When the browser ends, or descriptor
  * 0 reads end-of-file because the worker closed it or died, the keeper kills the group and everything
  * that descends from it, waits until all are gone, removes the profile directory (unless it is "") and
  * exits like the browser did: its exit code, or 128 and the signal's number.

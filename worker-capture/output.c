@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "worker-capture/kept.h"
+#include "worker-capture/sound.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@ enum {
 	STALL_MS = 5000,
 	START_MS = 15000,   /* until the first picture is out: servers and programs may be slow to begin */
 	FINISH_MS = 2000,
+	SOUND_MS = 100,     /* to look again whether the sound server listens */
 	DELAY_MIN_MS = 1000,
 	DELAY_MAX_MS = 30000,
 	STABLE_MS = 30000,  /* live this long: the delay begins anew */
@@ -41,6 +43,7 @@ struct output {
 	uv_loop_t *loop;
 	const struct settings *settings;
 	struct counters_slot *counters;
+	const struct sound *sound; /* may be NULL */
 	struct session *session;
 	struct session_watcher *watcher;
 	struct output_target target;
@@ -229,7 +232,7 @@ static void start(struct output *o);
 static void on_wait(uv_timer_t *timer)
 {
 	struct output *o = timer->data;
-	if (o->state == OUTPUT_BACKOFF)
+	if (o->state == OUTPUT_BACKOFF || o->state == OUTPUT_WAITING)
 		start(o);
 	else if (o->kept != NULL && o->pipes == NULL) /* it was to finish, and has had its time */
 		kept_kill(o->kept);
@@ -400,8 +403,10 @@ static bool spawn(struct output *o, int input_fd, int progress_fd, char reason[2
 	}
 	if (!keep_recording(&o->target, reason))
 		return false;
-	const struct output_quality quality = {.fps = (unsigned)o->settings->capture_fps,
-	                                       .kbps = (unsigned)o->settings->capture_kbps};
+	const struct output_quality quality = {
+	        .fps = (unsigned)o->settings->capture_fps,
+	        .kbps = (unsigned)o->settings->capture_kbps,
+	        .sound = sound_listens(o->sound) ? sound_address(o->sound) : NULL};
 	const struct kept_events events = {on_exit_of_ffmpeg, o};
 	struct output_command command;
 	output_command_init(&command, o->settings->capture_ffmpeg, o->settings->capture_ca_file, &o->target,
@@ -424,6 +429,10 @@ static bool spawn(struct output *o, int input_fd, int progress_fd, char reason[2
 
 static void start(struct output *o)
 {
+	if (sound_starts(o->sound)) { /* else it were silent for as long as it lives */
+		uv_timer_start(&o->wait, on_wait, SOUND_MS, 0);
+		return;
+	}
 	int input[2] = {-1, -1}, progress[2] = {-1, -1};
 	char reason[256] = "no descriptors";
 	bool paired = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, input) == 0 &&
@@ -471,14 +480,16 @@ static void on_session_closed(void *arg, struct session *session)
 	o->session = NULL;
 }
 
-struct output *output_create(uv_loop_t *loop, const struct settings *settings,
-                             struct counters_slot *counters, struct session *session,
+struct output *output_create(const struct capture *capture, struct session *session,
                              const struct output_target *target)
 {
+	uv_loop_t *loop = capture->worker->loop;
+	const struct settings *settings = &capture->worker->settings;
 	struct output *o = xcalloc(1, sizeof *o);
 	*o = (struct output){.loop = loop,
 	                     .settings = settings,
-	                     .counters = counters,
+	                     .counters = capture->worker->mine,
+	                     .sound = capture->sound,
 	                     .session = session,
 	                     .target = *target,
 	                     .state_ms = clock_monotonic_ms(),

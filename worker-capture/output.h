@@ -4,8 +4,8 @@
  * only. */
 #pragma once
 
+#include "worker-capture/capture.h"
 #include "worker-capture/output_target.h"
-#include "worker-capture/session.h"
 
 enum output_state {
 	OUTPUT_WAITING,    /* for the first picture */
@@ -17,9 +17,8 @@ enum output_state {
 
 struct output;
 
-/* Watches the session from now on. `settings` stays the caller's. */
-struct output *output_create(uv_loop_t *loop, const struct settings *settings,
-                             struct counters_slot *counters, struct session *session,
+/* Watches the session from now on, and records capture->sound, if there is any when ffmpeg starts. */
+struct output *output_create(const struct capture *capture, struct session *session,
                              const struct output_target *target);
 /* Ends it: what was given to ffmpeg is finished if that takes no longer than two seconds. on_closed
  * comes from the loop; the output is freed when it returns. */

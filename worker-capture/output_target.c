@@ -149,11 +149,25 @@ static void add_input(struct output_command *c, const struct output_quality *q)
 	        "-stats_period", "0.5",       "-probesize", "32",      "-analyzeduration", "0",
 	        "-fflags",      "nobuffer",   "-f",        "image2pipe", "-c:v",            "mjpeg",
 	        "-framerate",   NULL};
-	static const char *const after[] = {"-i",  "pipe:3", "-f", "lavfi", "-i", "anullsrc=r=44100:cl=stereo",
-	                                    "-map", "0:v",   "-map", "1:a",  NULL};
+	static const char *const silence[] = {"-f", "lavfi", "-i", "anullsrc=r=44100:cl=stereo", NULL};
+	static const char *const recorder[] = {"-f", "pulse", "-name", "ringside", "-sample_rate", "44100",
+	                                       /* 40 ms: what is heard must not wait for what is seen */
+	                                       "-fragment_size", "7056", "-thread_queue_size", "64",
+	                                       "-server", NULL};
+	static const char *const maps[] = {"-map", "0:v", "-map", "1:a", NULL};
 	add_all(c, before);
 	add_format(c, "%u", q->fps);
-	add_all(c, after);
+	add(c, "-i");
+	add(c, "pipe:3");
+	if (q->sound != NULL) {
+		add_all(c, recorder);
+		add_format(c, "%s", q->sound);
+		add(c, "-i");
+		add(c, "page.monitor");
+	} else {
+		add_all(c, silence);
+	}
+	add_all(c, maps);
 }
 
 static void add_codecs(struct output_command *c, const struct output_quality *q)
@@ -161,7 +175,8 @@ static void add_codecs(struct output_command *c, const struct output_quality *q)
 	static const char *const video[] = {"-c:v",  "libx264", "-preset", "ultrafast",
 	                                    "-tune", "zerolatency", "-vf", "scale=in_range=pc:out_range=tv",
 	                                    "-pix_fmt", "yuv420p", NULL};
-	static const char *const audio[] = {"-c:a", "aac", "-b:a", "64k", "-shortest", NULL};
+	static const char *const audio[] = {"-c:a", "aac", "-b:a", "96k", "-shortest", NULL};
+	static const char *const steady[] = {"-af", "aresample=async=1000:first_pts=0", NULL};
 	add_all(c, video);
 	add(c, "-b:v");
 	add_format(c, "%uk", q->kbps);
@@ -173,6 +188,8 @@ static void add_codecs(struct output_command *c, const struct output_quality *q)
 	add_format(c, "%u", q->fps * 2);
 	add(c, "-r");
 	add_format(c, "%u", q->fps);
+	if (q->sound != NULL)
+		add_all(c, steady);
 	add_all(c, audio);
 }
 
@@ -248,6 +265,8 @@ void output_command_init(struct output_command *command, const char *ffmpeg, con
                          const struct output_target *target, const struct output_quality *quality)
 {
 	*command = (struct output_command){0};
+	if (quality->sound != NULL)
+		add(command, "PULSE_COOKIE=/dev/zero"); /* else the library writes one somewhere */
 	add(command, ffmpeg);
 	add_input(command, quality);
 	add_codecs(command, quality);

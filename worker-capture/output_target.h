@@ -12,8 +12,8 @@
 enum {
 	OUTPUT_NAME_MAX = 32,
 	OUTPUT_URL_MAX = 1024,
-	OUTPUT_ARGUMENTS_MAX = 80,
-	OUTPUT_TEXTS_MAX = 12,
+	OUTPUT_ARGUMENTS_MAX = 96,
+	OUTPUT_TEXTS_MAX = 16,
 };
 
 enum output_kind { OUTPUT_RTMP, OUTPUT_MPEGTS, OUTPUT_HLS, OUTPUT_FILE };
@@ -38,10 +38,11 @@ void output_target_public(const struct output_target *target, char text[256]);
 
 struct output_quality {
 	unsigned fps, kbps;
+	const char *sound; /* address of the sound server that is recorded; NULL: silence */
 };
 
 struct output_command {
-	char *argv[OUTPUT_ARGUMENTS_MAX]; /* ended by NULL */
+	char *argv[OUTPUT_ARGUMENTS_MAX]; /* as kept_options has it */
 	char *texts[OUTPUT_TEXTS_MAX];    /* those of them that were made */
 	unsigned count, texts_count;
 	char *preset; /* NULL: nothing is secret. Else what ffmpeg is to read from descriptor 5 */

@@ -86,6 +86,27 @@ static void commands_take_the_rate_and_end_at_their_place(void **state)
 	output_command_finish(&command);
 }
 
+static void sound_is_recorded_where_there_is_some(void **state)
+{
+	static const char *const each_kind[] = {"a=rtmps://h/app/key", "a=srt://h:1", "a=hls:/srv/hls",
+	                                        "a=file:/x.mp4"};
+	const struct output_quality silent = {.fps = 30, .kbps = 1}, heard = {30, 1, "unix:/s"};
+	struct output_target target;
+	struct output_command command;
+	(void)state;
+	for (size_t i = 0; i < sizeof each_kind / sizeof *each_kind; i++) {
+		assert_true(parse(each_kind[i], &target));
+		output_command_init(&command, "/f", "/ca", &target, &silent);
+		assert_string_equal(command.argv[0], "/f");
+		assert_true(has(&command, "lavfi") && !has(&command, "pulse"));
+		output_command_finish(&command);
+		output_command_init(&command, "/f", "/ca", &target, &heard);
+		assert_string_equal(command.argv[1], "/f"); /* behind NAME=VALUE */
+		assert_true(has(&command, "pulse") && has(&command, "unix:/s") && !has(&command, "lavfi"));
+		output_command_finish(&command);
+	}
+}
+
 static void stream_keys_are_in_no_command_line(void **state)
 {
 	static const struct {
@@ -160,6 +181,7 @@ int main(void)
 	        cmocka_unit_test(each_kind_is_known),
 	        cmocka_unit_test(what_is_no_output_is_refused),
 	        cmocka_unit_test(commands_take_the_rate_and_end_at_their_place),
+	        cmocka_unit_test(sound_is_recorded_where_there_is_some),
 	        cmocka_unit_test(stream_keys_are_in_no_command_line),
 	        cmocka_unit_test(files_stay_below_their_directory),
 	        cmocka_unit_test(lists_are_walked),

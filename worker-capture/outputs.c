@@ -113,9 +113,7 @@ static void finish(struct outputs *outputs)
 static void start(struct outputs *outputs, struct output_entry *entry)
 {
 	if (entry->output == NULL && !entry->paused && outputs->session != NULL && !outputs->closing)
-		entry->output = output_create(outputs->capture->worker->loop, outputs->settings,
-		                              outputs->capture->worker->mine, outputs->session,
-		                              &entry->target);
+		entry->output = output_create(outputs->capture, outputs->session, &entry->target);
 }
 
 static void on_output_closed(void *arg, struct output *output)

@@ -468,6 +468,7 @@ static struct session *session_create(struct sessions *sessions, const struct se
 	s->height = o->height;
 	s->tab_capture = o->tab_capture;
 	s->webrtc = o->webrtc;
+	s->sound = o->sound;
 	s->opened_ms = s->rate_ms = clock_monotonic_ms();
 	s->health.reason = HEALTH_STARTING;
 	s->following = sessions->first;

@@ -46,6 +46,8 @@ struct session_options {
 	const char *allow; /* hosts that it may reach besides the url's own and capture.allow_hosts:
 	                      comma-separated, HOST or HOST:PORT; "" for none */
 	const char *owner; /* principal, "" for ours; only kept */
+	const char *sound; /* address of the sound server that its page plays into, borrowed for its life;
+	                      NULL: it is mute */
 	uint32_t width, height; /* even, 16 to 3840 and 16 to 2160 */
 	bool tab_capture;  /* the page may be captured whole by getDisplayMedia without a question */
 	bool webrtc;       /* it will serve viewers: UDP is open to our scripts (never to the page's).

@@ -55,6 +55,7 @@ struct session {
 	const char *scripts[SESSION_SCRIPTS_MAX + 1];
 	uint32_t width, height;
 	bool tab_capture, webrtc;
+	const char *sound;
 	enum session_state state;
 	struct egress egress;
 	struct stage *stages;      /* all of them */

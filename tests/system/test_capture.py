@@ -201,7 +201,8 @@ class CaptureTest(BrowserTest):
         profiles = tempfile.mkdtemp(prefix="ringside-profiles-")
         os.chmod(profiles, 0o711)
         self.addCleanup(shutil.rmtree, profiles)
-        with self.capture("arena.html?phase=FIGHTING", f"--capture-profile-dir={profiles}") as r:
+        with self.capture("arena.html?phase=FIGHTING", f"--capture-profile-dir={profiles}",
+                          "--capture-sound=") as r:
             for stop in (False, True):
                 self.healthy(r)
                 keeper = self.show(r)["keeper"]

@@ -1,7 +1,10 @@
 """Video out: real browser, ffmpeg and nginx-rtmp; judged by ffprobe, which is none of ours."""
 
+import array
+import cmath
 import http.client
 import json
+import math
 import os
 import select
 import shutil
@@ -384,6 +387,57 @@ class OutputsTest(BrowserTest):
                 listener.wait()
             shutil.rmtree(where)
 
+    def heard(self, path):
+        """How much of what a decoder hears is 440 Hz, 0 to 1, in the clearest tenth of a second; None: silence."""
+        done = subprocess.run(["ffmpeg", "-v", "error", "-i", path, "-vn", "-ac", "1", "-ar", "44100", "-f", "s16le", "-"],
+                              capture_output=True, check=True, timeout=60)
+        samples = array.array("h", done.stdout)
+        self.assertGreater(len(samples), 22050)
+        if max(map(abs, samples)) < 100:
+            return None
+        wave = [cmath.exp(2j * math.pi * 440 * i / 44100) for i in range(4410)]
+        shares = [0]
+        for begin in range(0, len(samples) - 4410, 4410):
+            part = samples[begin:begin + 4410]
+            energy = sum(x * x for x in part)
+            if energy > 4410 * 100 ** 2:
+                shares.append(2 * abs(sum(x * w for x, w in zip(part, wave))) ** 2 / (4410 * energy))
+        return max(shares)
+
+    def test_what_the_page_plays_is_heard(self):
+        if not os.path.exists("/usr/bin/pulseaudio"):
+            self.skipTest("PulseAudio is not installed")
+        where = tempfile.mkdtemp(prefix="ringside-sound-")
+        try:
+            for page, name, plays in (("&tone", "tone", True), ("", "none", False)):
+                with self.capture(f"arena.html?phase=FIGHTING{page}", f"--capture-outputs=rec=file:{where}/{name}.mkv") as r:
+                    wait_for(lambda: (self.output(r, "rec") or {"encoded": 0})["encoded"] >= 90, "three seconds")
+                    if plays:
+                        # A sound server that dies takes nothing along for long.
+                        os.kill(self.pulseaudio(r), signal.SIGKILL)
+                        wait_for(lambda: self.output(r, "rec")["starts"] >= 2, "another ffmpeg")
+                        self.wait_state(r, "rec", "live")
+                        first = f"{where}/{name}.1.mkv"
+                    else:
+                        first = f"{where}/{name}.mkv"
+                        r.ctl("capture", "outputs", "rm", "rec")
+                        wait_for(lambda: self.output(r, "rec") is None, "its end")
+                self.check(probe(first))
+                share = self.heard(first)
+                self.assertTrue(share > 0.9 if plays else share is None, share)
+        finally:
+            shutil.rmtree(where)
+
+    def pulseaudio(self, r):
+        return wait_for(lambda: next((p for p in family(r.worker("capture-0")["pid"])
+                                      if self.program(p) == "pulseaudio"), None), "the sound server")
+
+    def program(self, pid):
+        try:
+            return os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+        except OSError:
+            return None
+
     def test_a_full_disk_ends_a_recording(self):
         where = tempfile.mkdtemp(prefix="ringside-video-")
         try:
@@ -399,14 +453,7 @@ class OutputsTest(BrowserTest):
         return json.loads(r.ctl("capture", "outputs", "--json")[0])["outputs"]
 
     def ffmpegs(self, r):
-        found = []
-        for p in family(r.worker("capture-0")["pid"]):
-            try:
-                if os.readlink(f"/proc/{p}/exe").endswith("/ffmpeg"):
-                    found.append(p)
-            except OSError:
-                pass
-        return found
+        return [p for p in family(r.worker("capture-0")["pid"]) if self.program(p) == "ffmpeg"]
 
     def test_bad_outputs_are_refused_with_a_reason(self):
         with self.capture("arena.html", "--capture-outputs=x=http://a/hushkey") as r:

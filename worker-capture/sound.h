@@ -1,0 +1,28 @@
+/* What the feed's page plays: a sound server (PulseAudio) with one sink that leads nowhere. The feed's browsers
+ * play into it, every output records what it hears. Nothing of the page has to cooperate.
+ *
+ * It listens at a socket in a directory of its own, whose name is not to be guessed; modules can neither be
+ * loaded nor unloaded from outside. One that ends is started again at the same address. Loop thread only. */
+#pragma once
+
+#include "common/settings.h"
+
+#include <stdbool.h>
+#include <uv.h>
+
+/* Its sink, and where that is recorded. */
+#define SOUND_SINK "page"
+#define SOUND_SOURCE "page.monitor"
+
+struct sound;
+
+/* NULL: capture.sound is "" or nothing that can be executed, or there is no directory for it: silence. */
+struct sound *sound_create(uv_loop_t *loop, const struct settings *settings);
+/* Where it listens, "unix:/..."; fixed for its life. NULL for NULL. */
+const char *sound_address(const struct sound *sound);
+/* Does it listen now? False for NULL. */
+bool sound_listens(const struct sound *sound);
+/* Is it about to, so that waiting is worth while? */
+bool sound_starts(const struct sound *sound);
+/* Ends it, removes its directory, calls back. NULL is fine: it calls back at once. */
+void sound_close(struct sound *sound, void (*on_closed)(void *arg), void *arg);
