@@ -45,6 +45,7 @@ struct book_feed {
 struct book {
 	struct worker *worker;
 	struct store *store;
+	const struct feeds *source;
 	const struct settings *settings;
 	struct counters_slot *counters;
 	struct operator_webhook *webhook;
@@ -786,6 +787,12 @@ bool book_submit(struct book *book, struct book_work *work)
 	return true;
 }
 
+bool book_takes_bets(const struct book_change *change, const struct market *market)
+{
+	return feeds_takes_bets(change->book->source, market->feed, market->duel_id,
+	                        change->now_ms);
+}
+
 struct store *book_store(const struct book *book)
 {
 	return book->store;
@@ -808,6 +815,7 @@ struct book *book_create(struct worker *worker, struct store *store, const struc
 	struct book *book = xcalloc(1, sizeof *book);
 	book->worker = worker;
 	book->store = store;
+	book->source = feeds;
 	book->settings = &worker->settings;
 	book->counters = worker->mine;
 	book->queue_last = &book->queue;

@@ -51,6 +51,8 @@ bool book_submit(struct book *book, struct book_work *work);
  * book_changed() is told. */
 struct market *book_market(struct book_change *change, const char *duel_id);
 void book_changed(struct book_change *change, struct market *market, bool odds);
+/* The duel itself still takes bets: its market may not have seen the frame yet that ends them. */
+bool book_takes_bets(const struct book_change *change, const struct market *market);
 /* One line for the audit; `more` is taken, may be NULL. */
 void book_audit(struct book_change *change, const struct market *market, const char *event,
                 json_t *more);

@@ -338,7 +338,8 @@ static void run_bet(struct book_work *work, struct book_change *change)
 	struct counters_slot *counters = ((struct bridge *)a->call->context)->worker->mine;
 	struct market *m = book_market(change, a->duel_id);
 	const struct ledger_bet bet = {a->account, a->bet_side, a->amount,
-	                               a->call->idempotency_key};
+	                               a->call->idempotency_key,
+	                               m == NULL || !book_takes_bets(change, m)};
 	json_t *made = NULL;
 	if (m == NULL || strcmp(m->operator, "ledger") != 0) {
 		answer(a, 404, "no market of the ledger for this duel", NULL);

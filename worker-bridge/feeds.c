@@ -726,6 +726,22 @@ const char *feeds_name(const struct feeds *feeds, size_t index)
 	return index < feeds->count ? feeds->feeds[index]->name : NULL;
 }
 
+bool feeds_takes_bets(const struct feeds *feeds, const char *name, const char *id, uint64_t now_ms)
+{
+	for (size_t i = 0; i < feeds->count; i++) {
+		const struct feed *feed = feeds->feeds[i];
+		char its_id[64];
+		if (strcmp(feed->name, name) != 0 || !feed->loaded)
+			continue;
+		const struct feed_state *s = feed->work != NULL ? &feed->work->state : &feed->state;
+		const struct duel *d = &s->cycle.duel;
+		duel_id(d, its_id);
+		return d->present && d->outcome == DUEL_OUTCOME_NONE && strcmp(its_id, id) == 0 &&
+		       now_ms < d->bet_close_ms;
+	}
+	return true;
+}
+
 /* ---- life ---- */
 
 static struct duel_times times_of(const struct settings *s)

@@ -22,6 +22,11 @@ struct feeds *feeds_create(struct worker *worker, struct store *store);
 /* The name of the feed at `index`; NULL: there are no more. */
 const char *feeds_name(const struct feeds *feeds, size_t index);
 
+/* False: no more bets on this duel, by all that is known here, what is on its way to the disk
+ * included. Who only reads frames learns of it when they are durable. */
+bool feeds_takes_bets(const struct feeds *feeds, const char *name, const char *duel_id,
+                      uint64_t now_ms);
+
 /* The store moved on, or time has passed. */
 void feeds_turn(struct feeds *feeds);
 

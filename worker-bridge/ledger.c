@@ -134,7 +134,7 @@ enum ledger_result ledger_stake(struct rows *rows, struct market *market,
 		*made = NULL;
 		return LEDGER_KEY_REUSED;
 	}
-	if (!market_takes_bets(market, now_ms))
+	if (bet->too_late || !market_takes_bets(market, now_ms))
 		return LEDGER_CLOSED;
 	if (balance < bet->amount)
 		return LEDGER_POOR;

@@ -45,6 +45,7 @@ struct ledger_bet {
 	unsigned side;   /* 0: A, 1: B */
 	uint64_t amount; /* 1 to LEDGER_AMOUNT_MAX */
 	struct span key; /* Idempotency-Key; empty: none */
+	bool too_late;   /* more is known than the market's row says */
 };
 /* Takes the stake. On LEDGER_OK and LEDGER_REPEATED *made is the bet's record, a new reference. */
 enum ledger_result ledger_stake(struct rows *rows, struct market *market,
@@ -53,8 +54,7 @@ enum ledger_result ledger_stake(struct rows *rows, struct market *market,
 
 /* Pays the next `count` bets of a market that is being resolved (by its outcome) or cancelled
  * (stakes back; also when nobody had bet on the winner). True: all are paid, and the rest of the
- * pool is with
- * @fees and @rounding. */
+ * pool is with @fees and @rounding. */
 bool ledger_settle(struct rows *rows, struct market *market, uint64_t count);
 
 /* Balances of everybody and all unsettled pools: sums to 0, or money was made or lost. */

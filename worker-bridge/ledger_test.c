@@ -98,7 +98,7 @@ static enum ledger_result stake(struct market *m, const char *account, unsigned 
 {
 	struct rows *rows = begin();
 	json_t *made = NULL;
-	const struct ledger_bet bet = {account, side, amount, span_str(key)};
+	const struct ledger_bet bet = {account, side, amount, span_str(key), false};
 	enum ledger_result result = ledger_stake(rows, m, &bet, 1000, now_ms, &made);
 	assert_true((made != NULL) == (result == LEDGER_OK || result == LEDGER_REPEATED));
 	json_decref(made);

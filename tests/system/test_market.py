@@ -317,6 +317,7 @@ def settle(r, duels, bets):
         # Never opened at all: the whole duel was over before a bridge saw it.
         assert m["state"] == ("resolved" if outcome == "win" and m["openedAt"] else "cancelled"), m
         made = get(r, f"/v1/markets/{duel}/bets")["bets"]
+        assert all(b["at"] <= m["betCloseTime"] for b in made), "a close that comes nearer is there for bets at once"
         assert sum(b["amount"] for b in made) == m["poolA"] + m["poolB"]
         assert all(b["paid"] is not None for b in made) and sum(b["paid"] for b in made) == m["paid"]
         side = "A" if winner == "alpha" else "B"
