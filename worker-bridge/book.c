@@ -55,6 +55,7 @@ struct book {
 	struct listed *listed; /* hash by duel id */
 	struct book_work *queue, **queue_last, *running;
 	size_t queued;
+	bool entered; /* the lease is durable */
 	bool loaded, busy, again, draining;
 	uint64_t retry_due_ms, due_ms;
 	uint64_t fence, seen_fence, seen_until_ms; /* the lease as it was at the last look */
@@ -436,6 +437,7 @@ static bool take_lease(struct book_change *change)
 		book->loaded = false;
 	book->seen_fence = book->fence;
 	book->seen_until_ms = until_ms;
+	book->entered = book->entered && mine;
 	if (!mine && !free_now)
 		return false;
 	book->fence += !mine;
@@ -658,6 +660,7 @@ static void on_written(void *owner, enum verdict verdict)
 	struct book *book = owner;
 	book->busy = false;
 	if (verdict == VERDICT_OK) {
+		book->entered = true;
 		adopt(book);
 		finish_running(book, true);
 	} else {
@@ -734,6 +737,30 @@ static void work(struct book_change *change)
 	advance(change, e);
 }
 
+/* True: there is something to write. */
+static bool act(struct book_change *change)
+{
+	struct book *book = change->book;
+	if (!book->loaded)
+		load(change);
+	work(change);
+	bool changed = put_markets(change);
+	bool more = change_bytes(change) > 0; /* accounts change without a market, too */
+	if (!changed && !more && !cursors_are_far(book))
+		return false;
+	put_cursors(change);
+	return true;
+}
+
+/* The lease first, and nothing else. When it is durable, so is what its last holder was writing when
+ * it died (a frame that ends the bets), and all of that is read before anything is judged. */
+static bool enter(struct book *book)
+{
+	forget_listed(book);
+	book->loaded = false;
+	return true;
+}
+
 void book_turn(struct book *book)
 {
 	counter_set(book->counters, market_queue, book->queued);
@@ -751,15 +778,7 @@ void book_turn(struct book *book)
 	book->again = false;
 	book->due_ms = UINT64_MAX;
 	bool mine = take_lease(&change);
-	if (mine && !book->loaded)
-		load(&change);
-	if (mine)
-		work(&change);
-	bool changed = mine && put_markets(&change);
-	/* Accounts change without a market, too. */
-	bool more = change_bytes(&change) > 0;
-	if (mine && (changed || more || cursors_are_far(book))) {
-		put_cursors(&change);
+	if (mine && (book->entered ? act(&change) : enter(book))) {
 		put_lease(&change);
 		rows_add(change.rows, change.txn);
 		book->busy = true;
