@@ -23,7 +23,7 @@ enum {
 	RETRY_MS = 1000,
 };
 
-static const char source_root[] = "/v1/source/";
+enum { SOURCE_ROOT_LEN = sizeof "/v1/source/" - 1 };
 
 /* A post that waits for its turn, or for the disk. */
 struct post {
@@ -638,7 +638,7 @@ static void take_post(struct feed *feed, struct span kind, struct call *call)
 void feeds_on_call(struct call *call)
 {
 	struct feeds *feeds = ((struct bridge *)call->context)->feeds;
-	struct span rest = span_of(call->path.at + sizeof source_root - 1, call->path.len - sizeof source_root + 1);
+	struct span rest = span_of(call->path.at + SOURCE_ROOT_LEN, call->path.len - SOURCE_ROOT_LEN);
 	const uint8_t *slash = memchr(rest.at, '/', rest.len);
 	struct span name = span_of(rest.at, slash != NULL ? (size_t)(slash - rest.at) : rest.len);
 	struct span kind = slash != NULL ? span_of(slash + 1, rest.len - name.len - 1) : (struct span){0};

@@ -9,7 +9,8 @@ import time
 
 
 class Writer(threading.Thread):
-    """Appends numbered lines as an idempotent producer, each until it is acknowledged."""
+    """Appends numbered lines as an idempotent producer, each until it is acknowledged, the last one too: whoever
+    leaves without an answer does not know what is stored."""
 
     def __init__(self, ringside, path, name, pause=0.0):
         super().__init__(daemon=True)
@@ -22,7 +23,7 @@ class Writer(threading.Thread):
 
     def run(self):
         connection = None
-        while not self.stopping:
+        while True:
             try:
                 if connection is None:
                     connection = http.client.HTTPConnection(*self.ringside.address(), timeout=10)
@@ -33,6 +34,8 @@ class Writer(threading.Thread):
                 body = answer.read()
                 if answer.status in (200, 204):
                     self.acknowledged += 1
+                    if self.stopping:
+                        return
                     if self.pause:
                         time.sleep(self.pause)
                     continue

@@ -1,5 +1,6 @@
 """The bet-sync feed: its wire byte by byte, every boundary of a cursor, who may read it, and how much."""
 
+import decimal
 import email.utils
 import hashlib
 import http.client
@@ -27,8 +28,23 @@ AGENT = ("id", "name", "provider", "model", "hp", "maxHp", "combatLevel", "wins"
          "rank", "headToHeadWins", "headToHeadLosses")
 
 
+def number_text(x):
+    """As JavaScript writes it (ECMA-262, Number::toString), Python's digits being the same."""
+    if x == 0 or 1e-6 <= abs(x) < 1e21:
+        digits = format(decimal.Decimal(repr(x)), "f")
+        return digits[:-2] if digits.endswith(".0") else digits
+    mantissa, exponent = f"{repr(x)}e{0}".split("e")[:2]
+    return f"{mantissa.removesuffix('.0')}e{int(exponent):+d}"
+
+
 def text(value):
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{text(k)}:{text(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(text, value)) + "]"
+    if isinstance(value, float):
+        return number_text(value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def v1_of(frame):

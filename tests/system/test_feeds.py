@@ -205,6 +205,18 @@ def test_schemas_hold_for_what_is_accepted(ringside):
     jsonschema.validate({**place, "facts": [{"type": "death", "duelId": "d", "ids": ["a"]}]}, schemas["batch"])
 
 
+def test_numbers_are_written_as_by_javascript(ringside, game):
+    places = [[0.00003, 1e-7, -1.5e-8], [1e9, -0.1, 0.000001]]
+    game.post("cycle", **agents())
+    duel = game.state()["duel"]["duelId"]
+    game.post("positions", duelId=duel, agent1=places[0], agent2=places[1])
+    body = ringside.get("/v1/stream/feeds/game/frames?offset=-1")
+    newest = [part.partition("]")[0] for part in body.rpartition('"arenaPositions":')[2].split("[")[1:3]]
+    assert newest == ["0.00003,1e-7,-1.5e-8", "1000000000,-0.1,0.000001"]
+    assert text(places) == '[[0.00003,1e-7,-1.5e-8],[1000000000,-0.1,0.000001]]'
+    game.post("abort", duelId=duel, reason="x")
+
+
 class Watchers:
     """Who follows the feed over all kills: the frames' stream, and both versions of the bet-sync wire."""
 
@@ -227,10 +239,12 @@ class Watchers:
             assert source.over is None
             got = [json.loads(m) for m in source.messages(name)]
             assert not source.messages("reset")
+            wanted = [text(v1_of(f)) for f in frames] if source is self.v1 else frames
             if source is self.v1:
-                assert source.messages(name) == [text(v1_of(f)) for f in frames]  # byte by byte
-            else:
-                assert got == frames
+                got = source.messages(name)  # byte by byte
+            for at, (had, want) in enumerate(zip(got, wanted)):
+                assert had == want, f"{source.query}: message {at} of {len(got)}, {len(wanted)} frames"
+            assert len(got) == len(wanted)
             source.stop()
 
 
