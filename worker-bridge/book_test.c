@@ -14,30 +14,32 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-enum { ROUNDS = 12, PATIENCE_MS = 60000 };
+enum { ROUNDS = 6, PATIENCE_MS = 60000 };
 
 /* Seen by all processes. */
 static struct shared {
 	struct counters counters;
 	_Atomic bool paused[2], stands[2]; /* its loop is to stand still, and does */
 	_Atomic unsigned announced;        /* duels, from 0 on */
+	_Atomic uint64_t generation;       /* bridges up to this one may begin */
 } * shared;
 
 static char dir[64];
-static struct store *store; /* the test's own */
-static pid_t bridges[2];
+static struct store *store;       /* the test's own */
+static pid_t bridges[ROUNDS + 2]; /* by generation; 0: none */
 
 static void open_store(void)
 {
 	char reason[256] = "";
 	const struct store_options options = {
 		.dir = dir,
-		.ring_bytes = 8 << 20,
+		.ring_bytes = 4 << 20,
 		.map_bytes = 64 << 20,
 		.readers_max = 64,
 		.checkpoint_ms = 20,
@@ -123,6 +125,9 @@ static void set(const char *key, const char *value)
 static void run_bridge(unsigned slot, uint64_t generation)
 {
 	uv_timer_t timer;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while (atomic_load(&shared->generation) < generation)
+		usleep(200);
 	open_store();
 	worker = (struct worker){.loop = uv_default_loop(),
 	                         .slot = slot,
@@ -141,21 +146,22 @@ static void run_bridge(unsigned slot, uint64_t generation)
 	_exit(1);
 }
 
-static void start_bridge(unsigned slot, uint64_t generation)
+/* Before the test opens its store: who forks beside threads may find the heap locked for ever. */
+static void fork_bridge(unsigned slot, uint64_t generation)
 {
-	bridges[slot] = fork();
-	assert_true(bridges[slot] >= 0);
-	if (bridges[slot] == 0)
+	bridges[generation] = fork();
+	assert_true(bridges[generation] >= 0);
+	if (bridges[generation] == 0)
 		run_bridge(slot, generation);
 }
 
-static void kill_bridge(unsigned slot)
+static void kill_bridge(uint64_t generation)
 {
-	if (bridges[slot] <= 0)
+	if (bridges[generation] <= 0)
 		return;
-	kill(bridges[slot], SIGKILL);
-	waitpid(bridges[slot], NULL, 0);
-	bridges[slot] = 0;
+	kill(bridges[generation], SIGKILL);
+	waitpid(bridges[generation], NULL, 0);
+	bridges[generation] = 0;
 }
 
 /* ---- what the test sees and does ---- */
@@ -256,6 +262,13 @@ static void open_accounts(struct rows *rows, unsigned duel)
 	assert_true(ledger_open(rows, "bert", "", "", 1000000, 1));
 }
 
+static void begin_with(unsigned count)
+{
+	atomic_store(&shared->generation, count);
+	open_store();
+	change(open_accounts, 0);
+}
+
 static uint64_t lease(unsigned *slot)
 {
 	unsigned long long started, generation;
@@ -327,10 +340,9 @@ static void of_two_only_one_acts(void **state)
 {
 	unsigned slot, again;
 	(void)state;
-	start_bridge(0, 1);
-	start_bridge(1, 2);
-	open_store();
-	change(open_accounts, 0);
+	fork_bridge(0, 1);
+	fork_bridge(1, 2);
+	begin_with(2);
 	for (unsigned duel = 0; duel < ROUNDS; duel++) {
 		announce(duel);
 		end(duel);
@@ -350,10 +362,9 @@ static void who_was_replaced_changes_nothing(void **state)
 {
 	unsigned holder, next, seed = 5;
 	(void)state;
-	start_bridge(0, 1);
-	start_bridge(1, 2);
-	open_store();
-	change(open_accounts, 0);
+	fork_bridge(0, 1);
+	fork_bridge(1, 2);
+	begin_with(2);
 	for (unsigned duel = 0; duel < ROUNDS; duel++) {
 		announce(duel);
 		uint64_t fence = lease(&holder);
@@ -379,15 +390,15 @@ static void who_was_killed_is_replaced_at_once(void **state)
 {
 	unsigned slot, seed = 9;
 	(void)state;
-	start_bridge(0, 1);
-	open_store();
-	change(open_accounts, 0);
+	for (unsigned generation = 1; generation <= ROUNDS + 1; generation++)
+		fork_bridge(0, generation);
+	begin_with(1);
 	for (unsigned duel = 0; duel < ROUNDS; duel++) {
 		announce(duel);
 		end(duel);
 		usleep((unsigned)rand_r(&seed) % 4000);
-		kill_bridge(0);
-		start_bridge(0, duel + 2);
+		kill_bridge(duel + 1);
+		atomic_store(&shared->generation, duel + 2);
 		wait_state(duel, MARKET_RESOLVED);
 	}
 	assert_all_once();
@@ -412,8 +423,8 @@ static int teardown(void **state)
 {
 	char command[128];
 	(void)state;
-	kill_bridge(0);
-	kill_bridge(1);
+	for (unsigned generation = 1; generation <= ROUNDS + 1; generation++)
+		kill_bridge(generation);
 	store_close(&store);
 	snprintf(command, sizeof command, "rm -rf %s", dir);
 	return system(command);
