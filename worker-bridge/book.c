@@ -752,8 +752,8 @@ static bool act(struct book_change *change)
 	return true;
 }
 
-/* The lease first, and nothing else. When it is durable, so is what its last holder was writing when
- * it died (a frame that ends the bets), and all of that is read before anything is judged. */
+/* The lease first, and nothing else. When it is durable, so is what its last holder was writing
+ * when it died (a frame that ends the bets), and all of that is read before anything is judged. */
 static bool enter(struct book *book)
 {
 	forget_listed(book);

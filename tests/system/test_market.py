@@ -171,6 +171,50 @@ def test_who_may_bet(ringside, g):
     assert get(ringside, "/v1/ledger/accounts/acc_none") == 404
 
 
+NO_AMOUNTS = ("0", "-1", "1.5", "1e3", "1e400", '"1"', "true", "null", "[1]", "{}", "9007199254740992",
+              "9223372036854775808", "-9223372036854775809", "18446744073709551616", "1" * 400, "10.0", "NaN",
+              "Infinity", "01", "+1", "0x10", "-0")
+
+
+def test_no_body_is_misread(ringside, g):
+    duel = announce(g)
+    wait_state(ringside, duel, "open")
+    anna = Bettor(ringside)
+    bodies = [f'{{"account":"{anna.id}","side":"A","amount":{amount}}}' for amount in NO_AMOUNTS]
+    bodies += [f'{{"account":"{anna.id}","side":"{side}","amount":1}}' for side in ("", "a", "AB", "A\\u0000")]
+    bodies += [f'{{"account":"{anna.id}","side":"A","amount":1,{more}}}' for more in (
+        '"amount":1', f'"account":"{anna.id}"', '"side":"B"', '"x":null')]
+    bodies += ["", "[]", "null", "{", "{}x", "[" * 2000, f'{{"account":"{anna.id}\\ud800","side":"A","amount":1}}',
+               f'\ufeff{{"account":"{anna.id}","side":"A","amount":1}}']
+    for body in bodies:
+        status, _, text = ringside.request("POST", f"/v1/markets/{duel}/bets", body.encode(), anna.headers())
+        assert status in (400, 422) and text, body[:80]
+    assert anna.bet(duel, "A", 2 ** 53 - 1)[0] == 402
+    assert anna.bet(duel, "A", 1, key="k" * 257)[0] == 400
+    assert anna.balance() == 100000 and market(ringside, duel)["bets"] == 0
+
+
+def at_once(count, action):
+    got = []
+    threads = [threading.Thread(target=lambda i=i: got.append(action(i)[0])) for i in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return sorted(got)
+
+
+def test_nothing_is_spent_twice(ringside, g):
+    duel = announce(g)
+    wait_state(ringside, duel, "open")
+    anna, bert = Bettor(ringside, grant=100), Bettor(ringside)
+    assert at_once(20, lambda i: anna.bet(duel, "A", 60, key=f"{i}")) == [201] + [402] * 19
+    got = at_once(20, lambda i: bert.bet(duel, "B", 1 + i % 2, key="the same"))
+    assert got == [200] * 9 + [201] + [422] * 10
+    assert anna.balance() == 40 and market(ringside, duel)["poolA"] == 60 and market(ringside, duel)["bets"] == 2
+    assert get(ringside, "/v1/ledger/sums")["balanced"]
+
+
 def test_no_more_is_granted_than_can_be_counted():
     most = 2 ** 53 - 1
     with Ringside("--feeds-scheduled=", "--feeds-source-driven=arena", f"--ledger-grant-max={most}", workers=1,
