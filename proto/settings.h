@@ -322,7 +322,7 @@
 	  "Longest wait after the announcement for the contestants to stand in the "               \
 	  "arena; then the duel is cancelled.")                                                    \
 	S(duel_grace_ms, "duel.grace", ms, "5s", 0, 3600000, WORKERS,                              \
-	  "After a start of the bridge no time-out ends a fight for so long: what "                \
+	  "After a start or a pause of the bridge no time-out ends a fight for so long: what "     \
 	  "happened meanwhile may be on its way.")                                                 \
 	S(health_stale_ms, "health.stale_after", ms, "15s", 500, 3600000, WORKERS,                 \
 	  "A renderer that has said nothing for so long is not ready "                             \

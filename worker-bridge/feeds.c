@@ -20,6 +20,7 @@ enum {
 	STEPS_MAX = 16,          /* of time, in one transaction */
 	TXN_BYTES_MAX = 1 << 18, /* then the rest of the queue waits for the next transaction */
 	TIMER_MS_MAX = 1000,     /* the wall clock may be set */
+	PAUSE_MS = 2500,         /* so long without a turn: we were not running, whoever paused us */
 	RETRY_MS = 1000,
 };
 
@@ -63,6 +64,7 @@ struct feed {
 	struct posts queue;
 	struct work *work; /* on its way to the disk */
 	uint64_t retry_due_ms; /* monotonic: nothing is tried before */
+	uint64_t turned_ms;    /* wall clock: when it was last looked at */
 	uv_timer_t timer;
 	struct renderer_report report; /* the newest of the capture worker */
 	struct status_file *status;    /* NULL: none is watched */
@@ -455,9 +457,22 @@ static void schedule(struct feed *feed, uint64_t now_ms)
 	uv_timer_start(&feed->timer, on_timer, wait < TIMER_MS_MAX ? wait : TIMER_MS_MAX, 0);
 }
 
+/* A machine that was frozen (a migration, a laptop's lid) finds every time-out due before it has read
+ * what was posted meanwhile: as after a start, no fight ends by time for duel.grace. */
+static void see_pause(struct feed *feed, uint64_t now_ms)
+{
+	if (feed->turned_ms != 0 && now_ms > feed->turned_ms + PAUSE_MS) {
+		log_warn("feed was paused", "feed=%s for_ms=%" PRIu64, feed->name, now_ms - feed->turned_ms);
+		feed->state.cycle.grace_until_ms = now_ms + feed->all->settings->duel_grace_ms;
+	}
+	feed->turned_ms = now_ms;
+}
+
 static void feed_turn(struct feed *feed)
 {
 	struct feeds *all = feed->all;
+	uint64_t now_ms = clock_wall_ms();
+	see_pause(feed, now_ms);
 	if (feed->work != NULL || clock_monotonic_ms() < feed->retry_due_ms || !feed_load(feed)) {
 		uv_timer_start(&feed->timer, on_timer, 20, 0);
 		return;
@@ -467,7 +482,6 @@ static void feed_turn(struct feed *feed)
 	work->state = feed->state;
 	work->core = feed->core;
 	work->txn = txn_create();
-	uint64_t now_ms = clock_wall_ms();
 	if (now_ms > work->state.last_ms)
 		work->state.last_ms = now_ms;
 	if (feed->row == NULL) { /* its first moment */

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import signal
 import time
 
 import pytest
@@ -315,6 +316,25 @@ def test_scheduled_duels_go_on_over_kills_of_the_bridge():
             if f["terminal"]:
                 assert (f["outcome"], f["winReason"]) in (("win", expected[f["duelId"]]), ("draw", "draw"))
         source.check(frames)
+
+
+def test_a_pause_ends_no_fight():
+    """Stopped over the end of a fight, the bridge reads what was posted before it looks at the clock."""
+    with Ringside(*SHORT, "--duel-fight=1s", "--duel-end-warning=0ms", "--duel-grace=1m", "--worker-hang-timeout=1m",
+                  workers=1, bridge=1) as r:
+        g = Game(r)
+        g.post("cycle", **agents())
+        duel = g.wait_phase("ANNOUNCEMENT")["duel"]["duelId"]
+        g.post("positions", duelId=duel, agent1=[0, 0, 0], agent2=[1, 0, 0])
+        g.wait_phase("FIGHTING", duel)
+        bridge = r.worker("bridge-0")["pid"]
+        os.kill(bridge, signal.SIGSTOP)
+        time.sleep(3.5)  # the fight's end, and longer than a turn can take
+        os.kill(bridge, signal.SIGCONT)
+        r.wait_log("feed was paused feed=arena")
+        assert not g.state()["duel"]["outcome"]
+        g.post("death", duelId=duel, ids=["beta"])
+        assert [f["winReason"] for f in frames_of(r, stream="results")] == ["kill"]
 
 
 def test_kill_everything_while_duels_are_fought():
