@@ -41,7 +41,12 @@ const char *beat_script(bool webrtc_closed)
 {
 	static const char closed[] =
 	        "(()=>{for(const name of ['RTCPeerConnection','webkitRTCPeerConnection'])"
-	        "delete globalThis[name];" BEAT_BODY "})();";
+	        "delete globalThis[name];"
+	        /* Nobody is asked there when a session may be captured whole. */
+	        "for(const name of ['getDisplayMedia','getUserMedia'])"
+	        "if(globalThis.MediaDevices)delete MediaDevices.prototype[name];"
+	        "for(const name of ['getUserMedia','webkitGetUserMedia'])delete Navigator.prototype[name];"
+	        BEAT_BODY "})();";
 	static const char open[] = "(()=>{" BEAT_BODY "})();";
 	return webrtc_closed ? closed : open;
 }

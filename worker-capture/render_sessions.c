@@ -208,6 +208,7 @@ bool render_open_browser(struct render_live *live, unsigned *status, char reason
 	                                        .width = order->width,
 	                                        .height = order->height,
 	                                        .webrtc = true,
+	                                        .tab_capture = true,
 	                                        .scripts = {render_whep_script},
 	                                        .page_script = page_script};
 	const struct session_watch watch = {.on_event = on_event,

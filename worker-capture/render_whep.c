@@ -17,9 +17,26 @@ const char render_whep_script[] =
         "if (globalThis !== globalThis.top || typeof RTCPeerConnection !== 'function') return;\n"
         "const tell = globalThis.__ringside, peers = new Map();\n"
         "let media = null, from = null;\n"
-        "const source = fps => {\n"
+        /* The whole tab, as it is composed; one capture for all who want it. */
+        "let tab = null;\n"
+        "const whole = async fps => {\n"
+        "  const wanted = {video: {frameRate: fps, displaySurface: 'browser'}, audio: false,\n"
+        "    preferCurrentTab: true, selfBrowserSurface: 'include'};\n"
+        "  if (tab === null) tab = navigator.mediaDevices?.getDisplayMedia(wanted).catch(() => null);\n"
+        "  const stream = await tab;\n"
+        "  if (!stream?.active) { tab = null; return null; }\n"
+        "  return stream;\n"
+        "};\n"
+        "const leave = async () => {\n"
+        "  const stream = await tab;\n"
+        "  if (peers.size > 0) return;\n"
+        "  for (const track of stream?.getTracks() ?? []) track.stop();\n"
+        "  tab = null;\n"
+        "};\n"
+        "const source = (fps, wanted) => {\n"
         "  const all = [...document.querySelectorAll('canvas')];\n"
         "  const canvas = all.sort((a, b) => b.width * b.height - a.width * a.height)[0];\n"
+        "  if (wanted === 'tab' || (canvas === undefined && wanted !== 'canvas')) return whole(fps);\n"
         "  if (canvas === undefined) return null;\n"
         "  if (canvas !== from) { media = canvas.captureStream(fps); from = canvas; }\n"
         "  return media;\n"
@@ -28,6 +45,7 @@ const char render_whep_script[] =
         "  const peer = peers.get(id);\n"
         "  if (peer === undefined) return false;\n"
         "  peers.delete(id); peer.close(); tell('peer', {id, state: 'closed'});\n"
+        "  if (tab !== null && peers.size === 0) leave();\n"
         "  return true;\n"
         "};\n"
         "const rate = 'x-google-start-bitrate=2500;x-google-min-bitrate=1000';\n"
@@ -93,11 +111,11 @@ const char render_whep_script[] =
         "  }\n"
         "};\n"
         "globalThis.ringsideWhep = {\n"
-        "  async offer(id, sdp, fps) {\n"
-        "    const stream = source(fps);\n"
-        "    if (stream === null) return {fault: 'source'};\n"
+        "  async offer(id, sdp, fps, wanted) {\n"
         "    const peer = new RTCPeerConnection();\n"
         "    peers.set(id, peer);\n"
+        "    const stream = await source(fps, wanted);\n"
+        "    if (stream === null) { drop(id); return {fault: 'source'}; }\n"
         "    peer.onconnectionstatechange = () => {\n"
         "      tell('peer', {id, state: peer.connectionState});\n"
         "      if (peer.connectionState === 'failed') drop(id);\n"
@@ -207,7 +225,8 @@ static json_t *literal(struct span text)
 	return json_stringn((const char *)text.at, text.len); /* NULL: not UTF-8 */
 }
 
-/* ringsideWhep.<method>(arguments...); the arguments are taken. False: answered. */
+/* ringsideWhep.<method>(arguments...); the arguments are taken. As if the user had clicked: without that, no
+ * page is captured whole. False: answered. */
 static bool ask(struct render_live *live, struct whep_asking *a, const char *method, json_t *arguments,
                 uint64_t timeout_ms, devtools_on_reply *on_reply)
 {
@@ -219,7 +238,7 @@ static bool ask(struct render_live *live, struct whep_asking *a, const char *met
 		return false;
 	}
 	check(asprintf(&expression, "globalThis.ringsideWhep.%s(...%s)", method, text) > 0);
-	session_evaluate(live->browser, SESSION_WORLD_OWN, expression, false, timeout_ms, on_reply, a);
+	session_evaluate(live->browser, SESSION_WORLD_OWN, expression, true, timeout_ms, on_reply, a);
 	free(expression);
 	free(text);
 	return true;
@@ -239,7 +258,7 @@ static void refuse_fault(struct call *call, const char *fault)
 {
 	if (strcmp(fault, "source") == 0) {
 		call_header(call, "retry-after", "2");
-		call_refuse(call, 409, "the page has no canvas to send");
+		call_refuse(call, 409, "the page has no such picture to send: no canvas, or it may not be captured");
 	} else if (strcmp(fault, "video") == 0) {
 		call_refuse(call, 422, "the offer receives no video");
 	} else if (strcmp(fault, "condition") == 0) {
@@ -334,9 +353,24 @@ static bool is_type(const struct call *call, const char *type)
 	return span_equal_nocase(given, span_str(type));
 }
 
+/* "?source=": "" leaves it to us. NULL: it is neither. */
+static const char *source_of(const struct call *call)
+{
+	if (call->query.len == 0)
+		return "";
+	return span_equal(call->query, SPAN("source=tab"))      ? "tab"
+	       : span_equal(call->query, SPAN("source=canvas")) ? "canvas"
+	                                                        : NULL;
+}
+
 static void offer(struct render_live *live, struct call *call)
 {
 	uint8_t random[RENDER_VIEWER_ID_LEN / 2];
+	const char *source = source_of(call);
+	if (source == NULL) {
+		call_refuse(call, 400, "an offer has ?source=canvas, ?source=tab or nothing");
+		return;
+	}
 	if (!is_type(call, "application/sdp")) {
 		call_refuse(call, 415, "an offer is application/sdp");
 		return;
@@ -352,8 +386,8 @@ static void offer(struct render_live *live, struct call *call)
 	for (size_t i = 0; i < sizeof random; i++)
 		snprintf(viewer->id + 2 * i, 3, "%02x", random[i]);
 	struct whep_asking *a = asking(live, call, viewer->id);
-	json_t *arguments = json_pack("[s, o, i]", a->viewer, literal(call->body),
-	                              (int)live->paper->order.fps);
+	json_t *arguments = json_pack("[s, o, i, s]", a->viewer, literal(call->body),
+	                              (int)live->paper->order.fps, source);
 	if (arguments == NULL)
 		arguments = json_array(); /* no UTF-8: the script finds no SDP in it */
 	say_state(live);

@@ -1,7 +1,7 @@
 /* WHEP for render sessions (draft-ietf-wish-whep): a viewer's offer, answered by Chromium's own WebRTC.
  *
  * The media end is a script of ours in the page, in a world that the page cannot touch: one peer
- * connection for each viewer, sending the page's largest canvas. Viewers last as long as the document;
+ * connection for each viewer, sending the page's largest canvas, or the whole tab. Viewers last as long as the document;
  * after a reload they come again. ICE can be restarted: the ETag names the ICE session, and other
  * credentials need If-Match. */
 #pragma once

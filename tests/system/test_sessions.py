@@ -476,6 +476,24 @@ class Viewers(http.server.ThreadingHTTPServer):
         self.shutdown()
 
 
+@pytest.mark.parametrize("page, source", [("session.html", "?source=tab"), ("moving.html", "")])
+def test_whep_of_the_whole_tab(site, tmp_path, page, source):
+    """What the page shows, however it draws it, without its doing anything for it."""
+    with ringside() as r:
+        session = create(r, site, page=page)
+        wait_for(lambda: state_of(r, session)["status"] == "streaming", "the page", PATIENCE)
+        viewers = Viewers()
+        try:
+            viewers.open(f"{r.url}/stream/{session}/whep{source}", tmp_path)
+            report = wait_for(lambda: viewers.reports and viewers.reports[0], "decoded frames", PATIENCE)
+            assert "error" not in report, report
+            assert report["frames"] >= 30 and (report["width"], report["height"]) == (320, 180)
+            wait_for(lambda: viewers.reports[1:], "a restart of ICE", PATIENCE)
+            assert r.request("DELETE", report["session"])[0] == 200
+        finally:
+            viewers.close()
+
+
 def test_whep(site, tmp_path):
     """Another browser gets the page's picture by WebRTC and decodes it."""
     with ringside("--sessions-viewers=1") as r:
@@ -529,7 +547,7 @@ def test_whep_by_npm_clients(r, session, stack):
 
 def test_the_page_has_no_webrtc(r, session):
     """Viewers need UDP; the page, which could leak by it, gets none of it, by no frame either."""
-    rtc = wait_for(lambda: len(t := state_of(r, session)["metadata"]["rtc"]) >= 6 and t, "the frames")
+    rtc = wait_for(lambda: len(t := state_of(r, session)["metadata"]["rtc"]) >= 10 and t, "the frames")
     assert set(rtc) == {"undefined"}, rtc
 
 
@@ -550,7 +568,8 @@ def test_whep_refused(r, session, site):
     assert status == 404
     without = create(r, site, page="empty.html")
     wait_for(lambda: state_of(r, without)["status"] == "streaming", "the page", PATIENCE)
-    status, headers, _ = r.request("POST", f"/stream/{without}/whep", b"v=0\r\n", sdp)
+    assert r.request("POST", f"/stream/{without}/whep?source=moon", b"v=0\r\n", sdp)[0] == 400
+    status, headers, _ = r.request("POST", f"/stream/{without}/whep?source=canvas", b"v=0\r\n", sdp)
     assert status == 409 and headers["retry-after"]
     delete(r, without)
 
