@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { RTMP_URL_MAX = 900 }; /* ffmpeg reads presets in lines of 1000 */
+enum { SECRET_URL_MAX = 900 }; /* ffmpeg reads presets in lines of 1000 */
 
 /* ---- reading one ---- */
 
@@ -67,8 +67,8 @@ bool output_target_parse(struct output_target *target, struct span text, char re
 			return bad(reason, "an output's url has at most 1024 characters");
 		memcpy(target->url, url.at + from, url.len - from);
 		target->kind = schemes[i].kind;
-		if (target->kind == OUTPUT_RTMP && strlen(target->url) > RTMP_URL_MAX)
-			return bad(reason, "an RTMP url has at most 900 characters");
+		if (!schemes[i].path && strlen(target->url) > SECRET_URL_MAX)
+			return bad(reason, "the url of a live output has at most 900 characters");
 		if (target->kind == OUTPUT_HLS && strchr(target->url, '%') != NULL)
 			return bad(reason, "an HLS directory has no % in its name");
 		return target->kind != OUTPUT_FILE || is_recording(target->url) ||
@@ -227,6 +227,68 @@ static void add_rtmp(struct output_command *c, const struct output_target *targe
 	add_format(c, "%.*s/", (int)(path - target->url), target->url);
 }
 
+/* ---- srt ---- */
+
+static int hex(char c)
+{
+	return isdigit((unsigned char)c)                 ? c - '0'
+	       : isxdigit((unsigned char)c) && c != '\0' ? tolower((unsigned char)c) - 'a' + 10
+	                                                 : -1;
+}
+
+/* A value of a query as ffmpeg would read it there: '+' is a space, and in a stream id %xx a byte; one that
+ * would end the preset's line stays as it is. Never longer than it was. */
+static void put_value(FILE *out, const char *at, size_t len, bool encoded)
+{
+	for (size_t i = 0; i < len; i++) {
+		int high = encoded && at[i] == '%' && i + 2 < len ? hex(at[i + 1]) : -1;
+		int low = high >= 0 ? hex(at[i + 2]) : -1;
+		if (low >= 0 && high * 16 + low >= ' ') {
+			fputc(high * 16 + low, out);
+			i += 2;
+		} else {
+			fputc(at[i] == '+' ? ' ' : at[i], out);
+		}
+	}
+}
+
+/* Of "srt://HOST:PORT?NAME=VALUE&..." passphrase and stream id are secret. */
+static void add_srt(struct output_command *c, const char *url)
+{
+	static const char *const preset[] = {"-fpre", "/proc/self/fd/5", NULL};
+	static const char *const secret[] = {"passphrase=", "streamid="};
+	size_t base = strcspn(url, "?"), preset_len, rest_len;
+	char *rest_text;
+	FILE *hidden = open_memstream(&c->preset, &preset_len), *rest = open_memstream(&rest_text, &rest_len);
+	check(hidden != NULL && rest != NULL);
+	fwrite(url, 1, base, rest);
+	char between = '?';
+	for (const char *at = url + base; *at != '\0';) {
+		at++; /* '?' or '&' */
+		size_t len = strcspn(at, "&"), name = strcspn(at, "=&");
+		bool is_stream = strncmp(at, secret[1], strlen(secret[1])) == 0;
+		if (is_stream || strncmp(at, secret[0], strlen(secret[0])) == 0) {
+			fwrite(at, 1, name + 1, hidden);
+			put_value(hidden, at + name + 1, len - name - 1, is_stream);
+			fputc('\n', hidden);
+		} else if (len > 0) {
+			fputc(between, rest);
+			fwrite(at, 1, len, rest);
+			between = '&';
+		}
+		at += len;
+	}
+	check(fclose(hidden) == 0 && fclose(rest) == 0);
+	if (preset_len > 0) {
+		add_all(c, preset);
+	} else {
+		free(c->preset);
+		c->preset = NULL;
+	}
+	add_format(c, "%s", rest_text);
+	free(rest_text);
+}
+
 static void add_destination(struct output_command *c, const struct output_target *target, const char *ca_file)
 {
 	static const char *const flv[] = {"-flvflags", "no_duration_filesize", "-rw_timeout", "3000000", "-f",
@@ -244,7 +306,10 @@ static void add_destination(struct output_command *c, const struct output_target
 		break;
 	case OUTPUT_MPEGTS:
 		add_all(c, ts);
-		add(c, target->url);
+		if (strncmp(target->url, "srt:", 4) == 0)
+			add_srt(c, target->url);
+		else
+			add(c, target->url);
 		break;
 	case OUTPUT_HLS:
 		add_all(c, hls);

@@ -121,6 +121,12 @@ static void stream_keys_are_in_no_command_line(void **state)
 	        {"a=rtmp://h", "rtmp://h", NULL},
 	        {"a=rtmp://h/", "rtmp://h/", NULL},
 	        {"a=udp://h:1", "udp://h:1", NULL},
+	        {"a=srt://h:1", "srt://h:1", NULL},
+	        {"a=srt://h:1?mode=caller", "srt://h:1?mode=caller", NULL},
+	        {"a=srt://h:1?passphrase=secret&latency=9", "srt://h:1?latency=9", "passphrase=secret\n"},
+	        {"a=srt://h:1?latency=9&streamid=secret%2f%0a1+%2", "srt://h:1?latency=9",
+	         "streamid=secret/%0a1 %2\n"},
+	        {"a=srt://h:1?passphrase=se%63ret+&&streamid=", "srt://h:1", "passphrase=se%63ret \nstreamid=\n"},
 	};
 	const struct output_quality quality = {.fps = 25, .kbps = 1234};
 	struct output_target target;

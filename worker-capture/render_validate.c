@@ -71,9 +71,11 @@ void render_validate(struct render_sessions *all, struct call *call, json_t *que
                      void (*refused)(struct call *call))
 {
 	char signature[256] = "";
-	struct span seed;
+	struct span seed = {0};
 	struct asking *a = xcalloc(1, sizeof *a);
 	*a = (struct asking){.call = call, .then = then, .refused = refused};
+	while (store_advance(all->capture->store, 0)) {
+	}
 	json_object_set_new(question, "authorization",
 	                    call->authorization.len > 0
 	                            ? json_stringn((const char *)call->authorization.at,
@@ -82,13 +84,19 @@ void render_validate(struct render_sessions *all, struct call *call, json_t *que
 	char *text = json_dumps(question, JSON_COMPACT);
 	check(text != NULL);
 	json_decref(question);
-	if (state_kv_get(store_view(all->capture->store), SPAN(SUBSCRIPTION_SIGNING_KEY), &seed))
-		signing_header(seed, clock_wall_ms() / 1000, span_str(text), signature);
-	http_posts_send(all->posts,
-	                &(struct http_post){.url = all->settings->sessions_validate_url,
-	                                    .body = span_str(text),
-	                                    .signature = *signature != '\0' ? signature : NULL,
-	                                    .timeout_ms = all->settings->sessions_validate_timeout_ms},
-	                on_answer, a);
+	if (state_kv_get(store_view(all->capture->store), SPAN(SUBSCRIPTION_SIGNING_KEY), &seed) &&
+	    signing_header(seed, clock_wall_ms() / 1000, span_str(text), signature)) {
+		http_posts_send(all->posts,
+		                &(struct http_post){.url = all->settings->sessions_validate_url,
+		                                    .body = span_str(text),
+		                                    .signature = signature,
+		                                    .timeout_ms = all->settings->sessions_validate_timeout_ms},
+		                on_answer, a);
+	} else { /* the first moments of a new store; what is not signed is not asked */
+		refused(call);
+		call_header(call, "retry-after", "1");
+		call_refuse(call, 503, "the signing key is being made");
+		free(a);
+	}
 	free(text);
 }

@@ -237,7 +237,7 @@ class OutputsTest(BrowserTest):
                 # Nothing of it survives the worker.
                 left = set(self.ffmpegs(r))
                 os.kill(r.worker("capture-0")["pid"], signal.SIGKILL)
-                wait_for(lambda: not any(alive(p) for p in left), "the end of ffmpeg")
+                wait_for(lambda: not any(alive(p) for p in left), "the end of ffmpeg", 3)
         finally:
             nginx.close()
 
@@ -344,8 +344,7 @@ class OutputsTest(BrowserTest):
                 self.wait_state(r, "good", "live")
                 self.check(wait_for(lambda: probe(f"rtmp://127.0.0.1:{nginx.port}/live/hushkey"), "the stream"))
                 for p in family(r.worker("capture-0")["pid"]):
-                    with open(f"/proc/{p}/cmdline", "rb") as file:
-                        self.assertNotIn(b"hushkey", file.read())
+                    self.assertNotIn(b"hushkey", self.command_line(p))
                 for p in self.ffmpegs(r):
                     self.assertEqual(os.stat(f"/proc/{p}").st_uid, 59064)
                 # One that is dead beside it changes nothing for it.
@@ -365,7 +364,7 @@ class OutputsTest(BrowserTest):
     def test_srt_and_udp(self):
         """MPEG-TS to somebody else's ffmpeg: by SRT, with its passphrase, and by UDP."""
         where = tempfile.mkdtemp(prefix="ringside-ts-")
-        kinds = {"srt": f"srt://127.0.0.1:{free_udp_port()}?passphrase=hush-hush-hush",
+        kinds = {"srt": f"srt://127.0.0.1:{free_udp_port()}?passphrase=hush-hush-hush&streamid=%23hush",
                  "udp": f"udp://127.0.0.1:{free_udp_port()}?pkt_size=1316"}
         listeners = {}
         try:
@@ -376,6 +375,9 @@ class OutputsTest(BrowserTest):
                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             with self.capture("arena.html?phase=FIGHTING",
                               "--capture-outputs=" + ",".join(f"{k}={u}" for k, u in kinds.items())) as r:
+                self.wait_state(r, "srt", "live")
+                for p in family(r.worker("capture-0")["pid"]):
+                    self.assertNotIn(b"hush", self.command_line(p))
                 for kind, listener in listeners.items():
                     wait_for(lambda listener=listener: listener.poll() is not None, f"two seconds by {kind}")
                     self.assertEqual(listener.returncode, 0, kind)
@@ -431,6 +433,13 @@ class OutputsTest(BrowserTest):
     def pulseaudio(self, r):
         return wait_for(lambda: next((p for p in family(r.worker("capture-0")["pid"])
                                       if self.program(p) == "pulseaudio"), None), "the sound server")
+
+    def command_line(self, pid):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                return file.read()
+        except OSError:
+            return b""
 
     def program(self, pid):
         try:

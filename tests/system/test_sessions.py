@@ -704,7 +704,9 @@ def test_validation_by_callback():
             "Bearer odd": (200, {"authorized": "true", "status": 418}),
             None: (401, {"error": "who are you"}),
         }
-        status, _, body = post(r, "/stream", order, authorization="Bearer yes")
+        wait_for(lambda: r.request("GET", "/v1/stream/__ds/jwks.json")[0] == 200, "the key it signs with")
+        status, _, body = wait_for(lambda: (a := post(r, "/stream", order, authorization="Bearer yes"))[0] != 503 and a,
+                                   "an answer")
         assert status == 201, body
         question, signature, raw = validator.asked[-1]
         assert (question["action"], question["targetUrl"]) == ("create", order["targetUrl"])
