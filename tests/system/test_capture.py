@@ -7,8 +7,11 @@ import signal
 import tempfile
 import unittest
 
-from browsers import BrowserTest, Pages, Trap, family, inject, kind, wait_for
+from browsers import BrowserTest, Pages, Trap, family, inject, kind, stat_of, wait_for
 from ringside import alive
+
+# Where only what is done is to count, and not how busy the machine is.
+PATIENT = [f"--capture-{what}-after=15s" for what in ("silent", "hang", "freeze")]
 
 
 class CaptureTest(BrowserTest):
@@ -140,7 +143,7 @@ class CaptureTest(BrowserTest):
             self.healthy(r)
 
     def test_rotation_leaves_no_gap(self):
-        with self.capture("arena.html?phase=FIGHTING", "--capture-rotate-every=3s") as r:
+        with self.capture("arena.html?phase=FIGHTING", "--capture-rotate-every=3s", *PATIENT) as r:
             first = self.healthy(r)
             r.wait_log("kind=rotation")
             second = self.healthy(r)
@@ -149,12 +152,26 @@ class CaptureTest(BrowserTest):
             self.assertEqual(second["recoveries"], 0)
             self.assertNotIn("kind=health reason=starting step= state=live", r.log())
 
+    # ---- the other browser ----
+
+    def test_full_chromium(self):
+        if not os.path.exists("/usr/lib/chromium/chromium"):
+            self.skipTest("full Chromium is not installed")
+        with self.capture("arena.html?phase=FIGHTING&duel=d1", "--capture-browser=chromium") as r:
+            self.assertTrue(self.healthy(r)["sandbox"])
+            # It keeps a spare one, which nobody would miss.
+            at = max(inject(p, signal.SIGKILL) for p in family(self.show(r)["keeper"]) if kind(p) == "renderer")
+            self.named(r, "target_crashed", "reload", at)
+            self.healthy(r)
+            keeper = self.show(r)["keeper"]
+            at = inject(next(p for p in family(keeper) if stat_of(p)[0] == keeper), signal.SIGKILL)
+            self.named(r, "browser_exit", "browser", at)
+            self.healthy(r)
+
     # ---- one beside another ----
 
     def test_a_session_is_not_disturbed_by_a_dead_one(self):
-        # Only what is done to the other one is to count here, not how busy the machine is.
-        patient = [f"--capture-{what}-after=15s" for what in ("silent", "hang", "freeze")]
-        with self.capture("arena.html?phase=FIGHTING", *patient) as r:
+        with self.capture("arena.html?phase=FIGHTING", *PATIENT) as r:
             before = self.healthy(r)
             self.assertEqual(self.order(r, "arena.html?phase=FIGHTING")[0], 201)
             other = wait_for(lambda: next((s for s in self.sessions(r) if s["id"] != before["id"] and
