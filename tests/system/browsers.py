@@ -144,7 +144,9 @@ def kind(pid):
         return None
     if "chrom" not in arguments[0]:
         return None
-    return next((a[7:] for a in arguments if a.startswith("--type=")), "browser")
+    # Full Chromium has helpers that are of no type.
+    other = "browser" if "--remote-debugging-pipe" in arguments else "helper"
+    return next((a[7:] for a in arguments if a.startswith("--type=")), other)
 
 
 class BrowserTest(unittest.TestCase):

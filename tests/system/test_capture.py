@@ -7,7 +7,7 @@ import signal
 import tempfile
 import unittest
 
-from browsers import BrowserTest, Pages, Trap, family, inject, kind, stat_of, wait_for
+from browsers import BrowserTest, Pages, Trap, family, inject, kind, wait_for
 from ringside import alive
 
 # Where only what is done is to count, and not how busy the machine is.
@@ -163,8 +163,7 @@ class CaptureTest(BrowserTest):
             at = max(inject(p, signal.SIGKILL) for p in family(self.show(r)["keeper"]) if kind(p) == "renderer")
             self.named(r, "target_crashed", "reload", at)
             self.healthy(r)
-            keeper = self.show(r)["keeper"]
-            at = inject(next(p for p in family(keeper) if stat_of(p)[0] == keeper), signal.SIGKILL)
+            at = inject(self.process(r, "browser"), signal.SIGKILL)
             self.named(r, "browser_exit", "browser", at)
             self.healthy(r)
 
