@@ -39,7 +39,9 @@ def site():
 
 
 def ringside(*flags, **options):
+    # Browsers of sessions that were ended may take a while to go.
     return Ringside("--capture-workers=1", "--capture-allow-private=*", "--sessions-per-principal=4",
+                    "--capture-sessions=16",
                     "--sessions-state-bytes=32k",
                     *flags, **options)
 
