@@ -1,0 +1,90 @@
+"""What the README shows is run as it stands there, but for the address, the run directory and the waiting."""
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from duel_game import check_frames, frames_of
+from page_browser import BROWSER
+from ringside import Ringside, wait_for
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+with open(os.path.join(ROOT, "README.md")) as file:
+    README = file.read()
+SURFACES = README.partition("## What it serves")[2].partition("\n## ")[0]
+COMMANDS = re.findall(r"`((?:curl|build/bin/ringsidectl) [^`]*)`", SURFACES)
+GAMES = [textwrap.dedent(block) for block in re.findall(r"(?:^    .*\n|^\n)+", README.partition("## A game behind it")[2]
+                                                        .partition("\n## ")[0], re.M) if block.strip()]
+
+
+@pytest.fixture(scope="module")
+def ringside():
+    with Ringside("--duel-countdown=50ms", "--duel-resolution=50ms", "--duel-pause=10ms", "--capture-workers=1",
+                  "--capture-allow-private=127.0.0.1", workers=2, bridge=1) as r:
+        wait_for(lambda: r.request("GET", "/v1/feeds/arena")[0] == 200, "the feed")
+        yield r
+
+
+def here(r, text):
+    address = r.url.removeprefix("http://")
+    return (text.replace("localhost:4437", address).replace("127.0.0.1:4437", address)
+            .replace(".cache/run", r.run_dir).replace("build/bin", os.path.dirname(r.program)))
+
+
+def test_there_is_something_to_run():
+    assert len(COMMANDS) >= 12 and len(GAMES) == 2
+    for link in re.findall(r"\]\(([a-z][^)#:]*)\)", README):
+        assert os.path.exists(os.path.join(ROOT, link)), link
+
+
+def test_a_game_in_python(ringside, tmp_path):
+    program = tmp_path / "game.py"
+    program.write_text(here(ringside, GAMES[0]).replace("announcementMs=10000", "announcementMs=1000")
+                       .replace("sleep(0.5)", "sleep(0.01)").replace("sleep(0.1)", "sleep(0.01)"))
+    subprocess.run([sys.executable, program], check=True, timeout=60)
+    check_last_duel(ringside, {"red", "blue"})
+
+
+def test_a_game_in_c(ringside, tmp_path):
+    source = tmp_path / "game.c"
+    source.write_text(here(ringside, GAMES[1]).replace('\\"announcementMs\\":10000', '\\"announcementMs\\":1000')
+                      .replace("usleep(300000)", "usleep(10000)"))
+    subprocess.run(["cc", "-Wall", "-Werror", "-o", tmp_path / "game", source, "-lcurl"], check=True, timeout=60)
+    subprocess.run([tmp_path / "game"], check=True, timeout=60, stdout=subprocess.DEVNULL)
+    check_last_duel(ringside, {"red", "blue"})
+
+
+def check_last_duel(r, winners):
+    frames = frames_of(r)
+    assert check_frames(frames)
+    last = wait_for(lambda: frames_of(r, stream="results"), "the result")[-1]
+    assert last["outcome"] == "win" and last["winReason"] == "kill" and last["winnerId"] in winners
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if "/stream " not in c])
+def test_commands(ringside, command):
+    """After a duel, so that there is something to see; whoever follows is cut."""
+    follows = " -N " in command
+    text = here(ringside, command).replace("curl ", "curl -sS --fail-with-body " + ("-m 2 " if follows else ""), 1)
+    done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, timeout=60)
+    assert done.returncode == (28 if follows else 0), done.stdout + done.stderr
+    assert done.stdout or " PUT " in text
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(not os.path.exists(BROWSER), reason="no browser")
+@pytest.mark.parametrize("command", [c for c in COMMANDS if "/stream " in c])
+def test_a_session(ringside, command):
+    done = subprocess.run(["bash", "-c", here(ringside, command).replace("curl ", "curl -sS --fail-with-body ", 1)],
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and '"streamId"' in done.stdout, done.stdout + done.stderr
+
+
+def test_every_document_is_named():
+    for name in os.listdir(os.path.join(ROOT, "docs")):
+        if name.endswith(".md") and name not in ("bench-video.md",):
+            assert f"docs/{name}" in README, name
