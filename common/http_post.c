@@ -12,6 +12,7 @@ struct http_posts {
 	CURLM *multi;
 	uv_loop_t *loop;
 	uv_timer_t timer;
+	const char *ca_file;
 	size_t in_flight;
 };
 
@@ -213,6 +214,8 @@ void http_posts_send(struct http_posts *posts, const struct http_post *post,
 	d->loopback = webhook_host_loopback(host);
 	set_headers(d, post->get, post->signature, post->headers);
 	curl_easy_setopt(d->easy, CURLOPT_URL, d->url);
+	curl_easy_setopt(d->easy, CURLOPT_CAINFO, posts->ca_file);
+	curl_easy_setopt(d->easy, CURLOPT_CAPATH, NULL);
 	curl_easy_setopt(d->easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(d->easy, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(d->easy, CURLOPT_PROXY, "");
@@ -239,11 +242,11 @@ size_t http_posts_in_flight(const struct http_posts *posts)
 	return posts->in_flight;
 }
 
-struct http_posts *http_posts_create(uv_loop_t *loop)
+struct http_posts *http_posts_create(uv_loop_t *loop, const char *ca_file)
 {
 	struct http_posts *posts = xcalloc(1, sizeof *posts);
 	check(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
-	*posts = (struct http_posts){.multi = curl_multi_init(), .loop = loop};
+	*posts = (struct http_posts){.multi = curl_multi_init(), .loop = loop, .ca_file = ca_file};
 	uv_timer_init(loop, &posts->timer);
 	posts->timer.data = posts;
 	curl_multi_setopt(posts->multi, CURLMOPT_SOCKETFUNCTION, set_socket);

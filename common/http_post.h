@@ -34,7 +34,8 @@ struct http_post_answer {
 	bool sent;         /* something was sent: without an answer, nobody knows what it did */
 };
 
-struct http_posts *http_posts_create(uv_loop_t *loop);
+/* `ca_file`: PEM, of whom servers of https:// must be vouched for by; must outlive it. */
+struct http_posts *http_posts_create(uv_loop_t *loop, const char *ca_file);
 
 /* Everything is copied. `done` is called exactly once, from the loop. */
 void http_posts_send(struct http_posts *posts, const struct http_post *post,

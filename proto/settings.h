@@ -116,6 +116,9 @@
 	  "Believe X-Forwarded-Host and X-Forwarded-Proto (behind a proxy that sets them).")       \
 	S(http_allowed_origin, "http.allowed_origin", text, "*", 1, 255, WORKERS,                  \
 	  "Access-Control-Allow-Origin.")                                                          \
+	S(tls_ca_file, "tls.ca_file", text, "/etc/ssl/certs/ca-certificates.crt", 1, 3900,         \
+	  WORKERS, "Certificates that servers which Ringside calls are judged by: "                \
+	  "webhooks, and outputs to rtmps://.")                                                    \
 	S(auth_publish_tokens, "auth.publish_tokens", text, "", 0, 16384, WORKERS,                 \
 	  "Bearer tokens (comma-separated) that may create, append, delete and read.")             \
 	S(auth_subscribe_tokens, "auth.subscribe_tokens", text, "", 0, 16384, WORKERS,             \
@@ -202,8 +205,6 @@
 	  "Files are written as the owner of their directory.")                                    \
 	S(capture_free_bytes, "capture.free_bytes", bytes, "256M", 0, 1ull << 60, WORKERS,         \
 	  "An HLS or file output ends while its file system has less room than this.")             \
-	S(capture_ca_file, "capture.ca_file", text, "/etc/ssl/certs/ca-certificates.crt", 1, 3900, \
-	  WORKERS, "Certificates that servers of rtmps:// are judged by.")                         \
 	S(capture_ffmpeg, "capture.ffmpeg", text, "/usr/bin/ffmpeg", 2, 3900, WORKERS,             \
 	  "Path of ffmpeg.")                                                                       \
 	S(capture_sound, "capture.sound", text, "/usr/bin/pulseaudio", 0, 3900, WORKERS,           \

@@ -28,7 +28,7 @@ struct step_call {
 struct operator_webhook *operator_webhook_create(uv_loop_t *loop, const struct settings *settings)
 {
 	struct operator_webhook *operator = xcalloc(1, sizeof *operator);
-	*operator = (struct operator_webhook){http_posts_create(loop), settings};
+	*operator = (struct operator_webhook){http_posts_create(loop, settings->tls_ca_file), settings};
 	return operator;
 }
 

@@ -64,6 +64,6 @@ size_t webhooks_in_flight(const struct webhooks *webhooks)
 struct webhooks *webhooks_create(uv_loop_t *loop, const struct settings *settings)
 {
 	struct webhooks *w = xcalloc(1, sizeof *w);
-	*w = (struct webhooks){.posts = http_posts_create(loop), .settings = settings};
+	*w = (struct webhooks){.posts = http_posts_create(loop, settings->tls_ca_file), .settings = settings};
 	return w;
 }

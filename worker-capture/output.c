@@ -409,7 +409,7 @@ static bool spawn(struct output *o, int input_fd, int progress_fd, char reason[2
 	        .sound = sound_listens(o->sound) ? sound_address(o->sound) : NULL};
 	const struct kept_events events = {on_exit_of_ffmpeg, o};
 	struct output_command command;
-	output_command_init(&command, o->settings->capture_ffmpeg, o->settings->capture_ca_file, &o->target,
+	output_command_init(&command, o->settings->capture_ffmpeg, o->settings->tls_ca_file, &o->target,
 	                    &quality);
 	struct kept_options options = {.remove_dir = "",
 	                               .argv = command.argv,

@@ -466,7 +466,7 @@ struct render_sessions *render_sessions_create(struct capture *capture)
 	struct render_live *live, *next;
 	all->capture = capture;
 	all->settings = &capture->worker->settings;
-	all->posts = http_posts_create(capture->worker->loop);
+	all->posts = http_posts_create(capture->worker->loop, all->settings->tls_ca_file);
 	uv_timer_init(capture->worker->loop, &all->publish);
 	uv_timer_init(capture->worker->loop, &all->keep);
 	all->publish.data = all->keep.data = all;

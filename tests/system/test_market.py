@@ -597,7 +597,7 @@ def test_webhook_steps_over_kills_of_the_bridge():
 
 
 def test_the_venue_must_prove_who_it_is(tmp_path):
-    """TLS is verified: a certificate that nobody vouches for gets nothing."""
+    """TLS is verified: a certificate that nobody vouches for gets nothing, one of tls.ca_file gets the call."""
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
     subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost",
                     "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate], check=True,
@@ -612,6 +612,10 @@ def test_the_venue_must_prove_who_it_is(tmp_path):
         bad = wait_state(r, announce(Game(r)), "manual_review")
         assert "not sent" in bad["error"] and "failed too often" in bad["error"] and bad["openedAt"] == 0
         assert venue.calls == []
+    with webhook_ringside(venue, f"--tls-ca-file={certificate}") as r:
+        wait_for(lambda: r.request("GET", "/v1/source/arena")[0] == 200, "the feed")
+        wait_state(r, announce(Game(r)), "open")
+        assert len(venue.calls) == 1
     venue.shutdown()
 
 

@@ -340,7 +340,7 @@ class OutputsTest(BrowserTest):
         key = f"rtmps://localhost:{relay.port}/live/hushkey"
         try:
             with self.capture("arena.html?phase=FIGHTING", f"--capture-outputs=good={key}",
-                              f"--capture-ca-file={relay.certificate}") as r:
+                              f"--tls-ca-file={relay.certificate}") as r:
                 self.wait_state(r, "good", "live")
                 self.check(wait_for(lambda: probe(f"rtmp://127.0.0.1:{nginx.port}/live/hushkey"), "the stream"))
                 for p in family(r.worker("capture-0")["pid"]):
