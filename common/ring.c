@@ -140,6 +140,22 @@ static int rebuild_control(struct ring *ring, struct ring_position start, const 
 	return 0;
 }
 
+/* Mapped by a descriptor that cannot write: the kernel then knows that no page is made dirty through
+ * the map, and does not walk the maps of all processes at each sync to make pages clean again. */
+static const uint8_t *map_ring(const char *dir, uint64_t bytes)
+{
+	char path[PATH_ROOM];
+	snprintf(path, sizeof path, "%s/ring", dir);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return NULL;
+	void *map = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
+	int error = errno;
+	close(fd);
+	errno = error;
+	return map != MAP_FAILED ? map : NULL;
+}
+
 int ring_open(struct ring *ring, const char *dir, uint64_t bytes, struct ring_position start,
               bool *fresh, char reason[256])
 {
@@ -149,15 +165,14 @@ int ring_open(struct ring *ring, const char *dir, uint64_t bytes, struct ring_po
 		return errno;
 	ring->record_max = ring->bytes / 32 * 10;
 	ring->reserve = ring->record_max;
-	void *map = mmap(NULL, ring->bytes, PROT_READ, MAP_SHARED, ring->fd, 0);
-	ring->control = map_control(dir);
-	if (map == MAP_FAILED || ring->control == NULL) {
+	ring->map = map_ring(dir, ring->bytes);
+	ring->control = ring->map != NULL ? map_control(dir) : NULL;
+	if (ring->control == NULL) {
 		int error = errno;
 		snprintf(reason, 256, "cannot map the log in %.150s: %s", dir, strerror(error));
 		close(ring->fd);
 		return error;
 	}
-	ring->map = map;
 	char boot_id[40];
 	read_boot_id(boot_id);
 	int error = 0;
