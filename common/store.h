@@ -63,6 +63,10 @@ void store_kick(struct store *store);
  * is visible to reads from its done() on. Returns how many. */
 size_t store_collect(struct store *store);
 
+/* [loop] Is a command under way whose commit, by how long the last ones took, ends within `ns`? False
+ * again when it takes twice as long. */
+bool store_expects(const struct store *store, uint64_t ns);
+
 /* Submits and waits; for tools and tests without a loop. `command->done` is not called. */
 void store_execute(struct store *store, struct command *command);
 

@@ -18,6 +18,7 @@ enum {
 	ROOM_WAIT_MS = 2000, /* for the checkpointer, when the ring is full */
 	HEADS_BYTES = 8192,       /* entries of an ordinary command with the longest texts, small bodies */
 	LIGHT_BYTES = 4 << 20, /* upper bound of a write that takes a moment: 500 ordinary commands */
+	LATELY = 8,               /* commits that the moving average of their time reaches back */
 	KV_HEAD_BYTES = 256,      /* of one small value, without key and value */
 	CHAIN_BYTES = 256 * 1024, /* of one that may drop a chain of forks (FORK_DEPTH_MAX) */
 };
@@ -270,6 +271,15 @@ static void say_finished(struct store *store)
 
 /* ---- syncing ---- */
 
+static void count_commit(struct store *store, uint64_t took_ns)
+{
+	atomic_fetch_add(&store->commits, 1);
+	atomic_fetch_add(&store->commit_ns, took_ns);
+	uint64_t lately = atomic_load(&store->commit_ns_lately);
+	atomic_store(&store->commit_ns_lately, lately - lately / LATELY + took_ns / LATELY);
+	histogram_add(store->options.commit_latency, took_ns);
+}
+
 /* Those up to `lsn`: durable, or given up. */
 static void finish_written(struct store *store, uint64_t lsn, enum verdict verdict)
 {
@@ -278,10 +288,7 @@ static void finish_written(struct store *store, uint64_t lsn, enum verdict verdi
 		store->written = batch->next;
 		if (verdict != VERDICT_OK)
 			refuse_all(batch->commands, verdict);
-		atomic_fetch_add(&store->commits, 1);
-		uint64_t took_ns = clock_monotonic_ns() - batch->begun_ns;
-		atomic_fetch_add(&store->commit_ns, took_ns);
-		histogram_add(store->options.commit_latency, took_ns);
+		count_commit(store, clock_monotonic_ns() - batch->begun_ns);
 		finish(store, batch->commands);
 		free(batch);
 	}
@@ -427,6 +434,7 @@ static bool enqueue(struct store *store, struct command *command)
 
 void store_submit(struct store *store, struct command *command)
 {
+	store->under_way++;
 	if (!enqueue(store, command))
 		return;
 	if (store->options.gather)
@@ -440,7 +448,14 @@ void store_kick(struct store *store)
 	if (!store->kick_due)
 		return;
 	store->kick_due = false;
+	store->kicked_ns = clock_monotonic_ns();
 	pthread_cond_signal(&store->queue_filled);
+}
+
+bool store_expects(const struct store *store, uint64_t ns)
+{
+	return store->under_way != 0 && atomic_load(&store->commit_ns_lately) <= ns &&
+	       clock_monotonic_ns() - store->kicked_ns <= 2 * ns;
 }
 
 void store_own_done(struct command *command)
@@ -475,6 +490,7 @@ size_t store_collect(struct store *store)
 	for (struct command *c = list; c != NULL; c = next, count++) {
 		next = c->next;
 		c->next = NULL;
+		store->under_way--;
 		if (c->kind == COMMAND_APPEND)
 			histogram_add(store->options.append_latency, now_ns - c->submitted_ns);
 		if (c->done != NULL)

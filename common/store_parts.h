@@ -53,9 +53,12 @@ struct store {
 	struct written *written, **written_last; /* its own; in log order, not yet durable */
 	bool stopping;
 	bool kick_due; /* the loop's: commands were queued since the last store_kick() */
+	size_t under_way;    /* the loop's: submitted, not yet collected */
+	uint64_t kicked_ns; /* the loop's: the last store_kick() */
 	struct follower head;
 	struct record_builder builder;
 	_Atomic uint64_t commits, commit_ns, synced_bytes;
+	_Atomic uint64_t commit_ns_lately; /* moving average */
 	_Atomic uint64_t refused_ms; /* monotonic: a growing command was last refused for space */
 
 	sem_t begun; /* posted by each thread when it has its descriptors */

@@ -37,6 +37,9 @@
 	  "Upper bound of data.mdb; beyond it appends get 507.")                                   \
 	S(store_checkpoint_ms, "store.checkpoint", ms, "1s", 10, 60000, WORKERS,                   \
 	  "How often the ring is applied to LMDB.")                                                \
+	S(store_busy_poll_us, "store.busy_poll_us", count, "500", 0, 100000, WORKERS,              \
+	  "SSE workers poll instead of sleeping during a commit when commits lately took no "      \
+	  "longer than this, in microseconds: an idle CPU wakes late. 0: they always sleep.")      \
 	S(store_chunk_bytes, "store.chunk_bytes", bytes, "8k", 512, 1 << 20, WORKERS,              \
 	  "Messages of a stream share a row up to this size.")                                     \
 	S(store_retention_bytes, "store.retention_bytes", bytes, "0", 0, 1ull << 44, WORKERS,      \
