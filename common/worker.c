@@ -314,6 +314,7 @@ int worker_main(int argc, char **argv, const struct worker_program *program)
 	peer_put(worker.supervisor, hello, HELLO,
 	         {.schema_hash = proto_schema_hash(), .pid = (uint64_t)getpid()});
 	uv_timer_init(worker.loop, &worker.heartbeat);
+	busy_poll_init(&worker.busy_poll, worker.loop);
 	worker.heartbeat.data = &worker;
 	uv_timer_start(&worker.heartbeat, on_heartbeat, HEARTBEAT_MS, HEARTBEAT_MS);
 	uv_run(worker.loop, UV_RUN_DEFAULT);

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "common/busy_poll.h"
 #include "common/counters.h"
 #include "common/peer.h"
 #include "common/settings.h"
@@ -50,6 +51,7 @@ struct worker {
 	} peers[WORKER_PEERS_MAX];
 	size_t peers_count;
 	uv_timer_t heartbeat;
+	struct busy_poll busy_poll; /* of its loop; anybody's */
 	bool started, ready, draining;
 	uint64_t drain_due_ms;
 	int exit_code;

@@ -2,9 +2,10 @@
 #include "common/log.h"
 #include "proto/roles.h"
 
-#include <sched.h>
-
-enum { READERS_MAX = 2048 }; /* LMDB reader slots: workers, their threads, tools */
+enum {
+	READERS_MAX = 2048, /* LMDB reader slots: workers, their threads, tools */
+	TURN_NS = 10000,    /* about one more turn; the next asks again */
+};
 
 static void on_store_thread(void *arg)
 {
@@ -14,40 +15,29 @@ static void on_store_thread(void *arg)
 /* Each turn of the loop ends with it. One store in a worker, for its whole life. */
 static struct {
 	uv_prepare_t prepare;
-	uv_idle_t poll;
+	struct worker *worker;
 	struct store **store;
-	uint64_t poll_ns;
+	uint64_t poll_ns; /* a commit that is expected within so long is waited for awake */
 } turn;
 
-/* While this runs the loop does not sleep; whoever else has something to do gets the CPU. */
-static void on_poll(uv_idle_t *idle)
-{
-	(void)idle;
-	sched_yield();
-}
-
-/* Before the loop waits again: all input of this turn has been read.
- *
- * A commit to a good disk takes a tenth of a millisecond. A CPU that goes idle for it halts, and wakes
- * late, on virtual machines above all: that costs a fifth of the rate. */
+/* Before the loop waits again: all input of this turn has been read. */
 static void on_prepare(uv_prepare_t *prepare)
 {
 	struct store *store = *turn.store;
 	(void)prepare;
-	if (store != NULL)
-		store_kick(store);
-	if (store != NULL && turn.poll_ns != 0 && store_expects(store, turn.poll_ns))
-		uv_idle_start(&turn.poll, on_poll);
-	else
-		uv_idle_stop(&turn.poll);
+	if (store == NULL)
+		return;
+	store_kick(store);
+	if (turn.poll_ns != 0 && store_expects(store, turn.poll_ns))
+		busy_poll_for(&turn.worker->busy_poll, TURN_NS);
 }
 
 static void begin_turns(struct worker *worker, struct store **store)
 {
+	turn.worker = worker;
 	turn.store = store;
 	if (worker->program->role == ROLE_SSE) /* its clients wait for commits */
 		turn.poll_ns = worker->settings.store_busy_poll_us * 1000;
-	uv_idle_init(worker->loop, &turn.poll);
 	uv_prepare_init(worker->loop, &turn.prepare);
 	uv_prepare_start(&turn.prepare, on_prepare);
 }

@@ -91,6 +91,9 @@
 	  "Streams that one EventSource reader follows at a time; more gets 400.")                 \
 	S(limits_subscriptions, "limits.subscriptions", count, "1000", 0, 100000, WORKERS,         \
 	  "Subscriptions; creating more gets 429.")                                                \
+	S(http_busy_poll_us, "http.busy_poll_us", count, "50", 0, 100000, WORKERS,                 \
+	  "SSE workers poll instead of sleeping for so many microseconds after a connection "      \
+	  "was accepted: they come in bursts. 0: they always sleep.")                              \
 	S(http_header_timeout_ms, "http.header_timeout", ms, "10s", 100, 600000, WORKERS,          \
 	  "From the first byte of a request to the end of its header; then 408.")                  \
 	S(http_body_timeout_ms, "http.body_timeout", ms, "30s", 100, 600000, WORKERS,              \

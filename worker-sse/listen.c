@@ -184,6 +184,7 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
 {
 	struct sse_worker *w = poll->data;
 	(void)events;
+	busy_poll_for(&w->worker->busy_poll, w->settings->http_busy_poll_us * 1000);
 	for (int i = 0; status == 0 && i < ACCEPTS_MAX; i++) {
 		int fd = accept_one();
 		if (fd >= 0) {
