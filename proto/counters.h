@@ -63,6 +63,7 @@
 	C(markets_created_total, counter, "Markets created.")                                      \
 	C(markets_refused_total, counter, "Markets that were cancelled at once: market.active_max were not settled.") \
 	C(market_cursor_lag_bytes, gauge, "Frames of feeds that the markets have not read.")       \
+	C(markets_forgotten_total, counter, "Settled markets removed after market.keep.")           \
 	C(markets_settled_total, counter, "Markets resolved or cancelled.")                        \
 	C(market_reviews_total, counter, "Markets that came to need a person.")                    \
 	C(market_dead_letters_total, counter, "Steps given up: refused, or failed too often.")     \

@@ -357,6 +357,9 @@
 	  "(manual_review).")                                                                      \
 	S(market_active_max, "market.active_max", count, "256", 1, 1024, WORKERS,                  \
 	  "Markets that are not settled; a duel beyond is cancelled at once, with an alert.")      \
+	S(market_keep_ms, "market.keep", ms, "7d", 0, 3153600000000, WORKERS,                      \
+	  "A settled market, its bets with their Idempotency-Keys and its signed result are "      \
+	  "kept so long, then asked for in vain (404); balances stay. 0: for ever.")               \
 	S(market_queue, "market.queue", count, "4096", 1, 1000000, WORKERS,                        \
 	  "Bets and other requests that may wait for the disk; more get 503.")                     \
 	S(ledger_fee_ppm, "ledger.fee_ppm", count, "0", 0, 500000, WORKERS,                        \

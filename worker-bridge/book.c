@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/subscription.h"
+#include "worker-bridge/forget.h"
 #include "worker-bridge/js_text.h"
 #include "worker-bridge/ledger.h"
 #include "worker-bridge/operator_webhook.h"
@@ -53,6 +54,8 @@ struct book {
 	const char *names[FEEDS_MAX + 1];
 	size_t feeds_count;
 	struct listed *listed; /* hash by duel id */
+	struct past past;
+	uint64_t past_fence; /* the lease under which it was made */
 	struct book_work *queue, **queue_last, *running;
 	size_t queued;
 	bool entered; /* the lease is durable */
@@ -252,6 +255,8 @@ static void see_frame(struct book_change *change, const struct book_feed *feed, 
 		e = begin_market(change, feed, frame);
 	if (terminal)
 		oracle_attest(change->rows, change->txn, feed->name, frame, change->now_ms);
+	if (e == NULL && terminal)
+		past_add(&change->book->past, duel_id, change->now_ms); /* its attestation */
 	if (e == NULL)
 		return;
 	struct market *m = &e->market, before = *m;
@@ -329,8 +334,10 @@ static void step_done(struct book_change *change, struct market *m, enum market_
 	                                  (json_int_t)(m->pool[0] + m->pool[1]), "paid",
 	                                  (json_int_t)m->paid)
 	                      : NULL);
-	if (settled(m))
+	if (settled(m)) {
+		past_add(&change->book->past, m->duel_id, change->now_ms);
 		counter_add(change->book->counters, markets_settled_total, 1);
+	}
 }
 
 /* By the ledger: in this very transaction. False: there is more to pay in the next. */
@@ -453,6 +460,46 @@ static void put_lease(struct book_change *change)
 	                        (json_int_t)(change->now_ms + LEASE_MS)));
 }
 
+/* ---- forgetting ---- */
+
+static void load_past(struct book *book)
+{
+	if (book->past_fence == book->fence)
+		return;
+	forget_load(&book->past, store_view(book->store));
+	book->past_fence = book->fence;
+}
+
+/* Settled markets whose time is up, with their bets and attestations; a part at a time, beside
+ * everything else. */
+static void forget_past(struct book_change *change)
+{
+	struct book *book = change->book;
+	const struct forget how = {change->rows, book->names, book->settings->market_keep_ms,
+	                           change->now_ms};
+	const struct past_duel *duel;
+	for (size_t i = 0; how.keep_ms != 0 && (duel = past_at(&book->past, i)) != NULL;) {
+		uint64_t due_ms = duel->settled_ms + how.keep_ms;
+		if (change->now_ms < due_ms) {
+			book->due_ms = due_ms < book->due_ms ? due_ms : book->due_ms;
+			return;
+		}
+		if (change_bytes(change) >= TXN_BYTES_MAX) {
+			book->again = true;
+			return;
+		}
+		enum forget_result result = listed_find(book, duel->duel_id) == NULL
+		                                    ? forget_duel(&how, duel->duel_id)
+		                                    : FORGET_LATER;
+		if (result == FORGET_LATER)
+			i++; /* looked at again with the next change */
+		else if (result != FORGET_MORE)
+			past_remove(&book->past, i);
+		if (result == FORGET_DONE)
+			counter_add(book->counters, markets_forgotten_total, 1);
+	}
+}
+
 /* ---- loading ---- */
 
 static void forget_listed(struct book *book)
@@ -477,6 +524,7 @@ static void load(struct book_change *change)
 			listed_get(change, feed->name, json_string_value(id));
 		json_decref(cursor);
 	}
+	load_past(book);
 	book->loaded = true;
 }
 
@@ -745,6 +793,7 @@ static bool act(struct book_change *change)
 		load(change);
 	work(change);
 	bool changed = put_markets(change);
+	forget_past(change);
 	bool more = change_bytes(change) > 0; /* accounts change without a market, too */
 	if (!changed && !more && !cursors_are_far(book))
 		return false;

@@ -427,7 +427,8 @@ static void list_bets(struct call *call, const struct market *m)
 		ledger_bet_key(m->duel_id, n, key);
 		if (state_kv_get(view_of(call), span_str(key), &value))
 			json_array_append_new(
-				bets, json_loadb((const char *)value.at, value.len, 0, NULL));
+				bets, ledger_bet_shown(json_loadb((const char *)value.at,
+		                                                  value.len, 0, NULL)));
 	}
 	call_reply(call, 200,
 	           json_pack("{s:s,s:I,s:o}", "duelId", m->duel_id, "count", (json_int_t)m->bets,
@@ -535,7 +536,7 @@ void book_on_market_call(struct call *call)
 		return;
 	}
 	if (!text_of(what, duel_id, sizeof duel_id) || !market_stored(call, duel_id, &m))
-		call_refuse(call, 404, "no market for this duel");
+		call_refuse(call, 404, "no market for this duel (settled ones are kept for market.keep)");
 	else if (get && rest.len == 0)
 		call_reply(call, 200, market_shown(&m));
 	else if (get && span_equal(rest, SPAN("bets")))
@@ -567,5 +568,6 @@ void book_on_oracle_call(struct call *call)
 		call_reply(call, 200, attestation);
 	else
 		call_refuse(call, 404,
-		            "this duel has not ended, or never was; keys: /v1/oracle/keys");
+		            "this duel has not ended, never was, or is older than market.keep; "
+		            "keys: /v1/oracle/keys");
 }

@@ -68,28 +68,41 @@ bool ledger_open(struct rows *rows, const char *id, const char *name, const char
 
 /* ---- bets ---- */
 
-static void key_row(const char *account, struct span idempotency_key, char key[LEDGER_KEY_ROOM])
+json_t *ledger_bet_shown(json_t *bet)
+{
+	json_object_del(bet, "keyHash");
+	return bet;
+}
+
+enum { HASH_ROOM = 2 * 16 + 1 };
+
+static void key_hash(struct span idempotency_key, char hash[HASH_ROOM])
 {
 	uint8_t digest[SHA256_DIGEST_LENGTH];
 	SHA256(idempotency_key.at, idempotency_key.len, digest);
-	int len = snprintf(key, LEDGER_KEY_ROOM, "ledger/key/%s/", account);
-	for (size_t i = 0; i < 16; i++)
-		snprintf(key + len + 2 * i, 3, "%02x", digest[i]);
+	for (size_t i = 0; i < HASH_ROOM / 2; i++)
+		snprintf(hash + 2 * i, 3, "%02x", digest[i]);
+}
+
+static void key_row(const char *account, const char *hash, char key[LEDGER_KEY_ROOM])
+{
+	snprintf(key, LEDGER_KEY_ROOM, "ledger/key/%s/%s", account, hash);
 }
 
 static json_t *earlier_bet(struct rows *rows, const struct ledger_bet *bet)
 {
-	char key[LEDGER_KEY_ROOM];
+	char key[LEDGER_KEY_ROOM], hash[HASH_ROOM];
 	if (bet->key.len == 0)
 		return NULL;
-	key_row(bet->account, bet->key, key);
+	key_hash(bet->key, hash);
+	key_row(bet->account, hash, key);
 	json_t *row = rows_json(rows, key);
 	const char *duel = json_string_value(json_object_get(row, "duelId"));
 	json_t *found = NULL;
 	if (duel != NULL) {
 		ledger_bet_key(duel, (uint64_t)json_integer_value(json_object_get(row, "number")),
 		               key);
-		found = rows_json(rows, key);
+		found = ledger_bet_shown(rows_json(rows, key));
 	}
 	json_decref(row);
 	return found;
@@ -103,15 +116,22 @@ static bool same_bet(const json_t *made, const struct market *market, const stru
 	       (uint64_t)json_integer_value(json_object_get(made, "amount")) == bet->amount;
 }
 
-static void keep_key(struct rows *rows, const struct market *market, const struct ledger_bet *bet)
+/* The bet's row and, where it came with one, that of its key. */
+static void put_bet(struct rows *rows, const struct market *market, const struct ledger_bet *bet,
+                    const json_t *made)
 {
-	char key[LEDGER_KEY_ROOM];
-	if (bet->key.len == 0)
-		return;
-	key_row(bet->account, bet->key, key);
-	rows_put_json(rows, key,
-	              json_pack("{s:s,s:I}", "duelId", market->duel_id, "number",
-	                        (json_int_t)market->bets));
+	char key[LEDGER_KEY_ROOM], hash[HASH_ROOM];
+	json_t *row = json_copy((json_t *)(uintptr_t)made);
+	if (bet->key.len != 0) {
+		key_hash(bet->key, hash);
+		json_object_set_new(row, "keyHash", json_string(hash));
+		key_row(bet->account, hash, key);
+		rows_put_json(rows, key,
+		              json_pack("{s:s,s:I}", "duelId", market->duel_id, "number",
+		                        (json_int_t)market->bets));
+	}
+	ledger_bet_key(market->duel_id, market->bets, key);
+	rows_put_json(rows, key, row);
 }
 
 enum ledger_result ledger_stake(struct rows *rows, struct market *market,
@@ -147,9 +167,7 @@ enum ledger_result ledger_stake(struct rows *rows, struct market *market,
 	*made = json_pack("{s:s,s:I,s:s,s:s,s:I,s:I,s:n}", "duelId", market->duel_id, "number",
 	                  (json_int_t)market->bets, "account", bet->account, "side", side, "amount",
 	                  (json_int_t)bet->amount, "at", (json_int_t)now_ms, "paid");
-	ledger_bet_key(market->duel_id, market->bets, key);
-	rows_put_json(rows, key, json_incref(*made));
-	keep_key(rows, market, bet);
+	put_bet(rows, market, bet, *made);
 	return LEDGER_OK;
 }
 
@@ -211,6 +229,32 @@ bool ledger_settle(struct rows *rows, struct market *m, uint64_t count)
 	if (pool - terms.fee - m->paid > 0)
 		post(rows, "@rounding", (int64_t)(pool - terms.fee - m->paid));
 	return true;
+}
+
+/* ---- forgetting ---- */
+
+static void forget_bet(struct rows *rows, const struct market *m, uint64_t number)
+{
+	char key[LEDGER_KEY_ROOM], of_key[LEDGER_KEY_ROOM];
+	ledger_bet_key(m->duel_id, number, key);
+	json_t *bet = rows_json(rows, key);
+	const char *account = json_string_value(json_object_get(bet, "account"));
+	const char *hash = json_string_value(json_object_get(bet, "keyHash"));
+	check(json_is_integer(json_object_get(bet, "paid")));
+	if (account != NULL && hash != NULL) {
+		key_row(account, hash, of_key);
+		rows_put(rows, of_key, (struct span){0});
+	}
+	json_decref(bet);
+	rows_put(rows, key, (struct span){0});
+}
+
+bool ledger_forget(struct rows *rows, struct market *m, uint64_t count)
+{
+	check(m->settled_ms != 0 && m->settled_bets == m->bets);
+	for (; count > 0 && m->forgotten_bets < m->bets; count--)
+		forget_bet(rows, m, ++m->forgotten_bets);
+	return m->forgotten_bets == m->bets;
 }
 
 /* ---- the invariant ---- */

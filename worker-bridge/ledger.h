@@ -4,7 +4,8 @@
  *
  *     ledger/account/ID           people's; and @issue, @fees, @rounding: the house's
  *     ledger/bet/DUELID/00000001  one for each bet, numbered per market
- *     ledger/key/ACCOUNT/HASH     an Idempotency-Key and the bet that was made with it
+ *     ledger/key/ACCOUNT/HASH     an Idempotency-Key and the bet that was made with it; the bet's
+ *                                 row says "keyHash", so that both go together
  *
  * Works on rows (rows.h): whoever calls submits them with the market's own row. */
 #pragma once
@@ -56,6 +57,13 @@ enum ledger_result ledger_stake(struct rows *rows, struct market *market,
  * (stakes back; also when nobody had bet on the winner). True: all are paid, and the rest of the
  * pool is with @fees and @rounding. */
 bool ledger_settle(struct rows *rows, struct market *market, uint64_t count);
+
+/* Removes the next `count` bets of a settled market, with their keys: what was paid is in the balances.
+ * True: none is left. */
+bool ledger_forget(struct rows *rows, struct market *market, uint64_t count);
+
+/* A bet's row as it is shown. Takes and gives back. */
+json_t *ledger_bet_shown(json_t *bet);
 
 /* Balances of everybody and all unsettled pools: sums to 0, or money was made or lost. */
 struct ledger_sums {

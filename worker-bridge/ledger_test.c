@@ -201,6 +201,51 @@ static void what_is_not_taken(void **state)
 	assert_balanced();
 }
 
+static bool count_row(void *arg, struct span key, struct span value)
+{
+	(void)key;
+	(void)value;
+	++*(unsigned *)arg;
+	return true;
+}
+
+static unsigned rows_with(const char *prefix)
+{
+	unsigned count = 0;
+	while (store_advance(store, 0)) {
+	}
+	state_kv_each(store_view(store), span_str(prefix), count_row, &count);
+	return count;
+}
+
+static void a_settled_market_is_forgotten_and_balances_stay(void **state)
+{
+	struct market m = open_market(30, 0), next = open_market(31, 0);
+	(void)state;
+	accounts("f", 2);
+	for (unsigned i = 0; i < 10; i++) {
+		char key[8];
+		snprintf(key, sizeof key, "k%u", i);
+		assert_int_equal(stake(&m, "f0", i % 2, 10, i < 7 ? key : "", 10), LEDGER_OK);
+	}
+	settle(&m, "win", "A");
+	assert_int_equal(rows_with("ledger/bet/streaming-30/"), 10);
+	assert_int_equal(rows_with("ledger/key/f0/"), 7);
+	for (unsigned left = 10; left > 0;) { /* a few at a time, as after crashes */
+		struct rows *rows = begin();
+		bool done = ledger_forget(rows, &m, 4);
+		commit(rows, &m);
+		assert_balanced();
+		left = left > 4 ? left - 4 : 0;
+		assert_int_equal(rows_with("ledger/bet/streaming-30/"), left);
+		assert_int_equal(done, left == 0);
+	}
+	assert_int_equal(rows_with("ledger/key/f0/"), 0);
+	assert_int_equal(balance("f0"), 1000);
+	assert_int_equal(stake(&next, "f0", 0, 5, "k1", 10), LEDGER_OK); /* its key is free again */
+	settle(&next, "draw", "");
+}
+
 static void no_money_is_made_or_lost(void **state)
 {
 	unsigned seed = 12345;
@@ -238,6 +283,7 @@ int main(void)
 		cmocka_unit_test(winners_share_the_pool),
 		cmocka_unit_test(draws_aborts_and_pools_without_a_winner_go_back),
 		cmocka_unit_test(what_is_not_taken),
+		cmocka_unit_test(a_settled_market_is_forgotten_and_balances_stay),
 		cmocka_unit_test(no_money_is_made_or_lost),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);

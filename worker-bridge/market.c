@@ -74,6 +74,8 @@ json_t *market_record(const struct market *m)
 #define PUT(name, member) json_object_set_new(o, name, json_integer((json_int_t)m->member));
 	NUMBERS(PUT)
 #undef PUT
+	if (m->forgotten_bets > 0)
+		json_object_set_new(o, "forgottenBets", json_integer((json_int_t)m->forgotten_bets));
 	return o;
 }
 
@@ -109,6 +111,7 @@ bool market_read(struct market *m, const json_t *o)
 #define GET(name, member) good = good && get_number(o, name, &m->member);
 	NUMBERS(GET)
 #undef GET
+	m->forgotten_bets = (uint64_t)json_integer_value(json_object_get(o, "forgottenBets"));
 	return good;
 }
 

@@ -48,6 +48,7 @@ struct market {
 	/* bets (the ledger's) */
 	uint64_t pool[2]; /* staked on each side */
 	uint64_t bets, settled_bets, paid;
+	uint64_t forgotten_bets; /* of a settled one that is being forgotten: rows that are gone */
 	uint64_t fee_ppm; /* of the pool of a win, millionths; fixed when it was created */
 	/* the step that is under way */
 	enum market_step step;

@@ -8,8 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char key_row[] = "oracle/key";
+static const char key_row[] = "oracle/key", attestation_prefix[] = "oracle/attestation/";
 enum { SEED_BYTES = 32, ROW_ROOM = 128, PATH_ROOM = 128 };
+
+static bool row_of(const char *duel_id, char key[ROW_ROOM])
+{
+	return (size_t)snprintf(key, ROW_ROOM, "%s%s", attestation_prefix, duel_id) < ROW_ROOM;
+}
 
 /* What is attested: only members that never change, in this order. */
 static const char *const members[] = {
@@ -71,12 +76,10 @@ void oracle_attest(struct rows *rows, struct txn *txn, const char *feed, const j
 {
 	const char *duel_id = json_string_value(json_object_get(frame, "duelId"));
 	char key[ROW_ROOM], path[PATH_ROOM];
-	if (duel_id == NULL ||
-	    (size_t)snprintf(key, sizeof key, "oracle/attestation/%s", duel_id) >= sizeof key ||
-	    rows_get(rows, key).at != NULL)
+	if (duel_id == NULL || !row_of(duel_id, key) || rows_get(rows, key).at != NULL)
 		return;
 	char *payload = payload_of(frame, now_ms), *token = jws(seed_of(rows), payload);
-	json_t *row = json_pack("{s:s,s:s}", "duelId", duel_id, "jws", token);
+	json_t *row = json_pack("{s:s,s:I,s:s}", "duelId", duel_id, "at", (json_int_t)now_ms, "jws", token);
 	char *text = json_dumps(row, JSON_COMPACT);
 	check(text != NULL);
 	snprintf(path, sizeof path, "/v1/stream/feeds/%s/attestations", feed);
@@ -92,10 +95,41 @@ json_t *oracle_attestation(struct state *view, const char *duel_id)
 {
 	char key[ROW_ROOM];
 	struct span value;
-	if ((size_t)snprintf(key, sizeof key, "oracle/attestation/%s", duel_id) >= sizeof key ||
-	    !state_kv_get(view, span_str(key), &value))
+	if (!row_of(duel_id, key) || !state_kv_get(view, span_str(key), &value))
 		return NULL;
 	return json_loadb((const char *)value.at, value.len, 0, NULL);
+}
+
+void oracle_forget(struct rows *rows, const char *duel_id)
+{
+	char key[ROW_ROOM];
+	if (row_of(duel_id, key) && rows_get(rows, key).at != NULL)
+		rows_put(rows, key, (struct span){0});
+}
+
+struct walk {
+	void (*visit)(void *arg, const char *duel_id, uint64_t at_ms);
+	void *arg;
+};
+
+static bool walk_row(void *arg, struct span key, struct span value)
+{
+	const struct walk *walk = arg;
+	json_t *row = json_loadb((const char *)value.at, value.len, 0, NULL);
+	const char *duel_id = json_string_value(json_object_get(row, "duelId"));
+	(void)key;
+	if (duel_id != NULL)
+		walk->visit(walk->arg, duel_id,
+		            (uint64_t)json_integer_value(json_object_get(row, "at")));
+	json_decref(row);
+	return true;
+}
+
+void oracle_each(struct state *view, void (*visit)(void *arg, const char *duel_id, uint64_t at_ms),
+                 void *arg)
+{
+	struct walk walk = {visit, arg};
+	state_kv_each(view, span_str(attestation_prefix), walk_row, &walk);
 }
 
 json_t *oracle_keys(struct state *view)

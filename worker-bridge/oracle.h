@@ -12,6 +12,13 @@
 void oracle_attest(struct rows *rows, struct txn *txn, const char *feed, const json_t *frame,
                    uint64_t now_ms);
 
+/* Removes it, where there is one; what was published stays. */
+void oracle_forget(struct rows *rows, const char *duel_id);
+
+/* All that are kept, with when they were made. */
+void oracle_each(struct state *view, void (*visit)(void *arg, const char *duel_id, uint64_t at_ms),
+                 void *arg);
+
 /* New references; NULL: none yet. */
 json_t *oracle_attestation(struct state *view, const char *duel_id);
 json_t *oracle_keys(struct state *view);

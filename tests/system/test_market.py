@@ -752,3 +752,70 @@ def test_too_many_in_review_open_no_more():
         wait_state(r, announce(g), "open")
         assert not any(key.startswith(second) for key in venue.effects)
     venue.shutdown()
+
+
+def metric(r, name):
+    return sum(int(n) for n in re.findall(rf"^ringside_{name}(?:{{.*}})? (\d+)$", r.request("GET", "/metrics")[2].decode(), re.M))
+
+
+def end_duel(g, duel):
+    g.post("death", duelId=duel, ids=["alpha"])
+    g.post("phase", duelId=duel, phase="IDLE")
+
+
+def test_settled_markets_are_forgotten_after_their_time():
+    with Ringside("--feeds-scheduled=", "--feeds-source-driven=arena", "--market-keep=1s", workers=1, bridge=1) as r:
+        wait_for(lambda: r.request("GET", "/v1/source/arena")[0] == 200, "the feed")
+        g = Game(r, epoch=int(time.time() * 1000))
+        first = announce(g)
+        wait_state(r, first, "open")
+        anna, bert = Bettor(r), Bettor(r)
+        assert anna.bet(first, "A", 300, key="k")[0] == 201 and bert.bet(first, "B", 100, key="k")[0] == 201
+        assert all("keyHash" not in bet for bet in get(r, f"/v1/markets/{first}/bets")["bets"])
+        fight(g, first)
+        end_duel(g, first)
+        wait_state(r, first, "resolved")
+        assert get(r, f"/v1/oracle/{first}")["duelId"] == first
+        time.sleep(2)  # the newest duel of a feed stays: another frame of it would begin another market
+        assert market(r, first)["state"] == "resolved"
+        second = announce(g)
+        wait_for(lambda: market(r, first) == 404, "the first market to go")
+        assert get(r, f"/v1/markets/{first}/bets") == 404 and get(r, f"/v1/oracle/{first}") == 404
+        assert metric(r, "markets_forgotten_total") == 1
+        assert anna.balance() == 100000 - 300 and bert.balance() == 100000 + 300
+        sums = get(r, "/v1/ledger/sums")
+        assert sums["balanced"] and sums["pools"] == 0
+        assert [m["duelId"] for m in get(r, "/v1/markets")["markets"]] == [second]
+        assert anna.bet(second, "B", 300, key="k")[0] == 201, "its key went with the bet"
+        assert market(r, second)["state"] == "open"
+        # What was published stays, as long as its stream keeps it.
+        assert first in [m["duelId"] for m in frames_of(r, stream="attestations")]
+        assert {m["event"] for m in frames_of(r, stream="audit") if m["duelId"] == first} >= {"created", "resolved"}
+
+
+def test_forgetting_over_kills_of_the_bridge():
+    with Ringside("--feeds-scheduled=", "--feeds-source-driven=arena", "--market-keep=1s", "--worker-restart-limit=64",
+                  "--worker-restart-window=1s", workers=1, bridge=1) as r:
+        wait_for(lambda: r.request("GET", "/v1/source/arena")[0] == 200, "the feed")
+        g = Game(r, epoch=int(time.time() * 1000))
+        people, duels = [Bettor(r) for _ in range(3)], []
+        for _ in range(4):
+            duel = announce(g)
+            duels.append(duel)
+            wait_state(r, duel, "open")
+            for i in range(150):
+                assert people[i % 3].bet(duel, "AB"[i % 2], 1 + i % 7, key=f"{duel}-{i}")[0] == 201
+            fight(g, duel)
+            end_duel(g, duel)
+            wait_state(r, duel, "resolved")
+        balances = [p.balance() for p in people]
+        announce(g)
+        end, gone = time.monotonic() + 60, False
+        while not gone and time.monotonic() < end:
+            r.kill(r.worker("bridge-0")["pid"])
+            time.sleep(0.3)
+            gone = all(market(r, duel) == 404 for duel in duels)
+            assert get(r, "/v1/ledger/sums")["balanced"]
+        assert gone, [market(r, duel) for duel in duels]
+        assert [p.balance() for p in people] == balances
+        assert r.ctl("store", "check")
