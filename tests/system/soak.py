@@ -20,6 +20,7 @@ from test_kill import fixed_port
 from test_market import Bets, get, market
 
 TOKEN = "soak"
+RATE = 8000  # bytes a second of the stream of odds; frames are more, the others less
 
 
 def private(pid):
@@ -170,10 +171,11 @@ def main():
     parser.add_argument("--minutes", type=float, default=120)
     parser.add_argument("--every", type=float, default=60, help="seconds between two kills")
     parser.add_argument("--kill", default="sse,bridge,capture,game,all", help="what may be killed")
-    parser.add_argument("--retention", default="8M", help="store.retention_bytes")
+    parser.add_argument("--retention", help="store.retention_bytes (default: what fills in an eighth of the time)")
     parser.add_argument("--seed", type=int, default=random.randrange(10 ** 6))
     parser.add_argument("--capture", action=argparse.BooleanOptionalAction, default=True)
     options = parser.parse_args()
+    options.retention = options.retention or str(max(round(options.minutes * 60 * RATE / 8), 1 << 16))
     print(f"SEED {options.seed}", flush=True)
     soak = Soak(options)
     try:
