@@ -369,9 +369,14 @@ static void read_answers(struct connection *c)
 
 /* ---- the run ---- */
 
-static double server_cpu_s(void)
+struct cpu {
+	double user_s, system_s;
+};
+
+static struct cpu server_cpu(void)
 {
-	double ticks = 0;
+	struct cpu sum = {0, 0};
+	double tick_s = 1 / (double)sysconf(_SC_CLK_TCK);
 	for (unsigned i = 0; i < load.pids_count; i++) {
 		char path[64], text[1024];
 		unsigned long user, system;
@@ -384,10 +389,12 @@ static double server_cpu_s(void)
 		text[len] = '\0';
 		const char *at = strrchr(text, ')');
 		if (at != NULL && sscanf(at, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
-		                         &system) == 2)
-			ticks += (double)(user + system);
+		                         &system) == 2) {
+			sum.user_s += (double)user * tick_s;
+			sum.system_s += (double)system * tick_s;
+		}
 	}
-	return ticks / (double)sysconf(_SC_CLK_TCK);
+	return sum;
 }
 
 static void turn(int timeout_ms)
@@ -438,7 +445,7 @@ static bool all_delivered(void)
 	return true;
 }
 
-static double run(double *cpu_s)
+static double run(struct cpu *spent)
 {
 	for (uint32_t i = 0; i < load.publishers; i++) {
 		load.senders[i] = connection_begin(PUBLISHER, 0);
@@ -448,11 +455,12 @@ static double run(double *cpu_s)
 	publish_until(load.begin_ns + (uint64_t)(load.warmup * 1e9));
 	load.measuring = true;
 	load.reads = 0;
-	double before = server_cpu_s();
+	struct cpu before = server_cpu();
 	uint64_t begin_ns = now_ns();
 	publish_until(begin_ns + (uint64_t)(load.seconds * 1e9));
 	uint64_t end_ns = now_ns(), give_up_ns = end_ns + 10000000000u;
-	*cpu_s = server_cpu_s() - before;
+	struct cpu after = server_cpu();
+	*spent = (struct cpu){after.user_s - before.user_s, after.system_s - before.system_s};
 	double seconds = (double)(end_ns - begin_ns) / 1e9;
 	load.measuring = false;
 	while (!all_delivered() && now_ns() < give_up_ns) {
@@ -530,18 +538,20 @@ int main(int argc, char **argv)
 	double connect_s = (double)(now_ns() - begin_ns) / 1e9;
 	open_readers(SILENT, load.silent);
 	open_readers(EXTRA, load.extra_readers);
-	double cpu_s = 0, seconds = load.hold;
+	struct cpu spent = {0, 0};
+	double seconds = load.hold;
 	if (load.publish != NULL)
-		seconds = run(&cpu_s);
+		seconds = run(&spent);
 	else
 		for (uint64_t until_ns = now_ns() + (uint64_t)(load.hold * 1e9); now_ns() < until_ns;)
 			turn(100);
 	printf("{\"readers\":%u,\"connect_per_s\":%.0f,\"deliveries\":%llu,\"seconds\":%.3f,"
-	       "\"per_second\":%.0f,\"server_cpu_s\":%.2f,\"published\":%llu,\"messages_per_read\":%.2f,"
+	       "\"per_second\":%.0f,\"server_cpu_s\":%.2f,\"server_user_s\":%.2f,\"published\":%llu,\"messages_per_read\":%.2f,"
 	       "\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.1f,\"wrong\":%llu,\"missing\":%llu,"
 	       "\"refused\":%llu}\n",
 	       load.opened, (double)load.readers / connect_s, (unsigned long long)load.deliveries, seconds,
-	       (double)load.deliveries / seconds, cpu_s, (unsigned long long)load.published,
+	       (double)load.deliveries / seconds, spent.user_s + spent.system_s, spent.user_s,
+	       (unsigned long long)load.published,
 	       load.reads > 0 ? (double)load.deliveries / (double)load.reads : 0, percentile_ms(0.5),
 	       percentile_ms(0.99), (double)load.latency_max_us / 1000,
 	       (unsigned long long)load.wrong, (unsigned long long)missing(),
