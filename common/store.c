@@ -102,8 +102,9 @@ static int open_files(struct store *store, bool *restored, char reason[256])
 	return error;
 }
 
-void store_thread_begin(struct store *store)
+void store_thread_begin(struct store *store, const char *name)
 {
+	pthread_setname_np(pthread_self(), name);
 	if (unshare(CLONE_FILES) == 0) /* where it is forbidden, it is only slower */
 		log_thread_alone();
 	sem_post(&store->begun);

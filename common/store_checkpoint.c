@@ -447,7 +447,7 @@ void *maintain_main(void *arg)
 {
 	struct store *store = arg;
 	int last_error = 0;
-	store_thread_begin(store);
+	store_thread_begin(store, "maintain");
 	while (!atomic_load(&store->maintain_stop)) {
 		if (due(store) && ring_checkpoint_trylock(&store->ring, 0)) {
 			if (due(store))

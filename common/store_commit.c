@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum {
@@ -398,10 +399,19 @@ static void sync_all(struct store *store)
 	}
 }
 
+/* It runs for some microseconds at a time and everybody waits for it; but on a CPU whose other thread never
+ * sleeps (readers who catch up) each of its wake-ups may wait for the end of that one's slice, milliseconds.
+ * [commit thread; nice is a thread's own on Linux, setpriority(2)] */
+static void go_before_others(int levels)
+{
+	setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) - levels);
+}
+
 void *commit_main(void *arg)
 {
 	struct store *store = arg;
-	store_thread_begin(store);
+	go_before_others(store->options.commit_priority);
+	store_thread_begin(store, "commit");
 	for (;;) {
 		pthread_mutex_lock(&store->queue_lock);
 		while (store->queue == NULL && !store->stopping)

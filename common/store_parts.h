@@ -103,12 +103,12 @@ bool store_append_at(void *follower, const struct stream *stream, uint64_t at, s
                      uint64_t *begins_at);
 
 /* ---- threads (store.c) ---- */
-/* First thing in each of the store's threads: a copy of the descriptors for itself. While a process
+/* First thing in each of the store's threads: its name (15 bytes at most), and a copy of the descriptors for itself. While a process
  * has one table for several threads, the kernel counts a reference up and down at every read and send
  * of the loop; that costs 4 % of a delivery. store_open() waits until it is done: a copy made later
  * would keep open what the loop has only for a moment, the pipe by which it hears that a child has
  * executed its program, say. */
-void store_thread_begin(struct store *store);
+void store_thread_begin(struct store *store, const char *name);
 
 /* ---- commit (store_commit.c) ---- */
 void *commit_main(void *store);

@@ -2,10 +2,13 @@
 #include "common/check.h"
 #include "common/log.h"
 
+#include <glob.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -654,6 +657,49 @@ static void test_lapped_within_a_record(void **state)
 	lap(*state, true);
 }
 
+/* Of this process's thread of that name; 100: there is none. */
+static int nice_of(const char *name)
+{
+	glob_t found;
+	int nice = 100;
+	assert_int_equal(glob("/proc/self/task/*/comm", 0, NULL, &found), 0);
+	for (size_t i = 0; i < found.gl_pathc; i++) {
+		char text[32] = "";
+		unsigned thread;
+		FILE *file = fopen(found.gl_pathv[i], "r");
+		if (file == NULL)
+			continue;
+		if (fgets(text, sizeof text, file) != NULL && strcmp(strtok(text, "\n"), name) == 0 &&
+		    sscanf(found.gl_pathv[i], "/proc/self/task/%u", &thread) == 1)
+			nice = getpriority(PRIO_PROCESS, thread);
+		fclose(file);
+	}
+	globfree(&found);
+	return nice;
+}
+
+static bool may_rise_by(int levels)
+{
+	int status;
+	pid_t child = fork();
+	if (child == 0)
+		_exit(setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) - levels) == 0 ? 0 : 1);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	return status == 0;
+}
+
+static void test_commits_go_before_others(void **state)
+{
+	struct fixture *f = *state;
+	int own = getpriority(PRIO_PROCESS, 0);
+	assert_int_equal(nice_of("commit"), own);
+	store_close(&f->store);
+	f->options.commit_priority = 3;
+	open_store(f);
+	assert_int_equal(nice_of("commit"), may_rise_by(3) ? own - 3 : own);
+	assert_int_equal(nice_of("maintain"), own);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -674,6 +720,7 @@ int main(void)
 	        T(test_larger_than_any_record),
 	        T(test_long_stream_seqs),
 	        T(test_memory_of_a_busy_stream_is_bounded),
+	        T(test_commits_go_before_others),
 #undef T
 	        cmocka_unit_test_setup_teardown(test_fork_prefix_of_tiny_messages, setup_roomy,
 	                                        teardown),

@@ -51,6 +51,7 @@ int worker_open_store(struct worker *worker, uv_async_t *async, struct store **s
 	        .map_bytes = s->store_map_bytes,
 	        .readers_max = READERS_MAX,
 	        .checkpoint_ms = s->store_checkpoint_ms,
+	        .commit_priority = (int)s->store_commit_priority,
 	        .chunk_bytes = s->store_chunk_bytes,
 	        .retention_bytes = s->store_retention_bytes,
 	        .retention_ms = s->store_retention_age_ms,

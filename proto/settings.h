@@ -40,6 +40,9 @@
 	S(store_busy_poll_us, "store.busy_poll_us", count, "500", 0, 100000, WORKERS,              \
 	  "SSE workers poll instead of sleeping during a commit when commits lately took no "      \
 	  "longer than this, in microseconds: an idle CPU wakes late. 0: they always sleep.")      \
+	S(store_commit_priority, "store.commit_priority", count, "10", 0, 20, WORKERS,             \
+	  "So many nice levels the thread that commits stands above the rest of its worker, where " \
+	  "the system allows it (RLIMIT_NICE): everybody waits for its few microseconds.")         \
 	S(store_chunk_bytes, "store.chunk_bytes", bytes, "8k", 512, 1 << 20, WORKERS,              \
 	  "Messages of a stream share a row up to this size.")                                     \
 	S(store_retention_bytes, "store.retention_bytes", bytes, "0", 0, 1ull << 44, WORKERS,      \
