@@ -49,6 +49,14 @@ static bool is_recording(const char *path)
 	return ends_with(path, ".mkv") || ends_with(path, ".mp4") || ends_with(path, ".ts");
 }
 
+/* "rtmp://NAME:PASSWORD@HOST"; "udp://@GROUP" names nobody. */
+static bool names_a_user(const char *url)
+{
+	const char *from = strstr(url, "://") + 3;
+	const char *user = memchr(from, '@', strcspn(from, "/?#"));
+	return user != NULL && user != from;
+}
+
 bool output_target_parse(struct output_target *target, struct span text, char reason[256])
 {
 	const uint8_t *equals = text.len != 0 ? memchr(text.at, '=', text.len) : NULL;
@@ -69,6 +77,9 @@ bool output_target_parse(struct output_target *target, struct span text, char re
 		target->kind = schemes[i].kind;
 		if (!schemes[i].path && strlen(target->url) > SECRET_URL_MAX)
 			return bad(reason, "the url of a live output has at most 900 characters");
+		if (!schemes[i].path && names_a_user(target->url))
+			return bad(reason, "an output's url has no name and password before the host: ffmpeg takes "
+			                   "them in its command line alone, which everybody may read");
 		if (target->kind == OUTPUT_HLS && strchr(target->url, '%') != NULL)
 			return bad(reason, "an HLS directory has no % in its name");
 		return target->kind != OUTPUT_FILE || is_recording(target->url) ||
@@ -108,10 +119,7 @@ void output_target_public(const struct output_target *target, char text[256])
 	}
 	host = host != NULL ? host + 3 : target->url;
 	const char *end = host + strcspn(host, "/?#");
-	const char *user = memchr(host, '@', (size_t)(end - host));
-	const char *from = user != NULL ? user + 1 : host;
-	snprintf(text, 256, "%.*s%.*s/…", (int)(host - target->url), target->url,
-	         (int)(end - from < 200 ? end - from : 200), from);
+	snprintf(text, 256, "%.*s/…", (int)(end - target->url < 200 ? end - target->url : 200), target->url);
 }
 
 /* ---- ffmpeg ---- */
@@ -213,17 +221,19 @@ static void add_rtmp(struct output_command *c, const struct output_target *targe
 	static const char *const preset[] = {"-fpre", "/proc/self/fd/5", NULL};
 	static const char *const verify[] = {"-tls_verify", "1", "-ca_file", NULL};
 	const char *host = strstr(target->url, "://") + 3, *path = host + strcspn(host, "/?#");
-	size_t key = *path == '/' ? key_at(path) : 0;
+	size_t key = *path == '/' ? key_at(path) : 0, app = *path != '\0' ? strlen(path + 1) : 0;
 	if (strncmp(target->url, "rtmps:", 6) == 0) {
 		add_all(c, verify);
 		add(c, ca_file);
 	}
-	if (key == 0) {
-		add(c, target->url);
-		return;
+	if (app > 0 && key == 0) { /* all of the path: it may be the key */
+		check(asprintf(&c->preset, "rtmp_app=%.*s\n", (int)(app - (path[app] == '/')), path + 1) > 0);
+	} else if (app > 0) {
+		check(asprintf(&c->preset, "rtmp_app=%.*s\nrtmp_playpath=%s\n", (int)key - 2, path + 1,
+		               path + key) > 0);
 	}
-	add_all(c, preset);
-	check(asprintf(&c->preset, "rtmp_app=%.*s\nrtmp_playpath=%s\n", (int)key - 2, path + 1, path + key) > 0);
+	if (app > 0)
+		add_all(c, preset);
 	add_format(c, "%.*s/", (int)(path - target->url), target->url);
 }
 

@@ -49,7 +49,8 @@ struct output_command {
 };
 
 /* JPEGs are read from descriptor 3, progress is written to descriptor 4. Of an RTMP destination only scheme
- * and host stand in argv, the rest in the preset; of an SRT one all but passphrase and stream id do. `ca_file`: whose certificates rtmps:// believes. */
+ * and host stand in argv, the rest in the preset; of an SRT one all but passphrase and stream id do. `ca_file`:
+ * whose certificates rtmps:// believes. */
 void output_command_init(struct output_command *command, const char *ffmpeg, const char *ca_file,
                          const struct output_target *target, const struct output_quality *quality);
 void output_command_finish(struct output_command *command);

@@ -25,8 +25,9 @@ static void each_kind_is_known(void **state)
 	} cases[] = {
 	        {"twitch=rtmp://live.example/app/secret", OUTPUT_RTMP, "rtmp://live.example/app/secret",
 	         "rtmp://live.example/…"},
-	        {"a-1=rtmps://u:secret@live.example:443/app/secret?x", OUTPUT_RTMP,
-	         "rtmps://u:secret@live.example:443/app/secret?x", "rtmps://live.example:443/…"},
+	        {"a-1=rtmps://live.example:443/app/secret?x", OUTPUT_RTMP, "rtmps://live.example:443/app/secret?x",
+	         "rtmps://live.example:443/…"},
+	        {"u=udp://@239.0.0.1:9", OUTPUT_MPEGTS, "udp://@239.0.0.1:9", "udp://@239.0.0.1:9/…"},
 	        {"s=srt://h:9?streamid=secret", OUTPUT_MPEGTS, "srt://h:9?streamid=secret", "srt://h:9/…"},
 	        {"h=hls:/srv/hls", OUTPUT_HLS, "/srv/hls", "hls:/srv/hls"},
 	        {"f=file:/srv/x.mkv", OUTPUT_FILE, "/srv/x.mkv", "file:/srv/x.mkv"},
@@ -49,7 +50,7 @@ static void what_is_no_output_is_refused(void **state)
 	        "",           "rtmp://live.example/secret", "=rtmp://x/secret", "A=rtmp://x/secret",
 	        "-a=rtmp://x/secret", "a=http://x/secret",  "a=rtmp://",        "a=file:relative.mkv",
 	        "a=file:/secret.exe", "a=hls:/%secret",     "a=rtmp://x/sec ret", "a=pipe:1",
-	        "a=tee:secret",
+	        "a=tee:secret", "a=rtmp://u:secret@h/app/key", "a=rtmps://secret@h/app/key", "a=srt://u:secret@h:1",
 	};
 	struct output_target target;
 	(void)state;
@@ -116,9 +117,11 @@ static void stream_keys_are_in_no_command_line(void **state)
 	        {"a=rtmps://h/app/secret?a=b/c", "rtmps://h/", "rtmp_app=app\nrtmp_playpath=secret?a=b/c\n"},
 	        {"a=rtmp://h/app/inst/secret", "rtmp://h/", "rtmp_app=app/inst\nrtmp_playpath=secret\n"},
 	        {"a=rtmp://h/app/mp4:x/secret", "rtmp://h/", "rtmp_app=app\nrtmp_playpath=mp4:x/secret\n"},
-	        {"a=rtmp://h/app", "rtmp://h/app", NULL},
-	        {"a=rtmp://h/app/", "rtmp://h/app/", NULL},
-	        {"a=rtmp://h", "rtmp://h", NULL},
+	        {"a=rtmp://h/secret", "rtmp://h/", "rtmp_app=secret\n"},
+	        {"a=rtmp://h/secret?x=1", "rtmp://h/", "rtmp_app=secret?x=1\n"},
+	        {"a=rtmp://h/secret/", "rtmp://h/", "rtmp_app=secret\n"},
+	        {"a=rtmp://h?secret", "rtmp://h/", "rtmp_app=secret\n"},
+	        {"a=rtmp://h", "rtmp://h/", NULL},
 	        {"a=rtmp://h/", "rtmp://h/", NULL},
 	        {"a=udp://h:1", "udp://h:1", NULL},
 	        {"a=srt://h:1", "srt://h:1", NULL},
