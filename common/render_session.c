@@ -70,8 +70,8 @@ void render_session_destroy(struct render_session **session)
 char *render_session_document(const struct render_session *s)
 {
 	json_t *doc = json_pack(
-	        "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:i, s:O?, s:O?, s:O?, s:O}", "id", s->id, "owner",
-	        s->owner, "retryKey", s->retry_key, "rev", (json_int_t)s->rev, "signals",
+	        "{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:i, s:O?, s:O?, s:O?, s:O}", "id", s->id, "owner",
+	        s->owner, "retryKey", s->retry_key, "signalToken", s->signal_token, "rev", (json_int_t)s->rev, "signals",
 	        (json_int_t)s->signals, "createdAt", (json_int_t)s->created_ms, "endedAt",
 	        (json_int_t)s->ended_ms, "fps", (int)s->order.fps, "initialData", s->order.initial_data,
 	        "sceneData", s->scene, "callerContext", s->caller, "state", s->published);
@@ -114,9 +114,12 @@ static bool read_document(struct render_session *s, const json_t *doc)
 	const json_t *viewport = json_object_get(json_object_get(state, "instanceInfo"), "viewport");
 	if (!read_text(doc, "id", s->id, RENDER_SESSION_ID_MAX) ||
 	    !read_text(doc, "owner", s->owner, RENDER_OWNER_MAX) ||
-	    !read_text(doc, "retryKey", s->retry_key, RENDER_OWNER_MAX) || !json_is_object(state) ||
+	    !read_text(doc, "retryKey", s->retry_key, RENDER_OWNER_MAX) ||
+	    !json_is_object(state) ||
 	    !read_text(state, "targetUrl", s->order.target_url, RENDER_URL_MAX))
 		return false;
+	if (!read_text(doc, "signalToken", s->signal_token, RENDER_SIGNAL_TOKEN_LEN))
+		*s->signal_token = '\0';
 	s->rev = number(doc, "rev");
 	s->signals = number(doc, "signals");
 	s->created_ms = number(doc, "createdAt");

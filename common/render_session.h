@@ -25,6 +25,7 @@
 enum {
 	RENDER_SESSION_ID_MAX = 36, /* a UUID */
 	RENDER_OWNER_MAX = 64,      /* hexadecimal SHA-256 of a token, or "" */
+	RENDER_SIGNAL_TOKEN_LEN = 43, /* 256 bits in base64url */
 	RENDER_URL_MAX = 2048,
 	RENDER_PATH_ROOM = 64 + RENDER_SESSION_ID_MAX,
 };
@@ -70,6 +71,8 @@ struct render_session {
 	char id[RENDER_SESSION_ID_MAX + 1];
 	char owner[RENDER_OWNER_MAX + 1];
 	char retry_key[RENDER_OWNER_MAX + 1]; /* its row under RENDER_RETRY_KEY_PREFIX, or "" */
+	/* Lets its bearer negotiate a picture in the owner's place; never published. "": nobody. */
+	char signal_token[RENDER_SIGNAL_TOKEN_LEN + 1];
 	enum render_status status;
 	uint64_t rev;     /* of what was published last */
 	uint64_t signals; /* since then */

@@ -46,6 +46,8 @@
 	C(render_sessions_created_total, counter, "Render sessions created.")                      \
 	C(render_sessions_ended_total, counter, "Render sessions ended, for whatever reason.")     \
 	C(render_events_total, counter, "Events of render sessions published.")                    \
+	C(websockets, gauge, "WebSockets open.")                                                   \
+	C(websockets_total, counter, "WebSockets opened.")                                         \
 	C(calls_total, counter, "Requests forwarded to the worker that owns what they ask for.")   \
 	C(calls_failed_total, counter, "Forwarded requests that got no answer: 503.")              \
 	C(feed_frames_total, counter, "Frames published.")                                         \

@@ -34,7 +34,7 @@ need() {
 
 need_build() {
 	need building gcc libc6-dev meson ninja-build pkg-config libuv1-dev liblmdb-dev libssl-dev \
-		libyaml-dev libjansson-dev libcurl4-openssl-dev uthash-dev libxxhash-dev libcmocka-dev libturbojpeg0-dev
+		libyaml-dev libjansson-dev libcurl4-openssl-dev uthash-dev libwslay-dev libxxhash-dev libcmocka-dev libturbojpeg0-dev
 }
 
 # The conformance suite wants Node 20; Debian 12 has 18. The npm package "node" ships the binary.
@@ -65,7 +65,7 @@ need_suite() {
 # Clients for the system tests that we did not write, exact versions.
 need_clients() {
 	local dir=$root/tests/system
-	[ ! -d "$dir/node_modules/eventsource" ] || [ ! -d "$dir/node_modules/werift" ] || return 0
+	[ ! -d "$dir/node_modules/eventsource" ] || [ ! -d "$dir/node_modules/werift" ] || [ ! -d "$dir/node_modules/ws" ] || return 0
 	say "installing clients for the system tests from the npm registry"
 	(cd "$dir" && npm ci --no-audit --no-fund --ignore-scripts >"$cache/npm-clients.log" 2>&1 ||
 		npm install --no-audit --no-fund --no-save >>"$cache/npm-clients.log" 2>&1) ||

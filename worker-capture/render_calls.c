@@ -1,4 +1,5 @@
 /* Render sessions: what clients ask for, and what they are told. */
+#include "common/base64.h"
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -10,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SECOND_MS = 1000, INPUT_MS = 3000 };
+enum { INPUT_MS = 3000 };
 
 static struct render_sessions *sessions_of(const struct call *call)
 {
@@ -31,14 +32,21 @@ static void answer_created(struct call *call, struct render_live *live)
 	char location[RENDER_SESSION_ID_MAX + 16];
 	snprintf(location, sizeof location, "/stream/%s", paper->id);
 	call_header(call, "location", location);
-	if (for_client(call))
+	if (for_client(call)) {
+		char *url;
+		bool http = strncmp(call->base_url, "http", 4) == 0; /* of "http://" or "https://" */
+		check(asprintf(&url, "ws%s/v1/signal/%s?token=%s", call->base_url + (http ? 4 : 0), paper->id,
+		               paper->signal_token) > 0);
 		call_reply(call, 201,
-		           json_pack("{s:s, s:s, s:[]}", "sessionId", paper->id, "status",
-		                     render_status_client_name(paper->status), "iceServers"));
-	else
+		           json_pack("{s:s, s:s, s:[], s:s}", "sessionId", paper->id, "status",
+		                     render_status_client_name(paper->status), "iceServers", "signalingUrl",
+		                     url));
+		free(url);
+	} else {
 		call_reply(call, 201,
 		           json_pack("{s:s, s:O, s:O}", "streamId", paper->id, "initialState",
 		                     paper->published, "ignoredOptions", paper->order.ignored));
+	}
 }
 
 /* One name for what this principal calls by this key. "" without a key. */
@@ -107,6 +115,16 @@ static bool admitted(struct render_sessions *all, struct call *call)
 	return false;
 }
 
+static void make_signal_token(char token[RENDER_SIGNAL_TOKEN_LEN + 1])
+{
+	uint8_t random[32];
+	clock_random(random, sizeof random);
+	char *text = base64url_text(span_of(random, sizeof random));
+	check(strlen(text) == RENDER_SIGNAL_TOKEN_LEN);
+	strcpy(token, text);
+	free(text);
+}
+
 static void create(struct render_sessions *all, struct call *call, struct render_order *order,
                    const char *retry_key, const json_t *caller)
 {
@@ -118,6 +136,7 @@ static void create(struct render_sessions *all, struct call *call, struct render
 	live->paper = render_session_create(id, owner, order, clock_wall_ms());
 	live->paper->caller = caller != NULL ? json_deep_copy(caller) : NULL;
 	strcpy(live->paper->retry_key, retry_key);
+	make_signal_token(live->paper->signal_token);
 	render_retry_digest(call, live->retry_digest);
 	render_add(all, live);
 	if (!render_open_browser(live, &status, reason)) {
@@ -323,16 +342,9 @@ static void on_step_done(void *arg, enum devtools_outcome outcome, const json_t 
 /* False: answered. A page that is not there cannot be asked; one client may not bury it. */
 static bool page_ready(struct render_live *live, struct call *call)
 {
-	uint64_t now_ms = clock_monotonic_ms();
-	if (now_ms >= live->inputs_from_ms + SECOND_MS) {
-		live->inputs_from_ms = now_ms;
-		live->inputs = 0;
-	}
-	if (++live->inputs > live->all->settings->sessions_inputs) {
-		call_header(call, "retry-after", "1");
-		call_refuse(call, 429, "more than sessions.inputs within a second");
+	if (!render_within(&live->inputs, live->all->settings->sessions_inputs, call,
+	                   "more than sessions.inputs within a second"))
 		return false;
-	}
 	if (!page_there(live)) {
 		call_header(call, "retry-after", "1");
 		call_refuse(call, 409, "the page is not there at the moment");

@@ -18,6 +18,11 @@ struct render_viewer {
 
 struct render_live;
 
+/* How much of something one session got within a second. */
+struct render_rate {
+	uint64_t from_ms, count; /* monotonic */
+};
+
 /* A call that is answered when what it did is durable. */
 struct render_answer {
 	struct render_answer *next;
@@ -44,8 +49,7 @@ struct render_live {
 	uint64_t published_ms; /* monotonic: the last patch */
 	uint64_t retry_ms;     /* monotonic: no write before, since one failed */
 	uint64_t looked_ms;    /* monotonic: the last picture asked for; 0: none lately */
-	uint64_t inputs_from_ms;
-	uint64_t inputs; /* in the second since */
+	struct render_rate inputs, negotiations;
 	struct {
 		uint64_t count, said_ms;
 	} consumers[COUNTERS_SLOTS]; /* by SSE worker */
@@ -82,6 +86,9 @@ uint64_t render_consumer_count(const struct render_live *live);
 /* Hands JSON to the page's script; see there. */
 void render_deliver(struct render_live *live, const char *kind, const json_t *value,
                     devtools_on_reply *on_reply, void *arg);
+
+/* One more within this second? False: `call` is answered with 429 and this reason. */
+bool render_within(struct render_rate *rate, uint64_t max, struct call *call, const char *reason);
 
 /* ---- render_validate.c ---- */
 /* Asks sessions.validate_url, signed as webhooks are. `question` is taken; the client's Authorization

@@ -13,6 +13,7 @@ enum {
 	KEEP_MS = 100,             /* how often ends are looked for */
 	CONSUMER_SILENT_MS = 10000, /* an SSE worker that says nothing any more has none */
 	DELIVER_MS = 2000,
+	SECOND_MS = 1000,
 	LOOK_MS = 3000, /* who asked for a picture may ask for another within this */
 };
 
@@ -316,6 +317,18 @@ void render_end(struct render_live *live, const char *reason)
 	render_session_set(live->paper, "clientConnected", json_false());
 	render_session_status(live->paper, RENDER_TERMINATED, "");
 	render_changed(live);
+}
+
+bool render_within(struct render_rate *rate, uint64_t max, struct call *call, const char *reason)
+{
+	uint64_t now_ms = clock_monotonic_ms();
+	if (now_ms >= rate->from_ms + SECOND_MS)
+		*rate = (struct render_rate){now_ms, 0};
+	if (++rate->count <= max)
+		return true;
+	call_header(call, "retry-after", "1");
+	call_refuse(call, 429, reason);
+	return false;
 }
 
 void render_touch(struct render_live *live)

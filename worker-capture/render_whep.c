@@ -5,7 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { OFFER_MS = 6000, SMALL_MS = 3000, ETAG_ROOM = 16 };
+enum {
+	OFFER_MS = 6000,
+	SMALL_MS = 3000,
+	ETAG_ROOM = 16,
+	INVITED_MS = 30000, /* an offer of ours that nobody answers is taken back */
+};
 
 static const char fragment_type[] = "application/trickle-ice-sdpfrag";
 
@@ -110,18 +115,24 @@ const char render_whep_script[] =
         "    await sender.setParameters(p);\n"
         "  }\n"
         "};\n"
+        "const begin = id => {\n"
+        "  const peer = new RTCPeerConnection();\n"
+        "  peers.set(id, peer);\n"
+        "  peer.onconnectionstatechange = () => {\n"
+        "    tell('peer', {id, state: peer.connectionState});\n"
+        "    if (peer.connectionState === 'failed') drop(id);\n"
+        "  };\n"
+        "  return peer;\n"
+        "};\n"
+        "const rated = sdp => sdp.replace(/a=rtpmap:(\\d+) VP8\\/90000\\r?\\n/g,\n"
+        "  `$&a=fmtp:$1 ${rate}\\r\\n`);\n"
         "globalThis.ringsideWhep = {\n"
         "  async offer(id, sdp, fps, wanted) {\n"
-        "    const peer = new RTCPeerConnection();\n"
-        "    peers.set(id, peer);\n"
+        "    const peer = begin(id);\n"
         "    const stream = await source(fps, wanted);\n"
         "    if (stream === null) { drop(id); return {fault: 'source'}; }\n"
-        "    peer.onconnectionstatechange = () => {\n"
-        "      tell('peer', {id, state: peer.connectionState});\n"
-        "      if (peer.connectionState === 'failed') drop(id);\n"
-        "    };\n"
         "    try {\n"
-        "      sdp = sdp.replace(/a=rtpmap:(\\d+) VP8\\/90000\\r?\\n/g, `$&a=fmtp:$1 ${rate}\\r\\n`);\n"
+        "      sdp = rated(sdp);\n"
         "      await peer.setRemoteDescription({type: 'offer', sdp});\n"
         "      if (!await send(peer, stream, fps)) { drop(id); return {fault: 'video'}; }\n"
         "      await peer.setLocalDescription(await peer.createAnswer());\n"
@@ -130,9 +141,37 @@ const char render_whep_script[] =
         "    await shape(peer, fps).catch(() => {});\n"
         "    return {sdp: peer.localDescription.sdp};\n"
         "  },\n"
+        /* The other way round: we offer, who looks answers. Candidates that overtake the answer wait for it. */
+        "  async invite(id, fps, wanted, patience) {\n"
+        "    const peer = begin(id);\n"
+        "    const stream = await source(fps, wanted);\n"
+        "    if (stream === null) { drop(id); return {fault: 'source'}; }\n"
+        "    try {\n"
+        "      peer.addTransceiver(stream.getVideoTracks()[0], {direction: 'sendonly', streams: [stream]});\n"
+        "      await peer.setLocalDescription(await peer.createOffer());\n"
+        "    } catch (e) { drop(id); return {fault: 'sdp', text: String(e.message)}; }\n"
+        "    await gathered(peer);\n"
+        "    setTimeout(() => { if (peer.signalingState === 'have-local-offer') drop(id); }, patience);\n"
+        "    return {sdp: peer.localDescription.sdp};\n"
+        "  },\n"
+        "  async answer(id, sdp, fps) {\n"
+        "    const peer = peers.get(id);\n"
+        "    if (peer === undefined) return {fault: 'gone'};\n"
+        "    if (peer.signalingState !== 'have-local-offer') return {fault: 'answered'};\n"
+        "    try {\n"
+        "      await peer.setRemoteDescription({type: 'answer', sdp: rated(sdp)});\n"
+        "      for (const fragment of peer.early ?? []) await add(peer, fragment);\n"
+        "    } catch (e) { return {fault: 'sdp', text: String(e.message)}; }\n"
+        "    await shape(peer, fps).catch(() => {});\n"
+        "    return {};\n"
+        "  },\n"
         "  async change(id, fragment, conditional) {\n"
         "    const peer = peers.get(id);\n"
         "    if (peer === undefined) return {fault: 'gone'};\n"
+        "    if (peer.remoteDescription === null) {\n"
+        "      peer.early = [...peer.early ?? [], fragment];\n"
+        "      return peer.early.length <= 64 ? {} : {fault: 'early'};\n"
+        "    }\n"
         "    const ufrag = /^a=ice-ufrag:(\\S+)/m.exec(fragment)?.[1];\n"
         "    const known = /^a=ice-ufrag:(\\S+)/m.exec(peer.remoteDescription.sdp)?.[1];\n"
         "    if (ufrag !== undefined && ufrag !== known)\n"
@@ -266,6 +305,10 @@ static void refuse_fault(struct call *call, const char *fault)
 	} else if (strcmp(fault, "busy") == 0) {
 		call_header(call, "retry-after", "1");
 		call_refuse(call, 409, "an ICE restart is under way");
+	} else if (strcmp(fault, "answered") == 0) {
+		call_refuse(call, 409, "there is no offer of ours that waits for an answer");
+	} else if (strcmp(fault, "early") == 0) {
+		call_refuse(call, 409, "more candidates than may come before the answer");
 	} else if (strcmp(fault, "gone") == 0) {
 		call_refuse(call, 404, "no such viewer");
 	} else {
@@ -367,11 +410,12 @@ static void offer(struct render_live *live, struct call *call)
 {
 	uint8_t random[RENDER_VIEWER_ID_LEN / 2];
 	const char *source = source_of(call);
+	bool invites = call->body.len == 0;
 	if (source == NULL) {
 		call_refuse(call, 400, "an offer has ?source=canvas, ?source=tab or nothing");
 		return;
 	}
-	if (!is_type(call, "application/sdp")) {
+	if (!is_type(call, "application/sdp") && !(invites && call->content_type.len == 0)) {
 		call_refuse(call, 415, "an offer is application/sdp");
 		return;
 	}
@@ -386,12 +430,23 @@ static void offer(struct render_live *live, struct call *call)
 	for (size_t i = 0; i < sizeof random; i++)
 		snprintf(viewer->id + 2 * i, 3, "%02x", random[i]);
 	struct whep_asking *a = asking(live, call, viewer->id);
-	json_t *arguments = json_pack("[s, o, i, s]", a->viewer, literal(call->body),
-	                              (int)live->paper->order.fps, source);
+	int fps = (int)live->paper->order.fps;
+	json_t *arguments = invites ? json_pack("[s, i, s, i]", a->viewer, fps, source, INVITED_MS)
+	                            : json_pack("[s, o, i, s]", a->viewer, literal(call->body), fps, source);
 	if (arguments == NULL)
 		arguments = json_array(); /* no UTF-8: the script finds no SDP in it */
 	say_state(live);
-	ask(live, a, "offer", arguments, OFFER_MS, on_answer);
+	ask(live, a, invites ? "invite" : "offer", arguments, OFFER_MS, on_answer);
+}
+
+/* To our offer. */
+static void answer(struct render_live *live, struct call *call, const struct render_viewer *viewer)
+{
+	json_t *arguments = json_pack("[s, o, i]", viewer->id, literal(call->body), (int)live->paper->order.fps);
+	if (arguments == NULL)
+		call_refuse(call, 400, "the body is not UTF-8");
+	else
+		ask(live, asking(live, call, viewer->id), "answer", arguments, OFFER_MS, on_changed);
 }
 
 /* Candidates, or an ICE restart: the credentials tell which. Clients that never read the ETag may send
@@ -400,8 +455,12 @@ static void change(struct render_live *live, struct call *call, const struct ren
 {
 	char etag[ETAG_ROOM];
 	bool conditional = call->if_match.len > 0;
+	if (is_type(call, "application/sdp")) {
+		answer(live, call, viewer);
+		return;
+	}
 	if (!is_type(call, fragment_type)) {
-		call_refuse(call, 415, "a change is application/trickle-ice-sdpfrag");
+		call_refuse(call, 415, "a change is application/trickle-ice-sdpfrag, an answer application/sdp");
 		return;
 	}
 	if (conditional && !span_equal(call->if_match, span_str("*")) &&
@@ -431,6 +490,9 @@ void render_whep_call(struct render_live *live, struct call *call, struct span r
 	} else if (viewer == NULL ? call->method != CALL_POST
 	                          : call->method != CALL_PATCH && call->method != CALL_DELETE) {
 		call_refuse(call, 405, "this method is not for this path");
+	} else if (!render_within(&live->negotiations, live->all->settings->sessions_negotiations, call,
+	                          "more than sessions.negotiations within a second")) {
+		return;
 	} else if (!there) {
 		call_header(call, "retry-after", "2");
 		call_refuse(call, 409, "the page is not there at the moment");

@@ -1,4 +1,5 @@
-/* WHEP for render sessions (draft-ietf-wish-whep): a viewer's offer, answered by Chromium's own WebRTC.
+/* WHEP for render sessions (draft-ietf-wish-whep): a viewer's offer, answered by Chromium's own WebRTC, or, for
+ * a POST without a body, an offer of its own that the viewer answers by PATCH.
  *
  * The media end is a script of ours in the page, in a world that the page cannot touch: one peer
  * connection for each viewer, sending the page's largest canvas, or the whole tab. Viewers last as long as the document;

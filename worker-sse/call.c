@@ -13,12 +13,15 @@ PROTO_INBOX_CALLING(PROTO_HANDLER)
 
 enum { HEADERS_MAX = 16 };
 
-/* A request that waits for its reply. */
+/* A request that waits for its reply, or somebody without one. */
 struct call_waiting {
 	uint64_t id;
 	unsigned role, slot;
-	struct request *request;
+	struct sse_worker *worker;
+	struct request *request; /* NULL: call_ask() */
 	struct call_options options; /* but the path */
+	call_on_answer *on_answer;
+	void *arg;
 	struct wheel_node timer;
 	UT_hash_handle hh;
 };
@@ -42,16 +45,29 @@ void call_principal(const struct request *request, char out[65])
 
 /* ---- waiting ---- */
 
+static void remove_waiting(struct call_waiting *call)
+{
+	HASH_DEL(call->worker->calls, call);
+	wheel_cancel(&call->timer);
+	free(call);
+}
+
 /* Off every list; the request is the caller's again. */
 static struct request *take_back(struct call_waiting *call)
 {
 	struct request *request = call->request;
-	HASH_DEL(request->worker->calls, call);
-	wheel_cancel(&call->timer);
 	request->on_gone = NULL;
 	request->feature = call->options.kept;
-	free(call);
+	remove_waiting(call);
 	return request;
+}
+
+static void answer_asker(struct call_waiting *call, const struct proto_call_reply *reply)
+{
+	call_on_answer *on_answer = call->on_answer;
+	void *arg = call->arg;
+	remove_waiting(call);
+	on_answer(arg, reply);
 }
 
 static void fail(struct request *request, const struct call_options *options, unsigned status,
@@ -67,7 +83,12 @@ static void fail(struct request *request, const struct call_options *options, un
 static void give_up(struct call_waiting *call, const char *reason)
 {
 	const struct call_options options = call->options;
-	fail(take_back(call), &options, 503, reason);
+	if (call->request == NULL) {
+		counter_add(call->worker->counters, calls_failed_total, 1);
+		answer_asker(call, NULL);
+	} else {
+		fail(take_back(call), &options, 503, reason);
+	}
 }
 
 static void on_gone(struct request *request)
@@ -132,22 +153,60 @@ static const char *too_long(const struct proto_call *m, unsigned *status)
 	                                           : NULL;
 }
 
-static void wait_for_reply(struct request *request, const struct peer *peer, uint64_t id,
-                           const struct call_options *options)
+static struct call_waiting *wait_for_reply(struct sse_worker *w, const struct peer *peer, uint64_t id)
 {
-	struct sse_worker *w = request->worker;
 	struct call_waiting *call = xcalloc(1, sizeof *call);
 	*call = (struct call_waiting){.id = id,
 	                              .role = peer_role(peer),
 	                              .slot = peer_slot(peer),
-	                              .request = request,
-	                              .options = *options,
+	                              .worker = w,
 	                              .timer = {.due = on_timer}};
-	call->options.path = (struct span){0}; /* borrowed */
 	HASH_ADD(hh, w->calls, id, sizeof call->id, call);
+	wheel_set(&w->wheel, &call->timer, w->now_ms + w->settings->call_timeout_ms);
+	return call;
+}
+
+static void hold_request(struct call_waiting *call, struct request *request, const struct call_options *options)
+{
+	call->request = request;
+	call->options = *options;
+	call->options.path = (struct span){0}; /* borrowed */
 	request->feature = call;
 	request->on_gone = on_gone;
-	wheel_set(&w->wheel, &call->timer, w->now_ms + w->settings->call_timeout_ms);
+}
+
+uint64_t call_ask(struct sse_worker *w, unsigned role, const struct call_question *question,
+                  call_on_answer *on_answer, void *arg)
+{
+	struct peer *peer = worker_peer(w->worker, role, 0);
+	const struct proto_call m = {.id = ++w->calls_id,
+	                             .method = (uint8_t)question->method,
+	                             .path = question->path,
+	                             .query = question->query,
+	                             .principal = question->principal,
+	                             .content_type = question->content_type,
+	                             .body = question->body};
+	unsigned status;
+	if (peer == NULL || too_long(&m, &status) != NULL) {
+		counter_add(w->counters, calls_failed_total, 1);
+		return 0;
+	}
+	counter_add(w->counters, calls_total, 1);
+	if (on_answer != NULL) {
+		struct call_waiting *call = wait_for_reply(w, peer, m.id);
+		call->on_answer = on_answer;
+		call->arg = arg;
+	}
+	peer_put(peer, call, CALL, m);
+	return m.id;
+}
+
+void call_forget(struct sse_worker *w, uint64_t id)
+{
+	struct call_waiting *call;
+	HASH_FIND(hh, w->calls, &id, sizeof id, call);
+	if (call != NULL && call->request == NULL)
+		remove_waiting(call);
 }
 
 void call_send(struct request *request, unsigned role, const struct call_options *options)
@@ -182,7 +241,7 @@ void call_send(struct request *request, unsigned role, const struct call_options
 		return;
 	}
 	counter_add(w->counters, calls_total, 1);
-	wait_for_reply(request, peer, m.id, options);
+	hold_request(wait_for_reply(w, peer, m.id), request, options);
 	peer_put(peer, call, CALL, m);
 }
 
@@ -236,6 +295,10 @@ void on_call_reply(struct sse_worker *w, const struct proto_call_reply *m)
 	HASH_FIND(hh, w->calls, &m->id, sizeof m->id, call);
 	if (call == NULL)
 		return; /* the client or the time has gone */
+	if (call->request == NULL) {
+		answer_asker(call, m);
+		return;
+	}
 	void (*on_reply)(struct request *, const struct proto_call_reply *) = call->options.on_reply;
 	struct request *request = take_back(call);
 	if (m->status > 599 || !reply_status_known((unsigned)m->status))

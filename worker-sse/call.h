@@ -6,6 +6,7 @@
  * forgotten; the late reply changes nothing. */
 #pragma once
 
+#include "common/call.h"
 #include "proto/codec.h"
 #include "worker-sse/request.h"
 
@@ -28,6 +29,19 @@ void call_send(struct request *request, unsigned role, const struct call_options
 void call_forward(struct request *request, unsigned role);
 /* Answers with what the other worker said. */
 void call_relay(struct request *request, const struct proto_call_reply *reply);
+
+/* Asks without a request, for what lives on a connection of its own. Everything is copied. `on_answer` is called
+ * once and later, with NULL when there is no answer; NULL itself: nobody waits for it. */
+struct call_question {
+	enum call_method method;
+	struct span path, query, principal, content_type, body;
+};
+typedef void call_on_answer(void *arg, const struct proto_call_reply *reply);
+/* The number of the question, for call_forget(); 0: there is nobody to ask, and on_answer is not called. */
+uint64_t call_ask(struct sse_worker *w, unsigned role, const struct call_question *question,
+                  call_on_answer *on_answer, void *arg);
+/* Whoever asked is gone; a number that is no longer waited for does no harm. */
+void call_forget(struct sse_worker *w, uint64_t id);
 
 /* Hexadecimal SHA-256 of the request's Bearer token, the principal; "" without one. */
 void call_principal(const struct request *request, char out[65]);

@@ -45,6 +45,7 @@ struct exchange {
 	bool discard; /* already answered: the body is read and dropped */
 	bool dispatched, answered /* head written */, ended, head_only, close_after;
 	bool chunked_out;
+	bool upgraded;    /* the connection's bytes are the feature's (reply_upgrade()) */
 	bool measured;    /* a streamed answer whose Content-Length is known */
 	bool wants_drain; /* reply_write() returned false */
 };

@@ -1,5 +1,6 @@
 #include "common/check.h"
 #include "worker-sse/conn.h"
+#include "worker-sse/websocket.h"
 
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -129,6 +130,12 @@ static void consume(struct conn *conn, struct span *in)
 {
 	while (in->len > 0 && !conn->closing && !conn->lingering) {
 		struct exchange *last = conn->last;
+		if (last != NULL && last->upgraded) {
+			struct span bytes = *in;
+			in->len = 0;
+			websocket_take(&last->request, bytes);
+			return;
+		}
 		if (last != NULL && !last->body_whole) {
 			if (last->close_after && last->ended)
 				return; /* it will not be read any more */

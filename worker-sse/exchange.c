@@ -22,7 +22,8 @@ static const struct span header_names[] = {REQUEST_HEADERS(HEADER_NAME)};
 /* Lists may come in several fields; everything else at most once. */
 static bool header_repeats(enum request_header h)
 {
-	return h == HEADER_ACCEPT || h == HEADER_ACCEPT_ENCODING || h == HEADER_IF_NONE_MATCH ||
+	return h == HEADER_ACCEPT || h == HEADER_ACCEPT_ENCODING || h == HEADER_CONNECTION ||
+	       h == HEADER_IF_NONE_MATCH || h == HEADER_UPGRADE ||
 	       h == HEADER_X_FORWARDED_FOR || h == HEADER_X_FORWARDED_HOST || h == HEADER_X_FORWARDED_PROTO ||
 	       h == HEADER_ACCESS_CONTROL_REQUEST_HEADERS;
 }

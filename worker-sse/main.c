@@ -12,6 +12,7 @@
 #include "worker-sse/health.h"
 #include "worker-sse/inbox.h"
 #include "worker-sse/subscriptions.h"
+#include "worker-sse/websocket.h"
 
 #include <stdlib.h>
 
@@ -131,6 +132,7 @@ static int start(struct worker *worker)
 	uv_prepare_start(&w.flush, on_prepare);
 	counter_set(w.counters, connections, 0);
 	counter_set(w.counters, subscribers, 0);
+	counter_set(w.counters, websockets, 0);
 	worker_follow(worker, false);
 	code = listen_start(&w);
 	if (code == 0)
@@ -153,6 +155,7 @@ static void drain(struct worker *worker, uint64_t due_ms)
 	w->drain_due_ms = due_ms;
 	listen_drain(w);
 	fanout_drain(w->fanout);
+	websockets_drain(w);
 	conns_drain(w);
 }
 

@@ -47,6 +47,7 @@ static const char *status_line(unsigned status)
 #define S(code, text)                                                                              \
 	case code:                                                                                 \
 		return "HTTP/1.1 " #code " " text "\r\n";
+		S(101, "Switching Protocols")
 		S(200, "OK")
 		S(201, "Created")
 		S(202, "Accepted")
@@ -70,6 +71,7 @@ static const char *status_line(unsigned status)
 		S(416, "Range Not Satisfiable")
 		S(417, "Expectation Failed")
 		S(422, "Unprocessable Content")
+		S(426, "Upgrade Required")
 		S(428, "Precondition Required")
 		S(429, "Too Many Requests")
 		S(431, "Request Header Fields Too Large")
@@ -266,6 +268,19 @@ void reply_start(struct request *request, unsigned status, const struct header *
 	exchange_write(e, head.bytes, head.len);
 }
 
+void reply_upgrade(struct request *request, const struct header *headers, size_t count)
+{
+	struct exchange *e = request->exchange;
+	static struct head head;
+	check(!e->answered && e->conn != NULL && e->conn->first == e && !request->worker->draining);
+	mark_answered(e);
+	e->upgraded = true;
+	e->close_after = false; /* would be said in the head */
+	build_head(e, &head, 101, headers, count);
+	put(&head, "\r\n", 2);
+	exchange_write(e, head.bytes, head.len);
+}
+
 static bool took_all(struct exchange *e, bool all)
 {
 	e->wants_drain = !all;
@@ -315,8 +330,8 @@ void reply_end(struct request *request)
 	request->on_gone = NULL;
 	request->on_drain = NULL;
 	e->wants_drain = false;
-	if (request->worker->draining)
-		e->close_after = true; /* the head left before the drain began */
+	if (request->worker->draining || e->upgraded)
+		e->close_after = true; /* the head left before the drain began, or nothing can follow */
 	if (e->conn != NULL && e->chunked_out && !e->head_only)
 		exchange_write(e, "0\r\n\r\n", 5);
 	exchange_end(e);

@@ -28,6 +28,7 @@ enum method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE, M
 	H(ACCEPT_ENCODING, "accept-encoding")                                                      \
 	H(AUTHORIZATION, "authorization")                                                          \
 	H(CONTENT_TYPE, "content-type")                                                            \
+	H(CONNECTION, "connection")                                                                \
 	H(HOST, "host")                                                                            \
 	H(IDEMPOTENCY_KEY, "idempotency-key")                                                      \
 	H(IF_MATCH, "if-match")                                                                    \
@@ -41,6 +42,9 @@ enum method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE, M
 	H(X_FORWARDED_PROTO, "x-forwarded-proto")                                                  \
 	H(ACCESS_CONTROL_REQUEST_METHOD, "access-control-request-method")                          \
 	H(ACCESS_CONTROL_REQUEST_HEADERS, "access-control-request-headers")                        \
+	H(UPGRADE, "upgrade")                                                                      \
+	H(SEC_WEBSOCKET_KEY, "sec-websocket-key")                                                  \
+	H(SEC_WEBSOCKET_VERSION, "sec-websocket-version")                                          \
 	H(STREAM_TTL, "stream-ttl")                                                                \
 	H(STREAM_EXPIRES_AT, "stream-expires-at")                                                  \
 	H(STREAM_SEQ, "stream-seq")                                                                \
@@ -102,6 +106,10 @@ void reply_error(struct request *request, unsigned status, const char *reason);
  * The head leaves with the first bytes, or when the handler returns. */
 void reply_start(struct request *request, unsigned status, const struct header *headers, size_t count,
                  uint64_t content_length);
+
+/* 101: from here on the connection is the feature's both ways (RFC 9110 7.8). What comes goes to
+ * websocket_take(), reply_write() sends bytes as they are, reply_end() closes when they have left. */
+void reply_upgrade(struct request *request, const struct header *headers, size_t count);
 
 /* Body bytes; what the kernel does not take at once is copied. True: all taken, go on. False: stop
  * and wait for on_drain. Chunk framing is added when the answer is chunked. */

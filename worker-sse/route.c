@@ -8,6 +8,7 @@
 #include "worker-sse/health.h"
 #include "worker-sse/hls.h"
 #include "worker-sse/pages.h"
+#include "worker-sse/signalling.h"
 #include "worker-sse/stream_kit.h"
 #include "worker-sse/streams.h"
 #include "worker-sse/subscriptions.h"
@@ -75,6 +76,9 @@ static const struct route routes[] = {
          PERMISSION_OUTPUTS, PERMISSION_OUTPUTS, 4096, ask_capture, cors_preflight},
         {"/v1/hls/", M(GET) | M(HEAD), "GET, HEAD, OPTIONS", PERMISSION_SUBSCRIBE, PERMISSION_SUBSCRIBE, 1024,
          hls_handle, cors_preflight},
+        /* The token in its query is a session's own. */
+        {"/v1/signal/", M(GET), "GET, OPTIONS", PERMISSION_NONE, PERMISSION_NONE, 1024, signalling_handle,
+         cors_preflight},
         {"/v1/events", M(GET) | M(HEAD), "GET, HEAD, OPTIONS", PERMISSION_SUBSCRIBE,
          PERMISSION_SUBSCRIBE, 1024, events_handle,
          cors_preflight},

@@ -11,6 +11,7 @@ struct events_reader;
 struct fanout;
 struct call_waiting;
 struct kit_session;
+struct websocket;
 
 struct sse_worker {
 	struct worker *worker;
@@ -30,6 +31,7 @@ struct sse_worker {
 	struct call_waiting *calls; /* hash (call.c): what another worker is to answer */
 	uint64_t calls_id;          /* the last one's */
 
+	struct websocket *websockets; /* all (websocket.c) */
 	struct kit_session *kit_sessions; /* hash (stream_kit.c): who is followed here */
 
 	/* transport (conn.c, listen.c) */

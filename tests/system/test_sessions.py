@@ -525,7 +525,8 @@ def test_whep(site, tmp_path):
             assert r.request("PATCH", path, b"a=ice-ufrag:none\r\n", {**fragment, "if-match": "*"})[0] == 400
             assert r.request("PATCH", path, b"", fragment)[0] == 204
             assert r.request("PATCH", path, b"", {**fragment, "if-match": again["etag"]})[0] == 204
-            assert r.request("PATCH", path, b"", sdp)[0] == 415
+            assert r.request("PATCH", path, b"", sdp)[0] == 409  # we made no offer
+            assert r.request("PATCH", path, b"", {"content-type": "text/plain"})[0] == 415
             assert r.request("DELETE", path)[0] == 200
             assert r.request("DELETE", path)[0] == 404
             wait_for(lambda: state_of(r, session)["webrtc"]["signalingState"] == "idle", "idle")
@@ -822,6 +823,7 @@ def test_web_client_aliases(r, site):
     answer = json.loads(body)
     assert answer["status"] in ("initializing", "connecting") and isinstance(answer["iceServers"], list)
     session = answer["sessionId"]
+    assert answer["signalingUrl"].startswith(r.url.replace("http", "ws") + f"/v1/signal/{session}?token=")
     wait_page(r, session)
     base = f"/stream/session/{session}"
     assert post(r, base + "/input", {"type": "interaction", "data": {
