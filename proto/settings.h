@@ -230,6 +230,9 @@
 	S(capture_profile_dir, "capture.profile_dir", text, "/tmp", 1, 3000, WORKERS,              \
 	  "Directory in which each browser gets its profile directory, removed "                   \
 	  "after it.")                                                                             \
+	S(capture_page_memory, "capture.page_memory", bytes, "1G", 0, 16ull << 30, WORKERS,        \
+	  "JavaScript's heap of a page; one that wants more is ended (target_crashed) and loaded " \
+	  "anew. 0: what the browser thinks fit, 2 to 4 GB.")                                      \
 	S(capture_no_sandbox, "capture.no_sandbox", flag, "false", 0, 1, WORKERS,                  \
 	  "Run browsers without their sandbox. Unsafe, and reported as such.")                     \
 	S(capture_allow_hosts, "capture.allow_hosts", text, "", 0, 8192, WORKERS,                  \

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 enum {
+	WINDOW_MORE = 256, /* of full Chromium around its page; it is 144 today */
 	ARGUMENTS_MAX = 64,
 	ARGUMENT_TEXTS_MAX = 12, /* those made for this start */
 	SHM_BYTES_MIN = 256 << 20,
@@ -142,11 +143,18 @@ static void add_browser(struct arguments *arguments, const struct browser_option
 		add(arguments, "--mute-audio");
 	for (size_t i = 0; i < sizeof always / sizeof *always; i++)
 		add(arguments, always[i]);
-	if (!shell)
+	if (!shell) {
 		add(arguments, "--headless=new");
+		add(arguments, "--disable-infobars"); /* one that says "this tab is shared" would take its height from the page */
+		/* Its window holds more than the page, and no window is larger than the screen: 800 x 600 by itself. */
+		add_format(arguments, "--screen-info={%ux%u}", o->width, o->height + WINDOW_MORE);
+	}
 	if (o->tab_capture)
 		add(arguments, shell ? "--use-fake-ui-for-media-stream"
 		                     : "--auto-accept-this-tab-capture");
+	if (o->page_memory != 0)
+		add_format(arguments, "--js-flags=--max-old-space-size=%llu",
+		           (unsigned long long)(o->page_memory >> 20));
 	if (o->no_sandbox)
 		add(arguments, "--no-sandbox");
 	if (shm_is_small())

@@ -26,6 +26,7 @@ struct browser_options {
 	const char *profile_parent; /* directory that gets the profile directory */
 	uid_t uid;                  /* 0: our own; else its gid is the same number */
 	uint32_t width, height;
+	uint64_t page_memory; /* bytes of JavaScript's heap in each of its processes; 0: as much as it likes */
 	const struct egress *egress; /* pinned */
 	size_t message_bytes_max;
 	bool no_sandbox, webrtc, tab_capture;

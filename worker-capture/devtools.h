@@ -16,6 +16,8 @@
 	M(BROWSER_GET_VERSION, "Browser.getVersion")                                               \
 	M(BROWSER_CLOSE, "Browser.close")                                                          \
 	M(BROWSER_CRASH_GPU, "Browser.crashGpuProcess")                                            \
+	M(BROWSER_GET_WINDOW, "Browser.getWindowForTarget")                                        \
+	M(BROWSER_SET_CONTENTS_SIZE, "Browser.setContentsSize")                                    \
 	M(BROWSER_GRANT_PERMISSIONS, "Browser.grantPermissions")                                   \
 	M(BROWSER_SET_DOWNLOADS, "Browser.setDownloadBehavior")                                    \
 	M(SYSTEM_GET_PROCESSES, "SystemInfo.getProcessInfo")                                       \

@@ -188,6 +188,20 @@ static void set_up_page(struct page *page)
 	              page);
 }
 
+/* What is captured of the whole tab is as large as the window leaves it, whatever size the page was told. */
+static void on_window(void *arg, enum devtools_outcome outcome, const json_t *result, const char *reason)
+{
+	struct page *page = arg;
+	const struct browser_options *b = &page->options.browser;
+	const json_t *window = json_object_get(result, "windowId");
+	(void)reason;
+	if (outcome == DEVTOOLS_OK && !page->closing && json_is_integer(window))
+		devtools_call(devtools_of(page), DEVTOOLS_BROWSER_SET_CONTENTS_SIZE, "",
+		              json_pack("{s:I, s:i, s:i}", "windowId", json_integer_value(window), "width",
+		                        (int)b->width, "height", (int)b->height),
+		              CALL_MS, NULL, NULL);
+}
+
 static void on_created(void *arg, enum devtools_outcome outcome, const json_t *result,
                        const char *reason)
 {
@@ -195,6 +209,9 @@ static void on_created(void *arg, enum devtools_outcome outcome, const json_t *r
 	const char *target = json_string_value(json_object_get(result, "targetId"));
 	if (outcome == DEVTOOLS_OK && target != NULL) {
 		snprintf(page->target, sizeof page->target, "%s", target);
+		if (page->options.browser.tab_capture)
+			devtools_call(devtools_of(page), DEVTOOLS_BROWSER_GET_WINDOW, "",
+			              json_pack("{s:s}", "targetId", target), CALL_MS, on_window, page);
 		return;
 	}
 	page->creating = false;

@@ -98,6 +98,7 @@ static void start(struct session *session, const struct egress *egress)
 	                    .height = session->height,
 	                    .egress = egress,
 	                    .message_bytes_max = s->capture_message_bytes,
+	                    .page_memory = s->capture_page_memory,
 	                    .no_sandbox = s->capture_no_sandbox,
 	                    .webrtc = session->webrtc,
 	                    .tab_capture = session->tab_capture,

@@ -478,10 +478,11 @@ class Viewers(http.server.ThreadingHTTPServer):
         self.shutdown()
 
 
-@pytest.mark.parametrize("page, source", [("session.html", "?source=tab"), ("moving.html", "")])
-def test_whep_of_the_whole_tab(site, tmp_path, page, source):
+@pytest.mark.parametrize("browser, page, source", [("", "session.html", "?source=tab"), ("", "moving.html", ""),
+                                                   ("chromium", "session.html", "?source=tab")])
+def test_whep_of_the_whole_tab(site, tmp_path, browser, page, source):
     """What the page shows, however it draws it, without its doing anything for it."""
-    with ringside() as r:
+    with ringside(f"--capture-browser={browser}") as r:
         session = create(r, site, page=page)
         wait_for(lambda: state_of(r, session)["status"] == "streaming", "the page", PATIENCE)
         viewers = Viewers()
