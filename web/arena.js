@@ -9,7 +9,7 @@ const W = 1280, H = 720, BOARD = 560, LEFT = (W - BOARD) / 2, TOP = 96, CELL = B
 const COLOURS = ["#58b3c5", "#e6955c"];
 const SHAPES = Object.fromEntries(Object.entries(PIECES).map(([letter, paths]) => [letter, paths.map(d => new Path2D(d))]));
 
-let frame = null, live = false, moving = null, shown = [1, 1];
+let frame = null, live = false, moving = null, shown = [1, 1], shownChance = .5;
 
 /* Read by the host twice a second (docs/capture.md). Only what has been drawn counts as shown. */
 const health = window.__RINGSIDE_HEALTH__ = { ready: false, degradedReason: "starting", duelId: null, phase: null, seq: 0, drawnAt: 0 };
@@ -62,17 +62,55 @@ function ground(now) {
 	});
 }
 
+/* Chance of side A, as both engines see it: from below, beside the board. */
+function chance(scene) {
+	shownChance += ((scene.chance ?? .5) - shownChance) * .12;
+	const high = BOARD * shownChance;
+	context.fillStyle = COLOURS[1];
+	context.fillRect(LEFT - 18, TOP, 8, BOARD - high);
+	context.fillStyle = COLOURS[0];
+	context.fillRect(LEFT - 18, TOP + BOARD - high, 8, high);
+}
+
+/* What each side has taken, and by how much that is more than the other has. */
+const WORTH = { q: 9, r: 5, b: 3, n: 3, p: 1 }, FULL = { q: 1, r: 2, b: 2, n: 2, p: 8 };
+function takenBy(white, fen) {
+	const left = {};
+	for (const letter of squaresOf(fen).values()) if ((letter < "a") !== white) left[letter.toLowerCase()] = (left[letter.toLowerCase()] ?? 0) + 1;
+	return Object.keys(FULL).flatMap(kind => Array(Math.max(0, FULL[kind] - (left[kind] ?? 0))).fill(kind));
+}
+const worthOf = kinds => kinds.reduce((sum, kind) => sum + WORTH[kind], 0);
+
+function taken(right, white, fen) {
+	const kinds = takenBy(white, fen), more = worthOf(kinds) - worthOf(takenBy(!white, fen));
+	kinds.forEach((kind, i) => {
+		const column = i % 8, x = right ? W - 30 - 34 * (column + 1) : 30 + 34 * column;
+		piece(white ? kind : kind.toUpperCase(), x, 372 + 38 * (i >> 3), 32);
+	});
+	if (more > 0) words(`+${more}`, right ? W - 30 : 30, 376 + 38 * Math.ceil(kinds.length / 8) + 18, 18, { align: right ? "right" : "left", colour: "#98a3b1" });
+}
+
+const PHASES = { ANNOUNCEMENT: "Announced", COUNTDOWN: "Countdown", FIGHTING: "Fight", RESOLUTION: "Result" };
+function phases() {
+	const wide = BOARD / 4, at = Object.keys(PHASES).indexOf(frame.phase);
+	Object.values(PHASES).forEach((name, i) => {
+		context.fillStyle = i === at ? COLOURS[0] : i < at ? "#5d6875" : "#202833";
+		context.fillRect(LEFT + i * wide + 3, 676, wide - 6, 4);
+		words(name, LEFT + (i + .5) * wide, 702, 15, { align: "center", colour: i === at ? "#e6e9ee" : "#98a3b1", weight: i === at ? 600 : 400 });
+	});
+}
+
 const place = square => [square.charCodeAt(0) - 97, 8 - Number(square[1])];
 
-function piece(letter, x, y) {
-	const white = letter < "a";
+function piece(letter, x, y, size = CELL) {
+	const white = letter < "a", dark = size < CELL ? "#69737f" : "#2d3138"; /* small ones stand on the dark ground */
 	context.save();
 	context.translate(x - 2, y - 1);
-	context.scale((CELL + 4) / 100, (CELL + 4) / 100);
+	context.scale((size + 4) / 100, (size + 4) / 100);
 	context.lineWidth = 3.5;
 	context.lineJoin = context.lineCap = "round";
 	const [body, ...cuts] = SHAPES[letter.toLowerCase()];
-	context.fillStyle = white ? "#fdfbf6" : "#2d3138";
+	context.fillStyle = white ? "#fdfbf6" : dark;
 	context.strokeStyle = white ? "#2a2d33" : "#0c0f13";
 	context.fill(body);
 	context.stroke(body);
@@ -122,6 +160,7 @@ function contestant(index, agent, scene) {
 	const left = scene.clocks[right ? "agent2" : "agent1"] - (running ? serverNow() - scene.at : 0);
 	words(minutes(left), x, 310, 40, { align, colour: running ? "#fff" : "#98a3b1" });
 	words(scene.white === agent.id ? "White" : "Black", x, 338, 16, { align, colour: "#98a3b1", weight: 400 });
+	taken(right, scene.white === agent.id, scene.fen);
 }
 
 function headline() {
@@ -137,11 +176,15 @@ function headline() {
 
 function draw(now) {
 	ground(now);
-	if (frame.scene?.fen) board(frame.scene, now);
+	if (frame.scene?.fen) {
+		board(frame.scene, now);
+		chance(frame.scene);
+	}
 	if (frame.agent1 && frame.agent2) [frame.agent1, frame.agent2].forEach((agent, i) => contestant(i, agent, frame.scene));
+	phases();
 	words(headline(), W / 2, 58, 34, { align: "center" });
 	if (frame.detail && frame.phase === "RESOLUTION") words(frame.detail.replaceAll("_", " "), W / 2, 84, 18, { align: "center", colour: "#98a3b1", weight: 400 });
-	if (!live) words("The feed is away; this may be old", W / 2, 700, 20, { align: "center", colour: "#ec847c" });
+	if (!live) words("The feed is away; this may be old", W / 2, 88, 20, { align: "center", colour: "#ec847c" });
 }
 
 function report() {

@@ -122,7 +122,7 @@ export class Market {
 			await askJson(`/v1/markets/${this.duel.duelId}/bets`, { token: this.account.secret,
 				headers: { "idempotency-key": this.pending.id }, body: { account: this.account.id, side, amount } });
 			this.pending = null;
-			this.note(`Placed: ${units(amount)} on ${side === "A" ? this.duel.agent1.name : this.duel.agent2.name}.`, "good");
+			this.note(`Placed: ${units(amount)} on ${this.nameOf(side)}.`, "good");
 			this.loadBets();
 			this.refreshBalance();
 		} catch (error) {
@@ -130,6 +130,10 @@ export class Market {
 			if (error.status && error.status < 500) this.pending = null;
 		}
 		button.disabled = false;
+	}
+
+	nameOf(side) {
+		return (side === "A" ? this.duel?.agent1 : this.duel?.agent2)?.name ?? side;
 	}
 
 	note(value, state = "") {
@@ -153,7 +157,7 @@ export class Market {
 		$("pool-bar").style.transform = `scaleX(${total ? pools.A / total : .5})`;
 		const mine = { A: 0, B: 0 };
 		for (const bet of this.bets) mine[bet.side] += bet.amount;
-		text($("my-bets"), this.bets.length ? "Yours: " + ["A", "B"].filter(s => mine[s]).map(s => `${units(mine[s])} on ${s}`).join(", ") : "");
+		text($("my-bets"), this.bets.length ? "Yours: " + ["A", "B"].filter(s => mine[s]).map(s => `${units(mine[s])} on ${this.nameOf(s)}`).join(", ") : "");
 		this.tick(true);
 	}
 

@@ -11,6 +11,15 @@ const REASONS = {
 	agents_missing: "The duel has no contestants.", invalid_agent_hp: "A contestant's health makes no sense.",
 	arena_positions_invalid: "The contestants are not in the arena yet.", renderer_health_stale: "The renderer has not reported for too long.",
 	hang: "The arena page hangs.", freeze: "The arena page does not animate.", frozen_frame: "The picture stands still.",
+	renderer_scene_evidence_missing: "The renderer has not yet said which duel it shows.",
+	renderer_scene_not_ready: "The arena page is not ready.",
+	renderer_cycle_mismatch: "The picture shows another duel.", renderer_phase_mismatch: "The picture is behind the duel.",
+	target_crashed: "The arena page has crashed.", browser_exit: "The browser has ended; another one is starting.",
+	browser_silent: "The browser does not answer.", gpu_lost: "The browser lost its graphics process.",
+	webgl_lost: "The arena page lost its graphics.", navigation_blocked: "The arena page wanted to go where it may not.",
+	navigation_failed: "The arena page could not be loaded.", dialog: "A dialog stands in the arena page's way.",
+	no_first_frame: "There is no first picture yet.", flat_frame: "The picture has one colour only.",
+	encoder_stalled: "A video output makes no progress.",
 	starting: "The renderer is starting.", page_not_ready: "The arena page is not ready.", browser_missing: "There is no browser to render with.",
 };
 
@@ -26,11 +35,17 @@ export class Picture {
 	}
 
 	setHealth(health) {
-		const tag = $("health");
-		tag.dataset.state = health?.ready ? "good" : "warn";
-		text(tag, health ? health.ready ? "Vouched for" : "Degraded" : "–");
+		this.health = health;
+		this.drawHealth(true);
+	}
+
+	/* A word that is old vouches for nothing. */
+	drawHealth(live) {
+		const tag = $("health"), health = this.health;
+		tag.dataset.state = live && health?.ready ? "good" : "warn";
+		text(tag, !health ? "–" : !live ? "Not known" : health.ready ? "Vouched for" : "Degraded");
 		const at = health?.updatedAt ? new Date(health.updatedAt).toLocaleTimeString([], { hour12: false }) : "";
-		text($("health-note"), health?.ready ? `The renderer shows this duel. Checked ${at}.`
+		text($("health-note"), health && !live ? `Not heard of since ${at || "a while"}.` : health?.ready ? `The renderer shows this duel. Checked ${at}.`
 			: (REASONS[health?.degradedReason] ?? (health?.degradedReason ?? "unknown").replaceAll("_", " ")) + (at ? ` Since ${at}.` : ""));
 		$("health-note").title = health?.degradedReason ?? "";
 	}
@@ -162,6 +177,7 @@ export class Picture {
 	}
 
 	tick(live) {
+		this.drawHealth(live);
 		const shown = !$("video").hidden || !$("still").hidden;
 		const age = Date.now() - this.last, old = shown && (age > STILL_MS || !live);
 		$("video").parentElement.classList.toggle("old", old);

@@ -13,6 +13,14 @@ import time
 from browsers import family
 
 BROWSER = "/usr/lib/chromium/chromium-headless-shell"
+# What moves by itself, as Web Vitals count it: shifts within half a second of an input do not.
+WATCH_SHIFTS = """window.shifts = [];
+new PerformanceObserver(list => {
+	for (const e of list.getEntries())
+		if (!e.hadRecentInput)
+			window.shifts.push([e.value, e.startTime, ...e.sources.map(s => s.node?.id || s.node?.className || s.node?.nodeName)]);
+}).observe({ type: "layout-shift", buffered: true });"""
+KEYS = {"Tab": 9, "Enter": 13, " ": 32, "ArrowRight": 39}
 
 
 class Browser:
@@ -75,6 +83,7 @@ class Browser:
         self.call("Log.enable")
         self.size(width, height, phone)
         self.scheme(scheme)
+        self.call("Page.addScriptToEvaluateOnNewDocument", source=WATCH_SHIFTS)
         self.call("Page.navigate", url=url)
 
     def size(self, width, height, phone=False):
@@ -88,6 +97,24 @@ class Browser:
         answer = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
+
+    def press(self, key, text=""):
+        """A key, as a keyboard would send it; of one that writes, what it writes."""
+        known = {"key": key, "windowsVirtualKeyCode": KEYS.get(key, ord(key[0].upper())), "text": text}
+        self.call("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", **known)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **{**known, "text": ""})
+
+    def shift(self):
+        """(the cumulative layout shift, the largest ones with what moved). As Web Vitals count it: the worst span of at
+        most 5 s without a second's rest; 0.1 is what they call good."""
+        shifts = self.run("window.shifts")
+        worst = span = begun = last = 0
+        for value, at, *_ in shifts:
+            if at - last > 1000 or at - begun > 5000:
+                span, begun = 0, at
+            span, last = span + value, at
+            worst = max(worst, span)
+        return worst, sorted(shifts, key=lambda s: -s[0])[:5]
 
     def text(self, selector):
         return self.run(f"document.querySelector({json.dumps(selector)})?.textContent")

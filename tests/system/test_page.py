@@ -132,6 +132,8 @@ def test_a_whole_duel_seen_in_a_browser(stage, tmp_path):
         assert state(browser, "gaps") == "0"
         assert browser.run("window.sameDocument") is True
         assert browser.errors == []
+        moved, most = browser.shift()
+        assert moved < 0.02, most  # a whole duel long, workers killed and all
         frames = frames_of(r)
         check_frames(frames)
         wait_for(lambda: len(events.events) >= len(frames), "the EventSource")
@@ -150,12 +152,73 @@ def test_the_page_never_says_live_when_it_is_not(stage):
         r.wait_exit()
         browser.wait("document.querySelector('#live').textContent.startsWith('Not live')", "an honest page")
         assert browser.run("document.querySelector('#bet-fields').disabled")
+        assert browser.text("#health") in ("Not known", "–")
         keep(browser, "away-phone")
         r.start()
         browser.wait("document.querySelector('#live').textContent === 'Live'", "live again")
         wait_for(lambda: state(browser, "seq") == str(newest(r)["seq"]), "the newest frame")
         assert browser.run("window.sameDocument") is True
         assert browser.run("document.documentElement.scrollWidth") <= 390
+        assert browser.errors == []
+
+
+def focused(browser):
+    """Id or class of what has the keyboard, and whether that can be seen."""
+    return browser.run("""(() => {
+        const e = document.activeElement, ring = e.closest("label") ?? e;
+        const seen = [e, ring, ring.querySelector("span") ?? ring].some(x => {
+            const s = getComputedStyle(x);
+            return (s.outlineStyle !== "none" && parseFloat(s.outlineWidth) > 0) || s.boxShadow !== "none";
+        });
+        return [e.id || e.name || e.className || e.nodeName, seen];
+    })()""")
+
+
+def test_by_keyboard_alone(stage):
+    """To the bet by the skip link, a side by an arrow, a stake by digits, placed by Enter; and on through the page."""
+    with Browser() as browser, Duel(stage, "--pace=120ms", "--movetime=20ms", "--games=1"):
+        browser.open(stage.url + "/")
+        browser.wait("!document.querySelector('#bet-fields').disabled", "a market that takes bets")
+        browser.press("Tab")
+        assert focused(browser) == ["skip", True]
+        browser.press("Enter", "\r")
+        browser.press("Tab")
+        assert focused(browser) == ["side", True]
+        browser.press("ArrowRight")
+        assert browser.run("document.querySelector('input[value=B]').checked")
+        browser.press("Tab")
+        assert focused(browser) == ["amount", True]
+        browser.run("document.querySelector('#amount').select()")
+        for digit in "250":
+            browser.press(digit, digit)
+        browser.press("Enter", "\r")
+        browser.wait("document.querySelector('#bet-note').textContent.startsWith('Placed: 250 ')", "the bet")
+        reached = []
+        for _ in range(30):
+            browser.press("Tab")
+            reached.append(focused(browser))
+        names = [name for name, _ in reached]
+        assert "theme" in names and "frames scroll" in names or "frames" in names, names
+        assert all(seen for name, seen in reached if name not in ("BODY",)), reached
+        assert browser.errors == []
+
+
+def test_on_a_phone(stage):
+    """Nothing is wider than the screen, what is touched is large enough, and nothing jumps, in each phase."""
+    with Browser() as browser, Duel(stage, "--pace=60ms", "--movetime=10ms", "--games=1", "--clock=20s"):
+        browser.open(stage.url + "/", 360, 740, scheme="dark", phone=True)
+        for name in ("ANNOUNCEMENT", "FIGHTING", "RESOLUTION"):
+            phase(browser, name, 240)
+            browser.wait("document.querySelector('#live').textContent === 'Live'", "live")
+            assert browser.run("document.documentElement.scrollWidth") <= 360, name
+            small = browser.run("""[...document.querySelectorAll("button, #bet label, input[type=number]")].filter(e => {
+                const box = e.getBoundingClientRect();
+                return box.width > 0 && (box.width < 40 || box.height < 40) && !(e.labels ?? []).length && e.htmlFor === "";
+            }).map(e => e.id || e.className || e.nodeName)""")
+            assert small == [], small
+            keep(browser, f"phone-{name.lower()}")
+        moved, most = browser.shift()
+        assert moved < 0.02, most
         assert browser.errors == []
 
 
