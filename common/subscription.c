@@ -151,7 +151,7 @@ bool subscription_same(const json_t *a, const json_t *b)
 }
 
 enum subscription_result subscription_link(json_t *doc, const char *path, bool explicit,
-                                           const char *acked)
+                                           const char *acked, size_t max)
 {
 	json_t *links = json_object_get(doc, "links");
 	json_t *link = json_object_get(links, path);
@@ -161,7 +161,7 @@ enum subscription_result subscription_link(json_t *doc, const char *path, bool e
 		set_text(link, "type", "explicit");
 		return SUBSCRIPTION_OK;
 	}
-	if (json_object_size(links) >= SUBSCRIPTION_STREAMS_MAX)
+	if (json_object_size(links) >= max)
 		return SUBSCRIPTION_FULL;
 	json_object_set_new(links, path,
 	                    json_pack("{ss ss}", "type", explicit ? "explicit" : "glob", "acked", acked));
@@ -202,7 +202,9 @@ bool subscription_tail(struct state *view, const char *path, char out[40])
 
 struct matching {
 	const char *pattern;
-	json_t *paths;
+	const json_t *links;
+	json_t *paths; /* array: those that are not linked */
+	size_t max;
 };
 
 static bool collect_matching(void *arg, struct span path, uint64_t id)
@@ -215,15 +217,33 @@ static bool collect_matching(void *arg, struct span path, uint64_t id)
 		return true;
 	memcpy(text, path.at + root, path.len - root);
 	text[path.len - root] = '\0';
-	if (subscription_glob(m->pattern, text))
+	if (subscription_glob(m->pattern, text) && json_object_get(m->links, text) == NULL)
 		json_array_append_new(m->paths, json_string(text));
-	return json_array_size(m->paths) <= SUBSCRIPTION_STREAMS_MAX;
+	return json_array_size(m->paths) <= m->max;
 }
 
-enum subscription_result subscription_link_matching(json_t *doc, struct state *view, bool at_tail)
+enum subscription_result subscription_forget_gone(json_t *doc, struct state *view)
 {
-	struct matching m = {subscription_text(doc, "pattern"), json_array()};
 	enum subscription_result result = SUBSCRIPTION_UNCHANGED;
+	json_t *links = json_object_get(doc, "links"), *link;
+	const char *path;
+	void *next;
+	if (strcmp(subscription_text(doc, "phase"), "idle") != 0)
+		return result; /* who holds it may yet acknowledge them */
+	json_object_foreach_safe(links, next, path, link)
+	{
+		if (is_explicit(link) || find_stream(view, path) != NULL)
+			continue;
+		json_object_del(links, path);
+		result = SUBSCRIPTION_OK;
+	}
+	return result;
+}
+
+enum subscription_result subscription_link_matching(json_t *doc, struct state *view, bool at_tail, size_t max)
+{
+	struct matching m = {subscription_text(doc, "pattern"), json_object_get(doc, "links"), json_array(), max};
+	enum subscription_result result = subscription_forget_gone(doc, view);
 	size_t i;
 	json_t *path;
 	if (*m.pattern != '\0')
@@ -234,7 +254,7 @@ enum subscription_result subscription_link_matching(json_t *doc, struct state *v
 		if (at_tail)
 			subscription_tail(view, json_string_value(path), tail);
 		enum subscription_result one =
-		        subscription_link(doc, json_string_value(path), false, tail);
+		        subscription_link(doc, json_string_value(path), false, tail, max);
 		if (one != SUBSCRIPTION_UNCHANGED)
 			result = one;
 	}
@@ -306,14 +326,14 @@ static void make_idle(json_t *doc)
 }
 
 enum subscription_result subscription_claim(json_t *doc, struct state *view, const char *worker,
-                                            const char *wake_id, uint64_t now_ms)
+                                            const char *wake_id, uint64_t now_ms, size_t streams_max)
 {
 	if (phase_is(doc, "leased") && now_ms < subscription_number(doc, "lease_until_ms"))
 		return SUBSCRIPTION_CLAIMED;
 	if (phase_is(doc, "leased"))
 		make_idle(doc);
 	if (!subscription_pending(doc, view)) {
-		subscription_link_matching(doc, view, false);
+		subscription_link_matching(doc, view, false, streams_max);
 		if (!subscription_pending(doc, view))
 			return SUBSCRIPTION_NO_WORK;
 	}

@@ -13,7 +13,7 @@
 
 #include <jansson.h>
 
-enum { SUBSCRIPTION_ID_MAX = 128, SUBSCRIPTION_STREAMS_MAX = 256, SUBSCRIPTION_TOKEN_ROOM = 160 };
+enum { SUBSCRIPTION_ID_MAX = 128, SUBSCRIPTION_TOKEN_ROOM = 160 };
 
 enum subscription_result {
 	SUBSCRIPTION_OK,
@@ -22,7 +22,7 @@ enum subscription_result {
 	SUBSCRIPTION_INVALID_OFFSET, /* unknown stream, regression, or beyond the tail */
 	SUBSCRIPTION_CLAIMED,        /* somebody holds it */
 	SUBSCRIPTION_NO_WORK,
-	SUBSCRIPTION_FULL,           /* SUBSCRIPTION_STREAMS_MAX links */
+	SUBSCRIPTION_FULL,           /* it has as many links as it may have */
 };
 
 /* Path below the stream root: "*" is one segment, "**" any number of them. */
@@ -36,14 +36,19 @@ json_t *subscription_create(const char *id, const char *type, const char *patter
 /* Do both ask for the same? Links that globs made do not count. */
 bool subscription_same(const json_t *a, const json_t *b);
 
-/* Links a stream; `acked` is where it begins: an offset or "-1". An explicit link wins over a glob's. */
-enum subscription_result subscription_link(json_t *doc, const char *path, bool explicit,
-                                           const char *acked);
+/* Links a stream; `acked` is where it begins: an offset or "-1". An explicit link wins over a glob's. `max`: links
+ * that it may have (limits.subscription_streams). */
+enum subscription_result subscription_link(json_t *doc, const char *path, bool explicit, const char *acked,
+                                           size_t max);
 /* Removes an explicit link; one that the pattern matches stays as a glob's. */
 enum subscription_result subscription_unlink(json_t *doc, const char *path);
 
-/* Links every stream of the view that the pattern matches and that is not linked yet. */
-enum subscription_result subscription_link_matching(json_t *doc, struct state *view, bool at_tail);
+/* Links every stream of the view that the pattern matches and that is not linked yet. SUBSCRIPTION_FULL: not all
+ * of them had room. */
+enum subscription_result subscription_link_matching(json_t *doc, struct state *view, bool at_tail, size_t max);
+/* Drops what a pattern linked and is no more, of one that nobody holds: streams that come and go must not fill it
+ * up. */
+enum subscription_result subscription_forget_gone(json_t *doc, struct state *view);
 
 /* The tail of a path below the root as an offset text; false: no such stream. */
 bool subscription_tail(struct state *view, const char *path, char out[40]);
@@ -59,7 +64,7 @@ enum subscription_result subscription_wake(json_t *doc, struct state *view, cons
                                            uint64_t now_ms);
 /* pull-wake: takes the lease, waking first when it is idle. */
 enum subscription_result subscription_claim(json_t *doc, struct state *view, const char *worker,
-                                            const char *wake_id, uint64_t now_ms);
+                                            const char *wake_id, uint64_t now_ms, size_t streams_max);
 /* Acknowledges; `acks` is an array of {stream|path, offset} or NULL; `done` releases, else the lease
  * is renewed. */
 enum subscription_result subscription_ack(json_t *doc, struct state *view, uint64_t generation,

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+enum { STREAMS_MAX = 256 };
+
 /* ---- globs ---- */
 
 static void test_globs(void **state)
@@ -152,15 +154,15 @@ static json_t *acks_of(const char *path, const char *offset)
 static void test_links(void **state)
 {
 	struct bench *b = *state;
-	assert_int_equal(subscription_link_matching(b->doc, &b->view, false), SUBSCRIPTION_UNCHANGED);
+	assert_int_equal(subscription_link_matching(b->doc, &b->view, false, STREAMS_MAX), SUBSCRIPTION_UNCHANGED);
 	append(b, 1, "rooms/a", 10);
 	append(b, 2, "rooms/b", 0);
 	append(b, 3, "halls/a", 10);
-	assert_int_equal(subscription_link_matching(b->doc, &b->view, false), SUBSCRIPTION_OK);
-	assert_int_equal(subscription_link_matching(b->doc, &b->view, false), SUBSCRIPTION_UNCHANGED);
-	assert_int_equal(subscription_link(b->doc, "halls/a", true, "-1"), SUBSCRIPTION_OK);
-	assert_int_equal(subscription_link(b->doc, "halls/a", true, "-1"), SUBSCRIPTION_UNCHANGED);
-	assert_int_equal(subscription_link(b->doc, "rooms/a", true, "-1"), SUBSCRIPTION_OK);
+	assert_int_equal(subscription_link_matching(b->doc, &b->view, false, STREAMS_MAX), SUBSCRIPTION_OK);
+	assert_int_equal(subscription_link_matching(b->doc, &b->view, false, STREAMS_MAX), SUBSCRIPTION_UNCHANGED);
+	assert_int_equal(subscription_link(b->doc, "halls/a", true, "-1", STREAMS_MAX), SUBSCRIPTION_OK);
+	assert_int_equal(subscription_link(b->doc, "halls/a", true, "-1", STREAMS_MAX), SUBSCRIPTION_UNCHANGED);
+	assert_int_equal(subscription_link(b->doc, "rooms/a", true, "-1", STREAMS_MAX), SUBSCRIPTION_OK);
 	json_t *streams = subscription_streams(b->doc, &b->view);
 	assert_int_equal(json_array_size(streams), 3);
 	json_decref(streams);
@@ -178,11 +180,29 @@ static void test_links_end_at_the_maximum(void **state)
 {
 	struct bench *b = *state;
 	char path[32];
-	for (int i = 0; i < SUBSCRIPTION_STREAMS_MAX; i++) {
+	for (int i = 0; i < STREAMS_MAX; i++) {
 		snprintf(path, sizeof path, "x/%d", i);
-		assert_int_equal(subscription_link(b->doc, path, true, "-1"), SUBSCRIPTION_OK);
+		assert_int_equal(subscription_link(b->doc, path, true, "-1", STREAMS_MAX), SUBSCRIPTION_OK);
 	}
-	assert_int_equal(subscription_link(b->doc, "x/more", true, "-1"), SUBSCRIPTION_FULL);
+	assert_int_equal(subscription_link(b->doc, "x/more", true, "-1", STREAMS_MAX), SUBSCRIPTION_FULL);
+}
+
+/* Streams that a pattern linked come and go; others of it find room, and who named a stream keeps its link. */
+static void test_links_of_gone_streams(void **state)
+{
+	struct bench *b = *state;
+	assert_int_equal(subscription_link(b->doc, "named", true, "-1", 2), SUBSCRIPTION_OK);
+	assert_int_equal(subscription_link(b->doc, "x/gone", false, "-1", 2), SUBSCRIPTION_OK);
+	assert_int_equal(subscription_link(b->doc, "x/new", false, "-1", 2), SUBSCRIPTION_FULL);
+	json_object_set_new(b->doc, "phase", json_string("leased"));
+	assert_int_equal(subscription_forget_gone(b->doc, &b->view), SUBSCRIPTION_UNCHANGED);
+	json_object_set_new(b->doc, "phase", json_string("idle"));
+	assert_int_equal(subscription_forget_gone(b->doc, &b->view), SUBSCRIPTION_OK);
+	assert_int_equal(subscription_forget_gone(b->doc, &b->view), SUBSCRIPTION_UNCHANGED);
+	assert_int_equal(subscription_link(b->doc, "x/new", false, "-1", 2), SUBSCRIPTION_OK);
+	json_t *streams = subscription_streams(b->doc, &b->view);
+	assert_int_equal(json_array_size(streams), 2);
+	json_decref(streams);
 }
 
 static void test_same(void **state)
@@ -190,12 +210,12 @@ static void test_same(void **state)
 	struct bench *b = *state;
 	json_t *other = subscription_create("s1", "pull-wake", "rooms/*", "", "wakes", 1000, "", 99);
 	assert_true(subscription_same(b->doc, other));
-	subscription_link(b->doc, "rooms/a", false, "-1");
+	subscription_link(b->doc, "rooms/a", false, "-1", STREAMS_MAX);
 	assert_true(subscription_same(b->doc, other));
-	subscription_link(b->doc, "halls/a", true, "-1");
+	subscription_link(b->doc, "halls/a", true, "-1", STREAMS_MAX);
 	assert_false(subscription_same(b->doc, other));
 	assert_false(subscription_same(other, b->doc));
-	subscription_link(other, "halls/a", true, "-1");
+	subscription_link(other, "halls/a", true, "-1", STREAMS_MAX);
 	assert_true(subscription_same(b->doc, other));
 	json_object_set_new(other, "lease_ttl_ms", json_integer(2000));
 	assert_false(subscription_same(b->doc, other));
@@ -207,11 +227,11 @@ static void test_nothing_pending_wakes_nobody(void **state)
 	struct bench *b = *state;
 	assert_int_equal(subscription_wake(b->doc, &b->view, "w", 1), SUBSCRIPTION_UNCHANGED);
 	append(b, 1, "rooms/a", 0); /* empty */
-	subscription_link_matching(b->doc, &b->view, false);
+	subscription_link_matching(b->doc, &b->view, false, STREAMS_MAX);
 	assert_int_equal(subscription_wake(b->doc, &b->view, "w", 1), SUBSCRIPTION_UNCHANGED);
-	assert_int_equal(subscription_claim(b->doc, &b->view, "me", "w", 1), SUBSCRIPTION_NO_WORK);
-	subscription_link(b->doc, "halls/gone", true, "-1"); /* no such stream */
-	assert_int_equal(subscription_claim(b->doc, &b->view, "me", "w", 1), SUBSCRIPTION_NO_WORK);
+	assert_int_equal(subscription_claim(b->doc, &b->view, "me", "w", 1, STREAMS_MAX), SUBSCRIPTION_NO_WORK);
+	subscription_link(b->doc, "halls/gone", true, "-1", STREAMS_MAX); /* no such stream */
+	assert_int_equal(subscription_claim(b->doc, &b->view, "me", "w", 1, STREAMS_MAX), SUBSCRIPTION_NO_WORK);
 	assert_string_equal(phase(b), "idle");
 }
 
@@ -220,14 +240,14 @@ static void test_lease(void **state)
 	struct bench *b = *state;
 	char tail[40];
 	append(b, 1, "rooms/a", 10);
-	subscription_link_matching(b->doc, &b->view, false);
+	subscription_link_matching(b->doc, &b->view, false, STREAMS_MAX);
 	assert_int_equal(subscription_wake(b->doc, &b->view, "w1", 100), SUBSCRIPTION_OK);
 	assert_int_equal(subscription_wake(b->doc, &b->view, "w1", 100), SUBSCRIPTION_UNCHANGED);
 	assert_int_equal(subscription_number(b->doc, "generation"), 1);
-	assert_int_equal(subscription_claim(b->doc, &b->view, "me", "w2", 200), SUBSCRIPTION_OK);
+	assert_int_equal(subscription_claim(b->doc, &b->view, "me", "w2", 200, STREAMS_MAX), SUBSCRIPTION_OK);
 	assert_int_equal(subscription_number(b->doc, "generation"), 1);
 	assert_string_equal(subscription_text(b->doc, "wake_id"), "w1");
-	assert_int_equal(subscription_claim(b->doc, &b->view, "you", "w3", 1199),
+	assert_int_equal(subscription_claim(b->doc, &b->view, "you", "w3", 1199, STREAMS_MAX),
 	                 SUBSCRIPTION_CLAIMED);
 	assert_true(subscription_tail(&b->view, "rooms/a", tail));
 	json_t *acks = acks_of("rooms/a", tail);
@@ -255,9 +275,9 @@ static void test_expired_lease_fences(void **state)
 {
 	struct bench *b = *state;
 	append(b, 1, "rooms/a", 10);
-	assert_int_equal(subscription_claim(b->doc, &b->view, "me", "w1", 100), SUBSCRIPTION_OK);
+	assert_int_equal(subscription_claim(b->doc, &b->view, "me", "w1", 100, STREAMS_MAX), SUBSCRIPTION_OK);
 	assert_int_equal(subscription_expire(b->doc, 1099), SUBSCRIPTION_UNCHANGED);
-	assert_int_equal(subscription_claim(b->doc, &b->view, "you", "w2", 1100), SUBSCRIPTION_OK);
+	assert_int_equal(subscription_claim(b->doc, &b->view, "you", "w2", 1100, STREAMS_MAX), SUBSCRIPTION_OK);
 	assert_int_equal(subscription_number(b->doc, "generation"), 2);
 	assert_string_equal(subscription_text(b->doc, "holder"), "you");
 	assert_int_equal(subscription_release(b->doc, 1, "w1"), SUBSCRIPTION_FENCED);
@@ -271,7 +291,7 @@ static void test_acks_are_judged(void **state)
 	struct bench *b = *state;
 	append(b, 5, "rooms/a", 10);
 	append(b, 5, "rooms/a", 10);
-	assert_int_equal(subscription_claim(b->doc, &b->view, "me", "w1", 1), SUBSCRIPTION_OK);
+	assert_int_equal(subscription_claim(b->doc, &b->view, "me", "w1", 1, STREAMS_MAX), SUBSCRIPTION_OK);
 	static const struct {
 		const char *path, *offset;
 		enum subscription_result result;
@@ -298,7 +318,7 @@ static void test_one_list_cannot_go_back(void **state)
 {
 	struct bench *b = *state;
 	append(b, 5, "rooms/a", 20);
-	assert_int_equal(subscription_claim(b->doc, &b->view, "me", "w1", 1), SUBSCRIPTION_OK);
+	assert_int_equal(subscription_claim(b->doc, &b->view, "me", "w1", 1, STREAMS_MAX), SUBSCRIPTION_OK);
 	json_t *acks = acks_of("rooms/a", "0000000000000005_0000000000000020");
 	json_array_append_new(acks, json_pack("{ss ss}", "stream", "rooms/a", "offset",
 	                                      "0000000000000005_0000000000000010"));
@@ -311,7 +331,7 @@ static void test_webhook(void **state)
 {
 	struct bench *b = *state;
 	append(b, 1, "rooms/a", 10);
-	subscription_link_matching(b->doc, &b->view, false);
+	subscription_link_matching(b->doc, &b->view, false, STREAMS_MAX);
 	assert_int_equal(subscription_wake(b->doc, &b->view, "w1", 100), SUBSCRIPTION_OK);
 	assert_int_equal(subscription_failed(b->doc, 1, 5000), SUBSCRIPTION_OK);
 	assert_int_equal(subscription_failed(b->doc, 1, 9000), SUBSCRIPTION_OK);
@@ -494,6 +514,7 @@ int main(void)
 	        cmocka_unit_test(test_glob_with_many_stars_is_quick),
 	        TEST(test_links),
 	        TEST(test_links_end_at_the_maximum),
+	        TEST(test_links_of_gone_streams),
 	        TEST(test_same),
 	        TEST(test_nothing_pending_wakes_nobody),
 	        TEST(test_lease),

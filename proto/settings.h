@@ -94,6 +94,9 @@
 	  "Streams that one EventSource reader follows at a time; more gets 400.")                 \
 	S(limits_subscriptions, "limits.subscriptions", count, "1000", 0, 100000, WORKERS,         \
 	  "Subscriptions; creating more gets 429.")                                                \
+	S(limits_subscription_streams, "limits.subscription_streams", count, "1024", 1, 4096, WORKERS, \
+	  "Streams that one subscription links; more get 400, and a pattern takes no further "     \
+	  "ones until others are gone.")                                                           \
 	S(http_busy_poll_us, "http.busy_poll_us", count, "50", 0, 100000, WORKERS,                 \
 	  "SSE workers poll instead of sleeping for so many microseconds after a connection "      \
 	  "was accepted: they come in bursts. 0: they always sleep.")                              \

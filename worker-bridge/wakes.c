@@ -16,6 +16,7 @@ struct watched {
 	bool delivering; /* a webhook is under way */
 	bool look;       /* evaluate in this turn */
 	bool removed;    /* freed when nothing is under way */
+	bool full;       /* said so */
 	bool scan;       /* match its pattern against every stream, once */
 	uint64_t delivering_generation, announced_generation;
 	uint64_t announce_due_ms;
@@ -354,8 +355,31 @@ static void announce(struct watched *s)
 
 /* ---- evaluating ---- */
 
+/* Once, until there is room again. */
+static void say_full(struct watched *s, bool full)
+{
+	if (full && !s->full)
+		log_warn("subscription has no room for more streams", "id=%s limits.subscription_streams=%llu", s->id,
+		         (unsigned long long)s->wakes->settings->limits_subscription_streams);
+	s->full = full;
+}
+
+static bool link_one(struct watched *s, json_t *doc, const char *path)
+{
+	size_t max = s->wakes->settings->limits_subscription_streams;
+	enum subscription_result result = subscription_link(doc, path, false, "-1", max);
+	bool made_room = result == SUBSCRIPTION_FULL &&
+	                 subscription_forget_gone(doc, store_view(s->wakes->store)) == SUBSCRIPTION_OK;
+	if (made_room)
+		result = subscription_link(doc, path, false, "-1", max);
+	if (result != SUBSCRIPTION_UNCHANGED)
+		say_full(s, result == SUBSCRIPTION_FULL);
+	return made_room || result == SUBSCRIPTION_OK;
+}
+
 static bool link_touched(struct watched *s, json_t *doc)
 {
+	size_t max = s->wakes->settings->limits_subscription_streams;
 	const char *pattern = subscription_text(doc, "pattern");
 	bool changed = false;
 	struct touched *t, *next;
@@ -364,11 +388,13 @@ static bool link_touched(struct watched *s, json_t *doc)
 	HASH_ITER(hh, s->wakes->touched, t, next)
 	{
 		if (subscription_glob(pattern, t->path))
-			changed |= subscription_link(doc, t->path, false, "-1") == SUBSCRIPTION_OK;
+			changed |= link_one(s, doc, t->path);
 	}
 	if (s->scan) {
-		changed |= subscription_link_matching(doc, store_view(s->wakes->store), false) ==
-		           SUBSCRIPTION_OK;
+		enum subscription_result result =
+		        subscription_link_matching(doc, store_view(s->wakes->store), false, max);
+		changed |= result != SUBSCRIPTION_UNCHANGED;
+		say_full(s, result == SUBSCRIPTION_FULL);
 		s->scan = false;
 	}
 	return changed;

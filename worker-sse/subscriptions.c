@@ -78,6 +78,11 @@ static struct state *view_of(struct request *request)
 	return store_view(request->worker->store);
 }
 
+static size_t streams_max(const struct call *c)
+{
+	return c->request->worker->settings->limits_subscription_streams;
+}
+
 /* ---- read, change, write if unchanged ---- */
 
 static void run(struct call *c);
@@ -194,8 +199,10 @@ static const char *strip_slashes(const char *path, char out[600])
 	return out;
 }
 
+static const char too_many_streams[] = "more streams than limits.subscription_streams lets a subscription have";
+
 /* Links what `streams` names; each begins at its tail, or before the first when it is yet to come. */
-static const char *link_named(json_t *doc, const json_t *streams, struct state *view)
+static const char *link_named(json_t *doc, const json_t *streams, struct state *view, size_t max)
 {
 	size_t i;
 	json_t *item;
@@ -206,8 +213,8 @@ static const char *link_named(json_t *doc, const json_t *streams, struct state *
 		if (text == NULL || strip_slashes(text, path) == NULL)
 			return "streams must be paths";
 		subscription_tail(view, path, tail);
-		if (subscription_link(doc, path, true, tail) == SUBSCRIPTION_FULL)
-			return "a subscription takes at most 256 streams";
+		if (subscription_link(doc, path, true, tail, max) == SUBSCRIPTION_FULL)
+			return too_many_streams;
 	}
 	return NULL;
 }
@@ -254,7 +261,7 @@ static const char *build_wanted(struct call *c)
 	size_t len = request_base_url(c->request, base, sizeof base - 1);
 	base[len] = '\0';
 	json_object_set_new(c->wanted, "base_url", json_string(base));
-	return link_named(c->wanted, json_object_get(b, "streams"), view_of(c->request));
+	return link_named(c->wanted, json_object_get(b, "streams"), view_of(c->request), streams_max(c));
 }
 
 static bool count_one(void *arg, struct span key, struct span value)
@@ -282,8 +289,8 @@ static void step_put(struct call *c)
 		return;
 	}
 	c->doc = json_deep_copy(c->wanted);
-	if (subscription_link_matching(c->doc, view_of(c->request), true) == SUBSCRIPTION_FULL) {
-		call_error(c, 400, "INVALID_REQUEST", "the pattern matches more than the 256 streams a subscription takes");
+	if (subscription_link_matching(c->doc, view_of(c->request), true, streams_max(c)) == SUBSCRIPTION_FULL) {
+		call_error(c, 400, "INVALID_REQUEST", too_many_streams);
 		return;
 	}
 	c->status = 201;
@@ -320,7 +327,7 @@ static void step_streams_add(struct call *c)
 {
 	if (missing(c))
 		return;
-	const char *fault = link_named(c->doc, json_object_get(c->body, "streams"), view_of(c->request));
+	const char *fault = link_named(c->doc, json_object_get(c->body, "streams"), view_of(c->request), streams_max(c));
 	c->status = 204;
 	c->write = true;
 	if (fault != NULL)
@@ -360,7 +367,7 @@ static void refuse_result(struct call *c, enum subscription_result result)
 		call_error(c, 409, "NO_PENDING_WORK", "nothing to do");
 		return;
 	case SUBSCRIPTION_FULL:
-		call_error(c, 400, "INVALID_REQUEST", "a subscription takes at most 256 streams");
+		call_error(c, 400, "INVALID_REQUEST", too_many_streams);
 		return;
 	}
 }
@@ -378,7 +385,7 @@ static void step_claim(struct call *c)
 	}
 	subscription_wake_id(wake_id);
 	enum subscription_result result =
-	        subscription_claim(c->doc, view_of(c->request), worker, wake_id, now_ms);
+	        subscription_claim(c->doc, view_of(c->request), worker, wake_id, now_ms, streams_max(c));
 	if (result != SUBSCRIPTION_OK) {
 		refuse_result(c, result);
 		return;

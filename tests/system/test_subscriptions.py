@@ -185,3 +185,42 @@ def test_pull_wake_leases_and_fencing(r):
 def test_bad_requests(r, body, code):
     status, answer = call(r, "PUT", "bad", body)
     assert status == 400 and answer["error"]["code"] == code
+
+
+def test_streams_of_a_pattern_come_and_go():
+    """Those that are gone make room: a pattern over duels works for ever, however few streams it may link at a time."""
+    with Ringside("--limits-subscription-streams=3", workers=1, bridge=1) as r:
+        assert call(r, "PUT", "p", {"type": "pull-wake", "pattern": "duels/*", "wake_stream": "wakes"})[0] == 201
+        for i in range(12):
+            put_stream(r, f"duels/{i}", b'{"n":0}')
+
+            def claimed():
+                status, lease = call(r, "POST", "p/claim", {"worker": "me"})
+                return status == 200 and lease
+            lease = wait_for(claimed, f"the wake of {i}")
+            end = tail(r, f"duels/{i}")
+            assert call(r, "POST", "p/ack", {
+                "generation": lease["generation"], "wake_id": lease["wake_id"], "done": True,
+                "acks": [{"stream": f"duels/{i}", "offset": end}]}, token=lease["token"])[0] in (200, 204)
+            if i >= 2:
+                assert r.request("DELETE", f"/v1/stream/duels/{i - 2}")[0] == 204
+        linked = {s["path"] for s in call(r, "GET", "p")[1]["streams"]}
+        assert "duels/11" in linked and len(linked) <= 3
+        # Full with what is there: said once, refused where somebody asks.
+        for name in ("a", "b", "c"):
+            put_stream(r, f"duels/{name}", b'{"n":0}')
+        r.wait_log("subscription has no room for more streams")
+        status, answer = call(r, "PUT", "q", {"type": "pull-wake", "pattern": "**", "wake_stream": "wakes"})
+        assert status == 400 and "limits.subscription_streams" in json.dumps(answer)
+
+
+def test_a_pattern_over_a_thousand_streams(r):
+    assert call(r, "PUT", "many", {"type": "pull-wake", "pattern": "many/*", "wake_stream": "wakes"})[0] == 201
+    for i in range(1000):
+        put_stream(r, f"many/{i}", b'{"n":0}')
+
+    def all_linked():
+        return len(call(r, "GET", "many")[1]["streams"]) == 1000
+    wait_for(all_linked, "all links", 60)
+    status, lease = call(r, "POST", "many/claim", {"worker": "me"})
+    assert status == 200 and lease["generation"] >= 1
