@@ -373,7 +373,7 @@ enum http1_result http1_parse(struct span bytes, const struct http1_limits *limi
 
 enum chunk_state {
 	SIZE,       /* hexadecimal digits */
-	SIZE_BLANK, /* blanks after them: only an extension or the end may follow */
+	SIZE_BLANK, /* blanks after them: only an extension may follow */
 	EXTENSION,  /* from ';' up to CR */
 	SIZE_LF,
 	DATA,
@@ -399,7 +399,7 @@ static bool is_text(uint8_t octet)
 	return octet == '\t' || (octet >= 0x20 && octet != 0x7f);
 }
 
-/* RFC 9112 7.1.1: after the size come blanks, extensions, the line's end and nothing else. */
+/* RFC 9112 7.1.1: after the size come extensions, blanks before each, or the line's end, and nothing else. */
 static bool size_ended(struct http1_chunked *c, uint8_t octet)
 {
 	bool blank = octet == ' ' || octet == '\t';
@@ -424,7 +424,7 @@ static bool chunk_step(struct http1_chunked *c, uint8_t octet)
 		}
 		return c->digits && size_ended(c, octet);
 	case SIZE_BLANK:
-		return size_ended(c, octet);
+		return octet != '\r' && size_ended(c, octet);
 	case EXTENSION:
 		if (octet == '\r')
 			c->state = SIZE_LF;

@@ -387,7 +387,7 @@ static void test_chunked_split_at_every_byte(void **unused)
 	        {SPAN("3\r\nabc\r\n0\r\n\r\n"), "abc", 0},
 	        {SPAN("3\r\nabc\r\n0A\r\n0123456789\r\n0\r\n\r\nx"), "abc0123456789", 1},
 	        {SPAN("3;x\r\nabc\r\n2 ; y=\"z;\"\r\nde\r\n0;last\r\n\r\n"), "abcde", 0},
-	        {SPAN("1 \t\r\n\r\r\n0\r\n\r\n"), "\r", 0},
+	        {SPAN("1 \t;\r\n\r\r\n0\r\n\r\n"), "\r", 0},
 	        {SPAN("1\r\na\r\n0\r\nT: v\r\nU:\r\n\r\n"), "a", 0},
 	};
 	(void)unused;
@@ -406,6 +406,7 @@ static void test_chunked_malformed(void **unused)
 	static const struct span rows[] = {
 	        SPAN("\r\n"),
 	        SPAN("g\r\n"),
+	        SPAN("1 \r\na\r\n"), SPAN("1\t\r\na\r\n"),
 	        SPAN(" 1\r\na\r\n"),
 	        SPAN("-1\r\n"),
 	        SPAN("+1\r\n"),
