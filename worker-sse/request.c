@@ -410,6 +410,23 @@ unsigned query_find(struct span query, const char *name, struct span *value)
 	return count;
 }
 
+bool list_next(struct span *list, struct span *element)
+{
+	if (list->len == 0)
+		return false;
+	const uint8_t *comma = memchr(list->at, ',', list->len);
+	size_t len = comma != NULL ? (size_t)(comma - list->at) : list->len;
+	struct span e = span_of(list->at, len);
+	len += comma != NULL;
+	*list = span_of(list->at + len, list->len - len);
+	while (e.len > 0 && (*e.at == ' ' || *e.at == '\t'))
+		e = span_of(e.at + 1, e.len - 1);
+	while (e.len > 0 && (e.at[e.len - 1] == ' ' || e.at[e.len - 1] == '\t'))
+		e.len--;
+	*element = e;
+	return true;
+}
+
 static int hex(uint8_t c)
 {
 	if (c >= '0' && c <= '9')

@@ -153,5 +153,9 @@ unsigned query_find(struct span query, const char *name, struct span *value);
 /* The next parameter of the query: its name and raw value; *query moves behind it. False: no more. */
 bool query_next(struct span *query, struct span *name, struct span *value);
 
+/* The next element of a header's comma-separated value, without the blanks around it (RFC 9110 5.6.1); *list moves
+ * behind it. False: no more. */
+bool list_next(struct span *list, struct span *element);
+
 /* Percent-decodes into out (at most in.len bytes); returns the length, SIZE_MAX when malformed. */
 size_t percent_decode(struct span in, uint8_t *out);

@@ -212,22 +212,15 @@ static void reply_state(struct request *request, struct asked *asked)
 /* Does Accept name this type, or, when `any`, a range with it? */
 static bool accepts_events(const struct request *request, bool any)
 {
-	struct span accept = request->headers[HEADER_ACCEPT];
-	while (accept.len > 0) {
-		const uint8_t *comma = memchr(accept.at, ',', accept.len);
-		size_t len = comma != NULL ? (size_t)(comma - accept.at) : accept.len;
-		struct span item = span_of(accept.at, len);
-		const uint8_t *parameters = memchr(item.at, ';', item.len);
+	struct span accept = request->headers[HEADER_ACCEPT], item;
+	while (list_next(&accept, &item)) {
+		const uint8_t *parameters = item.len > 0 ? memchr(item.at, ';', item.len) : NULL;
 		item.len = parameters != NULL ? (size_t)(parameters - item.at) : item.len;
-		while (item.len > 0 && (*item.at == ' ' || *item.at == '\t'))
-			item = span_of(item.at + 1, item.len - 1);
 		while (item.len > 0 && (item.at[item.len - 1] == ' ' || item.at[item.len - 1] == '\t'))
 			item.len--;
 		if (span_equal_nocase(item, SPAN("text/event-stream")) ||
 		    (any && (span_equal(item, SPAN("*/*")) || span_equal_nocase(item, SPAN("text/*")))))
 			return true;
-		len += comma != NULL;
-		accept = span_of(accept.at + len, accept.len - len);
 	}
 	return false;
 }

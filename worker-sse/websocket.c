@@ -3,7 +3,6 @@
 #include "common/check.h"
 #include "worker-sse/worker.h"
 
-#include <ctype.h>
 #include <openssl/sha.h>
 #include <stdlib.h>
 #include <wslay/wslay.h>
@@ -27,22 +26,12 @@ struct websocket {
 
 /* ---- the handshake ---- */
 
-/* Is the token in this comma-separated list? RFC 9110 5.6.1; case does not matter. */
 static bool lists(struct span list, struct span token)
 {
-	while (list.len > 0) {
-		const uint8_t *comma = memchr(list.at, ',', list.len);
-		size_t len = comma != NULL ? (size_t)(comma - list.at) : list.len;
-		struct span item = span_of(list.at, len);
-		while (item.len > 0 && isblank(*item.at))
-			item = span_of(item.at + 1, item.len - 1);
-		while (item.len > 0 && isblank(item.at[item.len - 1]))
-			item.len--;
-		if (span_equal_nocase(item, token))
+	struct span element;
+	while (list_next(&list, &element))
+		if (span_equal_nocase(element, token))
 			return true;
-		len += comma != NULL;
-		list = span_of(list.at + len, list.len - len);
-	}
 	return false;
 }
 
