@@ -1,6 +1,6 @@
 """Fan-out: Ringside against nginx with nchan and against the raw floor, in one run.
 
-    fanout.py BUILD [--only A,A2,B,C,D,workers,silent,catchup,idle] [--rounds 3] [--seconds S]
+    fanout.py BUILD [--only A,A2,B,C,C-apart,D,workers,silent,catchup,idle] [--rounds 3] [--seconds S]
               [--kernel IMAGE] [--json FILE] [--markdown FILE] [--svg FILE]
 
 Server on CPU 0, readers and publishers on CPU 1, in a network namespace of its own when that is
@@ -195,6 +195,8 @@ SCENARIOS = {
     "A2": ("the same, 16 posts in flight, window 64",
            ["--readers", 1000, "--window", 64, "--pipeline", 16], 1),
     "C": ("10,000 readers, 5 messages a second", ["--readers", 10000, "--rate", 5], 1),
+    "C-apart": ("C with the readers' half of TCP on the readers' CPU, as it is over a network card; on a loopback it is\n"
+                "  charged to whoever sends", ["--readers", 10000, "--rate", 5], 1),
     "D": ("100 streams with 100 readers each, window 16",
           ["--readers", 10000, "--window", 16, "--publishers", 10], 100),
 }
@@ -202,6 +204,16 @@ SCENARIOS = {
 
 def median(runs, key):
     return statistics.median(run[key] for run in runs)
+
+
+def steer_receiving(cpus):
+    """Which CPUs do the receiving half of our loopback, as a mask; 0: whichever sends. False: not to be had here."""
+    try:
+        with open("/sys/class/net/lo/queues/rx-0/rps_cpus", "w") as file:
+            file.write(cpus)
+        return True
+    except OSError:
+        return False
 
 
 def measure_scenario(bench, key, rounds):
@@ -330,6 +342,11 @@ def rows(m):
                ours["server_user_s"] / ours["server_cpu_s"], "", None)
         yield at_most("C: p99 / nchan", ours["p99_ms"] / nchan["p99_ms"], 0.75)
         yield at_most("C: p99 / floor", ours["p99_ms"] / floor["p99_ms"], 1.3)
+    if "C-apart" in m:
+        ours, nchan, floor = (m["C-apart"][n] for n in ("ringside", "nchan", "floor"))
+        yield ("C-apart: server CPU per delivery / nchan (for comparison)", nchan["per_cpu_s"] / ours["per_cpu_s"], "", None)
+        yield ("C-apart: server CPU per delivery, floor / nchan (for comparison)",
+               nchan["per_cpu_s"] / floor["per_cpu_s"], "", None)
     if "B" in m:
         yield at_most("B: user memory per idle reader, KB", m["B"]["ringside"]["user_bytes"] / 1024, 1)
         yield at_least("B: connects per second / nchan",
@@ -375,7 +392,7 @@ def table(m):
 
 def svg(m):
     """Deliveries per server CPU-second, logarithmic, one group for each scenario."""
-    keys = [k for k in ("A", "A2", "C", "D") if k in m]
+    keys = [k for k in ("A", "A2", "C", "C-apart", "D") if k in m]
     colors = {"floor": "#8a8f98", "nchan": "#d08770", "ringside": "#3b82c4"}
     left, width, bar, gap = 150, 520, 18, 16
     height = 60 + sum(3 * bar + gap for _ in keys)
@@ -415,15 +432,17 @@ def enter_namespace():
     """A loopback of our own, where the machine lets us have one."""
     if os.environ.get("FANOUT_NAMESPACE") or os.geteuid() != 0:
         return
-    if subprocess.run(["unshare", "-n", "true"], capture_output=True).returncode == 0:
+    if subprocess.run(["unshare", "-n", "-m", "true"], capture_output=True).returncode == 0:
         os.environ["FANOUT_NAMESPACE"] = "1"
-        os.execvp("unshare", ["unshare", "-n", sys.executable] + sys.argv)
+        # sysfs shows the network of the namespace in which it was mounted
+        os.execvp("unshare", ["unshare", "-n", "-m", "sh", "-c", 'mount -t sysfs sysfs /sys; exec "$0" "$@"',
+                              sys.executable] + sys.argv)
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("build")
-    parser.add_argument("--only", default="A,A2,B,C,D,workers,silent,catchup,idle")
+    parser.add_argument("--only", default="A,A2,B,C,C-apart,D,workers,silent,catchup,idle")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--kernel", help="for idle: an image of Linux, for the machine that allows 60,000 descriptors")
@@ -443,8 +462,11 @@ def main():
     m = {}
     for key in a.only.split(","):
         say(f"fan-out: {key}" + (f": {SCENARIOS[key][0]}" if key in SCENARIOS else ""))
-        if key in SCENARIOS:
+        if key == "C-apart" and not (os.environ.get("FANOUT_NAMESPACE") and steer_receiving("2")):
+            say("fan-out: C-apart left out: receiving cannot be steered here")
+        elif key in SCENARIOS:
             m[key] = measure_scenario(bench, key, a.rounds)
+            steer_receiving("0")
         elif key == "B":
             m[key] = measure_idle(bench, 10000, a.rounds)
         elif key == "idle":
