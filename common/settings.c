@@ -519,7 +519,7 @@ const char *settings_show(const struct settings *settings, const struct setting_
 	const char *value = value_text(settings, row, buf, sizeof buf);
 	bool secret = (strncmp(row->key, "auth.", 5) == 0 || strcmp(row->key, "bet_sync.token") == 0 ||
 	               strcmp(row->key, "bet_sync.token_previous") == 0 || strcmp(row->key, "capture.url") == 0 ||
-	               strcmp(row->key, "capture.outputs") == 0) &&
+	               strcmp(row->key, "capture.outputs") == 0 || strcmp(row->key, "sessions.ice_servers") == 0) &&
 	              *value != '\0';
 	return secret ? "(set)" : value;
 }

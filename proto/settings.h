@@ -310,6 +310,9 @@
 	  "Pictures a second for each who looks at a session's MJPEG.")                            \
 	S(sessions_viewers, "sessions.viewers", count, "4", 0, 16, WORKERS,                        \
 	  "Viewers of a session by WebRTC; more get 503. Each costs an encoder.")                  \
+	S(sessions_ice_servers, "sessions.ice_servers", text, "", 0, 1024, WORKERS,                \
+	  "STUN and TURN servers of sessions and their viewers, by UDP: stun:HOST[:PORT], "        \
+	  "turn:HOST[:PORT]|USER|PASSWORD, with blanks between them.")                             \
 	S(sessions_negotiations, "sessions.negotiations", count, "50", 1, 10000, WORKERS,          \
 	  "Offers, answers and changes of a session's WebRTC within a second; more get 429.")      \
 	S(sessions_width, "sessions.width", count, "1280", 16, 3840, WORKERS,                      \

@@ -241,6 +241,16 @@ bool egress_init(struct egress *egress, const char *url, const char *allow, cons
 	       add_list(egress, allow_more, private_hosts, reason);
 }
 
+bool egress_add_peers(struct egress *egress, const char *hosts, char reason[EGRESS_REASON_MAX])
+{
+	size_t before = egress->count;
+	if (!add_list(egress, hosts, "*", reason))
+		return false;
+	for (size_t i = before; i < egress->count; i++)
+		egress->hosts[i].peer = true;
+	return true;
+}
+
 bool egress_allows(const struct egress *egress, struct span url)
 {
 	struct egress_url to;
@@ -249,7 +259,7 @@ bool egress_allows(const struct egress *egress, struct span url)
 	for (size_t i = 0; i < egress->count; i++) {
 		const struct egress_host *host = &egress->hosts[i];
 		bool port = host->port == to.port || (host->port == 0 && (to.port == 80 || to.port == 443));
-		if (port && strcmp(host->name, to.host) == 0)
+		if (port && !host->peer && strcmp(host->name, to.host) == 0)
 			return true;
 	}
 	return false;
@@ -287,6 +297,8 @@ char *egress_bypass_list(const struct egress *egress)
 	fputs("<-loopback>", out);
 	for (size_t i = 0; i < egress->count; i++) {
 		const struct egress_host *host = &egress->hosts[i];
+		if (host->peer)
+			continue;
 		const char *left = host->ipv6 ? "[" : "", *right = host->ipv6 ? "]" : "";
 		unsigned port = host->port != 0 ? host->port : 443;
 		fprintf(out, ";%s%s%s:%u", left, host->name, right, port);

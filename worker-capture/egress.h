@@ -23,6 +23,7 @@ struct egress_host {
 	uint16_t port;                        /* 0: 80 and 443 */
 	bool literal, ipv6;                   /* the name is an address */
 	bool may_be_private;
+	bool peer; /* only its name is resolved, for UDP; no request goes there */
 	char address[INET6_ADDRSTRLEN]; /* where it was found, "" until egress_pin() */
 };
 
@@ -47,6 +48,9 @@ bool egress_parse_url(struct span url, struct egress_url *out);
  * wrong or forbidden. Addresses are judged at once, names by egress_pin(). */
 bool egress_init(struct egress *egress, const char *url, const char *allow, const char *allow_more,
                  const char *private_hosts, char reason[EGRESS_REASON_MAX]);
+
+/* Comma-separated HOST or [IPV6] that the operator named for WebRTC (STUN, TURN), wherever they are. */
+bool egress_add_peers(struct egress *egress, const char *hosts, char reason[EGRESS_REASON_MAX]);
 
 /* Takes the first address that may be reached. False: none may; the reason says it. */
 bool egress_pin(struct egress_host *host, const struct addrinfo *found,

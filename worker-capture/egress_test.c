@@ -159,6 +159,30 @@ static void flags_name_each_host(void **state)
 	free(bypass);
 }
 
+/* Servers of viewers: resolved, private ones as well, and still no place to go. */
+static void peers_are_resolved_and_not_reached(void **state)
+{
+	struct egress egress;
+	char reason[EGRESS_REASON_MAX] = "";
+	(void)state;
+	assert_true(egress_init(&egress, "https://1.1.1.1/", "", "", "", reason));
+	assert_true(egress_add_peers(&egress, "stun.example,10.0.0.1,[fd00::1],", reason));
+	assert_int_equal(egress.count, 4);
+	assert_true(egress.hosts[1].may_be_private && !egress.hosts[1].literal);
+	strcpy(egress.hosts[1].address, "203.0.113.9");
+	char *rules = egress_resolver_rules(&egress), *bypass = egress_bypass_list(&egress);
+	assert_string_equal(rules, "EXCLUDE 1.1.1.1 , MAP stun.example 203.0.113.9 , EXCLUDE 10.0.0.1 , "
+	                           "EXCLUDE [fd00::1] , MAP * ~NOTFOUND");
+	assert_string_equal(bypass, "<-loopback>;1.1.1.1:443");
+	assert_true(egress_allows(&egress, SPAN("https://1.1.1.1/x")));
+	assert_false(egress_allows(&egress, SPAN("https://stun.example/")));
+	assert_false(egress_allows(&egress, SPAN("http://10.0.0.1/")));
+	assert_false(egress_add_peers(&egress, "a_b:x", reason));
+	assert_false(egress_add_peers(&egress, "169.254.169.254", reason)); /* where clouds keep their secrets */
+	free(rules);
+	free(bypass);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -169,6 +193,7 @@ int main(void)
 	        cmocka_unit_test(private_literals_need_their_word),
 	        cmocka_unit_test(names_are_judged_by_where_they_lead),
 	        cmocka_unit_test(flags_name_each_host),
+	        cmocka_unit_test(peers_are_resolved_and_not_reached),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

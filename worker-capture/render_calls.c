@@ -38,9 +38,9 @@ static void answer_created(struct call *call, struct render_live *live)
 		check(asprintf(&url, "ws%s/v1/signal/%s?token=%s", call->base_url + (http ? 4 : 0), paper->id,
 		               paper->signal_token) > 0);
 		call_reply(call, 201,
-		           json_pack("{s:s, s:s, s:[], s:s}", "sessionId", paper->id, "status",
-		                     render_status_client_name(paper->status), "iceServers", "signalingUrl",
-		                     url));
+		           json_pack("{s:s, s:s, s:O, s:s}", "sessionId", paper->id, "status",
+		                     render_status_client_name(paper->status), "iceServers", live->all->ice.list,
+		                     "signalingUrl", url));
 		free(url);
 	} else {
 		call_reply(call, 201,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "common/render_session.h"
+#include "worker-capture/ice_servers.h"
 #include "worker-capture/render_sessions.h"
 
 #include <uthash.h>
@@ -65,6 +66,7 @@ struct render_sessions {
 	const struct settings *settings;
 	struct render_live *lives;
 	uv_timer_t publish, keep;
+	struct ice_servers ice;
 	struct http_posts *posts; /* to sessions.validate_url */
 	bool draining;
 };

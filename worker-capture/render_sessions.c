@@ -205,6 +205,7 @@ bool render_open_browser(struct render_live *live, unsigned *status, char reason
 	                                        .feed = "",
 	                                        .url = order->target_url,
 	                                        .allow = "",
+	                                        .peers = live->all->ice.hosts,
 	                                        .owner = live->paper->owner,
 	                                        .width = order->width,
 	                                        .height = order->height,
@@ -480,6 +481,9 @@ struct render_sessions *render_sessions_create(struct capture *capture)
 	all->capture = capture;
 	all->settings = &capture->worker->settings;
 	all->posts = http_posts_create(capture->worker->loop, all->settings->tls_ca_file);
+	char reason[160];
+	if (!ice_servers_read(&all->ice, all->settings->sessions_ice_servers, reason))
+		log_error("sessions.ice_servers not used", "reason=\"%s\"", reason);
 	uv_timer_init(capture->worker->loop, &all->publish);
 	uv_timer_init(capture->worker->loop, &all->keep);
 	all->publish.data = all->keep.data = all;

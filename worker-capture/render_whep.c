@@ -115,8 +115,8 @@ const char render_whep_script[] =
         "    await sender.setParameters(p);\n"
         "  }\n"
         "};\n"
-        "const begin = id => {\n"
-        "  const peer = new RTCPeerConnection();\n"
+        "const begin = (id, iceServers) => {\n"
+        "  const peer = new RTCPeerConnection({iceServers});\n"
         "  peers.set(id, peer);\n"
         "  peer.onconnectionstatechange = () => {\n"
         "    tell('peer', {id, state: peer.connectionState});\n"
@@ -127,8 +127,8 @@ const char render_whep_script[] =
         "const rated = sdp => sdp.replace(/a=rtpmap:(\\d+) VP8\\/90000\\r?\\n/g,\n"
         "  `$&a=fmtp:$1 ${rate}\\r\\n`);\n"
         "globalThis.ringsideWhep = {\n"
-        "  async offer(id, sdp, fps, wanted) {\n"
-        "    const peer = begin(id);\n"
+        "  async offer(id, ice, sdp, fps, wanted) {\n"
+        "    const peer = begin(id, ice);\n"
         "    const stream = await source(fps, wanted);\n"
         "    if (stream === null) { drop(id); return {fault: 'source'}; }\n"
         "    try {\n"
@@ -142,8 +142,8 @@ const char render_whep_script[] =
         "    return {sdp: peer.localDescription.sdp};\n"
         "  },\n"
         /* The other way round: we offer, who looks answers. Candidates that overtake the answer wait for it. */
-        "  async invite(id, fps, wanted, patience) {\n"
-        "    const peer = begin(id);\n"
+        "  async invite(id, ice, fps, wanted, patience) {\n"
+        "    const peer = begin(id, ice);\n"
         "    const stream = await source(fps, wanted);\n"
         "    if (stream === null) { drop(id); return {fault: 'source'}; }\n"
         "    try {\n"
@@ -338,7 +338,7 @@ static void on_answer(void *arg, enum devtools_outcome outcome, const json_t *re
 	struct whep_asking *a = arg;
 	struct render_live *live = render_find(a->all, span_str(a->session));
 	const char *sdp = json_string_value(json_object_get(result, "sdp"));
-	char location[160], etag[ETAG_ROOM];
+	char location[160], etag[ETAG_ROOM], link[ICE_LINK_ROOM];
 	(void)reason;
 	if (!went_well(a->call, outcome, result)) {
 		if (live != NULL)
@@ -347,6 +347,9 @@ static void on_answer(void *arg, enum devtools_outcome outcome, const json_t *re
 		struct render_viewer *viewer = live != NULL ? viewer_find(live, span_str(a->viewer)) : NULL;
 		snprintf(location, sizeof location, "/stream/%s/whep/%s", a->session, a->viewer);
 		call_header(a->call, "location", location);
+		ice_servers_link(&a->all->ice, link);
+		if (*link != '\0')
+			call_header(a->call, "link", link);
 		if (viewer != NULL)
 			call_header(a->call, "etag", etag_of(viewer, etag));
 		call_reply_bytes(a->call, 201, "application/sdp", span_str(sdp));
@@ -431,8 +434,9 @@ static void offer(struct render_live *live, struct call *call)
 		snprintf(viewer->id + 2 * i, 3, "%02x", random[i]);
 	struct whep_asking *a = asking(live, call, viewer->id);
 	int fps = (int)live->paper->order.fps;
-	json_t *arguments = invites ? json_pack("[s, i, s, i]", a->viewer, fps, source, INVITED_MS)
-	                            : json_pack("[s, o, i, s]", a->viewer, literal(call->body), fps, source);
+	json_t *ice = live->all->ice.list;
+	json_t *arguments = invites ? json_pack("[s, O, i, s, i]", a->viewer, ice, fps, source, INVITED_MS)
+	                            : json_pack("[s, O, o, i, s]", a->viewer, ice, literal(call->body), fps, source);
 	if (arguments == NULL)
 		arguments = json_array(); /* no UTF-8: the script finds no SDP in it */
 	say_state(live);

@@ -491,7 +491,8 @@ enum session_open_result session_open(struct sessions *sessions,
 	if (sessions->closing || sessions->count >= settings->capture_sessions)
 		return SESSION_FULL;
 	if (!egress_init(&egress, options->url, options->allow, settings->capture_allow_hosts,
-	                 settings->capture_allow_private, reason))
+	                 settings->capture_allow_private, reason) ||
+	    (options->peers != NULL && !egress_add_peers(&egress, options->peers, reason)))
 		return SESSION_FORBIDDEN;
 	struct session *s = session_create(sessions, options);
 	s->egress = egress;

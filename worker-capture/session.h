@@ -45,6 +45,7 @@ struct session_options {
 	const char *url;   /* http or https; the token a page needs belongs into its fragment */
 	const char *allow; /* hosts that it may reach besides the url's own and capture.allow_hosts:
 	                      comma-separated, HOST or HOST:PORT; "" for none */
+	const char *peers; /* STUN and TURN servers of its viewers: comma-separated HOST; NULL for none */
 	const char *owner; /* principal, "" for ours; only kept */
 	const char *sound; /* address of the sound server that its page plays into, borrowed for its life;
 	                      NULL: it is mute */

@@ -142,13 +142,19 @@ static void on_found(uv_getaddrinfo_t *request, int status, struct addrinfo *fou
 	struct lookup *lookup = request->data;
 	struct launch *launch = lookup->launch;
 	struct egress_host *host = &launch->egress.hosts[lookup->host];
+	if (status != 0 && host->peer) {
+		log_warn("sessions.ice_servers: not found", "host=%s reason=\"%s\"", host->name, uv_strerror(status));
+		status = 0; /* viewers nearer by do without */
+		found = NULL;
+	}
 	launch->why = status != 0 ? HEALTH_NAVIGATION_FAILED : HEALTH_NAVIGATION_BLOCKED;
 	if (status != 0)
 		snprintf(launch->reason, sizeof launch->reason, "%.120s is not found: %s", host->name,
 		         uv_strerror(status));
-	else
+	else if (found != NULL)
 		egress_pin(host, found, launch->reason);
-	uv_freeaddrinfo(found);
+	if (found != NULL)
+		uv_freeaddrinfo(found);
 	if (--launch->waiting == 0)
 		finish(launch);
 }

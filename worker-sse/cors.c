@@ -15,7 +15,7 @@ char *cors_common_headers(const struct settings *settings)
 	        "access-control-allow-origin: %s\r\n"
 	        "access-control-expose-headers: stream-next-offset, stream-cursor, "
 	        "stream-up-to-date, stream-closed, producer-epoch, producer-seq, "
-	        "producer-expected-seq, producer-received-seq, etag, location, content-type, "
+	        "producer-expected-seq, producer-received-seq, etag, link, location, content-type, "
 	        "content-encoding, vary, stream-sse-data-encoding, stream-ttl, stream-expires-at, "
 	        "retry-after\r\n",
 	        settings->http_allowed_origin);

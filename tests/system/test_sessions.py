@@ -8,6 +8,7 @@ import http.server
 import json
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -547,6 +548,51 @@ def test_whep_by_npm_clients(r, session, stack):
     got = json.loads(done.stdout)
     assert got["status"] == 201 and got["frames"] >= 30 and got["ended"] == 200, got
     assert stack == "werift" or (got["width"], got["height"]) == (320, 180)
+
+
+@pytest.fixture
+def turn(tmp_path):
+    """A TURN server, which is a STUN server as well; its port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    server = subprocess.Popen(
+        ["turnserver", "-n", "--no-cli", "--no-tls", "--no-dtls", "--no-tcp", "--listening-ip=127.0.0.1",
+         f"--listening-port={port}", "--relay-ip=127.0.0.1", "--lt-cred-mech", "--user=me:hush", "--realm=ringside",
+         "--min-port=49160", "--max-port=49180", f"--userdb={tmp_path}/users", f"--pidfile={tmp_path}/pid",
+         f"--log-file={tmp_path}/log", "--simple-log"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    yield port
+    server.terminate()
+    server.wait()
+
+
+def test_ice_servers(turn, site):
+    """They are asked by the session's browser and told to whoever wants to look; one that is not found takes nothing
+    from the others."""
+    servers = f"stun:127.0.0.1:{turn} turn:127.0.0.1:{turn}?transport=udp|me|hush stun:nowhere.invalid"
+    with ringside(f"--sessions-ice-servers={servers}") as r:
+        status, _, body = post(r, "/stream/session", {"renderUrl": f"{site}/session.html"})
+        assert status == 201
+        answer = json.loads(body)
+        assert [s["urls"] for s in answer["iceServers"]] == servers.replace("|me|hush", "").split()
+        assert (answer["iceServers"][1]["username"], answer["iceServers"][1]["credential"]) == ("me", "hush")
+        wait_page(r, answer["sessionId"])
+
+        def relayed():  # the server may just be starting
+            status, headers, sdp = r.request("POST", f"/stream/{answer['sessionId']}/whep", timeout=30)
+            assert status == 201, sdp
+            link = headers["link"]
+            assert link.count('rel="ice-server"') == 3 and 'username="me"; credential="hush"' in link
+            assert r.request("DELETE", headers["location"])[0] == 200
+            return b"typ relay" in sdp
+        wait_for(relayed, "a candidate by TURN", PATIENCE)
+        r.wait_log("sessions.ice_servers: not found host=nowhere.invalid")
+        assert "hush" not in r.log() + r.ctl("settings")[0] + r.ctl("capture", "show", answer["sessionId"])[0]
+    with ringside("--sessions-ice-servers=turns:x|me|hush") as r:
+        r.wait_log("sessions.ice_servers not used reason=")
+        assert post(r, "/stream/session", {"renderUrl": f"{site}/session.html"})[0] == 201
+        assert "hush" not in r.log()
 
 
 def test_the_page_has_no_webrtc(r, session):
