@@ -503,7 +503,10 @@ def main():
                        + "".join(f"- **{k}**: {v[0]}\n" for k, v in SCENARIOS.items()) +
                        "- **B**: 10,000 idle readers\n"
                        "- **idle**: 50,000 idle readers and 10,000 live ones of one process, in an emulated machine whose\n"
-                       "  limits are ours: bytes and correctness, not speed\n\n" + text)
+                       "  limits are ours: bytes and correctness, not speed\n\n"
+                       "C is bounded by the kernel: each event wakes 10,000 sockets one by one, and one `send()` each, with\n"
+                       "nothing around it, costs what the row of the floor says. On a loopback that includes the receiver's\n"
+                       "half of TCP; C-apart shows the same without it.\n\n" + text)
 
 
 main()
