@@ -220,8 +220,8 @@
 	S(capture_ffmpeg, "capture.ffmpeg", text, "/usr/bin/ffmpeg", 2, 3900, WORKERS,             \
 	  "Path of ffmpeg.")                                                                       \
 	S(capture_sound, "capture.sound", text, "/usr/bin/pulseaudio", 0, 3900, WORKERS,           \
-	  "Path of PulseAudio, which carries what the page plays to the outputs; empty, "          \
-	  "or nothing there: they are silent.")                                                    \
+	  "Path of PulseAudio, which carries what pages play to outputs and viewers; "             \
+	  "empty, or nothing there: they are silent.")                                                    \
 	S(capture_sessions, "capture.sessions", count, "4", 1, 64, WORKERS,                        \
 	  "Browser sessions at once; opening more gets 503.")                                      \
 	S(capture_browser, "capture.browser", text, "", 0, 3900, WORKERS,                          \

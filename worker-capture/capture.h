@@ -7,13 +7,11 @@
 
 struct outputs;
 struct render_sessions;
-struct sound;
 
 struct capture {
 	struct worker *worker;
 	struct store *store; /* NULL when it is closed */
 	struct sessions *sessions;
-	struct sound *sound;         /* that the feed's page plays into; NULL: silence */
 	struct outputs *outputs; /* of the feed's session, NULL when there is none */
 	struct calls *calls;
 	struct render_sessions *render;

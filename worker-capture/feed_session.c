@@ -10,8 +10,7 @@
 
 enum { REPORT_MS = 1000 };
 
-struct session *feed_session_open(struct sessions *sessions, const struct settings *settings,
-                                  const char *sound)
+struct session *feed_session_open(struct sessions *sessions, const struct settings *settings)
 {
 	char id[SESSION_ID_MAX + 8], reason[256];
 	struct session *session = NULL;
@@ -23,7 +22,7 @@ struct session *feed_session_open(struct sessions *sessions, const struct settin
 	                                        .url = settings->capture_url,
 	                                        .allow = "",
 	                                        .owner = "",
-	                                        .sound = sound,
+	                                        .sound = true,
 	                                        .width = (uint32_t)settings->capture_width & ~1u,
 	                                        .height = (uint32_t)settings->capture_height & ~1u};
 	if (session_open(sessions, &options, &session, reason) == SESSION_OPENED)

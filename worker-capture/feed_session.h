@@ -4,9 +4,8 @@
 #include "worker-capture/session.h"
 
 /* NULL: capture.url is empty, or may not be reached, which the log says. Its id is "feed-" and the
- * feed's name. `sound` as in session_options. */
-struct session *feed_session_open(struct sessions *sessions, const struct settings *settings,
-                                  const char *sound);
+ * feed's name. */
+struct session *feed_session_open(struct sessions *sessions, const struct settings *settings);
 
 struct capture;
 /* Tells the bridge how the pictures of feeds are: what has changed, and every second all. Call at least

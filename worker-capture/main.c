@@ -9,7 +9,6 @@
 #include "worker-capture/output_calls.h"
 #include "worker-capture/outputs.h"
 #include "worker-capture/render_sessions.h"
-#include "worker-capture/sound.h"
 
 enum { TICK_MS = 50 };
 
@@ -105,10 +104,7 @@ static int start(struct worker *worker)
 	if (code != 0)
 		return code;
 	capture.calls = calls_create(worker, routes, sizeof routes / sizeof *routes, &capture);
-	if (*worker->settings.capture_url != '\0')
-		capture.sound = sound_create(worker->loop, &worker->settings);
-	struct session *feed =
-	        feed_session_open(capture.sessions, &worker->settings, sound_address(capture.sound));
+	struct session *feed = feed_session_open(capture.sessions, &worker->settings);
 	capture.outputs = outputs_create(&capture, feed);
 	capture.render = render_sessions_create(&capture);
 	worker_ready(worker);
@@ -129,19 +125,11 @@ static void on_closed(void *arg)
 	worker_exit(capture->worker, EXIT_DONE);
 }
 
-static void on_sessions_closed(void *arg)
-{
-	struct capture *capture = arg;
-	struct sound *sound = capture->sound;
-	capture->sound = NULL;
-	sound_close(sound, on_closed, capture);
-}
-
 static void on_outputs_closed(void *arg)
 {
 	struct capture *capture = arg;
 	capture->outputs = NULL;
-	sessions_close(capture->sessions, on_sessions_closed, capture);
+	sessions_close(capture->sessions, on_closed, capture);
 }
 
 static void drain(struct worker *worker, uint64_t due_ms)

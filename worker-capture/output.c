@@ -43,7 +43,6 @@ struct output {
 	uv_loop_t *loop;
 	const struct settings *settings;
 	struct counters_slot *counters;
-	const struct sound *sound; /* may be NULL */
 	struct session *session;
 	struct session_watcher *watcher;
 	struct output_target target;
@@ -395,6 +394,11 @@ static int make_preset(const struct output_command *command)
 	return -1;
 }
 
+static const struct sound *sound_of(const struct output *o)
+{
+	return o->session != NULL ? session_sound(o->session) : NULL;
+}
+
 static bool spawn(struct output *o, int input_fd, int progress_fd, char reason[256])
 {
 	if (!has_space(o)) {
@@ -403,10 +407,11 @@ static bool spawn(struct output *o, int input_fd, int progress_fd, char reason[2
 	}
 	if (!keep_recording(&o->target, reason))
 		return false;
+	const struct sound *sound = sound_of(o);
 	const struct output_quality quality = {
 	        .fps = (unsigned)o->settings->capture_fps,
 	        .kbps = (unsigned)o->settings->capture_kbps,
-	        .sound = sound_listens(o->sound) ? sound_address(o->sound) : NULL};
+	        .sound = sound_listens(sound) ? sound_address(sound) : NULL};
 	const struct kept_events events = {on_exit_of_ffmpeg, o};
 	struct output_command command;
 	output_command_init(&command, o->settings->capture_ffmpeg, o->settings->tls_ca_file, &o->target,
@@ -429,7 +434,7 @@ static bool spawn(struct output *o, int input_fd, int progress_fd, char reason[2
 
 static void start(struct output *o)
 {
-	if (sound_starts(o->sound)) { /* else it were silent for as long as it lives */
+	if (sound_starts(sound_of(o))) { /* else it were silent for as long as it lives */
 		uv_timer_start(&o->wait, on_wait, SOUND_MS, 0);
 		return;
 	}
@@ -489,7 +494,6 @@ struct output *output_create(const struct capture *capture, struct session *sess
 	*o = (struct output){.loop = loop,
 	                     .settings = settings,
 	                     .counters = capture->worker->mine,
-	                     .sound = capture->sound,
 	                     .session = session,
 	                     .target = *target,
 	                     .state_ms = clock_monotonic_ms(),

@@ -17,7 +17,7 @@ enum output_state {
 
 struct output;
 
-/* Watches the session from now on, and records capture->sound, if there is any when ffmpeg starts. */
+/* Watches the session from now on, and records what its page plays into, if there is such when ffmpeg starts. */
 struct output *output_create(const struct capture *capture, struct session *session,
                              const struct output_target *target);
 /* Ends it: what was given to ffmpeg is finished if that takes no longer than two seconds. on_closed

@@ -209,6 +209,7 @@ bool render_open_browser(struct render_live *live, unsigned *status, char reason
 	                                        .owner = live->paper->owner,
 	                                        .width = order->width,
 	                                        .height = order->height,
+	                                        .sound = true,
 	                                        .webrtc = true,
 	                                        .tab_capture = true,
 	                                        .scripts = {render_whep_script},

@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "worker-capture/session_parts.h"
+#include "worker-capture/sound.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -177,7 +178,8 @@ static void put_on(struct session *session, struct stage *stage)
 	uint64_t now_ms = clock_monotonic_ms();
 	session->on = stage;
 	session->on_ms = now_ms;
-	session->rotate_due_ms = now_ms + session->sessions->settings->capture_rotate_ms;
+	uint64_t rotate_ms = session->sessions->settings->capture_rotate_ms;
+	session->rotate_due_ms = rotate_ms > 0 ? now_ms + rotate_ms : UINT64_MAX;
 	session->bare = (struct health_signals){0};
 	update_fps(session);
 	if (stage->newest == NULL)
@@ -349,6 +351,12 @@ static void swap(struct session *session)
 	emit(session, "rotation", HEALTH_NONE, "browser", "");
 }
 
+/* Its sound server is another one than its browser began with, and will not be found by that. */
+static bool is_deaf(const struct session *session)
+{
+	return session->on->sound_start != sound_starts_count(session->sound) && sound_listens(session->sound);
+}
+
 /* A browser does not get better with age. Its successor is shown once it is at least as well. */
 static void rotate(struct session *session, uint64_t now_ms)
 {
@@ -366,8 +374,11 @@ static void rotate(struct session *session, uint64_t now_ms)
 		}
 		return;
 	}
-	if (s->capture_rotate_ms == 0 || session->state != SESSION_LIVE || session->launch != NULL ||
-	    now_ms < session->rotate_due_ms)
+	if (session->on != NULL && is_deaf(session)) {
+		session->on->sound_start = sound_starts_count(session->sound); /* said once; it is tried until it is done */
+		session->rotate_due_ms = now_ms;
+	}
+	if (session->state != SESSION_LIVE || session->launch != NULL || now_ms < session->rotate_due_ms)
 		return;
 	session->rotate_due_ms = now_ms + ROTATE_AGAIN_MS;
 	session->launch_replaces = true;
@@ -468,7 +479,7 @@ static struct session *session_create(struct sessions *sessions, const struct se
 	s->height = o->height;
 	s->tab_capture = o->tab_capture;
 	s->webrtc = o->webrtc;
-	s->sound = o->sound;
+	s->sound = o->sound ? sound_create(sessions->loop, sessions->settings) : NULL;
 	s->opened_ms = s->rate_ms = clock_monotonic_ms();
 	s->health.reason = HEALTH_STARTING;
 	s->following = sessions->first;
@@ -524,13 +535,10 @@ void sessions_each(struct sessions *sessions, void (*visit)(void *arg, struct se
 static void finish_sessions(struct sessions *sessions);
 static void on_owing(uv_timer_t *timer);
 
-/* Once nothing of it is left. */
-static void release(struct session *session)
+static void on_sound_closed(void *arg)
 {
+	struct session *session = arg;
 	struct sessions *sessions = session->sessions;
-	if (!session->closing || session->stages != NULL || session->calling > 0 || session->released)
-		return;
-	session->released = true;
 	struct session **at = &sessions->first;
 	EACH(session, on_closed, session);
 	while (*at != session)
@@ -547,6 +555,15 @@ static void release(struct session *session)
 	free(session->page_script);
 	free(session);
 	finish_sessions(sessions);
+}
+
+/* Once nothing of it is left but what its browsers played into. */
+static void release(struct session *session)
+{
+	if (!session->closing || session->stages != NULL || session->calling > 0 || session->released)
+		return;
+	session->released = true;
+	sound_close(session->sound, on_sound_closed, session);
 }
 
 void session_close(struct session *session)
@@ -717,6 +734,11 @@ enum session_state session_state(const struct session *session)
 const struct health *session_health(const struct session *session)
 {
 	return &session->health;
+}
+
+const struct sound *session_sound(const struct session *session)
+{
+	return session->sound;
 }
 
 struct frame *session_last_frame(const struct session *session)

@@ -37,6 +37,7 @@ const char *session_state_name(enum session_state state);
 
 struct session;
 struct sessions;
+struct sound;
 struct session_watcher;
 
 struct session_options {
@@ -47,10 +48,10 @@ struct session_options {
 	                      comma-separated, HOST or HOST:PORT; "" for none */
 	const char *peers; /* STUN and TURN servers of its viewers: comma-separated HOST; NULL for none */
 	const char *owner; /* principal, "" for ours; only kept */
-	const char *sound; /* address of the sound server that its page plays into, borrowed for its life;
-	                      NULL: it is mute */
 	uint32_t width, height; /* even, 16 to 3840 and 16 to 2160 */
 	bool tab_capture;  /* the page may be captured whole by getDisplayMedia without a question */
+	bool sound;        /* its page plays into a sound server of its own, where capture.sound is one;
+	                      without it is mute */
 	bool webrtc;       /* it will serve viewers: UDP is open to our scripts (never to the page's).
 	                      Without it no UDP leaves the browser at all */
 	/* Run in every document in a world of our own (SESSION_WORLD_OWN): they see the document and
@@ -132,6 +133,8 @@ const char *session_url(const struct session *session); /* may hold a token: nev
 const char *session_owner(const struct session *session);
 enum session_state session_state(const struct session *session);
 const struct health *session_health(const struct session *session);
+/* What its page plays into; NULL: it is mute. Lives as long as the session. */
+const struct sound *session_sound(const struct session *session);
 /* The newest picture, borrowed, or NULL before the first. It stays through every recovery. */
 struct frame *session_last_frame(const struct session *session);
 void session_size(const struct session *session, uint32_t *width, uint32_t *height);

@@ -2,6 +2,7 @@
 #include "common/check.h"
 #include "common/log.h"
 #include "worker-capture/session_parts.h"
+#include "worker-capture/sound.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -55,7 +56,10 @@ static bool take_uid(const struct sessions *sessions, uid_t *uid)
 static struct stage *stage_create(struct session *session, uid_t uid)
 {
 	struct stage *stage = xcalloc(1, sizeof *stage);
-	*stage = (struct stage){.session = session, .uid = uid, .following = session->stages};
+	*stage = (struct stage){.session = session,
+	                        .uid = uid,
+	                        .sound_start = sound_starts_count(session->sound),
+	                        .following = session->stages};
 	session->stages = stage;
 	return stage;
 }
@@ -102,7 +106,7 @@ static void start(struct session *session, const struct egress *egress)
 	                    .no_sandbox = s->capture_no_sandbox,
 	                    .webrtc = session->webrtc,
 	                    .tab_capture = session->tab_capture,
-	                    .sound = session->sound},
+	                    .sound = sound_address(session->sound)},
 	        .url = session->url,
 	        .scripts = session->scripts,
 	        .page_script = session->page_script,

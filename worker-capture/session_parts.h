@@ -12,6 +12,7 @@ struct stage {
 	struct session *session;
 	struct page *page;
 	uid_t uid;
+	uint64_t sound_start; /* the sound server that its browser knows */
 	struct frame *newest; /* of a page that is not on yet */
 	struct stage *following;
 };
@@ -55,7 +56,7 @@ struct session {
 	const char *scripts[SESSION_SCRIPTS_MAX + 1];
 	uint32_t width, height;
 	bool tab_capture, webrtc;
-	const char *sound;
+	struct sound *sound;       /* NULL: it is mute */
 	enum session_state state;
 	struct egress egress;
 	struct stage *stages;      /* all of them */

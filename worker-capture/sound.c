@@ -25,8 +25,10 @@ struct sound {
 	struct kept *kept; /* NULL: it has ended, and starts again when `again` says so */
 	uv_timer_t again;
 	uint64_t started_ms; /* monotonic */
+	uint64_t starts;
 	uid_t uid;
 	bool closing;
+	bool ran; /* the last time, for longer than the delay */
 	char dir[DIR_ROOM], address[TEXT_ROOM];
 	void (*on_closed)(void *arg);
 	void *on_closed_arg;
@@ -52,6 +54,7 @@ static void on_exit_of_it(void *arg, int code, const char *line)
 {
 	struct sound *s = arg;
 	kept_destroy(&s->kept);
+	s->ran = clock_monotonic_ms() - s->started_ms >= DELAY_MS;
 	if (s->closing) {
 		uv_close((uv_handle_t *)&s->again, on_timer_closed);
 		return;
@@ -80,6 +83,8 @@ static bool spawn(struct sound *s, char reason[256])
 	                            "--realtime=no", "--high-priority=no", "--disallow-module-loading",
 	                            "--disallow-exit", "--log-level=error", "-L",
 	                            "module-null-sink sink_name=" SOUND_SINK " rate=44100 channels=2", "-L",
+	                            "module-remap-source source_name=heard master=" SOUND_SOURCE
+	                            " source_properties=device.description=" SOUND_DEVICE, "-L",
 	                            protocol, NULL};
 	const struct kept_events events = {on_exit_of_it, s};
 	int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -104,8 +109,10 @@ static void start(struct sound *s)
 {
 	char reason[256];
 	s->started_ms = clock_monotonic_ms();
+	s->starts++;
 	if (spawn(s, reason))
 		return;
+	s->ran = false;
 	log_warn("sound server not started", "reason=\"%s\"", reason);
 	uv_timer_start(&s->again, on_again, DELAY_MS, 0);
 }
@@ -117,7 +124,7 @@ struct sound *sound_create(uv_loop_t *loop, const struct settings *settings)
 	if (*program == '\0')
 		return NULL;
 	if (access(program, X_OK) != 0) {
-		log_info("outputs are silent", "key=capture.sound reason=\"%s\"", strerror(errno));
+		log_info("pages are mute", "key=capture.sound reason=\"%s\"", strerror(errno));
 		return NULL;
 	}
 	struct sound *s = xcalloc(1, sizeof *s);
@@ -125,7 +132,7 @@ struct sound *sound_create(uv_loop_t *loop, const struct settings *settings)
 	                    .settings = settings,
 	                    .uid = geteuid() == 0 ? (uid_t)settings->capture_output_uid : 0};
 	if (!browser_make_dir(settings->capture_profile_dir, settings->data_dir, s->uid, s->dir, reason)) {
-		log_warn("outputs are silent", "reason=\"%s\"", reason);
+		log_warn("pages are mute", "reason=\"%s\"", reason);
 		free(s);
 		return NULL;
 	}
@@ -141,6 +148,11 @@ const char *sound_address(const struct sound *sound)
 	return sound != NULL ? sound->address : NULL;
 }
 
+uint64_t sound_starts_count(const struct sound *sound)
+{
+	return sound != NULL ? sound->starts : 0;
+}
+
 bool sound_listens(const struct sound *sound)
 {
 	struct stat found;
@@ -150,8 +162,10 @@ bool sound_listens(const struct sound *sound)
 
 bool sound_starts(const struct sound *sound)
 {
-	return sound != NULL && sound->kept != NULL && !sound->closing && !sound_listens(sound) &&
-	       clock_monotonic_ms() - sound->started_ms < START_MS;
+	if (sound == NULL || sound->closing || sound_listens(sound))
+		return false;
+	/* One that ended as soon as it began will not do better in a moment. */
+	return sound->kept != NULL ? clock_monotonic_ms() - sound->started_ms < START_MS : sound->ran;
 }
 
 void sound_close(struct sound *sound, void (*on_closed)(void *arg), void *arg)

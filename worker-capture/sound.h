@@ -1,5 +1,6 @@
-/* What the feed's page plays: a sound server (PulseAudio) with one sink that leads nowhere. The feed's browsers
- * play into it, every output records what it hears. Nothing of the page has to cooperate.
+/* What a session's page plays: a sound server (PulseAudio) with one sink that leads nowhere. The session's browsers
+ * play into it, every output records what it hears, and viewers by WebRTC get it from a source that the browser
+ * takes for a microphone. Nothing of the page has to cooperate.
  *
  * It listens at a socket in a directory of its own, whose name is not to be guessed; modules can neither be
  * loaded nor unloaded from outside. One that ends is started again at the same address. Loop thread only. */
@@ -13,6 +14,8 @@
 /* Its sink, and where that is recorded. */
 #define SOUND_SINK "page"
 #define SOUND_SOURCE "page.monitor"
+/* The same for browsers, which leave monitors out: the name that they know it by. */
+#define SOUND_DEVICE "ringside-page"
 
 struct sound;
 
@@ -20,6 +23,8 @@ struct sound;
 struct sound *sound_create(uv_loop_t *loop, const struct settings *settings);
 /* Where it listens, "unix:/..."; fixed for its life. NULL for NULL. */
 const char *sound_address(const struct sound *sound);
+/* How many times it was started: browsers do not find one that came after the one they knew. 0 for NULL. */
+uint64_t sound_starts_count(const struct sound *sound);
 /* Does it listen now? False for NULL. */
 bool sound_listens(const struct sound *sound);
 /* Is it about to, so that waiting is worth while? */

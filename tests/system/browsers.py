@@ -135,6 +135,14 @@ def family(root):
     return found
 
 
+def program(pid):
+    """The name of what it executes; None when it is gone."""
+    try:
+        return os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+    except OSError:
+        return None
+
+
 def kind(pid):
     """"browser", "renderer", "gpu-process", ... of a browser's process; None for anything else."""
     try:

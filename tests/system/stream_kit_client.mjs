@@ -6,7 +6,7 @@ import WebSocket from "ws";
 
 const [base, page] = process.argv.slice(2);
 const ENOUGH = 30;
-const got = { frames: 0, errors: [], candidates: 0 };
+const got = { frames: 0, errors: [], candidates: 0, kinds: [] };
 
 const order = await fetch(`${base}/stream/session`, {
 	method: "POST", headers: { "content-type": "application/json" },
@@ -21,6 +21,8 @@ const say = message => socket.send(JSON.stringify(message));
 
 const enough = new Promise(done => {
 	peer.ontrack = ({ track }) => {
+		got.kinds.push(track.kind);
+		if (track.kind !== "video") return;
 		new wrtc.nonstandard.RTCVideoSink(track).onframe = ({ frame }) => {
 			got.frames++;
 			got.width = frame.width;

@@ -18,6 +18,7 @@ import uuid
 import jsonschema
 import pytest
 
+from browsers import family, program
 from ringside import Ringside, wait_for
 from session_client import Events, Follower
 
@@ -532,6 +533,35 @@ def test_whep(site, tmp_path):
             assert r.request("DELETE", path)[0] == 200
             assert r.request("DELETE", path)[0] == 404
             wait_for(lambda: state_of(r, session)["webrtc"]["signalingState"] == "idle", "idle")
+        finally:
+            viewers.close()
+
+
+@pytest.mark.parametrize("browser, page, source", [("", "session.html?tone", ""), ("", "session.html?tone", "?source=tab"),
+                                                   ("chromium", "session.html?tone", "")])
+def test_whep_has_the_sound(site, tmp_path, browser, page, source):
+    """A tone that the page plays, heard by its pitch; so is it after its sound server has died."""
+    def heard(since, what):
+        wait_for(lambda: [x for x in viewers.reports[since:] if what(x.get("pitch", -1))], "a pitch", PATIENCE)
+
+    with ringside(f"--capture-browser={browser}") as r:
+        session = create(r, site, page=page)
+        wait_page(r, session)
+        viewers = Viewers()
+        try:
+            for again in range(2):
+                since = len(viewers.reports)
+                viewers.open(f"{r.url}/stream/{session}/whep{source}&sound", tmp_path / str(again))
+                heard(since, lambda pitch: 400 < pitch < 480)
+                assert next(x["frames"] for x in viewers.reports[since:] if "frames" in x) >= 30
+                if again:
+                    break
+                # Browsers do not look for their sound server again: another one takes the place of this.
+                [pulseaudio] = [p for p in family(r.worker("capture-0")["pid"]) if program(p) == "pulseaudio"]
+                os.kill(pulseaudio, signal.SIGKILL)
+                heard(len(viewers.reports), lambda pitch: pitch == 0)
+                wait_for(lambda: "kind=rotation" in r.log(), "another browser", PATIENCE)
+                viewers.browsers[0].kill()
         finally:
             viewers.close()
 
