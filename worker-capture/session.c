@@ -374,8 +374,9 @@ static void rotate(struct session *session, uint64_t now_ms)
 		}
 		return;
 	}
-	if (session->on != NULL && is_deaf(session)) {
-		session->on->sound_start = sound_starts_count(session->sound); /* said once; it is tried until it is done */
+	if (session->on != NULL && now_ms >= session->deaf_due_ms && is_deaf(session)) {
+		session->on->sound_start = sound_starts_count(session->sound);
+		session->deaf_due_ms = now_ms + ROTATE_AGAIN_MS; /* the server may not last either */
 		session->rotate_due_ms = now_ms;
 	}
 	if (session->state != SESSION_LIVE || session->launch != NULL || now_ms < session->rotate_due_ms)

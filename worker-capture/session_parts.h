@@ -68,7 +68,7 @@ struct session {
 	struct health health;
 	struct ladder ladder;
 	struct frame *last;
-	uint64_t seq, opened_ms, on_ms, coming_ms, rotate_due_ms; /* monotonic */
+	uint64_t seq, opened_ms, on_ms, coming_ms, rotate_due_ms, deaf_due_ms; /* monotonic */
 	uint64_t recoveries, browsers, blocked;
 	double rate;               /* frames a second, measured */
 	uint64_t rate_ms, rate_seq;
