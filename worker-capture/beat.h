@@ -1,4 +1,4 @@
-/* The heartbeat that a page sends: what the script in it is, and what a beat says. */
+/* The heartbeat that a page sends (injected/heartbeat.js): what a beat says. */
 #pragma once
 
 #include "worker-capture/health.h"
@@ -11,12 +11,6 @@ enum { BEAT_EVERY_MS = 500 };
 /* The world that our further scripts live in: they see the page's document, not its variables, and the
  * page sees nothing of them. */
 #define BEAT_WORLD "ringside"
-
-/* Runs first in every document; also gives the page its __ringside(kind, value). `webrtc_closed`:
- * RTCPeerConnection is taken from the page. */
-const char *beat_script(bool webrtc_closed);
-/* Runs first in our own world: defines __ringside(kind, value). */
-const char *beat_own_prelude(void);
 
 /* Counters of the beat before, to see what moved. Zeroed with each document. */
 struct beat_counts {

@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "worker-capture/beat.h"
 #include "worker-capture/cast.h"
+#include "worker-capture/injected.h"
 #include "worker-capture/luma.h"
 
 #include <stddef.h>
@@ -130,15 +131,20 @@ static json_t *script_params(const char *source, const char *world)
 	return params;
 }
 
-/* Every frame gets the first script, an inner one of another process too. */
+static void add_script(struct page *page, const char *session, const uint8_t *script)
+{
+	devtools_call(devtools_of(page), DEVTOOLS_PAGE_ADD_SCRIPT, session,
+	              script_params((const char *)script, NULL), CALL_MS, on_setup_reply, page);
+}
+
+/* Every frame gets the first scripts, an inner one of another process too. */
 static void add_scripts(struct page *page, const char *session)
 {
-	const struct page_options *o = &page->options;
 	devtools_call(devtools_of(page), DEVTOOLS_PAGE_ENABLE, session, NULL, CALL_MS, on_setup_reply,
 	              page);
-	devtools_call(devtools_of(page), DEVTOOLS_PAGE_ADD_SCRIPT, session,
-	              script_params(beat_script(o->browser.webrtc), NULL), CALL_MS, on_setup_reply,
-	              page);
+	if (page->options.browser.webrtc)
+		add_script(page, session, injected_close_media_js);
+	add_script(page, session, injected_heartbeat_js);
 }
 
 static void fence_documents(struct page *page, const char *session)
@@ -176,7 +182,7 @@ static void set_up_page(struct page *page)
 	set_up(page, DEVTOOLS_RUNTIME_ENABLE, NULL);
 	set_up(page, DEVTOOLS_RUNTIME_ADD_BINDING, json_pack("{s:s}", "name", BEAT_BINDING));
 	add_scripts(page, page->session);
-	set_up(page, DEVTOOLS_PAGE_ADD_SCRIPT, script_params(beat_own_prelude(), BEAT_WORLD));
+	set_up(page, DEVTOOLS_PAGE_ADD_SCRIPT, script_params((const char *)injected_own_world_js, BEAT_WORLD));
 	for (size_t i = 0; o->scripts != NULL && o->scripts[i] != NULL; i++)
 		set_up(page, DEVTOOLS_PAGE_ADD_SCRIPT, script_params(o->scripts[i], BEAT_WORLD));
 	if (page->page_script != NULL)

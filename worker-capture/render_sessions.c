@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/http_post.h"
 #include "common/log.h"
+#include "worker-capture/injected.h"
 #include "worker-capture/render_parts.h"
 #include "worker-capture/render_whep.h"
 
@@ -16,39 +17,6 @@ enum {
 	SECOND_MS = 1000,
 	LOOK_MS = 3000, /* who asked for a picture may ask for another within this */
 };
-
-/* The page's side of it: window.ringside. State is told as it is when its turn comes, at most 25 times
- * a second, the last one always; what a page wants to know comes as events. */
-static const char page_script[] =
-        "(() => {\n"
-        "  if (window !== window.top || window.ringside) return;\n"
-        "  let give, state, due = 0, timer = null;\n"
-        "  const initialData = new Promise(resolve => { give = resolve; });\n"
-        "  const encoder = new TextEncoder();\n"
-        "  const tell = () => {\n"
-        "    timer = null; due = performance.now() + 40;\n"
-        "    const bytes = encoder.encode(JSON.stringify(state) || '').length;\n"
-        "    if (bytes > 65000) window.__ringside('oversize', null);\n"
-        "    else window.__ringside('state', state === undefined ? null : state);\n"
-        "  };\n"
-        "  const ringside = {\n"
-        "    initialData,\n"
-        "    publish(value) {\n"
-        "      state = value;\n"
-        "      const wait = due - performance.now();\n"
-        "      if (timer === null) { if (wait <= 0) tell(); else timer = setTimeout(tell, wait); }\n"
-        "    },\n"
-        "    signal(value) { window.__ringside('signal', value); },\n"
-        "    deliver(kind, text) {\n"
-        "      const detail = JSON.parse(text);\n"
-        "      if (kind === 'initialdata') give(detail);\n"
-        "      window.dispatchEvent(new CustomEvent('ringside:' + kind, {detail}));\n"
-        "      return true;\n"
-        "    },\n"
-        "  };\n"
-        "  Object.defineProperty(window, 'ringside', {value: Object.freeze(ringside)});\n"
-        "  window.__ringside('hello', null);\n"
-        "})();\n";
 
 /* ---- talking to the page ---- */
 
@@ -212,8 +180,8 @@ bool render_open_browser(struct render_live *live, unsigned *status, char reason
 	                                        .sound = true,
 	                                        .webrtc = true,
 	                                        .tab_capture = true,
-	                                        .scripts = {render_whep_script},
-	                                        .page_script = page_script};
+	                                        .scripts = {(const char *)injected_whep_js},
+	                                        .page_script = (const char *)injected_ringside_js};
 	const struct session_watch watch = {.on_event = on_event,
 	                                    .on_message = on_message,
 	                                    .on_closed = on_closed,

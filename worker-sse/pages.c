@@ -24,7 +24,7 @@
 	P("/page/operations.js", SCRIPT, web_operations_js)                                        \
 	P("/page/arena.js", SCRIPT, web_arena_js)
 
-#define PAGE_ROW(path, type, name) {path, type, name##_tag, name, sizeof name},
+#define PAGE_ROW(path, type, name) {path, type, name##_tag, name, name##_len},
 static const struct page {
 	const char *path, *type, *tag;
 	const uint8_t *bytes;

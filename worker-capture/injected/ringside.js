@@ -1,0 +1,31 @@
+/* The page's side of a render session: window.ringside. State is told as it is when its turn comes, at most
+ * 25 times a second, the last one always; what a page wants to know comes as events. */
+(() => {
+	if (window !== window.top || window.ringside) return;
+	let give, state, due = 0, timer = null;
+	const initialData = new Promise(resolve => { give = resolve; });
+	const encoder = new TextEncoder();
+	const tell = () => {
+		timer = null; due = performance.now() + 40;
+		const bytes = encoder.encode(JSON.stringify(state) || "").length;
+		if (bytes > 65000) window.__ringside("oversize", null);
+		else window.__ringside("state", state === undefined ? null : state);
+	};
+	const ringside = {
+		initialData,
+		publish(value) {
+			state = value;
+			const wait = due - performance.now();
+			if (timer === null) { if (wait <= 0) tell(); else timer = setTimeout(tell, wait); }
+		},
+		signal(value) { window.__ringside("signal", value); },
+		deliver(kind, text) {
+			const detail = JSON.parse(text);
+			if (kind === "initialdata") give(detail);
+			window.dispatchEvent(new CustomEvent("ringside:" + kind, {detail}));
+			return true;
+		},
+	};
+	Object.defineProperty(window, "ringside", {value: Object.freeze(ringside)});
+	window.__ringside("hello", null);
+})();
