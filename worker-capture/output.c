@@ -19,7 +19,7 @@ enum {
 	UNSENT_BYTES_MAX = 2 << 20, /* to an ffmpeg that does not read: then pictures are left out */
 	STALL_MS = 5000,
 	START_MS = 15000,   /* until the first picture is out: servers and programs may be slow to begin */
-	FINISH_MS = 2000,
+	FINISH_MS = 5000,   /* to write what it was given: on a busy machine more than two seconds */
 	SOUND_MS = 100,     /* to look again whether the sound server listens */
 	DELAY_MIN_MS = 1000,
 	DELAY_MAX_MS = 30000,

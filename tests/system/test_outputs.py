@@ -426,7 +426,9 @@ class OutputsTest(BrowserTest):
                     r.ctl("capture", "outputs", "rm", "rec")
                     wait_for(lambda: self.output(r, "rec") is None, "its end")
                 for recorded in ([f"{name}.1.mkv"] if plays else []) + [f"{name}.mkv"]:
-                    self.check(probe(f"{where}/{recorded}"))
+                    streams = probe(f"{where}/{recorded}")
+                    self.assertIsNotNone(streams, [(f.name, f.stat().st_size) for f in os.scandir(where)])
+                    self.check(streams)
                     share = self.heard(f"{where}/{recorded}")
                     self.assertTrue(share > 0.5 if plays else share is None, share)
         finally:
