@@ -326,11 +326,13 @@ static void add_destination(struct output_command *c, const struct output_target
 		add_format(c, "%s/%%09d.ts", target->url);
 		add_format(c, "%s/index.m3u8", target->url);
 		break;
-	case OUTPUT_FILE:
+	case OUTPUT_FILE: /* what is there can be played, however it ends; ffmpeg itself would keep 256 KB back */
 		if (ends_with(target->url, ".mp4")) {
-			add(c, "-movflags"); /* what is there can be played, however it ends */
+			add(c, "-movflags");
 			add(c, "frag_keyframe+empty_moov");
 		}
+		add(c, "-flush_packets");
+		add(c, "1");
 		add_format(c, "file:%s", target->url);
 		break;
 	}

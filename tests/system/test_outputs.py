@@ -425,12 +425,12 @@ class OutputsTest(BrowserTest):
                         wait_for(lambda: self.output(r, "rec")["encoded"] >= encoded + 90, "three seconds more")
                     r.ctl("capture", "outputs", "rm", "rec")
                     wait_for(lambda: self.output(r, "rec") is None, "its end")
-                for recorded in ([f"{name}.1.mkv"] if plays else []) + [f"{name}.mkv"]:
-                    streams = probe(f"{where}/{recorded}")
-                    self.assertIsNotNone(streams, [(f.name, f.stat().st_size) for f in os.scandir(where)])
-                    self.check(streams)
-                    share = self.heard(f"{where}/{recorded}")
-                    self.assertTrue(share > 0.5 if plays else share is None, share)
+                    for recorded in ([f"{name}.1.mkv"] if plays else []) + [f"{name}.mkv"]:
+                        streams = probe(f"{where}/{recorded}")
+                        self.assertIsNotNone(streams, [(f.name, f.stat().st_size) for f in os.scandir(where)])
+                        self.check(streams)
+                        share = self.heard(f"{where}/{recorded}")
+                        self.assertTrue(share > 0.5 if plays else share is None, share)
         finally:
             shutil.rmtree(where)
 
@@ -444,6 +444,24 @@ class OutputsTest(BrowserTest):
                 return file.read()
         except OSError:
             return b""
+
+    def test_a_recording_that_is_cut_short(self):
+        """Killed, ffmpeg leaves all but the last group of pictures."""
+        where = tempfile.mkdtemp(prefix="ringside-video-")
+        kinds = ("mkv", "mp4", "ts")
+        try:
+            with self.capture("arena.html?phase=FIGHTING",
+                              "--capture-outputs=" + ",".join(f"{k}=file:{where}/x.{k}" for k in kinds)) as r:
+                for k in kinds:
+                    wait_for(lambda k=k: (self.output(r, k) or {"encoded": 0})["encoded"] >= 180, f"six seconds of {k}")
+                for p in self.ffmpegs(r):
+                    os.kill(p, signal.SIGKILL)
+                for k in kinds:
+                    wait_for(lambda k=k: os.path.exists(f"{where}/x.1.{k}"), f"another {k}")
+                    video = probe(f"{where}/x.1.{k}", "-count_packets")["video"]
+                    self.assertGreaterEqual(int(video["nb_read_packets"]), 58, k)  # of a busy machine
+        finally:
+            shutil.rmtree(where)
 
     def test_a_full_disk_ends_a_recording(self):
         where = tempfile.mkdtemp(prefix="ringside-video-")
