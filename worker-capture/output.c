@@ -434,7 +434,7 @@ static bool spawn(struct output *o, int input_fd, int progress_fd, char reason[2
 
 static void start(struct output *o)
 {
-	if (sound_starts(sound_of(o))) { /* else it were silent for as long as it lives */
+	if (sound_starting(sound_of(o))) { /* else it were silent for as long as it lives */
 		uv_timer_start(&o->wait, on_wait, SOUND_MS, 0);
 		return;
 	}

@@ -354,7 +354,7 @@ static void swap(struct session *session)
 /* Its sound server is another one than its browser began with, and will not be found by that. */
 static bool is_deaf(const struct session *session)
 {
-	return session->on->sound_start != sound_starts_count(session->sound) && sound_listens(session->sound);
+	return session->on->sound_start != sound_starts(session->sound) && sound_listens(session->sound);
 }
 
 /* A browser does not get better with age. Its successor is shown once it is at least as well. */
@@ -375,7 +375,7 @@ static void rotate(struct session *session, uint64_t now_ms)
 		return;
 	}
 	if (session->on != NULL && now_ms >= session->deaf_due_ms && is_deaf(session)) {
-		session->on->sound_start = sound_starts_count(session->sound);
+		session->on->sound_start = sound_starts(session->sound);
 		session->deaf_due_ms = now_ms + ROTATE_AGAIN_MS; /* the server may not last either */
 		session->rotate_due_ms = now_ms;
 	}

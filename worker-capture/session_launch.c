@@ -58,7 +58,7 @@ static struct stage *stage_create(struct session *session, uid_t uid)
 	struct stage *stage = xcalloc(1, sizeof *stage);
 	*stage = (struct stage){.session = session,
 	                        .uid = uid,
-	                        .sound_start = sound_starts_count(session->sound),
+	                        .sound_start = sound_starts(session->sound),
 	                        .following = session->stages};
 	session->stages = stage;
 	return stage;

@@ -148,7 +148,7 @@ const char *sound_address(const struct sound *sound)
 	return sound != NULL ? sound->address : NULL;
 }
 
-uint64_t sound_starts_count(const struct sound *sound)
+uint64_t sound_starts(const struct sound *sound)
 {
 	return sound != NULL ? sound->starts : 0;
 }
@@ -160,7 +160,7 @@ bool sound_listens(const struct sound *sound)
 	       stat(sound->address + strlen("unix:"), &found) == 0;
 }
 
-bool sound_starts(const struct sound *sound)
+bool sound_starting(const struct sound *sound)
 {
 	if (sound == NULL || sound->closing || sound_listens(sound))
 		return false;

@@ -24,10 +24,10 @@ struct sound *sound_create(uv_loop_t *loop, const struct settings *settings);
 /* Where it listens, "unix:/..."; fixed for its life. NULL for NULL. */
 const char *sound_address(const struct sound *sound);
 /* How many times it was started: browsers do not find one that came after the one they knew. 0 for NULL. */
-uint64_t sound_starts_count(const struct sound *sound);
+uint64_t sound_starts(const struct sound *sound);
 /* Does it listen now? False for NULL. */
 bool sound_listens(const struct sound *sound);
 /* Is it about to, so that waiting is worth while? */
-bool sound_starts(const struct sound *sound);
+bool sound_starting(const struct sound *sound);
 /* Ends it, removes its directory, calls back. NULL is fine: it calls back at once. */
 void sound_close(struct sound *sound, void (*on_closed)(void *arg), void *arg);
