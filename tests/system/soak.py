@@ -94,18 +94,20 @@ class Soak:
 
     def measure(self, seconds):
         workers = {w["name"]: private(w["pid"]) for w in self.r.status()["workers"] if w["pid"]}
-        row = {"seconds": round(seconds), "frames": len(self.frames.events), "kills": sum(self.kills.values()),
+        row = {"seconds": round(seconds), "frames": len(self.frames.events),
+               "v1": len(self.v1.messages("betting")), "kills": sum(self.kills.values()),
                "store_mb": round(used(self.r.data_dir) / 1e6, 1), "supervisor_mb": round(private(self.r.process.pid) / 1e6, 1),
                **{f"{name}_mb": round(size / 1e6, 1) for name, size in workers.items()}}
         self.table.append(row)
         print(json.dumps(row), flush=True)
+        self.check_consumers()
 
     def run(self):
         self.began = began = time.monotonic()
         next_kill = next_row = 0.0
         while (now := time.monotonic() - began) < self.options.minutes * 60:
             if now >= next_row:
-                next_row += max(self.options.minutes * 60 / 20, 5)
+                next_row = now + max(self.options.minutes * 60 / 20, 5)  # not two at once after a slow kill
                 self.measure(now)
             self.check_duels_go_on()
             if now >= next_kill + self.options.every:
@@ -113,6 +115,27 @@ class Soak:
                 self.kill_one()
             time.sleep(0.2)
         self.measure(time.monotonic() - began)
+
+    def check_consumers(self):
+        """That none was refused, or told that history is gone, while the log still says why."""
+        for name, source in (("frames", self.frames), ("version 1", self.v1), ("audit", self.audit)):
+            assert source.over is None and source.is_alive(), f"{name} is over: {source.over}"
+            assert not (resets := source.messages("reset")), f"{name} was reset: {resets}"
+
+    def check_v1(self, frames):
+        """The other wire: the same frames, in order, each once; else what its consumer saw."""
+        def seqs():
+            return [json.loads(m)["seq"] for m in self.v1.messages("betting")]
+        wanted = [f["seq"] for f in frames]
+        try:
+            wait_for(lambda: len(self.v1.messages("betting")) >= len(wanted), "version 1", 60)
+            assert seqs() == wanted
+        except AssertionError:
+            got = seqs()
+            breaks = [(a, b) for a, b in zip(got, got[1:]) if b != a + 1]
+            raise AssertionError(f"version 1: {len(got)} of {len(wanted)} frames, {got[:1]} to {got[-1:]} of {wanted[-1]}, breaks {breaks[:20]}, "
+                                 f"{len(self.v1.messages('reset'))} resets, {len(self.v1.messages('bye'))} byes, "
+                                 f"{self.v1.connects} connects, over {self.v1.over}, alive {self.v1.is_alive()}") from None
 
     def check_settled(self, duels):
         """Each duel's market once, by the audit: the markets themselves are forgotten after market.keep."""
@@ -156,11 +179,10 @@ class Soak:
         assert frames[-len(kept):] == kept
         duels = {f["duelId"] for f in frames if f["duelId"]}
         assert check_frames(frames) == duels, "a duel without its terminal frame"
-        wait_for(lambda: len(self.v1.messages("betting")) >= len(frames), "version 1", 60)
-        assert [json.loads(m)["seq"] for m in self.v1.messages("betting")] == [f["seq"] for f in frames]
+        self.check_v1(frames)
         self.check_settled(duels)
+        self.check_consumers()
         for source in (self.frames, self.v1, self.audit):
-            assert not source.messages("reset")
             source.stop()
         sums = get(self.r, "/v1/ledger/sums")
         assert sums["balanced"] and sums["pools"] == 0, sums
