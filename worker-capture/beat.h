@@ -3,8 +3,6 @@
 
 #include "worker-capture/health.h"
 
-enum { BEAT_EVERY_MS = 500 };
-
 /* Name of the binding that scripts call with one text; it is taken out of the page's reach before any
  * script of the page runs. */
 #define BEAT_BINDING "__ringsideCall"

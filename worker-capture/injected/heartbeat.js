@@ -1,4 +1,4 @@
-/* Runs first in every document. Nothing here reads geometry, text or style: no probe forces a layout. What the
+/* Runs before the scripts of every document. Nothing here reads geometry, text or style: no probe forces a layout. What the
  * page could change later is taken before its own scripts run. One animation frame of ours is asked for per
  * beat, never a second one while it is awaited. */
 (() => {
