@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Measures Ringside, the npm reference server and the floors below both in one run, pinned alike:
-servers on CPU 0, load on CPU 1 when there are two; one worker against two without pinning. Absolute figures belong to the machine; the ratios
+"""Measures Ringside, its store alone, the npm reference server and the floors below all in one run, pinned alike:
+servers on CPU 0, load on CPU 1 when there are two; the store alone without pinning. Absolute figures belong to the machine; the ratios
 are what counts, and each has its target beside it.
 
     bench.py BUILD [--seconds 3] [--json FILE] [--markdown FILE]
@@ -223,6 +223,26 @@ def measure_retention(bench):
                 "bound_bytes": 3 * 2 * RETAINED_BYTES + RING_BYTES}
 
 
+# What docs/storage.md compares layouts by: processes, streams, clients of each process, bytes.
+STORE_LOADS = ((1, 1, 64, 100), (1, 100, 128, 100), (2, 100, 64, 100), (2, 10000, 256, 100), (2, 100, 64, 1024))
+
+
+def measure_store(bench):
+    """The store alone, without HTTP, and one fdatasync at a time, in turn; neither is pinned."""
+    disk, runs = [], {}
+    for processes, streams, clients, size in STORE_LOADS:
+        rounds = []
+        for _ in range(ROUNDS):
+            disk.append(bench.tool("disk", os.path.join(bench.dir, "block"), bench.seconds / 2, cpu=None))
+            state = tempfile.mkdtemp(dir=bench.dir)
+            rounds.append(bench.tool("storeload", "--dir", state, "--processes", processes, "--streams", streams,
+                                     "--clients", clients, "--bytes", size, "--seconds", bench.seconds, cpu=None))
+            shutil.rmtree(state)
+        name = f"{processes} x {clients} clients, {streams} streams, {size} B"
+        runs[name] = sorted(rounds, key=lambda run: run["per_second"])[ROUNDS // 2]
+    return {"runs": runs, "fdatasync_per_second": statistics.median(r["per_second"] for r in disk)}
+
+
 def measure(bench):
     out = {}
     say("ringside")
@@ -233,6 +253,8 @@ def measure(bench):
         out["ringside"]["catch-up"] = measure_catch_up(bench, server)
     say("one worker, two workers")
     out["workers"] = measure_workers(bench)
+    say("the store alone")
+    out["store"] = measure_store(bench)
     say("sendfile")
     out["sendfile"] = {"catch-up": measure_sendfile(bench)}
     say("endless append with retention")
@@ -277,6 +299,9 @@ def ratios(m):
     size = m["retention"]
     yield ("store size / (3 x retained + ring) under endless append",
            size["peak_bytes"] / size["bound_bytes"], "<= 1", 1, -1)
+    for name, run in m["store"]["runs"].items():
+        yield (f"the store alone, {name} / one fdatasync per append",
+               run["per_second"] / m["store"]["fdatasync_per_second"], "", None, 0)
     for key, what in (("append-1", "append, 1 connection"), ("append-64", "append, 64 connections"),
                       ("append-16-streams", "append, 16 streams"), ("append-producers", "append, producers"),
                       ("append-json", "append 200 B JSON"), ("read-json", "read 1000 JSON messages")):
@@ -299,6 +324,8 @@ def table(m):
         for n, run in runs.items():
             lines.append(f"| {name}, {n} in flight | {run['per_second']:.0f} "
                          f"| {run['p50_us']} | {run['p99_us']} |")
+    for name, run in m["store"]["runs"].items():
+        lines.append(f"| the store alone: {name} | {run['per_second']:.0f} | {run['p50_us']} | {run['p99_us']} |")
     latency = m["latency"]
     lines.append(f"| fdatasync of 4 KiB, preallocated | {latency['fdatasync_per_second']:.0f} "
                  f"| {latency['fdatasync_us']:.0f} | |")
