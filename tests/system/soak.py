@@ -206,6 +206,7 @@ def main():
     parser.add_argument("--capture", action=argparse.BooleanOptionalAction, default=True)
     options = parser.parse_args()
     print(f"SEED {options.seed}", flush=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what it started ends with it
     soak = Soak(options)
     try:
         soak.run()
