@@ -94,7 +94,7 @@ static void append(struct client *client)
 	                                   .owner = client,
 	                                   .path = span_str(client->path),
 	                                   .content_type = span_str("application/octet-stream"),
-	                                   .body = {&client->size, 1, {own.body, load.bytes}}};
+	                                   .body = {&client->size, 1, span_of(own.body, load.bytes)}};
 	client->sent_ns = clock_monotonic_ns();
 	own.under_way++;
 	store_submit(own.store, &client->command);
