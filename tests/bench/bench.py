@@ -223,7 +223,7 @@ def measure_retention(bench):
                 "bound_bytes": 3 * 2 * RETAINED_BYTES + RING_BYTES}
 
 
-# What docs/storage.md compares layouts by: processes, streams, clients of each process, bytes.
+# What a layout's worth shows in: processes, streams, clients of each process, bytes.
 STORE_LOADS = ((1, 1, 64, 100), (1, 100, 128, 100), (2, 100, 64, 100), (2, 10000, 256, 100), (2, 100, 64, 1024))
 
 

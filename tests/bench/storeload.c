@@ -3,7 +3,8 @@
  *     storeload --dir D [--processes 1] [--streams 1] [--clients 64] [--bytes 100] [--seconds 2]
  *
  * Each process has so many clients; each of them appends to a random stream, and again when that is on disk.
- * Prints one line of JSON: appends, seconds, per_second, commits_per_second, bad, p50_us, p99_us. */
+ * Prints one line of JSON: appends, seconds, per_second, commits_per_second, bad, p50_us, p99_us. Fails when one of
+ * them was refused. */
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -202,7 +203,8 @@ static uint32_t percentile(const uint64_t *latency, uint64_t appends, double par
 	return 0;
 }
 
-static void report(uint64_t began_ns)
+/* False when an append was refused: what was not taken is not throughput. */
+static bool report(uint64_t began_ns)
 {
 	uint64_t *latency = xcalloc(LATENCY_MAX_US + 1, sizeof *latency);
 	uint64_t appends = 0, bad = 0, commits = 0, ended_ns = began_ns + 1;
@@ -221,6 +223,7 @@ static void report(uint64_t began_ns)
 	       (unsigned long long)appends, seconds, (double)appends / seconds, (double)commits / seconds,
 	       (unsigned long long)bad, percentile(latency, appends, 0.5), percentile(latency, appends, 0.99));
 	free(latency);
+	return bad == 0;
 }
 
 static uint32_t number(const char *text, uint32_t max)
@@ -279,6 +282,5 @@ int main(int argc, char **argv)
 		int status;
 		failed |= wait(&status) < 0 || status != 0;
 	}
-	report(began_ns);
-	return failed;
+	return !report(began_ns) || failed;
 }
