@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
@@ -75,7 +76,11 @@ class Ringside:
         self.process = None
         self.url = None
         if start:
-            self.start()
+            try:
+                self.start()
+            except BaseException:  # nobody gets it, so nobody could end it and tidy up
+                self.__exit__(*sys.exc_info())
+                raise
 
     def _program(self, dummy):
         """Workers are found beside the executable, so the suite is put together in one place."""

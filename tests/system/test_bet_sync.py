@@ -364,11 +364,10 @@ def test_rotation_and_expiry():
     ("bet_sync: {allowed_origin: 'ftp://a.example'}", "one origin"),
 ])
 def test_bad_configuration_prevents_the_start(config, reason):
-    r = Ringside(config=config, start=False)
-    r.spawn()
-    assert r.wait_exit() == 2
-    assert reason in r.log()
-    r.stop()
+    with Ringside(config=config, start=False) as r:
+        r.spawn()
+        assert r.wait_exit() == 2
+        assert reason in r.log()
 
 
 # ---- how much ----
