@@ -20,7 +20,7 @@ from test_kill import fixed_port
 from test_market import Bets, get, market
 
 TOKEN = "soak"
-LEVEL_MINUTES = 5  # until the streams have what retention leaves them, and market.keep has passed
+LEVEL_MINUTES = 5  # until frames and odds have what retention leaves them, and market.keep has passed
 
 
 def private(pid):
@@ -153,7 +153,8 @@ class Soak:
             assert (m := market(self.r, duel)) == 404 or m["state"] in ("resolved", "cancelled"), m
 
     def check_flat(self):
-        """The last third against the middle one, when retention and market.keep have long been at work. Files: a tenth
+        """The last third against the middle one, when retention and market.keep have long been at work (on
+        results, attestations and audit only with a --retention that they reach: at 2M that is hours). Files: a tenth
         more, for pages that wait for their next use. Memory: a quarter and 4 MB more, for a table that doubles and an
         allocator's arenas; a worker that was killed begins anew, so its largest counts."""
         if self.options.minutes < 3 * LEVEL_MINUTES:
