@@ -20,7 +20,7 @@ from test_kill import fixed_port
 from test_market import Bets, get, market
 
 TOKEN = "soak"
-LEVEL_MINUTES = 5  # until frames and odds have what retention leaves them, and market.keep has passed
+LEVEL_MINUTES = 5  # until frames and odds have what --retention leaves them, and market.keep has passed
 
 
 def private(pid):
@@ -43,7 +43,7 @@ class Soak:
                  "--worker-restart-limit=64", "--worker-restart-window=1s", "--duel-resolution=500ms",
                  "--duel-pause=100ms", "--duel-countdown=300ms", "--duel-fight=60s", "--store-ring-bytes=16M",
                  "--limits-body-bytes=1M", f"--store-retention-bytes={options.retention}",
-                 "--market-keep=2m"]
+                 f"--store-retention-age={options.retention_age}", "--market-keep=2m"]
         if options.capture:
             flags += ["--capture-workers=1", "--capture-allow-private=127.0.0.1"]
         self.r = Ringside(*flags, workers=2, bridge=1, listen=f"127.0.0.1:{fixed_port()}", start=False)
@@ -153,10 +153,10 @@ class Soak:
             assert (m := market(self.r, duel)) == 404 or m["state"] in ("resolved", "cancelled"), m
 
     def check_flat(self):
-        """The last third against the middle one, when retention and market.keep have long been at work (on
-        results, attestations and audit only with a --retention that they reach: at 2M that is hours). Files: a tenth
-        more, for pages that wait for their next use. Memory: a quarter and 4 MB more, for a table that doubles and an
-        allocator's arenas; a worker that was killed begins anew, so its largest counts."""
+        """The last third against the middle one, when retention and market.keep have long been at work: on frames and
+        odds that by size, on results, attestations and audit, which take hours to grow so large, that by age. Files: a
+        tenth more, for pages that wait for their next use. Memory: a quarter and 4 MB more, for a table that doubles
+        and an allocator's arenas; a worker that was killed begins anew, so its largest counts."""
         if self.options.minutes < 3 * LEVEL_MINUTES:
             print(f"not judged whether it is flat: that takes --minutes {3 * LEVEL_MINUTES}", flush=True)
             return
@@ -203,9 +203,11 @@ def main():
     parser.add_argument("--every", type=float, default=60, help="seconds between two kills")
     parser.add_argument("--kill", default="sse,bridge,capture,game,all", help="what may be killed")
     parser.add_argument("--retention", default="2M", help="store.retention_bytes")
+    parser.add_argument("--retention-age", help="store.retention_age; a sixth of the run if not given")
     parser.add_argument("--seed", type=int, default=random.randrange(10 ** 6))
     parser.add_argument("--capture", action=argparse.BooleanOptionalAction, default=True)
     options = parser.parse_args()
+    options.retention_age = options.retention_age or f"{max(round(options.minutes * 10), 60)}s"
     print(f"SEED {options.seed}", flush=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what it started ends with it
     soak = Soak(options)
