@@ -149,15 +149,15 @@ export class Market {
 		const m = this.market, pools = m?.pools ?? { A: 0, B: 0 }, total = pools.A + pools.B;
 		text($("market-state"), m ? STATES[m.state] ?? m.state : "–");
 		$("market-state").dataset.state = m?.state === "open" ? "good" : m?.state === "manual_review" ? "bad" : "";
+		const mine = { A: 0, B: 0 };
+		for (const bet of this.bets) mine[bet.side] += bet.amount;
 		for (const side of ["A", "B"]) {
 			const low = side.toLowerCase();
 			text($("odds-" + low), m?.odds?.[side] ? m.odds[side].toFixed(2) : "–");
 			text($("pool-" + low), `${units(pools[side])} staked`);
+			text($("mine-" + low), mine[side] ? `${units(mine[side])} of it yours` : "");
 		}
 		$("pool-bar").style.transform = `scaleX(${total ? pools.A / total : .5})`;
-		const mine = { A: 0, B: 0 };
-		for (const bet of this.bets) mine[bet.side] += bet.amount;
-		text($("my-bets"), this.bets.length ? "Yours: " + ["A", "B"].filter(s => mine[s]).map(s => `${units(mine[s])} on ${this.nameOf(s)}`).join(", ") : "");
 		this.tick(true);
 	}
 

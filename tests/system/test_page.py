@@ -72,7 +72,16 @@ def bet(browser, side, amount):
     browser.wait("!document.querySelector('#bet button').disabled", "the button")
     browser.run(f"document.querySelector('input[value={side}]').click(); document.querySelector('#amount').value = "
                 f"{amount}; document.querySelector('#bet button').click()")
-    browser.wait(f"document.querySelector('#bet-note').textContent.startsWith('Placed: {amount} ')", "the bet")
+    browser.wait(f"document.querySelector('#bet-note').textContent.startsWith('Placed: {amount:,} ')", "the bet")
+
+
+def check_bets_shown(browser, *amounts):
+    """What this viewer has on each side, and nothing in the market's card that is cut off by its edge."""
+    cut = browser.run("""[...document.querySelectorAll(".market *:not(.hidden)")].filter(e => e.clientWidth > 1 &&
+        e.scrollWidth > e.clientWidth).map(e => e.id || e.className || e.nodeName)""")
+    assert cut == [], cut
+    for side, amount in zip("ab", amounts):
+        assert browser.run(f"document.querySelector('#mine-{side}').textContent") == f"{amount} of it yours"
 
 
 def freeze_arena(r):
@@ -104,6 +113,7 @@ def test_a_whole_duel_seen_in_a_browser(stage, tmp_path):
             bet(browser, "B", 100)
             browser.wait("document.querySelector('#odds-a').textContent === '1.33'", "odds")
             browser.wait("document.querySelector('#balance').textContent === '99,600'", "the balance")
+            check_bets_shown(browser, 300, 100)
             keep(browser, "announcement")
             phase(browser, "FIGHTING")
             browser.wait("document.querySelector('#bet-fields').disabled", "no more bets")
@@ -136,8 +146,8 @@ def test_a_whole_duel_seen_in_a_browser(stage, tmp_path):
         assert moved < 0.02, most  # a whole duel long, workers killed and all
         frames = frames_of(r)
         check_frames(frames)
-        wait_for(lambda: len(events.events) >= len(frames), "the EventSource")
-        assert [json.loads(e.data)["seq"] for e in events.events] == [f["seq"] for f in frames]
+        wait_for(lambda: len(events.messages()) >= len(frames), "the EventSource")
+        assert [json.loads(text)["seq"] for text in events.messages()] == [f["seq"] for f in frames]
         assert any(not f["rendererHealth"]["ready"] for f in frames if f["phase"] == "FIGHTING")
     events.stopping = True
 
@@ -210,6 +220,11 @@ def test_on_a_phone(stage):
         for name in ("ANNOUNCEMENT", "FIGHTING", "RESOLUTION"):
             phase(browser, name, 240)
             browser.wait("document.querySelector('#live').textContent === 'Live'", "live")
+            if name == "ANNOUNCEMENT":
+                bet(browser, "A", 12345)
+                bet(browser, "B", 54321)
+                browser.wait("document.querySelector('#balance').textContent === '33,334'", "the balance")
+                check_bets_shown(browser, "12,345", "54,321")
             assert browser.run("document.documentElement.scrollWidth") <= 360, name
             small = browser.run("""[...document.querySelectorAll("button, #bet label, input[type=number]")].filter(e => {
                 const box = e.getBoundingClientRect();
