@@ -69,7 +69,7 @@ def phase(browser, name, patience=120):
 
 
 def bet(browser, side, amount):
-    browser.wait("!document.querySelector('#bet button').disabled", "the button")
+    browser.wait("!document.querySelector('#bet button').matches(':disabled')", "a market that takes bets")  # by its fieldset too
     browser.run(f"document.querySelector('input[value={side}]').click(); document.querySelector('#amount').value = "
                 f"{amount}; document.querySelector('#bet button').click()")
     browser.wait(f"document.querySelector('#bet-note').textContent.startsWith('Placed: {amount:,} ')", "the bet")
@@ -108,7 +108,6 @@ def test_a_whole_duel_seen_in_a_browser(stage, tmp_path):
         browser.run("window.sameDocument = true")
         with Duel(r, "--pace=120ms", "--movetime=20ms", "--clock=10m", "--games=1", engine) as duel:
             phase(browser, "ANNOUNCEMENT")
-            browser.wait("!document.querySelector('#bet-fields').disabled", "a market that takes bets")
             bet(browser, "A", 300)
             bet(browser, "B", 100)
             browser.wait("document.querySelector('#odds-a').textContent === '1.33'", "odds")
