@@ -214,23 +214,26 @@ def test_by_keyboard_alone(stage):
 
 def test_on_a_phone(stage):
     """Nothing is wider than the screen, what is touched is large enough, and nothing jumps, in each phase."""
-    with Browser() as browser, Duel(stage, "--pace=60ms", "--movetime=10ms", "--games=1", "--clock=20s"):
+    wait_for(lambda: stage.request("GET", "/v1/feeds/arena")[0] == 200, "the feed")
+    with Browser() as browser:
         browser.open(stage.url + "/", 360, 740, scheme="dark", phone=True)
-        for name in ("ANNOUNCEMENT", "FIGHTING", "RESOLUTION"):
-            phase(browser, name, 240)
-            browser.wait("document.querySelector('#live').textContent === 'Live'", "live")
-            if name == "ANNOUNCEMENT":
-                bet(browser, "A", 12345)
-                bet(browser, "B", 54321)
-                browser.wait("document.querySelector('#balance').textContent === '33,334'", "the balance")
-                check_bets_shown(browser, "12,345", "54,321")
-            assert browser.run("document.documentElement.scrollWidth") <= 360, name
-            small = browser.run("""[...document.querySelectorAll("button, #bet label, input[type=number]")].filter(e => {
-                const box = e.getBoundingClientRect();
-                return box.width > 0 && (box.width < 40 || box.height < 40) && !(e.labels ?? []).length && e.htmlFor === "";
-            }).map(e => e.id || e.className || e.nodeName)""")
-            assert small == [], small
-            keep(browser, f"phone-{name.lower()}")
+        browser.wait("document.querySelector('#live').textContent === 'Live'", "live")  # all of the announcement is for bets
+        with Duel(stage, "--pace=60ms", "--movetime=10ms", "--games=1", "--clock=20s"):
+            for name in ("ANNOUNCEMENT", "FIGHTING", "RESOLUTION"):
+                phase(browser, name, 240)
+                browser.wait("document.querySelector('#live').textContent === 'Live'", "live")
+                if name == "ANNOUNCEMENT":
+                    bet(browser, "A", 12345)
+                    bet(browser, "B", 54321)
+                    browser.wait("document.querySelector('#balance').textContent === '33,334'", "the balance")
+                    check_bets_shown(browser, "12,345", "54,321")
+                assert browser.run("document.documentElement.scrollWidth") <= 360, name
+                small = browser.run("""[...document.querySelectorAll("button, #bet label, input[type=number]")].filter(e => {
+                    const box = e.getBoundingClientRect();
+                    return box.width > 0 && (box.width < 40 || box.height < 40) && !(e.labels ?? []).length && e.htmlFor === "";
+                }).map(e => e.id || e.className || e.nodeName)""")
+                assert small == [], small
+                keep(browser, f"phone-{name.lower()}")
         moved, most = browser.shift()
         assert moved < 0.02, most
         assert browser.errors == []
