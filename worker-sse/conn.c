@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 enum {
+	LINED_MS = 100,   /* whoever waits for us is not late */
 	LINGER_MS = 2000, /* for the answer to arrive before what the client still sends resets it */
 	FIRST_MS = 2000,  /* a drain waits so long for the first request of a connection */
 };
@@ -118,6 +119,8 @@ static void on_timer(struct wheel_node *node)
 		return;
 	if (due_ms > conn->worker->now_ms)
 		wheel_set(&conn->worker->wheel, node, due_ms);
+	else if (conn->lined)
+		wheel_set(&conn->worker->wheel, node, conn->worker->now_ms + LINED_MS);
 	else
 		time_is_up(conn);
 }
@@ -128,7 +131,7 @@ static void on_closed(uv_handle_t *handle)
 {
 	struct conn *conn = handle->data;
 	conn->closed = true;
-	if (!conn->dirty)
+	if (!conn->dirty && !conn->lined)
 		free(conn);
 }
 
@@ -250,6 +253,20 @@ void conn_advance(struct conn *conn)
 	}
 }
 
+void conn_proceed(struct conn *conn)
+{
+	struct exchange *e = conn->first;
+	if (conn->closing)
+		return;
+	if (e != NULL && e->wants_drain && conn->out_count == 0 && !conn->lingering)
+		exchange_drained(e);
+	if (conn->in_len > 0)
+		conn_parse(conn);
+	else if (conn->unread)
+		conn_read_now(conn);
+	conn_settle(conn);
+}
+
 /* ---- beginning, draining ---- */
 
 void conn_start(struct conn *conn)
@@ -267,7 +284,12 @@ void conn_start(struct conn *conn)
 	w->conns_count++;
 	counter_add(w->counters, connections_total, 1);
 	counter_add(w->counters, connections, 1);
-	conn_read_first(conn); /* TCP_NODELAY is the listener's */
+	if (w->turn.over) {
+		conn->unread = true;
+		turn_wait(conn);
+	} else {
+		conn_read_now(conn); /* TCP_NODELAY is the listener's */
+	}
 	conn_settle(conn);
 }
 
@@ -287,7 +309,8 @@ void conns_drain(struct sse_worker *w)
 		for (struct exchange *e = conn->first; e != NULL; e = e->next)
 			e->close_after = true;
 		/* A first request may be on the way: a reset would lose it. */
-		if (conn->first == NULL && conn->in_len == 0 && conn->served && !conn->lingering)
+		if (conn->first == NULL && conn->in_len == 0 && conn->served && !conn->lingering &&
+		    !conn->lined)
 			finish(conn);
 		conn_settle(conn);
 	}

@@ -3,6 +3,7 @@
  *   conn.c        life, time limits, the order of answers, drain
  *   conn_read.c   bytes in: heads and bodies, when to read on
  *   conn_write.c  bytes out: at once as far as the kernel takes them, the rest when it can
+ *   turn.c        how much of a turn of the loop all of them may have
  *   exchange.c    one request: its headers, whether it is admitted, its body
  *
  * An idle connection is this struct and nothing else: no buffer, no timer of its own. */
@@ -47,7 +48,7 @@ struct exchange {
 	bool chunked_out;
 	bool upgraded;    /* the connection's bytes are the feature's (reply_upgrade()) */
 	bool measured;    /* a streamed answer whose Content-Length is known */
-	bool wants_drain; /* reply_write() returned false */
+	bool wants_drain; /* reply_write() returned false, or reply_again() was called */
 };
 
 /* What a connection is waiting for, and so which time limit holds: conn_settle(). */
@@ -60,6 +61,7 @@ struct conn {
 	struct exchange *first, *last;
 	struct conn *next, **previous; /* worker->conns */
 	struct conn *dirty_next;
+	struct conn *line_next; /* turn.c */
 	uint8_t *in; /* bytes that could not be used yet */
 	uint32_t in_len, in_room;
 	struct piece *out;
@@ -73,8 +75,10 @@ struct conn {
 	uint8_t wait; /* enum conn_wait */
 	bool reading, writing, eof;
 	bool dirty;     /* on worker->dirty */
+	bool lined;     /* waits for its turn (turn.c) */
+	bool unread;    /* ... with bytes that the kernel holds */
 	bool hungry;    /* bytes of `in` may be usable now */
-	bool closing, closed /* by libuv, while dirty: conns_flush() frees it */;
+	bool closing, closed /* by libuv, while dirty or lined: who takes it off frees it */;
 	bool lingering; /* no further request; closes when the answer has arrived */
 	bool shut;      /* our side is shut down */
 	bool served;    /* a whole request came */
@@ -94,6 +98,8 @@ void conn_close(struct conn *conn);
 void conn_settle(struct conn *conn);
 /* The client did its part of what is waited for: its time begins anew. */
 void conn_touch(struct conn *conn);
+/* Its turn has come: it writes on, or reads. */
+void conn_proceed(struct conn *conn);
 /* Frees the exchanges that are through and lets the next one write. */
 void conn_advance(struct conn *conn);
 
@@ -102,8 +108,8 @@ void conns_drain(struct sse_worker *w);
 
 /* ---- conn_read.c ---- */
 
-/* What came with the connection, without waiting for the loop to say so. */
-void conn_read_first(struct conn *conn);
+/* What the kernel holds, without waiting for the loop to say so. */
+void conn_read_now(struct conn *conn);
 void conn_set_reading(struct conn *conn, bool on);
 /* Uses what was left over, as far as it may be used now. */
 void conn_parse(struct conn *conn);
@@ -143,6 +149,8 @@ void exchange_refuse(struct exchange *exchange, unsigned status, const char *rea
 /* Body bytes. False: refused. */
 bool exchange_take(struct exchange *exchange, struct span data);
 void exchange_dispatch(struct exchange *exchange);
+/* What it wrote has left: it may go on. */
+void exchange_drained(struct exchange *exchange);
 /* The answer is complete. */
 void exchange_end(struct exchange *exchange);
 /* Its connection is gone. One that somebody still works on is left to him: his answer frees it. */

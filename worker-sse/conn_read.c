@@ -1,12 +1,15 @@
 #include "common/check.h"
+#include "common/clock.h"
 #include "worker-sse/conn.h"
 #include "worker-sse/websocket.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
 enum {
 	READ_BYTES = 65536,
+	LOOK_BYTES = 16384, /* after so much input at once the time is looked at */
 	OUT_PAUSE_BYTES = 1 << 20, /* no further request while so much waits to be sent */
 	FIELDS_ROOM = 1000,        /* the most that limits.headers allows */
 };
@@ -129,6 +132,11 @@ static bool may_begin(const struct conn *conn, struct span in)
 static void consume(struct conn *conn, struct span *in)
 {
 	while (in->len > 0 && !conn->closing && !conn->lingering) {
+		if (conn->worker->turn.over) {
+			conn->hungry = true;
+			turn_wait(conn);
+			return;
+		}
 		struct exchange *last = conn->last;
 		if (last != NULL && last->upgraded) {
 			struct span bytes = *in;
@@ -177,9 +185,10 @@ static uint8_t read_buffer[READ_BYTES]; /* of all connections: what is left over
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
-	(void)handle;
+	const struct conn *conn = handle->data;
 	(void)suggested;
-	*buf = uv_buf_init((char *)read_buffer, sizeof read_buffer);
+	/* Without room libuv reads nothing, and says so. */
+	*buf = uv_buf_init((char *)read_buffer, conn->worker->turn.over ? 0 : sizeof read_buffer);
 }
 
 /* A client may half-close after its request and still want the answer; a live reader that closes its
@@ -195,6 +204,8 @@ static void on_eof(struct conn *conn)
 static void on_bytes(struct conn *conn, struct span in)
 {
 	counter_add(conn->worker->counters, bytes_in_total, in.len);
+	if (in.len >= LOOK_BYTES)
+		turn_note(conn->worker, clock_monotonic_ns());
 	if (conn->lingering)
 		return;
 	if (conn->in_len == 0) {
@@ -214,7 +225,10 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 	struct conn *conn = stream->data;
 	if (n == 0 || conn->closing)
 		return;
-	if (n == UV_EOF)
+	if (n == UV_ENOBUFS) {
+		conn->unread = true;
+		turn_wait(conn);
+	} else if (n == UV_EOF)
 		on_eof(conn);
 	else if (n < 0)
 		conn_close(conn);
@@ -223,13 +237,18 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 	conn_settle(conn);
 }
 
-void conn_read_first(struct conn *conn)
+void conn_read_now(struct conn *conn)
 {
-	if (conn->refused)
+	conn->unread = false;
+	if (conn->refused || conn->eof)
 		return;
 	ssize_t n = recv(conn->fd, read_buffer, sizeof read_buffer, MSG_DONTWAIT);
 	if (n > 0)
-		on_bytes(conn, span_of(read_buffer, (size_t)n)); /* an end or an error comes again */
+		on_bytes(conn, span_of(read_buffer, (size_t)n));
+	else if (n == 0)
+		on_eof(conn);
+	else if (errno != EAGAIN && errno != EINTR)
+		conn_close(conn);
 }
 
 void conn_set_reading(struct conn *conn, bool on)

@@ -1,4 +1,5 @@
 #include "common/check.h"
+#include "common/clock.h"
 #include "worker-sse/conn.h"
 
 #include <linux/sockios.h>
@@ -172,9 +173,11 @@ static void after_flush(struct conn *conn)
 	if (conn->lingering)
 		return;
 	if (e != NULL && e->wants_drain) {
-		e->wants_drain = false;
-		if (e->request.on_drain != NULL)
-			e->request.on_drain(&e->request);
+		turn_note(conn->worker, clock_monotonic_ns());
+		if (conn->lined || conn->worker->turn.over)
+			turn_wait(conn);
+		else
+			exchange_drained(e);
 	} else if (conn->in_len > 0) {
 		conn_parse(conn);
 	}
@@ -196,7 +199,8 @@ void conns_flush(struct sse_worker *w)
 		w->dirty = conn->dirty_next;
 		conn->dirty = false;
 		if (conn->closed) {
-			free(conn);
+			if (!conn->lined)
+				free(conn);
 			continue;
 		}
 		if (conn->hungry)

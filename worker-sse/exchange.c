@@ -89,6 +89,7 @@ struct exchange *exchange_create(struct conn *conn, const struct http1_head *hea
 	                              .query = moved(head->query, bytes, head->bytes, copy),
 	                              .close_delimited = head->minor == 0,
 	                              .exchange = e};
+	turn_note(conn->worker, e->begun_ns);
 	e->head_only = e->request.method == METHOD_HEAD;
 	e->close_after = !head->keep_alive || conn->worker->draining;
 	e->body_chunked = head->chunked;
@@ -142,6 +143,13 @@ void exchange_abandon(struct exchange *e)
 		e->request.on_gone(&e->request);
 	}
 	exchange_free(e);
+}
+
+void exchange_drained(struct exchange *e)
+{
+	e->wants_drain = false;
+	if (e->request.on_drain != NULL)
+		e->request.on_drain(&e->request);
 }
 
 void exchange_end(struct exchange *e)

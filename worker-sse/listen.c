@@ -18,7 +18,8 @@ enum {
 	BACKLOG = 4096,
 	REFUSED_MAX = 256,  /* connections beyond the limit that are being told so */
 	FDS_RESERVED = 768, /* for the store, the bus to every worker, and those refused */
-	ACCEPTS_MAX = 256,  /* at a turn, so that nobody waits for a crowd at the door */
+	ACCEPTS_MAX = 256,  /* at a turn, so that nobody waits for a crowd at the door; */
+	ACCEPTS_LINED = 16, /* ... while others wait for their turn: to stand behind them */
 	ACCEPT_AGAIN_MS = 100,
 	DROP_LOG_MS = 1000,
 };
@@ -185,7 +186,7 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
 	struct sse_worker *w = poll->data;
 	(void)events;
 	busy_poll_for(&w->worker->busy_poll, w->settings->http_busy_poll_us * 1000);
-	for (int i = 0; status == 0 && i < ACCEPTS_MAX; i++) {
+	for (int i = 0; status == 0 && i < (w->turn.over ? ACCEPTS_LINED : ACCEPTS_MAX); i++) {
 		int fd = accept_one();
 		if (fd >= 0) {
 			take(w, fd);

@@ -100,6 +100,7 @@ static void on_prepare(uv_prepare_t *prepare)
 	struct sse_worker *w = prepare->data;
 	w->now_ms = clock_monotonic_ms();
 	conns_flush(w);
+	turn_begin(w);
 }
 
 /* ---- life ---- */
@@ -115,6 +116,7 @@ static int start(struct worker *worker)
 	wheel_init(&w.wheel, w.now_ms);
 	auth_init(&w.auth, w.settings);
 	reply_prepare(&w);
+	turn_start(&w);
 	uv_async_init(worker->loop, &w.store_async, on_store);
 	w.store_async.data = &w;
 	int code = worker_open_store(worker, &w.store_async, &w.store);

@@ -318,6 +318,14 @@ bool reply_write_chunk(struct request *request, struct chunk *chunk, size_t from
 	return took_all(e, conn_write_chunk(e->conn, chunk, from, len));
 }
 
+void reply_again(struct request *request)
+{
+	struct exchange *e = request->exchange;
+	check(e->conn != NULL && e->conn->first == e);
+	e->wants_drain = true;
+	turn_wait(e->conn);
+}
+
 size_t reply_pending(const struct request *request)
 {
 	const struct exchange *e = request->exchange;

@@ -78,7 +78,7 @@ struct request {
 	/* The feature's. */
 	void *feature;
 	void (*on_gone)(struct request *request);
-	/* All written bytes have left for the kernel: write more, or end. */
+	/* All written bytes have left for the kernel, and others had their turn: write more, or end. */
 	void (*on_drain)(struct request *request);
 
 	struct exchange *exchange; /* the transport's */
@@ -118,6 +118,9 @@ bool reply_write(struct request *request, const struct iovec *iov, int count);
 /* The same for a shared frame whose bytes are already framed for this connection (see sse.h): the
  * rest is kept by reference. `from` is the first byte to send. */
 bool reply_write_chunk(struct request *request, struct chunk *chunk, size_t from, size_t len);
+
+/* There is more to write than one slice, and the last was taken: on_drain follows when others have had their turn. */
+void reply_again(struct request *request);
 
 /* Bytes written but not yet taken by the kernel. */
 size_t reply_pending(const struct request *request);

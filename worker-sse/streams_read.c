@@ -13,7 +13,7 @@ enum { SLICE_BYTES = 256 * 1024 };
 
 /* ---- pages ---- */
 
-/* A page under way: slices of it are read when the connection takes them. */
+/* A page under way: one slice of it at each of its turns, when the connection takes it. */
 struct page {
 	struct request *request;
 	struct stream *stream; /* pinned */
@@ -61,16 +61,15 @@ static bool write_slice(struct page *page, bool *all)
 static void page_continue(struct request *request)
 {
 	struct page *page = request->feature;
-	bool all = true;
-	while (page->at < page->to && all)
-		if (!write_slice(page, &all)) {
-			page_finish(page);
-			reply_abort(request);
-			return;
-		}
-	if (page->at == page->to) {
+	bool all;
+	if (!write_slice(page, &all)) {
+		page_finish(page);
+		reply_abort(request);
+	} else if (page->at == page->to) {
 		page_finish(page);
 		reply_end(request);
+	} else if (all) {
+		reply_again(request);
 	}
 }
 

@@ -5,6 +5,7 @@
 #include "common/wheel.h"
 #include "common/worker.h"
 #include "worker-sse/auth.h"
+#include "worker-sse/turn.h"
 
 struct conn;
 struct events_reader;
@@ -44,6 +45,7 @@ struct sse_worker {
 	uint64_t conns_max;   /* limits.connections, or what the descriptors allow */
 	struct conn *conns;   /* all */
 	struct conn *dirty;   /* with bytes to flush at the end of the turn */
+	struct turn turn;     /* who waits for the next one */
 	size_t conns_count;
 	size_t body_bytes;    /* in memory */
 	struct address *addresses; /* hash; only when limited */
