@@ -295,7 +295,8 @@ static void deliver(struct peer *peer, struct span in)
 	}
 }
 
-static void receive(struct peer *peer)
+/* False: nothing is left to read, or the peer is closed. */
+static bool receive(struct peer *peer)
 {
 	uint8_t bytes[65536];
 	union {
@@ -309,17 +310,24 @@ static void receive(struct peer *peer)
 	                         .msg_controllen = sizeof control.room};
 	ssize_t n = recvmsg(peer->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
+		return errno == EINTR;
 	if (n <= 0) {
 		fail(peer);
-		return;
+		return false;
 	}
 	if (!take_fds(peer, &message)) {
 		log_warn("too many descriptors", "peer=%s-%u", role_name(peer->role), peer->slot);
 		fail(peer);
-		return;
+		return false;
 	}
 	deliver(peer, span_of(bytes, (size_t)n));
+	return !peer->closed;
+}
+
+void peer_drain(struct peer *peer)
+{
+	while (!peer->closed && receive(peer)) {
+	}
 }
 
 static void on_poll(uv_poll_t *handle, int status, int events)

@@ -30,6 +30,10 @@ struct peer *peer_create(uv_loop_t *loop, int fd, unsigned role, unsigned slot, 
 /* Closes without on_close; sets *peer to NULL; NULL is fine. */
 void peer_destroy(struct peer **peer);
 
+/* Hands over all frames that have arrived, of a process that has ended, say: before peer_destroy(). May
+ * end with on_close. */
+void peer_drain(struct peer *peer);
+
 unsigned peer_role(const struct peer *peer);
 unsigned peer_slot(const struct peer *peer);
 uint64_t peer_generation(const struct peer *peer);

@@ -42,8 +42,10 @@ struct store_options {
 };
 
 /* Opens or creates; recovers when it is the first since the machine started or since the last
- * closed. Blocks (it zero-fills the ring once). Returns 0, else an errno-like code with a reason
- * for humans in `reason`. */
+ * closed. Blocks (it zero-fills the ring once). Returns 0, else an errno value with a reason for humans
+ * that names the file. ENOSPC, EIO, ENOMEM, EMFILE and their like may pass: a worker tries again. Every
+ * other value (EINVAL, EBADMSG, EACCES, ...) says that no attempt can succeed, and ends the start
+ * (common/worker_store.c). */
 int store_open(struct store **store, const struct store_options *options, char reason[256]);
 
 /* Finishes what was submitted (done() is called from here) and frees everything. The ring keeps what

@@ -72,9 +72,9 @@ int tables_open(struct tables *tables, const char *dir, uint64_t map_bytes, uint
 		rc = prepare(tables);
 	if (rc == 0)
 		return 0;
-	snprintf(reason, 256, "cannot open the store in %.150s: %s", dir, mdb_strerror(rc));
+	snprintf(reason, 256, "cannot open %.150s/data.mdb: %s", dir, mdb_strerror(rc));
 	tables_close(tables);
-	return rc > 0 ? rc : EINVAL;
+	return rc > 0 ? rc : rc == MDB_READERS_FULL ? EAGAIN : EINVAL;
 }
 
 void tables_close(struct tables *tables)

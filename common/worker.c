@@ -6,6 +6,8 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -211,6 +213,17 @@ void worker_ready(struct worker *worker)
 	peer_put(worker->supervisor, ready, READY, {.generation = worker->generation});
 }
 
+int worker_cannot_start(struct worker *worker, const char *format, ...)
+{
+	char reason[PROTO_REASON_MAX + 1];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(reason, sizeof reason, format, args);
+	va_end(args);
+	peer_put(worker->supervisor, cannot_start, CANNOT_START, {.reason = span_str(reason)});
+	return EXIT_USAGE;
+}
+
 struct peer *worker_supervisor(struct worker *worker)
 {
 	return worker->supervisor;
@@ -290,7 +303,7 @@ static bool own_descriptors(void)
 /* The supervisor decides when a worker ends. A terminal's Ctrl-C and a careless pkill reach all. */
 static void ignore_signals(void)
 {
-	static const int ignored[] = {SIGPIPE, SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
+	static const int ignored[] = {SIGPIPE, SIGXFSZ, SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
 	for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
 		signal(ignored[i], SIG_IGN);
 }

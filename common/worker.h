@@ -15,7 +15,7 @@ struct worker_program {
 	unsigned role;    /* ROLE_SSE, ... */
 	const char *name; /* "sse" */
 	/* Settings are there; open everything. Call worker_ready() when serving. Returns 0, or an exit
-	 * code after logging why. */
+	 * code after logging why: EXIT_FAILED, it is tried again; or worker_cannot_start(). */
 	int (*start)(struct worker *worker);
 	/* Settings changed; worker->settings are the new ones, texts of the old ones are freed. May be
 	 * NULL. */
@@ -56,6 +56,13 @@ struct worker {
 	uint64_t drain_due_ms;
 	int exit_code;
 };
+
+/* From start(), for what no restart can mend: a file that is not ours, a limit that is too low. The
+ * reason names the file, the limit or the setting. The supervisor logs it once, starts nothing again
+ * and ends with EXIT_USAGE; only in a restart one by one the others serve on. Returns EXIT_USAGE, which
+ * start() returns in turn. */
+int worker_cannot_start(struct worker *worker, const char *format, ...)
+        __attribute__((format(printf, 2, 3)));
 
 int worker_main(int argc, char **argv, const struct worker_program *program);
 void worker_ready(struct worker *worker);

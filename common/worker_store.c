@@ -2,6 +2,8 @@
 #include "common/log.h"
 #include "proto/roles.h"
 
+#include <errno.h>
+
 enum {
 	READERS_MAX = 2048, /* LMDB reader slots: workers, their threads, tools */
 	TURN_NS = 10000,    /* about one more turn; the next asks again */
@@ -42,6 +44,18 @@ static void begin_turns(struct worker *worker, struct store **store)
 	uv_prepare_start(&turn.prepare, on_prepare);
 }
 
+/* A full disk is made room on, memory and descriptors come back, a controller is repaired: it is tried
+ * again. Whatever else keeps a store from being opened is its files, its place or its rights. */
+static bool may_pass(int error)
+{
+	static const int passing[] = {ENOSPC, EDQUOT, EIO,   ENOMEM, EMFILE,
+	                              ENFILE, EAGAIN, EINTR, EBUSY,  ETIMEDOUT};
+	for (size_t i = 0; i < sizeof passing / sizeof *passing; i++)
+		if (error == passing[i])
+			return true;
+	return false;
+}
+
 int worker_open_store(struct worker *worker, uv_async_t *async, struct store **store)
 {
 	const struct settings *s = &worker->settings;
@@ -67,10 +81,13 @@ int worker_open_store(struct worker *worker, uv_async_t *async, struct store **s
 	        .append_latency = &worker->mine->append};
 	char reason[256];
 	worker_follow(worker, true); /* before the durable mark is read */
-	if (store_open(store, &options, reason) == 0) {
+	int error = store_open(store, &options, reason);
+	if (error == 0) {
 		begin_turns(worker, store);
 		return 0;
 	}
+	if (!may_pass(error))
+		return worker_cannot_start(worker, "%s", reason);
 	log_error("store not opened", "reason=\"%s\"", reason);
 	return EXIT_FAILED;
 }

@@ -22,12 +22,14 @@ enum { WAIT_MS = 10000 };
 /* ---- the worker ---- */
 
 /* What the program does beyond the usual; chosen before the fork. */
-static enum { ORDINARY, NEVER_DRAINS, CANNOT_START } manner;
+static enum { ORDINARY, NEVER_DRAINS, FAILS_START, CANNOT_START } manner;
 
 static int start(struct worker *worker)
 {
-	if (manner == CANNOT_START)
+	if (manner == FAILS_START)
 		return EXIT_FAILED;
+	if (manner == CANNOT_START)
+		return worker_cannot_start(worker, "%s/data.mdb is no store", "/here");
 	counter_set(worker->mine, connections, 41);
 	worker_ready(worker);
 	worker_ready(worker);
@@ -291,11 +293,26 @@ static void test_supervisor_gone(void **state)
 	assert_int_equal(exit_code(b), EXIT_SUPERVISOR_GONE);
 }
 
-static void test_cannot_start(void **state)
+static void test_what_cannot_start_says_why(void **state)
 {
 	struct bench *b = *state;
 	struct span body;
+	struct proto_cannot_start m;
 	manner = CANNOT_START;
+	launch_usual(b);
+	expect(b, PROTO_TYPE_HELLO, &body);
+	tell_settings(b, "");
+	expect(b, PROTO_TYPE_CANNOT_START, &body);
+	assert_true(proto_get_cannot_start(body, &m));
+	assert_true(span_equal(m.reason, SPAN("/here/data.mdb is no store")));
+	assert_int_equal(exit_code(b), EXIT_USAGE);
+}
+
+static void test_failed_start(void **state)
+{
+	struct bench *b = *state;
+	struct span body;
+	manner = FAILS_START;
 	launch_usual(b);
 	expect(b, PROTO_TYPE_HELLO, &body);
 	tell_settings(b, "");
@@ -462,7 +479,8 @@ int main(void)
 	        TEST(test_drain_before_settings),
 	        TEST(test_drain_is_cut_when_due),
 	        TEST(test_supervisor_gone),
-	        TEST(test_cannot_start),
+	        TEST(test_failed_start),
+	        TEST(test_what_cannot_start_says_why),
 	        TEST(test_bad_settings),
 	        TEST(test_reload),
 	        TEST(test_only_the_supervisor_ends_it),

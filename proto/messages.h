@@ -28,6 +28,12 @@ enum {
 /* The worker serves from now on: its listeners accept, its store is open. */
 #define PROTO_READY(F) F(u64, generation, 0)
 
+enum { PROTO_REASON_MAX = 480 };
+
+/* Why this worker cannot start, and no other attempt can succeed either: names the setting, the limit or
+ * the file. It exits with EXIT_USAGE next. */
+#define PROTO_CANNOT_START(F) F(text, reason, PROTO_REASON_MAX)
+
 /* The event loop turns. None for worker.hang_ms: the worker is aborted, then killed. */
 #define PROTO_HEARTBEAT(F) F(u64, at_ms, 0) /* monotonic */
 
@@ -126,6 +132,7 @@ enum { PROTO_CALL_BODY_MAX = 1 << 20, PROTO_CALL_PATH_MAX = 1024 };
 	M(2, READY, ready, ROLE_WORKERS)                                                           \
 	M(3, HEARTBEAT, heartbeat, ROLE_WORKERS)                                                   \
 	M(4, ADMIN_REQUEST, admin_request, ROLE_ADMIN)                                             \
+	M(40, CANNOT_START, cannot_start, ROLE_WORKERS)                                            \
 	M(31, WORKER_ANSWER, worker_answer, ROLE_CAPTURE | ROLE_BRIDGE)
 #define PROTO_TO_WORKERS(M)                                                                        \
 	M(5, SETTINGS, settings, ROLE_SUPERVISOR)                                                  \

@@ -182,9 +182,13 @@
 	S(worker_restart_stable_ms, "worker.restart_stable", ms, "10s", 100, 3600000, LIVE,        \
 	  "Ready this long: the next exit counts as the first.")                                   \
 	S(worker_restart_limit, "worker.restart_limit", count, "10", 1, 64, LIVE,                  \
-	  "Exits within worker.restart_window after which the worker is marked failed.")           \
+	  "Exits within worker.restart_window after which the worker counts as failed: "           \
+	  "/readyz is 503, and it is tried every worker.restart_delay_max.")                       \
 	S(worker_restart_window_ms, "worker.restart_window", ms, "2m", 1000, 86400000, LIVE,       \
 	  "See worker.restart_limit.")                                                             \
+	S(worker_give_up_ms, "worker.give_up", ms, "5m", 0, 86400000, LIVE,                        \
+	  "No HTTP worker has served for this long although some were tried: ringside ends with "  \
+	  "exit code 1, for whoever runs it to act. 0: never.")                                    \
 	S(worker_drain_ms, "worker.drain_timeout", ms, "25s", 0, 3600000, LIVE,                    \
 	  "How long a drain may take before what is left is cut.")                                 \
 	S(bridge_workers, "bridge.workers", count, "1", 0, 1, LIVE,                                \

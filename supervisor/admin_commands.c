@@ -29,7 +29,7 @@ static json_t *worker_json(const struct child *child, uint64_t now_ms)
 	json_t *json = json_pack(
 	        "{s:s, s:s, s:i, s:i, s:s, s:b, s:I, s:I, s:I, s:I, s:i, s:s, s:I}", "name",
 	        child->name, "role", role_name(child->role), "slot", (int)child->slot, "pid",
-	        (int)child->pid, "state", child_state_name(child->state), "wanted",
+	        (int)child->pid, "state", child_state_name(child), "wanted",
 	        (int)child->wanted, "generation", (json_int_t)child->generation, "restarts",
 	        (json_int_t)counter_get(slot, restarts), "started_at_ms",
 	        (json_int_t)counter_get(slot, started_ms), "up_ms",
@@ -112,6 +112,7 @@ static void on_command_scale(struct admin_request *request)
 	}
 	events_emit(&s->events, LOG_LEVEL_INFO, "scaled",
 	            json_pack("{s:s}", "sse", s->settings.sse_workers));
+	s->fleet.halted = false; /* of a restart before */
 	fleet_step(&s->fleet);
 	admin_answer_settled(request, json_object());
 }

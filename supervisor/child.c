@@ -1,8 +1,16 @@
 #include "supervisor/child.h"
 
-const char *child_state_name(enum child_state state)
+bool child_failed(const struct child *child)
 {
-	switch (state) {
+	return child->state == CHILD_FAILED ||
+	       (child->state == CHILD_STOPPED && child->restart.failing);
+}
+
+const char *child_state_name(const struct child *child)
+{
+	if (child_failed(child))
+		return "failed";
+	switch (child->state) {
 	case CHILD_ABSENT:
 		return "absent";
 	case CHILD_STOPPED:

@@ -16,11 +16,9 @@ enum child_state {
 	CHILD_STARTING, /* a process that has not said READY */
 	CHILD_READY,
 	CHILD_DRAINING, /* told to finish and exit */
-	CHILD_FAILED,   /* no process; given up until an operator or a reload says otherwise */
+	CHILD_FAILED,   /* no process; refused its start, until an operator or a reload says otherwise */
 };
 
-/* "absent", "waiting", ... */
-const char *child_state_name(enum child_state state);
 
 struct child_facts {
 	enum child_state state;
@@ -71,7 +69,15 @@ struct child {
 	struct counters_slot *counters;
 	uint64_t started_ms, start_due_ms, settle_due_ms, kill_due_ms; /* monotonic */
 	char last_exit[64]; /* "", "code 1", "signal 9 (Killed)" */
+	char refusal[PROTO_REASON_MAX + 1]; /* why this process cannot start, in its own words; "" */
 	struct child_rates rates;
 };
+
+/* Nobody should be sent to it or wait for it: it refused its start, or failed too often and waits for its
+ * next attempt. */
+bool child_failed(const struct child *child);
+
+/* "absent", "waiting", "failed", ... */
+const char *child_state_name(const struct child *child);
 
 void child_rates_update(struct child *child, uint64_t now_ms);

@@ -91,6 +91,9 @@ static int print_outcome(const json_t *answer)
 	if (failed > 0)
 		return ctl_fail("%lld worker%s failed; see 'ringsidectl events' and the log", failed,
 		                failed == 1 ? " has" : "s have");
+	if (json_is_true(json_object_get(answer, "halted")))
+		return ctl_fail("a replacement failed, so the workers that run stay; see 'ringsidectl events' and "
+		                "the log");
 	printf("%lld SSE worker%s; %lld ready, all roles counted\n", sse, sse == 1 ? "" : "s",
 	       number_of(answer, "ready"));
 	return EXIT_DONE;

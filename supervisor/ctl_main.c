@@ -1,4 +1,5 @@
 /* ringsidectl: arguments, help, and the table of commands. */
+#include "common/process.h"
 #include "proto/roles.h"
 #include "supervisor/commands.h"
 #include "supervisor/ctl.h"
@@ -210,6 +211,7 @@ int main(int argc, char **argv)
 	const char *run_dir = getenv("RINGSIDE_RUN_DIR");
 	struct ctl ctl = {.run_dir = run_dir != NULL ? run_dir : "/run/ringside"};
 	char help_flag[] = "--help", *help_arguments[] = {help_flag};
+	process_fill_standard_fds();
 	argc--;
 	argv++;
 	if (!take_globals(&ctl, &argc, argv))

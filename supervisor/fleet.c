@@ -156,6 +156,7 @@ static void forgive_own_pause(struct fleet *fleet, uint64_t now_ms)
 	if (gap_ms < 4 * LOOK_MS)
 		return;
 	log_warn("the supervisor was paused", "for_ms=%llu", (unsigned long long)gap_ms);
+	outage_forgive(&fleet->outage, gap_ms);
 	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++)
 		watch_forgive(&fleet->children[i].watch, gap_ms);
 }
@@ -167,7 +168,7 @@ static void apply_plan(struct fleet *fleet, uint64_t now_ms)
 	bool replacing = fleet->replacing != NULL && fleet->replacing->role == ROLE_SSE;
 	for (size_t i = 0; i < FLEET_SSE_MAX; i++)
 		replacing = replacing || (fleet->children[i].recycle &&
-		                          fleet->children[i].state != CHILD_FAILED);
+		                          !child_failed(&fleet->children[i]));
 	struct plan plan = plan_make(fleet->settings, fleet->cpus, replacing);
 	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++) {
 		struct child *child = &fleet->children[i];
@@ -192,7 +193,7 @@ static void steer(struct fleet *fleet)
 	for (unsigned slot = 0; slot < FLEET_SSE_MAX; slot++) {
 		const struct child *child = &fleet->children[slot];
 		serving[slot] = child->wanted && child->state == CHILD_READY && !child->late;
-		coming[slot] = child->wanted && child->state != CHILD_FAILED;
+		coming[slot] = child->wanted && !child_failed(child);
 		any = any || serving[slot];
 	}
 	int error = listener_steer(&fleet->listener, any ? serving : coming);
@@ -211,7 +212,7 @@ static bool others_serve(const struct fleet *fleet, const struct child *child)
 			continue;
 		if (other->state == CHILD_READY && !other->late)
 			return true;
-		hope = hope || other->state != CHILD_FAILED;
+		hope = hope || !child_failed(other);
 	}
 	return !hope; /* with nobody to wait for, the socket's queue bridges the gap */
 }
@@ -250,9 +251,6 @@ static bool step_child(struct child *child, uint64_t now_ms, uint64_t *due_ms)
 	uint64_t due = UINT64_MAX, watch_at = watch_child(child, now_ms);
 	const struct child_facts facts = facts_of(child);
 	enum child_action action = child_decide(&facts, now_ms, &due);
-	/* One that was given up while its process still runs is being killed: its exit comes first. */
-	if ((action == CHILD_START || action == CHILD_RELEASE) && child->pid != 0)
-		return false;
 	switch (action) {
 	case CHILD_WAIT:
 		*due_ms = due < *due_ms ? due : *due_ms;
@@ -274,6 +272,18 @@ static bool step_child(struct child *child, uint64_t now_ms, uint64_t *due_ms)
 		return true;
 	}
 	return false;
+}
+
+static void look_for_outage(struct fleet *fleet, uint64_t now_ms)
+{
+	struct outage_facts facts = {0};
+	for (size_t i = 0; i < FLEET_SSE_MAX; i++) {
+		const struct child *child = &fleet->children[i];
+		facts.serves = facts.serves || (child->wanted && child->state == CHILD_READY);
+		facts.failed = facts.failed || (child->wanted && (child->state == CHILD_FAILED ||
+		                                                  child->restart.failures > 0));
+	}
+	fleet->gave_up = outage_step(&fleet->outage, &facts, fleet->settings->worker_give_up_ms, now_ms);
 }
 
 static void update_rates(struct fleet *fleet, uint64_t now_ms)
@@ -300,6 +310,7 @@ void fleet_step(struct fleet *fleet)
 			acted = step_child(&fleet->children[i], now_ms, &due_ms) || acted;
 	}
 	update_rates(fleet, now_ms);
+	look_for_outage(fleet, now_ms);
 	uv_timer_start(&fleet->timer, on_timer, due_ms > now_ms ? due_ms - now_ms : 1, 0);
 	if (fleet->on_change != NULL)
 		fleet->on_change(fleet->arg);
@@ -364,11 +375,11 @@ struct fleet_tally fleet_tally(const struct fleet *fleet)
 		bool sse = child->role == ROLE_SSE, ready = child->state == CHILD_READY;
 		tally.wanted += child->wanted;
 		tally.ready += child->wanted && ready;
-		tally.failed += child->state == CHILD_FAILED;
+		tally.failed += child_failed(child);
 		tally.processes += child->pid != 0;
 		tally.sse_wanted += sse && child->wanted;
 		tally.sse_ready += sse && child->wanted && ready;
-		bool rests = child->wanted ? (ready && !child->late) || child->state == CHILD_FAILED
+		bool rests = child->wanted ? (ready && !child->late) || child_failed(child)
 		                           : child->state == CHILD_ABSENT;
 		tally.settled = tally.settled && rests && !child->recycle;
 	}

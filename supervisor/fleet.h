@@ -7,6 +7,7 @@
 #include "supervisor/child.h"
 #include "supervisor/events.h"
 #include "supervisor/listener.h"
+#include "supervisor/outage.h"
 #include "supervisor/plan.h"
 
 enum {
@@ -22,6 +23,9 @@ struct fleet {
 	void *arg;
 	char program_dir[4096]; /* where the workers' programs are */
 	unsigned cpus;
+	/* What the caller must act on, after a step: */
+	const struct child *refused; /* it cannot start, nor can any other attempt; its refusal says why */
+	bool gave_up;                /* nothing has served for worker.give_up */
 	/* private: */
 	struct listener listener;
 	struct counters *counters;
@@ -32,6 +36,7 @@ struct fleet {
 	struct child *replacing; /* whose turn it is in a restart one by one */
 	bool stopping, halted /* a restart one by one gave up */;
 	uint64_t stop_due_ms;
+	struct outage outage;
 	uv_timer_t timer;
 };
 

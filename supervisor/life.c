@@ -34,7 +34,7 @@ static enum worker_state state_shown(const struct child *child)
 		return WORKER_ABSENT;
 	case CHILD_STOPPED:
 	case CHILD_STARTING:
-		return WORKER_STARTING;
+		return child->restart.failing ? WORKER_FAILED : WORKER_STARTING;
 	case CHILD_READY:
 		return WORKER_READY;
 	case CHILD_DRAINING:
@@ -62,7 +62,7 @@ void life_emit(struct child *child, enum log_level level, const char *event, jso
 	events_emit(child->fleet->events, level, event, fields);
 }
 
-/* ---- giving up, trying again ---- */
+/* ---- trying again ---- */
 
 static struct restart_limits restart_limits_of(const struct settings *s)
 {
@@ -71,6 +71,14 @@ static struct restart_limits restart_limits_of(const struct settings *s)
 	                               .stable_ms = s->worker_restart_stable_ms,
 	                               .exits_max = (uint32_t)s->worker_restart_limit,
 	                               .window_ms = s->worker_restart_window_ms};
+}
+
+static bool replacing_goes_on(const struct fleet *fleet)
+{
+	bool any = fleet->replacing != NULL;
+	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++)
+		any = any || fleet->children[i].recycle;
+	return any;
 }
 
 /* A restart one by one stops where it fails: the others keep what they have, and serve. */
@@ -87,27 +95,49 @@ static void halt_replacing(struct fleet *fleet)
 		events_emit(fleet->events, LOG_LEVEL_ERROR, "restart-halted", NULL);
 }
 
-static void give_up(struct child *child, const char *why)
+/* Whoever waits in its queue is better off trying again than waiting so long. */
+static void close_queue(struct child *child)
 {
-	set_state(child, CHILD_FAILED);
-	life_emit(child, LOG_LEVEL_ERROR, "worker-failed", json_pack("{s:s}", "why", why));
-	/* Whoever waits in its queue is better off trying again than waiting for ever. */
 	if (child->role == ROLE_SSE)
 		listener_close(&child->fleet->listener, child->slot);
-	if (child->fleet->replacing == child)
+}
+
+/* It will not serve for a while. */
+static void leave_service(struct child *child, const char *why)
+{
+	life_emit(child, LOG_LEVEL_ERROR, "worker-failed", json_pack("{s:s}", "why", why));
+	if (replacing_goes_on(child->fleet))
 		halt_replacing(child->fleet);
+}
+
+/* No attempt can succeed. That is the end of all of it, but in a restart one by one the others have
+ * started before, with what they still have. */
+static void refuse(struct child *child)
+{
+	struct fleet *fleet = child->fleet;
+	set_state(child, CHILD_FAILED);
+	close_queue(child);
+	if (replacing_goes_on(fleet))
+		leave_service(child, child->refusal);
+	else if (fleet->refused == NULL)
+		fleet->refused = child;
 }
 
 static void start_later(struct child *child)
 {
 	struct restart_limits limits = restart_limits_of(child->fleet->settings);
+	bool failing = child->restart.failing;
+	uint64_t now_ms = clock_monotonic_ms();
 	child->start_due_ms =
-	        restart_exited(&child->restart, &limits, clock_monotonic_ms(),
+	        restart_exited(&child->restart, &limits, now_ms,
 	                       (uint32_t)clock_random_below(RESTART_JITTER_MAX + 1));
-	if (child->start_due_ms == RESTART_NEVER)
-		give_up(child, "it failed too often in too short a time");
-	else
-		set_state(child, CHILD_STOPPED);
+	set_state(child, CHILD_STOPPED);
+	if (!child->restart.failing)
+		return;
+	close_queue(child);
+	if (!failing)
+		leave_service(child, "it failed too often in too short a time; it is tried again "
+		                     "every worker.restart_delay_max");
 }
 
 /* ---- the bus ---- */
@@ -147,8 +177,9 @@ void life_send_settings(struct child *child)
 void on_hello(struct sender *sender, const struct proto_hello *m)
 {
 	struct child *child = sender->child;
+	/* Programs that were replaced beneath us: it is tried again, until they fit or we are replaced. */
 	if (m->schema_hash != proto_schema_hash()) {
-		give_up(child, "its program is of another build than the supervisor's");
+		log_error("program is of another build than the supervisor", "worker=%s", child->name);
 		life_signal(child, SIGKILL);
 		return;
 	}
@@ -173,6 +204,14 @@ void on_ready(struct sender *sender, const struct proto_ready *m)
 	life_emit(child, LOG_LEVEL_INFO, "worker-ready",
 	     json_pack("{s:I}", "after_ms", (json_int_t)(now_ms - child->started_ms)));
 	fleet_step(child->fleet);
+}
+
+void on_cannot_start(struct sender *sender, const struct proto_cannot_start *m)
+{
+	struct child *child = sender->child;
+	if (child->state == CHILD_STARTING)
+		snprintf(child->refusal, sizeof child->refusal, "%.*s", (int)m->reason.len,
+		         (const char *)m->reason.at);
 }
 
 void on_heartbeat(struct sender *sender, const struct proto_heartbeat *m)
@@ -241,6 +280,7 @@ static void begin(struct child *child, pid_t pid, int bus_fd)
 	child->started_ms = clock_monotonic_ms();
 	child->said_hello = child->hung = child->late = child->recycle = false;
 	child->kill_due_ms = UINT64_MAX;
+	*child->refusal = '\0';
 	if (child->settings_given)
 		settings_finish(&child->settings);
 	settings_copy(&child->settings, fleet->settings);
@@ -288,13 +328,11 @@ static void after_exit(struct child *child, int status)
 {
 	enum child_state was = child->state;
 	int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-	if (was == CHILD_FAILED)
-		return;
 	if (was == CHILD_DRAINING && !child->hung) {
 		child->start_due_ms = 0;
 		set_state(child, CHILD_STOPPED);
-	} else if (code == EXIT_USAGE) {
-		give_up(child, "it refused its arguments or settings; see its last log lines");
+	} else if (code == EXIT_USAGE && *child->refusal != '\0') {
+		refuse(child);
 	} else if (code == SPAWN_EXEC_FAILED) {
 		log_error("program cannot be executed", "worker=%s dir=%s", child->name,
 		          child->fleet->program_dir);
@@ -308,6 +346,9 @@ void life_exited(struct child *child, int status)
 {
 	/* Its own children must not outlive it. */
 	life_signal(child, SIGKILL);
+	/* Its last words. */
+	if (child->peer != NULL)
+		peer_drain(child->peer);
 	reap_describe(status, child->last_exit);
 	bool asked = child->state == CHILD_DRAINING && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 	life_emit(child, asked ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "worker-exited",

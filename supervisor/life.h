@@ -6,8 +6,8 @@
 /* Starts a process for it; when that cannot be done it waits as after an exit. */
 void life_start(struct child *child);
 
-/* Its process has ended, but its pid is still taken: kills its process group, and decides whether it
- * is stopped, to be started again, or failed. */
+/* Its process has ended, but its pid is still taken: kills its process group, and decides when it
+ * is started again, or that it never can be (fleet->refused). */
 void life_exited(struct child *child, int status);
 
 /* Tells it to finish; it is to be cut at child->kill_due_ms. */

@@ -1,5 +1,6 @@
 /* ringside: the commands of the supervisor's program. */
 #include "common/log.h"
+#include "common/process.h"
 #include "proto/roles.h"
 #include "supervisor/supervisor.h"
 
@@ -107,6 +108,8 @@ static int help(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	char reason[256];
+	process_fill_standard_fds();
+	process_reset();
 	if (argc < 2)
 		return usage_error("a command is missing");
 	for (size_t i = 0; i < COMMANDS; i++)

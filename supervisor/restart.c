@@ -22,6 +22,7 @@ static uint32_t exits_within(const struct restart *restart, uint64_t window_ms, 
 void restart_ready(struct restart *restart, uint64_t now_ms)
 {
 	restart->ready_ms = now_ms != 0 ? now_ms : 1;
+	restart->failing = false;
 }
 
 uint64_t restart_exited(struct restart *restart, const struct restart_limits *limits,
@@ -33,9 +34,9 @@ uint64_t restart_exited(struct restart *restart, const struct restart_limits *li
 	restart->failures++;
 	restart->ready_ms = 0;
 	restart->exits_ms[restart->exits++ % RESTART_EXITS_MAX] = now_ms;
-	if (exits_within(restart, limits->window_ms, now_ms) >= limits->exits_max)
-		return RESTART_NEVER;
-	uint64_t delay_ms = delay_after(restart->failures, limits);
+	restart->failing = exits_within(restart, limits->window_ms, now_ms) >= limits->exits_max;
+	uint64_t delay_ms = restart->failing ? limits->delay_ms_max
+	                                     : delay_after(restart->failures, limits);
 	return now_ms + delay_ms - delay_ms / 2 * jitter / RESTART_JITTER_MAX;
 }
 

@@ -60,15 +60,19 @@ static void test_readiness_before_an_older_exit_does_not_count(void **state)
 	assert_int_equal(restart_exited(&r, &limits, 1000000, 0), 1000000 + 200);
 }
 
-static void test_intensity_limit(void **state)
+static void test_too_many_exits_are_retried_at_the_longest_delay(void **state)
 {
 	(void)state;
 	struct restart_limits few = limits;
 	few.exits_max = 3;
 	struct restart r = {0};
-	assert_true(restart_exited(&r, &few, 5000, 0) != RESTART_NEVER);
-	assert_true(restart_exited(&r, &few, 5100, 0) != RESTART_NEVER);
-	assert_true(restart_exited(&r, &few, 5999, 0) == RESTART_NEVER);
+	restart_exited(&r, &few, 5000, 0);
+	restart_exited(&r, &few, 5100, 0);
+	assert_false(r.failing);
+	assert_int_equal(restart_exited(&r, &few, 5999, 0), 5999 + 30000);
+	assert_true(r.failing);
+	restart_ready(&r, 36000);
+	assert_false(r.failing);
 	restart_forget(&r);
 	assert_int_equal(restart_exited(&r, &few, 6000, 0), 6100);
 }
@@ -80,16 +84,18 @@ static void test_intensity_looks_at_the_window_only(void **state)
 	few.exits_max = 3;
 	struct restart r = {0};
 	for (uint64_t now = 1; now < 100 * 500; now += 500)
-		assert_true(restart_exited(&r, &few, now, 0) != RESTART_NEVER);
+		restart_exited(&r, &few, now, 0);
+	assert_false(r.failing);
 }
 
-static void test_limit_of_one_gives_up_at_once(void **state)
+static void test_limit_of_one_is_failing_at_once(void **state)
 {
 	(void)state;
 	struct restart_limits one = limits;
 	one.exits_max = 1;
 	struct restart r = {0};
-	assert_true(restart_exited(&r, &one, 7, 0) == RESTART_NEVER);
+	assert_int_equal(restart_exited(&r, &one, 7, 0), 7 + 30000);
+	assert_true(r.failing);
 }
 
 int main(void)
@@ -99,9 +105,9 @@ int main(void)
 	        cmocka_unit_test(test_jitter_takes_at_most_half),
 	        cmocka_unit_test(test_stable_readiness_begins_anew),
 	        cmocka_unit_test(test_readiness_before_an_older_exit_does_not_count),
-	        cmocka_unit_test(test_intensity_limit),
+	        cmocka_unit_test(test_too_many_exits_are_retried_at_the_longest_delay),
 	        cmocka_unit_test(test_intensity_looks_at_the_window_only),
-	        cmocka_unit_test(test_limit_of_one_gives_up_at_once),
+	        cmocka_unit_test(test_limit_of_one_is_failing_at_once),
 	};
 	return cmocka_run_group_tests_name("restart", tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 #include "supervisor/supervisor.h"
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/process.h"
 #include "common/store.h"
 #include "proto/roles.h"
 #include "supervisor/cpus.h"
@@ -102,13 +103,47 @@ static void tell_status(struct supervisor *s)
 	notify_send(&s->notify, "STATUS=%s", status);
 }
 
+/* What prevents the first start is said where it was started, too. */
+static void tell_console(const struct supervisor *s, const char *reason)
+{
+	if (s->console_fd >= 0)
+		dprintf(s->console_fd, "ringside: cannot start: %s\n", reason);
+}
+
+static void close_console(struct supervisor *s)
+{
+	if (s->console_fd >= 0)
+		close(s->console_fd);
+	s->console_fd = -1;
+}
+
 static void announce(struct supervisor *s, const struct fleet_tally *tally)
 {
 	s->announced = true;
+	close_console(s);
 	events_emit(&s->events, LOG_LEVEL_INFO, "ready",
 	            json_pack("{s:s, s:i, s:i}", "url", s->fleet.listener.url, "workers",
 	                      (int)tally->ready, "pid", (int)getpid()));
 	notify_send(&s->notify, "READY=1\nMAINPID=%d", (int)getpid());
+}
+
+/* What no restart of a worker can mend, and what none has mended for too long. */
+static void act_on_hopeless(struct supervisor *s)
+{
+	const struct child *refused = s->fleet.refused;
+	if (refused != NULL) {
+		s->exit_code = EXIT_USAGE;
+		events_emit(&s->events, LOG_LEVEL_ERROR, "cannot-start",
+		            json_pack("{s:s, s:s}", "worker", refused->name, "reason", refused->refusal));
+		tell_console(s, refused->refusal);
+		notify_send(&s->notify, "STATUS=cannot start: %s", refused->refusal);
+		supervisor_stop(s, "a worker cannot start");
+	} else if (s->fleet.gave_up) {
+		s->exit_code = EXIT_FAILED;
+		events_emit(&s->events, LOG_LEVEL_ERROR, "gave-up",
+		            json_pack("{s:I}", "after_ms", (json_int_t)s->settings.worker_give_up_ms));
+		supervisor_stop(s, "nothing has served for worker.give_up");
+	}
 }
 
 static void on_fleet_change(void *arg)
@@ -123,6 +158,9 @@ static void on_fleet_change(void *arg)
 			uv_stop(s->loop);
 		return;
 	}
+	act_on_hopeless(s);
+	if (s->stopping)
+		return;
 	if (!tally.settled)
 		return;
 	if (tally.failed == 0)
@@ -231,7 +269,6 @@ static void start_handles(struct supervisor *s)
 		s->signals[i].data = s;
 		check(uv_signal_start(&s->signals[i], on_signal, numbers[i]) == 0);
 	}
-	signal(SIGPIPE, SIG_IGN);
 	uv_timer_init(s->loop, &s->upkeep);
 	s->upkeep.data = s;
 	uv_timer_start(&s->upkeep, on_upkeep, UPKEEP_MS, UPKEEP_MS);
@@ -243,25 +280,12 @@ static void start_handles(struct supervisor *s)
 
 /* ---- starting and ending ---- */
 
-/* Descriptors 0 to 2 must be taken, or a socket would land there and get log lines. */
-static void fill_standard_fds(void)
-{
-	int fd;
-	do {
-		fd = open("/dev/null", O_RDWR);
-	} while (fd >= 0 && fd <= STDERR_FILENO);
-	if (fd >= 0)
-		close(fd);
-}
-
-/* Workers inherit it; a connection is a descriptor. */
-static void raise_fd_limit(const struct settings *settings)
+/* A connection is a descriptor. */
+static void compare_fd_limit(const struct settings *settings)
 {
 	struct rlimit limit;
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
 		return;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
 	if (limit.rlim_max < settings->limits_connections + 1024)
 		log_info("fewer descriptors than connections allowed",
 		         "nofile=%llu limits.connections=%llu", (unsigned long long)limit.rlim_max,
@@ -294,7 +318,8 @@ static void prepare(struct supervisor *s)
 	log_info("starting", "version=%s pid=%d data_dir=%s run_dir=%s", RINGSIDE_VERSION,
 	         (int)getpid(), s->settings.data_dir, s->settings.run_dir);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	raise_fd_limit(&s->settings);
+	process_raise_limits();
+	compare_fd_limit(&s->settings);
 	if (!instance_claim(&s->instance, s->settings.run_dir, s->settings.data_dir, reason,
 	                    sizeof reason))
 		fatal("%s", reason);
@@ -310,6 +335,8 @@ static void prepare(struct supervisor *s)
 	          fleet_init(&s->fleet, reason, sizeof reason);
 	/* Only now: what prevents a start is said where it was started, and a second instance does
 	 * not write into the first one's file. */
+	if (ok && *s->settings.log_file != '\0')
+		s->console_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
 	if (ok && !log_open(s->settings.log_file)) {
 		snprintf(reason, sizeof reason, "cannot open log.file %.300s: %s",
 		         s->settings.log_file, strerror(errno));
@@ -352,6 +379,7 @@ static void finish(struct supervisor *s)
 	fleet_finish(&s->fleet);
 	uv_walk(s->loop, close_handle, NULL);
 	uv_run(s->loop, UV_RUN_DEFAULT);
+	close_console(s);
 	instance_release(&s->instance);
 	notify_finish(&s->notify);
 	events_finish(&s->events);
@@ -364,9 +392,9 @@ int supervisor_run(const struct options *options)
 	static struct supervisor supervisor;
 	struct supervisor *s = &supervisor;
 	char reason[SETTINGS_REASON_MAX];
-	fill_standard_fds();
 	log_init("ringside");
 	s->options = *options;
+	s->console_fd = -1;
 	if (!options_load(options, &s->loaded, reason)) {
 		fprintf(stderr, "ringside: %s\n", reason);
 		return EXIT_USAGE;
@@ -380,5 +408,5 @@ int supervisor_run(const struct options *options)
 	fleet_step(&s->fleet);
 	uv_run(s->loop, UV_RUN_DEFAULT);
 	finish(s);
-	return EXIT_DONE;
+	return s->exit_code;
 }

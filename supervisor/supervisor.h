@@ -29,6 +29,8 @@ struct supervisor {
 	bool announced; /* "ready" was said */
 	bool reloading; /* RELOADING=1 was said, READY=1 not yet */
 	bool stopping;
+	int exit_code;
+	int console_fd; /* standard error as it was before log.file, until ready; -1 */
 	uint64_t started_ms; /* monotonic */
 	char status[128];    /* last STATUS= */
 };

@@ -4,7 +4,7 @@
  * It answers one line per connection, HTTP enough for curl: "GET /crash" aborts, /hang stops the
  * loop, /exit/N exits, /child and /escapee start a process that sleeps (the latter in a session of
  * its own), /peers counts introductions, /fds lists open descriptors, /environment prints it.
- * Files in the data directory change how it starts and ends: fail-start, usage-start, never-ready,
+ * Files in the data directory change how it starts and ends: fail-start, cannot-start, never-ready,
  * ignore-drain. */
 #include "common/check.h"
 #include "common/clock.h"
@@ -121,8 +121,8 @@ static int start(struct worker *worker)
 {
 	if (asked(worker, "fail-start"))
 		return EXIT_FAILED;
-	if (asked(worker, "usage-start"))
-		return EXIT_USAGE;
+	if (asked(worker, "cannot-start"))
+		return worker_cannot_start(worker, "%s/cannot-start is there", worker->settings.data_dir);
 	if (asked(worker, "never-ready"))
 		return 0;
 	if (worker->program->role == ROLE_SSE) {

@@ -19,6 +19,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from ringside import PATIENCE, Ringside, alive, wait_for  # noqa: E402
 
 FAST = ("--worker-restart-delay-min=10ms", "--worker-restart-delay-max=40ms")
+# A worker that failed too often is not tried again within the test.
+ONCE = ("--worker-restart-delay-min=10ms", "--worker-restart-delay-max=1h")
 
 
 def touch(path):
@@ -61,8 +63,8 @@ class Crashes(unittest.TestCase):
             r.wait_worker("sse-0", state="ready")
             r.wait_worker("sse-1", state="ready")
 
-    def test_crash_loop_backs_off_and_ends_failed(self):
-        with Ringside(*FAST, "--worker-restart-limit=4", dummy=True, workers=2) as r:
+    def test_crash_loop_backs_off_and_turns_readiness_red(self):
+        with Ringside(*ONCE, "--worker-restart-limit=4", dummy=True, workers=2) as r:
             touch(os.path.join(r.data_dir, "fail-start"))
             os.kill(r.worker("sse-1")["pid"], signal.SIGKILL)
             failed = r.wait_worker("sse-1", state="failed")
@@ -96,7 +98,7 @@ class Crashes(unittest.TestCase):
                 self.assertLess(delay, nominal + 300)
 
     def test_readiness_turns_red_and_green_again(self):
-        r = Ringside(*FAST, "--worker-restart-limit=3", bridge=1, start=False)
+        r = Ringside(*ONCE, "--worker-restart-limit=3", bridge=1, start=False)
         with r:
             bridge = os.path.join(os.path.dirname(r.program), "ringside-bridge")
             os.rename(bridge, bridge + ".kept")
@@ -115,14 +117,37 @@ class Crashes(unittest.TestCase):
             r.ctl("restart", "bridge-0")
             self.assertEqual(r.request("GET", "/readyz")[0], 200)
 
-    def test_refused_settings_are_not_retried(self):
-        with Ringside(dummy=True) as r:
-            touch(os.path.join(r.data_dir, "usage-start"))
+    def test_a_failed_worker_is_tried_again_and_serves(self):
+        with Ringside(*FAST, "--worker-restart-limit=2", dummy=True) as r:
+            touch(os.path.join(r.data_dir, "fail-start"))
             os.kill(r.worker("sse-0")["pid"], signal.SIGKILL)
-            r.wait_worker("sse-0", state="failed", restarts=1)
+            r.wait_log("worker-failed")
+            wait_for(lambda: [e["event"] for e in r.events()].count("worker-started") > 6, "more attempts")
+            self.assertFalse(r.status()["ready"])
+            os.unlink(os.path.join(r.data_dir, "fail-start"))
+            r.wait_worker("sse-0", state="ready")
+            self.assertTrue(r.status()["ready"])
+            self.assertEqual(r.get("/").strip(), "sse-0")
+
+    def test_after_an_outage_of_give_up_it_ends_for_others_to_act(self):
+        with Ringside(*FAST, "--worker-restart-limit=2", "--worker-give-up=1s", bridge=1, dummy=True) as r:
+            touch(os.path.join(r.data_dir, "fail-start"))
+            os.kill(r.worker("sse-0")["pid"], signal.SIGKILL)
+            self.assertEqual(r.wait_exit(), 1)
+            self.assertRegex(r.log(), "gave-up after_ms=1000")
+
+    def test_who_serves_again_in_time_is_not_given_up(self):
+        with Ringside(*FAST, "--worker-restart-limit=2", "--worker-give-up=2s", dummy=True) as r:
+            for _ in range(2):
+                touch(os.path.join(r.data_dir, "fail-start"))
+                r.kill(r.worker("sse-0")["pid"])
+                time.sleep(1.1)
+                os.unlink(os.path.join(r.data_dir, "fail-start"))
+                r.wait_worker("sse-0", state="ready")
+            self.assertNotIn("gave-up", r.log())
 
     def test_everything_failed_refuses_instead_of_hanging(self):
-        with Ringside(*FAST, "--worker-restart-limit=2", dummy=True) as r:
+        with Ringside(*ONCE, "--worker-restart-limit=2", dummy=True) as r:
             touch(os.path.join(r.data_dir, "fail-start"))
             os.kill(r.worker("sse-0")["pid"], signal.SIGKILL)
             r.wait_worker("sse-0", state="failed")
@@ -478,8 +503,20 @@ class Reload(unittest.TestCase):
             r.ctl("reload")
             self.assertEqual(len(r.worker_pids()), 2)
 
+    def test_a_refused_start_ends_a_rolling_restart_and_nothing_else(self):
+        for workers in (1, 3):
+            with Ringside(dummy=True, workers=workers, config="limits.headers: 50\n") as r:
+                touch(os.path.join(r.data_dir, "cannot-start"))
+                r.write_config("limits.headers: 60\n")
+                self.assertIn("failed", r.ctl("reload", code=1)[1])
+                self.assertEqual(r.get("/setting/limits.headers").strip(), "50")
+                self.assertIn("/cannot-start is there", r.log())
+                os.unlink(os.path.join(r.data_dir, "cannot-start"))
+                r.ctl("restart", "all")
+                self.assertEqual(r.get("/setting/limits.headers").strip(), "60")
+
     def test_a_rolling_restart_stops_where_it_fails(self):
-        with Ringside(*FAST, "--worker-restart-limit=2", dummy=True, workers=3,
+        with Ringside(*ONCE, "--worker-restart-limit=2", dummy=True, workers=3,
                       config="limits.headers: 50\n") as r:
             touch(os.path.join(r.data_dir, "fail-start"))
             r.write_config("limits.headers: 60\n")

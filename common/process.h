@@ -1,0 +1,18 @@
+/* What a process inherits from whoever started it, and what of it would break a server: a signal mask,
+ * ignored signals, a running alarm, closed standard descriptors, a umask that takes our own rights
+ * away, soft limits. What an operator may mean (nice, scheduling, affinity, OOM score, hard limits,
+ * working directory, core files) stays. */
+#pragma once
+
+/* Descriptors 0 to 2 are taken from now on, with /dev/null where they were closed: else the next file or
+ * socket would land there and get what is printed. First thing in main(). */
+void process_fill_standard_fds(void);
+
+/* No signal is blocked, none is ignored but SIGPIPE and SIGXFSZ (their errors are: EPIPE, EFBIG), no alarm
+ * runs, and the umask leaves the owner every right and nobody else the right to write. Before the
+ * first thread. Handlers that are installed already stay. */
+void process_reset(void);
+
+/* Soft limits that end or starve a server are raised to the hard ones: descriptors, processes, file
+ * size, memory, CPU time. Stacks are as they usually are. Children inherit it. */
+void process_raise_limits(void);

@@ -1,0 +1,72 @@
+"""What no restart of a worker can mend: said once, exit code 2, and nothing is tried again."""
+
+import os
+import re
+import signal
+
+import pytest
+
+from ringside import Ringside
+
+
+def damaged(r, make):
+    os.makedirs(r.data_dir)
+    make(os.path.join(r.data_dir, "data.mdb"))
+
+
+def random_file(path):
+    with open(path, "wb") as file:
+        file.write(os.urandom(1 << 20))
+
+
+def other_format(path):
+    """The format that a later LMDB writes: the same marks, version 2."""
+    with Ringside(bridge=0) as old:
+        source = os.path.join(old.data_dir, "data.mdb")
+        old.stop()
+        with open(source, "rb") as file:
+            data = bytearray(file.read())
+    magic = (0xBEEFC0DE).to_bytes(4, "little")
+    for page in (0, 4096):
+        at = data.index(magic, page)
+        data[at + 4:at + 8] = (2).to_bytes(4, "little")
+    with open(path, "wb") as file:
+        file.write(data)
+
+
+def said_once(r, pattern):
+    assert r.wait_exit() == 2, r.log()
+    assert len(re.findall(pattern, r.log())) == 1, r.log()
+    assert "worker-failed" not in r.log()
+
+
+@pytest.mark.parametrize("make", [random_file, other_format])
+def test_a_foreign_data_mdb_is_named_once(make):
+    r = Ringside(workers=3, bridge=1, start=False)
+    with r:
+        damaged(r, make)
+        r.spawn()
+        said_once(r, "cannot-start worker=\\S+ reason=.*/data.mdb")
+        assert r.log().count("worker-started") <= 4
+
+
+def test_a_restarted_worker_finds_it():
+    with Ringside(workers=2, bridge=1) as r:
+        path = os.path.join(r.data_dir, "data.mdb")
+        os.rename(path, path + ".kept")
+        random_file(path)
+        os.kill(r.worker("sse-0")["pid"], signal.SIGKILL)
+        said_once(r, "cannot-start worker=sse-0 reason=.*/data.mdb")
+
+
+def test_the_reason_is_said_where_it_was_started_and_in_the_log_file():
+    r = Ringside(bridge=0, start=False)
+    with r:
+        damaged(r, random_file)
+        path = os.path.join(r.dir, "ringside.log")
+        r.flags.append(f"--log-file={path}")
+        r.spawn()
+        assert r.wait_exit() == 2
+        assert len(re.findall("ringside: cannot start: .*/data.mdb", r.log())) == 1
+        with open(path) as file:
+            assert len(re.findall("cannot-start .*/data.mdb", file.read())) == 1
