@@ -1,7 +1,6 @@
 #include "common/http_post.h"
 #include "common/check.h"
 #include "common/log.h"
-#include "common/subscription.h"
 
 #include <curl/curl.h>
 #include <stdio.h>
@@ -23,7 +22,8 @@ struct delivery {
 	char *url, *body;
 	char answer[HTTP_POST_ANSWER_MAX];
 	size_t answer_len;
-	bool public_only, loopback, status_only;
+	enum address_reach reach;
+	bool never_public, status_only;
 	void (*done)(void *arg, const struct http_post_answer *answer);
 	void *arg;
 };
@@ -108,8 +108,11 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
 {
 	const struct delivery *d = arg;
 	(void)purpose;
-	if (d->public_only && !webhook_address_allowed(&address->addr, d->loopback)) {
-		log_warn("webhook address refused", "url=%s", d->url);
+	bool is_public = address_kind(&address->addr) == ADDRESS_PUBLIC;
+	if (!address_allowed(d->reach, &address->addr) || (is_public && d->never_public)) {
+		char text[INET6_ADDRSTRLEN] = "";
+		address_text(&address->addr, text);
+		log_warn("address refused", "url=%s address=%s", d->url, text);
 		return CURL_SOCKET_BAD;
 	}
 	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
@@ -170,16 +173,6 @@ static void collect(struct http_posts *posts)
 	}
 }
 
-static void host_of(const char *url, char host[256])
-{
-	const char *from = strstr(url, "://");
-	from = from != NULL ? from + 3 : url;
-	size_t len = strcspn(from, ":/?#");
-	len = len < 255 ? len : 255;
-	memcpy(host, from, len);
-	host[len] = '\0';
-}
-
 static void set_headers(struct delivery *d, bool get, const char *signature,
                         const char *const *more)
 {
@@ -199,19 +192,17 @@ static void set_headers(struct delivery *d, bool get, const char *signature,
 void http_posts_send(struct http_posts *posts, const struct http_post *post,
                      void (*done)(void *arg, const struct http_post_answer *answer), void *arg)
 {
-	char host[256];
 	struct delivery *d = xcalloc(1, sizeof *d);
 	*d = (struct delivery){.posts = posts,
 	                       .easy = curl_easy_init(),
-	                       .public_only = post->public_only,
+	                       .reach = post->reach,
+	                       .never_public = post->never_public,
 	                       .status_only = post->status_only,
 	                       .done = done,
 	                       .arg = arg};
 	check(d->easy != NULL);
 	d->url = xmemdup_text(post->url, strlen(post->url));
 	d->body = post->get ? NULL : xmemdup_text(post->body.at, post->body.len);
-	host_of(post->url, host);
-	d->loopback = webhook_host_loopback(host);
 	set_headers(d, post->get, post->signature, post->headers);
 	curl_easy_setopt(d->easy, CURLOPT_URL, d->url);
 	curl_easy_setopt(d->easy, CURLOPT_CAINFO, posts->ca_file);

@@ -2,6 +2,7 @@
  * interface on the loop. Redirects and proxies are not followed. Loop thread only. */
 #pragma once
 
+#include "common/address.h"
 #include "proto/bytes.h"
 
 #include <uv.h>
@@ -22,9 +23,10 @@ struct http_post {
 	 * libcurl sends again by itself, and the first may have arrived. */
 	bool once;
 	bool status_only; /* the answer's body is not kept, however long it is */
-	/* Only where webhook_address_allowed() lets it: judged when names have been resolved, so
-	 * that what is private stays private (DNS rebinding). */
-	bool public_only;
+	/* Judged with the address that is connected to, so that what is private stays private, whatever a
+	 * name leads to (DNS rebinding). */
+	enum address_reach reach;
+	bool never_public; /* what is not encrypted goes to no public address */
 };
 
 struct http_post_answer {

@@ -1,4 +1,5 @@
 #include "common/settings.h"
+#include "common/address.h"
 #include "common/check.h"
 
 #include <arpa/inet.h>
@@ -184,6 +185,8 @@ static bool text_fits(const struct setting_row *row, const char *value,
 		return bad(reason, row->key, "must be ledger, webhook, or empty");
 	if (strcmp(row->key, "market.webhook_url") == 0 && *value != '\0' && !webhook_url_fits(value))
 		return bad(reason, row->key, "must be https://..., or http:// on loopback");
+	if (strstr(row->key, "allow_private") != NULL && !address_list_fits(value, &(struct span){0}))
+		return bad(reason, row->key, "must be a list of HOST, HOST:PORT, [IPV6] or *");
 	if (strcmp(row->key, "bet_sync.allowed_origin") == 0 && *value != '\0' && !is_origin(value))
 		return bad(reason, row->key, "must be one origin: http:// or https://, host, maybe a port");
 	if ((strncmp(row->key, "bet_sync.token", 14) == 0 || strcmp(row->key, "auth.source_token") == 0 ||

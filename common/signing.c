@@ -4,7 +4,6 @@
 #include "common/clock.h"
 #include "common/subscription.h"
 
-#include <arpa/inet.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -112,84 +111,29 @@ bool signing_header(struct span seed, uint64_t unix_s, struct span body, char ou
 
 /* ---- where webhooks may go ---- */
 
-static bool v4_forbidden(uint32_t ip)
+static bool is_plain(const char *url)
 {
-	uint32_t a = ip >> 24, b = ip >> 16 & 255;
-	return a == 0 || a == 10 || a == 127 || a >= 224 || (a == 100 && b >= 64 && b < 128) ||
-	       (a == 169 && b == 254) || (a == 172 && b >= 16 && b < 32) || (a == 192 && b == 168) ||
-	       (a == 192 && b == 0) || (a == 198 && (b == 18 || b == 19));
+	return strncmp(url, "http://", 7) == 0;
 }
 
-static bool v4_within_forbidden(const struct in6_addr *ip, size_t at)
+enum address_reach webhook_reach(const char *url, const char *open, bool dev)
 {
-	uint32_t v4;
-	memcpy(&v4, ip->s6_addr + at, 4);
-	return v4_forbidden(ntohl(v4));
+	struct address_host host = {0};
+	const struct address_fence fence = {.open = open, .loopback = dev && is_plain(url)};
+	if (!address_parse_url(span_str(url), &host))
+		return REACH_PUBLIC;
+	return address_reach(&fence, &host);
 }
 
-static bool v6_forbidden(const struct in6_addr *ip)
+/* Names are judged again when they have been resolved: http_post.h. */
+bool webhook_url_allowed(const char *url, const char *open, bool dev)
 {
-	static const uint8_t nat64[12] = {0, 0x64, 0xff, 0x9b}; /* RFC 6052 */
-	if (IN6_IS_ADDR_V4MAPPED(ip) || IN6_IS_ADDR_V4COMPAT(ip) ||
-	    memcmp(ip->s6_addr, nat64, sizeof nat64) == 0)
-		return v4_within_forbidden(ip, 12);
-	if (ip->s6_addr[0] == 0x20 && ip->s6_addr[1] == 0x02) /* 6to4 */
-		return v4_within_forbidden(ip, 2);
-	return IN6_IS_ADDR_LOOPBACK(ip) || IN6_IS_ADDR_UNSPECIFIED(ip) || IN6_IS_ADDR_LINKLOCAL(ip) ||
-	       IN6_IS_ADDR_SITELOCAL(ip) || IN6_IS_ADDR_MULTICAST(ip) || (ip->s6_addr[0] & 0xfe) == 0xfc;
-}
-
-bool webhook_address_allowed(const struct sockaddr *address, bool loopback)
-{
-	if (address->sa_family == AF_INET) {
-		uint32_t ip = ntohl(((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr);
-		return loopback ? ip >> 24 == 127 : !v4_forbidden(ip);
-	}
-	if (address->sa_family == AF_INET6) {
-		const struct in6_addr *ip =
-		        &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
-		return loopback ? IN6_IS_ADDR_LOOPBACK(ip) : !v6_forbidden(ip);
-	}
-	return false;
-}
-
-bool webhook_host_loopback(const char *host)
-{
-	struct in_addr v4;
-	return strcmp(host, "localhost") == 0 ||
-	       (inet_pton(AF_INET, host, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127);
-}
-
-/* Names are judged again when they have been resolved: webhook_address_allowed(). */
-bool webhook_url_allowed(const char *url)
-{
-	char host[256];
-	bool http = strncmp(url, "http://", 7) == 0;
-	if (!http && strncmp(url, "https://", 8) != 0)
+	struct address_host host;
+	enum address_reach reach = webhook_reach(url, open, dev);
+	if (!address_parse_url(span_str(url), &host) || !address_host_allowed(reach, &host))
 		return false;
-	for (const char *c = url; *c != '\0'; c++)
-		if ((unsigned char)*c <= ' ' || *c == 0x7f || *c == '\\')
-			return false;
-	const char *from = url + (http ? 7 : 8);
-	size_t authority = strcspn(from, "/?#");
-	if (memchr(from, '@', authority) != NULL)
-		return false;
-	size_t len = *from == '[' ? strcspn(from, "]") + 1 : strcspn(from, ":/?#");
-	if (len == 0 || len >= sizeof host || len > authority)
-		return false;
-	memcpy(host, from, len);
-	host[len] = '\0';
-	if (http)
-		return webhook_host_loopback(host);
-	struct sockaddr_in v4 = {.sin_family = AF_INET};
-	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
-	if (inet_pton(AF_INET, host, &v4.sin_addr) == 1)
-		return webhook_address_allowed((struct sockaddr *)&v4, false);
-	if (*host == '[') {
-		host[len - 1] = '\0';
-		return inet_pton(AF_INET6, host + 1, &v6.sin6_addr) == 1 &&
-		       webhook_address_allowed((struct sockaddr *)&v6, false);
-	}
-	return strcmp(host, "localhost") != 0 && strcmp(host, "metadata.google.internal") != 0 &&
-	       strchr(host, '.') != NULL;
+	if (reach > REACH_LOOPBACK)
+		return true;
+	return is_plain(url) ? reach == REACH_LOOPBACK && address_host_is_loopback(&host)
+	                     : host.ipv6 || strchr(host.name, '.') != NULL;
 }

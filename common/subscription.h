@@ -9,6 +9,7 @@
  *       woken (webhook) --done--> idle;  leased, woken --lease runs out--> idle, woken again */
 #pragma once
 
+#include "common/address.h"
 #include "common/state.h"
 
 #include <jansson.h>
@@ -108,10 +109,8 @@ bool signing_header(struct span seed, uint64_t unix_s, struct span body, char ou
 #define SUBSCRIPTION_SIGNING_KEY "ds/signing"
 #define SUBSCRIPTION_ROOT "/v1/stream/"
 
-/* Would a webhook to this URL be allowed? https, or http to localhost or 127.x; no address that is
- * private, link-local, loopback or a metadata service's. */
-bool webhook_url_allowed(const char *url);
-/* The same for an address that a name resolved to; `loopback`: the URL's host is loopback itself. */
-struct sockaddr;
-bool webhook_address_allowed(const struct sockaddr *address, bool loopback);
-bool webhook_host_loopback(const char *host);
+/* How far a webhook to this URL may reach: public addresses, and the hosts of `open` (webhook.allow_private); with
+ * `dev` loopback by http. */
+enum address_reach webhook_reach(const char *url, const char *open, bool dev);
+/* May there be one? https, or http to what is not public; no address beyond its reach. */
+bool webhook_url_allowed(const char *url, const char *open, bool dev);

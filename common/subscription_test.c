@@ -485,25 +485,37 @@ static void test_where_webhooks_may_go(void **state)
 	        {"", false},
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-		if (webhook_url_allowed(rows[i].url) != rows[i].allowed)
+		if (webhook_url_allowed(rows[i].url, "", true) != rows[i].allowed)
 			fail_msg("%s", rows[i].url);
 }
 
-/* A name may resolve to anything, another time to something else. */
-static void test_resolved_addresses(void **state)
+/* Outside of dev, loopback is as closed to webhooks as any other network, until a setting opens it. */
+static void test_webhooks_reach_what_settings_open(void **state)
 {
+	static const struct {
+		const char *url, *open;
+		bool dev, allowed;
+	} rows[] = {
+	        {"http://localhost:1/x", "", false, false},
+	        {"http://127.0.0.1:1/x", "", false, false},
+	        {"http://[::1]:1/x", "", false, false},
+	        {"http://127.0.0.1:1/x", "127.0.0.1:1", false, true},
+	        {"http://127.0.0.1:2/x", "127.0.0.1:1", false, false},
+	        {"http://localhost:1/x", "127.0.0.1:1", false, false},
+	        {"http://hooks:8080/x", "hooks", false, true},
+	        {"https://hooks/x", "hooks:443", false, true},
+	        {"https://hooks/x", "hooks:80", false, false},
+	        {"https://10.0.0.1/x", "*", false, true},
+	        {"https://10.0.0.1/x", "", true, false},
+	        {"http://169.254.169.254/x", "*", true, false},
+	        {"https://169.254.169.254/x", "169.254.169.254", false, true},
+	        {"https://example.com/hook", "10.0.0.1", false, true},
+	        {"http://example.com/hook", "10.0.0.1", true, false},
+	};
 	(void)state;
-	struct sockaddr_in public = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x5db8d822)},
-	                   local = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)},
-	                   private = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x0a000001)};
-	struct sockaddr other = {.sa_family = AF_UNIX};
-	assert_true(webhook_address_allowed((struct sockaddr *)&public, false));
-	assert_false(webhook_address_allowed((struct sockaddr *)&public, true));
-	assert_false(webhook_address_allowed((struct sockaddr *)&local, false));
-	assert_true(webhook_address_allowed((struct sockaddr *)&local, true));
-	assert_false(webhook_address_allowed((struct sockaddr *)&private, false));
-	assert_false(webhook_address_allowed((struct sockaddr *)&private, true));
-	assert_false(webhook_address_allowed(&other, true));
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		if (webhook_url_allowed(rows[i].url, rows[i].open, rows[i].dev) != rows[i].allowed)
+			fail_msg("%s with '%s'", rows[i].url, rows[i].open);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -525,7 +537,7 @@ int main(void)
 	        cmocka_unit_test(test_tokens),
 	        cmocka_unit_test(test_signature_verifies),
 	        cmocka_unit_test(test_where_webhooks_may_go),
-	        cmocka_unit_test(test_resolved_addresses),
+	        cmocka_unit_test(test_webhooks_reach_what_settings_open),
 	};
 	return cmocka_run_group_tests_name("subscription", tests, NULL, NULL);
 }

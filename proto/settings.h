@@ -219,6 +219,10 @@
 	S(capture_output_uid, "capture.output_uid", count, "59064", 0, 4294967294, WORKERS,        \
 	  "User that sends outputs, where Ringside is started as root; 0: its own. "               \
 	  "Files are written as the owner of their directory.")                                    \
+	S(capture_output_allow_private, "capture.output_allow_private", text, "", 0, 8192, WORKERS, \
+	  "Hosts whose address may be loopback, private, multicast or link-local when outputs "    \
+	  "that are added over HTTP name them: HOST, HOST:PORT, or * for all that are not "         \
+	  "link-local.")                                                                           \
 	S(capture_free_bytes, "capture.free_bytes", bytes, "256M", 0, 1ull << 60, WORKERS,         \
 	  "An HLS or file output ends while its file system has less room than this.")             \
 	S(capture_ffmpeg, "capture.ffmpeg", text, "/usr/bin/ffmpeg", 2, 3900, WORKERS,             \
@@ -246,8 +250,8 @@
 	  "Hosts that every page may reach besides its own: HOST (ports 80 and 443) "              \
 	  "or HOST:PORT, comma-separated.")                                                        \
 	S(capture_allow_private, "capture.allow_private", text, "", 0, 8192, WORKERS,              \
-	  "Allowed hosts whose address may be loopback, private or link-local; * "                 \
-	  "for all that are not link-local. Others are refused.")                                  \
+	  "Allowed hosts whose address may be loopback, private or link-local: HOST (each port), " \
+	  "HOST:PORT, or * for all that are not link-local. Others are refused.")                                  \
 	S(capture_quality, "capture.quality", count, "80", 1, 100, WORKERS,                        \
 	  "JPEG quality of pictures.")                                                             \
 	S(capture_idle_fps, "capture.idle_fps", count, "2", 0, 60, WORKERS,                        \
@@ -397,5 +401,8 @@
 	  "First delay after a failed delivery; doubles, spread by a fifth.")                      \
 	S(webhook_retry_max_ms, "webhook.retry_max", ms, "60s", 10, 86400000, WORKERS,             \
 	  "Longest delay after a failed delivery.")                                                \
+	S(webhook_allow_private, "webhook.allow_private", text, "", 0, 8192, WORKERS,              \
+	  "Hosts whose address may be loopback, private or link-local when subscriptions name "    \
+	  "them for their webhooks: HOST, HOST:PORT, or * for all that are not link-local.")       \
 	S(webhook_parallel, "webhook.parallel", count, "64", 1, 1000, WORKERS,                     \
 	  "Deliveries in flight.")

@@ -92,6 +92,7 @@ static void send_to(struct step_call *call, const char *url, const char *body,
 	http_posts_send(call->operator->posts,
 	                &(struct http_post){
 				.url = url,
+				.reach = address_reach_of_own(url),
 				.body = text,
 				.get = body == NULL,
 				.signature = sign ? signature : NULL,

@@ -2,6 +2,7 @@
 #include "common/check.h"
 #include "common/http_post.h"
 #include "common/log.h"
+#include "common/subscription.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -51,7 +52,9 @@ bool webhooks_send(struct webhooks *w, const char *url, struct span body, const 
 	                                    .body = body,
 	                                    .signature = signature,
 	                                    .timeout_ms = w->settings->webhook_timeout_ms,
-	                                    .public_only = true},
+	                                    .reach = webhook_reach(url, w->settings->webhook_allow_private,
+	                                                           w->settings->dev),
+	                                    .never_public = strncmp(url, "http://", 7) == 0},
 	                on_answer, d);
 	return true;
 }

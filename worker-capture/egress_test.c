@@ -9,46 +9,6 @@
 
 #include <cmocka.h>
 
-static bool parse(const char *url, struct egress_url *out)
-{
-	return egress_parse_url(span_str(url), out);
-}
-
-static void urls_are_taken_apart(void **state)
-{
-	struct egress_url url;
-	(void)state;
-	assert_true(parse("https://Arena.Example/x?y#z", &url));
-	assert_string_equal(url.host, "arena.example");
-	assert_int_equal(url.port, 443);
-	assert_true(parse("http://127.0.0.1:8080", &url));
-	assert_true(url.literal);
-	assert_int_equal(url.port, 8080);
-	assert_true(parse("http://[2001:DB8::1]:81/", &url));
-	assert_string_equal(url.host, "2001:db8::1");
-	assert_true(url.ipv6);
-	assert_int_equal(url.port, 81);
-	assert_true(parse("http://a-b_c.d?q", &url));
-	assert_int_equal(url.port, 80);
-}
-
-static void what_is_no_plain_url_is_refused(void **state)
-{
-	static const char *const urls[] = {
-	        "", "http://", "https:///x", "ftp://a.b/", "file:///etc/passwd", "data:text/html,x",
-	        "chrome://gpu", "javascript:1", "http//a", "http://user@a.b/", "http://u:p@a.b/",
-	        "http://a.b:0/", "http://a.b:65536/", "http://a.b:8x/", "http://a.b:/\\", "http://a..b/",
-	        "http://.a/", "http://a b/", "http://a\\b/", "http://a\tb/", "http://0x7f.1/",
-	        "http://2130706433/", "http://127.1/", "http://1.2.3.4.5/", "http://[::1/", "http://::1/",
-	        "http://[::1]x/", "http://[zz]/", "http://a.b%2ec/", "http://a.b,c/",
-	};
-	struct egress_url url;
-	(void)state;
-	for (size_t i = 0; i < sizeof urls / sizeof *urls; i++)
-		if (parse(urls[i], &url))
-			fail_msg("%s was taken", urls[i]);
-}
-
 static void only_listed_hosts_and_ports_are_allowed(void **state)
 {
 	struct egress egress;
@@ -90,7 +50,7 @@ static void bad_lists_say_what_is_wrong(void **state)
 static void private_literals_need_their_word(void **state)
 {
 	static const struct {
-		const char *url, *private_hosts;
+		const char *url, *open;
 		bool allowed;
 	} cases[] = {
 	        {"http://127.0.0.1:80/", "", false},        {"http://127.0.0.1/", "127.0.0.1", true},
@@ -101,18 +61,20 @@ static void private_literals_need_their_word(void **state)
 	        {"http://[::1]/", "", false},               {"http://[::1]/", "[::1]", true},
 	        {"http://[fe80::1]/", "*", false},          {"http://[fd00:ec2::254]/", "*", false},
 	        {"http://[::ffff:127.0.0.1]/", "", false},  {"http://[::ffff:169.254.169.254]/", "*", false},
+	        {"http://127.0.0.1:22/", "127.0.0.1:80", false}, {"http://127.0.0.1:22/", "127.0.0.1:22", true},
+	        {"http://[::1]:22/", "[::1]:80", false},
 	        {"http://8.8.8.8/", "", true},              {"http://0.0.0.0/", "", false},
 	};
 	struct egress egress;
 	char reason[EGRESS_REASON_MAX];
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-		if (egress_init(&egress, cases[i].url, "", "", cases[i].private_hosts, reason) !=
+		if (egress_init(&egress, cases[i].url, "", "", cases[i].open, reason) !=
 		    cases[i].allowed)
-			fail_msg("%s with '%s'", cases[i].url, cases[i].private_hosts);
+			fail_msg("%s with '%s'", cases[i].url, cases[i].open);
 }
 
-static bool pin(const char *name, const char *private_hosts, const char *first, const char *second,
+static bool pin(const char *name, const char *open, const char *first, const char *second,
                 struct egress *egress)
 {
 	char url[64], reason[EGRESS_REASON_MAX];
@@ -121,10 +83,10 @@ static bool pin(const char *name, const char *private_hosts, const char *first, 
 	        {.ai_family = AF_INET, .ai_addr = (struct sockaddr *)&addresses[0], .ai_next = &found[1]},
 	        {.ai_family = AF_INET, .ai_addr = (struct sockaddr *)&addresses[1]}};
 	snprintf(url, sizeof url, "https://%s/", name);
-	assert_true(egress_init(egress, url, "", "", private_hosts, reason));
+	assert_true(egress_init(egress, url, "", "", open, reason));
 	inet_pton(AF_INET, first, &addresses[0].sin_addr);
 	inet_pton(AF_INET, second, &addresses[1].sin_addr);
-	return egress_pin(&egress->hosts[0], found, reason);
+	return egress_pin(egress, name, found, reason);
 }
 
 static void names_are_judged_by_where_they_lead(void **state)
@@ -140,6 +102,32 @@ static void names_are_judged_by_where_they_lead(void **state)
 	assert_false(pin("a.example", "a.example", "169.254.169.254", "169.254.0.1", &egress));
 }
 
+/* One port of a name that is open opens no other: the browser knows one address for all of them. */
+static void all_ports_of_a_name_are_at_one_address(void **state)
+{
+	struct sockaddr_in private = {.sin_family = AF_INET}, public = {.sin_family = AF_INET};
+	struct addrinfo second = {.ai_family = AF_INET, .ai_addr = (struct sockaddr *)&public};
+	struct addrinfo found = {.ai_family = AF_INET, .ai_addr = (struct sockaddr *)&private, .ai_next = &second};
+	struct egress egress;
+	char reason[EGRESS_REASON_MAX] = "";
+	(void)state;
+	inet_pton(AF_INET, "10.0.0.1", &private.sin_addr);
+	inet_pton(AF_INET, "93.184.216.34", &public.sin_addr);
+	assert_true(egress_init(&egress, "http://a.example:8080/", "a.example:22", "", "a.example:8080", reason));
+	assert_true(egress_is_first(&egress, 0) && !egress_is_first(&egress, 1));
+	assert_true(egress_pin(&egress, "a.example", &found, reason));
+	assert_string_equal(egress.hosts[0].address, "93.184.216.34");
+	assert_string_equal(egress.hosts[1].address, "93.184.216.34");
+	found.ai_next = NULL;
+	assert_false(egress_pin(&egress, "a.example", &found, reason));
+	assert_non_null(strstr(reason, "capture.allow_private"));
+	/* Without a port a host has two. */
+	assert_true(egress_init(&egress, "http://a.example:8080/", "a.example", "", "a.example:8080,a.example:80", reason));
+	assert_false(egress_pin(&egress, "a.example", &found, reason));
+	assert_true(egress_init(&egress, "http://a.example/", "a.example", "", "a.example:443,a.example:80", reason));
+	assert_true(egress_pin(&egress, "a.example", &found, reason));
+}
+
 static void flags_name_each_host(void **state)
 {
 	struct egress egress;
@@ -150,7 +138,7 @@ static void flags_name_each_host(void **state)
 	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
 	inet_pton(AF_INET6, "2606:4700::1", &v6.sin6_addr);
 	struct addrinfo found = {.ai_family = AF_INET6, .ai_addr = (struct sockaddr *)&v6};
-	assert_true(egress_pin(&egress.hosts[1], &found, reason));
+	assert_true(egress_pin(&egress, "a.example", &found, reason));
 	char *rules = egress_resolver_rules(&egress), *bypass = egress_bypass_list(&egress);
 	assert_string_equal(rules, "EXCLUDE 127.0.0.1 , MAP a.example [2606:4700::1] , EXCLUDE [::1] , "
 	                           "MAP * ~NOTFOUND");
@@ -168,7 +156,7 @@ static void peers_are_resolved_and_not_reached(void **state)
 	assert_true(egress_init(&egress, "https://1.1.1.1/", "", "", "", reason));
 	assert_true(egress_add_peers(&egress, "stun.example,10.0.0.1,[fd00::1],", reason));
 	assert_int_equal(egress.count, 4);
-	assert_true(egress.hosts[1].may_be_private && !egress.hosts[1].literal);
+	assert_true(egress.hosts[1].reach == REACH_PRIVATE && !egress.hosts[1].at.literal);
 	strcpy(egress.hosts[1].address, "203.0.113.9");
 	char *rules = egress_resolver_rules(&egress), *bypass = egress_bypass_list(&egress);
 	assert_string_equal(rules, "EXCLUDE 1.1.1.1 , MAP stun.example 203.0.113.9 , EXCLUDE 10.0.0.1 , "
@@ -186,12 +174,11 @@ static void peers_are_resolved_and_not_reached(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(urls_are_taken_apart),
-	        cmocka_unit_test(what_is_no_plain_url_is_refused),
 	        cmocka_unit_test(only_listed_hosts_and_ports_are_allowed),
 	        cmocka_unit_test(bad_lists_say_what_is_wrong),
 	        cmocka_unit_test(private_literals_need_their_word),
 	        cmocka_unit_test(names_are_judged_by_where_they_lead),
+	        cmocka_unit_test(all_ports_of_a_name_are_at_one_address),
 	        cmocka_unit_test(flags_name_each_host),
 	        cmocka_unit_test(peers_are_resolved_and_not_reached),
 	};

@@ -339,11 +339,11 @@ static void on_destroyed(struct page *page, const json_t *params)
 static void set_blocked(struct page *page, const char *url)
 {
 	size_t len = strcspn(url, ":");
-	struct egress_url to;
+	struct address_host to;
 	page->signals.blocked = true;
-	if (egress_parse_url(span_str(url), &to))
+	if (address_parse_url(span_str(url), &to))
 		snprintf(page->signals.note, sizeof page->signals.note, "%.*s://%.120s:%u", (int)len, url,
-		         to.host, (unsigned)to.port);
+		         to.name, (unsigned)to.port);
 	else
 		snprintf(page->signals.note, sizeof page->signals.note, "%.*s:",
 		         (int)(len < 32 ? len : 32), url);

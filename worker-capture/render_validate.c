@@ -88,6 +88,7 @@ void render_validate(struct render_sessions *all, struct call *call, json_t *que
 	    signing_header(seed, clock_wall_ms() / 1000, span_str(text), signature)) {
 		http_posts_send(all->posts,
 		                &(struct http_post){.url = all->settings->sessions_validate_url,
+		                                    .reach = address_reach_of_own(all->settings->sessions_validate_url),
 		                                    .body = span_str(text),
 		                                    .signature = signature,
 		                                    .timeout_ms = all->settings->sessions_validate_timeout_ms},

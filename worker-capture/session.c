@@ -814,7 +814,7 @@ json_t *session_describe(const struct session *s)
 	json_object_set_new(json, "webrtc", json_boolean(s->webrtc));
 	json_t *hosts = json_array();
 	for (size_t i = 0; i < s->egress.count; i++)
-		json_array_append_new(hosts, json_string(s->egress.hosts[i].name));
+		json_array_append_new(hosts, json_string(s->egress.hosts[i].at.name));
 	json_object_set_new(json, "hosts", hosts);
 	return json;
 }

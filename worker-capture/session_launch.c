@@ -147,16 +147,16 @@ static void on_found(uv_getaddrinfo_t *request, int status, struct addrinfo *fou
 	struct launch *launch = lookup->launch;
 	struct egress_host *host = &launch->egress.hosts[lookup->host];
 	if (status != 0 && host->peer) {
-		log_warn("sessions.ice_servers: not found", "host=%s reason=\"%s\"", host->name, uv_strerror(status));
+		log_warn("sessions.ice_servers: not found", "host=%s reason=\"%s\"", host->at.name, uv_strerror(status));
 		status = 0; /* viewers nearer by do without */
 		found = NULL;
 	}
 	launch->why = status != 0 ? HEALTH_NAVIGATION_FAILED : HEALTH_NAVIGATION_BLOCKED;
 	if (status != 0)
-		snprintf(launch->reason, sizeof launch->reason, "%.120s is not found: %s", host->name,
+		snprintf(launch->reason, sizeof launch->reason, "%.120s is not found: %s", host->at.name,
 		         uv_strerror(status));
 	else if (found != NULL)
-		egress_pin(host, found, launch->reason);
+		egress_pin(&launch->egress, host->at.name, found, launch->reason);
 	if (found != NULL)
 		uv_freeaddrinfo(found);
 	if (--launch->waiting == 0)
@@ -169,13 +169,13 @@ static void look_up(struct launch *launch, size_t host, uv_loop_t *loop)
 	struct lookup *lookup = &launch->lookups[host];
 	*lookup = (struct lookup){.launch = launch, .host = host};
 	lookup->request.data = lookup;
-	if (uv_getaddrinfo(loop, &lookup->request, on_found, launch->egress.hosts[host].name, NULL,
+	if (uv_getaddrinfo(loop, &lookup->request, on_found, launch->egress.hosts[host].at.name, NULL,
 	                   &hints) == 0) {
 		launch->waiting++;
 	} else {
 		launch->why = HEALTH_NAVIGATION_FAILED;
 		snprintf(launch->reason, sizeof launch->reason, "%.120s cannot be looked up",
-		         launch->egress.hosts[host].name);
+		         launch->egress.hosts[host].at.name);
 	}
 }
 
@@ -183,7 +183,7 @@ static void on_begin(uv_timer_t *timer)
 {
 	struct launch *launch = timer->data;
 	for (size_t i = 0; i < launch->egress.count; i++)
-		if (!launch->egress.hosts[i].literal)
+		if (!launch->egress.hosts[i].at.literal && egress_is_first(&launch->egress, i))
 			look_up(launch, i, timer->loop);
 	if (launch->waiting == 0)
 		finish(launch);

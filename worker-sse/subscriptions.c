@@ -221,6 +221,7 @@ static const char *link_named(json_t *doc, const json_t *streams, struct state *
 
 static const char *check_put(struct call *c, const char **code)
 {
+	const struct settings *settings = c->request->worker->settings;
 	const json_t *b = c->body, *lease = json_object_get(b, "lease_ttl_ms");
 	const char *type = subscription_text(b, "type"), *pattern = subscription_text(b, "pattern");
 	const char *url = subscription_text(json_object_get(b, "webhook"), "url");
@@ -241,8 +242,8 @@ static const char *check_put(struct call *c, const char **code)
 	if (!webhook && *subscription_text(b, "wake_stream") == '\0')
 		return "wake_stream is needed";
 	*code = "WEBHOOK_URL_REJECTED";
-	return webhook && !webhook_url_allowed(url)
-	               ? "webhook.url must be https to a public host, or http to localhost"
+	return webhook && !webhook_url_allowed(url, settings->webhook_allow_private, settings->dev)
+	               ? "webhook.url must be https to a public host; webhook.allow_private lists others"
 	               : NULL;
 }
 

@@ -8,15 +8,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct egress egress;
-	struct egress_url url;
+	struct address_host url;
 	char reason[EGRESS_REASON_MAX];
 	char *text = xmemdup_text(data, size), *list = strchr(text, '\n');
 	if (list != NULL)
 		*list++ = '\0';
 	struct span first = span_str(text);
-	bool parsed = egress_parse_url(first, &url);
-	check(!parsed || (url.port != 0 && *url.host != '\0'));
-	check(!parsed || strpbrk(url.host, " ,;\"<>/\\@%") == NULL);
+	bool parsed = address_parse_url(first, &url);
+	check(!parsed || (url.port != 0 && *url.name != '\0'));
+	check(!parsed || strpbrk(url.name, " ,;\"<>/\\@%") == NULL);
 	if (egress_init(&egress, text, list != NULL ? list : "", "", "", reason)) {
 		check(parsed && egress_allows(&egress, first));
 		char *rules = egress_resolver_rules(&egress), *bypass = egress_bypass_list(&egress);
