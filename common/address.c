@@ -300,6 +300,8 @@ bool address_host_allowed(enum address_reach reach, const struct address_host *h
 	struct sockaddr_storage address;
 	if (address_of(host, &address))
 		return address_allowed(reach, (const struct sockaddr *)&address);
+	if (strcmp(host->name, "metadata.google.internal") == 0)
+		return false;
 	return reach >= REACH_LOOPBACK || !means_this_machine(host->name);
 }
 

@@ -63,8 +63,8 @@ enum address_reach address_reach(const struct address_fence *fence, const struct
 enum address_reach address_reach_of_own(const char *url);
 bool address_allowed(enum address_reach reach, const struct sockaddr *address);
 
-/* As much as can be said without asking anybody: addresses are judged, and names that always mean this machine.
- * True for other names: what they lead to is judged when it is known. */
+/* As much as can be said without asking anybody: addresses are judged, and names that always mean this
+ * machine or a metadata service. True for other names: what they lead to is judged when it is known. */
 bool address_host_allowed(enum address_reach reach, const struct address_host *host);
 
 /* Its own address, or a name that always means this machine? */

@@ -149,6 +149,7 @@ static void some_hosts_are_judged_before_they_are_looked_up(void **state)
 	assert_true(host_allowed("[2a00::1]", REACH_PUBLIC));
 	assert_false(host_allowed("LOCALHOST:80", REACH_PUBLIC));
 	assert_false(host_allowed("x.localhost", REACH_PUBLIC));
+	assert_false(host_allowed("metadata.google.internal", REACH_PRIVATE));
 	assert_true(host_allowed("localhost", REACH_LOOPBACK));
 	assert_true(host_allowed("notlocalhost", REACH_PUBLIC));
 	assert_true(host_allowed("anything.lan", REACH_PUBLIC));

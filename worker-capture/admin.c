@@ -142,6 +142,7 @@ static void add_output(const struct asked *asked, const struct outputs_answer *t
 	struct output_target target;
 	char reason[256];
 	if (output_target_parse(&target, span_str(asked->argv[2]), reason)) {
+		target.own = true; /* who may open the admin socket runs the suite */
 		outputs_add(asked->capture->outputs, &target, false, then);
 		return;
 	}

@@ -39,6 +39,12 @@ struct pipes {
 	size_t line_len;
 };
 
+/* Where its host is, asked before each start. */
+struct lookup {
+	uv_getaddrinfo_t request;
+	struct output *output; /* NULL: it is over */
+};
+
 struct output {
 	uv_loop_t *loop;
 	const struct settings *settings;
@@ -46,6 +52,7 @@ struct output {
 	struct session *session;
 	struct session_watcher *watcher;
 	struct output_target target;
+	struct lookup *lookup; /* NULL: none is under way */
 	struct kept *kept;
 	struct pipes *pipes;
 	uv_timer_t tick, wait; /* the next picture; the next start, or the end of patience */
@@ -60,6 +67,9 @@ struct output {
 	void *on_closed_arg;
 	unsigned handles;
 };
+
+const char output_closed_host[] = "its host is at no address that may be reached; capture.output_allow_private "
+                                  "lists the private hosts that may be";
 
 static const char *state_name(enum output_state state)
 {
@@ -274,6 +284,9 @@ static void on_timer_closed(uv_handle_t *handle)
 
 static void finish(struct output *o)
 {
+	if (o->lookup != NULL)
+		o->lookup->output = NULL;
+	o->lookup = NULL;
 	session_unwatch(&o->watcher);
 	pipes_close(&o->pipes);
 	uv_close((uv_handle_t *)&o->tick, on_timer_closed);
@@ -399,7 +412,7 @@ static const struct sound *sound_of(const struct output *o)
 	return o->session != NULL ? session_sound(o->session) : NULL;
 }
 
-static bool spawn(struct output *o, int input_fd, int progress_fd, char reason[256])
+static bool spawn(struct output *o, const char *address, int input_fd, int progress_fd, char reason[256])
 {
 	if (!has_space(o)) {
 		snprintf(reason, 256, "%s", no_space);
@@ -415,7 +428,7 @@ static bool spawn(struct output *o, int input_fd, int progress_fd, char reason[2
 	const struct kept_events events = {on_exit_of_ffmpeg, o};
 	struct output_command command;
 	output_command_init(&command, o->settings->capture_ffmpeg, o->settings->tls_ca_file, &o->target,
-	                    &quality);
+	                    address, &quality);
 	struct kept_options options = {.remove_dir = "",
 	                               .argv = command.argv,
 	                               .three = input_fd,
@@ -432,17 +445,20 @@ static bool spawn(struct output *o, int input_fd, int progress_fd, char reason[2
 	return o->kept != NULL;
 }
 
-static void start(struct output *o)
+static void fail(struct output *o, const char *reason)
 {
-	if (sound_starting(sound_of(o))) { /* else it were silent for as long as it lives */
-		uv_timer_start(&o->wait, on_wait, SOUND_MS, 0);
-		return;
-	}
+	snprintf(o->said, sizeof o->said, "%.150s", reason);
+	back_off(o);
+}
+
+/* `address`: where its host is, "" when there is none to be looked up. */
+static void launch(struct output *o, const char *address)
+{
 	int input[2] = {-1, -1}, progress[2] = {-1, -1};
 	char reason[256] = "no descriptors";
 	bool paired = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, input) == 0 &&
 	              socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, progress) == 0;
-	bool started = paired && spawn(o, input[1], progress[1], reason);
+	bool started = paired && spawn(o, address, input[1], progress[1], reason);
 	for (int i = started ? 1 : 0; i < 2; i++) {
 		if (input[i] >= 0)
 			close(input[i]);
@@ -450,8 +466,7 @@ static void start(struct output *o)
 			close(progress[i]);
 	}
 	if (!started) {
-		snprintf(o->said, sizeof o->said, "%.150s", reason);
-		back_off(o);
+		fail(o, reason);
 		return;
 	}
 	o->starts++;
@@ -462,6 +477,83 @@ static void start(struct output *o)
 	o->next_ns = clock_monotonic_ns();
 	set_state(o, OUTPUT_CONNECTING);
 	wait_for_tick(o, o->next_ns);
+}
+
+/* ---- where it goes ---- */
+
+enum address_reach output_reach(const struct settings *settings, const struct output_target *target,
+                                const struct address_host *host)
+{
+	const struct address_fence fence = {.open = settings->capture_output_allow_private,
+	                                    .loopback = settings->dev,
+	                                    .own = target->own};
+	return address_reach(&fence, host);
+}
+
+/* The first that may be reached, the next one after a failure. False: none may. */
+static bool choose(const struct output *o, const struct addrinfo *found, char address[INET6_ADDRSTRLEN])
+{
+	struct address_host host;
+	size_t count = 0, wanted;
+	check(output_target_host(&o->target, &host));
+	enum address_reach reach = output_reach(o->settings, &o->target, &host);
+	for (const struct addrinfo *at = found; at != NULL; at = at->ai_next)
+		count += address_allowed(reach, at->ai_addr);
+	if (count == 0)
+		return false;
+	wanted = o->failures % count;
+	for (;; found = found->ai_next)
+		if (address_allowed(reach, found->ai_addr) && wanted-- == 0)
+			return address_text(found->ai_addr, address);
+}
+
+static void on_found(uv_getaddrinfo_t *request, int status, struct addrinfo *found)
+{
+	struct lookup *lookup = request->data;
+	struct output *o = lookup->output;
+	char address[INET6_ADDRSTRLEN], reason[256];
+	free(lookup);
+	if (o != NULL) {
+		o->lookup = NULL;
+		snprintf(reason, sizeof reason, "its host is not found: %s", uv_strerror(status));
+		if (status != 0)
+			fail(o, reason);
+		else if (!choose(o, found, address))
+			fail(o, output_closed_host);
+		else
+			launch(o, address);
+	}
+	if (found != NULL)
+		uv_freeaddrinfo(found);
+}
+
+static void look_up(struct output *o, const struct address_host *host)
+{
+	static const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+	struct lookup *lookup = xcalloc(1, sizeof *lookup);
+	lookup->output = o;
+	lookup->request.data = lookup;
+	if (uv_getaddrinfo(o->loop, &lookup->request, on_found, host->name, NULL, &hints) == 0) {
+		o->lookup = lookup;
+	} else {
+		free(lookup);
+		fail(o, "its host cannot be looked up");
+	}
+}
+
+static void start(struct output *o)
+{
+	struct address_host host;
+	if (o->lookup != NULL)
+		return;
+	if (sound_starting(sound_of(o))) /* else it were silent for as long as it lives */
+		uv_timer_start(&o->wait, on_wait, SOUND_MS, 0);
+	else if (output_target_host(&o->target, &host))
+		look_up(o, &host);
+	else if (o->target.own || !output_target_sends(&o->target))
+		launch(o, "");
+	else
+		fail(o, output_closed_host);
 }
 
 /* ---- the session ---- */

@@ -17,6 +17,12 @@ enum output_state {
 
 struct output;
 
+/* How far one may reach to `host`, its own (address.h). */
+enum address_reach output_reach(const struct settings *settings, const struct output_target *target,
+                                const struct address_host *host);
+/* Why one is refused that names a host beyond its reach. */
+extern const char output_closed_host[];
+
 /* Watches the session from now on, and records what its page plays into, if there is such when ffmpeg starts. */
 struct output *output_create(const struct capture *capture, struct session *session,
                              const struct output_target *target);

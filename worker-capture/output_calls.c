@@ -105,10 +105,26 @@ static bool read_body(struct call *call, bool with_url, json_t **body, const cha
 	return false;
 }
 
+/* Why it may not go where it says; NULL: it may, as far as that is known before names are looked up. */
+static const char *why_closed(const struct capture *capture, const struct output_target *target)
+{
+	const struct settings *settings = &capture->worker->settings;
+	struct address_host host;
+	if (!output_target_within(target, settings->capture_output_dir))
+		return *settings->capture_output_dir != '\0'
+		               ? "files are only written below capture.output_dir"
+		               : "files are not written from here: capture.output_dir is empty";
+	if (!output_target_sends(target))
+		return NULL;
+	if (!output_target_host(target, &host))
+		return "an output's host is a name or an address, maybe with a port";
+	return address_host_allowed(output_reach(settings, target, &host), &host) ? NULL : output_closed_host;
+}
+
 static void on_put(struct call *call, const char *name)
 {
 	const struct capture *capture = capture_of(call);
-	const char *dir = capture->worker->settings.capture_output_dir, *url;
+	const char *url, *closed;
 	struct output_target target;
 	char reason[256], *text;
 	json_t *body;
@@ -121,10 +137,8 @@ static void on_put(struct call *call, const char *name)
 	json_decref(body);
 	if (!good) {
 		call_refuse(call, 422, reason);
-	} else if (!output_target_within(&target, dir)) {
-		call_refuse(call, 422, *dir != '\0'
-		                               ? "files are only written below capture.output_dir"
-		                               : "files are not written from here: capture.output_dir is empty");
+	} else if ((closed = why_closed(capture, &target)) != NULL) {
+		call_refuse(call, 422, closed);
 	} else {
 		const struct outputs_answer answer = answer_to(call, name);
 		outputs_add(capture->outputs, &target, paused != 0, &answer);

@@ -88,6 +88,28 @@ bool output_target_parse(struct output_target *target, struct span text, char re
 	return bad(reason, "an output's url begins with rtmp://, rtmps://, srt://, udp://, hls:/ or file:/");
 }
 
+bool output_target_sends(const struct output_target *target)
+{
+	return target->kind == OUTPUT_RTMP || target->kind == OUTPUT_MPEGTS;
+}
+
+/* HOST[:PORT] of a url, without the '@' of "udp://@GROUP". */
+static struct span authority_of(const char *url)
+{
+	const char *from = strstr(url, "://") + 3;
+	from += *from == '@';
+	return span_of(from, strcspn(from, "/?#"));
+}
+
+bool output_target_host(const struct output_target *target, struct address_host *host)
+{
+	if (!output_target_sends(target) || !address_parse_host(authority_of(target->url), host))
+		return false;
+	if (host->port == 0 && target->kind == OUTPUT_RTMP)
+		host->port = strncmp(target->url, "rtmps:", 6) == 0 ? 443 : 1935;
+	return true;
+}
+
 bool output_target_next(const char **list, struct span *item)
 {
 	while (**list == ',' || **list == ' ')
@@ -216,7 +238,19 @@ static size_t key_at(const char *path)
 	return *key != '\0' ? (size_t)(key - path) : 0;
 }
 
-static void add_rtmp(struct output_command *c, const struct output_target *target, const char *ca_file)
+/* As ffmpeg makes it of a name. */
+static void add_tc_url(struct output_command *c, const struct output_target *target, struct span app)
+{
+	struct address_host host;
+	char *more = c->preset;
+	check(output_target_host(target, &host));
+	check(asprintf(&c->preset, "%srtmp_tcurl=rtmp://%s:%u/%.*s\n", more != NULL ? more : "", host.name, host.port,
+	               (int)app.len, app.at) > 0);
+	free(more);
+}
+
+static void add_rtmp(struct output_command *c, const struct output_target *target, const char *place,
+                     bool pinned, const char *ca_file)
 {
 	static const char *const preset[] = {"-fpre", "/proc/self/fd/5", NULL};
 	static const char *const verify[] = {"-tls_verify", "1", "-ca_file", NULL};
@@ -226,15 +260,17 @@ static void add_rtmp(struct output_command *c, const struct output_target *targe
 		add_all(c, verify);
 		add(c, ca_file);
 	}
-	if (app > 0 && key == 0) { /* all of the path: it may be the key */
-		check(asprintf(&c->preset, "rtmp_app=%.*s\n", (int)(app - (path[app] == '/')), path + 1) > 0);
-	} else if (app > 0) {
-		check(asprintf(&c->preset, "rtmp_app=%.*s\nrtmp_playpath=%s\n", (int)key - 2, path + 1,
-		               path + key) > 0);
-	}
+	/* Without a key all of the path: it may be the key. */
+	struct span name = span_of(app > 0 ? path + 1 : path, app == 0 ? 0 : key != 0 ? key - 2 : app - (path[app] == '/'));
 	if (app > 0)
+		check(asprintf(&c->preset, "rtmp_app=%.*s\n%s%s%s", (int)name.len, name.at, key != 0 ? "rtmp_playpath=" : "",
+		               key != 0 ? path + key : "", key != 0 ? "\n" : "") > 0);
+	if (pinned)
+		add_tc_url(c, target, name);
+	if (c->preset != NULL)
 		add_all(c, preset);
-	add_format(c, "%.*s/", (int)(path - target->url), target->url);
+	const char *place_host = strstr(place, "://") + 3;
+	add_format(c, "%.*s/", (int)(place_host - place) + (int)strcspn(place_host, "/?#"), place);
 }
 
 /* ---- srt ---- */
@@ -299,7 +335,19 @@ static void add_srt(struct output_command *c, const char *url)
 	free(rest_text);
 }
 
-static void add_destination(struct output_command *c, const struct output_target *target, const char *ca_file)
+/* The url with an address in place of the host's name; to be freed. */
+static char *url_at(const char *url, const struct address_host *host, const char *address)
+{
+	struct span authority = authority_of(url);
+	const char *from = (const char *)authority.at, *rest = from + strlen(host->name);
+	bool ipv6 = strchr(address, ':') != NULL;
+	char *text;
+	check(asprintf(&text, "%.*s%s%s%s%s", (int)(from - url), url, ipv6 ? "[" : "", address, ipv6 ? "]" : "", rest) > 0);
+	return text;
+}
+
+static void add_destination(struct output_command *c, const struct output_target *target, const char *address,
+                            const char *ca_file)
 {
 	static const char *const flv[] = {"-flvflags", "no_duration_filesize", "-rw_timeout", "3000000", "-f",
 	                                  "flv",       NULL};
@@ -309,17 +357,21 @@ static void add_destination(struct output_command *c, const struct output_target
 	                                  /* append_list: numbers go on after a restart */
 	                                  "delete_segments+independent_segments+temp_file+append_list",
 	                                  "-hls_segment_filename", NULL};
+	struct address_host host;
+	bool pinned = *address != '\0' && output_target_host(target, &host) && !host.literal &&
+	              strncmp(target->url, "rtmps:", 6) != 0;
+	char *place = pinned ? url_at(target->url, &host, address) : xmemdup_text(target->url, strlen(target->url));
 	switch (target->kind) {
 	case OUTPUT_RTMP:
 		add_all(c, flv);
-		add_rtmp(c, target, ca_file);
+		add_rtmp(c, target, place, pinned, ca_file);
 		break;
 	case OUTPUT_MPEGTS:
 		add_all(c, ts);
 		if (strncmp(target->url, "srt:", 4) == 0)
-			add_srt(c, target->url);
+			add_srt(c, place);
 		else
-			add(c, target->url);
+			add_format(c, "%s", place);
 		break;
 	case OUTPUT_HLS:
 		add_all(c, hls);
@@ -336,10 +388,12 @@ static void add_destination(struct output_command *c, const struct output_target
 		add_format(c, "file:%s", target->url);
 		break;
 	}
+	free(place);
 }
 
 void output_command_init(struct output_command *command, const char *ffmpeg, const char *ca_file,
-                         const struct output_target *target, const struct output_quality *quality)
+                         const struct output_target *target, const char *address,
+                         const struct output_quality *quality)
 {
 	*command = (struct output_command){0};
 	if (quality->sound != NULL)
@@ -347,7 +401,7 @@ void output_command_init(struct output_command *command, const char *ffmpeg, con
 	add(command, ffmpeg);
 	add_input(command, quality);
 	add_codecs(command, quality);
-	add_destination(command, target, ca_file);
+	add_destination(command, target, address, ca_file);
 }
 
 void output_command_finish(struct output_command *command)

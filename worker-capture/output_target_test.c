@@ -73,7 +73,7 @@ static void commands_take_the_rate_and_end_at_their_place(void **state)
 	struct output_command command;
 	(void)state;
 	assert_true(parse("h=hls:/srv/hls", &target));
-	output_command_init(&command, "/usr/bin/ffmpeg", "/ca", &target, &quality);
+	output_command_init(&command, "/usr/bin/ffmpeg", "/ca", &target, "", &quality);
 	assert_string_equal(command.argv[0], "/usr/bin/ffmpeg");
 	assert_true(has(&command, "25") && has(&command, "1234k") && has(&command, "50"));
 	assert_true(has(&command, "/srv/hls/%09d.ts"));
@@ -81,7 +81,7 @@ static void commands_take_the_rate_and_end_at_their_place(void **state)
 	assert_null(command.argv[command.count]);
 	output_command_finish(&command);
 	assert_true(parse("f=file:/x.mp4", &target));
-	output_command_init(&command, "/f", "/ca", &target, &quality);
+	output_command_init(&command, "/f", "/ca", &target, "", &quality);
 	assert_true(has(&command, "frag_keyframe+empty_moov"));
 	assert_string_equal(command.argv[command.count - 1], "file:/x.mp4");
 	output_command_finish(&command);
@@ -97,11 +97,11 @@ static void sound_is_recorded_where_there_is_some(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof each_kind / sizeof *each_kind; i++) {
 		assert_true(parse(each_kind[i], &target));
-		output_command_init(&command, "/f", "/ca", &target, &silent);
+		output_command_init(&command, "/f", "/ca", &target, "", &silent);
 		assert_string_equal(command.argv[0], "/f");
 		assert_true(has(&command, "lavfi") && !has(&command, "pulse"));
 		output_command_finish(&command);
-		output_command_init(&command, "/f", "/ca", &target, &heard);
+		output_command_init(&command, "/f", "/ca", &target, "", &heard);
 		assert_string_equal(command.argv[1], "/f"); /* behind NAME=VALUE */
 		assert_true(has(&command, "pulse") && has(&command, "unix:/s") && !has(&command, "lavfi"));
 		output_command_finish(&command);
@@ -137,7 +137,7 @@ static void stream_keys_are_in_no_command_line(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		assert_true(parse(cases[i].text, &target));
-		output_command_init(&command, "/f", "/ca", &target, &quality);
+		output_command_init(&command, "/f", "/ca", &target, "", &quality);
 		assert_string_equal(command.argv[command.count - 1], cases[i].last);
 		for (unsigned n = 0; n < command.count; n++)
 			assert_null(strstr(command.argv[n], "secret"));
@@ -149,6 +149,62 @@ static void stream_keys_are_in_no_command_line(void **state)
 		assert_int_equal(has(&command, "/ca"), strncmp(cases[i].text, "a=rtmps", 7) == 0);
 		output_command_finish(&command);
 	}
+}
+
+/* The address that was judged is the one that ffmpeg connects to; keys stay out of its command line. */
+static void a_name_is_replaced_by_the_address_that_was_judged(void **state)
+{
+	static const struct {
+		const char *text, *address, *last, *preset;
+	} cases[] = {
+	        {"a=rtmp://h.x/app/secret", "1.2.3.4", "rtmp://1.2.3.4/",
+	         "rtmp_app=app\nrtmp_playpath=secret\nrtmp_tcurl=rtmp://h.x:1935/app\n"},
+	        {"a=rtmp://H.x:99/secret", "::1", "rtmp://[::1]:99/",
+	         "rtmp_app=secret\nrtmp_tcurl=rtmp://h.x:99/secret\n"},
+	        {"a=rtmp://h.x", "1.2.3.4", "rtmp://1.2.3.4/", "rtmp_tcurl=rtmp://h.x:1935/\n"},
+	        {"a=rtmp://9.9.9.9/app/secret", "9.9.9.9", "rtmp://9.9.9.9/", "rtmp_app=app\nrtmp_playpath=secret\n"},
+	        {"a=rtmps://h.x/app/secret", "1.2.3.4", "rtmps://h.x/", "rtmp_app=app\nrtmp_playpath=secret\n"},
+	        {"a=srt://h.x:9?latency=1&passphrase=secret", "1.2.3.4", "srt://1.2.3.4:9?latency=1",
+	         "passphrase=secret\n"},
+	        {"a=udp://h.x:9?ttl=1", "fd00::1", "udp://[fd00::1]:9?ttl=1", NULL},
+	        {"a=udp://@h.x:9", "239.0.0.1", "udp://@239.0.0.1:9", NULL},
+	        {"a=srt://:9?mode=listener", "", "srt://:9?mode=listener", NULL},
+	};
+	const struct output_quality quality = {.fps = 25, .kbps = 1234};
+	struct output_target target;
+	struct output_command command;
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		assert_true(parse(cases[i].text, &target));
+		output_command_init(&command, "/f", "/ca", &target, cases[i].address, &quality);
+		assert_string_equal(command.argv[command.count - 1], cases[i].last);
+		for (unsigned n = 0; n < command.count; n++)
+			assert_null(strstr(command.argv[n], "secret"));
+		if (cases[i].preset == NULL)
+			assert_null(command.preset);
+		else
+			assert_string_equal(command.preset, cases[i].preset);
+		output_command_finish(&command);
+	}
+}
+
+static void only_those_that_send_have_a_host(void **state)
+{
+	struct output_target target;
+	struct address_host host;
+	(void)state;
+	assert_true(parse("a=rtmp://h.x/app", &target));
+	assert_true(output_target_sends(&target) && output_target_host(&target, &host));
+	assert_int_equal(host.port, 1935);
+	assert_true(parse("a=udp://@239.0.0.1:9", &target));
+	assert_true(output_target_host(&target, &host) && host.literal);
+	assert_int_equal(host.port, 9);
+	assert_true(parse("a=srt://:9?mode=listener", &target));
+	assert_true(output_target_sends(&target) && !output_target_host(&target, &host));
+	assert_true(parse("a=rtmp://0x7f.1/app", &target));
+	assert_false(output_target_host(&target, &host));
+	assert_true(parse("a=hls:/srv/hls", &target));
+	assert_false(output_target_sends(&target) || output_target_host(&target, &host));
 }
 
 static void files_stay_below_their_directory(void **state)
@@ -192,6 +248,8 @@ int main(void)
 	        cmocka_unit_test(commands_take_the_rate_and_end_at_their_place),
 	        cmocka_unit_test(sound_is_recorded_where_there_is_some),
 	        cmocka_unit_test(stream_keys_are_in_no_command_line),
+	        cmocka_unit_test(a_name_is_replaced_by_the_address_that_was_judged),
+	        cmocka_unit_test(only_those_that_send_have_a_host),
 	        cmocka_unit_test(files_stay_below_their_directory),
 	        cmocka_unit_test(lists_are_walked),
 	};

@@ -161,7 +161,7 @@ static void put_row(const struct outputs *outputs, struct txn *txn, const struct
 		return;
 	}
 	snprintf(url, sizeof url, "%s%s", schemes[entry->target.kind], entry->target.url);
-	json_t *row = json_pack("{s:b, s:s*, s:s*, s:s*, s:b, s:b}", "added", added, "url",
+	json_t *row = json_pack("{s:b, s:b, s:s*, s:s*, s:s*, s:b, s:b}", "added", added, "own", entry->target.own, "url",
 	                        added ? url : NULL, "digest", added ? NULL : entry->digest, "hls",
 	                        hls ? entry->target.url : NULL, "paused", paused, "removed", removed);
 	check(row != NULL);
@@ -311,6 +311,7 @@ static bool add_item(struct outputs *outputs, struct span item, char reason[256]
 		snprintf(reason, 256, "at most %zu outputs (capture.outputs_max)", outputs->max);
 		return false;
 	}
+	target.own = true;
 	snprintf(entry_add(outputs, &target)->digest, DIGEST_ROOM, "%016" PRIx64,
 	         (uint64_t)XXH3_64bits(item.at, item.len));
 	return true;
@@ -351,6 +352,7 @@ static bool take_added_row(struct outputs *outputs, const char *name, const json
 	snprintf(text, sizeof text, "%s=%s", name, url != NULL ? url : "");
 	if (!output_target_parse(&target, span_str(text), reason))
 		return false;
+	target.own = is_true(row, "own");
 	struct output_entry *hidden = find(outputs, name);
 	if (hidden != NULL) {
 		log_warn("output hidden", "name=%s reason=\"one added while Ringside ran has its name\"", name);

@@ -298,6 +298,22 @@ class CaptureTest(BrowserTest):
         finally:
             self.base = base
 
+    def test_a_private_port_that_is_open_opens_no_other(self):
+        """capture.allow_private with HOST:PORT means that port; it opened all of the host's."""
+        with self.capture(private=self.base[len("http://"):]) as r:
+            self.healthy(r)
+            trap = Trap()
+            for url in (f"http://127.0.0.1:{trap.port}/", f"http://localhost:{trap.port}/"):
+                status, _, body = r.request("POST", "/stream", json.dumps({"targetUrl": url}).encode(),
+                                            {"content-type": "application/json"})
+                if status == 201:  # a name is looked up first
+                    session = json.loads(body)["streamId"]
+                    wait_for(lambda: "is at no address" in r.ctl("capture", "show", session)[0], "the refusal")
+                else:
+                    self.assertIn("is at no address", body.decode())
+            self.assertEqual(trap.hits, [])
+            trap.close()
+
 
 if __name__ == "__main__":
     unittest.main()

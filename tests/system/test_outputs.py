@@ -50,6 +50,14 @@ def probe(url, *more):
     return streams if "video" in streams else None
 
 
+def command_line(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read().decode().replace("\0", " ")
+    except OSError:
+        return ""
+
+
 class Nginx:
     def __init__(self):
         self.dir = tempfile.mkdtemp(prefix="ringside-rtmp-")
@@ -332,6 +340,43 @@ class OutputsTest(BrowserTest):
                 headers = {"Authorization": f"Bearer {token}"} if token else {}
                 self.assertEqual(fetch(f"{r.url}/v1/outputs", headers=headers)[0], status, token)
             self.assertEqual(fetch(f"{r.url}/v1/hls/arena/index.m3u8")[0], 401)
+
+    def test_outputs_over_http_go_nowhere_private_unless_a_setting_opens_it(self):
+        """Who may add outputs is not who runs the suite: what listens on this machine, or behind it, is closed to
+        him, whatever a name leads to. What is open is open on its port alone; what the settings name may go anywhere."""
+        nginx, headers = Nginx(), {"Authorization": "Bearer o"}
+        place = f"127.0.0.1:{nginx.port}"
+        flags = ("--dev=false", "--auth-publish-tokens=p", "--auth-outputs-token=o")
+        try:
+            with self.capture("arena.html?phase=FIGHTING", f"--capture-outputs=own=rtmp://localhost:{nginx.port}/live/own",
+                              f"--capture-output-allow-private={place}", *flags) as r:
+                def put(name, url):
+                    status, _, body = fetch(f"{r.url}/v1/outputs/{name}", "PUT", {"url": url}, headers)
+                    return status, body.decode()
+                for url in (f"rtmp://127.0.0.1:{free_port()}/live/x", f"rtmp://localhost:{nginx.port}/live/x",
+                            "srt://169.254.169.254:80", "udp://10.0.0.1:9", "udp://@239.0.0.1:9", "rtmps://[::1]/a/b",
+                            "srt://[::ffff:127.0.0.1]:9", "rtmp://0x7f.1/a/b", "srt://:9000?mode=listener"):
+                    self.assertEqual(put("bad", url)[0], 422, url)
+                self.assertIn("capture.output_allow_private", put("bad", "udp://10.0.0.1:9")[1])
+                self.assertEqual(put("open", f"rtmp://{place}/live/open")[0], 201)
+                self.wait_state(r, "open", "live")
+                self.wait_state(r, "own", "live")
+                # The address that was judged is the one that is used.
+                line = wait_for(lambda: next((c for p in self.ffmpegs(r) if "rtmp" in (c := command_line(p))), None), "ffmpeg")
+                self.assertNotIn("localhost", line)
+                r.ctl("capture", "outputs", "add", f"ctl=rtmp://localhost:{nginx.port}/live/ctl")
+                self.wait_state(r, "ctl", "live")
+                self.assertEqual(fetch(f"{r.url}/v1/outputs/ctl", headers=headers)[0], 200)
+                # One that an earlier release took is judged again before it is sent.
+                r.stop()
+                r.flags = [f for f in r.flags if not f.startswith("--capture-output-allow-private")]
+                r.start()
+                wait_for(lambda: "capture.output_allow_private" in self.output(r, "open")["said"], "the reason")
+                self.wait_state(r, "ctl", "live")
+                self.wait_state(r, "own", "live")
+                self.assertEqual(self.output(r, "open")["starts"], 0)
+        finally:
+            nginx.close()
 
     def test_rtmps_believes_no_strange_certificate(self):
         """The server's certificate is judged; keys are in no command line; ffmpeg has a uid of its own."""

@@ -55,6 +55,37 @@ def call(r, method, path, body=None, token=None):
     return status, json.loads(answer) if answer else None
 
 
+def test_webhooks_reach_loopback_in_dev_or_where_a_setting_opens_it():
+    """Outside of dev a token to publish is no way to what listens on this machine, or behind it: not for a new
+    subscription, nor for one that a store still has. What is open is open on its port alone."""
+    hook, other = Receiver(answer={"done": True}), Receiver(answer={"done": True})
+    bearer = {**JSON, "authorization": "Bearer publisher"}
+
+    def put(r, name, url):
+        body = json.dumps({"type": "webhook", "pattern": "ev/*", "webhook": {"url": url}}).encode()
+        return r.request("PUT", f"/v1/stream/__ds/subscriptions/{name}", body, bearer)[0]
+
+    def start(r, *flags):
+        r.flags = [f for f in r.flags if f != "--dev"] + ["--auth-publish-tokens=publisher", *flags]
+        r.start()
+        wait_for(lambda: r.request("GET", "/v1/stream/__ds/jwks.json")[0] == 200, "the signing key")
+    with Ringside("--webhook-retry-min=50ms", "--webhook-retry-max=100ms", bridge=1) as r:
+        assert put(r, "kept", hook.url) == 201
+        r.stop()
+        flags = list(r.flags)
+        start(r)
+        assert put(r, "new", other.url) == 400
+        assert put(r, "new", other.url.replace("127.0.0.1", "localhost")) == 400
+        assert r.request("PUT", "/v1/stream/ev/1", b'{"n":0}', bearer)[0] == 201
+        r.wait_log("address refused.*address=127.0.0.1")
+        assert hook.got == []
+        r.stop()
+        r.flags = flags
+        start(r, f"--webhook-allow-private=127.0.0.1:{hook.server_port}")
+        wait_for(lambda: hook.got, "what was opened")
+        assert put(r, "new", other.url) == 400 and other.got == []
+
+
 def put_stream(r, name, body=None):
     assert r.request("PUT", f"/v1/stream/{name}", body, JSON)[0] == 201
 
