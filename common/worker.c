@@ -295,7 +295,7 @@ static bool parse_arguments(struct worker *worker, int argc, char **argv)
 static bool own_descriptors(void)
 {
 	for (int fd = BOOT_FD_BUS; fd < BOOT_FD_END; fd++)
-		if (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 && fd != BOOT_FD_LISTEN)
+		if (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 && fd < BOOT_FD_LISTEN)
 			return false;
 	return true;
 }

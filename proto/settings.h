@@ -13,7 +13,8 @@
 
 #define SETTINGS(S)                                                                                \
 	S(listen, "listen", text, "127.0.0.1:4437", 1, 255, START,                                 \
-	  "Address and port to serve on: HOST:PORT or [IPV6]:PORT. Port 0 picks a free one.")      \
+	  "Address and port to serve on: HOST:PORT or [IPV6]:PORT. Port 0 picks a free one; of a "  \
+	  "name, all addresses (8 at most).")                                                      \
 	S(listen_wait_ms, "listen_wait", ms, "3s", 0, 600000, START,                               \
 	  "How long to wait for an address in use: the one before may still be ending.")           \
 	S(dev, "dev", flag, "false", 0, 1, START,                                                  \

@@ -77,7 +77,7 @@ static void on_command_status(struct admin_request *request)
 	json_t *body = json_pack("{s:s, s:s, s:b, s:s, s:i, s:I, s:I, s:i, s:o}", "version",
 	                         RINGSIDE_VERSION, "state", state_of(s), "ready",
 	                         (int)counters_ready(s->fleet.counters), "url",
-	                         s->fleet.listener.url, "pid", (int)getpid(), "started_at_ms",
+	                         listeners_url(&s->fleet.listeners), "pid", (int)getpid(), "started_at_ms",
 	                         (json_int_t)atomic_load(&s->fleet.counters->started_ms), "up_ms",
 	                         (json_int_t)(now_ms - s->started_ms), "cpus", (int)s->fleet.cpus,
 	                         "workers", workers);

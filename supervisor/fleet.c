@@ -47,16 +47,16 @@ static void on_timer(uv_timer_t *timer)
 
 /* Killed together with its supervisor, a worker that is not its child any more takes some milliseconds
  * to let go of the address. */
-static int wait_for_address(const struct fleet *fleet)
+static int wait_for_address(struct fleet *fleet, unsigned *left_out)
 {
 	uint64_t end_ms = clock_monotonic_ms() + fleet->settings->listen_wait_ms;
-	int error = listener_probe(&fleet->listener);
+	int error = listeners_probe(&fleet->listeners, left_out);
 	if (error == EADDRINUSE && fleet->settings->listen_wait_ms > 0)
 		log_warn("address in use, waiting", "listen=%s listen_wait_ms=%" PRIu64, fleet->settings->listen,
 		         fleet->settings->listen_wait_ms);
 	while (error == EADDRINUSE && clock_monotonic_ms() < end_ms) {
 		nanosleep(&(struct timespec){.tv_nsec = ADDRESS_POLL_NS}, NULL);
-		error = listener_probe(&fleet->listener);
+		error = listeners_probe(&fleet->listeners, left_out);
 	}
 	return error;
 }
@@ -64,16 +64,20 @@ static int wait_for_address(const struct fleet *fleet)
 bool fleet_init(struct fleet *fleet, char *reason, size_t room)
 {
 	const char *why;
-	if (!listener_init(&fleet->listener, fleet->settings->listen, &why)) {
+	unsigned left_out;
+	if (!listeners_init(&fleet->listeners, fleet->settings->listen, fleet->settings->dev, &why)) {
 		snprintf(reason, room, "listen: %s: %s", fleet->settings->listen, why);
 		return false;
 	}
-	int error = wait_for_address(fleet);
+	int error = wait_for_address(fleet, &left_out);
 	if (error != 0) {
 		snprintf(reason, room, "cannot listen on %s: %s", fleet->settings->listen,
 		         strerror(error));
 		return false;
 	}
+	if (left_out > 0)
+		log_warn("listen has addresses that this machine has not", "listen=%s left_out=%u",
+		         fleet->settings->listen, left_out);
 	fleet->counters_fd = counters_create();
 	if (fleet->counters_fd < 0) {
 		snprintf(reason, room, "no memory for counters: %s", strerror(errno));
@@ -196,7 +200,7 @@ static void steer(struct fleet *fleet)
 		coming[slot] = child->wanted && !child_failed(child);
 		any = any || serving[slot];
 	}
-	int error = listener_steer(&fleet->listener, any ? serving : coming);
+	int error = listeners_steer(&fleet->listeners, any ? serving : coming);
 	if (error != 0)
 		log_warn("connections cannot be steered",
 		         "error=\"%s\" consequence=\"scaling down may reset connections\"",
@@ -236,7 +240,7 @@ static struct child_facts facts_of(const struct child *child)
 	        .recycle = child->recycle,
 	        .may_recycle = child->recycle && turn && (!sse || others_serve(fleet, child)),
 	        .queue_waits = sse && child->state == CHILD_STOPPED && !child->wanted &&
-	                       listener_queue_waits(&fleet->listener, child->slot),
+	                       listeners_queue_waits(&fleet->listeners, child->slot),
 	        .stopping = fleet->stopping,
 	        .leave = fleet->stopping && (sse || !sse_left(fleet)),
 	        .start_due_ms = child->start_due_ms,
@@ -389,7 +393,7 @@ struct fleet_tally fleet_tally(const struct fleet *fleet)
 void fleet_finish(struct fleet *fleet)
 {
 	uv_close((uv_handle_t *)&fleet->timer, NULL);
-	listener_finish(&fleet->listener);
+	listeners_finish(&fleet->listeners);
 	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++) {
 		peer_destroy(&fleet->children[i].peer);
 		if (fleet->children[i].settings_given)

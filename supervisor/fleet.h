@@ -6,7 +6,7 @@
 
 #include "supervisor/child.h"
 #include "supervisor/events.h"
-#include "supervisor/listener.h"
+#include "supervisor/listeners.h"
 #include "supervisor/outage.h"
 #include "supervisor/plan.h"
 
@@ -27,7 +27,7 @@ struct fleet {
 	const struct child *refused; /* it cannot start, nor can any other attempt; its refusal says why */
 	bool gave_up;                /* nothing has served for worker.give_up */
 	/* private: */
-	struct listener listener;
+	struct listeners listeners;
 	struct counters *counters;
 	int counters_fd;
 	uint64_t generation; /* of the last process started */

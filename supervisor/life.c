@@ -99,7 +99,7 @@ static void halt_replacing(struct fleet *fleet)
 static void close_queue(struct child *child)
 {
 	if (child->role == ROLE_SSE)
-		listener_close(&child->fleet->listener, child->slot);
+		listeners_close(&child->fleet->listeners, child->slot);
 }
 
 /* It will not serve for a while. */
@@ -227,10 +227,10 @@ void on_heartbeat(struct sender *sender, const struct proto_heartbeat *m)
 
 static bool open_listener(struct child *child)
 {
-	struct listener *listener = &child->fleet->listener;
-	if (child->role != ROLE_SSE || listener->fds[child->slot] >= 0)
+	struct listeners *listeners = &child->fleet->listeners;
+	if (child->role != ROLE_SSE || listeners_are_open(listeners, child->slot))
 		return true;
-	int error = listener_open(listener, child->slot);
+	int error = listeners_open(listeners, child->slot);
 	if (error != 0)
 		log_error("cannot listen", "worker=%s address=%s error=\"%s\"", child->name,
 		          child->fleet->settings->listen, strerror(error));
@@ -257,14 +257,16 @@ static pid_t spawn_child(struct child *child, int bus_fd)
 	char path[4400], name[32];
 	find_program(child, path, sizeof path);
 	snprintf(name, sizeof name, "ringside-%s", role_name(child->role));
-	const struct spawn spawn = {
+	struct spawn spawn = {
 	        .path = path,
 	        .name = name,
 	        .slot = child->slot,
 	        .generation = child->generation,
 	        .bus_fd = bus_fd,
 	        .counters_fd = fleet->counters_fd,
-	        .listen_fd = child->role == ROLE_SSE ? fleet->listener.fds[child->slot] : -1};
+	        .listen_count = child->role == ROLE_SSE ? fleet->listeners.count : 0};
+	if (spawn.listen_count > 0)
+		listeners_fds(&fleet->listeners, child->slot, spawn.listen_fds);
 	return spawn_start(&spawn);
 }
 
@@ -401,7 +403,7 @@ void life_cut(struct child *child)
 void life_release(struct child *child)
 {
 	if (child->role == ROLE_SSE)
-		listener_close(&child->fleet->listener, child->slot);
+		listeners_close(&child->fleet->listeners, child->slot);
 	if (child->fleet->replacing == child)
 		child->fleet->replacing = NULL;
 	restart_forget(&child->restart);

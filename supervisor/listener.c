@@ -1,9 +1,7 @@
 #include "supervisor/listener.h"
-#include "common/settings.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
 #include <netinet/tcp.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -11,35 +9,30 @@
 #include <string.h>
 #include <unistd.h>
 
-bool listener_init(struct listener *listener, const char *listen, const char **reason)
+void listener_init(struct listener *listener, const struct sockaddr *address, socklen_t len)
 {
-	char host[256], port[8];
-	*listener = (struct listener){.steering_works = true};
+	*listener = (struct listener){.steering_works = true, .address_len = len};
 	for (unsigned i = 0; i < LISTENER_SLOTS_MAX; i++)
 		listener->fds[i] = -1;
-	if (!settings_split_listen(listen, host, port)) {
-		*reason = "must be HOST:PORT or [IPV6]:PORT";
-		return false;
-	}
-	const struct addrinfo hints = {.ai_family = AF_UNSPEC,
-	                               .ai_socktype = SOCK_STREAM,
-	                               .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
-	struct addrinfo *found = NULL;
-	int rc = getaddrinfo(host, port, &hints, &found);
-	if (rc != 0) {
-		*reason = gai_strerror(rc);
-		return false;
-	}
-	const struct addrinfo *pick = found;
-	for (const struct addrinfo *a = found; a != NULL; a = a->ai_next)
-		if (a->ai_family == AF_INET) {
-			pick = a;
-			break;
-		}
-	memcpy(&listener->address, pick->ai_addr, pick->ai_addrlen);
-	listener->address_len = pick->ai_addrlen;
-	freeaddrinfo(found);
-	return true;
+	memcpy(&listener->address, address, len);
+}
+
+static in_port_t *port_field(struct sockaddr_storage *address)
+{
+	return address->ss_family == AF_INET6 ? &((struct sockaddr_in6 *)(void *)address)->sin6_port
+	                                      : &((struct sockaddr_in *)(void *)address)->sin_port;
+}
+
+uint16_t listener_port(const struct listener *listener)
+{
+	struct sockaddr_storage address = listener->address;
+	return ntohs(*port_field(&address));
+}
+
+void listener_set_port(struct listener *listener, uint16_t port)
+{
+	*port_field(&listener->address) = htons(port);
+	listener->url[0] = '\0';
 }
 
 static int bound_socket(const struct listener *listener, bool share)

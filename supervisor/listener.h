@@ -1,4 +1,4 @@
-/* The listening sockets: one SO_REUSEPORT socket per SSE slot, owned by the supervisor, so that a
+/* The listening sockets of one address: one SO_REUSEPORT socket per SSE slot, owned by the supervisor, so that a
  * worker's death closes nothing and its replacement accepts what queued up.
  *
  * A classic BPF program tells the kernel which sockets get new connections. A socket can thus be
@@ -32,8 +32,12 @@ struct listener {
 	char url[128]; /* "http://127.0.0.1:4437"; valid once a socket listens */
 };
 
-/* Resolves HOST:PORT (a name: the first IPv4 address, else the first). False: *reason says why. */
-bool listener_init(struct listener *listener, const char *listen, const char **reason);
+/* Copies an IPv4 or IPv6 address; nothing is opened yet. */
+void listener_init(struct listener *listener, const struct sockaddr *address, socklen_t len);
+
+/* 0 until the first socket listens, where any port was asked for. Only while none listens it may be set. */
+uint16_t listener_port(const struct listener *listener);
+void listener_set_port(struct listener *listener, uint16_t port);
 
 /* Refuses an address that somebody else listens on: with SO_REUSEPORT the kernel would let two
  * programs of the same user share it silently. 0 or an errno. */

@@ -11,10 +11,15 @@
 
 static struct listener listener;
 
-static void begin(const char *address)
+/* On any port of the family's loopback address. */
+static void begin(sa_family_t family)
 {
-	const char *reason = NULL;
-	assert_true(listener_init(&listener, address, &reason));
+	const struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	const struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	if (family == AF_INET)
+		listener_init(&listener, (const struct sockaddr *)&v4, sizeof v4);
+	else
+		listener_init(&listener, (const struct sockaddr *)&v6, sizeof v6);
 }
 
 static int teardown(void **state)
@@ -72,7 +77,7 @@ static void test_program_leads_to_every_position(void **state)
 static void test_port_zero_is_shared_by_all(void **state)
 {
 	(void)state;
-	begin("127.0.0.1:0");
+	begin(AF_INET);
 	assert_int_equal(listener_open(&listener, 0), 0);
 	assert_int_equal(listener_open(&listener, 1), 0);
 	struct sockaddr_in a, b;
@@ -89,7 +94,7 @@ static void test_only_steered_slots_get_connections(void **state)
 {
 	(void)state;
 	unsigned counts[LISTENER_SLOTS_MAX];
-	begin("127.0.0.1:0");
+	begin(AF_INET);
 	for (unsigned slot = 0; slot < 4; slot++)
 		assert_int_equal(listener_open(&listener, slot), 0);
 	steer(1, 3);
@@ -103,7 +108,7 @@ static void test_new_socket_waits_to_be_steered_to(void **state)
 {
 	(void)state;
 	unsigned counts[LISTENER_SLOTS_MAX];
-	begin("127.0.0.1:0");
+	begin(AF_INET);
 	listener_open(&listener, 0);
 	steer(0, 0);
 	listener_open(&listener, 1);
@@ -119,7 +124,7 @@ static void test_closing_keeps_the_numbering(void **state)
 {
 	(void)state;
 	unsigned counts[LISTENER_SLOTS_MAX];
-	begin("127.0.0.1:0");
+	begin(AF_INET);
 	for (unsigned slot = 0; slot < 5; slot++)
 		listener_open(&listener, slot);
 	steer(2, 4);
@@ -142,14 +147,11 @@ static void test_probe_sees_who_shares(void **state)
 {
 	(void)state;
 	struct listener other;
-	const char *reason;
-	begin("127.0.0.1:0");
+	begin(AF_INET);
 	assert_int_equal(listener_probe(&listener), 0);
 	listener_open(&listener, 0);
 	other = listener;
 	assert_int_equal(listener_probe(&other), EADDRINUSE);
-	assert_false(listener_init(&other, "127.0.0.1", &reason));
-	assert_false(listener_init(&other, "no such host:1", &reason));
 }
 
 static void test_ipv6(void **state)
@@ -162,7 +164,7 @@ static void test_ipv6(void **state)
 	close(fd);
 	if (!there)
 		skip();
-	begin("[::1]:0");
+	begin(AF_INET6);
 	listener_open(&listener, 0);
 	assert_memory_equal(listener.url, "http://[::1]:", 13);
 	listener_open(&listener, 1);

@@ -1,6 +1,5 @@
 #include "supervisor/spawn.h"
 #include "common/check.h"
-#include "proto/roles.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -36,7 +35,8 @@ static char **make_environment(void)
 }
 
 struct plan_fds {
-	int null_fd, bus_fd, counters_fd, listen_fd;
+	int null_fd, bus_fd, counters_fd, listen_fds[BOOT_LISTENERS_MAX];
+	unsigned listen_count;
 };
 
 static void close_fds(const struct plan_fds *fds)
@@ -47,8 +47,8 @@ static void close_fds(const struct plan_fds *fds)
 		close(fds->bus_fd);
 	if (fds->counters_fd >= 0)
 		close(fds->counters_fd);
-	if (fds->listen_fd >= 0)
-		close(fds->listen_fd);
+	for (unsigned i = 0; i < fds->listen_count; i++)
+		close(fds->listen_fds[i]);
 }
 
 static bool gather_fds(struct plan_fds *fds, const struct spawn *spawn)
@@ -59,10 +59,14 @@ static bool gather_fds(struct plan_fds *fds, const struct spawn *spawn)
 		close(null_fd);
 	fds->bus_fd = fcntl(spawn->bus_fd, F_DUPFD_CLOEXEC, FD_ABOVE);
 	fds->counters_fd = fcntl(spawn->counters_fd, F_DUPFD_CLOEXEC, FD_ABOVE);
-	fds->listen_fd =
-	        spawn->listen_fd >= 0 ? fcntl(spawn->listen_fd, F_DUPFD_CLOEXEC, FD_ABOVE) : -1;
+	fds->listen_count = 0;
+	for (int fd = 0; fd >= 0 && fds->listen_count < spawn->listen_count;) {
+		fd = fcntl(spawn->listen_fds[fds->listen_count], F_DUPFD_CLOEXEC, FD_ABOVE);
+		if (fd >= 0)
+			fds->listen_fds[fds->listen_count++] = fd;
+	}
 	if (fds->null_fd >= 0 && fds->bus_fd >= 0 && fds->counters_fd >= 0 &&
-	    (fds->listen_fd >= 0) == (spawn->listen_fd >= 0))
+	    fds->listen_count == spawn->listen_count)
 		return true;
 	int error = errno;
 	close_fds(fds);
@@ -92,9 +96,10 @@ static _Noreturn void become_worker(const struct plan_fds *fds, pid_t parent, co
 	bool ok = dup2(fds->null_fd, STDIN_FILENO) >= 0 &&
 	          dup2(STDERR_FILENO, STDOUT_FILENO) >= 0 &&
 	          dup2(fds->bus_fd, BOOT_FD_BUS) >= 0 &&
-	          dup2(fds->counters_fd, BOOT_FD_COUNTERS) >= 0 &&
-	          (fds->listen_fd < 0 || dup2(fds->listen_fd, BOOT_FD_LISTEN) >= 0);
-	close_range(fds->listen_fd >= 0 ? BOOT_FD_END : BOOT_FD_LISTEN, ~0u, 0);
+	          dup2(fds->counters_fd, BOOT_FD_COUNTERS) >= 0;
+	for (unsigned i = 0; ok && i < fds->listen_count; i++)
+		ok = dup2(fds->listen_fds[i], BOOT_FD_LISTEN + (int)i) >= 0;
+	close_range(BOOT_FD_LISTEN + fds->listen_count, ~0u, 0);
 	if (ok)
 		execve(path, argv, environment);
 	_exit(SPAWN_EXEC_FAILED);

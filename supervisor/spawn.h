@@ -1,6 +1,8 @@
 /* Starting one worker by the boot contract of proto/roles.h. */
 #pragma once
 
+#include "proto/roles.h"
+
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -9,7 +11,9 @@ struct spawn {
 	const char *name; /* argv[0] */
 	unsigned slot;
 	uint64_t generation;
-	int bus_fd, counters_fd, listen_fd; /* listen_fd -1: none; all stay the caller's */
+	/* All stay the caller's. */
+	int bus_fd, counters_fd, listen_fds[BOOT_LISTENERS_MAX];
+	unsigned listen_count;
 };
 
 /* Returns the process, the leader of its own session and group, which dies with the supervisor;

@@ -122,7 +122,7 @@ static void announce(struct supervisor *s, const struct fleet_tally *tally)
 	s->announced = true;
 	close_console(s);
 	events_emit(&s->events, LOG_LEVEL_INFO, "ready",
-	            json_pack("{s:s, s:i, s:i}", "url", s->fleet.listener.url, "workers",
+	            json_pack("{s:s, s:i, s:i}", "url", listeners_url(&s->fleet.listeners), "workers",
 	                      (int)tally->ready, "pid", (int)getpid()));
 	notify_send(&s->notify, "READY=1\nMAINPID=%d", (int)getpid());
 }

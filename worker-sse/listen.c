@@ -133,9 +133,14 @@ static void admit(struct sse_worker *w, struct conn *conn)
 	}
 }
 
-static int accept_one(void)
+static int accept_one(int listen_fd)
 {
-	return accept4(BOOT_FD_LISTEN, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	return accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+static int listen_fd_of(const struct sse_worker *w, const uv_poll_t *poll)
+{
+	return BOOT_FD_LISTEN + (int)(poll - w->listeners);
 }
 
 static void take(struct sse_worker *w, int fd)
@@ -154,17 +159,17 @@ static void on_acceptable(uv_poll_t *poll, int status, int events);
 static void on_accept_again(struct wheel_node *node)
 {
 	struct sse_worker *w = (void *)((uint8_t *)node - offsetof(struct sse_worker, accept_again));
-	if (w->listening)
-		uv_poll_start(&w->listener, UV_READABLE, on_acceptable);
+	for (unsigned i = 0; w->listening && i < w->listeners_count; i++)
+		uv_poll_start(&w->listeners[i], UV_READABLE, on_acceptable);
 }
 
 /* There is no descriptor for it, and left in the queue it would wake us for ever: the spare one makes
  * room to accept it and let it go. */
-static void drop_one(struct sse_worker *w)
+static void drop_one(struct sse_worker *w, int listen_fd)
 {
 	if (w->spare_fd >= 0) {
 		close(w->spare_fd);
-		int fd = accept_one();
+		int fd = accept_one(listen_fd);
 		if (fd >= 0) {
 			close(fd);
 			counter_add(w->counters, connections_dropped_total, 1);
@@ -172,7 +177,8 @@ static void drop_one(struct sse_worker *w)
 	}
 	w->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (w->spare_fd < 0) {
-		uv_poll_stop(&w->listener);
+		for (unsigned i = 0; i < w->listeners_count; i++)
+			uv_poll_stop(&w->listeners[i]);
 		wheel_set(&w->wheel, &w->accept_again, w->now_ms + ACCEPT_AGAIN_MS);
 	}
 	if (w->drop_logged_ms == 0 || w->now_ms - w->drop_logged_ms >= DROP_LOG_MS) {
@@ -184,14 +190,15 @@ static void drop_one(struct sse_worker *w)
 static void on_acceptable(uv_poll_t *poll, int status, int events)
 {
 	struct sse_worker *w = poll->data;
+	int listen_fd = listen_fd_of(w, poll);
 	(void)events;
 	busy_poll_for(&w->worker->busy_poll, w->settings->http_busy_poll_us * 1000);
 	for (int i = 0; status == 0 && i < (w->turn.over ? ACCEPTS_LINED : ACCEPTS_MAX); i++) {
-		int fd = accept_one();
+		int fd = accept_one(listen_fd);
 		if (fd >= 0) {
 			take(w, fd);
 		} else if (errno == EMFILE || errno == ENFILE) {
-			drop_one(w);
+			drop_one(w, listen_fd);
 			return;
 		} else if (errno != EINTR && errno != ECONNABORTED) {
 			return;
@@ -209,18 +216,34 @@ static uint64_t connections_max(const struct settings *settings)
 	return limit.rlim_cur > 2 * FDS_RESERVED ? limit.rlim_cur - FDS_RESERVED : limit.rlim_cur / 2;
 }
 
+/* Those without a number of theirs are what this process has opened since. */
+static unsigned sockets_given(void)
+{
+	unsigned count = 0;
+	int listens = 0;
+	socklen_t len = sizeof listens;
+	while (count < BOOT_LISTENERS_MAX &&
+	       getsockopt(BOOT_FD_LISTEN + (int)count, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == 0 && listens)
+		count++;
+	return count;
+}
+
 int listen_start(struct sse_worker *w)
 {
 	w->conns_max = connections_max(w->settings);
 	w->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	w->accept_again.due = on_accept_again;
-	if (listen(BOOT_FD_LISTEN, BACKLOG) != 0) {
-		log_error("cannot listen", "error=\"%s\"", strerror(errno));
-		return EXIT_FAILED;
+	w->listeners_count = sockets_given();
+	for (unsigned i = 0; i < w->listeners_count; i++) {
+		uv_poll_t *poll = &w->listeners[i];
+		if (listen(listen_fd_of(w, poll), BACKLOG) != 0) {
+			log_error("cannot listen", "error=\"%s\"", strerror(errno));
+			return EXIT_FAILED;
+		}
+		uv_poll_init(w->worker->loop, poll, listen_fd_of(w, poll));
+		poll->data = w;
+		uv_poll_start(poll, UV_READABLE, on_acceptable);
 	}
-	uv_poll_init(w->worker->loop, &w->listener, BOOT_FD_LISTEN);
-	w->listener.data = w;
-	uv_poll_start(&w->listener, UV_READABLE, on_acceptable);
 	w->listening = true;
 	return 0;
 }
@@ -230,10 +253,14 @@ void listen_drain(struct sse_worker *w)
 {
 	if (!w->listening)
 		return;
-	for (int fd = accept_one(); fd >= 0; fd = accept_one())
-		take(w, fd);
+	for (unsigned i = 0; i < w->listeners_count; i++) {
+		uv_poll_t *poll = &w->listeners[i];
+		int listen_fd = listen_fd_of(w, poll);
+		for (int fd = accept_one(listen_fd); fd >= 0; fd = accept_one(listen_fd))
+			take(w, fd);
+		uv_close((uv_handle_t *)poll, NULL);
+		close(listen_fd);
+	}
 	w->listening = false;
 	wheel_cancel(&w->accept_again);
-	uv_close((uv_handle_t *)&w->listener, NULL);
-	close(BOOT_FD_LISTEN);
 }

@@ -4,6 +4,7 @@
 #include "common/store.h"
 #include "common/wheel.h"
 #include "common/worker.h"
+#include "proto/roles.h"
 #include "worker-sse/auth.h"
 #include "worker-sse/turn.h"
 
@@ -36,7 +37,8 @@ struct sse_worker {
 	struct kit_session *kit_sessions; /* hash (stream_kit.c): who is followed here */
 
 	/* transport (conn.c, listen.c) */
-	uv_poll_t listener;
+	uv_poll_t listeners[BOOT_LISTENERS_MAX];
+	unsigned listeners_count;
 	struct wheel_node accept_again; /* set: no descriptors, not even one to drop with */
 	int spare_fd;                   /* given up to accept one that must be dropped; -1: none */
 	uint64_t drop_logged_ms;

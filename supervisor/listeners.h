@@ -1,0 +1,35 @@
+/* The addresses that `listen` names, each with a listener (supervisor/listener.h) of its own. A name may
+ * have several: clients try them in an order of their own, so all are served. */
+#pragma once
+
+#include "proto/roles.h"
+#include "supervisor/listener.h"
+
+struct listeners {
+	struct listener each[BOOT_LISTENERS_MAX];
+	unsigned count;
+};
+
+/* Resolves HOST:PORT. IPv4 comes first: its URL is the one that people are told. With `loopback_only` a
+ * name that leads anywhere else is refused. False: *reason says why. */
+bool listeners_init(struct listeners *listeners, const char *listen, bool loopback_only, const char **reason);
+
+/* listener_probe() of each. An address of a name that this machine does not have (IPv6 that is turned off)
+ * is left out, as long as another one is there; *left_out counts them. 0 or an errno. */
+int listeners_probe(struct listeners *listeners, unsigned *left_out);
+
+/* Of a slot, on all addresses or on none. 0 or an errno. */
+int listeners_open(struct listeners *listeners, unsigned slot);
+bool listeners_are_open(const struct listeners *listeners, unsigned slot);
+void listeners_close(struct listeners *listeners, unsigned slot);
+void listeners_finish(struct listeners *listeners);
+
+/* The descriptors of a slot, `count` of them. */
+void listeners_fds(const struct listeners *listeners, unsigned slot, int fds[BOOT_LISTENERS_MAX]);
+
+/* As listener_steer() and listener_queue_waits(). */
+int listeners_steer(struct listeners *listeners, const bool active[LISTENER_SLOTS_MAX]);
+bool listeners_queue_waits(const struct listeners *listeners, unsigned slot);
+
+/* Of the first address; valid once a socket listens. */
+const char *listeners_url(const struct listeners *listeners);
