@@ -355,9 +355,10 @@ static bool heartbeat(struct sse_frame *frame, const struct frame_query *q, uint
 	struct found last = newest(q->worker->store, q->stream);
 	(void)variant;
 	sse_begin();
-	sse_printf(":hb %" PRIu64 "\n\nevent: heartbeat\ndata: {\"sourceEpoch\":%" PRIu64 ",\"latestSeq\":%" PRIu64
-	           ",\"now\":%" PRIu64 "}\n\n",
-	           now_ms, last.epoch, last.seq, now_ms);
+	sse_comment("hb %" PRIu64, now_ms);
+	sse_printf("event: heartbeat\ndata: {\"sourceEpoch\":%" PRIu64 ",\"latestSeq\":%" PRIu64 ",\"now\":%" PRIu64
+	           "}\n\n",
+	           last.epoch, last.seq, now_ms);
 	sse_end(frame);
 	return true;
 }
@@ -512,7 +513,7 @@ static void join(struct request *r, const struct asked *asked, const struct star
 	sse_begin();
 	sse_printf("retry: %d\n\n", RETRY_MS);
 	if (start->why != NULL)
-		sse_printf(":reset %s\n", start->why);
+		sse_comment("reset %s", start->why);
 	if (start->event != NULL)
 		put_event(start->event, &copy->frame, copy->text, asked->v2);
 	sse_end(&frame);

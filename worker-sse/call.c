@@ -148,6 +148,7 @@ static const char *too_long(const struct proto_call *m, unsigned *status)
 	       : m->body.len > PROTO_CALL_BODY_MAX ? "the body has more than a megabyte"
 	       : m->authorization.len > 4096       ? "this Authorization is too long"
 	       : m->idempotency_key.len > 256      ? "an Idempotency-Key has at most 256 bytes"
+	       : m->idempotency_key.at != NULL && m->idempotency_key.len == 0 ? "an Idempotency-Key is not empty"
 	       : m->content_type.len > 256         ? "this Content-Type is too long"
 	       : m->if_match.len > 256             ? "this If-Match is too long"
 	                                           : NULL;

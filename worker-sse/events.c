@@ -61,10 +61,25 @@ static void put_id(const struct events_reader *e, const struct frame_query *q, u
 	SSE_PUT("\n");
 }
 
-static bool reserved(const char *name)
+/* EventSource fires handlers of its own for the first two, and we send the others: what was published under such a
+ * name goes out without one. */
+static bool reserved(struct span name)
 {
-	return strcmp(name, "reset") == 0 || strcmp(name, "heartbeat") == 0 ||
-	       strcmp(name, "streams") == 0;
+	static const struct span names[] = {SPAN("error"), SPAN("open"), SPAN("reset"), SPAN("heartbeat"),
+	                                    SPAN("streams")};
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (span_equal(name, names[i]))
+			return true;
+	return false;
+}
+
+static void put_event_name(struct span name)
+{
+	if (reserved(name))
+		return;
+	SSE_PUT("event: ");
+	sse_put(name);
+	SSE_PUT("\n");
 }
 
 /* The member as a name, when it can be one. */
@@ -74,11 +89,8 @@ static void put_member(const char *member, struct span message)
 	const char *name = json_string_value(json_object_get(doc, member));
 	size_t len = json_string_length(json_object_get(doc, member));
 	if (name != NULL && len > 0 && len <= NAME_MAX_BYTES && strlen(name) == len &&
-	    strpbrk(name, "\r\n") == NULL && !reserved(name)) {
-		SSE_PUT("event: ");
-		sse_put(span_of(name, len));
-		SSE_PUT("\n");
-	}
+	    strpbrk(name, "\r\n") == NULL)
+		put_event_name(span_of(name, len));
 	json_decref(doc);
 }
 
@@ -86,13 +98,10 @@ static void put_name(const struct events_reader *e, const struct stream *stream,
 {
 	if (e == NULL || e->naming == NAMING_NONE)
 		return;
-	if (e->naming == NAMING_STREAM) {
-		SSE_PUT("event: ");
-		sse_put(span_of(path_below_root(stream), stream->path_len - root_len));
-		SSE_PUT("\n");
-	} else if (stream->json) {
+	if (e->naming == NAMING_STREAM)
+		put_event_name(span_of(path_below_root(stream), stream->path_len - root_len));
+	else if (stream->json)
 		put_member(e->member, message);
-	}
 }
 
 static void set_place(struct events_reader *e, uint64_t stream_id, uint64_t position)
@@ -194,11 +203,11 @@ static bool farewell(struct sse_frame *frame, const struct frame_query *q, enum 
 	if (why == FANOUT_END_GONE && q->stream != NULL)
 		put_reset(q->owner, q, "deleted");
 	else if (why == FANOUT_END_LAG)
-		SSE_PUT(": further behind than limits.reader_lag_bytes; resume from the last id\n\n");
+		sse_comment(" further behind than limits.reader_lag_bytes; resume from the last id");
 	else if (why == FANOUT_END_DRAIN)
-		SSE_PUT(": this worker stops; resume from the last id\n\n");
+		sse_comment(" this worker stops; resume from the last id");
 	else if (why == FANOUT_END_RESUME)
-		SSE_PUT(": resume from the last id\n\n");
+		sse_comment(" resume from the last id");
 	else
 		return false;
 	sse_end(frame);
@@ -260,6 +269,7 @@ struct wish {
 	char *member;
 	bool from_start;
 	bool resumes;
+	bool unknown_id;            /* none of ours: begins as without, and is told so */
 	uint64_t newest;            /* of the id */
 	struct event_place *known;  /* of the id */
 	size_t known_count;
@@ -385,15 +395,17 @@ static bool take_naming(struct wish *wish, struct span raw)
 	return fits || refuse(wish, 400, "event is given once: stream, or member:NAME");
 }
 
-static bool take_id(struct wish *wish, struct span text)
+/* An id that is not ours is no fault of the request: an error status would end EventSource for good. */
+static void take_id(struct wish *wish, struct span text)
 {
 	size_t max = wish->request->worker->settings->limits_events_streams;
 	if (text.len == 0)
-		return true; /* what EventSource has before the first id */
+		return; /* what EventSource has before the first id */
 	wish->known = xmalloc(max * sizeof *wish->known);
-	wish->resumes = true;
-	return event_id_parse(text, &wish->newest, wish->known, max, &wish->known_count) ||
-	       refuse(wish, 400, "malformed last event id");
+	wish->resumes = event_id_parse(text, &wish->newest, wish->known, max, &wish->known_count);
+	wish->unknown_id = !wish->resumes;
+	if (wish->unknown_id)
+		wish->known_count = 0;
 }
 
 static bool take_parameter(struct wish *wish, struct span name, struct span value, struct span *id)
@@ -425,7 +437,8 @@ static bool take_query(struct wish *wish)
 	if (wish->paths_count + wish->patterns_count == 0)
 		return refuse(wish, 400, "no stream is named: ?stream=PATH");
 	struct span header = wish->request->headers[HEADER_LAST_EVENT_ID];
-	return take_id(wish, header.at != NULL ? header : id);
+	take_id(wish, header.at != NULL ? header : id);
+	return true;
 }
 
 /* ---- where he begins ---- */
@@ -442,8 +455,10 @@ static const struct event_place *known_place(const struct wish *wish, uint64_t s
 static uint64_t unlisted_start(const struct wish *wish, const struct stream *stream, uint64_t first,
                                bool pattern, const char **reset)
 {
-	if (!wish->resumes)
+	if (!wish->resumes) {
+		*reset = wish->unknown_id ? "unknown" : NULL;
 		return wish->from_start ? first : stream->tail;
+	}
 	if (stream->id > wish->newest) {
 		if (!pattern)
 			*reset = "recreated";
@@ -471,7 +486,8 @@ static bool add_start(struct starts *starts, struct stream *stream, bool pattern
 		start.from = stream->tail; /* a backup was restored */
 		start.reset = "rewound";
 	} else if (!store_boundary(w->store, stream, start.from)) {
-		return refuse(wish, 400, "last event id lies within a message");
+		start.from = wish->from_start ? first : stream->tail; /* no place that we ever named */
+		start.reset = "unknown";
 	}
 	if (pattern && stream->closed && start.from == stream->tail && start.reset == NULL)
 		return true; /* finished for him */
@@ -588,6 +604,7 @@ static struct events_reader *reader_create(struct wish *wish, const struct start
 	return e;
 }
 
+/* The lines of an event whose block has been begun, or begins here. */
 static void put_streams(const struct stream *const *streams, size_t count)
 {
 	SSE_PUT("event: streams\ndata: [");
@@ -600,25 +617,22 @@ static void put_streams(const struct stream *const *streams, size_t count)
 	SSE_PUT("]\n\n");
 }
 
-/* retry and an id before anything else: a connection that breaks now resumes from here. */
+/* retry and an id before anything else: a connection that breaks now resumes from here. They stand in an event with
+ * a name and data, because some clients hand a block without data to their user as an empty message. */
 static void put_opening(struct events_reader *e, const struct starts *starts)
 {
 	struct sse_worker *w = starts->wish->request->worker;
 	struct frame_query q = {.worker = w};
-	bool several = starts->count != 1 || (e != NULL && e->patterns_count > 0);
+	const struct stream **streams = xmalloc((starts->count + 1) * sizeof *streams);
 	if (starts->count > 0)
 		q = (struct frame_query){.worker = w, .stream = starts->at[0].stream,
 		                         .from = starts->at[0].from, .to = starts->at[0].from};
 	sse_printf("retry: %llu\n", (unsigned long long)w->settings->http_events_retry_ms);
 	put_id(e, &q, q.from);
-	SSE_PUT("\n");
-	if (several || sse_needs_base64(starts->at[0].stream)) {
-		const struct stream **streams = xmalloc((starts->count + 1) * sizeof(*streams));
-		for (size_t i = 0; i < starts->count; i++)
-			streams[i] = starts->at[i].stream;
-		put_streams(streams, starts->count);
-		free(streams);
-	}
+	for (size_t i = 0; i < starts->count; i++)
+		streams[i] = starts->at[i].stream;
+	put_streams(streams, starts->count);
+	free(streams);
 	for (size_t i = 0; i < starts->count; i++) {
 		const struct start *s = &starts->at[i];
 		const struct frame_query at = {.worker = w, .stream = s->stream, .to = s->from};

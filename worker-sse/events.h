@@ -7,9 +7,10 @@
  *     event=member:NAME  ... after the string member NAME of its JSON message
  *     lastEventId=ID     for clients that cannot set Last-Event-ID, which beats it
  *
- * Events: messages; `reset` when something was lost (retention, a stream deleted or made anew), with the
- * stream and the reason; `streams` with what is followed, when that is more than one text stream;
- * `heartbeat` with the server's time. Ids: event_id.h. 204 when there is nothing to come any more. */
+ * Events: `streams` with what is followed, first of all and whenever a pattern takes in another; messages; `reset`
+ * when something was lost (retention, a stream deleted or made anew, an id that is none of ours), with the stream and
+ * the reason; `heartbeat` with the server's time. A message published under one of these names, or under `error` or
+ * `open`, has no name. Ids: event_id.h. 204 when there is nothing to come any more. */
 #pragma once
 
 #include "worker-sse/request.h"

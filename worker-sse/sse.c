@@ -42,16 +42,31 @@ void sse_put(struct span bytes)
 	out_put(&out, bytes);
 }
 
+static void put_format(const char *format, va_list arguments)
+{
+	enum { ROOM = 512 };
+	char *at = (char *)out_room(&out, ROOM);
+	int len = vsnprintf(at, ROOM, format, arguments);
+	check(len >= 0 && len < ROOM);
+	out.len += (size_t)len;
+}
+
 void sse_printf(const char *format, ...)
 {
 	va_list arguments;
-	enum { ROOM = 512 };
-	char *at = (char *)out_room(&out, ROOM);
 	va_start(arguments, format);
-	int len = vsnprintf(at, ROOM, format, arguments);
+	put_format(format, arguments);
 	va_end(arguments);
-	check(len >= 0 && len < ROOM);
-	out.len += (size_t)len;
+}
+
+void sse_comment(const char *format, ...)
+{
+	va_list arguments;
+	va_start(arguments, format);
+	SSE_PUT(":");
+	put_format(format, arguments);
+	SSE_PUT("\n\n");
+	va_end(arguments);
 }
 
 void sse_put_data(struct span bytes)

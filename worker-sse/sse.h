@@ -21,6 +21,8 @@ void sse_begin(void);
 void sse_put(struct span bytes);
 #define SSE_PUT(literal) sse_put(SPAN(literal))
 void sse_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* A comment, in a block of its own: known clients skip a whole block that begins with one. */
+void sse_comment(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* "data:" lines: CR, LF and CRLF end lines alike; a line that begins with a space gets another before
  * it, because a parser takes one away. */
 void sse_put_data(struct span bytes);

@@ -120,7 +120,7 @@ static struct verdict_row verdict_row(enum verdict verdict)
 	case VERDICT_PRODUCER_LIMIT:
 		return (struct verdict_row){429, "limits.producers_per_stream is reached"};
 	case VERDICT_STREAM_SEQ:
-		return (struct verdict_row){409, "Stream-Seq is not above the last one"};
+		return (struct verdict_row){409, "Stream-Seq is not above the last sequence"};
 	case VERDICT_STREAM_LIMIT:
 		return (struct verdict_row){507, "limits.streams is reached"};
 	case VERDICT_OFFSET_LIMIT:

@@ -249,6 +249,22 @@ def test_a_reset_ends_the_loop(ringside):
     source.stop()
 
 
+def test_a_reset_reaches_who_skips_blocks_that_begin_with_a_comment(ringside):
+    """Known keepers do. So a comment is a block of its own, here and before a heartbeat."""
+    latest = frames_of(ringside)[-1]["seq"]
+    with ringside.connect() as s:
+        s.sendall(f"GET {EVENTS}?since={latest + 100} HTTP/1.0\r\nhost: localhost\r\n"
+                  f"authorization: Bearer {TOKEN}\r\n\r\n".encode())
+        got = b""
+        while b"event: heartbeat" not in got or not got.endswith(b"\n\n"):
+            got += s.recv(65536)
+    blocks = got.partition(b"\r\n\r\n")[2].decode().split("\n\n")
+    assert ":reset ahead" in blocks and any(b.startswith(":hb ") for b in blocks)
+    assert all("\n" not in b for b in blocks if b.startswith(":"))
+    heard = [b for b in blocks if b and not b.startswith(":")]
+    assert heard[1].startswith(f"id: {latest}\nevent: reset\ndata: ") and heard[2].startswith("event: heartbeat\n")
+
+
 def test_history_that_was_trimmed():
     with Ringside(f"--bet-sync-token={TOKEN}", "--feeds-scheduled=", "--feeds-source-driven=arena", *MANY,
                   "--http-sse-keepalive=500ms", "--store-retention-bytes=100000", "--store-checkpoint=50ms",

@@ -44,6 +44,15 @@ class Bettor:
         return json.loads(self.r.request("GET", f"/v1/ledger/accounts/{self.id}", headers=self.headers())[2])["balance"]
 
 
+def test_an_empty_idempotency_key_is_refused():
+    """A client that means to be safe and is not: its second post would count again."""
+    with Ringside(workers=1, bridge=1) as r:
+        for headers, status in (({"idempotency-key": ""}, 400), ({"idempotency-key": "  "}, 400),
+                                ({"idempotency-key": "k"}, 201), ({}, 201)):
+            got, _, body = r.request("POST", "/v1/ledger/accounts", b"{}", {**JSON, **headers})
+            assert got == status and (status == 201 or b"Idempotency-Key" in body), (headers, body)
+
+
 def get(r, path):
     """What is there, or the status; waits while the worker that knows is being replaced."""
     for _ in range(1000):

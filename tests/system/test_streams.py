@@ -169,6 +169,14 @@ def test_a_reader_that_reads_nothing_holds_nobody_up(r, path):
         assert len(reader.text()) == 6_000_000
 
 
+def test_a_stream_seq_that_is_too_low_is_called_a_sequence(r, path):
+    """The word by which the official client's adapter knows this conflict from others."""
+    assert r.request("PUT", path, headers=TEXT)[0] == 201
+    for seq, status in (("b", 204), ("b", 409), ("a", 409), ("c", 204)):
+        got, _, body = r.request("POST", path, b"x", {**TEXT, "stream-seq": seq})
+        assert got == status and (status == 204 or b"sequence" in body), body
+
+
 def test_limits_have_their_statuses():
     with Ringside("--limits-streams=3", "--limits-producers-per-stream=2", "--limits-path-bytes=64",
                   "--limits-content-type-bytes=32", "--limits-producer-id-bytes=8",
