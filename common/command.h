@@ -27,6 +27,7 @@ enum verdict {
 	VERDICT_DUPLICATE,        /* producer: this (epoch, seq) was accepted before */
 	VERDICT_NOT_FOUND,        /* no such stream (or expired) */
 	VERDICT_GONE,             /* soft-deleted, kept only for its forks */
+	VERDICT_OWNED,            /* create, append, delete: the path is the product's own, and the writer is not it */
 	VERDICT_CONFIG_DIFFERS,   /* create: exists with another configuration */
 	VERDICT_PATH_SOFT_DELETED,/* create: the path is held by a soft-deleted stream */
 	VERDICT_SOURCE_NOT_FOUND, /* fork: no such source */
@@ -83,6 +84,9 @@ struct command {
 	 * query). EXPIRE and TRIM name it by stream_id. */
 	struct span path;
 	uint64_t stream_id;
+	/* CREATE, APPEND, DELETE: whoever wrote this may write what is the product's own (state_path_owned()). Set where
+	 * the product speaks for itself, and never for what somebody asked for. */
+	bool by_owner;
 
 	struct span content_type; /* as sent; empty: none */
 	struct batch body;

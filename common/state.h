@@ -106,6 +106,9 @@ struct state_backing {
 	                  uint64_t *begins_at);
 };
 
+/* Is the path the product's own? Its surfaces write there (feeds, sessions); everybody else reads. */
+bool state_path_owned(struct span path);
+
 struct state_limits {
 	uint64_t streams_max;
 	uint32_t producers_per_stream_max;

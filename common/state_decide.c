@@ -79,8 +79,26 @@ static void remove_stream(struct decision *d, struct stream *stream)
 	emit(d, &entry);
 }
 
+/* ---- who may ---- */
+
+bool state_path_owned(struct span path)
+{
+	static const struct span owned[] = {SPAN("/v1/stream/feeds/"), SPAN("/v1/stream/sessions/")};
+	for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
+		if (path.len >= owned[i].len && memcmp(path.at, owned[i].at, owned[i].len) == 0)
+			return true;
+	return false;
+}
+
+static bool may_write(const struct command *command)
+{
+	return command->by_owner || !state_path_owned(command->path);
+}
+
 static enum verdict decide_delete(struct decision *d)
 {
+	if (!may_write(d->command))
+		return VERDICT_OWNED;
 	struct stream *stream = find_living(d, d->command->path);
 	if (stream == NULL)
 		return VERDICT_NOT_FOUND;
@@ -265,6 +283,8 @@ static enum verdict judge_append(struct decision *d, struct stream *stream, bool
 static enum verdict decide_append(struct decision *d)
 {
 	struct command *command = d->command;
+	if (!may_write(command))
+		return VERDICT_OWNED;
 	struct stream *stream = find_living(d, command->path);
 	if (stream == NULL)
 		return VERDICT_NOT_FOUND;
@@ -494,6 +514,8 @@ static void emit_create(struct decision *d, struct stream *source, uint64_t at,
 static enum verdict decide_create(struct decision *d)
 {
 	struct command *command = d->command;
+	if (!may_write(command))
+		return VERDICT_OWNED;
 	struct stream *existing = find_living(d, command->path);
 	if (existing != NULL)
 		return judge_existing(command, existing);
@@ -575,6 +597,8 @@ static enum verdict judge_part(struct decision *whole, uint32_t i, uint64_t *cre
 	struct decision d = *whole;
 	bool exists;
 	d.command = &whole->command->parts[i];
+	if (d.command->kind != COMMAND_KV && !may_write(d.command))
+		return VERDICT_OWNED;
 	switch (d.command->kind) {
 	case COMMAND_KV:
 		return judge_kv(&d, &exists);
@@ -659,6 +683,7 @@ const char *verdict_name(enum verdict verdict)
 	        [VERDICT_DUPLICATE] = "duplicate",
 	        [VERDICT_NOT_FOUND] = "not-found",
 	        [VERDICT_GONE] = "gone",
+	        [VERDICT_OWNED] = "owned",
 	        [VERDICT_CONFIG_DIFFERS] = "config-differs",
 	        [VERDICT_PATH_SOFT_DELETED] = "path-soft-deleted",
 	        [VERDICT_SOURCE_NOT_FOUND] = "source-not-found",

@@ -168,6 +168,37 @@ static void test_create_append_close(void **state)
 	assert_int_equal(CREATE(.path = SPAN("/a"), TEXT, .close = true).verdict, VERDICT_EXISTS);
 }
 
+static void test_only_the_product_writes_what_it_owns(void **state)
+{
+	struct fixture *f = *state;
+	static const struct span owned[] = {SPAN("/v1/stream/feeds/arena/frames"), SPAN("/v1/stream/sessions/i/events")};
+	for (size_t i = 0; i < 2; i++) {
+		size_t before = f->log_len;
+		struct command kv = {.kind = COMMAND_KV, .key = SPAN("k"), .value = SPAN("v")};
+		struct command parts[] = {kv, {.kind = COMMAND_CREATE, .path = owned[i], TEXT}};
+		struct command txn = {.kind = COMMAND_TXN, .parts = parts, .part_count = 2};
+		assert_int_equal(CREATE(.path = owned[i], TEXT).verdict, VERDICT_OWNED);
+		assert_int_equal(CREATE(.path = owned[i], .fork = true, .fork_source = SPAN("/x")).verdict, VERDICT_OWNED);
+		assert_int_equal(APPEND(.path = owned[i], TEXT, BODY("x")).verdict, VERDICT_OWNED);
+		assert_int_equal(run(f, txn).verdict, VERDICT_OWNED);
+		assert_int_equal(f->log_len, before);
+		assert_int_equal(CREATE(.path = owned[i], TEXT, .by_owner = true).verdict, VERDICT_CREATED);
+		assert_int_equal(APPEND(.path = owned[i], TEXT, BODY("x"), .by_owner = true).verdict, VERDICT_OK);
+		before = f->log_len;
+		assert_int_equal(CREATE(.path = owned[i], TEXT).verdict, VERDICT_OWNED);
+		assert_int_equal(APPEND(.path = owned[i], TEXT, BODY("x"), PRODUCER("p", 0, 0)).verdict, VERDICT_OWNED);
+		assert_int_equal(APPEND(.path = owned[i], .close = true).verdict, VERDICT_OWNED);
+		struct command delete = {.kind = COMMAND_DELETE, .path = owned[i]};
+		assert_int_equal(run(f, delete).verdict, VERDICT_OWNED);
+		assert_int_equal(f->log_len, before);
+		assert_int_equal(CREATE(.path = i == 0 ? SPAN("/f") : SPAN("/g"), .fork = true,
+		                        .fork_source = owned[i]).verdict, VERDICT_CREATED); /* reading is free */
+		delete.by_owner = true;
+		assert_int_equal(run(f, delete).verdict, VERDICT_OK);
+	}
+	assert_int_equal(CREATE(.path = SPAN("/v1/stream/feedsx"), TEXT).verdict, VERDICT_CREATED);
+}
+
 static void test_bad_body_leaves_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -530,6 +561,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	        T(test_create_append_close),
+	        T(test_only_the_product_writes_what_it_owns),
 	        T(test_bad_body_leaves_nothing),
 	        T(test_producers),
 	        T(test_producer_limit_forgets_the_idle),

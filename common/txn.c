@@ -144,8 +144,9 @@ static void finish(struct txn *txn)
 	for (struct publication *p = txn->publications; p != NULL; p = p->next) {
 		struct span path = span_str(p->path);
 		add_part(txn, (struct command){
-		                      .kind = COMMAND_CREATE, .path = path, .content_type = type});
+		                      .kind = COMMAND_CREATE, .by_owner = true, .path = path, .content_type = type});
 		add_part(txn, (struct command){.kind = COMMAND_APPEND,
+		                               .by_owner = true,
 		                               .path = path,
 		                               .content_type = type,
 		                               .close = p->close,

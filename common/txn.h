@@ -7,6 +7,7 @@
  *     txn_publish(txn, "/v1/stream/feeds/arena/frames", json_text);
  *     txn_submit(&txn, store, done, owner);
  *
+ * Only the product itself writes so: what is published may be its own (command.h: by_owner).
  * Copies everything it is given. Loop thread only. */
 #pragma once
 

@@ -59,6 +59,7 @@
 	C(duels_drawn_total, counter, "Duels that ended in a draw.")                               \
 	C(duels_cancelled_total, counter, "Duels that were cancelled.")                            \
 	C(bet_sync_clients, gauge, "Clients that follow the bet-sync feed.")                       \
+	C(bet_sync_unreadable_total, counter, "Messages that are no frames, passed over in a feed.")   \
 	C(bet_sync_refused_total, counter, "Requests for the bet-sync feed that were refused.")    \
 	C(markets_active, gauge, "Markets that are not settled.")                                  \
 	C(market_oldest_created_ms, gauge, "When the oldest of them was created, Unix ms; 0: there is none.") \

@@ -318,6 +318,7 @@ void render_forget(struct render_live *live)
 	live->forgetting = true;
 	size_t len = render_session_path(live->paper->id, path);
 	live->forget = (struct command){.kind = COMMAND_DELETE,
+	                                .by_owner = true,
 	                                .path = span_of(xmemdup_text(path, len), len),
 	                                .done = on_stream_dropped,
 	                                .owner = live};

@@ -6,6 +6,7 @@
 #include "proto/roles.h"
 #include "worker-sse/bet_sync_frame.h"
 #include "worker-sse/fanout.h"
+#include "worker-sse/feed_newest.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -180,7 +181,7 @@ struct found {
 	bool present;
 };
 
-static bool take_message(void *arg, const struct store_message *message)
+static bool take_first_message(void *arg, const struct store_message *message)
 {
 	struct found *found = arg;
 	struct bet_sync_frame frame;
@@ -191,14 +192,7 @@ static bool take_message(void *arg, const struct store_message *message)
 	                        .epoch = frame.epoch,
 	                        .seq = frame.seq,
 	                        .present = true};
-	return true;
-}
-
-static bool take_first_message(void *arg, const struct store_message *message)
-{
-	struct found *found = arg;
-	take_message(arg, message);
-	return !found->present;
+	return false;
 }
 
 /* The first frame that begins at or behind `from`. */
@@ -207,13 +201,6 @@ static struct found first_at(struct store *store, const struct stream *stream, u
 	struct found found = {0};
 	if (from < stream->tail)
 		store_scan(store, stream, from, stream->tail, SIZE_MAX, take_first_message, &found);
-	return found;
-}
-
-static struct found newest(struct store *store, const struct stream *stream)
-{
-	struct found found = {0};
-	store_scan(store, stream, stream->last_start, stream->tail, SIZE_MAX, take_message, &found);
 	return found;
 }
 
@@ -235,30 +222,7 @@ static uint64_t place_behind(struct store *store, const struct stream *stream, u
 
 /* ---- state ---- */
 
-struct text_copy {
-	char *at;
-	struct bet_sync_frame frame;
-	struct span text;
-};
-
-static bool copy_message(void *arg, const struct store_message *message)
-{
-	struct text_copy *copy = arg;
-	free(copy->at);
-	copy->at = xmemdup_text(message->bytes.at, message->bytes.len);
-	copy->text = span_of(copy->at, message->bytes.len);
-	return true;
-}
-
-static bool newest_text(struct sse_worker *w, const struct stream *stream, struct text_copy *copy)
-{
-	*copy = (struct text_copy){0};
-	return store_scan(w->store, stream, stream->last_start, stream->tail, SIZE_MAX, copy_message, copy) ==
-	               STORE_READ_OK &&
-	       copy->at != NULL && bet_sync_frame_read(&copy->frame, copy->text);
-}
-
-static void answer_state(struct request *r, const struct asked *asked, const struct text_copy *newest_frame)
+static void answer_state(struct request *r, const struct asked *asked, const struct feed_frame *newest_frame)
 {
 	const struct stream *stream = asked->stream;
 	struct found oldest = first_at(r->worker->store, stream, stream->first);
@@ -290,14 +254,14 @@ static void answer_state(struct request *r, const struct asked *asked, const str
 void bet_sync_state(struct request *r)
 {
 	struct asked asked;
-	struct text_copy copy;
+	struct feed_frame newest;
 	if (!admit(r, &asked, PURPOSE_STATE, r->worker->settings->bet_sync_state_rate))
 		return;
-	if (newest_text(r->worker, asked.stream, &copy))
-		answer_state(r, &asked, &copy);
+	if (feed_newest_read(r->worker->store, asked.stream, &newest))
+		answer_state(r, &asked, &newest);
 	else
 		refuse(r, 503, "Service unavailable", "The feed cannot be read", 5000);
-	free(copy.at);
+	feed_frame_finish(&newest);
 }
 
 /* ---- events ---- */
@@ -322,27 +286,33 @@ static void put_event(const char *name, const struct bet_sync_frame *frame, stru
 	SSE_PUT("\n\n");
 }
 
-struct putting {
-	bool v2, good;
-};
+/* One message that is no frame must not end everybody's feed. */
+static void pass_over(const struct frame_query *q, const struct store_message *message)
+{
+	static uint64_t said_ms;
+	counter_add(q->worker->counters, bet_sync_unreadable_total, 1);
+	if (said_ms != 0 && q->worker->now_ms - said_ms < WINDOW_MS)
+		return;
+	said_ms = q->worker->now_ms;
+	log_error("a message of the feed is no frame", "stream=%s ends_at=%" PRIu64, q->stream->path, message->ends_at);
+}
 
 static bool put_message(void *arg, const struct store_message *message)
 {
-	struct putting *putting = arg;
+	const struct frame_query *q = arg;
 	struct bet_sync_frame frame;
-	putting->good = bet_sync_frame_read(&frame, message->bytes);
-	if (putting->good)
-		put_event("betting", &frame, message->bytes, putting->v2);
-	return putting->good;
+	if (bet_sync_frame_read(&frame, message->bytes))
+		put_event("betting", &frame, message->bytes, q->variant & VARIANT_V2);
+	else
+		pass_over(q, message);
+	return true;
 }
 
 static bool build(struct sse_frame *frame, const struct frame_query *q)
 {
-	struct putting putting = {.v2 = q->variant & VARIANT_V2, .good = true};
 	sse_begin();
-	if (store_scan(q->worker->store, q->stream, q->from, q->to, SIZE_MAX, put_message, &putting) !=
-	            STORE_READ_OK ||
-	    !putting.good)
+	if (store_scan(q->worker->store, q->stream, q->from, q->to, SIZE_MAX, put_message, (void *)(uintptr_t)q) !=
+	    STORE_READ_OK)
 		return false;
 	sse_end(frame);
 	return true;
@@ -352,13 +322,18 @@ static bool build(struct sse_frame *frame, const struct frame_query *q)
 static bool heartbeat(struct sse_frame *frame, const struct frame_query *q, uint64_t *variant)
 {
 	uint64_t now_ms = sse_worker_wall_ms();
-	struct found last = newest(q->worker->store, q->stream);
+	struct feed_frame last;
 	(void)variant;
+	if (!feed_newest_read(q->worker->store, q->stream, &last)) {
+		feed_frame_finish(&last);
+		return false;
+	}
 	sse_begin();
 	sse_comment("hb %" PRIu64, now_ms);
 	sse_printf("event: heartbeat\ndata: {\"sourceEpoch\":%" PRIu64 ",\"latestSeq\":%" PRIu64 ",\"now\":%" PRIu64
 	           "}\n\n",
-	           last.epoch, last.seq, now_ms);
+	           last.frame.epoch, last.frame.seq, now_ms);
+	feed_frame_finish(&last);
 	sse_end(frame);
 	return true;
 }
@@ -503,7 +478,7 @@ static uint64_t end_of(const struct sse_worker *w, uint64_t expires_ms)
 }
 
 static void join(struct request *r, const struct asked *asked, const struct start *start, uint64_t key,
-                 const struct text_copy *copy)
+                 const struct feed_frame *newest)
 {
 	struct sse_worker *w = r->worker;
 	struct client *client = xmalloc(sizeof *client);
@@ -515,7 +490,7 @@ static void join(struct request *r, const struct asked *asked, const struct star
 	if (start->why != NULL)
 		sse_comment("reset %s", start->why);
 	if (start->event != NULL)
-		put_event(start->event, &copy->frame, copy->text, asked->v2);
+		put_event(start->event, &newest->frame, newest->text, asked->v2);
 	sse_end(&frame);
 	begin(&a, r, "text/event-stream; charset=utf-8");
 	add(&a, "cache-control", SPAN("no-cache, no-transform"));
@@ -532,26 +507,26 @@ static void join(struct request *r, const struct asked *asked, const struct star
 void bet_sync_events(struct request *r)
 {
 	struct asked asked;
-	struct text_copy copy;
+	struct feed_frame newest;
 	struct start start;
 	uint64_t key;
 	if (!admit(r, &asked, PURPOSE_EVENTS, r->worker->settings->bet_sync_events_rate))
 		return;
-	if (!newest_text(r->worker, asked.stream, &copy)) {
+	if (!feed_newest_read(r->worker->store, asked.stream, &newest)) {
 		refuse(r, 503, "Service unavailable", "The feed cannot be read", 5000);
-		free(copy.at);
+		feed_frame_finish(&newest);
 		return;
 	}
-	const struct found last = {.epoch = copy.frame.epoch, .seq = copy.frame.seq, .present = true};
+	const struct found last = {.epoch = newest.frame.epoch, .seq = newest.frame.seq, .present = true};
 	if (find_start(r, &asked, &last, &start)) {
 		if (r->method == METHOD_HEAD) {
 			struct answer a;
 			begin(&a, r, "text/event-stream; charset=utf-8");
 			reply(r, 200, a.headers, a.count, (struct span){0});
 		} else if (hold_place(r, &key))
-			join(r, &asked, &start, key, &copy);
+			join(r, &asked, &start, key, &newest);
 	}
-	free(copy.at);
+	feed_frame_finish(&newest);
 }
 
 void bet_sync_preflight(struct request *r)

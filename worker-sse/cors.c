@@ -3,12 +3,23 @@
 
 #include <stdio.h>
 
+/* Under dev a page needs no token: "*", the default, would let every page in the developer's browser in. */
+static bool cors_lets_others_in(const struct settings *settings)
+{
+	return !settings->dev || strcmp(settings->http_allowed_origin, "*") != 0;
+}
+
 char *cors_common_headers(const struct settings *settings)
 {
 	char *text = NULL;
 	size_t len;
 	FILE *out = open_memstream(&text, &len);
 	check(out != NULL);
+	if (!cors_lets_others_in(settings)) {
+		fputs("x-content-type-options: nosniff\r\ncross-origin-resource-policy: same-origin\r\n", out);
+		check(fclose(out) == 0);
+		return text;
+	}
 	fprintf(out,
 	        "x-content-type-options: nosniff\r\n"
 	        "cross-origin-resource-policy: cross-origin\r\n"

@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "worker-sse/conn.h"
 #include "worker-sse/cors.h"
+#include "worker-sse/dev_guard.h"
 
 #include <stdlib.h>
 
@@ -257,11 +258,34 @@ bool exchange_take(struct exchange *e, struct span data)
 
 /* ---- admission ---- */
 
+/* False: answered. */
+static bool admit_page(struct exchange *e)
+{
+	struct request *r = &e->request;
+	const struct settings *s = r->worker->settings;
+	const char *reason;
+	char base_url[1024];
+	size_t len = request_base_url(r, base_url, sizeof base_url);
+	const struct dev_visit visit = {.host = r->headers[HEADER_HOST],
+	                                .origin = r->headers[HEADER_ORIGIN],
+	                                .browser = r->headers[HEADER_USER_AGENT].at != NULL,
+	                                .preflight = r->method == METHOD_OPTIONS,
+	                                .base_url = span_of(base_url, len),
+	                                .public_url = s->http_public_url,
+	                                .allowed_origin = s->http_allowed_origin};
+	unsigned status = dev_guard(&visit, &reason);
+	if (status != 0)
+		exchange_refuse(e, status, reason);
+	return status == 0;
+}
+
 bool exchange_admit(struct exchange *e, bool expect_continue)
 {
 	struct request *r = &e->request;
 	struct sse_worker *w = r->worker;
 	e->route = route_find(r->path);
+	if (w->settings->dev && !admit_page(e))
+		return false;
 	if (r->method == METHOD_OPTIONS) {
 		discard_body(e);
 		(e->route != NULL ? e->route->preflight : cors_preflight)(r);

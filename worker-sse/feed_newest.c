@@ -5,19 +5,38 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { FEED_NAME_MAX = 64 };
-
-struct copy {
-	char *at;
-	size_t len;
-};
+enum { FEED_NAME_MAX = 64, LOOK_BACK_BYTES = 1 << 16 };
 
 static bool take(void *arg, const struct store_message *message)
 {
-	struct copy *copy = arg;
-	free(copy->at); /* one append may hold several */
-	*copy = (struct copy){xmemdup_text(message->bytes.at, message->bytes.len), message->bytes.len};
-	return true;
+	struct feed_frame *newest = arg;
+	struct bet_sync_frame frame;
+	if (!bet_sync_frame_read(&frame, message->bytes))
+		return true;
+	feed_frame_finish(newest); /* one append may hold several */
+	newest->at = xmemdup_text(message->bytes.at, message->bytes.len);
+	newest->text = span_of(newest->at, message->bytes.len);
+	return bet_sync_frame_read(&newest->frame, newest->text);
+}
+
+/* Nearly always it is in the last append. */
+bool feed_newest_read(struct store *store, const struct stream *stream, struct feed_frame *newest)
+{
+	uint64_t first = stream->first, from = stream->last_start > first ? stream->last_start : first;
+	*newest = (struct feed_frame){0};
+	for (uint64_t back = LOOK_BACK_BYTES;; back *= 4) {
+		if (store_scan(store, stream, from, stream->tail, SIZE_MAX, take, newest) != STORE_READ_OK)
+			return false;
+		if (newest->at != NULL || from == first)
+			return newest->at != NULL;
+		from = stream->tail - first > back ? stream->tail - back : first;
+	}
+}
+
+void feed_frame_finish(struct feed_frame *frame)
+{
+	free(frame->at);
+	*frame = (struct feed_frame){0};
 }
 
 static struct stream *find(struct request *request)
@@ -35,15 +54,14 @@ void feed_newest_handle(struct request *request)
 {
 	sse_worker_catch_up(request->worker);
 	const struct stream *stream = find(request);
-	struct copy copy = {0};
-	if (stream != NULL)
-		store_scan(request->worker->store, stream, stream->last_start, stream->tail, SIZE_MAX, take, &copy);
-	if (copy.at == NULL) {
+	struct feed_frame newest = {0};
+	if (stream == NULL || !feed_newest_read(request->worker->store, stream, &newest)) {
+		feed_frame_finish(&newest);
 		reply_error(request, 404, "no such feed");
 		return;
 	}
 	const struct header headers[] = {{"content-type", SPAN("application/json")},
 	                                 {"cache-control", SPAN("no-store")}};
-	reply(request, 200, headers, 2, span_of(copy.at, copy.len));
-	free(copy.at);
+	reply(request, 200, headers, 2, newest.text);
+	feed_frame_finish(&newest);
 }

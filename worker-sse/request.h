@@ -43,6 +43,7 @@ enum method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE, M
 	H(ACCESS_CONTROL_REQUEST_METHOD, "access-control-request-method")                          \
 	H(ACCESS_CONTROL_REQUEST_HEADERS, "access-control-request-headers")                        \
 	H(UPGRADE, "upgrade")                                                                      \
+	H(USER_AGENT, "user-agent")                                                                \
 	H(SEC_WEBSOCKET_KEY, "sec-websocket-key")                                                  \
 	H(SEC_WEBSOCKET_VERSION, "sec-websocket-version")                                          \
 	H(STREAM_TTL, "stream-ttl")                                                                \

@@ -99,6 +99,8 @@ void sse_put_data_base64(struct span bytes)
 void sse_end(struct sse_frame *frame)
 {
 	char prefix[CHUNK_PREFIX + 1];
+	if (out.len == 0)
+		sse_comment("%s", "");
 	size_t prefix_len = (size_t)snprintf(prefix, sizeof prefix, "%zx\r\n", out.len);
 	struct chunk *chunk = chunk_create(prefix_len + out.len + 2);
 	memcpy(chunk->bytes, prefix, prefix_len);

@@ -27,7 +27,8 @@ void sse_comment(const char *format, ...) __attribute__((format(printf, 1, 2)));
  * it, because a parser takes one away. */
 void sse_put_data(struct span bytes);
 void sse_put_data_base64(struct span bytes);
-/* Makes the frame of what was put since sse_begin(). */
+/* Makes the frame of what was put since sse_begin(). When that is nothing it is an empty comment: a chunk without
+ * bytes would end the answer. */
 void sse_end(struct sse_frame *frame);
 
 /* ---- payload ---- */

@@ -87,6 +87,8 @@ static struct verdict_row verdict_row(enum verdict verdict)
 		return (struct verdict_row){404, "stream not found"};
 	case VERDICT_GONE:
 		return (struct verdict_row){410, "stream is deleted"};
+	case VERDICT_OWNED:
+		return (struct verdict_row){403, "this stream is written by its own surface only"};
 	case VERDICT_CONFIG_DIFFERS:
 		return (struct verdict_row){409, "stream exists with another configuration"};
 	case VERDICT_PATH_SOFT_DELETED:
@@ -453,6 +455,7 @@ static void head(struct request *r)
 	char etag[96];
 	a.count = a.numbers_used = 0;
 	add(&a, "content-type", span_of(stream->content_type, stream->content_type_len));
+	add(&a, STREAMS_POLICY_NAME, STREAMS_POLICY);
 	add_offset(&a, stream->lineage, stream->tail);
 	add(&a, "cache-control", SPAN("no-store"));
 	add(&a, "etag",
@@ -485,26 +488,10 @@ void streams_touch(struct sse_worker *w, const struct stream *stream)
 	store_submit(w->store, c);
 }
 
-/* Streams that a surface of its own writes: their clients read them here and change nothing. */
-static bool owned_by_a_surface(struct span path)
-{
-	static const char *const owned[] = {"/v1/stream/feeds/", "/v1/stream/sessions/"};
-	for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) {
-		size_t len = strlen(owned[i]);
-		if (path.len >= len && memcmp(path.at, owned[i], len) == 0)
-			return true;
-	}
-	return false;
-}
-
 void streams_handle(struct request *r)
 {
 	const struct settings *s = r->worker->settings;
 	struct operation *op;
-	if (r->method != METHOD_GET && r->method != METHOD_HEAD && owned_by_a_surface(r->path)) {
-		reply_error(r, 403, "this stream is written by its own surface only");
-		return;
-	}
 	if (r->path.len > s->limits_path_bytes) {
 		reply_error(r, 414, "path longer than limits.path_bytes");
 		return;

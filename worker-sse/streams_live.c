@@ -1,6 +1,7 @@
 #include "worker-sse/streams_live.h"
 #include "common/offset.h"
 #include "worker-sse/fanout.h"
+#include "worker-sse/streams.h"
 
 /* "m1,m2," as "[m1,m2]" */
 static void put_json(struct span payload)
@@ -78,10 +79,11 @@ static const struct fanout_view view = {.name = "stream",
 void streams_follow(struct request *request, struct stream *stream, uint64_t from, uint64_t cursor)
 {
 	struct sse_worker *w = request->worker;
-	struct header headers[4] = {{"content-type", SPAN("text/event-stream")},
+	struct header headers[5] = {{"content-type", SPAN("text/event-stream")},
+	                            {STREAMS_POLICY_NAME, STREAMS_POLICY},
 	                            {"cache-control", SPAN("no-cache")},
 	                            {"x-accel-buffering", SPAN("no")}};
-	size_t count = 3;
+	size_t count = 4;
 	if (sse_needs_base64(stream))
 		headers[count++] = (struct header){"stream-sse-data-encoding", SPAN("base64")};
 	reply_start(request, 200, headers, count, UINT64_MAX);

@@ -109,6 +109,7 @@ static void build_headers(struct page_headers *h, struct request *request,
 	bool guarded = request->headers[HEADER_AUTHORIZATION].at != NULL;
 	h->count = 0;
 	add(h, "content-type", span_of(stream->content_type, stream->content_type_len));
+	add(h, STREAMS_POLICY_NAME, STREAMS_POLICY);
 	add_position(h, stream, to);
 	add_cursor(h, cursor);
 	add(h, "etag", etag_print(stream, from, to, at_tail && stream->closed, h->etag));
@@ -163,6 +164,7 @@ static void reply_now(struct request *request, const struct stream *stream)
 {
 	struct page_headers h = {.count = 0};
 	add(&h, "content-type", span_of(stream->content_type, stream->content_type_len));
+	add(&h, STREAMS_POLICY_NAME, STREAMS_POLICY);
 	add_position(&h, stream, stream->tail);
 	add(&h, "cache-control", SPAN("no-store"));
 	reply(request, 200, h.headers, h.count, stream->json ? SPAN("[]") : (struct span){0});

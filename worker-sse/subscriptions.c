@@ -219,6 +219,15 @@ static const char *link_named(json_t *doc, const json_t *streams, struct state *
 	return NULL;
 }
 
+static bool owned(const char *stream)
+{
+	char path[600], whole[sizeof SUBSCRIPTION_ROOT + sizeof path];
+	if (strip_slashes(stream, path) == NULL)
+		return false;
+	int len = snprintf(whole, sizeof whole, SUBSCRIPTION_ROOT "%s", path);
+	return state_path_owned(span_of(whole, (size_t)len));
+}
+
 static const char *check_put(struct call *c, const char **code)
 {
 	const struct settings *settings = c->request->worker->settings;
@@ -241,6 +250,8 @@ static const char *check_put(struct call *c, const char **code)
 		return "webhook.url is needed";
 	if (!webhook && *subscription_text(b, "wake_stream") == '\0')
 		return "wake_stream is needed";
+	if (!webhook && owned(subscription_text(b, "wake_stream")))
+		return "wake_stream is written by its own surface only";
 	*code = "WEBHOOK_URL_REJECTED";
 	return webhook && !webhook_url_allowed(url, settings->webhook_allow_private, settings->dev)
 	               ? "webhook.url must be https to a public host; webhook.allow_private lists others"

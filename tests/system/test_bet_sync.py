@@ -8,13 +8,14 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import time
 
 import pytest
 
 from duel_game import Duels, Game, agents, frames_of
 from event_source import EventSource
-from ringside import Ringside, wait_for
+from ringside import BUILD, Ringside, wait_for
 
 TOKEN = "the.bet-sync_token~1"
 STATE, EVENTS = "/api/internal/bet-sync/state", "/api/internal/bet-sync/events"
@@ -263,6 +264,34 @@ def test_a_reset_reaches_who_skips_blocks_that_begin_with_a_comment(ringside):
     assert all("\n" not in b for b in blocks if b.startswith(":"))
     heard = [b for b in blocks if b and not b.startswith(":")]
     assert heard[1].startswith(f"id: {latest}\nevent: reset\ndata: ") and heard[2].startswith("event: heartbeat\n")
+
+
+def test_one_unreadable_message_ends_no_reader():
+    with Ringside(f"--bet-sync-token={TOKEN}", "--feeds-scheduled=", "--feeds-source-driven=arena", *MANY,
+                  "--http-sse-keepalive=500ms", workers=1, bridge=1) as r:
+        path = "feeds/arena/frames"
+        Game(r).post("cycle", **agents())
+        before = frames_of(r)
+        r.stop()
+        publish = os.path.join(BUILD, "tests/system/publish")
+        for text in ('{"type":"wake"}', "[1,2]", '"' + "x" * 100000 + '"'):
+            subprocess.run([publish, r.data_dir, str(8 << 20), "/v1/stream/" + path, text], check=True)
+        r.start()
+        status, _, body = get_state(r, "?schemaVersion=2")  # the newest frame is one, though it is not the newest message
+        assert status == 200 and json.loads(body)["seq"] >= before[-1]["seq"]
+        assert json.loads(r.request("GET", "/v1/feeds/arena")[2])["seq"] >= before[-1]["seq"]
+        source = Listening(r, "schemaVersion=2&since=1")
+        plain = EventSource(r, f"stream={path}&from=start")
+        wait_for(lambda: len(source.messages("betting")) >= len(before) - 1, "the replay")
+        wait_for(lambda: source.messages("heartbeat") and plain.messages("heartbeat"), "the silence after it")
+        Game(r, epoch=int(time.time() * 1000)).post("abort", duelId=before[-1]["duelId"], reason="enough")
+        wait_for(lambda: any(json.loads(m)["terminal"] for m in source.messages("betting")), "what comes after them")
+        got = seqs(source)
+        assert got == list(range(2, got[-1] + 1)) and source.connects == 1, got
+        assert plain.connects == 1
+        r.wait_log("error .*a message of the feed is no frame")
+        source.stop()
+        plain.stop()
 
 
 def test_history_that_was_trimmed():

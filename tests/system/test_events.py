@@ -582,7 +582,7 @@ def test_curl(ringside, name):
     post(ringside, name, [1, 2])
     done = subprocess.run(["curl", "-sN", "-m", "1", f"{ringside.url}/v1/events?stream={name}&from=start"],
                           capture_output=True, text=True, timeout=10)
-    assert re.fullmatch(r"retry: 2000\nid: \S+\n\nid: \S+\ndata:1\n\nid: \S+\ndata:2\n\n", done.stdout)
+    assert re.fullmatch(r"retry: 2000\nid: \S+\nevent: streams\ndata: \S+\n\nid: \S+\ndata:1\n\nid: \S+\ndata:2\n\n", done.stdout)
 
 
 NODE = """

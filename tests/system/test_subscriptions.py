@@ -102,6 +102,15 @@ def acked(r, sub, path):
     return next((s["acked_offset"] for s in call(r, "GET", sub)[1]["streams"] if s["path"] == path), None)
 
 
+@pytest.mark.parametrize("path", ["feeds/arena/frames", "/feeds/arena/frames/", "sessions/x/events"])
+def test_a_wake_stream_of_the_product_is_refused(r, path):
+    """Whoever may publish would write into the betting feed by way of a subscription."""
+    status, answer = call(r, "PUT", "w", {"type": "pull-wake", "pattern": "a/*", "wake_stream": path})
+    assert status == 400 and "surface" in answer["error"]["message"]
+    assert call(r, "GET", "w")[0] == 404
+    assert r.request("PUT", f"/v1/stream/{path.strip('/')}", None, JSON)[0] == 403
+
+
 def kill_worker(r, name):
     pid = r.worker(name)["pid"]
     os.kill(pid, signal.SIGKILL)
