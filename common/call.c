@@ -70,18 +70,21 @@ static bool path_fits(const char *path, struct span asked)
 
 static void dispatch(struct calls *calls, struct call *call)
 {
-	bool known = false;
+	unsigned methods = 0;
 	for (size_t i = 0; i < calls->count; i++) {
 		const struct call_route *route = &calls->routes[i];
 		if (!path_fits(route->path, call->path))
 			continue;
-		known = true;
+		methods |= route->methods;
 		if (call->method < CALL_METHOD_COUNT && (route->methods & 1u << call->method) != 0) {
 			route->handler(call);
 			return;
 		}
 	}
-	call_refuse(call, known ? 405 : 404, known ? "this method is not for this path" : "nothing here");
+	if (methods == 0)
+		call_refuse(call, 404, "nothing here");
+	else
+		call_refuse_method(call, methods, "this method is not for this path");
 }
 
 void calls_take(struct calls *calls, struct peer *from, const struct proto_call *m)
@@ -152,6 +155,21 @@ void call_refuse(struct call *call, unsigned status, const char *reason)
 	int len = snprintf(line, sizeof line, "%s\n", reason);
 	call_reply_bytes(call, status, "text/plain",
 	                 span_of(line, (size_t)len < sizeof line ? (size_t)len : sizeof line - 1));
+}
+
+void call_refuse_method(struct call *call, unsigned methods, const char *reason)
+{
+	static const struct {
+		unsigned bit;
+		const char *names;
+	} rows[] = {{CALL_METHOD(GET), "GET, HEAD, "}, {CALL_METHOD(POST), "POST, "},     {CALL_METHOD(PUT), "PUT, "},
+	            {CALL_METHOD(PATCH), "PATCH, "},   {CALL_METHOD(DELETE), "DELETE, "}};
+	char allow[64] = "";
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		if (methods & rows[i].bit)
+			strcat(allow, rows[i].names);
+	call_header(call, "allow", strcat(allow, "OPTIONS"));
+	call_refuse(call, 405, reason);
 }
 
 json_t *call_json(struct call *call)

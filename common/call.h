@@ -70,5 +70,7 @@ void call_reply(struct call *call, unsigned status, json_t *body);
 void call_reply_bytes(struct call *call, unsigned status, const char *content_type, struct span body);
 /* An error, as every other of the server: text/plain, one line. */
 void call_refuse(struct call *call, unsigned status, const char *reason);
+/* 405, with Allow made of `methods`, bits of CALL_METHOD(). */
+void call_refuse_method(struct call *call, unsigned methods, const char *reason);
 /* The body as a JSON tree; NULL: answered with 400. `call` is then gone. */
 json_t *call_json(struct call *call);

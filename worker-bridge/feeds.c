@@ -669,7 +669,8 @@ void feeds_on_call(struct call *call)
 	else if (call->method == CALL_POST && kind.len != 0)
 		take_post(feed, kind, call);
 	else
-		call_refuse(call, 405, "GET /v1/source/FEED or POST /v1/source/FEED/KIND");
+		call_refuse_method(call, kind.len == 0 ? CALL_METHOD(GET) : CALL_METHOD(POST),
+		                   "GET /v1/source/FEED or POST /v1/source/FEED/KIND");
 }
 
 /* ---- operators ---- */
@@ -730,7 +731,8 @@ void feeds_on_duels_call(struct call *call)
 	else if (!aborts && call->method == CALL_GET)
 		call_reply(call, 200, describe(feed));
 	else if (!aborts || call->method != CALL_POST)
-		call_refuse(call, 405, "GET /v1/duels/FEED or POST /v1/duels/FEED/abort");
+		call_refuse_method(call, aborts ? CALL_METHOD(POST) : CALL_METHOD(GET),
+		                   "GET /v1/duels/FEED or POST /v1/duels/FEED/abort");
 	else if (bridge_operator(call))
 		abort_duel(feed, call);
 }

@@ -504,9 +504,9 @@ static struct render_live *live_of(struct call *call, struct span *rest)
 
 void render_sessions_on_session(struct call *call)
 {
-	struct span rest;
+	struct span rest = {0};
 	struct render_live *live = live_of(call, &rest);
-	bool known = false;
+	unsigned methods = rest.len == 0 ? CALL_METHOD(GET) : 0; /* the state is read elsewhere */
 	if (live == NULL) {
 		call_refuse(call, 404, "no such session");
 		return;
@@ -522,7 +522,7 @@ void render_sessions_on_session(struct call *call)
 		const struct session_route *route = &session_routes[i];
 		if (!span_equal(rest, span_str(route->rest)))
 			continue;
-		known = true;
+		methods |= 1u << route->method;
 		if (route->method != call->method)
 			continue;
 		if (route->handler != on_delete && (live->ending != NULL || live->paper->ended_ms != 0))
@@ -531,5 +531,8 @@ void render_sessions_on_session(struct call *call)
 			route->handler(live, call);
 		return;
 	}
-	call_refuse(call, known ? 405 : 404, known ? "this method is not for this path" : "nothing here");
+	if (methods == 0)
+		call_refuse(call, 404, "nothing here");
+	else
+		call_refuse_method(call, methods, "this method is not for this path");
 }

@@ -324,7 +324,8 @@ void render_whep_call(struct render_live *live, struct call *call, struct span r
 		call_refuse(call, 404, "no such viewer");
 	} else if (viewer == NULL ? call->method != CALL_POST
 	                          : call->method != CALL_PATCH && call->method != CALL_DELETE) {
-		call_refuse(call, 405, "this method is not for this path");
+		call_refuse_method(call, viewer == NULL ? CALL_METHOD(POST) : CALL_METHOD(PATCH) | CALL_METHOD(DELETE),
+		                   "this method is not for this path");
 	} else if (!render_within(&live->negotiations, live->all->settings->sessions_negotiations, call,
 	                          "more than sessions.negotiations within a second")) {
 		return;

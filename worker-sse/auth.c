@@ -23,6 +23,7 @@ void auth_init(struct auth *auth, const struct settings *settings)
 	add_tokens(&auth->render, settings->auth_session_tokens);
 	add_tokens(&auth->source, settings->auth_source_token);
 	add_tokens(&auth->outputs, settings->auth_outputs_token);
+	add_tokens(&auth->others, settings->auth_ledger_token);
 	add_tokens(&auth->bet_sync, settings->bet_sync_token);
 	add_tokens(&auth->bet_sync_previous, settings->bet_sync_token_previous);
 	auth->bet_sync_previous_expires_ms = settings->bet_sync_token_previous_expires;
@@ -57,8 +58,20 @@ static bool may(const struct auth *auth, enum permission permission,
 		return holds(&auth->source, digest);
 	case PERMISSION_OUTPUTS:
 		return holds(&auth->outputs, digest);
+	case PERMISSION_COUNT:
+		break;
 	}
 	return false;
+}
+
+static bool known(const struct auth *auth, const uint8_t digest[AUTH_DIGEST_BYTES])
+{
+	const struct auth_list *const lists[] = {&auth->publish, &auth->subscribe, &auth->metrics,  &auth->render,
+	                                         &auth->source,  &auth->outputs,   &auth->bet_sync, &auth->others};
+	unsigned found = 0;
+	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+		found |= holds(lists[i], digest);
+	return found != 0;
 }
 
 /* RFC 6750 §2.1: the scheme in any case, one token, nothing else. */
@@ -89,7 +102,7 @@ enum auth_result auth_bet_sync(const struct auth *auth, struct span authorizatio
 	bool current = holds(&auth->bet_sync, digest);
 	bool previous = holds(&auth->bet_sync_previous, digest) && now_ms < auth->bet_sync_previous_expires_ms;
 	*expires_ms = current ? UINT64_MAX : auth->bet_sync_previous_expires_ms;
-	return current || previous ? AUTH_ALLOWED : AUTH_WRONG;
+	return current || previous ? AUTH_ALLOWED : AUTH_UNKNOWN;
 }
 
 /* Is there anybody who may? */
@@ -113,25 +126,37 @@ enum auth_result auth_check(const struct auth *auth, enum permission permission,
 		return AUTH_UNCONFIGURED;
 	if (!bearer_digest(authorization, digest))
 		return AUTH_MISSING;
-	return may(auth, permission, digest) ? AUTH_ALLOWED : AUTH_WRONG;
+	if (may(auth, permission, digest))
+		return AUTH_ALLOWED;
+	return known(auth, digest) ? AUTH_FORBIDDEN : AUTH_UNKNOWN;
 }
 
-const char *auth_refusal(const struct auth *auth, enum permission permission,
-                         struct span authorization)
+unsigned auth_refusal(const struct auth *auth, enum permission permission, struct span authorization,
+                      const char **reason)
 {
+	static const char *const unconfigured[PERMISSION_COUNT] = {
+	        [PERMISSION_SUBSCRIBE] = "nobody may read here: set auth.subscribe_tokens",
+	        [PERMISSION_PUBLISH] = "nobody may write here: set auth.publish_tokens",
+	        [PERMISSION_METRICS] = "nobody may read metrics: set auth.metrics_token",
+	        [PERMISSION_RENDER] = "nobody may order sessions: set auth.session_tokens",
+	        [PERMISSION_SOURCE] = "no game may post here: set auth.source_token",
+	        [PERMISSION_OUTPUTS] = "nobody may manage outputs: set auth.outputs_token"};
+	*reason = NULL;
 	switch (auth_check(auth, permission, authorization)) {
 	case AUTH_ALLOWED:
-		return NULL;
+		return 0;
 	case AUTH_MISSING:
-		return "a Bearer token is needed";
-	case AUTH_WRONG:
-		return "this token may not do that";
+		*reason = "a Bearer token is needed";
+		return 401;
+	case AUTH_UNKNOWN:
+		*reason = "this token is not known here";
+		return 401;
+	case AUTH_FORBIDDEN:
+		*reason = "this token may not do that";
+		return 403;
 	case AUTH_UNCONFIGURED:
-		if (permission == PERMISSION_OUTPUTS)
-			return "no tokens are configured: set auth.outputs_token";
-		return permission == PERMISSION_SOURCE
-		               ? "no tokens are configured: set auth.source_token"
-		               : "no tokens are configured: set auth.publish_tokens and auth.subscribe_tokens";
+		*reason = unconfigured[permission];
+		return 503;
 	}
-	return NULL;
+	return 503;
 }

@@ -4,12 +4,13 @@
 #include "common/settings.h"
 
 enum permission { PERMISSION_NONE, PERMISSION_SUBSCRIBE, PERMISSION_PUBLISH, PERMISSION_METRICS,
-		  PERMISSION_RENDER, PERMISSION_SOURCE, PERMISSION_OUTPUTS };
+		  PERMISSION_RENDER, PERMISSION_SOURCE, PERMISSION_OUTPUTS, PERMISSION_COUNT };
 
 enum auth_result {
 	AUTH_ALLOWED,
 	AUTH_MISSING,      /* 401: no or a malformed Authorization */
-	AUTH_WRONG,        /* 401: not a token that may do this */
+	AUTH_UNKNOWN,      /* 401: a token of nobody here */
+	AUTH_FORBIDDEN,    /* 403: known, and may not do this */
 	AUTH_UNCONFIGURED, /* 503: no token is configured, so nobody may */
 };
 
@@ -24,6 +25,7 @@ struct auth {
 	bool open; /* dev */
 	bool render_asks; /* sessions.validate_url says who may, where a session's owner does not */
 	struct auth_list publish, subscribe, metrics, render, source, outputs;
+	struct auth_list others; /* known, and good for nothing here: the bridge judges by them */
 	struct auth_list bet_sync, bet_sync_previous; /* at most one in each */
 	uint64_t bet_sync_previous_expires_ms;        /* Unix ms */
 };
@@ -31,9 +33,9 @@ struct auth {
 /* Reads auth.*; tokens beyond AUTH_TOKENS_MAX per list are an error for check-config. */
 void auth_init(struct auth *auth, const struct settings *settings);
 
-/* NULL: allowed; else why not, for people. A reason that begins with "no tokens" is a 503. */
-const char *auth_refusal(const struct auth *auth, enum permission permission,
-                         struct span authorization);
+/* 0: allowed; else the status, and why not, for people. */
+unsigned auth_refusal(const struct auth *auth, enum permission permission, struct span authorization,
+                      const char **reason);
 
 /* The bet-sync feed has a token of its own, no other is as good, and there is no bypass. *expires_ms: when
  * the permission ends, Unix ms; UINT64_MAX: with the settings only. */

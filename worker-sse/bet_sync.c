@@ -70,12 +70,13 @@ static void begin(struct answer *a, struct request *r, const char *type)
 	}
 }
 
-static void refuse(struct request *r, unsigned status, const char *error, const char *message,
-                   uint64_t again_ms)
+/* `more`: further members, each with a comma before it. */
+static void refuse_with(struct request *r, unsigned status, const char *error, const char *message, const char *more,
+                        uint64_t again_ms)
 {
 	struct answer a;
 	char text[512];
-	int len = snprintf(text, sizeof text, "{\"error\":\"%s\",\"message\":\"%s\"}", error, message);
+	int len = snprintf(text, sizeof text, "{\"error\":\"%s\",\"message\":\"%s\"%s}", error, message, more);
 	begin(&a, r, "application/json");
 	add(&a, "cache-control", SPAN("no-store"));
 	if (status == 401)
@@ -86,6 +87,18 @@ static void refuse(struct request *r, unsigned status, const char *error, const 
 	}
 	counter_add(r->worker->counters, bet_sync_refused_total, 1);
 	reply(r, status, a.headers, a.count, span_of(text, (size_t)len));
+}
+
+static void refuse(struct request *r, unsigned status, const char *error, const char *message,
+                   uint64_t again_ms)
+{
+	refuse_with(r, status, error, message, "", again_ms);
+}
+
+static void refuse_unconfigured(struct request *r)
+{
+	refuse_with(r, 503, "Service unavailable", "Betting feed auth token is not configured",
+	            ",\"setting\":\"bet_sync.token\"", 60000);
 }
 
 /* ---- admission ---- */
@@ -121,10 +134,11 @@ static bool authorized(struct request *r, uint64_t *expires_ms)
 	case AUTH_ALLOWED:
 		return true;
 	case AUTH_UNCONFIGURED:
-		refuse(r, 503, "Service unavailable", "Betting feed auth token is not configured", 60000);
+		refuse_unconfigured(r);
 		return false;
 	case AUTH_MISSING:
-	case AUTH_WRONG:
+	case AUTH_UNKNOWN:
+	case AUTH_FORBIDDEN:
 		break;
 	}
 	refuse(r, 401, "Unauthorized", "Missing or invalid betting feed token", 0);

@@ -162,8 +162,6 @@ void conn_refuse_head(struct conn *conn, unsigned status, const char *reason);
 /* listen.c: one connection less from its address. */
 void listen_forget_address(struct sse_worker *w, struct conn *conn);
 
-/* request.c: 401 or 503 for want of a token. */
-void request_unauthorized(struct request *request, const char *reason);
 /* Makes worker->common_headers, and keeps the Date in them; the second whenever time has passed. */
 void reply_prepare(struct sse_worker *w);
 void reply_tick(struct sse_worker *w, uint64_t wall_ms);

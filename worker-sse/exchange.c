@@ -300,11 +300,10 @@ bool exchange_admit(struct exchange *e, bool expect_continue)
 		return false;
 	}
 	bool reads = r->method == METHOD_GET || r->method == METHOD_HEAD;
-	const char *fault = auth_refusal(&w->auth, reads ? e->route->read : e->route->write,
-	                                 r->headers[HEADER_AUTHORIZATION]);
-	if (fault != NULL) {
-		discard_body(e);
-		request_unauthorized(r, fault);
+	const char *reason;
+	unsigned status = request_refusal(r, reads ? e->route->read : e->route->write, &reason);
+	if (status != 0) {
+		exchange_refuse(e, status, reason);
 		return false;
 	}
 	e->body_max = e->route->body_bytes_max != 0 ? e->route->body_bytes_max

@@ -152,6 +152,28 @@ static void count_status(struct sse_worker *w, unsigned status)
 		counter_add(w->counters, responses_5xx_total, 1);
 }
 
+static bool has_header(const struct header *headers, size_t count, const char *name)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcasecmp(headers[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* What an answer of this status may not be without (RFC 9110 15.5.2, 15.5.6), whoever gave it. */
+static void put_needed(struct exchange *e, struct head *head, unsigned status, const struct header *headers, size_t count)
+{
+	if (status == 401 && !has_header(headers, count, "www-authenticate")) {
+		put_text(head, "www-authenticate: Bearer realm=\"ringside\"");
+		put_text(head, e->request.headers[HEADER_AUTHORIZATION].at != NULL ? ", error=\"invalid_token\"\r\n" : "\r\n");
+	}
+	if (status == 405 && e->route != NULL && !has_header(headers, count, "allow")) {
+		put_text(head, "allow: ");
+		put_text(head, e->route->allow);
+		put_text(head, "\r\n");
+	}
+}
+
 static void build_head(struct exchange *e, struct head *head, unsigned status,
                        const struct header *headers, size_t count)
 {
@@ -173,6 +195,8 @@ static void build_head(struct exchange *e, struct head *head, unsigned status,
 		put_value(head, headers[i].value);
 		put(head, "\r\n", 2);
 	}
+	if (status == 401 || status == 405)
+		put_needed(e, head, status, headers, count);
 	if (w->draining)
 		e->close_after = true;
 	if (e->close_after)
@@ -230,16 +254,29 @@ void reply_error(struct request *request, unsigned status, const char *reason)
 	reply(request, status, headers, again ? 3 : 2, span_of(text, (size_t)len));
 }
 
-void request_unauthorized(struct request *request, const char *reason)
+unsigned request_forbidden(const struct request *request)
 {
-	bool unconfigured = strncmp(reason, "no tokens", 9) == 0;
-	char text[256];
-	int len = snprintf(text, sizeof text, "%s\n", reason);
-	const struct header headers[] = {{"content-type", SPAN("text/plain; charset=utf-8")},
-	                                 {"cache-control", SPAN("no-store")},
-	                                 {"www-authenticate", SPAN("Bearer realm=\"ringside\"")}};
-	reply(request, unconfigured ? 503 : 401, headers, unconfigured ? 2 : 3,
-	      span_of(text, (size_t)len));
+	return request->headers[HEADER_PRODUCER_ID].at != NULL ? 401 : 403;
+}
+
+/* Each want once: a game that posts for ever is in the log, and does not fill it. */
+static void say_unconfigured(const char *reason)
+{
+	static const char *said[PERMISSION_COUNT];
+	for (size_t i = 0; i < PERMISSION_COUNT && said[i] != reason; i++)
+		if (said[i] == NULL) {
+			said[i] = reason;
+			log_warn("requests are refused", "why=\"%s\"", reason);
+			return;
+		}
+}
+
+unsigned request_refusal(struct request *request, enum permission permission, const char **reason)
+{
+	unsigned status = auth_refusal(&request->worker->auth, permission, request->headers[HEADER_AUTHORIZATION], reason);
+	if (status == 503)
+		say_unconfigured(*reason);
+	return status == 403 ? request_forbidden(request) : status;
 }
 
 /* ---- streamed answers ---- */

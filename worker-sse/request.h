@@ -15,6 +15,8 @@
 
 #include "common/chunk.h"
 #include "proto/bytes.h"
+#include "worker-sse/auth.h"
+
 #include <sys/uio.h>
 
 /* Methods we know; anything else is METHOD_OTHER and gets 405 or 501. */
@@ -91,7 +93,8 @@ struct header {
 };
 
 /* A whole answer. Adds Date, Content-Length, security and CORS headers, Connection. With HEAD
- * the body is measured but not sent (body.at may then be NULL). 204 and 304 have none. `body` is
+ * the body is measured but not sent (body.at may then be NULL). A 401 without WWW-Authenticate gets one, a 405 without
+ * Allow that of its route. 204 and 304 have none. `body` is
  * copied or sent at once. */
 void reply(struct request *request, unsigned status, const struct header *headers, size_t count,
            struct span body);
@@ -102,6 +105,13 @@ bool reply_status_known(unsigned status);
 /* text/plain "reason\n" with Cache-Control: no-store, and Retry-After with 429 and 503. For every
  * error of every feature. */
 void reply_error(struct request *request, unsigned status, const char *reason);
+
+/* May it? 0, or the status (401, 403, 503) and the reason. What nobody may for want of a setting is logged once. */
+unsigned request_refusal(struct request *request, enum permission permission, const char **reason);
+
+/* What a known client that may not is answered with: 403, but 401 to an idempotent producer, because the official one
+ * takes every 403 for a stale epoch and repeats without end. */
+unsigned request_forbidden(const struct request *request);
 
 /* Begins a streamed answer. content_length UINT64_MAX: chunked (or close-delimited on HTTP/1.0).
  * The head leaves with the first bytes, or when the handler returns. */

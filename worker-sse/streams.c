@@ -358,6 +358,8 @@ static void appended(struct command *c)
 	static struct answer a;
 	a.count = a.numbers_used = 0;
 	unsigned status = append_headers(&a, c, row.status);
+	if (c->verdict == VERDICT_OWNED)
+		status = request_forbidden(request);
 	if (c->verdict == VERDICT_OK) {
 		counter_add(request->worker->counters, appends_total, 1);
 		counter_add(request->worker->counters, append_bytes_total, c->body.bytes.len);

@@ -488,11 +488,11 @@ static bool allowed(struct request *r, const struct subscription_route *route)
 		return true;
 	enum permission permission =
 	        route->method == METHOD_GET ? PERMISSION_SUBSCRIBE : PERMISSION_PUBLISH;
-	const char *fault = auth_refusal(&r->worker->auth, permission, r->headers[HEADER_AUTHORIZATION]);
-	if (fault == NULL)
-		return true;
-	send_error(r, strncmp(fault, "no tokens", 9) == 0 ? 503 : 401, "UNAUTHORIZED", fault);
-	return false;
+	const char *fault;
+	unsigned status = request_refusal(r, permission, &fault);
+	if (status != 0)
+		send_error(r, status, status == 403 ? "FORBIDDEN" : "UNAUTHORIZED", fault);
+	return status == 0;
 }
 
 static bool token_valid(struct call *c)
@@ -576,6 +576,25 @@ static void send_jwks(struct request *r)
 	json_decref(set);
 }
 
+static void refuse_method(struct request *r, unsigned methods)
+{
+	char allow[64] = "OPTIONS";
+	if (methods & 1u << METHOD_GET)
+		strcat(allow, ", GET");
+	if (methods & 1u << METHOD_POST)
+		strcat(allow, ", POST");
+	if (methods & 1u << METHOD_PUT)
+		strcat(allow, ", PUT");
+	if (methods & 1u << METHOD_DELETE)
+		strcat(allow, ", DELETE");
+	const struct header headers[] = {json_headers[0], json_headers[1], {"allow", span_str(allow)}};
+	json_t *answer = error_json("METHOD_NOT_ALLOWED", "this method is not for this control route");
+	char *text = json_dumps(answer, JSON_COMPACT);
+	reply(r, 405, headers, 3, span_str(text));
+	free(text);
+	json_decref(answer);
+}
+
 void subscriptions_handle(struct request *r)
 {
 	static const char prefix[] = "subscriptions/";
@@ -592,7 +611,7 @@ void subscriptions_handle(struct request *r)
 	const uint8_t *slash = memchr(rest.at, '/', rest.len);
 	struct span id = {rest.at, slash != NULL ? (size_t)(slash - rest.at) : rest.len};
 	struct span action = slash != NULL ? span_of(slash + 1, rest.len - id.len - 1) : span_of("", 0);
-	bool known = false;
+	unsigned methods = 0; /* that the path has */
 	if (id.len == 0 || id.len > SUBSCRIPTION_ID_MAX) {
 		send_error(r, 400, "INVALID_REQUEST", "malformed subscription id");
 		return;
@@ -601,7 +620,7 @@ void subscriptions_handle(struct request *r)
 		const struct subscription_route *route = &routes[i];
 		if (!action_matches(route->action, action))
 			continue;
-		known = true;
+		methods |= 1u << route->method;
 		if (route->method != r->method)
 			continue;
 		size_t skip = strlen(route->action);
@@ -609,8 +628,10 @@ void subscriptions_handle(struct request *r)
 			begin(r, route, id, span_of(action.at + skip, action.len - skip));
 		return;
 	}
-	send_error(r, known ? 405 : 404, known ? "METHOD_NOT_ALLOWED" : "NOT_FOUND",
-	           "no such control route");
+	if (methods == 0)
+		send_error(r, 404, "NOT_FOUND", "no such control route");
+	else
+		refuse_method(r, methods);
 }
 
 /* ---- secrets, made by whoever comes first ---- */

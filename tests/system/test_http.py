@@ -194,11 +194,73 @@ def test_closed_without_tokens():
     with Ringside("--dev=false", "--auth-publish-tokens=pub", "--auth-subscribe-tokens=sub") as r2:
         put = {"content-type": "text/plain"}
         assert r2.request("PUT", "/v1/stream/x", headers=put)[0] == 401
-        assert r2.request("PUT", "/v1/stream/x", headers={**put, "authorization": "Bearer sub"})[0] == 401
+        assert r2.request("PUT", "/v1/stream/x", headers={**put, "authorization": "Bearer sub"})[0] == 403
         assert r2.request("PUT", "/v1/stream/x", headers={**put, "authorization": "Bearer pub"})[0] == 201
         assert r2.request("GET", "/v1/stream/x", headers={"authorization": "Bearer sub"})[0] == 200
         status, headers, _ = r2.request("GET", "/v1/stream/x", headers={"authorization": "Bearer nope"})
         assert status == 401 and headers["www-authenticate"].startswith("Bearer")
+
+
+def test_who_is_not_known_gets_401_and_who_may_not_403():
+    tokens = {"publish_tokens": "pub", "subscribe_tokens": "sub", "source_token": "src", "outputs_token": "out",
+              "ledger_token": "led", "session_tokens": "ses", "metrics_token": "met"}
+    routes = {("PUT", "/v1/stream/x"): "pub", ("GET", "/v1/stream/x"): "pub sub", ("GET", "/v1/source/arena"): "src",
+              ("PUT", "/v1/stream/__ds/subscriptions/s"): "pub", ("GET", "/v1/stream/__ds/subscriptions/s"): "pub sub",
+              ("POST", "/stream"): "pub ses", ("GET", "/metrics"): "met", ("GET", "/v1/outputs"): "out",
+              ("HEAD", "/v1/events?stream=x"): "pub sub", ("GET", "/v1/markets"): "pub sub",
+              ("POST", "/v1/ledger/accounts"): "led", ("POST", "/v1/duels/arena/abort"): "led"}
+    with Ringside("--dev=false", "--bet-sync-token=bet", bridge=1, environment={
+            f"RINGSIDE_AUTH_{name.upper()}": value for name, value in tokens.items()}) as own:
+        wait_for(lambda: own.request("GET", "/v1/source/arena", headers={"authorization": "Bearer src"})[0] == 200, "the feed")
+        for (method, path), may in routes.items():
+            for token in [None, "", "Basic cHViOg==", "Bearer nobodys"] + ["Bearer " + t for t in tokens.values()]:
+                headers = {"content-type": "text/plain", **({} if token is None else {"authorization": token})}
+                status, answer, body = own.request(method, path, b"{}" if method in ("POST", "PUT") else None, headers)
+                name = (token or "").removeprefix("Bearer ")
+                if name in may.split():
+                    assert status not in (401, 403), (method, path, token, status, body)
+                elif name in tokens.values():
+                    assert status == 403, (method, path, token, status, body)
+                else:  # the bridge knows no list of tokens: to it, a token that is not the operators' may not
+                    assert status == 401 or (status == 403 and may == "led" and name == "nobodys"), (method, path, token, status)
+                    if status == 401:
+                        assert answer["www-authenticate"].startswith("Bearer realm="), (method, path, token)
+        assert 'error="invalid_token"' in own.request("GET", "/v1/stream/x", headers={
+            "authorization": "Bearer nobodys"})[1]["www-authenticate"]
+        # The official client takes every 403 to a producer for a stale epoch, and repeats without end.
+        producer = {"content-type": "text/plain", "producer-id": "p", "producer-epoch": "0", "producer-seq": "0"}
+        for path, token in (("x", "sub"), ("feeds/arena/frames", "pub")):
+            status, answer, _ = own.request("POST", f"/v1/stream/{path}", b"x", {**producer, "authorization": f"Bearer {token}"})
+            assert status == 401 and "www-authenticate" in answer
+        assert own.request("POST", "/v1/stream/feeds/arena/frames", b"x", {
+            "content-type": "text/plain", "authorization": "Bearer pub"})[0] == 403
+
+
+def test_a_method_that_does_not_fit_names_those_that_do():
+    with Ringside(bridge=1) as own:
+        wait_for(lambda: own.request("GET", "/v1/source/arena")[0] == 200, "the feed")
+        for method, path, fits in (
+                ("POST", "/v1/source/arena", "GET"), ("GET", "/v1/source/arena/cycle", "POST"),
+                ("POST", "/v1/duels/arena", "GET"), ("GET", "/v1/duels/arena/abort", "POST"),
+                ("PATCH", "/v1/markets/x", "GET"), ("DELETE", "/v1/ledger/accounts", "POST"), ("PUT", "/v1/events", "GET"),
+                ("POST", "/v1/stream/__ds/subscriptions/s", "PUT"), ("GET", "/v1/stream/__ds/subscriptions/s/claim", "POST"),
+                ("PUT", "/v1/stream/__ds/subscriptions/s/streams", "POST"), ("DELETE", "/metrics", "GET")):
+            status, answer, _ = own.request(method, path, None, {"content-type": "application/json"})
+            allowed = [m.strip() for m in answer.get("allow", "").split(",")]
+            assert status == 405 and fits in allowed and method not in allowed, (method, path, status, allowed)
+
+
+def test_what_nobody_may_names_the_setting():
+    """A game without its token is refused for ever: its answers say why, and the log does, once."""
+    with Ringside("--dev=false", "--auth-publish-tokens=pub", bridge=1) as own:
+        for path, setting in (("/v1/source/arena", "auth.source_token"), ("/v1/outputs", "auth.outputs_token"),
+                              ("/api/internal/bet-sync/state", "bet_sync.token")):
+            for _ in range(3):
+                status, answer, body = own.request("GET", path, headers={"authorization": "Bearer pub"})
+                assert status == 503 and setting.encode() in body and int(answer["retry-after"]) > 0, (path, body)
+        for setting in ("auth.source_token", "auth.outputs_token", "bet_sync.token"):
+            lines = [line for line in own.log().splitlines() if " warn " in line and setting in line]
+            assert len(lines) == 1, lines
 
 
 # ---- faults that were ----

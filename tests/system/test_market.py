@@ -252,7 +252,7 @@ def test_operators_have_their_token():
         assert r.request("GET", "/v1/ledger/sums", headers={"authorization": "Bearer sub"})[0] == 403
         assert r.request("GET", "/v1/markets")[0] == 401
         assert r.request("GET", "/v1/markets", headers={"authorization": "Bearer sub"})[0] == 200
-        assert r.request("GET", "/v1/source/arena", headers={"authorization": "Bearer sub"})[0] == 401
+        assert r.request("GET", "/v1/source/arena", headers={"authorization": "Bearer sub"})[0] == 403
         assert r.request("GET", "/v1/source/arena", headers={"authorization": "Bearer src"})[0] == 200
 
 

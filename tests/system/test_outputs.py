@@ -336,7 +336,7 @@ class OutputsTest(BrowserTest):
 
     def test_outputs_need_their_own_token(self):
         with self.capture("arena.html", "--dev=false", "--auth-publish-tokens=p", "--auth-outputs-token=o") as r:
-            for token, status in (("p", 401), (None, 401), ("o", 200)):
+            for token, status in (("p", 403), ("x", 401), (None, 401), ("o", 200)):
                 headers = {"Authorization": f"Bearer {token}"} if token else {}
                 self.assertEqual(fetch(f"{r.url}/v1/outputs", headers=headers)[0], status, token)
             self.assertEqual(fetch(f"{r.url}/v1/hls/arena/index.m3u8")[0], 401)

@@ -720,7 +720,7 @@ def test_tokens():
                   "--auth-subscribe-tokens=read") as r:
         order = {"targetUrl": "http://127.0.0.1:9/"}
         assert post(r, "/stream", order)[0] == 401
-        assert post(r, "/stream", order, authorization="Bearer read")[0] == 401
+        assert post(r, "/stream", order, authorization="Bearer read")[0] == 403
         assert post(r, "/stream", order, authorization="Bearer publish")[0] == 201
         mine = {"authorization": "Bearer render"}
         session = json.loads(post(r, "/stream", order, **mine)[2])["streamId"]
