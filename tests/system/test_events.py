@@ -649,7 +649,7 @@ def test_browser(name, tmp_path):
                     if os.path.exists(b)), None)
     if browser is None:
         pytest.skip("no Chromium here")
-    with Ringside("--http-events-retry=50ms") as r:
+    with Ringside("--http-events-retry=50ms", "--http-allowed-origin=null") as r:  # of file:// pages
         def seen():
             text = r.request("GET", f"/v1/stream/{name}-seen")[2].decode()
             return sorted({json.loads(line) for line in text.splitlines()}, key=str)
