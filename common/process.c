@@ -1,5 +1,7 @@
 #include "common/process.h"
+#include "proto/roles.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stddef.h>
@@ -70,4 +72,14 @@ void process_raise_limits(void)
 	for (size_t i = 0; i < sizeof raised / sizeof *raised; i++)
 		set_soft(raised[i], RLIM_INFINITY);
 	set_soft(RLIMIT_STACK, STACK_BYTES);
+}
+
+int process_exit_code(int error)
+{
+	static const int passing[] = {ENOSPC, EDQUOT, EIO,   ENOMEM,    EMFILE,     ENFILE,        EAGAIN,
+	                              EINTR,  EBUSY,  ESTALE, ETIMEDOUT, EADDRINUSE, EADDRNOTAVAIL, ENETDOWN};
+	for (size_t i = 0; i < sizeof passing / sizeof *passing; i++)
+		if (error == passing[i])
+			return EXIT_FAILED;
+	return EXIT_USAGE;
 }

@@ -16,3 +16,8 @@ void process_reset(void);
 /* Soft limits that end or starve a server are raised to the hard ones: descriptors, processes, file
  * size, memory, CPU time. Stacks are as they usually are. Children inherit it. */
 void process_raise_limits(void);
+
+/* With which code (proto/roles.h) who met this errno at its start ends. EXIT_FAILED: it may pass, as a full
+ * disk, a lack of memory or descriptors, a broken disk, an address in use. EXIT_USAGE: rights, names and
+ * what files contain do not change by themselves. */
+int process_exit_code(int error);

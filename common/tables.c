@@ -50,9 +50,16 @@ static int prepare(struct tables *t)
 
 /* What has been admitted must always fit, fragments and copies of pages included: LMDB's wall stands
  * well behind the limit that admission goes by. The map is virtual; it costs nothing. */
-static size_t tables_map_room(uint64_t map_bytes)
+enum { MAP_SPARE_BYTES = 64 << 20 };
+
+uint64_t tables_map_room(uint64_t map_bytes)
 {
-	return (map_bytes + map_bytes / 2 + (64u << 20)) & ~4095ull;
+	return (map_bytes + map_bytes / 2 + MAP_SPARE_BYTES) & ~4095ull;
+}
+
+uint64_t tables_map_within(uint64_t bytes)
+{
+	return bytes > MAP_SPARE_BYTES ? (bytes - MAP_SPARE_BYTES) / 3 * 2 : 0;
 }
 
 int tables_open(struct tables *tables, const char *dir, uint64_t map_bytes, uint32_t readers_max,

@@ -28,6 +28,11 @@ int tables_open(struct tables *tables, const char *dir, uint64_t map_bytes, uint
                 char reason[256]);
 void tables_close(struct tables *tables);
 
+/* Address space that the map of map_bytes takes, and how large data.mdb may become with it; and the
+ * largest map_bytes for which that is within `bytes`, 0 when there is none. */
+uint64_t tables_map_room(uint64_t map_bytes);
+uint64_t tables_map_within(uint64_t bytes);
+
 /* How far LMDB is. All zero in a new store. */
 struct tables_checkpoint {
 	struct ring_position position;

@@ -1,8 +1,10 @@
 #include "common/worker_store.h"
 #include "common/log.h"
+#include "common/process.h"
+#include "common/tables.h"
 #include "proto/roles.h"
 
-#include <errno.h>
+#include <sys/resource.h>
 
 enum {
 	READERS_MAX = 2048, /* LMDB reader slots: workers, their threads, tools */
@@ -44,16 +46,14 @@ static void begin_turns(struct worker *worker, struct store **store)
 	uv_prepare_start(&turn.prepare, on_prepare);
 }
 
-/* A full disk is made room on, memory and descriptors come back, a controller is repaired: it is tried
- * again. Whatever else keeps a store from being opened is its files, its place or its rights. */
-static bool may_pass(int error)
+/* LMDB writes to a file limit's end and not further: admission must stop well before (tables.c). */
+static uint64_t map_bytes_within_file_limit(uint64_t map_bytes)
 {
-	static const int passing[] = {ENOSPC, EDQUOT, EIO,   ENOMEM, EMFILE,
-	                              ENFILE, EAGAIN, EINTR, EBUSY,  ETIMEDOUT};
-	for (size_t i = 0; i < sizeof passing / sizeof *passing; i++)
-		if (error == passing[i])
-			return true;
-	return false;
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+		return map_bytes;
+	uint64_t most = tables_map_within(limit.rlim_cur);
+	return map_bytes < most ? map_bytes : most;
 }
 
 int worker_open_store(struct worker *worker, uv_async_t *async, struct store **store)
@@ -62,7 +62,7 @@ int worker_open_store(struct worker *worker, uv_async_t *async, struct store **s
 	const struct store_options options = {
 	        .dir = s->data_dir,
 	        .ring_bytes = s->store_ring_bytes,
-	        .map_bytes = s->store_map_bytes,
+	        .map_bytes = map_bytes_within_file_limit(s->store_map_bytes),
 	        .readers_max = READERS_MAX,
 	        .checkpoint_ms = s->store_checkpoint_ms,
 	        .commit_priority = (int)s->store_commit_priority,
@@ -86,7 +86,7 @@ int worker_open_store(struct worker *worker, uv_async_t *async, struct store **s
 		begin_turns(worker, store);
 		return 0;
 	}
-	if (!may_pass(error))
+	if (process_exit_code(error) == EXIT_USAGE)
 		return worker_cannot_start(worker, "%s", reason);
 	log_error("store not opened", "reason=\"%s\"", reason);
 	return EXIT_FAILED;

@@ -32,7 +32,7 @@ struct admin_request {
 	const char *argv[ADMIN_ARGUMENTS_MAX];
 };
 
-/* NULL: reason. */
+/* NULL: reason, and errno. */
 struct admin *admin_create(struct supervisor *supervisor, const char *run_dir, char *reason,
                            size_t room);
 /* Removes the socket and closes all clients; sets it to NULL; NULL is fine. */

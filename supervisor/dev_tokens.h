@@ -5,5 +5,5 @@
 #include "common/settings.h"
 
 /* Does nothing without dev, or where a token is configured. False: the file could not be written;
- * `reason` says why. */
+ * `reason` and errno say why. */
 bool dev_tokens_make(struct settings *settings, char *reason, size_t reason_len);

@@ -67,12 +67,14 @@ bool fleet_init(struct fleet *fleet, char *reason, size_t room)
 	unsigned left_out;
 	if (!listeners_init(&fleet->listeners, fleet->settings->listen, fleet->settings->dev, &why)) {
 		snprintf(reason, room, "listen: %s: %s", fleet->settings->listen, why);
+		errno = EADDRNOTAVAIL; /* a name that nobody knows yet */
 		return false;
 	}
 	int error = wait_for_address(fleet, &left_out);
 	if (error != 0) {
 		snprintf(reason, room, "cannot listen on %s: %s", fleet->settings->listen,
 		         strerror(error));
+		errno = error;
 		return false;
 	}
 	if (left_out > 0)

@@ -40,7 +40,8 @@ struct fleet {
 	uv_timer_t timer;
 };
 
-/* The fields above "private" are set; resolves the address and creates the counters. False: reason. */
+/* The fields above "private" are set; resolves the address and creates the counters. False: reason,
+ * and errno says what was wrong. */
 bool fleet_init(struct fleet *fleet, char *reason, size_t room);
 
 /* Looks at everything and acts. Call after changing settings or cpus. */

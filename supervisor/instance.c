@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,33 +44,40 @@ static int lock_file(const char *dir, bool *held)
 	return -1;
 }
 
+static bool refuse(int error, char *reason, size_t room, const char *format, ...)
+        __attribute__((format(printf, 4, 5)));
+static bool refuse(int error, char *reason, size_t room, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	vsnprintf(reason, room, format, args);
+	va_end(args);
+	errno = error;
+	return false;
+}
+
 static bool claim(const char *dir, mode_t mode, const char *setting, int *fd, char *reason,
                   size_t room)
 {
 	bool held = false;
-	if (!make_directory(dir, mode)) {
-		snprintf(reason, room, "cannot create %s: %s (set --%s)", dir, strerror(errno),
-		         setting);
-		return false;
-	}
+	if (!make_directory(dir, mode))
+		return refuse(errno, reason, room, "cannot create %s: %s (set --%s)", dir, strerror(errno),
+		              setting);
 	*fd = lock_file(dir, &held);
 	if (*fd >= 0) {
 		char pid[32];
 		int len = snprintf(pid, sizeof pid, "%d\n", (int)getpid());
 		if (ftruncate(*fd, 0) == 0 && pwrite(*fd, pid, (size_t)len, 0) == len)
 			return true;
-		snprintf(reason, room, "cannot write %s/ringside.lock: %s", dir, strerror(errno));
+		int error = errno;
 		close(*fd);
-		return false;
+		return refuse(error, reason, room, "cannot write %s/ringside.lock: %s", dir, strerror(error));
 	}
 	if (held)
-		snprintf(reason, room,
-		         "another ringside (pid %d) already uses %s: stop it, or set another --%s",
-		         errno, dir, setting);
-	else
-		snprintf(reason, room, "cannot write to %s: %s (set --%s)", dir, strerror(errno),
-		         setting);
-	return false;
+		return refuse(EAGAIN, reason, room,
+		              "another ringside (pid %d) already uses %s: stop it, or set another --%s", errno,
+		              dir, setting);
+	return refuse(errno, reason, room, "cannot write to %s: %s (set --%s)", dir, strerror(errno), setting);
 }
 
 static bool write_pid(const char *path)
@@ -93,13 +101,16 @@ bool instance_claim(struct instance *instance, const char *run_dir, const char *
 	bool same = stat(run_dir, &run) == 0 && stat(data_dir, &data) == 0 &&
 	            run.st_dev == data.st_dev && run.st_ino == data.st_ino;
 	if (!same && !claim(data_dir, 0700, "data-dir", &instance->data_lock_fd, reason, room)) {
+		int error = errno;
 		close(instance->run_lock_fd);
+		errno = error;
 		return false;
 	}
 	if (!write_pid(instance->pid_path)) {
-		snprintf(reason, room, "cannot write %s: %s", instance->pid_path, strerror(errno));
+		int error = errno;
 		instance_release(instance);
-		return false;
+		return refuse(error, reason, room, "cannot write %s: %s", instance->pid_path,
+		              strerror(error));
 	}
 	return true;
 }

@@ -10,7 +10,7 @@ struct instance {
 };
 
 /* Creates both directories when missing, locks them, writes RUN_DIR/ringside.pid. False: reason
- * says what to do; nothing is held then. */
+ * says what to do and errno what was wrong (EAGAIN: another instance); nothing is held then. */
 bool instance_claim(struct instance *instance, const char *run_dir, const char *data_dir,
                     char *reason, size_t room);
 

@@ -11,7 +11,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-enum { FD_ABOVE = 64 }; /* sources out of the way of the numbers of roles.h */
+enum { FD_ABOVE = BOOT_FD_END }; /* sources out of the way of the numbers of roles.h */
 
 static bool inherited(const char *variable)
 {

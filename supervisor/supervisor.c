@@ -3,9 +3,11 @@
 #include "common/clock.h"
 #include "common/process.h"
 #include "common/store.h"
+#include "common/tables.h"
 #include "proto/roles.h"
 #include "supervisor/cpus.h"
 #include "supervisor/dev_tokens.h"
+#include "supervisor/limits.h"
 #include "supervisor/reap.h"
 #include "supervisor/reload.h"
 #include "supervisor/tell.h"
@@ -14,8 +16,9 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <stdnoreturn.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -280,16 +283,31 @@ static void start_handles(struct supervisor *s)
 
 /* ---- starting and ending ---- */
 
-/* A connection is a descriptor. */
-static void compare_fd_limit(const struct settings *settings)
+/* Before log.file is in use: said where it was started. */
+static noreturn void refuse_start(int code, const char *reason)
 {
-	struct rlimit limit;
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-		return;
-	if (limit.rlim_max < settings->limits_connections + 1024)
+	log_error("cannot-start", "reason=\"%s\"", reason);
+	exit(code);
+}
+
+static void compare_limits(const struct settings *settings, unsigned cpus)
+{
+	char reason[SETTINGS_REASON_MAX];
+	struct limits limits;
+	const struct plan plan = plan_make(settings, cpus, false);
+	limits_read(&limits);
+	if (!limits_suffice(&limits, settings, plan.sse + plan.bridge + plan.capture, reason, sizeof reason))
+		refuse_start(EXIT_USAGE, reason);
+	/* A connection is a descriptor. */
+	if (limits.files < settings->limits_connections + 1024)
 		log_info("fewer descriptors than connections allowed",
-		         "nofile=%llu limits.connections=%llu", (unsigned long long)limit.rlim_max,
+		         "nofile=%llu limits.connections=%llu", (unsigned long long)limits.files,
 		         (unsigned long long)settings->limits_connections);
+	if (limits.file_bytes < tables_map_room(settings->store_map_bytes))
+		log_warn("data.mdb cannot become as large as allowed",
+		         "fsize=%llu store.map_bytes=%llu map_bytes_used=%llu",
+		         (unsigned long long)limits.file_bytes, (unsigned long long)settings->store_map_bytes,
+		         (unsigned long long)tables_map_within(limits.file_bytes));
 }
 
 static void find_programs(char *dir, size_t room)
@@ -313,22 +331,23 @@ static void use_log_settings(const struct settings *settings)
 static void prepare(struct supervisor *s)
 {
 	char reason[SETTINGS_REASON_MAX];
+	unsigned cpus = cpus_usable("", cpus_affinity());
 	use_log_settings(&s->settings);
 	reap_each_child(note_foreign, s);
 	log_info("starting", "version=%s pid=%d data_dir=%s run_dir=%s", RINGSIDE_VERSION,
 	         (int)getpid(), s->settings.data_dir, s->settings.run_dir);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	process_raise_limits();
-	compare_fd_limit(&s->settings);
+	compare_limits(&s->settings, cpus);
 	if (!instance_claim(&s->instance, s->settings.run_dir, s->settings.data_dir, reason,
 	                    sizeof reason))
-		fatal("%s", reason);
+		refuse_start(process_exit_code(errno), reason);
 	s->fleet = (struct fleet){.loop = s->loop,
 	                          .settings = &s->settings,
 	                          .events = &s->events,
 	                          .on_change = on_fleet_change,
 	                          .arg = s,
-	                          .cpus = cpus_usable("", cpus_affinity())};
+	                          .cpus = cpus};
 	find_programs(s->fleet.program_dir, sizeof s->fleet.program_dir);
 	s->admin = admin_create(s, s->settings.run_dir, reason, sizeof reason);
 	bool ok = s->admin != NULL && dev_tokens_make(&s->settings, reason, sizeof reason) &&
@@ -338,14 +357,17 @@ static void prepare(struct supervisor *s)
 	if (ok && *s->settings.log_file != '\0')
 		s->console_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
 	if (ok && !log_open(s->settings.log_file)) {
+		int error = errno;
 		snprintf(reason, sizeof reason, "cannot open log.file %.300s: %s",
-		         s->settings.log_file, strerror(errno));
+		         s->settings.log_file, strerror(error));
+		errno = error;
 		ok = false;
 	}
 	if (!ok) {
+		int code = process_exit_code(errno);
 		admin_destroy(&s->admin);
 		instance_release(&s->instance);
-		fatal("%s", reason);
+		refuse_start(code, reason);
 	}
 	s->events.on_line = on_event_line;
 	s->events.arg = s;

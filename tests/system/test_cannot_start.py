@@ -3,10 +3,17 @@
 import os
 import re
 import signal
+import subprocess
+import sys
 
 import pytest
 
-from ringside import Ringside
+from ringside import BUILD, Ringside
+
+
+def sanitized():
+    return b"libasan" in subprocess.run(["ldd", os.path.join(BUILD, "supervisor/ringside")], capture_output=True,
+                                        check=True).stdout
 
 
 def damaged(r, make):
@@ -70,3 +77,47 @@ def test_the_reason_is_said_where_it_was_started_and_in_the_log_file():
         assert len(re.findall("ringside: cannot start: .*/data.mdb", r.log())) == 1
         with open(path) as file:
             assert len(re.findall("cannot-start .*/data.mdb", file.read())) == 1
+
+
+def limited(resource, most):
+    return (sys.executable, "-c", "import os, resource, sys\n"
+                                  f"resource.setrlimit(resource.{resource}, ({most}, {most}))\n"
+                                  "os.execv(sys.argv[1], sys.argv[1:])")
+
+
+@pytest.mark.parametrize("resource,most,flags,need", [
+    ("RLIMIT_NOFILE", 64, (), "workers"),
+    ("RLIMIT_FSIZE", 100 << 20, ("--store-ring-bytes=256M",), "store.ring_bytes"),
+    ("RLIMIT_AS", 8 << 30, (), "store.map_bytes"),
+])
+def test_a_limit_that_is_too_low_is_named_with_what_needs_more(resource, most, flags, need):
+    if sanitized():
+        pytest.skip("a sanitizer needs more address space than the test allows, and takes none away")
+    with Ringside(*flags, bridge=1, prefix=limited(resource, most), start=False) as r:
+        r.spawn()
+        said_once(r, f"cannot-start reason=.*{resource}.*{need}")
+        assert "worker-started" not in r.log()
+
+
+@pytest.mark.parametrize("resource,most,flags", [
+    ("RLIMIT_NOFILE", 256, ()),
+    ("RLIMIT_FSIZE", 100 << 20, ("--store-ring-bytes=64M",)),
+    ("RLIMIT_AS", 8 << 30, ("--store-map-bytes=1G",)),
+])
+def test_within_low_limits_smaller_settings_serve(resource, most, flags):
+    if sanitized():
+        pytest.skip("a sanitizer needs more address space than the test allows, and takes none away")
+    with Ringside(*flags, "--limits-body-bytes=1M", bridge=1, prefix=limited(resource, most)) as r:
+        text = {"content-type": "text/plain"}
+        assert r.request("PUT", "/v1/stream/x", headers=text)[0] == 201
+        for _ in range(20):
+            assert r.request("POST", "/v1/stream/x", b"x" * 500_000, text)[0] == 204
+        assert r.request("GET", "/readyz")[0] == 200
+
+
+def test_a_data_dir_that_cannot_be_one_is_named():
+    with Ringside(bridge=0, start=False) as r:
+        with open(r.data_dir, "w"):
+            pass
+        r.spawn()
+        said_once(r, "cannot-start reason=.*--data-dir")
