@@ -91,6 +91,13 @@ static bool read_text(const json_t *doc, const char *name, char *out, size_t max
 	return true;
 }
 
+/* By default "". */
+static bool read_optional(const json_t *doc, const char *name, char *out, size_t max)
+{
+	*out = '\0';
+	return json_object_get(doc, name) == NULL || read_text(doc, name, out, max);
+}
+
 static uint64_t number(const json_t *doc, const char *name)
 {
 	json_int_t value = json_integer_value(json_object_get(doc, name));
@@ -112,14 +119,15 @@ static bool read_document(struct render_session *s, const json_t *doc)
 {
 	json_t *state = json_object_get(doc, "state");
 	const json_t *viewport = json_object_get(json_object_get(state, "instanceInfo"), "viewport");
+	/* Whose it is, which event comes next, when it ends and what it shows cannot be guessed. */
 	if (!read_text(doc, "id", s->id, RENDER_SESSION_ID_MAX) ||
-	    !read_text(doc, "owner", s->owner, RENDER_OWNER_MAX) ||
-	    !read_text(doc, "retryKey", s->retry_key, RENDER_OWNER_MAX) ||
-	    !json_is_object(state) ||
-	    !read_text(state, "targetUrl", s->order.target_url, RENDER_URL_MAX))
+	    !read_text(doc, "owner", s->owner, RENDER_OWNER_MAX) || !json_is_object(state) ||
+	    !read_text(state, "targetUrl", s->order.target_url, RENDER_URL_MAX) ||
+	    !json_is_integer(json_object_get(doc, "rev")) ||
+	    !json_is_integer(json_object_get(doc, "createdAt")) || !json_is_object(viewport) ||
+	    !read_optional(doc, "retryKey", s->retry_key, RENDER_OWNER_MAX) ||
+	    !read_optional(doc, "signalToken", s->signal_token, RENDER_SIGNAL_TOKEN_LEN))
 		return false;
-	if (!read_text(doc, "signalToken", s->signal_token, RENDER_SIGNAL_TOKEN_LEN))
-		*s->signal_token = '\0';
 	s->rev = number(doc, "rev");
 	s->signals = number(doc, "signals");
 	s->created_ms = number(doc, "createdAt");

@@ -118,6 +118,68 @@ json_t *subscription_create(const char *id, const char *type, const char *patter
 	return doc;
 }
 
+static const char *const phases[] = {"idle", "woken", "leased", NULL};
+static const char *const types[] = {"webhook", "pull-wake", NULL};
+
+static bool is_one_of(const json_t *value, const char *const *texts)
+{
+	const char *text = json_string_value(value);
+	while (*texts != NULL && (text == NULL || strcmp(text, *texts) != 0))
+		texts++;
+	return *texts != NULL;
+}
+
+/* What may be missing: "" or 0 then, but for those that subscription_read() sets. */
+static bool optional_valid(const json_t *doc)
+{
+	static const char *const texts[] = {"id",          "pattern",  "webhook_url", "wake_stream", "description",
+	                                    "base_url",    "status",   "wake_id",     "holder"};
+	static const char *const numbers[] = {"lease_ttl_ms", "created_ms", "lease_until_ms", "attempts", "next_ms"};
+	const json_t *snapshot = json_object_get(doc, "snapshot"), *value;
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+		if ((value = json_object_get(doc, texts[i])) != NULL && !json_is_string(value))
+			return false;
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+		if ((value = json_object_get(doc, numbers[i])) != NULL && !json_is_integer(value))
+			return false;
+	return snapshot == NULL || json_is_object(snapshot);
+}
+
+static bool links_valid(const json_t *links)
+{
+	const char *path;
+	json_t *link;
+	json_object_foreach((json_t *)(uintptr_t)links, path, link)
+	{
+		if (!json_is_string(json_object_get(link, "acked")) || !json_is_string(json_object_get(link, "type")))
+			return false;
+	}
+	return json_is_object(links);
+}
+
+static void set_default(json_t *doc, const char *name, json_t *value)
+{
+	if (json_object_get(doc, name) == NULL)
+		json_object_set_new(doc, name, value);
+	else
+		json_decref(value);
+}
+
+json_t *subscription_read(struct span text)
+{
+	json_t *doc = json_loadb((const char *)text.at, text.len, 0, NULL);
+	if (!is_one_of(json_object_get(doc, "type"), types) || !is_one_of(json_object_get(doc, "phase"), phases) ||
+	    !json_is_integer(json_object_get(doc, "generation")) || !links_valid(json_object_get(doc, "links")) ||
+	    !optional_valid(doc)) {
+		json_decref(doc);
+		return NULL;
+	}
+	set_default(doc, "status", json_string("active"));
+	set_default(doc, "lease_ttl_ms", json_integer(SUBSCRIPTION_LEASE_MS_DEFAULT));
+	set_default(doc, "snapshot", json_object());
+	return doc;
+}
+
 static bool is_explicit(const json_t *link)
 {
 	return strcmp(subscription_text(link, "type"), "explicit") == 0;

@@ -14,7 +14,7 @@
 
 #include <jansson.h>
 
-enum { SUBSCRIPTION_ID_MAX = 128, SUBSCRIPTION_TOKEN_ROOM = 160 };
+enum { SUBSCRIPTION_ID_MAX = 128, SUBSCRIPTION_TOKEN_ROOM = 160, SUBSCRIPTION_LEASE_MS_DEFAULT = 30000 };
 
 enum subscription_result {
 	SUBSCRIPTION_OK,
@@ -33,6 +33,10 @@ bool subscription_glob(const char *pattern, const char *path);
 json_t *subscription_create(const char *id, const char *type, const char *pattern,
                             const char *webhook_url, const char *wake_stream,
                             uint64_t lease_ttl_ms, const char *description, uint64_t now_ms);
+
+/* A document as it is stored; new reference. Members that an older release did not write have defaults. NULL:
+ * it is none that this release can read: it must be left as it is (row.h). */
+json_t *subscription_read(struct span text);
 
 /* Do both ask for the same? Links that globs made do not count. */
 bool subscription_same(const json_t *a, const json_t *b);

@@ -28,6 +28,7 @@
 	C(store_used_bytes, gauge, "Bytes of data.mdb in use.")                                    \
 	C(store_refusing, gauge, "1 while appends are refused for want of space or by I/O errors.")\
 	C(streams, gauge, "Streams in the store.")                                                 \
+	C(rows_unreadable, gauge, "Rows of the store that this worker needs and cannot read: what they belong to stands still.") \
 	C(webhook_deliveries_total, counter, "Webhook deliveries that were answered with success.")\
 	C(webhook_failures_total, counter, "Webhook deliveries that failed and are retried.")      \
 	C(wakes_total, counter, "Subscriptions woken.")                                            \

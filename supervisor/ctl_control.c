@@ -50,6 +50,14 @@ static void print_worker(const json_t *w)
 	putchar('\n');
 }
 
+static void print_alerts(const json_t *w)
+{
+	long long rows = number_of(json_object_get(w, "counters"), "rows_unreadable");
+	if (rows > 0)
+		printf("\n%s: %lld row%s of the store cannot be read, and what they belong to stands still: see its log\n",
+		       text_of(w, "name"), rows, rows == 1 ? "" : "s");
+}
+
 static void print_status(const json_t *status)
 {
 	char up[32];
@@ -62,6 +70,8 @@ static void print_status(const json_t *status)
 	       "RESTARTS", "CONNS", "CONN/S", "REQ/S", "APPEND/S", "READERS");
 	json_array_foreach (json_object_get(status, "workers"), i, w)
 		print_worker(w);
+	json_array_foreach (json_object_get(status, "workers"), i, w)
+		print_alerts(w);
 }
 
 int ctl_status(const struct ctl *ctl, int argc, char **argv)

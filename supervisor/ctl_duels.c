@@ -51,6 +51,11 @@ static const char *clock_text(long long ms, char text[16])
 
 static void print_feed(const json_t *feed)
 {
+	if (json_is_true(json_object_get(feed, "unreadable"))) {
+		printf("%-12s unreadable: its row is another release's or damaged; see the log\n",
+		       text_of(feed, "feed"));
+		return;
+	}
 	const json_t *duel = json_object_get(feed, "duel");
 	char close[16];
 	bool present = json_is_object(duel);
@@ -128,6 +133,8 @@ static int list_markets(const struct ctl *ctl, bool as_json)
 		       *text_of(m, "winnerSide") != '\0' ? " " : "", text_of(m, "winnerSide"),
 		       *text_of(m, "error") != '\0' ? "  " : "", text_of(m, "error"));
 	}
+	json_array_foreach (json_object_get(answer, "unreadable"), i, m)
+		printf("%-46s unreadable: its row is another release's or damaged; see the log\n", text_of(m, "duelId"));
 	json_decref(answer);
 	return EXIT_DONE;
 }

@@ -8,6 +8,7 @@
 #include "worker-bridge/ledger.h"
 #include "worker-bridge/operator_webhook.h"
 #include "worker-bridge/oracle.h"
+#include "worker-bridge/stopped.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -41,6 +42,7 @@ struct listed {
 struct book_feed {
 	char name[65], path[KEY_ROOM], cursor_key[KEY_ROOM], recent_key[KEY_ROOM];
 	uint64_t seen, kept; /* positions behind the last frame read; as the store has it */
+	bool lost;           /* its cursor cannot be read: no market of this feed goes on */
 };
 
 struct book {
@@ -54,6 +56,7 @@ struct book {
 	const char *names[FEEDS_MAX + 1];
 	size_t feeds_count;
 	struct listed *listed; /* hash by duel id */
+	struct stopped *stopped;
 	struct past past;
 	uint64_t past_fence; /* the lease under which it was made */
 	struct book_work *queue, **queue_last, *running;
@@ -94,32 +97,40 @@ static bool settled(const struct market *m)
 	return m->state == MARKET_RESOLVED || m->state == MARKET_CANCELLED;
 }
 
-static struct listed *listed_load(struct book_change *change, const char *feed, const char *duel_id)
+/* *found_at: the market in memory, with ROW_PRESENT. */
+static enum row_found listed_load(struct book_change *change, const char *feed, const char *duel_id,
+                                  struct listed **found_at)
 {
 	char key[MARKET_KEY_ROOM];
 	struct market m;
+	json_t *record;
 	market_key(feed, duel_id, key);
-	json_t *record = rows_json(change->rows, key);
-	bool good = record != NULL && market_read(&m, record);
-	if (record != NULL && !good)
-		log_error("market row unreadable", "key=%s", key);
+	enum row_found found = rows_json(change->rows, key, &record);
+	if (found == ROW_PRESENT && !market_read(&m, record)) {
+		rows_mark(change->rows, key);
+		found = ROW_UNREADABLE;
+	}
 	json_decref(record);
-	return good ? listed_add(change->book, &m) : NULL;
+	*found_at = found == ROW_PRESENT ? listed_add(change->book, &m) : NULL;
+	return found;
 }
 
-static struct listed *listed_get(struct book_change *change, const char *feed, const char *duel_id)
+static enum row_found listed_get(struct book_change *change, const char *feed, const char *duel_id,
+                                 struct listed **found_at)
 {
-	struct listed *e = listed_find(change->book, duel_id);
-	return e != NULL ? e : listed_load(change, feed, duel_id);
+	*found_at = listed_find(change->book, duel_id);
+	return *found_at != NULL ? ROW_PRESENT : listed_load(change, feed, duel_id, found_at);
 }
 
-struct market *book_market(struct book_change *change, const char *duel_id)
+enum row_found book_market(struct book_change *change, const char *duel_id, struct market **market)
 {
 	struct book *book = change->book;
 	struct listed *e = listed_find(book, duel_id);
-	for (size_t i = 0; e == NULL && i < book->feeds_count && strlen(duel_id) < 64; i++)
-		e = listed_load(change, book->feeds[i].name, duel_id);
-	return e != NULL ? &e->market : NULL;
+	enum row_found found = e != NULL ? ROW_PRESENT : ROW_ABSENT;
+	for (size_t i = 0; found == ROW_ABSENT && i < book->feeds_count && strlen(duel_id) < 64; i++)
+		found = listed_load(change, book->feeds[i].name, duel_id, &e);
+	*market = e != NULL ? &e->market : NULL;
+	return found;
 }
 
 static struct listed *listed_of(struct market *market)
@@ -195,9 +206,16 @@ static void alert(struct book_change *change, struct market *m, const char *why)
 static void note_recent(struct book_change *change, const struct book_feed *feed,
                         const char *duel_id)
 {
-	json_t *recent = rows_json(change->rows, feed->recent_key);
-	if (recent == NULL)
+	json_t *recent;
+	enum row_found found = rows_json(change->rows, feed->recent_key, &recent);
+	if (found == ROW_PRESENT && !json_is_array(recent))
+		rows_mark(change->rows, feed->recent_key);
+	if (found == ROW_ABSENT)
 		recent = json_array();
+	if (!json_is_array(recent)) {
+		json_decref(recent);
+		return;
+	}
 	json_array_insert_new(recent, 0, json_string(duel_id));
 	while (json_array_size(recent) > RECENT_MAX)
 		json_array_remove(recent, RECENT_MAX);
@@ -244,14 +262,20 @@ static struct listed *begin_market(struct book_change *change, const struct book
 	return e;
 }
 
-static void see_frame(struct book_change *change, const struct book_feed *feed, const json_t *frame)
+/* `from`: position of the frame. */
+static void see_frame(struct book_change *change, const struct book_feed *feed, const json_t *frame,
+                      uint64_t from)
 {
 	const char *duel_id = json_string_value(json_object_get(frame, "duelId"));
 	bool terminal = json_is_true(json_object_get(frame, "terminal"));
 	if (duel_id == NULL || strlen(duel_id) >= sizeof((struct market *)0)->duel_id)
 		return;
-	struct listed *e = listed_get(change, feed->name, duel_id);
-	if (e == NULL)
+	struct listed *e = NULL;
+	bool stands = stopped_find(change->book->stopped, duel_id) != NULL;
+	enum row_found found = stands ? ROW_UNREADABLE : listed_get(change, feed->name, duel_id, &e);
+	if (found == ROW_UNREADABLE)
+		stopped_add(&change->book->stopped, feed->name, duel_id, from);
+	if (found == ROW_ABSENT)
 		e = begin_market(change, feed, frame);
 	if (terminal)
 		oracle_attest(change->rows, change->txn, feed->name, frame, change->now_ms);
@@ -279,12 +303,19 @@ struct following {
 	struct book_feed *feed;
 };
 
+struct missed {
+	struct book_change *change;
+	struct book_feed *feed;
+	const char *duel_id;
+	uint64_t at;
+};
+
 static bool take_frame(void *arg, const struct store_message *message)
 {
 	struct following *f = arg;
 	json_t *frame = json_loadb((const char *)message->bytes.at, message->bytes.len, 0, NULL);
 	if (frame != NULL)
-		see_frame(f->change, f->feed, frame);
+		see_frame(f->change, f->feed, frame, f->feed->seen);
 	else
 		log_error("frame unreadable", "feed=%s ends_at=%" PRIu64, f->feed->name,
 		          message->ends_at);
@@ -298,7 +329,7 @@ static void follow(struct book_change *change, struct book_feed *feed)
 	struct book *book = change->book;
 	struct following following = {change, feed};
 	struct stream *stream = state_find(store_view(book->store), span_str(feed->path));
-	if (stream == NULL || feed->seen >= stream->tail)
+	if (stream == NULL || feed->lost || feed->seen >= stream->tail)
 		return;
 	if (feed->seen < stream->first) {
 		log_error("frames were trimmed before the market saw them",
@@ -340,16 +371,27 @@ static void step_done(struct book_change *change, struct market *m, enum market_
 	}
 }
 
-/* By the ledger: in this very transaction. False: there is more to pay in the next. */
+static void alert_stuck(struct book_change *change, struct market *m)
+{
+	char why[160];
+	snprintf(why, sizeof why, "a row cannot be read, retry when it can: %.100s",
+	         rows_marked(change->rows));
+	alert(change, m, why);
+}
+
+/* By the ledger: in this very transaction. False: there is more to pay in the next, or a person is
+ * needed first. */
 static bool carry_out(struct book_change *change, struct market *m, enum market_step step)
 {
 	market_start(m, step);
 	book_changed(change, m, false);
 	if (step == MARKET_STEP_RESOLVE || step == MARKET_STEP_CANCEL) {
-		if (!ledger_settle(change->rows, m, SETTLED_AT_ONCE)) {
-			change->book->again = true;
+		enum ledger_progress progress = ledger_settle(change->rows, m, SETTLED_AT_ONCE);
+		change->book->again = change->book->again || progress == LEDGER_MORE;
+		if (progress == LEDGER_STUCK)
+			alert_stuck(change, m);
+		if (progress != LEDGER_DONE)
 			return false;
-		}
 	}
 	step_done(change, m, step);
 	return true;
@@ -428,10 +470,30 @@ static bool is_dead(const struct book *book, const char *holder)
 	       (slot == book->worker->slot && generation != book->worker->generation);
 }
 
+/* *lease is NULL when there is none yet. False: it is somebody's whom this release does not understand. */
+static bool read_lease(struct book_change *change, json_t **lease)
+{
+	enum row_found found = rows_json(change->rows, lease_key, lease);
+	bool good = found == ROW_ABSENT ||
+	            (found == ROW_PRESENT && json_is_string(json_object_get(*lease, "holder")) &&
+	             json_is_integer(json_object_get(*lease, "fence")) &&
+	             json_is_integer(json_object_get(*lease, "until")));
+	if (good)
+		return true;
+	rows_mark(change->rows, lease_key);
+	json_decref(*lease);
+	*lease = NULL;
+	return false;
+}
+
 static bool take_lease(struct book_change *change)
 {
 	struct book *book = change->book;
-	json_t *lease = rows_json(change->rows, lease_key);
+	json_t *lease;
+	if (!read_lease(change, &lease)) {
+		book->loaded = book->entered = false;
+		return false;
+	}
 	const char *holder = json_string_value(json_object_get(lease, "holder"));
 	uint64_t until_ms = (uint64_t)json_integer_value(json_object_get(lease, "until"));
 	book->fence = (uint64_t)json_integer_value(json_object_get(lease, "fence"));
@@ -509,23 +571,122 @@ static void forget_listed(struct book *book)
 	listed_free(book, e);
 }
 
+static bool take_missed(void *arg, const struct store_message *message);
+
+/* A market that can be read again sees what was said of its duel meanwhile. */
+static void catch_up(struct book_change *change, struct book_feed *feed, const char *duel_id, uint64_t from)
+{
+	struct missed missed = {change, feed, duel_id, from};
+	struct stream *stream = state_find(store_view(change->book->store), span_str(feed->path));
+	uint64_t to = stream != NULL && feed->seen < stream->tail ? feed->seen
+	              : stream != NULL                            ? stream->tail
+	                                                          : 0;
+	if (stream != NULL && from < stream->first) {
+		log_error("frames were trimmed before the market saw them",
+		          "feed=%s duel=%s from=%" PRIu64 " to=%" PRIu64, feed->name, duel_id, from,
+		          stream->first);
+		missed.at = stream->first;
+	}
+	for (uint64_t before = UINT64_MAX; missed.at < to && missed.at != before;) {
+		before = missed.at;
+		if (store_scan(change->book->store, stream, missed.at, to, SCAN_BYTES, take_missed,
+		               &missed) != STORE_READ_OK)
+			log_error("frames not readable", "feed=%s at=%" PRIu64, feed->name, missed.at);
+	}
+}
+
+static bool take_missed(void *arg, const struct store_message *message)
+{
+	struct missed *missed = arg;
+	json_t *frame = json_loadb((const char *)message->bytes.at, message->bytes.len, 0, NULL);
+	const char *duel_id = json_string_value(json_object_get(frame, "duelId"));
+	if (duel_id != NULL && strcmp(duel_id, missed->duel_id) == 0)
+		see_frame(missed->change, missed->feed, frame, missed->at);
+	json_decref(frame);
+	missed->at = message->ends_at;
+	return true;
+}
+
+/* Those that stood still, as the cursor's row has them or as one that was active is found now. */
+static void load_stopped(struct book_change *change, struct book_feed *feed)
+{
+	struct book *book = change->book;
+	struct stopped *one, *next;
+	HASH_ITER(hh, book->stopped, one, next)
+	{
+		struct listed *e;
+		struct stopped was = *one;
+		if (strcmp(was.feed, feed->name) != 0 ||
+		    listed_get(change, feed->name, was.duel_id, &e) != ROW_PRESENT)
+			continue;
+		stopped_remove(&book->stopped, one);
+		catch_up(change, feed, was.duel_id, was.from);
+	}
+}
+
+static void load_active(struct book_change *change, struct book_feed *feed, const json_t *ids)
+{
+	size_t i;
+	json_t *id;
+	struct listed *e;
+	json_array_foreach(ids, i, id)
+	{
+		const char *duel_id = json_string_value(id);
+		if (duel_id == NULL || stopped_find(change->book->stopped, duel_id) != NULL)
+			continue;
+		enum row_found found = listed_get(change, feed->name, duel_id, &e);
+		if (found == ROW_UNREADABLE)
+			stopped_add(&change->book->stopped, feed->name, duel_id, feed->seen);
+		if (found == ROW_ABSENT)
+			log_error("market row lost", "feed=%s duel=%s", feed->name, duel_id);
+	}
+}
+
+static bool cursor_valid(const json_t *cursor)
+{
+	return json_is_integer(json_object_get(cursor, "position")) &&
+	       json_is_array(json_object_get(cursor, "active"));
+}
+
+static void load_feed(struct book_change *change, struct book_feed *feed)
+{
+	json_t *cursor;
+	enum row_found found = rows_json(change->rows, feed->cursor_key, &cursor);
+	feed->lost = found == ROW_UNREADABLE || (found == ROW_PRESENT && !cursor_valid(cursor));
+	if (feed->lost) {
+		rows_mark(change->rows, feed->cursor_key);
+		json_decref(cursor);
+		return;
+	}
+	feed->seen = feed->kept = (uint64_t)json_integer_value(json_object_get(cursor, "position"));
+	stopped_read(&change->book->stopped, feed->name, json_object_get(cursor, "stopped"));
+	load_active(change, feed, json_object_get(cursor, "active"));
+	load_stopped(change, feed);
+	json_decref(cursor);
+}
+
 static void load(struct book_change *change)
 {
 	struct book *book = change->book;
 	forget_listed(book);
-	for (size_t i = 0; i < book->feeds_count; i++) {
-		struct book_feed *feed = &book->feeds[i];
-		json_t *cursor = rows_json(change->rows, feed->cursor_key);
-		json_t *id;
-		size_t k;
-		feed->seen = feed->kept =
-			(uint64_t)json_integer_value(json_object_get(cursor, "position"));
-		json_array_foreach(json_object_get(cursor, "active"), k, id)
-			listed_get(change, feed->name, json_string_value(id));
-		json_decref(cursor);
-	}
+	stopped_finish(&book->stopped);
+	for (size_t i = 0; i < book->feeds_count; i++)
+		load_feed(change, &book->feeds[i]);
 	load_past(book);
 	book->loaded = true;
+}
+
+/* An older release that can read what stands still finds it among the active ones. */
+static json_t *active_of(struct book *book, const char *feed)
+{
+	json_t *active = json_array();
+	for (struct listed *e = book->listed; e != NULL; e = e->hh.next)
+		if (!settled(&e->market) && strcmp(e->market.feed, feed) == 0)
+			json_array_append_new(active, json_string(e->market.duel_id));
+	for (struct stopped *one = book->stopped; one != NULL; one = one->hh.next)
+		if (strcmp(one->feed, feed) == 0)
+			json_array_append_new(active, json_string(one->duel_id));
+	return active;
 }
 
 static void put_cursors(struct book_change *change)
@@ -533,18 +694,13 @@ static void put_cursors(struct book_change *change)
 	struct book *book = change->book;
 	for (size_t i = 0; i < book->feeds_count; i++) {
 		struct book_feed *feed = &book->feeds[i];
-		json_t *active = json_array();
-		for (struct listed *e = book->listed; e != NULL; e = e->hh.next)
-			if (!settled(&e->market) && strcmp(e->market.feed, feed->name) == 0)
-				json_array_append_new(active, json_string(e->market.duel_id));
-		if (feed->seen == feed->kept &&
-		    rows_get(change->rows, feed->cursor_key).at == NULL) {
-			json_decref(active);
+		if (feed->lost || (feed->seen == feed->kept &&
+		                   rows_get(change->rows, feed->cursor_key).at == NULL))
 			continue;
-		}
 		rows_put_json(change->rows, feed->cursor_key,
-		              json_pack("{s:I,s:o}", "position", (json_int_t)feed->seen, "active",
-		                        active));
+		              json_pack("{s:I,s:o,s:o*}", "position", (json_int_t)feed->seen, "active",
+		                        active_of(book, feed->name), "stopped",
+		                        stopped_record(book->stopped, feed->name)));
 	}
 }
 
@@ -608,8 +764,8 @@ static void run_called(struct book_work *work, struct book_change *change)
 {
 	struct called *called = (struct called *)work;
 	struct book *book = change->book;
-	struct market *m = book_market(change, called->duel_id);
-	if (m == NULL || m->step != called->step)
+	struct market *m;
+	if (book_market(change, called->duel_id, &m) != ROW_PRESENT || m->step != called->step)
 		return; /* an earlier attempt's answer has been taken */
 	if (called->result == OPERATOR_DONE) {
 		step_done(change, m, called->step);
@@ -748,7 +904,7 @@ static bool put_markets(struct book_change *change)
 static bool cursors_are_far(const struct book *book)
 {
 	for (size_t i = 0; i < book->feeds_count; i++)
-		if (book->feeds[i].seen - book->feeds[i].kept > CURSOR_BYTES)
+		if (book->feeds[i].seen - book->feeds[i].kept > CURSOR_BYTES && !book->feeds[i].lost)
 			return true;
 	return false;
 }
@@ -810,6 +966,16 @@ static bool enter(struct book *book)
 	return true;
 }
 
+static void refuse_queue(struct book *book)
+{
+	for (struct book_work *work; (work = book->queue) != NULL;) {
+		book->queue = work->next;
+		book->queued--;
+		work->finish(work, false);
+	}
+	book->queue_last = &book->queue;
+}
+
 void book_turn(struct book *book)
 {
 	counter_set(book->counters, market_queue, book->queued);
@@ -826,13 +992,17 @@ void book_turn(struct book *book)
 	                             .now_ms = clock_wall_ms()};
 	book->again = false;
 	book->due_ms = UINT64_MAX;
-	bool mine = take_lease(&change);
+	bool mine = take_lease(&change), lost = !mine && rows_marked(change.rows) != NULL;
+	if (lost)
+		refuse_queue(book); /* there is nobody who could take it */
 	if (mine && (book->entered ? act(&change) : enter(book))) {
 		put_lease(&change);
+		rows_alert(change.rows, book->counters);
 		rows_add(change.rows, change.txn);
 		book->busy = true;
 		txn_submit(&change.txn, book->store, on_written, book);
 	} else {
+		rows_alert(change.rows, book->counters);
 		txn_destroy(&change.txn);
 		finish_running(book, true); /* they found nothing to change */
 		forget_settled(book);
@@ -857,6 +1027,11 @@ bool book_submit(struct book *book, struct book_work *work)
 
 bool book_takes_bets(const struct book_change *change, const struct market *market)
 {
+	for (size_t i = 0; i < change->book->feeds_count; i++) {
+		const struct book_feed *feed = &change->book->feeds[i];
+		if (feed->lost && strcmp(feed->name, market->feed) == 0)
+			return false; /* nobody would learn how it ends */
+	}
 	return feeds_takes_bets(change->book->source, market->feed, market->duel_id,
 	                        change->now_ms);
 }
@@ -912,10 +1087,7 @@ bool book_drain(struct book *book)
 	if (!book->draining) {
 		book->draining = true;
 		uv_timer_stop(&book->timer);
-		for (struct book_work *work; (work = book->queue) != NULL;) {
-			book->queue = work->next;
-			work->finish(work, false);
-		}
+		refuse_queue(book);
 	}
 	return !book->busy;
 }

@@ -47,6 +47,28 @@ static bool text_of(struct span from, char *into, size_t room)
 	return true;
 }
 
+static const char unreadable[] =
+	"what this needs is in the store, but this release cannot read it (see the log and rows_unreadable): "
+	"it is left as it is";
+
+/* The row; alerted when it cannot be read. */
+static enum row_found row_of(const struct call *call, const char *key, json_t **row)
+{
+	enum row_found found = row_json(view_of(call), key, row);
+	if (found == ROW_UNREADABLE)
+		row_alert(((struct bridge *)call->context)->worker->mine, key);
+	return found;
+}
+
+/* For a row that is JSON, but not what it ought to be. Takes it. */
+static enum row_found not_ours(const struct call *call, const char *key, json_t **row)
+{
+	row_alert(((struct bridge *)call->context)->worker->mine, key);
+	json_decref(*row);
+	*row = NULL;
+	return ROW_UNREADABLE;
+}
+
 /* ---- who ---- */
 
 static void digest_of(const char *text, char out[65])
@@ -81,49 +103,54 @@ static json_t *market_shown(const struct market *m)
 	return o;
 }
 
-static bool market_stored(const struct call *call, const char *duel_id, struct market *m)
+static enum row_found market_stored(const struct call *call, const char *duel_id, struct market *m,
+                                    const char **feed_at)
 {
+	enum row_found found = ROW_ABSENT;
 	const char *const *feed = book_feeds(book_of(call));
-	for (; *feed != NULL; feed++) {
+	for (; *feed != NULL && found == ROW_ABSENT; feed++) {
 		char key[MARKET_KEY_ROOM];
-		struct span value;
+		json_t *record;
 		market_key(*feed, duel_id, key);
-		if (!state_kv_get(view_of(call), span_str(key), &value))
-			continue;
-		json_t *record = json_loadb((const char *)value.at, value.len, 0, NULL);
-		bool good = market_read(m, record);
+		found = row_of(call, key, &record);
+		if (found == ROW_PRESENT && !market_read(m, record))
+			found = not_ours(call, key, &record);
 		json_decref(record);
-		return good;
+		*feed_at = *feed;
 	}
-	return false;
+	return found;
 }
 
-static void list_feed(const struct call *call, const char *feed, json_t *into)
+static void list_feed(const struct call *call, const char *feed, json_t *into, json_t *stopped)
 {
 	char key[96];
-	struct span value;
 	size_t i;
-	json_t *id;
+	json_t *recent, *id;
 	snprintf(key, sizeof key, "market/recent/%s", feed);
-	if (!state_kv_get(view_of(call), span_str(key), &value))
-		return;
-	json_t *recent = json_loadb((const char *)value.at, value.len, 0, NULL);
+	if (row_of(call, key, &recent) == ROW_PRESENT && !json_is_array(recent))
+		not_ours(call, key, &recent);
 	json_array_foreach(recent, i, id)
 	{
 		struct market m;
-		if (market_stored(call, json_string_value(id), &m))
+		const char *its_feed, *duel_id = json_string_value(id);
+		enum row_found found =
+			duel_id != NULL ? market_stored(call, duel_id, &m, &its_feed) : ROW_ABSENT;
+		if (found == ROW_PRESENT)
 			json_array_append_new(into, market_shown(&m));
+		if (found == ROW_UNREADABLE)
+			json_array_append_new(stopped, json_pack("{s:s,s:s}", "feed", its_feed, "duelId",
+			                                         duel_id));
 	}
 	json_decref(recent);
 }
 
 static void list_markets(struct call *call)
 {
-	json_t *markets = json_array();
+	json_t *markets = json_array(), *stopped = json_array();
 	for (const char *const *feed = book_feeds(book_of(call)); *feed != NULL; feed++)
-		list_feed(call, *feed, markets);
-	call_reply(call, 200,
-	           json_pack("{s:o,s:I}", "markets", markets, "now", (json_int_t)clock_wall_ms()));
+		list_feed(call, *feed, markets, stopped);
+	call_reply(call, 200, json_pack("{s:o,s:o,s:I}", "markets", markets, "unreadable", stopped, "now",
+	                                (json_int_t)clock_wall_ms()));
 }
 
 /* ---- work that waits for the disk ---- */
@@ -186,6 +213,8 @@ static void submit(struct asked *a)
 
 /* ---- accounts ---- */
 
+static const char accounts_key[] = "ledger/accounts"; /* how many there are */
+
 static json_t *account_shown(json_t *account)
 {
 	json_object_del(account, "owner");
@@ -196,15 +225,24 @@ static void run_open(struct book_work *work, struct book_change *change)
 {
 	struct asked *a = (struct asked *)work;
 	const struct settings *s = book_settings(change->book);
-	char digest[65], key[LEDGER_KEY_ROOM];
-	json_t *count = rows_json(change->rows, "ledger/accounts");
+	char digest[65];
+	json_t *count, *account;
+	uint64_t issued;
+	enum row_found found = rows_json(change->rows, accounts_key, &count);
 	json_int_t accounts = json_integer_value(count);
+	if (found == ROW_PRESENT && !json_is_integer(count))
+		rows_mark(change->rows, accounts_key);
+	bool readable = found == ROW_ABSENT || json_is_integer(count);
 	json_decref(count);
+	if (!readable || ledger_issued(change->rows, &issued) != LEDGER_OK) {
+		answer(a, 503, unreadable, NULL);
+		return;
+	}
 	if ((uint64_t)accounts >= s->ledger_accounts_max) {
 		answer(a, 507, "there are as many accounts as may be (ledger.accounts_max)", NULL);
 		return;
 	}
-	if (ledger_issued(change->rows) > LEDGER_AMOUNT_MAX - a->amount) {
+	if (issued > LEDGER_AMOUNT_MAX - a->amount) {
 		answer(a, 507,
 		       "all accounts together were granted as many units as can be counted "
 		       "(2^53-1)",
@@ -212,10 +250,11 @@ static void run_open(struct book_work *work, struct book_change *change)
 		return;
 	}
 	digest_of(a->secret, digest);
-	check(ledger_open(change->rows, a->account, a->name, digest, a->amount, change->now_ms));
-	rows_put_json(change->rows, "ledger/accounts", json_integer(accounts + 1));
-	ledger_account_key(a->account, key);
-	json_t *account = account_shown(rows_json(change->rows, key));
+	check(ledger_open(change->rows, a->account, a->name, digest, a->amount, change->now_ms) ==
+	      LEDGER_OK);
+	rows_put_json(change->rows, accounts_key, json_integer(accounts + 1));
+	check(ledger_account(change->rows, a->account, &account) == ROW_PRESENT);
+	account_shown(account);
 	json_object_set_new(account, "secret", json_string(a->secret));
 	answer(a, 201, NULL, account);
 }
@@ -266,15 +305,15 @@ static void open_account(struct call *call)
 	submit(a);
 }
 
-/* NULL: there is none. */
-static json_t *account_stored(const struct call *call, const char *id)
+/* Nobody asks for the house's. */
+static enum row_found account_stored(const struct call *call, const char *id, json_t **account)
 {
 	char key[LEDGER_KEY_ROOM];
-	struct span value;
+	*account = NULL;
 	ledger_account_key(id, key);
-	return *id != '@' && state_kv_get(view_of(call), span_str(key), &value)
-	               ? json_loadb((const char *)value.at, value.len, 0, NULL)
-	               : NULL;
+	enum row_found found = *id != '@' ? row_of(call, key, account) : ROW_ABSENT;
+	return found == ROW_PRESENT && !ledger_account_valid(*account) ? not_ours(call, key, account)
+	                                                               : found;
 }
 
 static bool owns(const struct call *call, const json_t *account)
@@ -286,14 +325,18 @@ static bool owns(const struct call *call, const json_t *account)
 static void show_account(struct call *call, struct span id_span)
 {
 	char id[LEDGER_ID_MAX + 1];
-	json_t *account = text_of(id_span, id, sizeof id) ? account_stored(call, id) : NULL;
+	json_t *account = NULL;
+	enum row_found found =
+		text_of(id_span, id, sizeof id) ? account_stored(call, id, &account) : ROW_ABSENT;
 	bool allowed = account != NULL && (bridge_is_operator(call) || owns(call, account));
 	if (allowed) {
 		call_reply(call, 200, account_shown(account));
 		return;
 	}
 	json_decref(account);
-	if (account == NULL && bridge_is_operator(call))
+	if (found == ROW_UNREADABLE)
+		call_refuse(call, 503, unreadable);
+	else if (account == NULL && bridge_is_operator(call))
 		call_refuse(call, 404, "no such account");
 	else
 		refuse_stranger(call, "an account is its owner's: his secret as Bearer token");
@@ -336,11 +379,16 @@ static void run_bet(struct book_work *work, struct book_change *change)
 {
 	struct asked *a = (struct asked *)work;
 	struct counters_slot *counters = ((struct bridge *)a->call->context)->worker->mine;
-	struct market *m = book_market(change, a->duel_id);
+	struct market *m;
+	enum row_found found = book_market(change, a->duel_id, &m);
 	const struct ledger_bet bet = {a->account, a->bet_side, a->amount,
 	                               a->call->idempotency_key,
 	                               m == NULL || !book_takes_bets(change, m)};
 	json_t *made = NULL;
+	if (found == ROW_UNREADABLE) {
+		answer(a, 503, unreadable, NULL);
+		return;
+	}
 	if (m == NULL || strcmp(m->operator, "ledger") != 0) {
 		answer(a, 404, "no market of the ledger for this duel", NULL);
 		return;
@@ -372,6 +420,9 @@ static void run_bet(struct book_work *work, struct book_change *change)
 	case LEDGER_KEY_REUSED:
 		answer(a, 422, "another bet was made with this Idempotency-Key", NULL);
 		break;
+	case LEDGER_UNREADABLE:
+		answer(a, 503, unreadable, NULL);
+		break;
 	}
 	counter_add(counters, ledger_bets_refused_total, 1);
 }
@@ -395,8 +446,10 @@ static void place_bet(struct call *call, const char *duel_id)
 	}
 	bool good = (strcmp(side, "A") == 0 || strcmp(side, "B") == 0) && amount >= 1 &&
 	            (uint64_t)amount <= LEDGER_AMOUNT_MAX;
-	json_t *account =
-		strlen(account_id) <= LEDGER_ID_MAX ? account_stored(call, account_id) : NULL;
+	json_t *account = NULL;
+	enum row_found found = strlen(account_id) <= LEDGER_ID_MAX
+	                               ? account_stored(call, account_id, &account)
+	                               : ROW_ABSENT;
 	bool owner = owns(call, account);
 	struct asked *a = good && owner ? asked_create(call, run_bet) : NULL;
 	if (a != NULL) {
@@ -411,6 +464,8 @@ static void place_bet(struct call *call, const char *duel_id)
 		call_refuse(
 			call, 422,
 			"side is A (agent1) or B (agent2), amount a whole number of at least 1");
+	else if (found == ROW_UNREADABLE)
+		call_refuse(call, 503, unreadable);
 	else if (a == NULL)
 		refuse_stranger(call, "a bet is made with the account's secret as Bearer token");
 	else
@@ -423,12 +478,12 @@ static void list_bets(struct call *call, const struct market *m)
 	uint64_t first = m->bets > BETS_SHOWN_MAX ? m->bets - BETS_SHOWN_MAX + 1 : 1;
 	for (uint64_t n = first; n <= m->bets; n++) {
 		char key[LEDGER_KEY_ROOM];
-		struct span value;
+		json_t *bet;
 		ledger_bet_key(m->duel_id, n, key);
-		if (state_kv_get(view_of(call), span_str(key), &value))
-			json_array_append_new(
-				bets, ledger_bet_shown(json_loadb((const char *)value.at,
-		                                                  value.len, 0, NULL)));
+		if (row_of(call, key, &bet) == ROW_PRESENT && !ledger_bet_valid(bet))
+			not_ours(call, key, &bet);
+		if (bet != NULL)
+			json_array_append_new(bets, ledger_bet_shown(bet));
 	}
 	call_reply(call, 200,
 	           json_pack("{s:s,s:I,s:o}", "duelId", m->duel_id, "count", (json_int_t)m->bets,
@@ -443,15 +498,28 @@ static void audit_person(struct book_change *change, const struct market *m, con
 	book_audit(change, m, event, json_pack("{s:s,s:s}", "actor", a->who, "reason", a->why));
 }
 
+/* NULL: it cannot be decided, and `a` says why. */
+static struct market *in_review(struct asked *a, struct book_change *change)
+{
+	struct market *m;
+	enum row_found found = book_market(change, a->duel_id, &m);
+	if (found == ROW_UNREADABLE)
+		answer(a, 503, unreadable, NULL);
+	else if (found == ROW_ABSENT)
+		answer(a, 404, "no such market", NULL);
+	else if (m->state != MARKET_MANUAL_REVIEW)
+		answer(a, 409, "this market is not in manual_review", NULL);
+	else
+		return m;
+	return NULL;
+}
+
 static void run_retry(struct book_work *work, struct book_change *change)
 {
 	struct asked *a = (struct asked *)work;
-	struct market *m = book_market(change, a->duel_id);
-	if (m == NULL || m->state != MARKET_MANUAL_REVIEW) {
-		answer(a, m == NULL ? 404 : 409,
-		       m == NULL ? "no such market" : "this market is not in manual_review", NULL);
+	struct market *m = in_review(a, change);
+	if (m == NULL)
 		return;
-	}
 	market_retry(m);
 	book_changed(change, m, true);
 	audit_person(change, m, a, "retried");
@@ -461,10 +529,11 @@ static void run_retry(struct book_work *work, struct book_change *change)
 static void run_resolve(struct book_work *work, struct book_change *change)
 {
 	struct asked *a = (struct asked *)work;
-	struct market *m = book_market(change, a->duel_id);
-	if (m == NULL || m->state != MARKET_MANUAL_REVIEW) {
-		answer(a, m == NULL ? 404 : 409,
-		       m == NULL ? "no such market" : "this market is not in manual_review", NULL);
+	struct market *m = in_review(a, change);
+	if (m == NULL)
+		return;
+	if (market_paid(m)) {
+		answer(a, 409, "some of its bets have been paid by the outcome that it has: retry it", NULL);
 		return;
 	}
 	market_decide(m, a->outcome, a->side);
@@ -526,6 +595,7 @@ void book_on_market_call(struct call *call)
 {
 	struct span rest = below(call->path, "/v1/markets"), what;
 	char duel_id[64];
+	const char *feed;
 	struct market m;
 	if (rest.len != 0)
 		rest = span_of(rest.at + 1, rest.len - 1);
@@ -535,8 +605,13 @@ void book_on_market_call(struct call *call)
 		list_markets(call);
 		return;
 	}
-	if (!text_of(what, duel_id, sizeof duel_id) || !market_stored(call, duel_id, &m))
+	enum row_found found = text_of(what, duel_id, sizeof duel_id)
+	                               ? market_stored(call, duel_id, &m, &feed)
+	                               : ROW_ABSENT;
+	if (found == ROW_ABSENT)
 		call_refuse(call, 404, "no market for this duel (settled ones are kept for market.keep)");
+	else if (found == ROW_UNREADABLE)
+		call_refuse(call, 503, unreadable);
 	else if (get && rest.len == 0)
 		call_reply(call, 200, market_shown(&m));
 	else if (get && span_equal(rest, SPAN("bets")))
@@ -561,10 +636,13 @@ void book_on_oracle_call(struct call *call)
 		call_reply(call, 200, oracle_keys(view_of(call)));
 		return;
 	}
-	json_t *attestation = text_of(rest, duel_id, sizeof duel_id)
-	                              ? oracle_attestation(view_of(call), duel_id)
-	                              : NULL;
-	if (attestation != NULL)
+	json_t *attestation = NULL;
+	enum row_found found = text_of(rest, duel_id, sizeof duel_id)
+	                               ? oracle_attestation(view_of(call), duel_id, &attestation)
+	                               : ROW_ABSENT;
+	if (found == ROW_UNREADABLE)
+		call_refuse(call, 503, unreadable);
+	else if (attestation != NULL)
 		call_reply(call, 200, attestation);
 	else
 		call_refuse(call, 404,

@@ -71,7 +71,8 @@ static void run_bets(struct book_work *work, struct book_change *change)
 	char id[64];
 	json_t *made = NULL;
 	snprintf(id, sizeof id, "streaming-%u", b->duel);
-	struct market *m = book_market(change, id);
+	struct market *m;
+	book_market(change, id, &m);
 	b->done = m != NULL && m->state != MARKET_CREATED;
 	for (unsigned side = 0; b->done && side < 2; side++) {
 		const struct ledger_bet bet = {side == 0 ? "anna" : "bert", side, 100 + b->duel,
@@ -258,8 +259,8 @@ static void change(void (*how)(struct rows *rows, unsigned duel), unsigned duel)
 static void open_accounts(struct rows *rows, unsigned duel)
 {
 	(void)duel;
-	assert_true(ledger_open(rows, "anna", "", "", 1000000, 1));
-	assert_true(ledger_open(rows, "bert", "", "", 1000000, 1));
+	assert_int_equal(ledger_open(rows, "anna", "", "", 1000000, 1), LEDGER_OK);
+	assert_int_equal(ledger_open(rows, "bert", "", "", 1000000, 1), LEDGER_OK);
 }
 
 static void begin_with(unsigned count)
@@ -283,7 +284,8 @@ static uint64_t lease(unsigned *slot)
 
 static void expire_lease(struct rows *rows, unsigned duel)
 {
-	json_t *o = rows_json(rows, "market/lease");
+	json_t *o;
+	rows_json(rows, "market/lease", &o);
 	(void)duel;
 	json_object_set_new(o, "until", json_integer(1));
 	rows_put_json(rows, "market/lease", o);

@@ -5,44 +5,51 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Member name, struct member. */
+/* Member name, struct member, and whether a row may lack it: OPTIONAL ones are then "" or 0. What says
+ * who fights, until when, and how it ended is NEEDED. */
 #define DUEL_TEXTS(F)                                                                              \
-	F("cycleId", cycle_id)                                                                     \
-	F("duelKey", key)                                                                          \
-	F("detail", detail)                                                                        \
-	F("cancellationReason", cancellation)                                                      \
-	F("seed", seed)                                                                            \
-	F("replayHash", replay_hash)                                                               \
-	F("sceneText", scene)
+	F("cycleId", cycle_id, NEEDED)                                                             \
+	F("duelKey", key, NEEDED)                                                                  \
+	F("detail", detail, OPTIONAL)                                                              \
+	F("cancellationReason", cancellation, OPTIONAL)                                            \
+	F("seed", seed, OPTIONAL)                                                                  \
+	F("replayHash", replay_hash, OPTIONAL)                                                     \
+	F("sceneText", scene, OPTIONAL)
 #define DUEL_STAMPS(F)                                                                             \
-	F("cycleStartTime", cycle_start_ms)                                                        \
-	F("phaseStartTime", phase_start_ms)                                                        \
-	F("betOpenTime", bet_open_ms)                                                              \
-	F("betCloseTime", bet_close_ms)                                                            \
-	F("plannedFightStartTime", fight_planned_ms)                                               \
-	F("fightStartTime", fight_start_ms)                                                        \
-	F("duelEndTime", end_ms)
-#define AGENT_TEXTS(F) F("id", id) F("name", name) F("provider", provider) F("model", model)
-#define AGENT_NUMBERS(F) F("hp", hp) F("maxHp", hp_max) F("damageDealtThisFight", damage)
+	F("cycleStartTime", cycle_start_ms, NEEDED)                                                \
+	F("phaseStartTime", phase_start_ms, NEEDED)                                                \
+	F("betOpenTime", bet_open_ms, NEEDED)                                                      \
+	F("betCloseTime", bet_close_ms, NEEDED)                                                    \
+	F("plannedFightStartTime", fight_planned_ms, NEEDED)                                       \
+	F("fightStartTime", fight_start_ms, NEEDED)                                                \
+	F("duelEndTime", end_ms, NEEDED)
+#define AGENT_TEXTS(F)                                                                             \
+	F("id", id, NEEDED)                                                                        \
+	F("name", name, NEEDED)                                                                    \
+	F("provider", provider, OPTIONAL)                                                          \
+	F("model", model, OPTIONAL)
+#define AGENT_NUMBERS(F)                                                                           \
+	F("hp", hp, NEEDED) F("maxHp", hp_max, NEEDED) F("damageDealtThisFight", damage, NEEDED)
 #define AGENT_COUNTS(F)                                                                            \
-	F("combatLevel", combat_level)                                                             \
-	F("wins", wins)                                                                            \
-	F("losses", losses)                                                                        \
-	F("headToHeadWins", rival_wins)                                                            \
-	F("headToHeadLosses", rival_losses)
+	F("combatLevel", combat_level, OPTIONAL)                                                   \
+	F("wins", wins, OPTIONAL)                                                                  \
+	F("losses", losses, OPTIONAL)                                                              \
+	F("headToHeadWins", rival_wins, OPTIONAL)                                                  \
+	F("headToHeadLosses", rival_losses, OPTIONAL)
+enum presence { OPTIONAL, NEEDED };
 
 /* ---- writing ---- */
 
 static json_t *agent_record(const struct duel_agent *a)
 {
 	json_t *o = json_object();
-#define PUT(name, member) json_object_set_new(o, name, json_string(a->member));
+#define PUT(name, member, presence) json_object_set_new(o, name, json_string(a->member));
 	AGENT_TEXTS(PUT)
 #undef PUT
-#define PUT(name, member) json_object_set_new(o, name, json_real(a->member));
+#define PUT(name, member, presence) json_object_set_new(o, name, json_real(a->member));
 	AGENT_NUMBERS(PUT)
 #undef PUT
-#define PUT(name, member) json_object_set_new(o, name, json_integer(a->member));
+#define PUT(name, member, presence) json_object_set_new(o, name, json_integer(a->member));
 	AGENT_COUNTS(PUT)
 #undef PUT
 	json_object_set_new(o, "rank", a->rank == DUEL_NO_RANK ? json_null() : json_integer(a->rank));
@@ -62,10 +69,10 @@ static json_t *one_record(const struct duel *d)
 	                      "phaseVersion", (json_int_t)d->phase_version, "outcome",
 	                      duel_outcome_name(d->outcome), "winner", d->winner, "winReason",
 	                      duel_win_reason_name(d->win_reason));
-#define PUT(name, member) json_object_set_new(o, name, json_string(d->member));
+#define PUT(name, member, presence) json_object_set_new(o, name, json_string(d->member));
 	DUEL_TEXTS(PUT)
 #undef PUT
-#define PUT(name, member) json_object_set_new(o, name, json_integer((json_int_t)d->member));
+#define PUT(name, member, presence) json_object_set_new(o, name, json_integer((json_int_t)d->member));
 	DUEL_STAMPS(PUT)
 #undef PUT
 	json_object_set_new(o, "agent1", agent_record(&d->agents[0]));
@@ -92,30 +99,35 @@ json_t *duel_record(const struct duel_cycle *cycle)
 
 /* ---- reading ---- */
 
-static bool text(const json_t *o, const char *name, char *into, size_t room)
+static bool text(const json_t *o, const char *name, char *into, size_t room, enum presence presence)
 {
-	const char *value = json_string_value(json_object_get(o, name));
-	return value != NULL && (size_t)snprintf(into, room, "%s", value) < room;
+	const json_t *value = json_object_get(o, name);
+	if (value == NULL) {
+		*into = '\0';
+		return presence == OPTIONAL;
+	}
+	const char *given = json_string_value(value);
+	return given != NULL && (size_t)snprintf(into, room, "%s", given) < room;
 }
 
-static bool number(const json_t *o, const char *name, double *into)
+static bool number(const json_t *o, const char *name, double *into, enum presence presence)
 {
 	const json_t *value = json_object_get(o, name);
 	*into = json_number_value(value);
-	return json_is_number(value);
+	return value == NULL ? presence == OPTIONAL : json_is_number(value);
 }
 
-static bool count(const json_t *o, const char *name, int64_t *into)
+static bool count(const json_t *o, const char *name, int64_t *into, enum presence presence)
 {
 	const json_t *value = json_object_get(o, name);
 	*into = json_integer_value(value);
-	return json_is_integer(value);
+	return value == NULL ? presence == OPTIONAL : json_is_integer(value);
 }
 
-static bool stamp(const json_t *o, const char *name, uint64_t *into)
+static bool stamp(const json_t *o, const char *name, uint64_t *into, enum presence presence)
 {
 	int64_t value;
-	bool good = count(o, name, &value) && value >= 0;
+	bool good = count(o, name, &value, presence) && value >= 0;
 	*into = (uint64_t)value;
 	return good;
 }
@@ -123,19 +135,20 @@ static bool stamp(const json_t *o, const char *name, uint64_t *into)
 static bool read_agent(struct duel_agent *a, const json_t *o)
 {
 	bool good = true;
-#define GET(name, member) good = good && text(o, name, a->member, sizeof a->member);
+#define GET(name, member, presence) good = good && text(o, name, a->member, sizeof a->member, presence);
 	AGENT_TEXTS(GET)
 #undef GET
-#define GET(name, member) good = good && number(o, name, &a->member);
+#define GET(name, member, presence) good = good && number(o, name, &a->member, presence);
 	AGENT_NUMBERS(GET)
 #undef GET
-#define GET(name, member) good = good && count(o, name, &a->member);
+#define GET(name, member, presence) good = good && count(o, name, &a->member, presence);
 	AGENT_COUNTS(GET)
 #undef GET
-	if (json_is_null(json_object_get(o, "rank")))
+	const json_t *rank = json_object_get(o, "rank");
+	if (rank == NULL || json_is_null(rank))
 		a->rank = DUEL_NO_RANK;
 	else
-		good = good && count(o, "rank", &a->rank);
+		good = good && count(o, "rank", &a->rank, NEEDED);
 	return good;
 }
 
@@ -179,15 +192,16 @@ static bool read_positions(struct duel *d, const json_t *positions)
 static bool read_one(struct duel *d, const json_t *o)
 {
 	int64_t version = 0, winner = 0;
-	bool good = read_names(d, o) && count(o, "phaseVersion", &version) && count(o, "winner", &winner);
+	bool good = read_names(d, o) && count(o, "phaseVersion", &version, NEEDED) &&
+	            count(o, "winner", &winner, NEEDED);
 	d->present = true;
 	d->phase_version = (uint32_t)version;
 	d->winner = (int)winner;
 	good = good && winner >= -1 && winner <= 1;
-#define GET(name, member) good = good && text(o, name, d->member, sizeof d->member);
+#define GET(name, member, presence) good = good && text(o, name, d->member, sizeof d->member, presence);
 	DUEL_TEXTS(GET)
 #undef GET
-#define GET(name, member) good = good && stamp(o, name, &d->member);
+#define GET(name, member, presence) good = good && stamp(o, name, &d->member, presence);
 	DUEL_STAMPS(GET)
 #undef GET
 	return good && read_agent(&d->agents[0], json_object_get(o, "agent1")) &&
@@ -198,8 +212,8 @@ static bool read_one(struct duel *d, const json_t *o)
 static bool read_pair(struct duel_pair *pair, const json_t *o)
 {
 	pair->present = true;
-	return text(o, "cycleId", pair->cycle_id, sizeof pair->cycle_id) &&
-	       stamp(o, "announcementMs", &pair->announcement_ms) &&
+	return text(o, "cycleId", pair->cycle_id, sizeof pair->cycle_id, OPTIONAL) &&
+	       stamp(o, "announcementMs", &pair->announcement_ms, OPTIONAL) &&
 	       read_agent(&pair->agents[0], json_object_get(o, "agent1")) &&
 	       read_agent(&pair->agents[1], json_object_get(o, "agent2"));
 }
@@ -210,7 +224,8 @@ bool duel_record_read(struct duel_cycle *cycle, const json_t *record)
 	cycle->duel = (struct duel){.winner = -1};
 	cycle->next = (struct duel_pair){0};
 	cycle->ended = false;
-	return stamp(record, "idleSince", &cycle->idle_since_ms) &&
-	       (json_is_null(next) || read_pair(&cycle->next, next)) &&
+	return json_is_object(record) && duel != NULL &&
+	       stamp(record, "idleSince", &cycle->idle_since_ms, OPTIONAL) &&
+	       (next == NULL || json_is_null(next) || read_pair(&cycle->next, next)) &&
 	       (json_is_null(duel) || read_one(&cycle->duel, duel));
 }

@@ -372,7 +372,16 @@ static void a_record_reads_back(void **state)
 	c.ended = false;
 	assert_memory_equal(&back.duel, &c.duel, sizeof c.duel);
 	assert_memory_equal(&back.next, &c.next, sizeof c.next);
+	/* What an older release did not write has a default; what decides the duel has none. */
 	json_object_del(json_object_get(again, "duel"), "seed");
+	json_object_del(json_object_get(json_object_get(again, "duel"), "agent1"), "rank");
+	assert_true(duel_record_read(&back, again));
+	assert_string_equal(back.duel.seed, "");
+	assert_true(back.duel.agents[0].rank == DUEL_NO_RANK);
+	json_object_set_new(json_object_get(again, "duel"), "seed", json_integer(7));
+	assert_false(duel_record_read(&back, again));
+	json_object_del(json_object_get(again, "duel"), "seed");
+	json_object_del(json_object_get(again, "duel"), "betCloseTime");
 	assert_false(duel_record_read(&back, again));
 	free(text);
 	json_decref(record);

@@ -3,6 +3,7 @@
 #include "worker-bridge/duel_record.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 bool feed_name_valid(struct span name)
@@ -30,17 +31,20 @@ char *feed_state_row(const struct feed_state *s)
 	return text;
 }
 
-bool feed_state_read(struct feed_state *s, struct span text)
+bool feed_state_read(struct feed_state *state, struct span text)
 {
 	json_int_t version = 0, epoch = 0, seq = 0, last = 0, source_epoch = 0, source_seq = 0;
 	int ready = 0;
-	const char *reason, *digest = ""; /* older rows have none */
+	/* What an older release did not write, or may not have. */
+	const char *reason = "", *digest = "";
+	struct feed_state *s = xmalloc(sizeof *s);
+	*s = *state; /* a bad row leaves the good state */
 	json_t *cycle, *row = json_loadb((const char *)text.at, text.len, JSON_REJECT_DUPLICATES, NULL);
-	bool good = json_unpack(row, "{s:I,s:I,s:I,s:I,s:I,s:I,s?s,s:b,s:s,s:o}", "version", &version, "epoch",
+	bool good = json_unpack(row, "{s:I,s:I,s:I,s?I,s:I,s:I,s?s,s?b,s?s,s:o}", "version", &version, "epoch",
 	                        &epoch, "seq", &seq, "lastMs", &last, "sourceEpoch", &source_epoch,
 	                        "sourceSeq", &source_seq, "sourceDigest", &digest, "ready", &ready, "reason", &reason, "cycle",
 	                        &cycle) == 0 &&
-	            version == 1 && epoch > 0 && seq >= 0 && strlen(reason) < sizeof s->reason &&
+	            version == 1 && epoch > 0 && seq >= 0 && last >= 0 && strlen(reason) < sizeof s->reason &&
 	            strlen(digest) < sizeof s->source_digest &&
 	            duel_record_read(&s->cycle, cycle);
 	if (good) {
@@ -52,7 +56,9 @@ bool feed_state_read(struct feed_state *s, struct span text)
 		snprintf(s->source_digest, sizeof s->source_digest, "%s", digest);
 		s->ready = ready;
 		snprintf(s->reason, sizeof s->reason, "%s", reason);
+		*state = *s;
 	}
+	free(s);
 	json_decref(row);
 	return good;
 }

@@ -25,5 +25,6 @@ bool feed_name_valid(struct span name);
 
 /* The row, malloc'd. */
 char *feed_state_row(const struct feed_state *state);
-/* `state->cycle` keeps its configuration. False: `row` is none. */
+/* `state->cycle` keeps its configuration. False: `row` is none that this release can read, and `state` is
+ * as it was. */
 bool feed_state_read(struct feed_state *state, struct span row);

@@ -2,6 +2,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/row.h"
 #include "common/txn.h"
 #include "worker-bridge/duel_record.h"
 #include "worker-bridge/fact.h"
@@ -25,6 +26,9 @@ enum {
 };
 
 enum { SOURCE_ROOT_LEN = sizeof "/v1/source/" - 1 };
+
+static const char unreadable[] = "this release cannot read the feed's row in the store (see the log and "
+				 "rows_unreadable): it stands still";
 
 /* A post that waits for its turn, or for the disk. */
 struct post {
@@ -69,6 +73,7 @@ struct feed {
 	struct renderer_report report; /* the newest of the capture worker */
 	struct status_file *status;    /* NULL: none is watched */
 	bool loaded;
+	bool unreadable; /* its row is: it stands still */
 };
 
 struct feeds {
@@ -382,8 +387,11 @@ static bool feed_load(struct feed *feed)
 	struct span row = row_now(feed);
 	if (feed->loaded && row_is(feed, row))
 		return true;
-	if (row.at != NULL && !feed_state_read(&feed->state, row)) {
-		log_error("feed row unreadable", "feed=%s bytes=%zu", feed->name, row.len);
+	feed->unreadable = row.at != NULL && !feed_state_read(&feed->state, row);
+	if (feed->unreadable) {
+		feed->loaded = false;
+		row_alert(feed->all->counters, feed->key);
+		refuse_all(feed, &feed->queue, unreadable);
 		return false;
 	}
 	free(feed->row);
@@ -474,7 +482,7 @@ static void feed_turn(struct feed *feed)
 	uint64_t now_ms = clock_wall_ms();
 	see_pause(feed, now_ms);
 	if (feed->work != NULL || clock_monotonic_ms() < feed->retry_due_ms || !feed_load(feed)) {
-		uv_timer_start(&feed->timer, on_timer, 20, 0);
+		uv_timer_start(&feed->timer, on_timer, feed->unreadable ? TIMER_MS_MAX : 20, 0);
 		return;
 	}
 	struct work *work = xcalloc(1, sizeof *work);
@@ -663,7 +671,8 @@ void feeds_on_call(struct call *call)
 		call_refuse(call, 404, "no such feed: see feeds.scheduled and feeds.source_driven");
 	else if (!feed->loaded) {
 		call_header(call, "Retry-After", "1");
-		call_refuse(call, 503, "the store is still being read; try again");
+		call_refuse(call, 503,
+		            feed->unreadable ? unreadable : "the store is still being read; try again");
 	} else if (call->method == CALL_GET && kind.len == 0)
 		call_reply(call, 200, describe(feed));
 	else if (call->method == CALL_POST && kind.len != 0)
@@ -708,9 +717,13 @@ static void abort_duel(struct feed *feed, struct call *call)
 static void list_duels(struct feeds *feeds, struct call *call)
 {
 	json_t *list = json_array();
-	for (size_t i = 0; i < feeds->count; i++)
-		if (feeds->feeds[i]->loaded)
-			json_array_append_new(list, describe(feeds->feeds[i]));
+	for (size_t i = 0; i < feeds->count; i++) {
+		const struct feed *feed = feeds->feeds[i];
+		if (feed->loaded)
+			json_array_append_new(list, describe(feed));
+		if (feed->unreadable)
+			json_array_append_new(list, json_pack("{s:s,s:b}", "feed", feed->name, "unreadable", 1));
+	}
 	call_reply(call, 200, json_pack("{s:o}", "feeds", list));
 }
 
@@ -726,7 +739,9 @@ void feeds_on_duels_call(struct call *call)
 	rest = span_of(rest.at + 1, rest.len - 1);
 	bool aborts = rest.len > 6 && memcmp(rest.at + rest.len - 6, "/abort", 6) == 0;
 	struct feed *feed = find_feed(bridge->feeds, span_of(rest.at, rest.len - (aborts ? 6 : 0)));
-	if (feed == NULL || !feed->loaded)
+	if (feed != NULL && feed->unreadable)
+		call_refuse(call, 503, unreadable);
+	else if (feed == NULL || !feed->loaded)
 		call_refuse(call, 404, "no such feed");
 	else if (!aborts && call->method == CALL_GET)
 		call_reply(call, 200, describe(feed));
@@ -747,6 +762,8 @@ bool feeds_takes_bets(const struct feeds *feeds, const char *name, const char *i
 	for (size_t i = 0; i < feeds->count; i++) {
 		const struct feed *feed = feeds->feeds[i];
 		char its_id[64];
+		if (strcmp(feed->name, name) == 0 && feed->unreadable)
+			return false;
 		if (strcmp(feed->name, name) != 0 || !feed->loaded)
 			continue;
 		const struct feed_state *s = feed->work != NULL ? &feed->work->state : &feed->state;

@@ -7,34 +7,40 @@
 
 enum { BETS_AT_ONCE = 64, RECENT_KEY_ROOM = 96 };
 
-/* A feed has one duel at a time: only of its newest there can be another frame. */
+/* A feed has one duel at a time: only of its newest there can be another frame. Where nobody knows which
+ * that is, it may be any. */
 static bool is_newest(const struct forget *how, const char *duel_id)
 {
 	for (const char *const *feed = how->feeds; *feed != NULL; feed++) {
 		char key[RECENT_KEY_ROOM];
+		json_t *recent;
 		snprintf(key, sizeof key, "market/recent/%s", *feed);
-		json_t *recent = rows_json(how->rows, key);
+		enum row_found found = rows_json(how->rows, key, &recent);
 		const char *newest = json_string_value(json_array_get(recent, 0));
 		bool same = newest != NULL && strcmp(newest, duel_id) == 0;
 		json_decref(recent);
-		if (same)
+		if (same || found == ROW_UNREADABLE)
 			return true;
 	}
 	return false;
 }
 
-static bool find_market(const struct forget *how, const char *duel_id, struct market *m)
+static enum row_found find_market(const struct forget *how, const char *duel_id, struct market *m)
 {
 	for (const char *const *feed = how->feeds; *feed != NULL; feed++) {
 		char key[MARKET_KEY_ROOM];
+		json_t *record;
 		market_key(*feed, duel_id, key);
-		json_t *record = rows_json(how->rows, key);
-		bool found = record != NULL && market_read(m, record);
+		enum row_found found = rows_json(how->rows, key, &record);
+		if (found == ROW_PRESENT && !market_read(m, record)) {
+			rows_mark(how->rows, key);
+			found = ROW_UNREADABLE;
+		}
 		json_decref(record);
-		if (found)
-			return true;
+		if (found != ROW_ABSENT)
+			return found;
 	}
-	return false;
+	return ROW_ABSENT;
 }
 
 enum forget_result forget_duel(const struct forget *how, const char *duel_id)
@@ -43,17 +49,17 @@ enum forget_result forget_duel(const struct forget *how, const char *duel_id)
 	struct market m;
 	if (is_newest(how, duel_id))
 		return FORGET_LATER;
-	if (!find_market(how, duel_id, &m)) {
+	enum row_found found = find_market(how, duel_id, &m);
+	if (found == ROW_ABSENT)
 		oracle_forget(how->rows, duel_id);
-		return FORGET_NOTHING;
-	}
 	/* When it is settled, or its time is up, another entry says so. */
-	if (m.settled_ms == 0 || how->now_ms < m.settled_ms + how->keep_ms)
+	if (found != ROW_PRESENT || m.settled_ms == 0 || how->now_ms < m.settled_ms + how->keep_ms)
 		return FORGET_NOTHING;
 	market_key(m.feed, duel_id, key);
-	if (!ledger_forget(how->rows, &m, BETS_AT_ONCE)) {
+	enum ledger_progress progress = ledger_forget(how->rows, &m, BETS_AT_ONCE);
+	if (progress != LEDGER_DONE) {
 		rows_put_json(how->rows, key, market_record(&m));
-		return FORGET_MORE;
+		return progress == LEDGER_MORE ? FORGET_MORE : FORGET_NOTHING;
 	}
 	rows_put(how->rows, key, (struct span){0});
 	oracle_forget(how->rows, duel_id);

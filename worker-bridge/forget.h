@@ -15,7 +15,8 @@ struct forget {
 
 enum forget_result {
 	FORGET_DONE,    /* a market is gone */
-	FORGET_NOTHING, /* this entry of the past has nothing (any more) to say */
+	FORGET_NOTHING, /* this entry of the past has nothing (any more) to say; or a row of it cannot be read
+	                 * (rows_marked()), and stays */
 	FORGET_MORE,    /* the next part, in this transaction or another */
 	FORGET_LATER,   /* frames of it may still come, and would begin another market */
 };

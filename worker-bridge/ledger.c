@@ -24,46 +24,97 @@ void ledger_bet_key(const char *duel_id, uint64_t number, char key[LEDGER_KEY_RO
 	snprintf(key, LEDGER_KEY_ROOM, "ledger/bet/%s/%08" PRIu64, duel_id, number);
 }
 
-/* The house's accounts come into being with their first posting, and may be below zero. */
-static void post(struct rows *rows, const char *id, int64_t amount)
+/* ---- rows ---- */
+
+bool ledger_account_valid(const json_t *account)
+{
+	return json_is_integer(json_object_get(account, "balance"));
+}
+
+bool ledger_bet_valid(const json_t *bet)
+{
+	const json_t *amount = json_object_get(bet, "amount"), *paid = json_object_get(bet, "paid");
+	const char *side = json_string_value(json_object_get(bet, "side"));
+	return json_is_string(json_object_get(bet, "duelId")) &&
+	       json_is_string(json_object_get(bet, "account")) && side != NULL &&
+	       (strcmp(side, "A") == 0 || strcmp(side, "B") == 0) && json_is_integer(amount) &&
+	       json_integer_value(amount) > 0 && (json_is_null(paid) || json_is_integer(paid));
+}
+
+static enum row_found read_row(struct rows *rows, const char *key, bool (*valid)(const json_t *row),
+                               json_t **json)
+{
+	enum row_found found = rows_json(rows, key, json);
+	if (found != ROW_PRESENT || valid(*json))
+		return found;
+	rows_mark(rows, key);
+	json_decref(*json);
+	*json = NULL;
+	return ROW_UNREADABLE;
+}
+
+enum row_found ledger_account(struct rows *rows, const char *id, json_t **json)
 {
 	char key[LEDGER_KEY_ROOM];
 	ledger_account_key(id, key);
-	json_t *account = rows_json(rows, key);
-	check(account != NULL || *id == '@');
-	if (account == NULL)
+	return read_row(rows, key, ledger_account_valid, json);
+}
+
+/* Could be posted to? The house's accounts come into being with their first posting. */
+static bool postable(struct rows *rows, const char *id)
+{
+	json_t *account;
+	enum row_found found = ledger_account(rows, id, &account);
+	json_decref(account);
+	if (found == ROW_ABSENT && *id != '@') {
+		char key[LEDGER_KEY_ROOM];
+		ledger_account_key(id, key);
+		rows_mark(rows, key); /* lost: what is owed to it is nobody else's */
+	}
+	return found == ROW_PRESENT || (found == ROW_ABSENT && *id == '@');
+}
+
+/* To an account that is postable(). The house's may be below zero. */
+static void post(struct rows *rows, const char *id, int64_t amount)
+{
+	char key[LEDGER_KEY_ROOM];
+	json_t *account;
+	if (ledger_account(rows, id, &account) == ROW_ABSENT)
 		account = json_pack("{s:s,s:I}", "id", id, "balance", (json_int_t)0);
 	int64_t balance = json_integer_value(json_object_get(account, "balance")) + amount;
 	check(*id == '@' || (balance >= 0 && balance <= (int64_t)LEDGER_AMOUNT_MAX));
 	json_object_set_new(account, "balance", json_integer(balance));
+	ledger_account_key(id, key);
 	rows_put_json(rows, key, account);
 }
 
-uint64_t ledger_issued(struct rows *rows)
+enum ledger_result ledger_issued(struct rows *rows, uint64_t *issued)
 {
-	char key[LEDGER_KEY_ROOM];
-	ledger_account_key("@issue", key);
-	json_t *issue = rows_json(rows, key);
-	int64_t balance = json_integer_value(json_object_get(issue, "balance"));
+	json_t *issue;
+	enum row_found found = ledger_account(rows, "@issue", &issue);
+	*issued = (uint64_t)-json_integer_value(json_object_get(issue, "balance"));
 	json_decref(issue);
-	return (uint64_t)-balance;
+	return found != ROW_UNREADABLE ? LEDGER_OK : LEDGER_UNREADABLE;
 }
 
-bool ledger_open(struct rows *rows, const char *id, const char *name, const char *owner,
-                 uint64_t grant, uint64_t now_ms)
+enum ledger_result ledger_open(struct rows *rows, const char *id, const char *name, const char *owner,
+                               uint64_t grant, uint64_t now_ms)
 {
 	char key[LEDGER_KEY_ROOM];
+	uint64_t issued;
 	ledger_account_key(id, key);
 	if (rows_get(rows, key).at != NULL)
-		return false;
-	check(grant <= LEDGER_AMOUNT_MAX && ledger_issued(rows) <= LEDGER_AMOUNT_MAX - grant);
+		return LEDGER_CLOSED;
+	if (ledger_issued(rows, &issued) != LEDGER_OK)
+		return LEDGER_UNREADABLE;
+	check(grant <= LEDGER_AMOUNT_MAX && issued <= LEDGER_AMOUNT_MAX - grant);
 	rows_put_json(rows, key,
 	              json_pack("{s:s,s:s,s:s,s:I,s:I,s:I}", "id", id, "name", name, "owner", owner,
 	                        "balance", (json_int_t)0, "granted", (json_int_t)grant, "openedAt",
 	                        (json_int_t)now_ms));
 	post(rows, "@issue", -(int64_t)grant);
 	post(rows, id, (int64_t)grant);
-	return true;
+	return LEDGER_OK;
 }
 
 /* ---- bets ---- */
@@ -89,23 +140,31 @@ static void key_row(const char *account, const char *hash, char key[LEDGER_KEY_R
 	snprintf(key, LEDGER_KEY_ROOM, "ledger/key/%s/%s", account, hash);
 }
 
-static json_t *earlier_bet(struct rows *rows, const struct ledger_bet *bet)
+static bool key_valid(const json_t *row)
+{
+	return json_is_string(json_object_get(row, "duelId")) &&
+	       json_is_integer(json_object_get(row, "number"));
+}
+
+/* The bet that was made with this Idempotency-Key; without one, ROW_ABSENT. */
+static enum row_found earlier_bet(struct rows *rows, const struct ledger_bet *bet, json_t **found)
 {
 	char key[LEDGER_KEY_ROOM], hash[HASH_ROOM];
+	json_t *row;
+	*found = NULL;
 	if (bet->key.len == 0)
-		return NULL;
+		return ROW_ABSENT;
 	key_hash(bet->key, hash);
 	key_row(bet->account, hash, key);
-	json_t *row = rows_json(rows, key);
-	const char *duel = json_string_value(json_object_get(row, "duelId"));
-	json_t *found = NULL;
-	if (duel != NULL) {
-		ledger_bet_key(duel, (uint64_t)json_integer_value(json_object_get(row, "number")),
-		               key);
-		found = ledger_bet_shown(rows_json(rows, key));
+	enum row_found result = read_row(rows, key, key_valid, &row);
+	if (result == ROW_PRESENT) {
+		ledger_bet_key(json_string_value(json_object_get(row, "duelId")),
+		               (uint64_t)json_integer_value(json_object_get(row, "number")), key);
+		result = read_row(rows, key, ledger_bet_valid, found);
+		ledger_bet_shown(*found);
 	}
 	json_decref(row);
-	return found;
+	return result;
 }
 
 static bool same_bet(const json_t *made, const struct market *market, const struct ledger_bet *bet)
@@ -134,26 +193,46 @@ static void put_bet(struct rows *rows, const struct market *market, const struct
 	rows_put_json(rows, key, row);
 }
 
-enum ledger_result ledger_stake(struct rows *rows, struct market *market,
-                                const struct ledger_bet *bet, uint64_t bets_max, uint64_t now_ms,
-                                json_t **made)
+/* What the rows say against it, before the market is asked. LEDGER_OK: nothing. */
+static enum ledger_result judge_rows(struct rows *rows, const struct market *market,
+                                     const struct ledger_bet *bet, uint64_t *balance, json_t **made)
 {
-	char key[LEDGER_KEY_ROOM], side[2] = {"AB"[bet->side], '\0'};
-	ledger_account_key(bet->account, key);
-	json_t *account = *bet->account != '@' ? rows_json(rows, key) : NULL;
-	uint64_t balance = (uint64_t)json_integer_value(json_object_get(account, "balance"));
-	bool exists = account != NULL;
+	char key[LEDGER_KEY_ROOM];
+	json_t *account = NULL;
+	enum row_found found = ROW_ABSENT;
+	if (*bet->account != '@')
+		found = ledger_account(rows, bet->account, &account);
+	*balance = (uint64_t)json_integer_value(json_object_get(account, "balance"));
 	json_decref(account);
-	if (!exists)
-		return LEDGER_NO_ACCOUNT;
-	*made = earlier_bet(rows, bet);
-	if (*made != NULL && same_bet(*made, market, bet))
+	if (found != ROW_PRESENT)
+		return found == ROW_ABSENT ? LEDGER_NO_ACCOUNT : LEDGER_UNREADABLE;
+	found = earlier_bet(rows, bet, made);
+	if (found == ROW_UNREADABLE)
+		return LEDGER_UNREADABLE;
+	if (found == ROW_PRESENT && same_bet(*made, market, bet))
 		return LEDGER_REPEATED;
-	if (*made != NULL) {
+	if (found == ROW_PRESENT) {
 		json_decref(*made);
 		*made = NULL;
 		return LEDGER_KEY_REUSED;
 	}
+	ledger_bet_key(market->duel_id, market->bets + 1, key);
+	if (rows_get(rows, key).at == NULL)
+		return LEDGER_OK;
+	rows_mark(rows, key); /* a bet that the market does not know of: it is not to be lost */
+	return LEDGER_UNREADABLE;
+}
+
+enum ledger_result ledger_stake(struct rows *rows, struct market *market,
+                                const struct ledger_bet *bet, uint64_t bets_max, uint64_t now_ms,
+                                json_t **made)
+{
+	const char side[2] = {"AB"[bet->side], '\0'};
+	uint64_t balance;
+	*made = NULL;
+	enum ledger_result result = judge_rows(rows, market, bet, &balance, made);
+	if (result != LEDGER_OK)
+		return result;
 	if (bet->too_late || !market_takes_bets(market, now_ms))
 		return LEDGER_CLOSED;
 	if (balance < bet->amount)
@@ -194,67 +273,103 @@ static struct terms terms_of(const struct market *m)
 	return t;
 }
 
-static void pay_bet(struct rows *rows, struct market *m, uint64_t number, const struct terms *t)
+/* What the pool pays for one bet. */
+static uint64_t pay_of(const struct market *m, const json_t *bet, const struct terms *t)
+{
+	uint64_t amount = (uint64_t)json_integer_value(json_object_get(bet, "amount"));
+	const char *side = json_string_value(json_object_get(bet, "side"));
+	bool won = (unsigned)(*side == 'B') == t->winner;
+	return t->refund ? amount : won ? ledger_payout(amount, t->total, m->pool[t->winner]) : 0;
+}
+
+/* A bet of the market, whose "paid" is null (`paid` false) or a number; NULL: it is lost or says
+ * something else, and has been marked. */
+static json_t *bet_of(struct rows *rows, const struct market *m, uint64_t number, bool paid)
 {
 	char key[LEDGER_KEY_ROOM];
+	json_t *bet;
 	ledger_bet_key(m->duel_id, number, key);
-	json_t *bet = rows_json(rows, key);
+	if (read_row(rows, key, ledger_bet_valid, &bet) == ROW_PRESENT &&
+	    json_is_null(json_object_get(bet, "paid")) != paid)
+		return bet;
+	rows_mark(rows, key);
+	json_decref(bet);
+	return NULL;
+}
+
+/* False: a row of it cannot be read, and nothing was changed. */
+static bool pay_bet(struct rows *rows, struct market *m, uint64_t number, const struct terms *t)
+{
+	char key[LEDGER_KEY_ROOM];
+	json_t *bet = bet_of(rows, m, number, false);
 	const char *account = json_string_value(json_object_get(bet, "account"));
-	const char *side = json_string_value(json_object_get(bet, "side"));
-	uint64_t amount = (uint64_t)json_integer_value(json_object_get(bet, "amount"));
-	check(account != NULL && side != NULL && json_is_null(json_object_get(bet, "paid")));
-	bool won = (unsigned)(*side == 'B') == t->winner;
-	uint64_t paid = t->refund ? amount
-	                : won     ? ledger_payout(amount, t->total, m->pool[t->winner])
-	                          : 0;
+	uint64_t paid = bet != NULL ? pay_of(m, bet, t) : 0;
+	if (bet == NULL || (paid > 0 && !postable(rows, account))) {
+		json_decref(bet);
+		return false;
+	}
 	if (paid > 0)
 		post(rows, account, (int64_t)paid);
 	m->paid += paid;
 	json_object_set_new(bet, "paid", json_integer((json_int_t)paid));
+	ledger_bet_key(m->duel_id, number, key);
 	rows_put_json(rows, key, bet);
+	return true;
 }
 
-bool ledger_settle(struct rows *rows, struct market *m, uint64_t count)
+enum ledger_progress ledger_settle(struct rows *rows, struct market *m, uint64_t count)
 {
 	const struct terms terms = terms_of(m);
 	check(m->state == MARKET_RESOLVING);
-	for (; count > 0 && m->settled_bets < m->bets; count--)
-		pay_bet(rows, m, ++m->settled_bets, &terms);
+	for (; count > 0 && m->settled_bets < m->bets; count--) {
+		if (!pay_bet(rows, m, m->settled_bets + 1, &terms))
+			return LEDGER_STUCK;
+		m->settled_bets++;
+	}
 	if (m->settled_bets < m->bets)
-		return false;
+		return LEDGER_MORE;
 	uint64_t pool = m->pool[0] + m->pool[1];
 	check(m->paid + terms.fee <= pool);
+	uint64_t rest = pool - terms.fee - m->paid;
+	if ((terms.fee > 0 && !postable(rows, "@fees")) || (rest > 0 && !postable(rows, "@rounding")))
+		return LEDGER_STUCK;
 	if (terms.fee > 0)
 		post(rows, "@fees", (int64_t)terms.fee);
-	if (pool - terms.fee - m->paid > 0)
-		post(rows, "@rounding", (int64_t)(pool - terms.fee - m->paid));
-	return true;
+	if (rest > 0)
+		post(rows, "@rounding", (int64_t)rest);
+	return LEDGER_DONE;
 }
 
 /* ---- forgetting ---- */
 
-static void forget_bet(struct rows *rows, const struct market *m, uint64_t number)
+/* False: it cannot be read, and stays. */
+static bool forget_bet(struct rows *rows, const struct market *m, uint64_t number)
 {
 	char key[LEDGER_KEY_ROOM], of_key[LEDGER_KEY_ROOM];
-	ledger_bet_key(m->duel_id, number, key);
-	json_t *bet = rows_json(rows, key);
+	json_t *bet = bet_of(rows, m, number, true);
 	const char *account = json_string_value(json_object_get(bet, "account"));
 	const char *hash = json_string_value(json_object_get(bet, "keyHash"));
-	check(json_is_integer(json_object_get(bet, "paid")));
-	if (account != NULL && hash != NULL) {
+	if (bet == NULL)
+		return false;
+	if (hash != NULL) {
 		key_row(account, hash, of_key);
 		rows_put(rows, of_key, (struct span){0});
 	}
 	json_decref(bet);
+	ledger_bet_key(m->duel_id, number, key);
 	rows_put(rows, key, (struct span){0});
+	return true;
 }
 
-bool ledger_forget(struct rows *rows, struct market *m, uint64_t count)
+enum ledger_progress ledger_forget(struct rows *rows, struct market *m, uint64_t count)
 {
-	check(m->settled_ms != 0 && m->settled_bets == m->bets);
-	for (; count > 0 && m->forgotten_bets < m->bets; count--)
-		forget_bet(rows, m, ++m->forgotten_bets);
-	return m->forgotten_bets == m->bets;
+	check(m->settled_ms != 0);
+	for (; count > 0 && m->forgotten_bets < m->bets; count--) {
+		if (!forget_bet(rows, m, m->forgotten_bets + 1))
+			return LEDGER_STUCK;
+		m->forgotten_bets++;
+	}
+	return m->forgotten_bets == m->bets ? LEDGER_DONE : LEDGER_MORE;
 }
 
 /* ---- the invariant ---- */
@@ -281,11 +396,12 @@ static bool add_pool(void *arg, struct span key, struct span value)
 	struct ledger_sums *sums = arg;
 	struct market m;
 	json_t *record = json_loadb((const char *)value.at, value.len, 0, NULL);
-	if (json_object_get(record, "duelId") == NULL) {
-		json_decref(record);
-		return true; /* a cursor, a lease */
-	}
 	(void)key;
+	if (json_is_array(record) || (json_is_object(record) && json_object_get(record, "duelId") == NULL &&
+	                              json_object_get(record, "state") == NULL)) {
+		json_decref(record);
+		return true; /* a cursor, a lease, what is recent */
+	}
 	if (!market_read(&m, record))
 		sums->bad_rows++;
 	else if (m.settled_ms == 0)

@@ -23,14 +23,12 @@ uint64_t ledger_payout(uint64_t stake, uint64_t total, uint64_t winning);
 void ledger_account_key(const char *id, char key[LEDGER_KEY_ROOM]);
 void ledger_bet_key(const char *duel_id, uint64_t number, char key[LEDGER_KEY_ROOM]);
 
-/* All units that were ever granted. At most LEDGER_AMOUNT_MAX: then no balance, pool or sum can
- * pass it. */
-uint64_t ledger_issued(struct rows *rows);
-
-/* Opens an account with `grant` units from @issue, at most what ledger_issued() leaves. `owner` is
- * the hexadecimal SHA-256 of its secret. False: it exists. */
-bool ledger_open(struct rows *rows, const char *id, const char *name, const char *owner,
-                 uint64_t grant, uint64_t now_ms);
+/* What a row needs to be one of ours: an account its balance; a bet its duel, account, side, amount and
+ * "paid", an integer or null. A row that lacks it is unreadable (rows_mark()), stops whatever needs it,
+ * and is left as it is. *json is a new reference with ROW_PRESENT, else NULL. */
+enum row_found ledger_account(struct rows *rows, const char *id, json_t **json);
+bool ledger_account_valid(const json_t *account);
+bool ledger_bet_valid(const json_t *bet);
 
 enum ledger_result {
 	LEDGER_OK,
@@ -40,7 +38,19 @@ enum ledger_result {
 	LEDGER_POOR,       /* 402: the balance does not cover it */
 	LEDGER_FULL,       /* 409: the market has all the bets it may */
 	LEDGER_KEY_REUSED, /* 422: another bet was made with this key */
+	LEDGER_UNREADABLE, /* 503: a row of it cannot be read (rows_marked()); nothing was changed */
 };
+
+/* *issued: all units that were ever granted. At most LEDGER_AMOUNT_MAX: then no balance, pool or sum can
+ * pass it. LEDGER_OK or LEDGER_UNREADABLE. */
+enum ledger_result ledger_issued(struct rows *rows, uint64_t *issued);
+
+/* Opens an account, of an id that is new, with `grant` units from @issue, at most what ledger_issued()
+ * leaves. `owner` is the hexadecimal SHA-256 of its secret. LEDGER_OK or LEDGER_UNREADABLE; LEDGER_CLOSED:
+ * it exists. */
+enum ledger_result ledger_open(struct rows *rows, const char *id, const char *name, const char *owner,
+                               uint64_t grant, uint64_t now_ms);
+
 struct ledger_bet {
 	const char *account;
 	unsigned side;   /* 0: A, 1: B */
@@ -53,14 +63,20 @@ enum ledger_result ledger_stake(struct rows *rows, struct market *market,
                                 const struct ledger_bet *bet, uint64_t bets_max, uint64_t now_ms,
                                 json_t **made);
 
+enum ledger_progress {
+	LEDGER_DONE,
+	LEDGER_MORE,  /* call again */
+	LEDGER_STUCK, /* at a row that cannot be read (rows_marked()); what came before it is done */
+};
+
 /* Pays the next `count` bets of a market that is being resolved (by its outcome) or cancelled
- * (stakes back; also when nobody had bet on the winner). True: all are paid, and the rest of the
+ * (stakes back; also when nobody had bet on the winner). LEDGER_DONE: all are paid, and the rest of the
  * pool is with @fees and @rounding. */
-bool ledger_settle(struct rows *rows, struct market *market, uint64_t count);
+enum ledger_progress ledger_settle(struct rows *rows, struct market *market, uint64_t count);
 
 /* Removes the next `count` bets of a settled market, with their keys: what was paid is in the balances.
- * True: none is left. */
-bool ledger_forget(struct rows *rows, struct market *market, uint64_t count);
+ * LEDGER_DONE: none is left. */
+enum ledger_progress ledger_forget(struct rows *rows, struct market *market, uint64_t count);
 
 /* A bet's row as it is shown. Takes and gives back. */
 json_t *ledger_bet_shown(json_t *bet);

@@ -74,10 +74,9 @@ static void assert_balanced(void)
 
 static int64_t balance(const char *id)
 {
-	char key[LEDGER_KEY_ROOM];
+	json_t *account;
 	struct rows *rows = begin();
-	ledger_account_key(id, key);
-	json_t *account = rows_json(rows, key);
+	ledger_account(rows, id, &account);
 	int64_t value = json_integer_value(json_object_get(account, "balance"));
 	json_decref(account);
 	rows_destroy(&rows);
@@ -114,7 +113,7 @@ static void settle(struct market *m, const char *outcome, const char *side)
 	m->state = MARKET_RESOLVING;
 	while (!done) { /* a few at a time, as after crashes */
 		struct rows *rows = begin();
-		done = ledger_settle(rows, m, 3);
+		done = ledger_settle(rows, m, 3) == LEDGER_DONE;
 		if (done)
 			market_done(m,
 			            strcmp(outcome, "win") == 0 ? MARKET_STEP_RESOLVE
@@ -131,8 +130,8 @@ static void accounts(const char *prefix, unsigned count)
 		char id[32];
 		struct rows *rows = begin();
 		snprintf(id, sizeof id, "%s%u", prefix, i);
-		assert_true(ledger_open(rows, id, "", "owner", 1000, 1));
-		assert_false(ledger_open(rows, id, "", "owner", 1000, 1));
+		assert_int_equal(ledger_open(rows, id, "", "owner", 1000, 1), LEDGER_OK);
+		assert_int_equal(ledger_open(rows, id, "", "owner", 1000, 1), LEDGER_CLOSED);
 		commit(rows, NULL);
 	}
 }
@@ -233,7 +232,7 @@ static void a_settled_market_is_forgotten_and_balances_stay(void **state)
 	assert_int_equal(rows_with("ledger/key/f0/"), 7);
 	for (unsigned left = 10; left > 0;) { /* a few at a time, as after crashes */
 		struct rows *rows = begin();
-		bool done = ledger_forget(rows, &m, 4);
+		bool done = ledger_forget(rows, &m, 4) == LEDGER_DONE;
 		commit(rows, &m);
 		assert_balanced();
 		left = left > 4 ? left - 4 : 0;
@@ -276,6 +275,132 @@ static void no_money_is_made_or_lost(void **state)
 	}
 }
 
+/* ---- rows that cannot be read ---- */
+
+static void put(const char *key, const char *text)
+{
+	struct txn *txn = txn_create();
+	txn_put_always(txn, span_str(key), span_str(text));
+	assert_int_equal(txn_execute(&txn, store), VERDICT_OK);
+	while (store_advance(store, 0)) {
+	}
+}
+
+static char *text_at(const char *key)
+{
+	struct span value;
+	while (store_advance(store, 0)) {
+	}
+	assert_true(state_kv_get(store_view(store), span_str(key), &value));
+	return strndup((const char *)value.at, value.len);
+}
+
+static void assert_row(const char *key, const char *text)
+{
+	char *now = text_at(key);
+	assert_string_equal(now, text);
+	free(now);
+}
+
+static bool take_key(void *arg, struct span key, struct span value)
+{
+	(void)value;
+	memcpy(arg, key.at, key.len);
+	return true;
+}
+
+static enum ledger_progress settle_some(struct market *m)
+{
+	struct rows *rows = begin();
+	enum ledger_progress progress = ledger_settle(rows, m, 100);
+	assert_true((progress == LEDGER_STUCK) == (rows_marked(rows) != NULL));
+	commit(rows, m);
+	return progress;
+}
+
+static void a_row_that_cannot_be_read_is_not_taken_for_absent(void **state)
+{
+	static const char *const others[] = {"{\"v\":2,\"amounts\":[1]}", "\x01\x02", "17"};
+	(void)state;
+	accounts("u", 1);
+	for (unsigned i = 0; i < 3; i++) {
+		struct market m = open_market(60 + i, 0);
+		char *account = text_at("ledger/account/u0");
+		put("ledger/account/u0", others[i]);
+		assert_int_equal(stake(&m, "u0", 0, 5, "", 10), LEDGER_UNREADABLE);
+		assert_row("ledger/account/u0", others[i]);
+		put("ledger/account/u0", account);
+		free(account);
+		/* The house's, which come into being by themselves. */
+		char *issue = text_at("ledger/account/@issue");
+		put("ledger/account/@issue", others[i]);
+		struct rows *rows = begin();
+		assert_int_equal(ledger_open(rows, "u9", "", "owner", 5, 1), LEDGER_UNREADABLE);
+		commit(rows, NULL);
+		assert_row("ledger/account/@issue", others[i]);
+		put("ledger/account/@issue", issue);
+		free(issue);
+		/* A key's row says that there was a bet, whichever. */
+		assert_int_equal(stake(&m, "u0", 0, 5, "again", 10), LEDGER_OK);
+		char hash_key[LEDGER_KEY_ROOM] = "";
+		state_kv_each(store_view(store), SPAN("ledger/key/u0/"), take_key, hash_key);
+		char *key = text_at(hash_key);
+		put(hash_key, others[i]);
+		assert_int_equal(stake(&m, "u0", 0, 5, "again", 10), LEDGER_UNREADABLE);
+		assert_row(hash_key, others[i]);
+		put(hash_key, key);
+		free(key);
+		assert_int_equal(stake(&m, "u0", 0, 5, "again", 10), LEDGER_REPEATED);
+		settle(&m, "draw", "");
+		rows = begin();
+		assert_int_equal(ledger_forget(rows, &m, 9), LEDGER_DONE);
+		commit(rows, &m);
+	}
+	assert_int_equal(balance("u0"), 1000);
+}
+
+static void a_settlement_waits_at_a_row_that_cannot_be_read(void **state)
+{
+	static const char *const keys[] = {"ledger/bet/streaming-70/00000002", "ledger/account/stuck1"};
+	struct market m = open_market(70, 0);
+	(void)state;
+	accounts("stuck", 3);
+	for (unsigned i = 0; i < 3; i++) {
+		char id[16];
+		snprintf(id, sizeof id, "stuck%u", i);
+		assert_int_equal(stake(&m, id, 0, 100, "", 10), LEDGER_OK);
+	}
+	snprintf(m.outcome, sizeof m.outcome, "draw");
+	m.state = MARKET_RESOLVING;
+	for (unsigned i = 0; i < 2; i++) {
+		char *good = text_at(keys[i]);
+		put(keys[i], "{\"v\":2}");
+		assert_int_equal(settle_some(&m), LEDGER_STUCK);
+		assert_int_equal(m.settled_bets, 1); /* what came before it is paid, once */
+		assert_true(market_paid(&m));
+		assert_row(keys[i], "{\"v\":2}");
+		put(keys[i], good);
+		free(good);
+	}
+	settle(&m, "draw", "");
+	for (unsigned i = 0; i < 3; i++) {
+		char id[16];
+		snprintf(id, sizeof id, "stuck%u", i);
+		assert_int_equal(balance(id), 1000);
+	}
+}
+
+static void a_bet_that_the_market_does_not_know_is_not_written_over(void **state)
+{
+	struct market m = open_market(80, 0), before = m;
+	(void)state;
+	accounts("x", 1);
+	assert_int_equal(stake(&m, "x0", 0, 5, "", 10), LEDGER_OK);
+	assert_int_equal(stake(&before, "x0", 0, 7, "", 10), LEDGER_UNREADABLE);
+	settle(&m, "draw", "");
+	assert_int_equal(balance("x0"), 1000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -285,6 +410,9 @@ int main(void)
 		cmocka_unit_test(what_is_not_taken),
 		cmocka_unit_test(a_settled_market_is_forgotten_and_balances_stay),
 		cmocka_unit_test(no_money_is_made_or_lost),
+		cmocka_unit_test(a_row_that_cannot_be_read_is_not_taken_for_absent),
+		cmocka_unit_test(a_settlement_waits_at_a_row_that_cannot_be_read),
+		cmocka_unit_test(a_bet_that_the_market_does_not_know_is_not_written_over),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

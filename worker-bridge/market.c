@@ -30,48 +30,52 @@ void market_key(const char *feed, const char *duel_id, char key[MARKET_KEY_ROOM]
 
 /* ---- records ---- */
 
+/* Member of the row, of the struct, and whether a row may lack it: OPTIONAL ones are then "" or 0. What
+ * decides who is paid is NEEDED: a default would be somebody's loss. */
 #define TEXTS(F)                                                                                   \
-	F("feed", feed)                                                                            \
-	F("duelId", duel_id)                                                                       \
-	F("cycleId", cycle_id)                                                                     \
-	F("duelKey", duel_key)                                                                     \
-	F("operator", operator)                                                                    \
-	F("agent1Id", agent_id[0])                                                                 \
-	F("agent1Name", agent_name[0])                                                             \
-	F("agent2Id", agent_id[1])                                                                 \
-	F("agent2Name", agent_name[1])                                                             \
-	F("outcome", outcome)                                                                      \
-	F("winnerSide", side)                                                                      \
-	F("reason", reason)                                                                        \
-	F("seed", seed)                                                                            \
-	F("replayHash", replay_hash)                                                               \
-	F("fingerprint", fingerprint)                                                              \
-	F("error", error)
+	F("feed", feed, NEEDED)                                                                    \
+	F("duelId", duel_id, NEEDED)                                                               \
+	F("cycleId", cycle_id, OPTIONAL)                                                           \
+	F("duelKey", duel_key, NEEDED)                                                             \
+	F("operator", operator, NEEDED)                                                            \
+	F("agent1Id", agent_id[0], NEEDED)                                                         \
+	F("agent1Name", agent_name[0], OPTIONAL)                                                   \
+	F("agent2Id", agent_id[1], NEEDED)                                                         \
+	F("agent2Name", agent_name[1], OPTIONAL)                                                   \
+	F("outcome", outcome, NEEDED)                                                              \
+	F("winnerSide", side, NEEDED)                                                              \
+	F("reason", reason, OPTIONAL)                                                              \
+	F("seed", seed, OPTIONAL)                                                                  \
+	F("replayHash", replay_hash, OPTIONAL)                                                     \
+	F("fingerprint", fingerprint, NEEDED)                                                      \
+	F("error", error, OPTIONAL)
 #define NUMBERS(F)                                                                                 \
-	F("betOpenTime", bet_open_ms)                                                              \
-	F("betCloseTime", bet_close_ms)                                                            \
-	F("createdAt", created_ms)                                                                 \
-	F("openedAt", opened_ms)                                                                   \
-	F("lockedAt", locked_ms)                                                                   \
-	F("settledAt", settled_ms)                                                                 \
-	F("poolA", pool[0])                                                                        \
-	F("poolB", pool[1])                                                                        \
-	F("bets", bets)                                                                            \
-	F("settledBets", settled_bets)                                                             \
-	F("paid", paid)                                                                            \
-	F("feePpm", fee_ppm)                                                                       \
-	F("attempts", attempts)                                                                    \
-	F("nextAttemptAt", next_attempt_ms)
+	F("betOpenTime", bet_open_ms, OPTIONAL)                                                    \
+	F("betCloseTime", bet_close_ms, NEEDED)                                                    \
+	F("createdAt", created_ms, OPTIONAL)                                                       \
+	F("openedAt", opened_ms, NEEDED)                                                           \
+	F("lockedAt", locked_ms, NEEDED)                                                           \
+	F("settledAt", settled_ms, NEEDED)                                                         \
+	F("poolA", pool[0], NEEDED)                                                                \
+	F("poolB", pool[1], NEEDED)                                                                \
+	F("bets", bets, NEEDED)                                                                    \
+	F("settledBets", settled_bets, NEEDED)                                                     \
+	F("paid", paid, NEEDED)                                                                    \
+	F("feePpm", fee_ppm, OPTIONAL)                                                             \
+	F("attempts", attempts, OPTIONAL)                                                          \
+	F("nextAttemptAt", next_attempt_ms, OPTIONAL)
+enum presence { OPTIONAL, NEEDED };
 
 json_t *market_record(const struct market *m)
 {
 	json_t *o =
 		json_pack("{s:s,s:s,s:b,s:b}", "state", market_state_name(m->state), "step",
 	                  market_step_name(m->step), "entered", m->entered, "unknown", m->unknown);
-#define PUT(name, member) json_object_set_new(o, name, json_string(m->member));
+#define PUT(name, member, presence) json_object_set_new(o, name, json_string(m->member));
 	TEXTS(PUT)
 #undef PUT
-#define PUT(name, member) json_object_set_new(o, name, json_integer((json_int_t)m->member));
+#define PUT(name, member, presence)                                                                \
+	json_object_set_new(o, name, json_integer((json_int_t)m->member));
 	NUMBERS(PUT)
 #undef PUT
 	if (m->forgotten_bets > 0)
@@ -79,40 +83,62 @@ json_t *market_record(const struct market *m)
 	return o;
 }
 
-static bool get_text(const json_t *o, const char *name, char *into, size_t room)
-{
-	const char *value = json_string_value(json_object_get(o, name));
-	return value != NULL && (size_t)snprintf(into, room, "%s", value) < room;
-}
-
-static bool get_number(const json_t *o, const char *name, uint64_t *into)
+static bool get_text(const json_t *o, const char *name, char *into, size_t room,
+                     enum presence presence)
 {
 	const json_t *value = json_object_get(o, name);
+	if (value == NULL)
+		return presence == OPTIONAL;
+	const char *text = json_string_value(value);
+	return text != NULL && (size_t)snprintf(into, room, "%s", text) < room;
+}
+
+static bool get_number(const json_t *o, const char *name, uint64_t *into, enum presence presence)
+{
+	const json_t *value = json_object_get(o, name);
+	if (value == NULL)
+		return presence == OPTIONAL;
 	*into = (uint64_t)json_integer_value(value);
 	return json_is_integer(value) && json_integer_value(value) >= 0;
 }
 
-bool market_read(struct market *m, const json_t *o)
+/* "entered": asking a receiver to create a market that he has is harmless, not asking him to cancel one
+ * is not. "unknown": he is asked for his view first. So both are taken for true by default. */
+static bool get_flag(const json_t *o, const char *name, bool *into)
+{
+	const json_t *value = json_object_get(o, name);
+	*into = value == NULL || json_is_true(value);
+	return value == NULL || json_is_boolean(value);
+}
+
+static bool get_states(struct market *m, const json_t *o)
 {
 	const char *state = json_string_value(json_object_get(o, "state"));
-	const char *step = json_string_value(json_object_get(o, "step"));
-	bool good = state != NULL && step != NULL;
-	*m = (struct market){.state = MARKET_STATE_COUNT, .step = MARKET_STEP_COUNT};
-	for (unsigned i = 0; good && i < MARKET_STATE_COUNT; i++)
+	const json_t *step = json_object_get(o, "step");
+	m->state = MARKET_STATE_COUNT;
+	m->step = step == NULL ? MARKET_STEP_NONE : MARKET_STEP_COUNT;
+	for (unsigned i = 0; state != NULL && i < MARKET_STATE_COUNT; i++)
 		m->state = strcmp(state, market_state_name(i)) == 0 ? i : m->state;
-	for (unsigned i = 0; good && i < MARKET_STEP_COUNT; i++)
-		m->step = strcmp(step, market_step_name(i)) == 0 ? i : m->step;
-	good = good && m->state < MARKET_STATE_COUNT && m->step < MARKET_STEP_COUNT;
-	m->entered = json_is_true(json_object_get(o, "entered"));
-	m->unknown = json_is_true(json_object_get(o, "unknown"));
-#define GET(name, member) good = good && get_text(o, name, m->member, sizeof m->member);
+	for (unsigned i = 0; json_is_string(step) && i < MARKET_STEP_COUNT; i++)
+		m->step = strcmp(json_string_value(step), market_step_name(i)) == 0 ? i : m->step;
+	return m->state < MARKET_STATE_COUNT && m->step < MARKET_STEP_COUNT;
+}
+
+bool market_read(struct market *m, const json_t *o)
+{
+	*m = (struct market){0};
+	bool good = get_states(m, o) && get_flag(o, "entered", &m->entered) &&
+	            get_flag(o, "unknown", &m->unknown);
+#define GET(name, member, presence)                                                                \
+	good = good && get_text(o, name, m->member, sizeof m->member, presence);
 	TEXTS(GET)
 #undef GET
-#define GET(name, member) good = good && get_number(o, name, &m->member);
+#define GET(name, member, presence) good = good && get_number(o, name, &m->member, presence);
 	NUMBERS(GET)
 #undef GET
-	m->forgotten_bets = (uint64_t)json_integer_value(json_object_get(o, "forgottenBets"));
-	return good;
+	return good && get_number(o, "forgottenBets", &m->forgotten_bets, OPTIONAL) &&
+	       m->settled_bets <= m->bets && m->forgotten_bets <= m->bets &&
+	       m->fee_ppm <= 1000000;
 }
 
 /* ---- what frames say ---- */
@@ -262,8 +288,7 @@ bool market_over(const struct market *m)
 
 bool market_paid(const struct market *m)
 {
-	return m->state == MARKET_RESOLVED || m->state == MARKET_CANCELLED ||
-	       (m->state == MARKET_RESOLVING && m->settled_bets > 0);
+	return m->state == MARKET_RESOLVED || m->state == MARKET_CANCELLED || m->settled_bets > 0;
 }
 
 double market_odds(const struct market *m, unsigned side)

@@ -62,7 +62,8 @@ struct market {
 enum { MARKET_KEY_ROOM = 160 };
 void market_key(const char *feed, const char *duel_id, char key[MARKET_KEY_ROOM]);
 
-/* The record; new reference. And back: false: it is none. */
+/* The record; new reference. And back: false: it is none that this release can read. Members that an
+ * older release did not write have defaults (market.c says which); unknown ones are ignored. */
 json_t *market_record(const struct market *market);
 bool market_read(struct market *market, const json_t *record);
 
@@ -93,7 +94,7 @@ void market_retry(struct market *market);
 /* Or an outcome: `side` "A" or "B" with "win", else "". */
 void market_decide(struct market *market, const char *outcome, const char *side);
 
-/* Somebody has been paid, or nobody has to be: the outcome stands. */
+/* Somebody has been paid, or nobody has to be: the outcome stands, also under review. */
 bool market_paid(const struct market *market);
 /* Over: nothing will be done any more without a person. */
 bool market_over(const struct market *market);

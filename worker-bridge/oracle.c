@@ -24,11 +24,16 @@ static const char *const members[] = {
 	"seed",           "replayHash",  "betOpenTime", "betCloseTime",
 	"fightStartTime", "duelEndTime"};
 
+/* at NULL: there is a key that this release does not know, and no other may take its place. */
 static struct span seed_of(struct rows *rows)
 {
 	struct span seed = rows_get(rows, key_row);
 	if (seed.len == SEED_BYTES)
 		return seed;
+	if (seed.at != NULL) {
+		rows_mark(rows, key_row);
+		return (struct span){0};
+	}
 	uint8_t bytes[SEED_BYTES];
 	clock_random(bytes, sizeof bytes);
 	rows_put(rows, key_row, span_of(bytes, sizeof bytes));
@@ -78,7 +83,10 @@ void oracle_attest(struct rows *rows, struct txn *txn, const char *feed, const j
 	char key[ROW_ROOM], path[PATH_ROOM];
 	if (duel_id == NULL || !row_of(duel_id, key) || rows_get(rows, key).at != NULL)
 		return;
-	char *payload = payload_of(frame, now_ms), *token = jws(seed_of(rows), payload);
+	struct span seed = seed_of(rows);
+	if (seed.at == NULL)
+		return;
+	char *payload = payload_of(frame, now_ms), *token = jws(seed, payload);
 	json_t *row = json_pack("{s:s,s:I,s:s}", "duelId", duel_id, "at", (json_int_t)now_ms, "jws", token);
 	char *text = json_dumps(row, JSON_COMPACT);
 	check(text != NULL);
@@ -91,13 +99,11 @@ void oracle_attest(struct rows *rows, struct txn *txn, const char *feed, const j
 	free(payload);
 }
 
-json_t *oracle_attestation(struct state *view, const char *duel_id)
+enum row_found oracle_attestation(struct state *view, const char *duel_id, json_t **attestation)
 {
 	char key[ROW_ROOM];
-	struct span value;
-	if (!row_of(duel_id, key) || !state_kv_get(view, span_str(key), &value))
-		return NULL;
-	return json_loadb((const char *)value.at, value.len, 0, NULL);
+	*attestation = NULL;
+	return row_of(duel_id, key) ? row_json(view, key, attestation) : ROW_ABSENT;
 }
 
 void oracle_forget(struct rows *rows, const char *duel_id)

@@ -8,7 +8,8 @@
 
 #include "worker-bridge/rows.h"
 
-/* Attests what a terminal frame says, unless that duel has been attested before. */
+/* Attests what a terminal frame says, unless that duel has been attested before, or the key cannot be
+ * read (rows_marked()). */
 void oracle_attest(struct rows *rows, struct txn *txn, const char *feed, const json_t *frame,
                    uint64_t now_ms);
 
@@ -19,6 +20,7 @@ void oracle_forget(struct rows *rows, const char *duel_id);
 void oracle_each(struct state *view, void (*visit)(void *arg, const char *duel_id, uint64_t at_ms),
                  void *arg);
 
-/* New references; NULL: none yet. */
-json_t *oracle_attestation(struct state *view, const char *duel_id);
+/* *attestation is a new reference with ROW_PRESENT, else NULL. */
+enum row_found oracle_attestation(struct state *view, const char *duel_id, json_t **attestation);
+/* New reference. */
 json_t *oracle_keys(struct state *view);

@@ -7,6 +7,7 @@
 struct row {
 	struct span before, now; /* owned; at NULL: absent */
 	bool kept;               /* goes into the transaction */
+	bool unreadable;         /* and must not */
 	UT_hash_handle hh;
 	char key[];
 };
@@ -78,15 +79,41 @@ struct span rows_get(struct rows *rows, const char *key)
 	return find(rows, key)->now;
 }
 
-json_t *rows_json(struct rows *rows, const char *key)
+enum row_found rows_json(struct rows *rows, const char *key, json_t **json)
 {
-	struct span value = rows_get(rows, key);
-	return value.at != NULL ? json_loadb((const char *)value.at, value.len, 0, NULL) : NULL;
+	struct row *row = find(rows, key);
+	*json = NULL;
+	if (row->now.at == NULL)
+		return ROW_ABSENT;
+	*json = json_loadb((const char *)row->now.at, row->now.len, JSON_DECODE_ANY, NULL);
+	row->unreadable = *json == NULL;
+	return *json != NULL ? ROW_PRESENT : ROW_UNREADABLE;
+}
+
+void rows_mark(struct rows *rows, const char *key)
+{
+	find(rows, key)->unreadable = true;
+}
+
+const char *rows_marked(const struct rows *rows)
+{
+	for (const struct row *row = rows->all; row != NULL; row = row->hh.next)
+		if (row->unreadable)
+			return row->key;
+	return NULL;
+}
+
+void rows_alert(const struct rows *rows, struct counters_slot *counters)
+{
+	for (const struct row *row = rows->all; row != NULL; row = row->hh.next)
+		if (row->unreadable)
+			row_alert(counters, row->key);
 }
 
 void rows_put(struct rows *rows, const char *key, struct span value)
 {
 	struct row *row = find(rows, key);
+	check(!row->unreadable); /* it would be lost */
 	struct span fresh = copy(value);
 	drop(&row->now);
 	row->now = fresh;

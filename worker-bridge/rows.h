@@ -3,9 +3,8 @@
  * as it was read. Loop thread only. */
 #pragma once
 
+#include "common/row.h"
 #include "common/txn.h"
-
-#include <jansson.h>
 
 struct rows;
 
@@ -16,8 +15,15 @@ void rows_destroy(struct rows **rows);
 
 /* at NULL: there is none. Borrowed until the row is put. */
 struct span rows_get(struct rows *rows, const char *key);
-/* NULL: none, or no JSON. New reference. */
-json_t *rows_json(struct rows *rows, const char *key);
+/* *json is a new reference with ROW_PRESENT, else NULL. ROW_UNREADABLE has been marked (below). */
+enum row_found rows_json(struct rows *rows, const char *key, json_t **json);
+
+/* Marks a row that is there and says nothing to this release: from now on it must not be put. */
+void rows_mark(struct rows *rows, const char *key);
+/* One that has been marked; NULL: none. Borrowed until rows_add(). */
+const char *rows_marked(const struct rows *rows);
+/* row_alert() for each of them. */
+void rows_alert(const struct rows *rows, struct counters_slot *counters);
 
 /* Copies. */
 void rows_put(struct rows *rows, const char *key, struct span value);

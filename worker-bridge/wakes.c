@@ -2,6 +2,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/row.h"
 #include "common/subscription.h"
 
 #include <stdio.h>
@@ -17,6 +18,7 @@ struct watched {
 	bool look;       /* evaluate in this turn */
 	bool removed;    /* freed when nothing is under way */
 	bool full;       /* said so */
+	bool unreadable; /* as it is now: it stands still */
 	bool scan;       /* match its pattern against every stream, once */
 	uint64_t delivering_generation, announced_generation;
 	uint64_t announce_due_ms;
@@ -74,9 +76,15 @@ static void watch(struct wakes *w, struct span key, struct span value)
 		release(s);
 		return;
 	}
-	json_t *doc = json_loadb((const char *)value.at, value.len, 0, NULL);
-	if (doc == NULL)
+	json_t *doc = subscription_read(value);
+	if (s != NULL)
+		s->unreadable = doc == NULL; /* `text` stays: what is under way is refused by it */
+	if (doc == NULL) {
+		char row[sizeof SUBSCRIPTION_KEY_PREFIX + SUBSCRIPTION_ID_MAX];
+		snprintf(row, sizeof row, SUBSCRIPTION_KEY_PREFIX "%s", id);
+		row_alert(w->counters, row);
 		return;
+	}
 	if (s == NULL) {
 		s = xcalloc(1, sizeof *s);
 		s->wakes = w;
@@ -214,7 +222,7 @@ static void deliver_again(struct watched *s, uint64_t generation, enum webhook_o
 		        now_ms + retry_delay_ms(s->wakes->settings, subscription_number(doc, "attempts")));
 		break;
 	}
-	if (result == SUBSCRIPTION_OK && !s->writing)
+	if (result == SUBSCRIPTION_OK && !s->writing && !s->unreadable)
 		write_doc(s, doc);
 	else
 		json_decref(doc);
@@ -405,7 +413,7 @@ static void evaluate(struct watched *s)
 	struct wakes *w = s->wakes;
 	uint64_t now_ms = clock_wall_ms();
 	char wake_id[40];
-	if (s->writing)
+	if (s->writing || s->unreadable)
 		return;
 	json_t *doc = json_deep_copy(s->doc);
 	bool changed = link_touched(s, doc);

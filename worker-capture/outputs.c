@@ -2,6 +2,7 @@
 #include "common/check.h"
 #include "common/log.h"
 #include "common/output_row.h"
+#include "common/row.h"
 #include "common/txn.h"
 
 #include <inttypes.h>
@@ -28,6 +29,7 @@ struct outputs {
 	struct output_entry **all;
 	size_t count, room, max;
 	size_t writing; /* transactions under way */
+	json_t *unreadable; /* names whose rows this release cannot read: nothing is put in their place */
 	bool closing;
 	void (*on_closed)(void *arg);
 	void *on_closed_arg;
@@ -95,6 +97,7 @@ static void on_look_closed(uv_handle_t *handle)
 	while (outputs->count > 0)
 		free(outputs->all[--outputs->count]);
 	free(outputs->all);
+	json_decref(outputs->unreadable);
 	free(outputs);
 	on_closed(arg);
 }
@@ -237,6 +240,13 @@ static bool is_open(const struct outputs *outputs, const struct outputs_answer *
 	return open;
 }
 
+static const char unreadable[] = "this release cannot read the row of that output: it is left as it is";
+
+static bool is_unreadable(const struct outputs *outputs, const char *name)
+{
+	return json_object_get(outputs->unreadable, name) != NULL;
+}
+
 /* NULL: answered. */
 static struct output_entry *named(const struct outputs *outputs, const char *name,
                            const struct outputs_answer *answer)
@@ -244,6 +254,10 @@ static struct output_entry *named(const struct outputs *outputs, const char *nam
 	if (!is_open(outputs, answer))
 		return NULL;
 	struct output_entry *entry = find(outputs, name);
+	if (is_unreadable(outputs, name)) {
+		say(answer, OUTPUTS_UNSTORED, unreadable);
+		return NULL;
+	}
 	if (entry != NULL && !entry->busy)
 		return entry;
 	if (entry == NULL)
@@ -260,7 +274,9 @@ void outputs_add(struct outputs *outputs, const struct output_target *target, bo
 	if (!is_open(outputs, answer))
 		return;
 	const struct output_entry *there = find(outputs, target->name);
-	if (there != NULL && there->busy) {
+	if (is_unreadable(outputs, target->name)) {
+		say(answer, OUTPUTS_UNSTORED, unreadable);
+	} else if (there != NULL && there->busy) {
 		say(answer, OUTPUTS_BUSY, "another change of that output is under way");
 	} else if (there != NULL && there->target.kind == target->kind &&
 	           strcmp(there->target.url, target->url) == 0 && there->paused == paused) {
@@ -344,14 +360,19 @@ static bool take_row_of_settings(struct outputs *outputs, const char *name, cons
 	return true;
 }
 
-static bool take_added_row(struct outputs *outputs, const char *name, const json_t *row)
+/* As it would stand in capture.outputs. False: it is too long. */
+static bool output_text(const char *name, const json_t *row, char text[OUTPUT_NAME_MAX + OUTPUT_URL_MAX + 16])
 {
-	const char *url = json_string_value(json_object_get(row, "url"));
+	enum { ROOM = OUTPUT_NAME_MAX + OUTPUT_URL_MAX + 16 };
+	return snprintf(text, ROOM, "%s=%s", name, json_string_value(json_object_get(row, "url"))) < ROOM;
+}
+
+static void take_added_row(struct outputs *outputs, const char *name, const json_t *row)
+{
 	char text[OUTPUT_NAME_MAX + OUTPUT_URL_MAX + 16], reason[256];
 	struct output_target target;
-	snprintf(text, sizeof text, "%s=%s", name, url != NULL ? url : "");
-	if (!output_target_parse(&target, span_str(text), reason))
-		return false;
+	output_text(name, row, text);
+	check(output_target_parse(&target, span_str(text), reason));
 	target.own = is_true(row, "own");
 	struct output_entry *hidden = find(outputs, name);
 	if (hidden != NULL) {
@@ -359,7 +380,21 @@ static bool take_added_row(struct outputs *outputs, const char *name, const json
 		entry_remove(outputs, hidden);
 	}
 	entry_add(outputs, &target)->paused = is_true(row, "paused");
-	return true;
+}
+
+/* Of those of the settings the digest is needed, of added ones a url that is understood. "paused" and
+ * "removed" are false by default. */
+static bool row_valid(const char *name, const json_t *row)
+{
+	char text[OUTPUT_NAME_MAX + OUTPUT_URL_MAX + 16], reason[256];
+	struct output_target target;
+	const json_t *added = json_object_get(row, "added"), *url = json_object_get(row, "url");
+	if (*name == '\0' || !json_is_boolean(added))
+		return false;
+	if (json_is_false(added))
+		return json_is_string(json_object_get(row, "digest"));
+	return json_is_string(url) && output_text(name, row, text) &&
+	       output_target_parse(&target, span_str(text), reason);
 }
 
 struct rows {
@@ -376,12 +411,20 @@ static bool take_row(void *arg, struct span key, struct span value)
 	json_t *row = json_loadb((const char *)value.at, value.len, JSON_REJECT_DUPLICATES, NULL);
 	if (len > 0 && len <= OUTPUT_NAME_MAX)
 		memcpy(name, key.at + rows->prefix_len, len);
-	bool taken = row != NULL && (is_true(row, "added") ? take_added_row(rows->outputs, name, row)
-	                                                  : take_row_of_settings(rows->outputs, name, row));
-	/* Those of the settings are written anew, once, by take_rows(). */
-	const struct output_entry *entry = find(rows->outputs, name);
-	if (!taken && (entry == NULL || *entry->digest == '\0'))
-		txn_put_always(rows->txn, key, (struct span){0});
+	if (!row_valid(name, row)) {
+		char row_key[OUTPUT_ROW_KEY_ROOM];
+		make_key(rows->outputs, name, row_key);
+		row_alert(rows->outputs->capture->worker->mine, row_key);
+		json_object_set_new(rows->outputs->unreadable, name, json_true());
+	} else if (is_true(row, "added")) {
+		take_added_row(rows->outputs, name, row);
+	} else {
+		bool taken = take_row_of_settings(rows->outputs, name, row);
+		/* Those of the settings are written anew, once, by take_rows(). */
+		const struct output_entry *entry = find(rows->outputs, name);
+		if (!taken && (entry == NULL || *entry->digest == '\0'))
+			txn_put_always(rows->txn, key, (struct span){0});
+	}
 	json_decref(row);
 	return true;
 }
@@ -409,7 +452,7 @@ static void take_rows(struct outputs *outputs)
 		struct output_entry *entry = outputs->all[i - 1];
 		bool removed = entry->busy;
 		entry->busy = false;
-		if (*entry->digest != '\0')
+		if (*entry->digest != '\0' && !is_unreadable(outputs, entry->target.name))
 			put_row(outputs, txn, entry, entry->paused, removed);
 		if (removed)
 			entry_remove(outputs, entry);
@@ -435,7 +478,8 @@ struct outputs *outputs_create(struct capture *capture, struct session *session)
 	*outputs = (struct outputs){.capture = capture,
 	                            .settings = settings,
 	                            .session = session,
-	                            .max = settings->capture_outputs_max};
+	                            .max = settings->capture_outputs_max,
+	                            .unreadable = json_object()};
 	const struct session_watch watch = {.on_closed = on_session_closed, .arg = outputs};
 	outputs->watcher = session_watch(session, &watch);
 	uv_timer_init(capture->worker->loop, &outputs->look);

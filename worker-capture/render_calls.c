@@ -79,14 +79,17 @@ static bool answered_again(struct render_sessions *all, struct call *call, const
 			call_refuse(call, 409, "the first request with this Idempotency-Key is under way");
 			return true;
 		}
-	json_t *row = render_retry_row(all, retry_key);
-	if (row == NULL)
-		return false;
+	json_t *row;
+	enum row_found found = render_retry_row(all, retry_key, &row);
+	if (found == ROW_UNREADABLE)
+		call_refuse(call, 503, "this release cannot read what was ordered with this Idempotency-Key");
+	if (found != ROW_PRESENT)
+		return found == ROW_UNREADABLE;
 	const char *id = json_string_value(json_object_get(row, "id"));
 	const char *was = json_string_value(json_object_get(row, "digest"));
 	struct render_live *live = render_find(all, span_str(id));
 	render_retry_digest(call, digest);
-	if (was == NULL || strcmp(was, digest) != 0)
+	if (strcmp(was, digest) != 0)
 		call_refuse(call, 422, "this Idempotency-Key was used for another request");
 	else if (live == NULL || live->forgetting)
 		call_refuse(call, 410, "the session of this Idempotency-Key is over");

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "common/render_session.h"
+#include "common/row.h"
 #include "worker-capture/ice_servers.h"
 #include "worker-capture/render_sessions.h"
 
@@ -109,7 +110,7 @@ void render_answer_later(struct render_live *live, struct call *call,
 /* Drops stream and document of one that is over. */
 void render_forget(struct render_live *live);
 void render_on_publish_timer(uv_timer_t *timer);
-/* The row of an Idempotency-Key: {"id":…,"digest":…}; NULL: none. */
-json_t *render_retry_row(struct render_sessions *all, const char *retry_key);
+/* The row of an Idempotency-Key: {"id":…,"digest":…}, a new reference with ROW_PRESENT; else NULL. */
+enum row_found render_retry_row(struct render_sessions *all, const char *retry_key, json_t **row);
 /* The digest goes into the row with the first write. */
 void render_retry_digest(struct call *call, char out[65]);

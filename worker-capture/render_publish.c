@@ -65,14 +65,19 @@ static size_t retry_row_key(const char *retry_key, char out[RENDER_PATH_ROOM])
 	return (size_t)snprintf(out, RENDER_PATH_ROOM, RENDER_RETRY_KEY_PREFIX "%s", retry_key);
 }
 
-json_t *render_retry_row(struct render_sessions *all, const char *retry_key)
+enum row_found render_retry_row(struct render_sessions *all, const char *retry_key, json_t **row)
 {
 	char key[RENDER_PATH_ROOM];
-	struct span value;
-	size_t len = retry_row_key(retry_key, key);
-	if (!state_kv_get(store_view(all->capture->store), span_of(key, len), &value))
-		return NULL;
-	return json_loadb((const char *)value.at, value.len, 0, NULL);
+	retry_row_key(retry_key, key);
+	enum row_found found = row_json(store_view(all->capture->store), key, row);
+	bool good = found == ROW_PRESENT && json_is_string(json_object_get(*row, "id")) &&
+	            json_is_string(json_object_get(*row, "digest"));
+	if (good || found == ROW_ABSENT)
+		return found;
+	row_alert(all->capture->worker->mine, key);
+	json_decref(*row);
+	*row = NULL;
+	return ROW_UNREADABLE;
 }
 
 void render_retry_digest(struct call *call, char out[65])

@@ -419,7 +419,9 @@ static bool take_document(void *arg, struct span key, struct span value)
 	struct render_sessions *all = arg;
 	struct render_session *paper = render_session_load(value, clock_wall_ms());
 	if (paper == NULL) {
-		log_error("not a render session", "key=%.*s", (int)key.len, (const char *)key.at);
+		char row[RENDER_PATH_ROOM];
+		snprintf(row, sizeof row, "%.*s", (int)key.len, (const char *)key.at);
+		row_alert(all->capture->worker->mine, row);
 		return true;
 	}
 	struct render_live *live = xcalloc(1, sizeof *live);

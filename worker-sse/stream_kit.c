@@ -164,8 +164,13 @@ static bool find(struct request *request, struct asked *asked)
 	struct span document;
 	call_principal(request, principal);
 	size_t len = render_session_key(asked->id, key);
-	if (state_kv_get(state, span_of(key, len), &document))
+	bool there = state_kv_get(state, span_of(key, len), &document);
+	if (there)
 		asked->paper = render_session_load(document, 0);
+	if (there && asked->paper == NULL) {
+		reply_error(request, 503, "this release cannot read this session: it stands still, as it is");
+		return false;
+	}
 	if (asked->paper != NULL && strcmp(asked->paper->owner, principal) != 0)
 		render_session_destroy(&asked->paper);
 	len = render_session_path(asked->id, key);

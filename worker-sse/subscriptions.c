@@ -1,6 +1,7 @@
 #include "worker-sse/subscriptions.h"
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/row.h"
 #include "common/subscription.h"
 #include "worker-sse/worker.h"
 
@@ -8,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { RETRIES_MAX = 50, LEASE_MS_MIN = 1000, LEASE_MS_MAX = 600000, LEASE_MS_DEFAULT = 30000 };
+enum { RETRIES_MAX = 50, LEASE_MS_MIN = 1000, LEASE_MS_MAX = 600000 };
 static const char root[] = "/v1/stream/__ds/";
 
 /* One call under way. `step` changes a copy of the document and says what to answer; it runs again
@@ -112,7 +113,9 @@ static void load(struct call *c)
 	if (!state_kv_get(view_of(c->request), span_str(c->key), &value))
 		return;
 	c->before = xmemdup_text(value.at, value.len);
-	c->doc = json_loadb(c->before, value.len, 0, NULL);
+	c->doc = subscription_read(value);
+	if (c->doc == NULL)
+		row_alert(c->request->worker->worker->mine, c->key);
 }
 
 static void run(struct call *c)
@@ -121,7 +124,10 @@ static void run(struct call *c)
 	json_decref(c->answer);
 	c->answer = NULL;
 	c->write = c->remove = false;
-	c->step(c);
+	if (c->before != NULL && c->doc == NULL)
+		call_error(c, 503, "UNREADABLE", "this release cannot read this subscription: it stands still, as it is");
+	else
+		c->step(c);
 	if (!c->write) {
 		send_json(c->request, c->status, c->answer);
 		call_free(c);
@@ -267,7 +273,7 @@ static const char *build_wanted(struct call *c)
 	c->wanted = subscription_create(
 	        c->id, subscription_text(b, "type"), pattern,
 	        subscription_text(json_object_get(b, "webhook"), "url"), wake,
-	        lease != NULL ? (uint64_t)json_integer_value(lease) : LEASE_MS_DEFAULT,
+	        lease != NULL ? (uint64_t)json_integer_value(lease) : SUBSCRIPTION_LEASE_MS_DEFAULT,
 	        subscription_text(b, "description"), sse_worker_wall_ms());
 	/* callback_url must begin as the client's own URLs do. */
 	size_t len = request_base_url(c->request, base, sizeof base - 1);
