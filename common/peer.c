@@ -263,6 +263,21 @@ static bool take_fds(struct peer *peer, struct msghdr *message)
 	return fit;
 }
 
+static const char *refusal(enum proto_verdict verdict)
+{
+	switch (verdict) {
+	case PROTO_HANDLED:
+		return "handled";
+	case PROTO_MALFORMED:
+		return "malformed";
+	case PROTO_NOT_MINE:
+		return "of no type that is for us";
+	case PROTO_FORBIDDEN:
+		return "its sender may not send it";
+	}
+	return "unknown";
+}
+
 static void deliver(struct peer *peer, struct span in)
 {
 	for (;;) {
@@ -287,8 +302,8 @@ static void deliver(struct peer *peer, struct span in)
 		if (peer->closed)
 			return;
 		if (verdict != PROTO_HANDLED) {
-			log_warn("frame refused", "peer=%s-%u type=%s verdict=%d",
-			         role_name(peer->role), peer->slot, proto_name(type), verdict);
+			log_warn("frame refused", "peer=%s-%u type=%s why=\"%s\"",
+			         role_name(peer->role), peer->slot, proto_name(type), refusal(verdict));
 			fail(peer);
 			return;
 		}

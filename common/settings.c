@@ -35,7 +35,7 @@ struct unit {
 static const struct unit units_bytes[] = {{"", 1}, {"k", 1 << 10}, {"M", 1 << 20}, {"G", 1 << 30},
                                           {"T", 1ull << 40}, {NULL, 0}};
 static const struct unit units_ms[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000},
-                                       {"d", 86400000}, {"", 1}, {NULL, 0}};
+                                       {"d", 86400000}, {NULL, 0}};
 static const struct unit units_none[] = {{"", 1}, {NULL, 0}};
 
 static bool parse_number(const char *text, const struct unit *units, uint64_t *out)
@@ -229,7 +229,12 @@ static bool set_number(const struct setting_row *row, uint64_t *field, const cha
                        char reason[SETTINGS_REASON_MAX])
 {
 	uint64_t n;
-	if (!parse_number(text, units_of(row->type), &n))
+	bool bare = parse_number(text, units_none, &n);
+	if (row->type == SETTING_ms && bare && n != 0) {
+		snprintf(reason, SETTINGS_REASON_MAX, "%s: %.40s has no unit: %.40ss or %.40sms?", row->key, text, text, text);
+		return false;
+	}
+	if (!(bare && n == 0) && !parse_number(text, units_of(row->type), &n))
 		return bad(reason, row->key,
 		           row->type == SETTING_bytes ? "must be a size such as 65536, 64k or 2M"
 		           : row->type == SETTING_ms  ? "must be a time such as 500ms, 10s or 2h"
@@ -280,6 +285,17 @@ void settings_finish(struct settings *settings)
 		if (setting_rows[i].type == SETTING_text)
 			free(*(char **)field_of(settings, &setting_rows[i]));
 	*settings = (struct settings){0};
+}
+
+static const char *value_text(const struct settings *settings, const struct setting_row *row,
+                              char buf[32])
+{
+	const void *field = field_of(settings, row);
+	if (row->type == SETTING_text)
+		return *(char *const *)field;
+	if (row->type == SETTING_flag)
+		return *(const bool *)field ? "true" : "false";
+	return setting_number_text(row->type, *(const uint64_t *)field, buf);
 }
 
 /* ---- what concerns several keys ---- */
@@ -336,17 +352,35 @@ static bool is_loopback(const char *host)
 	return strcmp(host, "localhost") == 0;
 }
 
-/* `key` is the one to blame; the place is its own or, when it has none, the other's. */
+static bool is_default(const struct settings *settings, const struct setting_row *row)
+{
+	struct settings defaults;
+	char a[32], b[32];
+	settings_init(&defaults);
+	bool same = strcmp(value_text(settings, row, a), value_text(&defaults, row, b)) == 0;
+	settings_finish(&defaults);
+	return same;
+}
+
+/* `key` is the one to blame, unless somebody has set the other and not this one. The place is that of the
+ * one that is named or, when it has none, the other's. */
 static bool conflict(const struct settings *settings, const char *key, const char *other,
                      const char *what, char reason[SETTINGS_REASON_MAX])
 {
-	const struct setting_row *row = setting_find(span_str(key));
-	uint32_t line = settings->lines[row - setting_rows];
-	if (line == 0)
-		line = settings->lines[setting_find(span_str(other)) - setting_rows];
-	if (line == 0 || settings->file == NULL)
-		return bad(reason, key, what);
-	snprintf(reason, SETTINGS_REASON_MAX, "%.200s:%u: %s: %s", settings->file, line, key, what);
+	const struct setting_row *row = setting_find(span_str(key)), *other_row = setting_find(span_str(other));
+	bool blame_other = is_default(settings, row) && !is_default(settings, other_row);
+	uint32_t line = settings->lines[row - setting_rows], other_line = settings->lines[other_row - setting_rows];
+	if (line == 0 || (blame_other && other_line != 0))
+		line = other_line;
+	char text[SETTINGS_REASON_MAX / 2], place[SETTINGS_REASON_MAX / 2] = "";
+	if (blame_other)
+		snprintf(text, sizeof text, "%s: %s (%.60s by default) %s", other, key, *row->def != '\0' ? row->def : "empty",
+		         what);
+	else
+		snprintf(text, sizeof text, "%s: %s", key, what);
+	if (line != 0 && settings->file != NULL)
+		snprintf(place, sizeof place, "%.200s:%u: ", settings->file, line);
+	snprintf(reason, SETTINGS_REASON_MAX, "%s%s", place, text);
 	return false;
 }
 
@@ -365,6 +399,8 @@ static bool are_ordered(const struct settings *s, char reason[SETTINGS_REASON_MA
 	         s->capture_restart_delay_min_ms, s->capture_restart_delay_max_ms},
 	        {"webhook.retry_min", "webhook.retry_max", s->webhook_retry_min_ms,
 	         s->webhook_retry_max_ms},
+	        {"market.retry_min", "market.retry_max", s->market_retry_min_ms,
+	         s->market_retry_max_ms},
 	        {"limits.path_bytes", "limits.url_bytes", s->limits_path_bytes,
 	         s->limits_url_bytes},
 	        {"limits.url_bytes", "limits.header_bytes", s->limits_url_bytes,
@@ -417,18 +453,6 @@ bool settings_validate(const struct settings *settings, char reason[SETTINGS_REA
 
 /* ---- as text ---- */
 
-static const char *value_text(const struct settings *settings, const struct setting_row *row,
-                              char *buf, size_t room)
-{
-	const void *field = field_of(settings, row);
-	if (row->type == SETTING_text)
-		return *(char *const *)field;
-	if (row->type == SETTING_flag)
-		return *(const bool *)field ? "true" : "false";
-	snprintf(buf, room, "%llu", (unsigned long long)*(const uint64_t *)field);
-	return buf;
-}
-
 char *settings_text(const struct settings *settings)
 {
 	char *text = NULL;
@@ -438,7 +462,7 @@ char *settings_text(const struct settings *settings)
 	for (size_t i = 0; i < setting_rows_count; i++) {
 		char buf[32];
 		fprintf(out, "%s=", setting_rows[i].key);
-		for (const char *c = value_text(settings, &setting_rows[i], buf, sizeof buf); *c; c++) {
+		for (const char *c = value_text(settings, &setting_rows[i], buf); *c; c++) {
 			if (*c == '%' || *c == '\n' || *c == '\r')
 				fprintf(out, "%%%02x", (unsigned char)*c);
 			else
@@ -495,8 +519,8 @@ void settings_diff(const struct settings *a, const struct settings *b,
 {
 	for (size_t i = 0; i < setting_rows_count; i++) {
 		char x[32], y[32];
-		if (strcmp(value_text(a, &setting_rows[i], x, sizeof x),
-		           value_text(b, &setting_rows[i], y, sizeof y)) != 0)
+		if (strcmp(value_text(a, &setting_rows[i], x),
+		           value_text(b, &setting_rows[i], y)) != 0)
 			visit(arg, &setting_rows[i]);
 	}
 }
@@ -505,7 +529,7 @@ void settings_copy_row(struct settings *to, const struct settings *from,
                        const struct setting_row *row)
 {
 	char buf[32], reason[SETTINGS_REASON_MAX];
-	check(settings_set(to, span_str(row->key), span_str(value_text(from, row, buf, sizeof buf)),
+	check(settings_set(to, span_str(row->key), span_str(value_text(from, row, buf)),
 	                   reason));
 }
 
@@ -519,7 +543,7 @@ void settings_copy(struct settings *to, const struct settings *from)
 const char *settings_show(const struct settings *settings, const struct setting_row *row)
 {
 	static char buf[32];
-	const char *value = value_text(settings, row, buf, sizeof buf);
+	const char *value = value_text(settings, row, buf);
 	bool secret = (strncmp(row->key, "auth.", 5) == 0 || strcmp(row->key, "bet_sync.token") == 0 ||
 	               strcmp(row->key, "bet_sync.token_previous") == 0 || strcmp(row->key, "capture.url") == 0 ||
 	               strcmp(row->key, "capture.outputs") == 0 || strcmp(row->key, "sessions.ice_servers") == 0) &&

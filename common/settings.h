@@ -60,8 +60,8 @@ bool settings_set(struct settings *settings, struct span key, struct span value,
 bool settings_load_file(struct settings *settings, const char *path,
                         char reason[SETTINGS_REASON_MAX]);
 
-/* RINGSIDE_SECTION_NAME variables. An unknown RINGSIDE_ name is refused, except RINGSIDE_CONFIG and
- * what container platforms add for a service of this name (RINGSIDE_SERVICE_*, RINGSIDE_PORT*). */
+/* RINGSIDE_SECTION_NAME variables. An unknown RINGSIDE_ name is refused, except RINGSIDE_CONFIG and what
+ * container platforms add for services whose names begin so (RINGSIDE_METRICS_SERVICE_HOST, _PORT_80_TCP). */
 bool settings_load_environment(struct settings *settings, char *const *environment,
                                char reason[SETTINGS_REASON_MAX]);
 
@@ -71,7 +71,7 @@ int settings_load_flag(struct settings *settings, int argc, char **argv,
                        char reason[SETTINGS_REASON_MAX]);
 
 /* What concerns several keys. False: "file:line: key: reason", without the place where neither key of
- * a conflict came from the file. */
+ * a conflict came from the file; the key is one that somebody has set. */
 bool settings_validate(const struct settings *settings, char reason[SETTINGS_REASON_MAX]);
 
 /* "key=value\n" for every key, and back: how the supervisor hands settings to workers.

@@ -25,11 +25,33 @@ static const struct setting_row *row_spelled(const char *name, size_t len, char 
 	return NULL;
 }
 
-/* What Kubernetes and Docker put into every container beside a service named "ringside". */
-static bool is_service_link(const char *rest)
+static bool begins(const char *text, const char *with)
 {
-	return strncmp(rest, "SERVICE_", 8) == 0 || strncmp(rest, "PORT=", 5) == 0 ||
-	       strncmp(rest, "PORT_", 5) == 0;
+	return strncmp(text, with, strlen(with)) == 0;
+}
+
+/* "4437_TCP", and that with "_ADDR", "_PORT" or "_PROTO". */
+static bool is_port_link(const char *text)
+{
+	size_t digits = strspn(text, "0123456789");
+	return digits > 0 && (begins(text + digits, "_TCP") || begins(text + digits, "_UDP") ||
+	                      begins(text + digits, "_SCTP"));
+}
+
+/* What Kubernetes and Docker put into every container beside a service: "ringside" gives RINGSIDE_SERVICE_HOST,
+ * _SERVICE_PORT, _SERVICE_PORT_NAME, _PORT=tcp://..., _PORT_4437_TCP and more; "ringside-metrics" gives
+ * RINGSIDE_METRICS_SERVICE_HOST and so on. `variable` is NAME=VALUE. */
+static bool is_service_link(const char *variable)
+{
+	const char *equals = strchr(variable, '=');
+	for (const char *at = strchr(variable, '_'); at != NULL && at < equals; at = strchr(at + 1, '_')) {
+		if (begins(at, "_SERVICE_HOST=") || begins(at, "_SERVICE_PORT=") || begins(at, "_SERVICE_PORT_") ||
+		    (begins(at, "_PORT_") && is_port_link(at + strlen("_PORT_"))))
+			return true;
+		if (begins(at, "_PORT=") && strstr(equals, "://") != NULL)
+			return true;
+	}
+	return false;
 }
 
 bool settings_load_environment(struct settings *settings, char *const *environment,
@@ -43,11 +65,11 @@ bool settings_load_environment(struct settings *settings, char *const *environme
 		    strncmp(name, "RINGSIDE_CONFIG=", 16) == 0)
 			continue;
 		const char *rest = name + sizeof prefix - 1;
-		if (is_service_link(rest))
-			continue;
 		const struct setting_row *row =
 		        row_spelled(rest, (size_t)(equals - rest), '_', true);
 		char why[SETTINGS_REASON_MAX];
+		if (row == NULL && is_service_link(name))
+			continue;
 		if (row == NULL) {
 			snprintf(reason, SETTINGS_REASON_MAX, "environment: unknown variable %.*s",
 			         (int)(equals - name), name);
@@ -154,11 +176,10 @@ void settings_print_reference(FILE *out)
 	      "command line (`--log-level`). Flags win over\nthe environment, the environment over "
 	      "the file, the file over the defaults. Tokens belong into the file or\nthe "
 	      "environment: a command line is there for every user of the machine to read.\n\n"
-	      "Sizes take `k`, `M`, `G`, `T` (powers of 1024), times take `ms`, `s`, `m`, `h`, `d`. "
-	      "An unknown key, a value out\nof bounds or a key given twice stops the start with "
-	      "`FILE:LINE: REASON`; `ringside check-config` says the\nsame without starting. On "
-	      "SIGHUP or `ringsidectl reload` a bad configuration is refused whole and the "
-	      "running one\nstays.\n",
+	      "Sizes take `k`, `M`, `G`, `T` (powers of 1024), times take `ms`, `s`, `m`, `h`, `d` and are refused\n"
+	      "without one (`90`: seconds or milliseconds?). An unknown key, a value out of bounds or a key given twice\n"
+	      "stops the start with `FILE:LINE: REASON`; `ringside check-config` says the same without starting. "
+	      "On SIGHUP or\n`ringsidectl reload` a bad configuration is refused whole and the running one stays.\n",
 	      out);
 	const char *section = NULL;
 	for (size_t i = 0; i < setting_rows_count; i++) {

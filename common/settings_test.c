@@ -56,7 +56,7 @@ static void test_values(void **state)
 	        {"store.ring_bytes", "1g", false},
 	        {"store.ring_bytes", "17179869185G", false},
 	        {"http.header_timeout", "500ms", true},
-	        {"http.header_timeout", "500", true},
+	        {"http.header_timeout", "500", false},
 	        {"http.header_timeout", "1.5s", false},
 	        {"http.header_timeout", "99999999999999d", false},
 	        {"listen", "0.0.0.0:80", true},
@@ -104,6 +104,45 @@ static void test_values(void **state)
 	}
 }
 
+/* Whoever writes 90 means seconds, and would have got milliseconds. */
+static void test_a_time_needs_its_unit(void **state)
+{
+	(void)state;
+	struct settings s;
+	settings_init(&s);
+	assert_false(set(&s, "duel.fight", "90"));
+	assert_string_equal(reason, "duel.fight: 90 has no unit: 90s or 90ms?");
+	assert_int_equal(s.duel_fight_ms, 270000);
+	assert_true(set(&s, "store.retention_age", "0"));
+	assert_true(set(&s, "store.retention_age", "0s"));
+	assert_true(set(&s, "duel.fight", "90s"));
+	/* What is shown can be written. */
+	assert_string_equal(settings_show(&s, setting_find(SPAN("duel.fight"))), "90s");
+	assert_string_equal(settings_show(&s, setting_find(SPAN("store.ring_bytes"))), "256M");
+	assert_string_equal(settings_show(&s, setting_find(SPAN("limits.headers"))), "100");
+	for (size_t i = 0; i < setting_rows_count; i++)
+		if (setting_rows[i].type != SETTING_text)
+			assert_true(settings_set(&s, span_str(setting_rows[i].key), span_str(settings_show(&s, &setting_rows[i])),
+			                         reason));
+	settings_finish(&s);
+}
+
+/* Only one of the two was written, so that one has to be named. */
+static void test_a_conflict_names_what_was_set(void **state)
+{
+	(void)state;
+	struct settings s;
+	settings_init(&s);
+	assert_true(set(&s, "store.ring_bytes", "4M"));
+	assert_false(settings_validate(&s, reason));
+	assert_string_equal(reason, "store.ring_bytes: limits.body_bytes (64M by default) must be at most a quarter of "
+	                            "store.ring_bytes");
+	assert_true(set(&s, "limits.body_bytes", "2M"));
+	assert_false(settings_validate(&s, reason));
+	assert_string_equal(reason, "limits.body_bytes: must be at most a quarter of store.ring_bytes");
+	settings_finish(&s);
+}
+
 static void test_bad_value_changes_nothing(void **state)
 {
 	(void)state;
@@ -146,6 +185,7 @@ static void test_what_concerns_several_keys(void **state)
 	        {"limits.header_bytes", "4k", "limits.url_bytes", "8k", false},
 	        {"worker.restart_delay_min", "40s", "worker.restart_delay_max", "30s", false},
 	        {"webhook.retry_min", "2s", "webhook.retry_max", "1s", false},
+	        {"market.retry_min", "2s", "market.retry_max", "1s", false},
 	        {"http.sse_keepalive", "5m", "http.sse_lifetime", "1m", false},
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -251,7 +291,7 @@ static void test_conflicts_name_the_line(void **state)
 {
 	(void)state;
 	struct settings s;
-	char path[] = "/tmp/ringside-settings-XXXXXX", expected[128];
+	char path[] = "/tmp/ringside-settings-XXXXXX", expected[256];
 	static const char yaml[] = "log.level: info\nstore:\n  ring_bytes: 16M\n";
 	int fd = mkstemp(path);
 	assert_int_equal(write(fd, yaml, sizeof yaml - 1), sizeof yaml - 1);
@@ -261,7 +301,8 @@ static void test_conflicts_name_the_line(void **state)
 	unlink(path);
 	assert_false(settings_validate(&s, reason));
 	snprintf(expected, sizeof expected,
-	         "%s:3: limits.body_bytes: must be at most a quarter of store.ring_bytes", path);
+	         "%s:3: store.ring_bytes: limits.body_bytes (64M by default) must be at most a quarter of store.ring_bytes",
+	         path);
 	assert_string_equal(reason, expected);
 	assert_true(set(&s, "store.ring_bytes", "32M"));
 	assert_false(settings_validate(&s, reason));
@@ -297,6 +338,13 @@ static void test_environment(void **state)
 	                      "RINGSIDE_STORE_RING_BYTES=8M",
 	                      "RINGSIDE_LISTEN=[::1]:1",
 	                      "RINGSIDE_SERVICE_HOST=10.0.0.1",
+	                      "RINGSIDE_METRICS_SERVICE_HOST=10.0.0.1",
+	                      "RINGSIDE_METRICS_SERVICE_PORT=4437",
+	                      "RINGSIDE_METRICS_SERVICE_PORT_HTTP=4437",
+	                      "RINGSIDE_METRICS_PORT=tcp://10.0.0.1:4437",
+	                      "RINGSIDE_METRICS_PORT_4437_TCP=tcp://10.0.0.1:4437",
+	                      "RINGSIDE_METRICS_PORT_4437_TCP_PROTO=tcp",
+	                      "RINGSIDE_METRICS_PORT_4437_UDP_ADDR=10.0.0.1",
 	                      "RINGSIDE_SERVICE_PORT_HTTP=4437",
 	                      "RINGSIDE_PORT=tcp://10.0.0.1:4437",
 	                      "RINGSIDE_PORT_4437_TCP=tcp://10.0.0.1:4437",
@@ -304,6 +352,8 @@ static void test_environment(void **state)
 	assert_true(from_environment(&s, good));
 	assert_int_equal(s.store_ring_bytes, 8 << 20);
 	assert_string_equal(s.listen, "[::1]:1");
+	static const char *const mistaken[] = {"RINGSIDE_METRICS_PORT=80", NULL};
+	assert_false(from_environment(&s, mistaken));
 	static const char *const unknown[] = {"RINGSIDE_STORE_RING=8M", NULL};
 	assert_false(from_environment(&s, unknown));
 	assert_string_equal(reason, "environment: unknown variable RINGSIDE_STORE_RING");
@@ -526,6 +576,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_defaults_are_valid),
 	        cmocka_unit_test(test_values),
+	        cmocka_unit_test(test_a_time_needs_its_unit),
+	        cmocka_unit_test(test_a_conflict_names_what_was_set),
 	        cmocka_unit_test(test_bad_value_changes_nothing),
 	        cmocka_unit_test(test_what_concerns_several_keys),
 	        cmocka_unit_test(test_file),

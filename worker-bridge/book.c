@@ -874,7 +874,7 @@ static void on_written(void *owner, enum verdict verdict)
 			requeue_running(book);
 			book->retry_due_ms = clock_monotonic_ms() + 20;
 		} else {
-			log_error("market not written", "verdict=%d", (int)verdict);
+			log_error("market not written", "verdict=%s", verdict_name(verdict));
 			finish_running(book, false);
 			book->retry_due_ms = clock_monotonic_ms() + RETRY_MS;
 		}

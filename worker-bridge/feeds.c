@@ -442,7 +442,7 @@ static void on_written(void *owner, enum verdict verdict)
 		requeue(feed, &work->posts);
 		feed->retry_due_ms = clock_monotonic_ms() + 20; /* the view has to catch up */
 	} else {
-		log_error("feed not written", "feed=%s verdict=%d", feed->name, (int)verdict);
+		log_error("feed not written", "feed=%s verdict=%s", feed->name, verdict_name(verdict));
 		refuse_all(feed, &work->posts, "it could not be made durable; try again");
 		feed->retry_due_ms = clock_monotonic_ms() + RETRY_MS;
 	}

@@ -433,7 +433,7 @@ static void on_seeded(void *owner, enum verdict verdict)
 {
 	struct outputs *outputs = owner;
 	if (verdict != VERDICT_OK)
-		log_error("outputs not stored", "verdict=%d", (int)verdict);
+		log_error("outputs not stored", "verdict=%s", verdict_name(verdict));
 	outputs->writing--;
 	finish(outputs);
 }

@@ -47,3 +47,26 @@ def test_every_address_of_a_name_is_listened_on(tmp_path):
         r.flags.append("--dev")  # opens everything: not a name that leads elsewhere, too
         r.spawn()
         assert r.wait_exit() != 0 and "loopback only" in r.log()
+
+
+def test_settings_are_shown_as_they_are_written():
+    with Ringside("--duel-fight=90s", "--store-retention-age=0", workers=1) as r:
+        shown = dict(line.split(None, 1) for line in r.ctl("settings")[0].splitlines() if len(line.split(None, 1)) == 2)
+        assert shown["duel.fight"].split()[0] == "90s" and shown["store.ring_bytes"].split()[0] == "8M"
+
+
+@pytest.mark.parametrize("flag,said", [
+    ("--duel-fight=90", "--duel-fight: duel.fight: 90 has no unit: 90s or 90ms?"),
+    ("--store-ring-bytes=4M", "store.ring_bytes: limits.body_bytes (64M by default) must be at most a quarter"),
+])
+def test_what_is_wrong_is_named_as_it_was_written(flag, said):
+    with Ringside(start=False) as r:
+        r.flags = [f for f in r.flags if not f.startswith(("--store-ring", "--limits-body"))] + [flag]
+        r.spawn()
+        assert r.wait_exit() == 2 and said in r.log()
+
+
+def test_variables_of_service_links_are_not_settings():
+    with Ringside(environment={"RINGSIDE_METRICS_SERVICE_HOST": "10.0.0.1", "RINGSIDE_METRICS_SERVICE_PORT": "80",
+                               "RINGSIDE_METRICS_PORT_80_TCP": "tcp://10.0.0.1:80"}) as r:
+        assert r.request("GET", "/healthz")[0] == 200
