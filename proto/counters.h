@@ -13,6 +13,8 @@
 	C(responses_5xx_total, counter, "Answers with status 5xx.")                                \
 	C(bytes_in_total, counter, "Bytes received.")                                              \
 	C(bytes_out_total, counter, "Bytes sent.")                                                 \
+	C(body_bytes, gauge, "Bytes of request bodies in memory.")                                 \
+	C(body_bytes_max, gauge, "How many there may be: limits.body_bytes_total, or what the memory limit leaves.") \
 	C(timeouts_total, counter, "Connections cut by a time limit.")                             \
 	C(subscribers, gauge, "Live readers: SSE and long-poll.")                                  \
 	C(deliveries_total, counter, "Frames delivered to live readers.")                          \

@@ -64,7 +64,9 @@
 	  "Body of a request; larger gets 413. At most a quarter of store.ring_bytes.")            \
 	S(limits_body_bytes_total, "limits.body_bytes_total", bytes, "512M",                       \
 	  1 << 20, 1ull << 40, WORKERS,                                                            \
-	  "Bodies in memory of one worker; beyond it requests get 503.")                           \
+	  "Bodies in memory of one worker; beyond it requests get 503. At most the worker's part "  \
+	  "of a quarter of what the control group's memory limit allows. Bodies above 64k leave "  \
+	  "an eighth to smaller ones.")                                                          \
 	S(limits_connections, "limits.connections", count, "200000", 1, 10000000, WORKERS,         \
 	  "Open connections of one worker; more get 503.")                                         \
 	S(limits_connections_per_address, "limits.connections_per_address", count, "0",            \
@@ -104,9 +106,11 @@
 	S(http_header_timeout_ms, "http.header_timeout", ms, "10s", 100, 600000, WORKERS,          \
 	  "From the first byte of a request to the end of its header; then 408.")                  \
 	S(http_body_timeout_ms, "http.body_timeout", ms, "30s", 100, 600000, WORKERS,              \
-	  "Longest silence within a request body; then 408.")                                      \
+	  "Longest silence within a request body; then 408. A body that takes longer than this "   \
+	  "gives way with 503 when others find no room (limits.body_bytes_total).")                \
 	S(http_body_rate_min, "http.body_rate_min", bytes, "1k", 0, 1 << 30, WORKERS,              \
-	  "A second, on average: a slower body counts as silent, and gets 408; 0: any speed.")     \
+	  "A second: a slower body counts as silent, and gets 408; 0: any speed. Speed of more "   \
+	  "than http.body_timeout ago does not count.")                                             \
 	S(http_keepalive_timeout_ms, "http.keepalive_timeout", ms, "75s", 100, 86400000, WORKERS,  \
 	  "Idle connections are closed after this.")                                               \
 	S(http_write_timeout_ms, "http.write_timeout", ms, "60s", 100, 86400000, WORKERS,          \

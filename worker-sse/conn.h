@@ -41,7 +41,7 @@ struct exchange {
 	size_t body_max;    /* larger is refused with 413 */
 	size_t body_counted; /* of worker->body_bytes */
 	uint64_t begun_ns;   /* monotonic: the head was there */
-	uint64_t body_seen;  /* bytes on the wire, framing included */
+	uint64_t body_late_ns; /* monotonic: without further bytes of the body it is late then */
 	bool body_chunked, body_whole, body_owned;
 	bool discard; /* already answered: the body is read and dropped */
 	bool dispatched, answered /* head written */, ended, head_only, close_after;
@@ -146,6 +146,8 @@ bool exchange_admit(struct exchange *exchange, bool expect_continue);
 /* Answered before its body was read: what comes of it is dropped, within reason. The exchange may
  * be gone afterwards. */
 void exchange_refuse(struct exchange *exchange, unsigned status, const char *reason);
+/* So many bytes of the body came, framing included. False: refused, for it takes too long. */
+bool exchange_credit(struct exchange *exchange, size_t bytes);
 /* Body bytes. False: refused. */
 bool exchange_take(struct exchange *exchange, struct span data);
 void exchange_dispatch(struct exchange *exchange);

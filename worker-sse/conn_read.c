@@ -89,22 +89,11 @@ static bool take_measured(struct exchange *e, struct span *in)
 	return true;
 }
 
-/* A byte now and then is silence too: what is late for its whole size touches nothing. */
-static bool keeps_up(const struct exchange *e)
-{
-	const struct settings *s = e->request.worker->settings;
-	uint64_t rate = s->http_body_rate_min;
-	uint64_t free_ms = e->begun_ns / 1000000 + s->http_body_timeout_ms;
-	return rate == 0 || e->request.worker->now_ms <= free_ms + e->body_seen * 1000 / rate;
-}
-
 /* Feeds the body of the last exchange. */
 static void take_body(struct exchange *e, struct span *in)
 {
-	struct conn *conn = e->conn;
-	e->body_seen += in->len;
-	if (keeps_up(e))
-		conn_touch(conn);
+	if (!exchange_credit(e, in->len))
+		return;
 	if (!(e->body_chunked ? take_chunked(e, in) : take_measured(e, in)) || !e->body_whole)
 		return;
 	if (e->discard)

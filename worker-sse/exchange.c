@@ -2,6 +2,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "proto/roles.h"
 #include "worker-sse/conn.h"
 #include "worker-sse/cors.h"
 #include "worker-sse/dev_guard.h"
@@ -10,7 +11,9 @@
 
 enum {
 	BODY_SPARE = 8,            /* handlers may write behind the body */
-	BODY_ROOM_FIRST = 65536,   /* more only as it comes: a promised length costs nothing */
+	BODY_ROOM_FIRST = 4096,    /* more only as it comes: a promised length costs nothing */
+	MEMORY_PARTS = 4,          /* one of them for the bodies of all workers: they are in the log and in pages too */
+	BODY_SMALL = 65536,        /* larger ones leave an eighth of the budget to those */
 	DISCARD_BYTES_MAX = 65536, /* a refused body up to here is read to keep the connection */
 };
 
@@ -96,6 +99,7 @@ struct exchange *exchange_create(struct conn *conn, const struct http1_head *hea
 	e->body_chunked = head->chunked;
 	e->body_left = head->length_present ? head->content_length : 0;
 	e->body_whole = !head->chunked && e->body_left == 0;
+	e->body_late_ns = e->begun_ns + conn->worker->settings->http_body_timeout_ms * 1000000;
 	if (conn->last != NULL)
 		conn->last->next = e;
 	else
@@ -209,30 +213,84 @@ static void refuse_method(struct exchange *e)
 
 /* ---- bodies ---- */
 
-static bool body_room(struct exchange *e, size_t wanted)
+void bodies_refresh(struct sse_worker *w)
+{
+	const struct counters *counters = w->worker->counters;
+	uint64_t workers = 0, max = w->settings->limits_body_bytes_total;
+	for (size_t i = 0; i < COUNTERS_SLOTS; i++)
+		workers += counters->slots[i].role == ROLE_SSE &&
+		           atomic_load(&counters->slots[i].state) != WORKER_ABSENT;
+	uint64_t part = w->memory_bytes / MEMORY_PARTS / (workers != 0 ? workers : 1);
+	w->body_bytes_max = (size_t)(part < max ? part : max);
+	counter_set(w->counters, body_bytes_max, w->body_bytes_max);
+	counter_set(w->counters, body_bytes, w->body_bytes);
+}
+
+/* The budget is taken by what came, not by what was promised or is allocated: the kernel gives pages as they are
+ * written. False: others have it. */
+static bool body_count(struct exchange *e, size_t needed)
 {
 	struct sse_worker *w = e->request.worker;
-	if (w->body_bytes - e->body_counted + wanted > w->settings->limits_body_bytes_total)
+	size_t others = w->body_bytes - e->body_counted, max = w->body_bytes_max;
+	if (needed > BODY_SMALL && others > 0)
+		max -= max / 8;
+	if (others + needed > max) {
+		w->body_refused_ms = w->now_ms;
 		return false;
-	uint8_t *grown = realloc(e->request.body, wanted + BODY_SPARE);
-	if (grown == NULL)
-		return false;
-	e->request.body = grown;
-	e->body_owned = true;
-	w->body_bytes += wanted - e->body_counted;
-	e->body_counted = wanted;
-	e->request.body_room = wanted + BODY_SPARE - e->request.body_len;
+	}
+	w->body_bytes += needed - e->body_counted;
+	e->body_counted = needed;
 	return true;
 }
 
 /* Doubles, but not beyond what was announced or is allowed. */
 static bool body_grow(struct exchange *e, size_t needed)
 {
-	size_t most = e->body_chunked ? e->body_max : e->request.body_len + (size_t)e->body_left;
+	struct request *r = &e->request;
+	size_t most = e->body_chunked ? e->body_max : r->body_len + (size_t)e->body_left;
 	size_t wanted = needed * 2 > BODY_ROOM_FIRST ? needed * 2 : BODY_ROOM_FIRST;
+	if (needed + BODY_SPARE <= r->body_len + r->body_room)
+		return true;
 	if (wanted > most)
 		wanted = most;
-	return body_room(e, wanted);
+	uint8_t *grown = realloc(r->body, wanted + BODY_SPARE);
+	if (grown == NULL)
+		return false;
+	r->body = grown;
+	e->body_owned = true;
+	r->body_room = wanted + BODY_SPARE - r->body_len;
+	return true;
+}
+
+/* One that takes its time holds what others need. */
+static bool gives_way(const struct exchange *e)
+{
+	struct sse_worker *w = e->request.worker;
+	uint64_t timeout_ms = w->settings->http_body_timeout_ms;
+	if (e->discard || w->body_refused_ms == 0 || w->now_ms > w->body_refused_ms + timeout_ms ||
+	    w->now_ms < e->begun_ns / 1000000 + timeout_ms)
+		return false;
+	w->body_refused_ms = 0; /* one for each that was refused */
+	return true;
+}
+
+/* A byte now and then is silence too: each buys time at http.body_rate_min, but what came long ago is spent. */
+bool exchange_credit(struct exchange *e, size_t bytes)
+{
+	const struct sse_worker *w = e->request.worker;
+	uint64_t rate = w->settings->http_body_rate_min;
+	uint64_t timeout_ns = w->settings->http_body_timeout_ms * 1000000, most = w->now_ms * 1000000 + timeout_ns;
+	uint64_t late_ns = rate == 0 ? most : e->body_late_ns + bytes * 1000000000 / rate;
+	if (late_ns > most)
+		late_ns = most;
+	if (late_ns > e->body_late_ns)
+		e->body_late_ns = late_ns;
+	e->conn->since_ms = (e->body_late_ns - timeout_ns) / 1000000;
+	if (!gives_way(e))
+		return true;
+	e->close_after = true;
+	exchange_refuse(e, 503, "others need the room that this body takes so long to fill");
+	return false;
 }
 
 bool exchange_take(struct exchange *e, struct span data)
@@ -245,14 +303,14 @@ bool exchange_take(struct exchange *e, struct span data)
 		exchange_refuse(e, 413, "body larger than limits.body_bytes");
 		return false;
 	}
-	if (needed > e->body_counted && !body_grow(e, needed)) {
+	if (!body_count(e, needed) || !body_grow(e, needed)) {
 		e->close_after = true;
 		exchange_refuse(e, 503, "too many bodies in flight");
 		return false;
 	}
 	memcpy(r->body + r->body_len, data.at, data.len);
 	r->body_len = needed;
-	r->body_room = e->body_counted + BODY_SPARE - needed;
+	r->body_room -= data.len;
 	return true;
 }
 
@@ -308,8 +366,12 @@ bool exchange_admit(struct exchange *e, bool expect_continue)
 	}
 	e->body_max = e->route->body_bytes_max != 0 ? e->route->body_bytes_max
 	                                            : w->settings->limits_body_bytes;
+	if (e->body_max > w->body_bytes_max)
+		e->body_max = w->body_bytes_max;
 	if (e->body_left > e->body_max) {
-		exchange_refuse(e, 413, "body larger than limits.body_bytes");
+		exchange_refuse(e, 413, e->body_max == w->body_bytes_max
+		                                ? "body larger than this worker's part of the memory limit"
+		                                : "body larger than limits.body_bytes");
 		return false;
 	}
 	if (expect_continue && !e->body_whole)

@@ -53,6 +53,7 @@ void health_refresh(struct sse_worker *w)
 	counter_set(w->counters, store_used_bytes, status.used_bytes);
 	counter_set(w->counters, store_refusing, status.refusing != 0);
 	counter_set(w->counters, streams, status.streams);
+	bodies_refresh(w);
 }
 
 void health_metrics(struct request *request)

@@ -1,4 +1,5 @@
 /* ringside-sse: HTTP, SSE fan-out, durable streams. */
+#include "common/cgroup.h"
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -116,6 +117,8 @@ static int start(struct worker *worker)
 	wheel_init(&w.wheel, w.now_ms);
 	auth_init(&w.auth, w.settings);
 	reply_prepare(&w);
+	w.memory_bytes = cgroup_memory_bytes("");
+	bodies_refresh(&w);
 	turn_start(&w);
 	uv_async_init(worker->loop, &w.store_async, on_store);
 	w.store_async.data = &w;

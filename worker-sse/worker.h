@@ -49,7 +49,9 @@ struct sse_worker {
 	struct conn *dirty;   /* with bytes to flush at the end of the turn */
 	struct turn turn;     /* who waits for the next one */
 	size_t conns_count;
-	size_t body_bytes;    /* in memory */
+	size_t body_bytes, body_bytes_max; /* in memory; bodies_refresh() */
+	uint64_t memory_bytes;             /* what the control group allows; UINT64_MAX: no limit */
+	uint64_t body_refused_ms;          /* when a body last found no room; 0: since then one gave way to it */
 	struct address *addresses; /* hash; only when limited */
 	char *common_headers; /* on every answer; the Date first */
 	int64_t date_s;       /* which second it says */
@@ -66,6 +68,10 @@ void sse_worker_catch_up(struct sse_worker *w);
 /* Live readers came (positive) or went. With none, this worker asks the others not to tell it of every
  * commit: it looks for itself at each request. */
 void sse_worker_count_readers(struct sse_worker *w, int change);
+
+/* exchange.c: how many bytes of bodies may be in memory, from now on: limits.body_bytes_total, or this worker's part of
+ * what the control group allows. */
+void bodies_refresh(struct sse_worker *w);
 
 /* listen.c */
 int listen_start(struct sse_worker *w);

@@ -1,9 +1,12 @@
 """What the HTTP worker does when clients ask for more at once than it can give: nobody stops the loop, and what waits
 is bounded."""
 
+import contextlib
 import os
 import re
 import signal
+
+import pytest
 
 from ringside import Ringside, wait_for
 
@@ -67,3 +70,90 @@ def test_a_burst_that_asks_for_much_waits_in_line():
         assert metric(body.decode(), "bytes_out_total") - before < herd * alone / 2
         for s in waiting:
             s.close()
+
+
+# ---- bodies ----
+
+TEXT = {"content-type": "text/plain"}
+
+
+@contextlib.contextmanager
+def body_under_way(r, length, came):
+    """A body of which so much has come."""
+    before = metric(r.get("/metrics"), "bytes_in_total")
+    with r.connect() as s:
+        s.sendall(f"POST /v1/stream/p HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n"
+                  f"Content-Length: {length}\r\n\r\n".encode() + b"a" * came)
+        wait_for(lambda: metric(r.get("/metrics"), "bytes_in_total") - before >= came, "the worker to have it")
+        s.settimeout(0.02)
+        yield s
+
+
+def drip(s, n):
+    """Sends a little; what was answered so far."""
+    try:
+        s.sendall(b"a" * n)
+        return s.recv(4096)
+    except TimeoutError:
+        return b""
+    except (BrokenPipeError, ConnectionResetError):
+        return b"gone"
+
+
+def test_what_came_long_ago_buys_a_body_no_time():
+    """At the least speed that is asked for, 900,000 bytes would be good for a quarter of an hour."""
+    with Ringside("--http-body-timeout=500ms", "--http-body-rate-min=1k") as r:
+        r.request("PUT", "/v1/stream/p", headers=TEXT)
+        with body_under_way(r, 1000000, 900000) as s:
+            assert wait_for(lambda: drip(s, 1), "an answer").startswith(b"HTTP/1.1 408")
+
+
+def test_a_body_that_takes_long_gives_way_when_others_find_no_room():
+    with Ringside("--limits-body-bytes-total=1M", "--http-body-timeout=500ms", "--http-body-rate-min=1k") as r:
+        r.request("PUT", "/v1/stream/p", headers=TEXT)
+        with body_under_way(r, 1000000, 800000) as s:
+            post = lambda: drip(s, 200) and False or r.request("POST", "/v1/stream/p", b"b" * 150000, TEXT)[0]
+            assert post() == 503
+            wait_for(lambda: post() == 204, "room")
+
+
+def test_large_bodies_take_what_came_and_leave_room_for_small_ones():
+    with Ringside("--limits-body-bytes-total=1M") as r:
+        r.request("PUT", "/v1/stream/p", headers=TEXT)
+        with body_under_way(r, 1000000, 600000), body_under_way(r, 1000000, 250000):
+            assert r.request("POST", "/v1/stream/p", b"b" * 70000, TEXT)[0] == 503
+            assert r.request("POST", "/v1/stream/p", b"b" * 60000, TEXT)[0] == 204
+
+
+@contextlib.contextmanager
+def memory_group(limit):
+    """A control group with so much memory; skips where none can be made. Gives the file to write a pid to."""
+    v1 = "/sys/fs/cgroup/memory"
+    group = os.path.join(v1 if os.path.isdir(v1) else "/sys/fs/cgroup", f"ringside-test-{os.getpid()}")
+    try:
+        os.mkdir(group)
+    except OSError as error:
+        pytest.skip(f"no control group can be made: {error}")
+    try:
+        name = "memory.limit_in_bytes" if os.path.isdir(v1) else "memory.max"
+        if not os.path.exists(os.path.join(group, name)):
+            pytest.skip("no memory controller here")
+        with open(os.path.join(group, name), "w") as file:
+            file.write(str(limit))
+        yield os.path.join(group, "cgroup.procs")
+    finally:
+        wait_for(lambda: not open(os.path.join(group, "cgroup.procs")).read(), "the group to be empty")
+        os.rmdir(group)
+
+
+def test_bodies_follow_the_memory_limit():
+    """A quarter of the group's memory, whatever limits.body_bytes_total says."""
+    with memory_group(256 << 20) as procs:
+        join = ["sh", "-c", f'echo $$ > {procs} && exec "$@"', "sh"]
+        with Ringside("--store-ring-bytes=280M", "--limits-body-bytes=70M", prefix=join) as r:
+            status = lambda: metric(r.get("/metrics"), "body_bytes_max")
+            assert status() == 64 << 20
+            with r.connect() as s:
+                s.sendall(b"POST /v1/stream/p HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n"
+                          b"Content-Length: 67108865\r\n\r\n")
+                assert s.recv(4096).startswith(b"HTTP/1.1 413")
