@@ -121,6 +121,9 @@
 	  "An SSE answer ends after about this (spread by a quarter); the client reconnects.")     \
 	S(http_sse_keepalive_ms, "http.sse_keepalive", ms, "15s", 500, 600000, WORKERS,            \
 	  "A control event is sent after this much silence.")                                      \
+	S(http_websocket_output_bytes, "http.websocket_output_bytes", bytes, "256k", 4096, 1 << 30, WORKERS, \
+	  "What a WebSocket's client has not taken of its output: beyond it nothing of his is "    \
+	  "read, and if that lasts from one http.sse_keepalive to the next, it ends with 1008.")   \
 	S(http_events_lifetime_ms, "http.events_lifetime", ms, "1h", 2000, 604800000, WORKERS,     \
 	  "An EventSource answer ends after about this (spread by a quarter); the client resumes.")\
 	S(http_events_retry_ms, "http.events_retry", ms, "2s", 0, 600000, WORKERS,                 \

@@ -10,6 +10,7 @@
 enum {
 	READ_BYTES = 65536,
 	LOOK_BYTES = 16384, /* after so much input at once the time is looked at */
+	PIECE_BYTES = 4096,  /* given to a WebSocket between two looks at its output */
 	OUT_PAUSE_BYTES = 1 << 20, /* no further request while so much waits to be sent */
 	FIELDS_ROOM = 1000,        /* the most that limits.headers allows */
 };
@@ -128,10 +129,12 @@ static void consume(struct conn *conn, struct span *in)
 		}
 		struct exchange *last = conn->last;
 		if (last != NULL && last->upgraded) {
-			struct span bytes = *in;
-			in->len = 0;
+			if (conn->out_bytes >= conn->worker->settings->http_websocket_output_bytes)
+				return; /* what it is told must leave first */
+			struct span bytes = span_of(in->at, in->len < PIECE_BYTES ? in->len : PIECE_BYTES);
+			*in = span_of(in->at + bytes.len, in->len - bytes.len);
 			websocket_take(&last->request, bytes);
-			return;
+			continue;
 		}
 		if (last != NULL && !last->body_whole) {
 			if (last->close_after && last->ended)

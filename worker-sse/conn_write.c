@@ -174,13 +174,14 @@ static void after_flush(struct conn *conn)
 		return;
 	if (e != NULL && e->wants_drain) {
 		turn_note(conn->worker, clock_monotonic_ns());
-		if (conn->lined || conn->worker->turn.over)
+		if (conn->lined || conn->worker->turn.over) {
 			turn_wait(conn);
-		else
-			exchange_drained(e);
-	} else if (conn->in_len > 0) {
-		conn_parse(conn);
+			return;
+		}
+		exchange_drained(e);
 	}
+	if (conn->in_len > 0)
+		conn_parse(conn);
 }
 
 void conn_mark_dirty(struct conn *conn)

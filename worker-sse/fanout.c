@@ -304,6 +304,13 @@ static bool stream_gone(const struct stream *s)
 	return s->dropped || s->deleted;
 }
 
+/* What is said of streams that come and go is said at once: it must not pile up before one who takes nothing. */
+static bool overfull(const struct live_reader *r)
+{
+	return r->blocked &&
+	       reply_pending(r->request) > r->request->worker->settings->limits_reader_lag_bytes;
+}
+
 /* True: he goes on. */
 static bool lose(struct live_cursor *c, enum fanout_end why)
 {
@@ -314,6 +321,10 @@ static bool lose(struct live_cursor *c, enum fanout_end why)
 	                         ? stream_first(store_view(r->request->worker->store), s)
 	                         : c->position;
 	const struct frame_query query = query_of(c, first);
+	if (overfull(r)) {
+		fanout_leave(r, FANOUT_END_LAG);
+		return false;
+	}
 	bool go_on = r->view->lost != NULL && first >= c->position &&
 	             (why == FANOUT_END_GONE || first > c->position) &&
 	             r->view->lost(&frame, &query, why);
@@ -741,6 +752,10 @@ bool fanout_add(struct live_reader *r, struct stream *stream, uint64_t from)
 	set_timer(r);
 	if (fanout->draining) {
 		fanout_leave(r, FANOUT_END_DRAIN);
+		return false;
+	}
+	if (overfull(r)) {
+		fanout_leave(r, FANOUT_END_LAG);
 		return false;
 	}
 	return r->blocked || serve_cursor(c);

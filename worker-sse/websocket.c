@@ -9,7 +9,6 @@
 
 enum {
 	CLOSE_MS = 5000,            /* for the client's part of the closing handshake */
-	PENDING_MAX = 256 * 1024,   /* a client who takes less than this is cut */
 	KEY_LEN = 24, KEY_BYTES = 16, /* RFC 6455 4.1 */
 };
 
@@ -21,6 +20,7 @@ struct websocket {
 	struct wheel_node timer;
 	uint64_t heard_ms;
 	bool taking, closing;
+	bool full; /* at the last beat it had more to take than it may, and was not read */
 	struct websocket *next, **previous; /* worker->websockets */
 };
 
@@ -146,6 +146,19 @@ void websocket_close(struct websocket *s, unsigned code, const char *reason)
 		flush(s);
 }
 
+/* ---- output ---- */
+
+static bool is_full(const struct websocket *s)
+{
+	return reply_pending(s->request) >= s->request->worker->settings->http_websocket_output_bytes;
+}
+
+static void end_full(struct websocket *s)
+{
+	counter_add(s->request->worker->counters, timeouts_total, 1);
+	websocket_close(s, WEBSOCKET_POLICY, "what is said to you is not read");
+}
+
 /* ---- time ---- */
 
 static void on_timer(struct wheel_node *node)
@@ -154,8 +167,16 @@ static void on_timer(struct wheel_node *node)
 	struct sse_worker *w = s->request->worker;
 	uint64_t beat_ms = w->settings->http_sse_keepalive_ms;
 	const struct wslay_event_msg ping = {.opcode = WSLAY_PING};
-	if (s->closing || w->now_ms - s->heard_ms > 2 * beat_ms || reply_pending(s->request) > PENDING_MAX) {
+	bool full = is_full(s), was_full = s->full;
+	s->full = full;
+	if (full)
+		s->heard_ms = w->now_ms; /* it may say what it likes: nobody listens */
+	if (s->closing || w->now_ms - s->heard_ms > 2 * beat_ms) {
 		reply_abort(finish(s, code_of(s)));
+		return;
+	}
+	if (full && was_full) {
+		end_full(s);
 		return;
 	}
 	wslay_event_queue_msg(s->wslay, &ping);
@@ -230,6 +251,10 @@ void websocket_send(struct websocket *s, struct span text)
 	const struct wslay_event_msg message = {WSLAY_TEXT_FRAME, text.at, text.len};
 	if (s->closing)
 		return;
+	if (is_full(s)) {
+		end_full(s);
+		return;
+	}
 	wslay_event_queue_msg(s->wslay, &message);
 	if (!s->taking)
 		flush(s);

@@ -1,7 +1,9 @@
 /* WebSocket (RFC 6455), the server's side, for features that talk in text messages.
  *
  * libwslay reads and writes the frames; here are the handshake, the time limits and the end. Compression is not
- * offered. A ping is sent after each http.sse_keepalive; who says nothing for two of them is cut. Loop thread only. */
+ * offered. A ping is sent after each http.sse_keepalive; who says nothing for two of them is cut. Who does not take what
+ * he is sent is not read beyond http.websocket_output_bytes; from one beat to the next, it ends with 1008. Loop thread
+ * only. */
 #pragma once
 
 #include "worker-sse/request.h"
@@ -34,6 +36,7 @@ struct websocket_events {
 struct websocket *websocket_accept(struct request *request, const struct websocket_events *events,
                                    size_t message_bytes);
 
+/* To one that is full it is not sent, but ends with 1008. */
 void websocket_send(struct websocket *websocket, struct span text);
 /* Begins the closing handshake; on_closed follows. A second call does nothing. */
 void websocket_close(struct websocket *websocket, unsigned code, const char *reason);

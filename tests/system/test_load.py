@@ -10,6 +10,8 @@ import pytest
 
 from ringside import Ringside, wait_for
 
+TEXT = {"content-type": "text/plain"}
+
 
 def metric(text, name, worker="sse-0"):
     found = re.search(rf'^ringside_{name}\{{[^}}]*worker="{worker}"[^}}]*\}} (\S+)', text, re.M)
@@ -72,10 +74,22 @@ def test_a_burst_that_asks_for_much_waits_in_line():
             s.close()
 
 
+def test_streams_that_come_and_go_do_not_pile_up_before_one_who_takes_nothing():
+    with Ringside("--limits-reader-lag-bytes=64k", "--store-ring-bytes=32M", "--limits-body-bytes=2M") as r:
+        fill(r, "/v1/stream/g/big", 8)
+        with ask(r, "/v1/events?stream=g/**&from=start"):  # catches up, so that no lag is counted, and reads nothing
+            sent, seen = lambda: metric(r.get("/metrics"), "bytes_out_total"), []
+            wait_for(lambda: seen.append(sent()) or len(seen) > 20 and seen[-1] - seen[-10] < 400000, "a full socket")
+
+            def cut():
+                for _ in range(20):
+                    r.request("PUT", "/v1/stream/g/" + "x" * 200, headers=TEXT)
+                    r.request("DELETE", "/v1/stream/g/" + "x" * 200)
+                return metric(r.get("/metrics"), "readers_cut_total") == 1
+            wait_for(cut, "the reader to be cut")
+
+
 # ---- bodies ----
-
-TEXT = {"content-type": "text/plain"}
-
 
 @contextlib.contextmanager
 def body_under_way(r, length, came):

@@ -237,6 +237,22 @@ def test_frames_that_are_wrong(r, session):
     assert r.request("GET", "/healthz")[0] == 200
 
 
+def test_a_client_that_reads_nothing_is_not_read_and_ends_with_1008(r, session):
+    """Each ping is answered: whoever sends them and takes no answer would fill the worker's memory."""
+    with Socket(r, path_of(session)) as s:
+        assert s.status == 101
+        before, sent = metric(r, "ringside_timeouts_total"), 0
+        pings = (bytes([0x80 | PING, 0x80 | 125, 0, 0, 0, 0]) + b"p" * 125) * 500
+        s.s.settimeout(0.3)
+        with contextlib.suppress(TimeoutError):
+            while sent < 128 << 20:
+                sent += s.s.send(pings[sent % 131:])
+        assert sent < 128 << 20
+        s.s.settimeout(PATIENCE)
+        wait_for(lambda: metric(r, "ringside_timeouts_total") > before, "the end of patience")
+        assert s.close_code() == 1008
+
+
 def test_messages(r, session):
     """In pieces, byte by byte, with the head, with pings between: they are the same messages."""
     mad = {"type": "moon"}
