@@ -31,6 +31,7 @@ struct counters_slot {
 	_Atomic uint32_t pid;
 	_Atomic uint64_t generation, restarts, started_ms /* wall */;
 	_Atomic uint32_t follows; /* it wants to hear what becomes durable (worker_follow()) */
+	_Atomic uint32_t stalled; /* 1 while its store commits nothing (store.commit_timeout) */
 	COUNTERS(COUNTER_FIELD)
 	HISTOGRAMS(HISTOGRAM_FIELD)
 } __attribute__((aligned(64)));
@@ -62,7 +63,7 @@ struct counters *counters_map(int fd);
 const char *role_name(unsigned role);
 const char *worker_state_name(unsigned state);
 
-/* None failed and at least one SSE worker serves; before everything was ready for the first time,
+/* None failed, nobody's store is stalled and at least one SSE worker serves; before everything was ready for the first time,
  * nothing may be starting either. A single crash or a rolling restart thus stays green while others
  * serve. */
 bool counters_ready(const struct counters *counters);

@@ -3,7 +3,9 @@
  * LSN is a byte position in an endless log; it stands at LSN modulo the ring's size. A record never
  * wraps; a pad record fills the end. The hash of a record is seeded with that of the record before
  * it, so that a stale record can never continue the chain. A control file, mapped, carries the locks
- * and marks; it is volatile and rebuilt by the first opener after a boot.
+ * and marks. It is believed while somebody lives who has the ring open: each opener holds a shared lock
+ * on the file `ring` for life (of the open file description: a child that executes another program has
+ * none of it). Who can have it exclusively is alone, and rebuilds the control file from the ring.
  *
  * Writers keep `reserve` bytes free in front of the checkpoint mark and say how far they are going to
  * write before they do: a reader that has copied bytes at LSN l knows that they are whole when
@@ -26,18 +28,28 @@ struct ring_record {
 	uint32_t magic, bytes; /* bytes: of the whole record, a multiple of 8 */
 	uint64_t lsn;
 	uint32_t entries; /* RING_PAD: nothing, up to the end of the file */
-	uint32_t unused;
+	/* How far the log was durable when the record was begun: 1 + so many times 8 bytes before `lsn`. 0: not
+	 * said (records of releases that left the place empty, or farther than the number goes). */
+	uint32_t undurable;
 };
 _Static_assert(sizeof(struct ring_record) == 32, "log format");
 enum { RING_PAD = 0xffffffff };
 
+/* A position that may be read while it is being replaced: in one of two slots, by an index. */
+struct ring_slots {
+	struct {
+		_Atomic uint64_t lsn, hash;
+	} slots[2]; /* a writer killed mid-update leaves the other whole */
+	_Atomic uint32_t index; /* counts up; its last bit is the slot that holds */
+};
+
+/* Layout 3; what was added later stands behind and is 0 when an older release has built it. */
 struct ring_control {
 	_Atomic uint32_t ready;
 	uint32_t layout;
 	char boot_id[40];
 	pthread_mutex_t write_lock, sync_lock, checkpoint_lock; /* robust, shared */
-	struct ring_position tail[2]; /* two: a writer killed mid-update leaves the other whole */
-	_Atomic uint32_t tail_index;
+	struct ring_slots tail;
 	_Atomic uint64_t writing; /* the ring is being overwritten up to here, less its size */
 	_Atomic uint64_t durable;
 	_Atomic uint64_t checkpoint;
@@ -47,21 +59,73 @@ struct ring_control {
 	_Atomic int io_error;  /* a sync failed: nothing is acknowledged until a repair */
 	_Atomic uint32_t syncs; /* tried so far; a futex */
 	_Atomic uint32_t sync_waiters; /* a hint: a killed one stays counted */
+	_Atomic uint32_t locked; /* built by a release whose openers hold a lock for life */
+	_Atomic uint32_t cuts;   /* so often the end of the log, not yet durable, was given up */
+	struct ring_slots synced; /* the durable mark, with its hash; under the sync lock */
 };
 
 struct ring {
-	int fd;
+	int fd;         /* -1: there is no file */
 	uint64_t bytes, reserve, record_max;
 	const uint8_t *map; /* read-only */
 	struct ring_control *control;
+	bool alone;     /* nobody else has it open: found out by ring_find() */
 };
 
-/* Opens or creates DIR/ring and DIR/control. `start` is where the checkpoint stands: the first
- * opener since boot scans the chain from there. *fresh: the ring file did not exist.
- * The caller holds the open lock of the store. 0 or errno with a reason. */
-int ring_open(struct ring *ring, const char *dir, uint64_t bytes, struct ring_position start,
-              bool *fresh, char reason[256]);
+/* ---- opening (ring_open.c) ----
+ *
+ * All of it under the open lock of the store:
+ *
+ *     ring_find()  ->  alone: ring_judge(), or ring_make(); ring_recover()  ->  ring_share()
+ */
+
+/* Opens DIR/ring, if there is one, and DIR/control. 0, also when there is no ring (fd is -1), or errno
+ * with a reason; EBADMSG: the control file of a ring in use is not there or not ours. */
+int ring_find(struct ring *ring, const char *dir, char reason[256]);
+
+/* Where a log begins that is to follow one up to `lsn` (0: none) in a new file of that size. */
+struct ring_position ring_first(uint64_t lsn, uint64_t bytes);
+
+/* A new file in the place of what was there, synced, name and all, for a log from `start` on, a position
+ * of ring_first(). 0, or errno with a reason. Writes all of it once. */
+int ring_make(struct ring *ring, const char *dir, uint64_t bytes, struct ring_position start,
+              char reason[256]);
+
+enum ring_verdict {
+	RING_SOUND,   /* the log ends at `end` */
+	RING_DAMAGED, /* the chain ends at `end`, but a record at `later` was begun when that was durable */
+	RING_FOREIGN, /* neither does anything go on from `start` nor does it hold what ended there */
+};
+struct ring_finding {
+	enum ring_verdict verdict;
+	struct ring_position end;
+	uint64_t later;
+};
+/* What is in the file, for a log whose checkpoint stands at `start`. Reads much of it. Whole records
+ * behind a torn one of the same unsynced stretch are what any power cut leaves: that is sound. */
+struct ring_finding ring_judge(const struct ring *ring, struct ring_position start);
+
+/* Is there nothing but zeros in the file? */
+bool ring_blank(const struct ring *ring);
+
+/* Builds the control file for a log from the checkpoint at `start` to `end`, which is written again, synced
+ * and verified: an earlier life may have left pages of it in memory that never reached the disk. `cut`:
+ * what stands behind the end is wiped out, so that it is never again taken for a proof of damage.
+ * 0, or errno with a reason. */
+int ring_recover(struct ring *ring, struct ring_position start, struct ring_position end, bool cut,
+                 char reason[256]);
+
+/* From here on others may open it. */
+void ring_share(struct ring *ring);
+
+/* A half opened one is fine. */
 void ring_close(struct ring *ring);
+
+/* The names in the directory are on disk; or all of the file system it is on. 0 or errno. */
+int ring_sync_directory(const char *path);
+int ring_sync_file_system(const char *path);
+
+/* ---- in use (ring.c) ---- */
 
 /* Locks; a dead owner's lock is taken over (all shared state changes atomically). */
 void ring_lock(struct ring *ring);
@@ -97,7 +161,9 @@ int ring_write(struct ring *ring, struct ring_position *at, struct iovec *iov, s
 
 /* Makes everything below the tail at the time of the call durable: one sync covers what every process
  * has written before it. 0 or errno. After a failure the pages may be gone from the kernel's mind as
- * clean: the region is rewritten from the map until a sync succeeds, and only then anything is durable.
+ * clean, or read again from the disk as they were before: the region is rewritten from the map until a sync
+ * succeeds, then verified by its hashes, and only then anything is durable. What does not verify was never
+ * promised; it is cut off (ring_cuts()).
  *
  * One process syncs at a time, by ring_sync_trylock() ... ring_sync_locked() ... ring_sync_unlock().
  * The others wait for its end by ring_sync_wait(), and mostly find their records durable then. */
@@ -112,5 +178,10 @@ int ring_sync(struct ring *ring);
 
 void ring_set_checkpoint(struct ring *ring, uint64_t lsn);
 
-/* Follows the hash chain from `from` as far as it goes; for recovery and check. */
-struct ring_position ring_scan(const struct ring *ring, struct ring_position from);
+/* How often the end of the log was cut off because it could not be made durable. A position above the
+ * durable mark counts only while this has not changed: look at the mark first, then here. Changes under
+ * both the sync lock and the lock. */
+uint32_t ring_cuts(const struct ring *ring);
+
+/* Follows the hash chain from `from` as far as it goes, at most to `to`; for recovery and check. */
+struct ring_position ring_scan(const struct ring *ring, struct ring_position from, uint64_t to);

@@ -152,12 +152,15 @@ static bool text_fits(const struct setting_row *row, const char *value,
 {
 	static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
 	static const char *const formats[] = {"text", "json", NULL};
+	static const char *const recoveries[] = {"refuse", "truncate", NULL};
 	char host[256], port[8];
 	uint64_t n;
 	if (strcmp(row->key, "log.level") == 0 && !one_of(value, levels))
 		return bad(reason, row->key, "must be debug, info, warn or error");
 	if (strcmp(row->key, "log.format") == 0 && !one_of(value, formats))
 		return bad(reason, row->key, "must be text or json");
+	if (strcmp(row->key, "store.recover") == 0 && !one_of(value, recoveries))
+		return bad(reason, row->key, "must be refuse or truncate");
 	if (strcmp(row->key, "listen") == 0 && !settings_split_listen(value, host, port))
 		return bad(reason, row->key, "must be HOST:PORT or [IPV6]:PORT");
 	if (strcmp(row->key, "sse_workers") == 0 && strcmp(value, "auto") != 0 &&

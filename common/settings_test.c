@@ -40,6 +40,8 @@ static void test_values(void **state)
 	        {"log.level", "", false},
 	        {"log.format", "json", true},
 	        {"log.format", "yaml", false},
+	        {"store.recover", "truncate", true},
+	        {"store.recover", "repair", false},
 	        {"dev", "yes", true},
 	        {"dev", "TRUE", false},
 	        {"dev", "", false},

@@ -50,55 +50,65 @@ static int lock_directory(const char *dir, int *fd)
 	return *fd >= 0 ? 0 : errno;
 }
 
-/* LMDB knows a log that is not here: the directory is a restored backup. Clients that hold offsets
- * from beyond it must be told, so the store gets a new epoch. */
-static void bump_epoch(struct store *store)
+/* Threads that began meanwhile have the descriptor too, so that closing ours would not let go of it. */
+static void unlock_directory(int fd)
 {
-	static const uint8_t name[] = "store.epoch";
-	struct span value;
-	uint64_t epoch = 0;
-	char text[32];
-	if (state_kv_get(&store->view.state, span_of(name, sizeof name - 1), &value) &&
-	    value.len < sizeof text) {
-		memcpy(text, value.at, value.len);
-		text[value.len] = '\0';
-		epoch = strtoull(text, NULL, 10);
-	}
-	int len = snprintf(text, sizeof text, "%llu", (unsigned long long)epoch + 1);
-	struct command command = {.kind = COMMAND_KV,
-	                          .key = span_of(name, sizeof name - 1),
-	                          .value = span_of(text, (size_t)len)};
-	store_execute(store, &command);
-	log_warn("store restored from a backup", "epoch=%s", text);
+	struct flock lock = {.l_type = F_UNLCK};
+	fcntl(fd, F_OFD_SETLK, &lock);
+	close(fd);
 }
 
-static int open_files(struct store *store, bool *restored, char reason[256])
+static uint64_t present_epoch(struct store *store, struct span name)
+{
+	struct span value;
+	char text[32];
+	if (!state_kv_get(&store->view.state, name, &value) || value.len >= sizeof text)
+		return 0;
+	memcpy(text, value.at, value.len);
+	text[value.len] = '\0';
+	return strtoull(text, NULL, 10);
+}
+
+/* What clients hold offsets of may not be here any more, and they must be told: the directory is a
+ * restored backup, or the end of its log was given up. Nobody is served before that is durable. */
+static int renew_epoch(struct store *store, char reason[256])
+{
+	char text[32];
+	struct span name = SPAN("store.epoch");
+	int len = snprintf(text, sizeof text, "%llu", (unsigned long long)present_epoch(store, name) + 1);
+	struct command command = {
+	        .kind = COMMAND_KV, .key = name, .value = span_of(text, (size_t)len)};
+	store_execute(store, &command);
+	if (command.verdict != VERDICT_OK) {
+		snprintf(reason, 256, "cannot raise the epoch of the store in %.150s: %s", store->dir,
+		         command.verdict == VERDICT_NO_SPACE ? "no space left" : "the disk failed");
+		return command.verdict == VERDICT_NO_SPACE ? ENOSPC : EIO;
+	}
+	log_warn("store begins anew", "epoch=%s reason=\"a backup was restored, or the log was given up\"", text);
+	return store_log_renewed(store, reason);
+}
+
+static int open_tables(struct store *store, bool *renew, char reason[256])
 {
 	const struct store_options *o = &store->options;
-	struct tables_checkpoint checkpoint;
-	bool fresh;
-	if (mkdir(store->dir, 0700) != 0 && errno != EEXIST)
-		return fail(reason, "cannot create", store->dir);
-	warn_of_file_system(store->dir);
-	int lock_fd, error = lock_directory(store->dir, &lock_fd);
+	int error = tables_open(&store->tables, store->dir, o->map_bytes, o->readers_max, reason);
 	if (error != 0)
-		return errno = error, fail(reason, "cannot lock", store->dir);
-	error = tables_open(&store->tables, store->dir, o->map_bytes, o->readers_max, reason);
-	if (error == 0) {
-		struct tables_reader reader = {.tables = &store->tables, .own = true};
-		MDB_txn *txn = tables_begin(&reader);
-		error = txn != NULL ? tables_get_checkpoint(&store->tables, txn, &checkpoint) : EIO;
-		tables_reader_finish(&reader);
-		if (error == 0)
-			error = ring_open(&store->ring, store->dir, o->ring_bytes,
-			                  checkpoint.position, &fresh, reason);
-		else
-			snprintf(reason, 256, "cannot read the checkpoint: %s", mdb_strerror(error));
-		if (error != 0)
-			tables_close(&store->tables);
-		*restored = error == 0 && fresh && checkpoint.position.lsn > 0;
-	}
-	close(lock_fd);
+		return error;
+	error = store_log_open(store, renew, reason);
+	if (error != 0)
+		tables_close(&store->tables);
+	return error;
+}
+
+/* The ring first: whether we are alone shows there. */
+static int open_files(struct store *store, bool *renew, char reason[256])
+{
+	int error = ring_find(&store->ring, store->dir, reason);
+	if (error != 0)
+		return error;
+	error = open_tables(store, renew, reason);
+	if (error != 0)
+		ring_close(&store->ring);
 	return error;
 }
 
@@ -142,29 +152,52 @@ static bool follow_to_tail(struct follower *follower)
 	return false;
 }
 
+static int open_directory(struct store *store, int *lock_fd, char reason[256])
+{
+	if (mkdir(store->dir, 0700) != 0 && errno != EEXIST)
+		return fail(reason, "cannot create", store->dir);
+	warn_of_file_system(store->dir);
+	int error = lock_directory(store->dir, lock_fd);
+	return error != 0 ? (errno = error, fail(reason, "cannot lock", store->dir)) : 0;
+}
+
+static void begin(struct store *store)
+{
+	store->options.limits.fork_prefix_bytes_max = store->ring.bytes / 32;
+	follower_init(&store->head, store);
+	follower_init(&store->view, store);
+	store->head_cuts = ring_cuts(&store->ring);
+	if (!follow_to_tail(&store->head) || !follow_to_tail(&store->view))
+		fatal("store in %s is not readable", store->dir);
+	start_threads(store);
+}
+
 int store_open(struct store **out, const struct store_options *options, char reason[256])
 {
 	struct store *store = xcalloc(1, sizeof *store);
-	bool restored = false;
+	bool renew = false;
+	int lock_fd = -1;
 	*out = NULL;
 	store->options = *options;
 	store->dir = xmemdup_text(options->dir, strlen(options->dir));
-	int error = open_files(store, &restored, reason);
+	int error = open_directory(store, &lock_fd, reason);
+	if (error == 0)
+		error = open_files(store, &renew, reason);
 	if (error != 0) {
+		if (lock_fd >= 0)
+			unlock_directory(lock_fd);
 		free(store->dir);
 		free(store);
 		return error;
 	}
-	store->options.limits.fork_prefix_bytes_max = store->ring.bytes / 32;
-	follower_init(&store->head, store);
-	follower_init(&store->view, store);
-	if (!follow_to_tail(&store->head) || !follow_to_tail(&store->view))
-		fatal("store in %s is not readable", store->dir);
-	start_threads(store);
-	if (restored)
-		bump_epoch(store);
+	begin(store);
+	if (renew)
+		error = renew_epoch(store, reason);
+	unlock_directory(lock_fd);
 	*out = store;
-	return 0;
+	if (error != 0)
+		store_close(out);
+	return error;
 }
 
 void store_close(struct store **out)

@@ -30,6 +30,7 @@ struct store_options {
 	uint64_t retention_bytes;    /* per stream; 0: keep all */
 	uint64_t retention_ms;       /* per stream, by age of the append; 0: keep all */
 	uint64_t free_bytes_min;     /* refuse appends when the file system has less */
+	bool truncate;               /* go on with what is left of a lost or damaged log, else do not open */
 	struct state_limits limits;
 	bool maintain;               /* take part in checkpoint, sweep, retention (workers: yes) */
 	bool gather;                 /* store_submit() wakes nobody: store_kick() does */
@@ -41,11 +42,11 @@ struct store_options {
 	struct histogram *commit_latency, *append_latency;
 };
 
-/* Opens or creates; recovers when it is the first since the machine started or since the last
- * closed. Blocks (it zero-fills the ring once). Returns 0, else an errno value with a reason for humans
- * that names the file. ENOSPC, EIO, ENOMEM, EMFILE and their like may pass: a worker tries again. Every
- * other value (EINVAL, EBADMSG, EACCES, ...) says that no attempt can succeed, and ends the start
- * (common/worker_store.c). */
+/* Opens or creates; recovers when nobody else has it open. Blocks (it zero-fills the ring once). Returns 0,
+ * else an errno value with a reason for humans that names the file. ENOSPC, EIO, ENOMEM, EMFILE and their
+ * like may pass: a worker tries again. Every other value (EINVAL, EACCES, ...) says that no attempt can
+ * succeed, and ends the start (common/worker_store.c): EBADMSG, the log is lost or damaged and
+ * options.truncate is not set. */
 int store_open(struct store **store, const struct store_options *options, char reason[256]);
 
 /* Finishes what was submitted (done() is called from here) and frees everything. The ring keeps what

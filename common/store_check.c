@@ -161,7 +161,7 @@ static void check_ring(struct inspection *in, const struct tables_checkpoint *ch
 {
 	const struct ring *ring = &in->store->ring;
 	uint64_t durable = ring_durable(ring);
-	struct ring_position end = ring_scan(ring, checkpoint->position);
+	struct ring_position end = ring_scan(ring, checkpoint->position, UINT64_MAX);
 	struct ring_record record;
 	if (end.lsn < durable)
 		find(in, "log: chain breaks at %llu, durable is %llu", ULL(end.lsn), ULL(durable));
@@ -249,6 +249,8 @@ int store_backup(struct store *store, const char *path, char reason[256])
 	snprintf(part, sizeof part, "%s.part", path);
 	int fd = open(part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	rc = fd < 0 ? errno : mdb_env_copyfd2(store->tables.env, fd, MDB_CP_COMPACT);
+	if (rc == 0)
+		rc = tables_mark_backup(part);
 	if (rc == 0 && fsync(fd) != 0)
 		rc = errno;
 	if (fd >= 0)

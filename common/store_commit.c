@@ -175,6 +175,10 @@ static bool wait_for_room(struct store *store, size_t bytes)
 static bool catch_up(struct store *store)
 {
 	struct follower *head = &store->head;
+	uint32_t cuts = ring_cuts(&store->ring);
+	if (cuts != store->head_cuts && follower_restart(head) != 0)
+		return false;
+	store->head_cuts = cuts;
 	for (int tries = 0; tries < 3; tries++) {
 		if (follower_advance(head, ring_tail(&store->ring).lsn, 0, NULL, NULL))
 			return true;
@@ -281,14 +285,20 @@ static void count_commit(struct store *store, uint64_t took_ns)
 	histogram_add(store->options.commit_latency, took_ns);
 }
 
-/* Those up to `lsn`: durable, or given up. */
+static bool was_cut(const struct store *store, const struct written *batch)
+{
+	return batch->cuts != ring_cuts(&store->ring);
+}
+
+/* Those up to `lsn`: durable, or given up. `lsn` was read before. */
 static void finish_written(struct store *store, uint64_t lsn, enum verdict verdict)
 {
-	while (store->written != NULL && store->written->lsn <= lsn) {
+	while (store->written != NULL &&
+	       (store->written->lsn <= lsn || was_cut(store, store->written))) {
 		struct written *batch = store->written;
 		store->written = batch->next;
-		if (verdict != VERDICT_OK)
-			refuse_all(batch->commands, verdict);
+		if (verdict != VERDICT_OK || was_cut(store, batch))
+			refuse_all(batch->commands, verdict != VERDICT_OK ? verdict : VERDICT_IO_ERROR);
 		count_commit(store, clock_monotonic_ns() - batch->begun_ns);
 		finish(store, batch->commands);
 		free(batch);
@@ -316,7 +326,10 @@ static void commit_batch(struct store *store, struct command *list, size_t bytes
 	}
 	struct written *batch = xmalloc(sizeof *batch);
 	*batch = (struct written){
-	        .commands = list, .lsn = store->head.lsn, .begun_ns = begun_ns};
+	        .cuts = store->head_cuts,
+	        .commands = list,
+	        .lsn = store->head.lsn,
+	        .begun_ns = begun_ns};
 	atomic_fetch_add(&store->synced_bytes, store->builder.bytes);
 	*store->written_last = batch;
 	store->written_last = &batch->next;
@@ -389,7 +402,7 @@ static void sync_all(struct store *store)
 {
 	while (store->written != NULL) {
 		uint32_t seen = ring_syncs(&store->ring);
-		if (store->written->lsn <= ring_durable(&store->ring))
+		if (store->written->lsn <= ring_durable(&store->ring) || was_cut(store, store->written))
 			finish_written(store, ring_durable(&store->ring), VERDICT_OK);
 		else if (ring_sync_trylock(&store->ring))
 			sync_once(store);

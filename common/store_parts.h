@@ -33,6 +33,7 @@ struct record_builder {
 
 /* Commands that stand in the log, on their way to the disk. */
 struct written {
+	uint32_t cuts; /* of the ring, when they were written: else they stand there no more */
 	struct written *next;
 	struct command *commands;
 	uint64_t lsn; /* durable when the log is up to here */
@@ -56,6 +57,7 @@ struct store {
 	size_t under_way;    /* the loop's: submitted, not yet collected */
 	uint64_t kicked_ns; /* the loop's: the last store_kick() */
 	struct follower head;
+	uint32_t head_cuts; /* of the ring, that the head knows of */
 	struct record_builder builder;
 	_Atomic uint64_t commits, commit_ns, synced_bytes;
 	_Atomic uint64_t commit_ns_lately; /* moving average */
@@ -83,6 +85,12 @@ struct store {
 	char refuse_reason[128];
 	uint64_t scan_id; /* retention by age walks all streams, a few each time */
 };
+
+/* ---- the ring that goes with data.mdb (store_log.c) ---- */
+/* Opens it, makes it, or refuses; under the open lock, the ring found, the tables open. *renew: the epoch
+ * is to be raised before anybody is served, and store_log_renewed() told. 0, or errno with a reason. */
+int store_log_open(struct store *store, bool *renew, char reason[256]);
+int store_log_renewed(struct store *store, char reason[256]);
 
 /* ---- follower (store_follow.c) ---- */
 void follower_init(struct follower *follower, struct store *store);

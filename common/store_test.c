@@ -1,17 +1,104 @@
+#undef _FILE_OFFSET_BITS /* both names of pwrite() and pwritev() are ours */
 #include "common/store.h"
 #include "common/check.h"
 #include "common/log.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <glob.h>
+#include <lmdb.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
+
+/* ---- a disk that fails, and a process that dies, at the n-th thing done to files ---- */
+
+static int die_at;                  /* counts down; at 1 the process ends. 0: it does not */
+static int ring_syncs_fail, dir_syncs_fail;
+static unsigned dir_syncs;
+static void (*on_failed_sync)(void); /* what the kernel does to pages that it could not write */
+
+static void one_step(void)
+{
+	if (die_at != 0 && --die_at == 0)
+		_exit(9);
+}
+
+static bool fails_once(int *failures)
+{
+	if (*failures == 0)
+		return false;
+	(*failures)--;
+	errno = EIO;
+	return true;
+}
+
+static bool is_ring(int fd)
+{
+	char link[64], path[256] = "";
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	return readlink(link, path, sizeof path - 1) > 0 && strcmp(strrchr(path, '/'), "/ring") == 0;
+}
+
+int fdatasync(int fd)
+{
+	one_step();
+	if (ring_syncs_fail != 0 && is_ring(fd) && fails_once(&ring_syncs_fail)) {
+		if (on_failed_sync != NULL)
+			on_failed_sync();
+		errno = EIO;
+		return -1;
+	}
+	return (int)syscall(SYS_fdatasync, fd);
+}
+
+int fsync(int fd)
+{
+	struct stat st;
+	one_step();
+	if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
+		dir_syncs++;
+		if (fails_once(&dir_syncs_fail))
+			return -1;
+	}
+	return (int)syscall(SYS_fsync, fd);
+}
+
+int rename(const char *from, const char *to)
+{
+	one_step();
+	return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
+}
+
+ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t at)
+{
+	one_step();
+	return syscall(SYS_pwritev, fd, iov, count, at, 0);
+}
+
+ssize_t pwritev64(int fd, const struct iovec *iov, int count, off64_t at)
+{
+	return pwritev(fd, iov, count, at);
+}
+
+ssize_t pwrite(int fd, const void *bytes, size_t len, off_t at)
+{
+	one_step();
+	return syscall(SYS_pwrite64, fd, bytes, len, at);
+}
+
+ssize_t pwrite64(int fd, const void *bytes, size_t len, off64_t at)
+{
+	return pwrite(fd, bytes, len, at);
+}
 
 struct fixture {
 	char dir[64];
@@ -383,6 +470,279 @@ static void test_backup_restores(void **state)
 	assert_content(f, "/b", 0, SPAN("kept!"));
 }
 
+static uint64_t epoch_of(struct store *store)
+{
+	struct span value;
+	char text[32] = "";
+	while (store_advance(store, 0)) {
+	}
+	if (!state_kv_get(store_view(store), SPAN("store.epoch"), &value))
+		return 0;
+	memcpy(text, value.at, value.len < 31 ? value.len : 31);
+	return strtoull(text, NULL, 10);
+}
+
+/* With $D for the directory. */
+static void shell(struct fixture *f, const char *text)
+{
+	char command[600];
+	snprintf(command, sizeof command, "D=%s; %s", f->dir, text);
+	assert_int_equal(system(command), 0);
+}
+
+/* Leaves the store closed, and what a backup of it is in DIR.backup. */
+static void back_up(struct fixture *f)
+{
+	char path[128], reason[256];
+	create(f, "/b", "a/b");
+	append(f, "/b", "a/b", SPAN("kept"));
+	snprintf(path, sizeof path, "%s.backup", f->dir);
+	assert_int_equal(store_backup(f->store, path, reason), 0);
+	store_close(&f->store);
+}
+
+/* As releases before made it: without a word of what it is. */
+static void forget_that_it_is_a_backup(struct fixture *f)
+{
+	char path[128];
+	MDB_env *env;
+	MDB_txn *txn;
+	MDB_dbi meta;
+	MDB_val key = {3, (void *)(uintptr_t) "log"};
+	snprintf(path, sizeof path, "%s.backup", f->dir);
+	assert_int_equal(mdb_env_create(&env) | mdb_env_set_maxdbs(env, 16), 0);
+	assert_int_equal(mdb_env_open(env, path, MDB_NOSUBDIR | MDB_NOLOCK, 0600), 0);
+	assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
+	assert_int_equal(mdb_dbi_open(txn, "meta", 0, &meta), 0);
+	assert_int_equal(mdb_del(txn, meta, &key, NULL), 0);
+	assert_int_equal(mdb_txn_commit(txn), 0);
+	mdb_env_close(env);
+}
+
+/* Opens in a process that dies at its n-th step. Did it? */
+static bool opener_dies(struct fixture *f, int n)
+{
+	int status;
+	pid_t child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		char reason[256];
+		die_at = n;
+		int error = store_open(&f->store, &f->options, reason);
+		die_at = 0;
+		_exit(error != 0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) != 1);
+	return WEXITSTATUS(status) == 9;
+}
+
+/* Whenever the first process dies that opens a restored backup: the next one raises the epoch, or finds it
+ * raised. */
+static void restore_and_crash(struct fixture *f, int stride)
+{
+	bool died = true;
+	f->options.ring_bytes = 1 << 20;
+	f->options.maintain = false; /* its steps would come at any time */
+	for (int n = 1; died; n += stride) {
+		shell(f, "rm -rf $D/* && cp $D.backup $D/data.mdb");
+		died = opener_dies(f, n);
+		open_store(f);
+		if (epoch_of(f->store) == 0)
+			fail_msg("died at step %d: the epoch is not raised", n);
+		assert_content(f, "/b", 0, SPAN("kept"));
+		store_close(&f->store);
+	}
+	open_store(f);
+}
+
+static void test_restore_then_crash_raises_the_epoch(void **state)
+{
+	struct fixture *f = *state;
+	back_up(f);
+	restore_and_crash(f, 1);
+	shell(f, "rm $D.backup");
+}
+
+static void test_restore_of_an_older_backup_then_crash(void **state)
+{
+	struct fixture *f = *state;
+	back_up(f);
+	forget_that_it_is_a_backup(f);
+	restore_and_crash(f, 3);
+	shell(f, "rm $D.backup");
+}
+
+/* It is answered before anybody is served; and what is not answered stops the start. */
+static void test_an_epoch_that_cannot_be_raised_stops_the_start(void **state)
+{
+	struct fixture *f = *state;
+	char reason[256] = "";
+	back_up(f);
+	shell(f, "rm -rf $D/* && mv $D.backup $D/data.mdb");
+	for (int i = 0; i < 2; i++) {
+		ring_syncs_fail = 1000;
+		assert_int_equal(store_open(&f->store, &f->options, reason), EIO);
+		assert_null(f->store);
+	}
+	ring_syncs_fail = 0;
+	open_store(f);
+	uint64_t epoch = epoch_of(f->store);
+	assert_true(epoch > 0);
+	store_close(&f->store);
+	open_store(f);
+	assert_int_equal(epoch_of(f->store), epoch);
+}
+
+/* Names that a failed sync left in doubt are synced at each first open. */
+static void test_directories_are_synced_at_each_first_open(void **state)
+{
+	struct fixture *f = *state;
+	char reason[256] = "";
+	store_close(&f->store);
+	for (int i = 0; i < 2; i++) {
+		dir_syncs_fail = 1;
+		assert_int_equal(store_open(&f->store, &f->options, reason), EIO);
+		assert_non_null(strstr(reason, "directory"));
+	}
+	dir_syncs = 0;
+	open_store(f);
+	assert_int_equal(dir_syncs, 2); /* its own and its parent's */
+}
+
+/* ---- a ring that is lost or damaged ---- */
+
+/* Five messages in the ring, each durable before the next, and none in LMDB; closed. */
+static void fill_ring(struct fixture *f, const char *path)
+{
+	static const char *const texts[] = {"<one>", "<two>", "<three>", "<four>", "<five>"};
+	store_close(&f->store);
+	f->options.maintain = false;
+	open_store(f);
+	create(f, path, "a/b");
+	for (size_t i = 0; i < 5; i++)
+		assert_int_equal(append(f, path, "a/b", span_str(texts[i])).verdict, VERDICT_OK);
+	store_close(&f->store);
+}
+
+static void refuses(struct fixture *f, const char *why)
+{
+	char reason[256] = "";
+	assert_int_equal(store_open(&f->store, &f->options, reason), EBADMSG);
+	assert_null(f->store);
+	if (strstr(reason, why) == NULL || strstr(reason, "store.recover") == NULL)
+		fail_msg("'%s' does not say '%s'", reason, why);
+}
+
+/* As the operator tells it to. */
+static void opens_truncated(struct fixture *f)
+{
+	f->options.truncate = true;
+	open_store(f);
+	assert_int_equal(epoch_of(f->store), 1);
+	f->options.truncate = false;
+}
+
+static void test_damage_in_the_log_stops_the_start(void **state)
+{
+	struct fixture *f = *state;
+	fill_ring(f, "/t");
+	shell(f, "at=$(grep -abo '<three>' $D/ring | head -1 | cut -d: -f1) && "
+	         "printf X | dd of=$D/ring bs=1 seek=$at conv=notrunc status=none && rm $D/control");
+	refuses(f, "damaged");
+	refuses(f, "damaged");
+	opens_truncated(f);
+	assert_content(f, "/t", 0, SPAN("<one><two>"));
+	append(f, "/t", "a/b", SPAN("<six>"));
+	store_close(&f->store);
+	open_store(f);
+	assert_content(f, "/t", 0, SPAN("<one><two><six>"));
+	assert_int_equal(epoch_of(f->store), 1);
+}
+
+/* Before its first checkpoint, and after one that needs it or does not. */
+static void lose_ring(struct fixture *f, const char *how, const char *why)
+{
+	fill_ring(f, "/t");
+	shell(f, how);
+	refuses(f, why);
+	opens_truncated(f);
+	fill_ring(f, "/u");
+	open_store(f);
+	checkpoint_now(f);
+	store_close(&f->store);
+	shell(f, how);
+	refuses(f, why);
+	f->options.truncate = true;
+	open_store(f);
+	f->options.truncate = false;
+	assert_int_equal(epoch_of(f->store), 2);
+	assert_content(f, "/u", 0, SPAN("<one><two><three><four><five>"));
+	append(f, "/u", "a/b", SPAN("<six>"));
+	store_close(&f->store);
+	open_store(f);
+	assert_content(f, "/u", 0, SPAN("<one><two><three><four><five><six>"));
+}
+
+static void test_a_missing_ring_is_not_a_restored_backup(void **state)
+{
+	lose_ring(*state, "rm $D/ring", "missing");
+}
+
+static void test_a_shorter_ring_is_not_a_restored_backup(void **state)
+{
+	lose_ring(*state, "truncate -s 2M $D/ring", "instead of");
+}
+
+static void test_a_tiny_ring_is_not_a_restored_backup(void **state)
+{
+	lose_ring(*state, "truncate -s 50000 $D/ring", "instead of");
+}
+
+static void test_a_ring_of_garbage_is_not_a_restored_backup(void **state)
+{
+	lose_ring(*state, "head -c 4194304 /dev/urandom > $D/ring", "not the one");
+}
+
+static void test_a_ring_of_zeros_is_not_a_restored_backup(void **state)
+{
+	lose_ring(*state, "head -c 4194304 /dev/zero > $D/ring", "not the one");
+}
+
+/* ---- a sync that fails, and pages that are read again as they were ---- */
+
+static char ring_path[128];
+
+static void zero_the_last_append(void)
+{
+	static uint8_t bytes[4 << 20];
+	int fd = open(ring_path, O_RDWR | O_CLOEXEC);
+	ssize_t len = pread(fd, bytes, sizeof bytes, 0);
+	uint8_t *at = memmem(bytes, (size_t)len, "<never>", 7);
+	check(at != NULL);
+	memset(at, 0, 7);
+	check(pwrite(fd, at, 7, at - bytes) == 7);
+	close(fd);
+}
+
+/* Nothing of it was promised; and whoever had seen it at the head of the log forgets it. */
+static void test_the_end_of_the_log_is_lost_by_a_failed_sync(void **state)
+{
+	struct fixture *f = *state;
+	snprintf(ring_path, sizeof ring_path, "%s/ring", f->dir);
+	create(f, "/e", "a/b");
+	append(f, "/e", "a/b", SPAN("<one>"));
+	on_failed_sync = zero_the_last_append;
+	ring_syncs_fail = 1;
+	assert_int_equal(append(f, "/e", "a/b", SPAN("<never>")).verdict, VERDICT_IO_ERROR);
+	on_failed_sync = NULL;
+	assert_int_equal(append(f, "/e", "a/b", SPAN("<two>")).verdict, VERDICT_OK);
+	assert_content(f, "/e", 0, SPAN("<one><two>"));
+	store_close(&f->store);
+	open_store(f);
+	assert_content(f, "/e", 0, SPAN("<one><two>"));
+}
+
 /* A record that was torn by a crash ends the log; everything before it counts. */
 static void test_torn_tail(void **state)
 {
@@ -716,6 +1076,17 @@ int main(void)
 	        T(test_lapped_within_a_record),
 	        T(test_ttl_expires_by_itself),
 	        T(test_backup_restores),
+	        T(test_restore_then_crash_raises_the_epoch),
+	        T(test_restore_of_an_older_backup_then_crash),
+	        T(test_an_epoch_that_cannot_be_raised_stops_the_start),
+	        T(test_directories_are_synced_at_each_first_open),
+	        T(test_damage_in_the_log_stops_the_start),
+	        T(test_a_missing_ring_is_not_a_restored_backup),
+	        T(test_a_shorter_ring_is_not_a_restored_backup),
+	        T(test_a_tiny_ring_is_not_a_restored_backup),
+	        T(test_a_ring_of_garbage_is_not_a_restored_backup),
+	        T(test_a_ring_of_zeros_is_not_a_restored_backup),
+	        T(test_the_end_of_the_log_is_lost_by_a_failed_sync),
 	        T(test_torn_tail),
 	        T(test_larger_than_any_record),
 	        T(test_long_stream_seqs),

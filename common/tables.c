@@ -119,6 +119,54 @@ int tables_put_checkpoint(const struct tables *tables, MDB_txn *txn,
 	return mdb_put(txn, tables->meta, &key, &value, 0);
 }
 
+int tables_get_log(const struct tables *tables, MDB_txn *txn, struct tables_log *log)
+{
+	MDB_val key = val("log", 3), value;
+	*log = (struct tables_log){0};
+	int rc = mdb_get(txn, tables->meta, &key, &value);
+	if (rc == 0 && value.mv_size == sizeof *log)
+		memcpy(log, value.mv_data, sizeof *log);
+	return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+int tables_put_log(const struct tables *tables, MDB_txn *txn, const struct tables_log *log)
+{
+	MDB_val key = val("log", 3), value = val(log, sizeof *log);
+	return mdb_put(txn, tables->meta, &key, &value, 0);
+}
+
+static int put_backup_mark(MDB_env *env)
+{
+	const struct tables_log none = {.state = TABLES_LOG_NONE, .renew_epoch = 1};
+	struct tables copy = {.env = env};
+	MDB_txn *txn;
+	int rc = mdb_txn_begin(env, NULL, 0, &txn);
+	if (rc != 0)
+		return rc;
+	rc = mdb_dbi_open(txn, "meta", 0, &copy.meta);
+	if (rc == 0)
+		rc = tables_put_log(&copy, txn, &none);
+	if (rc == 0)
+		return mdb_txn_commit(txn);
+	mdb_txn_abort(txn);
+	return rc;
+}
+
+int tables_mark_backup(const char *path)
+{
+	MDB_env *env;
+	int rc = mdb_env_create(&env);
+	if (rc != 0)
+		return rc;
+	rc = mdb_env_set_maxdbs(env, 16);
+	if (rc == 0)
+		rc = mdb_env_open(env, path, MDB_NOSUBDIR | MDB_NOLOCK, 0600);
+	if (rc == 0)
+		rc = put_backup_mark(env);
+	mdb_env_close(env);
+	return rc;
+}
+
 /* ---- keys ---- */
 
 static void put_number(uint8_t *at, uint64_t n)

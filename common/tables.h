@@ -8,6 +8,7 @@
  *   expiry    unix ms, id                   -> (nothing)
  *   garbage   id                            -> rows of this stream below a position are to go
  *   meta      "checkpoint"                  -> how far the log is applied, and counts
+ *             "log"                         -> which ring goes with this file
  *
  * Numbers in keys are big-endian, so that they sort. Rows are native-endian: the directory belongs
  * to one machine; a backup carries the architecture in its format number. */
@@ -42,6 +43,24 @@ int tables_get_checkpoint(const struct tables *tables, MDB_txn *txn,
                           struct tables_checkpoint *checkpoint);
 int tables_put_checkpoint(const struct tables *tables, MDB_txn *txn,
                           const struct tables_checkpoint *checkpoint);
+
+/* The ring that goes with this file. All zero in a new store and in one that only releases without this
+ * row have had. */
+enum tables_log_state {
+	TABLES_LOG_UNKNOWN,
+	TABLES_LOG_MAKING, /* it is being made; nothing was written to it yet */
+	TABLES_LOG_KEPT,   /* without it this file is not all that was acknowledged */
+	TABLES_LOG_NONE,   /* this file is a backup: whole without a ring */
+};
+struct tables_log {
+	uint64_t ring_bytes;
+	uint32_t state;       /* enum tables_log_state */
+	uint32_t renew_epoch; /* 1: clients may hold offsets of what is no longer there, and were not yet told */
+};
+int tables_get_log(const struct tables *tables, MDB_txn *txn, struct tables_log *log);
+int tables_put_log(const struct tables *tables, MDB_txn *txn, const struct tables_log *log);
+/* Says in a copy of data.mdb, at `path`, that it is a backup. Synced. 0 or an LMDB error. */
+int tables_mark_backup(const char *path);
 
 /* A reader of one snapshot for state backings: renews its transaction per call, or uses a given one
  * (the checkpointer's write transaction). */

@@ -70,6 +70,7 @@ int worker_open_store(struct worker *worker, uv_async_t *async, struct store **s
 	        .retention_bytes = s->store_retention_bytes,
 	        .retention_ms = s->store_retention_age_ms,
 	        .free_bytes_min = s->store_free_bytes_min,
+	        .truncate = strcmp(s->store_recover, "truncate") == 0,
 	        .limits = {.streams_max = s->limits_streams,
 	                   .producers_per_stream_max = (uint32_t)s->limits_producers,
 	                   .producer_idle_ms = s->limits_producer_idle_ms},

@@ -44,6 +44,9 @@
 	S(store_commit_priority, "store.commit_priority", count, "10", 0, 20, WORKERS,             \
 	  "So many nice levels the thread that commits stands above the rest of its worker, where " \
 	  "the system allows it (RLIMIT_NICE): everybody waits for its few microseconds.")         \
+	S(store_commit_timeout_ms, "store.commit_timeout", ms, "5s", 100, 600000, WORKERS,          \
+	  "Nothing was written for this long though something is to be: who waits gets 503, "      \
+	  "/readyz is red; worker.hang_timeout later the worker is aborted.")                      \
 	S(store_chunk_bytes, "store.chunk_bytes", bytes, "8k", 512, 1 << 20, WORKERS,              \
 	  "Messages of a stream share a row up to this size.")                                     \
 	S(store_retention_bytes, "store.retention_bytes", bytes, "0", 0, 1ull << 44, WORKERS,      \
@@ -52,6 +55,9 @@
 	  "Forget appends older than this; 0 keeps all. Older offsets get 410.")                   \
 	S(store_free_bytes_min, "store.free_bytes_min", bytes, "64M", 0, 1ull << 44, WORKERS,      \
 	  "Refuse appends with 507 when the file system has less free space.")                     \
+	S(store_recover, "store.recover", text, "refuse", 6, 8, START,                             \
+	  "What to do when the ring is lost, or damaged where it was durable: refuse to start, or " \
+	  "truncate: go on with what is left, and raise the epoch of the store.")                  \
 	S(limits_header_bytes, "limits.header_bytes", bytes, "16k", 1024, 1 << 20, WORKERS,        \
 	  "Request line and header fields together; more gets 431.")                               \
 	S(limits_headers, "limits.headers", count, "100", 8, 1000, WORKERS,                        \
