@@ -26,7 +26,7 @@ struct call {
 	enum call_method method;
 	struct span path;  /* raw, as in the request */
 	struct span query; /* raw; empty when there was none */
-	struct span principal;       /* hexadecimal SHA-256 of the Bearer token; empty: no token */
+	struct span principal;       /* hexadecimal SHA-256 of the Bearer token, of sessions other credentials too; empty: none */
 	struct span authorization;   /* the header, only where the forwarder passes it on; else empty */
 	struct span idempotency_key; /* empty: none */
 	struct span content_type;

@@ -51,6 +51,17 @@ struct render_session *render_session_create(const char *id, const char *owner,
 	return s;
 }
 
+bool render_session_may_own(const struct settings *settings, struct span principal)
+{
+	return principal.len > 0 || (settings->dev && *settings->sessions_validate_url == '\0');
+}
+
+bool render_session_is_of(const struct render_session *s, const struct settings *settings,
+                          struct span principal)
+{
+	return span_equal(principal, span_str(s->owner)) && render_session_may_own(settings, principal);
+}
+
 void render_session_destroy(struct render_session **session)
 {
 	struct render_session *s = *session;

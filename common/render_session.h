@@ -15,7 +15,7 @@
  *     {"rev":R,"end":"reason"}                 the last */
 #pragma once
 
-#include "proto/bytes.h"
+#include "common/settings.h"
 
 #include <jansson.h>
 
@@ -24,7 +24,7 @@
 
 enum {
 	RENDER_SESSION_ID_MAX = 36, /* a UUID */
-	RENDER_OWNER_MAX = 64,      /* hexadecimal SHA-256 of a token, or "" */
+	RENDER_OWNER_MAX = 64,      /* hexadecimal SHA-256 of credentials, or "" */
 	RENDER_SIGNAL_TOKEN_LEN = 43, /* 256 bits in base64url */
 	RENDER_URL_MAX = 2048,
 	RENDER_PATH_ROOM = 64 + RENDER_SESSION_ID_MAX,
@@ -88,6 +88,12 @@ struct render_session {
 /* Fresh: revision 0, initializing. Takes the order's contents. */
 struct render_session *render_session_create(const char *id, const char *owner,
                                              struct render_order *order, uint64_t now_ms);
+/* Is it this principal's? Where nobody is told from another (dev, without sessions.validate_url), what was ordered
+ * without credentials is everybody's who has none; elsewhere that is nobody's. */
+bool render_session_is_of(const struct render_session *session, const struct settings *settings,
+                          struct span principal);
+/* May this principal own one? */
+bool render_session_may_own(const struct settings *settings, struct span principal);
 /* From its document; NULL when that is not one. */
 struct render_session *render_session_load(struct span document, uint64_t now_ms);
 void render_session_destroy(struct render_session **session);

@@ -294,6 +294,29 @@ static void test_names(void **state)
 	assert_string_equal(render_status_client_name(RENDER_TERMINATED), "ended");
 }
 
+/* Nobody is told from another in dev alone, and there only if nobody else is asked who may. */
+static void test_owners(void **state)
+{
+	static const struct {
+		bool dev, validated;
+		const char *owner, *principal;
+		bool is;
+	} rows[] = {
+	        {true, false, "", "", true},      {false, false, "", "", false}, {true, true, "", "", false},
+	        {false, true, "", "", false},     {true, false, "a1", "", false}, {true, false, "", "a1", false},
+	        {false, false, "a1", "a1", true}, {true, true, "a1", "a1", true}, {false, true, "a1", "a2", false},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		char none[] = "", url[] = "https://a.b/";
+		const struct settings settings = {.dev = rows[i].dev,
+		                                  .sessions_validate_url = rows[i].validated ? url : none};
+		struct render_session session = {0};
+		strcpy(session.owner, rows[i].owner);
+		assert_int_equal(render_session_is_of(&session, &settings, span_str(rows[i].principal)), rows[i].is);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -308,6 +331,7 @@ int main(void)
 	        cmocka_unit_test(test_marks),
 	        cmocka_unit_test(test_events_read),
 	        cmocka_unit_test(test_names),
+	        cmocka_unit_test(test_owners),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -55,7 +55,7 @@ static void retry_key_of(const struct call *call, char out[65])
 	uint8_t digest[EVP_MAX_MD_SIZE];
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
 	*out = '\0';
-	if (call->idempotency_key.len > 0) {
+	if (call->idempotency_key.len > 0 && render_session_may_own(sessions_of(call)->settings, call->principal)) {
 		check(context != NULL && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1 &&
 		      EVP_DigestUpdate(context, call->principal.at, call->principal.len) == 1 &&
 		      EVP_DigestUpdate(context, "\n", 1) == 1 &&
@@ -170,7 +170,10 @@ static void on_validated(struct call *call, const json_t *caller)
 	free(call->state);
 	call->state = NULL;
 	retry_key_of(call, retry_key);
-	if (!answered_again(all, call, retry_key) && admitted(all, call))
+	if (!render_session_may_own(all->settings, call->principal)) {
+		call_header(call, "www-authenticate", "Bearer realm=\"ringside\"");
+		call_refuse(call, 401, "a session belongs to somebody: credentials are needed");
+	} else if (!answered_again(all, call, retry_key) && admitted(all, call))
 		create(all, call, &order, retry_key, caller);
 	render_order_finish(&order);
 }
@@ -500,7 +503,7 @@ static struct render_live *live_of(struct call *call, struct span *rest)
 	*rest = span_of(at.at + len, at.len - len);
 	struct render_live *live = render_find(sessions_of(call), span_of(at.at, len));
 	return live != NULL && live->document != NULL && !live->forgetting &&
-	                       span_equal(call->principal, span_str(live->paper->owner))
+	                       render_session_is_of(live->paper, live->all->settings, call->principal)
 	               ? live
 	               : NULL;
 }

@@ -312,7 +312,7 @@ struct session *render_sessions_use(struct render_sessions *all, struct span id,
 {
 	struct render_live *live = render_find(all, id);
 	if (live == NULL || live->ending != NULL || live->browser == NULL ||
-	    !span_equal(principal, span_str(live->paper->owner)))
+	    !render_session_is_of(live->paper, all->settings, principal))
 		return NULL;
 	render_touch(live);
 	return live->browser;

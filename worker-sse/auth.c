@@ -1,7 +1,12 @@
 #include "worker-sse/auth.h"
+#include "common/base64.h"
+#include "common/check.h"
 
+#include <ctype.h>
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 static void add_tokens(struct auth_list *list, const char *tokens)
 {
@@ -74,18 +79,97 @@ static bool known(const struct auth *auth, const uint8_t digest[AUTH_DIGEST_BYTE
 	return found != 0;
 }
 
+/* ---- credentials ---- */
+
+static bool is_blank(uint8_t c)
+{
+	return c == ' ' || c == '\t';
+}
+
+static bool has_blank(struct span text)
+{
+	return memchr(text.at, ' ', text.len) != NULL || memchr(text.at, '\t', text.len) != NULL;
+}
+
+/* RFC 9110 §11.4: a scheme, spaces, and what it takes for proof. False: there is none, or a byte that somebody
+ * may strip or read as another (obs-text, controls). */
+static bool split(struct span authorization, struct span *scheme, struct span *proof)
+{
+	size_t len = authorization.at != NULL ? authorization.len : 0, from = 0;
+	for (size_t i = 0; i < len; i++)
+		if (!is_blank(authorization.at[i]) && (authorization.at[i] < '!' || authorization.at[i] > '~'))
+			return false;
+	while (len > 0 && is_blank(authorization.at[len - 1]))
+		len--;
+	while (from < len && !is_blank(authorization.at[from]))
+		from++;
+	*scheme = span_of(authorization.at, from);
+	while (from < len && is_blank(authorization.at[from]))
+		from++;
+	*proof = span_of(authorization.at + from, len - from);
+	return scheme->len > 0 && proof->len > 0;
+}
+
+/* In any other spelling a lenient reader would take one name and password for those of many. */
+static bool is_canonical_base64(struct span text)
+{
+	uint8_t *bytes = xmalloc(text.len + 4);
+	int64_t len = base64_decode(text, bytes);
+	char *again = len >= 0 ? base64_text(span_of(bytes, (size_t)len)) : NULL;
+	bool same = again != NULL && span_equal(text, span_str(again));
+	free(again);
+	free(bytes);
+	return same;
+}
+
+static void print_digest(struct span text, char out[AUTH_PRINCIPAL_ROOM])
+{
+	uint8_t digest[SHA256_DIGEST_LENGTH];
+	SHA256(text.at, text.len, digest);
+	for (size_t i = 0; i < sizeof digest; i++)
+		snprintf(out + 2 * i, 3, "%02x", digest[i]);
+}
+
+/* The scheme in lower case, one space wherever there are some. */
+static void print_whole(struct span scheme, struct span proof, char out[AUTH_PRINCIPAL_ROOM])
+{
+	uint8_t *text = xmalloc(scheme.len + proof.len + 1);
+	size_t len = 0;
+	for (; len < scheme.len; len++)
+		text[len] = (uint8_t)tolower(scheme.at[len]);
+	text[len++] = ' ';
+	for (size_t i = 0; i < proof.len; i++)
+		if (!is_blank(proof.at[i]))
+			text[len++] = proof.at[i];
+		else if (text[len - 1] != ' ')
+			text[len++] = ' ';
+	print_digest(span_of(text, len), out);
+	free(text);
+}
+
+void auth_principal(struct span authorization, char out[AUTH_PRINCIPAL_ROOM])
+{
+	struct span scheme, proof;
+	*out = '\0';
+	if (split(authorization, &scheme, &proof) && span_equal_nocase(scheme, SPAN("bearer")) && !has_blank(proof))
+		print_digest(proof, out);
+}
+
+void auth_owner(struct span authorization, char out[AUTH_PRINCIPAL_ROOM])
+{
+	struct span scheme, proof;
+	auth_principal(authorization, out);
+	if (*out != '\0' || !split(authorization, &scheme, &proof))
+		return;
+	if (!span_equal_nocase(scheme, SPAN("basic")) || is_canonical_base64(proof))
+		print_whole(scheme, proof, out);
+}
+
 /* RFC 6750 §2.1: the scheme in any case, one token, nothing else. */
 static bool bearer_digest(struct span authorization, uint8_t digest[AUTH_DIGEST_BYTES])
 {
-	static const char scheme[] = "bearer ";
-	size_t len = sizeof scheme - 1;
-	if (authorization.at == NULL || authorization.len <= len ||
-	    !span_equal_nocase(span_of(authorization.at, len), span_of(scheme, len)))
-		return false;
-	while (len < authorization.len && authorization.at[len] == ' ')
-		len++;
-	struct span token = span_of(authorization.at + len, authorization.len - len);
-	if (token.len == 0 || memchr(token.at, ' ', token.len) != NULL || memchr(token.at, '\t', token.len) != NULL)
+	struct span scheme, token;
+	if (!split(authorization, &scheme, &token) || !span_equal_nocase(scheme, SPAN("bearer")) || has_blank(token))
 		return false;
 	SHA256(token.at, token.len, digest);
 	return true;

@@ -14,7 +14,7 @@ enum auth_result {
 	AUTH_UNCONFIGURED, /* 503: no token is configured, so nobody may */
 };
 
-enum { AUTH_TOKENS_MAX = 64, AUTH_DIGEST_BYTES = 32 };
+enum { AUTH_TOKENS_MAX = 64, AUTH_DIGEST_BYTES = 32, AUTH_PRINCIPAL_ROOM = 65 };
 
 struct auth_list {
 	uint8_t digests[AUTH_TOKENS_MAX][AUTH_DIGEST_BYTES];
@@ -32,6 +32,12 @@ struct auth {
 
 /* Reads auth.*; tokens beyond AUTH_TOKENS_MAX per list are an error for check-config. */
 void auth_init(struct auth *auth, const struct settings *settings);
+
+/* Hexadecimal SHA-256 of the Bearer token, however many spaces stand before it; "": there is none. */
+void auth_principal(struct span authorization, char out[AUTH_PRINCIPAL_ROOM]);
+/* The same for credentials of any scheme, as a session's owner has them: of a Bearer token as above, of others
+ * scheme and all, normalised. "": there are none, or such as could be spelled in more than one way. */
+void auth_owner(struct span authorization, char out[AUTH_PRINCIPAL_ROOM]);
 
 /* 0: allowed; else the status, and why not, for people. */
 unsigned auth_refusal(const struct auth *auth, enum permission permission, struct span authorization,

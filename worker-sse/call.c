@@ -2,9 +2,9 @@
 #include "common/call.h"
 #include "common/check.h"
 #include "common/hash.h"
+#include "worker-sse/auth.h"
 #include "worker-sse/worker.h"
 
-#include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -25,23 +25,6 @@ struct call_waiting {
 	struct wheel_node timer;
 	UT_hash_handle hh;
 };
-
-/* ---- who asks ---- */
-
-void call_principal(const struct request *request, char out[65])
-{
-	static const char scheme[] = "bearer ";
-	struct span header = request->headers[HEADER_AUTHORIZATION];
-	size_t len = sizeof scheme - 1;
-	uint8_t digest[SHA256_DIGEST_LENGTH];
-	*out = '\0';
-	if (header.at == NULL || header.len <= len ||
-	    !span_equal_nocase(span_of(header.at, len), span_of(scheme, len)))
-		return;
-	SHA256(header.at + len, header.len - len, digest);
-	for (size_t i = 0; i < sizeof digest; i++)
-		snprintf(out + 2 * i, 3, "%02x", digest[i]);
-}
 
 /* ---- waiting ---- */
 
@@ -214,9 +197,10 @@ void call_send(struct request *request, unsigned role, const struct call_options
 {
 	struct sse_worker *w = request->worker;
 	struct peer *peer = worker_peer(w->worker, role, 0);
-	char base_url[1024], principal[65];
+	char base_url[1024], principal[AUTH_PRINCIPAL_ROOM];
 	unsigned status;
-	call_principal(request, principal);
+	/* The bridge knows tokens alone; what a session belongs to may be of any scheme. */
+	(role == ROLE_CAPTURE ? auth_owner : auth_principal)(request->headers[HEADER_AUTHORIZATION], principal);
 	size_t base_len = request_base_url(request, base_url, sizeof base_url);
 	struct proto_call m = {
 	        .id = ++w->calls_id,

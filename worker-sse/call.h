@@ -43,8 +43,5 @@ uint64_t call_ask(struct sse_worker *w, unsigned role, const struct call_questio
 /* Whoever asked is gone; a number that is no longer waited for does no harm. */
 void call_forget(struct sse_worker *w, uint64_t id);
 
-/* Hexadecimal SHA-256 of the request's Bearer token, the principal; "" without one. */
-void call_principal(const struct request *request, char out[65]);
-
 /* A worker has gone: what it was asked is answered with 503. */
 void calls_peer_gone(struct sse_worker *w, unsigned role, unsigned slot);

@@ -160,9 +160,9 @@ static bool split_path(struct span path, struct asked *asked)
 static bool find(struct request *request, struct asked *asked)
 {
 	struct state *state = store_view(request->worker->store);
-	char key[RENDER_PATH_ROOM], principal[65];
+	char key[RENDER_PATH_ROOM], principal[AUTH_PRINCIPAL_ROOM];
 	struct span document;
-	call_principal(request, principal);
+	auth_owner(request->headers[HEADER_AUTHORIZATION], principal);
 	size_t len = render_session_key(asked->id, key);
 	bool there = state_kv_get(state, span_of(key, len), &document);
 	if (there)
@@ -171,7 +171,8 @@ static bool find(struct request *request, struct asked *asked)
 		reply_error(request, 503, "this release cannot read this session: it stands still, as it is");
 		return false;
 	}
-	if (asked->paper != NULL && strcmp(asked->paper->owner, principal) != 0)
+	if (asked->paper != NULL &&
+	    !render_session_is_of(asked->paper, request->worker->settings, span_str(principal)))
 		render_session_destroy(&asked->paper);
 	len = render_session_path(asked->id, key);
 	asked->stream = state_find(state, span_of(key, len));

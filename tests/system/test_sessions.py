@@ -814,6 +814,41 @@ def test_validation_by_callback():
     validator.shutdown()
 
 
+@pytest.mark.parametrize("dev", [True, False])
+def test_owners_are_told_apart_by_whatever_credentials_they_have(dev):
+    """Whoever validates may take others than Bearer tokens: each is somebody, spaces make nobody else, and who has none
+    owns nothing."""
+    validator = Validator()
+    basic = {name: "Basic " + base64.b64encode(f"{name}:pw".encode()).decode() for name in ("alice", "bob")}
+    spelled = {"once": "Bearer token", "twice": "Bearer  token", "loud": "BEARER token"}
+    validator.answers = {text: (200, {"authorized": True}) for text in (*basic.values(), *spelled.values(), None)}
+    flags = (f"--sessions-validate-url={validator.url}", "--sessions-per-principal=1")
+    with ringside(*flags, *(() if dev else ("--dev=false", "--auth-publish-tokens=p"))) as r:
+        def order(**headers):
+            return post(r, "/stream", {"targetUrl": "http://127.0.0.1:9/"}, **headers)
+        wait_for(lambda: r.request("GET", "/v1/stream/__ds/jwks.json")[0] == 200, "the key it signs with")
+        status, _, body = wait_for(lambda: (a := order(authorization=basic["alice"]))[0] != 503 and a, "an answer")
+        assert status == 201
+        session = json.loads(body)["streamId"]
+        alice, bob = ({"authorization": basic[name]} for name in ("alice", "bob"))
+        for other in (bob, {}, {"authorization": spelled["once"]}):
+            assert r.request("GET", f"/stream/{session}", headers=other)[0] == 404
+            assert r.request("GET", f"/stream/{session}/mjpeg", headers=other)[0] == 404
+            assert r.request("DELETE", f"/stream/{session}", headers=other)[0] == 404
+        assert r.request("GET", f"/stream/{session}", headers=alice)[0] == 200
+        assert r.request("GET", f"/stream/{session}", headers={"authorization": alice["authorization"].replace(
+            "Basic ", "basic   ")})[0] == 200
+        with Events(r, f"/stream/{session}/sse", headers=alice) as events:
+            assert events.status == 200 and events.until("state")
+        # The quota counts owners, not spellings.
+        assert order(**alice)[0] == 429 and order(**bob)[0] == 201
+        assert order(authorization=spelled["once"])[0] == 201
+        assert [order(authorization=spelled[name])[0] for name in spelled] == [429] * 3
+        assert order()[0] == 401 and order(idempotency_key="k")[0] == 401
+        assert delete(r, session, **alice) == 204
+    validator.shutdown()
+
+
 # ---- kill -9 ----
 
 def test_sessions_come_back(site):
