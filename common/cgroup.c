@@ -27,18 +27,66 @@ static FILE *open_below(const char *root, const char *path)
 	return len > 0 && (size_t)len < sizeof whole ? fopen(whole, "re") : NULL;
 }
 
-/* Where the hierarchy is mounted and which group the mount shows as its top. */
-static bool find_mount(const char *root, const char *controller, char *point, char *top)
+/* The part of the group's path below the mount's top: without a cgroup namespace a container's mount shows only that.
+ * NULL: the mount does not show the group. */
+static const char *below(const char *group, const char *top)
 {
-	static char line[LINE_ROOM], type[64], options[PATH_ROOM];
-	bool found = false;
+	size_t len = strcmp(top, "/") == 0 ? 0 : strlen(top);
+	if (strncmp(group, top, len) != 0 || (group[len] != '/' && group[len] != '\0') ||
+	    strstr(group + len, "/..") != NULL /* of a namespace that is not ours */)
+		return NULL;
+	return strcmp(group + len, "/") == 0 ? "" : group + len;
+}
+
+/* mountinfo writes a blank in a path as \040. */
+static void unescape(char *path)
+{
+	char *to = path;
+	for (const char *at = path; *at != '\0'; to++) {
+		unsigned c;
+		if (*at == '\\' && sscanf(at + 1, "%3o", &c) == 1) {
+			*to = (char)c;
+			at += 4;
+		} else {
+			*to = *at++;
+		}
+	}
+	*to = '\0';
+}
+
+/* Is this line the mount of the hierarchy? Then where it is, and which group it shows as its top. */
+static bool parse_mount(const char *line, const char *controller, char *point, char *top)
+{
+	static char type[64], options[PATH_ROOM];
+	const char *rest = strstr(line, " - ");
+	if (rest == NULL || sscanf(rest, " - %63s %*s %4095s", type, options) != 2 ||
+	    (controller == NULL ? strcmp(type, "cgroup2") != 0
+	                        : strcmp(type, "cgroup") != 0 || !lists(options, controller)) ||
+	    sscanf(line, "%*s %*s %*s %4095s %4095s", top, point) != 2)
+		return false;
+	unescape(point);
+	unescape(top);
+	return true;
+}
+
+/* The directory of the group, as the first mount that shows it has it; else the top of any, which is what limits us
+ * where no group is seen. `top_len` is the length of the mount point's part. */
+static bool find_directory(const char *root, const char *controller, const char *group, char *path,
+                           size_t *top_len)
+{
+	static char line[LINE_ROOM], point[PATH_ROOM], top[PATH_ROOM];
+	bool found = false, shown = false;
 	FILE *file = open_below(root, "/proc/self/mountinfo");
-	while (file != NULL && !found && fgets(line, sizeof line, file) != NULL) {
-		const char *rest = strstr(line, " - ");
-		found = rest != NULL && sscanf(rest, " - %63s %*s %4095s", type, options) == 2 &&
-		        (controller == NULL ? strcmp(type, "cgroup2") == 0
-		                            : strcmp(type, "cgroup") == 0 && lists(options, controller)) &&
-		        sscanf(line, "%*s %*s %*s %4095s %4095s", top, point) == 2;
+	while (file != NULL && !shown && fgets(line, sizeof line, file) != NULL) {
+		if (!parse_mount(line, controller, point, top))
+			continue;
+		const char *rest = below(group, top);
+		shown = rest != NULL;
+		if (found && !shown)
+			continue;
+		found = true;
+		*top_len = strlen(point);
+		snprintf(path, 2 * PATH_ROOM, "%s%s", point, shown ? rest : "");
 	}
 	if (file != NULL)
 		fclose(file);
@@ -66,42 +114,53 @@ static bool find_group(const char *root, const char *controller, char *group)
 	return found;
 }
 
-/* The part of the group's path below the mount's top: without a cgroup namespace a container's mount shows only that. */
-static const char *below(const char *group, const char *top)
+bool cgroup_line(const char *root, const char *group, const char *name, char *line, int size)
 {
-	size_t len = strcmp(top, "/") == 0 ? 0 : strlen(top);
-	if (strncmp(group, top, len) != 0 || (group[len] != '/' && group[len] != '\0'))
-		return "";
-	return strcmp(group + len, "/") == 0 ? "" : group + len;
-}
-
-static void visit_file(const char *root, const char *path, const char *name,
-                       void (*visit)(void *arg, const char *line), void *arg)
-{
-	static char whole[3 * PATH_ROOM], line[PATH_ROOM];
-	snprintf(whole, sizeof whole, "%s/%s", path, name);
+	static char whole[3 * PATH_ROOM];
+	snprintf(whole, sizeof whole, "%s/%s", group, name);
 	FILE *file = open_below(root, whole);
 	if (file == NULL)
-		return;
-	if (fgets(line, sizeof line, file) != NULL)
-		visit(arg, line);
+		return false;
+	bool ok = fgets(line, size, file) != NULL;
 	fclose(file);
+	return ok;
+}
+
+void cgroup_each_group(const char *root, const char *controller,
+                       void (*visit)(void *arg, const char *root, const char *group), void *arg)
+{
+	static char group[PATH_ROOM], path[2 * PATH_ROOM];
+	size_t top_len;
+	if (!find_group(root, controller, group) || !find_directory(root, controller, group, path, &top_len))
+		return;
+	for (;;) {
+		visit(arg, root, path);
+		char *slash = strrchr(path, '/');
+		if (strlen(path) <= top_len || slash == NULL)
+			return;
+		*slash = '\0';
+	}
+}
+
+struct each_line {
+	const char *file;
+	void (*visit)(void *arg, const char *line);
+	void *arg;
+};
+
+static void visit_line(void *arg, const char *root, const char *group)
+{
+	static char line[PATH_ROOM];
+	const struct each_line *each = arg;
+	if (cgroup_line(root, group, each->file, line, sizeof line))
+		each->visit(each->arg, line);
 }
 
 void cgroup_each(const char *root, const char *controller, const char *file,
                  void (*visit)(void *arg, const char *line), void *arg)
 {
-	static char point[PATH_ROOM], top[PATH_ROOM], group[PATH_ROOM], path[2 * PATH_ROOM];
-	if (!find_mount(root, controller, point, top) || !find_group(root, controller, group))
-		return;
-	snprintf(path, sizeof path, "%s%s", point, below(group, top));
-	for (;;) {
-		visit_file(root, path, file, visit, arg);
-		char *slash = strrchr(path, '/');
-		if (strlen(path) <= strlen(point) || slash == NULL)
-			return;
-		*slash = '\0';
-	}
+	struct each_line each = {file, visit, arg};
+	cgroup_each_group(root, controller, visit_line, &each);
 }
 
 /* "max" is no number, and v1 says no limit by one near 2^63. */

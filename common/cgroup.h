@@ -13,6 +13,12 @@
 void cgroup_each(const char *root, const char *controller, const char *file,
                  void (*visit)(void *arg, const char *line), void *arg);
 
+/* The same for limits that take more than one file: calls visit with each group's directory, below root,
+ * and cgroup_line() reads the first line of a file in it; false: there is none. */
+void cgroup_each_group(const char *root, const char *controller,
+                       void (*visit)(void *arg, const char *root, const char *group), void *arg);
+bool cgroup_line(const char *root, const char *group, const char *file, char *line, int size);
+
 /* Bytes of memory that the group may have: the least of memory.max and memory.high (v2) and memory.limit_in_bytes
  * (v1) of it and all above. UINT64_MAX: no limit. */
 uint64_t cgroup_memory_bytes(const char *root);

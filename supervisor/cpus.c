@@ -1,12 +1,12 @@
 #include "supervisor/cpus.h"
+#include "common/cgroup.h"
 
 #include <sched.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { CPUS_MAX = 8192, CGROUP_PATH_MAX = 4096 };
+enum { CPUS_MAX = 8192 };
 
 unsigned cpus_affinity(void)
 {
@@ -52,80 +52,41 @@ unsigned cpus_in_quota(const char *line)
 	return cpus < CPUS_MAX ? (unsigned)cpus : 0;
 }
 
-/* The first line of a file, or false. */
-static bool read_line(const char *root, const char *path, const char *name, char *line, int size)
-{
-	char whole[4 * CGROUP_PATH_MAX];
-	int len = snprintf(whole, sizeof whole, "%s%s/%s", root, path, name);
-	FILE *file = len > 0 && (size_t)len < sizeof whole ? fopen(whole, "re") : NULL;
-	if (file == NULL)
-		return false;
-	bool ok = fgets(line, size, file) != NULL;
-	fclose(file);
-	return ok;
-}
-
-/* Where cgroup v2 is mounted and which group the mount shows as its top. */
-static bool find_mount(const char *root, char *point, char *top)
-{
-	char path[CGROUP_PATH_MAX], line[2 * CGROUP_PATH_MAX];
-	bool found = false;
-	snprintf(path, sizeof path, "%.4000s/proc/self/mountinfo", root);
-	FILE *file = fopen(path, "re");
-	while (file != NULL && !found && fgets(line, sizeof line, file) != NULL)
-		found = strstr(line, " - cgroup2 ") != NULL &&
-		        sscanf(line, "%*s %*s %*s %4095s %4095s", top, point) == 2;
-	if (file != NULL)
-		fclose(file);
-	return found;
-}
-
-/* Our group in the v2 hierarchy: the line "0::/path". */
-static bool find_group(const char *root, char *group)
-{
-	char path[CGROUP_PATH_MAX], line[CGROUP_PATH_MAX + 8];
-	bool found = false;
-	snprintf(path, sizeof path, "%.4000s/proc/self/cgroup", root);
-	FILE *file = fopen(path, "re");
-	while (file != NULL && !found && fgets(line, sizeof line, file) != NULL)
-		found = sscanf(line, "0::%4095s", group) == 1;
-	if (file != NULL)
-		fclose(file);
-	return found;
-}
-
 static void take_least(unsigned *least, unsigned cpus)
 {
 	if (cpus != 0 && cpus < *least)
 		*least = cpus;
 }
 
-static void limit_by_group(const char *root, const char *path, unsigned *least)
+static void take_list(void *arg, const char *line)
 {
-	char line[CGROUP_PATH_MAX];
-	if (read_line(root, path, "cpu.max", line, sizeof line))
-		take_least(least, cpus_in_quota(line));
-	if (read_line(root, path, "cpuset.cpus.effective", line, sizeof line))
-		take_least(least, cpus_in_list(line));
+	take_least(arg, cpus_in_list(line));
+}
+
+static void take_quota(void *arg, const char *line)
+{
+	take_least(arg, cpus_in_quota(line));
+}
+
+/* v1 has the two numbers of cpu.max in two files; -1 is no limit. */
+static void take_quota_v1(void *arg, const char *root, const char *group)
+{
+	char quota[32], period[32], line[2 * 32];
+	if (!cgroup_line(root, group, "cpu.cfs_quota_us", quota, sizeof quota) ||
+	    !cgroup_line(root, group, "cpu.cfs_period_us", period, sizeof period) || *quota == '-')
+		return;
+	quota[strcspn(quota, "\n")] = '\0';
+	snprintf(line, sizeof line, "%s %s", quota, period);
+	take_least(arg, cpus_in_quota(line));
 }
 
 unsigned cpus_usable(const char *root, unsigned affinity)
 {
-	static char point[CGROUP_PATH_MAX], top[CGROUP_PATH_MAX], group[CGROUP_PATH_MAX];
-	static char path[2 * CGROUP_PATH_MAX];
 	unsigned least = affinity != 0 ? affinity : 1;
-	if (!find_mount(root, point, top) || !find_group(root, group))
-		return least;
-	/* Without a cgroup namespace, a container's mount shows only the part below its top. */
-	size_t top_len = strcmp(top, "/") == 0 ? 0 : strlen(top);
-	const char *below = strncmp(group, top, top_len) == 0 ? group + top_len : "";
-	snprintf(path, sizeof path, "%s%s", point, strcmp(below, "/") == 0 ? "" : below);
-	/* A quota anywhere above holds too. */
-	for (;;) {
-		limit_by_group(root, path, &least);
-		char *slash = strrchr(path, '/');
-		if (strlen(path) <= strlen(point) || slash == NULL)
-			return least;
-		*slash = '\0';
-	}
+	cgroup_each(root, NULL, "cpu.max", take_quota, &least);
+	cgroup_each(root, NULL, "cpuset.cpus.effective", take_list, &least);
+	cgroup_each_group(root, "cpu", take_quota_v1, &least);
+	cgroup_each(root, "cpuset", "cpuset.effective_cpus", take_list, &least);
+	cgroup_each(root, "cpuset", "cpuset.cpus", take_list, &least);
+	return least;
 }

@@ -130,12 +130,73 @@ static void test_cpuset(void **state)
 	assert_int_equal(cpus_usable(root, 8), 1);
 }
 
-static void test_only_v1(void **state)
+static void test_quota_of_v1_and_above(void **state)
 {
 	(void)state;
-	put("/proc/self/mountinfo", "30 22 0:26 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n");
-	put("/proc/self/cgroup", "1:cpu:/a\n");
+	put("/proc/self/mountinfo",
+	    "30 22 0:26 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n");
+	put("/proc/self/cgroup", "1:cpu,cpuacct:/a/b\n");
 	assert_int_equal(cpus_usable(root, 5), 5);
+	put("/sys/fs/cgroup/cpu,cpuacct/a/b/cpu.cfs_quota_us", "-1\n");
+	put("/sys/fs/cgroup/cpu,cpuacct/a/b/cpu.cfs_period_us", "100000\n");
+	assert_int_equal(cpus_usable(root, 5), 5);
+	put("/sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us", "250000\n");
+	put("/sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_period_us", "100000\n");
+	assert_int_equal(cpus_usable(root, 5), 3);
+	put("/sys/fs/cgroup/cpu,cpuacct/a/b/cpu.cfs_quota_us", "50000\n");
+	assert_int_equal(cpus_usable(root, 5), 1);
+}
+
+static void test_cpuset_of_v1(void **state)
+{
+	(void)state;
+	put("/proc/self/mountinfo", "30 22 0:26 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n");
+	put("/proc/self/cgroup", "3:cpuset:/a\n");
+	put("/sys/fs/cgroup/cpuset/a/cpuset.cpus", "\n");
+	put("/sys/fs/cgroup/cpuset/a/cpuset.effective_cpus", "0-2\n");
+	put("/sys/fs/cgroup/cpuset/cpuset.cpus", "0-7\n");
+	assert_int_equal(cpus_usable(root, 8), 3);
+}
+
+static void test_hybrid_takes_the_least_of_both(void **state)
+{
+	(void)state;
+	put("/proc/self/mountinfo",
+	    "30 22 0:27 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755\n"
+	    "31 30 0:28 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n"
+	    "32 30 0:30 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n"
+	    "40 30 0:37 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n");
+	put("/proc/self/cgroup", "3:cpuset:/\n1:cpu:/c\n0::/u\n");
+	put("/sys/fs/cgroup/cpuset/cpuset.effective_cpus", "0-5\n");
+	assert_int_equal(cpus_usable(root, 8), 6);
+	put("/sys/fs/cgroup/cpu/c/cpu.cfs_quota_us", "400000\n");
+	put("/sys/fs/cgroup/cpu/c/cpu.cfs_period_us", "100000\n");
+	assert_int_equal(cpus_usable(root, 8), 4);
+	put("/sys/fs/cgroup/unified/u/cpu.max", "200000 100000\n");
+	assert_int_equal(cpus_usable(root, 8), 2);
+}
+
+/* A container of v1 sees the host's path of its group, and as the mount only what is below. */
+static void test_v1_mount_shows_only_the_container(void **state)
+{
+	(void)state;
+	put("/proc/self/mountinfo",
+	    "31 30 0:28 /docker/other /mnt/other ro - cgroup cgroup rw,cpu,cpuacct\n"
+	    "31 30 0:28 /docker/abc /sys/fs/cgroup/cpu\\040here ro - cgroup cgroup rw,cpu,cpuacct\n");
+	put("/proc/self/cgroup", "4:cpu,cpuacct:/docker/abc\n");
+	put("/sys/fs/cgroup/cpu here/cpu.cfs_quota_us", "200000\n");
+	put("/sys/fs/cgroup/cpu here/cpu.cfs_period_us", "100000\n");
+	assert_int_equal(cpus_usable(root, 8), 2);
+}
+
+static void test_a_group_outside_of_the_namespace(void **state)
+{
+	(void)state;
+	put("/proc/self/mountinfo", mounts);
+	put("/proc/self/cgroup", "0::/../elsewhere\n");
+	put("/sys/fs/elsewhere/cpu.max", "100000 100000\n");
+	put("/sys/fs/cgroup/cpu.max", "300000 100000\n");
+	assert_int_equal(cpus_usable(root, 8), 3);
 }
 
 static void test_real_machine(void **state)
@@ -156,7 +217,11 @@ int main(void)
 	        T(test_inside_a_cgroup_namespace),
 	        T(test_mount_shows_only_the_container),
 	        T(test_cpuset),
-	        T(test_only_v1),
+	        T(test_quota_of_v1_and_above),
+	        T(test_cpuset_of_v1),
+	        T(test_hybrid_takes_the_least_of_both),
+	        T(test_v1_mount_shows_only_the_container),
+	        T(test_a_group_outside_of_the_namespace),
 	        T(test_real_machine),
 #undef T
 	};

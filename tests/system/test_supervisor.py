@@ -483,6 +483,23 @@ class Reload(unittest.TestCase):
                 self.assertIn("waiting for the next start of ringside: store.map_bytes", out)
             self.assertEqual(r.worker("sse-0")["pid"], pid)
 
+    def test_auto_is_what_a_cpu_quota_of_cgroup_v1_allows(self):
+        group = f"/sys/fs/cgroup/cpu/ringside-test-{os.getpid()}"
+        try:
+            os.mkdir(group)
+        except OSError:
+            self.skipTest("no cgroup v1 to make a group in")
+        try:
+            for name, value in (("cpu.cfs_period_us", "100000"), ("cpu.cfs_quota_us", "100000")):
+                with open(os.path.join(group, name), "w") as file:
+                    file.write(value)
+            within = ("sh", "-c", f'echo $$ >{group}/cgroup.procs && exec "$@"', "sh")
+            with Ringside(dummy=True, workers=None, prefix=within) as r:
+                self.assertEqual(len(r.worker_pids()), 1)
+        finally:
+            wait_for(lambda: not open(os.path.join(group, "cgroup.procs")).read(), "an empty group")
+            os.rmdir(group)
+
     def test_scale_outlives_a_reload_of_something_else(self):
         with Ringside(dummy=True, workers=None, config="sse_workers: 1\n") as r:
             r.ctl("scale", "sse", "3")
