@@ -262,7 +262,7 @@ int store_reap_readers(const char *dir)
 	if (rc != 0)
 		return rc;
 	mdb_env_set_maxdbs(env, 16);
-	rc = mdb_env_open(env, dir, MDB_NOTLS | MDB_RDONLY, 0600);
+	rc = tables_env_open(env, dir, MDB_NOTLS | MDB_RDONLY);
 	if (rc == 0)
 		rc = mdb_reader_check(env, &dead);
 	mdb_env_close(env);

@@ -3,6 +3,7 @@
 #include "common/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -62,6 +63,16 @@ uint64_t tables_map_within(uint64_t bytes)
 	return bytes > MAP_SPARE_BYTES ? (bytes - MAP_SPARE_BYTES) / 3 * 2 : 0;
 }
 
+int tables_env_open(MDB_env *env, const char *dir, unsigned flags)
+{
+	int fd, rc = mdb_env_open(env, dir, flags, 0600);
+	if (rc == 0)
+		rc = mdb_env_get_fd(env, &fd);
+	if (rc == 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
+		rc = errno;
+	return rc;
+}
+
 int tables_open(struct tables *tables, const char *dir, uint64_t map_bytes, uint32_t readers_max,
                 char reason[256])
 {
@@ -74,7 +85,7 @@ int tables_open(struct tables *tables, const char *dir, uint64_t map_bytes, uint
 	if (rc == 0)
 		rc = mdb_env_set_maxdbs(tables->env, 16);
 	if (rc == 0)
-		rc = mdb_env_open(tables->env, dir, MDB_NOTLS | MDB_NORDAHEAD, 0600);
+		rc = tables_env_open(tables->env, dir, MDB_NOTLS | MDB_NORDAHEAD);
 	if (rc == 0)
 		rc = prepare(tables);
 	if (rc == 0)

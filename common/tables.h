@@ -24,6 +24,10 @@ struct tables {
 	MDB_dbi path, stream, producer, chunk, kv, expiry, garbage, meta;
 };
 
+/* mdb_env_open(), and no program that is started from here inherits data.mdb: LMDB leaves its data file
+ * open across an exec. */
+int tables_env_open(MDB_env *env, const char *dir, unsigned flags);
+
 /* Opens the environment in `dir`. 0, or errno with a reason. After fork, once per process. */
 int tables_open(struct tables *tables, const char *dir, uint64_t map_bytes, uint32_t readers_max,
                 char reason[256]);

@@ -19,11 +19,10 @@
 #include <unistd.h>
 
 enum {
-	FIXED_ARGUMENTS = 5, /* name, --keep, uid, gid, profile */
+	FIXED_ARGUMENTS = 6, /* name, --keep, given, uid, gid, profile */
 	REAP_PAUSE_US = 2000,
 	REAP_MS_MAX = 2500, /* what is not dead by then hangs in the kernel; its killer need not */
 	DEPTH_MAX = 64,
-	KEEPER_GIVEN_FDS = 6, /* 0 to 5 are the program's; 5 only where it was given */
 };
 
 /* ---- the browser ---- */
@@ -44,8 +43,8 @@ static void reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static _Noreturn void become_browser(uid_t uid, gid_t gid, const char *profile, pid_t keeper,
-                                     char **argv)
+static _Noreturn void become_browser(unsigned given, uid_t uid, gid_t gid, const char *profile,
+                                     pid_t keeper, char **argv)
 {
 	char home[4200];
 	const struct rlimit no_core = {0, 0};
@@ -62,7 +61,7 @@ static _Noreturn void become_browser(uid_t uid, gid_t gid, const char *profile, 
 		fprintf(stderr, "uid %u cannot be had: %s\n", (unsigned)uid, strerror(errno));
 		_exit(KEEPER_EXEC_FAILED);
 	}
-	close_range(KEEPER_GIVEN_FDS, ~0u, 0);
+	close_range(given, ~0u, 0);
 	/* After the change of uid, which clears it. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != keeper)
@@ -185,21 +184,18 @@ static int watch_signals(void)
 	return signalfd(-1, &child, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
-static _Noreturn void keep(uid_t uid, gid_t gid, const char *profile, char **argv)
+static _Noreturn void keep(unsigned given, uid_t uid, gid_t gid, const char *profile, char **argv)
 {
-	bool has_five = fcntl(5, F_GETFD) >= 0;
-	int status = 0, signals = watch_signals(); /* may be 5, then */
+	close_range(given, ~0u, 0);
+	int status = 0, signals = watch_signals();
 	pid_t self = getpid();
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	prctl(PR_SET_NAME, "ringside-keeper");
 	pid_t browser = fork();
 	if (browser == 0)
-		become_browser(uid, gid, profile, self, argv);
+		become_browser(given, uid, gid, profile, self, argv);
 	/* The browser must be the only one at its end: its death is the worker's end-of-file. */
-	close(3);
-	close(4);
-	if (has_five)
-		close(5);
+	close_range(STDERR_FILENO + 1, given - 1, 0);
 	if (browser > 0) {
 		setpgid(browser, browser);
 		wait_for_end(signals, browser, &status);
@@ -217,6 +213,6 @@ void keeper_main(int argc, char **argv)
 		return;
 	if (argc <= FIXED_ARGUMENTS)
 		_exit(EXIT_USAGE);
-	keep((uid_t)strtoul(argv[2], NULL, 10), (gid_t)strtoul(argv[3], NULL, 10), argv[4],
-	     argv + FIXED_ARGUMENTS);
+	keep((unsigned)strtoul(argv[2], NULL, 10), (uid_t)strtoul(argv[3], NULL, 10),
+	     (gid_t)strtoul(argv[4], NULL, 10), argv[5], argv + FIXED_ARGUMENTS);
 }

@@ -1,7 +1,7 @@
 /* A small process between the worker and each browser, so that no process of a browser survives,
  * whatever happens to whom.
  *
- *     ringside-capture --keep UID GID PROFILE_DIR [NAME=VALUE] PROGRAM [ARGUMENT...]
+ *     ringside-capture --keep GIVEN UID GID PROFILE_DIR [NAME=VALUE] PROGRAM [ARGUMENT...]
  *
  * It is the same executable. The browser gets the uid and gid (root only; 0 0 keeps the keeper's own),
  * a process group of its own, an environment of PATH, HOME, LANG and that NAME, and SIGKILL when the keeper dies. When the browser ends, or descriptor
@@ -10,7 +10,8 @@
  * exits like the browser did: its exit code, or 128 and the signal's number.
  *
  * Descriptors: 0 its leash, 2 where the browser writes, 3 and 4 the DevTools pipe (to ffmpeg: pictures and
- * progress), 5 where ffmpeg reads its secret from; the last three it hands on. */
+ * progress), 5 where ffmpeg reads its secret from; the last three it hands on. GIVEN is how many of them there
+ * are: 5 or 6. Whatever else has come along is closed first: libraries open descriptors that outlive an exec. */
 #pragma once
 
 /* Is this the command line of a keeper? Then it never returns. */

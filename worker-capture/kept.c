@@ -135,9 +135,11 @@ static void on_keeper_exit(uv_process_t *process, int64_t code, int signal)
 
 static int spawn(struct kept *k, uv_loop_t *loop, const struct kept_options *o, int leash, int log)
 {
-	char uid[16], gid[16], keep_flag[] = "--keep", name[] = "ringside-keeper";
-	char *argv[KEPT_ARGUMENTS_MAX + 8] = {name, keep_flag, uid, gid, (char *)o->remove_dir};
-	size_t count = 5;
+	char given[16], uid[16], gid[16], keep_flag[] = "--keep", name[] = "ringside-keeper";
+	char *argv[KEPT_ARGUMENTS_MAX + 8] = {name, keep_flag, given, uid, gid, (char *)o->remove_dir};
+	size_t count = 6;
+	int descriptors = o->five >= 0 ? 6 : 5;
+	snprintf(given, sizeof given, "%d", descriptors);
 	snprintf(uid, sizeof uid, "%u", (unsigned)o->uid);
 	snprintf(gid, sizeof gid, "%u", (unsigned)o->gid);
 	for (char *const *at = o->argv; *at != NULL; at++) {
@@ -155,7 +157,7 @@ static int spawn(struct kept *k, uv_loop_t *loop, const struct kept_options *o, 
 	const uv_process_options_t options = {.file = "/proc/self/exe",
 	                                      .args = argv,
 	                                      .stdio = stdio,
-	                                      .stdio_count = o->five >= 0 ? 6 : 5,
+	                                      .stdio_count = descriptors,
 	                                      .flags = UV_PROCESS_DETACHED,
 	                                      .exit_cb = on_keeper_exit};
 	return uv_spawn(loop, &k->keeper, &options);

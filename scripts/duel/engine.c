@@ -125,6 +125,7 @@ static void become(const char *command, int in, int out)
 	signal(SIGPIPE, SIG_DFL);
 	if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || count == 0)
 		_exit(127);
+	close_range(3, ~0u, 0); /* libcurl's connections, which outlive an exec */
 	const char *path = getenv("PATH");
 	char wider[4096];
 	snprintf(wider, sizeof wider, "%s:/usr/games", path != NULL ? path : "/usr/bin:/bin");
