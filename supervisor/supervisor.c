@@ -8,6 +8,7 @@
 #include "supervisor/cpus.h"
 #include "supervisor/dev_tokens.h"
 #include "supervisor/limits.h"
+#include "supervisor/medium.h"
 #include "supervisor/reap.h"
 #include "supervisor/reload.h"
 #include "supervisor/tell.h"
@@ -310,6 +311,14 @@ static void compare_limits(const struct settings *settings, unsigned cpus)
 		         (unsigned long long)tables_map_within(limits.file_bytes));
 }
 
+static void look_at_medium(const struct settings *settings)
+{
+	struct medium medium;
+	if (medium_of_path_is_doubtful(settings->data_dir, &medium))
+		log_warn("data_dir is no place for what must last", "data_dir=%s filesystem=%s why=\"%s\"",
+		         settings->data_dir, medium.name, medium.warning);
+}
+
 static void find_programs(char *dir, size_t room)
 {
 	char path[4096];
@@ -339,6 +348,7 @@ static void prepare(struct supervisor *s)
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	process_raise_limits();
 	compare_limits(&s->settings, cpus);
+	look_at_medium(&s->settings);
 	if (!instance_claim(&s->instance, s->settings.run_dir, s->settings.data_dir, reason,
 	                    sizeof reason))
 		refuse_start(process_exit_code(errno), reason);

@@ -70,3 +70,25 @@ def test_variables_of_service_links_are_not_settings():
     with Ringside(environment={"RINGSIDE_METRICS_SERVICE_HOST": "10.0.0.1", "RINGSIDE_METRICS_SERVICE_PORT": "80",
                                "RINGSIDE_METRICS_PORT_80_TCP": "tcp://10.0.0.1:80"}) as r:
         assert r.request("GET", "/healthz")[0] == 200
+
+
+@ROOT
+def test_a_data_directory_in_memory_is_warned_of(tmp_path):
+    """tmpfs takes fdatasync() and keeps nothing over a restart of the machine; nor does a container's own layer."""
+    warned = "data_dir is no place for what must last"
+    with Ringside(start=False) as r:
+        os.mkdir(r.data_dir)
+        r.prefix = list(mounted(f"mount -t tmpfs tmpfs {r.data_dir}"))
+        r.start()
+        assert f"{warned} data_dir={r.data_dir} filesystem=tmpfs" in r.log()
+    with Ringside(start=False) as r:
+        for name in ("", "/lower", "/upper", "/work"):
+            os.mkdir(f"{tmp_path}/o{name}")
+        os.mkdir(r.data_dir)
+        # The upper layer of an overlay may not itself be one: on tmpfs it always works.
+        r.prefix = list(mounted(f"mount -t tmpfs tmpfs {tmp_path}/o", f"cd {tmp_path}/o", "mkdir lower upper work",
+                                f"mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work overlay {r.data_dir}"))
+        if subprocess.run([*r.prefix, "true"], capture_output=True, check=False).returncode != 0:
+            pytest.skip("no overlay here")
+        r.start()
+        assert f"{warned} data_dir={r.data_dir} filesystem=overlay" in r.log()
