@@ -83,14 +83,23 @@ bool counters_ready(const struct counters *counters)
 	return serving;
 }
 
+/* How a kind of proto/counters.h is exported: its type, and how many of what is kept are one of what is shown. */
+struct counter_kind {
+	const char *type;
+	double divisor;
+};
+static const struct counter_kind kind_counter = {"counter", 1}, kind_gauge = {"gauge", 1},
+                                 kind_counter_ns = {"counter", 1e9}, kind_gauge_ms = {"gauge", 1e3};
+
 struct counter_row {
-	const char *name, *kind, *help;
+	const char *name, *help;
+	const struct counter_kind *kind;
 	size_t offset;
 };
-#define COUNTER_ROW(name, kind, help) {#name, #kind, help, offsetof(struct counters_slot, name)},
+#define COUNTER_ROW(name, kind, help) {#name, help, &kind_##kind, offsetof(struct counters_slot, name)},
 static const struct counter_row rows[] = {
         COUNTERS(COUNTER_ROW)
-        {"worker_restarts_total", "counter", "Times the supervisor started this worker again.",
+        {"worker_restarts_total", "Times the supervisor started this worker again.", &kind_counter,
          offsetof(struct counters_slot, restarts)},
 };
 
@@ -103,13 +112,17 @@ static uint64_t value_at(const struct counters_slot *slot, size_t offset)
 static void print_row(const struct counters *counters, const struct counter_row *row, FILE *out)
 {
 	fprintf(out, "# HELP ringside_%s %s\n# TYPE ringside_%s %s\n", row->name, row->help, row->name,
-	        row->kind);
+	        row->kind->type);
 	for (size_t i = 0; i < COUNTERS_SLOTS; i++) {
 		const struct counters_slot *slot = &counters->slots[i];
-		if (atomic_load(&slot->state) != WORKER_ABSENT)
-			fprintf(out, "ringside_%s{worker=\"%s-%u\"} %llu\n", row->name,
-			        role_name(slot->role), slot->slot,
-			        (unsigned long long)value_at(slot, row->offset));
+		if (atomic_load(&slot->state) == WORKER_ABSENT)
+			continue;
+		uint64_t value = value_at(slot, row->offset);
+		fprintf(out, "ringside_%s{worker=\"%s-%u\"} ", row->name, role_name(slot->role), slot->slot);
+		if (row->kind->divisor > 1)
+			fprintf(out, "%.9f\n", (double)value / row->kind->divisor);
+		else
+			fprintf(out, "%llu\n", (unsigned long long)value);
 	}
 }
 

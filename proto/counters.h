@@ -1,4 +1,6 @@
-/* Every metric a worker keeps, declared once: C(name, kind, help). Exported as ringside_<name>. */
+/* Every metric a worker keeps, declared once: C(name, kind, help). Exported as ringside_<name>, in the base units
+ * that Prometheus asks for (seconds, bytes).
+ *   kind  counter | gauge; counter_ns: kept in nanoseconds, gauge_ms: kept in milliseconds, both exported in seconds */
 #pragma once
 
 #define COUNTERS(C)                                                                                \
@@ -22,9 +24,9 @@
 	C(appends_total, counter, "Appends acknowledged.")                                         \
 	C(append_bytes_total, counter, "Payload bytes of acknowledged appends.")                   \
 	C(commits_total, counter, "Batches written to the log.")                                   \
-	C(commit_ns_total, counter, "Nanoseconds spent making batches durable.")                   \
+	C(log_sync_seconds_total, counter_ns, "Time spent in fdatasync of the log.")               \
 	C(checkpoints_total, counter, "Checkpoints into LMDB made by this worker.")                \
-	C(checkpoint_ns_total, counter, "Nanoseconds spent in checkpoints.")                       \
+	C(checkpoint_seconds_total, counter_ns, "Time spent in checkpoints.")                      \
 	C(log_durable_bytes, gauge, "Durable position of the log.")                                \
 	C(log_checkpoint_bytes, gauge, "Position up to which LMDB holds the log.")                 \
 	C(store_used_bytes, gauge, "Bytes of data.mdb in use.")                                    \
@@ -65,7 +67,7 @@
 	C(bet_sync_unreadable_total, counter, "Messages that are no frames, passed over in a feed.")   \
 	C(bet_sync_refused_total, counter, "Requests for the bet-sync feed that were refused.")    \
 	C(markets_active, gauge, "Markets that are not settled.")                                  \
-	C(market_oldest_created_ms, gauge, "When the oldest of them was created, Unix ms; 0: there is none.") \
+	C(market_oldest_created_timestamp_seconds, gauge_ms, "When the oldest of them was created, Unix time; 0: there is none.") \
 	C(markets_created_total, counter, "Markets created.")                                      \
 	C(markets_refused_total, counter, "Markets that were cancelled at once: market.active_max were not settled.") \
 	C(market_cursor_lag_bytes, gauge, "Frames of feeds that the markets have not read.")       \

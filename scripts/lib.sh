@@ -104,14 +104,16 @@ compile() {
 	ninja -C "$1" >"$cache/ninja.log" 2>&1 || { grep -v '^\[' "$cache/ninja.log" >&2; die "build failed"; }
 }
 
-# Programs of a build directory, together in DIR/bin.
+# Programs of a build directory, together in DIR/bin: files of their own, so that the directory can be copied
+# anywhere. Beside it the unit that starts them from there.
 collect() {
 	mkdir -p "$1/bin"
 	local program
 	for program in supervisor/ringside supervisor/ringsidectl worker-sse/ringside-sse \
 		worker-capture/ringside-capture worker-bridge/ringside-bridge scripts/duel/ringside-duel; do
-		ln -sf "../$program" "$1/bin/$(basename "$program")"
+		install -C -m 755 "$1/$program" "$1/bin/$(basename "$program")"
 	done
+	sed "s|/usr/local/bin|$1/bin|" "$root/docs/ringside.service" >"$1/ringside.service"
 }
 
 mkdir -p "$cache"

@@ -19,7 +19,9 @@ enum { CUT_GRACE_MS = 1000 }; /* from a drain's deadline, which the worker knows
 /* ---- what others see ---- */
 
 #define ZERO_counter(name)
-#define ZERO_gauge(name)         counter_set(slot, name, 0);
+#define ZERO_counter_ns(name)
+#define ZERO_gauge(name)       counter_set(slot, name, 0);
+#define ZERO_gauge_ms(name)    ZERO_gauge(name)
 #define ZERO(name, kind, help) ZERO_##kind(name)
 /* What a dead process holds is nothing; what it has done stays done. */
 static void zero_gauges(struct counters_slot *slot)

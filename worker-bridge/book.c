@@ -856,7 +856,7 @@ static void adopt(struct book *book)
 			oldest_ms = e->market.created_ms;
 	}
 	counter_set(book->counters, markets_active, active);
-	counter_set(book->counters, market_oldest_created_ms, oldest_ms);
+	counter_set(book->counters, market_oldest_created_timestamp_seconds, oldest_ms);
 }
 
 static void on_written(void *owner, enum verdict verdict)

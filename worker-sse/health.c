@@ -45,9 +45,9 @@ void health_refresh(struct sse_worker *w)
 	struct store_status status;
 	store_status(w->store, &status);
 	counter_set(w->counters, commits_total, status.commits);
-	counter_set(w->counters, commit_ns_total, status.commit_ns);
+	counter_set(w->counters, log_sync_seconds_total, status.commit_ns);
 	counter_set(w->counters, checkpoints_total, status.checkpoints);
-	counter_set(w->counters, checkpoint_ns_total, status.checkpoint_ns);
+	counter_set(w->counters, checkpoint_seconds_total, status.checkpoint_ns);
 	counter_set(w->counters, log_durable_bytes, status.durable);
 	counter_set(w->counters, log_checkpoint_bytes, status.checkpoint);
 	counter_set(w->counters, store_used_bytes, status.used_bytes);

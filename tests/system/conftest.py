@@ -8,6 +8,7 @@ BROWSER_FIXTURES = {"site", "session"}
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "browser: needs a real browser, and so takes long")
+    config.addinivalue_line("markers", "container: builds and runs a container image, which takes minutes")
 
 
 def pytest_collection_modifyitems(items):
