@@ -80,8 +80,8 @@ struct command {
 	void *owner;                           /* the submitter's; the store never looks at it */
 	uint64_t submitted_ns;                 /* monotonic; the store's */
 
-	/* CREATE, APPEND, DELETE, TOUCH: the stream by path (raw, still percent-encoded, without
-	 * query). EXPIRE and TRIM name it by stream_id. */
+	/* CREATE, APPEND, DELETE, TOUCH: the stream by path (raw, still percent-encoded, in any spelling, without
+	 * query; CREATE makes it under the canonical one: stream_name.h). EXPIRE and TRIM name it by stream_id. */
 	struct span path;
 	uint64_t stream_id;
 	/* CREATE, APPEND, DELETE: whoever wrote this may write what is the product's own (state_path_owned()). Set where

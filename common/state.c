@@ -1,4 +1,5 @@
 #include "common/state.h"
+#include "common/stream_name.h"
 #include "common/check.h"
 
 #include <stdlib.h>
@@ -105,10 +106,27 @@ struct stream *state_find_id(struct state *state, uint64_t id)
 	return stream != NULL && !stream->dropped ? stream : NULL;
 }
 
-struct stream *state_find(struct state *state, struct span path)
+struct stream *state_find_exact(struct state *state, struct span path)
 {
 	struct state_path *found = path_get(state, path);
 	return found != NULL && found->id != 0 ? state_find_id(state, found->id) : NULL;
+}
+
+struct stream *state_find_living(struct state *state, struct span path, uint64_t now_ms)
+{
+	uint8_t out[STREAM_NAME_ROOM];
+	struct span spelling;
+	for (unsigned n = 0; stream_name_spelling(n, path, out, &spelling); n++) {
+		struct stream *stream = spelling.len <= STREAM_NAME_STORED_MAX ? state_find_exact(state, spelling) : NULL;
+		if (stream != NULL && !stream_expired(stream, now_ms))
+			return stream;
+	}
+	return NULL;
+}
+
+struct stream *state_find(struct state *state, struct span path)
+{
+	return state_find_living(state, path, 0);
 }
 
 static struct state_kv *kv_find(struct state *state, struct span key)

@@ -106,7 +106,7 @@ struct state_backing {
 	                  uint64_t *begins_at);
 };
 
-/* Is the path the product's own? Its surfaces write there (feeds, sessions); everybody else reads. */
+/* Is the path, in any spelling, the product's own? Its surfaces write there (feeds, sessions); everybody else reads. */
 bool state_path_owned(struct span path);
 
 struct state_limits {
@@ -156,10 +156,14 @@ void state_decide(struct state *state, struct command *command, uint64_t now_ms,
  * applied before. */
 struct stream *state_apply(struct state *state, const struct entry *entry, uint64_t lsn);
 
-/* The stream at a path, loaded if need be; NULL when none (soft-deleted ones are returned). Does not
+/* The stream of a path in any spelling, loaded if need be; NULL when none (soft-deleted ones are returned). Does not
  * look at expiry: see stream_expired(). Valid until the next state_apply() or state_evict(), or as
  * long as it is pinned. */
 struct stream *state_find(struct state *state, struct span path);
+/* The same, looking at expiry: one whose time is over is passed over for another spelling's (stream_name.h). */
+struct stream *state_find_living(struct state *state, struct span path, uint64_t now_ms);
+/* The stream that is stored under these very bytes. */
+struct stream *state_find_exact(struct state *state, struct span path);
 struct stream *state_find_id(struct state *state, uint64_t id);
 
 /* Small values; spans are borrowed until the next change. false: absent. */

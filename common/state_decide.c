@@ -1,6 +1,7 @@
 /* Judging commands: every durable refusal and acceptance of Ringside is in this file. */
 #include "common/check.h"
 #include "common/state.h"
+#include "common/stream_name.h"
 
 #include <stdlib.h>
 
@@ -25,8 +26,7 @@ static void emit(struct decision *d, struct entry *entry)
 /* The stream, unless its time is over (the sweeper has only not come by yet). */
 static struct stream *find_living(struct decision *d, struct span path)
 {
-	struct stream *stream = state_find(d->state, path);
-	return stream != NULL && !stream_expired(stream, d->now_ms) ? stream : NULL;
+	return state_find_living(d->state, path, d->now_ms);
 }
 
 static void answer_stream(struct command *command, const struct stream *stream)
@@ -84,6 +84,11 @@ static void remove_stream(struct decision *d, struct stream *stream)
 bool state_path_owned(struct span path)
 {
 	static const struct span owned[] = {SPAN("/v1/stream/feeds/"), SPAN("/v1/stream/sessions/")};
+	uint8_t canonical[STREAM_NAME_ROOM];
+	if (path.len > STREAM_NAME_MAX)
+		return false;
+	if (!stream_name_is_canonical(path))
+		path = span_of(canonical, stream_name_canonical(path, canonical));
 	for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
 		if (path.len >= owned[i].len && memcmp(path.at, owned[i].at, owned[i].len) == 0)
 			return true;
@@ -334,8 +339,8 @@ static bool same_config(const struct command *command, const struct stream *stre
 		return false;
 	if (!command->fork)
 		return true;
-	return span_equal(command->fork_source,
-	                  text_span(stream->fork_source, stream->fork_source_len)) &&
+	return stream_name_equal(command->fork_source,
+	                         text_span(stream->fork_source, stream->fork_source_len)) &&
 	       (!command->fork_offset_present ||
 	        command->fork_offset == (stream->fork_offset_present ? stream->fork_offset_asked
 	                                                             : stream->fork_offset)) &&
@@ -460,14 +465,14 @@ static void inherit_expiry(struct entry *entry, const struct stream *source)
 }
 
 /* The path is held by a stream whose time is over: it goes, or moves out of the way of its forks. */
-static void make_way(struct decision *d)
+static void make_way(struct decision *d, struct span path)
 {
-	struct stream *expired = state_find(d->state, d->command->path);
+	struct stream *expired = state_find_exact(d->state, path);
 	if (expired != NULL)
 		remove_stream(d, expired);
 }
 
-static void emit_create(struct decision *d, struct stream *source, uint64_t at,
+static void emit_create(struct decision *d, struct span path, struct stream *source, uint64_t at,
                         const struct batch *prefix)
 {
 	struct command *command = d->command;
@@ -476,7 +481,7 @@ static void emit_create(struct decision *d, struct stream *source, uint64_t at,
 	struct entry create = {.kind = ENTRY_CREATE,
 	                       .stream_id = id,
 	                       .lineage = id,
-	                       .path = command->path,
+	                       .path = path,
 	                       .content_type = command->content_type,
 	                       .ttl_present = command->ttl_present,
 	                       .ttl_s = command->ttl_s,
@@ -522,6 +527,10 @@ static enum verdict decide_create(struct decision *d)
 	struct stream *source = NULL;
 	struct batch prefix = {0};
 	uint64_t at = 0;
+	uint8_t canonical[STREAM_NAME_ROOM];
+	if (command->path.len > STREAM_NAME_MAX)
+		return VERDICT_NOT_FOUND; /* no surface lets one through */
+	struct span path = span_of(canonical, stream_name_canonical(command->path, canonical));
 	if (command->fork) {
 		enum verdict verdict = judge_fork_source(d, &source);
 		if (verdict == VERDICT_OK && command->body_fault == NULL)
@@ -535,9 +544,9 @@ static enum verdict decide_create(struct decision *d)
 		return VERDICT_STREAM_LIMIT;
 	if (at + prefix.bytes.len + command->body.bytes.len > position_max)
 		return VERDICT_OFFSET_LIMIT;
-	make_way(d);
-	emit_create(d, source, at, &prefix);
-	struct stream *stream = state_find(d->state, command->path);
+	make_way(d, path);
+	emit_create(d, path, source, at, &prefix);
+	struct stream *stream = state_find_exact(d->state, path);
 	check(stream != NULL);
 	answer_stream(command, stream);
 	return VERDICT_CREATED;

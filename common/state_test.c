@@ -199,6 +199,66 @@ static void test_only_the_product_writes_what_it_owns(void **state)
 	assert_int_equal(CREATE(.path = SPAN("/v1/stream/feedsx"), TEXT).verdict, VERDICT_CREATED);
 }
 
+/* As releases before the canonical form stored it. */
+static void store_as_spelled(struct fixture *f, struct span path)
+{
+	struct entry entry = {.kind = ENTRY_CREATE,
+	                      .stream_id = f->head.next_id,
+	                      .lineage = f->head.next_id,
+	                      .path = path,
+	                      .content_type = SPAN("text/plain"),
+	                      .at_ms = f->now_ms};
+	state_apply(&f->head, &entry, f->sink.put(f->sink.arg, &entry));
+}
+
+static void test_what_differs_only_in_encoding_is_one_stream(void **state)
+{
+	struct fixture *f = *state;
+	struct command c = CREATE(.path = SPAN("/s/a|b:c%7e"), TEXT);
+	assert_int_equal(c.verdict, VERDICT_CREATED);
+	assert_string_equal(state_find_id(&f->head, c.id)->path, "/s/a%7Cb:c~");
+	static const struct span same[] = {SPAN("/s/a%7Cb:c~"), SPAN("/s/a%7cb%3ac~"), SPAN("/%73/a|b:c~")};
+	for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+		assert_int_equal(CREATE(.path = same[i], TEXT).verdict, VERDICT_EXISTS);
+		struct command append = APPEND(.path = same[i], TEXT, BODY("x"));
+		assert_true(append.verdict == VERDICT_OK && append.id == c.id);
+	}
+	assert_int_equal(APPEND(.path = SPAN("/s/a%252525"), TEXT, BODY("x")).verdict, VERDICT_NOT_FOUND);
+	assert_int_equal(CREATE(.path = SPAN("/s%2Fa%7Cb:c~"), TEXT).verdict, VERDICT_CREATED); /* another segment */
+	assert_int_equal(CREATE(.path = SPAN("/f"), .fork = true, .fork_source = SPAN("/s/a|b:c~")).verdict, VERDICT_CREATED);
+	assert_int_equal(CREATE(.path = SPAN("/f"), .fork = true, .fork_source = SPAN("/s/a%7cb:c~")).verdict, VERDICT_EXISTS);
+	assert_int_equal(CREATE(.path = SPAN("/v1/stream/%66eeds/arena/x"), TEXT).verdict, VERDICT_OWNED);
+	assert_int_equal(DELETE("/s/%61|b:c%7E"), VERDICT_OK);
+	assert_int_equal(DELETE("/f"), VERDICT_OK);
+}
+
+static void test_streams_stored_under_another_spelling_are_found(void **state)
+{
+	struct fixture *f = *state;
+	store_as_spelled(f, SPAN("/s/a|b"));
+	store_as_spelled(f, SPAN("/s/x%3Ay"));
+	store_as_spelled(f, SPAN("/s/odd%41%7c"));
+	static const struct span asked[][2] = {{SPAN("/s/a|b"), SPAN("/s/a%7Cb")}, {SPAN("/s/x%3Ay"), SPAN("/s/x:y")}};
+	for (size_t i = 0; i < 2; i++) {
+		struct command first = APPEND(.path = asked[i][0], TEXT, BODY("1"));
+		struct command second = APPEND(.path = asked[i][1], TEXT, BODY("2"));
+		assert_true(first.verdict == VERDICT_OK && second.verdict == VERDICT_OK && first.id == second.id);
+		assert_int_equal(CREATE(.path = asked[i][1], TEXT).verdict, VERDICT_EXISTS);
+	}
+	assert_int_equal(APPEND(.path = SPAN("/s/odd%41%7c"), TEXT, BODY("1")).verdict, VERDICT_OK); /* as it always was */
+	/* Two that were two: each keeps the spelling it has, and any other means the canonical one. */
+	struct command c = CREATE(.path = SPAN("/s/t"), TEXT);
+	store_as_spelled(f, SPAN("/s/%74"));
+	assert_int_equal(APPEND(.path = SPAN("/s/t"), TEXT, BODY("1")).id, c.id);
+	assert_int_not_equal(APPEND(.path = SPAN("/s/%74"), TEXT, BODY("1")).id, c.id);
+	assert_int_equal(APPEND(.path = SPAN("/%73/t"), TEXT, BODY("1")).id, c.id);
+	/* Deleted and made anew, it has the canonical form. */
+	assert_int_equal(DELETE("/s/a|b"), VERDICT_OK);
+	c = CREATE(.path = SPAN("/s/a|b"), TEXT);
+	assert_int_equal(c.verdict, VERDICT_CREATED);
+	assert_string_equal(state_find_id(&f->head, c.id)->path, "/s/a%7Cb");
+}
+
 static void test_bad_body_leaves_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -562,6 +622,8 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	        T(test_create_append_close),
 	        T(test_only_the_product_writes_what_it_owns),
+	        T(test_what_differs_only_in_encoding_is_one_stream),
+	        T(test_streams_stored_under_another_spelling_are_found),
 	        T(test_bad_body_leaves_nothing),
 	        T(test_producers),
 	        T(test_producer_limit_forgets_the_idle),

@@ -1,6 +1,7 @@
 #include "common/subscription.h"
 #include "common/check.h"
 #include "common/offset.h"
+#include "common/stream_name.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,7 +54,7 @@ static bool is_globstar(const char *segment)
 	return segment_end(segment) - segment == 2 && memcmp(segment, "**", 2) == 0;
 }
 
-bool subscription_glob(const char *pattern, const char *path)
+static bool glob(const char *pattern, const char *path)
 {
 	const char *star = NULL, *mark = NULL; /* behind the last "**", and where it was tried */
 	for (;;) {
@@ -76,7 +77,47 @@ bool subscription_glob(const char *pattern, const char *path)
 	}
 }
 
+bool subscription_glob(const char *pattern, const char *path)
+{
+	char canonical[2][STREAM_NAME_ROOM];
+	const char *texts[2] = {pattern, path};
+	for (size_t i = 0; i < 2; i++)
+		if (!stream_name_is_canonical(span_str(texts[i])) &&
+		    stream_name_text(span_str(texts[i]), canonical[i], sizeof canonical[i]))
+			texts[i] = canonical[i];
+	return glob(texts[0], texts[1]);
+}
+
+bool subscription_name(const char *text, char out[SUBSCRIPTION_NAME_ROOM])
+{
+	static const size_t root_len = sizeof SUBSCRIPTION_ROOT - 1;
+	size_t len = strlen(text);
+	if (len > root_len && memcmp(text, SUBSCRIPTION_ROOT, root_len) == 0)
+		return stream_name_text(span_of(text + root_len, len - root_len), out, SUBSCRIPTION_NAME_ROOM);
+	for (; *text == '/'; len--)
+		text++;
+	while (len > 0 && text[len - 1] == '/')
+		len--;
+	return len > 0 && stream_name_text(span_of(text, len), out, SUBSCRIPTION_NAME_ROOM);
+}
+
 /* ---- documents ---- */
+
+/* The link of a stream. Links that an older release made may have another spelling. */
+static json_t *link_of(const json_t *links, const char *path)
+{
+	uint8_t out[STREAM_NAME_ROOM];
+	struct span spelling;
+	json_t *link = json_object_get(links, path);
+	for (unsigned n = 1; link == NULL && stream_name_spelling(n, span_str(path), out, &spelling); n++)
+		link = json_object_getn(links, (const char *)spelling.at, spelling.len);
+	return link;
+}
+
+bool subscription_links(const json_t *doc, const char *path)
+{
+	return link_of(json_object_get(doc, "links"), path) != NULL;
+}
 
 const char *subscription_text(const json_t *doc, const char *name)
 {
@@ -195,17 +236,23 @@ static size_t count_explicit(const json_t *doc, const json_t *other, bool *all_t
 		if (!is_explicit(link))
 			continue;
 		count++;
-		const json_t *twin = json_object_get(json_object_get(other, "links"), path);
+		const json_t *twin = link_of(json_object_get(other, "links"), path);
 		*all_there = *all_there && twin != NULL && is_explicit(twin);
 	}
 	return count;
+}
+
+static bool same_text(const char *member, const char *a, const char *b)
+{
+	bool name = strcmp(member, "pattern") == 0 || strcmp(member, "wake_stream") == 0;
+	return strcmp(a, b) == 0 || (name && stream_name_equal(span_str(a), span_str(b)));
 }
 
 bool subscription_same(const json_t *a, const json_t *b)
 {
 	static const char *const names[] = {"type", "pattern", "webhook_url", "wake_stream", "description"};
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (strcmp(subscription_text(a, names[i]), subscription_text(b, names[i])) != 0)
+		if (!same_text(names[i], subscription_text(a, names[i]), subscription_text(b, names[i])))
 			return false;
 	bool there = true;
 	return subscription_number(a, "lease_ttl_ms") == subscription_number(b, "lease_ttl_ms") &&
@@ -216,7 +263,7 @@ enum subscription_result subscription_link(json_t *doc, const char *path, bool e
                                            const char *acked, size_t max)
 {
 	json_t *links = json_object_get(doc, "links");
-	json_t *link = json_object_get(links, path);
+	json_t *link = link_of(links, path);
 	if (link != NULL) {
 		if (!explicit || is_explicit(link))
 			return SUBSCRIPTION_UNCHANGED;
@@ -230,17 +277,29 @@ enum subscription_result subscription_link(json_t *doc, const char *path, bool e
 	return SUBSCRIPTION_OK;
 }
 
+static void delete_link(json_t *links, const json_t *link)
+{
+	const char *path;
+	json_t *other;
+	void *next;
+	json_object_foreach_safe(links, next, path, other)
+	{
+		if (other == link)
+			json_object_del(links, path);
+	}
+}
+
 enum subscription_result subscription_unlink(json_t *doc, const char *path)
 {
 	json_t *links = json_object_get(doc, "links");
-	json_t *link = json_object_get(links, path);
+	json_t *link = link_of(links, path);
 	if (link == NULL || !is_explicit(link))
 		return SUBSCRIPTION_UNCHANGED;
 	const char *pattern = subscription_text(doc, "pattern");
 	if (*pattern != '\0' && subscription_glob(pattern, path))
 		set_text(link, "type", "glob");
 	else
-		json_object_del(links, path);
+		delete_link(links, link);
 	return SUBSCRIPTION_OK;
 }
 
@@ -277,9 +336,9 @@ static bool collect_matching(void *arg, struct span path, uint64_t id)
 	(void)id;
 	if (path.len <= root || path.len - root >= sizeof text)
 		return true;
-	memcpy(text, path.at + root, path.len - root);
-	text[path.len - root] = '\0';
-	if (subscription_glob(m->pattern, text) && json_object_get(m->links, text) == NULL)
+	if (!stream_name_text(span_of(path.at + root, path.len - root), text, sizeof text))
+		return true;
+	if (glob(m->pattern, text) && link_of(m->links, text) == NULL)
 		json_array_append_new(m->paths, json_string(text));
 	return json_array_size(m->paths) <= m->max;
 }
@@ -304,7 +363,10 @@ enum subscription_result subscription_forget_gone(json_t *doc, struct state *vie
 
 enum subscription_result subscription_link_matching(json_t *doc, struct state *view, bool at_tail, size_t max)
 {
-	struct matching m = {subscription_text(doc, "pattern"), json_object_get(doc, "links"), json_array(), max};
+	char pattern[SUBSCRIPTION_NAME_ROOM] = "";
+	if (!stream_name_text(span_str(subscription_text(doc, "pattern")), pattern, sizeof pattern))
+		return SUBSCRIPTION_UNCHANGED;
+	struct matching m = {pattern, json_object_get(doc, "links"), json_array(), max};
 	enum subscription_result result = subscription_forget_gone(doc, view);
 	size_t i;
 	json_t *path;
@@ -418,13 +480,12 @@ static bool ack_fits(const json_t *doc, struct state *view, const json_t *ack, j
                      const char **offset)
 {
 	char tail[40];
-	const char *path = subscription_text(ack, "stream");
-	if (*path == '\0')
-		path = subscription_text(ack, "path");
-	while (*path == '/')
-		path++;
+	char path[SUBSCRIPTION_NAME_ROOM];
+	const char *named = subscription_text(ack, "stream");
+	if (!subscription_name(*named != '\0' ? named : subscription_text(ack, "path"), path))
+		return false;
 	*offset = subscription_text(ack, "offset");
-	*link = json_object_get(json_object_get(doc, "links"), path);
+	*link = link_of(json_object_get(doc, "links"), path);
 	const char *acked = *link != NULL ? subscription_text(*link, "acked") : "";
 	return *link != NULL && offset_parse(span_str(*offset)).kind == OFFSET_AT &&
 	       subscription_tail(view, path, tail) && strcmp(*offset, tail) <= 0 &&

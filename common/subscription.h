@@ -26,8 +26,15 @@ enum subscription_result {
 	SUBSCRIPTION_FULL,           /* it has as many links as it may have */
 };
 
-/* Path below the stream root: "*" is one segment, "**" any number of them. */
+/* Path below the stream root: "*" is one segment, "**" any number of them. Both in any spelling. */
 bool subscription_glob(const char *pattern, const char *path);
+
+enum { SUBSCRIPTION_NAME_ROOM = 600 };
+/* The canonical name below the root (stream_name.h) that a client's text means: a path below the root, with slashes
+ * around it or not, or the whole path. False: none. */
+bool subscription_name(const char *text, char out[SUBSCRIPTION_NAME_ROOM]);
+/* Is the stream, a path below the root, linked? */
+bool subscription_links(const json_t *doc, const char *path);
 
 /* A fresh document, idle and without links. */
 json_t *subscription_create(const char *id, const char *type, const char *pattern,

@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/row.h"
+#include "common/stream_name.h"
 #include "common/subscription.h"
 
 #include <stdio.h>
@@ -104,7 +105,9 @@ static void touch(struct wakes *w, const struct stream *stream)
 	struct touched *t;
 	if (stream->path_len <= root_len || memcmp(stream->path, SUBSCRIPTION_ROOT, root_len) != 0)
 		return;
-	const char *path = stream->path + root_len;
+	char path[SUBSCRIPTION_NAME_ROOM];
+	if (!stream_name_text(span_of(stream->path + root_len, stream->path_len - root_len), path, sizeof path))
+		return;
 	HASH_FIND_STR(w->touched, path, t);
 	if (t != NULL)
 		return;
@@ -442,10 +445,9 @@ static bool concerns(struct watched *s)
 {
 	struct touched *t, *next;
 	const char *pattern = subscription_text(s->doc, "pattern");
-	const json_t *links = json_object_get(s->doc, "links");
 	HASH_ITER(hh, s->wakes->touched, t, next)
 	{
-		if (json_object_get(links, t->path) != NULL ||
+		if (subscription_links(s->doc, t->path) ||
 		    (*pattern != '\0' && subscription_glob(pattern, t->path)))
 			return true;
 	}

@@ -1,6 +1,7 @@
 #include "worker-sse/events.h"
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/stream_name.h"
 #include "common/subscription.h"
 #include "worker-sse/event_id.h"
 #include "worker-sse/fanout.h"
@@ -308,11 +309,11 @@ static bool refuse(struct wish *wish, unsigned status, const char *fault)
 	return false;
 }
 
-/* Decoded once. NULL: malformed or with a NUL. */
+/* A parameter's value. NULL: malformed or with a NUL. */
 static char *decode(struct span raw)
 {
 	uint8_t *out = xmalloc(raw.len + 1);
-	size_t len = percent_decode(raw, out);
+	size_t len = query_decode(raw, out);
 	if (len == SIZE_MAX || memchr(out, '\0', len) != NULL) {
 		free(out);
 		return NULL;
@@ -321,22 +322,17 @@ static char *decode(struct span raw)
 	return (char *)out;
 }
 
-/* As it stands in a request line: what may not stand there is encoded. */
-static char *as_path(const char *text, bool with_root)
+/* The name in its canonical form; of a single stream whole. What was stored under this very spelling keeps it: before
+ * there was a canonical form that was another stream. */
+static char *as_path(struct state *view, const char *text, bool single)
 {
-	char *out = xmalloc(root_len + 3 * strlen(text) + 1), *at = out;
-	if (with_root) {
-		memcpy(at, SUBSCRIPTION_ROOT, root_len);
-		at += root_len;
-	}
-	for (; *text != '\0'; text++) {
-		unsigned char c = (unsigned char)*text;
-		if (c > ' ' && c < 0x7f && strchr("\"#<>?[\\]^`{|}", c) == NULL)
-			*at++ = (char)c;
-		else
-			at += sprintf(at, "%%%02X", c);
-	}
-	*at = '\0';
+	size_t len = strlen(text);
+	char *out = xmalloc(root_len + 3 * len + 1);
+	size_t root = single ? root_len : 0;
+	memcpy(out, SUBSCRIPTION_ROOT, root);
+	memcpy(out + root, text, len + 1);
+	if (!single || state_find_exact(view, span_of(out, root + len)) == NULL)
+		out[root + stream_name_canonical(span_of(text, len), (uint8_t *)out + root)] = '\0';
 	return out;
 }
 
@@ -359,10 +355,11 @@ static bool take_stream(struct wish *wish, struct span raw)
 	char *text = decode(raw);
 	if (text == NULL)
 		return refuse(wish, 400, "malformed percent-encoding in stream");
-	const char *below = strncmp(text, SUBSCRIPTION_ROOT, root_len) == 0 ? text + root_len : text;
+	bool whole = strncmp(text, SUBSCRIPTION_ROOT, root_len) == 0;
+	const char *below = whole ? text + root_len : text;
 	bool wild = has_wildcard(below);
-	char *path = as_path(below, !wild);
-	bool empty = *below == '\0', rooted = *below == '/';
+	char *path = as_path(store_view(wish->request->worker->store), below, !wild);
+	bool empty = *below == '\0', rooted = !whole && *below == '/';
 	free(text);
 	size_t len = strlen(path) + (wild ? root_len : 0);
 	if (empty || rooted || len > wish->request->worker->settings->limits_path_bytes) {
@@ -544,7 +541,7 @@ static bool find_starts(struct starts *starts)
 	struct wish *wish = starts->wish;
 	struct state *view = store_view(wish->request->worker->store);
 	for (size_t i = 0; i < wish->paths_count; i++) {
-		struct stream *stream = state_find(view, span_str(wish->paths[i]));
+		struct stream *stream = state_find_living(view, span_str(wish->paths[i]), sse_worker_wall_ms());
 		if (!living(stream)) {
 			snprintf(wish->text, sizeof wish->text, "no stream %s", wish->paths[i]);
 			return refuse(wish, 404, wish->text);

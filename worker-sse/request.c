@@ -481,6 +481,26 @@ static int hex(uint8_t c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+size_t query_decode(struct span in, uint8_t *out)
+{
+	size_t len = 0;
+	for (size_t i = 0; i < in.len; i++) { /* by pieces: a '+' that was escaped is one */
+		size_t piece = in.at[i] == '+' ? 0 : 1;
+		while (piece != 0 && i + piece < in.len && in.at[i + piece] != '+')
+			piece++;
+		if (piece == 0) {
+			out[len++] = ' ';
+			continue;
+		}
+		size_t more = percent_decode(span_of(in.at + i, piece), out + len);
+		if (more == SIZE_MAX)
+			return SIZE_MAX;
+		len += more;
+		i += piece - 1;
+	}
+	return len;
+}
+
 size_t percent_decode(struct span in, uint8_t *out)
 {
 	size_t len = 0;

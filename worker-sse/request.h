@@ -173,3 +173,5 @@ bool list_next(struct span *list, struct span *element);
 
 /* Percent-decodes into out (at most in.len bytes); returns the length, SIZE_MAX when malformed. */
 size_t percent_decode(struct span in, uint8_t *out);
+/* The same for the value of a query parameter, where '+' is a blank (URLSearchParams, forms). */
+size_t query_decode(struct span in, uint8_t *out);

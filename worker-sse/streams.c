@@ -3,6 +3,7 @@
 #include "common/check.h"
 #include "common/json_scan.h"
 #include "common/offset.h"
+#include "common/stream_name.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -156,11 +157,11 @@ static void created(struct command *command)
 	struct verdict_row row = verdict_row(command->verdict);
 	a.count = a.numbers_used = 0;
 	if (row.reason == NULL) {
-		struct stream *stream = state_find(store_view(request->worker->store), command->path);
+		struct stream *stream = state_find_id(store_view(request->worker->store), command->id);
 		size_t len = request_base_url(request, a.location, BASE_URL_ROOM);
-		memcpy(a.location + len, command->path.at, command->path.len);
+		len += stream_name_canonical(command->path, (uint8_t *)a.location + len);
 		if (command->verdict == VERDICT_CREATED)
-			add(&a, "location", span_of(a.location, len + command->path.len));
+			add(&a, "location", span_of(a.location, len));
 		if (stream != NULL)
 			add(&a, "content-type",
 			    span_of(stream->content_type, stream->content_type_len));
@@ -436,9 +437,7 @@ static void deleted(struct command *c)
 
 struct stream *streams_find(struct request *r)
 {
-	struct stream *stream = state_find(store_view(r->worker->store), r->path);
-	if (stream != NULL && stream_expired(stream, sse_worker_wall_ms()))
-		stream = NULL;
+	struct stream *stream = state_find_living(store_view(r->worker->store), r->path, sse_worker_wall_ms());
 	if (stream != NULL && !stream->deleted)
 		return stream;
 	if (stream == NULL)
@@ -490,12 +489,27 @@ void streams_touch(struct sse_worker *w, const struct stream *stream)
 	store_submit(w->store, c);
 }
 
+/* Its length is that of the name that is stored. The reserved segment is so in any spelling. */
+static const char *name_fault(const struct request *r, unsigned *status)
+{
+	static const struct span reserved = {(const uint8_t *)"/v1/stream/__ds/", 16};
+	uint8_t name[STREAM_NAME_ROOM];
+	size_t len = r->path.len <= STREAM_NAME_MAX ? stream_name_canonical(r->path, name) : SIZE_MAX;
+	*status = 414;
+	if (len > r->worker->settings->limits_path_bytes)
+		return "path longer than limits.path_bytes";
+	*status = 404;
+	return r->method == METHOD_PUT && len >= reserved.len && memcmp(name, reserved.at, reserved.len) == 0 ? "this segment is reserved" : NULL;
+}
+
 void streams_handle(struct request *r)
 {
 	const struct settings *s = r->worker->settings;
 	struct operation *op;
-	if (r->path.len > s->limits_path_bytes) {
-		reply_error(r, 414, "path longer than limits.path_bytes");
+	unsigned status;
+	const char *fault = name_fault(r, &status);
+	if (fault != NULL) {
+		reply_error(r, status, fault);
 		return;
 	}
 	if (r->headers[HEADER_CONTENT_TYPE].len > s->limits_content_type_bytes) {

@@ -191,20 +191,6 @@ static json_t *present(struct call *c)
 
 /* ---- PUT ---- */
 
-static const char *strip_slashes(const char *path, char out[600])
-{
-	while (*path == '/')
-		path++;
-	size_t len = strlen(path);
-	while (len > 0 && path[len - 1] == '/')
-		len--;
-	if (len == 0 || len >= 600)
-		return NULL;
-	memcpy(out, path, len);
-	out[len] = '\0';
-	return out;
-}
-
 static const char too_many_streams[] = "more streams than limits.subscription_streams lets a subscription have";
 
 /* Links what `streams` names; each begins at its tail, or before the first when it is yet to come. */
@@ -214,9 +200,9 @@ static const char *link_named(json_t *doc, const json_t *streams, struct state *
 	json_t *item;
 	json_array_foreach(streams, i, item)
 	{
-		char path[600], tail[40] = "-1";
+		char path[SUBSCRIPTION_NAME_ROOM], tail[40] = "-1";
 		const char *text = json_string_value(item);
-		if (text == NULL || strip_slashes(text, path) == NULL)
+		if (text == NULL || !subscription_name(text, path))
 			return "streams must be paths";
 		subscription_tail(view, path, tail);
 		if (subscription_link(doc, path, true, tail, max) == SUBSCRIPTION_FULL)
@@ -227,8 +213,8 @@ static const char *link_named(json_t *doc, const json_t *streams, struct state *
 
 static bool owned(const char *stream)
 {
-	char path[600], whole[sizeof SUBSCRIPTION_ROOT + sizeof path];
-	if (strip_slashes(stream, path) == NULL)
+	char path[SUBSCRIPTION_NAME_ROOM], whole[sizeof SUBSCRIPTION_ROOT + sizeof path];
+	if (!subscription_name(stream, path))
 		return false;
 	int len = snprintf(whole, sizeof whole, SUBSCRIPTION_ROOT "%s", path);
 	return state_path_owned(span_of(whole, (size_t)len));
@@ -266,10 +252,14 @@ static const char *check_put(struct call *c, const char **code)
 
 static const char *build_wanted(struct call *c)
 {
-	char pattern[600] = "", wake[600] = "", base[2048];
+	char pattern[SUBSCRIPTION_NAME_ROOM] = "", wake[SUBSCRIPTION_NAME_ROOM] = "", base[2048];
 	const json_t *b = c->body, *lease = json_object_get(b, "lease_ttl_ms");
-	strip_slashes(subscription_text(b, "pattern"), pattern);
-	strip_slashes(subscription_text(b, "wake_stream"), wake);
+	const char *asked = subscription_text(b, "pattern");
+	if (*asked != '\0' && !subscription_name(asked, pattern))
+		return "pattern is no path";
+	asked = subscription_text(b, "wake_stream");
+	if (*asked != '\0' && !subscription_name(asked, wake))
+		return "wake_stream is no path";
 	c->wanted = subscription_create(
 	        c->id, subscription_text(b, "type"), pattern,
 	        subscription_text(json_object_get(b, "webhook"), "url"), wake,
@@ -354,11 +344,11 @@ static void step_streams_add(struct call *c)
 
 static void step_streams_remove(struct call *c)
 {
-	char path[600];
+	char path[SUBSCRIPTION_NAME_ROOM];
 	if (missing(c))
 		return;
 	c->status = 204;
-	c->write = strip_slashes(c->tail, path) != NULL &&
+	c->write = subscription_name(c->tail, path) &&
 	           subscription_unlink(c->doc, path) == SUBSCRIPTION_OK;
 }
 
