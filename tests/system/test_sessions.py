@@ -21,6 +21,7 @@ import pytest
 from browsers import family, program
 from ringside import Ringside, wait_for
 from session_client import Events, Follower
+from test_kill import fixed_port
 
 PAGES = os.path.join(os.path.dirname(__file__), "pages")
 PATIENCE = 30
@@ -40,7 +41,12 @@ def site():
     server.shutdown()
 
 
+VIEWERS_PORT = fixed_port()  # a page of its own origin looks on, and is let in by name
+
+
 def ringside(*flags, **options):
+    if not any(f.startswith("--http-allowed-origin") for f in flags):
+        flags = (f"--http-allowed-origin=http://127.0.0.1:{VIEWERS_PORT}", *flags)
     # Browsers of sessions that were ended may take a while to go.
     return Ringside("--capture-workers=1", "--capture-allow-private=*", "--sessions-per-principal=4",
                     "--capture-sessions=16",
@@ -455,7 +461,7 @@ class Viewers(http.server.ThreadingHTTPServer):
     """The viewer's page, and what its browser reports of itself."""
 
     def __init__(self):
-        super().__init__(("127.0.0.1", 0), functools.partial(self.Handler, directory=PAGES))
+        super().__init__(("127.0.0.1", VIEWERS_PORT), functools.partial(self.Handler, directory=PAGES))
         self.reports, self.browsers = [], []
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -478,6 +484,7 @@ class Viewers(http.server.ThreadingHTTPServer):
             browser.kill()
             browser.wait()
         self.shutdown()
+        self.server_close()
 
 
 @pytest.mark.parametrize("browser, page, source", [("", "session.html", "?source=tab"), ("", "moving.html", ""),
