@@ -493,13 +493,16 @@ void streams_touch(struct sse_worker *w, const struct stream *stream)
 static const char *name_fault(const struct request *r, unsigned *status)
 {
 	static const struct span reserved = {(const uint8_t *)"/v1/stream/__ds/", 16};
-	uint8_t name[STREAM_NAME_ROOM];
-	size_t len = r->path.len <= STREAM_NAME_MAX ? stream_name_canonical(r->path, name) : SIZE_MAX;
+	uint8_t canonical[STREAM_NAME_ROOM];
+	struct span name = r->path;
+	if (name.len <= STREAM_NAME_MAX && !stream_name_is_canonical(name))
+		name = span_of(canonical, stream_name_canonical(name, canonical));
 	*status = 414;
-	if (len > r->worker->settings->limits_path_bytes)
+	if (name.len > r->worker->settings->limits_path_bytes)
 		return "path longer than limits.path_bytes";
 	*status = 404;
-	return r->method == METHOD_PUT && len >= reserved.len && memcmp(name, reserved.at, reserved.len) == 0 ? "this segment is reserved" : NULL;
+	bool reserves = name.len >= reserved.len && memcmp(name.at, reserved.at, reserved.len) == 0;
+	return r->method == METHOD_PUT && reserves ? "this segment is reserved" : NULL;
 }
 
 void streams_handle(struct request *r)

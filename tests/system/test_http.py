@@ -225,6 +225,10 @@ def test_who_is_not_known_gets_401_and_who_may_not_403():
                     assert status == 401 or (status == 403 and may == "led" and name == "nobodys"), (method, path, token, status)
                     if status == 401:
                         assert answer["www-authenticate"].startswith("Bearer realm="), (method, path, token)
+        for token in (None, "Bearer pub", "Bearer 1.2.3"):  # a subscription's own token is another thing
+            status, answer, _ = own.request("POST", "/v1/stream/__ds/subscriptions/s/ack", b"{}", {
+                "content-type": "application/json", **({"authorization": token} if token else {})})
+            assert status == 401 and answer["www-authenticate"].startswith("Bearer"), token
         assert 'error="invalid_token"' in own.request("GET", "/v1/stream/x", headers={
             "authorization": "Bearer nobodys"})[1]["www-authenticate"]
         # The official client takes every 403 to a producer for a stale epoch, and repeats without end.
