@@ -1,5 +1,6 @@
 #include "common/call.h"
 #include "common/check.h"
+#include "common/json_take.h"
 #include "common/log.h"
 
 #include <stdio.h>
@@ -172,15 +173,25 @@ void call_refuse_method(struct call *call, unsigned methods, const char *reason)
 	call_refuse(call, 405, reason);
 }
 
+json_t *call_json_with(struct call *call, const char *any)
+{
+	json_error_t error = {.text = ""};
+	unsigned losses;
+	char reason[JSON_ERROR_TEXT_LENGTH + 40];
+	json_t *body = json_take(call->body, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &losses, &error);
+	const char *fault = body == NULL                    ? error.text
+	                    : json_has_nul(body, any)       ? "U+0000 in a text"
+	                    : any == NULL && losses != 0    ? json_loss_text(losses)
+	                                                    : NULL;
+	if (fault == NULL)
+		return body;
+	snprintf(reason, sizeof reason, body == NULL ? "the body is no JSON: %s" : "the body is not taken: %s", fault);
+	json_decref(body);
+	call_refuse(call, 400, reason);
+	return NULL;
+}
+
 json_t *call_json(struct call *call)
 {
-	json_error_t error;
-	json_t *body = json_loadb((const char *)call->body.at, call->body.len,
-	                          JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
-	if (body == NULL) {
-		char reason[JSON_ERROR_TEXT_LENGTH + 40];
-		snprintf(reason, sizeof reason, "the body is no JSON: %s", error.text);
-		call_refuse(call, 400, reason);
-	}
-	return body;
+	return call_json_with(call, NULL);
 }

@@ -74,3 +74,6 @@ void call_refuse(struct call *call, unsigned status, const char *reason);
 void call_refuse_method(struct call *call, unsigned methods, const char *reason);
 /* The body as a JSON tree; NULL: answered with 400. `call` is then gone. */
 json_t *call_json(struct call *call);
+/* The same, with members called `any`, at any depth, in which texts may be whatever JSON allows: U+0000 too; half of a
+ * surrogate pair is U+FFFD then. */
+json_t *call_json_with(struct call *call, const char *any);

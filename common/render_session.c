@@ -2,6 +2,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/json_patch.h"
+#include "common/json_take.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -157,7 +158,7 @@ static bool read_document(struct render_session *s, const json_t *doc)
 
 struct render_session *render_session_load(struct span document, uint64_t now_ms)
 {
-	json_t *doc = json_loadb((const char *)document.at, document.len, JSON_REJECT_DUPLICATES, NULL);
+	json_t *doc = json_take(document, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL, NULL);
 	struct render_session *s = xcalloc(1, sizeof *s);
 	s->active_ms = now_ms;
 	if (!json_is_object(doc) || !read_document(s, doc))

@@ -244,6 +244,8 @@ static bool set_number(const struct setting_row *row, uint64_t *field, const cha
 		                                      : "must be a whole number");
 	if (!in_bounds(row, n, reason))
 		return false;
+	if (n > 0 && n < 16 && (strcmp(row->key, "sessions.width") == 0 || strcmp(row->key, "sessions.height") == 0))
+		return bad(reason, row->key, "must be 16 or more, or 0");
 	*field = n;
 	return true;
 }

@@ -337,10 +337,11 @@
 	  "turn:HOST[:PORT]|USER|PASSWORD, with blanks between them.")                             \
 	S(sessions_negotiations, "sessions.negotiations", count, "50", 1, 10000, WORKERS,          \
 	  "Offers, answers and changes of a session's WebRTC within a second; more get 429.")      \
-	S(sessions_width, "sessions.width", count, "1280", 16, 3840, WORKERS,                      \
-	  "Width of a session's page where its order names none; even.")                           \
-	S(sessions_height, "sessions.height", count, "720", 16, 2160, WORKERS,                     \
-	  "Height of a session's page where its order names none; even.")                          \
+	S(sessions_width, "sessions.width", count, "0", 0, 3840, WORKERS,                          \
+	  "Width of a session's page where its order names none, 16 or more, even; 0: 1280, "      \
+	  "1920 where stream-kit-web orders.")                                                     \
+	S(sessions_height, "sessions.height", count, "0", 0, 2160, WORKERS,                        \
+	  "Its height, 16 or more, even; 0: 720, 1080 where stream-kit-web orders.")                          \
 	S(call_timeout_ms, "call.timeout", ms, "10s", 100, 300000, WORKERS,                        \
 	  "Longest wait for another worker's answer to a request; then 503.")                      \
 	S(feeds_scheduled, "feeds.scheduled", text, "arena", 0, 4096, WORKERS,                     \

@@ -1,6 +1,7 @@
 #include "worker-bridge/book.h"
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/json_take.h"
 #include "common/log.h"
 #include "common/subscription.h"
 #include "worker-bridge/forget.h"
@@ -313,7 +314,7 @@ struct missed {
 static bool take_frame(void *arg, const struct store_message *message)
 {
 	struct following *f = arg;
-	json_t *frame = json_loadb((const char *)message->bytes.at, message->bytes.len, 0, NULL);
+	json_t *frame = json_take(message->bytes, JSON_ALLOW_NUL, NULL, NULL);
 	if (frame != NULL)
 		see_frame(f->change, f->feed, frame, f->feed->seen);
 	else
@@ -598,7 +599,7 @@ static void catch_up(struct book_change *change, struct book_feed *feed, const c
 static bool take_missed(void *arg, const struct store_message *message)
 {
 	struct missed *missed = arg;
-	json_t *frame = json_loadb((const char *)message->bytes.at, message->bytes.len, 0, NULL);
+	json_t *frame = json_take(message->bytes, JSON_ALLOW_NUL, NULL, NULL);
 	const char *duel_id = json_string_value(json_object_get(frame, "duelId"));
 	if (duel_id != NULL && strcmp(duel_id, missed->duel_id) == 0)
 		see_frame(missed->change, missed->feed, frame, missed->at);

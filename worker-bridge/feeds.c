@@ -1,5 +1,6 @@
 #include "worker-bridge/bridge.h"
 #include "common/check.h"
+#include "common/json_take.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/row.h"
@@ -573,7 +574,7 @@ static json_t *describe(const struct feed *feed)
 	json_t *duel = json_object_get(record, "duel");
 	const char *scene = json_string_value(json_object_get(duel, "sceneText"));
 	if (scene != NULL) {
-		json_object_set_new(duel, "scene", *scene != '\0' ? json_loads(scene, 0, NULL) : json_null());
+		json_object_set_new(duel, "scene", *scene != '\0' ? json_take(span_str(scene), JSON_ALLOW_NUL, NULL, NULL) : json_null());
 		json_object_del(duel, "sceneText");
 	}
 	json_t *whole = json_pack("{s:s,s:s,s:I,s:I,s:I,s:b,s:s,s:I}", "feed", feed->name, "mode",
@@ -641,7 +642,7 @@ static void take_post(struct feed *feed, struct span kind, struct call *call)
 		call_refuse(call, 415, "Content-Type must be application/json");
 		return;
 	}
-	json_t *body = call_json(call);
+	json_t *body = call_json_with(call, "scene");
 	if (body == NULL)
 		return;
 	struct post *post = xcalloc(1, sizeof *post);

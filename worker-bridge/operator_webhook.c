@@ -2,6 +2,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/http_post.h"
+#include "common/json_take.h"
 #include "common/subscription.h"
 
 #include <inttypes.h>
@@ -118,7 +119,7 @@ static void post(struct step_call *call)
 enum operator_result operator_webhook_judge(const struct market *m, enum market_step step,
                                             struct span view)
 {
-	json_t *o = json_loadb((const char *)view.at, view.len, JSON_REJECT_DUPLICATES, NULL);
+	json_t *o = json_take(view, JSON_REJECT_DUPLICATES, NULL, NULL);
 	const char *state = json_string_value(json_object_get(o, "state"));
 	const char *side = json_string_value(json_object_get(o, "winnerSide"));
 	enum operator_result result = OPERATOR_RETRY;

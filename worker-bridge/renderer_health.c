@@ -1,4 +1,5 @@
 #include "worker-bridge/renderer_health.h"
+#include "common/json_take.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -102,7 +103,7 @@ static uint64_t time_of(const json_t *o, const char *name)
 bool renderer_report_read(struct renderer_report *report, struct span text, uint64_t now_ms)
 {
 	struct renderer_report r = {.present = true, .received_ms = now_ms};
-	json_t *json = json_loadb((const char *)text.at, text.len, JSON_REJECT_DUPLICATES, NULL);
+	json_t *json = json_take(text, JSON_REJECT_DUPLICATES, NULL, NULL);
 	const json_t *page = json_object_get(json, "page");
 	bool good = json_is_boolean(json_object_get(json, "ready")) &&
 	            take(json, "degradedReason", r.reason, sizeof r.reason) &&

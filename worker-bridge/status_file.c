@@ -1,5 +1,6 @@
 #include "worker-bridge/status_file.h"
 #include "common/check.h"
+#include "common/json_take.h"
 #include "common/log.h"
 
 #include <errno.h>
@@ -63,7 +64,7 @@ static const char *read_members(struct renderer_status *s, const json_t *json)
 const char *status_file_read(struct renderer_status *status, struct span text, uint64_t written_ms)
 {
 	struct renderer_status s = {.present = true, .updated_ms = written_ms};
-	json_t *json = json_loadb((const char *)text.at, text.len, JSON_REJECT_DUPLICATES, NULL);
+	json_t *json = json_take(text, JSON_REJECT_DUPLICATES, NULL, NULL);
 	const char *why = read_members(&s, json);
 	json_decref(json);
 	if (why == NULL)

@@ -1,6 +1,7 @@
 #include "worker-bridge/webhook.h"
 #include "common/check.h"
 #include "common/http_post.h"
+#include "common/json_take.h"
 #include "common/log.h"
 #include "common/subscription.h"
 
@@ -25,7 +26,7 @@ static enum webhook_outcome judge(const struct delivery *d, const struct http_po
 		         answer->error);
 		return WEBHOOK_FAILED;
 	}
-	json_t *body = json_loadb((const char *)answer->body.at, answer->body.len, 0, NULL);
+	json_t *body = json_take(answer->body, 0, NULL, NULL);
 	bool done = json_is_true(json_object_get(body, "done"));
 	json_decref(body);
 	return done ? WEBHOOK_DONE : WEBHOOK_ACCEPTED;

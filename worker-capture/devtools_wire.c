@@ -1,5 +1,6 @@
 #include "worker-capture/devtools_wire.h"
 #include "common/base64.h"
+#include "common/json_take.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -37,7 +38,7 @@ static bool take_rest(struct devtools_message *m, struct span head, struct span 
 		return false;
 	memcpy(rest, head.at, head.len);
 	memcpy(rest + head.len, tail.at, tail.len);
-	json_t *root = json_loadb(rest, head.len + tail.len, JSON_REJECT_DUPLICATES, NULL);
+	json_t *root = json_take(span_of(rest, head.len + tail.len), JSON_REJECT_DUPLICATES, NULL, NULL);
 	const json_t *params = json_object_get(root, "params");
 	const json_t *ack = json_object_get(params, "sessionId");
 	const json_t *at = json_object_get(json_object_get(params, "metadata"), "timestamp");
@@ -94,7 +95,7 @@ static enum devtools_kind parse_reply(struct devtools_message *m)
 
 static enum devtools_kind parse_json(struct span text, struct devtools_message *m, bool event)
 {
-	m->json = json_loadb((const char *)text.at, text.len, JSON_REJECT_DUPLICATES, NULL);
+	m->json = json_take(text, JSON_REJECT_DUPLICATES, NULL, NULL);
 	if (!json_is_object(m->json) || !take_session(m, m->json))
 		return DEVTOOLS_KIND_BAD;
 	if (!event)

@@ -1,6 +1,7 @@
 #include "worker-capture/page.h"
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/json_take.h"
 #include "common/log.h"
 #include "worker-capture/beat.h"
 #include "worker-capture/cast.h"
@@ -418,6 +419,8 @@ static bool too_many_messages(struct page *page, uint64_t now_ms)
 	return ++page->messages_count > MESSAGES_PER_S;
 }
 
+#define STATE_BEGINS "{\"kind\":\"state\"" /* as injected/heartbeat.js writes it */
+
 static void on_binding(struct page *page, const json_t *params)
 {
 	uint64_t now_ms = clock_monotonic_ms();
@@ -425,7 +428,14 @@ static void on_binding(struct page *page, const json_t *params)
 	size_t len = json_string_length(text);
 	if (len == 0 || len > PAYLOAD_BYTES_MAX)
 		return;
-	json_t *payload = json_loadb(json_string_value(text), len, JSON_REJECT_DUPLICATES, NULL);
+	unsigned losses;
+	const struct span said = span_of(json_string_value(text), len);
+	json_t *payload = json_take(said, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &losses, NULL);
+	if (payload == NULL) {
+		log_warn("a page's message cannot be read", "bytes=%zu begins=\"%.20s\"", len, json_string_value(text));
+		if (len > sizeof STATE_BEGINS && memcmp(said.at, STATE_BEGINS, sizeof STATE_BEGINS - 1) == 0)
+			payload = json_pack("{s:s}", "kind", "unreadable");
+	}
 	const json_t *beat = json_object_get(payload, "beat");
 	const char *kind = json_string_value(json_object_get(payload, "kind"));
 	bool own = json_is_true(json_object_get(payload, "own"));
@@ -433,7 +443,7 @@ static void on_binding(struct page *page, const json_t *params)
 		changed(page);
 	else if (kind != NULL && !page->closing && !too_many_messages(page, now_ms))
 		page->events.on_message(page->events.arg, own ? PAGE_WORLD_OWN : PAGE_WORLD_PAGE, kind,
-		                        json_object_get(payload, "value"));
+		                        json_object_get(payload, "value"), losses);
 	json_decref(payload);
 }
 

@@ -22,8 +22,9 @@ struct page_events {
 	void (*on_frame)(void *arg, struct frame *frame);
 	/* Signals changed in a way worth judging at once. */
 	void (*on_change)(void *arg);
-	/* __ringside(kind, value); value is borrowed. */
-	void (*on_message)(void *arg, enum page_world world, const char *kind, const json_t *value);
+	/* __ringside(kind, value); value is borrowed. `losses`: what of it could not be taken (json_take.h). A state of
+	 * which nothing could is "unreadable", without a value. */
+	void (*on_message)(void *arg, enum page_world world, const char *kind, const json_t *value, unsigned losses);
 	/* Something was kept from happening: "navigation_blocked", "popup_blocked", "dialog". */
 	void (*on_note)(void *arg, const char *kind, const char *detail);
 	/* After page_close(): no process of it is left, and it is freed when this returns. */

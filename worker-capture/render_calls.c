@@ -182,12 +182,13 @@ static void on_validated(struct call *call, const json_t *caller)
 static bool read_order(struct render_sessions *all, struct call *call, struct render_order *order)
 {
 	char reason[160];
-	json_t *body = call_json(call);
+	json_t *body = call_json_with(call, "initialData");
 	if (body == NULL)
 		return false;
+	uint32_t width = (uint32_t)all->settings->sessions_width & ~1u, height = (uint32_t)all->settings->sessions_height & ~1u;
 	enum render_order_result result =
-	        render_order_read(order, body, (uint32_t)all->settings->sessions_width & ~1u,
-	                          (uint32_t)all->settings->sessions_height & ~1u, reason);
+	        render_order_read(order, body, width != 0 ? width : for_client(call) ? 1920 : 1280,
+	                          height != 0 ? height : for_client(call) ? 1080 : 720, reason);
 	json_decref(body);
 	if (result == RENDER_ORDER_OK)
 		return true;
@@ -294,7 +295,7 @@ static void on_told(void *arg, enum devtools_outcome outcome, const json_t *resu
 
 static void on_patch(struct render_live *live, struct call *call)
 {
-	json_t *body = call_json(call);
+	json_t *body = call_json_with(call, "sceneData");
 	if (body == NULL)
 		return;
 	json_t *scene = json_object_get(body, "sceneData");
@@ -373,7 +374,7 @@ static void on_input(struct render_live *live, struct call *call)
 {
 	struct render_input input;
 	char reason[160];
-	json_t *event = call_json(call);
+	json_t *event = call_json_with(call, "args");
 	if (event == NULL)
 		return;
 	enum render_input_result result = render_input_read(
@@ -400,7 +401,7 @@ static bool is_signal(const json_t *signal)
 /* To the page, or with "to":"clients" to everybody who follows the session. */
 static void on_signal(struct render_live *live, struct call *call)
 {
-	json_t *signal = call_json(call);
+	json_t *signal = call_json_with(call, "payload");
 	if (signal == NULL)
 		return;
 	const char *to = json_string_value(json_object_get(signal, "to"));

@@ -2,6 +2,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/http_post.h"
+#include "common/json_take.h"
 #include "common/log.h"
 #include "worker-capture/injected.h"
 #include "worker-capture/render_parts.h"
@@ -15,6 +16,7 @@ enum {
 	CONSUMER_SILENT_MS = 10000, /* an SSE worker that says nothing any more has none */
 	DELIVER_MS = 2000,
 	SECOND_MS = 1000,
+	STATE_DEPTH_MAX = 500, /* jansson reads four times that, with what stands around it */
 	LOOK_MS = 3000, /* who asked for a picture may ask for another within this */
 };
 
@@ -57,20 +59,40 @@ static void greet(struct render_live *live)
 
 /* ---- hearing from the page ---- */
 
-/* What cannot be taken leaves the state as it was, with a word why. `value` NULL: the page's script has
- * found it too large to be sent at all. */
-static void take_state(struct render_live *live, const json_t *value)
+static const char too_large[] = "the page's state is larger than sessions.state_bytes";
+static const char too_deep[] = "the page's state is nested too deeply, or cannot be written as JSON";
+
+static size_t depth_of(const json_t *value)
 {
-	size_t max = live->all->settings->sessions_state_bytes;
-	const char *fault = NULL;
-	if (value != NULL && !json_is_object(value))
-		fault = "the page's state is no object";
-	else if (value == NULL || json_dumpb(value, NULL, 0, JSON_COMPACT) > max)
-		fault = "the page's state is larger than sessions.state_bytes";
-	else
-		render_session_set(live->paper, "metadata", json_deep_copy(value));
-	render_session_set(live->paper, "metadataError", fault != NULL ? json_string(fault) : NULL);
+	const char *name;
+	json_t *member;
+	size_t i, below, deepest = 0;
+	json_array_foreach(value, i, member)
+		deepest = (below = depth_of(member)) > deepest ? below : deepest;
+	json_object_foreach((json_t *)value, name, member)
+		deepest = (below = depth_of(member)) > deepest ? below : deepest;
+	return deepest + 1;
+}
+
+static void say_fault(struct render_live *live, const char *fault)
+{
+	render_session_set(live->paper, "metadataError", *fault != '\0' ? json_string(fault) : NULL);
 	render_changed(live);
+}
+
+/* What cannot be taken leaves the state as it was, with a word why; where only a part cannot, the rest is taken. */
+static void take_state(struct render_live *live, const json_t *value, unsigned losses)
+{
+	if (!json_is_object(value)) {
+		say_fault(live, "the page's state is no object");
+	} else if (json_dumpb(value, NULL, 0, JSON_COMPACT) > live->all->settings->sessions_state_bytes) {
+		say_fault(live, too_large);
+	} else if (depth_of(value) > STATE_DEPTH_MAX) {
+		say_fault(live, too_deep);
+	} else {
+		render_session_set(live->paper, "metadata", json_deep_copy(value));
+		say_fault(live, json_loss_text(losses));
+	}
 }
 
 static void take_signal(struct render_live *live, const json_t *value)
@@ -83,7 +105,7 @@ static void take_signal(struct render_live *live, const json_t *value)
 }
 
 static void on_message(void *arg, struct session *session, enum session_world world,
-                       const char *kind, const json_t *value)
+                       const char *kind, const json_t *value, unsigned losses)
 {
 	struct render_live *live = arg;
 	(void)session;
@@ -96,9 +118,11 @@ static void on_message(void *arg, struct session *session, enum session_world wo
 	if (strcmp(kind, "hello") == 0)
 		greet(live);
 	else if (strcmp(kind, "state") == 0)
-		take_state(live, value);
-	else if (strcmp(kind, "oversize") == 0)
-		take_state(live, NULL);
+		take_state(live, value, losses);
+	else if (strcmp(kind, "oversize") == 0) /* found so by the page's script */
+		say_fault(live, too_large);
+	else if (strcmp(kind, "unreadable") == 0)
+		say_fault(live, too_deep);
 	else if (strcmp(kind, "signal") == 0)
 		take_signal(live, value);
 }

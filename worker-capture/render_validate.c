@@ -2,6 +2,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/http_post.h"
+#include "common/json_take.h"
 #include "common/log.h"
 #include "common/subscription.h"
 #include "worker-capture/render_parts.h"
@@ -48,8 +49,7 @@ static void refuse(struct asking *a, const json_t *said, unsigned http_status)
 static void on_answer(void *arg, const struct http_post_answer *answer)
 {
 	struct asking *a = arg;
-	json_t *said = json_loadb((const char *)answer->body.at, answer->body.len,
-	                          JSON_REJECT_DUPLICATES, NULL);
+	json_t *said = json_take(answer->body, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL, NULL);
 	bool spoke = answer->status >= 200 && answer->status < 300 && json_is_object(said);
 	if (spoke && json_is_true(json_object_get(said, "authorized"))) {
 		a->then(a->call, json_object_get(said, "callerContext"));

@@ -133,13 +133,14 @@ static void on_page_change(void *arg)
 	judge(stage->session);
 }
 
-static void on_page_message(void *arg, enum page_world world, const char *kind, const json_t *value)
+static void on_page_message(void *arg, enum page_world world, const char *kind, const json_t *value,
+                            unsigned losses)
 {
 	struct stage *stage = arg;
 	struct session *session = stage->session;
 	if (stage == session->on)
 		EACH(session, on_message, session,
-		     world == PAGE_WORLD_OWN ? SESSION_WORLD_OWN : SESSION_WORLD_PAGE, kind, value);
+		     world == PAGE_WORLD_OWN ? SESSION_WORLD_OWN : SESSION_WORLD_PAGE, kind, value, losses);
 }
 
 static void on_page_note(void *arg, const char *kind, const char *detail)

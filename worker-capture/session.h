@@ -79,9 +79,9 @@ struct session_watch {
 	/* State, health or something worth an event changed. */
 	void (*on_event)(void *arg, struct session *session, const struct session_event *event);
 	/* __ringside(kind, value) was called in that world; `value` is borrowed, and from the page's
-	 * world anything. At most 64 kB each and SESSION_MESSAGES_PER_S; more are dropped. */
+	 * world anything; `losses` as page.h has it. At most 64 kB each and SESSION_MESSAGES_PER_S; more are dropped. */
 	void (*on_message)(void *arg, struct session *session, enum session_world world,
-	                   const char *kind, const json_t *value);
+	                   const char *kind, const json_t *value, unsigned losses);
 	/* The session is gone when this returns, the watcher with it. */
 	void (*on_closed)(void *arg, struct session *session);
 	void *arg;

@@ -1,5 +1,6 @@
 #include "worker-sse/events.h"
 #include "common/check.h"
+#include "common/json_take.h"
 #include "common/clock.h"
 #include "common/stream_name.h"
 #include "common/subscription.h"
@@ -86,7 +87,7 @@ static void put_event_name(struct span name)
 /* The member as a name, when it can be one. */
 static void put_member(const char *member, struct span message)
 {
-	json_t *doc = json_loadb((const char *)message.at, message.len, JSON_DECODE_ANY, NULL);
+	json_t *doc = json_take(message, JSON_DECODE_ANY, NULL, NULL);
 	const char *name = json_string_value(json_object_get(doc, member));
 	size_t len = json_string_length(json_object_get(doc, member));
 	if (name != NULL && len > 0 && len <= NAME_MAX_BYTES && strlen(name) == len &&

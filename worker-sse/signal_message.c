@@ -1,5 +1,6 @@
 #include "worker-sse/signal_message.h"
 #include "common/check.h"
+#include "common/json_take.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -52,7 +53,7 @@ static struct signal_message read_candidate(const json_t *message)
 
 struct signal_message signal_message_read(struct span json)
 {
-	json_t *message = json_loadb((const char *)json.at, json.len, JSON_REJECT_DUPLICATES, NULL);
+	json_t *message = json_take(json, JSON_REJECT_DUPLICATES, NULL, NULL);
 	const char *type = json_string_value(json_object_get(message, "type"));
 	struct signal_message out;
 	if (type != NULL && strcmp(type, "answer") == 0)

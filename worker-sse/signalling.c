@@ -1,5 +1,6 @@
 #include "worker-sse/signalling.h"
 #include "common/check.h"
+#include "common/log.h"
 #include "common/render_session.h"
 #include "proto/roles.h"
 #include "worker-sse/call.h"
@@ -30,6 +31,7 @@ struct signalling {
 	char session[RENDER_SESSION_ID_MAX + 1], owner[RENDER_OWNER_MAX + 1];
 	char viewer[VIEWER_ROOM]; /* its path, from the offer on */
 	uint64_t asked;           /* number of the call under way; 0: none */
+	bool answering;           /* it brings the client's answer */
 	uint64_t give_up_ms;
 	struct wheel_node again;
 	struct queued *first, **last;
@@ -67,6 +69,7 @@ static void on_closed(void *arg, unsigned code)
 	free(s);
 }
 
+/* Known clients end their session at any error: it is said only when there will be no picture. */
 static void say_error(struct signalling *s, const char *reason)
 {
 	char *text = signal_message_error(reason);
@@ -74,14 +77,15 @@ static void say_error(struct signalling *s, const char *reason)
 	free(text);
 }
 
+/* `s` may be gone when this returns. */
 static void give_up(struct signalling *s, const char *reason)
 {
 	say_error(s, reason);
 	websocket_close(s->websocket, WEBSOCKET_TRY_LATER, "there is no picture");
 }
 
-/* The other worker's one line, as the client is to see it. */
-static void say_refusal(struct signalling *s, const struct proto_call_reply *reply)
+/* The other worker's one line, as the client is to see it; it is over then. */
+static void refuse(struct signalling *s, const struct proto_call_reply *reply)
 {
 	char text[256];
 	size_t len = reply->body.len < sizeof text ? reply->body.len : sizeof text - 1;
@@ -89,7 +93,7 @@ static void say_refusal(struct signalling *s, const struct proto_call_reply *rep
 	while (len > 0 && text[len - 1] == '\n')
 		len--;
 	text[len] = '\0';
-	say_error(s, text);
+	give_up(s, text);
 }
 
 /* ---- what the client says, one after another ---- */
@@ -100,11 +104,15 @@ static void on_taken(void *arg, const struct proto_call_reply *reply)
 {
 	struct signalling *s = arg;
 	s->asked = 0;
-	if (reply == NULL)
-		say_error(s, "the worker that renders has gone; begin anew");
-	else if (reply->status >= 400)
-		say_refusal(s, reply);
-	next(s);
+	if (reply == NULL) {
+		give_up(s, "the worker that renders has gone; begin anew");
+	} else if (reply->status == 404 || reply->status == 410 || (reply->status >= 400 && s->answering)) {
+		refuse(s, reply);
+	} else {
+		if (reply->status >= 400) /* one address of many, or once too often */
+			log_info("a viewer's candidates are not taken", "session=%s status=%u", s->session, (unsigned)reply->status);
+		next(s);
+	}
 }
 
 static void next(struct signalling *s)
@@ -119,14 +127,17 @@ static void next(struct signalling *s)
 		        .content_type = answers ? SPAN("application/sdp") : SPAN("application/trickle-ice-sdpfrag"),
 		        .body = span_str(q->message.text)};
 		s->asked = call_ask(s->worker, ROLE_CAPTURE, &question, on_taken, s);
-		if (s->asked == 0)
-			say_error(s, "no worker for this is running");
+		s->answering = answers;
 		s->first = q->next;
 		if (s->first == NULL)
 			s->last = &s->first;
 		s->queued--;
 		signal_message_finish(&q->message);
 		free(q);
+		if (s->asked == 0) {
+			give_up(s, "no worker for this is running");
+			return;
+		}
 	}
 }
 
@@ -135,7 +146,7 @@ static void on_text(void *arg, struct span text)
 	struct signalling *s = arg;
 	struct signal_message message = signal_message_read(text);
 	if (message.kind == SIGNAL_BAD) {
-		say_error(s, message.text);
+		log_info("a viewer's message is not understood", "session=%s reason=\"%s\"", s->session, message.text);
 	} else if (message.kind != SIGNAL_NOTHING && s->queued == QUEUE_MAX) {
 		websocket_close(s->websocket, WEBSOCKET_POLICY, "too many messages at once");
 	} else if (message.kind != SIGNAL_NOTHING) {
@@ -186,8 +197,7 @@ static void on_offer(void *arg, const struct proto_call_reply *reply)
 	if (reply == NULL || reply->status == 409) { /* the page is on its way */
 		ask_again(s, "the page is not there");
 	} else if (reply->status != 201 || !read_location(reply->headers, s->viewer)) {
-		say_refusal(s, reply);
-		websocket_close(s->websocket, WEBSOCKET_TRY_LATER, "there is no picture");
+		refuse(s, reply);
 	} else {
 		char *sdp = xmemdup_text(reply->body.at, reply->body.len), *text = signal_message_offer(sdp);
 		websocket_send(s->websocket, span_str(text));

@@ -1,6 +1,7 @@
 #include "worker-sse/stream_kit.h"
 #include "common/check.h"
 #include "common/hash.h"
+#include "common/json_take.h"
 #include "common/render_session.h"
 #include "worker-sse/call.h"
 #include "worker-sse/fanout.h"
@@ -356,7 +357,7 @@ static void on_created(struct request *request, const struct proto_call_reply *m
 {
 	struct asked asked = {0};
 	json_t *body = m->status == 201
-	                       ? json_loadb((const char *)m->body.at, m->body.len, 0, NULL)
+	                       ? json_take(m->body, JSON_ALLOW_NUL, NULL, NULL)
 	                       : NULL;
 	const char *id = json_string_value(json_object_get(body, "streamId"));
 	if (id == NULL || !render_session_id_valid(span_str(id))) {

@@ -121,6 +121,20 @@ def test_initial_state(r, site):
     assert delete(r, session) == 204
 
 
+@pytest.mark.parametrize("flags,sizes", [
+    ((), {"/stream": (1280, 720), "/stream/session": (1920, 1080)}),
+    (("--sessions-width=640", "--sessions-height=360"), {"/stream": (640, 360), "/stream/session": (640, 360)})])
+def test_sizes_of_orders_that_name_none(flags, sizes):
+    with ringside(*flags) as r:
+        for path, (width, height) in sizes.items():
+            status, _, body = post(r, path, {"targetUrl": "http://127.0.0.1:9/"})
+            assert status == 201, body
+            answer = json.loads(body)
+            session = answer.get("streamId") or answer["sessionId"]
+            assert state_of(r, session)["instanceInfo"]["viewport"] == {"width": width, "height": height}
+            assert delete(r, session) == 204
+
+
 def test_forms_are_as_published(r, session):
     """docs/schema says what comes and what may be sent, judged by somebody else's validator."""
     def schema(name):
@@ -854,6 +868,48 @@ def test_owners_are_told_apart_by_whatever_credentials_they_have(dev):
         assert order()[0] == 401 and order(idempotency_key="k")[0] == 401
         assert delete(r, session, **alice) == 204
     validator.shutdown()
+
+
+def test_what_is_valid_in_the_page_is_told(r, site):
+    """Numbers beyond 64 bits, U+0000, half a surrogate pair: taken, or metadataError says what was not, and the rest is
+    there. What cannot be told at all leaves the state as it was, with a word why."""
+    session = create(r, site, "odd.html")
+    wait_page(r, session)
+
+    def publish(name):
+        assert post(r, f"/stream/{session}/input", {"type": "command", "data": {"command": name}})[0] == 204
+
+    def told(rest, error=False):
+        return wait_for(lambda: (s := state_of(r, session))["metadata"].get("rest") == rest and
+                        ("metadataError" in s) == error and s, f"the state {rest}")
+    with Events(r, f"/stream/{session}/sse") as events:
+        events.until("state")
+        publish("big")
+        m = told(1)["metadata"]
+        assert (m["big"], m["low"], m["more"]) == (1e19, -1e19, 123456789012345680000.0) and m["max"] > 1e308
+        publish("nul")
+        assert told(2)["metadata"]["text"] == "a\0b"
+        publish("key")
+        assert "U+0000" in told(3, True)["metadataError"]
+        publish("surrogate")
+        state = told(4, True)
+        assert (state["metadata"]["text"], state["metadata"]["pair"]) == ("x\ufffdy", "\U0001f600")
+        assert "surrogate" in state["metadataError"]
+        for name in ("deep", "bigint"):
+            publish("plain")
+            told(7)
+            publish(name)
+            assert "deeply" in told(7, True)["metadataError"]
+    # A scene is handed on as it is, and kept by the next worker.
+    body = b'{"sceneData":{"big":100000000000000000000,"text":"a\\u0000b"}}'
+    assert r.request("PATCH", f"/stream/{session}", body, {"content-type": "application/json"})[0] == 200
+    scene = {"big": 1e20, "text": "a\0b"}
+    wait_for(lambda: (m := state_of(r, session)["metadata"]).get("scene") == scene and m["length"] == 3, "the scene")
+    publish("nul")
+    told(2)
+    os.kill(r.worker("capture-0")["pid"], signal.SIGKILL)
+    wait_for(lambda: state_of(r, session)["metadata"].get("scene") == scene, "the scene again", PATIENCE)
+    assert delete(r, session) == 204
 
 
 # ---- kill -9 ----

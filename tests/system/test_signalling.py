@@ -255,24 +255,28 @@ def test_a_client_that_reads_nothing_is_not_read_and_ends_with_1008(r, session):
 
 def test_messages(r, session):
     """In pieces, byte by byte, with the head, with pings between: they are the same messages."""
-    mad = {"type": "moon"}
     with Socket(r, path_of(session)) as s:
         assert s.message()["type"] == "offer"
-        s.say(mad)
-        assert "answer" in s.message()["message"]
-        text = json.dumps(mad).encode()
+        text = json.dumps({"type": "answer", "sdp": "no sdp"}).encode()
         s.frame(TEXT, text[:3], fin=False)
         s.frame(PING, b"between")
         s.frame(0, text[3:])
         assert s.until(PONG) == b"between"
-        assert s.message()["type"] == "error"
-        s.say({"type": "answer", "sdp": "no sdp"})
         assert s.message() == {"type": "error", "message": "the SDP cannot be taken"}
-        s.say({"type": "ice-candidate", "candidate": None})
-        s.say(b"[" * 60000)
-        assert s.message()["type"] == "error"
+
+
+def test_an_error_is_the_end_and_nothing_else_is_one(r, session):
+    """stream-kit-web ends its session at any error: what does not end it is none."""
+    with Socket(r, path_of(session)) as s:
+        assert s.message()["type"] == "offer"
+        for harmless in ({"type": "moon"}, b"[" * 60000, {"type": "ice-candidate", "candidate": None},
+                         {"type": "ice-candidate", "candidate": {"candidate": "nonsense", "sdpMid": "0"}}):
+            s.say(harmless)
         s.frame(PING, b"still there")
         assert s.until(PONG) == b"still there"
+        s.say({"type": "answer", "sdp": "no sdp"})
+        assert s.message() == {"type": "error", "message": "the SDP cannot be taken"}
+        assert s.close_code() == 1013
     # Broken off without goodbye: what was never answered goes by itself; nobody else is held up.
     with Socket(r, path_of(session)) as s:
         assert s.message()["type"] == "offer"
@@ -344,11 +348,12 @@ def test_a_drain_says_goodbye(site):  # noqa: F811
 
 
 def test_the_renderer_goes_and_comes(r, session):
-    """A killed capture worker ends no WebSocket; who connects afterwards gets an offer of the next one."""
+    """A killed capture worker takes the negotiation along; who connects afterwards gets an offer of the next one."""
     with Socket(r, path_of(session)) as s:
         s.message()
         os.kill(r.worker("capture-0")["pid"], signal.SIGKILL)
         s.say({"type": "answer", "sdp": "v=0"})
         assert s.message()["type"] == "error"
+        assert s.close_code() == 1013
     with Socket(r, path_of(session)) as s:
         assert s.message()["type"] == "offer"

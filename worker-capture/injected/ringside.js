@@ -7,7 +7,13 @@
 	const encoder = new TextEncoder();
 	const tell = () => {
 		timer = null; due = performance.now() + 40;
-		const bytes = encoder.encode(JSON.stringify(state) || "").length;
+		let bytes;
+		try {
+			bytes = encoder.encode(JSON.stringify(state) || "").length;
+		} catch (error) { /* a BigInt, a circle, a getter that throws: the page hears of it, and clients too */
+			window.__ringside("unreadable", null);
+			throw error;
+		}
 		if (bytes > 65000) window.__ringside("oversize", null);
 		else window.__ringside("state", state === undefined ? null : state);
 	};
