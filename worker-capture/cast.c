@@ -112,6 +112,18 @@ void cast_set_fps(struct cast *cast, double fps)
 	wait_for_due(cast);
 }
 
+/* One that runs keeps the size it began with. */
+void cast_set_size(struct cast *cast, uint32_t width, uint32_t height)
+{
+	cast->width = width;
+	cast->height = height;
+	if (cast->devtools == NULL)
+		return;
+	devtools_call(cast->devtools, DEVTOOLS_PAGE_SCREENCAST_STOP, cast->session, NULL, CALL_MS, NULL, NULL);
+	cast->unacked_count = 0;
+	start(cast);
+}
+
 void cast_nudge(struct cast *cast, uint64_t now_ms)
 {
 	if (cast->devtools == NULL || now_ms - cast->asked_ms < NUDGE_MS)

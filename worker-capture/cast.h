@@ -30,6 +30,8 @@ void cast_start(struct cast *cast, struct devtools *devtools, const char *sessio
 void cast_forget(struct cast *cast);
 /* A frame arrived. False: it is older than one that came before and is to be dropped. */
 bool cast_take(struct cast *cast, const struct frame *frame, int64_t ack);
+/* Largest size of the pictures from now on. */
+void cast_set_size(struct cast *cast, uint32_t width, uint32_t height);
 /* Frames a second, 0.1 to 60. */
 void cast_set_fps(struct cast *cast, double fps);
 /* No frame has come although the page draws: stops and starts it again, at most every two seconds. */

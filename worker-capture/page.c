@@ -174,6 +174,12 @@ static void on_runs(void *arg, enum devtools_outcome outcome, const json_t *resu
 	navigate(page);
 }
 
+static json_t *metrics_params(const struct browser_options *b)
+{
+	return json_pack("{s:i, s:i, s:i, s:b}", "width", (int)b->width, "height", (int)b->height, "deviceScaleFactor", 1,
+	                 "mobile", 0);
+}
+
 static void set_up_page(struct page *page)
 {
 	const struct page_options *o = &page->options;
@@ -188,9 +194,7 @@ static void set_up_page(struct page *page)
 		set_up(page, DEVTOOLS_PAGE_ADD_SCRIPT, script_params(o->scripts[i], BEAT_WORLD));
 	if (page->page_script != NULL)
 		set_up(page, DEVTOOLS_PAGE_ADD_SCRIPT, script_params(page->page_script, NULL));
-	set_up(page, DEVTOOLS_EMULATION_SET_METRICS,
-	       json_pack("{s:i, s:i, s:i, s:b}", "width", (int)b->width, "height", (int)b->height,
-	                 "deviceScaleFactor", 1, "mobile", 0));
+	set_up(page, DEVTOOLS_EMULATION_SET_METRICS, metrics_params(b));
 	devtools_call(devtools_of(page), DEVTOOLS_RUNTIME_RUN, page->session, NULL, CALL_MS, on_runs,
 	              page);
 }
@@ -209,6 +213,13 @@ static void on_window(void *arg, enum devtools_outcome outcome, const json_t *re
 		              CALL_MS, NULL, NULL);
 }
 
+static void size_window(struct page *page)
+{
+	if (page->options.browser.tab_capture)
+		devtools_call(devtools_of(page), DEVTOOLS_BROWSER_GET_WINDOW, "",
+		              json_pack("{s:s}", "targetId", page->target), CALL_MS, on_window, page);
+}
+
 static void on_created(void *arg, enum devtools_outcome outcome, const json_t *result,
                        const char *reason)
 {
@@ -216,9 +227,7 @@ static void on_created(void *arg, enum devtools_outcome outcome, const json_t *r
 	const char *target = json_string_value(json_object_get(result, "targetId"));
 	if (outcome == DEVTOOLS_OK && target != NULL) {
 		snprintf(page->target, sizeof page->target, "%s", target);
-		if (page->options.browser.tab_capture)
-			devtools_call(devtools_of(page), DEVTOOLS_BROWSER_GET_WINDOW, "",
-			              json_pack("{s:s}", "targetId", target), CALL_MS, on_window, page);
+		size_window(page);
 		return;
 	}
 	page->creating = false;
@@ -742,6 +751,18 @@ void page_close(struct page *page)
 const struct health_signals *page_signals(const struct page *page)
 {
 	return &page->signals;
+}
+
+void page_resize(struct page *page, uint32_t width, uint32_t height)
+{
+	page->options.browser.width = width;
+	page->options.browser.height = height;
+	cast_set_size(&page->cast, width, height);
+	if (page->closing || *page->session == '\0')
+		return; /* it is set up with this size */
+	devtools_call(devtools_of(page), DEVTOOLS_EMULATION_SET_METRICS, page->session,
+	              metrics_params(&page->options.browser), CALL_MS, NULL, NULL);
+	size_window(page);
 }
 
 void page_set_fps(struct page *page, double fps)

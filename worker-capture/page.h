@@ -42,6 +42,7 @@ void page_close(struct page *page);
 
 /* What it is known by. Valid until it is closed. */
 const struct health_signals *page_signals(const struct page *page);
+void page_resize(struct page *page, uint32_t width, uint32_t height); /* the same page, with all it holds */
 void page_set_fps(struct page *page, double fps);
 /* A few times a second: looks after pictures that were not measured yet and casts that do not begin. */
 void page_tick(struct page *page, uint64_t now_ms);

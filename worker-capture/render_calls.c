@@ -249,15 +249,16 @@ static void answer_changed(struct call *call, struct render_live *live)
 	                                live->paper->order.ignored));
 }
 
-/* Another size is another browser: the page is opened anew in it. */
+/* The page is made larger or smaller; what it holds and what was put into it stays. */
 static void resize(struct render_live *live)
 {
 	const struct render_order *order = &live->paper->order;
-	render_session_set(live->paper, "instanceInfo",
-	                   json_pack("{s:I, s:{s:i, s:i}}", "startTime", (json_int_t)clock_wall_ms(),
-	                             "viewport", "width", (int)order->width, "height",
-	                             (int)order->height));
-	render_reopen_browser(live);
+	json_t *instance = json_deep_copy(json_object_get(live->paper->state, "instanceInfo"));
+	json_object_set_new(instance, "viewport",
+	                    json_pack("{s:i, s:i}", "width", (int)order->width, "height", (int)order->height));
+	render_session_set(live->paper, "instanceInfo", instance);
+	if (live->browser != NULL)
+		session_resize(live->browser, order->width, order->height);
 }
 
 /* False: answered. */

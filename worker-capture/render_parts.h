@@ -46,7 +46,6 @@ struct render_live {
 	size_t signals_writing;
 	struct render_answer *asked;   /* for the next write */
 	struct render_answer *writers; /* for the one under way */
-	bool reopening;        /* its browser is being replaced by one of another size */
 	const char *ending;    /* the reason; the next write is the last */
 	uint64_t published_ms; /* monotonic: the last patch */
 	uint64_t retry_ms;     /* monotonic: no write before, since one failed */
@@ -77,8 +76,6 @@ struct render_live *render_find(struct render_sessions *all, struct span id);
 /* Opens the browser for what the order says. False: `reason` says why, `status` as what. */
 bool render_open_browser(struct render_live *live, unsigned *status, char reason[256]);
 void render_close_browser(struct render_live *live);
-/* Another browser, as the order says now. */
-void render_reopen_browser(struct render_live *live);
 /* Begins the end; it is over when it is durable. */
 void render_end(struct render_live *live, const char *reason);
 void render_add(struct render_sessions *all, struct render_live *live);

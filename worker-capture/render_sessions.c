@@ -165,7 +165,7 @@ static void describe_health(struct render_live *live)
 static void on_event(void *arg, struct session *session, const struct session_event *event)
 {
 	struct render_live *live = arg;
-	if (live->ending != NULL || live->reopening || session_state(session) == SESSION_CLOSING)
+	if (live->ending != NULL || session_state(session) == SESSION_CLOSING)
 		return;
 	(void)event;
 	describe_health(live);
@@ -179,7 +179,7 @@ static void on_closed(void *arg, struct session *session)
 	live->browser = NULL;
 	live->watcher = NULL;
 	live->viewers_count = 0;
-	if (!live->all->draining && !live->reopening)
+	if (!live->all->draining)
 		render_end(live, "closed");
 }
 
@@ -222,25 +222,6 @@ bool render_open_browser(struct render_live *live, unsigned *status, char reason
 	}
 	live->watcher = session_watch(live->browser, &watch);
 	return true;
-}
-
-/* The old one keeps its name until its last process is gone; keep() opens the new one then. */
-void render_reopen_browser(struct render_live *live)
-{
-	live->reopening = true;
-	render_session_status(live->paper, RENDER_RECONNECTING, "");
-	if (live->browser != NULL)
-		session_close(live->browser);
-}
-
-static void reopen(struct render_live *live)
-{
-	char reason[256];
-	unsigned status;
-	live->reopening = false;
-	if (!render_open_browser(live, &status, reason))
-		render_session_status(live->paper, RENDER_ERROR, reason);
-	render_changed(live);
 }
 
 void render_close_browser(struct render_live *live)
@@ -306,7 +287,6 @@ void render_end(struct render_live *live, const char *reason)
 	log_info("render session ends", "session=%s reason=%s", live->paper->id, reason);
 	counter_add(live->all->capture->worker->mine, render_sessions_ended_total, 1);
 	live->ending = reason;
-	live->reopening = false;
 	render_close_browser(live);
 	render_session_set(live->paper, "clientConnected", json_false());
 	render_session_status(live->paper, RENDER_TERMINATED, "");
@@ -417,8 +397,6 @@ static void keep(struct render_live *live, uint64_t now_ms)
 	}
 	look_at_consumers(live);
 	look_at_pictures(live);
-	if (live->reopening && live->browser == NULL)
-		reopen(live);
 	/* Followers and viewers; who only looked at pictures was counted when he did. */
 	bool consumed = render_consumer_count(live) > 0 || live->viewers_count > 0;
 	const char *reason = render_session_overdue(live->paper, &times,

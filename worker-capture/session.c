@@ -748,6 +748,15 @@ struct frame *session_last_frame(const struct session *session)
 	return session->last;
 }
 
+void session_resize(struct session *session, uint32_t width, uint32_t height)
+{
+	session->width = width;
+	session->height = height;
+	for (struct stage *stage = session->stages; stage != NULL; stage = stage->following)
+		if (stage->page != NULL)
+			page_resize(stage->page, width, height);
+}
+
 void session_size(const struct session *session, uint32_t *width, uint32_t *height)
 {
 	*width = session->width;

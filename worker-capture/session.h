@@ -137,6 +137,8 @@ const struct health *session_health(const struct session *session);
 const struct sound *session_sound(const struct session *session);
 /* The newest picture, borrowed, or NULL before the first. It stays through every recovery. */
 struct frame *session_last_frame(const struct session *session);
+/* The same page in another size, both even; its pictures follow. */
+void session_resize(struct session *session, uint32_t width, uint32_t height);
 void session_size(const struct session *session, uint32_t *width, uint32_t *height);
 /* Everything known about it, secrets redacted: what `ringsidectl capture show` prints. */
 json_t *session_describe(const struct session *session);

@@ -414,15 +414,21 @@ def test_patch(r, session):
     assert patch([])[0] == 400
 
 
-def test_another_size_is_another_browser(r, site):
+def test_another_size_is_the_same_page(r, site):
+    """What the page holds and what was typed into it survive; pictures come in the new size."""
     session = create(r, site, initialData={"kept": True})
     wait_page(r, session)
-    assert r.request("PATCH", f"/stream/{session}",
-                     json.dumps({"renderOptions": {"resolution": "480x270"}}).encode())[0] == 200
-    state = wait_for(lambda: (s := state_of(r, session))["status"] == "streaming"
-                     and s["health"]["ready"] and s, "the new browser", PATIENCE)
-    assert state["instanceInfo"]["viewport"] == {"width": 480, "height": 270}
-    assert state["metadata"]["initial"] == {"kept": True}
+    assert post(r, f"/stream/{session}/input", {"type": "command", "data": {"command": "mutate", "args": [3, 50, 1]}})[0] == 204
+    before = wait_for(lambda: (s := state_of(r, session))["metadata"]["step"] == 50 and s, "what it did")
+    for resolution, size in (("480x270", (480, 270)), ("640x360", (640, 360))):
+        assert r.request("PATCH", f"/stream/{session}",
+                         json.dumps({"renderOptions": {"resolution": resolution}}).encode())[0] == 200
+        wait_for(lambda: (a := r.request("GET", f"/stream/{session}/frame.jpg"))[0] == 200 and jpeg_size(a[2]) == size,
+                 "a picture of that size", PATIENCE)
+        state = state_of(r, session)
+        assert state["instanceInfo"]["viewport"] == dict(zip(("width", "height"), size))
+        assert state["instanceInfo"]["startTime"] == before["instanceInfo"]["startTime"]
+        assert state["status"] == "streaming" and state["metadata"]["step"] == 50
     delete(r, session)
 
 
