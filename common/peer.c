@@ -345,15 +345,19 @@ void peer_drain(struct peer *peer)
 	}
 }
 
+/* Who went away with words of ours unread has reset the connection; what it said before that counts. */
+static void fail_after_last_words(struct peer *peer)
+{
+	peer_drain(peer);
+	if (!peer->closed)
+		fail(peer);
+}
+
 static void on_poll(uv_poll_t *handle, int status, int events)
 {
 	struct peer *peer = handle->data;
-	if (status < 0) {
-		fail(peer);
-		return;
-	}
-	if ((events & UV_WRITABLE) != 0 && !flush(peer)) {
-		fail(peer);
+	if (status < 0 || ((events & UV_WRITABLE) != 0 && !flush(peer))) {
+		fail_after_last_words(peer);
 		return;
 	}
 	if ((events & UV_READABLE) != 0)

@@ -428,6 +428,41 @@ static void test_end_of_file(void **state)
 	assert_int_equal(b->closes, 1);
 }
 
+static void test_the_last_words_of_the_dead_are_heard(void **state)
+{
+	struct bench *b = *state;
+	uint8_t frame[64];
+	for (unsigned i = 0; i < 3; i++)
+		send_bytes(b, frame, put_frame(frame, PROTO_TYPE_READY, i, 8));
+	shutdown(b->other, SHUT_RDWR);
+	peer_drain(b->peer); /* no turn of the loop */
+	assert_int_equal(b->frames, 3);
+	assert_int_equal(b->numbers[2], 2);
+	assert_int_equal(b->closes, 1);
+}
+
+static void test_the_last_words_of_one_who_did_not_listen_are_heard(void **state)
+{
+	struct bench *b = *state;
+	uint8_t frame[64];
+	assert_true(peer_send(b->peer, PROTO_TYPE_READY, SPAN("12345678"), -1)); /* never read: a reset */
+	for (unsigned i = 0; i < 3; i++)
+		send_bytes(b, frame, put_frame(frame, PROTO_TYPE_READY, i, 8));
+	close(b->other);
+	turn(b);
+	assert_int_equal(b->frames, 3);
+	assert_int_equal(b->closes, 1);
+	b->other = dup(STDIN_FILENO); /* for end() */
+}
+
+static void test_draining_ends_where_nothing_has_come(void **state)
+{
+	struct bench *b = *state;
+	peer_drain(b->peer);
+	assert_int_equal(b->frames, 0);
+	assert_int_equal(b->closes, 0);
+}
+
 static void test_sending_to_the_dead(void **state)
 {
 	struct bench *b = *state;
@@ -469,6 +504,9 @@ int main(void)
 	        TEST(test_hostile_frame_condemns),
 	        TEST(test_refused_frame_closes),
 	        TEST(test_end_of_file),
+	        TEST(test_the_last_words_of_the_dead_are_heard),
+	        TEST(test_the_last_words_of_one_who_did_not_listen_are_heard),
+	        TEST(test_draining_ends_where_nothing_has_come),
 	        TEST(test_sending_to_the_dead),
 	        TEST(test_destroyed_within_its_own_frame),
 	};

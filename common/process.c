@@ -43,6 +43,7 @@ static void heed_signals(void)
 			signal(i, SIG_DFL);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
+	signal(SIGTTOU, SIG_IGN);
 }
 
 void process_reset(void)

@@ -8,8 +8,8 @@
  * socket would land there and get what is printed. First thing in main(). */
 void process_fill_standard_fds(void);
 
-/* No signal is blocked, none is ignored but SIGPIPE and SIGXFSZ (their errors are: EPIPE, EFBIG), no alarm
- * runs, and the umask leaves the owner every right and nobody else the right to write. Before the
+/* No signal is blocked, none is ignored but SIGPIPE and SIGXFSZ (errors say it: EPIPE, EFBIG) and SIGTTOU (a
+ * terminal takes the log of its background, too), no alarm runs, and the umask leaves the owner every right and nobody else the right to write. Before the
  * first thread. Handlers that are installed already stay. */
 void process_reset(void);
 

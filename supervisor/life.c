@@ -239,10 +239,9 @@ static bool open_listener(struct child *child)
 	return error == 0;
 }
 
-/* Beside our own program; or, in a build tree, in the directory of its source. */
-static void find_program(const struct child *child, char *path, size_t room)
+void life_find_program(const struct fleet *fleet, unsigned role_number, char *path, size_t room)
 {
-	const char *dir = child->fleet->program_dir, *role = role_name(child->role);
+	const char *dir = fleet->program_dir, *role = role_name(role_number);
 	int len = snprintf(path, room, "%s/ringside-%s", dir, role);
 	check(len > 0 && (size_t)len < room);
 	if (access(path, X_OK) != 0) {
@@ -257,7 +256,7 @@ static pid_t spawn_child(struct child *child, int bus_fd)
 {
 	struct fleet *fleet = child->fleet;
 	char path[4400], name[32];
-	find_program(child, path, sizeof path);
+	life_find_program(fleet, child->role, path, sizeof path);
 	snprintf(name, sizeof name, "ringside-%s", role_name(child->role));
 	struct spawn spawn = {
 	        .path = path,

@@ -7,6 +7,7 @@
 #include "proto/roles.h"
 #include "supervisor/cpus.h"
 #include "supervisor/dev_tokens.h"
+#include "supervisor/life.h"
 #include "supervisor/limits.h"
 #include "supervisor/medium.h"
 #include "supervisor/reap.h"
@@ -329,6 +330,23 @@ static void find_programs(char *dir, size_t room)
 	snprintf(dir, room, "%s", dirname(path));
 }
 
+/* Later a program may be missing for the moment in which it is replaced; not at a start. */
+static void look_for_programs(const struct fleet *fleet)
+{
+	const struct plan plan = plan_make(fleet->settings, fleet->cpus, false);
+	const struct {
+		unsigned role, count;
+	} roles[] = {{ROLE_SSE, plan.sse}, {ROLE_BRIDGE, plan.bridge}, {ROLE_CAPTURE, plan.capture}};
+	char path[4400], reason[SETTINGS_REASON_MAX];
+	for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
+		life_find_program(fleet, roles[i].role, path, sizeof path);
+		if (roles[i].count == 0 || access(path, X_OK) == 0)
+			continue;
+		snprintf(reason, sizeof reason, "cannot execute %.300s: %s", path, strerror(errno));
+		refuse_start(EXIT_USAGE, reason);
+	}
+}
+
 static void use_log_settings(const struct settings *settings)
 {
 	enum log_level level;
@@ -349,9 +367,6 @@ static void prepare(struct supervisor *s)
 	process_raise_limits();
 	compare_limits(&s->settings, cpus);
 	look_at_medium(&s->settings);
-	if (!instance_claim(&s->instance, s->settings.run_dir, s->settings.data_dir, reason,
-	                    sizeof reason))
-		refuse_start(process_exit_code(errno), reason);
 	s->fleet = (struct fleet){.loop = s->loop,
 	                          .settings = &s->settings,
 	                          .events = &s->events,
@@ -359,6 +374,10 @@ static void prepare(struct supervisor *s)
 	                          .arg = s,
 	                          .cpus = cpus};
 	find_programs(s->fleet.program_dir, sizeof s->fleet.program_dir);
+	look_for_programs(&s->fleet);
+	if (!instance_claim(&s->instance, s->settings.run_dir, s->settings.data_dir, reason,
+	                    sizeof reason))
+		refuse_start(process_exit_code(errno), reason);
 	s->admin = admin_create(s, s->settings.run_dir, reason, sizeof reason);
 	bool ok = s->admin != NULL && dev_tokens_make(&s->settings, reason, sizeof reason) &&
 	          fleet_init(&s->fleet, reason, sizeof reason);

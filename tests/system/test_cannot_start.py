@@ -121,3 +121,11 @@ def test_a_data_dir_that_cannot_be_one_is_named():
             pass
         r.spawn()
         said_once(r, "cannot-start reason=.*--data-dir")
+
+
+def test_a_missing_program_is_named():
+    with Ringside(bridge=1, start=False) as r:
+        os.unlink(os.path.join(os.path.dirname(r.program), "ringside-bridge"))
+        r.spawn()
+        said_once(r, "cannot-start reason=.*cannot execute .*/ringside-bridge: No such file")
+        assert not os.path.exists(os.path.join(r.run_dir, "ringside.pid"))
