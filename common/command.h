@@ -50,6 +50,7 @@ enum verdict {
 	VERDICT_KV_CONFLICT,      /* kv: the present value is not the expected one */
 	VERDICT_NO_SPACE,         /* disk, map or ring is full: nothing was written (507) */
 	VERDICT_IO_ERROR,         /* the disk failed: nothing is promised (503) */
+	VERDICT_STALLED,          /* the log stands still (store_refuse()): nothing is promised (503) */
 	VERDICT_STOPPING,         /* the store is closing: nothing was written (503) */
 };
 

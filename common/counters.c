@@ -78,6 +78,8 @@ bool counters_ready(const struct counters *counters)
 		uint32_t state = atomic_load(&slot->state);
 		if (state == WORKER_FAILED || (state == WORKER_STARTING && !booted))
 			return false;
+		if (state == WORKER_READY && atomic_load(&slot->stalled) != 0)
+			return false;
 		serving = serving || (state == WORKER_READY && slot->role == ROLE_SSE);
 	}
 	return serving;

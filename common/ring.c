@@ -33,6 +33,13 @@ void ring_unlock(struct ring *ring)
 	pthread_mutex_unlock(&ring->control->write_lock);
 }
 
+/* glibc keeps it there, for the kernel, which must find the locks of the dead. [pthread_mutex_t, robust] */
+int ring_lock_holder(const struct ring *ring)
+{
+	const int *owner = &ring->control->write_lock.__data.__owner;
+	return __atomic_load_n(owner, __ATOMIC_RELAXED);
+}
+
 bool ring_checkpoint_trylock(struct ring *ring, unsigned wait_ms)
 {
 	pthread_mutex_t *lock = &ring->control->checkpoint_lock;

@@ -127,6 +127,9 @@ int ring_sync_file_system(const char *path);
 
 /* ---- in use (ring.c) ---- */
 
+/* The kernel's number of the thread that holds the lock; 0: nobody. For messages. */
+int ring_lock_holder(const struct ring *ring);
+
 /* Locks; a dead owner's lock is taken over (all shared state changes atomically). */
 void ring_lock(struct ring *ring);
 void ring_unlock(struct ring *ring);

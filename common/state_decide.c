@@ -715,6 +715,7 @@ const char *verdict_name(enum verdict verdict)
 	        [VERDICT_KV_CONFLICT] = "kv-conflict",
 	        [VERDICT_NO_SPACE] = "no-space",
 	        [VERDICT_IO_ERROR] = "io-error",
+	        [VERDICT_STALLED] = "stalled",
 	        [VERDICT_STOPPING] = "stopping",
 	};
 	return names[verdict];

@@ -74,6 +74,19 @@ bool store_expects(const struct store *store, uint64_t ns);
 /* Submits and waits; for tools and tests without a loop. `command->done` is not called. */
 void store_execute(struct store *store, struct command *command);
 
+/* [loop] For how long, in ms, the commit thread has had something to do without getting on: it waits for a
+ * lock or a disk. Ask at least every STORE_LOOK_MS: longer pauses count no more, since the loop itself stood
+ * still then. */
+enum { STORE_LOOK_MS = 1000 };
+uint64_t store_stalled_ms(struct store *store);
+
+/* [loop] While on, what is submitted ends at once with VERDICT_STALLED, and so does what was submitted and
+ * not yet taken by the commit thread. What that has in hand ends when it gets on. */
+void store_refuse(struct store *store, bool on);
+
+/* The thread (as the kernel numbers it) that holds the lock all writers need; 0: nobody. For messages. */
+int store_lock_holder(const struct store *store);
+
 /* ---- following ---- */
 
 /* One change, seen in log order up to the durable mark. `stream` is NULL for kv. `lapped` is true

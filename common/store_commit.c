@@ -297,6 +297,7 @@ static void finish_written(struct store *store, uint64_t lsn, enum verdict verdi
 	       (store->written->lsn <= lsn || was_cut(store, store->written))) {
 		struct written *batch = store->written;
 		store->written = batch->next;
+		atomic_fetch_add(&store->progress, 1);
 		if (verdict != VERDICT_OK || was_cut(store, batch))
 			refuse_all(batch->commands, verdict != VERDICT_OK ? verdict : VERDICT_IO_ERROR);
 		count_commit(store, clock_monotonic_ns() - batch->begun_ns);
@@ -318,6 +319,7 @@ static void commit_batch(struct store *store, struct command *list, size_t bytes
 	                               ? VERDICT_IO_ERROR
 	                               : write_batch(store, list, bytes_max);
 	follower_evict(&store->head, HEAD_KEEP);
+	atomic_fetch_add(&store->progress, 1);
 	if (verdict != VERDICT_OK) {
 		refuse_all(list, verdict);
 		finish(store, list);
@@ -433,9 +435,46 @@ void *commit_main(void *arg)
 		pthread_mutex_unlock(&store->queue_lock);
 		if (stop)
 			return NULL;
+		atomic_store(&store->busy, true);
 		write_list(store, take_queue(store));
 		sync_all(store);
+		atomic_store(&store->busy, false);
 	}
+}
+
+/* ---- a thread that does not get on ---- */
+
+uint64_t store_stalled_ms(struct store *store)
+{
+	uint64_t now_ms = clock_monotonic_ms(), progress = atomic_load(&store->progress);
+	uint64_t passed_ms = now_ms - store->watch.looked_ms;
+	bool stalled = atomic_load(&store->busy) && progress == store->watch.progress;
+	store->watch.stalled_ms += passed_ms < STORE_LOOK_MS ? passed_ms : STORE_LOOK_MS;
+	if (!stalled)
+		store->watch.stalled_ms = 0;
+	store->watch.progress = progress;
+	store->watch.looked_ms = now_ms;
+	return store->watch.stalled_ms;
+}
+
+static void give_back(struct store *store, struct command *list)
+{
+	refuse_all(list, VERDICT_STALLED);
+	finish(store, list);
+	say_finished(store);
+}
+
+void store_refuse(struct store *store, bool on)
+{
+	atomic_store(&store->refusing, on);
+	struct command *list = on ? take_queue(store) : NULL;
+	if (list != NULL)
+		give_back(store, list);
+}
+
+int store_lock_holder(const struct store *store)
+{
+	return ring_lock_holder(&store->ring);
 }
 
 /* ---- the submitter's side ---- */
@@ -458,6 +497,13 @@ static bool enqueue(struct store *store, struct command *command)
 void store_submit(struct store *store, struct command *command)
 {
 	store->under_way++;
+	if (atomic_load(&store->refusing)) {
+		command->next = NULL;
+		command->scratch = NULL;
+		command->submitted_ns = clock_monotonic_ns();
+		give_back(store, command);
+		return;
+	}
 	if (!enqueue(store, command))
 		return;
 	if (store->options.gather)
@@ -488,6 +534,8 @@ void store_own_done(struct command *command)
 
 void submit_own(struct store *store, struct command command)
 {
+	if (atomic_load(&store->refusing))
+		return; /* it comes up again */
 	struct command *copy = xmalloc(sizeof *copy);
 	*copy = command;
 	copy->done = store_own_done;

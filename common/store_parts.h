@@ -56,6 +56,12 @@ struct store {
 	bool kick_due; /* the loop's: commands were queued since the last store_kick() */
 	size_t under_way;    /* the loop's: submitted, not yet collected */
 	uint64_t kicked_ns; /* the loop's: the last store_kick() */
+	_Atomic bool busy;         /* the commit thread's: it has something to do */
+	_Atomic uint64_t progress; /* and has done so much of it */
+	_Atomic bool refusing;     /* the loop's: store_refuse() */
+	struct {
+		uint64_t progress, looked_ms, stalled_ms;
+	} watch; /* the loop's: store_stalled_ms() */
 	struct follower head;
 	uint32_t head_cuts; /* of the ring, that the head knows of */
 	struct record_builder builder;

@@ -33,7 +33,8 @@ static void on_heartbeat(uv_timer_t *timer)
 		log_warn("drain cut", "%s", "");
 		worker_exit(worker, EXIT_DONE);
 	}
-	peer_put(worker->supervisor, heartbeat, HEARTBEAT, {.at_ms = clock_monotonic_ms()});
+	if (!worker->stalled)
+		peer_put(worker->supervisor, heartbeat, HEARTBEAT, {.at_ms = clock_monotonic_ms()});
 }
 
 static void use_log_settings(struct worker *worker)

@@ -52,6 +52,7 @@ struct worker {
 	size_t peers_count;
 	uv_timer_t heartbeat;
 	struct busy_poll busy_poll; /* of its loop; anybody's */
+	bool stalled; /* its store gets nowhere: no heartbeat, so that the supervisor takes it for hung */
 	bool started, ready, draining;
 	uint64_t drain_due_ms;
 	int exit_code;

@@ -9,7 +9,9 @@
 enum {
 	READERS_MAX = 2048, /* LMDB reader slots: workers, their threads, tools */
 	TURN_NS = 10000,    /* about one more turn; the next asks again */
+	WATCH_MS = 250,     /* how often the commit thread is looked at */
 };
+_Static_assert(WATCH_MS < STORE_LOOK_MS, "or pauses are taken for the loop's own");
 
 static void on_store_thread(void *arg)
 {
@@ -19,6 +21,7 @@ static void on_store_thread(void *arg)
 /* Each turn of the loop ends with it. One store in a worker, for its whole life. */
 static struct {
 	uv_prepare_t prepare;
+	uv_timer_t watch;
 	struct worker *worker;
 	struct store **store;
 	uint64_t poll_ns; /* a commit that is expected within so long is waited for awake */
@@ -36,12 +39,46 @@ static void on_prepare(uv_prepare_t *prepare)
 		busy_poll_for(&turn.worker->busy_poll, TURN_NS);
 }
 
+static void say_stalled(uint64_t stalled_ms)
+{
+	int holder = store_lock_holder(*turn.store);
+	if (holder == 0)
+		log_error("commits stand still", "for_ms=%llu cause=\"the disk\"", (unsigned long long)stalled_ms);
+	else
+		log_error("commits stand still", "for_ms=%llu cause=\"thread %d has the lock of the log\"",
+		          (unsigned long long)stalled_ms, holder);
+}
+
+/* The loop turns, and nothing is written: whoever waits is told, and the supervisor hears nothing until it
+ * goes on. */
+static void on_watch(uv_timer_t *timer)
+{
+	struct worker *worker = turn.worker;
+	(void)timer;
+	if (*turn.store == NULL)
+		return;
+	uint64_t stalled_ms = store_stalled_ms(*turn.store);
+	bool stalled = stalled_ms >= worker->settings.store_commit_timeout_ms;
+	if (stalled == worker->stalled)
+		return;
+	worker->stalled = stalled;
+	atomic_store(&worker->mine->stalled, stalled);
+	store_refuse(*turn.store, stalled);
+	if (stalled)
+		say_stalled(stalled_ms);
+	else
+		log_info("commits go on", "%s", "");
+}
+
 static void begin_turns(struct worker *worker, struct store **store)
 {
 	turn.worker = worker;
 	turn.store = store;
 	if (worker->program->role == ROLE_SSE) /* its clients wait for commits */
 		turn.poll_ns = worker->settings.store_busy_poll_us * 1000;
+	atomic_store(&worker->mine->stalled, 0);
+	uv_timer_init(worker->loop, &turn.watch);
+	uv_timer_start(&turn.watch, on_watch, WATCH_MS, WATCH_MS);
 	uv_prepare_init(worker->loop, &turn.prepare);
 	uv_prepare_start(&turn.prepare, on_prepare);
 }

@@ -301,6 +301,26 @@ void conn_refuse(struct conn *conn, unsigned status, const char *reason)
 	conn_refuse_head(conn, status, reason);
 }
 
+/* Whoever waits for anything else wants to hear when the client leaves. */
+static bool waits_for_store(const struct exchange *e)
+{
+	return e->dispatched && !e->answered && !e->ended && e->request.on_gone == NULL;
+}
+
+void conns_refuse_stalled(struct sse_worker *w, uint64_t before_ns)
+{
+	struct conn *next;
+	for (struct conn *conn = w->conns; conn != NULL; conn = next) {
+		struct exchange *e = conn->first;
+		next = conn->next;
+		if (e == NULL || conn->lingering || e->begun_ns > before_ns || !waits_for_store(e))
+			continue;
+		abandon_all(conn);
+		conn_refuse_head(conn, 503, "the log stands still; nothing is promised");
+		conn_settle(conn);
+	}
+}
+
 void conns_drain(struct sse_worker *w)
 {
 	struct conn *next;

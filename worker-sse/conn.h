@@ -106,6 +106,10 @@ void conn_advance(struct conn *conn);
 /* Ends idle connections and marks the rest to close after their answer. */
 void conns_drain(struct sse_worker *w);
 
+/* Answers 503 to requests from before `before_ns` (monotonic) that wait for the store, and closes their
+ * connections: what they asked for is under way, and may still happen. */
+void conns_refuse_stalled(struct sse_worker *w, uint64_t before_ns);
+
 /* ---- conn_read.c ---- */
 
 /* What the kernel holds, without waiting for the loop to say so. */

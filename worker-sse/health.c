@@ -29,8 +29,9 @@ void health_ready(struct request *request)
 		uint32_t state = atomic_load(&slot->state);
 		if (state == WORKER_ABSENT)
 			continue;
+		bool stalled = state == WORKER_READY && atomic_load(&slot->stalled) != 0;
 		fprintf(out, "%s{\"name\":\"%s-%u\",\"state\":\"%s\"}", comma,
-		        role_name(slot->role), slot->slot, worker_state_name(state));
+		        role_name(slot->role), slot->slot, stalled ? "stalled" : worker_state_name(state));
 		comma = ",";
 	}
 	fputs("]}\n", out);

@@ -91,6 +91,8 @@ static void on_tick(uv_timer_t *timer)
 		w->refresh_due_ms = w->now_ms + REFRESH_MS;
 		health_refresh(w);
 	}
+	if (w->worker->stalled)
+		conns_refuse_stalled(w, clock_monotonic_ns() - w->settings->store_commit_timeout_ms * 1000000u);
 	conns_flush(w);
 	if (w->draining)
 		finish_drain(w);

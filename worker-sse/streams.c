@@ -132,6 +132,8 @@ static struct verdict_row verdict_row(enum verdict verdict)
 		return (struct verdict_row){507, "no space left in the store"};
 	case VERDICT_IO_ERROR:
 		return (struct verdict_row){503, "the disk failed; nothing is promised"};
+	case VERDICT_STALLED:
+		return (struct verdict_row){503, "the log stands still; nothing is promised"};
 	case VERDICT_STOPPING:
 		return (struct verdict_row){503, "shutting down"};
 	case VERDICT_PENDING:

@@ -1,6 +1,6 @@
 /* Preloaded into workers by tests/system/test_faults.py: while the file named by FAILING_SYNC exists,
  * fdatasync() fails with EIO, as it does when a disk goes away; while that named by FAILING_WRITE
- * exists, pwritev() does. */
+ * exists, pwritev() does; while that named by STUCK_SYNC exists, fdatasync() does not return. */
 #undef _FILE_OFFSET_BITS /* both names of pwritev() are ours */
 #include <dlfcn.h>
 #include <errno.h>
@@ -9,10 +9,15 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-static bool fails(const char *variable)
+static bool exists(const char *variable)
 {
 	const char *flag = getenv(variable);
-	if (flag == NULL || access(flag, F_OK) != 0)
+	return flag != NULL && access(flag, F_OK) == 0;
+}
+
+static bool fails(const char *variable)
+{
+	if (!exists(variable))
 		return false;
 	errno = EIO;
 	return true;
@@ -23,6 +28,8 @@ int fdatasync(int fd)
 	static int (*real)(int);
 	if (real == NULL)
 		*(void **)&real = dlsym(RTLD_NEXT, "fdatasync");
+	while (exists("STUCK_SYNC"))
+		usleep(10000);
 	return fails("FAILING_SYNC") ? -1 : real(fd);
 }
 

@@ -1,7 +1,11 @@
 """Disks that fail or fill up: a clear status, reading goes on, writing resumes, nothing is lost."""
 
+import contextlib
+import ctypes
+import mmap
 import os
 import subprocess
+import threading
 import time
 
 import pytest
@@ -38,6 +42,75 @@ def test_io_error_refuses_and_heals(fault):
         assert content[0] == "one" and content[-1] == "two"
         # What could not even be written is not there; what could not be synced may be.
         assert set(content) <= {"one", "two"} | ({"never promised"} if fault == "SYNC" else set())
+        r.ctl("store", "check")
+
+
+@contextlib.contextmanager
+def lock_of_the_log(r):
+    """The lock that all writers need, held by somebody who stands still."""
+    with open(f"{r.data_dir}/control", "r+b") as file, mmap.mmap(file.fileno(), 0) as control:
+        libc = ctypes.CDLL(None, use_errno=True)
+        lock = ctypes.byref(ctypes.c_char.from_buffer(control), 48)  # struct ring_control.write_lock
+        assert libc.pthread_mutex_lock(lock) == 0
+        try:
+            yield
+        finally:
+            assert libc.pthread_mutex_unlock(lock) == 0
+            del lock
+
+
+def answer(r, method, path, body=None):
+    """0: cut off, as when the worker is aborted."""
+    try:
+        status, _, text = r.request(method, path, body, TEXT, timeout=30)
+        return status, text
+    except OSError:
+        return 0, b""
+
+
+def test_lock_that_is_held_for_ever_is_noticed():
+    with Ringside("--store-commit-timeout=300ms", "--worker-hang-timeout=1500ms", workers=2) as r:
+        r.request("PUT", "/v1/stream/w", headers=TEXT)
+        assert append(r, "/v1/stream/w", b"one\n") == 204
+        with lock_of_the_log(r):
+            status, text = answer(r, "POST", "/v1/stream/w", b"never promised\n")
+            assert status == 503 and b"stands still" in text
+            wait_for(lambda: answer(r, "GET", "/readyz")[0] == 503, "readiness to be red")
+            assert answer(r, "GET", "/v1/stream/w")[1] in (b"one\n", b"")
+            r.wait_log(f"commits stand still.*thread {threading.get_native_id()} has the lock")
+            # Whoever gets nowhere is aborted like one whose loop stands still.
+            wait_for(lambda: answer(r, "POST", "/v1/stream/w", b"never promised\n") and "worker-hung" in r.log(),
+                     "a worker to be taken for hung")
+        wait_for(lambda: answer(r, "POST", "/v1/stream/w", b"two\n")[0] == 204, "appends again")
+        wait_for(lambda: answer(r, "GET", "/readyz")[0] == 200, "readiness")
+        lines = answer(r, "GET", "/v1/stream/w")[1].decode().splitlines()
+        assert lines[0] == "one" and lines[-1] == "two"
+        r.ctl("store", "check")
+
+
+def test_sync_that_does_not_return_is_noticed():
+    shim = os.path.abspath(os.path.join(BUILD, "tests/faults/libfailing_disk.so"))
+    flag = f"/tmp/ringside-stuck-disk-{os.getpid()}"
+    if b"libasan" in subprocess.run(["ldd", os.path.join(BUILD, "worker-sse/ringside-sse")],
+                                    capture_output=True, check=True).stdout:
+        pytest.skip("ASan's runtime must be loaded first; the release build is tested")
+    with Ringside("--store-commit-timeout=300ms", "--worker-hang-timeout=60s", workers=1,
+                  environment={"LD_PRELOAD": shim, "STUCK_SYNC": flag}) as r:
+        r.request("PUT", "/v1/stream/s", headers=TEXT)
+        try:
+            open(flag, "w").close()
+            # What the commit thread has in hand, then what it has not taken.
+            for _ in range(3):
+                status, text = answer(r, "POST", "/v1/stream/s", b"never promised\n")
+                assert status == 503 and b"stands still" in text
+            status, text = answer(r, "GET", "/readyz")
+            assert status == 503 and b'"stalled"' in text
+            assert answer(r, "GET", "/v1/stream/s")[0] == 200
+        finally:
+            os.unlink(flag)
+        wait_for(lambda: append(r, "/v1/stream/s", b"two\n") == 204, "appends again")
+        assert answer(r, "GET", "/readyz")[0] == 200
+        assert answer(r, "GET", "/v1/stream/s")[1].endswith(b"two\n")
         r.ctl("store", "check")
 
 
