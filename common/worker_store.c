@@ -11,7 +11,7 @@ enum {
 	TURN_NS = 10000,    /* about one more turn; the next asks again */
 	WATCH_MS = 250,     /* how often the commit thread is looked at */
 };
-_Static_assert(WATCH_MS < STORE_LOOK_MS, "or pauses are taken for the loop's own");
+_Static_assert((int)WATCH_MS < (int)STORE_LOOK_MS, "or pauses are taken for the loop's own");
 
 static void on_store_thread(void *arg)
 {

@@ -101,7 +101,7 @@ fuzz_one() {
 }
 
 compile() {
-	ninja -C "$1" >"$cache/ninja.log" 2>&1 || { grep -v '^\[' "$cache/ninja.log" >&2; die "build failed"; }
+	ninja -C "$@" >"$cache/ninja.log" 2>&1 || { grep -v '^\[' "$cache/ninja.log" >&2; die "build failed"; }
 }
 
 # Programs of a build directory, together in DIR/bin: files of their own, so that the directory can be copied
