@@ -153,6 +153,17 @@ def test_a_change_that_changes_nothing_makes_no_frame(ringside, game):
     assert json.dumps(frames_of(ringside, "game")[-3]["scene"]) == '{"a": 0.2}'
 
 
+def test_a_scene_holds_whatever_is_valid_json(ringside, game):
+    """A number beyond 64 bits or U+0000 in it is no fault of the fact, and nothing behind it stumbles."""
+    game.post("cycle", **agents())
+    duel = game.state()["duel"]["duelId"]
+    game.post("scene", duelId=duel, scene={"big": 10 ** 19, "text": "a\0b", "half": "x\ud800"})
+    scene = {"big": 10 ** 19, "text": "a\0b", "half": "x\ufffd"}
+    assert game.state()["duel"]["scene"] == scene
+    assert frames_of(ringside, "game")[-1]["scene"] == scene
+    game.post("abort", duelId=duel, reason="x")
+
+
 def test_a_batch_is_all_or_nothing(ringside, game):
     game.post("cycle", **agents())
     duel = game.state()["duel"]["duelId"]
