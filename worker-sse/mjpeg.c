@@ -1,6 +1,6 @@
 #include "worker-sse/mjpeg.h"
 #include "common/check.h"
-#include "worker-sse/call.h"
+#include "worker-sse/picture.h"
 #include "worker-sse/worker.h"
 
 #include <stdio.h>
@@ -138,12 +138,11 @@ static void on_failed(struct request *request, const char *reason)
 static void ask(struct mjpeg *m)
 {
 	m->asked_ms = m->request->worker->now_ms;
-	call_send(m->request, ROLE_CAPTURE,
-	          &(struct call_options){.path = m->path,
-	                                 .on_reply = on_reply,
-	                                 .on_failed = on_failed,
-	                                 .on_gone = on_gone,
-	                                 .kept = m});
+	picture_send(m->request, &(struct call_options){.path = m->path,
+	                                                .on_reply = on_reply,
+	                                                .on_failed = on_failed,
+	                                                .on_gone = on_gone,
+	                                                .kept = m});
 }
 
 void mjpeg_start(struct request *request, struct span path)

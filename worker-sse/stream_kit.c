@@ -6,6 +6,7 @@
 #include "worker-sse/call.h"
 #include "worker-sse/fanout.h"
 #include "worker-sse/mjpeg.h"
+#include "worker-sse/picture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -384,7 +385,7 @@ static void handle_read(struct request *request)
 		return;
 	}
 	if (span_equal(asked.rest, SPAN("/frame.jpg"))) {
-		call_forward(request, ROLE_CAPTURE);
+		picture_send(request, &(struct call_options){.path = request->path});
 		return;
 	}
 	if (span_equal(asked.rest, SPAN("/mjpeg")) && request->method == METHOD_GET) {

@@ -13,6 +13,7 @@ struct events_reader;
 struct fanout;
 struct call_waiting;
 struct kit_session;
+struct picture;
 struct websocket;
 
 struct sse_worker {
@@ -32,6 +33,8 @@ struct sse_worker {
 
 	struct call_waiting *calls; /* hash (call.c): what another worker is to answer */
 	uint64_t calls_id;          /* the last one's */
+
+	struct picture *pictures;   /* hash (picture.c): what is asked for at the moment */
 
 	struct websocket *websockets; /* all (websocket.c) */
 	struct kit_session *kit_sessions; /* hash (stream_kit.c): who is followed here */

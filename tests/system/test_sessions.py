@@ -454,6 +454,35 @@ def test_picture(r, session):
     assert r.request("GET", f"/stream/{uuid.uuid4()}/frame.jpg")[0] == 404
 
 
+def test_many_viewers_of_a_large_picture(r, site):
+    """Twice what a link's queue holds is asked for in one moment; one picture crosses the bus for all."""
+    session = create(r, site, "noise.html", renderOptions={"resolution": "1280x720"})
+    path = f"/stream/{session}/frame.jpg"
+
+    def look():
+        status, _, jpeg = r.request("GET", path)
+        return jpeg if status == 200 and len(jpeg) > 300_000 else None
+    size = len(wait_for(look, "a large picture", PATIENCE))
+    assert size < 1 << 20
+    capture = r.worker("capture-0")["pid"]
+    os.kill(capture, signal.SIGSTOP)  # so that all are asked for before the first is answered
+    try:
+        viewers = [r.connect(30) for _ in range(16_000_000 // size)]
+        for viewer in viewers:
+            viewer.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        for _ in range(5):
+            r.get("/healthz")  # behind them
+    finally:
+        os.kill(capture, signal.SIGCONT)
+    for viewer in viewers:
+        with viewer, viewer.makefile("rb") as file:
+            assert file.read().startswith(b"HTTP/1.1 200 ")
+    assert r.request("GET", path)[0] == 200
+    assert r.request("GET", "/readyz")[0] == 200
+    assert "link full" not in r.log()
+    assert delete(r, session) == 204
+
+
 def test_pictures(r, site):
     """Each is another one, until the session ends."""
     session = create(r, site)
