@@ -118,6 +118,29 @@ void call_header(struct call *call, const char *name, const char *value)
 	sprintf(call->headers + len, "%s: %s\n", name, value);
 }
 
+static bool try_reply(const struct call *call, struct peer *peer, unsigned status,
+                      const char *content_type, const char *headers, struct span body)
+{
+	bool sent;
+	peer_try(sent, peer, call_reply, CALL_REPLY,
+	         {.id = call->id,
+	          .status = status,
+	          .content_type = span_str(content_type),
+	          .headers = span_str(headers),
+	          .body = body});
+	return sent;
+}
+
+/* A large answer that finds the queue full is refused by a small one. */
+static void send_reply(const struct call *call, struct peer *peer, unsigned status,
+                       const char *content_type, struct span body)
+{
+	if (try_reply(call, peer, status, content_type, call->headers, body))
+		return;
+	counter_add(call->calls->worker->mine, calls_refused_total, 1);
+	try_reply(call, peer, 503, "text/plain", "", SPAN("too many answers wait to be sent\n"));
+}
+
 void call_reply_bytes(struct call *call, unsigned status, const char *content_type, struct span body)
 {
 	struct calls *calls = call->calls;
@@ -131,12 +154,7 @@ void call_reply_bytes(struct call *call, unsigned status, const char *content_ty
 	if (call->local)
 		call->answer(call->answer_arg, status, body);
 	else if (peer != NULL && peer_generation(peer) == call->generation)
-		peer_put(peer, call_reply, CALL_REPLY,
-		         {.id = call->id,
-		          .status = status,
-		          .content_type = span_str(content_type),
-		          .headers = span_str(call->headers),
-		          .body = body});
+		send_reply(call, peer, status, content_type, body);
 	calls->open--;
 	free(call->headers);
 	free(call);

@@ -71,7 +71,8 @@ static const struct call_route routes[] = {
 static void join(struct fixture *f, uint64_t generation)
 {
 	int fds[2];
-	const struct peer_events near = {on_no_frame, on_closed, f}, far = {on_reply_frame, on_closed, f};
+	const struct peer_events near = {.on_frame = on_no_frame, .on_close = on_closed, .arg = f},
+	                         far = {.on_frame = on_reply_frame, .on_close = on_closed, .arg = f};
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
 	peer_destroy(&f->near);
 	peer_destroy(&f->far);

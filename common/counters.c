@@ -70,6 +70,17 @@ const char *worker_state_name(unsigned state)
 	return state < sizeof names / sizeof *names ? names[state] : "unknown";
 }
 
+bool counters_missing_link(const struct counters *counters, size_t index, char name[64])
+{
+	if (index >= COUNTERS_LINKS_SHOWN || index >= atomic_load(&counters->links_missing))
+		return false;
+	uint32_t pair = atomic_load(&counters->links_shown[index]);
+	const struct counters_slot *a = &counters->slots[(pair >> 16) % COUNTERS_SLOTS],
+	                           *b = &counters->slots[(pair & 0xffff) % COUNTERS_SLOTS];
+	snprintf(name, 64, "%s-%u/%s-%u", role_name(a->role), a->slot, role_name(b->role), b->slot);
+	return true;
+}
+
 bool counters_ready(const struct counters *counters)
 {
 	bool serving = false, booted = atomic_load(&counters->booted) != 0;
@@ -82,7 +93,7 @@ bool counters_ready(const struct counters *counters)
 			return false;
 		serving = serving || (state == WORKER_READY && slot->role == ROLE_SSE);
 	}
-	return serving;
+	return serving && atomic_load(&counters->links_missing) == 0;
 }
 
 /* How a kind of proto/counters.h is exported: its type, and how many of what is kept are one of what is shown. */
@@ -265,9 +276,11 @@ void counters_print(const struct counters *counters, FILE *out)
 	        "ringside_info{version=\"%s\"} 1\n"
 	        "# HELP ringside_ready 1 when every wanted worker serves.\n"
 	        "# TYPE ringside_ready gauge\nringside_ready %d\n"
+	        "# HELP ringside_links_missing Links between workers that are not there.\n"
+	        "# TYPE ringside_links_missing gauge\nringside_links_missing %u\n"
 	        "# HELP ringside_start_time_seconds When the supervisor was started.\n"
 	        "# TYPE ringside_start_time_seconds gauge\nringside_start_time_seconds %.15g\n",
-	        RINGSIDE_VERSION, counters_ready(counters),
+	        RINGSIDE_VERSION, counters_ready(counters), (unsigned)atomic_load(&counters->links_missing),
 	        (double)atomic_load(&counters->started_ms) / 1000);
 	print_facts(counters, out);
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)

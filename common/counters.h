@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { COUNTERS_SLOTS = 264 };
+enum { COUNTERS_SLOTS = 264, COUNTERS_LINKS_SHOWN = 16 };
 
 enum worker_state {
 	WORKER_ABSENT,   /* no such worker wanted */
@@ -40,6 +40,8 @@ struct counters {
 	uint64_t layout;             /* of this build; written by counters_create() */
 	_Atomic uint64_t started_ms; /* of the supervisor, wall */
 	_Atomic uint32_t booted;     /* 1 since every wanted worker was ready for the first time */
+	/* Links between workers that are not there; of the first, the two slots' indexes: a << 16 | b. */
+	_Atomic uint32_t links_missing, links_shown[COUNTERS_LINKS_SHOWN];
 	struct counters_slot slots[COUNTERS_SLOTS];
 	struct quota quota;
 };
@@ -63,7 +65,12 @@ struct counters *counters_map(int fd);
 const char *role_name(unsigned role);
 const char *worker_state_name(unsigned state);
 
-/* None failed, nobody's store is stalled and at least one SSE worker serves; before everything was ready for the first time,
+/* The name ("sse-0/bridge-0") of a link that is missing, index from 0; false: there are no more, or they
+ * are not shown. */
+bool counters_missing_link(const struct counters *counters, size_t index, char name[64]);
+
+/* None failed, nobody's store is stalled, no link between workers is missing and at least one SSE worker
+ * serves; before everything was ready for the first time,
  * nothing may be starting either. A single crash or a rolling restart thus stays green while others
  * serve. */
 bool counters_ready(const struct counters *counters);

@@ -13,11 +13,25 @@
  * than two are an attack. */
 enum { RECEIVED_FDS_MAX = 4 };
 
+/* A frame with its head; in the lane of large ones, a body alone. */
 struct outgoing {
 	struct outgoing *next;
 	size_t len, sent;
+	unsigned type;
 	int fd;
 	uint8_t bytes[];
+};
+
+struct lane {
+	struct outgoing *first, **last;
+	size_t bytes; /* that wait, sent or not */
+};
+
+/* A large frame that comes in parts. */
+struct assembly {
+	uint8_t *bytes; /* owned; NULL: none */
+	size_t len, total;
+	unsigned type;
 };
 
 struct peer {
@@ -27,12 +41,14 @@ struct peer {
 	uint64_t generation;
 	struct peer_events events;
 	struct frame_reader reader;
-	struct outgoing *first, **last;
-	size_t queued_bytes;
+	struct lane queue;
+	struct lane large; /* sent in parts, each of which is queued when the queue is empty */
+	struct assembly assembly;
 	uint64_t durable_unsent; /* 0: none */
-	int received_fds[RECEIVED_FDS_MAX]; /* in the order they came; oldest first */
+	int received_fds[RECEIVED_FDS_MAX]; /* in the order they came; oldest first; -1: was lost */
 	size_t received_fds_count;
 	bool closed, watching_writes, cut /* we hung up on it */;
+	bool refusing; /* said once until everything that waited is sent */
 };
 
 unsigned peer_role(const struct peer *peer)
@@ -59,7 +75,7 @@ static void on_poll(uv_poll_t *handle, int status, int events);
 
 static void watch(struct peer *peer)
 {
-	bool writes = peer->first != NULL;
+	bool writes = peer->queue.first != NULL;
 	if (writes == peer->watching_writes)
 		return;
 	peer->watching_writes = writes;
@@ -75,7 +91,8 @@ struct peer *peer_create(uv_loop_t *loop, int fd, unsigned role, unsigned slot, 
 	                      .slot = slot,
 	                      .generation = generation,
 	                      .events = *events};
-	peer->last = &peer->first;
+	peer->queue.last = &peer->queue.first;
+	peer->large.last = &peer->large.first;
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	check(uv_poll_init(loop, &peer->poll, fd) == 0);
 	peer->poll.data = peer;
@@ -83,13 +100,13 @@ struct peer *peer_create(uv_loop_t *loop, int fd, unsigned role, unsigned slot, 
 	return peer;
 }
 
-static void drop_outgoing(struct peer *peer)
+static void drop_first(struct lane *lane)
 {
-	struct outgoing *out = peer->first;
-	peer->first = out->next;
-	if (peer->first == NULL)
-		peer->last = &peer->first;
-	peer->queued_bytes -= out->len;
+	struct outgoing *out = lane->first;
+	lane->first = out->next;
+	if (lane->first == NULL)
+		lane->last = &lane->first;
+	lane->bytes -= out->len;
 	if (out->fd >= 0)
 		close(out->fd);
 	free(out);
@@ -108,16 +125,22 @@ static int take_received_fd(struct peer *peer)
 
 static void close_received_fds(struct peer *peer)
 {
-	while (peer->received_fds_count > 0)
-		close(take_received_fd(peer));
+	while (peer->received_fds_count > 0) {
+		int fd = take_received_fd(peer);
+		if (fd >= 0)
+			close(fd);
+	}
 }
 
 static void on_closed(uv_handle_t *handle)
 {
 	struct peer *peer = handle->data;
 	close(peer->fd);
-	while (peer->first != NULL)
-		drop_outgoing(peer);
+	while (peer->queue.first != NULL)
+		drop_first(&peer->queue);
+	while (peer->large.first != NULL)
+		drop_first(&peer->large);
+	free(peer->assembly.bytes);
 	close_received_fds(peer);
 	frame_reader_finish(&peer->reader);
 	free(peer);
@@ -168,39 +191,78 @@ static int send_one(struct peer *peer, struct outgoing *out)
 	return out->sent == out->len;
 }
 
+static struct outgoing *append(struct lane *lane, size_t len)
+{
+	struct outgoing *out = xmalloc(sizeof *out + len);
+	*out = (struct outgoing){.len = len, .fd = -1};
+	*lane->last = out;
+	lane->last = &out->next;
+	lane->bytes += len;
+	return out;
+}
+
 /* `fd` is the queue's from here on. */
 static void enqueue(struct peer *peer, unsigned type, struct span body, int fd)
 {
-	struct outgoing *out = xmalloc(sizeof *out + FRAME_HEAD_BYTES + body.len);
-	*out = (struct outgoing){.len = FRAME_HEAD_BYTES + body.len, .fd = fd};
+	struct outgoing *out = append(&peer->queue, FRAME_HEAD_BYTES + body.len);
+	out->fd = fd;
 	frame_head(out->bytes, type, body.len);
 	if (body.len != 0)
 		memcpy(out->bytes + FRAME_HEAD_BYTES, body.at, body.len);
-	*peer->last = out;
-	peer->last = &out->next;
-	peer->queued_bytes += out->len;
+}
+
+static void enqueue_large(struct peer *peer, unsigned type, struct span body)
+{
+	struct outgoing *out = append(&peer->large, body.len);
+	out->type = type;
+	memcpy(out->bytes, body.at, body.len);
+}
+
+static void enqueue_durable(struct peer *peer)
+{
+	uint8_t body[PROTO_MAX_LOG_DURABLE];
+	struct writer w = {body, body + sizeof body, true};
+	const struct proto_log_durable notice = {.lsn = peer->durable_unsent};
+	check(proto_put_log_durable(&w, &notice));
+	peer->durable_unsent = 0;
+	enqueue(peer, PROTO_TYPE_LOG_DURABLE, span_of(body, (size_t)(w.at - body)), -1);
+}
+
+static void enqueue_part(struct peer *peer)
+{
+	struct outgoing *whole = peer->large.first;
+	size_t left = whole->len - whole->sent;
+	size_t len = left < PROTO_PART_BYTES_MAX ? left : PROTO_PART_BYTES_MAX;
+	uint8_t body[PROTO_MAX_PART];
+	struct writer w = {body, body + sizeof body, true};
+	const struct proto_part part = {.type = whole->type,
+	                                .total = whole->len,
+	                                .bytes = span_of(whole->bytes + whole->sent, len)};
+	check(proto_put_part(&w, &part));
+	enqueue(peer, PROTO_TYPE_PART, span_of(body, (size_t)(w.at - body)), -1);
+	whole->sent += len;
+	if (whole->sent == whole->len)
+		drop_first(&peer->large);
 }
 
 /* False: the socket is broken; the poll handler will find out. */
 static bool flush(struct peer *peer)
 {
 	for (;;) {
-		if (peer->first == NULL && peer->durable_unsent != 0) {
-			uint8_t body[PROTO_MAX_LOG_DURABLE];
-			struct writer w = {body, body + sizeof body, true};
-			const struct proto_log_durable notice = {.lsn = peer->durable_unsent};
-			check(proto_put_log_durable(&w, &notice));
-			peer->durable_unsent = 0;
-			enqueue(peer, PROTO_TYPE_LOG_DURABLE, span_of(body, (size_t)(w.at - body)), -1);
-		}
-		if (peer->first == NULL)
+		if (peer->queue.first == NULL && peer->durable_unsent != 0)
+			enqueue_durable(peer);
+		if (peer->queue.first == NULL && peer->large.first != NULL)
+			enqueue_part(peer);
+		if (peer->queue.first == NULL) {
+			peer->refusing = false;
 			break;
-		int sent = send_one(peer, peer->first);
+		}
+		int sent = send_one(peer, peer->queue.first);
 		if (sent < 0)
 			return false;
 		if (sent == 0)
 			break;
-		drop_outgoing(peer);
+		drop_first(&peer->queue);
 	}
 	watch(peer);
 	return true;
@@ -213,13 +275,37 @@ static void hang_up(struct peer *peer)
 	shutdown(peer->fd, SHUT_RDWR);
 }
 
+/* False: this frame does not go. */
+static bool take_large(struct peer *peer, unsigned type, struct span body)
+{
+	if (peer->large.bytes + body.len > peer->events.link_bytes_max)
+		return false;
+	enqueue_large(peer, type, body);
+	return flush(peer);
+}
+
+static bool refuse(struct peer *peer)
+{
+	if (!peer->refusing)
+		log_warn("link full", "peer=%s-%u queued=%zu large=%zu", role_name(peer->role),
+		         peer->slot, peer->queue.bytes, peer->large.bytes);
+	peer->refusing = true;
+	return false;
+}
+
 bool peer_send(struct peer *peer, unsigned type, struct span body, int fd)
 {
+	bool link = peer->events.link_bytes_max != 0;
 	if (peer->closed || peer->cut)
 		return false;
-	if (peer->queued_bytes + FRAME_HEAD_BYTES + body.len > PEER_QUEUE_BYTES_MAX) {
+	if (link && body.len > PROTO_PART_BYTES_MAX)
+		return take_large(peer, type, body) || refuse(peer);
+	if (peer->queue.bytes + FRAME_HEAD_BYTES + body.len >
+	    (link ? peer->events.link_bytes_max : PEER_QUEUE_BYTES_MAX)) {
+		if (link)
+			return refuse(peer);
 		log_warn("peer does not read", "peer=%s-%u queued=%zu", role_name(peer->role),
-		         peer->slot, peer->queued_bytes);
+		         peer->slot, peer->queue.bytes);
 		hang_up(peer);
 		return false;
 	}
@@ -241,10 +327,16 @@ void peer_send_durable(struct peer *peer, uint64_t lsn)
 	flush(peer);
 }
 
-/* False: more than any honest peer sends. */
+/* False: more than any honest peer sends. When this process has no descriptor left the kernel drops the
+ * one that was sent; its place is kept, or its frame would get the next one's. */
 static bool take_fds(struct peer *peer, struct msghdr *message)
 {
-	bool fit = (message->msg_flags & MSG_CTRUNC) == 0;
+	bool cut = (message->msg_flags & MSG_CTRUNC) != 0, fit = true;
+	if (cut && CMSG_FIRSTHDR(message) == NULL && peer->received_fds_count < RECEIVED_FDS_MAX) {
+		log_error("no descriptor for what was sent", "peer=%s-%u", role_name(peer->role), peer->slot);
+		peer->received_fds[peer->received_fds_count++] = -1;
+		cut = false;
+	}
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL; c = CMSG_NXTHDR(message, c)) {
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 			continue;
@@ -260,7 +352,53 @@ static bool take_fds(struct peer *peer, struct msghdr *message)
 			}
 		}
 	}
-	return fit;
+	return fit && !cut;
+}
+
+/* Parts of one frame at a time. Its size is checked before anything is allocated. */
+static enum frame_result take_part(struct peer *peer, struct span body)
+{
+	struct assembly *a = &peer->assembly;
+	struct proto_part part;
+	if (peer->events.link_bytes_max == 0 || !proto_get_part(body, &part))
+		return FRAME_CONDEMNED;
+	if (a->bytes == NULL) {
+		size_t max = part.type <= UINT16_MAX ? proto_body_max((unsigned)part.type) : SIZE_MAX;
+		if (max == SIZE_MAX || part.total > max || part.total <= PROTO_PART_BYTES_MAX)
+			return FRAME_CONDEMNED;
+		*a = (struct assembly){.bytes = xmalloc(part.total),
+		                       .total = part.total,
+		                       .type = (unsigned)part.type};
+	}
+	if (part.type != a->type || part.total != a->total || part.bytes.len == 0 ||
+	    part.bytes.len > a->total - a->len)
+		return FRAME_CONDEMNED;
+	memcpy(a->bytes + a->len, part.bytes.at, part.bytes.len);
+	a->len += part.bytes.len;
+	return a->len == a->total ? FRAME_WHOLE : FRAME_MORE;
+}
+
+/* The verdict on a frame; a part is judged with its whole. */
+static enum proto_verdict hand_over(struct peer *peer, unsigned type, struct span body)
+{
+	if (type != PROTO_TYPE_PART) {
+		int fd = type == PROTO_TYPE_PEER ? take_received_fd(peer) : -1;
+		return peer->events.on_frame(peer->events.arg, peer, type, body, fd);
+	}
+	switch (take_part(peer, body)) {
+	case FRAME_MORE:
+		return PROTO_HANDLED;
+	case FRAME_CONDEMNED:
+		return PROTO_MALFORMED;
+	case FRAME_WHOLE:
+		break;
+	}
+	const struct assembly whole = peer->assembly;
+	peer->assembly = (struct assembly){0};
+	enum proto_verdict verdict = peer->events.on_frame(
+	        peer->events.arg, peer, whole.type, span_of(whole.bytes, whole.len), -1);
+	free(whole.bytes);
+	return verdict;
 }
 
 static const char *refusal(enum proto_verdict verdict)
@@ -296,9 +434,7 @@ static void deliver(struct peer *peer, struct span in)
 			fail(peer);
 			return;
 		}
-		int fd = type == PROTO_TYPE_PEER ? take_received_fd(peer) : -1;
-		enum proto_verdict verdict =
-		        peer->events.on_frame(peer->events.arg, peer, type, body, fd);
+		enum proto_verdict verdict = hand_over(peer, type, body);
 		if (peer->closed)
 			return;
 		if (verdict != PROTO_HANDLED) {

@@ -1,7 +1,13 @@
 /* One framed connection on a Unix stream socket: the bus. Never blocks the sender.
  *
  * Loop thread only. A descriptor may ride along with a frame (SCM_RIGHTS). The outgoing queue is
- * bounded: a peer that does not read is closed with a log line; mergeable notices never queue twice. */
+ * bounded; mergeable notices never queue twice. There are two kinds:
+ *
+ *   between supervisor and worker, or ringsidectl: frames keep their order, and a peer that does not
+ *   read is closed with a log line, for what it was told must not be lost silently;
+ *
+ *   a link between workers: each frame stands for itself. A full queue refuses the one frame that does
+ *   not fit. One larger than PROTO_PART_BYTES_MAX goes in parts, when nothing smaller waits. */
 #pragma once
 
 #include "proto/frame.h"
@@ -11,17 +17,24 @@
 struct peer;
 
 struct peer_events {
-	/* One frame. `fd` is -1 or, with PEER, a descriptor that is the callee's to close; one that
-	 * came with any other frame has been closed. Anything but PROTO_HANDLED closes the peer
+	/* One frame, whole. `fd` is -1 or, with PEER, a descriptor that is the callee's to close; one
+	 * that came with any other frame has been closed. PEER with -1: there was no descriptor left for
+	 * it in this process. Anything but PROTO_HANDLED closes the peer
 	 * after a log line. The peer may be destroyed within the call. */
 	enum proto_verdict (*on_frame)(void *arg, struct peer *peer, unsigned type, struct span body,
 	                               int fd);
 	/* End of file, error or condemned. The peer is gone when this returns. */
 	void (*on_close)(void *arg, struct peer *peer);
 	void *arg;
+	/* 0: of the first kind, PEER_QUEUE_BYTES_MAX. Else a link: so many bytes of small frames may
+	 * wait, and so many of large ones; no less than PEER_LINK_BYTES_MIN. */
+	size_t link_bytes_max;
 };
 
-enum { PEER_QUEUE_BYTES_MAX = 8 << 20 };
+enum {
+	PEER_QUEUE_BYTES_MAX = 8 << 20,
+	PEER_LINK_BYTES_MIN = 2 << 20, /* the largest frame, and one more */
+};
 
 /* Takes over the descriptor. `role` (ROLE_*), `slot` and `generation` say who it is. */
 struct peer *peer_create(uv_loop_t *loop, int fd, unsigned role, unsigned slot, uint64_t generation,
@@ -40,8 +53,9 @@ uint64_t peer_generation(const struct peer *peer);
 int peer_fd(const struct peer *peer);
 
 /* Queues one frame; `fd` -1 or a descriptor that is duplicated into the message (the caller keeps
- * its own; the receiver's is close-on-exec). False: the frame is lost, because the peer is gone or
- * its queue is full (then on_close follows from the loop), or the descriptor was not to be copied. */
+ * its own; the receiver's is close-on-exec). False: the frame is lost, because the peer is gone, its
+ * queue is full (where it is no link on_close follows from the loop), or the descriptor was not to be
+ * copied. */
 bool peer_send(struct peer *peer, unsigned type, struct span body, int fd);
 
 /* A notice that replaces an unsent one of its kind. */
@@ -50,11 +64,19 @@ void peer_send_durable(struct peer *peer, uint64_t lsn);
 /* Encodes and sends: peer_put(peer, drain, DRAIN, {.due_ms = 1}). */
 #define peer_put(peer, lname, NAME, ...)                                                           \
 	do {                                                                                       \
+		bool ignored_;                                                                     \
+		peer_try(ignored_, peer, lname, NAME, __VA_ARGS__);                                \
+		(void)ignored_;                                                                    \
+	} while (0)
+/* The same; `sent` becomes what peer_send() says. */
+#define peer_try(sent, peer, lname, NAME, ...)                                                     \
+	do {                                                                                       \
 		const struct proto_##lname message = __VA_ARGS__;                                  \
 		size_t room_ = PROTO_MAX_##NAME;                                                   \
 		uint8_t *body_ = xmalloc(room_);                                                   \
 		struct writer w_ = {body_, body_ + room_, true};                                   \
 		check(proto_put_##lname(&w_, &message));                                           \
-		peer_send(peer, PROTO_TYPE_##NAME, span_of(body_, (size_t)(w_.at - body_)), -1);   \
+		sent = peer_send(peer, PROTO_TYPE_##NAME,                                          \
+		                 span_of(body_, (size_t)(w_.at - body_)), -1);                     \
 		free(body_);                                                                       \
 	} while (0)

@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -57,7 +58,7 @@ static int begin(void **state)
 	if (uv_loop_init(&bench.loop) != 0 ||
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
 		return 1;
-	const struct peer_events events = {on_frame, on_close, &bench};
+	const struct peer_events events = {.on_frame = on_frame, .on_close = on_close, .arg = &bench};
 	bench.peer = peer_create(&bench.loop, ends[0], ROLE_SSE, 3, 9, &events);
 	bench.other = ends[1];
 	return 0;
@@ -395,6 +396,174 @@ static void test_fd_is_passed_on_and_kept(void **state)
 	assert_int_equal(b->closes, 0);
 }
 
+/* Descriptors may run out in any process: that costs this link, not the bus it was sent on. */
+static void test_fd_that_finds_no_room_is_missing(void **state)
+{
+	struct bench *b = *state;
+	uint8_t bytes[64];
+	struct rlimit limit, none;
+	size_t len = put_frame(bytes, PROTO_TYPE_PEER, 1, PROTO_MAX_PEER);
+	int lost = marked_fd(1), found = marked_fd(2);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = (struct rlimit){.rlim_cur = 0, .rlim_max = limit.rlim_max};
+	send_fds(b, bytes, len, &lost, 1);
+	put_frame(bytes, PROTO_TYPE_PEER, 2, PROTO_MAX_PEER);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	turn(b);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	send_fds(b, bytes, len, &found, 1);
+	turn(b);
+	close(lost);
+	close(found);
+	assert_int_equal(b->closes, 0);
+	assert_int_equal(b->frames, 2);
+	assert_int_equal(b->fds[0], -1);
+	assert_int_equal(mark_of(b->fds[1]), 2);
+}
+
+/* ---- links ---- */
+
+static int begin_link(void **state)
+{
+	int code = begin(state);
+	struct bench *b = *state;
+	const struct peer_events events = {
+	        .on_frame = on_frame, .on_close = on_close, .arg = b, .link_bytes_max = PEER_LINK_BYTES_MIN};
+	int ends[2];
+	peer_destroy(&b->peer);
+	close(b->other);
+	turn(b);
+	if (code != 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+		return 1;
+	b->peer = peer_create(&b->loop, ends[0], ROLE_SSE, 3, 9, &events);
+	b->other = ends[1];
+	return 0;
+}
+
+static void test_full_link_refuses_and_lives(void **state)
+{
+	struct bench *b = *state;
+	struct frame_reader reader = {0};
+	uint64_t last = 0;
+	bool in_order = true;
+	size_t small = 0, large = 0;
+	while (send_reply(b, large + 1, 500000))
+		assert_true(++large < 100);
+	while (send_reply(b, small + 1, 1000))
+		assert_true(++small < 10000);
+	assert_true(large >= 4 && small > 1000);
+	size_t before = small;
+	for (int i = 0; i < 1000 && drain(b, &reader, &last, &in_order) > 0; i++)
+		turn(b);
+	assert_int_equal(last, before); /* the small ones, whole and in order; the large ones came as parts */
+	assert_true(in_order);
+	assert_true(send_reply(b, before + 1, 1000));
+	assert_true(send_reply(b, 1, 500000));
+	turn(b);
+	assert_int_equal(b->closes, 0);
+	frame_reader_finish(&reader);
+}
+
+/* Two ends of one link in one loop. */
+struct far {
+	struct peer *peer;
+	size_t frames, larges;
+	bool small_first, intact;
+};
+
+static enum proto_verdict on_far_frame(void *arg, struct peer *peer, unsigned type, struct span body, int fd)
+{
+	struct far *far = arg;
+	(void)peer;
+	assert_int_equal(type, PROTO_TYPE_ADMIN_REPLY);
+	assert_int_equal(fd, -1);
+	far->frames++;
+	if (body.len > PROTO_PART_BYTES_MAX) {
+		far->small_first = far->small_first && far->frames > 100;
+		far->larges++;
+		for (size_t i = 8; i < body.len; i++)
+			far->intact = far->intact && body.at[i] == 0;
+		struct reader r = {body.at, body.at + body.len, true};
+		far->intact = far->intact && body.len == 900000 && reader_uint(&r, 8) == far->larges;
+	}
+	return PROTO_HANDLED;
+}
+
+static void test_large_frames_arrive_whole_behind_small_ones(void **state)
+{
+	struct bench *b = *state;
+	struct far far = {.small_first = true, .intact = true};
+	const struct peer_events events = {
+	        .on_frame = on_far_frame, .arg = &far, .link_bytes_max = PEER_LINK_BYTES_MIN};
+	assert_true(send_reply(b, 1, 900000));
+	assert_true(send_reply(b, 2, 900000));
+	for (uint64_t i = 0; i < 200; i++)
+		assert_true(send_reply(b, i, 60000 / (1 + i)));
+	far.peer = peer_create(&b->loop, dup(b->other), ROLE_SSE, 1, 1, &events);
+	for (int i = 0; i < 1000 && far.larges < 2; i++)
+		turn(b);
+	assert_int_equal(far.frames, 202);
+	assert_int_equal(far.larges, 2);
+	assert_true(far.small_first);
+	assert_true(far.intact);
+	peer_destroy(&far.peer);
+	turn(b);
+}
+
+static void send_part(struct bench *b, uint64_t type, uint64_t total, size_t len)
+{
+	uint8_t *frame = xcalloc(1, FRAME_HEAD_BYTES + PROTO_MAX_PART);
+	struct writer w = {frame + FRAME_HEAD_BYTES, frame + FRAME_HEAD_BYTES + PROTO_MAX_PART, true};
+	uint8_t *bytes = xcalloc(1, len + 1);
+	const struct proto_part part = {.type = type, .total = total, .bytes = span_of(bytes, len)};
+	assert_true(proto_put_part(&w, &part));
+	size_t body_len = (size_t)(w.at - frame) - FRAME_HEAD_BYTES;
+	frame_head(frame, PROTO_TYPE_PART, body_len);
+	send_bytes(b, frame, FRAME_HEAD_BYTES + body_len);
+	free(frame);
+	free(bytes);
+}
+
+static void test_hostile_parts_condemn(void **state)
+{
+	static const struct {
+		uint64_t type, total;
+		size_t len;
+		uint64_t then_type, then_total;
+		size_t then_len;
+	} rows[] = {
+	        {PROTO_TYPE_CALL_REPLY, UINT64_MAX, 10, 0, 0, 0},
+	        {PROTO_TYPE_CALL_REPLY, PROTO_MAX_CALL_REPLY + 1, 10, 0, 0, 0},
+	        {PROTO_TYPE_CALL_REPLY, 100, 10, 0, 0, 0}, /* has no need of it */
+	        {PROTO_TYPE_CALL_REPLY, 100000, 0, 0, 0, 0},
+	        {999, 100000, 10, 0, 0, 0},
+	        {1 << 16 | PROTO_TYPE_CALL_REPLY, 100000, 10, 0, 0, 0},
+	        {PROTO_TYPE_CALL_REPLY, 100000, 60000, PROTO_TYPE_CALL_REPLY, 100001, 10},
+	        {PROTO_TYPE_CALL_REPLY, 100000, 60000, PROTO_TYPE_CALL, 100000, 10},
+	        {PROTO_TYPE_CALL_REPLY, 100000, 60000, PROTO_TYPE_CALL_REPLY, 100000, 40001},
+	};
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct bench *b = *state;
+		send_part(b, rows[i].type, rows[i].total, rows[i].len);
+		if (rows[i].then_type != 0)
+			send_part(b, rows[i].then_type, rows[i].then_total, rows[i].then_len);
+		turn(b);
+		assert_int_equal(b->closes, 1);
+		assert_int_equal(b->frames, 0);
+		assert_int_equal(end(state), 0);
+		assert_int_equal(begin_link(state), 0);
+	}
+}
+
+static void test_parts_are_for_links_only(void **state)
+{
+	struct bench *b = *state;
+	send_part(b, PROTO_TYPE_CALL_REPLY, 100000, 10);
+	turn(b);
+	assert_int_equal(b->closes, 1);
+	assert_int_equal(b->frames, 0);
+}
+
 static void test_hostile_frame_condemns(void **state)
 {
 	struct bench *b = *state;
@@ -487,6 +656,7 @@ static void test_destroyed_within_its_own_frame(void **state)
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define LINK_TEST(name) cmocka_unit_test_setup_teardown(name, begin_link, end)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -501,6 +671,11 @@ int main(void)
 	        TEST(test_unexpected_fds_are_closed),
 	        TEST(test_too_many_fds_condemn),
 	        TEST(test_fd_is_passed_on_and_kept),
+	        TEST(test_fd_that_finds_no_room_is_missing),
+	        LINK_TEST(test_full_link_refuses_and_lives),
+	        LINK_TEST(test_large_frames_arrive_whole_behind_small_ones),
+	        LINK_TEST(test_hostile_parts_condemn),
+	        TEST(test_parts_are_for_links_only),
 	        TEST(test_hostile_frame_condemns),
 	        TEST(test_refused_frame_closes),
 	        TEST(test_end_of_file),

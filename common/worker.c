@@ -88,11 +88,20 @@ static void tell_gone(struct worker *worker, const struct peer *peer)
 		                              peer_generation(peer));
 }
 
+/* Of one that is not up the supervisor makes another, unless the other worker has ended. */
+static void report_link(struct worker *worker, unsigned role, uint64_t slot, uint64_t link, bool up)
+{
+	counter_add(worker->mine, links_lost_total, !up);
+	peer_put(worker->supervisor, link_state, LINK_STATE,
+	         {.role = (uint8_t)role, .slot = slot, .link = link, .up = up});
+}
+
 static void on_peer_closed(void *arg, struct peer *peer)
 {
 	struct worker *worker = arg;
 	for (size_t i = 0; i < worker->peers_count; i++)
 		if (worker->peers[i].peer == peer) {
+			report_link(worker, peer_role(peer), peer_slot(peer), worker->peers[i].link, false);
 			worker->peers[i] = worker->peers[--worker->peers_count];
 			tell_gone(worker, peer);
 			return;
@@ -134,17 +143,16 @@ static void forget_peer(struct worker *worker, unsigned role, unsigned slot)
 void on_peer(struct worker_inbox *inbox, const struct proto_peer *m)
 {
 	struct worker *worker = inbox->worker;
-	if (inbox->fd < 0)
-		return;
 	forget_peer(worker, m->role, (unsigned)m->slot);
-	if (worker->peers_count == WORKER_PEERS_MAX) {
-		close(inbox->fd);
+	bool up = inbox->fd >= 0 && worker->peers_count < WORKER_PEERS_MAX;
+	report_link(worker, m->role, m->slot, m->link, up);
+	if (!up)
 		return;
-	}
-	const struct peer_events events = {on_peer_frame, on_peer_closed, worker};
+	const struct peer_events events = {on_peer_frame, on_peer_closed, worker,
+	                                   worker->settings.call_queue_bytes};
 	worker->peers[worker->peers_count++] = (struct worker_peer){
 	        peer_create(worker->loop, inbox->fd, m->role, (unsigned)m->slot, m->generation, &events),
-	        find_slot(worker, m->role, m->slot)};
+	        find_slot(worker, m->role, m->slot), m->link};
 	inbox->fd = -1;
 }
 
@@ -323,7 +331,7 @@ int worker_main(int argc, char **argv, const struct worker_program *program)
 	worker.loop = uv_default_loop();
 	if (!find_my_slot(&worker))
 		return EXIT_USAGE;
-	const struct peer_events events = {on_supervisor_frame, on_supervisor_gone, &worker};
+	const struct peer_events events = {.on_frame = on_supervisor_frame, .on_close = on_supervisor_gone, .arg = &worker};
 	worker.supervisor = peer_create(worker.loop, BOOT_FD_BUS, ROLE_SUPERVISOR, 0, 0, &events);
 	peer_put(worker.supervisor, hello, HELLO,
 	         {.schema_hash = proto_schema_hash(), .pid = (uint64_t)getpid()});

@@ -48,6 +48,7 @@ struct worker {
 	struct worker_peer {
 		struct peer *peer;
 		const struct counters_slot *slot; /* its; NULL: unknown */
+		uint64_t link; /* number of the pair of sockets */
 	} peers[WORKER_PEERS_MAX];
 	size_t peers_count;
 	uv_timer_t heartbeat;

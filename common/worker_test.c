@@ -393,15 +393,27 @@ static void test_supervisor_of_another_build(void **state)
 
 /* ---- peers ---- */
 
-/* Introduces (role, slot, generation); returns its end of the pair. */
+/* Introduces (role, slot, generation), a link of the same number; returns its end of the pair. */
 static int introduced(struct bench *b, unsigned role, unsigned slot, uint64_t generation)
 {
 	int ends[2];
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
 	TELL(b->bus, peer, PEER, ends[0],
-	     {.role = (uint8_t)role, .slot = slot, .generation = generation});
+	     {.role = (uint8_t)role, .slot = slot, .generation = generation, .link = generation});
 	close(ends[0]);
 	return ends[1];
+}
+
+static void expect_link(struct bench *b, unsigned role, uint64_t slot, uint64_t link, bool up)
+{
+	struct span body;
+	struct proto_link_state m;
+	expect(b, PROTO_TYPE_LINK_STATE, &body);
+	assert_true(proto_get_link_state(body, &m));
+	assert_int_equal(m.role, role);
+	assert_int_equal(m.slot, slot);
+	assert_int_equal(m.link, link);
+	assert_int_equal(m.up, up);
 }
 
 static ssize_t receive(int socket, uint8_t *into, size_t room)
@@ -465,9 +477,29 @@ static void test_a_bad_peer_costs_only_itself(void **state)
 	assert_int_equal(receive(bad, &byte, 1), 0);
 	TELL(good, log_durable, LOG_DURABLE, -1, {.lsn = 5});
 	assert_int_equal(durable_from(good), 6);
-	assert_int_equal(next_frame(b, &body), PROTO_TYPE_HEARTBEAT);
+	expect_link(b, ROLE_SSE, 0, 1, true);
+	expect_link(b, ROLE_SSE, 1, 2, true);
+	expect_link(b, ROLE_SSE, 0, 1, false);
+	expect(b, PROTO_TYPE_HEARTBEAT, &body);
 	close(bad);
 	close(good);
+}
+
+/* The supervisor is told of each link whether it has come, and when it is lost; not of one that it has
+ * replaced itself. */
+static void test_links_are_reported(void **state)
+{
+	struct bench *b = *state;
+	boot(b);
+	TELL(b->bus, peer, PEER, -1, {.role = ROLE_BRIDGE, .slot = 0, .generation = 3, .link = 7});
+	expect_link(b, ROLE_BRIDGE, 0, 7, false);
+	int old = introduced(b, ROLE_BRIDGE, 0, 8), fresh = introduced(b, ROLE_BRIDGE, 0, 9);
+	expect_link(b, ROLE_BRIDGE, 0, 8, true);
+	expect_link(b, ROLE_BRIDGE, 0, 9, true);
+	close(fresh);
+	expect_link(b, ROLE_BRIDGE, 0, 9, false);
+	assert_int_equal(atomic_load(&b->counters->slots[5].links_lost_total), 2);
+	close(old);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -490,6 +522,7 @@ int main(void)
 	        TEST(test_peers_hear_of_durable),
 	        TEST(test_later_generation_replaces),
 	        TEST(test_a_bad_peer_costs_only_itself),
+	        TEST(test_links_are_reported),
 	};
 	return cmocka_run_group_tests_name("worker", tests, NULL, NULL);
 }

@@ -19,6 +19,7 @@
 	C(body_bytes_max, gauge, "How many there may be: limits.body_bytes_total, or what the memory limit leaves.") \
 	C(timeouts_total, counter, "Connections cut by a time limit.")                             \
 	C(subscribers, gauge, "Live readers: SSE and long-poll.")                                  \
+	C(links_lost_total, counter, "Links to other workers that were lost, or could not be made.")\
 	C(deliveries_total, counter, "Frames delivered to live readers.")                          \
 	C(readers_cut_total, counter, "Live readers cut because they fell too far behind.")        \
 	C(appends_total, counter, "Appends acknowledged.")                                         \
@@ -54,6 +55,7 @@
 	C(websockets, gauge, "WebSockets open.")                                                   \
 	C(websockets_total, counter, "WebSockets opened.")                                         \
 	C(calls_total, counter, "Requests forwarded to the worker that owns what they ask for.")   \
+	C(calls_refused_total, counter, "Requests and answers that found no room in the queue to another worker: 503.") \
 	C(calls_failed_total, counter, "Forwarded requests that got no answer: 503.")              \
 	C(feed_frames_total, counter, "Frames published.")                                         \
 	C(source_posts_total, counter, "Posts of games that took effect.")                         \

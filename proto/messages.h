@@ -34,6 +34,14 @@ enum { PROTO_REASON_MAX = 480 };
  * the file. It exits with EXIT_USAGE next. */
 #define PROTO_CANNOT_START(F) F(text, reason, PROTO_REASON_MAX)
 
+/* The link of that number, to the worker in this place, has come (up 1); or it is lost, or came without
+ * its descriptor (0). One that has been replaced meanwhile is of no interest. */
+#define PROTO_LINK_STATE(F)                                                                        \
+	F(u8, role, 0)                                                                             \
+	F(u64, slot, 0)                                                                            \
+	F(u64, link, 0)                                                                            \
+	F(u8, up, 0)
+
 /* The event loop turns. None for worker.hang_ms: the worker is aborted, then killed. */
 #define PROTO_HEARTBEAT(F) F(u64, at_ms, 0) /* monotonic */
 
@@ -47,11 +55,13 @@ enum { PROTO_REASON_MAX = 480 };
 #define PROTO_DRAIN(F) F(u64, due_ms, 0) /* monotonic */
 
 /* A connection to another worker: the socket itself rides along as SCM_RIGHTS. A later
- * introduction for the same (role, slot) replaces the former peer. */
+ * introduction for the same (role, slot) replaces the former peer. `link` is the number of the pair of
+ * sockets, told to both. */
 #define PROTO_PEER(F)                                                                              \
 	F(u8, role, 0)                                                                             \
 	F(u64, slot, 0)                                                                            \
-	F(u64, generation, 0)
+	F(u64, generation, 0)                                                                      \
+	F(u64, link, 0)
 
 #define PROTO_LOG_LEVEL(F) F(text, level, 16)
 
@@ -62,6 +72,14 @@ enum { PROTO_REASON_MAX = 480 };
 
 /* The log is durable up to here. It only says so: may be merged, repeated or lost. */
 #define PROTO_LOG_DURABLE(F) F(u64, lsn, 0)
+
+/* The next bytes of a frame that is too large to go as one: `total` bytes of body of that type. The
+ * parts of one frame come one after another, smaller frames in between (common/peer.h). */
+enum { PROTO_PART_BYTES_MAX = 64 << 10 };
+#define PROTO_PART(F)                                                                              \
+	F(u64, type, 0)                                                                            \
+	F(u64, total, 0)                                                                           \
+	F(bytes, bytes, PROTO_PART_BYTES_MAX)
 
 enum { PROTO_CALL_BODY_MAX = 1 << 20, PROTO_CALL_PATH_MAX = 1024 };
 
@@ -133,7 +151,8 @@ enum { PROTO_CALL_BODY_MAX = 1 << 20, PROTO_CALL_PATH_MAX = 1024 };
 	M(3, HEARTBEAT, heartbeat, ROLE_WORKERS)                                                   \
 	M(4, ADMIN_REQUEST, admin_request, ROLE_ADMIN)                                             \
 	M(40, CANNOT_START, cannot_start, ROLE_WORKERS)                                            \
-	M(31, WORKER_ANSWER, worker_answer, ROLE_CAPTURE | ROLE_BRIDGE)
+	M(31, WORKER_ANSWER, worker_answer, ROLE_CAPTURE | ROLE_BRIDGE)                            \
+	M(33, LINK_STATE, link_state, ROLE_WORKERS)
 #define PROTO_TO_WORKERS(M)                                                                        \
 	M(5, SETTINGS, settings, ROLE_SUPERVISOR)                                                  \
 	M(6, DRAIN, drain, ROLE_SUPERVISOR)                                                        \
@@ -147,12 +166,13 @@ enum { PROTO_CALL_BODY_MAX = 1 << 20, PROTO_CALL_PATH_MAX = 1024 };
 #define PROTO_TO_CAPTURE(M)   M(22, RENDER_CONSUMERS, render_consumers, ROLE_SSE)
 #define PROTO_TO_COMMANDED(M)  M(30, WORKER_COMMAND, worker_command, ROLE_SUPERVISOR)
 #define PROTO_TO_BRIDGE(M)    M(32, CAPTURE_HEALTH, capture_health, ROLE_CAPTURE)
+#define PROTO_TO_LINKED(M) M(34, PART, part, ROLE_WORKERS) /* common/peer.c, on links between workers */
 #define PROTO_TO_ADMIN(M) M(11, ADMIN_REPLY, admin_reply, ROLE_SUPERVISOR)
 
 #define PROTO_ALL(M)                                                                               \
 	PROTO_TO_SUPERVISOR(M) PROTO_TO_WORKERS(M) PROTO_TO_FOLLOWERS(M) PROTO_TO_ADMIN(M)  \
 	PROTO_TO_ANSWERING(M) PROTO_TO_CALLING(M) PROTO_TO_CAPTURE(M)                        \
-	PROTO_TO_COMMANDED(M) PROTO_TO_BRIDGE(M)
+	PROTO_TO_COMMANDED(M) PROTO_TO_BRIDGE(M) PROTO_TO_LINKED(M)
 #define PROTO_INBOX_SUPERVISOR(M) PROTO_TO_SUPERVISOR(M)
 #define PROTO_INBOX_WORKER(M)     PROTO_TO_WORKERS(M)   /* common/worker.c, in every worker */
 #define PROTO_INBOX_FOLLOWER(M)   PROTO_TO_FOLLOWERS(M) /* each worker's own inbox.c */

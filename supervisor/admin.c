@@ -273,7 +273,7 @@ static bool may_enter(int fd)
 
 static void take_client(struct admin *admin, int fd)
 {
-	const struct peer_events events = {on_frame, on_client_gone, NULL};
+	const struct peer_events events = {.on_frame = on_frame, .on_close = on_client_gone, .arg = NULL};
 	for (unsigned i = 0; i < ADMIN_CLIENTS_MAX; i++) {
 		struct admin_client *client = &admin->clients[i];
 		if (client->peer != NULL)

@@ -46,6 +46,15 @@ static json_t *worker_json(const struct child *child, uint64_t now_ms)
 	return json;
 }
 
+static json_t *missing_links(const struct counters *counters)
+{
+	char name[64];
+	json_t *links = json_array();
+	for (size_t i = 0; counters_missing_link(counters, i, name); i++)
+		json_array_append_new(links, json_string(name));
+	return links;
+}
+
 static const char *state_of(const struct supervisor *s)
 {
 	struct fleet_tally tally = fleet_tally(&s->fleet);
@@ -55,7 +64,8 @@ static const char *state_of(const struct supervisor *s)
 		return tally.failed != 0 ? "failed" : "starting";
 	if (tally.sse_ready == 0)
 		return "down";
-	return tally.failed != 0 || tally.ready < tally.wanted ? "degraded" : "ready";
+	bool linked = atomic_load(&s->fleet.counters->links_missing) == 0;
+	return tally.failed != 0 || tally.ready < tally.wanted || !linked ? "degraded" : "ready";
 }
 
 static json_t *absolute(const char *path)
@@ -82,6 +92,7 @@ static void on_command_status(struct admin_request *request)
 	                         (json_int_t)(now_ms - s->started_ms), "cpus", (int)s->fleet.cpus,
 	                         "workers", workers);
 	check(body != NULL);
+	json_object_set_new(body, "missing_links", missing_links(s->fleet.counters));
 	json_object_set_new(body, "data_dir", absolute(s->settings.data_dir));
 	json_object_set_new(body, "run_dir", absolute(s->settings.run_dir));
 	json_object_set_new(body, "config",

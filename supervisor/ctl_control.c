@@ -58,6 +58,16 @@ static void print_alerts(const json_t *w)
 		       text_of(w, "name"), rows, rows == 1 ? "" : "s");
 }
 
+static void print_missing_links(const json_t *status)
+{
+	size_t i;
+	const json_t *link;
+	json_array_foreach (json_object_get(status, "missing_links"), i, link)
+		printf("%s%s", i == 0 ? "\nmissing links: " : ", ", json_string_value(link));
+	if (i > 0)
+		putchar('\n');
+}
+
 static void print_status(const json_t *status)
 {
 	char up[32];
@@ -72,6 +82,7 @@ static void print_status(const json_t *status)
 		print_worker(w);
 	json_array_foreach (json_object_get(status, "workers"), i, w)
 		print_alerts(w);
+	print_missing_links(status);
 }
 
 int ctl_status(const struct ctl *ctl, int argc, char **argv)

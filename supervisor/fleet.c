@@ -2,6 +2,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "supervisor/introduce.h"
 #include "supervisor/life.h"
 
 #include <assert.h>
@@ -86,6 +87,7 @@ bool fleet_init(struct fleet *fleet, char *reason, size_t room)
 		return false;
 	}
 	fleet->counters = counters_map(fleet->counters_fd);
+	fleet->links = links_create();
 	atomic_store(&fleet->counters->started_ms, clock_wall_ms());
 	for (unsigned slot = 0; slot < FLEET_SSE_MAX; slot++)
 		init_child(fleet, ROLE_SSE, slot);
@@ -315,6 +317,8 @@ void fleet_step(struct fleet *fleet)
 		for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++)
 			acted = step_child(&fleet->children[i], now_ms, &due_ms) || acted;
 	}
+	uint64_t links_ms = introduce_again(fleet, now_ms);
+	due_ms = links_ms < due_ms ? links_ms : due_ms;
 	update_rates(fleet, now_ms);
 	look_for_outage(fleet, now_ms);
 	uv_timer_start(&fleet->timer, on_timer, due_ms > now_ms ? due_ms - now_ms : 1, 0);
@@ -401,5 +405,6 @@ void fleet_finish(struct fleet *fleet)
 		if (fleet->children[i].settings_given)
 			settings_finish(&fleet->children[i].settings);
 	}
+	links_destroy(&fleet->links);
 	close(fleet->counters_fd);
 }

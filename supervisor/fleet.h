@@ -30,6 +30,7 @@ struct fleet {
 	struct listeners listeners;
 	struct counters *counters;
 	int counters_fd;
+	struct links *links; /* between workers (introduce.h) */
 	uint64_t generation; /* of the last process started */
 	uint64_t stepped_ms; /* when time was last looked at */
 	struct child children[FLEET_CHILDREN_MAX]; /* same index as in counters */

@@ -275,7 +275,7 @@ static pid_t spawn_child(struct child *child, int bus_fd)
 static void begin(struct child *child, pid_t pid, int bus_fd)
 {
 	struct fleet *fleet = child->fleet;
-	const struct peer_events events = {on_frame, on_bus_closed, child};
+	const struct peer_events events = {.on_frame = on_frame, .on_close = on_bus_closed, .arg = child};
 	struct counters_slot *c = child->counters;
 	child->pid = pid;
 	child->peer = peer_create(fleet->loop, bus_fd, child->role, child->slot, child->generation,
@@ -358,6 +358,7 @@ void life_exited(struct child *child, int status)
 	     json_pack("{s:s, s:b, s:I}", "how", child->last_exit, "asked", asked, "up_ms",
 	               (json_int_t)(clock_monotonic_ms() - child->started_ms)));
 	peer_destroy(&child->peer);
+	introduce_forget(child->fleet, child);
 	child->pid = 0;
 	child->said_hello = false;
 	atomic_store(&child->counters->pid, 0);

@@ -181,8 +181,13 @@ uint64_t call_ask(struct sse_worker *w, unsigned role, const struct call_questio
 		call->on_answer = on_answer;
 		call->arg = arg;
 	}
-	peer_put(peer, call, CALL, m);
-	return m.id;
+	bool sent;
+	peer_try(sent, peer, call, CALL, m);
+	if (sent)
+		return m.id;
+	call_forget(w, m.id);
+	counter_add(w->counters, calls_refused_total, 1);
+	return 0;
 }
 
 void call_forget(struct sse_worker *w, uint64_t id)
@@ -226,8 +231,15 @@ void call_send(struct request *request, unsigned role, const struct call_options
 		return;
 	}
 	counter_add(w->counters, calls_total, 1);
-	hold_request(wait_for_reply(w, peer, m.id), request, options);
-	peer_put(peer, call, CALL, m);
+	bool sent;
+	peer_try(sent, peer, call, CALL, m);
+	if (sent) {
+		hold_request(wait_for_reply(w, peer, m.id), request, options);
+		return;
+	}
+	counter_add(w->counters, calls_refused_total, 1);
+	request->feature = options->kept;
+	fail(request, options, 503, "the worker that knows has too much to do");
 }
 
 void call_forward(struct request *request, unsigned role)

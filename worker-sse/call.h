@@ -1,7 +1,8 @@
 /* Requests that another worker answers: forwarded over the bus, answered with its reply.
  *
  * Who may ask, how large a body may be and that the path is ours has been judged before. 503 with
- * Retry-After when no such worker is there, when it leaves, and after call.timeout: it may have done
+ * Retry-After when no such worker is there, when call.queue_bytes wait to be sent to it, when it leaves,
+ * and after call.timeout: it may have done
  * what was asked, so what must not happen twice carries an Idempotency-Key. A client who leaves is
  * forgotten; the late reply changes nothing. */
 #pragma once
@@ -37,7 +38,8 @@ struct call_question {
 	struct span path, query, principal, content_type, body;
 };
 typedef void call_on_answer(void *arg, const struct proto_call_reply *reply);
-/* The number of the question, for call_forget(); 0: there is nobody to ask, and on_answer is not called. */
+/* The number of the question, for call_forget(); 0: there is nobody to ask, or no room in the queue to
+ * him, and on_answer is not called. */
 uint64_t call_ask(struct sse_worker *w, unsigned role, const struct call_question *question,
                   call_on_answer *on_answer, void *arg);
 /* Whoever asked is gone; a number that is no longer waited for does no harm. */

@@ -13,7 +13,15 @@ void health_live(struct request *request)
 	reply(request, 200, headers, 2, SPAN("ok\n"));
 }
 
-/* 503 while any wanted worker does not serve, with the list that says which. */
+static void print_missing_links(const struct counters *counters, FILE *out)
+{
+	char name[64];
+	for (size_t i = 0; counters_missing_link(counters, i, name); i++)
+		fprintf(out, "%s\"%s\"", i > 0 ? "," : "", name);
+}
+
+/* 503 while any wanted worker does not serve, or a link between two is missing, with the lists that say
+ * which. */
 void health_ready(struct request *request)
 {
 	const struct counters *counters = request->worker->worker->counters;
@@ -34,6 +42,8 @@ void health_ready(struct request *request)
 		        role_name(slot->role), slot->slot, stalled ? "stalled" : worker_state_name(state));
 		comma = ",";
 	}
+	fputs("],\"missing_links\":[", out);
+	print_missing_links(counters, out);
 	fputs("]}\n", out);
 	check(fclose(out) == 0);
 	const struct header headers[] = {no_store, {"content-type", SPAN("application/json")}};
