@@ -545,6 +545,23 @@ void settings_copy(struct settings *to, const struct settings *from)
 		settings_copy_row(to, from, &setting_rows[i]);
 }
 
+struct update {
+	struct settings *settings;
+	const struct settings *fresh;
+};
+
+static void update_row(void *arg, const struct setting_row *row)
+{
+	const struct update *update = arg;
+	settings_copy_row(update->settings, update->fresh, row);
+}
+
+void settings_update(struct settings *settings, const struct settings *fresh)
+{
+	struct update update = {settings, fresh};
+	settings_diff(settings, fresh, update_row, &update);
+}
+
 const char *settings_show(const struct settings *settings, const struct setting_row *row)
 {
 	static char buf[32];

@@ -87,6 +87,10 @@ void settings_diff(const struct settings *a, const struct settings *b,
 void settings_copy_row(struct settings *to, const struct settings *from,
                        const struct setting_row *row);
 void settings_copy(struct settings *to, const struct settings *from);
+/* Takes over every key whose value differs; the others keep theirs, and their texts stay where they are.
+ * What changes while a process runs is what it may change: whoever keeps a pointer to a text, for longer
+ * than a call, may do so unless its key is LIVE (in the supervisor: unless it is LIVE or WORKERS). */
+void settings_update(struct settings *settings, const struct settings *fresh);
 
 /* One key's value as text, secrets (auth.*) replaced; into a static buffer. */
 const char *settings_show(const struct settings *settings, const struct setting_row *row);

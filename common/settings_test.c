@@ -551,6 +551,36 @@ static void test_numbers_as_written(void **state)
 	}
 }
 
+/* A reload changes what has changed: pointers to other texts, which many keep, stay good. */
+static void test_update_leaves_other_texts_where_they_are(void **state)
+{
+	(void)state;
+	struct settings s, fresh;
+	settings_init(&s);
+	settings_init(&fresh);
+	const char *ca_file = s.tls_ca_file, *data_dir = s.data_dir;
+	assert_true(settings_set(&fresh, SPAN("log.level"), SPAN("debug"), reason));
+	assert_true(settings_set(&fresh, SPAN("worker.drain_timeout"), SPAN("7s"), reason));
+	settings_update(&s, &fresh);
+	settings_finish(&fresh);
+	assert_ptr_equal(s.tls_ca_file, ca_file);
+	assert_ptr_equal(s.data_dir, data_dir);
+	assert_string_equal(ca_file, "/etc/ssl/certs/ca-certificates.crt");
+	assert_string_equal(s.log_level, "debug");
+	assert_int_equal(s.worker_drain_ms, 7000);
+	settings_finish(&s);
+}
+
+/* These may change in a process that runs: before another one is added, nobody may keep a pointer to it. */
+static void test_live_texts_are_these(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < setting_rows_count; i++)
+		if (setting_rows[i].type == SETTING_text && setting_rows[i].when == SETTING_LIVE)
+			assert_true(strcmp(setting_rows[i].key, "sse_workers") == 0 ||
+			            strcmp(setting_rows[i].key, "log.level") == 0);
+}
+
 /* The page in docs/ is what the table says now: ringside reference > docs/configuration.md */
 static void test_reference_is_current(void **state)
 {
@@ -595,6 +625,8 @@ int main(void)
 	        cmocka_unit_test(test_truncated_text),
 	        cmocka_unit_test(test_secrets_are_not_shown),
 	        cmocka_unit_test(test_numbers_as_written),
+	        cmocka_unit_test(test_update_leaves_other_texts_where_they_are),
+	        cmocka_unit_test(test_live_texts_are_these),
 	        cmocka_unit_test(test_reference_is_current),
 	};
 	return cmocka_run_group_tests_name("settings", tests, NULL, NULL);

@@ -53,8 +53,8 @@ void on_settings(struct worker_inbox *inbox, const struct proto_settings *m)
 	settings_init(&fresh);
 	if (!settings_from_text(&fresh, m->lines, reason))
 		fatal("settings from the supervisor: %s", reason);
-	settings_finish(&worker->settings);
-	worker->settings = fresh;
+	settings_update(&worker->settings, &fresh);
+	settings_finish(&fresh);
 	use_log_settings(worker);
 	if (worker->started) {
 		if (worker->program->reload != NULL)

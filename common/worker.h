@@ -17,8 +17,9 @@ struct worker_program {
 	/* Settings are there; open everything. Call worker_ready() when serving. Returns 0, or an exit
 	 * code after logging why: EXIT_FAILED, it is tried again; or worker_cannot_start(). */
 	int (*start)(struct worker *worker);
-	/* Settings changed; worker->settings are the new ones, texts of the old ones are freed. May be
-	 * NULL. */
+	/* Settings changed; worker->settings are the new ones. Texts of keys that have not changed are
+	 * where they were, so that a pointer to the text of any key that is not LIVE is good for the
+	 * worker's life. May be NULL. */
 	void (*reload)(struct worker *worker);
 	/* Stop accepting, finish, then worker_exit(). Called once. At due_ms (monotonic) the worker is
 	 * ended, finished or not. */

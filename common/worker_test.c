@@ -24,6 +24,8 @@ enum { WAIT_MS = 10000 };
 /* What the program does beyond the usual; chosen before the fork. */
 static enum { ORDINARY, NEVER_DRAINS, FAILS_START, CANNOT_START } manner;
 
+static const char *kept_text; /* as programs keep them */
+
 static int start(struct worker *worker)
 {
 	if (manner == FAILS_START)
@@ -31,6 +33,7 @@ static int start(struct worker *worker)
 	if (manner == CANNOT_START)
 		return worker_cannot_start(worker, "%s/data.mdb is no store", "/here");
 	counter_set(worker->mine, connections, 41);
+	kept_text = worker->settings.tls_ca_file;
 	worker_ready(worker);
 	worker_ready(worker);
 	return 0;
@@ -38,6 +41,7 @@ static int start(struct worker *worker)
 
 static void reload(struct worker *worker)
 {
+	counter_set(worker->mine, subscribers, kept_text == worker->settings.tls_ca_file);
 	counter_set(worker->mine, connections, worker->settings.limits_headers);
 }
 
@@ -338,6 +342,7 @@ static void test_reload(void **state)
 	for (int i = 0; i < 1000 && counter_get(slot, connections) != 77; i++)
 		usleep(10000);
 	assert_int_equal(counter_get(slot, connections), 77);
+	assert_int_equal(counter_get(slot, subscribers), 1); /* what was kept at the start is still there */
 }
 
 static void test_only_the_supervisor_ends_it(void **state)

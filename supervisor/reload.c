@@ -40,9 +40,9 @@ static void use(struct supervisor *s, struct settings *fresh, struct settings *n
 {
 	enum log_level level;
 	settings_finish(&s->loaded);
-	settings_finish(&s->settings);
 	s->loaded = *fresh;
-	s->settings = *next;
+	settings_update(&s->settings, next);
+	settings_finish(next);
 	if (log_level_parse(s->settings.log_level, &level))
 		log_set_level(level);
 	log_set_json(strcmp(s->settings.log_format, "json") == 0);

@@ -513,11 +513,11 @@ class VenueHandler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
 
 
-def webhook_ringside(venue, *flags):
+def webhook_ringside(venue, *flags, **options):
     return Ringside("--feeds-scheduled=", "--feeds-source-driven=arena", "--market-operator=webhook",
                     f"--market-webhook-url={venue.url}", "--market-webhook-timeout=400ms", "--market-retry-min=20ms",
                     "--market-retry-max=200ms", "--market-attempts-max=200", "--worker-restart-limit=64",
-                    "--worker-restart-window=1s", "--worker-restart-delay-max=50ms", *flags, workers=1, bridge=1)
+                    "--worker-restart-window=1s", "--worker-restart-delay-max=50ms", *flags, workers=1, bridge=1, **options)
 
 
 def check_effects(r, venue, duels):
@@ -605,8 +605,8 @@ def test_webhook_steps_over_kills_of_the_bridge():
     venue.shutdown()
 
 
-def test_the_venue_must_prove_who_it_is(tmp_path):
-    """TLS is verified: a certificate that nobody vouches for gets nothing, one of tls.ca_file gets the call."""
+def tls_venue(tmp_path):
+    """One with a certificate of its own, and the certificate."""
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
     subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost",
                     "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate], check=True,
@@ -616,6 +616,12 @@ def test_the_venue_must_prove_who_it_is(tmp_path):
     context.load_cert_chain(certificate, key)
     venue.socket = context.wrap_socket(venue.socket, server_side=True)
     venue.url = f"https://localhost:{venue.server_port}/markets"
+    return venue, certificate
+
+
+def test_the_venue_must_prove_who_it_is(tmp_path):
+    """TLS is verified: a certificate that nobody vouches for gets nothing, one of tls.ca_file gets the call."""
+    venue, certificate = tls_venue(tmp_path)
     with webhook_ringside(venue, "--market-attempts-max=3") as r:
         wait_for(lambda: r.request("GET", "/v1/source/arena")[0] == 200, "the feed")
         bad = wait_state(r, announce(Game(r)), "manual_review")
@@ -625,6 +631,21 @@ def test_the_venue_must_prove_who_it_is(tmp_path):
         wait_for(lambda: r.request("GET", "/v1/source/arena")[0] == 200, "the feed")
         wait_state(r, announce(Game(r)), "open")
         assert len(venue.calls) == 1
+    venue.shutdown()
+
+
+def test_the_venue_is_called_after_a_reload(tmp_path):
+    """A live reload leaves alone what has not changed: tls.ca_file is still read where it was."""
+    venue, certificate = tls_venue(tmp_path)
+    with webhook_ringside(venue, f"--tls-ca-file={certificate}", config="worker.drain_timeout: 25s\n",
+                          environment={"MALLOC_PERTURB_": "165"}) as r:
+        wait_for(lambda: r.request("GET", "/v1/source/arena")[0] == 200, "the feed")
+        for seconds in (24, 23):
+            r.write_config(f"worker.drain_timeout: {seconds}s\n")
+            assert "worker.drain_timeout" in r.ctl("reload")[0]
+        r.ctl("log-level", "debug")
+        wait_state(r, announce(Game(r)), "open")
+        assert r.worker("bridge-0")["restarts"] == 0
     venue.shutdown()
 
 
