@@ -1,6 +1,6 @@
 /* The present picture of a render session, asked of the capture worker once for all who want it at the
- * same time: however many look, one crosses the bus. Only those with one token share, for whose the
- * session is, is judged there. */
+ * same time: however many look, one crosses the bus. Only those with the same credential share, for whose
+ * the session is, is judged there. */
 #pragma once
 
 #include "worker-sse/call.h"
