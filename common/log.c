@@ -1,8 +1,10 @@
 #include "common/log.h"
 #include "common/check.h"
+#include "common/log_writer.h"
 #include "proto/bytes.h"
 #include "proto/roles.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -10,20 +12,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 4096 /* PIPE_BUF: written whole */, TEXT_MAX_BYTES = 1024, LINE_END_BYTES = 8 };
+enum {
+	LINE_MAX_BYTES = LOG_LINE_BYTES_MAX,
+	TEXT_MAX_BYTES = 1024,
+	LINE_END_BYTES = 8,
+	FLUSH_MS = 1000, /* who ends waits no longer for a log that does not flow */
+};
 
 static const char *log_name = "ringside";
-static enum log_level log_least = LOG_LEVEL_INFO;
-static bool log_json;
+static _Atomic enum log_level log_least = LOG_LEVEL_INFO;
+static _Atomic bool log_json;
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
-
-void log_init(const char *name)
-{
-	log_name = name;
-}
 
 void log_set_level(enum log_level level)
 {
@@ -45,7 +48,38 @@ bool log_level_parse(const char *text, enum log_level *level)
 	return false;
 }
 
-/* The file that was opened last, for threads with descriptors of their own. */
+/* Error, so that no level hides it. */
+static void say_dropped(uint64_t lines)
+{
+	log_error("log lines dropped", "count=%llu", (unsigned long long)lines);
+}
+
+void log_flush(void)
+{
+	log_writer_flush(FLUSH_MS);
+}
+
+void log_set_buffer(size_t bytes)
+{
+	log_writer_set_room(bytes);
+}
+
+uint64_t log_dropped(void)
+{
+	return log_writer_dropped();
+}
+
+void log_init(const char *name)
+{
+	static bool registered;
+	log_name = name;
+	log_writer_start(say_dropped);
+	if (!registered)
+		atexit(log_flush);
+	registered = true;
+}
+
+/* The file to open again. */
 static pthread_mutex_t path_lock = PTHREAD_MUTEX_INITIALIZER;
 static char *log_path;
 static _Atomic unsigned opened; /* how often */
@@ -66,14 +100,35 @@ bool log_open(const char *path)
 {
 	if (path == NULL || *path == '\0')
 		return true;
+	log_flush(); /* what was said before belongs to the former */
 	if (!open_here(path))
 		return false;
+	atomic_fetch_add(&opened, 1);
+	return true;
+}
+
+static void reopen(void)
+{
+	pthread_mutex_lock(&path_lock);
+	char *path = xmemdup_text(log_path, strlen(log_path));
+	pthread_mutex_unlock(&path_lock);
+	if (open_here(path))
+		atomic_fetch_add(&opened, 1);
+	else
+		log_error("log file not reopened", "file=%s error=\"%s\"", path, strerror(errno));
+	free(path);
+}
+
+void log_reopen(const char *path)
+{
+	if (*path == '\0')
+		return;
 	pthread_mutex_lock(&path_lock);
 	free(log_path);
 	log_path = xmemdup_text(path, strlen(path));
-	atomic_fetch_add(&opened, 1);
 	pthread_mutex_unlock(&path_lock);
-	return true;
+	if (!log_writer_then(reopen))
+		reopen();
 }
 
 void log_thread_alone(void)
@@ -82,14 +137,20 @@ void log_thread_alone(void)
 	opened_here = atomic_load(&opened);
 }
 
+/* It does not write to it, but would keep the former file from being freed. The descriptor is fetched from
+ * the process: to open the file again might take its time. */
 static void follow_rotation(void)
 {
 	if (!alone || opened_here == atomic_load(&opened))
 		return;
-	pthread_mutex_lock(&path_lock);
 	opened_here = atomic_load(&opened);
-	open_here(log_path); /* when it fails the former file takes the line */
-	pthread_mutex_unlock(&path_lock);
+	int process = pidfd_open(getpid(), 0), fd = process >= 0 ? pidfd_getfd(process, STDERR_FILENO, 0) : -1;
+	if (fd >= 0) {
+		dup2(fd, STDERR_FILENO);
+		close(fd);
+	}
+	if (process >= 0)
+		close(process);
 }
 
 /* How many bytes of a well-formed UTF-8 character stand here; 0: none. */
@@ -221,13 +282,13 @@ void log_line(enum log_level level, const char *event, const char *format, ...)
 	}
 	const char *end = log_json ? "}\n" : "\n";
 	memcpy(line.text + line.len, end, strlen(end));
-	ssize_t written = write(STDERR_FILENO, line.text, line.len + strlen(end));
-	(void)written; /* nowhere to say that the log is full */
+	log_writer_put(line.text, line.len + strlen(end));
 }
 
 noreturn void check_failed(const char *file, int line, const char *condition)
 {
 	log_error("cannot happen", "at=%s:%d condition=\"%s\"", file, line, condition);
+	log_flush();
 	abort();
 }
 

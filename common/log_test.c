@@ -5,14 +5,19 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <pthread.h>
+#include <pty.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -23,6 +28,7 @@ static int former_stderr;
 static const char *logged(const char *file)
 {
 	static char text[16384];
+	log_flush();
 	int fd = open(file, O_RDONLY);
 	if (fd < 0)
 		return "";
@@ -266,8 +272,175 @@ static void test_check_and_fatal_say_why(void **state)
 	assert_non_null(strstr(logged(path), "bind nowhere"));
 }
 
+/* ---- a log that does not flow ---- */
+
+enum { LINES = 20000 }; /* much more than may wait, and than any kind of descriptor holds */
+
+/* Both ends of something that standard error may be: [0] reads. */
+static void open_pipe(int ends[2])
+{
+	assert_int_equal(pipe(ends), 0);
+}
+
+static void open_socket(int ends[2])
+{
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+}
+
+static void open_terminal(int ends[2])
+{
+	struct termios raw;
+	assert_int_equal(openpty(&ends[0], &ends[1], NULL, NULL, NULL), 0);
+	assert_int_equal(tcgetattr(ends[1], &raw), 0);
+	cfmakeraw(&raw);
+	assert_int_equal(tcsetattr(ends[1], TCSANOW, &raw), 0);
+}
+
+/* A file on a disk that hangs takes the open and blocks in write. */
+static void open_file(int ends[2])
+{
+	char fifo[64];
+	snprintf(fifo, sizeof fifo, "%s.fifo", path);
+	assert_int_equal(mkfifo(fifo, 0600), 0);
+	ends[0] = open(fifo, O_RDONLY | O_NONBLOCK);
+	assert_true(log_open(fifo));
+	ends[1] = dup(STDERR_FILENO);
+	unlink(fifo);
+}
+
+static void (*const kinds[])(int ends[2]) = {open_pipe, open_socket, open_terminal, open_file};
+
+static void log_to(int ends[2], void (*kind)(int ends[2]))
+{
+	kind(ends);
+	dup2(ends[1], STDERR_FILENO);
+}
+
+/* Reads until the lines and those that are said to be dropped are as many as were logged; how many were
+ * dropped. */
+static unsigned long long read_lines(int fd)
+{
+	static char text[4 << 20];
+	static const char notice[] = "log lines dropped count=";
+	size_t len = 0;
+	unsigned long long dropped = 0, lines = 0;
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	while (lines + dropped < LINES) {
+		struct pollfd p = {.fd = fd, .events = POLLIN};
+		assert_int_equal(poll(&p, 1, 20000), 1);
+		ssize_t n = read(fd, text + len, sizeof text - 1 - len);
+		assert_true(n > 0);
+		len += (size_t)n;
+		text[len] = '\0';
+		lines = dropped = 0;
+		for (char *at = text, *end; (end = strchr(at, '\n')) != NULL; at = end + 1) {
+			const char *said = memmem(at, (size_t)(end - at), notice, sizeof notice - 1);
+			lines += said == NULL;
+			dropped += said != NULL ? strtoull(said + sizeof notice - 1, NULL, 10) : 0;
+		}
+	}
+	assert_int_equal(lines + dropped, LINES);
+	return dropped;
+}
+
+/* Nobody who logs waits, whatever standard error is; what is lost is counted, and said when it flows again. */
+static void test_a_log_that_nobody_reads_stops_nobody(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+		int ends[2];
+		uint64_t before = log_dropped();
+		log_flush();
+		log_to(ends, kinds[i]);
+		for (int n = 0; n < LINES; n++)
+			log_info("line", "n=%d", n);
+		assert_true(log_dropped() > before);
+		assert_int_equal(fcntl(ends[1], F_GETFL) & O_NONBLOCK, 0); /* others have it, too */
+		unsigned long long said = read_lines(ends[0]);
+		assert_int_equal(log_dropped() - before, said);
+		log_flush();
+		dup2(former_stderr, STDERR_FILENO);
+		close(ends[0]);
+		close(ends[1]);
+	}
+}
+
+static void restore_stderr(void)
+{
+	dup2(former_stderr, STDERR_FILENO);
+}
+
+static void log_into_the_void(void)
+{
+	int ends[2];
+	signal(SIGABRT, SIG_DFL);
+	log_init("child");
+	log_to(ends, open_pipe);
+	for (int n = 0; n < LINES; n++)
+		log_info("line", "n=%d", n);
+}
+
+static void log_and_exit(void)
+{
+	log_into_the_void();
+	atexit(restore_stderr); /* a sanitizer has something to say there, too, at the end */
+	exit(3);
+}
+
+static void log_and_fail(void)
+{
+	log_into_the_void();
+	check(1 + 1 == 3);
+}
+
+/* Who ends says what he has to say for a second, and ends. */
+static void test_a_stalled_log_keeps_nobody_from_ending(void **state)
+{
+	(void)state;
+	int status = status_of(log_and_exit);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 3);
+	status = status_of(log_and_fail);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+
+/* With the thread in its own process, too: a child that has logged through it ends with its last words. */
+static void say_last_words(void)
+{
+	log_init("child");
+	log_info("last", "%s", "words");
+	exit(0);
+}
+
+static void test_last_words_are_written(void **state)
+{
+	(void)state;
+	int status = status_of(say_last_words);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	assert_non_null(strstr(logged(path), "child last words"));
+}
+
+static void test_a_rotation_is_behind_what_was_logged(void **state)
+{
+	(void)state;
+	char rotated[64];
+	snprintf(rotated, sizeof rotated, "%s.3", path);
+	log_info("before", "%s", "");
+	assert_int_equal(rename(path, rotated), 0);
+	log_reopen(path);
+	log_info("after", "%s", "");
+	assert_non_null(strstr(logged(path), "after"));
+	assert_non_null(strstr(logged(rotated), "before"));
+	assert_null(strstr(logged(rotated), "after"));
+	log_reopen("/dev/null/ringside.log");
+	log_info("still", "%s", "");
+	assert_non_null(strstr(logged(path), "still"));
+	assert_non_null(strstr(logged(path), "log file not reopened"));
+	unlink(rotated);
+}
+
 int main(void)
 {
+	alarm(120); /* what blocks fails */
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test_setup_teardown(test_a_line, begin, end),
 	        cmocka_unit_test_setup_teardown(test_levels, begin, end),
@@ -277,6 +450,10 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(test_reopened_by_path, begin, end),
 	        cmocka_unit_test_setup_teardown(test_reopened_for_threads_alone, begin, end),
 	        cmocka_unit_test_setup_teardown(test_check_and_fatal_say_why, begin, end),
+	        cmocka_unit_test_setup_teardown(test_a_rotation_is_behind_what_was_logged, begin, end),
+	        cmocka_unit_test_setup_teardown(test_last_words_are_written, begin, end),
+	        cmocka_unit_test_setup_teardown(test_a_log_that_nobody_reads_stops_nobody, begin, end),
+	        cmocka_unit_test_setup_teardown(test_a_stalled_log_keeps_nobody_from_ending, begin, end),
 	};
 	return cmocka_run_group_tests_name("log", tests, NULL, NULL);
 }

@@ -434,6 +434,7 @@ static void round_of_work(struct store *store, int *last_error)
 	if (rc == MDB_PANIC) {
 		/* LMDB wants to be opened anew; what is acknowledged is in the ring. */
 		log_error("store must be opened again", "error=\"%s\"", mdb_strerror(rc));
+		log_flush();
 		_exit(EXIT_FAILED);
 	}
 	if (rc != 0 && rc != *last_error)

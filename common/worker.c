@@ -33,6 +33,7 @@ static void on_heartbeat(uv_timer_t *timer)
 		log_warn("drain cut", "%s", "");
 		worker_exit(worker, EXIT_DONE);
 	}
+	counter_set(worker->mine, log_dropped_total, log_dropped());
 	if (!worker->stalled)
 		peer_put(worker->supervisor, heartbeat, HEARTBEAT, {.at_ms = clock_monotonic_ms()});
 }
@@ -43,6 +44,7 @@ static void use_log_settings(struct worker *worker)
 	if (log_level_parse(worker->settings.log_level, &level))
 		log_set_level(level);
 	log_set_json(strcmp(worker->settings.log_format, "json") == 0);
+	log_set_buffer(worker->settings.log_buffer_bytes);
 }
 
 void on_settings(struct worker_inbox *inbox, const struct proto_settings *m)
@@ -169,8 +171,7 @@ void on_log_level(struct worker_inbox *inbox, const struct proto_log_level *m)
 void on_log_reopen(struct worker_inbox *inbox, const struct proto_log_reopen *m)
 {
 	(void)m;
-	if (!log_open(inbox->worker->settings.log_file))
-		log_error("log file not reopened", "file=%s", inbox->worker->settings.log_file);
+	log_reopen(inbox->worker->settings.log_file);
 }
 
 static enum proto_verdict dispatch(struct worker_inbox *ctx, unsigned sender, unsigned type,
@@ -211,6 +212,7 @@ static void on_supervisor_gone(void *arg, struct peer *peer)
 	(void)arg;
 	(void)peer;
 	log_error("supervisor is gone", "%s", "");
+	log_flush();
 	_exit(EXIT_SUPERVISOR_GONE);
 }
 

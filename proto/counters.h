@@ -19,6 +19,7 @@
 	C(body_bytes_max, gauge, "How many there may be: limits.body_bytes_total, or what the memory limit leaves.") \
 	C(timeouts_total, counter, "Connections cut by a time limit.")                             \
 	C(subscribers, gauge, "Live readers: SSE and long-poll.")                                  \
+	C(log_dropped_total, counter, "Log lines dropped because nobody took them.")               \
 	C(links_lost_total, counter, "Links to other workers that were lost, or could not be made.")\
 	C(deliveries_total, counter, "Frames delivered to live readers.")                          \
 	C(readers_cut_total, counter, "Live readers cut because they fell too far behind.")        \

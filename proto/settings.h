@@ -32,6 +32,9 @@
 	  "text or json, one line per event.")                                                     \
 	S(log_file, "log.file", text, "", 0, 3900, START,                                          \
 	  "Log file, reopened on SIGUSR1; empty: standard error.")                                 \
+	S(log_buffer_bytes, "log.buffer_bytes", bytes, "256k", 16 << 10, 64 << 20, WORKERS,        \
+	  "Log lines of each process that may wait for a log that does not flow; more are "        \
+	  "dropped, and their number is said.")                                                    \
 	S(store_ring_bytes, "store.ring_bytes", bytes, "256M", 4 << 20, 64ull << 30, START,        \
 	  "Size of the write-ahead ring when it is created.")                                      \
 	S(store_map_bytes, "store.map_bytes", bytes, "64G", 8 << 20, 1ull << 44, START,            \

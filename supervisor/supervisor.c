@@ -215,9 +215,7 @@ void supervisor_reopen_log(struct supervisor *s)
 {
 	if (*s->settings.log_file == '\0')
 		return;
-	if (!log_open(s->settings.log_file))
-		log_error("log file not reopened", "file=%s error=\"%s\"", s->settings.log_file,
-		          strerror(errno));
+	log_reopen(s->settings.log_file);
 	tell_log_reopen(&s->fleet);
 	events_emit(&s->events, LOG_LEVEL_INFO, "log-reopened", NULL);
 }
@@ -353,6 +351,7 @@ static void use_log_settings(const struct settings *settings)
 	check(log_level_parse(settings->log_level, &level));
 	log_set_level(level);
 	log_set_json(strcmp(settings->log_format, "json") == 0);
+	log_set_buffer(settings->log_buffer_bytes);
 }
 
 static void prepare(struct supervisor *s)
