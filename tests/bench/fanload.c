@@ -167,7 +167,7 @@ static void ask(struct connection *c)
 	else
 		snprintf(path, sizeof path, "%s", form);
 	int n = snprintf(text, sizeof text,
-	                 "GET %s HTTP/1.1\r\nHost: bench\r\nAccept: text/event-stream\r\n\r\n", path);
+	                 "GET %s HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n", path);
 	if (write(c->fd, text, (size_t)n) != n)
 		die("write");
 	watch(c, EPOLL_CTL_MOD, EPOLLIN);
@@ -290,7 +290,7 @@ static void post(struct connection *c, uint32_t stream, uint64_t due_ns)
 	snprintf(path, sizeof path, "%.*s%u%s", mark != NULL ? (int)(mark - load.publish) : 0, load.publish,
 	         stream, mark != NULL ? mark + 2 : "");
 	int head_len = snprintf(head, sizeof head,
-	                        "POST %s HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+	                        "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 	                        "Content-Length: %d\r\n\r\n",
 	                        path, n);
 	put_out(c, head, (size_t)head_len);

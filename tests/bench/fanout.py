@@ -154,7 +154,7 @@ class Ringside(Server):
 
     def request(self, method, path, body, content_type="application/json"):
         with socket.create_connection(("127.0.0.1", PORT)) as s:
-            s.sendall(f"{method} {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: {content_type}\r\n"
+            s.sendall(f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\n"
                       f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
             answer = b""
             while chunk := s.recv(65536):
