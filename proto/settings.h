@@ -260,7 +260,8 @@
 	  "after it.")                                                                             \
 	S(capture_page_memory, "capture.page_memory", bytes, "1G", 0, 16ull << 30, WORKERS,        \
 	  "JavaScript's heap of a page; one that wants more is ended (target_crashed) and loaded " \
-	  "anew. 0: what the browser thinks fit, 2 to 4 GB.")                                      \
+	  "anew. 0: what the browser thinks fit, 2 to 4 GB. Half of the control group's memory "     \
+	  "limit where that is less.")                                                             \
 	S(capture_no_sandbox, "capture.no_sandbox", flag, "false", 0, 1, WORKERS,                  \
 	  "Run browsers without their sandbox. Unsafe, and reported as such.")                     \
 	S(capture_allow_hosts, "capture.allow_hosts", text, "", 0, 8192, WORKERS,                  \

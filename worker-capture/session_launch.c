@@ -1,4 +1,5 @@
 /* From a session's allow-list to a running browser: names are resolved and judged, a uid is taken. */
+#include "common/cgroup.h"
 #include "common/check.h"
 #include "common/log.h"
 #include "worker-capture/session_parts.h"
@@ -73,6 +74,14 @@ static void stage_drop(struct stage *stage)
 	free(stage);
 }
 
+/* A page that may take all the memory there is takes its browser, and us, with it. */
+static uint64_t page_memory(const struct settings *settings)
+{
+	uint64_t half = cgroup_memory_bytes("") / 2, browsers_own = 4ull << 30;
+	uint64_t wanted = settings->capture_page_memory != 0 ? settings->capture_page_memory : browsers_own;
+	return half < wanted ? half : settings->capture_page_memory;
+}
+
 static void start(struct session *session, const struct egress *egress)
 {
 	const struct settings *s = session->sessions->settings;
@@ -102,7 +111,7 @@ static void start(struct session *session, const struct egress *egress)
 	                    .height = session->height,
 	                    .egress = egress,
 	                    .message_bytes_max = s->capture_message_bytes,
-	                    .page_memory = s->capture_page_memory,
+	                    .page_memory = page_memory(s),
 	                    .no_sandbox = s->capture_no_sandbox,
 	                    .webrtc = session->webrtc,
 	                    .tab_capture = session->tab_capture,

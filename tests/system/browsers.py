@@ -172,10 +172,10 @@ class BrowserTest(unittest.TestCase):
         cls.server.shutdown()
         cls.server.server_close()
 
-    def capture(self, page="arena.html?phase=FIGHTING&duel=d1", *flags, private="127.0.0.1", bridge=0):
+    def capture(self, page="arena.html?phase=FIGHTING&duel=d1", *flags, private="127.0.0.1", bridge=0, prefix=()):
         return Ringside("--capture-workers=1", f"--capture-url={self.base}/{page}",
                         f"--capture-allow-private={private}", "--capture-width=640",
-                        "--capture-height=360", "--log-level=debug", *flags, bridge=bridge)
+                        "--capture-height=360", "--log-level=debug", *flags, bridge=bridge, prefix=prefix)
 
     def show(self, r):
         return json.loads(r.ctl("capture", "show")[0])

@@ -9,6 +9,7 @@ import unittest
 
 from browsers import BrowserTest, Pages, Trap, family, inject, kind, wait_for
 from ringside import alive
+from test_load import memory_group
 
 # Where only what is done is to count, and not how busy the machine is.
 PATIENT = [f"--capture-{what}-after=15s" for what in ("silent", "hang", "freeze")]
@@ -297,6 +298,14 @@ class CaptureTest(BrowserTest):
                 self.healthy(r)
         finally:
             self.base = base
+
+    def test_a_pages_memory_follows_the_limit_of_its_control_group(self):
+        """Half of it: a page that may take all there is takes its browser, and the worker, with it."""
+        with memory_group(1 << 30) as procs:
+            with self.capture(prefix=("sh", "-c", f'echo $$ > {procs} && exec "$@"', "sh")) as r:
+                self.healthy(r)
+                with open(f"/proc/{self.process(r, 'renderer')}/cmdline", encoding="utf-8") as file:
+                    self.assertIn("--max-old-space-size=512", file.read())
 
     def test_a_private_port_that_is_open_opens_no_other(self):
         """capture.allow_private with HOST:PORT means that port; it opened all of the host's."""
