@@ -15,6 +15,7 @@
 
 enum {
 	PATTERNS_MAX = 64,
+	FRAME_BYTES = 256 * 1024, /* then the next message goes into the next frame: each has an id, and small ones grow by it */
 	NAME_MAX_BYTES = 128, /* of an event */
 };
 
@@ -116,11 +117,12 @@ static void set_place(struct events_reader *e, uint64_t stream_id, uint64_t posi
 struct framing {
 	const struct frame_query *q;
 	bool base64;
+	uint64_t to; /* behind the last message put */
 };
 
 static bool put_message(void *arg, const struct store_message *message)
 {
-	const struct framing *f = arg;
+	struct framing *f = arg;
 	struct events_reader *e = f->q->owner;
 	set_place(e, f->q->stream->id, message->ends_at);
 	put_id(e, f->q, message->ends_at);
@@ -130,17 +132,19 @@ static bool put_message(void *arg, const struct store_message *message)
 	else
 		sse_put_data(message->bytes);
 	SSE_PUT("\n");
-	return true;
+	f->to = message->ends_at;
+	return sse_len() < FRAME_BYTES;
 }
 
 static bool build(struct sse_frame *frame, const struct frame_query *q)
 {
-	struct framing f = {q, sse_needs_base64(q->stream)};
+	struct framing f = {.q = q, .base64 = sse_needs_base64(q->stream)};
 	sse_begin();
 	if (store_scan(q->worker->store, q->stream, q->from, q->to, SIZE_MAX, put_message, &f) !=
 	    STORE_READ_OK)
 		return false;
 	sse_end(frame);
+	frame->to = f.to;
 	return true;
 }
 

@@ -15,6 +15,7 @@ enum {
 	CATCH_UP_BYTES = 32 * 1024, /* of one for a reader far behind: so much at each of his turns */
 	CATCH_UP_READERS = 1,       /* who get one between two polls, */
 	CATCH_UP_SLICES = 8,       /* ... or one in so many slices while live readers wait */
+	SLICE_BYTES = 1 << 20,      /* of frames made, not of those shared: a slice ends, a reader who comes catches up */
 	FRAMES_KEPT = 4,           /* per stream: readers that are not all at one cursor share too */
 };
 
@@ -48,7 +49,14 @@ struct kept_frame {
 	const struct fanout_view *view;
 	struct sse_frame frame;
 	uint64_t variant, tail; /* of the stream when it was made */
+	uint64_t asked;         /* up to where; it may end sooner */
 	bool closed;
+};
+
+/* Where a page of a stream ends. */
+struct page {
+	uint64_t from, to, tail;
+	size_t bytes_max;
 };
 
 /* A stream that somebody follows. */
@@ -62,6 +70,7 @@ struct followed {
 	struct followed *next, **previous; /* fanout->all */
 	struct kept_frame frames[FRAMES_KEPT];
 	unsigned frame_next;
+	struct page page; /* the last that was looked up */
 	bool ready;
 };
 
@@ -76,6 +85,7 @@ struct fanout {
 	void *on_created_arg;
 	uint64_t *created; /* ids of streams the observer has not yet seen */
 	size_t created_count, created_room;
+	size_t made;        /* bytes of frames since the last slice began */
 	uint64_t heard;     /* bytes received when the last slice began */
 	unsigned quiet;     /* slices since then without any */
 	unsigned slices;    /* since somebody who catches up was served */
@@ -110,7 +120,7 @@ static const struct sse_frame *shared_frame(const struct live_cursor *c, uint64_
 	for (unsigned i = 0; i < FRAMES_KEPT; i++) {
 		struct kept_frame *kept = &f->frames[i];
 		if (kept->frame.chunk != NULL && kept->frame.from == c->position &&
-		    kept->frame.to == to && kept->view == r->view && kept->variant == r->variant &&
+		    kept->asked == to && kept->view == r->view && kept->variant == r->variant &&
 		    (kept->tail == to) == (s->tail == to) && kept->closed == s->closed)
 			return &kept->frame;
 	}
@@ -119,12 +129,15 @@ static const struct sse_frame *shared_frame(const struct live_cursor *c, uint64_
 	const struct frame_query query = query_of(c, to);
 	if (!r->view->frame(&kept->frame, &query))
 		return NULL;
+	f->fanout->made += kept->frame.chunk->len;
 	kept->view = r->view;
 	kept->variant = r->variant;
 	kept->tail = s->tail;
 	kept->closed = s->closed;
+	kept->asked = to;
 	kept->frame.from = c->position;
-	kept->frame.to = to;
+	if (kept->frame.to == 0)
+		kept->frame.to = to;
 	return &kept->frame;
 }
 
@@ -351,10 +364,11 @@ static bool deliver(struct live_cursor *c, uint64_t to)
 	} else {
 		const struct frame_query query = query_of(c, to);
 		frame = r->view->frame(&own, &query) ? &own : NULL;
+		c->followed->fanout->made += frame != NULL ? own.chunk->len : 0;
 	}
 	if (frame == NULL)
 		return lose(c, FANOUT_END_TRIMMED);
-	c->position = to;
+	c->position = frame->to != 0 ? frame->to : to;
 	send_frame(r, frame);
 	sse_frame_finish(&own);
 	return true;
@@ -367,6 +381,21 @@ static bool all_closed(const struct live_reader *r)
 		                             c->position == c->followed->stream->tail))
 			return false;
 	return true;
+}
+
+/* Looked up once for all who stand at the same place. */
+static uint64_t page_end(const struct live_cursor *c, size_t bytes_max)
+{
+	struct followed *f = c->followed;
+	const struct stream *s = f->stream;
+	if (s->tail - c->position <= bytes_max)
+		return s->tail;
+	if (f->page.from != c->position || f->page.bytes_max != bytes_max || f->page.tail != s->tail)
+		f->page = (struct page){c->position,
+		                        store_page_end(c->reader->request->worker->store, s, c->position,
+		                                       s->tail, bytes_max),
+		                        s->tail, bytes_max};
+	return f->page.to;
 }
 
 /* One write of at most about bytes_max: for a live reader that is everything between his position and
@@ -383,7 +412,7 @@ static bool serve_up_to(struct live_cursor *c, size_t bytes_max)
 			fanout_leave(r, FANOUT_END_LAG);
 			return false;
 		}
-		if (!deliver(c, store_page_end(w->store, s, c->position, s->tail, bytes_max)))
+		if (!deliver(c, page_end(c, bytes_max)))
 			return false;
 	}
 	if (c->position < s->tail && !r->blocked && c->followed != NULL)
@@ -610,7 +639,7 @@ static void prefetch(const struct live_cursor *c)
 /* Readers of one stream until the slice is used up. */
 static void serve_followed(struct followed *f, int *slice)
 {
-	while (f->left > 0 && *slice > 0) {
+	while (f->left > 0 && *slice > 0 && f->fanout->made < SLICE_BYTES) {
 		struct live_cursor *c = f->turn != NULL ? f->turn : f->first;
 		f->turn = c->next;
 		f->left--;
@@ -658,7 +687,8 @@ void fanout_turn(struct fanout *fanout)
 {
 	int slice = slice_size(fanout);
 	tell_created(fanout);
-	while (fanout->ready != NULL && slice > 0) {
+	fanout->made = 0;
+	while (fanout->ready != NULL && slice > 0 && fanout->made < SLICE_BYTES) {
 		struct followed *f = fanout->ready;
 		struct stream *stream = f->stream;
 		stream->pins++; /* the last reader may leave in his turn */
@@ -757,6 +787,10 @@ bool fanout_add(struct live_reader *r, struct stream *stream, uint64_t from)
 	if (overfull(r)) {
 		fanout_leave(r, FANOUT_END_LAG);
 		return false;
+	}
+	if (fanout->made >= SLICE_BYTES && from < stream->tail) {
+		behind_push(c);
+		return true;
 	}
 	return r->blocked || serve_cursor(c);
 }

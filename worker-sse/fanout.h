@@ -40,7 +40,8 @@ struct fanout_view {
 	/* Frames depend on stream, range and variant only: made once for all readers of the view at the
 	 * same place. Else made for each, with its owner. */
 	bool shared;
-	/* from < to. False: they cannot be read (retention, I/O). */
+	/* from < to. It may stop at a message before `to`, and says where in frame->to; 0: it has all. False: they cannot be
+	 * read (retention, I/O). */
 	bool (*frame)(struct sse_frame *frame, const struct frame_query *query);
 	/* from == to: what a reader gets after http.sse_keepalive of silence. May change *variant. NULL:
 	 * nothing. */

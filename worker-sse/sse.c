@@ -37,6 +37,11 @@ void sse_begin(void)
 	out.len = 0;
 }
 
+size_t sse_len(void)
+{
+	return out.len;
+}
+
 void sse_put(struct span bytes)
 {
 	out_put(&out, bytes);

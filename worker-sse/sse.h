@@ -9,7 +9,7 @@
 struct sse_frame {
 	struct chunk *chunk; /* one reference, the frame's */
 	uint32_t bare_from, bare_len;
-	uint64_t from, to; /* positions it carries; the fan-out's */
+	uint64_t from, to; /* positions it carries; the fan-out's. A view may end it sooner than it was asked for: `to`, else 0 */
 	bool closed;       /* it tells that the stream is closed */
 };
 
@@ -27,6 +27,8 @@ void sse_comment(const char *format, ...) __attribute__((format(printf, 1, 2)));
  * it, because a parser takes one away. */
 void sse_put_data(struct span bytes);
 void sse_put_data_base64(struct span bytes);
+/* How much was put since sse_begin(). */
+size_t sse_len(void);
 /* Makes the frame of what was put since sse_begin(). When that is nothing it is an empty comment: a chunk without
  * bytes would end the answer. */
 void sse_end(struct sse_frame *frame);

@@ -89,6 +89,42 @@ def test_streams_that_come_and_go_do_not_pile_up_before_one_who_takes_nothing():
             wait_for(cut, "the reader to be cut")
 
 
+# ---- requests that cost much of a turn ----
+
+JSON = {"content-type": "application/json"}
+
+
+def chunks(s):
+    """Sizes of an answer's chunks."""
+    stream = s.makefile("rb")
+    while stream.readline() != b"\r\n":
+        pass
+    while (size := int(stream.readline(), 16)) > 0:
+        yield stream.read(size + 2)[:-2]
+
+
+def test_an_append_of_many_elements_reaches_event_readers_in_frames_of_a_bounded_size():
+    """Each element has its id, so that an append of small ones grows: it is not made into one frame in one turn."""
+    count = 200000
+    with Ringside() as r:
+        r.request("PUT", "/v1/stream/many", headers=JSON)
+        with ask(r, "/v1/events?stream=many") as live:
+            frames, sizes, got = chunks(live), [], 0
+            next(frames)  # the opening
+            assert r.request("POST", "/v1/stream/many", b"[" + b"1," * (count - 1) + b"1]", JSON)[0] == 204
+            while got < count:
+                frame = next(frames)
+                sizes.append(len(frame))
+                got += len(re.findall(rb"^data: ?1$", frame, re.M))
+            assert got == count and max(sizes) < 512 * 1024
+            last = re.findall(rb"^id: ?(\S+)$", frame, re.M)[-1].decode()
+        r.request("POST", "/v1/stream/many", b"[2]", JSON)
+        with ask(r, f"/v1/events?stream=many&lastEventId={last}") as again:
+            frames = chunks(again)
+            while b"data:2" not in (frame := next(frames)).replace(b"data: ", b"data:"):
+                assert b"data:1" not in frame.replace(b"data: ", b"data:")
+
+
 # ---- bodies ----
 
 @contextlib.contextmanager
