@@ -184,7 +184,7 @@ static bool take_key(struct scan *s)
 /* One value, however deep: a stack of what is open stands for the recursion. */
 static bool take_value(struct scan *s, size_t depth_max)
 {
-	static uint8_t open[DEPTH_ROOM]; /* closing characters; the loop thread's */
+	static _Thread_local uint8_t open[DEPTH_ROOM]; /* closing characters */
 	size_t depth = 0;
 	for (;;) {
 		if (s->at == s->end)

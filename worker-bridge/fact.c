@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 enum type {
 	INTEGER,  /* min to max */
@@ -720,4 +722,24 @@ json_t *fact_schemas(void)
 	for (size_t i = 0; i < KINDS; i++)
 		json_object_set_new(all, kinds[i].name, fact_schema(span_str(kinds[i].name)));
 	return all;
+}
+
+const struct fact_schema_text *fact_schema_text(struct span name)
+{
+	static struct fact_schema_text texts[KINDS + 1]; /* the last: all */
+	size_t i = 0;
+	while (name.len > 0 && i < KINDS && !span_equal(name, span_str(kinds[i].name)))
+		i++;
+	if (i == KINDS)
+		return NULL;
+	struct fact_schema_text *text = &texts[name.len > 0 ? i : KINDS];
+	if (text->json != NULL)
+		return text;
+	json_t *schema = name.len > 0 ? fact_schema(name) : fact_schemas();
+	text->json = json_dumps(schema, JSON_COMPACT | JSON_REAL_PRECISION(15));
+	check(text->json != NULL);
+	json_decref(schema);
+	snprintf(text->etag, sizeof text->etag, "\"%016llx\"",
+	         (unsigned long long)XXH3_64bits(text->json, strlen(text->json)));
+	return text;
 }

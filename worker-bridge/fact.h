@@ -36,3 +36,10 @@ bool fact_token_valid(const char *text);
 /* The schema of one kind; NULL: no such kind. And {"KIND": schema, ...} of all. New references. */
 json_t *fact_schema(struct span kind);
 json_t *fact_schemas(void);
+/* The same as they are served. */
+struct fact_schema_text {
+	char *json;
+	char etag[20];
+};
+/* Made once and kept. `kind` empty: all. NULL: no such kind. */
+const struct fact_schema_text *fact_schema_text(struct span kind);

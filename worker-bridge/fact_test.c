@@ -142,6 +142,9 @@ static void every_kind_has_a_schema(void **state)
 		json_decref(one);
 	}
 	assert_null(fact_schema(SPAN("nothing")));
+	assert_null(fact_schema_text(SPAN("nothing")));
+	assert_ptr_equal(fact_schema_text(SPAN("")), fact_schema_text(SPAN("")));
+	assert_string_not_equal(fact_schema_text(SPAN(""))->etag, fact_schema_text(SPAN("cycle"))->etag);
 	json_decref(all);
 }
 

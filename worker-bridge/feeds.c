@@ -589,15 +589,18 @@ static json_t *describe(const struct feed *feed)
 
 static void show_schema(struct call *call, struct span name)
 {
-	json_t *schema = NULL;
+	const struct fact_schema_text *schema = NULL;
 	if (name.len == 0)
-		schema = fact_schemas();
+		schema = fact_schema_text(name);
 	else if (name.len > 5 && memcmp(name.at + name.len - 5, ".json", 5) == 0)
-		schema = fact_schema(span_of(name.at, name.len - 5));
-	if (schema == NULL)
+		schema = fact_schema_text(span_of(name.at, name.len - 5));
+	if (schema == NULL) {
 		call_refuse(call, 404, "no such schema");
-	else
-		call_reply(call, 200, schema);
+		return;
+	}
+	call_header(call, "etag", schema->etag);
+	call_header(call, "cache-control", "no-cache");
+	call_reply_bytes(call, 200, "application/json", span_str(schema->json));
 }
 
 static void enqueue(struct feed *feed, struct post *post)

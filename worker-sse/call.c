@@ -2,6 +2,7 @@
 #include "common/call.h"
 #include "common/check.h"
 #include "common/hash.h"
+#include "common/offset.h"
 #include "worker-sse/auth.h"
 #include "worker-sse/worker.h"
 
@@ -273,16 +274,22 @@ void call_relay(struct request *request, const struct proto_call_reply *m)
 	struct header headers[HEADERS_MAX + 3];
 	bool failed = m->status >= 400;
 	size_t count = read_headers(text, headers);
-	bool retry = false;
-	for (size_t i = 0; i < count; i++)
+	bool retry = false, known = false;
+	for (size_t i = 0; i < count; i++) {
 		retry |= strcmp(headers[i].name, "retry-after") == 0;
+		known |= strcmp(headers[i].name, "etag") == 0 && m->status == 200 &&
+		         etag_matches(request->headers[HEADER_IF_NONE_MATCH], headers[i].value);
+	}
 	if ((m->status == 429 || m->status == 503) && !retry)
 		headers[count++] = (struct header){"retry-after", SPAN("1")};
 	if (m->content_type.len > 0)
 		headers[count++] = (struct header){"content-type", m->content_type};
 	if (failed || request->method != METHOD_GET)
 		headers[count++] = (struct header){"cache-control", SPAN("no-store")};
-	reply(request, (unsigned)m->status, headers, count, m->body);
+	if (known && (request->method == METHOD_GET || request->method == METHOD_HEAD))
+		reply(request, 304, headers, count, (struct span){0});
+	else
+		reply(request, (unsigned)m->status, headers, count, m->body);
 	free(text);
 }
 

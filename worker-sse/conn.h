@@ -43,6 +43,7 @@ struct exchange {
 	uint64_t begun_ns;   /* monotonic: the head was there */
 	uint64_t body_late_ns; /* monotonic: without further bytes of the body it is late then */
 	bool body_chunked, body_whole, body_owned;
+	bool holds;   /* request_hold() */
 	bool discard; /* already answered: the body is read and dropped */
 	bool dispatched, answered /* head written */, ended, head_only, close_after;
 	bool chunked_out;

@@ -115,7 +115,7 @@ static bool may_begin(const struct conn *conn, struct span in)
 	if (last == NULL)
 		return true;
 	bool post = in.len >= 5 && memcmp(in.at, "POST ", 5) == 0;
-	return post && last->request.method == METHOD_POST && last->dispatched && !last->close_after &&
+	return post && last->request.method == METHOD_POST && last->dispatched && !last->holds && !last->close_after &&
 	       conn->exchanges < conn->worker->settings->limits_pipeline;
 }
 

@@ -238,6 +238,16 @@ void reply(struct request *request, unsigned status, const struct header *header
 	exchange_end(e);
 }
 
+void request_hold(struct request *request, bool hold)
+{
+	struct exchange *e = request->exchange;
+	e->holds = hold;
+	if (hold || e->conn == NULL)
+		return;
+	e->conn->hungry = e->conn->in_len > 0;
+	conn_mark_dirty(e->conn);
+}
+
 void request_bare_headers(struct request *request)
 {
 	request->bare_headers = true;

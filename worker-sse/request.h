@@ -149,6 +149,10 @@ void reply_prefetch_near(const struct request *request);
 /* Cuts the connection without ending the answer: the client sees a truncation and resumes. */
 void reply_abort(struct request *request);
 
+/* Nothing that the client sends behind this request is begun until it is answered, or released: for one that is not yet
+ * where those behind it would be. */
+void request_hold(struct request *request, bool hold);
+
 /* This answer goes without the headers by which the server lets pages of other origins in. */
 void request_bare_headers(struct request *request);
 

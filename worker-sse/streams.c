@@ -8,7 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { HEADERS_ROOM = 12, BASE_URL_ROOM = 2048 };
+enum {
+	HEADERS_ROOM = 12,
+	BASE_URL_ROOM = 2048,
+	ASIDE_BYTES = 256 * 1024, /* JSON from here on takes the loop longer than a turn may: a million elements in 2 MB */
+};
 static const uint64_t producer_number_max = (1ull << 53) - 1;
 
 /* A command on its way, and the request it answers. */
@@ -179,6 +183,13 @@ static void created(struct command *command)
 	operation_free(op);
 }
 
+/* A large body that is read by another thread. */
+struct aside {
+	uv_work_t work;
+	struct operation *op;
+	bool empty_array_ok;
+};
+
 /* The body as messages, or why it cannot be. The verdict on it comes in its turn: a missing stream is
  * a 404 whatever was sent. */
 static void take_body(struct operation *op, bool json, bool empty_array_ok)
@@ -197,6 +208,37 @@ static void take_body(struct operation *op, bool json, bool empty_array_ok)
 		c->body_fault = "an empty array appends nothing";
 	if (c->body_fault == NULL)
 		c->body = (struct batch){op->json.sizes, op->json.count, op->json.bytes};
+}
+
+static void split_aside(uv_work_t *work)
+{
+	const struct aside *aside = work->data;
+	take_body(aside->op, true, aside->empty_array_ok);
+}
+
+static void on_split(uv_work_t *work, int status)
+{
+	struct aside *aside = work->data;
+	struct operation *op = aside->op;
+	(void)status; /* never cancelled */
+	free(aside);
+	request_hold(op->request, false);
+	store_submit(op->request->worker->store, &op->command);
+}
+
+/* Appends of a connection are submitted in their order: while one is read aside, the next is not begun. */
+static void submit(struct operation *op, bool json, bool empty_array_ok)
+{
+	struct request *r = op->request;
+	if (!json || r->body_len < ASIDE_BYTES) {
+		take_body(op, json, empty_array_ok);
+		store_submit(r->worker->store, &op->command);
+		return;
+	}
+	struct aside *aside = xmalloc(sizeof *aside);
+	*aside = (struct aside){.work.data = aside, .op = op, .empty_array_ok = empty_array_ok};
+	request_hold(r, true);
+	check(uv_queue_work(r->worker->worker->loop, &aside->work, split_aside, on_split) == 0);
 }
 
 static const char *take_expiry(struct request *r, struct command *c)
@@ -297,8 +339,7 @@ static void put(struct request *r)
 	if (!plausible_type(c->content_type))
 		c->content_type = (struct span){0};
 	c->close = wants_close(r);
-	take_body(op, media_type_json(type_for_body(r, c)), true);
-	store_submit(r->worker->store, c);
+	submit(op, media_type_json(type_for_body(r, c)), true);
 }
 
 /* ---- POST ---- */
@@ -419,8 +460,7 @@ static void post(struct request *r)
 		reply_error(r, 400, fault);
 		return;
 	}
-	take_body(op, media_type_json(op->command.content_type), false);
-	store_submit(r->worker->store, &op->command);
+	submit(op, media_type_json(op->command.content_type), false);
 }
 
 /* ---- DELETE ---- */

@@ -201,6 +201,15 @@ def test_bad_requests(ringside):
     assert ringside.request("POST", "/v1/stream/feeds/game/frames", b"[1]", js)[0] == 403
 
 
+def test_schemas_have_a_tag_by_which_they_are_not_sent_again(ringside):
+    _, headers, _ = ringside.request("GET", "/v1/source/schemas")
+    tag = headers["etag"]
+    assert tag and tag == ringside.request("GET", "/v1/source/schemas")[1]["etag"]
+    status, headers, body = ringside.request("GET", "/v1/source/schemas", None, {"if-none-match": tag})
+    assert (status, headers["etag"], body) == (304, tag, b"")
+    assert ringside.request("GET", "/v1/source/schemas/cycle.json", None, {"if-none-match": tag})[0] == 200
+
+
 def test_schemas_hold_for_what_is_accepted(ringside):
     import jsonschema
     schemas = json.loads(ringside.get("/v1/source/schemas"))

@@ -125,6 +125,29 @@ def test_an_append_of_many_elements_reaches_event_readers_in_frames_of_a_bounded
                 assert b"data:1" not in frame.replace(b"data: ", b"data:")
 
 
+def threads(r):
+    return len(os.listdir(f"/proc/{r.worker('sse-0')['pid']}/task"))
+
+
+def test_a_large_json_body_is_read_beside_the_loop_and_keeps_its_place():
+    with Ringside() as r:
+        r.request("PUT", "/v1/stream/order", headers=JSON)
+        before = threads(r)
+
+        def post(body):
+            return b"POST /v1/stream/order HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" \
+                   b"Content-Length: %d\r\n\r\n" % len(body) + body
+        with r.connect() as s:  # large and small, good and bad, in one go
+            s.sendall(post(b"[0]") + post(b"[1" + b" " * 400000 + b",2]") + post(b"[3]") + post(b"[9" + b" " * 400000)
+                      + post(b"[4]") + post(b"[5" + b" " * 400000 + b"]") + post(b"[6]"))
+            got = b""
+            while got.count(b"HTTP/1.1 ") < 7 or not got.endswith(b"\r\n\r\n"):
+                got += s.recv(65536)
+        assert re.findall(rb"HTTP/1.1 (\d+)", got) == [b"204"] * 3 + [b"400"] + [b"204"] * 3
+        assert r.get("/v1/stream/order?offset=-1") == "[0,1,2,3,4,5,6]"
+        assert threads(r) > before
+
+
 # ---- bodies ----
 
 @contextlib.contextmanager
