@@ -198,18 +198,18 @@ static bool path_walk_row(void *arg, struct span path, uint64_t id)
 	return !walk->stopped;
 }
 
-void state_path_each(struct state *state, bool (*visit)(void *arg, struct span path, uint64_t id),
-                     void *arg)
+void state_path_each(struct state *state, struct span prefix,
+                     bool (*visit)(void *arg, struct span path, uint64_t id), void *arg)
 {
 	struct path_walk walk = {.state = state, .visit = visit, .arg = arg};
 	if (state->backing.path_each != NULL)
-		state->backing.path_each(state->backing.arg, path_walk_row, &walk);
+		state->backing.path_each(state->backing.arg, prefix, path_walk_row, &walk);
 	struct state_path *path, *next;
 	HASH_ITER(hh, state->paths, path, next)
 	{
 		if (walk.stopped)
 			break;
-		if (path->id != 0)
+		if (path->id != 0 && path->len >= prefix.len && memcmp(path->path, prefix.at, prefix.len) == 0)
 			walk.stopped = !visit(arg, span_of(path->path, path->len), path->id);
 	}
 }

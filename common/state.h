@@ -98,7 +98,8 @@ struct state_backing {
 	void (*kv_each)(void *arg, struct span prefix,
 	                bool (*visit)(void *visit_arg, struct span key, struct span value, uint64_t lsn),
 	                void *visit_arg);
-	void (*path_each)(void *arg,
+	/* As kv_each. */
+	void (*path_each)(void *arg, struct span prefix,
 	                  bool (*visit)(void *visit_arg, struct span path, uint64_t id), void *visit_arg);
 	/* All messages of the one append that begins at or covers `at` in this stream's own data (fork
 	 * sources are the caller's), from ring or rows. false: trimmed or unreadable. */
@@ -171,9 +172,10 @@ bool state_kv_get(struct state *state, struct span key, struct span *value);
 void state_kv_each(struct state *state, struct span prefix,
                    bool (*visit)(void *arg, struct span key, struct span value), void *arg);
 
-/* Visits every living stream's path in no order; the overlay wins over the backing. */
-void state_path_each(struct state *state, bool (*visit)(void *arg, struct span path, uint64_t id),
-                     void *arg);
+/* Visits every living stream's path that begins with prefix, in no order; the overlay wins over the backing. What lies
+ * beside the prefix in the backing costs nothing. */
+void state_path_each(struct state *state, struct span prefix,
+                     bool (*visit)(void *arg, struct span path, uint64_t id), void *arg);
 
 /* Forgets what the backing holds anyway: everything last changed below `lsn`, unpinned. Keeps at
  * most `keep` such streams (the cache). */

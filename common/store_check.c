@@ -216,7 +216,7 @@ uint64_t store_check(struct store *store, void (*finding)(void *arg, const char 
 	} else {
 		in.reader = (struct tables_reader){.tables = &store->tables, .txn = in.txn};
 		check_streams(&in);
-		tables_each_path(&in.reader, check_path, &in);
+		tables_each_path(&in.reader, (struct span){0}, check_path, &in);
 		check_owned(&in, store->tables.producer, "producer", 0);
 		check_owned(&in, store->tables.chunk, "row", 0);
 		check_owned(&in, store->tables.expiry, "expiry", 1);

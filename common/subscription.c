@@ -101,6 +101,21 @@ bool subscription_name(const char *text, char out[SUBSCRIPTION_NAME_ROOM])
 	return len > 0 && stream_name_text(span_of(text, len), out, SUBSCRIPTION_NAME_ROOM);
 }
 
+/* Up to the first wildcard, or the first character that may stand in a path in more than one way. "a/" is cut to "a",
+ * which "a/" and any number of segments matches too. */
+struct span subscription_prefix(const char *pattern, char out[SUBSCRIPTION_PREFIX_ROOM])
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./";
+	size_t root = sizeof SUBSCRIPTION_ROOT - 1, len = strspn(pattern, plain);
+	if (len > SUBSCRIPTION_PREFIX_ROOM - root)
+		len = SUBSCRIPTION_PREFIX_ROOM - root;
+	memcpy(out, SUBSCRIPTION_ROOT, root);
+	memcpy(out + root, pattern, len);
+	while (len > 0 && out[root + len - 1] == '/')
+		len--;
+	return span_of(out, root + len);
+}
+
 /* ---- documents ---- */
 
 /* The link of a stream. Links that an older release made may have another spelling. */
@@ -368,10 +383,11 @@ enum subscription_result subscription_link_matching(json_t *doc, struct state *v
 		return SUBSCRIPTION_UNCHANGED;
 	struct matching m = {pattern, json_object_get(doc, "links"), json_array(), max};
 	enum subscription_result result = subscription_forget_gone(doc, view);
+	char prefix[SUBSCRIPTION_PREFIX_ROOM];
 	size_t i;
 	json_t *path;
 	if (*m.pattern != '\0')
-		state_path_each(view, collect_matching, &m);
+		state_path_each(view, subscription_prefix(m.pattern, prefix), collect_matching, &m);
 	json_array_foreach(m.paths, i, path)
 	{
 		char tail[40] = "-1";

@@ -36,6 +36,11 @@ bool subscription_name(const char *text, char out[SUBSCRIPTION_NAME_ROOM]);
 /* Is the stream, a path below the root, linked? */
 bool subscription_links(const json_t *doc, const char *path);
 
+/* How every path begins, the stream root included, that the pattern matches: what need not be looked at beside it. In
+ * `out`, which it is borrowed from. */
+enum { SUBSCRIPTION_PREFIX_ROOM = 600 };
+struct span subscription_prefix(const char *pattern, char out[SUBSCRIPTION_PREFIX_ROOM]);
+
 /* A fresh document, idle and without links. */
 json_t *subscription_create(const char *id, const char *type, const char *pattern,
                             const char *webhook_url, const char *wake_stream,

@@ -420,7 +420,7 @@ void tables_each_kv(void *arg, struct span prefix,
 	tables_end(reader);
 }
 
-void tables_each_path(void *arg, bool (*visit)(void *, struct span, uint64_t), void *visit_arg)
+void tables_each_path(void *arg, struct span prefix, bool (*visit)(void *, struct span, uint64_t), void *visit_arg)
 {
 	struct tables_reader *reader = arg;
 	MDB_txn *txn = tables_begin(reader);
@@ -429,9 +429,12 @@ void tables_each_path(void *arg, bool (*visit)(void *, struct span, uint64_t), v
 		tables_end(reader);
 		return;
 	}
-	MDB_val key, value;
-	while (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0) {
+	MDB_val key = val(prefix.at, prefix.len), value;
+	int rc = mdb_cursor_get(cursor, &key, &value, prefix.len > 0 ? MDB_SET_RANGE : MDB_FIRST);
+	for (; rc == 0; rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
 		struct path_row row;
+		if (key.mv_size < prefix.len || memcmp(key.mv_data, prefix.at, prefix.len) != 0)
+			break;
 		if (value.mv_size != sizeof row)
 			continue;
 		memcpy(&row, value.mv_data, sizeof row);

@@ -87,7 +87,7 @@ void tables_load_producers(void *arg, struct stream *into);
 bool tables_load_kv(void *arg, struct span key, struct span *value, uint64_t *lsn);
 void tables_each_kv(void *arg, struct span prefix,
                     bool (*visit)(void *, struct span, struct span, uint64_t), void *visit_arg);
-void tables_each_path(void *arg, bool (*visit)(void *, struct span, uint64_t), void *visit_arg);
+void tables_each_path(void *arg, struct span prefix, bool (*visit)(void *, struct span, uint64_t), void *visit_arg);
 
 /* Keys. */
 struct id_key {

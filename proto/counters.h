@@ -21,6 +21,7 @@
 	C(subscribers, gauge, "Live readers: SSE and long-poll.")                                  \
 	C(log_dropped_total, counter, "Log lines dropped because nobody took them.")               \
 	C(links_lost_total, counter, "Links to other workers that were lost, or could not be made.")\
+	C(patterns_paths_total, counter, "Paths looked at for the patterns of EventSource readers.")  \
 	C(deliveries_total, counter, "Frames delivered to live readers.")                          \
 	C(readers_cut_total, counter, "Live readers cut because they fell too far behind.")        \
 	C(appends_total, counter, "Appends acknowledged.")                                         \

@@ -81,9 +81,6 @@ struct listing {
 static bool collect(void *arg, struct span path, uint64_t id)
 {
 	struct listing *l = arg;
-	if (path.len < l->prefix.len ||
-	    !span_equal(span_of(path.at, l->prefix.len), l->prefix))
-		return true;
 	if (l->count == l->room) {
 		l->room = l->room != 0 ? 2 * l->room : 256;
 		l->found = xrealloc(l->found, l->room * sizeof *l->found);
@@ -130,7 +127,7 @@ static int list(const struct ctl *ctl, int argc, char **argv)
 	char *whole = whole_path(prefix);
 	struct listing l = {.prefix = *prefix ? span_str(whole) : (struct span){0}};
 	struct state *view = store_view(store);
-	state_path_each(view, collect, &l);
+	state_path_each(view, l.prefix, collect, &l);
 	qsort(l.found, l.count, sizeof *l.found, by_path);
 	for (size_t i = 0; i < l.count; i++) {
 		struct store_status status;

@@ -23,7 +23,9 @@ struct piece {
 /* What came with a request, as long as it is needed. */
 struct exchange_head {
 	struct span headers[HEADER_COUNT];
-	uint8_t bytes[]; /* a copy of the head: all spans point here */
+	uint8_t *lists; /* those of several fields, made one; NULL: there are none */
+	size_t lists_len;
+	uint8_t bytes[]; /* a copy of the head: all other spans point here */
 };
 
 /* One request and its answer. Several stand in a row when a client pipelines appends; only the

@@ -530,6 +530,7 @@ static bool visit_path(void *arg, struct span path, uint64_t id)
 	struct starts *starts = arg;
 	struct wish *wish = starts->wish;
 	char text[512];
+	counter_add(wish->request->worker->counters, patterns_paths_total, 1);
 	if (path.len <= root_len || path.len >= sizeof text ||
 	    memcmp(path.at, SUBSCRIPTION_ROOT, root_len) != 0)
 		return true;
@@ -539,6 +540,20 @@ static bool visit_path(void *arg, struct span path, uint64_t id)
 		return true;
 	struct stream *stream = state_find_id(store_view(wish->request->worker->store), id);
 	return !living(stream) || add_start(starts, stream, true);
+}
+
+/* Are the paths that this pattern may match looked at for another one? */
+static bool covered(const struct wish *wish, size_t i)
+{
+	char mine[SUBSCRIPTION_PREFIX_ROOM], other[SUBSCRIPTION_PREFIX_ROOM];
+	struct span prefix = subscription_prefix(wish->patterns[i], mine);
+	for (size_t j = 0; j < wish->patterns_count; j++) {
+		struct span wider = subscription_prefix(wish->patterns[j], other);
+		if (j != i && wider.len <= prefix.len && memcmp(wider.at, prefix.at, wider.len) == 0 &&
+		    (wider.len < prefix.len || j < i))
+			return true;
+	}
+	return false;
 }
 
 static bool find_starts(struct starts *starts)
@@ -554,8 +569,11 @@ static bool find_starts(struct starts *starts)
 		if (!add_start(starts, stream, false))
 			return false;
 	}
-	if (wish->patterns_count > 0)
-		state_path_each(view, visit_path, starts);
+	for (size_t i = 0; i < wish->patterns_count && wish->fault == NULL; i++) {
+		char prefix[SUBSCRIPTION_PREFIX_ROOM];
+		if (!covered(wish, i))
+			state_path_each(view, subscription_prefix(wish->patterns[i], prefix), visit_path, starts);
+	}
 	return wish->fault == NULL;
 }
 

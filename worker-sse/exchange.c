@@ -27,7 +27,7 @@ static const struct span header_names[] = {REQUEST_HEADERS(HEADER_NAME)};
 static bool header_repeats(enum request_header h)
 {
 	return h == HEADER_ACCEPT || h == HEADER_ACCEPT_ENCODING || h == HEADER_CONNECTION ||
-	       h == HEADER_IF_NONE_MATCH || h == HEADER_UPGRADE ||
+	       h == HEADER_IF_MATCH || h == HEADER_IF_NONE_MATCH || h == HEADER_UPGRADE ||
 	       h == HEADER_X_FORWARDED_FOR || h == HEADER_X_FORWARDED_HOST || h == HEADER_X_FORWARDED_PROTO ||
 	       h == HEADER_ACCESS_CONTROL_REQUEST_HEADERS;
 }
@@ -54,6 +54,35 @@ static struct span moved(struct span s, const uint8_t *from, size_t len, const u
 	return span_of(to + (s.at - from), s.len);
 }
 
+/* Fields of one name are one list, in their order (RFC 9110 5.3). All lists together are shorter than the head: between
+ * two fields stood more than ", ". */
+static struct span join_fields(struct exchange *e, const struct http1_head *head, enum request_header h)
+{
+	struct exchange_head *kept = e->head;
+	if (kept->lists == NULL)
+		kept->lists = xmalloc(head->bytes);
+	uint8_t *from = kept->lists + kept->lists_len, *at = from;
+	for (size_t i = 0; i < head->fields_count; i++) {
+		const struct http1_field *field = &head->fields[i];
+		if (!span_equal_nocase(field->name, header_names[h]))
+			continue;
+		if (at != from) {
+			memcpy(at, ", ", 2);
+			at += 2;
+		}
+		memcpy(at, field->value.at, field->value.len);
+		at += field->value.len;
+	}
+	kept->lists_len += (size_t)(at - from);
+	check(kept->lists_len <= head->bytes);
+	return span_of(from, (size_t)(at - from));
+}
+
+static bool is_joined(const struct exchange_head *kept, struct span value)
+{
+	return kept->lists != NULL && value.at >= kept->lists && value.at < kept->lists + kept->lists_len;
+}
+
 const char *exchange_headers(struct exchange *e, const struct http1_head *head, const uint8_t *bytes)
 {
 	struct span *headers = e->head->headers;
@@ -66,7 +95,9 @@ const char *exchange_headers(struct exchange *e, const struct http1_head *head, 
 				continue;
 			if (headers[h].at != NULL && !header_repeats((enum request_header)h))
 				return "a header that may stand once stands twice";
-			if (headers[h].at == NULL)
+			if (headers[h].at != NULL && !is_joined(e->head, headers[h]))
+				headers[h] = join_fields(e, head, (enum request_header)h);
+			else if (headers[h].at == NULL)
 				headers[h] = moved(field->value, bytes, head->bytes, copy);
 			break;
 		}
@@ -83,7 +114,7 @@ struct exchange *exchange_create(struct conn *conn, const struct http1_head *hea
 	struct exchange *e = xmalloc(sizeof *e);
 	struct exchange_head *kept = xmalloc(sizeof *kept + head->bytes);
 	uint8_t *copy = kept->bytes;
-	memset(kept->headers, 0, sizeof kept->headers);
+	memset(kept, 0, sizeof *kept);
 	memcpy(copy, bytes, head->bytes);
 	*e = (struct exchange){.conn = conn, .head = kept, .begun_ns = clock_monotonic_ns()};
 	e->request = (struct request){.worker = conn->worker,
@@ -120,10 +151,18 @@ static void forget_body(struct exchange *e)
 	e->request.body_len = e->request.body_room = 0;
 }
 
+static void forget_head(struct exchange *e)
+{
+	if (e->head != NULL)
+		free(e->head->lists);
+	free(e->head);
+	e->head = NULL;
+}
+
 void exchange_free(struct exchange *e)
 {
 	forget_body(e);
-	free(e->head);
+	forget_head(e);
 	chunk_unref(&e->held);
 	free(e);
 }
@@ -133,8 +172,7 @@ void request_forget(struct request *request)
 	static const struct span nothing[HEADER_COUNT];
 	struct exchange *e = request->exchange;
 	forget_body(e);
-	free(e->head);
-	e->head = NULL;
+	forget_head(e);
 	request->headers = nothing;
 	request->path = request->query = (struct span){0};
 }

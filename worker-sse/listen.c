@@ -30,6 +30,22 @@ struct address {
 	UT_hash_handle hh;
 };
 
+/* As IPv6 has it: ::ffff:a.b.c.d. */
+static void put_ipv4(uint8_t bytes[16], const void *ipv4)
+{
+	memset(bytes, 0, 10);
+	memset(bytes + 10, 0xff, 2);
+	memcpy(bytes + 12, ipv4, 4);
+}
+
+/* Whoever has one address of a /64 has all of them. */
+static void put_ipv6(uint8_t bytes[16], const struct in6_addr *ipv6)
+{
+	memcpy(bytes, ipv6, 16);
+	if (!IN6_IS_ADDR_V4MAPPED(ipv6))
+		memset(bytes + 8, 0, 8);
+}
+
 static bool address_of(const uv_tcp_t *tcp, uint8_t bytes[16])
 {
 	struct sockaddr_storage name;
@@ -38,9 +54,9 @@ static bool address_of(const uv_tcp_t *tcp, uint8_t bytes[16])
 	if (uv_tcp_getpeername(tcp, (struct sockaddr *)&name, &len) != 0)
 		return false;
 	if (name.ss_family == AF_INET6)
-		memcpy(bytes, &((struct sockaddr_in6 *)&name)->sin6_addr, 16);
+		put_ipv6(bytes, &((struct sockaddr_in6 *)&name)->sin6_addr);
 	else
-		memcpy(bytes, &((struct sockaddr_in *)&name)->sin_addr, 4);
+		put_ipv4(bytes, &((struct sockaddr_in *)&name)->sin_addr);
 	return true;
 }
 
@@ -48,18 +64,20 @@ static bool address_of(const uv_tcp_t *tcp, uint8_t bytes[16])
 static bool forwarded_address(struct span list, uint8_t bytes[16])
 {
 	char text[INET6_ADDRSTRLEN];
-	size_t from = list.len;
-	while (from > 0 && list.at[from - 1] != ',')
-		from--;
-	while (from < list.len && list.at[from] == ' ')
-		from++;
-	size_t len = list.len - from;
-	if (len == 0 || len >= sizeof text)
+	struct in_addr ipv4;
+	struct in6_addr ipv6;
+	struct span last = list_last(list);
+	if (last.len == 0 || last.len >= sizeof text)
 		return false;
-	memcpy(text, list.at + from, len);
-	text[len] = '\0';
-	memset(bytes, 0, 16);
-	return inet_pton(AF_INET, text, bytes) == 1 || inet_pton(AF_INET6, text, bytes) == 1;
+	memcpy(text, last.at, last.len);
+	text[last.len] = '\0';
+	if (inet_pton(AF_INET, text, &ipv4) == 1)
+		put_ipv4(bytes, &ipv4);
+	else if (inet_pton(AF_INET6, text, &ipv6) == 1)
+		put_ipv6(bytes, &ipv6);
+	else
+		return false;
+	return true;
 }
 
 void request_address(const struct request *request, uint8_t out[16])

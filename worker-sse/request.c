@@ -430,9 +430,9 @@ size_t request_base_url(const struct request *request, char *out, size_t out_len
 		return (size_t)len;
 	}
 	if (s->http_trust_forwarded) {
-		if (plausible(headers[HEADER_X_FORWARDED_HOST]))
-			host = headers[HEADER_X_FORWARDED_HOST];
-		if (span_equal_nocase(headers[HEADER_X_FORWARDED_PROTO], SPAN("https")))
+		if (plausible(list_last(headers[HEADER_X_FORWARDED_HOST])))
+			host = list_last(headers[HEADER_X_FORWARDED_HOST]);
+		if (span_equal_nocase(list_last(headers[HEADER_X_FORWARDED_PROTO]), SPAN("https")))
 			proto = SPAN("https");
 	}
 	if (host.len == 0)
@@ -481,6 +481,15 @@ bool list_next(struct span *list, struct span *element)
 		e.len--;
 	*element = e;
 	return true;
+}
+
+struct span list_last(struct span list)
+{
+	struct span element, last = {0};
+	while (list_next(&list, &element))
+		if (element.len > 0)
+			last = element;
+	return last;
 }
 
 static int hex(uint8_t c)

@@ -156,7 +156,7 @@ void request_hold(struct request *request, bool hold);
 /* This answer goes without the headers by which the server lets pages of other origins in. */
 void request_bare_headers(struct request *request);
 
-/* The client's address: IPv6, or IPv4 in the first four bytes. Behind a proxy that is trusted
+/* Whom limits by address mean: the /64 of the client's IPv6 address, or his IPv4 address as ::ffff:a.b.c.d. Behind a proxy that is trusted
  * (http.trust_forwarded), the last one that X-Forwarded-For names. */
 void request_address(const struct request *request, uint8_t out[16]);
 
@@ -174,6 +174,8 @@ bool query_next(struct span *query, struct span *name, struct span *value);
 /* The next element of a header's comma-separated value, without the blanks around it (RFC 9110 5.6.1); *list moves
  * behind it. False: no more. */
 bool list_next(struct span *list, struct span *element);
+/* Its last element that is not empty: what the nearest proxy said. */
+struct span list_last(struct span list);
 
 /* Percent-decodes into out (at most in.len bytes); returns the length, SIZE_MAX when malformed. */
 size_t percent_decode(struct span in, uint8_t *out);

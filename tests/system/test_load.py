@@ -2,6 +2,7 @@
 is bounded."""
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -146,6 +147,51 @@ def test_a_large_json_body_is_read_beside_the_loop_and_keeps_its_place():
         assert re.findall(rb"HTTP/1.1 (\d+)", got) == [b"204"] * 3 + [b"400"] + [b"204"] * 3
         assert r.get("/v1/stream/order?offset=-1") == "[0,1,2,3,4,5,6]"
         assert threads(r) > before
+
+
+def test_a_pattern_with_a_beginning_looks_at_nothing_else():
+    with Ringside() as r:
+        for i in range(300):
+            r.request("PUT", f"/v1/stream/m/{i}", headers=TEXT)
+        for path in ("p", "p/x", "p/q/y", "pz"):
+            r.request("PUT", f"/v1/stream/{path}", headers=TEXT)
+        for _ in range(2):  # as it was just written, and as a new worker finds it
+            before = metric(r.get("/metrics"), "patterns_paths_total")
+            with ask(r, "/v1/events?stream=p/**&stream=p/q/*") as s:
+                told = b"".join(next(c) for c in [chunks(s)])
+                named = json.loads(re.search(rb"data: (\[.*\])", told).group(1))
+                assert {x["stream"] for x in named} == {"p", "p/x", "p/q/y"}
+            assert 0 < metric(r.get("/metrics"), "patterns_paths_total") - before < 10
+            r.stop()
+            r.start()
+
+
+def rates(r, addresses):
+    """Statuses of as many requests, each with these fields of X-Forwarded-For; 429 when they are one client's."""
+    out = []
+    for fields in addresses:
+        with r.connect() as s:
+            lines = "".join(f"X-Forwarded-For: {field}\r\n" for field in fields)
+            s.sendall(f"GET /api/internal/bet-sync/state HTTP/1.1\r\nHost: x\r\n{lines}"
+                      "Authorization: Bearer t-t-t\r\n\r\n".encode())
+            out.append(int(s.recv(4096).split()[1]))
+    return out
+
+
+def test_forwarded_addresses_in_several_fields_are_one_list():
+    with Ringside("--http-trust-forwarded", "--bet-sync-token=t-t-t", "--bet-sync-state-rate=2") as r:
+        assert 429 not in rates(r, [["10.0.0.1", "10.9.9.9"], ["10.0.0.2", "10.8.8.8, 10.9.9.9"]])
+        assert rates(r, [["10.0.0.3, 10.0.0.4", "10.0.0.5", "10.9.9.9 "]]) == [429]
+        assert 429 not in rates(r, [["10.9.9.9", "10.7.7.7"]])
+
+
+def test_limits_by_address_take_a_64_of_ipv6_for_one():
+    with Ringside("--http-trust-forwarded", "--bet-sync-token=t-t-t", "--bet-sync-state-rate=2") as r:
+        assert 429 not in rates(r, [["2001:db8:0:1::1"], ["2001:db8:0:1:ffff::2"]])
+        assert rates(r, [["2001:db8:0:1:aaaa:bbbb:cccc:dddd"]]) == [429]
+        assert 429 not in rates(r, [["2001:db8:0:2::1"]])
+        assert 429 not in rates(r, [["::ffff:10.0.0.1"], ["10.0.0.1"]])
+        assert rates(r, [["::ffff:10.0.0.1"], ["::ffff:10.0.0.2"]])[0] == 429
 
 
 # ---- bodies ----
