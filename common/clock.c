@@ -2,6 +2,7 @@
 #include "common/check.h"
 
 #include <openssl/rand.h>
+#include <stdbool.h>
 
 void clock_random(void *into, size_t len)
 {
@@ -18,4 +19,19 @@ uint64_t clock_random_below(uint64_t below)
 	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
 	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
 	return (z ^ z >> 31) % below;
+}
+
+int64_t clock_watch_step(struct clock_watch *watch, uint64_t wall_ms, uint64_t monotonic_ms)
+{
+	int64_t step_ms = (int64_t)(wall_ms - watch->wall_ms) - (int64_t)(monotonic_ms - watch->due_ms);
+	bool first = watch->wall_ms == 0;
+	*watch = (struct clock_watch){wall_ms, monotonic_ms};
+	return first || (step_ms > -CLOCK_STEP_MS && step_ms < CLOCK_STEP_MS) ? 0 : step_ms;
+}
+
+uint64_t clock_moved_ms(uint64_t at_ms, int64_t step_ms)
+{
+	if (at_ms == 0 || step_ms >= 0)
+		return at_ms == 0 ? 0 : at_ms + (uint64_t)step_ms;
+	return at_ms > (uint64_t)-step_ms ? at_ms - (uint64_t)-step_ms : 1;
 }

@@ -192,6 +192,13 @@ void render_session_touch(struct render_session *s, uint64_t now_ms)
 	                   json_integer((json_int_t)(now_ms / MINUTE_MS * MINUTE_MS)));
 }
 
+void render_session_clock_moved(struct render_session *s, int64_t step_ms)
+{
+	s->created_ms = clock_moved_ms(s->created_ms, step_ms);
+	s->active_ms = clock_moved_ms(s->active_ms, step_ms);
+	s->ended_ms = clock_moved_ms(s->ended_ms, step_ms);
+}
+
 /* ---- events ---- */
 
 json_t *render_session_first(const struct render_session *s)

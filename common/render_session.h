@@ -94,7 +94,7 @@ bool render_session_is_of(const struct render_session *session, const struct set
                           struct span principal);
 /* May this principal own one? */
 bool render_session_may_own(const struct settings *settings, struct span principal);
-/* From its document; NULL when that is not one. */
+/* From its document; NULL when that is not one that this release can read (row.h). */
 struct render_session *render_session_load(struct span document, uint64_t now_ms);
 void render_session_destroy(struct render_session **session);
 
@@ -111,6 +111,9 @@ void render_session_status(struct render_session *session, enum render_status st
                            const char *message);
 /* A client did something: lastActivityTime, by the minute so that it is not a change of its own. */
 void render_session_touch(struct render_session *session, uint64_t now_ms);
+
+/* The wall clock was set by step_ms (above 0: forth): its life lasts as long as it would have. */
+void render_session_clock_moved(struct render_session *session, int64_t step_ms);
 
 /* ---- events; each counts what it returns as published ---- */
 

@@ -43,12 +43,9 @@ int ring_lock_holder(const struct ring *ring)
 bool ring_checkpoint_trylock(struct ring *ring, unsigned wait_ms)
 {
 	pthread_mutex_t *lock = &ring->control->checkpoint_lock;
-	struct timespec until;
-	clock_gettime(CLOCK_REALTIME, &until);
-	uint64_t ns = (uint64_t)until.tv_nsec + wait_ms * 1000000ull;
-	until.tv_sec += (time_t)(ns / 1000000000u);
-	until.tv_nsec = (long)(ns % 1000000000u);
-	return take(lock, pthread_mutex_timedlock(lock, &until));
+	uint64_t ns = clock_monotonic_ns() + wait_ms * 1000000ull;
+	struct timespec until = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
+	return take(lock, pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &until));
 }
 
 void ring_checkpoint_unlock(struct ring *ring)

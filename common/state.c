@@ -402,8 +402,7 @@ static void apply_kv(struct state *state, const struct entry *entry, uint64_t ls
 
 struct stream *state_apply(struct state *state, const struct entry *entry, uint64_t lsn)
 {
-	if (entry->at_ms > state->now_ms)
-		state->now_ms = entry->at_ms;
+	state->now_ms = entry->at_ms;
 	struct stream *stream;
 	switch (entry->kind) {
 	case ENTRY_CREATE:

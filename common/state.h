@@ -133,7 +133,7 @@ struct state {
 	size_t kvs_bytes;          /* what they take */
 	uint64_t next_id;          /* next stream id */
 	uint64_t streams_count;    /* living streams */
-	uint64_t now_ms;           /* highest time seen: the log's clock never runs back */
+	uint64_t now_ms;           /* of the last entry; runs back only when the machine's clock was set back */
 	struct stream *dirty;      /* changed since state_clean(); only when track_dirty */
 	bool track_dirty;
 	uint64_t pieces_keep_lsn;  /* pieces below may go: the backing has them */

@@ -1,5 +1,6 @@
 /* Judging commands: every durable refusal and acceptance of Ringside is in this file. */
 #include "common/check.h"
+#include "common/clock.h"
 #include "common/state.h"
 #include "common/stream_name.h"
 
@@ -114,9 +115,20 @@ static enum verdict decide_delete(struct decision *d)
 	return VERDICT_OK;
 }
 
+/* Renewed at a time that has not come: the clock was set back since. Its TTL begins anew. */
+static bool is_ahead(const struct stream *stream, uint64_t now_ms)
+{
+	return stream->ttl_present && stream->touched_ms > now_ms + CLOCK_STEP_MS;
+}
+
 static enum verdict decide_expire(struct decision *d)
 {
 	struct stream *stream = state_find_id(d->state, d->command->stream_id);
+	if (stream != NULL && is_ahead(stream, d->now_ms)) {
+		struct entry entry = {.kind = ENTRY_TOUCH, .stream_id = stream->id};
+		emit(d, &entry);
+		return VERDICT_OK;
+	}
 	if (stream == NULL || !stream_expired(stream, d->now_ms))
 		return VERDICT_NOT_FOUND;
 	remove_stream(d, stream);
@@ -142,8 +154,8 @@ static enum verdict decide_touch(struct decision *d)
 		return VERDICT_NOT_FOUND;
 	answer_stream(d->command, stream);
 	/* Another worker may have renewed it meanwhile. */
-	if (!stream->ttl_present ||
-	    d->now_ms < stream->touched_ms + stream_touch_interval_ms(stream))
+	if (!stream->ttl_present || (!is_ahead(stream, d->now_ms) &&
+	    d->now_ms < stream->touched_ms + stream_touch_interval_ms(stream)))
 		return VERDICT_OK;
 	struct entry entry = {.kind = ENTRY_TOUCH, .stream_id = stream->id};
 	emit(d, &entry);
@@ -678,8 +690,11 @@ static void decide(struct state *state, struct command *command, uint64_t now_ms
 void state_decide(struct state *state, struct command *command, uint64_t now_ms,
                   const struct entry_sink *sink)
 {
-	/* The log's clock does not run back, whatever the machine's does. */
-	decide(state, command, now_ms > state->now_ms ? now_ms : state->now_ms, sink);
+	/* The log's clock does not run back by what the clocks of two workers' looks differ by. When the
+	 * machine's was set back it follows: what lives for a time would else live until the old time is
+	 * reached again. */
+	bool slips = now_ms < state->now_ms && state->now_ms - now_ms < CLOCK_STEP_MS;
+	decide(state, command, slips ? state->now_ms : now_ms, sink);
 }
 
 const char *verdict_name(enum verdict verdict)

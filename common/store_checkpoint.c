@@ -284,8 +284,10 @@ static void trim_over(struct flush *flush)
 	mdb_txn_abort(txn);
 }
 
-/* The position before which all of the stream's rows are older than `limit_ms`. */
-static uint64_t aged_until(struct store *store, MDB_txn *txn, uint64_t id, uint64_t limit_ms)
+/* The position before which all of the stream's rows are older than `limit_ms`. A row from a time that has
+ * not come (the clock was set back since) says nothing: it is as old as what stands behind it, or older. */
+static uint64_t aged_until(struct store *store, MDB_txn *txn, uint64_t id, uint64_t limit_ms,
+                           uint64_t now_ms)
 {
 	MDB_cursor *cursor;
 	struct chunk_row row;
@@ -293,8 +295,10 @@ static uint64_t aged_until(struct store *store, MDB_txn *txn, uint64_t id, uint6
 	if (mdb_cursor_open(txn, store->tables.chunk, &cursor) != 0)
 		return 0;
 	bool found = tables_seek_chunk(cursor, id, 0, &row);
-	for (; found && row.at_ms < limit_ms; found = tables_next_chunk(cursor, id, &row))
-		to = row.start + row.data.len;
+	for (; found && (row.at_ms < limit_ms || row.at_ms > now_ms + CLOCK_STEP_MS);
+	     found = tables_next_chunk(cursor, id, &row))
+		if (row.at_ms < limit_ms)
+			to = row.start + row.data.len;
 	mdb_cursor_close(cursor);
 	return to;
 }
@@ -316,7 +320,7 @@ static void trim_aged(struct store *store)
 		for (int i = 0; rc == 0 && i < AGE_SCAN_STREAMS; i++) {
 			store->scan_id = key_number(&key, 0);
 			trim_to(store, store->scan_id,
-			        aged_until(store, txn, store->scan_id, now_ms - keep_ms));
+			        aged_until(store, txn, store->scan_id, now_ms - keep_ms, now_ms));
 			rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
 		}
 		if (rc != 0)
@@ -343,6 +347,59 @@ static void expire_due(struct store *store)
 			                                   .stream_id = key_number(&key, 1)});
 		mdb_cursor_close(cursor);
 	}
+	mdb_txn_abort(txn);
+}
+
+static bool checkpoint_is_ahead(struct store *store, MDB_txn *txn, uint64_t now_ms)
+{
+	struct tables_checkpoint checkpoint;
+	return tables_get_checkpoint(&store->tables, txn, &checkpoint) == 0 &&
+	       checkpoint.now_ms > now_ms + CLOCK_STEP_MS;
+}
+
+/* One pass over the index of expiry from its end, a part at a time. */
+static void look_ahead(struct store *store, MDB_txn *txn, uint64_t now_ms)
+{
+	MDB_cursor *cursor;
+	if (mdb_cursor_open(txn, store->tables.expiry, &cursor) != 0)
+		return;
+	MDB_val key = {16, store->ahead_below.bytes}, value;
+	int rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+	rc = mdb_cursor_get(cursor, &key, &value, rc == 0 ? MDB_PREV : MDB_LAST);
+	for (int i = 0; i < EXPIRE_MAX && rc == 0 && key_number(&key, 0) > now_ms; i++) {
+		store->ahead_below = key_of(key_number(&key, 0), key_number(&key, 1));
+		submit_own(store, (struct command){.kind = COMMAND_EXPIRE,
+		                                   .stream_id = key_number(&key, 1)});
+		rc = mdb_cursor_get(cursor, &key, &value, MDB_PREV);
+	}
+	if (rc != 0 || key_number(&key, 0) <= now_ms) {
+		store->ahead_below = key_of(UINT64_MAX, UINT64_MAX);
+		store->ahead_passes--;
+	}
+	mdb_cursor_close(cursor);
+}
+
+/* What was renewed at a time that has not come, because the clock was set back since, would outlive its TTL by
+ * as much. So after such a step, or when the log is ahead at the start, who expires later is looked at, and
+ * renewed if ahead (decide_expire()). Twice: what was written just before has reached the index by then. */
+static void renew_ahead(struct store *store)
+{
+	MDB_txn *txn;
+	uint64_t now_ms = clock_wall_ms();
+	bool first = store->clock.wall_ms == 0;
+	int64_t step_ms = clock_watch_step(&store->clock, now_ms, clock_monotonic_ms());
+	bool back = atomic_exchange(&store->ran_back, false) || step_ms < 0;
+	if (step_ms != 0)
+		log_warn("the clock was set", "by_ms=%lld", (long long)step_ms);
+	if ((!first && !back && store->ahead_passes == 0) ||
+	    mdb_txn_begin(store->tables.env, NULL, MDB_RDONLY, &txn) != 0)
+		return;
+	if (back || (first && checkpoint_is_ahead(store, txn, now_ms))) {
+		store->ahead_below = key_of(UINT64_MAX, UINT64_MAX);
+		store->ahead_passes = 2;
+	}
+	if (store->ahead_passes > 0)
+		look_ahead(store, txn, now_ms);
 	mdb_txn_abort(txn);
 }
 
@@ -440,6 +497,7 @@ static void round_of_work(struct store *store, int *last_error)
 	if (rc != 0 && rc != *last_error)
 		log_error("checkpoint failed", "error=\"%s\"", mdb_strerror(rc));
 	*last_error = rc;
+	renew_ahead(store);
 	expire_due(store);
 	trim_aged(store);
 }

@@ -203,6 +203,8 @@ static void decide_all(struct store *store, struct command *list, size_t bytes_m
 	const struct entry_sink sink = {&store->builder, sink_put};
 	bool refuse = no_space(store, bytes_max);
 	uint64_t now_ms = clock_wall_ms();
+	if (head->state.now_ms > now_ms + CLOCK_STEP_MS)
+		atomic_store(&store->ran_back, true);
 	for (struct command *c = list; c != NULL; c = c->next) {
 		if (refuse && grows(c)) {
 			c->verdict = VERDICT_NO_SPACE;

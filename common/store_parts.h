@@ -1,6 +1,7 @@
 /* Inside the store: what its files share. Nobody else includes this. */
 #pragma once
 
+#include "common/clock.h"
 #include "common/ring.h"
 #include "common/store.h"
 #include "common/tables.h"
@@ -89,6 +90,10 @@ struct store {
 		uint64_t used_bytes, free_bytes;
 	} space; /* under queue_lock */
 	char refuse_reason[128];
+	struct clock_watch clock;  /* the maintaining thread's */
+	struct id_key ahead_below; /* of the index of expiry, where renew_ahead() goes on */
+	unsigned ahead_passes;     /* that are left; 0: it does not look */
+	_Atomic bool ran_back; /* the log's time did: told by the commit thread */
 	uint64_t scan_id; /* retention by age walks all streams, a few each time */
 };
 

@@ -1,5 +1,6 @@
 #include "common/subscription.h"
 #include "common/check.h"
+#include "common/clock.h"
 #include "common/offset.h"
 #include "common/stream_name.h"
 
@@ -577,7 +578,16 @@ enum subscription_result subscription_accepted(json_t *doc, uint64_t generation,
 
 enum subscription_result subscription_expire(json_t *doc, uint64_t now_ms)
 {
-	if (!phase_is(doc, "leased") || now_ms < subscription_number(doc, "lease_until_ms"))
+	uint64_t until_ms = subscription_number(doc, "lease_until_ms");
+	uint64_t longest_ms = subscription_number(doc, "lease_ttl_ms");
+	if (!phase_is(doc, "leased"))
+		return SUBSCRIPTION_UNCHANGED;
+	/* Longer than any lease: it was taken before the clock was set back, and begins anew. */
+	if (until_ms > now_ms + longest_ms + CLOCK_STEP_MS) {
+		set_number(doc, "lease_until_ms", now_ms + longest_ms);
+		return SUBSCRIPTION_OK;
+	}
+	if (now_ms < until_ms)
 		return SUBSCRIPTION_UNCHANGED;
 	make_idle(doc);
 	return SUBSCRIPTION_OK;

@@ -94,7 +94,7 @@ enum subscription_result subscription_done(json_t *doc, uint64_t generation);
 enum subscription_result subscription_failed(json_t *doc, uint64_t generation, uint64_t next_ms);
 /* webhook took the wake without finishing it: it has the lease to call back. */
 enum subscription_result subscription_accepted(json_t *doc, uint64_t generation, uint64_t now_ms);
-/* The lease of a leased one ran out: idle again. */
+/* The lease of a leased one ran out: idle again. One that is longer than any (the clock was set back) is cut. */
 enum subscription_result subscription_expire(json_t *doc, uint64_t now_ms);
 
 /* {path, link_type, acked_offset[, tail_offset, has_pending]} of every link. */

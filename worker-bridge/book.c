@@ -415,7 +415,10 @@ static void prepare_call(struct book_change *change, struct listed *e, enum mark
 	if (e->calling)
 		return;
 	market_start(m, step);
-	if (change->now_ms < m->next_attempt_ms) {
+	/* One that is farther away than any could be was set before the clock was set back. */
+	uint64_t longest_ms = 2 * book->settings->market_webhook_timeout_ms +
+	                      book->settings->market_retry_max_ms * 6 / 5 + CLOCK_STEP_MS;
+	if (change->now_ms < m->next_attempt_ms && m->next_attempt_ms - change->now_ms <= longest_ms) {
 		book->due_ms =
 			m->next_attempt_ms < book->due_ms ? m->next_attempt_ms : book->due_ms;
 		return;
@@ -499,7 +502,9 @@ static bool take_lease(struct book_change *change)
 	uint64_t until_ms = (uint64_t)json_integer_value(json_object_get(lease, "until"));
 	book->fence = (uint64_t)json_integer_value(json_object_get(lease, "fence"));
 	bool mine = holder != NULL && strcmp(holder, book->holder) == 0;
-	bool free_now = holder == NULL || is_dead(book, holder) || change->now_ms >= until_ms;
+	/* Nobody takes it for longer than LEASE_MS: who seems to have did so before the clock was set back. */
+	bool free_now = holder == NULL || is_dead(book, holder) || change->now_ms >= until_ms ||
+	                until_ms > change->now_ms + LEASE_MS + CLOCK_STEP_MS;
 	json_decref(lease);
 	/* What is in memory is as old as the lease that it was read under. */
 	if (!mine &&

@@ -1,5 +1,6 @@
 #include "worker-bridge/duel.h"
 #include "common/check.h"
+#include "common/clock.h"
 #include "worker-bridge/js_text.h"
 
 #include <inttypes.h>
@@ -297,6 +298,26 @@ uint64_t duel_due_ms(const struct duel_cycle *cycle)
 		break;
 	}
 	return UINT64_MAX;
+}
+
+void duel_clock_moved(struct duel_cycle *cycle, int64_t step_ms)
+{
+	struct duel *d = &cycle->duel;
+	cycle->idle_since_ms = clock_moved_ms(cycle->idle_since_ms, step_ms);
+	if (step_ms < 0)
+		cycle->grace_until_ms = clock_moved_ms(cycle->grace_until_ms, step_ms);
+	if (!d->present)
+		return;
+	d->phase_start_ms = clock_moved_ms(d->phase_start_ms, step_ms);
+	if (d->outcome != DUEL_OUTCOME_NONE)
+		return;
+	d->cycle_start_ms = clock_moved_ms(d->cycle_start_ms, step_ms);
+	d->fight_planned_ms = clock_moved_ms(d->fight_planned_ms, step_ms);
+	d->fight_start_ms = clock_moved_ms(d->fight_start_ms, step_ms);
+	if (step_ms > 0)
+		return;
+	d->bet_open_ms = clock_moved_ms(d->bet_open_ms, step_ms);
+	d->bet_close_ms = clock_moved_ms(d->bet_close_ms, step_ms);
 }
 
 static void watchdog(struct duel_cycle *cycle, uint64_t now_ms)

@@ -168,6 +168,12 @@ enum duel_result {
 enum duel_result duel_apply(struct duel_cycle *cycle, const struct duel_fact *fact, uint64_t now_ms,
                             const uint8_t random[16], char reason[160]);
 
+/* The wall clock was set by step_ms (above 0: forth): the times of what is under way are the same moments in
+ * the new reckoning, so that each phase lasts as long as it would have. But bets never close later than was
+ * announced: after a step forth they close early. What has ended stays as it was told; a grace is the
+ * caller's to give. */
+void duel_clock_moved(struct duel_cycle *cycle, int64_t step_ms);
+
 /* Takes one step that time makes due; false: none is. Call until false. */
 bool duel_tick(struct duel_cycle *cycle, uint64_t now_ms, const uint8_t random[16]);
 /* When the next is due; UINT64_MAX: never. */

@@ -13,7 +13,8 @@ struct feed_state {
 	struct duel_cycle cycle;
 	uint64_t epoch;                    /* Unix ms when this feed began, for ever */
 	uint64_t seq;                      /* of the last frame; 0: none yet */
-	uint64_t last_ms;                  /* when it was emitted: emittedAt never goes back */
+	uint64_t last_ms;                  /* its emittedAt, which never goes back (but see feeds.c) */
+	uint64_t now_ms;                   /* when all this was judged; goes back only with the clock */
 	uint64_t source_epoch, source_seq; /* of the last post that was accepted; 0: none */
 	char source_digest[FEED_DIGEST_ROOM]; /* of that post; "": of none */
 	bool ready;                        /* renderer health of the last frame */

@@ -24,6 +24,7 @@ enum {
 	TIMER_MS_MAX = 1000,     /* the wall clock may be set */
 	PAUSE_MS = 2500,         /* so long without a turn: we were not running, whoever paused us */
 	RETRY_MS = 1000,
+	EMITTED_AHEAD_MS_MAX = 24 * 3600 * 1000, /* of a clock that was set back by more, emittedAt follows */
 };
 
 enum { SOURCE_ROOT_LEN = sizeof "/v1/source/" - 1 };
@@ -55,6 +56,7 @@ struct work {
 	struct txn *txn;
 	struct posts posts;
 	char *row;
+	int64_t moved_ms; /* what the clock was set by, and is in `state` */
 	bool changed;
 };
 
@@ -69,7 +71,8 @@ struct feed {
 	struct posts queue;
 	struct work *work; /* on its way to the disk */
 	uint64_t retry_due_ms; /* monotonic: nothing is tried before */
-	uint64_t turned_ms;    /* wall clock: when it was last looked at */
+	uint64_t turned_ms;    /* monotonic: when it was last looked at */
+	int64_t moved_ms;      /* what the clock was set by, and is not durable yet */
 	uv_timer_t timer;
 	struct renderer_report report; /* the newest of the capture worker */
 	struct status_file *status;    /* NULL: none is watched */
@@ -83,7 +86,7 @@ struct feeds {
 	const struct settings *settings;
 	struct counters_slot *counters;
 	struct frame *scratch;
-	uint64_t started_ms;
+	struct clock_watch clock;
 	bool draining;
 	size_t count;
 	struct feed *feeds[FEEDS_MAX];
@@ -174,7 +177,7 @@ static struct frame_health health_now(const struct feed *feed, const struct feed
 	                    .phase_start_ms = d->phase_start_ms,
 	                    .report = &feed->report,
 	                    .status = feed->status != NULL ? status_file_now(feed->status) : NULL,
-	                    .now_ms = state->last_ms,
+	                    .now_ms = state->now_ms,
 	                    .stale_ms = s->health_stale_ms,
 	                    .phase_grace_ms = s->health_phase_grace_ms});
 	return (struct frame_health){.ready = h.ready,
@@ -254,7 +257,7 @@ static void work_time(struct feed *feed, struct work *work)
 		struct duel_cycle before = work->state.cycle;
 		uint8_t random[16];
 		clock_random(random, sizeof random);
-		if (!duel_tick(&work->state.cycle, work->state.last_ms, random))
+		if (!duel_tick(&work->state.cycle, work->state.now_ms, random))
 			return;
 		work->changed = true;
 		count_step(feed, &before, &work->state.cycle);
@@ -344,14 +347,14 @@ static void work_post(struct feed *feed, struct work *work, struct post *post)
 		}
 		return;
 	}
-	if (!facts_fit(s, post, s->last_ms))
+	if (!facts_fit(s, post, s->now_ms))
 		return;
 	for (size_t i = 0; i < post->facts.count; i++) {
 		struct duel_cycle before = s->cycle;
 		uint8_t random[16];
 		char reason[160];
 		clock_random(random, sizeof random);
-		check(duel_apply(&s->cycle, &post->facts.facts[i], s->last_ms, random, reason) == DUEL_OK);
+		check(duel_apply(&s->cycle, &post->facts.facts[i], s->now_ms, random, reason) == DUEL_OK);
 		count_step(feed, &before, &s->cycle);
 		work_frame(feed, work);
 		if (i + 1 == post->facts.count) {
@@ -395,6 +398,12 @@ static bool feed_load(struct feed *feed)
 		refuse_all(feed, &feed->queue, unreadable);
 		return false;
 	}
+	uint64_t now_ms = clock_wall_ms();
+	/* It was judged at a time that has not come: the clock was set back while nobody looked. For all that
+	 * is known no time has passed since. */
+	feed->moved_ms = feed->state.now_ms >= now_ms + CLOCK_STEP_MS
+	                         ? -(int64_t)(feed->state.now_ms - now_ms)
+	                         : 0;
 	free(feed->row);
 	feed->row = row.at != NULL ? xmemdup_text(row.at, row.len) : NULL;
 	feed->core = state_core(feed->all, &feed->state);
@@ -432,6 +441,7 @@ static void on_written(void *owner, enum verdict verdict)
 	feed->work = NULL;
 	if (verdict == VERDICT_OK) {
 		feed->state = work->state;
+		feed->moved_ms -= work->moved_ms;
 		feed->core = work->core;
 		free(feed->row);
 		feed->row = work->row;
@@ -466,21 +476,54 @@ static void schedule(struct feed *feed, uint64_t now_ms)
 	uv_timer_start(&feed->timer, on_timer, wait < TIMER_MS_MAX ? wait : TIMER_MS_MAX, 0);
 }
 
+/* The wall clock was set: the times of what is under way go with it, in the next transaction. */
+static void see_clock(struct feeds *all, uint64_t now_ms)
+{
+	int64_t step_ms = clock_watch_step(&all->clock, now_ms, clock_monotonic_ms());
+	if (step_ms == 0)
+		return;
+	log_warn("the clock was set", "by_ms=%" PRId64 " why=\"times of duels under way move with it\"", step_ms);
+	for (size_t i = 0; i < all->count; i++)
+		all->feeds[i]->moved_ms += all->feeds[i]->loaded ? step_ms : 0;
+}
+
 /* A machine that was frozen (a migration, a laptop's lid) finds every time-out due before it has read
  * what was posted meanwhile: as after a start, no fight ends by time for duel.grace. */
 static void see_pause(struct feed *feed, uint64_t now_ms)
 {
-	if (feed->turned_ms != 0 && now_ms > feed->turned_ms + PAUSE_MS) {
-		log_warn("feed was paused", "feed=%s for_ms=%" PRIu64, feed->name, now_ms - feed->turned_ms);
-		feed->state.cycle.grace_until_ms = now_ms + feed->all->settings->duel_grace_ms;
+	uint64_t turned_ms = feed->turned_ms;
+	feed->turned_ms = clock_monotonic_ms();
+	bool paused = turned_ms != 0 && feed->turned_ms > turned_ms + PAUSE_MS;
+	if (!paused && feed->moved_ms <= 0)
+		return;
+	if (paused)
+		log_warn("feed was paused", "feed=%s for_ms=%" PRIu64, feed->name, feed->turned_ms - turned_ms);
+	feed->state.cycle.grace_until_ms = now_ms + feed->all->settings->duel_grace_ms;
+}
+
+/* When a transaction is judged. The clock does not go back by less than a step; when it was set, what is under
+ * way is moved before anything is judged. */
+static void set_time(const struct feed *feed, struct work *work, uint64_t now_ms)
+{
+	struct feed_state *s = &work->state;
+	work->moved_ms = feed->moved_ms;
+	if (work->moved_ms != 0) {
+		duel_clock_moved(&s->cycle, work->moved_ms);
+		s->now_ms = clock_moved_ms(s->now_ms, work->moved_ms);
+		work->changed = true;
 	}
-	feed->turned_ms = now_ms;
+	if (now_ms > s->now_ms || s->now_ms >= now_ms + CLOCK_STEP_MS)
+		s->now_ms = now_ms;
+	/* Consumers take an emittedAt that goes back for an error; one that stands still for years helps nobody. */
+	if (s->now_ms > s->last_ms || s->last_ms > s->now_ms + EMITTED_AHEAD_MS_MAX)
+		s->last_ms = s->now_ms;
 }
 
 static void feed_turn(struct feed *feed)
 {
 	struct feeds *all = feed->all;
 	uint64_t now_ms = clock_wall_ms();
+	see_clock(all, now_ms);
 	see_pause(feed, now_ms);
 	if (feed->work != NULL || clock_monotonic_ms() < feed->retry_due_ms || !feed_load(feed)) {
 		uv_timer_start(&feed->timer, on_timer, feed->unreadable ? TIMER_MS_MAX : 20, 0);
@@ -491,8 +534,7 @@ static void feed_turn(struct feed *feed)
 	work->state = feed->state;
 	work->core = feed->core;
 	work->txn = txn_create();
-	if (now_ms > work->state.last_ms)
-		work->state.last_ms = now_ms;
+	set_time(feed, work, now_ms);
 	if (feed->row == NULL) { /* its first moment */
 		work->state.epoch = work->state.cycle.idle_since_ms = now_ms;
 		work->state.cycle.duel.winner = -1;
@@ -520,9 +562,11 @@ void feeds_turn(struct feeds *feeds)
 {
 	if (feeds->draining || store_position(feeds->store) < store_durable(feeds->store))
 		return;
+	see_clock(feeds, clock_wall_ms());
 	for (size_t i = 0; i < feeds->count; i++) {
 		struct feed *feed = feeds->feeds[i];
-		if (!feed->loaded || (feed->work == NULL && !row_is(feed, row_now(feed))))
+		bool moved = feed->moved_ms != 0 || !row_is(feed, row_now(feed));
+		if (!feed->loaded || (feed->work == NULL && moved))
 			feed_turn(feed);
 	}
 }
@@ -772,9 +816,10 @@ bool feeds_takes_bets(const struct feeds *feeds, const char *name, const char *i
 			continue;
 		const struct feed_state *s = feed->work != NULL ? &feed->work->state : &feed->state;
 		const struct duel *d = &s->cycle.duel;
+		int64_t moved_ms = feed->moved_ms - (feed->work != NULL ? feed->work->moved_ms : 0);
 		duel_id(d, its_id);
 		return d->present && d->outcome == DUEL_OUTCOME_NONE && strcmp(its_id, id) == 0 &&
-		       now_ms < d->bet_close_ms;
+		       now_ms < clock_moved_ms(d->bet_close_ms, moved_ms < 0 ? moved_ms : 0);
 	}
 	return true;
 }

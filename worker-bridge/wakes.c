@@ -22,7 +22,7 @@ struct watched {
 	bool unreadable; /* as it is now: it stands still */
 	bool scan;       /* match its pattern against every stream, once */
 	uint64_t delivering_generation, announced_generation;
-	uint64_t announce_due_ms;
+	uint64_t announce_due_ms; /* monotonic */
 	UT_hash_handle hh;
 	char id[SUBSCRIPTION_ID_MAX + 1];
 };
@@ -309,7 +309,7 @@ static void announced(struct command *command)
 	else
 		log_warn("wake not announced", "subscription=%s verdict=%s", s->id,
 		         verdict_name(command->verdict));
-	s->announce_due_ms = clock_wall_ms() + 1000;
+	s->announce_due_ms = clock_monotonic_ms() + 1000;
 	release(s);
 	free(a->event);
 	free(a);
@@ -411,6 +411,13 @@ static bool link_touched(struct watched *s, json_t *doc)
 	return changed;
 }
 
+/* A retry that is farther away than any could be was set before the clock was set back. */
+static bool is_due(const struct wakes *w, uint64_t next_ms, uint64_t now_ms)
+{
+	uint64_t longest_ms = w->settings->webhook_retry_max_ms * 6 / 5;
+	return now_ms >= next_ms || next_ms - now_ms > longest_ms + CLOCK_STEP_MS;
+}
+
 static void evaluate(struct watched *s)
 {
 	struct wakes *w = s->wakes;
@@ -434,9 +441,9 @@ static void evaluate(struct watched *s)
 	if (strcmp(subscription_text(s->doc, "phase"), "woken") != 0)
 		return;
 	bool webhook = strcmp(subscription_text(s->doc, "type"), "webhook") == 0;
-	if (webhook && !s->delivering && now_ms >= subscription_number(s->doc, "next_ms"))
+	if (webhook && !s->delivering && is_due(w, subscription_number(s->doc, "next_ms"), now_ms))
 		deliver(s);
-	if (!webhook && now_ms >= s->announce_due_ms &&
+	if (!webhook && clock_monotonic_ms() >= s->announce_due_ms &&
 	    s->announced_generation != subscription_number(s->doc, "generation"))
 		announce(s);
 }

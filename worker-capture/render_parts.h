@@ -2,6 +2,7 @@
  * render_calls.c (what clients ask for). */
 #pragma once
 
+#include "common/clock.h"
 #include "common/render_session.h"
 #include "common/row.h"
 #include "worker-capture/ice_servers.h"
@@ -68,6 +69,7 @@ struct render_sessions {
 	uv_timer_t publish, keep;
 	struct ice_servers ice;
 	struct http_posts *posts; /* to sessions.validate_url */
+	struct clock_watch clock;
 	bool draining;
 };
 

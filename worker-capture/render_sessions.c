@@ -410,8 +410,15 @@ static void on_keep(uv_timer_t *timer)
 	struct render_sessions *all = timer->data;
 	struct render_live *live, *next;
 	uint64_t now_ms = clock_wall_ms();
+	int64_t step_ms = clock_watch_step(&all->clock, now_ms, clock_monotonic_ms());
+	if (step_ms != 0)
+		log_warn("the clock was set", "by_ms=%lld", (long long)step_ms);
 	HASH_ITER(hh, all->lives, live, next)
-	keep(live, now_ms);
+	{
+		if (step_ms != 0)
+			render_session_clock_moved(live->paper, step_ms);
+		keep(live, now_ms);
+	}
 }
 
 /* ---- the worker's beginning and end ---- */
@@ -419,7 +426,8 @@ static void on_keep(uv_timer_t *timer)
 static bool take_document(void *arg, struct span key, struct span value)
 {
 	struct render_sessions *all = arg;
-	struct render_session *paper = render_session_load(value, clock_wall_ms());
+	uint64_t now_ms = clock_wall_ms();
+	struct render_session *paper = render_session_load(value, now_ms);
 	if (paper == NULL) {
 		char row[RENDER_PATH_ROOM];
 		snprintf(row, sizeof row, "%.*s", (int)key.len, (const char *)key.at);
@@ -428,6 +436,8 @@ static bool take_document(void *arg, struct span key, struct span value)
 	}
 	struct render_live *live = xcalloc(1, sizeof *live);
 	live->paper = paper;
+	if (paper->created_ms > now_ms) /* the clock was set back while nobody looked */
+		render_session_clock_moved(paper, -(int64_t)(paper->created_ms - now_ms));
 	live->document = xmemdup_text(value.at, value.len);
 	render_add(all, live);
 	return true;
