@@ -1,6 +1,7 @@
 /* A ring in use: locks, marks, writing, syncing. */
 #include "common/ring_parts.h"
 #include "common/check.h"
+#include "common/clock.h"
 #include "common/log.h"
 
 #include <errno.h>

@@ -52,6 +52,7 @@ bool webhooks_send(struct webhooks *w, const char *url, struct span body, const 
 	                &(struct http_post){.url = url,
 	                                    .body = body,
 	                                    .signature = signature,
+	                                    .once = true, /* an attempt is one POST */
 	                                    .timeout_ms = w->settings->webhook_timeout_ms,
 	                                    .reach = webhook_reach(url, w->settings->webhook_allow_private,
 	                                                           w->settings->dev),
