@@ -140,16 +140,25 @@ static void delivery_free(struct delivery *d)
 	free(d);
 }
 
+/* A server may say anything. */
+static uint64_t milliseconds(curl_off_t s)
+{
+	return s <= 0 ? 0 : (uint64_t)s > UINT64_MAX / 1000 ? UINT64_MAX : (uint64_t)s * 1000;
+}
+
 static void finish(struct delivery *d, CURLcode code)
 {
 	struct http_post_answer answer = {.error = ""};
 	long status = 0;
 	long request_bytes = 0;
+	curl_off_t retry_after_s = 0; /* of a date it is what is left */
 	curl_easy_getinfo(d->easy, CURLINFO_RESPONSE_CODE, &status);
 	curl_easy_getinfo(d->easy, CURLINFO_REQUEST_SIZE, &request_bytes);
+	curl_easy_getinfo(d->easy, CURLINFO_RETRY_AFTER, &retry_after_s);
 	answer.sent = request_bytes > 0;
 	if (code == CURLE_OK) {
 		answer.status = (unsigned)status;
+		answer.retry_after_ms = milliseconds(retry_after_s);
 		answer.body = span_of(d->answer, d->answer_len);
 	} else {
 		answer.error = curl_easy_strerror(code);
@@ -214,6 +223,8 @@ void http_posts_send(struct http_posts *posts, const struct http_post *post,
 	curl_easy_setopt(d->easy, CURLOPT_TIMEOUT_MS, (long)post->timeout_ms);
 	curl_easy_setopt(d->easy, CURLOPT_FRESH_CONNECT, post->once ? 1L : 0L);
 	curl_easy_setopt(d->easy, CURLOPT_FORBID_REUSE, post->once ? 1L : 0L);
+	if (post->once) /* a stream that HTTP/2 refuses would be sent again */
+		curl_easy_setopt(d->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	if (!post->get) {
 		curl_easy_setopt(d->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)post->body.len);
 		curl_easy_setopt(d->easy, CURLOPT_POSTFIELDS, d->body);

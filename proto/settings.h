@@ -396,6 +396,8 @@
 	  "First delay after a failed step; doubles, spread by a fifth.")                          \
 	S(market_retry_max_ms, "market.retry_max", ms, "60s", 10, 86400000, WORKERS,               \
 	  "Longest delay after a failed step.")                                                    \
+	S(market_retry_after_max_ms, "market.retry_after_max", ms, "5m", 0, 86400000, WORKERS,     \
+	  "As long a Retry-After of the webhook operator is honoured; 0: none.")                   \
 	S(market_attempts_max, "market.attempts_max", count, "16", 1, 1000, WORKERS,               \
 	  "Failed attempts of a step after which a person is needed "                              \
 	  "(manual_review).")                                                                      \
@@ -423,6 +425,8 @@
 	  "First delay after a failed delivery; doubles, spread by a fifth.")                      \
 	S(webhook_retry_max_ms, "webhook.retry_max", ms, "60s", 10, 86400000, WORKERS,             \
 	  "Longest delay after a failed delivery.")                                                \
+	S(webhook_retry_after_max_ms, "webhook.retry_after_max", ms, "1h", 0, 86400000, WORKERS,   \
+	  "As long a Retry-After of a receiver is honoured; 0: none.")                             \
 	S(webhook_allow_private, "webhook.allow_private", text, "", 0, 8192, WORKERS,              \
 	  "Hosts whose address may be loopback, private or link-local when subscriptions name "    \
 	  "them for their webhooks: HOST, HOST:PORT, or * for all that are not link-local.")       \

@@ -1,4 +1,5 @@
 #include "worker-bridge/book.h"
+#include "common/backoff.h"
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/json_take.h"
@@ -398,13 +399,15 @@ static bool carry_out(struct book_change *change, struct market *m, enum market_
 	return true;
 }
 
-static uint64_t back_off_ms(const struct settings *s, uint64_t attempts)
+static struct backoff backoff_of(const struct settings *s)
 {
-	uint64_t delay = s->market_retry_min_ms;
-	for (uint64_t i = 1; i < attempts && delay < s->market_retry_max_ms; i++)
-		delay *= 2;
-	delay = delay < s->market_retry_max_ms ? delay : s->market_retry_max_ms;
-	return delay - delay / 5 + clock_random_below(delay * 2 / 5 + 1);
+	return (struct backoff){s->market_retry_min_ms, s->market_retry_max_ms, s->market_retry_after_max_ms};
+}
+
+static uint64_t delay_ms(const struct book *book, const struct market *m, uint64_t asked_ms)
+{
+	struct backoff backoff = backoff_of(book->settings);
+	return backoff_ms(&backoff, m->attempts, asked_ms, (unsigned)clock_random_below(BACKOFF_DICE));
 }
 
 /* By somebody else: the attempt becomes durable now, and is made then. */
@@ -415,9 +418,10 @@ static void prepare_call(struct book_change *change, struct listed *e, enum mark
 	if (e->calling)
 		return;
 	market_start(m, step);
+	struct backoff backoff = backoff_of(book->settings);
 	/* One that is farther away than any could be was set before the clock was set back. */
 	uint64_t longest_ms = 2 * book->settings->market_webhook_timeout_ms +
-	                      book->settings->market_retry_max_ms * 6 / 5 + CLOCK_STEP_MS;
+	                      backoff_longest_ms(&backoff) + CLOCK_STEP_MS;
 	if (change->now_ms < m->next_attempt_ms && m->next_attempt_ms - change->now_ms <= longest_ms) {
 		book->due_ms =
 			m->next_attempt_ms < book->due_ms ? m->next_attempt_ms : book->due_ms;
@@ -427,7 +431,7 @@ static void prepare_call(struct book_change *change, struct listed *e, enum mark
 	e->doubt = m->unknown;
 	m->unknown = true; /* until its outcome is durable */
 	m->next_attempt_ms = change->now_ms + 2 * book->settings->market_webhook_timeout_ms +
-	                     back_off_ms(book->settings, m->attempts);
+	                     delay_ms(book, m, 0);
 	e->to_call = step;
 	book_changed(change, m, false);
 	book_audit(change, m, "attempt",
@@ -763,6 +767,7 @@ struct called {
 	enum market_step step;
 	enum operator_result result;
 	bool known;
+	uint64_t retry_after_ms;
 	char error[160];
 };
 
@@ -794,7 +799,7 @@ static void run_called(struct book_work *work, struct book_change *change)
 		return;
 	}
 	memcpy(m->error, called->error, sizeof m->error);
-	m->next_attempt_ms = change->now_ms + back_off_ms(book->settings, m->attempts);
+	m->next_attempt_ms = change->now_ms + delay_ms(book, m, called->retry_after_ms);
 }
 
 static void finish_called(struct book_work *work, bool durable)
@@ -807,13 +812,14 @@ static void finish_called(struct book_work *work, bool durable)
 	free(called);
 }
 
-static void on_called(void *arg, enum operator_result result, bool known, const char *error)
+static void on_called(void *arg, const struct operator_answer *answer)
 {
 	struct called *called = arg;
 	struct book *book = called->book;
-	called->result = result;
-	called->known = known;
-	snprintf(called->error, sizeof called->error, "%s", error);
+	called->result = answer->result;
+	called->known = answer->known;
+	called->retry_after_ms = answer->retry_after_ms;
+	snprintf(called->error, sizeof called->error, "%s", answer->error);
 	*book->queue_last = &called->work;
 	book->queue_last = &called->work.next;
 	book->queued++;

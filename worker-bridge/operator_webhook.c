@@ -22,7 +22,7 @@ struct step_call {
 	uint64_t fence;
 	uint8_t seed[64];
 	size_t seed_len;
-	void (*done)(void *arg, enum operator_result result, bool known, const char *error);
+	void (*done)(void *arg, const struct operator_answer *answer);
 	void *arg;
 };
 
@@ -49,10 +49,9 @@ static enum operator_result judge(const struct http_post_answer *answer, char te
 	                                                                        : OPERATOR_REFUSED;
 }
 
-static void finish(struct step_call *call, enum operator_result result, bool known,
-                   const char *error)
+static void finish(struct step_call *call, const struct operator_answer *answer)
 {
-	call->done(call->arg, result, known, error);
+	call->done(call->arg, answer);
 	free(call);
 }
 
@@ -63,7 +62,7 @@ static void on_answer(void *arg, const struct http_post_answer *answer)
 	enum operator_result result = judge(answer, text);
 	bool known =
 		answer->status == 0 ? !answer->sent : answer->status < 500 && answer->status != 408;
-	finish(arg, result, known, text);
+	finish(arg, &(struct operator_answer){result, known, text, answer->retry_after_ms});
 }
 
 /* What concerns the receiver. */
@@ -140,10 +139,16 @@ enum operator_result operator_webhook_judge(const struct market *m, enum market_
 	return result;
 }
 
-/* Any other answer than a view that says something leaves it to the key. */
+/* Any other answer than a view that says something leaves it to the key; but who says when to come back is not
+ * called before. */
 static void on_view(void *arg, const struct http_post_answer *answer)
 {
 	struct step_call *call = arg;
+	char text[160] = "";
+	if (answer->retry_after_ms != 0 && judge(answer, text) == OPERATOR_RETRY) {
+		finish(call, &(struct operator_answer){OPERATOR_RETRY, false, text, answer->retry_after_ms});
+		return;
+	}
 	enum operator_result result =
 		answer->status == 200
 			? operator_webhook_judge(&call->market, call->step, answer->body)
@@ -151,8 +156,12 @@ static void on_view(void *arg, const struct http_post_answer *answer)
 	if (result == OPERATOR_RETRY)
 		post(call);
 	else
-		finish(call, result, true,
-		       result == OPERATOR_DONE ? "" : "the receiver says that it ended otherwise");
+		finish(call, &(struct operator_answer){
+				     .result = result,
+				     .known = true,
+				     .error = result == OPERATOR_DONE
+				                      ? ""
+				                      : "the receiver says that it ended otherwise"});
 }
 
 static void ask(struct step_call *call)
@@ -166,9 +175,7 @@ static void ask(struct step_call *call)
 }
 
 void operator_webhook_call(struct operator_webhook *operator, const struct operator_step *step,
-                           void (*done)(void *arg, enum operator_result result, bool known,
-                                        const char *error),
-                           void *arg)
+                           void (*done)(void *arg, const struct operator_answer *answer), void *arg)
 {
 	struct step_call *call = xcalloc(1, sizeof *call);
 	*call = (struct step_call){.operator = operator,

@@ -25,7 +25,7 @@ struct operator_webhook *operator_webhook_create(uv_loop_t *loop, const struct s
 /* One attempt. `doubt`: nobody knows whether an earlier attempt of this step took effect; the
  * receiver is asked for its view of the duel first, and the step is posted only if that does not
  * show it (or there is no answer that says). `seed`: of the signing key; empty: unsigned.
- * Everything is copied; `done` is called once. `error` is a constant or lives until it returns. */
+ * Everything is copied; `done` is called once. `error` lives until it returns. */
 struct operator_step {
 	const struct market *market;
 	enum market_step step;
@@ -33,11 +33,16 @@ struct operator_step {
 	struct span seed;
 	bool doubt;
 };
-/* `known`: whatever came of it, no effect is outstanding. */
+
+struct operator_answer {
+	enum operator_result result;
+	bool known; /* whatever came of it, no effect is outstanding */
+	const char *error;
+	uint64_t retry_after_ms; /* when to try again, as the receiver says; 0: it says nothing */
+};
+
 void operator_webhook_call(struct operator_webhook *operator, const struct operator_step *step,
-                           void (*done)(void *arg, enum operator_result result, bool known,
-                                        const char *error),
-                           void *arg);
+                           void (*done)(void *arg, const struct operator_answer *answer), void *arg);
 
 /* What a view ({"state": ..., "winnerSide": ...}) says of a step: DONE: it took effect; REFUSED: it
  * contradicts it; RETRY: neither. Pure. */

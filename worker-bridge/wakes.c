@@ -1,4 +1,5 @@
 #include "worker-bridge/wakes.h"
+#include "common/backoff.h"
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -195,21 +196,18 @@ struct hook {
 	uint64_t generation;
 };
 
-static uint64_t retry_delay_ms(const struct settings *settings, uint64_t attempts)
+static struct backoff backoff_of(const struct settings *s)
 {
-	uint64_t delay_ms = settings->webhook_retry_min_ms;
-	for (uint64_t i = 0; i < attempts && delay_ms < settings->webhook_retry_max_ms; i++)
-		delay_ms *= 2;
-	if (delay_ms > settings->webhook_retry_max_ms)
-		delay_ms = settings->webhook_retry_max_ms;
-	return delay_ms * (80 + clock_random_below(41)) / 100; /* spread by a fifth either way */
+	return (struct backoff){s->webhook_retry_min_ms, s->webhook_retry_max_ms, s->webhook_retry_after_max_ms};
 }
 
-static void deliver_again(struct watched *s, uint64_t generation, enum webhook_outcome outcome)
+static void deliver_again(struct watched *s, uint64_t generation, enum webhook_outcome outcome,
+                          uint64_t retry_after_ms)
 {
 	/* The document may be newer than when the delivery began: what it says is judged afresh. */
 	json_t *doc = json_deep_copy(s->doc);
 	uint64_t now_ms = clock_wall_ms();
+	struct backoff backoff = backoff_of(s->wakes->settings);
 	enum subscription_result result;
 	switch (outcome) {
 	case WEBHOOK_DONE:
@@ -222,7 +220,8 @@ static void deliver_again(struct watched *s, uint64_t generation, enum webhook_o
 	default:
 		result = subscription_failed(
 		        doc, generation,
-		        now_ms + retry_delay_ms(s->wakes->settings, subscription_number(doc, "attempts")));
+		        now_ms + backoff_ms(&backoff, subscription_number(doc, "attempts") + 1, retry_after_ms,
+		                            (unsigned)clock_random_below(BACKOFF_DICE)));
 		break;
 	}
 	if (result == SUBSCRIPTION_OK && !s->writing && !s->unreadable)
@@ -231,7 +230,7 @@ static void deliver_again(struct watched *s, uint64_t generation, enum webhook_o
 		json_decref(doc);
 }
 
-static void delivered(void *arg, enum webhook_outcome outcome)
+static void delivered(void *arg, enum webhook_outcome outcome, uint64_t retry_after_ms)
 {
 	struct hook *hook = arg;
 	struct watched *s = hook->watched;
@@ -241,7 +240,7 @@ static void delivered(void *arg, enum webhook_outcome outcome)
 	else
 		counter_add(s->wakes->counters, webhook_deliveries_total, 1);
 	if (!s->removed)
-		deliver_again(s, hook->generation, outcome);
+		deliver_again(s, hook->generation, outcome, retry_after_ms);
 	release(s);
 	free(hook);
 }
@@ -414,8 +413,8 @@ static bool link_touched(struct watched *s, json_t *doc)
 /* A retry that is farther away than any could be was set before the clock was set back. */
 static bool is_due(const struct wakes *w, uint64_t next_ms, uint64_t now_ms)
 {
-	uint64_t longest_ms = w->settings->webhook_retry_max_ms * 6 / 5;
-	return now_ms >= next_ms || next_ms - now_ms > longest_ms + CLOCK_STEP_MS;
+	struct backoff backoff = backoff_of(w->settings);
+	return now_ms >= next_ms || next_ms - now_ms > backoff_longest_ms(&backoff) + CLOCK_STEP_MS;
 }
 
 static void evaluate(struct watched *s)

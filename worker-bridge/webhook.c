@@ -15,7 +15,7 @@ struct webhooks {
 
 struct delivery {
 	char *url;
-	void (*done)(void *arg, enum webhook_outcome outcome);
+	void (*done)(void *arg, enum webhook_outcome outcome, uint64_t retry_after_ms);
 	void *arg;
 };
 
@@ -36,13 +36,13 @@ static void on_answer(void *arg, const struct http_post_answer *answer)
 {
 	struct delivery *d = arg;
 	enum webhook_outcome outcome = judge(d, answer);
-	d->done(d->arg, outcome);
+	d->done(d->arg, outcome, answer->retry_after_ms);
 	free(d->url);
 	free(d);
 }
 
 bool webhooks_send(struct webhooks *w, const char *url, struct span body, const char *signature,
-                   void (*done)(void *arg, enum webhook_outcome outcome), void *arg)
+                   void (*done)(void *arg, enum webhook_outcome outcome, uint64_t retry_after_ms), void *arg)
 {
 	if (webhooks_in_flight(w) >= w->settings->webhook_parallel)
 		return false;

@@ -440,7 +440,7 @@ class Venue(http.server.ThreadingHTTPServer):
     def __init__(self, faults=(), seed=0, views=False):
         self.dice, self.faults = random.Random(seed), faults
         self.views, self.view, self.reads = views, {}, 0
-        self.padding = 0
+        self.padding, self.retry_after, self.times = 0, None, []
         self.effects, self.calls, self.signatures = {}, [], []
         self.lock = threading.Lock()
         super().__init__(("127.0.0.1", 0), VenueHandler)
@@ -458,6 +458,7 @@ class VenueHandler(http.server.BaseHTTPRequestHandler):
         asked = json.loads(body)
         key, duel = self.headers["idempotency-key"], asked["market"]["duelId"]
         with venue.lock:
+            venue.times.append(time.time())
             fault = venue.dice.choice(venue.faults) if venue.faults else None
             venue.calls.append((key, int(self.headers["ringside-fence"])))
             venue.signatures.append((self.headers["webhook-signature"], body))
@@ -493,6 +494,8 @@ class VenueHandler(http.server.BaseHTTPRequestHandler):
         text += b" " * self.server.padding
         self.send_response(status)
         self.send_header("content-length", str(len(text)))
+        if self.server.retry_after and status in (429, 503):
+            self.send_header("retry-after", self.server.retry_after)
         self.end_headers()
         try:
             self.wfile.write(text)
@@ -744,6 +747,28 @@ def test_an_answer_may_be_long():
         wait_for(lambda: r.request("GET", "/v1/source/arena")[0] == 200, "the feed")
         wait_state(r, announce(Game(r)), "open")
         assert len(venue.calls) == 1
+    venue.shutdown()
+
+
+def test_the_venue_says_when_to_come_back():
+    """Retry-After: neither sooner, nor later than market.retry_after_max."""
+    venue = Venue(("429",))
+    venue.retry_after = "2"
+    with webhook_ringside(venue) as r:
+        wait_for(lambda: r.request("GET", "/v1/source/arena")[0] == 200, "the feed")
+        duel = announce(Game(r))
+        wait_for(lambda: len(venue.times) >= 2, "the second attempt")
+        assert venue.times[1] - venue.times[0] >= 2
+        venue.faults = ()
+        wait_state(r, duel, "open")
+    venue.shutdown()
+    venue = Venue(("429",))
+    venue.retry_after = "86400"
+    with webhook_ringside(venue, "--market-retry-after-max=1s") as r:
+        wait_for(lambda: r.request("GET", "/v1/source/arena")[0] == 200, "the feed")
+        announce(Game(r))
+        wait_for(lambda: len(venue.times) >= 2, "the bound")
+        assert venue.times[1] - venue.times[0] >= 1
     venue.shutdown()
 
 

@@ -1,10 +1,14 @@
 """Subscriptions: signed webhooks, pull-wake leases and fencing, over kill -9 of whoever is at work."""
 
 import base64
+import email.utils
 import http.server
 import json
 import os
+import re
 import signal
+import socket
+import struct
 import subprocess
 import tempfile
 import threading
@@ -22,6 +26,7 @@ class Receiver(http.server.ThreadingHTTPServer):
 
     def __init__(self, status=200, answer=None):
         self.got, self.status, self.answer = [], status, answer or {}
+        self.headers, self.times = {}, []
         super().__init__(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server_port}/hook"
@@ -31,8 +36,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["content-length"]))
         self.server.got.append((self.headers["webhook-signature"], body))
+        self.server.times.append(time.time())
         answer = json.dumps(self.server.answer).encode()
         self.send_response(self.server.status)
+        for name, value in self.server.headers.items():
+            self.send_header(name, value() if callable(value) else value)
         self.send_header("content-length", str(len(answer)))
         self.end_headers()
         self.wfile.write(answer)
@@ -220,11 +228,101 @@ def test_pull_wake_leases_and_fencing(r):
     *[({"type": "webhook", "pattern": "a", "webhook": {"url": url}}, "WEBHOOK_URL_REJECTED") for url in (
         "http://10.0.0.1/", "http://example.org/", "https://192.168.1.1/", "https://169.254.169.254/latest",
         "https://127.0.0.1/", "https://[::1]/", "https://[fd00::1]/", "ftp://example.org/", "https://user@10.0.0.1/",
-        "https://localhost/", "https://[::ffff:10.0.0.1]/", "http://127.0.0.1@10.0.0.1/")],
+        "https://localhost/", "https://[::ffff:10.0.0.1]/", "http://127.0.0.1@10.0.0.1/",
+        *(f"{scheme}:{port}/" for scheme in ("http://127.0.0.1", "http://localhost", "https://example.org", "https://[2600::1]")
+          for port in ("0", "00", "65536", "99999", "4294967376", "-1", "8a")))],
 ])
 def test_bad_requests(r, body, code):
     status, answer = call(r, "PUT", "bad", body)
     assert status == 400 and answer["error"]["code"] == code
+
+
+class FickleHandler(http.server.BaseHTTPRequestHandler):
+    """Keeps connections; cuts those that ask for /cut, and resets those that ask for /reset."""
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        self.server.posts.append(self.path)
+        if self.path == "/ok":
+            self.server.together.wait(30)
+            self.send_response(200)
+            self.send_header("content-length", "13")
+            self.end_headers()
+            self.wfile.write(b'{"done":true}')
+            return
+        if self.path == "/reset":
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize("way", ["cut", "reset"])
+def test_an_attempt_of_a_webhook_is_one_post(way):
+    """A receiver that takes the POST and closes has had it: what is sent again over another connection is another wake
+    to it. Deliveries before have left as many connections as there are to be had."""
+    receiver = http.server.ThreadingHTTPServer(("127.0.0.1", 0), FickleHandler)
+    receiver.daemon_threads, receiver.posts, receiver.together = True, [], threading.Barrier(6)
+    threading.Thread(target=receiver.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{receiver.server_port}"
+
+    def failures(r):
+        text = r.get("/metrics")
+        return sum(int(n) for n in re.findall(r"^ringside_webhook_failures_total{[^}]*} (\d+)$", text, re.M))
+    with Ringside("--webhook-retry-min=5m", "--webhook-retry-max=5m", workers=1, bridge=1) as r:
+        wait_for(lambda: r.request("GET", "/v1/stream/__ds/jwks.json")[0] == 200, "the signing key")
+        for i in range(6):
+            assert call(r, "PUT", f"w{i}", {"type": "webhook", "pattern": f"w/{i}", "webhook": {"url": url + "/ok"}})[0] == 201
+        assert call(r, "PUT", way, {"type": "webhook", "pattern": "x/*", "webhook": {"url": f"{url}/{way}"}})[0] == 201
+        for i in range(6):
+            put_stream(r, f"w/{i}", b'{"n":0}')
+        wait_for(lambda: receiver.posts.count("/ok") == 6, "deliveries at the same time")
+        wait_for(lambda: all(call(r, "GET", f"w{i}")[1]["streams"][0]["acked_offset"] == tail(r, f"w/{i}")
+                             for i in range(6)), "their answers")
+        put_stream(r, "x/1", b'{"n":0}')
+        wait_for(lambda: failures(r) >= 1, "the attempt that fails")
+        assert failures(r) == 1 and receiver.posts.count(f"/{way}") == 1
+    receiver.shutdown()
+
+
+@pytest.mark.parametrize("retry_after", [lambda: "3", lambda: email.utils.formatdate(time.time() + 4, usegmt=True)],
+                         ids=["seconds", "date"])
+def test_retry_after_of_a_receiver_is_kept(retry_after):
+    receiver = Receiver(status=429)
+    receiver.headers["retry-after"] = retry_after
+    with Ringside("--webhook-retry-min=50ms", "--webhook-retry-max=50ms", workers=1, bridge=1) as r:
+        wait_for(lambda: r.request("GET", "/v1/stream/__ds/jwks.json")[0] == 200, "the signing key")
+        call(r, "PUT", "a", {"type": "webhook", "pattern": "a/*", "webhook": {"url": receiver.url}})
+        put_stream(r, "a/1", b'{"n":0}')
+        wait_for(lambda: len(receiver.got) >= 2, "the second attempt")
+        assert receiver.times[1] - receiver.times[0] >= 3, "not sooner than was asked for"
+
+
+def test_retry_after_is_bounded_and_outlives_the_bridge():
+    receiver = Receiver(status=503)
+    receiver.headers["retry-after"] = "86400"
+    flags = "--webhook-retry-min=50ms", "--webhook-retry-max=50ms"
+    with Ringside(*flags, "--webhook-retry-after-max=1s", workers=1, bridge=1) as r:
+        wait_for(lambda: r.request("GET", "/v1/stream/__ds/jwks.json")[0] == 200, "the signing key")
+        call(r, "PUT", "a", {"type": "webhook", "pattern": "a/*", "webhook": {"url": receiver.url}})
+        put_stream(r, "a/1", b'{"n":0}')
+        wait_for(lambda: len(receiver.got) >= 2, "the bound")
+        assert receiver.times[1] - receiver.times[0] > 0.9
+    with Ringside(*flags, workers=1, bridge=1) as r:
+        wait_for(lambda: r.request("GET", "/v1/stream/__ds/jwks.json")[0] == 200, "the signing key")
+        other = Receiver(status=503)
+        other.headers["retry-after"] = "86400"
+        call(r, "PUT", "a", {"type": "webhook", "pattern": "a/*", "webhook": {"url": other.url}})
+        call(r, "PUT", "b", {"type": "webhook", "pattern": "b/*", "webhook": {"url": receiver.url}})
+        put_stream(r, "a/1", b'{"n":0}')
+        wait_for(lambda: call(r, "GET", "a")[1]["status"] == "failed", "the first attempt's answer")
+        kill_worker(r, "bridge-0")
+        receiver.got.clear()
+        put_stream(r, "b/1", b'{"n":0}')
+        wait_for(lambda: receiver.got, "the next bridge delivers")
+        assert len(other.got) == 1
 
 
 def test_streams_of_a_pattern_come_and_go():

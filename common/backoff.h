@@ -1,0 +1,19 @@
+/* How long to wait before somebody else's server is asked again. Pure: no clock, no dice. */
+#pragma once
+
+#include <stdint.h>
+
+struct backoff {
+	uint64_t min_ms, max_ms; /* the first delay; what doubling ends at */
+	uint64_t asked_ms_max;   /* as much of a Retry-After as is honoured; 0: none */
+};
+
+enum { BACKOFF_DICE = 41 };
+
+/* After `failures` failed attempts (1 after the first). `asked_ms`: what the server asked for; 0: nothing.
+ * `dice`: random, below BACKOFF_DICE: what doubles is spread by a fifth either way; what was asked for is kept,
+ * and spread by up to a fifth more, so that not all come back at once. */
+uint64_t backoff_ms(const struct backoff *backoff, uint64_t failures, uint64_t asked_ms, unsigned dice);
+
+/* No delay is longer. */
+uint64_t backoff_longest_ms(const struct backoff *backoff);
