@@ -96,12 +96,13 @@ function result() {
 }
 
 function phaseText(now) {
-	switch (frame?.phase) {
+	if (frame === null) return ["–", "–", connection.name === "denied" ? "A token is needed" : "Not heard of yet"];
+	switch (frame.phase) {
 	case "ANNOUNCEMENT": return ["Announcement", seconds(frame.betCloseTime - now), "until bets close"];
 	case "COUNTDOWN": return ["Countdown", seconds(frame.plannedFightStartTime - now), "until the fight"];
 	case "FIGHTING": return ["Fight", seconds(now - frame.fightStartTime), frame.scene?.ply ? `move ${Math.ceil(frame.scene.ply / 2)}` : "the first move"];
 	case "RESOLUTION": return ["Result", frame.outcome === "draw" ? "½ – ½" : frame.winnerId === frame.agent1?.id ? "1 – 0" : "0 – 1", result()];
-	default: return ["Idle", "–", frame?.outcome ? result() : "Waiting for the next duel"];
+	default: return ["Idle", "–", frame.outcome ? result() : "Waiting for the next duel"];
 	}
 }
 
@@ -147,7 +148,7 @@ function tick() {
 	text($("phase").querySelector(".what"), what);
 	drawClock("agent1", frame?.agent1, live);
 	drawClock("agent2", frame?.agent2, live);
-	market.tick(live);
+	market.tick(live, connection.name === "denied");
 	picture.tick(live);
 }
 setInterval(tick, 250);

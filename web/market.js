@@ -1,11 +1,14 @@
 /* The market of the present duel, and bets with play money. An account is opened with the first bet and kept
- * in this browser; where accounts are given out by an operator, it comes in the fragment: #account=ID:SECRET. */
+ * in this browser; where accounts are given out by an operator, it comes in the fragment: #account=ID:SECRET.
+ * Bets are offered to whom they would be taken from; others are told why not. */
 import { askJson, secrets, serverNow } from "/page/feed.js";
 
 const $ = id => document.getElementById(id);
 const text = (element, value) => { if (element.textContent !== value) element.textContent = value; };
 const units = n => Number(n).toLocaleString("en");
 const STATES = { created: "Opening", open: "Bets open", locked: "Bets closed", resolving: "Paying", resolved: "Paid", cancelled: "Stakes back", manual_review: "In review" };
+const SETTLED = ["resolved", "cancelled"], RETRY_MS = 1000, MISSING_MIN = 3;
+const STRANGER = [401, 403, 404]; /* statuses of what one has no right to, or that is not there */
 
 function storedAccount() {
 	if (secrets.account) {
@@ -15,15 +18,47 @@ function storedAccount() {
 	try { return JSON.parse(localStorage.getItem("account")); } catch { return null; }
 }
 
+/* A win that nobody had bet on: the market is resolved, and yet all stakes go back. */
+const unbacked = m => m.state === "resolved" && ["A", "B"].includes(m.winnerSide) && m.pools[m.winnerSide] === 0;
+
+const oneSided = m => (m.pools.A === 0) !== (m.pools.B === 0);
+
+/* What a settled market made of one account's bets (some, or none: null): [words, whether it is good]. */
+function result(m, bets) {
+	const sum = of => bets.reduce((all, bet) => all + of(bet), 0);
+	const staked = sum(bet => bet.amount), paid = sum(bet => bet.paid ?? 0), net = paid - staked;
+	const onWinner = sum(bet => bet.side === m.winnerSide ? bet.amount : 0);
+	const winner = (m.winnerSide === "B" ? m.agent2Name : m.agent1Name) || `side ${m.winnerSide}`;
+	if (staked === 0) return null;
+	if (m.state === "cancelled") return [`${m.outcome === "draw" ? "A draw" : "Cancelled"}: your ${units(staked)} came back.`, ""];
+	if (unbacked(m)) return [`Nobody had backed ${winner}: your ${units(staked)} came back.`, ""];
+	if (onWinner === 0) return [`You lost ${units(staked)}.`, ""];
+	if (onWinner < staked) {
+		const gross = `${units(paid)} paid for ${units(staked)} staked on both sides.`;
+		return net > 0 ? [`You won ${units(net)}: ${gross}`, "good"] : [net < 0 ? `You lost ${units(-net)}: ${gross}` : `Neither won nor lost: ${gross}`, ""];
+	}
+	return net > 0 ? [`You won ${units(net)}: ${units(paid)} paid for ${units(staked)} staked.`, "good"]
+		: net < 0 ? [`${winner} won, but the fee took more than there was to win: ${units(paid)} of your ${units(staked)} came back.`, ""]
+		: [`${winner} won, but there was nothing to share: your ${units(staked)} came back.`, ""];
+}
+
 export class Market {
 	constructor(feed) {
 		this.feed = feed;
 		this.account = storedAccount();
-		this.duel = null;   /* the frame's, while there is one */
-		this.market = null; /* what was last said of it */
-		this.bets = [];     /* ours, in this market */
+		this.unknown = false;    /* the account that was given is none of this server's */
+		this.mayOpen = null;     /* an account; null: not known yet */
+		this.duel = null;        /* the frame's, while there is one */
+		this.market = null;      /* what is known of it: its record, and what the stream said since */
+		this.missing = 0;        /* so many times in a row there was none for this duel */
+		this.bets = new Map();   /* ours in this market, by number */
+		this.more = false;       /* it has bets that were not listed, maybe ours */
+		this.waiting = new Set(); /* markets with bets of ours of which we have not said what became of them */
+		this.told = null;        /* the last of which we have */
+		this.said = null;        /* { duelId, value, state }: the last bet, or what became of bets */
 		this.pending = null;
-		this.asked = 0;     /* balances */
+		this.asked = 0;          /* balances */
+		this.live = this.denied = false;
 		$("bet").onsubmit = event => { event.preventDefault(); this.place(); };
 		this.refreshBalance();
 	}
@@ -38,56 +73,118 @@ export class Market {
 		}
 		if (!other) return;
 		this.market = null;
-		this.bets = [];
+		this.missing = 0;
+		this.more = false;
+		this.bets = new Map();
+		if (this.said?.duelId !== this.told) this.said = null; /* of a bet, which is over */
 		this.draw();
 		this.refresh();
 	}
 
 	take(odds) {
-		if (odds.duelId !== this.duel?.duelId || (this.market && odds.at < this.market.at)) return;
-		const settled = odds.state !== this.market?.state && ["resolved", "cancelled"].includes(odds.state);
-		this.market = odds;
-		this.draw();
-		if (settled) this.settle();
+		if (odds.duelId === this.duel?.duelId && !(odds.at < this.market?.at)) {
+			this.market = { ...this.market, ...odds };
+			this.draw();
+			/* Who won is not in it: only where stakes may have gone back does everybody have to know. */
+			if (odds.state === "resolved" && oneSided(odds)) this.refresh();
+		} else if (!this.waiting.has(odds.duelId)) return;
+		if (SETTLED.includes(odds.state)) this.settle(odds.duelId);
 	}
 
-	/* The stream tells changes; this tells how things stand when one begins to listen. */
+	/* The stream tells changes; this tells how things stand when one begins to listen, and what does not change. */
 	async refresh() {
-		const duelId = this.duel?.duelId;
+		const duelId = this.duel?.duelId, heard = this.market?.at;
 		if (!duelId) return;
+		for (const earlier of this.waiting) if (earlier !== duelId) this.settle(earlier);
 		try {
-			const m = await askJson("/v1/markets/" + duelId);
-			if (!this.market || !this.market.at) this.take({ ...m, duelId, at: 0, pools: m.pools ?? { A: 0, B: 0 } });
-			if (["resolved", "cancelled"].includes(m.state)) this.settle();
+			const record = await this.askMarket(duelId);
+			if (this.duel.duelId !== duelId) return;
+			this.missing = 0;
+			/* What was said meanwhile may be newer than the answer. */
+			this.market = this.market?.at === heard || SETTLED.includes(record.state) ? { ...this.market, ...record } : { ...record, ...this.market };
+			this.draw();
+			if (SETTLED.includes(record.state)) this.settle(duelId);
 			else this.loadBets();
+			this.askRight();
 		} catch (error) {
-			if (error.status === 404 && this.duel?.duelId === duelId && !this.duel.terminal)
-				setTimeout(() => this.refresh(), 1000); /* it opens a moment after the announcement */
+			if (this.duel.duelId !== duelId) return;
+			this.missing = error.status === 404 ? this.missing + 1 : 0;
+			this.draw();
+			clearTimeout(this.again);
+			if (![401, 403].includes(error.status) && !(this.missing && this.duel.terminal))
+				this.again = setTimeout(() => this.refresh(), RETRY_MS); /* it opens a moment after the announcement */
 		}
+	}
+
+	async askMarket(duelId) {
+		const m = await askJson("/v1/markets/" + duelId);
+		return { ...m, pools: { A: m.poolA, B: m.poolB } };
+	}
+
+	/* Ours in a market, and whether there are bets that were not listed. */
+	async askBets(duelId) {
+		const { bets, count } = await askJson(`/v1/markets/${duelId}/bets`);
+		return { mine: bets.filter(bet => bet.account === this.account?.id), more: count > bets.length };
 	}
 
 	async loadBets() {
 		if (!this.account) return;
-		const { bets } = await askJson(`/v1/markets/${this.duel.duelId}/bets`).catch(() => ({ bets: [] }));
-		this.bets = bets.filter(bet => bet.account === this.account.id);
+		const duelId = this.duel.duelId, listed = await this.askBets(duelId).catch(() => null);
+		if (listed === null || this.duel.duelId !== duelId) return; /* what is known stays */
+		this.keepBets(duelId, listed);
+		if (listed.mine.length > 0 && this.told !== duelId) this.waiting.add(duelId);
+	}
+
+	keepBets(duelId, { mine, more }) {
+		if (this.duel.duelId !== duelId) return;
+		for (const bet of mine) this.bets.set(bet.number, bet);
+		this.more = more;
 		this.draw();
 	}
 
-	async settle() {
-		await this.loadBets();
-		const balance = this.refreshBalance();
-		const staked = this.bets.reduce((sum, bet) => sum + bet.amount, 0), paid = this.bets.reduce((sum, bet) => sum + (bet.paid ?? 0), 0);
-		if (staked > 0)
-			this.note(this.market.state === "cancelled" ? `No winner: your ${units(staked)} came back.`
-				: paid > 0 ? `You won: ${units(paid)} for ${units(staked)}.` : `You lost ${units(staked)}.`, paid > 0 ? "good" : "");
-		await balance;
+	/* Says once what became of our bets. */
+	async settle(duelId) {
+		if (!this.account || this.told === duelId) return;
+		try {
+			const [m, listed] = await Promise.all([this.askMarket(duelId), this.askBets(duelId)]);
+			if (!SETTLED.includes(m.state) || this.told === duelId) return;
+			if (this.duel.duelId === duelId) this.market = { ...this.market, ...m };
+			this.keepBets(duelId, listed);
+			this.refreshBalance();
+			const ours = this.waiting.delete(duelId) || listed.mine.length > 0;
+			const words = !listed.more ? result(m, listed.mine)
+				: ours ? ["Settled. Not all bets of this market can be listed: the balance tells what became of yours.", ""] : null;
+			if (words === null) return;
+			this.told = duelId;
+			/* A bet on the present duel that failed is not talked over by an earlier one's end. */
+			if (!(this.said?.state === "bad" && this.said.duelId !== duelId)) this.say(duelId, ...words);
+		} catch (error) {
+			if (STRANGER.includes(error.status)) this.waiting.delete(duelId);
+			else setTimeout(() => this.settle(duelId), RETRY_MS);
+		}
+	}
+
+	/* May we open an account? Who may look at any may open one (auth.ledger_token; everybody under dev), so
+	 * that asking for one that nobody has tells, and changes nothing. */
+	async askRight() {
+		if (this.account || this.mayOpen || this.market?.operator !== "ledger") return;
+		const status = await askJson("/v1/ledger/accounts/none").catch(error => error.status);
+		if (status === 404) this.mayOpen = true;
+		else if (status === 401 || status === 403) this.mayOpen = false;
+		else setTimeout(() => this.askRight(), RETRY_MS);
+		this.draw();
 	}
 
 	async openAccount() {
-		const made = await askJson("/v1/ledger/accounts", { body: { name: "Guest" } });
-		this.account = { id: made.id, secret: made.secret };
-		localStorage.setItem("account", JSON.stringify(this.account));
-		this.showBalance(made.balance);
+		try {
+			const made = await askJson("/v1/ledger/accounts", { body: { name: "Guest" } });
+			this.account = { id: made.id, secret: made.secret };
+			localStorage.setItem("account", JSON.stringify(this.account));
+			this.showBalance(made.balance);
+		} catch (error) {
+			if (error.status === 401 || error.status === 403) this.mayOpen = false;
+			throw error;
+		}
 	}
 
 	/* Of several that are under way, only the last one asked is shown: an older answer may come later. */
@@ -96,14 +193,21 @@ export class Market {
 		const asked = ++this.asked;
 		try {
 			const account = await askJson("/v1/ledger/accounts/" + this.account.id, { token: this.account.secret });
-			if (asked === this.asked) this.showBalance(account.balance);
+			if (asked !== this.asked) return;
+			this.showBalance(account.balance);
+			this.unknown = false;
 		} catch (error) {
-			if ([401, 403, 404].includes(error.status) && !secrets.account) { /* of another ledger */
+			if (asked !== this.asked || !STRANGER.includes(error.status)) return;
+			this.unknown = Boolean(secrets.account);
+			if (!this.unknown) { /* of another ledger */
 				localStorage.removeItem("account");
 				this.account = null;
-				text($("balance"), "–");
+				this.bets = new Map();
+				this.askRight();
 			}
+			text($("balance"), "–");
 		}
+		this.draw();
 	}
 
 	showBalance(value) {
@@ -113,20 +217,22 @@ export class Market {
 	/* The same attempt keeps its key until it is answered, so that a lost answer never makes two bets. */
 	async place() {
 		const form = new FormData($("bet")), side = form.get("side"), amount = Number(form.get("amount"));
-		const key = JSON.stringify([this.duel.duelId, side, amount]);
+		const { duelId } = this.duel, name = this.nameOf(side), key = JSON.stringify([duelId, side, amount]);
 		if (this.pending?.for !== key) this.pending = { for: key, id: crypto.randomUUID?.() ?? String(Math.random()) };
 		const button = $("bet").querySelector("button");
 		button.disabled = true;
 		try {
 			if (!this.account) await this.openAccount();
-			await askJson(`/v1/markets/${this.duel.duelId}/bets`, { token: this.account.secret,
+			const bet = await askJson(`/v1/markets/${duelId}/bets`, { token: this.account.secret,
 				headers: { "idempotency-key": this.pending.id }, body: { account: this.account.id, side, amount } });
 			this.pending = null;
-			this.note(`Placed: ${units(amount)} on ${this.nameOf(side)}.`, "good");
+			this.waiting.add(duelId);
+			this.keepBets(duelId, { mine: [bet], more: this.more });
+			this.say(duelId, `Placed: ${units(amount)} on ${name}.`, "good");
 			this.loadBets();
 			this.refreshBalance();
 		} catch (error) {
-			this.note(error.status ? `Not placed: ${error.message}.` : "No answer. Try again: it will count once.", "bad");
+			this.say(duelId, error.status ? `Not placed: ${error.message}.` : "No answer. Try again: it will count once.", "bad");
 			if (error.status && error.status < 500) this.pending = null;
 		}
 		button.disabled = false;
@@ -136,33 +242,66 @@ export class Market {
 		return (side === "A" ? this.duel?.agent1 : this.duel?.agent2)?.name ?? side;
 	}
 
-	note(value, state = "") {
-		text($("bet-note"), value);
-		$("bet-note").dataset.state = state;
+	/* What became of bets stands over the word that they were placed, also when that word comes later. */
+	say(duelId, value, state) {
+		if (this.told === duelId && this.said?.duelId === duelId && state !== "bad" && value.startsWith("Placed")) return;
+		this.said = { duelId, value, state };
+		this.drawNote();
+	}
+
+	/* Why this visitor cannot bet, whatever the time is; "": he can. null: not known yet. */
+	barred() {
+		if (this.denied) return "Betting needs a token that may read this feed.";
+		if (this.missing >= MISSING_MIN || (this.missing && this.duel.terminal)) return "There is no market for this duel.";
+		if (!this.market?.operator) return null;
+		if (this.market.operator !== "ledger") return "Bets on this duel are taken by its operator's own service, not on this page.";
+		if (this.account) return this.unknown ? "This server does not know the account that this page was opened with." : "";
+		return this.mayOpen === null ? null : this.mayOpen ? "" : "Betting needs an account, and accounts are given out by the operator.";
+	}
+
+	drawNote() {
+		const bar = this.barred(), said = this.said, note = $("bet-note");
+		const hint = bar === "" && !this.account ? "Play money. The first bet opens an account in this browser." : "Play money.";
+		const late = said && said.duelId !== this.duel?.duelId ? "The duel before: " : "";
+		text(note, [said ? late + said.value : "", bar || (said ? "" : hint)].filter(Boolean).join(" "));
+		note.dataset.state = said?.state ?? "";
+		$("bet").classList.toggle("barred", Boolean(bar));
+		if ($("bet-fields").hidden !== Boolean(bar)) $("bet-fields").hidden = Boolean(bar);
 	}
 
 	takesBets() {
-		return this.market?.state === "open" && serverNow() < (this.duel?.betCloseTime ?? 0);
+		return this.barred() === "" && this.market.state === "open" && serverNow() < (this.duel?.betCloseTime ?? 0);
+	}
+
+	stateName(m) {
+		if (!SETTLED.includes(m.state) || m.operator === "webhook") return STATES[m.state] ?? m.state;
+		if (m.pools.A + m.pools.B === 0) return "No bets";
+		if (m.state === "resolved" && oneSided(m) && !m.winnerSide) return STATES.resolving; /* either, as soon as it is known who won */
+		return unbacked(m) ? STATES.cancelled : STATES[m.state];
 	}
 
 	draw() {
 		const m = this.market, pools = m?.pools ?? { A: 0, B: 0 }, total = pools.A + pools.B;
-		text($("market-state"), m ? STATES[m.state] ?? m.state : "–");
+		const known = m && !(m.operator && m.operator !== "ledger"); /* what is staked elsewhere is not */
+		text($("market-state"), m ? this.stateName(m) : "–");
 		$("market-state").dataset.state = m?.state === "open" ? "good" : m?.state === "manual_review" ? "bad" : "";
 		const mine = { A: 0, B: 0 };
-		for (const bet of this.bets) mine[bet.side] += bet.amount;
+		for (const bet of this.bets.values()) mine[bet.side] += bet.amount;
 		for (const side of ["A", "B"]) {
 			const low = side.toLowerCase();
 			text($("odds-" + low), m?.odds?.[side] ? m.odds[side].toFixed(2) : "–");
-			text($("pool-" + low), `${units(pools[side])} staked`);
-			text($("mine-" + low), mine[side] ? `${units(mine[side])} of it yours` : "");
+			text($("pool-" + low), known ? `${units(pools[side])} staked` : "");
+			text($("mine-" + low), mine[side] ? `${this.more ? "at least " : ""}${units(mine[side])} of it yours` : "");
 		}
 		$("pool-bar").style.transform = `scaleX(${total ? pools.A / total : .5})`;
-		this.tick(true);
+		this.tick(this.live, this.denied);
 	}
 
-	tick(live) {
+	tick(live, denied) {
+		this.live = live;
+		this.denied = denied;
 		const open = live && this.takesBets();
 		if ($("bet-fields").disabled === open) $("bet-fields").disabled = !open;
+		this.drawNote();
 	}
 }

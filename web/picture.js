@@ -29,6 +29,7 @@ export class Picture {
 		this.seen = false;
 		this.last = 0; /* when the newest picture came */
 		this.way = "";
+		this.trouble = ""; /* why there was none the last time; stands until one comes */
 		this.running = false;
 		new IntersectionObserver(([entry]) => { this.seen = entry.isIntersecting; this.run(); }).observe($("video").parentElement);
 		document.addEventListener("visibilitychange", () => this.run());
@@ -45,8 +46,8 @@ export class Picture {
 		tag.dataset.state = live && health?.ready ? "good" : "warn";
 		text(tag, !health ? "–" : !live ? "Not known" : health.ready ? "Vouched for" : "Degraded");
 		const at = health?.updatedAt ? new Date(health.updatedAt).toLocaleTimeString([], { hour12: false }) : "";
-		text($("health-note"), health && !live ? `Not heard of since ${at || "a while"}.` : health?.ready ? `The renderer shows this duel. Checked ${at}.`
-			: (REASONS[health?.degradedReason] ?? (health?.degradedReason ?? "unknown").replaceAll("_", " ")) + (at ? ` Since ${at}.` : ""));
+		text($("health-note"), !health ? "The feed has said nothing about the picture yet." : !live ? `Not heard of since ${at || "a while"}.` : health.ready ? `The renderer shows this duel. Checked ${at}.`
+			: (REASONS[health.degradedReason] ?? (health.degradedReason ?? "unknown").replaceAll("_", " ")) + (at ? ` Since ${at}.` : ""));
 		$("health-note").title = health?.degradedReason ?? "";
 	}
 
@@ -63,7 +64,7 @@ export class Picture {
 				if (!await this.webrtc()) await this.mjpeg();
 			} catch (error) {
 				this.stop();
-				this.say(error.status === 503 ? "No renderer" : error.status === 401 || error.status === 403 ? "The picture needs a token" : "No picture");
+				this.trouble = error.status === 503 ? "No renderer" : error.status === 401 || error.status === 403 ? "The picture needs a token" : "No picture";
 				text($("picture-note"), error.status ? error.message : "The picture broke off; it is asked for again.");
 			}
 			if (this.wanted()) await new Promise(done => setTimeout(done, RETRY_MS));
@@ -90,6 +91,7 @@ export class Picture {
 
 	mark(way) {
 		this.last = Date.now();
+		this.trouble = "";
 		if (this.way === way) return;
 		this.way = way;
 		text($("picture-note"), way);
@@ -182,7 +184,6 @@ export class Picture {
 		const age = Date.now() - this.last, old = shown && (age > STILL_MS || !live);
 		$("video").parentElement.classList.toggle("old", old);
 		if (old) this.say(live ? `No new picture for ${Math.round(age / 1000)} s` : "Not live");
-		else if (shown) this.say("");
-		else if (this.running && this.last === 0) this.say("Asking for the picture");
+		else this.say(shown ? "" : this.trouble || (this.running ? "Asking for the picture" : "No picture yet"));
 	}
 }

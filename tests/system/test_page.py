@@ -9,12 +9,13 @@ import sys
 import pytest
 
 from browsers import family, kind
-from duel_game import check_frames, frames_of
+from duel_game import Game, check_frames, frames_of
 from event_source import EventSource
 from page_browser import BROWSER, Browser
 from ringside import Ringside, wait_for
 from test_duel import Duel
 from test_kill import fixed_port
+from test_market import JSON, Bettor, Venue, announce, fight, wait_state, webhook_ringside
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 ARTEFACTS = os.environ.get("ARTEFACTS", os.path.join(ROOT, ".cache/test/page"))
@@ -247,6 +248,156 @@ def test_a_token_in_the_fragment_opens_the_page_and_is_not_kept_in_the_address()
         browser.open(r.url + "/#token=viewer")
         browser.wait("document.querySelector('#live').textContent === 'Live'", "live")
         assert browser.run("location.href") == r.url + "/"
+
+
+def note(browser):
+    return browser.text("#bet-note")
+
+
+def say_nothing_else(browser, selector, value, while_):
+    """Once `value` is said there, nothing else is, until `while_` has happened twice more."""
+    browser.wait(f"document.querySelector({json.dumps(selector)}).textContent === {json.dumps(value)}", value)
+    browser.run(f"""window.alsoSaid = [];
+        new MutationObserver(() => window.alsoSaid.push(document.querySelector({json.dumps(selector)}).textContent))
+            .observe(document.querySelector({json.dumps(selector)}), {{ childList: true, subtree: true, characterData: true }});
+        window.countWhile = () => {while_};
+        window.countBefore = window.countWhile()""")
+    browser.wait("window.countWhile() >= window.countBefore + 2", while_)
+    assert [also for also in browser.run("window.alsoSaid") if also != value] == []
+
+
+PICTURES_ASKED = "performance.getEntriesByType('resource').filter(e => e.name.endsWith('/stream')).length"
+
+
+@pytest.fixture(scope="module")
+def hall():
+    """Duels made by hand, by Game; everybody may open an account."""
+    with Ringside("--feeds-scheduled=", "--feeds-source-driven=arena", workers=1, bridge=1) as r:
+        wait_for(lambda: r.request("GET", "/v1/source/arena")[0] == 200, "the feed")
+        yield r
+
+
+# What is bet on the page and by somebody else, how it ends, what is said of it, and what the market's state is called.
+ENDS = {
+    "nobody_backed_the_winner": ([("A", 250)], [], "beta", "Nobody had backed Beta: your 250 came back.", "Stakes back"),
+    "nobody_backed_the_winner_but_others_bet_too": (
+        [("B", 250)], [("B", 1000)], "alpha", "Nobody had backed Alpha \"α\": your 250 came back.", "Stakes back"),
+    "both_sides_and_won": ([("A", 100), ("B", 150)], [("A", 100)], "beta",
+                           "You won 100: 350 paid for 250 staked on both sides.", "Paid"),
+    "both_sides_and_lost": ([("A", 100), ("B", 150)], [("A", 100)], "alpha",
+                            "You lost 75: 175 paid for 250 staked on both sides.", "Paid"),
+    "both_sides_alone": ([("A", 300), ("B", 100)], [], "beta",
+                         "Neither won nor lost: 400 paid for 400 staked on both sides.", "Paid"),
+    "lost": ([("A", 250)], [("B", 1000)], "beta", "You lost 250.", "Paid"),
+    "nobody_against": ([("A", 250)], [], "alpha", "Alpha \"α\" won, but there was nothing to share: your 250 came back.",
+                       "Paid"),
+    "draw": ([("A", 250)], [("B", 1000)], "draw", "A draw: your 250 came back.", "Stakes back"),
+    "cancelled": ([("A", 250)], [("B", 1000)], "abort", "Cancelled: your 250 came back.", "Stakes back"),
+    "won": ([("A", 250)], [("B", 1000)], "alpha", "You won 1,000: 1,250 paid for 250 staked.", "Paid"),
+}
+
+
+def end_duel(g, duel, end):
+    if end == "draw":
+        g.post("result", duelId=duel, outcome="draw", detail="stalemate")
+    elif end == "abort":
+        g.post("abort", duelId=duel, reason="game_stopped")
+    else:
+        g.post("death", duelId=duel, ids=["beta" if end == "alpha" else "alpha"])
+
+
+def test_what_became_of_bets_is_said_as_it_was(hall):
+    g, other = Game(hall), Bettor(hall)
+    with Browser() as browser:
+        browser.open(hall.url + "/")
+        browser.wait("document.querySelector('#live').textContent === 'Live'", "live")
+        for name, (ours, others, end, words, market_state) in ENDS.items():
+            duel = announce(g)
+            wait_state(hall, duel, "open")
+            browser.wait(f"document.documentElement.dataset.duel === '{duel}'", name)
+            for side, amount in others:
+                assert other.bet(duel, side, amount)[0] == 201
+            for side, amount in ours:
+                bet(browser, side, amount)
+            fight(g, duel)
+            end_duel(g, duel, end)
+            browser.wait("!/^(Placed|Play)/.test(document.querySelector('#bet-note').textContent)", name)
+            assert note(browser) == words, name
+            browser.wait(f"document.querySelector('#market-state').textContent === '{market_state}'", name)
+            if name.startswith("nobody_backed"):
+                keep(browser, "bets-" + name)
+            if end != "abort" and name != [*ENDS][-1]:
+                g.post("phase", duelId=duel, phase="IDLE")
+        browser.call("Page.reload")  # what became of the last one, and what was staked, is still known
+        browser.wait(f"document.querySelector('#bet-note').textContent === '{words}'", "the result")
+        assert browser.text("#pool-b") == "1,000 staked"
+        assert browser.errors == []
+
+
+@pytest.fixture
+def strict():
+    """As for everybody: a token for each thing."""
+    tokens = {"RINGSIDE_AUTH_SUBSCRIBE_TOKENS": "viewer", "RINGSIDE_AUTH_SOURCE_TOKEN": "game",
+              "RINGSIDE_AUTH_LEDGER_TOKEN": "house"}
+    with Ringside("--dev=false", "--feeds-scheduled=", "--feeds-source-driven=arena", environment=tokens, workers=1,
+                  bridge=1) as r:
+        wait_for(lambda: r.request("GET", "/v1/source/arena", headers={"authorization": "Bearer game"})[0] == 200, "the feed")
+        yield r
+
+
+def not_offered(browser, words):
+    browser.wait(f"document.querySelector('#bet-note').textContent === {json.dumps(words)}", words)
+    assert browser.run("""[...document.querySelectorAll("#bet input, #bet button")].every(e => e.matches(":disabled")
+        && !e.checkVisibility())""")
+
+
+def test_bets_are_not_offered_to_who_cannot_open_an_account(strict):
+    r = strict
+    with Browser() as browser:
+        browser.open(r.url + "/#token=viewer")
+        browser.wait("document.querySelector('#live').textContent === 'Live'", "live")
+        announce(Game(r, token="game"))
+        browser.wait("document.querySelector('#market-state').textContent === 'Bets open'", "the market")
+        not_offered(browser, "Betting needs an account, and accounts are given out by the operator.")
+        keep(browser, "bets-no-account")
+        status, _, text = r.request("POST", "/v1/ledger/accounts", b"{}", {**JSON, "authorization": "Bearer house"})
+        assert status == 201
+        made = json.loads(text)
+        browser.open(f"{r.url}/#token=viewer&account={made['id']}:{made['secret']}")
+        bet(browser, "A", 300)
+        browser.wait("document.querySelector('#balance').textContent === '99,700'", "the balance")
+        browser.open(f"{r.url}/#token=viewer&account=acc_000:{made['secret']}")
+        not_offered(browser, "This server does not know the account that this page was opened with.")
+        keep(browser, "bets-unknown-account")
+        assert browser.errors == []
+
+
+def test_bets_are_not_offered_where_somebody_else_takes_them():
+    venue = Venue()
+    with webhook_ringside(venue) as r, Browser() as browser:
+        wait_for(lambda: r.request("GET", "/v1/source/arena")[0] == 200, "the feed")
+        browser.open(r.url + "/")
+        browser.wait("document.querySelector('#live').textContent === 'Live'", "live")
+        announce(Game(r))
+        browser.wait("document.querySelector('#market-state').textContent === 'Bets open'", "the market")
+        not_offered(browser, "Bets on this duel are taken by its operator's own service, not on this page.")
+        assert browser.text("#pool-a") == browser.text("#pool-b") == ""  # what is staked there nobody knows here
+        keep(browser, "bets-elsewhere")
+        assert browser.errors == []
+    venue.shutdown()
+    venue.server_close()
+
+
+def test_that_a_token_is_needed_stays_said(strict):
+    with Browser() as browser:
+        browser.open(strict.url + "/")
+        browser.wait("document.querySelector('#live').textContent === 'Token needed'", "the refusal")
+        not_offered(browser, "Betting needs a token that may read this feed.")
+        say_nothing_else(browser, "#screen-note", "The picture needs a token", PICTURES_ASKED)
+        assert browser.text("#live") == "Token needed"
+        assert browser.text("#phase .what") == "A token is needed"
+        assert browser.text("#health-note") == "The feed has said nothing about the picture yet."
+        keep(browser, "token-needed")
 
 
 def test_pages_are_served_strictly(stage):
