@@ -77,9 +77,32 @@ static bool is_of_number(uint8_t c)
 	return isdigit(c) || c == '-' || c == '+' || c == '.' || c == 'e' || c == 'E';
 }
 
+/* A number (RFC 8259 6) and nothing behind it? */
+static bool is_number(const char *text)
+{
+	static const char digits[] = "0123456789";
+	text += *text == '-';
+	size_t whole = strspn(text, digits);
+	bool good = whole == 1 || (whole > 1 && *text != '0');
+	text += whole;
+	if (*text == '.') {
+		size_t part = strspn(++text, digits);
+		good &= part > 0;
+		text += part;
+	}
+	if (*text == 'e' || *text == 'E') {
+		text++;
+		text += *text == '+' || *text == '-';
+		size_t exponent = strspn(text, digits);
+		good &= exponent > 0;
+		text += exponent;
+	}
+	return good && *text == '\0';
+}
+
 static bool beyond_doubles(const char *text)
 {
-	return isinf(strtod(text, NULL));
+	return is_number(text) && isinf(strtod(text, NULL));
 }
 
 /* An integer that may be too long is read as a double. */

@@ -60,7 +60,8 @@ static void what_is_no_json_stays_none(void **state)
 {
 	static const char *const texts[] = {"",       "{",        "[01]",        "[1e]",         "[10000000000000000000e]",
 	                                    "[--1]",  "{\"a\":}", "[\"\\ud8\"]", "[\"\\ud800]", "{\"a\":1,\"a\":10000000000000000000}",
-	                                    "[1e999", "[\"\xff\\ud800\"]", "[00000000000000000000001]", "[-]"};
+	                                    "[1e999", "[\"\xff\\ud800\"]", "[00000000000000000000001]", "[-]",
+	                                    "[1e999e]", "[01e999]", "[1.e999]", "[1e999-1]", "[1e9999.5]"};
 	(void)state;
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
 		json_error_t error;
