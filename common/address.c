@@ -2,6 +2,8 @@
 
 #include <arpa/inet.h>
 #include <ctype.h>
+#include <openssl/sha.h>
+#include <stdio.h>
 
 /* ---- kinds ---- */
 
@@ -207,6 +209,35 @@ bool address_parse_url(struct span url, struct address_host *host)
 	if (host->port == 0)
 		host->port = tls ? 443 : 80;
 	return true;
+}
+
+/* Users too are secrets; address_parse_url() knows none. */
+static bool parse_authority(const char *authority, struct address_host *host)
+{
+	struct span text = span_of(authority, strcspn(authority, "/?#\\"));
+	for (size_t i = text.len; i > 0; i--)
+		if (text.at[i - 1] == '@')
+			return address_parse_host(span_of(text.at + i, text.len - i), host);
+	return address_parse_host(text, host);
+}
+
+void address_url_shown(const char *url, char out[ADDRESS_URL_SHOWN_ROOM])
+{
+	uint8_t digest[SHA256_DIGEST_LENGTH];
+	char id[9], port[8] = "";
+	struct address_host host;
+	size_t scheme = strncmp(url, "https://", 8) == 0 ? 8 : strncmp(url, "http://", 7) == 0 ? 7 : 0;
+	SHA256((const uint8_t *)url, strlen(url), digest);
+	for (size_t i = 0; i < 4; i++)
+		snprintf(id + 2 * i, 3, "%02x", digest[i]);
+	if (scheme == 0 || !parse_authority(url + scheme, &host)) {
+		snprintf(out, ADDRESS_URL_SHOWN_ROOM, "#%s", id);
+		return;
+	}
+	if (host.port != 0 && host.port != (scheme == 8 ? 443 : 80))
+		snprintf(port, sizeof port, ":%u", (unsigned)host.port);
+	snprintf(out, ADDRESS_URL_SHOWN_ROOM, "%.*s%s%s%s%s/#%s", (int)scheme, url, host.ipv6 ? "[" : "", host.name,
+	         host.ipv6 ? "]" : "", port, id);
 }
 
 /* ---- lists and fences ---- */

@@ -42,6 +42,12 @@ bool address_parse_host(struct span text, struct address_host *host);
  * backslash. */
 bool address_parse_url(struct span url, struct address_host *host);
 
+enum { ADDRESS_URL_SHOWN_ROOM = 300 };
+/* What may be shown of an http or https url whose path, query or user may be secrets (a webhook's): scheme, host,
+ * a port that is not the scheme's own, and eight digits that are the same for the same url:
+ * "https://example.org/#1a2b3c4d". Of what is none: the digits alone, behind "#". */
+void address_url_shown(const char *url, char out[ADDRESS_URL_SHOWN_ROOM]);
+
 /* What of a list can be said when it is configured. False: *bad is the first item that is none. */
 bool address_list_fits(const char *list, struct span *bad);
 /* The next item of a list; false: no more. */

@@ -201,6 +201,55 @@ static void lists_say_what_is_none(void **state)
 	assert_false(address_list_fits("http://a.lan", &bad));
 }
 
+static void of_a_url_that_is_a_secret_scheme_host_and_an_id_are_shown(void **state)
+{
+	static const struct {
+		const char *url, *shown; /* before the id */
+	} rows[] = {
+		{"https://example.org/hush?hush", "https://example.org/#"},
+		{"https://EXAMPLE.org?hush", "https://example.org/#"},
+		{"https://example.org:443/hush", "https://example.org/#"},
+		{"https://example.org:8443/hush", "https://example.org:8443/#"},
+		{"http://example.org:80#hush", "http://example.org/#"},
+		{"http://127.0.0.1:9/hush/@x", "http://127.0.0.1:9/#"},
+		{"http://[::1]:9/hush", "http://[::1]:9/#"},
+		{"https://hush@example.org/", "https://example.org/#"},
+		{"https://hush:hush@hush@example.org:1/hush", "https://example.org:1/#"},
+		{"https://hush:hush/@example.org/", "#"},
+		{"https://example.org\\@hush/", "https://example.org/#"},
+		{"https://example.org:hush/", "#"},
+		{"ftp://hush/", "#"},
+		{"hush", "#"},
+		{"", "#"},
+	};
+	char out[ADDRESS_URL_SHOWN_ROOM], again[ADDRESS_URL_SHOWN_ROOM];
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		size_t len = strlen(rows[i].shown);
+		address_url_shown(rows[i].url, out);
+		address_url_shown(rows[i].url, again);
+		assert_string_equal(out, again);
+		assert_memory_equal(out, rows[i].shown, len);
+		assert_int_equal(strlen(out), len + 8);
+		assert_int_equal(strspn(out + len, "0123456789abcdef"), 8);
+		assert_null(strstr(out, "hush"));
+	}
+	address_url_shown("https://example.org/a", out);
+	address_url_shown("https://example.org/b", again);
+	assert_string_not_equal(out, again);
+}
+
+static void the_longest_host_has_room(void **state)
+{
+	char url[8 + ADDRESS_NAME_MAX + 16] = "https://", out[ADDRESS_URL_SHOWN_ROOM];
+	(void)state;
+	for (size_t i = 0; i < ADDRESS_NAME_MAX; i++)
+		url[8 + i] = i % 50 == 49 ? '.' : 'a';
+	memcpy(url + 8 + ADDRESS_NAME_MAX, ":65535/x", 9);
+	address_url_shown(url, out);
+	assert_int_equal(strlen(out), 8 + ADDRESS_NAME_MAX + 6 + 2 + 8);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -212,6 +261,8 @@ int main(void)
 	        cmocka_unit_test(urls_are_taken_apart),
 	        cmocka_unit_test(what_is_no_plain_url_is_refused),
 	        cmocka_unit_test(lists_say_what_is_none),
+		cmocka_unit_test(of_a_url_that_is_a_secret_scheme_host_and_an_id_are_shown),
+		cmocka_unit_test(the_longest_host_has_room),
 	};
 	return cmocka_run_group_tests_name("address", tests, NULL, NULL);
 }

@@ -110,9 +110,10 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
 	(void)purpose;
 	bool is_public = address_kind(&address->addr) == ADDRESS_PUBLIC;
 	if (!address_allowed(d->reach, &address->addr) || (is_public && d->never_public)) {
-		char text[INET6_ADDRSTRLEN] = "";
+		char text[INET6_ADDRSTRLEN] = "", url[ADDRESS_URL_SHOWN_ROOM];
 		address_text(&address->addr, text);
-		log_warn("address refused", "url=%s address=%s", d->url, text);
+		address_url_shown(d->url, url);
+		log_warn("address refused", "url=%s address=%s", url, text);
 		return CURL_SOCKET_BAD;
 	}
 	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);

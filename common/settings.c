@@ -564,8 +564,13 @@ void settings_update(struct settings *settings, const struct settings *fresh)
 
 const char *settings_show(const struct settings *settings, const struct setting_row *row)
 {
-	static char buf[32];
+	static char buf[ADDRESS_URL_SHOWN_ROOM];
 	const char *value = value_text(settings, row, buf);
+	bool url = strcmp(row->key, "market.webhook_url") == 0 || strcmp(row->key, "sessions.validate_url") == 0;
+	if (url && *value != '\0') {
+		address_url_shown(value, buf);
+		return buf;
+	}
 	bool secret = (strncmp(row->key, "auth.", 5) == 0 || strcmp(row->key, "bet_sync.token") == 0 ||
 	               strcmp(row->key, "bet_sync.token_previous") == 0 || strcmp(row->key, "capture.url") == 0 ||
 	               strcmp(row->key, "capture.outputs") == 0 || strcmp(row->key, "sessions.ice_servers") == 0) &&

@@ -529,8 +529,12 @@ static void test_secrets_are_not_shown(void **state)
 	struct settings s;
 	settings_init(&s);
 	assert_true(set(&s, "auth.metrics_token", "hush"));
+	assert_true(set(&s, "market.webhook_url", "https://hush:hush@example.org/hush"));
+	assert_true(set(&s, "sessions.validate_url", "http://hush:hush@10.0.0.1:81/hush"));
 	for (size_t i = 0; i < setting_rows_count; i++)
 		assert_null(strstr(settings_show(&s, &setting_rows[i]), "hush"));
+	assert_memory_equal(settings_show(&s, setting_find(SPAN("market.webhook_url"))), "https://example.org/#", 21);
+	assert_memory_equal(settings_show(&s, setting_find(SPAN("sessions.validate_url"))), "http://10.0.0.1:81/#", 20);
 	settings_finish(&s);
 }
 

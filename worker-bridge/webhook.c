@@ -1,4 +1,5 @@
 #include "worker-bridge/webhook.h"
+#include "common/address.h"
 #include "common/check.h"
 #include "common/http_post.h"
 #include "common/json_take.h"
@@ -14,7 +15,7 @@ struct webhooks {
 };
 
 struct delivery {
-	char *url;
+	char url[ADDRESS_URL_SHOWN_ROOM]; /* as it may be logged */
 	void (*done)(void *arg, enum webhook_outcome outcome, uint64_t retry_after_ms);
 	void *arg;
 };
@@ -37,7 +38,6 @@ static void on_answer(void *arg, const struct http_post_answer *answer)
 	struct delivery *d = arg;
 	enum webhook_outcome outcome = judge(d, answer);
 	d->done(d->arg, outcome, answer->retry_after_ms);
-	free(d->url);
 	free(d);
 }
 
@@ -47,7 +47,8 @@ bool webhooks_send(struct webhooks *w, const char *url, struct span body, const 
 	if (webhooks_in_flight(w) >= w->settings->webhook_parallel)
 		return false;
 	struct delivery *d = xcalloc(1, sizeof *d);
-	*d = (struct delivery){.url = xmemdup_text(url, strlen(url)), .done = done, .arg = arg};
+	*d = (struct delivery){.done = done, .arg = arg};
+	address_url_shown(url, d->url);
 	http_posts_send(w->posts,
 	                &(struct http_post){.url = url,
 	                                    .body = body,

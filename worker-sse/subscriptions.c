@@ -154,14 +154,24 @@ static struct span secret_of(struct request *request, const char *name)
 	return value;
 }
 
+/* Whoever may change it may see the whole of it; to others path and query are secrets. */
+static bool may_see_url(const struct request *request)
+{
+	const char *reason;
+	return auth_refusal(&request->worker->auth, PERMISSION_PUBLISH, request->headers[HEADER_AUTHORIZATION],
+	                    &reason) == 0;
+}
+
 static json_t *webhook_json(struct request *request, const char *url)
 {
+	char shown[ADDRESS_URL_SHOWN_ROOM];
 	char x[64], kid[64], base[2048], jwks[2200];
 	size_t len = request_base_url(request, base, sizeof base);
 	snprintf(jwks, sizeof jwks, "%.*s%sjwks.json", (int)len, base, root);
 	if (!signing_public(secret_of(request, SUBSCRIPTION_SIGNING_KEY), x, kid))
 		return json_null();
-	return json_pack("{ss s{ss ss ss}}", "url", url, "signing", "alg", "ed25519", "kid", kid,
+	address_url_shown(url, shown);
+	return json_pack("{ss s{ss ss ss}}", "url", may_see_url(request) ? url : shown, "signing", "alg", "ed25519", "kid", kid,
 	                 "jwks_url", jwks);
 }
 

@@ -325,6 +325,46 @@ def test_retry_after_is_bounded_and_outlives_the_bridge():
         assert len(other.got) == 1
 
 
+def test_a_webhooks_url_is_a_secret():
+    """Path and query are what many receivers know their callers by. Whoever may change the subscription sees them;
+    log, readers, settings and errors have scheme, host and an id, the same everywhere."""
+    refused, failing = Receiver(), Receiver(status=500)
+    secret = [f"http://127.0.0.1:{server.server_port}/s3cret/path?key=s3cret" for server in (refused, failing)]
+    publisher, reader = ({**JSON, "authorization": f"Bearer {name}"} for name in ("publisher", "reader"))
+
+    def put(r, name, url, body=None):
+        body = json.dumps({"type": "webhook", "pattern": "ev/*", "webhook": {"url": url}, **(body or {})}).encode()
+        return r.request("PUT", f"/v1/stream/__ds/subscriptions/{name}", body, publisher)
+
+    def shown(r, name, who):
+        return json.loads(r.request("GET", f"/v1/stream/__ds/subscriptions/{name}", headers=who)[2])["webhook"]["url"]
+    with Ringside("--webhook-retry-min=50ms", "--webhook-retry-max=100ms", bridge=1) as r:
+        assert put(r, "refused", secret[0])[0] == 201
+        r.stop()
+        r.flags = [f for f in r.flags if f != "--dev"] + [
+            "--auth-publish-tokens=publisher", "--auth-subscribe-tokens=reader", "--market-operator=webhook",
+            f"--market-webhook-url={secret[1].partition('?')[0]}", f"--sessions-validate-url={secret[1]}",
+            f"--webhook-allow-private=127.0.0.1:{failing.server_port}"]
+        r.start()
+        wait_for(lambda: r.request("GET", "/v1/stream/__ds/jwks.json")[0] == 200, "the signing key")
+        assert json.loads(put(r, "failing", secret[1])[2])["webhook"]["url"] == secret[1]
+        assert r.request("PUT", "/v1/stream/ev/1", b'{"n":0}', publisher)[0] == 201
+        outside = [shown(r, name, reader) for name in ("refused", "failing")]
+        for url, whole, server in zip(outside, secret, (refused, failing)):
+            assert re.fullmatch(rf"http://127\.0\.0\.1:{server.server_port}/#[0-9a-f]{{8}}", url)
+        assert [shown(r, name, publisher) for name in ("refused", "failing")] == secret
+        r.wait_log("address refused.*url=" + re.escape(outside[0]))
+        r.wait_log("webhook failed.*url=" + re.escape(outside[0]))
+        r.wait_log("webhook failed.*url=" + re.escape(outside[1]))
+        settings = r.ctl("settings")[0]
+        assert settings.count(outside[1]) == 1 and settings.count(outside[1].partition("#")[0] + "#") == 2
+        answers = [r.request("GET", "/v1/stream/__ds/subscriptions/failing", headers=reader)[2],
+                   put(r, "failing", secret[1].replace("http", "ftp"))[2], put(r, "bad", secret[0])[2],
+                   put(r, "failing", secret[1], {"pattern": "other"})[2]]
+        for text in (r.log(), settings, r.ctl("status")[0], r.ctl("events")[0], *(a.decode() for a in answers)):
+            assert "s3cret" not in text
+
+
 def test_streams_of_a_pattern_come_and_go():
     """Those that are gone make room: a pattern over duels works for ever, however few streams it may link at a time."""
     with Ringside("--limits-subscription-streams=3", workers=1, bridge=1) as r:
