@@ -461,21 +461,30 @@ static uint32_t workers_of(const struct counters *counters)
 	return workers;
 }
 
+/* Who comes back at once is not refused because of the connection he has left. */
+static bool hold(struct sse_worker *w, uint64_t key, uint64_t max)
+{
+	struct quota *quota = &w->worker->counters->quota;
+	uint32_t workers = workers_of(w->worker->counters), slot = w->worker->slot;
+	if (quota_hold(quota, key, slot, workers, (uint32_t)max))
+		return true;
+	requests_drop_gone(w);
+	return quota_hold(quota, key, slot, workers, (uint32_t)max);
+}
+
 static bool hold_place(struct request *r, uint64_t *key)
 {
 	struct sse_worker *w = r->worker;
 	const struct settings *s = w->settings;
-	struct quota *quota = &w->worker->counters->quota;
-	uint32_t workers = workers_of(w->worker->counters), slot = w->worker->slot;
 	uint8_t address[16];
 	request_address(r, address);
 	*key = quota_key(address, sizeof address, PURPOSE_CLIENTS);
-	if (!quota_hold(quota, key_of_all(), slot, workers, (uint32_t)s->bet_sync_clients)) {
+	if (!hold(w, key_of_all(), s->bet_sync_clients)) {
 		refuse(r, 503, "Service unavailable", "Bet sync SSE capacity reached", 5000);
 		return false;
 	}
-	if (!quota_hold(quota, *key, slot, workers, (uint32_t)s->bet_sync_clients_per_address)) {
-		quota_release(quota, key_of_all(), slot);
+	if (!hold(w, *key, s->bet_sync_clients_per_address)) {
+		quota_release(&w->worker->counters->quota, key_of_all(), w->worker->slot);
 		refuse(r, 429, "Too many requests", "Too many connections from this address", 5000);
 		return false;
 	}

@@ -7,6 +7,9 @@ enum {
 	LINED_MS = 100,   /* whoever waits for us is not late */
 	LINGER_MS = 2000, /* for the answer to arrive before what the client still sends resets it */
 	FIRST_MS = 2000,  /* a drain waits so long for the first request of a connection */
+	LOOK_MS = 25,     /* until a client that sends no more is looked at again; then twice as long, and so on */
+	LOOKS_QUIET = 4,  /* looks behind the first that send nothing */
+	LOOKS_LONGER = 8, /* from here on every 6.4 s */
 };
 
 /* ---- time ---- */
@@ -29,8 +32,17 @@ static uint64_t limit_ms(const struct conn *conn)
 		return s->http_write_timeout_ms;
 	case WAIT_LINGER:
 		return LINGER_MS;
+	case WAIT_GONE:
+		return (uint64_t)LOOK_MS << (conn->looks < LOOKS_LONGER ? conn->looks : LOOKS_LONGER);
 	}
 	return 0;
+}
+
+/* It sends no more, and its answer waits for something: it may want it still, or be gone altogether. */
+static bool may_be_gone(const struct conn *conn)
+{
+	const struct exchange *e = conn->first;
+	return conn->eof && e != NULL && e->dispatched && !e->ended && e->request.on_gone != NULL && !e->measured;
 }
 
 static enum conn_wait wait_now(const struct conn *conn)
@@ -42,7 +54,7 @@ static enum conn_wait wait_now(const struct conn *conn)
 	if (conn->last != NULL && !conn->last->body_whole)
 		return WAIT_BODY;
 	if (conn->first != NULL)
-		return WAIT_NOTHING;
+		return may_be_gone(conn) ? WAIT_GONE : WAIT_NOTHING;
 	if (conn->in_len > 0)
 		return WAIT_HEAD;
 	return conn->worker->draining && !conn->served ? WAIT_FIRST : WAIT_REQUEST;
@@ -79,6 +91,22 @@ static bool delivers(struct conn *conn)
 	return less;
 }
 
+/* The kernel does not say whether a client that closed its side still reads. Bytes for one that does not are answered
+ * with a reset: the first go at once, the next when it had its time to come. */
+static void look(struct conn *conn)
+{
+	if (conn->looks == 0 || conn->looks > LOOKS_QUIET)
+		conn_probe(conn);
+	if (conn->looks < LOOKS_LONGER)
+		conn->looks++;
+	if (conn_was_reset(conn)) {
+		conn_close(conn);
+		return;
+	}
+	conn_touch(conn);
+	wheel_set(&conn->worker->wheel, &conn->timer, conn->since_ms + limit_ms(conn));
+}
+
 static void time_is_up(struct conn *conn)
 {
 	struct exchange *last = conn->last;
@@ -105,6 +133,9 @@ static void time_is_up(struct conn *conn)
 	case WAIT_FIRST:
 	case WAIT_LINGER:
 		conn_close(conn);
+		return;
+	case WAIT_GONE:
+		look(conn);
 		return;
 	case WAIT_NOTHING:
 		return;
@@ -214,11 +245,15 @@ void conn_settle(struct conn *conn)
 	/* Nothing more comes: neither a request nor the rest of one. */
 	bool starved = conn->eof && !conn->hungry && conn->out_count == 0 &&
 	               (conn->first == NULL || !conn->first->body_whole);
-	if (starved)
+	/* Nothing can be said that tells whether it is there: to a picture in many parts, or a WebSocket. */
+	bool deaf = may_be_gone(conn) && conn->first->answered && !conn->first->request.comments;
+	if (starved || deaf)
 		conn_close(conn);
 	if (conn->closing)
 		return;
 	set_wait(conn, wait_now(conn));
+	if (conn->wait == WAIT_GONE && conn->looks == 0)
+		look(conn);
 	conn_set_reading(conn, true);
 }
 
@@ -318,6 +353,16 @@ void conns_refuse_stalled(struct sse_worker *w, uint64_t before_ns)
 		abandon_all(conn);
 		conn_refuse_head(conn, 503, "the log stands still; nothing is promised");
 		conn_settle(conn);
+	}
+}
+
+void requests_drop_gone(struct sse_worker *w)
+{
+	struct conn *next;
+	for (struct conn *conn = w->conns; conn != NULL; conn = next) {
+		next = conn->next;
+		if (may_be_gone(conn) && conn_was_reset(conn))
+			conn_close(conn);
 	}
 }
 

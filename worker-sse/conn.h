@@ -55,7 +55,7 @@ struct exchange {
 };
 
 /* What a connection is waiting for, and so which time limit holds: conn_settle(). */
-enum conn_wait { WAIT_NOTHING, WAIT_REQUEST, WAIT_FIRST, WAIT_HEAD, WAIT_BODY, WAIT_WRITE, WAIT_LINGER };
+enum conn_wait { WAIT_NOTHING, WAIT_REQUEST, WAIT_FIRST, WAIT_HEAD, WAIT_BODY, WAIT_WRITE, WAIT_LINGER, WAIT_GONE };
 
 struct conn {
 	uv_tcp_t tcp;
@@ -76,6 +76,7 @@ struct conn {
 	struct address *address;
 	uint16_t exchanges;
 	uint8_t wait; /* enum conn_wait */
+	uint8_t looks; /* for a client that sends no more and may be gone */
 	bool reading, writing, eof;
 	bool dirty;     /* on worker->dirty */
 	bool lined;     /* waits for its turn (turn.c) */
@@ -131,6 +132,10 @@ void conn_write_later(struct conn *conn, struct chunk *chunk);
 bool conn_write_now(struct conn *conn, const struct iovec *iov, int count);
 /* Shares the chunk. True: all taken by the kernel. */
 bool conn_write_chunk(struct conn *conn, struct chunk *chunk, size_t from, size_t len);
+/* Bytes that mean nothing to a client that is there: for one that is not, its kernel answers them with a reset. */
+void conn_probe(struct conn *conn);
+/* Did a reset come? */
+bool conn_was_reset(const struct conn *conn);
 /* Drops what is not sent; not while libuv is writing. */
 void conn_drop_output(struct conn *conn);
 /* Bytes that have not arrived at the client's kernel. */

@@ -183,16 +183,6 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 	*buf = uv_buf_init((char *)read_buffer, conn->worker->turn.over ? 0 : sizeof read_buffer);
 }
 
-/* A client may half-close after its request and still want the answer; a live reader that closes its
- * side is gone. */
-static void on_eof(struct conn *conn)
-{
-	const struct exchange *first = conn->first;
-	conn->eof = true;
-	if (first != NULL && first->dispatched && first->request.on_gone != NULL && !first->measured)
-		conn_close(conn);
-}
-
 static void on_bytes(struct conn *conn, struct span in)
 {
 	counter_add(conn->worker->counters, bytes_in_total, in.len);
@@ -221,7 +211,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 		conn->unread = true;
 		turn_wait(conn);
 	} else if (n == UV_EOF)
-		on_eof(conn);
+		conn->eof = true; /* it may still want its answer: conn_settle() */
 	else if (n < 0)
 		conn_close(conn);
 	else
@@ -238,7 +228,7 @@ void conn_read_now(struct conn *conn)
 	if (n > 0)
 		on_bytes(conn, span_of(read_buffer, (size_t)n));
 	else if (n == 0)
-		on_eof(conn);
+		conn->eof = true;
 	else if (errno != EAGAIN && errno != EINTR)
 		conn_close(conn);
 }

@@ -3,6 +3,8 @@
 #include "worker-sse/conn.h"
 
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -97,6 +99,29 @@ size_t conn_undelivered(const struct conn *conn)
 	if (uv_fileno((const uv_handle_t *)&conn->tcp, &fd) != 0 || ioctl(fd, SIOCOUTQ, &kernel) != 0)
 		kernel = 0;
 	return uv_stream_get_write_queue_size((const uv_stream_t *)&conn->tcp) + (size_t)kernel;
+}
+
+/* ---- clients that may be gone ---- */
+
+void conn_probe(struct conn *conn)
+{
+	const struct exchange *e = conn->first;
+	/* RFC 9110 15.2.1: whoever did not ask for a 100 discards it. */
+	struct span bytes = SPAN("HTTP/1.1 100 Continue\r\n\r\n");
+	if (e->answered)
+		bytes = e->chunked_out ? SPAN("3\r\n:\n\n\r\n") : SPAN(":\n\n");
+	else if (e->request.close_delimited)
+		return; /* HTTP/1.0 knows no such thing: the time-out of its answer ends it */
+	const struct iovec iov = {(void *)(uintptr_t)bytes.at, bytes.len};
+	if (conn->out_count == 0 && !conn->writing) /* else there is something that asks as well */
+		conn_write_now(conn, &iov, 1);
+}
+
+bool conn_was_reset(const struct conn *conn)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof info;
+	return getsockopt(conn->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_state == TCP_CLOSE;
 }
 
 /* ---- what the kernel does not take at once goes through the loop ---- */

@@ -751,6 +751,7 @@ struct live_reader *fanout_join(struct request *request, const struct fanout_vie
 	request->feature = r;
 	request->on_gone = on_gone;
 	request->on_drain = view != NULL ? on_drain : NULL;
+	request->comments = view != NULL;
 	sse_worker_count_readers(request->worker, 1);
 	if (view != NULL)
 		request_forget(request);

@@ -9,8 +9,9 @@
  *     reply_start(...) reply_write(...)* reply_end()  a streamed answer
  *     reply_abort()                                   cut the connection
  * after which the request is gone. If the client leaves first, on_gone is called (when set) and the
- * request is gone after it returns. A request waiting for the store sets on_gone to mark its own
- * record dead: the record carries the generation, the late answer changes nothing. */
+ * request is gone after it returns. One that only closes its side behind the request has not left. A
+ * request waiting for the store sets on_gone to mark its own record dead: the record carries the
+ * generation, the late answer changes nothing. */
 #pragma once
 
 #include "common/chunk.h"
@@ -77,6 +78,7 @@ struct request {
 	size_t body_len, body_room;
 	bool bare_headers;        /* request_bare_headers() */
 	bool close_delimited;     /* HTTP/1.0: a streamed answer has no chunks */
+	bool comments;            /* a streamed answer of events: a comment may stand between any two writes */
 
 	/* The feature's. */
 	void *feature;
@@ -148,6 +150,10 @@ void reply_prefetch_near(const struct request *request);
 
 /* Cuts the connection without ending the answer: the client sees a truncation and resumes. */
 void reply_abort(struct request *request);
+
+/* Closes the connections of clients who have left for good: they closed their side, and then reset it. That is noticed
+ * without this too, a little later: for whoever is about to refuse somebody because of them. */
+void requests_drop_gone(struct sse_worker *w);
 
 /* Nothing that the client sends behind this request is begun until it is answered, or released: for one that is not yet
  * where those behind it would be. */

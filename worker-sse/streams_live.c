@@ -3,6 +3,8 @@
 #include "worker-sse/fanout.h"
 #include "worker-sse/streams.h"
 
+enum { FRAME_BYTES = 256 * 1024 }; /* then the next element goes into the next frame */
+
 /* "m1,m2," as "[m1,m2]" */
 static void put_json(struct span payload)
 {
@@ -37,18 +39,37 @@ static void put_control(const struct frame_query *q, bool closed)
 	SSE_PUT("}\n\n");
 }
 
-static bool build(struct sse_frame *frame, const struct frame_query *q)
+static bool is_short(void *arg, const struct store_message *message)
 {
-	bool closed = q->to == q->stream->tail && q->stream->closed;
+	struct frame_query *q = arg;
+	q->to = message->ends_at;
+	return q->to - q->from < FRAME_BYTES;
+}
+
+/* One append of very many elements is not made into one frame in one turn: each element ends at a place of its own. */
+static bool shorten(struct frame_query *q)
+{
+	const struct frame_query whole = *q;
+	return !whole.stream->json || whole.to - whole.from <= FRAME_BYTES ||
+	       store_scan(q->worker->store, whole.stream, whole.from, whole.to, SIZE_MAX, is_short, q) == STORE_READ_OK;
+}
+
+static bool build(struct sse_frame *frame, const struct frame_query *asked)
+{
+	struct frame_query q = *asked;
 	struct span payload;
+	if (!shorten(&q))
+		return false;
+	bool closed = q.to == q.stream->tail && q.stream->closed;
 	sse_begin();
-	if (q->from < q->to) {
-		if (!sse_read(q->worker->store, q->stream, q->from, q->to, &payload))
+	if (q.from < q.to) {
+		if (!sse_read(q.worker->store, q.stream, q.from, q.to, &payload))
 			return false;
-		put_data(q->stream, payload);
+		put_data(q.stream, payload);
 	}
-	put_control(q, closed);
+	put_control(&q, closed);
 	sse_end(frame);
+	frame->to = q.to;
 	frame->closed = closed;
 	return true;
 }

@@ -199,6 +199,24 @@ def test_live_frames_and_both_versions_at_once(ringside):
 
 # ---- cursors ----
 
+def test_a_client_that_closes_its_side_is_fed_on(ringside):
+    with ringside.connect() as s:
+        s.settimeout(60)
+        s.sendall(f"GET {EVENTS} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n\r\n".encode())
+        read_to(s, b"event: heartbeat")
+        s.shutdown(socket.SHUT_WR)
+        play(ringside, 1)
+        read_to(s, b"event: betting")
+
+
+def read_to(s, mark):
+    got = b""
+    while mark not in got:
+        more = s.recv(65536)
+        assert more, got
+        got += more
+
+
 def outcome(r, query, last_id=None):
     """(mode, numbers) of what comes first."""
     source = Listening(r, query, last_id)

@@ -126,6 +126,26 @@ def test_an_append_of_many_elements_reaches_event_readers_in_frames_of_a_bounded
                 assert b"data:1" not in frame.replace(b"data: ", b"data:")
 
 
+def test_an_append_of_many_elements_reaches_stream_readers_in_frames_of_a_bounded_size():
+    count = 400000
+    with Ringside() as r:
+        offset = r.request("PUT", "/v1/stream/many", headers=JSON)[1]["stream-next-offset"]
+        with ask(r, f"/v1/stream/many?live=sse&offset={offset}") as live:
+            frames, sizes, got, places = chunks(live), [], 0, []
+            next(frames)  # up to date
+            assert r.request("POST", "/v1/stream/many", b"[" + b"1," * (count - 1) + b"1]", JSON)[0] == 204
+            while got < count:
+                frame = next(frames)
+                sizes.append(len(frame))
+                got += frame.count(b"1,") + frame.count(b"1]")
+                places.append((re.search(rb'"streamNextOffset":"([^"]+)"', frame).group(1).decode(), got))
+            assert got == count and max(sizes) < 512 * 1024 and len(places) > 2
+            assert [b"upToDate" in frame, len(set(places))] == [True, len(places)]
+        for place, before in (places[0], places[-1]):  # each is a place to resume from
+            status, _, body = r.request("GET", f"/v1/stream/many?offset={place}")
+            assert status == 200 and len(json.loads(body)) == count - before
+
+
 def threads(r):
     return len(os.listdir(f"/proc/{r.worker('sse-0')['pid']}/task"))
 
