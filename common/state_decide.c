@@ -74,8 +74,6 @@ static void remove_stream(struct decision *d, struct stream *stream)
 		drop_chain(d, stream);
 		return;
 	}
-	if (stream->deleted)
-		return;
 	struct entry entry = {.kind = ENTRY_DELETE, .stream_id = stream->id};
 	emit(d, &entry);
 }
@@ -131,6 +129,7 @@ static enum verdict decide_expire(struct decision *d)
 	}
 	if (stream == NULL || !stream_expired(stream, d->now_ms))
 		return VERDICT_NOT_FOUND;
+	/* One that is deleted already comes from an index of before: the entry takes it out. */
 	remove_stream(d, stream);
 	return VERDICT_OK;
 }
@@ -480,7 +479,7 @@ static void inherit_expiry(struct entry *entry, const struct stream *source)
 static void make_way(struct decision *d, struct span path)
 {
 	struct stream *expired = state_find_exact(d->state, path);
-	if (expired != NULL)
+	if (expired != NULL && !expired->deleted)
 		remove_stream(d, expired);
 }
 

@@ -1,6 +1,7 @@
 #undef _FILE_OFFSET_BITS /* both names of pwrite() and pwritev() are ours */
 #include "common/store.h"
 #include "common/check.h"
+#include "common/clock.h"
 #include "common/log.h"
 
 #include <errno.h>
@@ -448,6 +449,51 @@ static void test_ttl_expires_by_itself(void **state)
 		store_advance(f->store, 0);
 	}
 	assert_int_equal(store_view(f->store)->streams_count, 0);
+}
+
+static struct command *created_by(struct command *c, const char *path, const char *source)
+{
+	*c = (struct command){.kind = COMMAND_CREATE,
+	                      .path = span_str(path),
+	                      .fork = source != NULL,
+	                      .fork_source = source != NULL ? span_str(source) : (struct span){0},
+	                      .expires_present = true,
+	                      .expires_at_ms = (int64_t)clock_wall_ms() + (source != NULL ? 86400000 : 2000)};
+	return c;
+}
+
+/* More than one round of expiry takes: all of them expired and kept for their forks, in front of one that
+ * only has to go. */
+static void test_expired_sources_of_forks_do_not_stop_expiry(void **state)
+{
+	struct fixture *f = *state;
+	enum { SOURCES = 1001 };
+	struct command *commands = xcalloc(2 * SOURCES + 1, sizeof *commands);
+	char (*paths)[2][16] = xcalloc(SOURCES, sizeof *paths);
+	store_close(&f->store);
+	f->options.limits.streams_max = 3 * SOURCES;
+	open_store(f);
+	for (int i = 0; i < SOURCES; i++) {
+		snprintf(paths[i][0], sizeof paths[i][0], "/s%d", i);
+		snprintf(paths[i][1], sizeof paths[i][1], "/f%d", i);
+		store_submit(f->store, created_by(&commands[2 * i], paths[i][0], NULL));
+		store_submit(f->store, created_by(&commands[2 * i + 1], paths[i][1], paths[i][0]));
+	}
+	for (size_t done = 0; done < 2 * SOURCES; usleep(1000))
+		done += store_collect(f->store);
+	store_execute(f->store, created_by(&commands[2 * SOURCES], "/last", NULL));
+	assert_int_equal(commands[2 * SOURCES].verdict, VERDICT_CREATED);
+	for (int i = 0; i < 1000 && state_find(store_view(f->store), SPAN("/last")) != NULL; i++) {
+		usleep(20000);
+		store_advance(f->store, 0);
+	}
+	assert_null(state_find(store_view(f->store), SPAN("/last")));
+	assert_true(state_find(store_view(f->store), SPAN("/s0"))->deleted);
+	struct command gone = {.kind = COMMAND_DELETE, .path = SPAN("/f0")};
+	store_execute(f->store, &gone); /* the last fork takes its source along */
+	assert_null(state_find(store_view(f->store), SPAN("/s0")));
+	free(commands);
+	free(paths);
 }
 
 static void test_backup_restores(void **state)
@@ -1075,6 +1121,7 @@ int main(void)
 	        T(test_lapped_follower),
 	        T(test_lapped_within_a_record),
 	        T(test_ttl_expires_by_itself),
+	        T(test_expired_sources_of_forks_do_not_stop_expiry),
 	        T(test_backup_restores),
 	        T(test_restore_then_crash_raises_the_epoch),
 	        T(test_restore_of_an_older_backup_then_crash),

@@ -447,10 +447,12 @@ void tables_each_path(void *arg, struct span prefix, bool (*visit)(void *, struc
 
 /* ---- writing ---- */
 
-/* Moves the stream's row in the expiry index when its time has changed. */
+/* Moves the stream's row in the expiry index when its time has changed. What is deleted and only kept
+ * for its forks goes with the last of them, not with time: in the index it would come up for ever. */
 static int index_expiry(const struct tables *tables, MDB_txn *txn, struct stream *stream)
 {
-	uint64_t expires_ms = stream->dropped ? UINT64_MAX : stream_expires_ms(stream);
+	bool gone = stream->dropped || stream->deleted;
+	uint64_t expires_ms = gone ? UINT64_MAX : stream_expires_ms(stream);
 	uint64_t wanted = expires_ms == UINT64_MAX ? 0 : expires_ms + 1; /* 0: not indexed */
 	if (wanted == stream->indexed_ms)
 		return 0;
