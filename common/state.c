@@ -66,6 +66,12 @@ static struct state_path *path_put(struct state *state, struct span path)
 	return found;
 }
 
+static bool is_found(struct state *state, enum row_result result)
+{
+	state->unreadable |= result == ROW_UNREADABLE;
+	return result == ROW_FOUND;
+}
+
 /* The path's overlay row, brought up from the backing when that has one; else NULL. */
 static struct state_path *path_get(struct state *state, struct span path)
 {
@@ -75,7 +81,7 @@ static struct state_path *path_get(struct state *state, struct span path)
 		return found;
 	uint64_t id, lsn;
 	if (state->backing.path == NULL ||
-	    !state->backing.path(state->backing.arg, path, &id, &lsn))
+	    !is_found(state, state->backing.path(state->backing.arg, path, &id, &lsn)))
 		return NULL;
 	found = path_put(state, path);
 	found->id = id;
@@ -91,7 +97,7 @@ static struct stream *stream_get(struct state *state, uint64_t id)
 	if (stream != NULL || state->backing.stream == NULL)
 		return stream;
 	stream = xcalloc(1, sizeof *stream);
-	if (!state->backing.stream(state->backing.arg, id, stream)) {
+	if (!is_found(state, state->backing.stream(state->backing.arg, id, stream))) {
 		stream_free(stream);
 		return NULL;
 	}
@@ -102,24 +108,31 @@ static struct stream *stream_get(struct state *state, uint64_t id)
 
 struct stream *state_find_id(struct state *state, uint64_t id)
 {
+	state->unreadable = false;
 	struct stream *stream = stream_get(state, id);
 	return stream != NULL && !stream->dropped ? stream : NULL;
 }
 
 struct stream *state_find_exact(struct state *state, struct span path)
 {
+	state->unreadable = false;
 	struct state_path *found = path_get(state, path);
-	return found != NULL && found->id != 0 ? state_find_id(state, found->id) : NULL;
+	if (found == NULL || found->id == 0)
+		return NULL;
+	return state_find_id(state, found->id);
 }
 
 struct stream *state_find_living(struct state *state, struct span path, uint64_t now_ms)
 {
 	uint8_t out[STREAM_NAME_ROOM];
 	struct span spelling;
+	state->unreadable = false;
 	for (unsigned n = 0; stream_name_spelling(n, path, out, &spelling); n++) {
 		struct stream *stream = spelling.len <= STREAM_NAME_STORED_MAX ? state_find_exact(state, spelling) : NULL;
 		if (stream != NULL && !stream_expired(stream, now_ms))
 			return stream;
+		if (state->unreadable)
+			return NULL;
 	}
 	return NULL;
 }
@@ -139,12 +152,14 @@ static struct state_kv *kv_find(struct state *state, struct span key)
 bool state_kv_get(struct state *state, struct span key, struct span *value)
 {
 	struct state_kv *kv = kv_find(state, key);
+	state->unreadable = false;
 	if (kv != NULL) {
 		*value = (struct span){kv->value, kv->value_len};
 		return !kv->removed;
 	}
 	uint64_t lsn;
-	return state->backing.kv != NULL && state->backing.kv(state->backing.arg, key, value, &lsn);
+	return state->backing.kv != NULL &&
+	       is_found(state, state->backing.kv(state->backing.arg, key, value, &lsn));
 }
 
 struct kv_walk {
@@ -169,8 +184,8 @@ void state_kv_each(struct state *state, struct span prefix,
                    bool (*visit)(void *arg, struct span key, struct span value), void *arg)
 {
 	struct kv_walk walk = {.state = state, .visit = visit, .arg = arg};
-	if (state->backing.kv_each != NULL)
-		state->backing.kv_each(state->backing.arg, prefix, kv_walk_row, &walk);
+	bool whole = state->backing.kv_each == NULL ||
+	             state->backing.kv_each(state->backing.arg, prefix, kv_walk_row, &walk);
 	for (struct state_kv *kv = state->kvs; kv != NULL && !walk.stopped; kv = kv->hh.next) {
 		struct span key = {kv->key, kv->key_len};
 		if (kv->removed || key.len < prefix.len ||
@@ -178,6 +193,7 @@ void state_kv_each(struct state *state, struct span prefix,
 			continue;
 		walk.stopped = !visit(arg, key, (struct span){kv->value, kv->value_len});
 	}
+	state->unreadable = !whole; /* last: a visitor may look things up */
 }
 
 struct path_walk {
@@ -202,8 +218,8 @@ void state_path_each(struct state *state, struct span prefix,
                      bool (*visit)(void *arg, struct span path, uint64_t id), void *arg)
 {
 	struct path_walk walk = {.state = state, .visit = visit, .arg = arg};
-	if (state->backing.path_each != NULL)
-		state->backing.path_each(state->backing.arg, prefix, path_walk_row, &walk);
+	bool whole = state->backing.path_each == NULL ||
+	             state->backing.path_each(state->backing.arg, prefix, path_walk_row, &walk);
 	struct state_path *path, *next;
 	HASH_ITER(hh, state->paths, path, next)
 	{
@@ -212,6 +228,7 @@ void state_path_each(struct state *state, struct span prefix,
 		if (path->id != 0 && path->len >= prefix.len && memcmp(path->path, prefix.at, prefix.len) == 0)
 			walk.stopped = !visit(arg, span_of(path->path, path->len), path->id);
 	}
+	state->unreadable = !whole;
 }
 
 /* ---- carrying out ---- */
@@ -344,19 +361,31 @@ static struct stream *stream_begin(struct state *state, const struct entry *entr
 	return stream;
 }
 
+/* Once for each entry, though a record that could not be applied to its end is begun anew. */
+static void count_streams(struct state *state, uint64_t lsn, int by)
+{
+	if (lsn <= state->counted_lsn)
+		return;
+	state->counted_lsn = lsn;
+	if (by > 0 || state->streams_count > 0)
+		state->streams_count += (uint64_t)by;
+}
+
 static struct stream *apply_create(struct state *state, const struct entry *entry, uint64_t lsn)
 {
+	struct state_path *path = path_get(state, entry->path);
+	struct stream *stream = stream_get(state, entry->stream_id);
+	if (state->unreadable)
+		return NULL;
 	if (entry->stream_id >= state->next_id)
 		state->next_id = entry->stream_id + 1;
-	state->streams_count++;
-	struct state_path *path = path_get(state, entry->path);
+	count_streams(state, lsn, 1);
 	if (path == NULL)
 		path = path_put(state, entry->path);
 	if (path->lsn < lsn) {
 		path->id = entry->stream_id;
 		path->lsn = lsn;
 	}
-	struct stream *stream = stream_get(state, entry->stream_id);
 	if (stream != NULL)
 		return stream; /* the backing was ahead */
 	stream = stream_begin(state, entry, lsn);
@@ -366,14 +395,16 @@ static struct stream *apply_create(struct state *state, const struct entry *entr
 
 static struct stream *apply_drop(struct state *state, const struct entry *entry, uint64_t lsn)
 {
-	if (state->streams_count > 0)
-		state->streams_count--;
 	struct state_path *path = path_get(state, entry->path);
+	struct stream *stream = stream_get(state, entry->stream_id);
+	if (state->unreadable)
+		return NULL;
+	count_streams(state, lsn, -1);
 	if (path != NULL && path->id == entry->stream_id && path->lsn < lsn) {
 		path->id = 0;
 		path->lsn = lsn;
 	}
-	struct stream *stream = stream_for(state, entry, lsn);
+	stream = stream_for(state, entry, lsn);
 	if (stream != NULL)
 		stream->dropped = true;
 	return stream;
@@ -403,6 +434,7 @@ static void apply_kv(struct state *state, const struct entry *entry, uint64_t ls
 struct stream *state_apply(struct state *state, const struct entry *entry, uint64_t lsn)
 {
 	state->now_ms = entry->at_ms;
+	state->unreadable = false;
 	struct stream *stream;
 	switch (entry->kind) {
 	case ENTRY_CREATE:

@@ -82,28 +82,32 @@ struct state_kv {
 	uint8_t key[];
 };
 
+/* Is it there? Not to be able to tell is an answer of its own: what cannot be read is not absent. */
+enum row_result { ROW_ABSENT, ROW_FOUND, ROW_UNREADABLE };
+
 /* What lies below the overlay. Every function reads one consistent snapshot, and the state tells
  * the position it must at least be at by evicting nothing newer. Spans handed out are borrowed
  * until the next call. All may be NULL in a state that stands alone (tests). */
 struct state_backing {
 	void *arg;
-	/* true when the path is known; *id 0 never occurs. */
-	bool (*path)(void *arg, struct span path, uint64_t *id, uint64_t *lsn);
-	/* Fills a zeroed stream (owned strings by malloc), without producers; false: unknown id. */
-	bool (*stream)(void *arg, uint64_t id, struct stream *into);
-	/* Calls stream_producer_load() for each. */
-	void (*producers)(void *arg, struct stream *into);
-	bool (*kv)(void *arg, struct span key, struct span *value, uint64_t *lsn);
-	/* Visits keys that begin with prefix, in byte order; stops when visit returns false. */
-	void (*kv_each)(void *arg, struct span prefix,
+	/* *id 0 never occurs. */
+	enum row_result (*path)(void *arg, struct span path, uint64_t *id, uint64_t *lsn);
+	/* Fills a zeroed stream (owned strings by malloc), without producers. */
+	enum row_result (*stream)(void *arg, uint64_t id, struct stream *into);
+	/* Calls stream_producer_load() for each; false: not all could be read. */
+	bool (*producers)(void *arg, struct stream *into);
+	enum row_result (*kv)(void *arg, struct span key, struct span *value, uint64_t *lsn);
+	/* Visits keys that begin with prefix, in byte order; stops when visit returns false. False: there
+	 * are more, which could not be read. */
+	bool (*kv_each)(void *arg, struct span prefix,
 	                bool (*visit)(void *visit_arg, struct span key, struct span value, uint64_t lsn),
 	                void *visit_arg);
 	/* As kv_each. */
-	void (*path_each)(void *arg, struct span prefix,
+	bool (*path_each)(void *arg, struct span prefix,
 	                  bool (*visit)(void *visit_arg, struct span path, uint64_t id), void *visit_arg);
 	/* All messages of the one append that begins at or covers `at` in this stream's own data (fork
-	 * sources are the caller's), from ring or rows. false: trimmed or unreadable. */
-	bool (*append_at)(void *arg, const struct stream *stream, uint64_t at, struct batch *out,
+	 * sources are the caller's), from ring or rows. ROW_ABSENT: trimmed. */
+	enum row_result (*append_at)(void *arg, const struct stream *stream, uint64_t at, struct batch *out,
 	                  uint64_t *begins_at);
 };
 
@@ -133,9 +137,14 @@ struct state {
 	size_t kvs_bytes;          /* what they take */
 	uint64_t next_id;          /* next stream id */
 	uint64_t streams_count;    /* living streams */
+	uint64_t counted_lsn;      /* entries up to here are in it */
 	uint64_t now_ms;           /* of the last entry; runs back only when the machine's clock was set back */
 	struct stream *dirty;      /* changed since state_clean(); only when track_dirty */
 	bool track_dirty;
+	bool unreadable;           /* the last look-up below had no answer: NULL or false means nothing */
+	/* state_decide() put entries into the sink that it could then not apply, or not all of a
+	 * transaction: what is in the sink since its beginning must not be written. Its owner's to clear. */
+	bool torn;
 	uint64_t pieces_keep_lsn;  /* pieces below may go: the backing has them */
 };
 
@@ -153,11 +162,14 @@ void state_decide(struct state *state, struct command *command, uint64_t now_ms,
                   const struct entry_sink *sink);
 
 /* Carries out one entry that stands at `lsn`. Returns the stream it touched, which may be a dropped
- * one, or NULL (kv, or already contained). Never fails: an entry that makes no sense here has been
- * applied before. */
+ * one, or NULL (kv, or already contained). An entry that makes no sense here has been applied before.
+ * With state->unreadable afterwards it was not applied, and may be again. */
 struct stream *state_apply(struct state *state, const struct entry *entry, uint64_t lsn);
 
-/* The stream of a path in any spelling, loaded if need be; NULL when none (soft-deleted ones are returned). Does not
+/* Look-ups, here and below, set state->unreadable when they could not find out: whoever makes a decision
+ * of "there is none" looks at it.
+ *
+ * The stream of a path in any spelling, loaded if need be; NULL when none (soft-deleted ones are returned). Does not
  * look at expiry: see stream_expired(). Valid until the next state_apply() or state_evict(), or as
  * long as it is pinned. */
 struct stream *state_find(struct state *state, struct span path);

@@ -14,6 +14,9 @@ struct decision {
 	struct command *command;
 	uint64_t now_ms;
 	const struct entry_sink *sink;
+	/* Something could not be looked up: nothing may be made of its absence, nothing is emitted, and
+	 * the verdict is VERDICT_IO_ERROR. */
+	bool unreadable;
 };
 
 static void emit(struct decision *d, struct entry *entry)
@@ -21,13 +24,30 @@ static void emit(struct decision *d, struct entry *entry)
 	entry->at_ms = d->now_ms;
 	uint64_t lsn = d->sink->put(d->sink->arg, entry);
 	state_apply(d->state, entry, lsn);
+	d->state->torn |= d->state->unreadable;
 	d->command->lsn = lsn;
+}
+
+static struct stream *find_exact(struct decision *d, struct span path)
+{
+	struct stream *stream = state_find_exact(d->state, path);
+	d->unreadable |= d->state->unreadable;
+	return stream;
+}
+
+static struct stream *find_id(struct decision *d, uint64_t id)
+{
+	struct stream *stream = state_find_id(d->state, id);
+	d->unreadable |= d->state->unreadable;
+	return stream;
 }
 
 /* The stream, unless its time is over (the sweeper has only not come by yet). */
 static struct stream *find_living(struct decision *d, struct span path)
 {
-	return state_find_living(d->state, path, d->now_ms);
+	struct stream *stream = state_find_living(d->state, path, d->now_ms);
+	d->unreadable |= d->state->unreadable;
+	return stream;
 }
 
 static void answer_stream(struct command *command, const struct stream *stream)
@@ -67,9 +87,19 @@ static void drop_chain(struct decision *d, struct stream *stream)
 	}
 }
 
-/* Forks still read from it: it stays, unreachable by its own path. */
+/* Can all that drop_chain() may look at be read? */
+static bool chain_readable(struct decision *d, const struct stream *stream)
+{
+	while (stream != NULL && stream->source_id != 0)
+		stream = find_id(d, stream->source_id);
+	return !d->unreadable;
+}
+
+/* Forks still read from it: it stays, unreachable by its own path. Nothing when its sources cannot be read. */
 static void remove_stream(struct decision *d, struct stream *stream)
 {
+	if (!chain_readable(d, stream))
+		return;
 	if (stream->refs == 0) {
 		drop_chain(d, stream);
 		return;
@@ -121,7 +151,7 @@ static bool is_ahead(const struct stream *stream, uint64_t now_ms)
 
 static enum verdict decide_expire(struct decision *d)
 {
-	struct stream *stream = state_find_id(d->state, d->command->stream_id);
+	struct stream *stream = find_id(d, d->command->stream_id);
 	if (stream != NULL && is_ahead(stream, d->now_ms)) {
 		struct entry entry = {.kind = ENTRY_TOUCH, .stream_id = stream->id};
 		emit(d, &entry);
@@ -136,7 +166,7 @@ static enum verdict decide_expire(struct decision *d)
 
 static enum verdict decide_trim(struct decision *d)
 {
-	struct stream *stream = state_find_id(d->state, d->command->stream_id);
+	struct stream *stream = find_id(d, d->command->stream_id);
 	if (stream == NULL || d->command->trim_to <= stream->first ||
 	    d->command->trim_to > stream->tail)
 		return VERDICT_NOT_FOUND;
@@ -166,6 +196,9 @@ static enum verdict judge_kv(struct decision *d, bool *exists)
 	const struct command *command = d->command;
 	struct span present = {0};
 	*exists = state_kv_get(d->state, command->key, &present);
+	d->unreadable |= d->state->unreadable;
+	if (d->unreadable)
+		return VERDICT_IO_ERROR;
 	return command->expect_present && (*exists != (command->expect.at != NULL) ||
 	                                   !span_equal(present, command->expect))
 	               ? VERDICT_KV_CONFLICT
@@ -220,9 +253,10 @@ static struct stream_producer *producer_find(struct decision *d, struct stream *
                                              struct span id)
 {
 	if (!stream->producers_loaded) {
-		stream->producers_loaded = true;
-		if (d->state->backing.producers != NULL)
-			d->state->backing.producers(d->state->backing.arg, stream);
+		stream->producers_loaded =
+		        d->state->backing.producers == NULL ||
+		        d->state->backing.producers(d->state->backing.arg, stream);
+		d->unreadable |= !stream->producers_loaded;
 	}
 	struct stream_producer *producer;
 	HASH_FIND(hh, stream->producers, id.at, id.len, producer);
@@ -280,6 +314,8 @@ static enum verdict judge_append(struct decision *d, struct stream *stream, bool
 		return VERDICT_CONTENT_TYPE;
 	if (command->producer.present) {
 		struct stream_producer *known = producer_find(d, stream, command->producer.id);
+		if (d->unreadable)
+			return VERDICT_IO_ERROR;
 		enum verdict verdict = judge_producer(command, known);
 		if (verdict != VERDICT_OK)
 			return verdict;
@@ -370,7 +406,7 @@ static enum verdict judge_existing(struct command *command, const struct stream 
 static struct stream *holder_of(struct decision *d, struct stream *stream, uint64_t at)
 {
 	while (stream != NULL && stream->source_id != 0 && at < stream->fork_offset)
-		stream = state_find_id(d->state, stream->source_id);
+		stream = find_id(d, stream->source_id);
 	return stream;
 }
 
@@ -423,7 +459,9 @@ static enum verdict judge_fork_point(struct decision *d, struct stream *source, 
 	                     command->fork_offset_lineage != source->lineage;
 	if (*at > source->tail || other_lineage)
 		return VERDICT_FORK_OFFSET;
-	if (*at < stream_first(d->state, source))
+	uint64_t first = stream_first(d->state, source);
+	d->unreadable |= d->state->unreadable;
+	if (*at < first || d->unreadable)
 		return VERDICT_FORK_TRIMMED;
 	if (*at == source->tail)
 		return command->fork_sub_offset != 0 ? VERDICT_FORK_SUB_OFFSET : VERDICT_OK;
@@ -432,8 +470,12 @@ static enum verdict judge_fork_point(struct decision *d, struct stream *source, 
 	struct stream *holder = holder_of(d, source, *at);
 	struct batch append;
 	uint64_t begins_at;
-	if (holder == NULL || d->state->backing.append_at == NULL ||
-	    !d->state->backing.append_at(d->state->backing.arg, holder, *at, &append, &begins_at))
+	if (holder == NULL || d->state->backing.append_at == NULL)
+		return VERDICT_FORK_TRIMMED;
+	enum row_result found =
+	        d->state->backing.append_at(d->state->backing.arg, holder, *at, &append, &begins_at);
+	d->unreadable |= found == ROW_UNREADABLE;
+	if (found != ROW_FOUND)
 		return VERDICT_FORK_TRIMMED;
 	if (source->json && message_at(&append, begins_at, *at) == append.count)
 		return VERDICT_FORK_OFFSET;
@@ -459,7 +501,7 @@ static enum verdict judge_fork_source(struct decision *d, struct stream **source
 		return VERDICT_SOURCE_TYPE;
 	unsigned depth = 1;
 	for (struct stream *s = *source; s != NULL && s->source_id != 0; depth++)
-		s = state_find_id(d->state, s->source_id);
+		s = find_id(d, s->source_id);
 	return depth < FORK_DEPTH_MAX ? VERDICT_OK : VERDICT_FORK_DEPTH;
 }
 
@@ -478,7 +520,7 @@ static void inherit_expiry(struct entry *entry, const struct stream *source)
 /* The path is held by a stream whose time is over: it goes, or moves out of the way of its forks. */
 static void make_way(struct decision *d, struct span path)
 {
-	struct stream *expired = state_find_exact(d->state, path);
+	struct stream *expired = find_exact(d, path);
 	if (expired != NULL && !expired->deleted)
 		remove_stream(d, expired);
 }
@@ -535,6 +577,8 @@ static enum verdict decide_create(struct decision *d)
 	struct stream *existing = find_living(d, command->path);
 	if (existing != NULL)
 		return judge_existing(command, existing);
+	if (d->unreadable)
+		return VERDICT_IO_ERROR;
 	struct stream *source = NULL;
 	struct batch prefix = {0};
 	uint64_t at = 0;
@@ -556,8 +600,12 @@ static enum verdict decide_create(struct decision *d)
 	if (at + prefix.bytes.len + command->body.bytes.len > position_max)
 		return VERDICT_OFFSET_LIMIT;
 	make_way(d, path);
+	if (d->unreadable)
+		return VERDICT_IO_ERROR;
 	emit_create(d, path, source, at, &prefix);
-	struct stream *stream = state_find_exact(d->state, path);
+	struct stream *stream = find_exact(d, path);
+	if (d->unreadable)
+		return VERDICT_IO_ERROR;
 	check(stream != NULL);
 	answer_stream(command, stream);
 	return VERDICT_CREATED;
@@ -617,19 +665,23 @@ static enum verdict judge_part(struct decision *whole, uint32_t i, uint64_t *cre
 	struct decision d = *whole;
 	bool exists;
 	d.command = &whole->command->parts[i];
+	enum verdict verdict = VERDICT_BAD_BODY;
 	if (d.command->kind != COMMAND_KV && !may_write(d.command))
 		return VERDICT_OWNED;
 	switch (d.command->kind) {
 	case COMMAND_KV:
-		return judge_kv(&d, &exists);
+		verdict = judge_kv(&d, &exists);
+		break;
 	case COMMAND_CREATE:
-		return judge_part_create(&d, (*created)++);
+		verdict = judge_part_create(&d, (*created)++);
+		break;
 	case COMMAND_APPEND:
-		return judge_part_append(&d, created_before(whole->command, i));
+		verdict = judge_part_append(&d, created_before(whole->command, i));
+		break;
 	default:
 		check(false); /* not allowed in a transaction */
-		return VERDICT_BAD_BODY;
 	}
+	return d.unreadable ? VERDICT_IO_ERROR : verdict;
 }
 
 static enum verdict decide_txn(struct decision *d)
@@ -646,6 +698,10 @@ static enum verdict decide_txn(struct decision *d)
 	for (uint32_t i = 0; i < whole->part_count; i++) {
 		struct command *part = &whole->parts[i];
 		decide(d->state, part, d->now_ms, d->sink);
+		if (part->verdict == VERDICT_IO_ERROR) { /* could be read a moment ago */
+			d->state->torn = true;
+			return VERDICT_IO_ERROR;
+		}
 		check(part->verdict == VERDICT_OK || part->verdict == VERDICT_CREATED ||
 		      part->verdict == VERDICT_EXISTS);
 		if (part->lsn > whole->lsn)
@@ -684,6 +740,8 @@ static void decide(struct state *state, struct command *command, uint64_t now_ms
 		command->verdict = decide_txn(&d);
 		break;
 	}
+	if (d.unreadable)
+		command->verdict = VERDICT_IO_ERROR;
 }
 
 void state_decide(struct state *state, struct command *command, uint64_t now_ms,

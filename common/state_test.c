@@ -55,7 +55,7 @@ static uint64_t sink_put(void *arg, const struct entry *entry)
 }
 
 /* The append that covers `at`, found by reading the log. */
-static bool append_at(void *arg, const struct stream *stream, uint64_t at, struct batch *out,
+static enum row_result append_at(void *arg, const struct stream *stream, uint64_t at, struct batch *out,
                       uint64_t *begins_at)
 {
 	struct fixture *f = arg;
@@ -69,10 +69,10 @@ static bool append_at(void *arg, const struct stream *stream, uint64_t at, struc
 		    at < entry.offset + entry.data.bytes.len) {
 			*out = entry.data;
 			*begins_at = entry.offset;
-			return true;
+			return ROW_FOUND;
 		}
 	}
-	return false;
+	return ROW_ABSENT;
 }
 
 static int setup(void **out)

@@ -147,7 +147,8 @@ static bool follow_to_tail(struct follower *follower)
 {
 	for (int tries = 0; tries < 10; tries++)
 		if (follower_restart(follower) == 0 &&
-		    follower_advance(follower, ring_durable(&follower->store->ring), 0, NULL, NULL))
+		    follower_advance(follower, ring_durable(&follower->store->ring), 0, NULL, NULL) ==
+		            FOLLOW_DONE)
 			return true;
 	return false;
 }
@@ -168,7 +169,7 @@ static void begin(struct store *store)
 	follower_init(&store->view, store);
 	store->head_cuts = ring_cuts(&store->ring);
 	if (!follow_to_tail(&store->head) || !follow_to_tail(&store->view))
-		fatal("store in %s is not readable", store->dir);
+		fatal("store in %s is not readable: keep the directory, restore a backup", store->dir);
 	start_threads(store);
 }
 
@@ -240,7 +241,9 @@ void store_status(struct store *store, struct store_status *status)
 	                                .checkpoints = atomic_load(&store->checkpoints),
 	                                .checkpoint_ns = atomic_load(&store->checkpoint_ns)};
 	int io_error = atomic_load(&store->ring.control->io_error);
-	status->refusing = io_error != 0 ? EIO : atomic_load(&store->ring.control->refuse);
+	int own = atomic_load(&store->checkpoint_error);
+	status->refusing = io_error != 0 ? EIO : own != 0 ? own : atomic_load(&store->ring.control->refuse);
+	status->unreadable = atomic_load(&store->tables.unreadable);
 	uint64_t refused_ms = atomic_load(&store->refused_ms);
 	bool refused = refused_ms != 0 && clock_monotonic_ms() - refused_ms < REFUSED_SHOWN_MS;
 	if (status->refusing == 0 && refused)

@@ -125,11 +125,15 @@ struct store_slice {
 	void *hold;        /* the read transaction or the buffer */
 };
 
+/* STORE_READ_FAILED shows in store_view()->unreadable too, until the next look-up. */
 enum store_read_result {
 	STORE_READ_OK,
 	STORE_READ_TRIMMED, /* before the first retained position */
-	STORE_READ_FAILED,  /* I/O; logged */
+	STORE_READ_FAILED,  /* the page cannot be read, or what it holds is damaged; logged */
 };
+
+/* For people, with 503: where a look-up or a read had no answer. */
+#define store_unreadable_reason "the store cannot read this: its disk failed, or it is damaged"
 
 /* Some of [from, to) beginning at `from`, at most about bytes_max and never nothing; follows fork
  * sources. Nothing else of the store may be called between this and store_slice_release(). */
@@ -154,7 +158,7 @@ enum store_read_result store_scan(struct store *store, const struct stream *stre
 uint64_t store_page_end(struct store *store, const struct stream *stream, uint64_t from, uint64_t to,
                         size_t bytes_max);
 
-/* Is `at` between two messages (or 0, or the tail)? */
+/* Is `at` between two messages (or 0, or the tail)? Also when that cannot be read: reading says so. */
 bool store_boundary(struct store *store, const struct stream *stream, uint64_t at);
 
 /* ---- maintenance ---- */
@@ -165,6 +169,7 @@ struct store_status {
 	uint64_t map_bytes, used_bytes, free_bytes; /* LMDB: size of the file in use, freelist */
 	uint64_t commits, commit_ns, synced_bytes;  /* this process: batches, time in fdatasync */
 	uint64_t checkpoints, checkpoint_ns;        /* this process */
+	uint64_t unreadable; /* this process: look-ups that had no answer, damaged or unreadable */
 	int refusing;       /* 0, ENOSPC, EIO */
 	char reason[128];   /* why, when refusing */
 };

@@ -36,17 +36,36 @@ static void find(struct inspection *in, const char *format, ...)
 
 #define ULL(n) ((unsigned long long)(n))
 
+static bool open_walk(struct inspection *in, MDB_dbi table, MDB_cursor **cursor)
+{
+	int rc = tables_cursor_open(&in->store->tables, in->txn, table, cursor);
+	if (rc != 0)
+		find(in, "a table cannot be read: %s", mdb_strerror(rc));
+	return rc == 0;
+}
+
+/* The next row; false at the end, which is a finding when it is not the table's. */
+static bool next_row(struct inspection *in, MDB_cursor *cursor, MDB_val *key, MDB_val *value)
+{
+	int rc = tables_cursor_get(&in->store->tables, cursor, key, value, MDB_NEXT);
+	if (rc != 0 && rc != MDB_NOTFOUND)
+		find(in, "a table cannot be read to its end: %s", mdb_strerror(rc));
+	return rc == 0;
+}
+
 /* Rows follow each other without gap or overlap up to the tail, and their tables add up. */
 static void check_rows(struct inspection *in, const struct stream *s)
 {
 	MDB_cursor *cursor;
-	if (mdb_cursor_open(in->txn, in->store->tables.chunk, &cursor) != 0)
+	if (!open_walk(in, in->store->tables.chunk, &cursor))
 		return;
 	uint64_t at = s->first;
 	struct chunk_row row;
-	bool found = s->first < s->tail && tables_seek_chunk(cursor, s->id, s->first, &row);
+	enum row_result found = s->first < s->tail
+	                                ? tables_seek_chunk(&in->reader, cursor, s->id, s->first, &row)
+	                                : ROW_ABSENT;
 	bool begun = false;
-	while (found) {
+	while (found == ROW_FOUND) {
 		if (begun ? row.start != at : row.start > at)
 			find(in, "stream %llu: rows jump from %llu to %llu", ULL(s->id), ULL(at),
 			     ULL(row.start));
@@ -64,9 +83,12 @@ static void check_rows(struct inspection *in, const struct stream *s)
 		in->totals->rows++;
 		in->totals->messages += row.count;
 		in->totals->bytes += row.data.len;
-		found = tables_next_chunk(cursor, s->id, &row);
+		found = tables_next_chunk(&in->reader, cursor, s->id, &row);
 	}
-	if (at != s->tail)
+	if (found == ROW_UNREADABLE)
+		find(in, "stream %llu: messages from %llu on cannot be read or are damaged", ULL(s->id),
+		     ULL(at));
+	else if (at != s->tail)
 		find(in, "stream %llu: rows end at %llu, its tail is %llu", ULL(s->id), ULL(at),
 		     ULL(s->tail));
 	mdb_cursor_close(cursor);
@@ -77,11 +99,11 @@ static uint32_t count_forks(struct inspection *in, uint64_t id)
 	MDB_cursor *cursor;
 	MDB_val key, value;
 	uint32_t forks = 0;
-	if (mdb_cursor_open(in->txn, in->store->tables.stream, &cursor) != 0)
+	if (!open_walk(in, in->store->tables.stream, &cursor))
 		return 0;
-	while (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0) {
+	while (next_row(in, cursor, &key, &value)) {
 		struct stream *s = xcalloc(1, sizeof *s);
-		if (tables_load_stream(&in->reader, key_number(&key, 0), s))
+		if (tables_load_stream(&in->reader, key_number(&key, 0), s) == ROW_FOUND)
 			forks += s->source_id == id;
 		stream_free(s);
 	}
@@ -92,13 +114,15 @@ static uint32_t count_forks(struct inspection *in, uint64_t id)
 static void check_stream(struct inspection *in, uint64_t id)
 {
 	struct stream *s = xcalloc(1, sizeof *s);
-	if (!tables_load_stream(&in->reader, id, s)) {
-		find(in, "stream %llu: its row is malformed", ULL(id));
+	in->totals->streams++;
+	if (tables_load_stream(&in->reader, id, s) != ROW_FOUND) {
+		find(in, "stream %llu: its row is damaged", ULL(id));
 		stream_free(s);
 		return;
 	}
 	uint64_t holder = 0, lsn;
-	bool reachable = tables_load_path(&in->reader, span_of(s->path, s->path_len), &holder, &lsn);
+	bool reachable = tables_load_path(&in->reader, span_of(s->path, s->path_len), &holder, &lsn) ==
+	                 ROW_FOUND;
 	if (!s->deleted && (!reachable || holder != id))
 		find(in, "stream %llu: path %s leads to %llu", ULL(id), s->path, ULL(holder));
 	if (s->first > s->tail)
@@ -112,7 +136,6 @@ static void check_stream(struct inspection *in, uint64_t id)
 	if (!unindexed && s->indexed_ms != (expires_ms == UINT64_MAX ? 0 : expires_ms + 1))
 		find(in, "stream %llu: expiry index says %llu", ULL(id), ULL(s->indexed_ms));
 	check_rows(in, s);
-	in->totals->streams++;
 	stream_free(s);
 }
 
@@ -120,9 +143,9 @@ static void check_streams(struct inspection *in)
 {
 	MDB_cursor *cursor;
 	MDB_val key, value;
-	if (mdb_cursor_open(in->txn, in->store->tables.stream, &cursor) != 0)
+	if (!open_walk(in, in->store->tables.stream, &cursor))
 		return;
-	while (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0)
+	while (next_row(in, cursor, &key, &value))
 		check_stream(in, key_number(&key, 0));
 	mdb_cursor_close(cursor);
 }
@@ -131,7 +154,7 @@ static bool check_path(void *arg, struct span path, uint64_t id)
 {
 	struct inspection *in = arg;
 	struct stream *s = xcalloc(1, sizeof *s);
-	if (!tables_load_stream(&in->reader, id, s))
+	if (tables_load_stream(&in->reader, id, s) == ROW_ABSENT)
 		find(in, "path %.*s leads to stream %llu, which is not there", (int)path.len, path.at,
 		     ULL(id));
 	stream_free(s);
@@ -144,14 +167,16 @@ static void check_owned(struct inspection *in, MDB_dbi table, const char *what, 
 	MDB_cursor *cursor;
 	MDB_val key, value;
 	uint64_t last = 0;
-	if (mdb_cursor_open(in->txn, table, &cursor) != 0)
+	const struct tables *tables = &in->store->tables;
+	if (!open_walk(in, table, &cursor))
 		return;
-	while (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0) {
+	while (next_row(in, cursor, &key, &value)) {
 		uint64_t id = key_number(&key, id_at);
 		struct id_key id_key = key_of(id, 0);
 		MDB_val stream = {8, id_key.bytes}, garbage = stream, ignored;
-		if (id != last && mdb_get(in->txn, in->store->tables.stream, &stream, &ignored) != 0 &&
-		    mdb_get(in->txn, in->store->tables.garbage, &garbage, &ignored) != 0)
+		if (id != last &&
+		    tables_get(tables, in->txn, tables->stream, &stream, &ignored) == MDB_NOTFOUND &&
+		    tables_get(tables, in->txn, tables->garbage, &garbage, &ignored) == MDB_NOTFOUND)
 			find(in, "%s of stream %llu, which is not there", what, ULL(id));
 		last = id;
 	}
@@ -173,6 +198,19 @@ static void check_ring(struct inspection *in, const struct tables_checkpoint *ch
 	}
 }
 
+static bool pass_kv(void *arg, struct span key, struct span value, uint64_t lsn)
+{
+	(void)arg, (void)key, (void)value, (void)lsn;
+	return true;
+}
+
+/* Each is verified on its way by. */
+static void check_kvs(struct inspection *in)
+{
+	if (!tables_each_kv(&in->reader, (struct span){0}, pass_kv, in))
+		find(in, "small values cannot be read or are damaged");
+}
+
 static void check_counts(struct inspection *in, const struct tables_checkpoint *checkpoint)
 {
 	if (checkpoint->streams_count != in->totals->streams)
@@ -186,18 +224,21 @@ static int begin_inspection(struct inspection *in, struct tables_checkpoint *che
 	const struct tables *tables = &in->store->tables;
 	bool more = true;
 	int rc = mdb_txn_begin(tables->env, NULL, MDB_RDONLY, &in->txn);
-	if (rc == 0)
-		rc = tables_get_checkpoint(tables, in->txn, checkpoint);
 	if (rc != 0)
 		return rc;
-	check_ring(in, checkpoint);
+	rc = tables_get_checkpoint(tables, in->txn, checkpoint);
+	if (rc == 0)
+		check_ring(in, checkpoint);
 	mdb_txn_abort(in->txn);
+	if (rc != 0)
+		return rc;
 	if (in->findings > 0)
 		more = false; /* a broken log is not applied by whoever looks at it */
 	while (more && rc == 0)
 		rc = checkpoint_once(in->store, &more);
-	if (rc == 0)
-		rc = mdb_txn_begin(tables->env, NULL, MDB_RDONLY, &in->txn);
+	if (rc != 0) /* what is in LMDB is looked at all the same */
+		find(in, "the log cannot be applied: %s", mdb_strerror(rc));
+	rc = mdb_txn_begin(tables->env, NULL, MDB_RDONLY, &in->txn);
 	return rc == 0 ? tables_get_checkpoint(tables, in->txn, checkpoint) : rc;
 }
 
@@ -217,7 +258,9 @@ uint64_t store_check(struct store *store, void (*finding)(void *arg, const char 
 	} else {
 		in.reader = (struct tables_reader){.tables = &store->tables, .txn = in.txn};
 		check_streams(&in);
-		tables_each_path(&in.reader, (struct span){0}, check_path, &in);
+		if (!tables_each_path(&in.reader, (struct span){0}, check_path, &in))
+			find(&in, "paths cannot be read or are damaged");
+		check_kvs(&in);
 		check_owned(&in, store->tables.producer, "producer", 0);
 		check_owned(&in, store->tables.chunk, "row", 0);
 		check_owned(&in, store->tables.expiry, "expiry", 1);

@@ -4,7 +4,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/log.h"
-#include "proto/roles.h"
+#include "common/map_guard.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -70,6 +70,7 @@ static int row_flush(struct store *store, MDB_txn *txn, uint64_t id, struct row_
 	memcpy(at + 8, &b->at_ms, 8);
 	memcpy(at + CHUNK_HEAD_BYTES, b->sizes, b->sizes_len);
 	memcpy(at + CHUNK_HEAD_BYTES + b->sizes_len, b->data, b->data_len);
+	chunk_row_seal(id, b->start, at, value.mv_size);
 	b->count = 0;
 	b->sizes_len = b->data_len = 0;
 	return 0;
@@ -79,12 +80,14 @@ static int row_flush(struct store *store, MDB_txn *txn, uint64_t id, struct row_
 static int row_resume(struct store *store, MDB_txn *txn, uint64_t id, uint64_t at,
                       struct row_builder *b)
 {
+	struct tables_reader reader = {.tables = &store->tables, .txn = txn};
 	MDB_cursor *cursor;
 	struct chunk_row row;
-	int rc = mdb_cursor_open(txn, store->tables.chunk, &cursor);
+	int rc = tables_cursor_open(&store->tables, txn, store->tables.chunk, &cursor);
 	if (rc != 0)
 		return rc;
-	if (at > 0 && tables_seek_chunk(cursor, id, at - 1, &row) &&
+	/* A damaged one stays as it is: what comes behind it is sound. */
+	if (at > 0 && tables_seek_chunk(&reader, cursor, id, at - 1, &row) == ROW_FOUND &&
 	    row.start + row.data.len == at && row.data.len < store->options.chunk_bytes / 2) {
 		b->start = row.start;
 		row_add(b, row.sizes, row.count, row.data, false);
@@ -186,8 +189,12 @@ static int apply_log(struct flush *flush, struct tables_checkpoint *checkpoint, 
 	scratch.state.streams_count = checkpoint->streams_count;
 	scratch.state.now_ms = checkpoint->now_ms;
 	scratch.lsn = checkpoint->position.lsn;
-	bool whole = follower_advance(&scratch, to, store->ring.bytes / 8, NULL, NULL);
-	check(whole); /* nobody overwrites what is not checkpointed */
+	enum follow_result result = follower_advance(&scratch, to, store->ring.bytes / 8, NULL, NULL);
+	check(result != FOLLOW_LAPPED); /* nobody overwrites what is not checkpointed */
+	if (result == FOLLOW_UNREADABLE) {
+		follower_finish(&scratch);
+		return EIO;
+	}
 	int rc = flush_state(flush, &scratch.state, checkpoint->position.lsn);
 	struct ring_record last = {0};
 	struct ring_position at = checkpoint->position;
@@ -203,39 +210,110 @@ static int apply_log(struct flush *flush, struct tables_checkpoint *checkpoint, 
 
 static void trim_over(struct flush *flush);
 
+/* What a write transaction is to do; under a guard, because LMDB reads pages while it writes. */
+struct round {
+	struct store *store;
+	struct flush flush;
+	struct tables_checkpoint checkpoint;
+	uint64_t durable;
+	bool garbage_left;
+	int rc;
+};
+
+static void write_round(void *arg)
+{
+	struct round *round = arg;
+	struct store *store = round->store;
+	const struct tables *tables = &store->tables;
+	struct flush *flush = &round->flush;
+	int rc = mdb_txn_begin(tables->env, NULL, 0, &flush->txn);
+	if (rc != 0) {
+		round->rc = rc;
+		return;
+	}
+	rc = tables_get_checkpoint(tables, flush->txn, &round->checkpoint);
+	if (rc == 0 && round->checkpoint.position.lsn < round->durable)
+		rc = apply_log(flush, &round->checkpoint, round->durable);
+	if (rc == 0)
+		rc = tables_purge(tables, flush->txn, PURGE_ROWS, &round->garbage_left);
+	if (rc == 0)
+		rc = tables_put_checkpoint(tables, flush->txn, &round->checkpoint);
+	if (rc != 0)
+		mdb_txn_abort(flush->txn);
+	else
+		rc = mdb_txn_commit(flush->txn);
+	round->rc = rc;
+}
+
+/* A commit that failed may have reached the disk all the same, or be undone in the page cache only: what
+ * counts must be on the disk before anybody's next transaction writes to pages that the other version
+ * still refers to. */
+static int settle_data(struct store *store)
+{
+	int fd;
+	mdb_env_get_fd(store->tables.env, &fd);
+	return fdatasync(fd) == 0 ? 0 : errno;
+}
+
+/* The maintaining thread was torn out of a write transaction: LMDB's state in this process cannot be
+ * trusted for another one, and its lock is free only when the thread has ended. Reading goes on. */
+static int lose_writer(struct store *store)
+{
+	store->writer_lost = true;
+	log_error("checkpoint given up", "%s",
+	          "error=\"a page that it needs cannot be read\" advice=\"see ringsidectl store check\"");
+	return EIO;
+}
+
+/* ENOSPC: it helps to make room. EIO: all else. */
+static int kind_of(int rc)
+{
+	bool full = rc == ENOSPC || rc == EDQUOT || rc == EFBIG || rc == MDB_MAP_FULL;
+	return rc == 0 ? 0 : full ? ENOSPC : EIO;
+}
+
+static int checkpoint_failed(struct store *store, int rc)
+{
+	if (store->writer_lost) /* others may go on; if nobody does, control->refuse stays */
+		return rc;
+	atomic_store(&store->checkpoint_error, kind_of(rc));
+	store->failed_ms = clock_monotonic_ms();
+	if (settle_data(store) != 0) /* then the next round begins with it */
+		atomic_store(&store->ring.control->refuse, EIO);
+	/* Is it the environment that broke? Then nothing here is to be relied on any more. */
+	MDB_txn *txn;
+	int alive = mdb_txn_begin(store->tables.env, NULL, MDB_RDONLY, &txn);
+	if (alive == 0)
+		mdb_txn_abort(txn);
+	tables_leave_if_broken(alive);
+	return rc;
+}
+
 /* Under the checkpoint lock. Applies a bounded part of the log; *more: call again. */
 int checkpoint_once(struct store *store, bool *more)
 {
 	uint64_t before_ns = clock_monotonic_ns();
-	struct flush flush = {.store = store};
-	struct tables_checkpoint checkpoint;
-	uint64_t durable = ring_durable(&store->ring);
-	bool garbage_left = false;
+	struct round round = {
+	        .store = store, .flush = {.store = store}, .durable = ring_durable(&store->ring)};
 	*more = false;
-	int rc = mdb_txn_begin(store->tables.env, NULL, 0, &flush.txn);
-	if (rc != 0)
-		return rc;
-	rc = tables_get_checkpoint(&store->tables, flush.txn, &checkpoint);
-	if (rc == 0 && checkpoint.position.lsn < durable)
-		rc = apply_log(&flush, &checkpoint, durable);
+	if (store->writer_lost)
+		return EIO;
+	int rc = atomic_load(&store->ring.control->refuse) == EIO ? settle_data(store) : 0;
 	if (rc == 0)
-		rc = tables_purge(&store->tables, flush.txn, PURGE_ROWS, &garbage_left);
-	if (rc == 0)
-		rc = tables_put_checkpoint(&store->tables, flush.txn, &checkpoint);
-	if (rc != 0)
-		mdb_txn_abort(flush.txn);
-	else
-		rc = mdb_txn_commit(flush.txn);
+		rc = map_guard(write_round, &round) ? round.rc : lose_writer(store);
 	if (rc == 0) {
-		ring_set_checkpoint(&store->ring, checkpoint.position.lsn);
-		*more = checkpoint.position.lsn < durable || garbage_left;
-		trim_over(&flush);
+		ring_set_checkpoint(&store->ring, round.checkpoint.position.lsn);
+		*more = round.checkpoint.position.lsn < round.durable || round.garbage_left;
+		atomic_store(&store->checkpoint_error, 0);
+		trim_over(&round.flush);
 		atomic_fetch_add(&store->checkpoints, 1);
 		atomic_fetch_add(&store->checkpoint_ns, clock_monotonic_ns() - before_ns);
+	} else {
+		rc = checkpoint_failed(store, rc);
 	}
-	free(flush.over);
-	free(flush.row.sizes);
-	free(flush.row.data);
+	free(round.flush.over);
+	free(round.flush.row.sizes);
+	free(round.flush.row.data);
 	return rc;
 }
 
@@ -244,13 +322,14 @@ int checkpoint_once(struct store *store, bool *more)
 /* The first row that begins at or behind `at`: everything before it can go. */
 static uint64_t row_start_from(struct store *store, MDB_txn *txn, uint64_t id, uint64_t at)
 {
+	struct tables_reader reader = {.tables = &store->tables, .txn = txn};
 	MDB_cursor *cursor;
 	struct chunk_row row;
 	uint64_t start = 0;
-	if (mdb_cursor_open(txn, store->tables.chunk, &cursor) != 0)
+	if (tables_cursor_open(&store->tables, txn, store->tables.chunk, &cursor) != 0)
 		return 0;
-	if (tables_seek_chunk(cursor, id, at, &row)) {
-		if (row.start >= at || tables_next_chunk(cursor, id, &row))
+	if (tables_seek_chunk(&reader, cursor, id, at, &row) == ROW_FOUND) {
+		if (row.start >= at || tables_next_chunk(&reader, cursor, id, &row) == ROW_FOUND)
 			start = row.start;
 	}
 	mdb_cursor_close(cursor);
@@ -268,20 +347,20 @@ static void trim_over(struct flush *flush)
 {
 	struct store *store = flush->store;
 	MDB_txn *txn;
-	if (flush->over_count == 0 ||
-	    mdb_txn_begin(store->tables.env, NULL, MDB_RDONLY, &txn) != 0)
+	struct tables_reader reader = {.tables = &store->tables};
+	if (flush->over_count == 0 || (txn = tables_begin(&reader)) == NULL)
 		return;
-	struct tables_reader reader = {.tables = &store->tables, .txn = txn};
 	for (size_t i = 0; i < flush->over_count; i++) {
 		struct stream *stream = xcalloc(1, sizeof *stream);
 		uint64_t id = flush->over[i];
-		if (tables_load_stream(&reader, id, stream))
+		if (tables_load_stream(&reader, id, stream) == ROW_FOUND)
 			trim_to(store, id,
 			        row_start_from(store, txn, id,
 			                       stream->tail - store->options.retention_bytes));
 		stream_free(stream);
 	}
-	mdb_txn_abort(txn);
+	tables_end(&reader);
+	tables_reader_finish(&reader);
 }
 
 /* The position before which all of the stream's rows are older than `limit_ms`. A row from a time that has
@@ -289,14 +368,15 @@ static void trim_over(struct flush *flush)
 static uint64_t aged_until(struct store *store, MDB_txn *txn, uint64_t id, uint64_t limit_ms,
                            uint64_t now_ms)
 {
+	struct tables_reader reader = {.tables = &store->tables, .txn = txn};
 	MDB_cursor *cursor;
 	struct chunk_row row;
 	uint64_t to = 0;
-	if (mdb_cursor_open(txn, store->tables.chunk, &cursor) != 0)
+	if (tables_cursor_open(&store->tables, txn, store->tables.chunk, &cursor) != 0)
 		return 0;
-	bool found = tables_seek_chunk(cursor, id, 0, &row);
-	for (; found && (row.at_ms < limit_ms || row.at_ms > now_ms + CLOCK_STEP_MS);
-	     found = tables_next_chunk(cursor, id, &row))
+	enum row_result found = tables_seek_chunk(&reader, cursor, id, 0, &row);
+	for (; found == ROW_FOUND && (row.at_ms < limit_ms || row.at_ms > now_ms + CLOCK_STEP_MS);
+	     found = tables_next_chunk(&reader, cursor, id, &row))
 		if (row.at_ms < limit_ms)
 			to = row.start + row.data.len;
 	mdb_cursor_close(cursor);
@@ -307,47 +387,52 @@ static uint64_t aged_until(struct store *store, MDB_txn *txn, uint64_t id, uint6
 static void trim_aged(struct store *store)
 {
 	uint64_t keep_ms = store->options.retention_ms, now_ms = clock_wall_ms();
+	const struct tables *tables = &store->tables;
+	struct tables_reader reader = {.tables = tables};
 	MDB_txn *txn;
 	MDB_cursor *cursor;
-	if (keep_ms == 0 || now_ms < keep_ms ||
-	    mdb_txn_begin(store->tables.env, NULL, MDB_RDONLY, &txn) != 0)
+	if (keep_ms == 0 || now_ms < keep_ms || (txn = tables_begin(&reader)) == NULL)
 		return;
-	if (mdb_cursor_open(txn, store->tables.stream, &cursor) == 0) {
+	if (tables_cursor_open(tables, txn, tables->stream, &cursor) == 0) {
 		struct id_key from = key_of(store->scan_id + 1, 0);
 		MDB_val key = {8, from.bytes}, value;
-		int rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+		int rc = tables_cursor_get(tables, cursor, &key, &value, MDB_SET_RANGE);
 		store->scan_id = 0;
 		for (int i = 0; rc == 0 && i < AGE_SCAN_STREAMS; i++) {
 			store->scan_id = key_number(&key, 0);
 			trim_to(store, store->scan_id,
 			        aged_until(store, txn, store->scan_id, now_ms - keep_ms, now_ms));
-			rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+			rc = tables_cursor_get(tables, cursor, &key, &value, MDB_NEXT);
 		}
 		if (rc != 0)
 			store->scan_id = 0;
 		mdb_cursor_close(cursor);
 	}
-	mdb_txn_abort(txn);
+	tables_end(&reader);
+	tables_reader_finish(&reader);
 }
 
 static void expire_due(struct store *store)
 {
-	MDB_txn *txn;
+	const struct tables *tables = &store->tables;
+	struct tables_reader reader = {.tables = tables};
+	MDB_txn *txn = tables_begin(&reader);
 	MDB_cursor *cursor;
-	if (mdb_txn_begin(store->tables.env, NULL, MDB_RDONLY, &txn) != 0)
+	if (txn == NULL)
 		return;
-	if (mdb_cursor_open(txn, store->tables.expiry, &cursor) == 0) {
+	if (tables_cursor_open(tables, txn, tables->expiry, &cursor) == 0) {
 		MDB_val key, value;
 		uint64_t now_ms = clock_wall_ms();
 		for (int i = 0; i < EXPIRE_MAX &&
-		                mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0 &&
+		                tables_cursor_get(tables, cursor, &key, &value, MDB_NEXT) == 0 &&
 		                key_number(&key, 0) <= now_ms;
 		     i++)
 			submit_own(store, (struct command){.kind = COMMAND_EXPIRE,
 			                                   .stream_id = key_number(&key, 1)});
 		mdb_cursor_close(cursor);
 	}
-	mdb_txn_abort(txn);
+	tables_end(&reader);
+	tables_reader_finish(&reader);
 }
 
 static bool checkpoint_is_ahead(struct store *store, MDB_txn *txn, uint64_t now_ms)
@@ -360,17 +445,18 @@ static bool checkpoint_is_ahead(struct store *store, MDB_txn *txn, uint64_t now_
 /* One pass over the index of expiry from its end, a part at a time. */
 static void look_ahead(struct store *store, MDB_txn *txn, uint64_t now_ms)
 {
+	const struct tables *tables = &store->tables;
 	MDB_cursor *cursor;
-	if (mdb_cursor_open(txn, store->tables.expiry, &cursor) != 0)
+	if (tables_cursor_open(tables, txn, tables->expiry, &cursor) != 0)
 		return;
 	MDB_val key = {16, store->ahead_below.bytes}, value;
-	int rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
-	rc = mdb_cursor_get(cursor, &key, &value, rc == 0 ? MDB_PREV : MDB_LAST);
+	int rc = tables_cursor_get(tables, cursor, &key, &value, MDB_SET_RANGE);
+	rc = tables_cursor_get(tables, cursor, &key, &value, rc == 0 ? MDB_PREV : MDB_LAST);
 	for (int i = 0; i < EXPIRE_MAX && rc == 0 && key_number(&key, 0) > now_ms; i++) {
 		store->ahead_below = key_of(key_number(&key, 0), key_number(&key, 1));
 		submit_own(store, (struct command){.kind = COMMAND_EXPIRE,
 		                                   .stream_id = key_number(&key, 1)});
-		rc = mdb_cursor_get(cursor, &key, &value, MDB_PREV);
+		rc = tables_cursor_get(tables, cursor, &key, &value, MDB_PREV);
 	}
 	if (rc != 0 || key_number(&key, 0) <= now_ms) {
 		store->ahead_below = key_of(UINT64_MAX, UINT64_MAX);
@@ -384,6 +470,7 @@ static void look_ahead(struct store *store, MDB_txn *txn, uint64_t now_ms)
  * renewed if ahead (decide_expire()). Twice: what was written just before has reached the index by then. */
 static void renew_ahead(struct store *store)
 {
+	struct tables_reader reader = {.tables = &store->tables};
 	MDB_txn *txn;
 	uint64_t now_ms = clock_wall_ms();
 	bool first = store->clock.wall_ms == 0;
@@ -392,7 +479,7 @@ static void renew_ahead(struct store *store)
 	if (step_ms != 0)
 		log_warn("the clock was set", "by_ms=%lld", (long long)step_ms);
 	if ((!first && !back && store->ahead_passes == 0) ||
-	    mdb_txn_begin(store->tables.env, NULL, MDB_RDONLY, &txn) != 0)
+	    (txn = tables_begin(&reader)) == NULL)
 		return;
 	if (back || (first && checkpoint_is_ahead(store, txn, now_ms))) {
 		store->ahead_below = key_of(UINT64_MAX, UINT64_MAX);
@@ -400,28 +487,32 @@ static void renew_ahead(struct store *store)
 	}
 	if (store->ahead_passes > 0)
 		look_ahead(store, txn, now_ms);
-	mdb_txn_abort(txn);
+	tables_end(&reader);
+	tables_reader_finish(&reader);
 }
 
 /* ---- space ---- */
 
 static uint64_t free_pages(struct store *store)
 {
-	MDB_txn *txn;
+	const struct tables *tables = &store->tables;
+	struct tables_reader reader = {.tables = tables};
+	MDB_txn *txn = tables_begin(&reader);
 	MDB_cursor *cursor;
 	uint64_t pages = 0;
-	if (mdb_txn_begin(store->tables.env, NULL, MDB_RDONLY, &txn) != 0)
+	if (txn == NULL)
 		return 0;
-	if (mdb_cursor_open(txn, 0, &cursor) == 0) {
+	if (tables_cursor_open(tables, txn, 0, &cursor) == 0) {
 		MDB_val key, value;
-		while (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0) {
+		while (tables_cursor_get(tables, cursor, &key, &value, MDB_NEXT) == 0) {
 			size_t count = 0;
 			memcpy(&count, value.mv_data, sizeof count);
 			pages += count;
 		}
 		mdb_cursor_close(cursor);
 	}
-	mdb_txn_abort(txn);
+	tables_end(&reader);
+	tables_reader_finish(&reader);
 	return pages;
 }
 
@@ -434,12 +525,10 @@ static uint64_t room_above(uint64_t have, uint64_t need)
  * admitted and what shrinks always fit. */
 static void judge_space(struct store *store, int checkpoint_error)
 {
-	MDB_envinfo info;
-	MDB_stat stat;
 	struct statvfs fs = {0};
-	mdb_env_info(store->tables.env, &info);
-	mdb_env_stat(store->tables.env, &stat);
-	uint64_t page = stat.ms_psize, used = (info.me_last_pgno + 1) * page;
+	uint64_t page, used;
+	if (!tables_size(&store->tables, &page, &used))
+		return;
 	uint64_t spare = free_pages(store) * page;
 	uint64_t map_room = room_above(store->options.map_bytes + spare, used);
 	uint64_t disk_room = UINT64_MAX;
@@ -447,7 +536,7 @@ static void judge_space(struct store *store, int checkpoint_error)
 		disk_room = room_above((uint64_t)fs.f_bavail * fs.f_frsize + spare,
 		                       store->options.free_bytes_min);
 	bool map_full = map_room == 0, disk_full = disk_room == 0;
-	bool refuse = map_full || disk_full || checkpoint_error != 0;
+	int refuse = checkpoint_error != 0 ? kind_of(checkpoint_error) : map_full || disk_full ? ENOSPC : 0;
 	atomic_store(&store->ring.control->room_bytes,
 	             map_room < disk_room ? map_room : disk_room);
 	pthread_mutex_lock(&store->queue_lock);
@@ -459,10 +548,10 @@ static void judge_space(struct store *store, int checkpoint_error)
 	         : disk_full           ? "the file system has less than store.free_bytes_min"
 	                               : "");
 	pthread_mutex_unlock(&store->queue_lock);
-	int before = atomic_exchange(&store->ring.control->refuse, refuse ? ENOSPC : 0);
-	if (refuse && before == 0)
+	int before = atomic_exchange(&store->ring.control->refuse, refuse);
+	if (refuse != 0 && before == 0)
 		log_error("appends refused", "reason=\"%s\"", store->refuse_reason);
-	if (!refuse && before != 0)
+	if (refuse == 0 && before != 0)
 		log_info("appends accepted again", "%s", "");
 }
 
@@ -472,6 +561,9 @@ static bool due(struct store *store)
 {
 	uint64_t last_ms = atomic_load(&store->ring.control->checkpoint_at_ms);
 	uint64_t behind = ring_durable(&store->ring) - ring_checkpoint(&store->ring);
+	/* One that failed here is tried again here, whoever else comes first meanwhile. */
+	if (atomic_load(&store->checkpoint_error) != 0)
+		return clock_monotonic_ms() >= store->failed_ms + store->options.checkpoint_ms;
 	return behind > store->ring.bytes / 8 ||
 	       clock_monotonic_ms() >= last_ms + store->options.checkpoint_ms;
 }
@@ -488,12 +580,6 @@ static void round_of_work(struct store *store, int *last_error)
 		/* Each time: what a busy writer may still add depends on what LMDB has taken by now. */
 		judge_space(store, rc);
 	}
-	if (rc == MDB_PANIC) {
-		/* LMDB wants to be opened anew; what is acknowledged is in the ring. */
-		log_error("store must be opened again", "error=\"%s\"", mdb_strerror(rc));
-		log_flush();
-		_exit(EXIT_FAILED);
-	}
 	if (rc != 0 && rc != *last_error)
 		log_error("checkpoint failed", "error=\"%s\"", mdb_strerror(rc));
 	*last_error = rc;
@@ -507,7 +593,7 @@ void *maintain_main(void *arg)
 	struct store *store = arg;
 	int last_error = 0;
 	store_thread_begin(store, "maintain");
-	while (!atomic_load(&store->maintain_stop)) {
+	while (!atomic_load(&store->maintain_stop) && !store->writer_lost) {
 		if (due(store) && ring_checkpoint_trylock(&store->ring, 0)) {
 			if (due(store))
 				round_of_work(store, &last_error);

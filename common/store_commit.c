@@ -180,34 +180,44 @@ static bool catch_up(struct store *store)
 		return false;
 	store->head_cuts = cuts;
 	for (int tries = 0; tries < 3; tries++) {
-		if (follower_advance(head, ring_tail(&store->ring).lsn, 0, NULL, NULL))
+		switch (follower_advance(head, ring_tail(&store->ring).lsn, 0, NULL, NULL)) {
+		case FOLLOW_DONE:
 			return true;
-		if (follower_restart(head) != 0)
+		case FOLLOW_UNREADABLE:
 			return false;
+		case FOLLOW_LAPPED:
+			if (follower_restart(head) != 0)
+				return false;
+		}
 	}
 	return false;
 }
 
-/* What stands in the log must fit into LMDB later: refused before it is written, not after. */
-static bool no_space(struct store *store, size_t bytes)
+/* What stands in the log must fit into LMDB later: refused before it is written, not after. VERDICT_OK, or
+ * why what grows is refused. */
+static enum verdict refusal(struct store *store, size_t bytes)
 {
 	const struct ring *ring = &store->ring;
-	return atomic_load(&ring->control->refuse) != 0 ||
-	       ring_tail(ring).lsn - ring_checkpoint(ring) + bytes >
-	               atomic_load(&ring->control->room_bytes);
+	int refuse = atomic_load(&ring->control->refuse), own = atomic_load(&store->checkpoint_error);
+	if (refuse == EIO || own == EIO)
+		return VERDICT_IO_ERROR;
+	bool full = refuse != 0 || own != 0 ||
+	            ring_tail(ring).lsn - ring_checkpoint(ring) + bytes >
+	                    atomic_load(&ring->control->room_bytes);
+	return full ? VERDICT_NO_SPACE : VERDICT_OK;
 }
 
 static void decide_all(struct store *store, struct command *list, size_t bytes_max)
 {
 	struct follower *head = &store->head;
 	const struct entry_sink sink = {&store->builder, sink_put};
-	bool refuse = no_space(store, bytes_max);
+	enum verdict refused = refusal(store, bytes_max);
 	uint64_t now_ms = clock_wall_ms();
 	if (head->state.now_ms > now_ms + CLOCK_STEP_MS)
 		atomic_store(&store->ran_back, true);
 	for (struct command *c = list; c != NULL; c = c->next) {
-		if (refuse && grows(c)) {
-			c->verdict = VERDICT_NO_SPACE;
+		if (refused != VERDICT_OK && grows(c)) {
+			c->verdict = refused;
 			atomic_store(&store->refused_ms, clock_monotonic_ms());
 			continue;
 		}
@@ -220,6 +230,11 @@ static void decide_all(struct store *store, struct command *list, size_t bytes_m
 static enum verdict write_record(struct store *store, struct ring_position *at, size_t bytes_max)
 {
 	struct record_builder *b = &store->builder;
+	if (store->head.state.torn) {
+		store->head.state.torn = false;
+		follower_restart(&store->head);
+		return VERDICT_IO_ERROR;
+	}
 	if (b->entries == 0)
 		return VERDICT_OK;
 	check(b->bytes <= bytes_max); /* else it might run over the end of the file */

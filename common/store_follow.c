@@ -39,7 +39,9 @@ void follower_finish(struct follower *follower)
 static void reload_pinned(struct follower *follower, struct stream *stream)
 {
 	struct stream fresh = {0};
-	if (!tables_load_stream(&follower->reader, stream->id, &fresh)) {
+	enum row_result found = tables_load_stream(&follower->reader, stream->id, &fresh);
+	if (found != ROW_FOUND) { /* unreadable: its readers are let go and ask again */
+		stream_clear(&fresh);
 		stream->dropped = true;
 		stream->pieces_count = 0;
 		return;
@@ -66,6 +68,7 @@ static void forget_overlay(struct follower *follower)
 int follower_restart(struct follower *follower)
 {
 	struct tables_checkpoint checkpoint;
+	follower->lost = true;
 	MDB_txn *txn = tables_begin(&follower->reader);
 	if (txn == NULL)
 		return EIO;
@@ -77,8 +80,10 @@ int follower_restart(struct follower *follower)
 	follower->lsn = checkpoint.position.lsn;
 	follower->state.next_id = checkpoint.next_id;
 	follower->state.streams_count = checkpoint.streams_count;
+	follower->state.counted_lsn = 0;
 	if (checkpoint.now_ms > follower->state.now_ms)
 		follower->state.now_ms = checkpoint.now_ms;
+	follower->lost = false;
 	return 0;
 }
 
@@ -100,30 +105,34 @@ static bool copy_record(struct follower *follower, const struct ring_record *rec
 	return ring_holds(ring, follower->lsn);
 }
 
-static bool apply_record(struct follower *follower, const struct ring_record *record,
-                         void (*visit)(void *arg, const struct entry *, struct stream *), void *arg)
+static enum follow_result apply_record(struct follower *follower, const struct ring_record *record,
+                                       void (*visit)(void *arg, const struct entry *, struct stream *),
+                                       void *arg)
 {
 	uint64_t lsn = follower->lsn + sizeof *record;
 	struct span left;
 	if (!copy_record(follower, record, &left))
-		return false;
+		return FOLLOW_LAPPED;
 	for (uint32_t i = 0; i < record->entries; i++) {
 		struct entry entry;
 		size_t len = entry_decode(left, &entry);
 		if (len == 0)
-			return false;
+			return FOLLOW_LAPPED;
 		struct stream *stream = state_apply(&follower->state, &entry, lsn);
+		if (follower->state.unreadable)
+			return FOLLOW_UNREADABLE;
 		if (visit != NULL)
 			visit(arg, &entry, stream);
 		lsn += len;
 		left.at += len;
 		left.len -= len;
 	}
-	return true;
+	return FOLLOW_DONE;
 }
 
-bool follower_advance(struct follower *follower, uint64_t to, size_t bytes_max,
-                      void (*visit)(void *arg, const struct entry *, struct stream *), void *arg)
+enum follow_result follower_advance(struct follower *follower, uint64_t to, size_t bytes_max,
+                                    void (*visit)(void *arg, const struct entry *, struct stream *),
+                                    void *arg)
 {
 	const struct ring *ring = &follower->store->ring;
 	uint64_t from = follower->lsn;
@@ -131,17 +140,23 @@ bool follower_advance(struct follower *follower, uint64_t to, size_t bytes_max,
 	/* The live path reads the ring: pieces stay while they are safe and younger than half of it. */
 	uint64_t young = tail > ring->bytes / 2 ? tail - ring->bytes / 2 : 0;
 	follower->state.pieces_keep_lsn = young < checkpoint ? young : checkpoint;
+	if (follower->lost)
+		return FOLLOW_LAPPED;
 	while (follower->lsn < to && (bytes_max == 0 || follower->lsn - from < bytes_max)) {
 		struct ring_record record;
 		uint64_t at = follower->lsn;
-		bool whole = ring_record_at(ring, at, &record) && ring_holds(ring, at) &&
-		             (record.entries == RING_PAD ||
-		              apply_record(follower, &record, visit, arg));
-		if (!whole || !ring_holds(ring, at))
-			return false;
+		if (!ring_record_at(ring, at, &record) || !ring_holds(ring, at))
+			return FOLLOW_LAPPED;
+		enum follow_result result = record.entries == RING_PAD
+		                                    ? FOLLOW_DONE
+		                                    : apply_record(follower, &record, visit, arg);
+		if (result != FOLLOW_DONE)
+			return result;
+		if (!ring_holds(ring, at))
+			return FOLLOW_LAPPED;
 		follower->lsn = at + record.bytes;
 	}
-	return true;
+	return FOLLOW_DONE;
 }
 
 /* They are not read often: no more than saves the eviction from running over few. */
@@ -179,13 +194,19 @@ bool store_advance(struct store *store, size_t bytes_max)
 	uint64_t durable = ring_durable(&store->ring);
 	if (view->lsn >= durable)
 		return false;
-	if (!follower_advance(view, durable, bytes_max, on_entry, store)) {
+	switch (follower_advance(view, durable, bytes_max, on_entry, store)) {
+	case FOLLOW_DONE:
+		break;
+	case FOLLOW_UNREADABLE:
+		return false; /* logged; the next change, or the next look, tries again */
+	case FOLLOW_LAPPED:
 		log_warn("reader lapped by the log", "at=%llu", (unsigned long long)view->lsn);
 		if (follower_restart(view) != 0)
 			return false;
 		const struct store_change lapped = {.lapped = true};
 		if (store->on_change != NULL)
 			store->on_change(store->on_change_arg, &lapped);
+		break;
 	}
 	follower_evict(view, VIEW_KEEP);
 	return view->lsn < durable;

@@ -15,6 +15,7 @@ struct follower {
 	struct state state;
 	struct tables_reader reader;
 	uint64_t lsn;    /* everything below is in state */
+	bool lost;       /* it could not be started over: the state says nothing */
 	uint8_t *append; /* scratch of append_at */
 	uint8_t *record; /* a copy of the record being applied */
 	size_t record_room;
@@ -85,6 +86,11 @@ struct store {
 	/* checkpointer thread */
 	pthread_t maintain_thread;
 	_Atomic bool maintain_stop;
+	/* 0, ENOSPC, EIO: this process's last checkpoint failed so. That another's went well does not heal
+	 * it: only one of its own does. */
+	_Atomic int checkpoint_error;
+	uint64_t failed_ms; /* monotonic: when it did */
+	bool writer_lost;   /* no more checkpoints of this process */
 	_Atomic uint64_t checkpoints, checkpoint_ns;
 	struct {
 		uint64_t used_bytes, free_bytes;
@@ -108,9 +114,12 @@ void follower_init(struct follower *follower, struct store *store);
 void follower_finish(struct follower *follower);
 /* Starts over from the present checkpoint. 0 or an LMDB error. */
 int follower_restart(struct follower *follower);
-/* Applies records up to `to`; false: lapped, the state is not to be trusted: restart it. */
-bool follower_advance(struct follower *follower, uint64_t to, size_t bytes_max,
-                      void (*visit)(void *arg, const struct entry *, struct stream *), void *arg);
+/* Applies records up to `to`. LAPPED: the state is not to be trusted: restart it. UNREADABLE: it stands
+ * before a record that changes what cannot be read; it may be tried again. */
+enum follow_result { FOLLOW_DONE, FOLLOW_LAPPED, FOLLOW_UNREADABLE };
+enum follow_result follower_advance(struct follower *follower, uint64_t to, size_t bytes_max,
+                                    void (*visit)(void *arg, const struct entry *, struct stream *),
+                                    void *arg);
 /* Lets go of what LMDB holds. */
 void follower_evict(struct follower *follower, size_t keep);
 
@@ -118,8 +127,8 @@ void follower_evict(struct follower *follower, size_t keep);
 /* Copies ring bytes of one entry; false: lapped. The entry borrows from *copy. */
 bool ring_entry(const struct ring *ring, uint64_t lsn, uint8_t **copy, size_t *room,
                 struct entry *entry);
-bool store_append_at(void *follower, const struct stream *stream, uint64_t at, struct batch *out,
-                     uint64_t *begins_at);
+enum row_result store_append_at(void *follower, const struct stream *stream, uint64_t at,
+                                struct batch *out, uint64_t *begins_at);
 
 /* ---- threads (store.c) ---- */
 /* First thing in each of the store's threads: its name (15 bytes at most), and a copy of the descriptors for itself. While a process

@@ -103,10 +103,8 @@ static bool open_cursor(struct store *store, struct tables_reader *reader, MDB_c
 	MDB_txn *txn = tables_begin(reader);
 	if (txn == NULL)
 		return false;
-	int rc = mdb_cursor_open(txn, store->tables.chunk, cursor);
-	if (rc == 0)
+	if (tables_cursor_open(&store->tables, txn, store->tables.chunk, cursor) == 0)
 		return true;
-	log_error("store not readable", "error=\"%s\"", mdb_strerror(rc));
 	tables_end(reader);
 	return false;
 }
@@ -127,9 +125,9 @@ static enum store_read_result read_rows(struct store *store, const struct stream
 		return STORE_READ_FAILED;
 	*slice = (struct store_slice){.from = from, .to = from, .hold = cursor};
 	struct chunk_row row;
-	bool found = tables_seek_chunk(cursor, stream->id, from, &row);
+	enum row_result found = tables_seek_chunk(reader, cursor, stream->id, from, &row);
 	size_t len = 0;
-	while (found && slice->count < SLICE_IOV_MAX && slice->to < to && len < bytes_max &&
+	while (found == ROW_FOUND && slice->count < SLICE_IOV_MAX && slice->to < to && len < bytes_max &&
 	       row.start <= slice->to && slice->to < row.start + row.data.len) {
 		size_t skip = (size_t)(slice->to - row.start), n = row.data.len - skip;
 		n = n > to - slice->to ? (size_t)(to - slice->to) : n;
@@ -138,20 +136,29 @@ static enum store_read_result read_rows(struct store *store, const struct stream
 		        (struct iovec){(void *)(uintptr_t)(row.data.at + skip), n};
 		slice->to += n;
 		len += n;
-		found = tables_next_chunk(cursor, stream->id, &row);
+		found = slice->to < to && len < bytes_max
+		                ? tables_next_chunk(reader, cursor, stream->id, &row)
+		                : ROW_ABSENT;
 	}
 	if (slice->to > from)
-		return STORE_READ_OK;
+		return STORE_READ_OK; /* what cannot be read comes up again when it is its turn */
 	store_slice_release(store, slice);
-	return STORE_READ_TRIMMED;
+	return found == ROW_UNREADABLE ? STORE_READ_FAILED : STORE_READ_TRIMMED;
 }
 
 /* ---- fork chains ---- */
+
+/* Why there is no holder. */
+static enum store_read_result not_there(const struct store *store)
+{
+	return store->view.state.unreadable ? STORE_READ_FAILED : STORE_READ_TRIMMED;
+}
 
 /* The stream that holds `at`, and how far it goes for this reader. */
 static const struct stream *holder_of(struct store *store, const struct stream *stream, uint64_t at,
                                       uint64_t *to)
 {
+	store->view.state.unreadable = false;
 	while (stream != NULL && stream->source_id != 0 && at < stream->fork_offset) {
 		if (*to > stream->fork_offset)
 			*to = stream->fork_offset;
@@ -160,12 +167,13 @@ static const struct stream *holder_of(struct store *store, const struct stream *
 	return stream;
 }
 
-enum store_read_result store_read(struct store *store, const struct stream *stream, uint64_t from,
-                                  uint64_t to, size_t bytes_max, struct store_slice *slice)
+static enum store_read_result read_slice(struct store *store, const struct stream *stream, uint64_t from,
+                                         uint64_t to, size_t bytes_max, struct store_slice *slice)
 {
-	check(from < to);
 	const struct stream *holder = holder_of(store, stream, from, &to);
-	if (holder == NULL || from < holder->first)
+	if (holder == NULL)
+		return not_there(store);
+	if (from < holder->first)
 		return STORE_READ_TRIMMED;
 	if (to > holder->tail)
 		to = holder->tail;
@@ -174,6 +182,15 @@ enum store_read_result store_read(struct store *store, const struct stream *stre
 	if (read_ring(store, holder, from, to, bytes_max, slice))
 		return STORE_READ_OK;
 	return read_rows(store, holder, from, to, bytes_max, slice);
+}
+
+enum store_read_result store_read(struct store *store, const struct stream *stream, uint64_t from,
+                                  uint64_t to, size_t bytes_max, struct store_slice *slice)
+{
+	check(from < to);
+	enum store_read_result result = read_slice(store, stream, from, to, bytes_max, slice);
+	store->view.state.unreadable = result == STORE_READ_FAILED;
+	return result;
 }
 
 void store_slice_release(struct store *store, struct store_slice *slice)
@@ -221,8 +238,9 @@ static uint32_t run_size(const struct message_run *run, uint32_t i, bool *append
 
 /* The run that covers `at` in `holder`'s own data. `cursor` is set when it comes from LMDB and must
  * then be closed; else the entry was copied. */
-static bool run_covering(struct follower *follower, const struct stream *holder, uint64_t at,
-                         uint8_t **copy, size_t *room, MDB_cursor **cursor, struct message_run *run)
+static enum row_result run_covering(struct follower *follower, const struct stream *holder, uint64_t at,
+                                    uint8_t **copy, size_t *room, MDB_cursor **cursor,
+                                    struct message_run *run)
 {
 	struct store *store = follower->store;
 	struct entry entry;
@@ -231,19 +249,19 @@ static bool run_covering(struct follower *follower, const struct stream *holder,
 	if (i < holder->pieces_count && ring_entry(&store->ring, holder->pieces[i].lsn, copy, room, &entry) &&
 	    entry.offset == holder->pieces[i].offset) {
 		*run = run_of_entry(&entry);
-		return true;
+		return ROW_FOUND;
 	}
 	struct chunk_row row;
 	if (!open_cursor(store, &follower->reader, cursor))
-		return false;
-	if (tables_seek_chunk(*cursor, holder->id, at, &row) && row.start <= at &&
-	    at < row.start + row.data.len) {
+		return ROW_UNREADABLE;
+	enum row_result found = tables_seek_chunk(&follower->reader, *cursor, holder->id, at, &row);
+	if (found == ROW_FOUND && row.start <= at && at < row.start + row.data.len) {
 		*run = run_of_row(&row);
-		return true;
+		return ROW_FOUND;
 	}
 	close_cursor(&follower->reader, *cursor);
 	*cursor = NULL;
-	return false;
+	return found == ROW_UNREADABLE ? ROW_UNREADABLE : ROW_ABSENT;
 }
 
 struct scan {
@@ -290,9 +308,14 @@ enum store_read_result store_scan(struct store *store, const struct stream *stre
 		const struct stream *holder = holder_of(store, stream, at, &scan.to);
 		struct message_run run;
 		MDB_cursor *cursor;
-		if (holder == NULL || at < holder->first ||
-		    !run_covering(&store->view, holder, at, &copy, &room, &cursor, &run)) {
-			result = STORE_READ_TRIMMED;
+		if (holder == NULL || at < holder->first) {
+			result = holder == NULL ? not_there(store) : STORE_READ_TRIMMED;
+			break;
+		}
+		enum row_result found =
+		        run_covering(&store->view, holder, at, &copy, &room, &cursor, &run);
+		if (found != ROW_FOUND) {
+			result = found == ROW_UNREADABLE ? STORE_READ_FAILED : STORE_READ_TRIMMED;
 			break;
 		}
 		uint64_t behind = scan_run(&scan, &run);
@@ -302,6 +325,7 @@ enum store_read_result store_scan(struct store *store, const struct stream *stre
 		at = behind;
 	}
 	free(copy);
+	store->view.state.unreadable = result == STORE_READ_FAILED;
 	return result;
 }
 
@@ -316,53 +340,76 @@ static bool run_boundary(const struct message_run *run, uint64_t at)
 	return p == at;
 }
 
-/* The run of `stream`'s chain that covers `at`, handed to `use`; false: none. */
-static bool with_run(struct store *store, const struct stream *stream, uint64_t at,
-                     bool (*use)(const struct message_run *run, uint64_t at))
-{
-	uint64_t to = UINT64_MAX;
-	const struct stream *holder = holder_of(store, stream, at, &to);
+/* The run of `stream`'s chain that covers `at`; to be closed when ROW_FOUND. */
+struct covering {
 	struct message_run run;
 	MDB_cursor *cursor;
-	uint8_t *copy = NULL;
-	size_t room = 0;
-	bool yes = false;
-	if (holder != NULL && run_covering(&store->view, holder, at, &copy, &room, &cursor, &run)) {
-		yes = use(&run, at);
-		if (cursor != NULL)
-			close_cursor(&store->view.reader, cursor);
-	}
-	free(copy);
-	return yes;
+	uint8_t *copy;
+	size_t room;
+	uint64_t to; /* the run counts for this reader up to here */
+};
+
+static enum row_result cover(struct store *store, const struct stream *stream, uint64_t at, uint64_t to,
+                             struct covering *c)
+{
+	*c = (struct covering){.to = to};
+	const struct stream *holder = holder_of(store, stream, at, &c->to);
+	if (holder == NULL)
+		return store->view.state.unreadable ? ROW_UNREADABLE : ROW_ABSENT;
+	enum row_result found =
+	        run_covering(&store->view, holder, at, &c->copy, &c->room, &c->cursor, &c->run);
+	if (found != ROW_FOUND)
+		free(c->copy);
+	return found;
+}
+
+static void uncover(struct store *store, struct covering *c)
+{
+	if (c->cursor != NULL)
+		close_cursor(&store->view.reader, c->cursor);
+	free(c->copy);
 }
 
 bool store_boundary(struct store *store, const struct stream *stream, uint64_t at)
 {
-	return at == 0 || at == stream->tail || with_run(store, stream, at, run_boundary);
+	struct covering c;
+	if (at == 0 || at == stream->tail)
+		return true;
+	enum row_result found = cover(store, stream, at, UINT64_MAX, &c);
+	if (found != ROW_FOUND)
+		return found == ROW_UNREADABLE; /* reading from there will say so */
+	bool yes = run_boundary(&c.run, at);
+	uncover(store, &c);
+	return yes;
 }
 
-/* Rows and entries begin with an append: their starts are boundaries enough. */
+/* Of the ends of appends in a run, and its start: the last one in (from, aim], else the first behind. A
+ * run begins with an append. */
+static uint64_t append_end(const struct message_run *run, uint64_t from, uint64_t aim)
+{
+	uint64_t p = run->start, last = run->start;
+	for (uint32_t i = 0; i < run->count && (p <= aim || last <= from); i++) {
+		bool append_ends;
+		p += run_size(run, i, &append_ends);
+		if (append_ends && (p <= aim || last <= from))
+			last = p;
+	}
+	return last;
+}
+
+/* How rows were cut, and whether the ring still has it, must not show: URL, next offset and ETag of a page
+ * are the same in every process, today and after compaction. */
 uint64_t store_page_end(struct store *store, const struct stream *stream, uint64_t from, uint64_t to,
                         size_t bytes_max)
 {
+	struct covering c;
 	if (to - from <= bytes_max)
 		return to;
-	uint64_t aim = from + bytes_max, limit = to;
-	const struct stream *holder = holder_of(store, stream, aim, &limit);
-	struct message_run run;
-	MDB_cursor *cursor;
-	uint8_t *copy = NULL;
-	size_t room = 0;
-	uint64_t end = to;
-	if (holder != NULL &&
-	    run_covering(&store->view, holder, aim, &copy, &room, &cursor, &run)) {
-		uint64_t behind = run.start + run.data.len;
-		end = run.start > from ? run.start : behind < limit ? behind : limit;
-		if (cursor != NULL)
-			close_cursor(&store->view.reader, cursor);
-	}
-	free(copy);
-	return end;
+	if (cover(store, stream, from + bytes_max, to, &c) != ROW_FOUND)
+		return to;
+	uint64_t end = append_end(&c.run, from, from + bytes_max);
+	uncover(store, &c);
+	return end < c.to ? end : c.to;
 }
 
 /* ---- for the state machine ---- */
@@ -392,7 +439,7 @@ static void cut_append(const struct message_run *run, uint64_t at, uint32_t *fir
 	}
 }
 
-bool store_append_at(void *arg, const struct stream *stream, uint64_t at, struct batch *out,
+enum row_result store_append_at(void *arg, const struct stream *stream, uint64_t at, struct batch *out,
                      uint64_t *begins_at)
 {
 	struct tables_reader *reader = arg;
@@ -403,8 +450,8 @@ bool store_append_at(void *arg, const struct stream *stream, uint64_t at, struct
 	uint8_t *copy = NULL;
 	size_t room = 0, bytes;
 	uint32_t first, count;
-	bool found = run_covering(follower, stream, at, &copy, &room, &cursor, &run);
-	if (found) {
+	enum row_result found = run_covering(follower, stream, at, &copy, &room, &cursor, &run);
+	if (found == ROW_FOUND) {
 		cut_append(&run, at, &first, &count, begins_at, &bytes);
 		size_t table = 4 * (size_t)count;
 		follower->append = xrealloc(follower->append, table + bytes + 1);

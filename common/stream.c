@@ -30,6 +30,7 @@ bool stream_expired(const struct stream *stream, uint64_t now_ms)
 uint64_t stream_first(struct state *state, const struct stream *stream)
 {
 	uint64_t first = stream->first;
+	state->unreadable = false;
 	while (stream->source_id != 0 && first <= stream->fork_offset) {
 		const struct stream *source = state_find_id(state, stream->source_id);
 		if (source == NULL)

@@ -1,13 +1,25 @@
 #include "common/tables.h"
 #include "common/check.h"
+#include "common/clock.h"
 #include "common/log.h"
+#include "common/map_guard.h"
+#include "proto/roles.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
 
 static const uint64_t format_number = 0x52530001;
+
+enum {
+	TABLES_MAX = 16,
+	FREE_TABLE = 0, /* LMDB's own: which pages are free */
+};
 
 /* ---- environment ---- */
 
@@ -73,28 +85,6 @@ int tables_env_open(MDB_env *env, const char *dir, unsigned flags)
 	return rc;
 }
 
-int tables_open(struct tables *tables, const char *dir, uint64_t map_bytes, uint32_t readers_max,
-                char reason[256])
-{
-	*tables = (struct tables){0};
-	int rc = mdb_env_create(&tables->env);
-	if (rc == 0)
-		rc = mdb_env_set_mapsize(tables->env, tables_map_room(map_bytes));
-	if (rc == 0)
-		rc = mdb_env_set_maxreaders(tables->env, readers_max);
-	if (rc == 0)
-		rc = mdb_env_set_maxdbs(tables->env, 16);
-	if (rc == 0)
-		rc = tables_env_open(tables->env, dir, MDB_NOTLS | MDB_NORDAHEAD);
-	if (rc == 0)
-		rc = prepare(tables);
-	if (rc == 0)
-		return 0;
-	snprintf(reason, 256, "cannot open %.150s/data.mdb: %s", dir, mdb_strerror(rc));
-	tables_close(tables);
-	return rc > 0 ? rc : rc == MDB_READERS_FULL ? EAGAIN : EINVAL;
-}
-
 void tables_close(struct tables *tables)
 {
 	if (tables->env != NULL)
@@ -112,21 +102,161 @@ static MDB_val val_span(struct span s)
 	return val(s.at, s.len);
 }
 
+/* ---- reading what may not be readable ---- */
+
+enum { PAGE_BYTES = 4096, LOG_AGAIN_MS = 1000 };
+
+void tables_unreadable(const struct tables *tables, const char *what)
+{
+	struct tables *t = (struct tables *)(uintptr_t)tables; /* its counters are nobody's state */
+	uint64_t now_ms = clock_monotonic_ms(), last_ms = atomic_load(&t->unreadable_ms);
+	uint64_t count = atomic_fetch_add(&t->unreadable, 1) + 1;
+	if (last_ms != 0 && now_ms < last_ms + LOG_AGAIN_MS)
+		return;
+	atomic_store(&t->unreadable_ms, now_ms);
+	log_error("store not readable", "error=\"%s\" count=%llu advice=\"see ringsidectl store check\"", what,
+	          (unsigned long long)count);
+}
+
+/* LMDB found its pages wrong: as if it could not read them. */
+static void on_assert(MDB_env *env, const char *text)
+{
+	(void)env;
+	(void)text;
+	map_guard_leave();
+}
+
+/* One read of LMDB's; `cursor` or else `txn` and `table`. */
+struct read {
+	const struct tables *tables;
+	MDB_cursor *cursor;
+	MDB_txn *txn;
+	MDB_dbi table;
+	MDB_val *key, *value;
+	MDB_cursor_op op;
+	int rc;
+};
+
+static void read_guarded(void *arg)
+{
+	struct read *read = arg;
+	read->rc = read->cursor != NULL
+	                   ? mdb_cursor_get(read->cursor, read->key, read->value, read->op)
+	                   : mdb_get(read->txn, read->table, read->key, read->value);
+	if (read->rc != 0)
+		return;
+	if (read->value->mv_size > read->tables->map_bytes) {
+		read->rc = MDB_CORRUPTED;
+		return;
+	}
+	/* Once through, so that its pages are there for whoever parses it next. */
+	const volatile uint8_t *at = read->value->mv_data;
+	for (size_t i = 0; i < read->value->mv_size; i += PAGE_BYTES)
+		(void)at[i];
+	if (read->value->mv_size > 0)
+		(void)at[read->value->mv_size - 1];
+}
+
+static int read_safely(struct read *read)
+{
+	if (!map_guard(read_guarded, read))
+		read->rc = EIO;
+	if (read->rc != 0 && read->rc != MDB_NOTFOUND)
+		tables_unreadable(read->tables, mdb_strerror(read->rc));
+	return read->rc;
+}
+
+int tables_get(const struct tables *tables, MDB_txn *txn, MDB_dbi table, MDB_val *key, MDB_val *value)
+{
+	struct read read = {.tables = tables, .txn = txn, .table = table, .key = key, .value = value};
+	return read_safely(&read);
+}
+
+int tables_cursor_get(const struct tables *tables, MDB_cursor *cursor, MDB_val *key, MDB_val *value,
+                      MDB_cursor_op op)
+{
+	struct read read = {
+	        .tables = tables, .cursor = cursor, .key = key, .value = value, .op = op};
+	return read_safely(&read);
+}
+
+struct opening {
+	MDB_txn *txn;
+	MDB_dbi table;
+	MDB_cursor *cursor;
+	int rc;
+};
+
+static void open_guarded(void *arg)
+{
+	struct opening *opening = arg;
+	opening->rc = mdb_cursor_open(opening->txn, opening->table, &opening->cursor);
+}
+
+int tables_cursor_open(const struct tables *tables, MDB_txn *txn, MDB_dbi table, MDB_cursor **cursor)
+{
+	struct opening opening = {.txn = txn, .table = table};
+	if (!map_guard(open_guarded, &opening))
+		opening.rc = EIO;
+	if (opening.rc != 0)
+		tables_unreadable(tables, mdb_strerror(opening.rc));
+	*cursor = opening.cursor;
+	return opening.rc;
+}
+
+static uint64_t check_of(const MDB_val *key, const void *at, size_t len, uint64_t seed)
+{
+	return XXH3_64bits_withSeed(at, len, XXH3_64bits_withSeed(key->mv_data, key->mv_size, seed));
+}
+
+/* A row of `len` bytes with its check behind it, or one of a release that had none. */
+static bool row_whole(const MDB_val *key, const MDB_val *value, size_t len)
+{
+	uint64_t check;
+	if (value->mv_size == len)
+		return true;
+	if (value->mv_size != len + sizeof check)
+		return false;
+	memcpy(&check, (const uint8_t *)value->mv_data + len, sizeof check);
+	return check == check_of(key, value->mv_data, len, 0);
+}
+
+static enum row_result damaged(const struct tables *tables, const char *what)
+{
+	tables_unreadable(tables, what);
+	return ROW_UNREADABLE;
+}
+
+static enum row_result missing(int rc)
+{
+	return rc == MDB_NOTFOUND ? ROW_ABSENT : ROW_UNREADABLE;
+}
+
+struct checkpoint_row {
+	struct tables_checkpoint checkpoint;
+	uint64_t check;
+};
+
 int tables_get_checkpoint(const struct tables *tables, MDB_txn *txn,
                           struct tables_checkpoint *checkpoint)
 {
 	MDB_val key = val("checkpoint", 10), value;
 	*checkpoint = (struct tables_checkpoint){.next_id = 1};
-	int rc = mdb_get(txn, tables->meta, &key, &value);
-	if (rc == 0 && value.mv_size == sizeof *checkpoint)
-		memcpy(checkpoint, value.mv_data, sizeof *checkpoint);
-	return rc == MDB_NOTFOUND ? 0 : rc;
+	int rc = tables_get(tables, txn, tables->meta, &key, &value);
+	if (rc != 0)
+		return rc == MDB_NOTFOUND ? 0 : rc;
+	if (!row_whole(&key, &value, sizeof *checkpoint))
+		return MDB_CORRUPTED;
+	memcpy(checkpoint, value.mv_data, sizeof *checkpoint);
+	return checkpoint->next_id != 0 ? 0 : MDB_CORRUPTED;
 }
 
 int tables_put_checkpoint(const struct tables *tables, MDB_txn *txn,
                           const struct tables_checkpoint *checkpoint)
 {
-	MDB_val key = val("checkpoint", 10), value = val(checkpoint, sizeof *checkpoint);
+	struct checkpoint_row row = {.checkpoint = *checkpoint};
+	MDB_val key = val("checkpoint", 10), value = val(&row, sizeof row);
+	row.check = check_of(&key, checkpoint, sizeof *checkpoint, 0);
 	return mdb_put(txn, tables->meta, &key, &value, 0);
 }
 
@@ -203,21 +333,38 @@ uint64_t key_number(const MDB_val *key, size_t index)
 
 /* ---- reading ---- */
 
+static void begin_guarded(void *arg)
+{
+	struct tables_reader *reader = arg;
+	reader->rc = reader->txn != NULL
+	                     ? mdb_txn_renew(reader->txn)
+	                     : mdb_txn_begin(reader->tables->env, NULL, MDB_RDONLY, &reader->txn);
+}
+
+void tables_leave_if_broken(int rc)
+{
+	if (rc != MDB_PANIC)
+		return;
+	/* LMDB wants to be opened anew; what is acknowledged is in the ring. */
+	log_error("store must be opened again", "error=\"%s\"", mdb_strerror(rc));
+	log_flush();
+	_exit(EXIT_FAILED);
+}
+
 MDB_txn *tables_begin(struct tables_reader *reader)
 {
 	if (!reader->own && reader->txn != NULL)
 		return reader->txn;
 	reader->own = true;
-	int rc = 0;
-	if (reader->depth == 0)
-		rc = reader->txn != NULL
-		             ? mdb_txn_renew(reader->txn)
-		             : mdb_txn_begin(reader->tables->env, NULL, MDB_RDONLY, &reader->txn);
-	if (rc == 0) {
+	reader->rc = 0;
+	if (reader->depth == 0 && !map_guard(begin_guarded, reader))
+		reader->rc = EIO;
+	if (reader->rc == 0) {
 		reader->depth++;
 		return reader->txn;
 	}
-	log_error("store not readable", "error=\"%s\"", mdb_strerror(rc));
+	tables_leave_if_broken(reader->rc);
+	tables_unreadable(reader->tables, mdb_strerror(reader->rc));
 	return NULL;
 }
 
@@ -239,22 +386,27 @@ struct path_row {
 	uint64_t id, lsn;
 };
 
-bool tables_load_path(void *arg, struct span path, uint64_t *id, uint64_t *lsn)
+enum row_result tables_load_path(void *arg, struct span path, uint64_t *id, uint64_t *lsn)
 {
 	struct tables_reader *reader = arg;
-	MDB_txn *txn = tables_begin(reader);
 	MDB_val key = val_span(path), value;
 	struct path_row row;
-	bool found = txn != NULL && path.len > 0 &&
-	             mdb_get(txn, reader->tables->path, &key, &value) == 0 &&
-	             value.mv_size == sizeof row;
-	if (found) {
+	if (path.len == 0)
+		return ROW_ABSENT;
+	MDB_txn *txn = tables_begin(reader);
+	if (txn == NULL)
+		return ROW_UNREADABLE;
+	int rc = tables_get(reader->tables, txn, reader->tables->path, &key, &value);
+	enum row_result result = rc != 0 ? missing(rc) : ROW_FOUND;
+	if (result == ROW_FOUND && row_whole(&key, &value, sizeof row)) {
 		memcpy(&row, value.mv_data, sizeof row);
 		*id = row.id;
 		*lsn = row.lsn;
 	}
+	if (result == ROW_FOUND && (!row_whole(&key, &value, sizeof row) || row.id == 0))
+		result = damaged(reader->tables, "the row of a path is damaged");
 	tables_end(reader);
-	return found;
+	return result;
 }
 
 enum stream_flag {
@@ -275,7 +427,7 @@ struct stream_row {
 	uint64_t indexed_ms;
 	uint32_t refs, flags;
 	uint16_t path_len, content_type_len, fork_source_len, closed_producer_len, stream_seq_len, pad;
-	uint32_t pad2;
+	uint32_t check; /* over the rest; 0: of a release that had none */
 };
 
 static char *take_text(struct reader *r, uint16_t len)
@@ -284,12 +436,26 @@ static char *take_text(struct reader *r, uint16_t len)
 	return xmemdup_text(s.at, r->ok ? len : 0);
 }
 
+/* Of the texts behind the row, seeded by the row without its check. Never 0. */
+static uint32_t stream_check(uint64_t id, const struct stream_row *row, const uint8_t *texts, size_t len)
+{
+	struct stream_row bare = *row;
+	bare.check = 0;
+	uint64_t h = XXH3_64bits_withSeed(texts, len, XXH3_64bits_withSeed(&bare, sizeof bare, id));
+	uint32_t check = (uint32_t)(h ^ h >> 32);
+	return check != 0 ? check : 1;
+}
+
 static bool parse_stream(const MDB_val *value, struct stream *s)
 {
 	struct stream_row row;
 	if (value->mv_size < sizeof row)
 		return false;
 	memcpy(&row, value->mv_data, sizeof row);
+	if (row.lsn == 0 || (row.check != 0 &&
+	                     row.check != stream_check(s->id, &row, (const uint8_t *)value->mv_data + sizeof row,
+	                                               value->mv_size - sizeof row)))
+		return false;
 	const uint8_t *at = value->mv_data;
 	struct reader r = {at + sizeof row, at + value->mv_size, true};
 	*s = (struct stream){.id = s->id,
@@ -332,117 +498,365 @@ static bool parse_stream(const MDB_val *value, struct stream *s)
 	return r.ok;
 }
 
-bool tables_load_stream(void *arg, uint64_t id, struct stream *into)
+enum row_result tables_load_stream(void *arg, uint64_t id, struct stream *into)
 {
 	struct tables_reader *reader = arg;
 	MDB_txn *txn = tables_begin(reader);
 	struct id_key id_key = key_of(id, 0);
 	MDB_val key = val(id_key.bytes, 8), value;
 	into->id = id;
-	bool found = txn != NULL && mdb_get(txn, reader->tables->stream, &key, &value) == 0 &&
-	             parse_stream(&value, into);
+	if (txn == NULL)
+		return ROW_UNREADABLE;
+	int rc = tables_get(reader->tables, txn, reader->tables->stream, &key, &value);
+	enum row_result result = rc != 0 ? missing(rc) : ROW_FOUND;
+	if (result == ROW_FOUND && !parse_stream(&value, into))
+		result = damaged(reader->tables, "the row of a stream is damaged");
 	tables_end(reader);
-	return found;
+	return result;
 }
 
 struct producer_row {
 	uint64_t epoch, seq, at_ms, lsn;
 };
 
-void tables_load_producers(void *arg, struct stream *into)
+/* Rows of a table from `key` on, while `take` wants more. False: not all could be read. */
+static bool each_row(struct tables_reader *reader, MDB_dbi table, struct span from,
+                     bool (*take)(void *arg, const MDB_val *key, const MDB_val *value), void *arg)
 {
-	struct tables_reader *reader = arg;
 	MDB_txn *txn = tables_begin(reader);
 	MDB_cursor *cursor;
-	if (txn == NULL || mdb_cursor_open(txn, reader->tables->producer, &cursor) != 0) {
-		tables_end(reader);
-		return;
+	if (txn == NULL)
+		return false;
+	int rc = tables_cursor_open(reader->tables, txn, table, &cursor);
+	if (rc == 0) {
+		MDB_val key = val_span(from), value;
+		rc = tables_cursor_get(reader->tables, cursor, &key, &value,
+		                       from.len != 0 ? MDB_SET_RANGE : MDB_FIRST);
+		while (rc == 0 && take(arg, &key, &value))
+			rc = tables_cursor_get(reader->tables, cursor, &key, &value, MDB_NEXT);
+		mdb_cursor_close(cursor);
 	}
-	struct id_key id_key = key_of(into->id, 0);
-	MDB_val key = val(id_key.bytes, 8), value;
-	int rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
-	for (; rc == 0 && key.mv_size > 8 && key_number(&key, 0) == into->id;
-	     rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
-		struct producer_row row;
-		if (value.mv_size != sizeof row)
-			continue;
-		memcpy(&row, value.mv_data, sizeof row);
-		stream_producer_load(into, span_of((uint8_t *)key.mv_data + 8, key.mv_size - 8),
-		                     row.epoch, row.seq, row.at_ms, row.lsn);
-	}
-	mdb_cursor_close(cursor);
 	tables_end(reader);
+	return rc == 0 || rc == MDB_NOTFOUND;
 }
 
-bool tables_load_kv(void *arg, struct span key_span, struct span *value_out, uint64_t *lsn)
+/* What a walk over rows is for. */
+struct walk {
+	const struct tables *tables;
+	struct span prefix;
+	struct stream *stream;
+	bool (*visit_kv)(void *, struct span, struct span, uint64_t);
+	bool (*visit_path)(void *, struct span, uint64_t);
+	void *arg;
+	bool damaged;
+};
+
+static bool take_producer(void *arg, const MDB_val *key, const MDB_val *value)
+{
+	struct walk *walk = arg;
+	struct producer_row row;
+	if (key->mv_size <= 8 || key_number(key, 0) != walk->stream->id)
+		return false;
+	if (!row_whole(key, value, sizeof row)) {
+		walk->damaged = true;
+		return false;
+	}
+	memcpy(&row, value->mv_data, sizeof row);
+	stream_producer_load(walk->stream, span_of((uint8_t *)key->mv_data + 8, key->mv_size - 8),
+	                     row.epoch, row.seq, row.at_ms, row.lsn);
+	return true;
+}
+
+bool tables_load_producers(void *arg, struct stream *into)
+{
+	struct tables_reader *reader = arg;
+	struct id_key id_key = key_of(into->id, 0);
+	struct walk walk = {.stream = into};
+	bool whole = each_row(reader, reader->tables->producer, span_of(id_key.bytes, 8), take_producer, &walk);
+	if (walk.damaged)
+		tables_unreadable(reader->tables, "the row of a producer is damaged");
+	return whole && !walk.damaged;
+}
+
+/* A small value: u64 LSN, u64 check, the value. Without the top bit of the LSN there is no check. */
+static const uint64_t kv_checked = 1ull << 63;
+
+static bool parse_kv(const MDB_val *key, const MDB_val *row, struct span *value, uint64_t *lsn)
+{
+	const uint8_t *at = row->mv_data;
+	uint64_t check;
+	if (row->mv_size < sizeof *lsn)
+		return false;
+	memcpy(lsn, at, sizeof *lsn);
+	size_t head = sizeof *lsn + (*lsn & kv_checked ? sizeof check : 0);
+	if (row->mv_size < head || *lsn == 0)
+		return false;
+	*value = span_of(at + head, row->mv_size - head);
+	if (!(*lsn & kv_checked))
+		return true;
+	*lsn &= ~kv_checked;
+	memcpy(&check, at + sizeof *lsn, sizeof check);
+	return check == check_of(key, value->at, value->len, *lsn);
+}
+
+enum row_result tables_load_kv(void *arg, struct span key_span, struct span *value_out, uint64_t *lsn)
 {
 	struct tables_reader *reader = arg;
 	MDB_txn *txn = tables_begin(reader);
-	MDB_val key = val_span(key_span), value;
-	bool found = txn != NULL && mdb_get(txn, reader->tables->kv, &key, &value) == 0 &&
-	             value.mv_size >= 8;
-	if (found) {
-		memcpy(lsn, value.mv_data, 8);
+	MDB_val key = val_span(key_span), row;
+	struct span value;
+	if (txn == NULL)
+		return ROW_UNREADABLE;
+	int rc = tables_get(reader->tables, txn, reader->tables->kv, &key, &row);
+	enum row_result result = rc != 0 ? missing(rc) : ROW_FOUND;
+	if (result == ROW_FOUND && !parse_kv(&key, &row, &value, lsn))
+		result = damaged(reader->tables, "a small value is damaged");
+	if (result == ROW_FOUND) {
 		free(reader->scratch);
-		size_t len = value.mv_size - 8;
-		reader->scratch =
-		        (uint8_t *)xmemdup_text((const uint8_t *)value.mv_data + 8, len);
-		*value_out = span_of(reader->scratch, len);
+		reader->scratch = (uint8_t *)xmemdup_text(value.at, value.len);
+		*value_out = span_of(reader->scratch, value.len);
 	}
 	tables_end(reader);
-	return found;
+	return result;
 }
 
-void tables_each_kv(void *arg, struct span prefix,
+static bool take_kv(void *arg, const MDB_val *key, const MDB_val *row)
+{
+	struct walk *walk = arg;
+	struct span value;
+	uint64_t lsn;
+	if (key->mv_size < walk->prefix.len ||
+	    memcmp(key->mv_data, walk->prefix.at, walk->prefix.len) != 0)
+		return false;
+	if (parse_kv(key, row, &value, &lsn))
+		return walk->visit_kv(walk->arg, span_of(key->mv_data, key->mv_size), value, lsn);
+	tables_unreadable(walk->tables, "a small value is damaged");
+	walk->damaged = true;
+	return true; /* the others are as good as ever */
+}
+
+bool tables_each_kv(void *arg, struct span prefix,
                     bool (*visit)(void *, struct span, struct span, uint64_t), void *visit_arg)
 {
 	struct tables_reader *reader = arg;
-	MDB_txn *txn = tables_begin(reader);
-	MDB_cursor *cursor;
-	if (txn == NULL || mdb_cursor_open(txn, reader->tables->kv, &cursor) != 0) {
-		tables_end(reader);
-		return;
-	}
-	MDB_val key = val_span(prefix), value;
-	int rc = mdb_cursor_get(cursor, &key, &value, prefix.len != 0 ? MDB_SET_RANGE : MDB_FIRST);
-	for (; rc == 0; rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
-		uint64_t lsn;
-		if (key.mv_size < prefix.len || memcmp(key.mv_data, prefix.at, prefix.len) != 0)
-			break;
-		if (value.mv_size < 8)
-			continue;
-		memcpy(&lsn, value.mv_data, 8);
-		if (!visit(visit_arg, span_of(key.mv_data, key.mv_size),
-		           span_of((const uint8_t *)value.mv_data + 8, value.mv_size - 8), lsn))
-			break;
-	}
-	mdb_cursor_close(cursor);
-	tables_end(reader);
+	struct walk walk = {
+	        .tables = reader->tables, .prefix = prefix, .visit_kv = visit, .arg = visit_arg};
+	return each_row(reader, reader->tables->kv, prefix, take_kv, &walk) && !walk.damaged;
 }
 
-void tables_each_path(void *arg, struct span prefix, bool (*visit)(void *, struct span, uint64_t), void *visit_arg)
+static bool take_path(void *arg, const MDB_val *key, const MDB_val *value)
+{
+	struct walk *walk = arg;
+	struct path_row row = {0};
+	if (key->mv_size < walk->prefix.len ||
+	    memcmp(key->mv_data, walk->prefix.at, walk->prefix.len) != 0)
+		return false;
+	if (row_whole(key, value, sizeof row))
+		memcpy(&row, value->mv_data, sizeof row);
+	if (row.id != 0)
+		return walk->visit_path(walk->arg, span_of(key->mv_data, key->mv_size), row.id);
+	tables_unreadable(walk->tables, "the row of a path is damaged");
+	walk->damaged = true;
+	return true;
+}
+
+bool tables_each_path(void *arg, struct span prefix, bool (*visit)(void *, struct span, uint64_t), void *visit_arg)
 {
 	struct tables_reader *reader = arg;
-	MDB_txn *txn = tables_begin(reader);
-	MDB_cursor *cursor;
-	if (txn == NULL || mdb_cursor_open(txn, reader->tables->path, &cursor) != 0) {
-		tables_end(reader);
-		return;
+	struct walk walk = {
+	        .tables = reader->tables, .prefix = prefix, .visit_path = visit, .arg = visit_arg};
+	return each_row(reader, reader->tables->path, prefix, take_path, &walk) && !walk.damaged;
+}
+
+/* ---- opening ---- */
+
+static int refuse(char reason[256], int error, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
+
+static int refuse(char reason[256], int error, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	vsnprintf(reason, 256, format, args);
+	va_end(args);
+	return error;
+}
+
+static int sync_path(const char *path, int flags)
+{
+	int fd = open(path, flags | O_CLOEXEC);
+	int error = fd < 0 || fsync(fd) != 0 ? errno : 0;
+	if (fd >= 0)
+		close(fd);
+	return error;
+}
+
+static int make_empty(const char *path)
+{
+	struct tables t = {0};
+	int rc = mdb_env_create(&t.env);
+	if (rc == 0)
+		rc = mdb_env_set_maxdbs(t.env, TABLES_MAX);
+	if (rc == 0)
+		rc = tables_env_open(t.env, path, MDB_NOSUBDIR | MDB_NOLOCK);
+	if (rc == 0)
+		rc = prepare(&t);
+	tables_close(&t);
+	return rc;
+}
+
+/* LMDB writes its two first pages without a sync: a start that power cut short could leave half of them.
+ * So data.mdb appears only when all of it is on the disk. */
+static int make_data(const char *dir, const char *path)
+{
+	char aside[4200];
+	snprintf(aside, sizeof aside, "%s.new", path);
+	if (unlink(aside) != 0 && errno != ENOENT)
+		return errno;
+	int rc = make_empty(aside);
+	if (rc == 0)
+		rc = sync_path(aside, O_RDWR);
+	if (rc == 0 && rename(aside, path) != 0)
+		rc = errno;
+	return rc != 0 ? rc : sync_path(dir, O_RDONLY | O_DIRECTORY);
+}
+
+/* What is to be opened is there, and on the disk: a backup was copied here by somebody who may not have
+ * synced it. A data.mdb of no bytes, or none beside a log, is never ours. */
+static int find_data(const char *dir, char reason[256])
+{
+	char path[4100], ring[4100];
+	struct stat st;
+	snprintf(path, sizeof path, "%s/data.mdb", dir);
+	snprintf(ring, sizeof ring, "%s/ring", dir);
+	bool log = access(ring, F_OK) == 0;
+	int error = stat(path, &st) == 0 ? 0 : errno;
+	if (error == 0 && st.st_size == 0)
+		return refuse(reason, EUCLEAN, "%.150s is empty: restore a backup", path);
+	if (error == ENOENT && log)
+		return refuse(reason, EUCLEAN, "%.150s is missing, and its log is there: restore a backup", path);
+	if (error == ENOENT)
+		error = make_data(dir, path);
+	else if (error == 0 && !log)
+		error = sync_path(path, O_RDWR);
+	if (error == 0 && !log)
+		error = sync_path(dir, O_RDONLY | O_DIRECTORY);
+	return error == 0 ? 0 : refuse(reason, error > 0 ? error : EIO, "cannot make %.150s: %s", path,
+	                               mdb_strerror(error));
+}
+
+struct sizes {
+	const struct tables *tables;
+	MDB_envinfo info;
+	MDB_stat stat;
+};
+
+static void take_sizes(void *arg)
+{
+	struct sizes *sizes = arg;
+	mdb_env_info(sizes->tables->env, &sizes->info);
+	mdb_env_stat(sizes->tables->env, &sizes->stat);
+}
+
+bool tables_size(const struct tables *tables, uint64_t *page_bytes, uint64_t *used_bytes)
+{
+	struct sizes sizes = {.tables = tables};
+	if (!map_guard(take_sizes, &sizes))
+		return false;
+	*page_bytes = sizes.stat.ms_psize;
+	*used_bytes = (sizes.info.me_last_pgno + 1) * *page_bytes;
+	return true;
+}
+
+/* Marks the pages from `first` on that LMDB has as free. */
+struct free_list {
+	uint64_t first, count;
+	uint8_t *is_free;
+};
+
+static bool take_free(void *arg, const MDB_val *key, const MDB_val *value)
+{
+	struct free_list *list = arg;
+	(void)key;
+	for (size_t i = 8; i + 8 <= value->mv_size; i += 8) { /* the first says how many */
+		uint64_t page;
+		memcpy(&page, (const uint8_t *)value->mv_data + i, 8);
+		if (page >= list->first && page - list->first < list->count)
+			list->is_free[page - list->first] = 1;
 	}
-	MDB_val key = val(prefix.at, prefix.len), value;
-	int rc = mdb_cursor_get(cursor, &key, &value, prefix.len > 0 ? MDB_SET_RANGE : MDB_FIRST);
-	for (; rc == 0; rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
-		struct path_row row;
-		if (key.mv_size < prefix.len || memcmp(key.mv_data, prefix.at, prefix.len) != 0)
-			break;
-		if (value.mv_size != sizeof row)
-			continue;
-		memcpy(&row, value.mv_data, sizeof row);
-		if (!visit(visit_arg, span_of(key.mv_data, key.mv_size), row.id))
-			break;
+	return true;
+}
+
+/* Pages at the end that were taken and given back in one transaction are never written: a file without
+ * those is sound. How long it must be for the others. */
+static uint64_t bytes_needed(const struct tables *tables, uint64_t file_bytes, uint64_t page_bytes,
+                             uint64_t used_bytes)
+{
+	struct tables_reader reader = {.tables = tables};
+	struct free_list list = {.first = file_bytes / page_bytes};
+	list.count = used_bytes / page_bytes - list.first;
+	list.is_free = xcalloc(1, list.count);
+	bool whole = each_row(&reader, FREE_TABLE, (struct span){0}, take_free, &list);
+	while (whole && list.count > 0 && list.is_free[list.count - 1])
+		list.count--;
+	free(list.is_free);
+	tables_reader_finish(&reader);
+	return (list.first + list.count) * page_bytes;
+}
+
+static int check_length(const struct tables *tables, const char *dir, char reason[256])
+{
+	uint64_t page_bytes, used_bytes;
+	struct stat st;
+	int fd;
+	if (!tables_size(tables, &page_bytes, &used_bytes) || mdb_env_get_fd(tables->env, &fd) != 0 ||
+	    fstat(fd, &st) != 0)
+		return refuse(reason, EIO, "%.150s/data.mdb cannot be read", dir);
+	uint64_t file_bytes = (uint64_t)st.st_size;
+	if (file_bytes >= used_bytes)
+		return 0;
+	uint64_t needed = bytes_needed(tables, file_bytes, page_bytes, used_bytes);
+	if (file_bytes >= needed)
+		return 0;
+	return refuse(reason, EUCLEAN, "%.130s/data.mdb is cut short: %llu bytes, expected %llu; restore a backup", dir,
+	              (unsigned long long)file_bytes, (unsigned long long)needed);
+}
+
+static void prepare_guarded(void *arg)
+{
+	struct tables *tables = arg;
+	tables->opened = prepare(tables);
+}
+
+int tables_open(struct tables *tables, const char *dir, uint64_t map_bytes, uint32_t readers_max,
+                char reason[256])
+{
+	*tables = (struct tables){.map_bytes = tables_map_room(map_bytes), .opened = MDB_CORRUPTED};
+	map_guard_install();
+	int rc = find_data(dir, reason);
+	if (rc != 0)
+		return rc;
+	rc = mdb_env_create(&tables->env);
+	if (rc == 0)
+		rc = mdb_env_set_mapsize(tables->env, tables->map_bytes);
+	if (rc == 0)
+		rc = mdb_env_set_maxreaders(tables->env, readers_max);
+	if (rc == 0)
+		rc = mdb_env_set_maxdbs(tables->env, TABLES_MAX);
+	if (rc == 0)
+		rc = mdb_env_set_assert(tables->env, on_assert);
+	if (rc == 0)
+		rc = tables_env_open(tables->env, dir, MDB_NOTLS | MDB_NORDAHEAD);
+	if (rc == 0 && (rc = check_length(tables, dir, reason)) != 0) {
+		tables_close(tables);
+		return rc;
 	}
-	mdb_cursor_close(cursor);
-	tables_end(reader);
+	if (rc == 0)
+		rc = map_guard(prepare_guarded, tables) ? tables->opened : MDB_CORRUPTED;
+	if (rc == 0)
+		return 0;
+	tables_close(tables);
+	return refuse(reason, rc > 0 ? rc : rc == MDB_READERS_FULL ? EAGAIN : EINVAL, "cannot open %.150s/data.mdb: %s", dir, mdb_strerror(rc));
 }
 
 /* ---- writing ---- */
@@ -480,8 +894,12 @@ static int put_producers(const struct tables *tables, MDB_txn *txn, const struct
 		uint8_t bytes[8 + 512];
 		put_number(bytes, stream->id);
 		memcpy(bytes + 8, p->id, p->id_len);
-		struct producer_row row = {p->epoch, p->seq, p->at_ms, p->lsn};
+		struct {
+			struct producer_row row;
+			uint64_t check;
+		} row = {.row = {p->epoch, p->seq, p->at_ms, p->lsn}};
 		MDB_val key = val(bytes, 8u + p->id_len), value = val(&row, sizeof row);
+		row.check = check_of(&key, &row.row, sizeof row.row, 0);
 		int rc = p->dropped ? mdb_del(txn, tables->producer, &key, NULL)
 		                    : mdb_put(txn, tables->producer, &key, &value, 0);
 		if (rc != 0 && rc != MDB_NOTFOUND)
@@ -539,14 +957,15 @@ int tables_put_stream(const struct tables *tables, MDB_txn *txn, struct stream *
 	if (rc != 0)
 		return rc;
 	uint8_t *at = value.mv_data;
-	struct writer w = {at, at + size, true};
-	writer_bytes(&w, span_of(&row, sizeof row));
+	struct writer w = {at + sizeof row, at + size, true};
 	writer_bytes(&w, span_of(s->path, s->path_len));
 	writer_bytes(&w, span_of(s->content_type, s->content_type_len));
 	writer_bytes(&w, span_of(s->fork_source, s->fork_source_len));
 	writer_bytes(&w, span_of(s->closed_producer, s->closed_producer_len));
 	writer_bytes(&w, span_of(s->stream_seq, s->stream_seq_len));
 	check(w.ok);
+	row.check = stream_check(s->id, &row, at + sizeof row, size - sizeof row);
+	memcpy(at, &row, sizeof row);
 	return 0;
 }
 
@@ -585,8 +1004,12 @@ int tables_drop_stream(const struct tables *tables, MDB_txn *txn, struct stream 
 int tables_put_path(const struct tables *tables, MDB_txn *txn, const struct state_path *path)
 {
 	MDB_val key = val(path->path, path->len);
-	struct path_row row = {path->id, path->lsn};
+	struct {
+		struct path_row row;
+		uint64_t check;
+	} row = {.row = {path->id, path->lsn}};
 	MDB_val value = val(&row, sizeof row);
+	row.check = check_of(&key, &row.row, sizeof row.row, 0);
 	int rc = path->id != 0 ? mdb_put(txn, tables->path, &key, &value, 0)
 	                       : mdb_del(txn, tables->path, &key, NULL);
 	return rc == MDB_NOTFOUND ? 0 : rc;
@@ -594,7 +1017,7 @@ int tables_put_path(const struct tables *tables, MDB_txn *txn, const struct stat
 
 int tables_put_kv(const struct tables *tables, MDB_txn *txn, const struct state_kv *kv)
 {
-	MDB_val key = val(kv->key, kv->key_len), value = {8 + (size_t)kv->value_len, NULL};
+	MDB_val key = val(kv->key, kv->key_len), value = {16 + (size_t)kv->value_len, NULL};
 	int rc;
 	if (kv->removed) {
 		rc = mdb_del(txn, tables->kv, &key, NULL);
@@ -603,9 +1026,10 @@ int tables_put_kv(const struct tables *tables, MDB_txn *txn, const struct state_
 	rc = mdb_put(txn, tables->kv, &key, &value, MDB_RESERVE);
 	if (rc != 0)
 		return rc;
-	memcpy(value.mv_data, &kv->lsn, 8);
+	uint64_t head[2] = {kv->lsn | kv_checked, check_of(&key, kv->value, kv->value_len, kv->lsn)};
+	memcpy(value.mv_data, head, sizeof head);
 	if (kv->value_len != 0)
-		memcpy((uint8_t *)value.mv_data + 8, kv->value, kv->value_len);
+		memcpy((uint8_t *)value.mv_data + sizeof head, kv->value, kv->value_len);
 	return 0;
 }
 
@@ -629,7 +1053,8 @@ static int purge_stream(const struct tables *tables, MDB_txn *txn, uint64_t id, 
 	rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
 	while (rc == 0 && *rows_left > 0 && key_number(&key, 0) == id) {
 		struct chunk_row row;
-		if (!chunk_row_parse(&key, &value, &row) || row.start + row.data.len > below)
+		bool whole = chunk_row_parse(&key, &value, &row);
+		if (below != UINT64_MAX && (!whole || row.start + row.data.len > below))
 			break;
 		rc = mdb_cursor_del(cursor, 0);
 		(*rows_left)--;
@@ -688,26 +1113,109 @@ bool chunk_row_parse(const MDB_val *key, const MDB_val *value, struct chunk_row 
 	return true;
 }
 
-bool tables_seek_chunk(MDB_cursor *cursor, uint64_t id, uint64_t at, struct chunk_row *row)
+/* Not of the count that 185bcb3 wrote zero: the check stands in its place. Never 0. */
+static uint32_t chunk_check(uint64_t id, uint64_t start, const uint8_t *row, size_t len)
 {
-	struct id_key wanted = key_of(id, at);
-	MDB_val key = val(wanted.bytes, 16), value;
-	int rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
-	if (rc == 0 && key_number(&key, 0) == id && key_number(&key, 1) == at)
-		return chunk_row_parse(&key, &value, row);
-	/* The row before may cover it. */
-	rc = mdb_cursor_get(cursor, &key, &value, rc == 0 ? MDB_PREV : MDB_LAST);
-	if (rc == 0 && key_number(&key, 0) == id && chunk_row_parse(&key, &value, row) &&
-	    row->start + row->data.len > at)
-		return true;
-	return tables_next_chunk(cursor, id, row) ||
-	       (rc == MDB_NOTFOUND && mdb_cursor_get(cursor, &key, &value, MDB_FIRST) == 0 &&
-	        key_number(&key, 0) == id && chunk_row_parse(&key, &value, row));
+	uint32_t count;
+	memcpy(&count, row, sizeof count);
+	uint64_t seed = id ^ start * 0x9e3779b97f4a7c15ull ^ (uint64_t)count << 32;
+	uint64_t h = XXH3_64bits_withSeed(row + 8, len - 8, seed);
+	uint32_t check = (uint32_t)(h ^ h >> 32);
+	return check != 0 ? check : 1;
 }
 
-bool tables_next_chunk(MDB_cursor *cursor, uint64_t id, struct chunk_row *row)
+void chunk_row_seal(uint64_t id, uint64_t start, uint8_t *row, size_t len)
+{
+	uint32_t check = chunk_check(id, start, row, len);
+	memcpy(row + 4, &check, sizeof check);
+}
+
+/* Rows without a check are whole as far as their table tells. */
+static bool adds_up(const struct chunk_row *row)
+{
+	uint64_t sum = 0;
+	for (uint32_t i = 0; i < row->count; i++)
+		sum += chunk_size(row, i) & ~chunk_append_ends;
+	return row->count > 0 && sum == row->data.len;
+}
+
+/* A row in hand that has to be judged. */
+struct judged {
+	struct tables_reader *reader;
+	const MDB_val *key, *value;
+	struct chunk_row *row;
+	bool whole;
+};
+
+/* Large rows are read in many slices: verified once as long as they stay where they are. */
+enum { LARGE_ROW_BYTES = 256 * 1024 };
+
+static void judge_chunk(void *arg)
+{
+	struct judged *j = arg;
+	const uint8_t *at = j->value->mv_data;
+	size_t len = j->value->mv_size;
+	uint32_t check;
+	j->whole = chunk_row_parse(j->key, j->value, j->row);
+	if (!j->whole)
+		return;
+	memcpy(&check, at + 4, sizeof check);
+	size_t slot = (uintptr_t)at / PAGE_BYTES % (sizeof j->reader->verified / sizeof *j->reader->verified);
+	bool large = len >= LARGE_ROW_BYTES;
+	bool known = large && j->reader->verified[slot].at == at && j->reader->verified[slot].len == len;
+	if (known)
+		return;
+	if (check == 0) {
+		j->whole = adds_up(j->row);
+		return;
+	}
+	j->whole = check == chunk_check(key_number(j->key, 0), j->row->start, at, len);
+	if (large && j->whole) {
+		j->reader->verified[slot].at = at;
+		j->reader->verified[slot].len = len;
+	}
+}
+
+/* What a cursor stands at, or why it stands nowhere. */
+static enum row_result chunk_at(struct tables_reader *reader, int rc, uint64_t id, const MDB_val *key,
+                                const MDB_val *value, struct chunk_row *row)
+{
+	if (rc != 0)
+		return missing(rc);
+	if (key->mv_size != 16 || key_number(key, 0) != id)
+		return ROW_ABSENT;
+	struct judged judged = {.reader = reader, .key = key, .value = value, .row = row};
+	if (map_guard(judge_chunk, &judged) && judged.whole)
+		return ROW_FOUND;
+	return damaged(reader->tables, "messages of a stream are damaged");
+}
+
+enum row_result tables_seek_chunk(struct tables_reader *reader, MDB_cursor *cursor, uint64_t id,
+                                  uint64_t at, struct chunk_row *row)
+{
+	const struct tables *tables = reader->tables;
+	struct id_key wanted = key_of(id, at);
+	MDB_val key = val(wanted.bytes, 16), value;
+	int rc = tables_cursor_get(tables, cursor, &key, &value, MDB_SET_RANGE);
+	if (rc == 0 && key_number(&key, 0) == id && key_number(&key, 1) == at)
+		return chunk_at(reader, rc, id, &key, &value, row);
+	if (rc != 0 && rc != MDB_NOTFOUND)
+		return ROW_UNREADABLE;
+	/* The row before may cover it. */
+	rc = tables_cursor_get(tables, cursor, &key, &value, rc == 0 ? MDB_PREV : MDB_LAST);
+	enum row_result before = chunk_at(reader, rc, id, &key, &value, row);
+	if (before == ROW_UNREADABLE || (before == ROW_FOUND && row->start + row->data.len > at))
+		return before;
+	if (rc == 0)
+		return tables_next_chunk(reader, cursor, id, row);
+	rc = tables_cursor_get(tables, cursor, &key, &value, MDB_FIRST);
+	return chunk_at(reader, rc, id, &key, &value, row);
+}
+
+enum row_result tables_next_chunk(struct tables_reader *reader, MDB_cursor *cursor, uint64_t id,
+                                  struct chunk_row *row)
 {
 	MDB_val key, value;
-	return mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0 && key.mv_size == 16 &&
-	       key_number(&key, 0) == id && chunk_row_parse(&key, &value, row);
+	int rc = tables_cursor_get(reader->tables, cursor, &key, &value, MDB_NEXT);
+	return chunk_at(reader, rc, id, &key, &value, row);
 }

@@ -34,6 +34,7 @@
 	C(log_checkpoint_bytes, gauge, "Position up to which LMDB holds the log.")                 \
 	C(store_used_bytes, gauge, "Bytes of data.mdb in use.")                                    \
 	C(store_refusing, gauge, "1 while appends are refused for want of space or by I/O errors.")\
+	C(store_unreadable_total, counter, "Reads of the store that failed or met damage.")        \
 	C(streams, gauge, "Streams in the store.")                                                 \
 	C(rows_unreadable, gauge, "Rows of the store that this worker needs and cannot read: what they belong to stands still.") \
 	C(webhook_deliveries_total, counter, "Webhook deliveries that were answered with success.")\

@@ -340,8 +340,10 @@ static void follow(struct book_change *change, struct book_feed *feed)
 		feed->seen = stream->first;
 	}
 	if (store_scan(book->store, stream, feed->seen, stream->tail, SCAN_BYTES, take_frame,
-	               &following) != STORE_READ_OK)
+	               &following) != STORE_READ_OK) {
 		log_error("frames not readable", "feed=%s at=%" PRIu64, feed->name, feed->seen);
+		return; /* the next change tries again, not the next turn */
+	}
 	book->again = book->again || feed->seen < stream->tail;
 }
 

@@ -562,6 +562,8 @@ static bool find_starts(struct starts *starts)
 	struct state *view = store_view(wish->request->worker->store);
 	for (size_t i = 0; i < wish->paths_count; i++) {
 		struct stream *stream = state_find_living(view, span_str(wish->paths[i]), sse_worker_wall_ms());
+		if (stream == NULL && view->unreadable)
+			return refuse(wish, 503, store_unreadable_reason);
 		if (!living(stream)) {
 			snprintf(wish->text, sizeof wish->text, "no stream %s", wish->paths[i]);
 			return refuse(wish, 404, wish->text);

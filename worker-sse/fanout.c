@@ -366,6 +366,10 @@ static bool deliver(struct live_cursor *c, uint64_t to)
 		frame = r->view->frame(&own, &query) ? &own : NULL;
 		c->followed->fanout->made += frame != NULL ? own.chunk->len : 0;
 	}
+	if (frame == NULL && store_view(r->request->worker->store)->unreadable) {
+		fanout_leave(r, FANOUT_END_RESUME); /* not gone: when he is back, he is told with a status */
+		return false;
+	}
 	if (frame == NULL)
 		return lose(c, FANOUT_END_TRIMMED);
 	c->position = frame->to != 0 ? frame->to : to;

@@ -57,6 +57,10 @@ void feed_newest_handle(struct request *request)
 	struct feed_frame newest = {0};
 	if (stream == NULL || !feed_newest_read(request->worker->store, stream, &newest)) {
 		feed_frame_finish(&newest);
+		if (store_view(request->worker->store)->unreadable) {
+			reply_error(request, 503, store_unreadable_reason);
+			return;
+		}
 		reply_error(request, 404, "no such feed");
 		return;
 	}

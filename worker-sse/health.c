@@ -63,6 +63,7 @@ void health_refresh(struct sse_worker *w)
 	counter_set(w->counters, log_checkpoint_bytes, status.checkpoint);
 	counter_set(w->counters, store_used_bytes, status.used_bytes);
 	counter_set(w->counters, store_refusing, status.refusing != 0);
+	counter_set(w->counters, store_unreadable_total, status.unreadable);
 	counter_set(w->counters, streams, status.streams);
 	bodies_refresh(w);
 }

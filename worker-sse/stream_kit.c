@@ -173,12 +173,16 @@ static bool find(struct request *request, struct asked *asked)
 		reply_error(request, 503, "this release cannot read this session: it stands still, as it is");
 		return false;
 	}
+	bool unreadable = state->unreadable;
 	if (asked->paper != NULL &&
 	    !render_session_is_of(asked->paper, request->worker->settings, span_str(principal)))
 		render_session_destroy(&asked->paper);
 	len = render_session_path(asked->id, key);
 	asked->stream = state_find(state, span_of(key, len));
-	if (asked->paper == NULL || asked->stream == NULL || asked->stream->dropped) {
+	unreadable |= state->unreadable;
+	if (unreadable) {
+		reply_error(request, 503, store_unreadable_reason);
+	} else if (asked->paper == NULL || asked->stream == NULL || asked->stream->dropped) {
 		reply_error(request, 404, "no such session");
 	} else if (asked->paper->ended_ms != 0) {
 		reply_error(request, 410, "this session is over");

@@ -482,7 +482,9 @@ struct stream *streams_find(struct request *r)
 	struct stream *stream = state_find_living(store_view(r->worker->store), r->path, sse_worker_wall_ms());
 	if (stream != NULL && !stream->deleted)
 		return stream;
-	if (stream == NULL)
+	if (stream == NULL && store_view(r->worker->store)->unreadable)
+		reply_error(r, 503, store_unreadable_reason);
+	else if (stream == NULL)
 		reply_error(r, 404, "stream not found");
 	else
 		reply_error(r, 410, "stream is deleted");

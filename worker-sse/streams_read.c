@@ -32,45 +32,57 @@ static void on_gone(struct request *request)
 	page_finish(request->feature);
 }
 
-/* One slice with its brackets. False: the store does not have it any more. */
-static bool write_slice(struct page *page, bool *all)
+/* One slice with its brackets. */
+static void write_slice(struct page *page, struct store_slice *slice, bool *all)
 {
-	struct store *store = page->request->worker->store;
-	struct store_slice slice;
 	struct iovec iov[64];
 	int count = 0;
-	if (page->stream->dropped ||
-	    store_read(store, page->stream, page->at, page->to, SLICE_BYTES, &slice) != STORE_READ_OK)
-		return false;
-	bool last = slice.to == page->to;
+	bool last = slice->to == page->to;
 	if (page->json && !page->opened)
 		iov[count++] = (struct iovec){(void *)(uintptr_t) "[", 1};
-	for (int i = 0; i < slice.count; i++)
-		iov[count++] = slice.iov[i];
+	for (int i = 0; i < slice->count; i++)
+		iov[count++] = slice->iov[i];
 	if (page->json && last) {
 		iov[count - 1].iov_len--; /* the comma behind the last value */
 		iov[count++] = (struct iovec){(void *)(uintptr_t) "]", 1};
 	}
 	page->opened = true;
-	page->at = slice.to;
+	page->at = slice->to;
 	*all = reply_write(page->request, iov, count);
-	store_slice_release(store, &slice);
-	return true;
+	store_slice_release(page->request->worker->store, slice);
 }
 
-static void page_continue(struct request *request)
+static enum store_read_result read_slice(struct page *page, struct store_slice *slice)
 {
-	struct page *page = request->feature;
-	bool all;
-	if (!write_slice(page, &all)) {
-		page_finish(page);
-		reply_abort(request);
-	} else if (page->at == page->to) {
+	if (page->stream->dropped)
+		return STORE_READ_TRIMMED;
+	return store_read(page->request->worker->store, page->stream, page->at, page->to, SLICE_BYTES, slice);
+}
+
+/* Behind a slice: the end, or another turn. */
+static void page_go_on(struct page *page, bool all)
+{
+	struct request *request = page->request;
+	if (page->at == page->to) {
 		page_finish(page);
 		reply_end(request);
 	} else if (all) {
 		reply_again(request);
 	}
+}
+
+static void page_continue(struct request *request)
+{
+	struct page *page = request->feature;
+	struct store_slice slice;
+	bool all;
+	if (read_slice(page, &slice) != STORE_READ_OK) {
+		page_finish(page);
+		reply_abort(request);
+		return;
+	}
+	write_slice(page, &slice, &all);
+	page_go_on(page, all);
 }
 
 struct page_headers {
@@ -143,11 +155,23 @@ void streams_reply_page(struct request *request, struct stream *stream, uint64_t
 	*page = (struct page){
 	        .request = request, .stream = stream, .at = from, .to = to, .json = stream->json};
 	stream->pins++;
+	/* The status says whether it can be read; so the first of it is read before. */
+	struct store_slice first;
+	enum store_read_result result = read_slice(page, &first);
+	if (result != STORE_READ_OK) {
+		page_finish(page);
+		reply_error(request, result == STORE_READ_FAILED ? 503 : 410,
+		            result == STORE_READ_FAILED ? store_unreadable_reason
+		                                        : "this offset is before the first retained one");
+		return;
+	}
+	bool all;
 	request->feature = page;
 	request->on_gone = on_gone;
 	request->on_drain = page_continue;
 	reply_start(request, 200, h.headers, h.count, to - from + (stream->json ? 1 : 0));
-	page_continue(request);
+	write_slice(page, &first, &all);
+	page_go_on(page, all);
 }
 
 void streams_reply_nothing(struct request *request, const struct stream *stream, uint64_t cursor)
