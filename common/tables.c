@@ -264,7 +264,7 @@ int tables_get_log(const struct tables *tables, MDB_txn *txn, struct tables_log 
 {
 	MDB_val key = val("log", 3), value;
 	*log = (struct tables_log){0};
-	int rc = mdb_get(txn, tables->meta, &key, &value);
+	int rc = tables_get(tables, txn, tables->meta, &key, &value);
 	if (rc == 0 && value.mv_size == sizeof *log)
 		memcpy(log, value.mv_data, sizeof *log);
 	return rc == MDB_NOTFOUND ? 0 : rc;
