@@ -17,7 +17,7 @@ enum row_found row_json(struct state *view, const char *key, json_t **json)
 	struct span value;
 	*json = NULL;
 	if (!state_kv_get(view, span_str(key), &value))
-		return ROW_ABSENT;
+		return view->unreadable ? ROW_UNREADABLE : ROW_ABSENT;
 	*json = json_loadb((const char *)value.at, value.len, JSON_DECODE_ANY, NULL);
 	return *json != NULL ? ROW_PRESENT : ROW_UNREADABLE;
 }

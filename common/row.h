@@ -11,8 +11,6 @@
 
 #include <jansson.h>
 
-enum row_found { ROW_ABSENT, ROW_PRESENT, ROW_UNREADABLE };
-
 /* The row as JSON; *json is a new reference with ROW_PRESENT, else NULL. What the JSON must look like
  * is for the caller to judge. */
 enum row_found row_json(struct state *view, const char *key, json_t **json);

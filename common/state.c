@@ -66,10 +66,10 @@ static struct state_path *path_put(struct state *state, struct span path)
 	return found;
 }
 
-static bool is_found(struct state *state, enum row_result result)
+static bool is_found(struct state *state, enum row_found result)
 {
 	state->unreadable |= result == ROW_UNREADABLE;
-	return result == ROW_FOUND;
+	return result == ROW_PRESENT;
 }
 
 /* The path's overlay row, brought up from the backing when that has one; else NULL. */

@@ -83,7 +83,7 @@ struct state_kv {
 };
 
 /* Is it there? Not to be able to tell is an answer of its own: what cannot be read is not absent. */
-enum row_result { ROW_ABSENT, ROW_FOUND, ROW_UNREADABLE };
+enum row_found { ROW_ABSENT, ROW_PRESENT, ROW_UNREADABLE };
 
 /* What lies below the overlay. Every function reads one consistent snapshot, and the state tells
  * the position it must at least be at by evicting nothing newer. Spans handed out are borrowed
@@ -91,12 +91,12 @@ enum row_result { ROW_ABSENT, ROW_FOUND, ROW_UNREADABLE };
 struct state_backing {
 	void *arg;
 	/* *id 0 never occurs. */
-	enum row_result (*path)(void *arg, struct span path, uint64_t *id, uint64_t *lsn);
+	enum row_found (*path)(void *arg, struct span path, uint64_t *id, uint64_t *lsn);
 	/* Fills a zeroed stream (owned strings by malloc), without producers. */
-	enum row_result (*stream)(void *arg, uint64_t id, struct stream *into);
+	enum row_found (*stream)(void *arg, uint64_t id, struct stream *into);
 	/* Calls stream_producer_load() for each; false: not all could be read. */
 	bool (*producers)(void *arg, struct stream *into);
-	enum row_result (*kv)(void *arg, struct span key, struct span *value, uint64_t *lsn);
+	enum row_found (*kv)(void *arg, struct span key, struct span *value, uint64_t *lsn);
 	/* Visits keys that begin with prefix, in byte order; stops when visit returns false. False: there
 	 * are more, which could not be read. */
 	bool (*kv_each)(void *arg, struct span prefix,
@@ -107,7 +107,7 @@ struct state_backing {
 	                  bool (*visit)(void *visit_arg, struct span path, uint64_t id), void *visit_arg);
 	/* All messages of the one append that begins at or covers `at` in this stream's own data (fork
 	 * sources are the caller's), from ring or rows. ROW_ABSENT: trimmed. */
-	enum row_result (*append_at)(void *arg, const struct stream *stream, uint64_t at, struct batch *out,
+	enum row_found (*append_at)(void *arg, const struct stream *stream, uint64_t at, struct batch *out,
 	                  uint64_t *begins_at);
 };
 

@@ -472,10 +472,10 @@ static enum verdict judge_fork_point(struct decision *d, struct stream *source, 
 	uint64_t begins_at;
 	if (holder == NULL || d->state->backing.append_at == NULL)
 		return VERDICT_FORK_TRIMMED;
-	enum row_result found =
+	enum row_found found =
 	        d->state->backing.append_at(d->state->backing.arg, holder, *at, &append, &begins_at);
 	d->unreadable |= found == ROW_UNREADABLE;
-	if (found != ROW_FOUND)
+	if (found != ROW_PRESENT)
 		return VERDICT_FORK_TRIMMED;
 	if (source->json && message_at(&append, begins_at, *at) == append.count)
 		return VERDICT_FORK_OFFSET;

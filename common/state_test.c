@@ -55,7 +55,7 @@ static uint64_t sink_put(void *arg, const struct entry *entry)
 }
 
 /* The append that covers `at`, found by reading the log. */
-static enum row_result append_at(void *arg, const struct stream *stream, uint64_t at, struct batch *out,
+static enum row_found append_at(void *arg, const struct stream *stream, uint64_t at, struct batch *out,
                       uint64_t *begins_at)
 {
 	struct fixture *f = arg;
@@ -69,7 +69,7 @@ static enum row_result append_at(void *arg, const struct stream *stream, uint64_
 		    at < entry.offset + entry.data.bytes.len) {
 			*out = entry.data;
 			*begins_at = entry.offset;
-			return ROW_FOUND;
+			return ROW_PRESENT;
 		}
 	}
 	return ROW_ABSENT;

@@ -61,11 +61,11 @@ static void check_rows(struct inspection *in, const struct stream *s)
 		return;
 	uint64_t at = s->first;
 	struct chunk_row row;
-	enum row_result found = s->first < s->tail
+	enum row_found found = s->first < s->tail
 	                                ? tables_seek_chunk(&in->reader, cursor, s->id, s->first, &row)
 	                                : ROW_ABSENT;
 	bool begun = false;
-	while (found == ROW_FOUND) {
+	while (found == ROW_PRESENT) {
 		if (begun ? row.start != at : row.start > at)
 			find(in, "stream %llu: rows jump from %llu to %llu", ULL(s->id), ULL(at),
 			     ULL(row.start));
@@ -103,7 +103,7 @@ static uint32_t count_forks(struct inspection *in, uint64_t id)
 		return 0;
 	while (next_row(in, cursor, &key, &value)) {
 		struct stream *s = xcalloc(1, sizeof *s);
-		if (tables_load_stream(&in->reader, key_number(&key, 0), s) == ROW_FOUND)
+		if (tables_load_stream(&in->reader, key_number(&key, 0), s) == ROW_PRESENT)
 			forks += s->source_id == id;
 		stream_free(s);
 	}
@@ -115,14 +115,14 @@ static void check_stream(struct inspection *in, uint64_t id)
 {
 	struct stream *s = xcalloc(1, sizeof *s);
 	in->totals->streams++;
-	if (tables_load_stream(&in->reader, id, s) != ROW_FOUND) {
+	if (tables_load_stream(&in->reader, id, s) != ROW_PRESENT) {
 		find(in, "stream %llu: its row is damaged", ULL(id));
 		stream_free(s);
 		return;
 	}
 	uint64_t holder = 0, lsn;
 	bool reachable = tables_load_path(&in->reader, span_of(s->path, s->path_len), &holder, &lsn) ==
-	                 ROW_FOUND;
+	                 ROW_PRESENT;
 	if (!s->deleted && (!reachable || holder != id))
 		find(in, "stream %llu: path %s leads to %llu", ULL(id), s->path, ULL(holder));
 	if (s->first > s->tail)

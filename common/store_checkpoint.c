@@ -87,7 +87,7 @@ static int row_resume(struct store *store, MDB_txn *txn, uint64_t id, uint64_t a
 	if (rc != 0)
 		return rc;
 	/* A damaged one stays as it is: what comes behind it is sound. */
-	if (at > 0 && tables_seek_chunk(&reader, cursor, id, at - 1, &row) == ROW_FOUND &&
+	if (at > 0 && tables_seek_chunk(&reader, cursor, id, at - 1, &row) == ROW_PRESENT &&
 	    row.start + row.data.len == at && row.data.len < store->options.chunk_bytes / 2) {
 		b->start = row.start;
 		row_add(b, row.sizes, row.count, row.data, false);
@@ -328,8 +328,8 @@ static uint64_t row_start_from(struct store *store, MDB_txn *txn, uint64_t id, u
 	uint64_t start = 0;
 	if (tables_cursor_open(&store->tables, txn, store->tables.chunk, &cursor) != 0)
 		return 0;
-	if (tables_seek_chunk(&reader, cursor, id, at, &row) == ROW_FOUND) {
-		if (row.start >= at || tables_next_chunk(&reader, cursor, id, &row) == ROW_FOUND)
+	if (tables_seek_chunk(&reader, cursor, id, at, &row) == ROW_PRESENT) {
+		if (row.start >= at || tables_next_chunk(&reader, cursor, id, &row) == ROW_PRESENT)
 			start = row.start;
 	}
 	mdb_cursor_close(cursor);
@@ -353,7 +353,7 @@ static void trim_over(struct flush *flush)
 	for (size_t i = 0; i < flush->over_count; i++) {
 		struct stream *stream = xcalloc(1, sizeof *stream);
 		uint64_t id = flush->over[i];
-		if (tables_load_stream(&reader, id, stream) == ROW_FOUND)
+		if (tables_load_stream(&reader, id, stream) == ROW_PRESENT)
 			trim_to(store, id,
 			        row_start_from(store, txn, id,
 			                       stream->tail - store->options.retention_bytes));
@@ -374,8 +374,8 @@ static uint64_t aged_until(struct store *store, MDB_txn *txn, uint64_t id, uint6
 	uint64_t to = 0;
 	if (tables_cursor_open(&store->tables, txn, store->tables.chunk, &cursor) != 0)
 		return 0;
-	enum row_result found = tables_seek_chunk(&reader, cursor, id, 0, &row);
-	for (; found == ROW_FOUND && (row.at_ms < limit_ms || row.at_ms > now_ms + CLOCK_STEP_MS);
+	enum row_found found = tables_seek_chunk(&reader, cursor, id, 0, &row);
+	for (; found == ROW_PRESENT && (row.at_ms < limit_ms || row.at_ms > now_ms + CLOCK_STEP_MS);
 	     found = tables_next_chunk(&reader, cursor, id, &row))
 		if (row.at_ms < limit_ms)
 			to = row.start + row.data.len;

@@ -39,8 +39,8 @@ void follower_finish(struct follower *follower)
 static void reload_pinned(struct follower *follower, struct stream *stream)
 {
 	struct stream fresh = {0};
-	enum row_result found = tables_load_stream(&follower->reader, stream->id, &fresh);
-	if (found != ROW_FOUND) { /* unreadable: its readers are let go and ask again */
+	enum row_found found = tables_load_stream(&follower->reader, stream->id, &fresh);
+	if (found != ROW_PRESENT) { /* unreadable: its readers are let go and ask again */
 		stream_clear(&fresh);
 		stream->dropped = true;
 		stream->pieces_count = 0;

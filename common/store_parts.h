@@ -127,7 +127,7 @@ void follower_evict(struct follower *follower, size_t keep);
 /* Copies ring bytes of one entry; false: lapped. The entry borrows from *copy. */
 bool ring_entry(const struct ring *ring, uint64_t lsn, uint8_t **copy, size_t *room,
                 struct entry *entry);
-enum row_result store_append_at(void *follower, const struct stream *stream, uint64_t at,
+enum row_found store_append_at(void *follower, const struct stream *stream, uint64_t at,
                                 struct batch *out, uint64_t *begins_at);
 
 /* ---- threads (store.c) ---- */

@@ -125,9 +125,9 @@ static enum store_read_result read_rows(struct store *store, const struct stream
 		return STORE_READ_FAILED;
 	*slice = (struct store_slice){.from = from, .to = from, .hold = cursor};
 	struct chunk_row row;
-	enum row_result found = tables_seek_chunk(reader, cursor, stream->id, from, &row);
+	enum row_found found = tables_seek_chunk(reader, cursor, stream->id, from, &row);
 	size_t len = 0;
-	while (found == ROW_FOUND && slice->count < SLICE_IOV_MAX && slice->to < to && len < bytes_max &&
+	while (found == ROW_PRESENT && slice->count < SLICE_IOV_MAX && slice->to < to && len < bytes_max &&
 	       row.start <= slice->to && slice->to < row.start + row.data.len) {
 		size_t skip = (size_t)(slice->to - row.start), n = row.data.len - skip;
 		n = n > to - slice->to ? (size_t)(to - slice->to) : n;
@@ -238,7 +238,7 @@ static uint32_t run_size(const struct message_run *run, uint32_t i, bool *append
 
 /* The run that covers `at` in `holder`'s own data. `cursor` is set when it comes from LMDB and must
  * then be closed; else the entry was copied. */
-static enum row_result run_covering(struct follower *follower, const struct stream *holder, uint64_t at,
+static enum row_found run_covering(struct follower *follower, const struct stream *holder, uint64_t at,
                                     uint8_t **copy, size_t *room, MDB_cursor **cursor,
                                     struct message_run *run)
 {
@@ -249,15 +249,15 @@ static enum row_result run_covering(struct follower *follower, const struct stre
 	if (i < holder->pieces_count && ring_entry(&store->ring, holder->pieces[i].lsn, copy, room, &entry) &&
 	    entry.offset == holder->pieces[i].offset) {
 		*run = run_of_entry(&entry);
-		return ROW_FOUND;
+		return ROW_PRESENT;
 	}
 	struct chunk_row row;
 	if (!open_cursor(store, &follower->reader, cursor))
 		return ROW_UNREADABLE;
-	enum row_result found = tables_seek_chunk(&follower->reader, *cursor, holder->id, at, &row);
-	if (found == ROW_FOUND && row.start <= at && at < row.start + row.data.len) {
+	enum row_found found = tables_seek_chunk(&follower->reader, *cursor, holder->id, at, &row);
+	if (found == ROW_PRESENT && row.start <= at && at < row.start + row.data.len) {
 		*run = run_of_row(&row);
-		return ROW_FOUND;
+		return ROW_PRESENT;
 	}
 	close_cursor(&follower->reader, *cursor);
 	*cursor = NULL;
@@ -312,9 +312,9 @@ enum store_read_result store_scan(struct store *store, const struct stream *stre
 			result = holder == NULL ? not_there(store) : STORE_READ_TRIMMED;
 			break;
 		}
-		enum row_result found =
+		enum row_found found =
 		        run_covering(&store->view, holder, at, &copy, &room, &cursor, &run);
-		if (found != ROW_FOUND) {
+		if (found != ROW_PRESENT) {
 			result = found == ROW_UNREADABLE ? STORE_READ_FAILED : STORE_READ_TRIMMED;
 			break;
 		}
@@ -340,7 +340,7 @@ static bool run_boundary(const struct message_run *run, uint64_t at)
 	return p == at;
 }
 
-/* The run of `stream`'s chain that covers `at`; to be closed when ROW_FOUND. */
+/* The run of `stream`'s chain that covers `at`; to be closed when ROW_PRESENT. */
 struct covering {
 	struct message_run run;
 	MDB_cursor *cursor;
@@ -349,16 +349,16 @@ struct covering {
 	uint64_t to; /* the run counts for this reader up to here */
 };
 
-static enum row_result cover(struct store *store, const struct stream *stream, uint64_t at, uint64_t to,
+static enum row_found cover(struct store *store, const struct stream *stream, uint64_t at, uint64_t to,
                              struct covering *c)
 {
 	*c = (struct covering){.to = to};
 	const struct stream *holder = holder_of(store, stream, at, &c->to);
 	if (holder == NULL)
 		return store->view.state.unreadable ? ROW_UNREADABLE : ROW_ABSENT;
-	enum row_result found =
+	enum row_found found =
 	        run_covering(&store->view, holder, at, &c->copy, &c->room, &c->cursor, &c->run);
-	if (found != ROW_FOUND)
+	if (found != ROW_PRESENT)
 		free(c->copy);
 	return found;
 }
@@ -375,8 +375,8 @@ bool store_boundary(struct store *store, const struct stream *stream, uint64_t a
 	struct covering c;
 	if (at == 0 || at == stream->tail)
 		return true;
-	enum row_result found = cover(store, stream, at, UINT64_MAX, &c);
-	if (found != ROW_FOUND)
+	enum row_found found = cover(store, stream, at, UINT64_MAX, &c);
+	if (found != ROW_PRESENT)
 		return found == ROW_UNREADABLE; /* reading from there will say so */
 	bool yes = run_boundary(&c.run, at);
 	uncover(store, &c);
@@ -405,7 +405,7 @@ uint64_t store_page_end(struct store *store, const struct stream *stream, uint64
 	struct covering c;
 	if (to - from <= bytes_max)
 		return to;
-	if (cover(store, stream, from + bytes_max, to, &c) != ROW_FOUND)
+	if (cover(store, stream, from + bytes_max, to, &c) != ROW_PRESENT)
 		return to;
 	uint64_t end = append_end(&c.run, from, from + bytes_max);
 	uncover(store, &c);
@@ -439,7 +439,7 @@ static void cut_append(const struct message_run *run, uint64_t at, uint32_t *fir
 	}
 }
 
-enum row_result store_append_at(void *arg, const struct stream *stream, uint64_t at, struct batch *out,
+enum row_found store_append_at(void *arg, const struct stream *stream, uint64_t at, struct batch *out,
                      uint64_t *begins_at)
 {
 	struct tables_reader *reader = arg;
@@ -450,8 +450,8 @@ enum row_result store_append_at(void *arg, const struct stream *stream, uint64_t
 	uint8_t *copy = NULL;
 	size_t room = 0, bytes;
 	uint32_t first, count;
-	enum row_result found = run_covering(follower, stream, at, &copy, &room, &cursor, &run);
-	if (found == ROW_FOUND) {
+	enum row_found found = run_covering(follower, stream, at, &copy, &room, &cursor, &run);
+	if (found == ROW_PRESENT) {
 		cut_append(&run, at, &first, &count, begins_at, &bytes);
 		size_t table = 4 * (size_t)count;
 		follower->append = xrealloc(follower->append, table + bytes + 1);

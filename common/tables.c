@@ -221,13 +221,13 @@ static bool row_whole(const MDB_val *key, const MDB_val *value, size_t len)
 	return check == check_of(key, value->mv_data, len, 0);
 }
 
-static enum row_result damaged(const struct tables *tables, const char *what)
+static enum row_found damaged(const struct tables *tables, const char *what)
 {
 	tables_unreadable(tables, what);
 	return ROW_UNREADABLE;
 }
 
-static enum row_result missing(int rc)
+static enum row_found missing(int rc)
 {
 	return rc == MDB_NOTFOUND ? ROW_ABSENT : ROW_UNREADABLE;
 }
@@ -386,7 +386,7 @@ struct path_row {
 	uint64_t id, lsn;
 };
 
-enum row_result tables_load_path(void *arg, struct span path, uint64_t *id, uint64_t *lsn)
+enum row_found tables_load_path(void *arg, struct span path, uint64_t *id, uint64_t *lsn)
 {
 	struct tables_reader *reader = arg;
 	MDB_val key = val_span(path), value;
@@ -397,13 +397,13 @@ enum row_result tables_load_path(void *arg, struct span path, uint64_t *id, uint
 	if (txn == NULL)
 		return ROW_UNREADABLE;
 	int rc = tables_get(reader->tables, txn, reader->tables->path, &key, &value);
-	enum row_result result = rc != 0 ? missing(rc) : ROW_FOUND;
-	if (result == ROW_FOUND && row_whole(&key, &value, sizeof row)) {
+	enum row_found result = rc != 0 ? missing(rc) : ROW_PRESENT;
+	if (result == ROW_PRESENT && row_whole(&key, &value, sizeof row)) {
 		memcpy(&row, value.mv_data, sizeof row);
 		*id = row.id;
 		*lsn = row.lsn;
 	}
-	if (result == ROW_FOUND && (!row_whole(&key, &value, sizeof row) || row.id == 0))
+	if (result == ROW_PRESENT && (!row_whole(&key, &value, sizeof row) || row.id == 0))
 		result = damaged(reader->tables, "the row of a path is damaged");
 	tables_end(reader);
 	return result;
@@ -498,7 +498,7 @@ static bool parse_stream(const MDB_val *value, struct stream *s)
 	return r.ok;
 }
 
-enum row_result tables_load_stream(void *arg, uint64_t id, struct stream *into)
+enum row_found tables_load_stream(void *arg, uint64_t id, struct stream *into)
 {
 	struct tables_reader *reader = arg;
 	MDB_txn *txn = tables_begin(reader);
@@ -508,8 +508,8 @@ enum row_result tables_load_stream(void *arg, uint64_t id, struct stream *into)
 	if (txn == NULL)
 		return ROW_UNREADABLE;
 	int rc = tables_get(reader->tables, txn, reader->tables->stream, &key, &value);
-	enum row_result result = rc != 0 ? missing(rc) : ROW_FOUND;
-	if (result == ROW_FOUND && !parse_stream(&value, into))
+	enum row_found result = rc != 0 ? missing(rc) : ROW_PRESENT;
+	if (result == ROW_PRESENT && !parse_stream(&value, into))
 		result = damaged(reader->tables, "the row of a stream is damaged");
 	tables_end(reader);
 	return result;
@@ -599,7 +599,7 @@ static bool parse_kv(const MDB_val *key, const MDB_val *row, struct span *value,
 	return check == check_of(key, value->at, value->len, *lsn);
 }
 
-enum row_result tables_load_kv(void *arg, struct span key_span, struct span *value_out, uint64_t *lsn)
+enum row_found tables_load_kv(void *arg, struct span key_span, struct span *value_out, uint64_t *lsn)
 {
 	struct tables_reader *reader = arg;
 	MDB_txn *txn = tables_begin(reader);
@@ -608,10 +608,10 @@ enum row_result tables_load_kv(void *arg, struct span key_span, struct span *val
 	if (txn == NULL)
 		return ROW_UNREADABLE;
 	int rc = tables_get(reader->tables, txn, reader->tables->kv, &key, &row);
-	enum row_result result = rc != 0 ? missing(rc) : ROW_FOUND;
-	if (result == ROW_FOUND && !parse_kv(&key, &row, &value, lsn))
+	enum row_found result = rc != 0 ? missing(rc) : ROW_PRESENT;
+	if (result == ROW_PRESENT && !parse_kv(&key, &row, &value, lsn))
 		result = damaged(reader->tables, "a small value is damaged");
-	if (result == ROW_FOUND) {
+	if (result == ROW_PRESENT) {
 		free(reader->scratch);
 		reader->scratch = (uint8_t *)xmemdup_text(value.at, value.len);
 		*value_out = span_of(reader->scratch, value.len);
@@ -1177,7 +1177,7 @@ static void judge_chunk(void *arg)
 }
 
 /* What a cursor stands at, or why it stands nowhere. */
-static enum row_result chunk_at(struct tables_reader *reader, int rc, uint64_t id, const MDB_val *key,
+static enum row_found chunk_at(struct tables_reader *reader, int rc, uint64_t id, const MDB_val *key,
                                 const MDB_val *value, struct chunk_row *row)
 {
 	if (rc != 0)
@@ -1186,11 +1186,11 @@ static enum row_result chunk_at(struct tables_reader *reader, int rc, uint64_t i
 		return ROW_ABSENT;
 	struct judged judged = {.reader = reader, .key = key, .value = value, .row = row};
 	if (map_guard(judge_chunk, &judged) && judged.whole)
-		return ROW_FOUND;
+		return ROW_PRESENT;
 	return damaged(reader->tables, "messages of a stream are damaged");
 }
 
-enum row_result tables_seek_chunk(struct tables_reader *reader, MDB_cursor *cursor, uint64_t id,
+enum row_found tables_seek_chunk(struct tables_reader *reader, MDB_cursor *cursor, uint64_t id,
                                   uint64_t at, struct chunk_row *row)
 {
 	const struct tables *tables = reader->tables;
@@ -1203,8 +1203,8 @@ enum row_result tables_seek_chunk(struct tables_reader *reader, MDB_cursor *curs
 		return ROW_UNREADABLE;
 	/* The row before may cover it. */
 	rc = tables_cursor_get(tables, cursor, &key, &value, rc == 0 ? MDB_PREV : MDB_LAST);
-	enum row_result before = chunk_at(reader, rc, id, &key, &value, row);
-	if (before == ROW_UNREADABLE || (before == ROW_FOUND && row->start + row->data.len > at))
+	enum row_found before = chunk_at(reader, rc, id, &key, &value, row);
+	if (before == ROW_UNREADABLE || (before == ROW_PRESENT && row->start + row->data.len > at))
 		return before;
 	if (rc == 0)
 		return tables_next_chunk(reader, cursor, id, row);
@@ -1212,7 +1212,7 @@ enum row_result tables_seek_chunk(struct tables_reader *reader, MDB_cursor *curs
 	return chunk_at(reader, rc, id, &key, &value, row);
 }
 
-enum row_result tables_next_chunk(struct tables_reader *reader, MDB_cursor *cursor, uint64_t id,
+enum row_found tables_next_chunk(struct tables_reader *reader, MDB_cursor *cursor, uint64_t id,
                                   struct chunk_row *row)
 {
 	MDB_val key, value;

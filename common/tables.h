@@ -111,10 +111,10 @@ int tables_cursor_open(const struct tables *tables, MDB_txn *txn, MDB_dbi table,
 void tables_unreadable(const struct tables *tables, const char *what);
 
 /* The backing functions that are plain rows (all but append_at). `arg` is a struct tables_reader. */
-enum row_result tables_load_path(void *arg, struct span path, uint64_t *id, uint64_t *lsn);
-enum row_result tables_load_stream(void *arg, uint64_t id, struct stream *into);
+enum row_found tables_load_path(void *arg, struct span path, uint64_t *id, uint64_t *lsn);
+enum row_found tables_load_stream(void *arg, uint64_t id, struct stream *into);
 bool tables_load_producers(void *arg, struct stream *into);
-enum row_result tables_load_kv(void *arg, struct span key, struct span *value, uint64_t *lsn);
+enum row_found tables_load_kv(void *arg, struct span key, struct span *value, uint64_t *lsn);
 bool tables_each_kv(void *arg, struct span prefix,
                     bool (*visit)(void *, struct span, struct span, uint64_t), void *visit_arg);
 bool tables_each_path(void *arg, struct span prefix, bool (*visit)(void *, struct span, uint64_t), void *visit_arg);
@@ -158,7 +158,7 @@ static inline uint32_t chunk_size(const struct chunk_row *row, uint32_t i)
 
 /* The row of stream `id` that covers or begins at `at`, else the next one behind. A row that is handed
  * out is whole: its checksum was right, or it has none and its table adds up. */
-enum row_result tables_seek_chunk(struct tables_reader *reader, MDB_cursor *cursor, uint64_t id,
+enum row_found tables_seek_chunk(struct tables_reader *reader, MDB_cursor *cursor, uint64_t id,
                                   uint64_t at, struct chunk_row *row);
-enum row_result tables_next_chunk(struct tables_reader *reader, MDB_cursor *cursor, uint64_t id,
+enum row_found tables_next_chunk(struct tables_reader *reader, MDB_cursor *cursor, uint64_t id,
                                   struct chunk_row *row);

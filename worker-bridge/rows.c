@@ -8,6 +8,7 @@ struct row {
 	struct span before, now; /* owned; at NULL: absent */
 	bool kept;               /* goes into the transaction */
 	bool unreadable;         /* and must not */
+	bool lost;               /* the store could not say whether it is there */
 	UT_hash_handle hh;
 	char key[];
 };
@@ -69,6 +70,8 @@ static struct row *find(struct rows *rows, const char *key)
 	memcpy(row->key, key, len);
 	if (state_kv_get(rows->view, span_of(key, len), &value))
 		row->before = copy(value);
+	else
+		row->lost = rows->view->unreadable;
 	row->now = copy(row->before);
 	HASH_ADD_STR(rows->all, key, row);
 	return row;
@@ -83,8 +86,10 @@ enum row_found rows_json(struct rows *rows, const char *key, json_t **json)
 {
 	struct row *row = find(rows, key);
 	*json = NULL;
-	if (row->now.at == NULL)
-		return ROW_ABSENT;
+	if (row->now.at == NULL) {
+		row->unreadable |= row->lost;
+		return row->lost ? ROW_UNREADABLE : ROW_ABSENT;
+	}
 	*json = json_loadb((const char *)row->now.at, row->now.len, JSON_DECODE_ANY, NULL);
 	row->unreadable = *json == NULL;
 	return *json != NULL ? ROW_PRESENT : ROW_UNREADABLE;
