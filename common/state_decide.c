@@ -402,12 +402,30 @@ static enum verdict judge_existing(struct command *command, const struct stream 
 	return same_config(command, stream) ? VERDICT_EXISTS : VERDICT_CONFIG_DIFFERS;
 }
 
-/* Which stream of the fork chain holds position `at` as its own. */
-static struct stream *holder_of(struct decision *d, struct stream *stream, uint64_t at)
+/* Which stream of the fork chain holds position `at` as its own. It counts up to *to only: a fork between
+ * may have begun within what comes next. */
+static struct stream *holder_of(struct decision *d, struct stream *stream, uint64_t at, uint64_t *to)
 {
-	while (stream != NULL && stream->source_id != 0 && at < stream->fork_offset)
+	*to = UINT64_MAX;
+	while (stream != NULL && stream->source_id != 0 && at < stream->fork_offset) {
+		if (*to > stream->fork_offset)
+			*to = stream->fork_offset;
 		stream = find_id(d, stream->source_id);
+	}
 	return stream;
+}
+
+/* The append that the source's readers see: not beyond `to`. */
+static void cut_append(struct batch *append, uint64_t begins_at, uint64_t to)
+{
+	uint64_t len = 0;
+	uint32_t count = 0;
+	if (to - begins_at >= append->bytes.len)
+		return;
+	while (count < append->count && len < to - begins_at)
+		len += append->sizes[count++];
+	append->count = count;
+	append->bytes.len = (size_t)(to - begins_at);
 }
 
 /* Index of the message that begins at `at`, or count when none does. */
@@ -467,9 +485,9 @@ static enum verdict judge_fork_point(struct decision *d, struct stream *source, 
 		return command->fork_sub_offset != 0 ? VERDICT_FORK_SUB_OFFSET : VERDICT_OK;
 	if (command->fork_sub_offset == 0 && !source->json)
 		return VERDICT_OK;
-	struct stream *holder = holder_of(d, source, *at);
 	struct batch append;
-	uint64_t begins_at;
+	uint64_t begins_at, to;
+	struct stream *holder = holder_of(d, source, *at, &to);
 	if (holder == NULL || d->state->backing.append_at == NULL)
 		return VERDICT_FORK_TRIMMED;
 	enum row_found found =
@@ -477,6 +495,7 @@ static enum verdict judge_fork_point(struct decision *d, struct stream *source, 
 	d->unreadable |= found == ROW_UNREADABLE;
 	if (found != ROW_PRESENT)
 		return VERDICT_FORK_TRIMMED;
+	cut_append(&append, begins_at, to);
 	if (source->json && message_at(&append, begins_at, *at) == append.count)
 		return VERDICT_FORK_OFFSET;
 	if (command->fork_sub_offset == 0)

@@ -273,7 +273,8 @@ struct scan {
 	bool stopped;
 };
 
-/* Returns the position behind the last message of the run that lies below scan->to. */
+/* Returns the position behind the last message of the run that lies below scan->to. A fork may begin within
+ * an append of its source: it has what lies before, as every reading of bytes has it. */
 static uint64_t scan_run(struct scan *scan, const struct message_run *run)
 {
 	uint64_t at = run->start;
@@ -281,6 +282,10 @@ static uint64_t scan_run(struct scan *scan, const struct message_run *run)
 	for (uint32_t i = 0; i < run->count && at < scan->to && !scan->stopped; i++) {
 		bool append_ends;
 		uint32_t size = run_size(run, i, &append_ends);
+		if (size > scan->to - at) {
+			size = (uint32_t)(scan->to - at);
+			append_ends = true;
+		}
 		if (at >= scan->from) {
 			const struct store_message message = {
 			        .bytes = {data, scan->json && size > 0 ? size - 1 : size},

@@ -317,6 +317,92 @@ static void test_messages_boundaries_and_forks(void **state)
 	assert_content(f, "/f", 0, SPAN("1,22,1,"));
 }
 
+static struct command fork_of(struct fixture *f, const char *path, const char *source, uint64_t at, uint64_t sub)
+{
+	struct command c = {.kind = COMMAND_CREATE,
+	                    .path = span_str(path),
+	                    .fork = true,
+	                    .fork_source = span_str(source),
+	                    .fork_offset_present = true,
+	                    .fork_offset = at,
+	                    .fork_sub_offset = sub};
+	store_execute(f->store, &c);
+	return c;
+}
+
+static void assert_messages(struct fixture *f, const char *path, const char *want)
+{
+	struct stream *stream = state_find(store_view(f->store), span_str(path));
+	char text[64] = "";
+	assert_int_equal(store_scan(f->store, stream, 0, stream->tail, 1 << 20, collect, text), STORE_READ_OK);
+	assert_string_equal(text, want);
+}
+
+/* By bytes and by messages alike, from the ring and from rows; and so do forks of the fork. */
+static void test_fork_within_an_append_reads_alike(void **state)
+{
+	struct fixture *f = *state;
+	create(f, "/s", "text/plain");
+	append(f, "/s", "text/plain", SPAN("abcdef"));
+	assert_int_equal(fork_of(f, "/f", "/s", 3, 0).verdict, VERDICT_CREATED);
+	append(f, "/f", "text/plain", SPAN("XYZ"));
+	/* Of the append "abc" that /f shows, not of the one that /s has. */
+	assert_int_equal(fork_of(f, "/g", "/f", 0, 5).verdict, VERDICT_FORK_SUB_OFFSET);
+	assert_int_equal(fork_of(f, "/g", "/f", 0, 2).verdict, VERDICT_CREATED);
+	for (int round = 0; round < 2; round++) {
+		assert_content(f, "/f", 0, SPAN("abcXYZ"));
+		assert_messages(f, "/f", "abc;XYZ;");
+		assert_messages(f, "/g", "ab;");
+		assert_messages(f, "/s", "abcdef;");
+		checkpoint_now(f);
+		store_close(&f->store);
+		open_store(f);
+	}
+}
+
+/* All pages of a stream, as positions. */
+static size_t pages_of(struct fixture *f, size_t bytes, uint64_t *ends)
+{
+	struct stream *stream = state_find(store_view(f->store), SPAN("/p"));
+	size_t count = 0;
+	for (uint64_t at = 0; at < stream->tail; at = ends[count++])
+		ends[count] = store_page_end(f->store, stream, at, stream->tail, bytes);
+	return count;
+}
+
+static void test_pages_end_alike_in_ring_and_rows(void **state)
+{
+	struct fixture *f = *state;
+	enum { APPENDS = 200, PAGES_MAX = 1000 };
+	static uint64_t ring[PAGES_MAX], rows[PAGES_MAX];
+	static const size_t sizes[] = {100, 1000, 5000, 20000};
+	static uint8_t body[3000];
+	store_close(&f->store);
+	f->options.maintain = false;
+	open_store(f);
+	create(f, "/p", "a/b");
+	uint64_t end = 0, ends[APPENDS];
+	for (size_t i = 0; i < APPENDS; i++)
+		ends[i] = end = append(f, "/p", "a/b", span_of(body, 1 + i * 977 % sizeof body)).tail;
+	for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+		size_t count = pages_of(f, sizes[k], ring);
+		for (size_t i = 0, a = 0; i < count; i++) { /* the last append that fits, or one that does not */
+			uint64_t from = i > 0 ? ring[i - 1] : 0;
+			while (ends[a] <= from)
+				a++;
+			while (a + 1 < APPENDS && ends[a + 1] <= from + sizes[k])
+				a++;
+			assert_int_equal(ring[i], ends[a]);
+		}
+	}
+	size_t ring_count = pages_of(f, 5000, ring);
+	checkpoint_now(f);
+	store_close(&f->store);
+	open_store(f); /* what was in the ring's reach is forgotten */
+	assert_int_equal(pages_of(f, 5000, rows), ring_count);
+	assert_memory_equal(rows, ring, ring_count * sizeof *rows);
+}
+
 static void test_delete_and_create_again(void **state)
 {
 	struct fixture *f = *state;
@@ -1113,6 +1199,8 @@ int main(void)
 	        T(test_reads_ring_and_rows_alike),
 	        T(test_more_than_the_ring),
 	        T(test_messages_boundaries_and_forks),
+	        T(test_fork_within_an_append_reads_alike),
+	        T(test_pages_end_alike_in_ring_and_rows),
 	        T(test_delete_and_create_again),
 	        T(test_producers_survive),
 	        T(test_retention_bounds_the_file),
