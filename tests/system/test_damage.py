@@ -97,11 +97,14 @@ def test_a_failed_meta_page_makes_nothing_absent():
                                     capture_output=True, check=True).stdout:
         pytest.skip("ASan's runtime must be loaded first; the release build is tested")
 
-    def put(i):
+    def status(method, i, body=b""):
         try:
-            return r.request("PUT", f"/v1/stream/s{i}", b"", {"content-type": "a/b"}, timeout=30)[0]
+            return r.request(method, f"/v1/stream/s{i}", body, {"content-type": "a/b"}, timeout=30)[0]
         except OSError:
             return None  # its worker has just left
+
+    def put(i):
+        return status("PUT", i)
 
     with Ringside("--store-checkpoint=50ms", workers=2,
                   environment={"LD_PRELOAD": preload, "FAILING_META": flag}) as r:
@@ -111,7 +114,7 @@ def test_a_failed_meta_page_makes_nothing_absent():
         seen = set()
         try:
             open(flag, "w").close()
-            r.request("POST", "/v1/stream/s0", b"x", {"content-type": "a/b"}, timeout=30)
+            status("POST", 0, b"x")
 
             def left():
                 seen.update(put(i) for i in range(1, STREAMS))
