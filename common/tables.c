@@ -620,13 +620,18 @@ enum row_found tables_load_kv(void *arg, struct span key_span, struct span *valu
 	return result;
 }
 
+static bool begins_with(const MDB_val *key, struct span prefix)
+{
+	return prefix.len == 0 ||
+	       (key->mv_size >= prefix.len && memcmp(key->mv_data, prefix.at, prefix.len) == 0);
+}
+
 static bool take_kv(void *arg, const MDB_val *key, const MDB_val *row)
 {
 	struct walk *walk = arg;
 	struct span value;
 	uint64_t lsn;
-	if (key->mv_size < walk->prefix.len ||
-	    memcmp(key->mv_data, walk->prefix.at, walk->prefix.len) != 0)
+	if (!begins_with(key, walk->prefix))
 		return false;
 	if (parse_kv(key, row, &value, &lsn))
 		return walk->visit_kv(walk->arg, span_of(key->mv_data, key->mv_size), value, lsn);
@@ -648,8 +653,7 @@ static bool take_path(void *arg, const MDB_val *key, const MDB_val *value)
 {
 	struct walk *walk = arg;
 	struct path_row row = {0};
-	if (key->mv_size < walk->prefix.len ||
-	    memcmp(key->mv_data, walk->prefix.at, walk->prefix.len) != 0)
+	if (!begins_with(key, walk->prefix))
 		return false;
 	if (row_whole(key, value, sizeof row))
 		memcpy(&row, value->mv_data, sizeof row);
