@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/tables.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -260,20 +261,25 @@ static void test_cut_short_while_open(void **state)
 	assert_true(whole > size_of(f));
 }
 
-/* The checkpointer meets the damage within its write transaction. */
+/* The checkpointer meets the damage within its write transaction: it gives up and says so; reading goes on. */
 static void test_checkpoint_over_a_file_cut_short(void **state)
 {
 	struct fixture *f = *state;
+	struct store_status status = {0};
 	f->options.maintain = true;
 	assert_int_equal(open_store(f), 0);
 	assert_int_equal(truncate(f->data, 2 * PAGE), 0);
-	struct command c = {0};
-	for (int i = 0; i < 500 && c.verdict != VERDICT_IO_ERROR; i++) {
-		c = (struct command){.kind = COMMAND_KV, .key = SPAN("new"), .value = SPAN("x")};
-		store_execute(f->store, &c);
+	for (int i = 0; i < 6000 && status.refusing != EIO; i++) {
 		usleep(10000);
+		store_status(f->store, &status);
 	}
+	assert_int_equal(status.refusing, EIO);
+	struct command c = {.kind = COMMAND_KV, .key = SPAN("new"), .value = SPAN("x")};
+	store_execute(f->store, &c);
 	assert_int_equal(c.verdict, VERDICT_IO_ERROR);
+	assert_int_equal(readable(f), 0);
+	/* Here, while SIGBUS is the store's: between tests cmocka takes it, and the thread may still meet one. */
+	store_close(&f->store);
 }
 
 static struct span old_form(MDB_val *value, size_t check_at, size_t check_bytes, uint8_t *into)
