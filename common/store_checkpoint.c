@@ -9,11 +9,11 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum {
 	PURGE_ROWS = 4000,    /* per transaction */
+	PORTION_BYTES_MIN = 16 << 10, /* of the log, per transaction */
 	EXPIRE_MAX = 1000,    /* commands per round */
 	AGE_SCAN_STREAMS = 500, /* per round */
 	ROUND_MS = 20,
@@ -189,7 +189,7 @@ static int apply_log(struct flush *flush, struct tables_checkpoint *checkpoint, 
 	scratch.state.streams_count = checkpoint->streams_count;
 	scratch.state.now_ms = checkpoint->now_ms;
 	scratch.lsn = checkpoint->position.lsn;
-	enum follow_result result = follower_advance(&scratch, to, store->ring.bytes / 8, NULL, NULL);
+	enum follow_result result = follower_advance(&scratch, to, store->portion_bytes, NULL, NULL);
 	check(result != FOLLOW_LAPPED); /* nobody overwrites what is not checkpointed */
 	if (result == FOLLOW_UNREADABLE) {
 		follower_finish(&scratch);
@@ -265,18 +265,23 @@ static int lose_writer(struct store *store)
 	return EIO;
 }
 
-/* ENOSPC: it helps to make room. EIO: all else. */
-static int kind_of(int rc)
+/* What has no room whole may have it in portions: each needs copies of the pages that it changes, and
+ * those of the one before the last are free again. */
+static void choose_portion(struct store *store, int rc)
 {
-	bool full = rc == ENOSPC || rc == EDQUOT || rc == EFBIG || rc == MDB_MAP_FULL;
-	return rc == 0 ? 0 : full ? ENOSPC : EIO;
+	size_t whole = store->ring.bytes / 8, now = store->portion_bytes;
+	if (rc == 0)
+		now = now < whole / 2 ? now * 2 : whole;
+	else if (store_error_kind(rc) == ENOSPC && now / 4 >= PORTION_BYTES_MIN)
+		now /= 4;
+	store->portion_bytes = now;
 }
 
 static int checkpoint_failed(struct store *store, int rc)
 {
 	if (store->writer_lost) /* others may go on; if nobody does, control->refuse stays */
 		return rc;
-	atomic_store(&store->checkpoint_error, kind_of(rc));
+	atomic_store(&store->checkpoint_error, store_error_kind(rc));
 	store->failed_ms = clock_monotonic_ms();
 	if (settle_data(store) != 0) /* then the next round begins with it */
 		atomic_store(&store->ring.control->refuse, EIO);
@@ -293,6 +298,8 @@ static int checkpoint_failed(struct store *store, int rc)
 int checkpoint_once(struct store *store, bool *more)
 {
 	uint64_t before_ns = clock_monotonic_ns();
+	if (store->portion_bytes == 0)
+		store->portion_bytes = store->ring.bytes / 8;
 	struct round round = {
 	        .store = store, .flush = {.store = store}, .durable = ring_durable(&store->ring)};
 	*more = false;
@@ -301,6 +308,7 @@ int checkpoint_once(struct store *store, bool *more)
 	int rc = atomic_load(&store->ring.control->refuse) == EIO ? settle_data(store) : 0;
 	if (rc == 0)
 		rc = map_guard(write_round, &round) ? round.rc : lose_writer(store);
+	choose_portion(store, rc);
 	if (rc == 0) {
 		ring_set_checkpoint(&store->ring, round.checkpoint.position.lsn);
 		*more = round.checkpoint.position.lsn < round.durable || round.garbage_left;
@@ -491,70 +499,6 @@ static void renew_ahead(struct store *store)
 	tables_reader_finish(&reader);
 }
 
-/* ---- space ---- */
-
-static uint64_t free_pages(struct store *store)
-{
-	const struct tables *tables = &store->tables;
-	struct tables_reader reader = {.tables = tables};
-	MDB_txn *txn = tables_begin(&reader);
-	MDB_cursor *cursor;
-	uint64_t pages = 0;
-	if (txn == NULL)
-		return 0;
-	if (tables_cursor_open(tables, txn, 0, &cursor) == 0) {
-		MDB_val key, value;
-		while (tables_cursor_get(tables, cursor, &key, &value, MDB_NEXT) == 0) {
-			size_t count = 0;
-			memcpy(&count, value.mv_data, sizeof count);
-			pages += count;
-		}
-		mdb_cursor_close(cursor);
-	}
-	tables_end(&reader);
-	tables_reader_finish(&reader);
-	return pages;
-}
-
-static uint64_t room_above(uint64_t have, uint64_t need)
-{
-	return have > need ? have - need : 0;
-}
-
-/* Growing commands are refused at store.map_bytes; LMDB's own wall stands behind it, so that what was
- * admitted and what shrinks always fit. */
-static void judge_space(struct store *store, int checkpoint_error)
-{
-	struct statvfs fs = {0};
-	uint64_t page, used;
-	if (!tables_size(&store->tables, &page, &used))
-		return;
-	uint64_t spare = free_pages(store) * page;
-	uint64_t map_room = room_above(store->options.map_bytes + spare, used);
-	uint64_t disk_room = UINT64_MAX;
-	if (statvfs(store->dir, &fs) == 0)
-		disk_room = room_above((uint64_t)fs.f_bavail * fs.f_frsize + spare,
-		                       store->options.free_bytes_min);
-	bool map_full = map_room == 0, disk_full = disk_room == 0;
-	int refuse = checkpoint_error != 0 ? kind_of(checkpoint_error) : map_full || disk_full ? ENOSPC : 0;
-	atomic_store(&store->ring.control->room_bytes,
-	             map_room < disk_room ? map_room : disk_room);
-	pthread_mutex_lock(&store->queue_lock);
-	store->space.used_bytes = used;
-	store->space.free_bytes = spare;
-	snprintf(store->refuse_reason, sizeof store->refuse_reason, "%s",
-	         checkpoint_error != 0 ? mdb_strerror(checkpoint_error)
-	         : map_full            ? "store.map_bytes is used up"
-	         : disk_full           ? "the file system has less than store.free_bytes_min"
-	                               : "");
-	pthread_mutex_unlock(&store->queue_lock);
-	int before = atomic_exchange(&store->ring.control->refuse, refuse);
-	if (refuse != 0 && before == 0)
-		log_error("appends refused", "reason=\"%s\"", store->refuse_reason);
-	if (refuse == 0 && before != 0)
-		log_info("appends accepted again", "%s", "");
-}
-
 /* ---- the thread ---- */
 
 static bool due(struct store *store)
@@ -578,7 +522,7 @@ static void round_of_work(struct store *store, int *last_error)
 	while (more && rc == 0 && !atomic_load(&store->maintain_stop)) {
 		rc = checkpoint_once(store, &more);
 		/* Each time: what a busy writer may still add depends on what LMDB has taken by now. */
-		judge_space(store, rc);
+		store_space_judge(store, rc);
 	}
 	if (rc != 0 && rc != *last_error)
 		log_error("checkpoint failed", "error=\"%s\"", mdb_strerror(rc));

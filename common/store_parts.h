@@ -91,6 +91,9 @@ struct store {
 	_Atomic int checkpoint_error;
 	uint64_t failed_ms; /* monotonic: when it did */
 	bool writer_lost;   /* no more checkpoints of this process */
+	size_t portion_bytes;  /* of the log, that one transaction applies at most */
+	uint64_t reserved_to;  /* data.mdb has its blocks up to here, as far as this process knows */
+	bool unreservable;     /* its file system gives none ahead */
 	_Atomic uint64_t checkpoints, checkpoint_ns;
 	struct {
 		uint64_t used_bytes, free_bytes;
@@ -144,6 +147,13 @@ void *commit_main(void *store);
 /* ---- checkpoint (store_checkpoint.c) ---- */
 void *maintain_main(void *store);
 int checkpoint_once(struct store *store, bool *more);
+/* ---- space (store_space.c) ---- */
+/* 0 for 0, ENOSPC: it helps to make room, EIO: all else. */
+int store_error_kind(int rc);
+/* After a checkpoint that ended with 0 or an error, under its lock: has blocks of data.mdb made ahead of its
+ * end, and says whether and how much what grows the store may be accepted. */
+void store_space_judge(struct store *store, int checkpoint_error);
+
 /* For commands the store gives itself: freed when done. */
 void submit_own(struct store *store, struct command command);
 void store_own_done(struct command *command);

@@ -138,6 +138,51 @@ def test_full_disk_refuses_and_heals():
         wait_for(lambda: append(r, "/v1/stream/other", b"y") == 204, "room again", 60)
 
 
+def fill_to_the_last_byte(path):
+    """0 bytes are left for others: ENOSPC even for the smallest piece."""
+    with open(path, "wb", buffering=0) as file:
+        for size in (1 << 20, 4096, 1):
+            with contextlib.suppress(OSError):
+                while file.write(bytes(size)) == size:
+                    pass
+
+
+@pytest.mark.parametrize("filesystem", ["tmpfs", "ext4"])
+def test_a_delete_makes_room_on_a_full_disk(filesystem, tmp_path):
+    """What somebody else has filled to the last byte: deletes go through and bring writes back."""
+    image = tmp_path / "image"
+    how = "mount -t tmpfs -o size=48m none"
+    if filesystem == "ext4":
+        with open(image, "wb") as file:
+            file.truncate(64 << 20)
+        if subprocess.run(["mkfs.ext4", "-qm0", str(image)], check=False).returncode != 0:
+            pytest.skip("needs mkfs.ext4")
+        how = f"mount -o loop {image}"
+    mount = ("unshare", "-m", "sh", "-c", f'mkdir -p "$0" && {how} "$0" && exec "$@"')
+    trial = subprocess.run([*mount, str(tmp_path / "trial"), "true"], check=False)
+    if os.geteuid() != 0 or trial.returncode != 0:
+        pytest.skip("needs a mount namespace, and a loop device for ext4")
+    r = Ringside("--store-free-bytes-min=0", "--store-checkpoint=50ms", start=False)
+    r.prefix = [*mount, r.data_dir]
+    with r.start():
+        for i in range(6):
+            assert r.request("PUT", f"/v1/stream/s{i}", b"x" * 500_000, TEXT)[0] == 201
+        fill_to_the_last_byte(f"/proc/{r.process.pid}/root{r.data_dir}/filler")
+
+        def append_until_refused():
+            statuses = [append(r, "/v1/stream/s5", b"y" * 100_000) for _ in range(60)]
+            assert set(statuses) <= {204, 507}
+            return statuses[-1] == 507
+        wait_for(append_until_refused, "the disk to be full")
+        for i in range(3):
+            assert r.request("DELETE", f"/v1/stream/s{i}")[0] == 204
+            wait_for(lambda: append(r, "/v1/stream/s4", b"z") == 204, "writes again after a delete")
+            wait_for(append_until_refused, "the disk to be full again")
+        assert r.request("GET", "/v1/stream/s4")[2].startswith(b"x" * 500_000 + b"z")
+        check = ["nsenter", "-m", "-t", str(r.process.pid), os.path.abspath(f"{BUILD}/bin/ringsidectl"), "store", "check"]
+        subprocess.run([*check, "--data-dir", r.data_dir], check=True)
+
+
 def test_files_stay_bounded_under_endless_append():
     with Ringside("--store-retention-bytes=1M", "--store-checkpoint=50ms") as r:
         r.request("PUT", "/v1/stream/endless", headers=TEXT)
