@@ -3,6 +3,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/ring.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,9 +14,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -23,14 +26,64 @@
 /* ---- a disk that fails, and a process that dies, at the n-th thing done to files ---- */
 
 static int die_at;                  /* counts down; at 1 the process ends. 0: it does not */
-static int ring_syncs_fail, dir_syncs_fail;
+static int ring_syncs_fail, dir_syncs_fail, data_syncs_fail;
 static unsigned dir_syncs;
 static void (*on_failed_sync)(void); /* what the kernel does to pages that it could not write */
 
+/* What power loss takes with it: writes that no sync has followed, of them all pages, the even or the odd
+ * ones. */
+enum loss { LOSS_NONE, LOSS_ALL, LOSS_EVEN, LOSS_ODD };
+enum { LOSS_WAYS = LOSS_ODD, PAGE_BYTES = 4096, UNSYNCED_MAX = 1000 };
+static enum loss loss;
+static bool syncs_pretended; /* for tests with many steps */
+static struct unsynced {
+	int fd; /* -1: synced meanwhile */
+	ino_t file;
+	off_t at, end;
+} unsynced[UNSYNCED_MAX];
+static size_t unsynced_count;
+
+static ino_t file_of(int fd)
+{
+	struct stat st;
+	assert_int_equal(fstat(fd, &st), 0);
+	return st.st_ino;
+}
+
+static void note_write(int fd, off_t at, ssize_t len)
+{
+	if (loss == LOSS_NONE || len <= 0 || (fcntl(fd, F_GETFL) & O_DSYNC) != 0)
+		return;
+	assert_true(unsynced_count < UNSYNCED_MAX);
+	unsynced[unsynced_count++] = (struct unsynced){dup(fd), file_of(fd), at, at + len};
+}
+
+static void note_sync(int fd)
+{
+	for (size_t i = 0; loss != LOSS_NONE && i < unsynced_count; i++)
+		if (unsynced[i].file == file_of(fd))
+			unsynced[i].fd = -1;
+}
+
+static void lose_power(void)
+{
+	static const uint8_t zeros[PAGE_BYTES];
+	for (size_t i = 0; i < unsynced_count; i++)
+		for (off_t at = unsynced[i].at; unsynced[i].fd >= 0 && at < unsynced[i].end;) {
+			off_t page = at / PAGE_BYTES, end = (page + 1) * PAGE_BYTES;
+			end = end < unsynced[i].end ? end : unsynced[i].end;
+			if (loss == LOSS_ALL || (page % 2 == 0) == (loss == LOSS_EVEN))
+				syscall(SYS_pwrite64, unsynced[i].fd, zeros, (size_t)(end - at), at);
+			at = end;
+		}
+}
+
 static void one_step(void)
 {
-	if (die_at != 0 && --die_at == 0)
-		_exit(9);
+	if (die_at == 0 || --die_at != 0)
+		return;
+	lose_power();
+	_exit(9);
 }
 
 static bool fails_once(int *failures)
@@ -42,23 +95,45 @@ static bool fails_once(int *failures)
 	return true;
 }
 
-static bool is_ring(int fd)
+static bool is_file(int fd, const char *name)
 {
 	char link[64], path[256] = "";
 	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-	return readlink(link, path, sizeof path - 1) > 0 && strcmp(strrchr(path, '/'), "/ring") == 0;
+	return readlink(link, path, sizeof path - 1) > 0 && strcmp(strrchr(path, '/'), name) == 0;
+}
+
+/* What is done to data.mdb, in its order: 'w' for writes in a row, 's' a sync, 'f' one that fails. */
+static char data_calls[64];
+static void (*on_data_sync)(void);
+
+static void note_data(int fd, char what)
+{
+	size_t len = strlen(data_calls);
+	bool again = what == 'w' && len > 0 && data_calls[len - 1] == 'w';
+	if (on_data_sync == NULL || again || len + 1 == sizeof data_calls || !is_file(fd, "/data.mdb"))
+		return;
+	data_calls[len] = what;
+	if (what != 'w')
+		on_data_sync();
 }
 
 int fdatasync(int fd)
 {
 	one_step();
-	if (ring_syncs_fail != 0 && is_ring(fd) && fails_once(&ring_syncs_fail)) {
+	if (data_syncs_fail != 0 && is_file(fd, "/data.mdb") && fails_once(&data_syncs_fail)) {
+		note_data(fd, 'f');
+		errno = EIO;
+		return -1;
+	}
+	note_data(fd, 's');
+	if (ring_syncs_fail != 0 && is_file(fd, "/ring") && fails_once(&ring_syncs_fail)) {
 		if (on_failed_sync != NULL)
 			on_failed_sync();
 		errno = EIO;
 		return -1;
 	}
-	return (int)syscall(SYS_fdatasync, fd);
+	note_sync(fd);
+	return syncs_pretended ? 0 : (int)syscall(SYS_fdatasync, fd);
 }
 
 int fsync(int fd)
@@ -70,7 +145,8 @@ int fsync(int fd)
 		if (fails_once(&dir_syncs_fail))
 			return -1;
 	}
-	return (int)syscall(SYS_fsync, fd);
+	note_sync(fd);
+	return syncs_pretended ? 0 : (int)syscall(SYS_fsync, fd);
 }
 
 int rename(const char *from, const char *to)
@@ -82,7 +158,10 @@ int rename(const char *from, const char *to)
 ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t at)
 {
 	one_step();
-	return syscall(SYS_pwritev, fd, iov, count, at, 0);
+	note_data(fd, 'w');
+	ssize_t n = syscall(SYS_pwritev, fd, iov, count, at, 0);
+	note_write(fd, at, n);
+	return n;
 }
 
 ssize_t pwritev64(int fd, const struct iovec *iov, int count, off64_t at)
@@ -93,12 +172,30 @@ ssize_t pwritev64(int fd, const struct iovec *iov, int count, off64_t at)
 ssize_t pwrite(int fd, const void *bytes, size_t len, off_t at)
 {
 	one_step();
-	return syscall(SYS_pwrite64, fd, bytes, len, at);
+	note_data(fd, 'w');
+	ssize_t n = syscall(SYS_pwrite64, fd, bytes, len, at);
+	note_write(fd, at, n);
+	return n;
 }
 
 ssize_t pwrite64(int fd, const void *bytes, size_t len, off64_t at)
 {
 	return pwrite(fd, bytes, len, at);
+}
+
+/* LMDB writes several pages so. */
+ssize_t writev(int fd, const struct iovec *iov, int count)
+{
+	bool data = is_file(fd, "/data.mdb") || is_file(fd, "/data.mdb.new");
+	off_t at = data ? lseek(fd, 0, SEEK_CUR) : 0;
+	if (data) {
+		one_step();
+		note_data(fd, 'w');
+	}
+	ssize_t n = syscall(SYS_writev, fd, iov, count);
+	if (data)
+		note_write(fd, at, n);
+	return n;
 }
 
 struct fixture {
@@ -705,6 +802,145 @@ static void test_restore_of_an_older_backup_then_crash(void **state)
 	shell(f, "rm $D.backup");
 }
 
+/* ---- power loss ---- */
+
+/* As a process that opens the store, until power goes at its n-th step. */
+static bool power_goes(struct fixture *f, int n, enum loss kind)
+{
+	loss = kind;
+	bool died = opener_dies(f, n);
+	loss = LOSS_NONE;
+	return died;
+}
+
+static void test_a_first_start_cut_short_by_power_loss_opens_again(void **state)
+{
+	struct fixture *f = *state;
+	store_close(&f->store);
+	f->options.ring_bytes = 1 << 20;
+	f->options.maintain = false;
+	syncs_pretended = true;
+	bool died = true;
+	for (int n = 1; died; n++) {
+		char reason[256] = "";
+		shell(f, "rm -rf $D/*");
+		died = power_goes(f, n, (enum loss)(n % LOSS_WAYS + 1));
+		if (store_open(&f->store, &f->options, reason) != 0)
+			fail_msg("power lost at step %d: %s", n, reason);
+		create(f, "/p", "a/b");
+		assert_int_equal(append(f, "/p", "a/b", SPAN("x")).verdict, VERDICT_OK);
+		store_close(&f->store);
+	}
+	syncs_pretended = false;
+	open_store(f);
+}
+
+/* Whoever copied a backup here did not sync it. */
+static void copied_without_sync(struct fixture *f)
+{
+	char path[128];
+	snprintf(path, sizeof path, "%s/data.mdb", f->dir);
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	unsynced[unsynced_count++] = (struct unsynced){fd, file_of(fd), 0, lseek(fd, 0, SEEK_END)};
+}
+
+/* Before it has a log nothing was acknowledged, and it may be copied anew. Then it is there for good. */
+static void test_a_restored_backup_that_has_a_log_is_on_the_disk(void **state)
+{
+	struct fixture *f = *state;
+	int with_log = 0;
+	back_up(f);
+	f->options.ring_bytes = 1 << 20;
+	f->options.maintain = false;
+	syncs_pretended = true;
+	bool died = true;
+	for (int n = 1; died; n++) {
+		char path[128];
+		shell(f, "rm -rf $D/* && cp $D.backup $D/data.mdb");
+		copied_without_sync(f);
+		died = power_goes(f, n, (enum loss)(n % LOSS_WAYS + 1));
+		close(unsynced[0].fd);
+		unsynced_count = 0;
+		snprintf(path, sizeof path, "%s/ring", f->dir);
+		if (access(path, F_OK) != 0)
+			continue;
+		with_log++;
+		open_store(f);
+		assert_content(f, "/b", 0, SPAN("kept"));
+		store_close(&f->store);
+	}
+	syncs_pretended = false;
+	assert_true(with_log > 3);
+	shell(f, "rm -rf $D/* $D.backup");
+	open_store(f);
+}
+
+/* ---- a commit of LMDB that fails ---- */
+
+static struct ring_control *control;
+static char locked_at[sizeof data_calls]; /* beside data_calls: was the checkpoint's lock held? */
+
+static void look_at_lock(void)
+{
+	bool held = pthread_mutex_trylock(&control->checkpoint_lock) != 0;
+	if (!held)
+		pthread_mutex_unlock(&control->checkpoint_lock);
+	locked_at[strlen(data_calls) - 1] = held ? 'h' : '-';
+}
+
+static void watch_data(struct fixture *f)
+{
+	char path[128];
+	snprintf(path, sizeof path, "%s/control", f->dir);
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	control = mmap(NULL, sizeof *control, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_true(control != MAP_FAILED);
+	close(fd);
+	memset(data_calls, 0, sizeof data_calls);
+	on_data_sync = look_at_lock;
+}
+
+static void watch_no_more(void)
+{
+	on_data_sync = NULL;
+	munmap(control, sizeof *control);
+}
+
+static void assert_calls(const char *want)
+{
+	if (strncmp(data_calls, want, strlen(want)) != 0)
+		fail_msg("data.mdb: %s instead of %s", data_calls, want);
+	memset(data_calls, 0, sizeof data_calls);
+}
+
+/* It may be on the disk all the same: that is settled before anybody's next writes over pages of the other
+ * version; by whoever holds the lock, or else first thing in the next. */
+static void test_a_failed_commit_is_synced_before_the_next(void **state)
+{
+	struct fixture *f = *state;
+	char reason[256];
+	store_close(&f->store);
+	f->options.maintain = false;
+	open_store(f);
+	create(f, "/c", "a/b");
+	append(f, "/c", "a/b", SPAN("<one>"));
+	watch_data(f);
+	data_syncs_fail = 1;
+	assert_int_equal(store_checkpoint(f->store, reason), EIO);
+	assert_calls("wfs");
+	assert_int_equal(locked_at[2], 'h');
+	data_syncs_fail = 2;
+	assert_int_equal(store_checkpoint(f->store, reason), EIO);
+	assert_calls("wff");
+	assert_int_equal(store_checkpoint(f->store, reason), 0);
+	assert_calls("sw");
+	watch_no_more();
+	store_close(&f->store);
+	open_store(f);
+	assert_content(f, "/c", 0, SPAN("<one>"));
+}
+
 /* It is answered before anybody is served; and what is not answered stops the start. */
 static void test_an_epoch_that_cannot_be_raised_stops_the_start(void **state)
 {
@@ -1213,6 +1449,9 @@ int main(void)
 	        T(test_backup_restores),
 	        T(test_restore_then_crash_raises_the_epoch),
 	        T(test_restore_of_an_older_backup_then_crash),
+	        T(test_a_first_start_cut_short_by_power_loss_opens_again),
+	        T(test_a_restored_backup_that_has_a_log_is_on_the_disk),
+	        T(test_a_failed_commit_is_synced_before_the_next),
 	        T(test_an_epoch_that_cannot_be_raised_stops_the_start),
 	        T(test_directories_are_synced_at_each_first_open),
 	        T(test_damage_in_the_log_stops_the_start),
