@@ -35,7 +35,9 @@ bool options_parse(struct options *options, int argc, char **argv,
 		options->help = used == 0 &&
 		                (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0);
 		if (used == 0 && !options->help)
-			snprintf(reason, SETTINGS_REASON_MAX, "unknown argument '%.200s'", argv[i]);
+			/* A secret that follows a mistyped name is for no log. */
+			snprintf(reason, SETTINGS_REASON_MAX, "unknown argument '%.*s'",
+			         (int)strcspn(argv[i], "="), argv[i]);
 		ok = used > 0 || options->help;
 		i += used;
 	}
