@@ -28,7 +28,7 @@ static uint8_t byte_at(struct span name, size_t at, bool *escaped)
 {
 	int high = at + 2 < name.len ? hex(name.at[at + 1]) : -1, low = at + 2 < name.len ? hex(name.at[at + 2]) : -1;
 	*escaped = name.at[at] == '%' && high >= 0 && low >= 0;
-	return *escaped ? (uint8_t)(high << 4 | low) : name.at[at];
+	return (uint8_t)(*escaped ? high << 4 | low : name.at[at]);
 }
 
 /* Whatever is neither plain nor in `raw` is encoded. */
