@@ -369,7 +369,8 @@ enum subscription_result subscription_forget_gone(json_t *doc, struct state *vie
 		return result; /* who holds it may yet acknowledge them */
 	json_object_foreach_safe(links, next, path, link)
 	{
-		if (is_explicit(link) || find_stream(view, path) != NULL)
+		/* What cannot be read may be there: its acknowledged offset is kept. */
+		if (is_explicit(link) || find_stream(view, path) != NULL || view->unreadable)
 			continue;
 		json_object_del(links, path);
 		result = SUBSCRIPTION_OK;

@@ -205,6 +205,22 @@ static void test_links_of_gone_streams(void **state)
 	json_decref(streams);
 }
 
+static enum row_found unreadable_path(void *arg, struct span path, uint64_t *id, uint64_t *lsn)
+{
+	(void)arg, (void)path, (void)id, (void)lsn;
+	return ROW_UNREADABLE;
+}
+
+static void test_a_link_whose_stream_cannot_be_read_is_kept(void **state)
+{
+	struct bench *b = *state;
+	assert_int_equal(subscription_link(b->doc, "rooms/a", false, "-1", 2), SUBSCRIPTION_OK);
+	b->view.backing.path = unreadable_path;
+	assert_int_equal(subscription_forget_gone(b->doc, &b->view), SUBSCRIPTION_UNCHANGED);
+	b->view.backing.path = NULL;
+	assert_int_equal(subscription_forget_gone(b->doc, &b->view), SUBSCRIPTION_OK);
+}
+
 static void test_same(void **state)
 {
 	struct bench *b = *state;
@@ -526,6 +542,7 @@ int main(void)
 	        cmocka_unit_test(test_glob_with_many_stars_is_quick),
 	        TEST(test_links),
 	        TEST(test_links_end_at_the_maximum),
+	        TEST(test_a_link_whose_stream_cannot_be_read_is_kept),
 	        TEST(test_links_of_gone_streams),
 	        TEST(test_same),
 	        TEST(test_nothing_pending_wakes_nobody),

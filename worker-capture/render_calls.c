@@ -3,6 +3,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/row.h"
 #include "worker-capture/render_input.h"
 #include "worker-capture/render_parts.h"
 #include "worker-capture/render_whep.h"
@@ -67,6 +68,27 @@ static void retry_key_of(const struct call *call, char out[65])
 	EVP_MD_CTX_free(context);
 }
 
+/* Of an id that is none of the living: is there a row that cannot be read, or could one not be looked for? Then
+ * answered. */
+static bool refused_unreadable(struct render_sessions *all, struct call *call, struct span id)
+{
+	struct state *view = store_view(all->capture->store);
+	char text[RENDER_SESSION_ID_MAX + 1] = "", key[RENDER_PATH_ROOM];
+	struct span document;
+	if (!render_session_id_valid(id))
+		return false;
+	memcpy(text, id.at, id.len);
+	size_t len = render_session_key(text, key);
+	bool there = state_kv_get(view, span_of(key, len), &document);
+	struct render_session *paper = there ? render_session_load(document, 0) : NULL;
+	bool unreadable = there ? paper == NULL : view->unreadable;
+	render_session_destroy(&paper);
+	if (unreadable)
+		call_refuse(call, 503, there ? "this release cannot read this session: it stands still, as it is"
+		                             : store_unreadable_reason);
+	return unreadable;
+}
+
 /* The session that this key has made already: answered. */
 static bool answered_again(struct render_sessions *all, struct call *call, const char *retry_key)
 {
@@ -91,10 +113,10 @@ static bool answered_again(struct render_sessions *all, struct call *call, const
 	render_retry_digest(call, digest);
 	if (strcmp(was, digest) != 0)
 		call_refuse(call, 422, "this Idempotency-Key was used for another request");
-	else if (live == NULL || live->forgetting)
-		call_refuse(call, 410, "the session of this Idempotency-Key is over");
-	else
+	else if (live != NULL && !live->forgetting)
 		answer_created(call, live);
+	else if (live != NULL || !refused_unreadable(all, call, span_str(id)))
+		call_refuse(call, 410, "the session of this Idempotency-Key is over");
 	json_decref(row);
 	return true;
 }
@@ -492,7 +514,7 @@ static const struct session_route session_routes[] = {
         {CALL_POST, "/signal", on_signal},
 };
 
-/* "/stream/ID/rest" and "/stream/session/ID/rest". */
+/* "/stream/ID/rest" and "/stream/session/ID/rest". NULL: answered. */
 static struct render_live *live_of(struct call *call, struct span *rest)
 {
 	static const struct span prefix = {(const uint8_t *)"/stream/", 8};
@@ -504,10 +526,12 @@ static struct render_live *live_of(struct call *call, struct span *rest)
 	size_t len = slash != NULL ? (size_t)(slash - at.at) : at.len;
 	*rest = span_of(at.at + len, at.len - len);
 	struct render_live *live = render_find(sessions_of(call), span_of(at.at, len));
-	return live != NULL && live->document != NULL && !live->forgetting &&
-	                       render_session_is_of(live->paper, live->all->settings, call->principal)
-	               ? live
-	               : NULL;
+	if (live != NULL && live->document != NULL && !live->forgetting &&
+	    render_session_is_of(live->paper, live->all->settings, call->principal))
+		return live;
+	if (live != NULL || !refused_unreadable(sessions_of(call), call, span_of(at.at, len)))
+		call_refuse(call, 404, "no such session");
+	return NULL;
 }
 
 void render_sessions_on_session(struct call *call)
@@ -515,10 +539,8 @@ void render_sessions_on_session(struct call *call)
 	struct span rest = {0};
 	struct render_live *live = live_of(call, &rest);
 	unsigned methods = rest.len == 0 ? CALL_METHOD(GET) : 0; /* the state is read elsewhere */
-	if (live == NULL) {
-		call_refuse(call, 404, "no such session");
+	if (live == NULL)
 		return;
-	}
 	if (span_equal(rest, SPAN("/whep")) || (rest.len > 6 && memcmp(rest.at, "/whep/", 6) == 0)) {
 		if (live->ending != NULL || live->paper->ended_ms != 0)
 			call_refuse(call, 410, "this session is over");

@@ -538,7 +538,10 @@ static bool visit_path(void *arg, struct span path, uint64_t id)
 	text[path.len] = '\0';
 	if (!matches(wish->patterns, wish->patterns_count, text + root_len))
 		return true;
-	struct stream *stream = state_find_id(store_view(wish->request->worker->store), id);
+	struct state *view = store_view(wish->request->worker->store);
+	struct stream *stream = state_find_id(view, id);
+	if (stream == NULL && view->unreadable)
+		return refuse(wish, 503, store_unreadable_reason);
 	return !living(stream) || add_start(starts, stream, true);
 }
 
@@ -573,8 +576,11 @@ static bool find_starts(struct starts *starts)
 	}
 	for (size_t i = 0; i < wish->patterns_count && wish->fault == NULL; i++) {
 		char prefix[SUBSCRIPTION_PREFIX_ROOM];
-		if (!covered(wish, i))
-			state_path_each(view, subscription_prefix(wish->patterns[i], prefix), visit_path, starts);
+		if (covered(wish, i))
+			continue;
+		state_path_each(view, subscription_prefix(wish->patterns[i], prefix), visit_path, starts);
+		if (view->unreadable && wish->fault == NULL)
+			refuse(wish, 503, store_unreadable_reason);
 	}
 	return wish->fault == NULL;
 }

@@ -1,6 +1,7 @@
 #include "worker-sse/hls.h"
 #include "common/check.h"
 #include "common/output_row.h"
+#include "common/row.h"
 #include "worker-sse/hls_range.h"
 #include "worker-sse/worker.h"
 
@@ -67,55 +68,75 @@ static bool split_path(struct span path, struct asked *asked)
 	return hls_name_valid(rest);
 }
 
-/* The directory that a row names; "" when it is none of HLS. */
-static bool read_row(struct span row, char dir[PATH_ROOM])
+/* The directory that a row names, with ROW_PRESENT; ROW_ABSENT: it is none of HLS, or was removed. */
+static enum row_found read_row(struct span row, char dir[PATH_ROOM])
 {
 	json_t *json = json_loadb((const char *)row.at, row.len, JSON_REJECT_DUPLICATES, NULL);
-	const char *named = json_string_value(json_object_get(json, "hls"));
-	bool there = named != NULL && strlen(named) < PATH_ROOM - 64 &&
-	             !json_is_true(json_object_get(json, "removed"));
-	if (there)
-		strcpy(dir, named);
+	const json_t *named = json_object_get(json, "hls"), *removed = json_object_get(json, "removed");
+	enum row_found found = ROW_ABSENT;
+	if (!json_is_boolean(json_object_get(json, "added")) || (named != NULL && !json_is_string(named)) ||
+	    (removed != NULL && !json_is_boolean(removed)))
+		found = ROW_UNREADABLE;
+	else if (named != NULL && json_string_length(named) < PATH_ROOM - 64 && !json_is_true(removed))
+		found = ROW_PRESENT;
+	if (found == ROW_PRESENT)
+		strcpy(dir, json_string_value(named));
 	json_decref(json);
-	return there;
+	return found;
 }
 
+/* Of the rows of a feed the first that is of HLS, or cannot be read: it may be. */
 struct choice {
+	struct request *request;
+	enum row_found found;
 	char key[OUTPUT_ROW_KEY_ROOM], dir[PATH_ROOM];
 };
+
+static enum row_found read_alerting(struct request *request, const char *key, struct span row, char dir[PATH_ROOM])
+{
+	enum row_found found = read_row(row, dir);
+	if (found == ROW_UNREADABLE)
+		row_alert(request->worker->worker->mine, key);
+	return found;
+}
 
 /* Rows come in no order. */
 static bool consider(void *arg, struct span key, struct span row)
 {
 	struct choice *choice = arg;
-	char dir[PATH_ROOM], text[OUTPUT_ROW_KEY_ROOM];
-	if (key.len >= sizeof text || !read_row(row, dir))
+	char dir[PATH_ROOM] = "", text[OUTPUT_ROW_KEY_ROOM];
+	if (key.len >= sizeof text)
 		return true;
 	memcpy(text, key.at, key.len);
 	text[key.len] = '\0';
-	if (*choice->key != '\0' && strcmp(choice->key, text) <= 0)
+	enum row_found found = read_alerting(choice->request, text, row, dir);
+	if (found == ROW_ABSENT || (*choice->key != '\0' && strcmp(choice->key, text) <= 0))
 		return true;
+	choice->found = found;
 	strcpy(choice->key, text);
 	strcpy(choice->dir, dir);
 	return true;
 }
 
-static bool find_dir(struct request *request, const struct asked *asked, char dir[PATH_ROOM])
+/* *dir is set with ROW_PRESENT. */
+static enum row_found find_dir(struct request *request, const struct asked *asked, char dir[PATH_ROOM])
 {
 	struct state *state = store_view(request->worker->store);
-	struct choice choice = {0};
+	struct choice choice = {.request = request};
 	struct span row;
 	char key[OUTPUT_ROW_KEY_ROOM];
 	if (request->worker->settings->capture_workers == 0)
-		return false;
+		return ROW_ABSENT;
 	int len = snprintf(key, sizeof key, OUTPUT_ROW_PREFIX "%.*s/%.*s", (int)asked->feed.len,
 	                   asked->feed.at, (int)asked->output.len,
 	                   asked->output.at != NULL ? (const char *)asked->output.at : "");
 	if (asked->output.at != NULL)
-		return state_kv_get(state, span_of(key, (size_t)len), &row) && read_row(row, dir);
+		return state_kv_get(state, span_of(key, (size_t)len), &row) ? read_alerting(request, key, row, dir)
+		       : state->unreadable                                  ? ROW_UNREADABLE
+		                                                            : ROW_ABSENT;
 	state_kv_each(state, span_of(key, (size_t)len), consider, &choice);
 	strcpy(dir, choice.dir);
-	return *choice.key != '\0';
+	return state->unreadable ? ROW_UNREADABLE : choice.found;
 }
 
 /* ---- work, on a thread ---- */
@@ -306,7 +327,13 @@ void hls_handle(struct request *request)
 	struct asked asked;
 	char dir[PATH_ROOM];
 	sse_worker_catch_up(request->worker);
-	if (!split_path(request->path, &asked) || !find_dir(request, &asked, dir)) {
+	enum row_found found = split_path(request->path, &asked) ? find_dir(request, &asked, dir) : ROW_ABSENT;
+	if (found == ROW_UNREADABLE) {
+		reply_error(request, 503, "the row of this feed's output cannot be read; another output is had by its name: "
+		                          "/v1/hls/FEED/OUTPUT/index.m3u8");
+		return;
+	}
+	if (found == ROW_ABSENT) {
 		reply_error(request, 404, "no such video: /v1/hls/FEED/index.m3u8 of a feed with an HLS output");
 		return;
 	}

@@ -2,6 +2,7 @@
 #include "common/check.h"
 #include "common/log.h"
 #include "common/render_session.h"
+#include "common/row.h"
 #include "proto/roles.h"
 #include "worker-sse/call.h"
 #include "worker-sse/signal_message.h"
@@ -226,27 +227,33 @@ static void on_again(struct wheel_node *node)
 
 /* ---- the session ---- */
 
-/* NULL: there is none of this id. */
-static struct render_session *load(struct sse_worker *w, struct span id)
+/* *paper is the caller's with ROW_PRESENT, else NULL. */
+static enum row_found load(struct sse_worker *w, struct span id, struct render_session **paper)
 {
 	char text[RENDER_SESSION_ID_MAX + 1], key[RENDER_PATH_ROOM];
+	struct state *view = store_view(w->store);
 	struct span document;
+	*paper = NULL;
 	if (!render_session_id_valid(id))
-		return NULL;
+		return ROW_ABSENT;
 	memcpy(text, id.at, id.len);
 	text[id.len] = '\0';
 	size_t len = render_session_key(text, key);
-	return state_kv_get(store_view(w->store), span_of(key, len), &document)
-	               ? render_session_load(document, 0)
-	               : NULL;
+	if (!state_kv_get(view, span_of(key, len), &document))
+		return view->unreadable ? ROW_UNREADABLE : ROW_ABSENT;
+	*paper = render_session_load(document, 0);
+	if (*paper == NULL)
+		row_alert(w->worker->mine, key);
+	return *paper != NULL ? ROW_PRESENT : ROW_UNREADABLE;
 }
 
-/* The session may have ended meanwhile. */
+/* The session may have ended meanwhile. One that cannot be read now may not. */
 static void on_beat(void *arg)
 {
 	struct signalling *s = arg;
-	struct render_session *paper = load(s->worker, span_str(s->session));
-	if (paper == NULL || paper->ended_ms != 0)
+	struct render_session *paper;
+	enum row_found found = load(s->worker, span_str(s->session), &paper);
+	if (found == ROW_ABSENT || (found == ROW_PRESENT && paper->ended_ms != 0))
 		websocket_close(s->websocket, WEBSOCKET_GOING_AWAY, "this session is over");
 	render_session_destroy(&paper);
 }
@@ -294,9 +301,12 @@ static void begin(struct request *request, const struct render_session *paper)
 void signalling_handle(struct request *request)
 {
 	size_t len = strlen("/v1/signal/");
-	struct render_session *paper =
-	        load(request->worker, span_of(request->path.at + len, request->path.len - len));
-	if (paper == NULL)
+	struct render_session *paper;
+	enum row_found found =
+	        load(request->worker, span_of(request->path.at + len, request->path.len - len), &paper);
+	if (found == ROW_UNREADABLE)
+		reply_error(request, 503, "this session cannot be read: it stands still, as it is");
+	else if (found == ROW_ABSENT)
 		reply_error(request, 404, "no such session");
 	else if (!holds_token(request, paper))
 		reply_error(request, 403, "the token of signalingUrl is needed, as it was given");

@@ -30,10 +30,12 @@ struct call {
 	unsigned tries;
 	char key[sizeof SUBSCRIPTION_KEY_PREFIX + SUBSCRIPTION_ID_MAX];
 	char *before, *after;
+	size_t before_len; /* what cannot be read may have NULs */
 };
 
 static const struct header json_headers[] = {{"content-type", SPAN("application/json")},
-                                             {"cache-control", SPAN("no-store")}};
+                                             {"cache-control", SPAN("no-store")},
+                                             {"retry-after", SPAN("1")}}; /* the last with 503 only */
 
 static void call_free(struct call *c)
 {
@@ -50,7 +52,7 @@ static void call_free(struct call *c)
 static void send_json(struct request *request, unsigned status, const json_t *answer)
 {
 	char *text = answer != NULL ? json_dumps(answer, JSON_COMPACT) : NULL;
-	reply(request, status, json_headers, 2, span_str(text));
+	reply(request, status, json_headers, status == 503 ? 3 : 2, span_str(text));
 	free(text);
 }
 
@@ -103,7 +105,7 @@ static void written(struct command *command)
 	call_free(c);
 }
 
-static void load(struct call *c)
+static enum row_found load(struct call *c)
 {
 	struct span value;
 	json_decref(c->doc);
@@ -111,21 +113,38 @@ static void load(struct call *c)
 	c->doc = NULL;
 	c->before = NULL;
 	if (!state_kv_get(view_of(c->request), span_str(c->key), &value))
-		return;
+		return view_of(c->request)->unreadable ? ROW_UNREADABLE : ROW_ABSENT;
 	c->before = xmemdup_text(value.at, value.len);
+	c->before_len = value.len;
 	c->doc = subscription_read(value);
 	if (c->doc == NULL)
 		row_alert(c->request->worker->worker->mine, c->key);
+	return c->doc != NULL ? ROW_PRESENT : ROW_UNREADABLE;
+}
+
+static void step_delete(struct call *c);
+
+/* To remove a row nobody needs to understand it; but it must be seen what is removed. */
+static void run_unreadable(struct call *c)
+{
+	if (c->before != NULL && c->step == step_delete)
+		step_delete(c);
+	else if (c->before != NULL)
+		call_error(c, 503, "UNREADABLE", "this release cannot read this subscription: it stands still, as it is, "
+		                                 "until a release comes that can, or it is deleted");
+	else
+		call_error(c, 503, "UNREADABLE", store_unreadable_reason
+		           "; ringsidectl store check says what. Nothing is changed or deleted before it can be read");
 }
 
 static void run(struct call *c)
 {
-	load(c);
+	enum row_found found = load(c);
 	json_decref(c->answer);
 	c->answer = NULL;
 	c->write = c->remove = false;
-	if (c->before != NULL && c->doc == NULL)
-		call_error(c, 503, "UNREADABLE", "this release cannot read this subscription: it stands still, as it is");
+	if (found == ROW_UNREADABLE)
+		run_unreadable(c);
 	else
 		c->step(c);
 	if (!c->write) {
@@ -141,7 +160,7 @@ static void run(struct call *c)
 	                              .key = span_str(c->key),
 	                              .value = span_str(c->after),
 	                              .expect_present = true,
-	                              .expect = span_str(c->before)};
+	                              .expect = span_of(c->before, c->before != NULL ? c->before_len : 0)};
 	store_submit(c->request->worker->store, &c->command);
 }
 
@@ -153,6 +172,8 @@ static struct span secret_of(struct request *request, const char *name)
 	state_kv_get(view_of(request), span_str(name), &value);
 	return value;
 }
+
+static const char no_secret[] = "the secret that tokens are made with cannot be read, or is being made";
 
 /* Whoever may change it may see the whole of it; to others path and query are secrets. */
 static bool may_see_url(const struct request *request)
@@ -201,6 +222,7 @@ static json_t *present(struct call *c)
 
 /* ---- PUT ---- */
 
+static const char unreadable_stream[] = store_unreadable_reason;
 static const char too_many_streams[] = "more streams than limits.subscription_streams lets a subscription have";
 
 /* Links what `streams` names; each begins at its tail, or before the first when it is yet to come. */
@@ -214,7 +236,8 @@ static const char *link_named(json_t *doc, const json_t *streams, struct state *
 		const char *text = json_string_value(item);
 		if (text == NULL || !subscription_name(text, path))
 			return "streams must be paths";
-		subscription_tail(view, path, tail);
+		if (!subscription_tail(view, path, tail) && view->unreadable)
+			return unreadable_stream;
 		if (subscription_link(doc, path, true, tail, max) == SUBSCRIPTION_FULL)
 			return too_many_streams;
 	}
@@ -302,6 +325,10 @@ static void step_put(struct call *c)
 	}
 	uint64_t count = 0;
 	state_kv_each(view_of(c->request), SPAN(SUBSCRIPTION_KEY_PREFIX), count_one, &count);
+	if (view_of(c->request)->unreadable) {
+		call_error(c, 503, "UNREADABLE", store_unreadable_reason);
+		return;
+	}
 	if (count >= c->request->worker->settings->limits_subscriptions) {
 		call_error(c, 429, "LIMIT", "limits.subscriptions is reached");
 		return;
@@ -331,7 +358,7 @@ static void step_get(struct call *c)
 static void step_delete(struct call *c)
 {
 	c->status = 204;
-	c->write = c->remove = c->doc != NULL;
+	c->write = c->remove = c->before != NULL;
 }
 
 static bool missing(struct call *c)
@@ -349,7 +376,8 @@ static void step_streams_add(struct call *c)
 	c->status = 204;
 	c->write = true;
 	if (fault != NULL)
-		call_error(c, 400, "INVALID_REQUEST", fault);
+		call_error(c, fault == unreadable_stream ? 503 : 400,
+		           fault == unreadable_stream ? "UNREADABLE" : "INVALID_REQUEST", fault);
 }
 
 static void step_streams_remove(struct call *c)
@@ -411,6 +439,10 @@ static void step_claim(struct call *c)
 	uint64_t generation = subscription_number(c->doc, "generation");
 	uint64_t lease_ms = subscription_number(c->doc, "lease_ttl_ms");
 	struct span secret = secret_of(c->request, SUBSCRIPTION_SECRET_KEY);
+	if (secret.len == 0) { /* whoever knows that there is none could make such tokens */
+		call_error(c, 503, "UNREADABLE", no_secret);
+		return;
+	}
 	subscription_token_make(secret, c->id, generation, now_ms + 3600000 + lease_ms, token);
 	c->status = 200;
 	c->write = true;
@@ -508,8 +540,12 @@ static bool token_valid(struct call *c)
 		value = span_of(value.at + 7, value.len - 7);
 	else
 		value.len = 0;
-	switch (subscription_token_check(secret_of(c->request, SUBSCRIPTION_SECRET_KEY), c->id, value,
-	                                 sse_worker_wall_ms(), &c->generation)) {
+	struct span secret = secret_of(c->request, SUBSCRIPTION_SECRET_KEY);
+	if (secret.len == 0) {
+		send_error(c->request, 503, "UNREADABLE", no_secret);
+		return false;
+	}
+	switch (subscription_token_check(secret, c->id, value, sse_worker_wall_ms(), &c->generation)) {
 	case TOKEN_VALID:
 		return true;
 	case TOKEN_INVALID:
@@ -557,7 +593,7 @@ static void begin(struct request *r, const struct subscription_route *route, str
 	}
 	if (route->step == step_put && ((fault = check_put(c, &code)) != NULL ||
 	                                (code = "INVALID_REQUEST", fault = build_wanted(c)) != NULL)) {
-		send_error(r, 400, code, fault);
+		send_error(r, fault == unreadable_stream ? 503 : 400, fault == unreadable_stream ? "UNREADABLE" : code, fault);
 		call_free(c);
 		return;
 	}

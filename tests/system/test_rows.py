@@ -190,10 +190,103 @@ def test_a_subscription_that_cannot_be_read_stands_still(r):
         row["phase"] = "parked"
         bad = json.dumps(row)
         rows.put("sub/pool", bad)
-    for method, path, body in (("PUT", "pool", wanted), ("GET", "pool", None), ("DELETE", "pool", None),
+    for method, path, body in (("PUT", "pool", wanted), ("GET", "pool", None),
                                ("POST", "pool/claim", {"worker": "w"})):
         assert call(r, method, path, body)[0] == 503, (method, path)
     assert r.request("POST", "/v1/stream/jobs/a", b"[2]", JSON)[0] < 300
     wait_for(lambda: unreadable(r) == 1 and unreadable(r, "sse-0") == 1, "the alerts")
     with Rows(r) as rows:
         assert rows.get("sub/pool") == bad
+
+
+def test_a_subscription_that_cannot_be_read_can_be_deleted_by_who_may():
+    wanted = {"type": "pull-wake", "streams": ["jobs/a"], "wake_stream": "wakes"}
+    path = "/v1/stream/__ds/subscriptions/pool"
+    with Ringside("--dev=false", "--auth-publish-tokens=writer", "--auth-subscribe-tokens=reader", bridge=1) as r:
+        headers = {**JSON, "authorization": "Bearer writer"}
+        assert r.request("PUT", path, json.dumps(wanted).encode(), headers)[0] == 201
+        r.stop()
+        bad = subprocess.run([ROW, r.data_dir, "put", "sub/pool", "another release's"], env=ENVIRONMENT)
+        assert bad.returncode == 0
+        r.start()
+        for token, status in (("reader", (403,)), ("writer", (204,)), ("writer", (204,))):
+            assert r.request("DELETE", path, None, {"authorization": f"Bearer {token}"})[0] in status, token
+        assert r.request("GET", path, None, {"authorization": "Bearer reader"})[0] == 404
+        assert r.request("PUT", path, json.dumps(wanted).encode(), headers)[0] == 201
+
+
+SESSION = "00000000-0000-4000-8000-000000000001"
+
+
+@pytest.fixture
+def capturing():
+    """A session and outputs whose rows another release wrote; no browser is needed for what it is refused."""
+    with Ringside("--capture-workers=1") as ringside:
+        wait_for(lambda: ringside.request("DELETE", f"/stream/{SESSION}")[0] == 404, "the capture worker")
+        ringside.stop()
+        for key, text in ((f"session/{SESSION}", "another release's"), ("output/arena/bad", '{"hls":["/tmp"]}'),
+                          ("output/arena/web", '{"added":false,"digest":"x","hls":"/nowhere"}'),
+                          ("output/pit/web", "[]")):
+            assert subprocess.run([ROW, ringside.data_dir, "put", key, text], env=ENVIRONMENT).returncode == 0
+        ringside.start()
+        yield ringside
+
+
+def refused(r, method, path, body=None):
+    status, headers, _ = r.request(method, path, body, JSON if body is not None else {})
+    assert status != 503 or headers["retry-after"]
+    return status
+
+
+def test_a_session_that_cannot_be_read_is_not_called_absent(capturing):
+    r, other = capturing, SESSION[:-1] + "2"
+
+    def calls(session):
+        return [refused(r, method, f"/stream/{session}{rest}", body) for method, rest, body in (
+            ("DELETE", "", None), ("PATCH", "", b"{}"), ("POST", "/input", b"{}"), ("GET", "/frame.jpg", None))]
+    wait_for(lambda: calls(other) == [404] * 4, "the capture worker")
+    assert calls(SESSION) == [503] * 4
+    assert refused(r, "DELETE", f"/stream/session/{SESSION}") == 503
+    assert r.worker("capture-0")["counters"]["rows_unreadable"] >= 1
+
+
+def test_signalling_does_not_call_an_unreadable_session_absent(capturing):
+    def status(session):
+        return refused(capturing, "GET", f"/v1/signal/{session}?token=x")
+    assert status(SESSION[:-1] + "2") == 404
+    assert status(SESSION) == 503
+    assert unreadable(capturing, "sse-0") == 1
+
+
+def test_hls_does_not_call_an_unreadable_output_absent(capturing):
+    def status(path):
+        return refused(capturing, "GET", f"/v1/hls/{path}/index.m3u8")
+    assert status("other") == status("arena/other") == 404
+    assert status("arena/web") == 404  # it has no file yet
+    assert status("arena/bad") == status("pit/web") == status("pit") == 503
+    assert status("arena") == 503  # which is the first cannot be told, and another's video is not shown for it
+    assert unreadable(capturing, "sse-0") == 2
+
+
+def test_what_the_store_cannot_read_is_not_called_absent():
+    """Nothing of it is in memory, and data.mdb is cut short under the workers."""
+    wanted = {"type": "pull-wake", "streams": ["jobs/a"], "wake_stream": "wakes"}
+    with Ringside("--capture-workers=1", "--store-checkpoint=50ms") as r:
+        put_stream(r, "jobs/a", b"[1]")
+        assert call(r, "PUT", "pool", wanted)[0] == 201
+        r.ctl("store", "check")  # applies the log
+        r.stop()
+        r.start()
+        os.truncate(f"{r.data_dir}/data.mdb", 2 * 4096)
+        root = "/v1/stream/__ds/subscriptions"
+        for method, path, body in (("GET", f"{root}/pool", None), ("DELETE", f"{root}/pool", None),
+                                   ("PUT", f"{root}/pool", json.dumps(wanted).encode()),
+                                   ("POST", f"{root}/pool/claim", b'{"worker":"w"}'),
+                                   ("POST", f"{root}/pool/streams", b'{"streams":["jobs/a"]}'),
+                                   ("POST", f"{root}/pool/ack", b"{}"),
+                                   ("GET", "/v1/events?stream=jobs/*", None),
+                                   ("GET", f"/v1/signal/{SESSION}?token=x", None),
+                                   ("GET", "/v1/hls/arena/index.m3u8", None),
+                                   ("GET", "/v1/hls/arena/web/index.m3u8", None)):
+            assert refused(r, method, path, body) == 503, (method, path)
+        wait_for(lambda: refused(r, "DELETE", f"/stream/{SESSION}") == 503, "the capture worker")
