@@ -16,8 +16,8 @@ static void leave(const void *fault)
 	siglongjmp(*guard.innermost, 1);
 }
 
-/* SIGBUS comes from the very instruction that reads: this thread's, now. */
-static void on_bus_error(int number, siginfo_t *info, void *context)
+/* Both come from the very instruction that reads: this thread's, now. */
+static void on_bad_read(int number, siginfo_t *info, void *context)
 {
 	(void)context;
 	if (guard.innermost != NULL)
@@ -28,9 +28,9 @@ static void on_bus_error(int number, siginfo_t *info, void *context)
 void map_guard_install(void)
 {
 	/* Not blocked while it is handled: the handler is left by a jump. */
-	struct sigaction action = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO | SA_NODEFER};
+	struct sigaction action = {.sa_sigaction = on_bad_read, .sa_flags = SA_SIGINFO | SA_NODEFER};
 	sigemptyset(&action.sa_mask);
-	check(sigaction(SIGBUS, &action, NULL) == 0);
+	check(sigaction(SIGBUS, &action, NULL) == 0 && sigaction(SIGSEGV, &action, NULL) == 0);
 }
 
 bool map_guard(void (*work)(void *arg), void *arg)

@@ -1,5 +1,6 @@
 /* Reading mapped files whose disk may fail, or that somebody cuts short: a page that cannot be had is a
- * SIGBUS. Within a guard it ends the guarded work and nothing else.
+ * SIGBUS. A page that has become zeros leads LMDB to addresses where nothing is: SIGSEGV. Within a guard either ends
+ * the guarded work and nothing else.
  *
  * The work is left where it stands, so what it does must be of the kind that may be left: reading, into
  * memory that its caller owns. It takes no lock and allocates nothing that it would have to free. What
@@ -9,7 +10,7 @@
 
 #include <stdbool.h>
 
-/* Takes SIGBUS; before the first guard, and whenever somebody else may have taken it. Outside of guards
+/* Takes SIGBUS and SIGSEGV; before the first guard, and whenever somebody else may have taken it. Outside of guards
  * it does what it does by default. */
 void map_guard_install(void);
 
