@@ -225,7 +225,8 @@ void state_path_each(struct state *state, struct span prefix,
 	{
 		if (walk.stopped)
 			break;
-		if (path->id != 0 && path->len >= prefix.len && memcmp(path->path, prefix.at, prefix.len) == 0)
+		if (path->id != 0 && path->len >= prefix.len &&
+		    (prefix.len == 0 || memcmp(path->path, prefix.at, prefix.len) == 0))
 			walk.stopped = !visit(arg, span_of(path->path, path->len), path->id);
 	}
 	state->unreadable = !whole;

@@ -47,7 +47,7 @@ void sse_put(struct span bytes)
 	out_put(&out, bytes);
 }
 
-static void put_format(const char *format, va_list arguments)
+static void __attribute__((format(printf, 1, 0))) put_format(const char *format, va_list arguments)
 {
 	enum { ROOM = 512 };
 	char *at = (char *)out_room(&out, ROOM);

@@ -714,7 +714,7 @@ class Admin(unittest.TestCase):
 
     def test_a_client_that_does_not_read_is_dropped(self):
         with self.socket() as s:
-            s.settimeout(0.5)
+            s.settimeout(PATIENCE)
             try:
                 for _ in range(20000):
                     s.sendall(self.frame(b"status"))
