@@ -22,6 +22,8 @@ struct websocket {
 	bool taking, closing;
 	bool full; /* at the last beat it had more to take than it may, and was not read */
 	struct websocket *next, **previous; /* worker->websockets */
+	unsigned close_code;
+	const char *close_reason; /* not NULL: it is to be closed once what came has been taken */
 };
 
 /* ---- the handshake ---- */
@@ -134,16 +136,28 @@ static void end_if_over(struct websocket *s)
 		reply_end(finish(s, code_of(s)));
 }
 
+/* A close is a control frame, which wslay sends before all messages that wait, and none after it: what was said before
+ * must have left. */
+static void say_close(struct websocket *s)
+{
+	const char *reason = s->close_reason;
+	s->close_reason = NULL;
+	flush(s);
+	wslay_event_queue_close(s->wslay, (uint16_t)s->close_code, (const uint8_t *)reason, strlen(reason));
+	flush(s);
+}
+
 void websocket_close(struct websocket *s, unsigned code, const char *reason)
 {
 	struct sse_worker *w = s->request->worker;
 	if (s->closing)
 		return;
 	s->closing = true;
-	wslay_event_queue_close(s->wslay, (uint16_t)code, (const uint8_t *)reason, strlen(reason));
+	s->close_code = code;
+	s->close_reason = reason;
 	wheel_set(&w->wheel, &s->timer, w->now_ms + CLOSE_MS);
 	if (!s->taking)
-		flush(s);
+		say_close(s);
 }
 
 /* ---- output ---- */
@@ -243,6 +257,8 @@ void websocket_take(struct request *request, struct span bytes)
 		return;
 	}
 	flush(s);
+	if (s->close_reason != NULL)
+		say_close(s);
 	end_if_over(s);
 }
 

@@ -38,7 +38,8 @@ struct websocket *websocket_accept(struct request *request, const struct websock
 
 /* To one that is full it is not sent, but ends with 1008. */
 void websocket_send(struct websocket *websocket, struct span text);
-/* Begins the closing handshake; on_closed follows. A second call does nothing. */
+/* Begins the closing handshake, after what was sent before; on_closed follows. A second call does nothing. `reason`
+ * lives as long as the WebSocket: a literal. */
 void websocket_close(struct websocket *websocket, unsigned code, const char *reason);
 
 /* All of this worker: closed with 1001, their clients come to another. */

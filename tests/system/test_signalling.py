@@ -95,13 +95,15 @@ class Socket:
 
     def until(self, opcode):
         """The next frame of this kind. Pings are answered meanwhile: a page may take longer than silence may last."""
+        before = []
         while (got := self.read()) is not None:
+            before.append(got)
             if got[0] == opcode:
                 return got[1]
             if got[0] == PING:
                 with contextlib.suppress(OSError):
                     self.frame(PONG, got[1])
-        raise AssertionError("it ended before")
+        raise AssertionError(f"it ended before; there were {before}")
 
     def message(self):
         return json.loads(self.until(TEXT))
@@ -352,6 +354,15 @@ def test_the_renderer_goes_and_comes(r, session):
     with Socket(r, path_of(session)) as s:
         s.message()
         os.kill(r.worker("capture-0")["pid"], signal.SIGKILL)
+        s.say({"type": "answer", "sdp": "v=0"})
+        assert s.message()["type"] == "error"
+        assert s.close_code() == 1013
+    # Nobody to ask: the reason is said before the end, though both come of one message.
+    with Socket(r, path_of(session)) as s:
+        assert s.message()["type"] == "offer"
+        before = r.worker("capture-0")
+        os.kill(before["pid"], signal.SIGKILL)
+        r.wait_log(f"worker-exited worker=capture-0 pid={before['pid']} ")
         s.say({"type": "answer", "sdp": "v=0"})
         assert s.message()["type"] == "error"
         assert s.close_code() == 1013
