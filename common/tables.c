@@ -190,7 +190,12 @@ struct opening {
 static void open_guarded(void *arg)
 {
 	struct opening *opening = arg;
-	opening->rc = mdb_cursor_open(opening->txn, opening->table, &opening->cursor);
+	MDB_stat stat;
+	/* Reads the table's root into the transaction: opening a cursor would do it with memory in hand, which leaving the
+	 * guard would lose. */
+	opening->rc = mdb_stat(opening->txn, opening->table, &stat);
+	if (opening->rc == 0)
+		opening->rc = mdb_cursor_open(opening->txn, opening->table, &opening->cursor);
 }
 
 int tables_cursor_open(const struct tables *tables, MDB_txn *txn, MDB_dbi table, MDB_cursor **cursor)

@@ -515,13 +515,14 @@ static void on_found(uv_getaddrinfo_t *request, int status, struct addrinfo *fou
 	free(lookup);
 	if (o != NULL) {
 		o->lookup = NULL;
-		snprintf(reason, sizeof reason, "its host is not found: %s", uv_strerror(status));
-		if (status != 0)
+		if (status != 0) { /* uv_strerror() of no error allocates */
+			snprintf(reason, sizeof reason, "its host is not found: %s", uv_strerror(status));
 			fail(o, reason);
-		else if (!choose(o, found, address))
+		} else if (!choose(o, found, address)) {
 			fail(o, output_closed_host);
-		else
+		} else {
 			launch(o, address);
+		}
 	}
 	if (found != NULL)
 		uv_freeaddrinfo(found);
