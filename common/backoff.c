@@ -1,4 +1,5 @@
 #include "common/backoff.h"
+#include "common/clock.h"
 
 uint64_t backoff_ms(const struct backoff *b, uint64_t failures, uint64_t asked_ms, unsigned dice)
 {
@@ -15,4 +16,12 @@ uint64_t backoff_ms(const struct backoff *b, uint64_t failures, uint64_t asked_m
 uint64_t backoff_longest_ms(const struct backoff *b)
 {
 	return (b->max_ms > b->asked_ms_max ? b->max_ms : b->asked_ms_max) * 6 / 5;
+}
+
+bool backoff_over(uint64_t since_ms, uint64_t until_ms, uint64_t longest_ms, uint64_t now_ms)
+{
+	if (now_ms >= until_ms)
+		return true;
+	return since_ms != 0 ? now_ms + CLOCK_STEP_MS < since_ms
+	                     : until_ms - now_ms > longest_ms + CLOCK_STEP_MS;
 }

@@ -1,6 +1,7 @@
 /* How long to wait before somebody else's server is asked again. Pure: no clock, no dice. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct backoff {
@@ -17,3 +18,8 @@ uint64_t backoff_ms(const struct backoff *backoff, uint64_t failures, uint64_t a
 
 /* No delay is longer. */
 uint64_t backoff_longest_ms(const struct backoff *backoff);
+
+/* Whether a wait that began at `since_ms` and was to end at `until_ms` (wall clock, as stored) is over. It is, too,
+ * when it has not begun yet: the clock was set back meanwhile. `since_ms` 0: not known (rows of releases before);
+ * then it is over when it would last longer than `longest_ms`. */
+bool backoff_over(uint64_t since_ms, uint64_t until_ms, uint64_t longest_ms, uint64_t now_ms);

@@ -46,12 +46,29 @@ static void none_is_longer_than_the_longest(void **state)
 			}
 }
 
+/* An hour's Retry-After, after the clock was set back by half an hour: the wait is over, as it would be by now for all
+ * that is known; not after an hour and a half. */
+static void a_wait_that_has_not_begun_is_over(void **state)
+{
+	enum { HOUR = 3600000 };
+	(void)state;
+	assert_true(backoff_over(5000, 9000, HOUR, 9000));
+	assert_false(backoff_over(5000, 9000, HOUR, 8999));
+	assert_false(backoff_over(5000, 9000, HOUR, 4000)); /* another process's look at the clock */
+	assert_true(backoff_over(5000, 9000, HOUR, 3999));
+	assert_true(backoff_over(5 * HOUR, 6 * HOUR, HOUR, 5 * HOUR - HOUR / 2));
+	assert_true(backoff_over(0, 0, HOUR, 1));
+	assert_false(backoff_over(0, 6 * HOUR, HOUR, 5 * HOUR)); /* written by a release before */
+	assert_true(backoff_over(0, 6 * HOUR, HOUR, 5 * HOUR - 1001));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(delays_double_up_to_the_longest),
 		cmocka_unit_test(what_was_asked_for_is_the_least_and_bounded),
 		cmocka_unit_test(none_is_longer_than_the_longest),
+		cmocka_unit_test(a_wait_that_has_not_begun_is_over),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -191,7 +191,8 @@ static bool optional_valid(const json_t *doc)
 {
 	static const char *const texts[] = {"id",          "pattern",  "webhook_url", "wake_stream", "description",
 	                                    "base_url",    "status",   "wake_id",     "holder"};
-	static const char *const numbers[] = {"lease_ttl_ms", "created_ms", "lease_until_ms", "attempts", "next_ms"};
+	static const char *const numbers[] = {"lease_ttl_ms", "created_ms", "lease_until_ms",
+	                                      "attempts",     "failed_ms",  "next_ms"};
 	const json_t *snapshot = json_object_get(doc, "snapshot"), *value;
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
 		if ((value = json_object_get(doc, texts[i])) != NULL && !json_is_string(value))
@@ -454,6 +455,7 @@ enum subscription_result subscription_wake(json_t *doc, struct state *view, cons
 	set_number(doc, "generation", subscription_number(doc, "generation") + 1);
 	set_text(doc, "wake_id", wake_id);
 	set_number(doc, "attempts", 0);
+	set_number(doc, "failed_ms", now_ms); /* none yet: since when it waits */
 	set_number(doc, "next_ms", now_ms);
 	take_snapshot(doc, view);
 	return SUBSCRIPTION_OK;
@@ -556,13 +558,14 @@ enum subscription_result subscription_done(json_t *doc, uint64_t generation)
 	return SUBSCRIPTION_OK;
 }
 
-enum subscription_result subscription_failed(json_t *doc, uint64_t generation, uint64_t next_ms)
+enum subscription_result subscription_failed(json_t *doc, uint64_t generation, uint64_t now_ms, uint64_t next_ms)
 {
 	if (fenced(doc, generation, NULL))
 		return SUBSCRIPTION_FENCED;
 	set_text(doc, "phase", "woken");
 	set_text(doc, "status", "failed");
 	set_number(doc, "attempts", subscription_number(doc, "attempts") + 1);
+	set_number(doc, "failed_ms", now_ms);
 	set_number(doc, "next_ms", next_ms);
 	return SUBSCRIPTION_OK;
 }

@@ -90,8 +90,8 @@ enum subscription_result subscription_ack(json_t *doc, struct state *view, uint6
 enum subscription_result subscription_release(json_t *doc, uint64_t generation, const char *wake_id);
 /* webhook answered {"done":true}: the snapshot is acknowledged. */
 enum subscription_result subscription_done(json_t *doc, uint64_t generation);
-/* webhook failed: tried again at next_ms, failed until then. */
-enum subscription_result subscription_failed(json_t *doc, uint64_t generation, uint64_t next_ms);
+/* webhook failed at now_ms: tried again at next_ms, failed until then. */
+enum subscription_result subscription_failed(json_t *doc, uint64_t generation, uint64_t now_ms, uint64_t next_ms);
 /* webhook took the wake without finishing it: it has the lease to call back. */
 enum subscription_result subscription_accepted(json_t *doc, uint64_t generation, uint64_t now_ms);
 /* The lease of a leased one ran out: idle again. One that is longer than any (the clock was set back) is cut. */

@@ -349,9 +349,10 @@ static void test_webhook(void **state)
 	append(b, 1, "rooms/a", 10);
 	subscription_link_matching(b->doc, &b->view, false, STREAMS_MAX);
 	assert_int_equal(subscription_wake(b->doc, &b->view, "w1", 100), SUBSCRIPTION_OK);
-	assert_int_equal(subscription_failed(b->doc, 1, 5000), SUBSCRIPTION_OK);
-	assert_int_equal(subscription_failed(b->doc, 1, 9000), SUBSCRIPTION_OK);
+	assert_int_equal(subscription_failed(b->doc, 1, 4000, 5000), SUBSCRIPTION_OK);
+	assert_int_equal(subscription_failed(b->doc, 1, 6000, 9000), SUBSCRIPTION_OK);
 	assert_int_equal(subscription_number(b->doc, "attempts"), 2);
+	assert_int_equal(subscription_number(b->doc, "failed_ms"), 6000);
 	assert_int_equal(subscription_number(b->doc, "next_ms"), 9000);
 	assert_string_equal(subscription_text(b->doc, "status"), "failed");
 	append(b, 1, "rooms/a", 10); /* after the wake: not of its snapshot */
@@ -362,7 +363,7 @@ static void test_webhook(void **state)
 	assert_int_equal(subscription_done(b->doc, 1), SUBSCRIPTION_OK);
 	assert_string_equal(phase(b), "idle");
 	assert_true(subscription_pending(b->doc, &b->view));
-	assert_int_equal(subscription_failed(b->doc, 1, 1), SUBSCRIPTION_FENCED);
+	assert_int_equal(subscription_failed(b->doc, 1, 9000, 1), SUBSCRIPTION_FENCED);
 	assert_int_equal(subscription_accepted(b->doc, 1, 1), SUBSCRIPTION_FENCED);
 	assert_int_equal(subscription_wake(b->doc, &b->view, "w2", 10000), SUBSCRIPTION_OK);
 	assert_int_equal(subscription_number(b->doc, "attempts"), 0);

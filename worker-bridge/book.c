@@ -421,10 +421,8 @@ static void prepare_call(struct book_change *change, struct listed *e, enum mark
 		return;
 	market_start(m, step);
 	struct backoff backoff = backoff_of(book->settings);
-	/* One that is farther away than any could be was set before the clock was set back. */
-	uint64_t longest_ms = 2 * book->settings->market_webhook_timeout_ms +
-	                      backoff_longest_ms(&backoff) + CLOCK_STEP_MS;
-	if (change->now_ms < m->next_attempt_ms && m->next_attempt_ms - change->now_ms <= longest_ms) {
+	uint64_t longest_ms = 2 * book->settings->market_webhook_timeout_ms + backoff_longest_ms(&backoff);
+	if (!backoff_over(m->attempted_ms, m->next_attempt_ms, longest_ms, change->now_ms)) {
 		book->due_ms =
 			m->next_attempt_ms < book->due_ms ? m->next_attempt_ms : book->due_ms;
 		return;
@@ -432,6 +430,7 @@ static void prepare_call(struct book_change *change, struct listed *e, enum mark
 	m->attempts++;
 	e->doubt = m->unknown;
 	m->unknown = true; /* until its outcome is durable */
+	m->attempted_ms = change->now_ms;
 	m->next_attempt_ms = change->now_ms + 2 * book->settings->market_webhook_timeout_ms +
 	                     delay_ms(book, m, 0);
 	e->to_call = step;
@@ -801,6 +800,7 @@ static void run_called(struct book_work *work, struct book_change *change)
 		return;
 	}
 	memcpy(m->error, called->error, sizeof m->error);
+	m->attempted_ms = change->now_ms;
 	m->next_attempt_ms = change->now_ms + delay_ms(book, m, called->retry_after_ms);
 }
 

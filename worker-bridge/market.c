@@ -63,6 +63,7 @@ void market_key(const char *feed, const char *duel_id, char key[MARKET_KEY_ROOM]
 	F("paid", paid, NEEDED)                                                                    \
 	F("feePpm", fee_ppm, OPTIONAL)                                                             \
 	F("attempts", attempts, OPTIONAL)                                                          \
+	F("attemptedAt", attempted_ms, OPTIONAL)                                                   \
 	F("nextAttemptAt", next_attempt_ms, OPTIONAL)
 enum presence { OPTIONAL, NEEDED };
 
@@ -338,7 +339,7 @@ void market_start(struct market *m, enum market_step step)
 		if (m->attempts > 0)
 			*m->error = '\0';
 		m->attempts = 0;
-		m->next_attempt_ms = 0;
+		m->attempted_ms = m->next_attempt_ms = 0;
 	}
 	if (step == MARKET_STEP_CREATE)
 		m->entered = true;
@@ -377,7 +378,7 @@ void market_done(struct market *m, enum market_step step, uint64_t now_ms)
 	if (m->attempts > 0)
 		*m->error = '\0'; /* an attempt's; a conflict that was seen during the payment is
 		                     kept */
-	m->attempts = m->next_attempt_ms = 0;
+	m->attempts = m->attempted_ms = m->next_attempt_ms = 0;
 	m->unknown = false;
 }
 
@@ -400,7 +401,7 @@ void market_retry(struct market *m)
 	check(m->state == MARKET_MANUAL_REVIEW);
 	m->state = state_before(m);
 	m->step = MARKET_STEP_NONE;
-	m->attempts = m->next_attempt_ms = 0;
+	m->attempts = m->attempted_ms = m->next_attempt_ms = 0;
 	*m->error = '\0';
 }
 

@@ -53,7 +53,7 @@ struct market {
 	/* the step that is under way */
 	enum market_step step;
 	bool entered; /* with the operator: it was asked to create it at least once */
-	uint64_t attempts, next_attempt_ms;
+	uint64_t attempts, attempted_ms, next_attempt_ms; /* the last began, or ended, at attempted_ms */
 	bool unknown;    /* an attempt may have taken effect that nobody has told of */
 	char error[160]; /* of the last attempt, or why a person is needed; "" */
 };

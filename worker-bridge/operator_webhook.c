@@ -69,7 +69,7 @@ static void on_answer(void *arg, const struct http_post_answer *answer)
 static char *body_of(const struct market *m, enum market_step step)
 {
 	static const char *const inner[] = {
-		"operator",    "step", "entered", "attempts", "nextAttemptAt", "error", "unknown",
+		"operator",    "step", "entered", "attempts", "attemptedAt", "nextAttemptAt", "error", "unknown",
 		"settledBets", "paid", "bets",    "poolA",    "poolB",         "feePpm"};
 	json_t *record = market_record(m);
 	for (size_t i = 0; i < sizeof inner / sizeof *inner; i++)

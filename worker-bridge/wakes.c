@@ -219,7 +219,7 @@ static void deliver_again(struct watched *s, uint64_t generation, enum webhook_o
 	case WEBHOOK_FAILED:
 	default:
 		result = subscription_failed(
-		        doc, generation,
+		        doc, generation, now_ms,
 		        now_ms + backoff_ms(&backoff, subscription_number(doc, "attempts") + 1, retry_after_ms,
 		                            (unsigned)clock_random_below(BACKOFF_DICE)));
 		break;
@@ -410,11 +410,11 @@ static bool link_touched(struct watched *s, json_t *doc)
 	return changed;
 }
 
-/* A retry that is farther away than any could be was set before the clock was set back. */
-static bool is_due(const struct wakes *w, uint64_t next_ms, uint64_t now_ms)
+static bool is_due(const struct watched *s, uint64_t now_ms)
 {
-	struct backoff backoff = backoff_of(w->settings);
-	return now_ms >= next_ms || next_ms - now_ms > backoff_longest_ms(&backoff) + CLOCK_STEP_MS;
+	struct backoff backoff = backoff_of(s->wakes->settings);
+	return backoff_over(subscription_number(s->doc, "failed_ms"), subscription_number(s->doc, "next_ms"),
+	                    backoff_longest_ms(&backoff), now_ms);
 }
 
 static void evaluate(struct watched *s)
@@ -440,7 +440,7 @@ static void evaluate(struct watched *s)
 	if (strcmp(subscription_text(s->doc, "phase"), "woken") != 0)
 		return;
 	bool webhook = strcmp(subscription_text(s->doc, "type"), "webhook") == 0;
-	if (webhook && !s->delivering && is_due(w, subscription_number(s->doc, "next_ms"), now_ms))
+	if (webhook && !s->delivering && is_due(s, now_ms))
 		deliver(s);
 	if (!webhook && clock_monotonic_ms() >= s->announce_due_ms &&
 	    s->announced_generation != subscription_number(s->doc, "generation"))
