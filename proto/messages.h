@@ -74,7 +74,7 @@ enum { PROTO_REASON_MAX = 480 };
 #define PROTO_LOG_DURABLE(F) F(u64, lsn, 0)
 
 /* The next bytes of a frame that is too large to go as one: `total` bytes of body of that type. The
- * parts of one frame come one after another, smaller frames in between (common/peer.h). */
+ * parts of one frame come one after another, smaller frames in between (common/worker/peer.h). */
 enum { PROTO_PART_BYTES_MAX = 64 << 10 };
 #define PROTO_PART(F)                                                                              \
 	F(u64, type, 0)                                                                            \
@@ -83,7 +83,7 @@ enum { PROTO_PART_BYTES_MAX = 64 << 10 };
 
 enum { PROTO_CALL_BODY_MAX = 1 << 20, PROTO_CALL_PATH_MAX = 1024 };
 
-/* An HTTP request that the receiver answers with CALL_REPLY (common/call.h). `id` is the sender's. */
+/* An HTTP request that the receiver answers with CALL_REPLY (common/worker/call.h). `id` is the sender's. */
 #define PROTO_CALL(F)                                                                              \
 	F(u64, id, 0)                                                                              \
 	F(u8, method, 0)                                                                           \
@@ -166,7 +166,7 @@ enum { PROTO_CALL_BODY_MAX = 1 << 20, PROTO_CALL_PATH_MAX = 1024 };
 #define PROTO_TO_CAPTURE(M)   M(22, RENDER_CONSUMERS, render_consumers, ROLE_SSE)
 #define PROTO_TO_COMMANDED(M)  M(30, WORKER_COMMAND, worker_command, ROLE_SUPERVISOR)
 #define PROTO_TO_BRIDGE(M)    M(32, CAPTURE_HEALTH, capture_health, ROLE_CAPTURE)
-#define PROTO_TO_LINKED(M) M(34, PART, part, ROLE_WORKERS) /* common/peer.c, on links between workers */
+#define PROTO_TO_LINKED(M) M(34, PART, part, ROLE_WORKERS) /* common/worker/peer.c, on links between workers */
 #define PROTO_TO_ADMIN(M) M(11, ADMIN_REPLY, admin_reply, ROLE_SUPERVISOR)
 
 #define PROTO_ALL(M)                                                                               \
@@ -174,7 +174,7 @@ enum { PROTO_CALL_BODY_MAX = 1 << 20, PROTO_CALL_PATH_MAX = 1024 };
 	PROTO_TO_ANSWERING(M) PROTO_TO_CALLING(M) PROTO_TO_CAPTURE(M)                        \
 	PROTO_TO_COMMANDED(M) PROTO_TO_BRIDGE(M) PROTO_TO_LINKED(M)
 #define PROTO_INBOX_SUPERVISOR(M) PROTO_TO_SUPERVISOR(M)
-#define PROTO_INBOX_WORKER(M)     PROTO_TO_WORKERS(M)   /* common/worker.c, in every worker */
+#define PROTO_INBOX_WORKER(M)     PROTO_TO_WORKERS(M)   /* common/worker/worker.c, in every worker */
 #define PROTO_INBOX_FOLLOWER(M)   PROTO_TO_FOLLOWERS(M) /* each worker's own inbox.c */
 #define PROTO_INBOX_ANSWERING(M)  PROTO_TO_ANSWERING(M) /* bridge and capture */
 #define PROTO_INBOX_CALLING(M)    PROTO_TO_CALLING(M)   /* worker-sse */

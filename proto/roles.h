@@ -9,7 +9,7 @@
 enum {
 	/* 0 is /dev/null; 1 and 2 are the supervisor's stderr or log file. */
 	BOOT_FD_BUS = 3,      /* socketpair to the supervisor (proto frames) */
-	BOOT_FD_COUNTERS = 4, /* memfd of shared counters (common/counters.h) */
+	BOOT_FD_COUNTERS = 4, /* memfd of shared counters (common/base/counters.h) */
 	BOOT_FD_LISTEN = 5,   /* ringside-sse: its listening sockets, one or more without a gap */
 	BOOT_LISTENERS_MAX = 8,
 	BOOT_FD_END = BOOT_FD_LISTEN + BOOT_LISTENERS_MAX,

@@ -1,6 +1,6 @@
 #include "supervisor/admin.h"
-#include "common/check.h"
-#include "common/log.h"
+#include "common/base/check.h"
+#include "common/base/log.h"
 #include "supervisor/inbox.h"
 #include "supervisor/supervisor.h"
 

@@ -1,7 +1,7 @@
 /* What each admin command does. */
 #include "supervisor/commands.h"
-#include "common/check.h"
-#include "common/clock.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
 #include "supervisor/inbox.h"
 #include "supervisor/reload.h"
 #include "supervisor/tell.h"

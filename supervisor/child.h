@@ -2,9 +2,9 @@
  * the present facts only, never at how they came about: asking again is always right. */
 #pragma once
 
-#include "common/counters.h"
-#include "common/peer.h"
-#include "common/settings.h"
+#include "common/base/counters.h"
+#include "common/worker/peer.h"
+#include "common/base/settings.h"
 #include "supervisor/restart.h"
 #include "supervisor/watch.h"
 

@@ -1,5 +1,5 @@
 #include "supervisor/cpus.h"
-#include "common/cgroup.h"
+#include "common/base/cgroup.h"
 
 #include <sched.h>
 #include <stdio.h>

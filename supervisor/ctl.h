@@ -2,8 +2,8 @@
  * store itself for what concerns streams. */
 #pragma once
 
-#include "common/settings.h"
-#include "common/store.h"
+#include "common/base/settings.h"
+#include "common/store/store.h"
 
 #include <jansson.h>
 

@@ -1,6 +1,6 @@
 /* ringsidectl capture: the browser sessions. */
-#include "common/base64.h"
-#include "common/check.h"
+#include "common/base/base64.h"
+#include "common/base/check.h"
 #include "proto/roles.h"
 #include "supervisor/ctl.h"
 

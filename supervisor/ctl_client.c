@@ -1,6 +1,6 @@
 /* ringsidectl's end of the admin socket: plain blocking I/O. */
 #include "supervisor/admin.h"
-#include "common/check.h"
+#include "common/base/check.h"
 #include "proto/frame.h"
 #include "proto/roles.h"
 #include "supervisor/ctl.h"

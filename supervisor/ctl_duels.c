@@ -1,5 +1,5 @@
 /* ringsidectl duels, markets and feed: what the bridge runs. Asked as calls, the same that HTTP has. */
-#include "common/check.h"
+#include "common/base/check.h"
 #include "proto/roles.h"
 #include "supervisor/ctl.h"
 

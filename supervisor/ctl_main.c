@@ -1,5 +1,5 @@
 /* ringsidectl: arguments, help, and the table of commands. */
-#include "common/process.h"
+#include "common/base/process.h"
 #include "proto/roles.h"
 #include "supervisor/commands.h"
 #include "supervisor/ctl.h"

@@ -1,5 +1,5 @@
 /* ringsidectl: opening the store, checking it, copying it. */
-#include "common/check.h"
+#include "common/base/check.h"
 #include "proto/roles.h"
 #include "supervisor/admin.h"
 #include "supervisor/ctl.h"

@@ -1,6 +1,6 @@
 /* ringsidectl streams: what is in the store, read beside the running workers. */
-#include "common/check.h"
-#include "common/clock.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
 #include "proto/roles.h"
 #include "supervisor/ctl.h"
 

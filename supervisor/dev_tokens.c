@@ -1,6 +1,6 @@
 #include "supervisor/dev_tokens.h"
-#include "common/check.h"
-#include "common/clock.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,7 +2,7 @@
  * RUN_DIR/tokens.json (0600) for whoever tries things out. */
 #pragma once
 
-#include "common/settings.h"
+#include "common/base/settings.h"
 
 /* Does nothing without dev, or where a token is configured. False: the file could not be written;
  * `reason` and errno say why. */

@@ -1,6 +1,6 @@
 #include "supervisor/events.h"
-#include "common/check.h"
-#include "common/clock.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>

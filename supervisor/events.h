@@ -2,7 +2,7 @@
  * fields. The latest are kept for those who ask later. */
 #pragma once
 
-#include "common/log.h"
+#include "common/base/log.h"
 
 #include <jansson.h>
 

@@ -1,7 +1,7 @@
 #include "supervisor/fleet.h"
-#include "common/check.h"
-#include "common/clock.h"
-#include "common/log.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
 #include "supervisor/introduce.h"
 #include "supervisor/life.h"
 

@@ -1,6 +1,6 @@
 #include "supervisor/introduce.h"
-#include "common/check.h"
-#include "common/clock.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
 #include "supervisor/inbox.h"
 
 #include <errno.h>

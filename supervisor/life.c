@@ -1,6 +1,6 @@
 #include "supervisor/life.h"
-#include "common/check.h"
-#include "common/clock.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
 #include "proto/roles.h"
 #include "supervisor/inbox.h"
 #include "supervisor/introduce.h"

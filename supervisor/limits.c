@@ -1,5 +1,5 @@
 #include "supervisor/limits.h"
-#include "common/tables.h"
+#include "common/store/tables.h"
 
 #include <inttypes.h>
 #include <sys/resource.h>

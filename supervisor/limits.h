@@ -2,7 +2,7 @@
  * been raised. UINT64_MAX is no limit. */
 #pragma once
 
-#include "common/settings.h"
+#include "common/base/settings.h"
 
 struct limits {
 	uint64_t files;         /* descriptors of a process */

@@ -1,5 +1,5 @@
 #include "supervisor/listeners.h"
-#include "common/settings.h"
+#include "common/base/settings.h"
 
 #include <errno.h>
 #include <netdb.h>

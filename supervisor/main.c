@@ -1,6 +1,6 @@
 /* ringside: the commands of the supervisor's program. */
-#include "common/log.h"
-#include "common/process.h"
+#include "common/base/log.h"
+#include "common/base/process.h"
 #include "proto/roles.h"
 #include "supervisor/supervisor.h"
 

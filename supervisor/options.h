@@ -2,7 +2,7 @@
  * of it again. */
 #pragma once
 
-#include "common/settings.h"
+#include "common/base/settings.h"
 
 struct options {
 	const char *config; /* --config or RINGSIDE_CONFIG; NULL: none */

@@ -1,7 +1,7 @@
 /* Which workers should exist. Pure. */
 #pragma once
 
-#include "common/settings.h"
+#include "common/base/settings.h"
 
 enum { PLAN_SSE_MAX = 256 };
 

@@ -1,6 +1,6 @@
 #include "supervisor/reload.h"
-#include "common/check.h"
-#include "common/clock.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
 #include "supervisor/cpus.h"
 #include "supervisor/tell.h"
 

@@ -1,5 +1,5 @@
 #include "supervisor/spawn.h"
-#include "common/check.h"
+#include "common/base/check.h"
 
 #include <errno.h>
 #include <fcntl.h>

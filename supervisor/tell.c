@@ -1,5 +1,5 @@
 #include "supervisor/tell.h"
-#include "common/check.h"
+#include "common/base/check.h"
 #include "supervisor/life.h"
 
 struct telling {

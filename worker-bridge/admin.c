@@ -1,5 +1,5 @@
 /* What `ringsidectl duels` and `markets` ask for: COMMAND METHOD PATH [BODY], a call as over HTTP. */
-#include "common/check.h"
+#include "common/base/check.h"
 #include "worker-bridge/bridge.h"
 #include "worker-bridge/inbox.h"
 

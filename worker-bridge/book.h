@@ -15,7 +15,7 @@
  * Streams: feeds/NAME/audit, odds, attestations. */
 #pragma once
 
-#include "common/call.h"
+#include "common/worker/call.h"
 #include "worker-bridge/feeds.h"
 #include "worker-bridge/market.h"
 #include "worker-bridge/rows.h"

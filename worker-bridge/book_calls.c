@@ -1,6 +1,6 @@
 /* What people and programs ask of markets, ledger and oracle over HTTP. */
-#include "common/check.h"
-#include "common/clock.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
 #include "worker-bridge/bridge.h"
 #include "worker-bridge/ledger.h"
 #include "worker-bridge/oracle.h"

@@ -1,9 +1,9 @@
 /* Two bridges over one store, each in a process of its own: whatever happens to them, every step of
  * every market is taken once. */
 #include "worker-bridge/book.h"
-#include "common/clock.h"
-#include "common/log.h"
-#include "common/worker.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/worker/worker.h"
 #include "worker-bridge/ledger.h"
 
 #include <inttypes.h>

@@ -1,8 +1,8 @@
 /* The bridge worker: what its parts share. */
 #pragma once
 
-#include "common/call.h"
-#include "common/store.h"
+#include "common/worker/call.h"
+#include "common/store/store.h"
 #include "worker-bridge/book.h"
 #include "worker-bridge/feeds.h"
 #include "worker-bridge/wakes.h"

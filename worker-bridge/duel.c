@@ -1,6 +1,6 @@
 #include "worker-bridge/duel.h"
-#include "common/check.h"
-#include "common/clock.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
 #include "worker-bridge/js_text.h"
 
 #include <inttypes.h>

@@ -1,5 +1,5 @@
 #include "worker-bridge/duel_record.h"
-#include "common/check.h"
+#include "common/base/check.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 #include "worker-bridge/feed_state.h"
-#include "common/check.h"
+#include "common/base/check.h"
 #include "worker-bridge/duel_record.h"
 
 #include <stdio.h>

@@ -9,8 +9,8 @@
  * Streams, below /v1/stream/feeds/NAME/: frames (all), results (the terminal frames). */
 #pragma once
 
-#include "common/call.h"
-#include "common/store.h"
+#include "common/worker/call.h"
+#include "common/store/store.h"
 #include "worker-bridge/frame.h"
 
 struct feeds;

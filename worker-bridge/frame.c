@@ -1,5 +1,5 @@
 #include "worker-bridge/frame.h"
-#include "common/check.h"
+#include "common/base/check.h"
 #include "worker-bridge/js_text.h"
 
 #include <inttypes.h>

@@ -1,5 +1,5 @@
 #include "worker-bridge/js_text.h"
-#include "common/check.h"
+#include "common/base/check.h"
 
 #include <math.h>
 #include <stdbool.h>

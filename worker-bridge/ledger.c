@@ -1,5 +1,5 @@
 #include "worker-bridge/ledger.h"
-#include "common/check.h"
+#include "common/base/check.h"
 
 #include <inttypes.h>
 #include <openssl/sha.h>

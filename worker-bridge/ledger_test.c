@@ -1,5 +1,5 @@
 #include "worker-bridge/ledger.h"
-#include "common/log.h"
+#include "common/base/log.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* ringside-bridge: runs the duels and their feeds, wakes subscriptions, delivers webhooks. */
-#include "common/check.h"
-#include "common/clock.h"
-#include "common/worker_store.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/worker/worker_store.h"
 #include "proto/roles.h"
 #include "worker-bridge/inbox.h"
 

@@ -1,5 +1,5 @@
 #include "worker-bridge/market.h"
-#include "common/check.h"
+#include "common/base/check.h"
 
 #include <math.h>
 #include <openssl/sha.h>

@@ -1,9 +1,9 @@
 #include "worker-bridge/operator_webhook.h"
-#include "common/check.h"
-#include "common/clock.h"
-#include "common/http_post.h"
-#include "common/json_take.h"
-#include "common/subscription.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/http_post.h"
+#include "common/base/json_take.h"
+#include "common/domain/subscription.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -7,7 +7,7 @@
  * taken effect, also when it had before. It is read by GET market.webhook_url?duel=DUELID. */
 #pragma once
 
-#include "common/settings.h"
+#include "common/base/settings.h"
 #include "worker-bridge/market.h"
 
 #include <uv.h>

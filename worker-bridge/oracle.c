@@ -1,8 +1,8 @@
 #include "worker-bridge/oracle.h"
-#include "common/base64.h"
-#include "common/check.h"
-#include "common/clock.h"
-#include "common/subscription.h"
+#include "common/base/base64.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/domain/subscription.h"
 #include "worker-bridge/js_text.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
 #include "worker-bridge/renderer_health.h"
-#include "common/json_take.h"
+#include "common/base/json_take.h"
 
 #include <jansson.h>
 #include <stdio.h>

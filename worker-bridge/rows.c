@@ -1,5 +1,5 @@
 #include "worker-bridge/rows.h"
-#include "common/check.h"
+#include "common/base/check.h"
 
 #include <stdlib.h>
 #include <uthash.h>

@@ -3,8 +3,8 @@
  * as it was read. Loop thread only. */
 #pragma once
 
-#include "common/row.h"
-#include "common/txn.h"
+#include "common/store/row.h"
+#include "common/store/txn.h"
 
 struct rows;
 

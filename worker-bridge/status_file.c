@@ -1,7 +1,7 @@
 #include "worker-bridge/status_file.h"
-#include "common/check.h"
-#include "common/json_take.h"
-#include "common/log.h"
+#include "common/base/check.h"
+#include "common/base/json_take.h"
+#include "common/base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 #include "worker-bridge/stopped.h"
-#include "common/check.h"
+#include "common/base/check.h"
 
 #include <stdio.h>
 #include <stdlib.h>

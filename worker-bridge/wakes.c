@@ -1,11 +1,11 @@
 #include "worker-bridge/wakes.h"
-#include "common/backoff.h"
-#include "common/check.h"
-#include "common/clock.h"
-#include "common/log.h"
-#include "common/row.h"
-#include "common/stream_name.h"
-#include "common/subscription.h"
+#include "common/base/backoff.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/store/row.h"
+#include "common/store/stream_name.h"
+#include "common/domain/subscription.h"
 
 #include <stdio.h>
 #include <stdlib.h>

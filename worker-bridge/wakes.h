@@ -4,8 +4,8 @@
  * wake found under way after a restart is delivered again under the same wake id. */
 #pragma once
 
-#include "common/counters.h"
-#include "common/store.h"
+#include "common/base/counters.h"
+#include "common/store/store.h"
 #include "worker-bridge/webhook.h"
 
 struct wakes;

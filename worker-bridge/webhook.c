@@ -1,10 +1,10 @@
 #include "worker-bridge/webhook.h"
-#include "common/address.h"
-#include "common/check.h"
-#include "common/http_post.h"
-#include "common/json_take.h"
-#include "common/log.h"
-#include "common/subscription.h"
+#include "common/base/address.h"
+#include "common/base/check.h"
+#include "common/base/http_post.h"
+#include "common/base/json_take.h"
+#include "common/base/log.h"
+#include "common/domain/subscription.h"
 
 #include <jansson.h>
 #include <stdlib.h>

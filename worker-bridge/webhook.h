@@ -1,7 +1,7 @@
 /* One signed POST to a subscriber, and what he made of it. */
 #pragma once
 
-#include "common/settings.h"
+#include "common/base/settings.h"
 
 #include <uv.h>
 

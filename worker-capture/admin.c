@@ -1,6 +1,6 @@
 /* What `ringsidectl capture` asks for. */
-#include "common/base64.h"
-#include "common/check.h"
+#include "common/base/base64.h"
+#include "common/base/check.h"
 #include "worker-capture/inbox.h"
 #include "worker-capture/outputs.h"
 

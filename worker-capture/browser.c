@@ -1,5 +1,5 @@
 #include "worker-capture/browser.h"
-#include "common/check.h"
+#include "common/base/check.h"
 #include "worker-capture/keeper.h"
 #include "worker-capture/kept.h"
 

@@ -1,8 +1,8 @@
 /* The capture worker: what its parts share. */
 #pragma once
 
-#include "common/call.h"
-#include "common/store.h"
+#include "common/worker/call.h"
+#include "common/store/store.h"
 #include "worker-capture/session.h"
 
 struct outputs;

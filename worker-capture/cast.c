@@ -1,5 +1,5 @@
 #include "worker-capture/cast.h"
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 #include <stdio.h>
 #include <string.h>

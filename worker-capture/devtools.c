@@ -1,7 +1,7 @@
 #include "worker-capture/devtools.h"
-#include "common/check.h"
-#include "common/clock.h"
-#include "common/log.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
 #include "worker-capture/devtools_wire.h"
 
 #include <stdlib.h>

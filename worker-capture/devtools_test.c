@@ -1,6 +1,6 @@
 /* The client at one end of two socket pairs, the test at the other. */
 #include "worker-capture/devtools.h"
-#include "common/base64.h"
+#include "common/base/base64.h"
 #include "worker-capture/devtools_wire.h"
 
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 #include "worker-capture/devtools_wire.h"
-#include "common/base64.h"
-#include "common/json_take.h"
+#include "common/base/base64.h"
+#include "common/base/json_take.h"
 
 #include <math.h>
 #include <stdio.h>

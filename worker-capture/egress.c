@@ -1,5 +1,5 @@
 #include "worker-capture/egress.h"
-#include "common/check.h"
+#include "common/base/check.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

@@ -7,7 +7,7 @@
  * the first layer: session.h says how that is closed. */
 #pragma once
 
-#include "common/address.h"
+#include "common/base/address.h"
 
 #include <netdb.h>
 

@@ -1,6 +1,6 @@
 #include "worker-capture/feed_session.h"
-#include "common/check.h"
-#include "common/log.h"
+#include "common/base/check.h"
+#include "common/base/log.h"
 #include "proto/codec.h"
 #include "worker-capture/capture.h"
 

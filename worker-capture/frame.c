@@ -1,5 +1,5 @@
 #include "worker-capture/frame.h"
-#include "common/check.h"
+#include "common/base/check.h"
 
 #include <stdlib.h>
 

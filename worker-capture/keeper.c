@@ -1,5 +1,5 @@
 #include "worker-capture/keeper.h"
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "proto/roles.h"
 
 #include <dirent.h>

@@ -1,6 +1,6 @@
 #include "worker-capture/kept.h"
-#include "common/check.h"
-#include "common/log.h"
+#include "common/base/check.h"
+#include "common/base/log.h"
 #include "worker-capture/keeper.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 #include "worker-capture/luma.h"
-#include "common/check.h"
+#include "common/base/check.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* ringside-capture: runs the browsers. */
-#include "common/clock.h"
-#include "common/log.h"
-#include "common/worker_store.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/worker/worker_store.h"
 #include "proto/roles.h"
 #include "worker-capture/feed_session.h"
 #include "worker-capture/inbox.h"

@@ -1,7 +1,7 @@
 #include "worker-capture/output.h"
-#include "common/check.h"
-#include "common/clock.h"
-#include "common/log.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
 #include "worker-capture/kept.h"
 #include "worker-capture/sound.h"
 

@@ -1,5 +1,5 @@
 #include "worker-capture/output_calls.h"
-#include "common/check.h"
+#include "common/base/check.h"
 #include "worker-capture/outputs.h"
 
 #include <stdio.h>

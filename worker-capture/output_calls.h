@@ -11,7 +11,7 @@
  * not durable. */
 #pragma once
 
-#include "common/call.h"
+#include "common/worker/call.h"
 
 void output_calls_on_list(struct call *call);
 void output_calls_on_one(struct call *call);

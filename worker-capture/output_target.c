@@ -1,5 +1,5 @@
 #include "worker-capture/output_target.h"
-#include "common/check.h"
+#include "common/base/check.h"
 
 #include <ctype.h>
 #include <stdarg.h>

@@ -7,7 +7,7 @@
  *     NAME=file:/PATH.mkv           (.mkv .mp4 .ts)       recorded */
 #pragma once
 
-#include "common/address.h"
+#include "common/base/address.h"
 #include "proto/bytes.h"
 
 enum {

@@ -1,9 +1,9 @@
 #include "worker-capture/outputs.h"
-#include "common/check.h"
-#include "common/log.h"
-#include "common/output_row.h"
-#include "common/row.h"
-#include "common/txn.h"
+#include "common/base/check.h"
+#include "common/base/log.h"
+#include "common/domain/output_row.h"
+#include "common/store/row.h"
+#include "common/store/txn.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

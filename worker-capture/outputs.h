@@ -1,6 +1,6 @@
 /* All destinations of the feed's picture: those of capture.outputs, and what is added, removed, paused and
  * resumed while it runs. Every change is durable before it is acknowledged and before it is done: rows as in
- * common/output_row.h, found again at the next start.
+ * common/domain/output_row.h, found again at the next start.
  *
  * Who was paused or removed at run time stays so as long as its text in capture.outputs is the same. One
  * added at run time hides one of the same name there. */

@@ -1,5 +1,5 @@
 #include "worker-capture/render_input.h"
-#include "common/check.h"
+#include "common/base/check.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -2,9 +2,9 @@
  * render_calls.c (what clients ask for). */
 #pragma once
 
-#include "common/clock.h"
-#include "common/render_session.h"
-#include "common/row.h"
+#include "common/base/clock.h"
+#include "common/domain/render_session.h"
+#include "common/store/row.h"
 #include "worker-capture/ice_servers.h"
 #include "worker-capture/render_sessions.h"
 

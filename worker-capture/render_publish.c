@@ -1,8 +1,8 @@
 /* Render sessions and the store: what is written when. */
-#include "common/check.h"
-#include "common/clock.h"
-#include "common/log.h"
-#include "common/txn.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/store/txn.h"
 #include "worker-capture/render_parts.h"
 
 #include <openssl/sha.h>

@@ -1,6 +1,6 @@
 /* Render sessions: pages that clients have rendered for them, and the one owner of their state.
  *
- * Each is a document and a stream of events in the store (common/render_session.h) and a browser
+ * Each is a document and a stream of events in the store (common/domain/render_session.h) and a browser
  * session here. State is published where it changes, at most once in sessions.state_interval; document
  * and event are one transaction, so that after any crash the next worker finds a state and a stream
  * that fit together, and opens the pages again. A session ends by DELETE, by sessions.idle_timeout

@@ -1,10 +1,10 @@
 /* Render sessions: may this client? Asked of the operator's own server (sessions.validate_url). */
-#include "common/check.h"
-#include "common/clock.h"
-#include "common/http_post.h"
-#include "common/json_take.h"
-#include "common/log.h"
-#include "common/subscription.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/http_post.h"
+#include "common/base/json_take.h"
+#include "common/base/log.h"
+#include "common/domain/subscription.h"
 #include "worker-capture/render_parts.h"
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
 #include "worker-capture/render_whep.h"
-#include "common/check.h"
-#include "common/clock.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
 #include "worker-capture/sound.h"
 
 #include <stdio.h>

@@ -9,8 +9,8 @@
  * call everything here from their callbacks, session_unwatch() and session_close() included. */
 #pragma once
 
-#include "common/counters.h"
-#include "common/settings.h"
+#include "common/base/counters.h"
+#include "common/base/settings.h"
 #include "worker-capture/devtools.h"
 #include "worker-capture/frame.h"
 #include "worker-capture/health.h"

@@ -1,7 +1,7 @@
 /* From a session's allow-list to a running browser: names are resolved and judged, a uid is taken. */
-#include "common/cgroup.h"
-#include "common/check.h"
-#include "common/log.h"
+#include "common/base/cgroup.h"
+#include "common/base/check.h"
+#include "common/base/log.h"
 #include "worker-capture/session_parts.h"
 #include "worker-capture/sound.h"
 

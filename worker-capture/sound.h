@@ -6,7 +6,7 @@
  * loaded nor unloaded from outside. One that ends is started again at the same address. Loop thread only. */
 #pragma once
 
-#include "common/settings.h"
+#include "common/base/settings.h"
 
 #include <stdbool.h>
 #include <uv.h>

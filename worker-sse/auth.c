@@ -1,6 +1,6 @@
 #include "worker-sse/auth.h"
-#include "common/base64.h"
-#include "common/check.h"
+#include "common/base/base64.h"
+#include "common/base/check.h"
 
 #include <ctype.h>
 #include <openssl/crypto.h>

@@ -1,7 +1,7 @@
 /* Who may do what: Bearer tokens, compared in constant time on their digests. */
 #pragma once
 
-#include "common/settings.h"
+#include "common/base/settings.h"
 
 enum permission { PERMISSION_NONE, PERMISSION_SUBSCRIBE, PERMISSION_PUBLISH, PERMISSION_METRICS,
 		  PERMISSION_RENDER, PERMISSION_SOURCE, PERMISSION_OUTPUTS, PERMISSION_COUNT };

@@ -1,8 +1,8 @@
 #include "worker-sse/call.h"
-#include "common/call.h"
-#include "common/check.h"
-#include "common/hash.h"
-#include "common/offset.h"
+#include "common/worker/call.h"
+#include "common/base/check.h"
+#include "common/base/hash.h"
+#include "common/store/offset.h"
 #include "worker-sse/auth.h"
 #include "worker-sse/worker.h"
 

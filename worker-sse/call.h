@@ -7,7 +7,7 @@
  * forgotten; the late reply changes nothing. */
 #pragma once
 
-#include "common/call.h"
+#include "common/worker/call.h"
 #include "proto/codec.h"
 #include "worker-sse/request.h"
 

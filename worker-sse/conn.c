@@ -1,5 +1,5 @@
 #include "worker-sse/conn.h"
-#include "common/check.h"
+#include "common/base/check.h"
 
 #include <stdlib.h>
 

@@ -9,7 +9,7 @@
  * An idle connection is this struct and nothing else: no buffer, no timer of its own. */
 #pragma once
 
-#include "common/http1.h"
+#include "common/base/http1.h"
 #include "worker-sse/request.h"
 #include "worker-sse/route.h"
 #include "worker-sse/worker.h"

@@ -1,5 +1,5 @@
-#include "common/check.h"
-#include "common/clock.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
 #include "worker-sse/conn.h"
 
 #include <linux/sockios.h>

@@ -1,5 +1,5 @@
 #include "worker-sse/cors.h"
-#include "common/check.h"
+#include "common/base/check.h"
 
 #include <stdio.h>
 

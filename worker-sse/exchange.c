@@ -1,7 +1,7 @@
 /* One request on a connection: from its head to whoever answers it. */
-#include "common/check.h"
-#include "common/clock.h"
-#include "common/log.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
 #include "proto/roles.h"
 #include "worker-sse/conn.h"
 #include "worker-sse/cors.h"

@@ -1,7 +1,7 @@
 #include "worker-sse/fanout.h"
-#include "common/check.h"
-#include "common/clock.h"
-#include "common/log.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
 #include "worker-sse/streams.h"
 #include "worker-sse/streams_read.h"
 

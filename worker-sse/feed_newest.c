@@ -1,5 +1,5 @@
 #include "worker-sse/feed_newest.h"
-#include "common/check.h"
+#include "common/base/check.h"
 #include "worker-sse/worker.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* The newest frame of a feed; and GET /v1/feeds/FEED, which answers with it, for whoever begins to follow. */
 #pragma once
 
-#include "common/store.h"
+#include "common/store/store.h"
 #include "worker-sse/bet_sync_frame.h"
 #include "worker-sse/request.h"
 

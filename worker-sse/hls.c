@@ -1,7 +1,7 @@
 #include "worker-sse/hls.h"
-#include "common/check.h"
-#include "common/output_row.h"
-#include "common/row.h"
+#include "common/base/check.h"
+#include "common/domain/output_row.h"
+#include "common/store/row.h"
 #include "worker-sse/hls_range.h"
 #include "worker-sse/worker.h"
 

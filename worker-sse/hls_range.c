@@ -1,5 +1,5 @@
 #include "worker-sse/hls_range.h"
-#include "common/output_row.h"
+#include "common/domain/output_row.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* Accepting: from the socket that the supervisor owns, within limits. */
-#include "common/check.h"
-#include "common/hash.h"
-#include "common/log.h"
+#include "common/base/check.h"
+#include "common/base/hash.h"
+#include "common/base/log.h"
 #include "proto/roles.h"
 #include "worker-sse/conn.h"
 

@@ -1,5 +1,5 @@
 #include "worker-sse/mjpeg.h"
-#include "common/check.h"
+#include "common/base/check.h"
 #include "worker-sse/picture.h"
 #include "worker-sse/worker.h"
 

@@ -1,5 +1,5 @@
 #include "worker-sse/pages.h"
-#include "common/check.h"
+#include "common/base/check.h"
 #include "worker-sse/web_pages.h"
 
 /* Nothing but its own origin, no inline script or style, in nobody's frame but ours. */

@@ -1,6 +1,6 @@
 #include "worker-sse/picture.h"
-#include "common/check.h"
-#include "common/hash.h"
+#include "common/base/check.h"
+#include "common/base/hash.h"
 #include "worker-sse/worker.h"
 
 #include <stdio.h>

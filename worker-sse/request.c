@@ -1,8 +1,8 @@
 /* Answers: heads, bodies, streams; and what features ask of a request. */
 #include "worker-sse/conn.h"
-#include "common/check.h"
-#include "common/clock.h"
-#include "common/log.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
 #include "worker-sse/cors.h"
 
 #include <stdio.h>

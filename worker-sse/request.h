@@ -14,7 +14,7 @@
  * generation, the late answer changes nothing. */
 #pragma once
 
-#include "common/chunk.h"
+#include "common/base/chunk.h"
 #include "proto/bytes.h"
 #include "worker-sse/auth.h"
 

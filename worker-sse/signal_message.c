@@ -1,6 +1,6 @@
 #include "worker-sse/signal_message.h"
-#include "common/check.h"
-#include "common/json_take.h"
+#include "common/base/check.h"
+#include "common/base/json_take.h"
 
 #include <jansson.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 #include "worker-sse/sse.h"
-#include "common/check.h"
+#include "common/base/check.h"
 
 #include <openssl/evp.h>
 #include <stdarg.h>

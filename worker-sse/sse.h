@@ -1,8 +1,8 @@
 /* Server-Sent Events as bytes (WHATWG HTML, 9.2): frames that many readers share. */
 #pragma once
 
-#include "common/chunk.h"
-#include "common/store.h"
+#include "common/base/chunk.h"
+#include "common/store/store.h"
 
 /* Some events, ready for the wire in both forms: within chunked coding [0, chunk->len) and bare
  * [bare_from, bare_from + bare_len). */

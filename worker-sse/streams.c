@@ -1,9 +1,9 @@
 /* Durable Streams, the writing half: create, append, close, fork, delete; and HEAD. */
 #include "worker-sse/streams.h"
-#include "common/check.h"
-#include "common/json_scan.h"
-#include "common/offset.h"
-#include "common/stream_name.h"
+#include "common/base/check.h"
+#include "common/base/json_scan.h"
+#include "common/store/offset.h"
+#include "common/store/stream_name.h"
 
 #include <stdio.h>
 #include <stdlib.h>

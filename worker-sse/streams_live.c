@@ -1,5 +1,5 @@
 #include "worker-sse/streams_live.h"
-#include "common/offset.h"
+#include "common/store/offset.h"
 #include "worker-sse/fanout.h"
 #include "worker-sse/streams.h"
 

@@ -3,7 +3,7 @@
 
 #include "worker-sse/request.h"
 
-#include "common/store.h"
+#include "common/store/store.h"
 
 /* Takes the request over: an SSE answer from position `from` on. `cursor` is the first streamCursor. */
 void streams_follow(struct request *request, struct stream *stream, uint64_t from, uint64_t cursor);

@@ -1,8 +1,8 @@
 /* Durable Streams, the reading half: catch-up pages, and the way into the live modes. */
 #include "worker-sse/streams_read.h"
-#include "common/check.h"
+#include "common/base/check.h"
 #include "worker-sse/fanout.h"
-#include "common/offset.h"
+#include "common/store/offset.h"
 #include "worker-sse/streams.h"
 #include "worker-sse/streams_live.h"
 

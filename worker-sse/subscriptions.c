@@ -1,8 +1,8 @@
 #include "worker-sse/subscriptions.h"
-#include "common/check.h"
-#include "common/clock.h"
-#include "common/row.h"
-#include "common/subscription.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/store/row.h"
+#include "common/domain/subscription.h"
 #include "worker-sse/worker.h"
 
 #include <openssl/crypto.h>

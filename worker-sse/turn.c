@@ -1,5 +1,5 @@
 #include "worker-sse/turn.h"
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "worker-sse/conn.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 #include "worker-sse/websocket.h"
-#include "common/base64.h"
-#include "common/check.h"
+#include "common/base/base64.h"
+#include "common/base/check.h"
 #include "worker-sse/worker.h"
 
 #include <openssl/sha.h>

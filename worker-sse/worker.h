@@ -1,9 +1,9 @@
 /* One SSE worker: what its parts share. */
 #pragma once
 
-#include "common/store.h"
-#include "common/wheel.h"
-#include "common/worker.h"
+#include "common/store/store.h"
+#include "common/base/wheel.h"
+#include "common/worker/worker.h"
 #include "proto/roles.h"
 #include "worker-sse/auth.h"
 #include "worker-sse/turn.h"

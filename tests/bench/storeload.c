@@ -5,10 +5,10 @@
  * Each process has so many clients; each of them appends to a random stream, and again when that is on disk.
  * Prints one line of JSON: appends, seconds, per_second, commits_per_second, bad, p50_us, p99_us. Fails when one of
  * them was refused. */
-#include "common/check.h"
-#include "common/clock.h"
-#include "common/log.h"
-#include "common/store.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/store/store.h"
 
 #include <getopt.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* Reads and changes one small value of a store that nobody else has open, as a release of another time
  * would have left it: row DIR get KEY, row DIR put KEY TEXT, row DIR move KEY TO. */
-#include "common/log.h"
-#include "common/txn.h"
+#include "common/base/log.h"
+#include "common/store/txn.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* An address and a host against a list: IPv4 in IPv6's dress is judged as what it is, who may go further may go
  * wherever others may, and what is parsed holds no byte that a url or a command line would read otherwise. */
-#include "common/address.h"
-#include "common/check.h"
+#include "common/base/address.h"
+#include "common/base/check.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* Chunked bodies from hostile bytes: decoded whole and decoded one byte at a time they are the same
  * body, end at the same place, or are refused at the same place. */
-#include "common/http1.h"
+#include "common/base/http1.h"
 
 #include <stdlib.h>
 

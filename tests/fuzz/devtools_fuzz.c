@@ -1,5 +1,5 @@
 /* What a browser, whose renderers are not trusted, may say: never a crash, never a frame that is none. */
-#include "common/check.h"
+#include "common/base/check.h"
 #include "worker-capture/devtools_wire.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

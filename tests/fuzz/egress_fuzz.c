@@ -1,5 +1,5 @@
 /* A url and a list of hosts: what is allowed is on the list, and flags hold no byte that ends one. */
-#include "common/check.h"
+#include "common/base/check.h"
 #include "worker-capture/egress.h"
 
 #include <stdlib.h>

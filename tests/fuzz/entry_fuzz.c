@@ -1,6 +1,6 @@
 /* Log entries from hostile bytes: decoding never reads past them, and what decodes may be applied to
  * any state without harm. */
-#include "common/state.h"
+#include "common/store/state.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* Request heads from hostile bytes: no read outside of them; a whole head lies within them, is framed
  * in one way only, and is whole at no shorter length; what was refused stays refused. */
-#include "common/http1.h"
+#include "common/base/http1.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* A document and a patch from hostile bytes, parted by a newline: applying never does harm, a refused
  * patch leaves the document as it was, and an accepted one is undone by the diff back. */
-#include "common/json_patch.h"
+#include "common/base/json_patch.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* Bodies of appends: what is accepted is JSON for another parser too, and is stored as values that
  * each end in a comma; nothing is written beyond the one byte of room. */
-#include "common/json_scan.h"
+#include "common/base/json_scan.h"
 
 #include <jansson.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* JSON of others from hostile bytes: what jansson takes is taken as it is, whatever is valid is taken (json_scan.h
  * knows what is), what is not stays refused, and what came of it can be written and is read again as the same. */
-#include "common/check.h"
-#include "common/json_scan.h"
-#include "common/json_take.h"
+#include "common/base/check.h"
+#include "common/base/json_scan.h"
+#include "common/base/json_take.h"
 
 #include <stdlib.h>
 

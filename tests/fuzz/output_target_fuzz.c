@@ -1,6 +1,6 @@
 /* NAME=URL as it comes over HTTP: what is taken makes a command line within its bounds, and what may be shown of
  * it holds nothing from behind its host. */
-#include "common/check.h"
+#include "common/base/check.h"
 #include "worker-capture/output_target.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* What clients of render sessions send, and what may lie in the store, from hostile bytes: an order, a
  * document, a resumption mark. What is read is written back the same. */
-#include "common/render_session.h"
+#include "common/domain/render_session.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* Settings from hostile text: the lines of the bus, and YAML files. What is taken over survives being
  * written and read again. */
-#include "common/settings.h"
+#include "common/base/settings.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>

@@ -6,10 +6,10 @@
  * its own), /peers counts introductions, /fds lists open descriptors, /environment prints it.
  * Files in the data directory change how it starts and ends: fail-start, cannot-start, never-ready,
  * ignore-drain. */
-#include "common/check.h"
-#include "common/clock.h"
-#include "common/log.h"
-#include "common/worker.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/worker/worker.h"
 #include "proto/roles.h"
 
 #include <dirent.h>

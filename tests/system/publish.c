@@ -1,6 +1,6 @@
 /* publish DIR RING_BYTES PATH JSON: one message into a stream of a store that nobody has open, as the product itself
  * writes, whatever it is. For tests of readers that must bear what should not be there. */
-#include "common/txn.h"
+#include "common/store/txn.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,0 +1,15 @@
+/* uthash with a keyed function: whoever chooses keys (paths, ids, addresses) cannot choose which of them
+ * collide. Included in place of <uthash.h>. */
+#pragma once
+
+#ifdef UTHASH_H
+#error "uthash.h came before common/base/hash.h: its tables would not be keyed"
+#endif
+
+#include <stddef.h>
+
+/* Keyed by a secret of this process; any thread. */
+unsigned hash_keyed(const void *key, size_t len);
+
+#define HASH_FUNCTION(keyptr, keylen, hashv) (hashv) = hash_keyed(keyptr, keylen)
+#include <uthash.h>

@@ -1,0 +1,46 @@
+/* JSON to somebody else's server (or a question), and the answer, without blocking: libcurl's multi
+ * interface on the loop. Redirects and proxies are not followed. Loop thread only. */
+#pragma once
+
+#include "common/base/address.h"
+#include "proto/bytes.h"
+
+#include <uv.h>
+
+enum { HTTP_POST_ANSWER_MAX = 65536 };
+
+struct http_posts;
+
+struct http_post {
+	const char *url;
+	struct span body;      /* application/json */
+	bool get;              /* a GET, without body */
+	const char *signature; /* value of Webhook-Signature; NULL: none */
+	/* Further ones, "Name: value"; NULL-terminated, or NULL. */
+	const char *const *headers;
+	uint64_t timeout_ms; /* for all of it */
+	/* It is sent once, on a connection of its own. Over a kept one that turns out to be dead
+	 * libcurl sends again by itself, and the first may have arrived. */
+	bool once;
+	bool status_only; /* the answer's body is not kept, however long it is */
+	/* Judged with the address that is connected to, so that what is private stays private, whatever a
+	 * name leads to (DNS rebinding). */
+	enum address_reach reach;
+	bool never_public; /* what is not encrypted goes to no public address */
+};
+
+struct http_post_answer {
+	unsigned status;   /* 0: there was none */
+	struct span body;  /* borrowed until the callback returns */
+	const char *error; /* constant, why there was none; "" else */
+	uint64_t retry_after_ms; /* as Retry-After says, from now; 0: it says nothing, or a time that is past */
+	bool sent;         /* something was sent: without an answer, nobody knows what it did */
+};
+
+/* `ca_file`: PEM, of whom servers of https:// must be vouched for by; must outlive it. */
+struct http_posts *http_posts_create(uv_loop_t *loop, const char *ca_file);
+
+/* Everything is copied. `done` is called exactly once, from the loop. */
+void http_posts_send(struct http_posts *posts, const struct http_post *post,
+                     void (*done)(void *arg, const struct http_post_answer *answer), void *arg);
+size_t http_posts_in_flight(const struct http_posts *posts);

@@ -1,0 +1,58 @@
+#include "common/base/map_guard.h"
+#include "common/base/check.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stddef.h>
+
+static _Thread_local struct {
+	sigjmp_buf *innermost;
+	const void *fault;
+} guard;
+
+static void leave(const void *fault)
+{
+	guard.fault = fault;
+	siglongjmp(*guard.innermost, 1);
+}
+
+/* Both come from the very instruction that reads: this thread's, now. */
+static void on_bad_read(int number, siginfo_t *info, void *context)
+{
+	(void)context;
+	if (guard.innermost != NULL)
+		leave(info->si_addr);
+	signal(number, SIG_DFL); /* the instruction is done again, and ends the process */
+}
+
+void map_guard_install(void)
+{
+	/* Not blocked while it is handled: the handler is left by a jump. */
+	struct sigaction action = {.sa_sigaction = on_bad_read, .sa_flags = SA_SIGINFO | SA_NODEFER};
+	sigemptyset(&action.sa_mask);
+	check(sigaction(SIGBUS, &action, NULL) == 0 && sigaction(SIGSEGV, &action, NULL) == 0);
+}
+
+bool map_guard(void (*work)(void *arg), void *arg)
+{
+	sigjmp_buf here, *outer = guard.innermost;
+	if (sigsetjmp(here, 0) != 0) {
+		guard.innermost = outer;
+		return false;
+	}
+	guard.innermost = &here;
+	work(arg);
+	guard.innermost = outer;
+	return true;
+}
+
+void map_guard_leave(void)
+{
+	if (guard.innermost != NULL)
+		leave(NULL);
+}
+
+const void *map_guard_fault(void)
+{
+	return guard.fault;
+}

@@ -1,0 +1,606 @@
+/* The commit thread: takes what has gathered, decides it under the lock, writes one record, makes it
+ * durable with one sync, and says so.
+ *
+ * One process syncs at a time, and its sync covers what every process has written before. What it
+ * gathered meanwhile it writes before anybody's next sync may begin; so does every other when it
+ * hears of the end. A command thus waits for the end of at most one sync before its own. */
+#include "common/store/store_parts.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum {
+	HEAD_KEEP = 20000,
+	ROOM_WAIT_MS = 2000, /* for the checkpointer, when the ring is full */
+	HEADS_BYTES = 8192,       /* entries of an ordinary command with the longest texts, small bodies */
+	LIGHT_BYTES = 4 << 20, /* upper bound of a write that takes a moment: 500 ordinary commands */
+	LATELY = 8,               /* commits that the moving average of their time reaches back */
+	KV_HEAD_BYTES = 256,      /* of one small value, without key and value */
+	CHAIN_BYTES = 256 * 1024, /* of one that may drop a chain of forks (FORK_DEPTH_MAX) */
+};
+
+/* ---- the record in the making ---- */
+
+static void builder_iov(struct record_builder *b, const void *at, size_t len)
+{
+	if (len == 0)
+		return;
+	if (b->iov_count == b->iov_room) {
+		b->iov_room = b->iov_room != 0 ? b->iov_room * 2 : 256;
+		b->iov = xrealloc(b->iov, b->iov_room * sizeof *b->iov);
+	}
+	/* Heads that follow each other are one piece. */
+	struct iovec *last = b->iov_count > 1 ? &b->iov[b->iov_count - 1] : NULL;
+	if (last != NULL && (uint8_t *)last->iov_base + last->iov_len == at)
+		last->iov_len += len;
+	else
+		b->iov[b->iov_count++] = (struct iovec){(void *)(uintptr_t)at, len};
+}
+
+static uint8_t *builder_copy_room(struct record_builder *b, size_t len)
+{
+	check(b->heads_room - b->heads_len >= len);
+	return b->heads + b->heads_len;
+}
+
+static void builder_copied(struct record_builder *b, size_t len)
+{
+	builder_iov(b, b->heads + b->heads_len, len);
+	b->heads_len += len;
+}
+
+/* Small bodies are cheaper to copy than to point to. */
+enum { COPY_MAX = 512 };
+
+static void builder_bytes(struct record_builder *b, const void *at, size_t len)
+{
+	if (len == 0)
+		return;
+	if (len > COPY_MAX) {
+		builder_iov(b, at, len);
+		return;
+	}
+	memcpy(builder_copy_room(b, len), at, len);
+	builder_copied(b, len);
+}
+
+static uint64_t sink_put(void *arg, const struct entry *entry)
+{
+	struct record_builder *b = arg;
+	uint64_t lsn = b->base_lsn + b->bytes;
+	size_t total;
+	size_t head = entry_encode_head(entry, builder_copy_room(b, ENTRY_HEAD_MAX), &total);
+	builder_copied(b, head);
+	size_t table = 4 * (size_t)entry->data.count;
+	builder_bytes(b, entry->data.sizes, table);
+	struct span data = entry->kind == ENTRY_KV ? entry->value : entry->data.bytes;
+	if (entry->kind == ENTRY_KV && data.len != 0) {
+		memcpy(builder_copy_room(b, data.len), data.at, data.len);
+		builder_copied(b, data.len);
+	} else {
+		builder_bytes(b, data.at, data.len);
+	}
+	size_t pad = total - head - table - data.len;
+	memset(builder_copy_room(b, 8), 0, 8);
+	if (pad != 0)
+		builder_copied(b, pad);
+	b->bytes += total;
+	b->entries++;
+	return lsn;
+}
+
+static size_t command_bytes_max(const struct store *store, const struct command *c);
+
+static size_t txn_bytes_max(const struct store *store, const struct command *c)
+{
+	size_t bytes = 0;
+	for (uint32_t i = 0; i < c->part_count; i++)
+		bytes += command_bytes_max(store, &c->parts[i]);
+	return bytes;
+}
+
+static size_t command_bytes_max(const struct store *store, const struct command *c)
+{
+	size_t bytes = c->body.bytes.len + 4 * (size_t)c->body.count + c->value.len + c->key.len +
+	               c->producer.id.len + c->stream_seq.len;
+	switch (c->kind) {
+	case COMMAND_CREATE:
+		bytes += c->fork_sub_offset != 0 ? store->options.limits.fork_prefix_bytes_max : 0;
+		return bytes + CHAIN_BYTES;
+	case COMMAND_DELETE:
+	case COMMAND_EXPIRE:
+		return bytes + CHAIN_BYTES;
+	case COMMAND_APPEND:
+	case COMMAND_TOUCH:
+	case COMMAND_TRIM:
+		break;
+	case COMMAND_KV:
+		return bytes + KV_HEAD_BYTES;
+	case COMMAND_TXN:
+		return txn_bytes_max(store, c);
+	}
+	return bytes + HEADS_BYTES;
+}
+
+/* What must be copied for a batch at most: heads, small bodies, values. */
+static void builder_begin(struct record_builder *b, size_t bytes_max)
+{
+	size_t room = bytes_max + ENTRY_HEAD_MAX;
+	if (b->heads_room < room || b->heads_room > 8 * room + (4u << 20)) {
+		free(b->heads);
+		b->heads = xmalloc(room);
+		b->heads_room = room;
+	}
+	b->heads_len = 0;
+	b->iov_count = 0;
+	builder_iov(b, b->heads, 1); /* place of the record's own head */
+	b->bytes = sizeof(struct ring_record);
+	b->entries = 0;
+}
+
+/* ---- deciding ---- */
+
+/* Would it make the store larger? Deletes, trims, closes and touches go through when it is full. */
+static bool grows(const struct command *c)
+{
+	return c->kind == COMMAND_CREATE || c->kind == COMMAND_TXN || c->body.count != 0 ||
+	       (c->kind == COMMAND_KV && c->value.at != NULL);
+}
+
+static void refuse_all(struct command *list, enum verdict verdict)
+{
+	for (struct command *c = list; c != NULL; c = c->next)
+		c->verdict = verdict;
+}
+
+static bool wait_for_room(struct store *store, size_t bytes)
+{
+	uint64_t due_ms = clock_monotonic_ms() + ROOM_WAIT_MS;
+	for (;;) {
+		ring_lock(&store->ring);
+		if (ring_has_room(&store->ring, bytes))
+			return true;
+		ring_unlock(&store->ring);
+		if (clock_monotonic_ms() >= due_ms)
+			return false;
+		usleep(500);
+	}
+}
+
+static bool catch_up(struct store *store)
+{
+	struct follower *head = &store->head;
+	uint32_t cuts = ring_cuts(&store->ring);
+	if (cuts != store->head_cuts && follower_restart(head) != 0)
+		return false;
+	store->head_cuts = cuts;
+	for (int tries = 0; tries < 3; tries++) {
+		switch (follower_advance(head, ring_tail(&store->ring).lsn, 0, NULL, NULL)) {
+		case FOLLOW_DONE:
+			return true;
+		case FOLLOW_UNREADABLE:
+			return false;
+		case FOLLOW_LAPPED:
+			if (follower_restart(head) != 0)
+				return false;
+		}
+	}
+	return false;
+}
+
+/* What stands in the log must fit into LMDB later: refused before it is written, not after. VERDICT_OK, or
+ * why what grows is refused. */
+static enum verdict refusal(struct store *store, size_t bytes)
+{
+	const struct ring *ring = &store->ring;
+	int refuse = atomic_load(&ring->control->refuse), own = atomic_load(&store->checkpoint_error);
+	if (refuse == EIO || own == EIO)
+		return VERDICT_IO_ERROR;
+	bool full = refuse != 0 || own != 0 ||
+	            ring_tail(ring).lsn - ring_checkpoint(ring) + bytes >
+	                    atomic_load(&ring->control->room_bytes);
+	return full ? VERDICT_NO_SPACE : VERDICT_OK;
+}
+
+static void decide_all(struct store *store, struct command *list, size_t bytes_max)
+{
+	struct follower *head = &store->head;
+	const struct entry_sink sink = {&store->builder, sink_put};
+	enum verdict refused = refusal(store, bytes_max);
+	uint64_t now_ms = clock_wall_ms();
+	if (head->state.now_ms > now_ms + CLOCK_STEP_MS)
+		atomic_store(&store->ran_back, true);
+	for (struct command *c = list; c != NULL; c = c->next) {
+		if (refused != VERDICT_OK && grows(c)) {
+			c->verdict = refused;
+			atomic_store(&store->refused_ms, clock_monotonic_ms());
+			continue;
+		}
+		state_decide(&head->state, c, now_ms, &sink);
+	}
+}
+
+/* Under the lock. The head state has already taken the entries: when they do not reach the ring, it
+ * is started over. */
+static enum verdict write_record(struct store *store, struct ring_position *at, size_t bytes_max)
+{
+	struct record_builder *b = &store->builder;
+	if (store->head.state.torn) {
+		store->head.state.torn = false;
+		follower_restart(&store->head);
+		return VERDICT_IO_ERROR;
+	}
+	if (b->entries == 0)
+		return VERDICT_OK;
+	check(b->bytes <= bytes_max); /* else it might run over the end of the file */
+	int error = ring_write(&store->ring, at, b->iov, b->iov_count, b->entries, b->bytes);
+	if (error == 0) {
+		store->head.lsn = at->lsn;
+		return VERDICT_OK;
+	}
+	log_error("log not written", "error=\"%s\"", strerror(error));
+	follower_restart(&store->head);
+	return VERDICT_IO_ERROR;
+}
+
+/* One record of commands: decided and written, not yet durable. VERDICT_OK or why not. */
+static enum verdict write_batch(struct store *store, struct command *list, size_t bytes_max)
+{
+	/* What never fits is not worth waiting for. */
+	if (bytes_max > store->ring.record_max || !wait_for_room(store, bytes_max))
+		return VERDICT_NO_SPACE;
+	struct ring_position at;
+	enum verdict verdict = VERDICT_IO_ERROR;
+	if (ring_begin(&store->ring, bytes_max, &at) == 0 && catch_up(store)) {
+		store->builder.base_lsn = at.lsn;
+		builder_begin(&store->builder, bytes_max);
+		decide_all(store, list, bytes_max);
+		verdict = write_record(store, &at, bytes_max);
+	}
+	ring_unlock(&store->ring);
+	return verdict;
+}
+
+static void finish(struct store *store, struct command *list)
+{
+	struct command *next;
+	pthread_mutex_lock(&store->queue_lock);
+	for (struct command *c = list; c != NULL; c = next) {
+		next = c->next;
+		c->next = NULL;
+		free(c->scratch);
+		c->scratch = NULL;
+		if (c->done == store_own_done) {
+			free(c);
+			continue;
+		}
+		*store->finished_last = c;
+		store->finished_last = &c->next;
+	}
+	pthread_mutex_unlock(&store->queue_lock);
+}
+
+static void say_finished(struct store *store)
+{
+	if (store->options.notify != NULL)
+		store->options.notify(store->options.notify_arg);
+}
+
+/* ---- syncing ---- */
+
+static void count_commit(struct store *store, uint64_t took_ns)
+{
+	atomic_fetch_add(&store->commits, 1);
+	atomic_fetch_add(&store->commit_ns, took_ns);
+	uint64_t lately = atomic_load(&store->commit_ns_lately);
+	atomic_store(&store->commit_ns_lately, lately - lately / LATELY + took_ns / LATELY);
+	histogram_add(store->options.commit_latency, took_ns);
+}
+
+static bool was_cut(const struct store *store, const struct written *batch)
+{
+	return batch->cuts != ring_cuts(&store->ring);
+}
+
+/* Those up to `lsn`: durable, or given up. `lsn` was read before. */
+static void finish_written(struct store *store, uint64_t lsn, enum verdict verdict)
+{
+	while (store->written != NULL &&
+	       (store->written->lsn <= lsn || was_cut(store, store->written))) {
+		struct written *batch = store->written;
+		store->written = batch->next;
+		atomic_fetch_add(&store->progress, 1);
+		if (verdict != VERDICT_OK || was_cut(store, batch))
+			refuse_all(batch->commands, verdict != VERDICT_OK ? verdict : VERDICT_IO_ERROR);
+		count_commit(store, clock_monotonic_ns() - batch->begun_ns);
+		finish(store, batch->commands);
+		free(batch);
+	}
+	if (store->written == NULL)
+		store->written_last = &store->written;
+	say_finished(store);
+}
+
+/* ---- batches ---- */
+
+static void commit_batch(struct store *store, struct command *list, size_t bytes_max)
+{
+	uint64_t begun_ns = clock_monotonic_ns();
+	enum verdict verdict = atomic_load(&store->ring.control->io_error) != 0 &&
+	                                       ring_sync(&store->ring) != 0
+	                               ? VERDICT_IO_ERROR
+	                               : write_batch(store, list, bytes_max);
+	follower_evict(&store->head, HEAD_KEEP);
+	atomic_fetch_add(&store->progress, 1);
+	if (verdict != VERDICT_OK) {
+		refuse_all(list, verdict);
+		finish(store, list);
+		say_finished(store);
+		return;
+	}
+	struct written *batch = xmalloc(sizeof *batch);
+	*batch = (struct written){
+	        .cuts = store->head_cuts,
+	        .commands = list,
+	        .lsn = store->head.lsn,
+	        .begun_ns = begun_ns};
+	atomic_fetch_add(&store->synced_bytes, store->builder.bytes);
+	*store->written_last = batch;
+	store->written_last = &batch->next;
+}
+
+/* Commands one record can take; at least one. The rest stays in *list. */
+static struct command *take_batch(struct store *store, struct command **list, size_t *bytes_max)
+{
+	struct command *first = *list, *last = first;
+	*bytes_max = sizeof(struct ring_record) + 64 + command_bytes_max(store, first);
+	size_t limit = store->ring.record_max / 2;
+	while (last->next != NULL && *bytes_max + command_bytes_max(store, last->next) <= limit) {
+		last = last->next;
+		*bytes_max += command_bytes_max(store, last);
+	}
+	*list = last->next;
+	last->next = NULL;
+	return first;
+}
+
+static struct command *take_queue(struct store *store)
+{
+	pthread_mutex_lock(&store->queue_lock);
+	struct command *list = store->queue;
+	store->queue = NULL;
+	store->queue_last = &store->queue;
+	pthread_mutex_unlock(&store->queue_lock);
+	return list;
+}
+
+static void write_list(struct store *store, struct command *list)
+{
+	while (list != NULL) {
+		size_t bytes_max;
+		struct command *batch = take_batch(store, &list, &bytes_max);
+		commit_batch(store, batch, bytes_max);
+	}
+}
+
+/* Can it be written in a moment, without waiting for the checkpointer? */
+static bool is_light(const struct store *store, const struct command *list)
+{
+	size_t bytes = 0;
+	for (; list != NULL && bytes <= LIGHT_BYTES; list = list->next)
+		bytes += command_bytes_max(store, list);
+	return bytes <= LIGHT_BYTES && ring_has_room(&store->ring, 2 * LIGHT_BYTES);
+}
+
+/* What gathered during a sync that ended well is written before anybody's next may begin. */
+static void sync_once(struct store *store)
+{
+	uint64_t tail = ring_tail(&store->ring).lsn;
+	struct command *heavy = NULL;
+	bool durable = ring_sync_locked(&store->ring) == 0;
+	if (durable) {
+		struct command *list = take_queue(store);
+		if (is_light(store, list))
+			write_list(store, list);
+		else
+			heavy = list;
+	}
+	ring_sync_unlock(&store->ring);
+	finish_written(store, durable ? ring_durable(&store->ring) : tail,
+	               durable ? VERDICT_OK : VERDICT_IO_ERROR);
+	write_list(store, heavy);
+}
+
+/* Until nothing written is left. */
+static void sync_all(struct store *store)
+{
+	while (store->written != NULL) {
+		uint32_t seen = ring_syncs(&store->ring);
+		if (store->written->lsn <= ring_durable(&store->ring) || was_cut(store, store->written))
+			finish_written(store, ring_durable(&store->ring), VERDICT_OK);
+		else if (ring_sync_trylock(&store->ring))
+			sync_once(store);
+		else
+			ring_sync_wait(&store->ring, seen);
+		write_list(store, take_queue(store));
+	}
+}
+
+/* It runs for some microseconds at a time and everybody waits for it; but on a CPU whose other thread never
+ * sleeps (readers who catch up) each of its wake-ups may wait for the end of that one's slice, milliseconds.
+ * [commit thread; nice is a thread's own on Linux, setpriority(2)] */
+static void go_before_others(int levels)
+{
+	setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) - levels);
+}
+
+void *commit_main(void *arg)
+{
+	struct store *store = arg;
+	go_before_others(store->options.commit_priority);
+	store_thread_begin(store, "commit");
+	for (;;) {
+		pthread_mutex_lock(&store->queue_lock);
+		while (store->queue == NULL && !store->stopping)
+			pthread_cond_wait(&store->queue_filled, &store->queue_lock);
+		bool stop = store->queue == NULL;
+		pthread_mutex_unlock(&store->queue_lock);
+		if (stop)
+			return NULL;
+		atomic_store(&store->busy, true);
+		write_list(store, take_queue(store));
+		sync_all(store);
+		atomic_store(&store->busy, false);
+	}
+}
+
+/* ---- a thread that does not get on ---- */
+
+uint64_t store_stalled_ms(struct store *store)
+{
+	uint64_t now_ms = clock_monotonic_ms(), progress = atomic_load(&store->progress);
+	uint64_t passed_ms = now_ms - store->watch.looked_ms;
+	bool stalled = atomic_load(&store->busy) && progress == store->watch.progress;
+	store->watch.stalled_ms += passed_ms < STORE_LOOK_MS ? passed_ms : STORE_LOOK_MS;
+	if (!stalled)
+		store->watch.stalled_ms = 0;
+	store->watch.progress = progress;
+	store->watch.looked_ms = now_ms;
+	return store->watch.stalled_ms;
+}
+
+static void give_back(struct store *store, struct command *list)
+{
+	refuse_all(list, VERDICT_STALLED);
+	finish(store, list);
+	say_finished(store);
+}
+
+void store_refuse(struct store *store, bool on)
+{
+	atomic_store(&store->refusing, on);
+	struct command *list = on ? take_queue(store) : NULL;
+	if (list != NULL)
+		give_back(store, list);
+}
+
+int store_lock_holder(const struct store *store)
+{
+	return ring_lock_holder(&store->ring);
+}
+
+/* ---- the submitter's side ---- */
+
+/* True when the thread may be asleep. */
+static bool enqueue(struct store *store, struct command *command)
+{
+	command->verdict = VERDICT_PENDING;
+	command->next = NULL;
+	command->scratch = NULL;
+	command->submitted_ns = clock_monotonic_ns();
+	pthread_mutex_lock(&store->queue_lock);
+	bool first = store->queue == NULL;
+	*store->queue_last = command;
+	store->queue_last = &command->next;
+	pthread_mutex_unlock(&store->queue_lock);
+	return first;
+}
+
+void store_submit(struct store *store, struct command *command)
+{
+	store->under_way++;
+	if (atomic_load(&store->refusing)) {
+		command->next = NULL;
+		command->scratch = NULL;
+		command->submitted_ns = clock_monotonic_ns();
+		give_back(store, command);
+		return;
+	}
+	if (!enqueue(store, command))
+		return;
+	if (store->options.gather)
+		store->kick_due = true;
+	else
+		pthread_cond_signal(&store->queue_filled);
+}
+
+void store_kick(struct store *store)
+{
+	if (!store->kick_due)
+		return;
+	store->kick_due = false;
+	store->kicked_ns = clock_monotonic_ns();
+	pthread_cond_signal(&store->queue_filled);
+}
+
+bool store_expects(const struct store *store, uint64_t ns)
+{
+	return store->under_way != 0 && atomic_load(&store->commit_ns_lately) <= ns &&
+	       clock_monotonic_ns() - store->kicked_ns <= 2 * ns;
+}
+
+void store_own_done(struct command *command)
+{
+	(void)command;
+}
+
+void submit_own(struct store *store, struct command command)
+{
+	if (atomic_load(&store->refusing))
+		return; /* it comes up again */
+	struct command *copy = xmalloc(sizeof *copy);
+	*copy = command;
+	copy->done = store_own_done;
+	if (enqueue(store, copy))
+		pthread_cond_signal(&store->queue_filled);
+}
+
+size_t store_collect(struct store *store)
+{
+	pthread_mutex_lock(&store->queue_lock);
+	struct command *list = store->finished;
+	store->finished = NULL;
+	store->finished_last = &store->finished;
+	pthread_mutex_unlock(&store->queue_lock);
+	if (list == NULL)
+		return 0;
+	/* Read your writes: the view first. */
+	while (store_advance(store, 0)) {
+	}
+	size_t count = 0;
+	uint64_t now_ns = clock_monotonic_ns();
+	struct command *next;
+	for (struct command *c = list; c != NULL; c = next, count++) {
+		next = c->next;
+		c->next = NULL;
+		store->under_way--;
+		if (c->kind == COMMAND_APPEND)
+			histogram_add(store->options.append_latency, now_ns - c->submitted_ns);
+		if (c->done != NULL)
+			c->done(c);
+	}
+	return count;
+}
+
+void store_execute(struct store *store, struct command *command)
+{
+	void (*done)(struct command *) = command->done;
+	command->done = NULL;
+	store_submit(store, command);
+	store_kick(store);
+	struct timespec nap = {.tv_nsec = 20000};
+	for (;;) {
+		pthread_mutex_lock(&store->queue_lock);
+		bool finished = store->finished != NULL;
+		pthread_mutex_unlock(&store->queue_lock);
+		if (finished && store_collect(store) > 0)
+			break;
+		nanosleep(&nap, NULL);
+	}
+	command->done = done;
+}

@@ -1,0 +1,215 @@
+#include "common/worker/call.h"
+#include "common/base/check.h"
+#include "common/base/json_take.h"
+#include "common/base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { HEADERS_ROOM = 4096 };
+
+struct calls {
+	struct worker *worker;
+	const struct call_route *routes;
+	size_t count;
+	void *context;
+	size_t open;
+};
+
+struct calls *calls_create(struct worker *worker, const struct call_route *routes, size_t count,
+                           void *context)
+{
+	struct calls *calls = xcalloc(1, sizeof *calls);
+	*calls = (struct calls){worker, routes, count, context, 0};
+	return calls;
+}
+
+size_t calls_open(const struct calls *calls)
+{
+	return calls->open;
+}
+
+/* Everything the call points to, in one block behind it. */
+static struct call *call_create(struct calls *calls, struct peer *from, const struct proto_call *m)
+{
+	size_t len = m->path.len + m->query.len + m->principal.len + m->authorization.len +
+	             m->idempotency_key.len + m->content_type.len + m->if_match.len + m->body.len +
+	             m->base_url.len + 1;
+	struct call *call = xcalloc(1, sizeof *call + len);
+	uint8_t *at = (uint8_t *)(call + 1);
+	const struct span from_spans[] = {m->path,          m->query,           m->principal,
+	                                  m->authorization, m->idempotency_key, m->content_type,
+	                                  m->if_match,      m->body};
+	struct span *const to[] = {&call->path,          &call->query,           &call->principal,
+	                           &call->authorization, &call->idempotency_key, &call->content_type,
+	                           &call->if_match,      &call->body};
+	call->method = (enum call_method)m->method;
+	call->context = calls->context;
+	call->calls = calls;
+	call->id = m->id;
+	call->generation = from != NULL ? peer_generation(from) : 0;
+	call->slot = from != NULL ? peer_slot(from) : 0;
+	for (size_t i = 0; i < sizeof to / sizeof *to; i++) {
+		if (from_spans[i].len != 0)
+			memcpy(at, from_spans[i].at, from_spans[i].len);
+		*to[i] = span_of(at, from_spans[i].len);
+		at += from_spans[i].len;
+	}
+	if (m->base_url.len != 0)
+		memcpy(at, m->base_url.at, m->base_url.len);
+	call->base_url = (const char *)at;
+	calls->open++;
+	return call;
+}
+
+static bool path_fits(const char *path, struct span asked)
+{
+	size_t len = strlen(path);
+	return path[len - 1] == '/' ? asked.len > len && memcmp(asked.at, path, len) == 0
+	                            : span_equal(asked, span_str(path));
+}
+
+static void dispatch(struct calls *calls, struct call *call)
+{
+	unsigned methods = 0;
+	for (size_t i = 0; i < calls->count; i++) {
+		const struct call_route *route = &calls->routes[i];
+		if (!path_fits(route->path, call->path))
+			continue;
+		methods |= route->methods;
+		if (call->method < CALL_METHOD_COUNT && (route->methods & 1u << call->method) != 0) {
+			route->handler(call);
+			return;
+		}
+	}
+	if (methods == 0)
+		call_refuse(call, 404, "nothing here");
+	else
+		call_refuse_method(call, methods, "this method is not for this path");
+}
+
+void calls_take(struct calls *calls, struct peer *from, const struct proto_call *m)
+{
+	dispatch(calls, call_create(calls, from, m));
+}
+
+void calls_local(struct calls *calls, enum call_method method, const char *path, const char *body,
+                 void (*answer)(void *arg, unsigned status, struct span body), void *arg)
+{
+	const struct proto_call m = {.method = (uint8_t)method,
+	                             .path = span_str(path),
+	                             .content_type = SPAN("application/json"),
+	                             .base_url = SPAN(""),
+	                             .body = span_str(body)};
+	struct call *call = call_create(calls, NULL, &m);
+	call->local = true;
+	call->answer = answer;
+	call->answer_arg = arg;
+	dispatch(calls, call);
+}
+
+void call_header(struct call *call, const char *name, const char *value)
+{
+	size_t len = call->headers != NULL ? strlen(call->headers) : 0;
+	check(strpbrk(value, "\r\n") == NULL);
+	if (call->headers == NULL)
+		call->headers = xcalloc(1, HEADERS_ROOM);
+	check(len + strlen(name) + strlen(value) + 4 < HEADERS_ROOM);
+	sprintf(call->headers + len, "%s: %s\n", name, value);
+}
+
+static bool try_reply(const struct call *call, struct peer *peer, unsigned status,
+                      const char *content_type, const char *headers, struct span body)
+{
+	bool sent;
+	peer_try(sent, peer, call_reply, CALL_REPLY,
+	         {.id = call->id,
+	          .status = status,
+	          .content_type = span_str(content_type),
+	          .headers = span_str(headers),
+	          .body = body});
+	return sent;
+}
+
+/* A large answer that finds the queue full is refused by a small one. */
+static void send_reply(const struct call *call, struct peer *peer, unsigned status,
+                       const char *content_type, struct span body)
+{
+	if (try_reply(call, peer, status, content_type, call->headers, body))
+		return;
+	counter_add(call->calls->worker->mine, calls_refused_total, 1);
+	try_reply(call, peer, 503, "text/plain", "", SPAN("too many answers wait to be sent\n"));
+}
+
+void call_reply_bytes(struct call *call, unsigned status, const char *content_type, struct span body)
+{
+	struct calls *calls = call->calls;
+	struct peer *peer = worker_peer(calls->worker, ROLE_SSE, call->slot);
+	if (body.len > PROTO_CALL_BODY_MAX) {
+		log_error("answer too long", "bytes=%zu", body.len);
+		status = 500;
+		content_type = "text/plain";
+		body = SPAN("the answer is too long\n");
+	}
+	if (call->local)
+		call->answer(call->answer_arg, status, body);
+	else if (peer != NULL && peer_generation(peer) == call->generation)
+		send_reply(call, peer, status, content_type, body);
+	calls->open--;
+	free(call->headers);
+	free(call);
+}
+
+void call_reply(struct call *call, unsigned status, json_t *body)
+{
+	char *text = body != NULL ? json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)) : NULL;
+	json_decref(body);
+	call_reply_bytes(call, status, text != NULL ? "application/json" : "", span_str(text));
+	free(text);
+}
+
+void call_refuse(struct call *call, unsigned status, const char *reason)
+{
+	char line[512];
+	int len = snprintf(line, sizeof line, "%s\n", reason);
+	call_reply_bytes(call, status, "text/plain",
+	                 span_of(line, (size_t)len < sizeof line ? (size_t)len : sizeof line - 1));
+}
+
+void call_refuse_method(struct call *call, unsigned methods, const char *reason)
+{
+	static const struct {
+		unsigned bit;
+		const char *names;
+	} rows[] = {{CALL_METHOD(GET), "GET, HEAD, "}, {CALL_METHOD(POST), "POST, "},     {CALL_METHOD(PUT), "PUT, "},
+	            {CALL_METHOD(PATCH), "PATCH, "},   {CALL_METHOD(DELETE), "DELETE, "}};
+	char allow[64] = "";
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		if (methods & rows[i].bit)
+			strcat(allow, rows[i].names);
+	call_header(call, "allow", strcat(allow, "OPTIONS"));
+	call_refuse(call, 405, reason);
+}
+
+json_t *call_json_with(struct call *call, const char *any)
+{
+	json_error_t error = {.text = ""};
+	unsigned losses;
+	char reason[JSON_ERROR_TEXT_LENGTH + 40];
+	json_t *body = json_take(call->body, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &losses, &error);
+	const char *fault = body == NULL                    ? error.text
+	                    : json_has_nul(body, any)       ? "U+0000 in a text"
+	                    : any == NULL && losses != 0    ? json_loss_text(losses)
+	                                                    : NULL;
+	if (fault == NULL)
+		return body;
+	snprintf(reason, sizeof reason, body == NULL ? "the body is no JSON: %s" : "the body is not taken: %s", fault);
+	json_decref(body);
+	call_refuse(call, 400, reason);
+	return NULL;
+}
+
+json_t *call_json(struct call *call)
+{
+	return call_json_with(call, NULL);
+}
