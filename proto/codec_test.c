@@ -129,7 +129,7 @@ struct seen {
 #define CTX struct seen
 static PROTO_HANDLER(6, DRAIN, drain, 0)
 
-static void on_drain(struct seen *seen, const struct proto_drain *m)
+        static void on_drain(struct seen *seen, const struct proto_drain *m)
 {
 	seen->drains++;
 	seen->due_ms = m->due_ms;

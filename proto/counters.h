@@ -1,13 +1,14 @@
-/* Every metric a worker keeps, declared once: C(name, kind, help). Exported as ringside_<name>, in the base units
- * that Prometheus asks for (seconds, bytes).
- *   kind  counter | gauge; counter_ns: kept in nanoseconds, gauge_ms: kept in milliseconds, both exported in seconds */
+/* Every metric a worker keeps, declared once: C(name, kind, help). Exported as ringside_<name>, in
+ * the base units that Prometheus asks for (seconds, bytes). kind  counter | gauge; counter_ns: kept
+ * in nanoseconds, gauge_ms: kept in milliseconds, both exported in seconds */
 #pragma once
 
 #define COUNTERS(C)                                                                                \
 	C(connections_total, counter, "Connections accepted.")                                     \
 	C(connections, gauge, "Connections open.")                                                 \
 	C(connections_refused_total, counter, "Connections refused because of a limit.")           \
-	C(connections_dropped_total, counter, "Connections dropped unanswered: no descriptor was left.") \
+	C(connections_dropped_total, counter,                                                      \
+	  "Connections dropped unanswered: no descriptor was left.")                               \
 	C(requests_total, counter, "Requests answered.")                                           \
 	C(responses_2xx_total, counter, "Answers with status 2xx.")                                \
 	C(responses_3xx_total, counter, "Answers with status 3xx.")                                \
@@ -16,12 +17,15 @@
 	C(bytes_in_total, counter, "Bytes received.")                                              \
 	C(bytes_out_total, counter, "Bytes sent.")                                                 \
 	C(body_bytes, gauge, "Bytes of request bodies in memory.")                                 \
-	C(body_bytes_max, gauge, "How many there may be: limits.body_bytes_total, or what the memory limit leaves.") \
+	C(body_bytes_max, gauge,                                                                   \
+	  "How many there may be: limits.body_bytes_total, or what the memory limit leaves.")      \
 	C(timeouts_total, counter, "Connections cut by a time limit.")                             \
 	C(subscribers, gauge, "Live readers: SSE and long-poll.")                                  \
 	C(log_dropped_total, counter, "Log lines dropped because nobody took them.")               \
-	C(links_lost_total, counter, "Links to other workers that were lost, or could not be made.")\
-	C(patterns_paths_total, counter, "Paths looked at for the patterns of EventSource readers.")  \
+	C(links_lost_total, counter,                                                               \
+	  "Links to other workers that were lost, or could not be made.")                          \
+	C(patterns_paths_total, counter,                                                           \
+	  "Paths looked at for the patterns of EventSource readers.")                              \
 	C(deliveries_total, counter, "Frames delivered to live readers.")                          \
 	C(readers_cut_total, counter, "Live readers cut because they fell too far behind.")        \
 	C(appends_total, counter, "Appends acknowledged.")                                         \
@@ -33,11 +37,15 @@
 	C(log_durable_bytes, gauge, "Durable position of the log.")                                \
 	C(log_checkpoint_bytes, gauge, "Position up to which LMDB holds the log.")                 \
 	C(store_used_bytes, gauge, "Bytes of data.mdb in use.")                                    \
-	C(store_refusing, gauge, "1 while appends are refused for want of space or by I/O errors.")\
+	C(store_refusing, gauge,                                                                   \
+	  "1 while appends are refused for want of space or by I/O errors.")                       \
 	C(store_unreadable_total, counter, "Reads of the store that failed or met damage.")        \
 	C(streams, gauge, "Streams in the store.")                                                 \
-	C(rows_unreadable, gauge, "Rows of the store that this worker needs and cannot read: what they belong to stands still.") \
-	C(webhook_deliveries_total, counter, "Webhook deliveries that were answered with success.")\
+	C(rows_unreadable, gauge,                                                                  \
+	  "Rows of the store that this worker needs and cannot read: what they belong "            \
+	  "to stands still.")                                                                      \
+	C(webhook_deliveries_total, counter,                                                       \
+	  "Webhook deliveries that were answered with success.")                                   \
 	C(webhook_failures_total, counter, "Webhook deliveries that failed and are retried.")      \
 	C(wakes_total, counter, "Subscriptions woken.")                                            \
 	C(capture_sessions, gauge, "Browser sessions open.")                                       \
@@ -49,8 +57,9 @@
 	C(capture_frames_total, counter, "Pictures taken of pages.")                               \
 	C(capture_frame_bytes_total, counter, "Bytes of pictures taken.")                          \
 	C(capture_outputs_live, gauge, "Outputs whose ffmpeg encodes.")                            \
-	C(capture_output_failures_total, counter, "Times that an output's ffmpeg ended by itself.") \
-	C(capture_unsafe, gauge, "1 while browsers run without their sandbox.")                 \
+	C(capture_output_failures_total, counter,                                                  \
+	  "Times that an output's ffmpeg ended by itself.")                                        \
+	C(capture_unsafe, gauge, "1 while browsers run without their sandbox.")                    \
 	C(render_sessions, gauge, "Render sessions that live.")                                    \
 	C(render_sessions_created_total, counter, "Render sessions created.")                      \
 	C(render_sessions_ended_total, counter, "Render sessions ended, for whatever reason.")     \
@@ -58,7 +67,8 @@
 	C(websockets, gauge, "WebSockets open.")                                                   \
 	C(websockets_total, counter, "WebSockets opened.")                                         \
 	C(calls_total, counter, "Requests forwarded to the worker that owns what they ask for.")   \
-	C(calls_refused_total, counter, "Requests and answers that found no room in the queue to another worker: 503.") \
+	C(calls_refused_total, counter,                                                            \
+	  "Requests and answers that found no room in the queue to another worker: 503.")          \
 	C(calls_failed_total, counter, "Forwarded requests that got no answer: 503.")              \
 	C(feed_frames_total, counter, "Frames published.")                                         \
 	C(source_posts_total, counter, "Posts of games that took effect.")                         \
@@ -69,14 +79,17 @@
 	C(duels_drawn_total, counter, "Duels that ended in a draw.")                               \
 	C(duels_cancelled_total, counter, "Duels that were cancelled.")                            \
 	C(bet_sync_clients, gauge, "Clients that follow the bet-sync feed.")                       \
-	C(bet_sync_unreadable_total, counter, "Messages that are no frames, passed over in a feed.")   \
+	C(bet_sync_unreadable_total, counter,                                                      \
+	  "Messages that are no frames, passed over in a feed.")                                   \
 	C(bet_sync_refused_total, counter, "Requests for the bet-sync feed that were refused.")    \
 	C(markets_active, gauge, "Markets that are not settled.")                                  \
-	C(market_oldest_created_timestamp_seconds, gauge_ms, "When the oldest of them was created, Unix time; 0: there is none.") \
+	C(market_oldest_created_timestamp_seconds, gauge_ms,                                       \
+	  "When the oldest of them was created, Unix time; 0: there is none.")                     \
 	C(markets_created_total, counter, "Markets created.")                                      \
-	C(markets_refused_total, counter, "Markets that were cancelled at once: market.active_max were not settled.") \
+	C(markets_refused_total, counter,                                                          \
+	  "Markets that were cancelled at once: market.active_max were not settled.")              \
 	C(market_cursor_lag_bytes, gauge, "Frames of feeds that the markets have not read.")       \
-	C(markets_forgotten_total, counter, "Settled markets removed after market.keep.")           \
+	C(markets_forgotten_total, counter, "Settled markets removed after market.keep.")          \
 	C(markets_settled_total, counter, "Markets resolved or cancelled.")                        \
 	C(market_reviews_total, counter, "Markets that came to need a person.")                    \
 	C(market_dead_letters_total, counter, "Steps given up: refused, or failed too often.")     \

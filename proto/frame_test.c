@@ -48,8 +48,11 @@ static void test_hostile_frames_condemn(void **state)
 	static const struct {
 		uint32_t length;
 		unsigned type;
-	} rows[] = {{0, PROTO_TYPE_READY}, {1, PROTO_TYPE_READY}, {11, PROTO_TYPE_READY},
-	            {10, 999}, {UINT32_MAX, PROTO_TYPE_SETTINGS}};
+	} rows[] = {{0, PROTO_TYPE_READY},
+	            {1, PROTO_TYPE_READY},
+	            {11, PROTO_TYPE_READY},
+	            {10, 999},
+	            {UINT32_MAX, PROTO_TYPE_SETTINGS}};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		uint8_t bytes[FRAME_HEAD_BYTES];
 		struct writer w = {bytes, bytes + sizeof bytes, true};
@@ -63,7 +66,8 @@ static void test_hostile_frames_condemn(void **state)
 	}
 }
 
-/* What would need more than its type may have is refused on its head alone: nothing is allocated. */
+/* What would need more than its type may have is refused on its head alone: nothing is allocated.
+ */
 static void test_ceiling_before_allocation(void **state)
 {
 	(void)state;
@@ -114,8 +118,8 @@ static void test_truncations_of_every_type(void **state)
 			struct frame_reader reader = {0};
 			bool condemned = false;
 			assert_int_equal(frames_in(&reader, span_of(bytes, cut), &condemned), 0);
-			assert_int_equal(frames_in(&reader, span_of(bytes + cut, len - cut),
-			                           &condemned), 1);
+			assert_int_equal(
+			        frames_in(&reader, span_of(bytes + cut, len - cut), &condemned), 1);
 			assert_false(condemned);
 			frame_reader_finish(&reader);
 		}

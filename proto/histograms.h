@@ -1,10 +1,10 @@
-/* Every latency a worker keeps, declared once: H(name, help). Exported as ringside_<name>_seconds, a
- * Prometheus histogram with the bounds below. */
+/* Every latency a worker keeps, declared once: H(name, help). Exported as ringside_<name>_seconds,
+ * a Prometheus histogram with the bounds below. */
 #pragma once
 
 #define HISTOGRAMS(H)                                                                              \
 	H(commit, "From writing a batch to the log until it is durable.")                          \
-	H(append, "From handing an append to the store until it is durable and visible.")       \
+	H(append, "From handing an append to the store until it is durable and visible.")          \
 	H(request, "From a request's head until the head of its answer; long-polls wait in it.")
 
 /* Upper bounds, nanoseconds, and how they are written in seconds. Behind the last: everything. */

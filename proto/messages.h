@@ -3,7 +3,8 @@
  * A message is a field list plus one row in the group of processes that receive it. Struct,
  * bounded codec, size ceiling, log name and dispatch case are derived (codec.h). A row whose
  * receiver has no on_<name>() fails to link; a number used twice fails to compile.
- * Numbers are never reused. Two processes whose tables differ do not talk (schema hash in HELLO). */
+ * Numbers are never reused. Two processes whose tables differ do not talk (schema hash in HELLO).
+ */
 #pragma once
 
 /* Roles, as a set. */
@@ -30,12 +31,12 @@ enum {
 
 enum { PROTO_REASON_MAX = 480 };
 
-/* Why this worker cannot start, and no other attempt can succeed either: names the setting, the limit or
- * the file. It exits with EXIT_USAGE next. */
+/* Why this worker cannot start, and no other attempt can succeed either: names the setting, the
+ * limit or the file. It exits with EXIT_USAGE next. */
 #define PROTO_CANNOT_START(F) F(text, reason, PROTO_REASON_MAX)
 
-/* The link of that number, to the worker in this place, has come (up 1); or it is lost, or came without
- * its descriptor (0). One that has been replaced meanwhile is of no interest. */
+/* The link of that number, to the worker in this place, has come (up 1); or it is lost, or came
+ * without its descriptor (0). One that has been replaced meanwhile is of no interest. */
 #define PROTO_LINK_STATE(F)                                                                        \
 	F(u8, role, 0)                                                                             \
 	F(u64, slot, 0)                                                                            \
@@ -55,8 +56,8 @@ enum { PROTO_REASON_MAX = 480 };
 #define PROTO_DRAIN(F) F(u64, due_ms, 0) /* monotonic */
 
 /* A connection to another worker: the socket itself rides along as SCM_RIGHTS. A later
- * introduction for the same (role, slot) replaces the former peer. `link` is the number of the pair of
- * sockets, told to both. */
+ * introduction for the same (role, slot) replaces the former peer. `link` is the number of the pair
+ * of sockets, told to both. */
 #define PROTO_PEER(F)                                                                              \
 	F(u8, role, 0)                                                                             \
 	F(u64, slot, 0)                                                                            \
@@ -83,7 +84,8 @@ enum { PROTO_PART_BYTES_MAX = 64 << 10 };
 
 enum { PROTO_CALL_BODY_MAX = 1 << 20, PROTO_CALL_PATH_MAX = 1024 };
 
-/* An HTTP request that the receiver answers with CALL_REPLY (common/worker/call.h). `id` is the sender's. */
+/* An HTTP request that the receiver answers with CALL_REPLY (common/worker/call.h). `id` is the
+ * sender's. */
 #define PROTO_CALL(F)                                                                              \
 	F(u64, id, 0)                                                                              \
 	F(u8, method, 0)                                                                           \
@@ -111,20 +113,20 @@ enum { PROTO_CALL_BODY_MAX = 1 << 20, PROTO_CALL_PATH_MAX = 1024 };
 	F(text, id, 36)                                                                            \
 	F(u64, count, 0)
 
-/* What ringsidectl wants of a worker: the command and its arguments, separated by NUL. `id` is the supervisor's and comes
- * back in the one answer. */
-#define PROTO_WORKER_COMMAND(F)                                                                   \
+/* What ringsidectl wants of a worker: the command and its arguments, separated by NUL. `id` is the
+ * supervisor's and comes back in the one answer. */
+#define PROTO_WORKER_COMMAND(F)                                                                    \
 	F(u64, id, 0)                                                                              \
 	F(text, line, 65536)
 
 /* As ADMIN_REPLY. */
-#define PROTO_WORKER_ANSWER(F)                                                                    \
+#define PROTO_WORKER_ANSWER(F)                                                                     \
 	F(u64, id, 0)                                                                              \
 	F(u8, status, 0)                                                                           \
 	F(text, body, 1048000)
 
-/* How the picture of a feed is, as the capture worker sees it: at each change, and every second. The report
- * is health_json() (worker-capture/health.h). */
+/* How the picture of a feed is, as the capture worker sees it: at each change, and every second.
+ * The report is health_json() (worker-capture/health.h). */
 #define PROTO_CAPTURE_HEALTH(F)                                                                    \
 	F(text, feed, 64)                                                                          \
 	F(text, report, 4096)
@@ -164,21 +166,29 @@ enum { PROTO_CALL_BODY_MAX = 1 << 20, PROTO_CALL_PATH_MAX = 1024 };
 #define PROTO_TO_ANSWERING(M) M(20, CALL, call, ROLE_SSE)
 #define PROTO_TO_CALLING(M)   M(21, CALL_REPLY, call_reply, ROLE_CAPTURE | ROLE_BRIDGE)
 #define PROTO_TO_CAPTURE(M)   M(22, RENDER_CONSUMERS, render_consumers, ROLE_SSE)
-#define PROTO_TO_COMMANDED(M)  M(30, WORKER_COMMAND, worker_command, ROLE_SUPERVISOR)
+#define PROTO_TO_COMMANDED(M) M(30, WORKER_COMMAND, worker_command, ROLE_SUPERVISOR)
 #define PROTO_TO_BRIDGE(M)    M(32, CAPTURE_HEALTH, capture_health, ROLE_CAPTURE)
-#define PROTO_TO_LINKED(M) M(34, PART, part, ROLE_WORKERS) /* common/worker/peer.c, on links between workers */
+#define PROTO_TO_LINKED(M)                                                                         \
+	M(34, PART, part, ROLE_WORKERS) /* common/worker/peer.c, on links between workers */
 #define PROTO_TO_ADMIN(M) M(11, ADMIN_REPLY, admin_reply, ROLE_SUPERVISOR)
 
 #define PROTO_ALL(M)                                                                               \
-	PROTO_TO_SUPERVISOR(M) PROTO_TO_WORKERS(M) PROTO_TO_FOLLOWERS(M) PROTO_TO_ADMIN(M)  \
-	PROTO_TO_ANSWERING(M) PROTO_TO_CALLING(M) PROTO_TO_CAPTURE(M)                        \
-	PROTO_TO_COMMANDED(M) PROTO_TO_BRIDGE(M) PROTO_TO_LINKED(M)
+	PROTO_TO_SUPERVISOR(M)                                                                     \
+	PROTO_TO_WORKERS(M)                                                                        \
+	PROTO_TO_FOLLOWERS(M)                                                                      \
+	PROTO_TO_ADMIN(M)                                                                          \
+	PROTO_TO_ANSWERING(M)                                                                      \
+	PROTO_TO_CALLING(M)                                                                        \
+	PROTO_TO_CAPTURE(M)                                                                        \
+	PROTO_TO_COMMANDED(M)                                                                      \
+	PROTO_TO_BRIDGE(M)                                                                         \
+	PROTO_TO_LINKED(M)
 #define PROTO_INBOX_SUPERVISOR(M) PROTO_TO_SUPERVISOR(M)
-#define PROTO_INBOX_WORKER(M)     PROTO_TO_WORKERS(M)   /* common/worker/worker.c, in every worker */
+#define PROTO_INBOX_WORKER(M)     PROTO_TO_WORKERS(M) /* common/worker/worker.c, in every worker */
 #define PROTO_INBOX_FOLLOWER(M)   PROTO_TO_FOLLOWERS(M) /* each worker's own inbox.c */
 #define PROTO_INBOX_ANSWERING(M)  PROTO_TO_ANSWERING(M) /* bridge and capture */
 #define PROTO_INBOX_CALLING(M)    PROTO_TO_CALLING(M)   /* worker-sse */
 #define PROTO_INBOX_CAPTURE(M)    PROTO_TO_CAPTURE(M)
-#define PROTO_INBOX_COMMANDED(M)   PROTO_TO_COMMANDED(M)  /* bridge and capture */
+#define PROTO_INBOX_COMMANDED(M)  PROTO_TO_COMMANDED(M) /* bridge and capture */
 #define PROTO_INBOX_BRIDGE(M)     PROTO_TO_BRIDGE(M)
 #define PROTO_INBOX_ADMIN(M)      PROTO_TO_ADMIN(M)

@@ -18,8 +18,8 @@ enum {
 /* Exit codes that a worker or ringside itself ends with. */
 enum {
 	EXIT_DONE = 0,
-	EXIT_FAILED = 1,        /* cannot go on; the log says why; restarting may help */
-	EXIT_USAGE = 2,         /* wrong arguments, configuration, limits or files: restarting cannot help.
-	                         * A worker says why with CANNOT_START first, and ringside ends with it */
+	EXIT_FAILED = 1, /* cannot go on; the log says why; restarting may help */
+	EXIT_USAGE = 2,  /* wrong arguments, configuration, limits or files: restarting cannot help.
+	                  * A worker says why with CANNOT_START first, and ringside ends with it */
 	EXIT_SUPERVISOR_GONE = 3,
 };

@@ -7,14 +7,15 @@
  *   type     text | flag | count | bytes | ms
  *   default  as one would write it in the file; bytes take k, M, G; ms take ms, s, m, h, d
  *   min,max  bounds in the type's unit; text: length in bytes
- *   when     LIVE: at once on reload (a text: nobody keeps a pointer to it); WORKERS: restarts the workers one by one; START: next start
+ *   when     LIVE: at once on reload (a text: nobody keeps a pointer to it);
+ *            WORKERS: restarts the workers one by one; START: next start
  */
 #pragma once
 
 #define SETTINGS(S)                                                                                \
 	S(listen, "listen", text, "127.0.0.1:4437", 1, 255, START,                                 \
-	  "Address and port to serve on: HOST:PORT or [IPV6]:PORT. Port 0 picks a free one; of a "  \
-	  "name, all addresses (8 at most).")                                                      \
+	  "Address and port to serve on: HOST:PORT or [IPV6]:PORT. Port 0 picks a free "           \
+	  "one; of a name, all addresses (8 at most).")                                            \
 	S(listen_wait_ms, "listen_wait", ms, "3s", 0, 600000, START,                               \
 	  "How long to wait for an address in use: the one before may still be ending.")           \
 	S(dev, "dev", flag, "false", 0, 1, START,                                                  \
@@ -24,17 +25,16 @@
 	S(run_dir, "run_dir", text, "/run/ringside", 1, 90, START,                                 \
 	  "Directory of the admin socket and the pid file.")                                       \
 	S(sse_workers, "sse_workers", text, "auto", 1, 8, LIVE,                                    \
-	  "Number of SSE workers, or auto: one per CPU that affinity and the cgroup quota "        \
-	  "allow.")                                                                                \
-	S(log_level, "log.level", text, "info", 4, 5, LIVE,                                        \
-	  "debug, info, warn or error.")                                                           \
+	  "Number of SSE workers, or auto: one per CPU that affinity and the cgroup "              \
+	  "quota allow.")                                                                          \
+	S(log_level, "log.level", text, "info", 4, 5, LIVE, "debug, info, warn or error.")         \
 	S(log_format, "log.format", text, "text", 4, 4, WORKERS,                                   \
 	  "text or json, one line per event.")                                                     \
 	S(log_file, "log.file", text, "", 0, 3900, START,                                          \
 	  "Log file, reopened on SIGUSR1; empty: standard error.")                                 \
 	S(log_buffer_bytes, "log.buffer_bytes", bytes, "256k", 16 << 10, 64 << 20, WORKERS,        \
-	  "Log lines of each process that may wait for a log that does not flow; more are "        \
-	  "dropped, and their number is said.")                                                    \
+	  "Log lines of each process that may wait for a log that does not flow; more "            \
+	  "are dropped, and their number is said.")                                                \
 	S(store_ring_bytes, "store.ring_bytes", bytes, "256M", 4 << 20, 64ull << 30, START,        \
 	  "Size of the write-ahead ring when it is created.")                                      \
 	S(store_map_bytes, "store.map_bytes", bytes, "64G", 8 << 20, 1ull << 44, START,            \
@@ -42,14 +42,16 @@
 	S(store_checkpoint_ms, "store.checkpoint", ms, "1s", 10, 60000, WORKERS,                   \
 	  "How often the ring is applied to LMDB.")                                                \
 	S(store_busy_poll_us, "store.busy_poll_us", count, "500", 0, 100000, WORKERS,              \
-	  "SSE workers poll instead of sleeping during a commit when commits lately took no "      \
-	  "longer than this, in microseconds: an idle CPU wakes late. 0: they always sleep.")      \
+	  "SSE workers poll instead of sleeping during a commit when commits lately "              \
+	  "took no longer than this, in microseconds: an idle CPU wakes late. 0: they "            \
+	  "always sleep.")                                                                         \
 	S(store_commit_priority, "store.commit_priority", count, "10", 0, 20, WORKERS,             \
-	  "So many nice levels the thread that commits stands above the rest of its worker, where " \
-	  "the system allows it (RLIMIT_NICE): everybody waits for its few microseconds.")         \
-	S(store_commit_timeout_ms, "store.commit_timeout", ms, "5s", 100, 600000, WORKERS,          \
-	  "Nothing was written for this long though something is to be: who waits gets 503, "      \
-	  "/readyz is red; worker.hang_timeout later the worker is aborted.")                      \
+	  "So many nice levels the thread that commits stands above the rest of its "              \
+	  "worker, where the system allows it (RLIMIT_NICE): everybody waits for its "             \
+	  "few microseconds.")                                                                     \
+	S(store_commit_timeout_ms, "store.commit_timeout", ms, "5s", 100, 600000, WORKERS,         \
+	  "Nothing was written for this long though something is to be: who waits gets "           \
+	  "503, /readyz is red; worker.hang_timeout later the worker is aborted.")                 \
 	S(store_chunk_bytes, "store.chunk_bytes", bytes, "8k", 512, 1 << 20, WORKERS,              \
 	  "Messages of a stream share a row up to this size.")                                     \
 	S(store_retention_bytes, "store.retention_bytes", bytes, "0", 0, 1ull << 44, WORKERS,      \
@@ -59,8 +61,9 @@
 	S(store_free_bytes_min, "store.free_bytes_min", bytes, "64M", 0, 1ull << 44, WORKERS,      \
 	  "Refuse appends with 507 when the file system has less free space.")                     \
 	S(store_recover, "store.recover", text, "refuse", 6, 8, START,                             \
-	  "What to do when the ring is lost, or damaged where it was durable: refuse to start, or " \
-	  "truncate: go on with what is left, and raise the epoch of the store.")                  \
+	  "What to do when the ring is lost, or damaged where it was durable: refuse "             \
+	  "to start, or truncate: go on with what is left, and raise the epoch of the "            \
+	  "store.")                                                                                \
 	S(limits_header_bytes, "limits.header_bytes", bytes, "16k", 1024, 1 << 20, WORKERS,        \
 	  "Request line and header fields together; more gets 431.")                               \
 	S(limits_headers, "limits.headers", count, "100", 8, 1000, WORKERS,                        \
@@ -71,15 +74,15 @@
 	  "Path of a stream; longer gets 414.")                                                    \
 	S(limits_body_bytes, "limits.body_bytes", bytes, "64M", 1024, 1 << 30, WORKERS,            \
 	  "Body of a request; larger gets 413. At most a quarter of store.ring_bytes.")            \
-	S(limits_body_bytes_total, "limits.body_bytes_total", bytes, "512M",                       \
-	  1 << 20, 1ull << 40, WORKERS,                                                            \
-	  "Bodies in memory of one worker; beyond it requests get 503. At most the worker's part "  \
-	  "of a quarter of what the control group's memory limit allows. Bodies above 64k leave "  \
-	  "an eighth to smaller ones.")                                                          \
+	S(limits_body_bytes_total, "limits.body_bytes_total", bytes, "512M", 1 << 20, 1ull << 40,  \
+	  WORKERS,                                                                                 \
+	  "Bodies in memory of one worker; beyond it requests get 503. At most the "               \
+	  "worker's part of a quarter of what the control group's memory limit allows. "           \
+	  "Bodies above 64k leave an eighth to smaller ones.")                                     \
 	S(limits_connections, "limits.connections", count, "200000", 1, 10000000, WORKERS,         \
 	  "Open connections of one worker; more get 503.")                                         \
-	S(limits_connections_per_address, "limits.connections_per_address", count, "0",            \
-	  0, 10000000, WORKERS,                                                                    \
+	S(limits_connections_per_address, "limits.connections_per_address", count, "0", 0,         \
+	  10000000, WORKERS,                                                                       \
 	  "Connections from one address to one worker; more get 429. 0: no limit.")                \
 	S(limits_pipeline, "limits.pipeline", count, "64", 1, 1024, WORKERS,                       \
 	  "Appends of one connection in flight; further ones wait.")                               \
@@ -99,27 +102,28 @@
 	  "Nesting of JSON messages; deeper gets 400.")                                            \
 	S(limits_ttl_max_ms, "limits.ttl_max", ms, "3650d", 1000, 3153600000000, WORKERS,          \
 	  "Stream-TTL; longer gets 400.")                                                          \
-	S(limits_reader_lag_bytes, "limits.reader_lag_bytes", bytes, "64M",                        \
-	  1 << 16, 1ull << 40, WORKERS,                                                            \
-	  "A live reader further behind is cut; it resumes by offset.")                            \
+	S(limits_reader_lag_bytes, "limits.reader_lag_bytes", bytes, "64M", 1 << 16, 1ull << 40,   \
+	  WORKERS, "A live reader further behind is cut; it resumes by offset.")                   \
 	S(limits_events_streams, "limits.events_streams", count, "256", 1, 4096, WORKERS,          \
 	  "Streams that one EventSource reader follows at a time; more gets 400.")                 \
 	S(limits_subscriptions, "limits.subscriptions", count, "1000", 0, 100000, WORKERS,         \
 	  "Subscriptions; creating more gets 429.")                                                \
-	S(limits_subscription_streams, "limits.subscription_streams", count, "1024", 1, 4096, WORKERS, \
-	  "Streams that one subscription links; more get 400, and a pattern takes no further "     \
-	  "ones until others are gone.")                                                           \
+	S(limits_subscription_streams, "limits.subscription_streams", count, "1024", 1, 4096,      \
+	  WORKERS,                                                                                 \
+	  "Streams that one subscription links; more get 400, and a pattern takes no "             \
+	  "further ones until others are gone.")                                                   \
 	S(http_busy_poll_us, "http.busy_poll_us", count, "50", 0, 100000, WORKERS,                 \
-	  "SSE workers poll instead of sleeping for so many microseconds after a connection "      \
-	  "was accepted: they come in bursts. 0: they always sleep.")                              \
+	  "SSE workers poll instead of sleeping for so many microseconds after a "                 \
+	  "connection was accepted: they come in bursts. 0: they always sleep.")                   \
 	S(http_header_timeout_ms, "http.header_timeout", ms, "10s", 100, 600000, WORKERS,          \
 	  "From the first byte of a request to the end of its header; then 408.")                  \
 	S(http_body_timeout_ms, "http.body_timeout", ms, "30s", 100, 600000, WORKERS,              \
-	  "Longest silence within a request body; then 408. A body that takes longer than this "   \
-	  "gives way with 503 when others find no room (limits.body_bytes_total).")                \
+	  "Longest silence within a request body; then 408. A body that takes longer "             \
+	  "than this gives way with 503 when others find no room "                                 \
+	  "(limits.body_bytes_total).")                                                            \
 	S(http_body_rate_min, "http.body_rate_min", bytes, "1k", 0, 1 << 30, WORKERS,              \
-	  "A second: a slower body counts as silent, and gets 408; 0: any speed. Speed of more "   \
-	  "than http.body_timeout ago does not count.")                                             \
+	  "A second: a slower body counts as silent, and gets 408; 0: any speed. Speed "           \
+	  "of more than http.body_timeout ago does not count.")                                    \
 	S(http_keepalive_timeout_ms, "http.keepalive_timeout", ms, "75s", 100, 86400000, WORKERS,  \
 	  "Idle connections are closed after this.")                                               \
 	S(http_write_timeout_ms, "http.write_timeout", ms, "60s", 100, 86400000, WORKERS,          \
@@ -130,11 +134,14 @@
 	  "An SSE answer ends after about this (spread by a quarter); the client reconnects.")     \
 	S(http_sse_keepalive_ms, "http.sse_keepalive", ms, "15s", 500, 600000, WORKERS,            \
 	  "A control event is sent after this much silence.")                                      \
-	S(http_websocket_output_bytes, "http.websocket_output_bytes", bytes, "256k", 4096, 1 << 30, WORKERS, \
-	  "What a WebSocket's client has not taken of its output: beyond it nothing of his is "    \
-	  "read, and if that lasts from one http.sse_keepalive to the next, it ends with 1008.")   \
+	S(http_websocket_output_bytes, "http.websocket_output_bytes", bytes, "256k", 4096,         \
+	  1 << 30, WORKERS,                                                                        \
+	  "What a WebSocket's client has not taken of its output: beyond it nothing of "           \
+	  "his is read, and if that lasts from one http.sse_keepalive to the next, it "            \
+	  "ends with 1008.")                                                                       \
 	S(http_events_lifetime_ms, "http.events_lifetime", ms, "1h", 2000, 604800000, WORKERS,     \
-	  "An EventSource answer ends after about this (spread by a quarter); the client resumes.")\
+	  "An EventSource answer ends after about this (spread by a quarter); the "                \
+	  "client resumes.")                                                                       \
 	S(http_events_retry_ms, "http.events_retry", ms, "2s", 0, 600000, WORKERS,                 \
 	  "How long an EventSource client waits before it reconnects.")                            \
 	S(http_page_bytes, "http.page_bytes", bytes, "8M", 65536, 1 << 30, WORKERS,                \
@@ -144,10 +151,11 @@
 	S(http_trust_forwarded, "http.trust_forwarded", flag, "false", 0, 1, WORKERS,              \
 	  "Believe X-Forwarded-Host and X-Forwarded-Proto (behind a proxy that sets them).")       \
 	S(http_allowed_origin, "http.allowed_origin", text, "*", 1, 255, WORKERS,                  \
-	  "Access-Control-Allow-Origin. Under dev * lets no page of another origin in.")               \
+	  "Access-Control-Allow-Origin. Under dev * lets no page of another origin in.")           \
 	S(tls_ca_file, "tls.ca_file", text, "/etc/ssl/certs/ca-certificates.crt", 1, 3900,         \
-	  WORKERS, "Certificates that servers which Ringside calls are judged by: "                \
-	  "webhooks, and outputs to rtmps://.")                                                    \
+	  WORKERS,                                                                                 \
+	  "Certificates that servers which Ringside calls are judged by: webhooks, and "           \
+	  "outputs to rtmps://.")                                                                  \
 	S(auth_publish_tokens, "auth.publish_tokens", text, "", 0, 16384, WORKERS,                 \
 	  "Bearer tokens (comma-separated) that may create, append, delete and read.")             \
 	S(auth_subscribe_tokens, "auth.subscribe_tokens", text, "", 0, 16384, WORKERS,             \
@@ -157,22 +165,22 @@
 	S(auth_session_tokens, "auth.session_tokens", text, "", 0, 16384, WORKERS,                 \
 	  "Bearer tokens (comma-separated) that may use render sessions, each its own.")           \
 	S(auth_source_token, "auth.source_token", text, "", 0, 512, WORKERS,                       \
-	  "Bearer token of games, for /v1/source/; empty: nobody may post, but "                   \
-	  "under dev everybody.")                                                                  \
+	  "Bearer token of games, for /v1/source/; empty: nobody may post, but under "             \
+	  "dev everybody.")                                                                        \
 	S(auth_ledger_token, "auth.ledger_token", text, "", 0, 512, WORKERS,                       \
 	  "Bearer token of operators: opens accounts, decides markets in "                         \
 	  "manual_review; empty: nobody may, but under dev everybody.")                            \
 	S(auth_outputs_token, "auth.outputs_token", text, "", 0, 512, WORKERS,                     \
-	  "Bearer token that may add, pause and remove outputs; empty: nobody may, "               \
-	  "but under dev everybody.")                                                              \
+	  "Bearer token that may add, pause and remove outputs; empty: nobody may, but "           \
+	  "under dev everybody.")                                                                  \
 	S(bet_sync_token, "bet_sync.token", text, "", 0, 512, WORKERS,                             \
 	  "Bearer token of the bet-sync feed. Empty: 503; under dev one is made at "               \
 	  "each start, see tokens.json in run_dir.")                                               \
 	S(bet_sync_token_previous, "bet_sync.token_previous", text, "", 0, 512, WORKERS,           \
 	  "Token before it, valid until bet_sync.token_previous_expires.")                         \
-	S(bet_sync_token_previous_expires, "bet_sync.token_previous_expires", count, "0", 0, 9007199254740992, WORKERS, \
-	  "When the previous token ends, Unix ms; whoever still listens with it is "               \
-	  "cut.")                                                                                  \
+	S(bet_sync_token_previous_expires, "bet_sync.token_previous_expires", count, "0", 0,       \
+	  9007199254740992, WORKERS,                                                               \
+	  "When the previous token ends, Unix ms; whoever still listens with it is cut.")          \
 	S(bet_sync_allowed_origin, "bet_sync.allowed_origin", text, "", 0, 255, WORKERS,           \
 	  "The one origin whose pages may read the bet-sync feed: "                                \
 	  "scheme://host[:port]. Empty: none; requests with another Origin get 403.")              \
@@ -184,8 +192,8 @@
 	  "Requests a minute for the events, of one client address; more get 429.")                \
 	S(bet_sync_clients, "bet_sync.clients", count, "32", 1, 100000, WORKERS,                   \
 	  "Clients that follow the events at once, over all workers; more get 503.")               \
-	S(bet_sync_clients_per_address, "bet_sync.clients_per_address", count, "8", 1, 100000, WORKERS, \
-	  "Those of one client address; more get 429.")                                            \
+	S(bet_sync_clients_per_address, "bet_sync.clients_per_address", count, "8", 1, 100000,     \
+	  WORKERS, "Those of one client address; more get 429.")                                   \
 	S(worker_hang_ms, "worker.hang_timeout", ms, "10s", 500, 600000, LIVE,                     \
 	  "No heartbeat for this long: the worker is aborted.")                                    \
 	S(worker_abort_grace_ms, "worker.abort_grace", ms, "2s", 100, 60000, LIVE,                 \
@@ -204,8 +212,8 @@
 	S(worker_restart_window_ms, "worker.restart_window", ms, "2m", 1000, 86400000, LIVE,       \
 	  "See worker.restart_limit.")                                                             \
 	S(worker_give_up_ms, "worker.give_up", ms, "5m", 0, 86400000, LIVE,                        \
-	  "No HTTP worker has served for this long although some were tried: ringside ends with "  \
-	  "exit code 1, for whoever runs it to act. 0: never.")                                    \
+	  "No HTTP worker has served for this long although some were tried: ringside "            \
+	  "ends with exit code 1, for whoever runs it to act. 0: never.")                          \
 	S(worker_drain_ms, "worker.drain_timeout", ms, "25s", 0, 3600000, LIVE,                    \
 	  "How long a drain may take before what is left is cut.")                                 \
 	S(bridge_workers, "bridge.workers", count, "1", 0, 1, LIVE,                                \
@@ -215,8 +223,8 @@
 	S(capture_workers, "capture.workers", count, "0", 0, 1, LIVE,                              \
 	  "Capture workers: they run the browsers.")                                               \
 	S(capture_url, "capture.url", text, "", 0, 2048, WORKERS,                                  \
-	  "Page that shows the default feed, watched from the start; a token it "                  \
-	  "needs belongs into its fragment. Empty: none.")                                         \
+	  "Page that shows the default feed, watched from the start; a token it needs "            \
+	  "belongs into its fragment. Empty: none.")                                               \
 	S(capture_width, "capture.width", count, "1280", 16, 3840, WORKERS,                        \
 	  "Width of that page and of its picture; even.")                                          \
 	S(capture_height, "capture.height", count, "720", 16, 2160, WORKERS,                       \
@@ -226,8 +234,8 @@
 	S(capture_kbps, "capture.kbps", count, "2500", 100, 50000, WORKERS,                        \
 	  "Video bit rate of outputs, kilobits a second.")                                         \
 	S(capture_outputs, "capture.outputs", text, "", 0, 8192, WORKERS,                          \
-	  "Where that page's picture goes, comma-separated: NAME=rtmp://..., "                     \
-	  "rtmps://, srt://, udp://, hls:/DIRECTORY or file:/PATH.mkv.")                           \
+	  "Where that page's picture goes, comma-separated: NAME=rtmp://..., rtmps://, "           \
+	  "srt://, udp://, hls:/DIRECTORY or file:/PATH.mkv.")                                     \
 	S(capture_outputs_max, "capture.outputs_max", count, "8", 1, 64, WORKERS,                  \
 	  "Outputs at once; each is an ffmpeg of its own.")                                        \
 	S(capture_output_dir, "capture.output_dir", text, "", 0, 1000, WORKERS,                    \
@@ -236,47 +244,48 @@
 	S(capture_output_uid, "capture.output_uid", count, "59064", 0, 4294967294, WORKERS,        \
 	  "User that sends outputs, where Ringside is started as root; 0: its own. "               \
 	  "Files are written as the owner of their directory.")                                    \
-	S(capture_output_allow_private, "capture.output_allow_private", text, "", 0, 8192, WORKERS, \
-	  "Hosts whose address may be loopback, private, multicast or link-local when outputs "    \
-	  "that are added over HTTP name them: HOST, HOST:PORT, or * for all that are not "         \
-	  "link-local.")                                                                           \
+	S(capture_output_allow_private, "capture.output_allow_private", text, "", 0, 8192,         \
+	  WORKERS,                                                                                 \
+	  "Hosts whose address may be loopback, private, multicast or link-local when "            \
+	  "outputs that are added over HTTP name them: HOST, HOST:PORT, or * for all "             \
+	  "that are not link-local.")                                                              \
 	S(capture_free_bytes, "capture.free_bytes", bytes, "256M", 0, 1ull << 60, WORKERS,         \
 	  "An HLS or file output ends while its file system has less room than this.")             \
 	S(capture_ffmpeg, "capture.ffmpeg", text, "/usr/bin/ffmpeg", 2, 3900, WORKERS,             \
 	  "Path of ffmpeg.")                                                                       \
 	S(capture_sound, "capture.sound", text, "/usr/bin/pulseaudio", 0, 3900, WORKERS,           \
 	  "Path of PulseAudio, which carries what pages play to outputs and viewers; "             \
-	  "empty, or nothing there: they are silent.")                                                    \
+	  "empty, or nothing there: they are silent.")                                             \
 	S(capture_sessions, "capture.sessions", count, "4", 1, 64, WORKERS,                        \
 	  "Browser sessions at once; opening more gets 503.")                                      \
 	S(capture_browser, "capture.browser", text, "", 0, 3900, WORKERS,                          \
 	  "Path of the browser, or chromium for full Chromium; empty: "                            \
 	  "chromium-headless-shell. Without one the health says browser_missing.")                 \
 	S(capture_browser_uids, "capture.browser_uids", text, "59000-59063", 0, 31, WORKERS,       \
-	  "Started as root, browsers run as uids of this range FIRST-LAST, no two "                \
-	  "as one; empty: as root, which the browser refuses with its sandbox on.")                \
+	  "Started as root, browsers run as uids of this range FIRST-LAST, no two as "             \
+	  "one; empty: as root, which the browser refuses with its sandbox on.")                   \
 	S(capture_profile_dir, "capture.profile_dir", text, "/tmp", 1, 3000, WORKERS,              \
-	  "Directory in which each browser gets its profile directory, removed "                   \
-	  "after it.")                                                                             \
+	  "Directory in which each browser gets its profile directory, removed after "             \
+	  "it.")                                                                                   \
 	S(capture_page_memory, "capture.page_memory", bytes, "1G", 0, 16ull << 30, WORKERS,        \
-	  "JavaScript's heap of a page; one that wants more is ended (target_crashed) and loaded " \
-	  "anew. 0: what the browser thinks fit, 2 to 4 GB. Half of the control group's memory "     \
-	  "limit where that is less.")                                                             \
+	  "JavaScript's heap of a page; one that wants more is ended (target_crashed) "            \
+	  "and loaded anew. 0: what the browser thinks fit, 2 to 4 GB. Half of the "               \
+	  "control group's memory limit where that is less.")                                      \
 	S(capture_no_sandbox, "capture.no_sandbox", flag, "false", 0, 1, WORKERS,                  \
 	  "Run browsers without their sandbox. Unsafe, and reported as such.")                     \
 	S(capture_allow_hosts, "capture.allow_hosts", text, "", 0, 8192, WORKERS,                  \
-	  "Hosts that every page may reach besides its own: HOST (ports 80 and 443) "              \
-	  "or HOST:PORT, comma-separated.")                                                        \
+	  "Hosts that every page may reach besides its own: HOST (ports 80 and 443) or "           \
+	  "HOST:PORT, comma-separated.")                                                           \
 	S(capture_allow_private, "capture.allow_private", text, "", 0, 8192, WORKERS,              \
-	  "Allowed hosts whose address may be loopback, private or link-local: HOST (each port), " \
-	  "HOST:PORT, or * for all that are not link-local. Others are refused.")                                  \
+	  "Allowed hosts whose address may be loopback, private or link-local: HOST "              \
+	  "(each port), HOST:PORT, or * for all that are not link-local. Others are "              \
+	  "refused.")                                                                              \
 	S(capture_quality, "capture.quality", count, "80", 1, 100, WORKERS,                        \
 	  "JPEG quality of pictures.")                                                             \
 	S(capture_idle_fps, "capture.idle_fps", count, "2", 0, 60, WORKERS,                        \
 	  "Pictures a second while nobody wants more: what health needs.")                         \
 	S(capture_message_bytes, "capture.message_bytes", bytes, "16M", 1 << 20, 1 << 28, WORKERS, \
-	  "Largest message of a browser, a picture among them; a larger one ends "                 \
-	  "it.")                                                                                   \
+	  "Largest message of a browser, a picture among them; a larger one ends it.")             \
 	S(capture_probe_ms, "capture.probe_every", ms, "1s", 100, 60000, WORKERS,                  \
 	  "How often the browser itself is asked how it is.")                                      \
 	S(capture_silent_ms, "capture.silent_after", ms, "3s", 500, 600000, WORKERS,               \
@@ -296,10 +305,10 @@
 	  "How long a page may say that it is not ready before it is loaded again.")               \
 	S(capture_gpu_losses, "capture.gpu_losses", count, "3", 1, 1000, WORKERS,                  \
 	  "Lost GPU processes of one browser after which the browser is replaced.")                \
-	S(capture_restart_delay_min_ms, "capture.restart_delay_min", ms, "500ms", 1, 60000, WORKERS, \
-	  "Delay before the second new browser in a row; doubles.")                                \
-	S(capture_restart_delay_max_ms, "capture.restart_delay_max", ms, "30s", 1, 3600000, WORKERS, \
-	  "Longest delay before a new browser.")                                                   \
+	S(capture_restart_delay_min_ms, "capture.restart_delay_min", ms, "500ms", 1, 60000,        \
+	  WORKERS, "Delay before the second new browser in a row; doubles.")                       \
+	S(capture_restart_delay_max_ms, "capture.restart_delay_max", ms, "30s", 1, 3600000,        \
+	  WORKERS, "Longest delay before a new browser.")                                          \
 	S(capture_restart_stable_ms, "capture.restart_stable", ms, "30s", 100, 86400000, WORKERS,  \
 	  "Healthy this long: the next new browser counts as the first.")                          \
 	S(capture_restart_limit, "capture.restart_limit", count, "8", 1, 1000, WORKERS,            \
@@ -337,20 +346,20 @@
 	S(sessions_viewers, "sessions.viewers", count, "4", 0, 16, WORKERS,                        \
 	  "Viewers of a session by WebRTC; more get 503. Each costs an encoder.")                  \
 	S(sessions_ice_servers, "sessions.ice_servers", text, "", 0, 1024, WORKERS,                \
-	  "STUN and TURN servers of sessions and their viewers, by UDP: stun:HOST[:PORT], "        \
-	  "turn:HOST[:PORT]|USER|PASSWORD, with blanks between them.")                             \
+	  "STUN and TURN servers of sessions and their viewers, by UDP: "                          \
+	  "stun:HOST[:PORT], turn:HOST[:PORT]|USER|PASSWORD, with blanks between them.")           \
 	S(sessions_negotiations, "sessions.negotiations", count, "50", 1, 10000, WORKERS,          \
 	  "Offers, answers and changes of a session's WebRTC within a second; more get 429.")      \
 	S(sessions_width, "sessions.width", count, "0", 0, 3840, WORKERS,                          \
-	  "Width of a session's page where its order names none, 16 or more, even; 0: 1280, "      \
-	  "1920 where stream-kit-web orders.")                                                     \
+	  "Width of a session's page where its order names none, 16 or more, even; 0: "            \
+	  "1280, 1920 where stream-kit-web orders.")                                               \
 	S(sessions_height, "sessions.height", count, "0", 0, 2160, WORKERS,                        \
-	  "Its height, 16 or more, even; 0: 720, 1080 where stream-kit-web orders.")                          \
+	  "Its height, 16 or more, even; 0: 720, 1080 where stream-kit-web orders.")               \
 	S(call_timeout_ms, "call.timeout", ms, "10s", 100, 300000, WORKERS,                        \
 	  "Longest wait for another worker's answer to a request; then 503.")                      \
 	S(call_queue_bytes, "call.queue_bytes", bytes, "8M", 2 << 20, 1 << 30, WORKERS,            \
-	  "Bytes that may wait to be sent to one other worker, of small messages and of those "    \
-	  "above 64k each; what is beyond gets 503.")                                              \
+	  "Bytes that may wait to be sent to one other worker, of small messages and "             \
+	  "of those above 64k each; what is beyond gets 503.")                                     \
 	S(feeds_scheduled, "feeds.scheduled", text, "arena", 0, 4096, WORKERS,                     \
 	  "Feeds whose duels Ringside begins and times: names, comma-separated.")                  \
 	S(feeds_source_driven, "feeds.source_driven", text, "", 0, 4096, WORKERS,                  \
@@ -367,22 +376,21 @@
 	  "Tail of the fight in which viewers are warned of its end.")                             \
 	S(duel_resolution_ms, "duel.resolution", ms, "10s", 10, 3600000, WORKERS,                  \
 	  "How long a result is shown.")                                                           \
-	S(duel_pause_ms, "duel.pause", ms, "2s", 0, 86400000, WORKERS,                             \
-	  "Between two duels.")                                                                    \
+	S(duel_pause_ms, "duel.pause", ms, "2s", 0, 86400000, WORKERS, "Between two duels.")       \
 	S(duel_prep_timeout_ms, "duel.prep_timeout", ms, "30s", 0, 3600000, WORKERS,               \
 	  "Longest wait after the announcement for the contestants to stand in the "               \
 	  "arena; then the duel is cancelled.")                                                    \
 	S(duel_grace_ms, "duel.grace", ms, "5s", 0, 3600000, WORKERS,                              \
-	  "After a start or a pause of the bridge no time-out ends a fight for so long: what "     \
-	  "happened meanwhile may be on its way.")                                                 \
+	  "After a start or a pause of the bridge no time-out ends a fight for so "                \
+	  "long: what happened meanwhile may be on its way.")                                      \
 	S(health_stale_ms, "health.stale_after", ms, "15s", 500, 3600000, WORKERS,                 \
 	  "A renderer that has said nothing for so long is not ready "                             \
 	  "(renderer_health_stale).")                                                              \
 	S(health_phase_grace_ms, "health.phase_grace", ms, "1500ms", 0, 60000, WORKERS,            \
 	  "So long after a change of phase the page may still show the one before.")               \
 	S(health_status_dir, "health.status_dir", text, "", 0, 3900, WORKERS,                      \
-	  "Directory with FEED.json of an external renderer, which then speaks for "               \
-	  "the picture instead of the capture worker; empty: none.")                               \
+	  "Directory with FEED.json of an external renderer, which then speaks for the "           \
+	  "picture instead of the capture worker; empty: none.")                                   \
 	S(health_status_every_ms, "health.status_every", ms, "1s", 50, 60000, WORKERS,             \
 	  "How often that file is looked at.")                                                     \
 	S(market_operator, "market.operator", text, "ledger", 0, 16, WORKERS,                      \
@@ -399,13 +407,13 @@
 	S(market_retry_after_max_ms, "market.retry_after_max", ms, "5m", 0, 86400000, WORKERS,     \
 	  "As long a Retry-After of the webhook operator is honoured; 0: none.")                   \
 	S(market_attempts_max, "market.attempts_max", count, "16", 1, 1000, WORKERS,               \
-	  "Failed attempts of a step after which a person is needed "                              \
-	  "(manual_review).")                                                                      \
+	  "Failed attempts of a step after which a person is needed (manual_review).")             \
 	S(market_active_max, "market.active_max", count, "256", 1, 1024, WORKERS,                  \
 	  "Markets that are not settled; a duel beyond is cancelled at once, with an alert.")      \
 	S(market_keep_ms, "market.keep", ms, "7d", 0, 3153600000000, WORKERS,                      \
-	  "A settled market, its bets with their Idempotency-Keys and its signed result are "      \
-	  "kept so long, then asked for in vain (404); balances stay. 0: for ever.")               \
+	  "A settled market, its bets with their Idempotency-Keys and its signed "                 \
+	  "result are kept so long, then asked for in vain (404); balances stay. 0: "              \
+	  "for ever.")                                                                             \
 	S(market_queue, "market.queue", count, "4096", 1, 1000000, WORKERS,                        \
 	  "Bets and other requests that may wait for the disk; more get 503.")                     \
 	S(ledger_fee_ppm, "ledger.fee_ppm", count, "0", 0, 500000, WORKERS,                        \
@@ -428,7 +436,8 @@
 	S(webhook_retry_after_max_ms, "webhook.retry_after_max", ms, "1h", 0, 86400000, WORKERS,   \
 	  "As long a Retry-After of a receiver is honoured; 0: none.")                             \
 	S(webhook_allow_private, "webhook.allow_private", text, "", 0, 8192, WORKERS,              \
-	  "Hosts whose address may be loopback, private or link-local when subscriptions name "    \
-	  "them for their webhooks: HOST, HOST:PORT, or * for all that are not link-local.")       \
+	  "Hosts whose address may be loopback, private or link-local when "                       \
+	  "subscriptions name them for their webhooks: HOST, HOST:PORT, or * for all "             \
+	  "that are not link-local.")                                                              \
 	S(webhook_parallel, "webhook.parallel", count, "64", 1, 1000, WORKERS,                     \
 	  "Deliveries in flight.")

@@ -235,7 +235,8 @@ void on_admin_request(struct sender *sender, const struct proto_admin_request *m
 	if (fits)
 		admin_command(&request);
 	else
-		admin_refuse(&request, ADMIN_USAGE, "a command and at most %d arguments are expected",
+		admin_refuse(&request, ADMIN_USAGE,
+		             "a command and at most %d arguments are expected",
 		             ADMIN_ARGUMENTS_MAX - 1);
 	free(line);
 }
@@ -273,7 +274,8 @@ static bool may_enter(int fd)
 
 static void take_client(struct admin *admin, int fd)
 {
-	const struct peer_events events = {.on_frame = on_frame, .on_close = on_client_gone, .arg = NULL};
+	const struct peer_events events = {
+	        .on_frame = on_frame, .on_close = on_client_gone, .arg = NULL};
 	for (unsigned i = 0; i < ADMIN_CLIENTS_MAX; i++) {
 		struct admin_client *client = &admin->clients[i];
 		if (client->peer != NULL)
@@ -282,8 +284,7 @@ static void take_client(struct admin *admin, int fd)
 		own.arg = client;
 		client->admin = admin;
 		client->follows = false;
-		client->peer =
-		        peer_create(admin->supervisor->loop, fd, ROLE_ADMIN, i, 0, &own);
+		client->peer = peer_create(admin->supervisor->loop, fd, ROLE_ADMIN, i, 0, &own);
 		return;
 	}
 	log_warn("admin client refused", "reason=\"%d are connected\"", ADMIN_CLIENTS_MAX);

@@ -12,7 +12,7 @@
 enum {
 	ADMIN_CLIENTS_MAX = 32,
 	ADMIN_ARGUMENTS_MAX = 8,
-	ADMIN_WAITING_MAX = 64, /* requests answered when the workers have settled */
+	ADMIN_WAITING_MAX = 64,   /* requests answered when the workers have settled */
 	ADMIN_FORWARDED_MAX = 64, /* requests that the capture worker answers */
 };
 

@@ -29,8 +29,8 @@ static json_t *worker_json(const struct child *child, uint64_t now_ms)
 	json_t *json = json_pack(
 	        "{s:s, s:s, s:i, s:i, s:s, s:b, s:I, s:I, s:I, s:I, s:i, s:s, s:I}", "name",
 	        child->name, "role", role_name(child->role), "slot", (int)child->slot, "pid",
-	        (int)child->pid, "state", child_state_name(child), "wanted",
-	        (int)child->wanted, "generation", (json_int_t)child->generation, "restarts",
+	        (int)child->pid, "state", child_state_name(child), "wanted", (int)child->wanted,
+	        "generation", (json_int_t)child->generation, "restarts",
 	        (json_int_t)counter_get(slot, restarts), "started_at_ms",
 	        (json_int_t)counter_get(slot, started_ms), "up_ms",
 	        (json_int_t)(child->pid != 0 ? now_ms - child->started_ms : 0), "failures",
@@ -84,13 +84,13 @@ static void on_command_status(struct admin_request *request)
 	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++)
 		if (s->fleet.children[i].state != CHILD_ABSENT)
 			json_array_append_new(workers, worker_json(&s->fleet.children[i], now_ms));
-	json_t *body = json_pack("{s:s, s:s, s:b, s:s, s:i, s:I, s:I, s:i, s:o}", "version",
-	                         RINGSIDE_VERSION, "state", state_of(s), "ready",
-	                         (int)counters_ready(s->fleet.counters), "url",
-	                         listeners_url(&s->fleet.listeners), "pid", (int)getpid(), "started_at_ms",
-	                         (json_int_t)atomic_load(&s->fleet.counters->started_ms), "up_ms",
-	                         (json_int_t)(now_ms - s->started_ms), "cpus", (int)s->fleet.cpus,
-	                         "workers", workers);
+	json_t *body = json_pack(
+	        "{s:s, s:s, s:b, s:s, s:i, s:I, s:I, s:i, s:o}", "version", RINGSIDE_VERSION,
+	        "state", state_of(s), "ready", (int)counters_ready(s->fleet.counters), "url",
+	        listeners_url(&s->fleet.listeners), "pid", (int)getpid(), "started_at_ms",
+	        (json_int_t)atomic_load(&s->fleet.counters->started_ms), "up_ms",
+	        (json_int_t)(now_ms - s->started_ms), "cpus", (int)s->fleet.cpus, "workers",
+	        workers);
 	check(body != NULL);
 	json_object_set_new(body, "missing_links", missing_links(s->fleet.counters));
 	json_object_set_new(body, "data_dir", absolute(s->settings.data_dir));
@@ -139,7 +139,8 @@ static void on_command_restart(struct admin_request *request)
 		             "there is no worker '%.64s'; 'ringsidectl status' lists them", name);
 		return;
 	}
-	events_emit(&s->events, LOG_LEVEL_INFO, "restart-asked", json_pack("{s:s}", "worker", name));
+	events_emit(&s->events, LOG_LEVEL_INFO, "restart-asked",
+	            json_pack("{s:s}", "worker", name));
 	fleet_restart(&s->fleet, child);
 	admin_answer_settled(request, json_object());
 }

@@ -16,18 +16,18 @@ enum child_state {
 	CHILD_STARTING, /* a process that has not said READY */
 	CHILD_READY,
 	CHILD_DRAINING, /* told to finish and exit */
-	CHILD_FAILED,   /* no process; refused its start, until an operator or a reload says otherwise */
+	CHILD_FAILED, /* no process; refused its start, until an operator or a reload says otherwise
+	               */
 };
-
 
 struct child_facts {
 	enum child_state state;
-	bool wanted;       /* the plan has it */
-	bool recycle;      /* to be replaced by a fresh process */
-	bool may_recycle;  /* it is its turn, and somebody else serves meanwhile */
-	bool queue_waits;  /* its socket holds connections nobody has accepted */
-	bool stopping;     /* the supervisor stops: start nothing */
-	bool leave;        /* the supervisor stops, and it is this role's turn */
+	bool wanted;            /* the plan has it */
+	bool recycle;           /* to be replaced by a fresh process */
+	bool may_recycle;       /* it is its turn, and somebody else serves meanwhile */
+	bool queue_waits;       /* its socket holds connections nobody has accepted */
+	bool stopping;          /* the supervisor stops: start nothing */
+	bool leave;             /* the supervisor stops, and it is this role's turn */
 	uint64_t start_due_ms;  /* STOPPED: not before */
 	uint64_t settle_due_ms; /* not wanted: drain not before, late handshakes are under way */
 	uint64_t kill_due_ms;   /* STARTING, DRAINING: killed then; UINT64_MAX: never or done */
@@ -69,12 +69,13 @@ struct child {
 	struct counters_slot *counters;
 	uint64_t started_ms, start_due_ms, settle_due_ms, kill_due_ms; /* monotonic */
 	char last_exit[64]; /* "", "code 1", "signal 9 (Killed)" */
-	char refusal[PROTO_REASON_MAX + 1]; /* why this process cannot start, in its own words; "" */
+	char refusal[PROTO_REASON_MAX +
+	             1]; /* why this process cannot start, in its own words; "" */
 	struct child_rates rates;
 };
 
-/* Nobody should be sent to it or wait for it: it refused its start, or failed too often and waits for its
- * next attempt. */
+/* Nobody should be sent to it or wait for it: it refused its start, or failed too often and waits
+ * for its next attempt. */
 bool child_failed(const struct child *child);
 
 /* "absent", "waiting", "failed", ... */

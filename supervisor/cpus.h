@@ -1,8 +1,9 @@
 /* How many CPUs this process may really use. */
 #pragma once
 
-/* The least of: CPUs in the affinity mask, and of our control group and every group above it the cpuset
- * and the quota, rounded up: cgroup v1 (cpu.cfs_quota_us), v2 (cpu.max), or both. At least 1.
+/* The least of: CPUs in the affinity mask, and of our control group and every group above it the
+ * cpuset and the quota, rounded up: cgroup v1 (cpu.cfs_quota_us), v2 (cpu.max), or both. At
+ * least 1.
  *
  * `root` is put before /proc and the cgroup mount point; "" outside of tests. `affinity` is how
  * many CPUs the mask has, from cpus_affinity(). What cannot be read does not limit. */

@@ -150,7 +150,8 @@ static void test_quota_of_v1_and_above(void **state)
 static void test_cpuset_of_v1(void **state)
 {
 	(void)state;
-	put("/proc/self/mountinfo", "30 22 0:26 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n");
+	put("/proc/self/mountinfo",
+	    "30 22 0:26 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n");
 	put("/proc/self/cgroup", "3:cpuset:/a\n");
 	put("/sys/fs/cgroup/cpuset/a/cpuset.cpus", "\n");
 	put("/sys/fs/cgroup/cpuset/a/cpuset.effective_cpus", "0-2\n");
@@ -182,7 +183,8 @@ static void test_v1_mount_shows_only_the_container(void **state)
 	(void)state;
 	put("/proc/self/mountinfo",
 	    "31 30 0:28 /docker/other /mnt/other ro - cgroup cgroup rw,cpu,cpuacct\n"
-	    "31 30 0:28 /docker/abc /sys/fs/cgroup/cpu\\040here ro - cgroup cgroup rw,cpu,cpuacct\n");
+	    "31 30 0:28 /docker/abc /sys/fs/cgroup/cpu\\040here ro - cgroup cgroup "
+	    "rw,cpu,cpuacct\n");
 	put("/proc/self/cgroup", "4:cpu,cpuacct:/docker/abc\n");
 	put("/sys/fs/cgroup/cpu here/cpu.cfs_quota_us", "200000\n");
 	put("/sys/fs/cgroup/cpu here/cpu.cfs_period_us", "100000\n");

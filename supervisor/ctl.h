@@ -1,5 +1,5 @@
-/* ringsidectl: what its files share. It speaks to the supervisor over the admin socket and opens the
- * store itself for what concerns streams. */
+/* ringsidectl: what its files share. It speaks to the supervisor over the admin socket and opens
+ * the store itself for what concerns streams. */
 #pragma once
 
 #include "common/base/settings.h"
@@ -9,14 +9,13 @@
 
 struct ctl {
 	const char *run_dir;
-	const char *data_dir; /* --data-dir; NULL: the supervisor's */
+	const char *data_dir;              /* --data-dir; NULL: the supervisor's */
 	const struct ctl_command *command; /* the one that runs */
 };
 
 /* One line on standard error; return their exit codes. */
 int ctl_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
-int ctl_usage(const struct ctl *ctl, const char *format, ...)
-        __attribute__((format(printf, 2, 3)));
+int ctl_usage(const struct ctl *ctl, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Takes "--name" out of the arguments; true when it was there. */
 bool ctl_take_flag(int *argc, char **argv, const char *name);

@@ -28,8 +28,8 @@ static void print_session(const json_t *session)
 	if (json_is_integer(json_object_get(session, "frameAgeMs")))
 		ctl_duration((uint64_t)number_of(session, "frameAgeMs"), age);
 	printf("%-20s %-10s %8s %6.1f %8s %9lld  %s%s%s\n", text_of(session, "id"),
-	       text_of(session, "state"), up, json_number_value(json_object_get(session, "fps")), age,
-	       number_of(session, "recoveries"), *reason != '\0' ? reason : "healthy",
+	       text_of(session, "state"), up, json_number_value(json_object_get(session, "fps")),
+	       age, number_of(session, "recoveries"), *reason != '\0' ? reason : "healthy",
 	       *detail != '\0' ? ": " : "", detail);
 	if (!json_is_true(json_object_get(session, "sandbox")))
 		puts("  UNSAFE: its browser runs without a sandbox (capture.no_sandbox)");
@@ -39,8 +39,8 @@ static void print_all(const json_t *answer)
 {
 	size_t i;
 	const json_t *session, *sessions = json_object_get(answer, "sessions");
-	printf("%-20s %-10s %8s %6s %8s %9s  %s\n", "SESSION", "STATE", "UP", "FPS", "FRAME", "RECOVERED",
-	       "HEALTH");
+	printf("%-20s %-10s %8s %6s %8s %9s  %s\n", "SESSION", "STATE", "UP", "FPS", "FRAME",
+	       "RECOVERED", "HEALTH");
 	json_array_foreach (sessions, i, session)
 		print_session(session);
 }
@@ -49,14 +49,15 @@ static void print_outputs(const json_t *answer)
 {
 	size_t i;
 	const json_t *o;
-	printf("%-16s %-10s %8s %8s %8s %7s  %s\n", "OUTPUT", "STATE", "SINCE", "ENCODED", "LEFT OUT",
-	       "STARTS", "TO");
+	printf("%-16s %-10s %8s %8s %8s %7s  %s\n", "OUTPUT", "STATE", "SINCE", "ENCODED",
+	       "LEFT OUT", "STARTS", "TO");
 	json_array_foreach (json_object_get(answer, "outputs"), i, o) {
 		char since[32];
 		printf("%-16s %-10s %8s %8lld %8lld %7lld  %s%s%s\n", text_of(o, "name"),
 		       text_of(o, "state"), ctl_duration((uint64_t)number_of(o, "sinceMs"), since),
 		       number_of(o, "encoded"), number_of(o, "leftOut"), number_of(o, "starts"),
-		       text_of(o, "to"), *text_of(o, "said") != '\0' ? "  " : "", text_of(o, "said"));
+		       text_of(o, "to"), *text_of(o, "said") != '\0' ? "  " : "",
+		       text_of(o, "said"));
 	}
 }
 

@@ -14,7 +14,8 @@
 int ctl_connect(const struct ctl *ctl, bool quiet)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int len = snprintf(address.sun_path, sizeof address.sun_path, "%s/admin.sock", ctl->run_dir);
+	int len =
+	        snprintf(address.sun_path, sizeof address.sun_path, "%s/admin.sock", ctl->run_dir);
 	if (len >= (int)sizeof address.sun_path) {
 		ctl_fail("the run directory's path is too long: %s", ctl->run_dir);
 		return -1;
@@ -115,7 +116,7 @@ int ctl_ask(const struct ctl *ctl, int argc, const char *const *argv, json_t **a
 		return ctl_fail("the supervisor went away before it answered; see its log");
 	if (reply.status == ADMIN_OK)
 		*answer = json_loads(reply.body, 0, NULL);
-	int code = *answer != NULL                ? EXIT_DONE
+	int code = *answer != NULL               ? EXIT_DONE
 	           : reply.status == ADMIN_USAGE ? ctl_usage(ctl, "%s", reply.body)
 	                                         : ctl_fail("%s", reply.body);
 	free(reply.body);

@@ -32,7 +32,8 @@ static long long number_of(const json_t *json, const char *key)
 
 static void print_worker(const json_t *w)
 {
-	const json_t *rates = json_object_get(w, "rates"), *counters = json_object_get(w, "counters");
+	const json_t *rates = json_object_get(w, "rates"),
+	             *counters = json_object_get(w, "counters");
 	char up[32] = "-", pid[16] = "-";
 	bool runs = number_of(w, "pid") != 0;
 	if (runs) {
@@ -40,7 +41,8 @@ static void print_worker(const json_t *w)
 		snprintf(pid, sizeof pid, "%lld", number_of(w, "pid"));
 	}
 	printf("%-11s %8s %-9s %8s %8lld %8lld %9.1f %9.1f %9.1f %9lld", text_of(w, "name"), pid,
-	       json_is_true(json_object_get(w, "late")) ? "silent" : text_of(w, "state"), up, number_of(w, "restarts"), number_of(counters, "connections"),
+	       json_is_true(json_object_get(w, "late")) ? "silent" : text_of(w, "state"), up,
+	       number_of(w, "restarts"), number_of(counters, "connections"),
 	       json_number_value(json_object_get(rates, "connections")),
 	       json_number_value(json_object_get(rates, "requests")),
 	       json_number_value(json_object_get(rates, "appends")),
@@ -54,7 +56,8 @@ static void print_alerts(const json_t *w)
 {
 	long long rows = number_of(json_object_get(w, "counters"), "rows_unreadable");
 	if (rows > 0)
-		printf("\n%s: %lld row%s of the store cannot be read, and what they belong to stands still: see its log\n",
+		printf("\n%s: %lld row%s of the store cannot be read, and what they belong to "
+		       "stands still: see its log\n",
 		       text_of(w, "name"), rows, rows == 1 ? "" : "s");
 }
 
@@ -110,10 +113,11 @@ static int print_outcome(const json_t *answer)
 {
 	long long failed = number_of(answer, "failed"), sse = number_of(answer, "sse");
 	if (failed > 0)
-		return ctl_fail("%lld worker%s failed; see 'ringsidectl events' and the log", failed,
-		                failed == 1 ? " has" : "s have");
+		return ctl_fail("%lld worker%s failed; see 'ringsidectl events' and the log",
+		                failed, failed == 1 ? " has" : "s have");
 	if (json_is_true(json_object_get(answer, "halted")))
-		return ctl_fail("a replacement failed, so the workers that run stay; see 'ringsidectl events' and "
+		return ctl_fail("a replacement failed, so the workers that run stay; see "
+		                "'ringsidectl events' and "
 		                "the log");
 	printf("%lld SSE worker%s; %lld ready, all roles counted\n", sse, sse == 1 ? "" : "s",
 	       number_of(answer, "ready"));
@@ -171,7 +175,8 @@ int ctl_reload(const struct ctl *ctl, int argc, char **argv)
 	if (json_array_size(changed) == 0)
 		puts("nothing changed that can change while ringside runs");
 	print_keys("changed", changed);
-	print_keys("waiting for the next start of ringside", json_object_get(answer, "needs_restart"));
+	print_keys("waiting for the next start of ringside",
+	           json_object_get(answer, "needs_restart"));
 	code = print_outcome(answer);
 	json_decref(answer);
 	return code;

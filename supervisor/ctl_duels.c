@@ -1,4 +1,5 @@
-/* ringsidectl duels, markets and feed: what the bridge runs. Asked as calls, the same that HTTP has. */
+/* ringsidectl duels, markets and feed: what the bridge runs. Asked as calls, the same that HTTP
+ * has. */
 #include "common/base/check.h"
 #include "proto/roles.h"
 #include "supervisor/ctl.h"
@@ -23,7 +24,8 @@ static long long number_of(const json_t *json, const char *key)
 static int ask(const struct ctl *ctl, const char *path, json_t *body, json_t **answer)
 {
 	char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
-	const char *const command[] = {ctl->command->name, text != NULL ? "POST" : "GET", path, text};
+	const char *const command[] = {ctl->command->name, text != NULL ? "POST" : "GET", path,
+	                               text};
 	int code = ctl_ask(ctl, text != NULL ? 4 : 3, command, answer);
 	json_decref(body);
 	free(text);
@@ -59,10 +61,13 @@ static void print_feed(const json_t *feed)
 	const json_t *duel = json_object_get(feed, "duel");
 	char close[16];
 	bool present = json_is_object(duel);
-	printf("%-12s %-10s %-13s %-46s %9s %8lld  %s\n", text_of(feed, "feed"), text_of(feed, "mode"),
-	       present ? text_of(duel, "phase") : "IDLE", present ? text_of(duel, "duelId") : "-",
+	printf("%-12s %-10s %-13s %-46s %9s %8lld  %s\n", text_of(feed, "feed"),
+	       text_of(feed, "mode"), present ? text_of(duel, "phase") : "IDLE",
+	       present ? text_of(duel, "duelId") : "-",
 	       clock_text(number_of(duel, "betCloseTime"), close), number_of(feed, "seq"),
-	       json_is_true(json_object_get(feed, "rendererReady")) ? "ready" : text_of(feed, "rendererReason"));
+	       json_is_true(json_object_get(feed, "rendererReady"))
+	               ? "ready"
+	               : text_of(feed, "rendererReason"));
 	const char *names[] = {"agent1", "agent2"};
 	for (size_t i = 0; present && i < 2; i++) {
 		const json_t *agent = json_object_get(duel, names[i]);
@@ -80,8 +85,8 @@ static int list_duels(const struct ctl *ctl, bool as_json)
 	int code = ask(ctl, "/v1/duels", NULL, &answer);
 	if (code != 0 || as_json)
 		return code != 0 ? code : print_json(answer);
-	printf("%-12s %-10s %-13s %-46s %9s %8s  %s\n", "FEED", "MODE", "PHASE", "DUEL", "BETS END", "FRAME",
-	       "PICTURE");
+	printf("%-12s %-10s %-13s %-46s %9s %8s  %s\n", "FEED", "MODE", "PHASE", "DUEL", "BETS END",
+	       "FRAME", "PICTURE");
 	json_array_foreach (json_object_get(answer, "feeds"), i, feed)
 		print_feed(feed);
 	json_decref(answer);
@@ -123,18 +128,21 @@ static int list_markets(const struct ctl *ctl, bool as_json)
 	int code = ask(ctl, "/v1/markets", NULL, &answer);
 	if (code != 0 || as_json)
 		return code != 0 ? code : print_json(answer);
-	printf("%-46s %-13s %9s %10s %10s %6s %8s  %s\n", "DUEL", "STATE", "BETS END", "POOL A", "POOL B", "BETS",
-	       "ATTEMPTS", "OUTCOME");
+	printf("%-46s %-13s %9s %10s %10s %6s %8s  %s\n", "DUEL", "STATE", "BETS END", "POOL A",
+	       "POOL B", "BETS", "ATTEMPTS", "OUTCOME");
 	json_array_foreach (json_object_get(answer, "markets"), i, m) {
 		char close[16];
-		printf("%-46s %-13s %9s %10lld %10lld %6lld %8lld  %s%s%s%s%s\n", text_of(m, "duelId"),
-		       text_of(m, "state"), clock_text(number_of(m, "betCloseTime"), close), number_of(m, "poolA"),
-		       number_of(m, "poolB"), number_of(m, "bets"), number_of(m, "attempts"), text_of(m, "outcome"),
-		       *text_of(m, "winnerSide") != '\0' ? " " : "", text_of(m, "winnerSide"),
-		       *text_of(m, "error") != '\0' ? "  " : "", text_of(m, "error"));
+		printf("%-46s %-13s %9s %10lld %10lld %6lld %8lld  %s%s%s%s%s\n",
+		       text_of(m, "duelId"), text_of(m, "state"),
+		       clock_text(number_of(m, "betCloseTime"), close), number_of(m, "poolA"),
+		       number_of(m, "poolB"), number_of(m, "bets"), number_of(m, "attempts"),
+		       text_of(m, "outcome"), *text_of(m, "winnerSide") != '\0' ? " " : "",
+		       text_of(m, "winnerSide"), *text_of(m, "error") != '\0' ? "  " : "",
+		       text_of(m, "error"));
 	}
 	json_array_foreach (json_object_get(answer, "unreadable"), i, m)
-		printf("%-46s unreadable: its row is another release's or damaged; see the log\n", text_of(m, "duelId"));
+		printf("%-46s unreadable: its row is another release's or damaged; see the log\n",
+		       text_of(m, "duelId"));
 	json_decref(answer);
 	return EXIT_DONE;
 }
@@ -164,19 +172,22 @@ static int resolve(const struct ctl *ctl, const char *duel, const char *outcome,
 	char name[128];
 	bool win = strcmp(outcome, "A") == 0 || strcmp(outcome, "B") == 0;
 	return decide(ctl, duel, "resolve",
-	              json_pack("{s:s,s:s,s:s,s:s}", "actor", actor(name), "reason", reason, "outcome",
-	                        win ? "win" : outcome, "winnerSide", win ? outcome : ""));
+	              json_pack("{s:s,s:s,s:s,s:s}", "actor", actor(name), "reason", reason,
+	                        "outcome", win ? "win" : outcome, "winnerSide",
+	                        win ? outcome : ""));
 }
 
 int ctl_markets(const struct ctl *ctl, int argc, char **argv)
 {
-	bool as_json = ctl_take_flag(&argc, argv, "--json"), manual = ctl_take_flag(&argc, argv, "--manual");
+	bool as_json = ctl_take_flag(&argc, argv, "--json"),
+	     manual = ctl_take_flag(&argc, argv, "--manual");
 	char path[256], name[128];
 	json_t *answer;
 	if (argc == 1 && strcmp(argv[0], "ls") == 0)
 		return list_markets(ctl, as_json);
 	if (argc == 2 && (strcmp(argv[0], "show") == 0 || strcmp(argv[0], "bets") == 0)) {
-		snprintf(path, sizeof path, "/v1/markets/%s%s", argv[1], *argv[0] == 'b' ? "/bets" : "");
+		snprintf(path, sizeof path, "/v1/markets/%s%s", argv[1],
+		         *argv[0] == 'b' ? "/bets" : "");
 		int code = ask(ctl, path, NULL, &answer);
 		return code != 0 ? code : print_json(answer);
 	}
@@ -186,7 +197,8 @@ int ctl_markets(const struct ctl *ctl, int argc, char **argv)
 	if (argc == 4 && strcmp(argv[0], "resolve") == 0)
 		return manual ? resolve(ctl, argv[1], argv[2], argv[3])
 		              : ctl_usage(ctl, "resolve overrules the feed: say --manual");
-	return ctl_usage(ctl, "ls, show DUEL, bets DUEL, retry DUEL REASON or resolve DUEL --manual OUTCOME REASON is "
+	return ctl_usage(ctl, "ls, show DUEL, bets DUEL, retry DUEL REASON or resolve DUEL "
+	                      "--manual OUTCOME REASON is "
 	                      "expected");
 }
 

@@ -10,7 +10,8 @@
 /* What a command's own help says beyond its line in the table. */
 #define MORE_status "  --json   everything the supervisor knows, as JSON\n"
 #define MORE_scale                                                                                 \
-	"Returns when the workers are there, or the surplus ones have finished what they served.\n" \
+	"Returns when the workers are there, or the surplus ones have finished what they "         \
+	"served.\n"                                                                                \
 	"No connection is refused or reset. It lasts until sse_workers changes in the\n"           \
 	"configuration, or until the next start.\n"
 #define MORE_restart                                                                               \
@@ -21,10 +22,10 @@
 	"Prints what changed. Changes that concern the workers restart them one by one; others\n"  \
 	"that take effect only at the next start of ringside are named. On any error the former\n" \
 	"configuration stays.\n"
-#define MORE_drain "Returns when ringside has ended.\n"
-#define MORE_stop  "Returns when ringside has ended.\n"
+#define MORE_drain     "Returns when ringside has ended.\n"
+#define MORE_stop      "Returns when ringside has ended.\n"
 #define MORE_log_level ""
-#define MORE_events "One JSON object per line.\n"
+#define MORE_events    "One JSON object per line.\n"
 #define MORE_capture                                                                               \
 	"  --json   as JSON\n"                                                                     \
 	"ID is a session as ls shows it; without one the only session, or the feed's, is meant.\n" \
@@ -45,10 +46,11 @@
 #define COMMAND_ROW(ident, name, least, most, synopsis, help)                                      \
 	{name, synopsis, help, MORE_##ident, ctl_##ident},
 static const struct ctl_command commands[] = {
-        ADMIN_COMMANDS(COMMAND_ROW)
-        {"feed", "tail [FEED] [--follow] [--offset O]", "Print the frames of a feed.",
-         "The same as streams tail feeds/FEED/frames; without FEED: arena.\n", ctl_feed},
-        {"streams", "ls [--prefix P] [--json] | stat PATH [--json] | tail PATH [--follow] [--offset O]",
+        ADMIN_COMMANDS(COMMAND_ROW){
+                "feed", "tail [FEED] [--follow] [--offset O]", "Print the frames of a feed.",
+                "The same as streams tail feeds/FEED/frames; without FEED: arena.\n", ctl_feed},
+        {"streams",
+         "ls [--prefix P] [--json] | stat PATH [--json] | tail PATH [--follow] [--offset O]",
          "Look at the streams in the store.",
          "A PATH that does not begin with / is below /v1/stream/. tail prints the last ten\n"
          "messages, or everything from --offset on: an offset as the protocol gives it, a byte\n"
@@ -157,7 +159,8 @@ static int print_help(void)
 	for (size_t i = 0; i < COMMANDS; i++)
 		printf("  %-10s %s\n", commands[i].name, commands[i].help);
 	puts("\nOptions:\n"
-	     "  --run-dir DIR   run directory of the supervisor [/run/ringside, or RINGSIDE_RUN_DIR]\n"
+	     "  --run-dir DIR   run directory of the supervisor [/run/ringside, or "
+	     "RINGSIDE_RUN_DIR]\n"
 	     "  --data-dir DIR  store to look at when no supervisor runs\n"
 	     "  --help          this, or the help of a COMMAND\n"
 	     "  --version       print the version\n\n"

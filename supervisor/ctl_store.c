@@ -35,8 +35,9 @@ static int find_store(const struct ctl *ctl, struct settings *settings, char dat
 	}
 	int fd = ctl_connect(ctl, true);
 	if (fd < 0)
-		return ctl_fail("no supervisor answers in %s: start ringside, or say --data-dir DIR",
-		                ctl->run_dir);
+		return ctl_fail(
+		        "no supervisor answers in %s: start ringside, or say --data-dir DIR",
+		        ctl->run_dir);
 	close(fd);
 	int code = ctl_ask(ctl, 1, status, &answer);
 	if (code != 0)
@@ -69,8 +70,9 @@ static int open_store(struct store **store, const struct settings *s, const char
 	if (access(path, F_OK) != 0)
 		return ctl_fail("there is no store in %s", data_dir);
 	if (access(path, R_OK | W_OK) != 0)
-		return ctl_fail("%s belongs to another user: become root or the one who runs ringside",
-		                data_dir);
+		return ctl_fail(
+		        "%s belongs to another user: become root or the one who runs ringside",
+		        data_dir);
 	if (store_open(store, &options, reason) != 0)
 		return ctl_fail("%s", reason);
 	return 0;

@@ -10,9 +10,9 @@
 
 enum {
 	TAIL_MESSAGES = 10,
-	TAIL_BYTES = 256 << 10,   /* looked back at most for them */
-	SCAN_BYTES = 1 << 20,     /* read at a time */
-	LOADED_MAX = 1000,        /* streams kept in memory while listing */
+	TAIL_BYTES = 256 << 10, /* looked back at most for them */
+	SCAN_BYTES = 1 << 20,   /* read at a time */
+	LOADED_MAX = 1000,      /* streams kept in memory while listing */
 	POLL_MS = 50,
 };
 
@@ -36,10 +36,10 @@ static void print_offset(char text[40], const struct stream *s, uint64_t at)
 
 static const char *state_of(const struct stream *s)
 {
-	return s->deleted                                ? "deleted"
+	return s->deleted                           ? "deleted"
 	       : stream_expired(s, clock_wall_ms()) ? "expired"
-	       : s->closed                               ? "closed"
-	                                                 : "open";
+	       : s->closed                          ? "closed"
+	                                            : "open";
 }
 
 static json_t *stream_json(struct store *store, const struct stream *s)
@@ -48,12 +48,12 @@ static json_t *stream_json(struct store *store, const struct stream *s)
 	uint64_t begins = stream_first(store_view(store), s), expires_ms = stream_expires_ms(s);
 	print_offset(tail, s, s->tail);
 	print_offset(first, s, begins);
-	json_t *json = json_pack("{s:s, s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:i}", "path", s->path,
-	                         "state", state_of(s), "content_type", s->content_type, "bytes",
-	                         (json_int_t)(s->tail - begins), "first_offset", first,
-	                         "next_offset", tail, "created_at_ms", (json_int_t)s->created_ms,
-	                         "appended_at_ms", (json_int_t)s->appended_ms, "forks",
-	                         (int)s->refs);
+	json_t *json =
+	        json_pack("{s:s, s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:i}", "path", s->path, "state",
+	                  state_of(s), "content_type", s->content_type, "bytes",
+	                  (json_int_t)(s->tail - begins), "first_offset", first, "next_offset",
+	                  tail, "created_at_ms", (json_int_t)s->created_ms, "appended_at_ms",
+	                  (json_int_t)s->appended_ms, "forks", (int)s->refs);
 	if (json == NULL) /* a path is bytes; JSON is UTF-8 */
 		return json_pack("{s:s, s:I}", "state", "path is not UTF-8", "id",
 		                 (json_int_t)s->id);
@@ -194,7 +194,7 @@ struct tail {
 	struct store *store;
 	const char *path;
 	bool json;
-	uint64_t at;      /* printed up to here */
+	uint64_t at;                  /* printed up to here */
 	uint64_t kept[TAIL_MESSAGES]; /* where the last messages begin */
 	uint64_t messages;
 };
@@ -274,8 +274,9 @@ static int begin(struct tail *t, const struct stream *s, const char *offset)
 	uint64_t first = stream_first(store_view(t->store), s);
 	t->json = s->json;
 	if (offset == NULL)
-		return go_back(t, s) ? 0 : ctl_fail("%s cannot be read; see 'ringsidectl store check'",
-		                                    t->path);
+		return go_back(t, s) ? 0
+		                     : ctl_fail("%s cannot be read; see 'ringsidectl store check'",
+		                                t->path);
 	if (strcmp(offset, "-1") == 0)
 		t->at = first;
 	else if (strcmp(offset, "now") == 0)
@@ -283,7 +284,8 @@ static int begin(struct tail *t, const struct stream *s, const char *offset)
 	else if (!parse_offset(offset, s, &t->at) || !store_boundary(t->store, s, t->at))
 		return ctl_fail("%s is no offset of %s", offset, t->path);
 	if (t->at < first)
-		return ctl_fail("%s is before what is kept of %s: say --offset -1", offset, t->path);
+		return ctl_fail("%s is before what is kept of %s: say --offset -1", offset,
+		                t->path);
 	return 0;
 }
 

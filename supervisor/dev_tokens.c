@@ -39,7 +39,8 @@ bool dev_tokens_make(struct settings *settings, char *reason, size_t reason_len)
 	check(settings_set(settings, SPAN("bet_sync.token"), span_str(token), why));
 	snprintf(text, sizeof text, "{\"betSync\":\"%s\"}\n", token);
 	/* Not a log line: those hold no secrets. */
-	fprintf(stderr, "Token of the bet-sync feed, for this run only: %s (also in %s/tokens.json)\n", token,
-	        settings->run_dir);
+	fprintf(stderr,
+	        "Token of the bet-sync feed, for this run only: %s (also in %s/tokens.json)\n",
+	        token, settings->run_dir);
 	return write_file(settings->run_dir, text, reason, reason_len);
 }

@@ -35,7 +35,8 @@ static void log_fields(enum log_level level, const char *event, json_t *fields)
 void events_emit(struct events *events, enum log_level level, const char *event, json_t *fields)
 {
 	log_fields(level, event, fields);
-	json_t *line = json_pack("{s:I, s:s}", "at_ms", (json_int_t)clock_wall_ms(), "event", event);
+	json_t *line =
+	        json_pack("{s:I, s:s}", "at_ms", (json_int_t)clock_wall_ms(), "event", event);
 	check(line != NULL);
 	if (fields != NULL)
 		json_object_update(line, fields);

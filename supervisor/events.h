@@ -21,5 +21,6 @@ struct events {
 void events_emit(struct events *events, enum log_level level, const char *event, json_t *fields);
 
 /* The kept lines, oldest first. */
-void events_each(const struct events *events, void (*visit)(void *arg, const char *line), void *arg);
+void events_each(const struct events *events, void (*visit)(void *arg, const char *line),
+                 void *arg);
 void events_finish(struct events *events);

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 enum {
-	LOOK_MS = 500,       /* time is looked at no seldomer */
+	LOOK_MS = 500, /* time is looked at no seldomer */
 	RATES_MS = 2000,
 	ADDRESS_POLL_NS = 50000000,
 };
@@ -46,15 +46,15 @@ static void on_timer(uv_timer_t *timer)
 	fleet_step(timer->data);
 }
 
-/* Killed together with its supervisor, a worker that is not its child any more takes some milliseconds
- * to let go of the address. */
+/* Killed together with its supervisor, a worker that is not its child any more takes some
+ * milliseconds to let go of the address. */
 static int wait_for_address(struct fleet *fleet, unsigned *left_out)
 {
 	uint64_t end_ms = clock_monotonic_ms() + fleet->settings->listen_wait_ms;
 	int error = listeners_probe(&fleet->listeners, left_out);
 	if (error == EADDRINUSE && fleet->settings->listen_wait_ms > 0)
-		log_warn("address in use, waiting", "listen=%s listen_wait_ms=%" PRIu64, fleet->settings->listen,
-		         fleet->settings->listen_wait_ms);
+		log_warn("address in use, waiting", "listen=%s listen_wait_ms=%" PRIu64,
+		         fleet->settings->listen, fleet->settings->listen_wait_ms);
 	while (error == EADDRINUSE && clock_monotonic_ms() < end_ms) {
 		nanosleep(&(struct timespec){.tv_nsec = ADDRESS_POLL_NS}, NULL);
 		error = listeners_probe(&fleet->listeners, left_out);
@@ -66,7 +66,8 @@ bool fleet_init(struct fleet *fleet, char *reason, size_t room)
 {
 	const char *why;
 	unsigned left_out;
-	if (!listeners_init(&fleet->listeners, fleet->settings->listen, fleet->settings->dev, &why)) {
+	if (!listeners_init(&fleet->listeners, fleet->settings->listen, fleet->settings->dev,
+	                    &why)) {
 		snprintf(reason, room, "listen: %s: %s", fleet->settings->listen, why);
 		errno = EADDRNOTAVAIL; /* a name that nobody knows yet */
 		return false;
@@ -144,8 +145,8 @@ static uint64_t watch_child(struct child *child, uint64_t now_ms)
 	case WATCH_ABORT:
 		child->hung = true;
 		life_emit(child, LOG_LEVEL_ERROR, "worker-hung",
-		     json_pack("{s:I}", "silent_ms",
-		               (json_int_t)(now_ms - child->watch.heard_ms)));
+		          json_pack("{s:I}", "silent_ms",
+		                    (json_int_t)(now_ms - child->watch.heard_ms)));
 		kill(child->pid, SIGABRT);
 		break;
 	case WATCH_KILL:
@@ -175,8 +176,8 @@ static void apply_plan(struct fleet *fleet, uint64_t now_ms)
 {
 	bool replacing = fleet->replacing != NULL && fleet->replacing->role == ROLE_SSE;
 	for (size_t i = 0; i < FLEET_SSE_MAX; i++)
-		replacing = replacing || (fleet->children[i].recycle &&
-		                          !child_failed(&fleet->children[i]));
+		replacing = replacing ||
+		            (fleet->children[i].recycle && !child_failed(&fleet->children[i]));
 	struct plan plan = plan_make(fleet->settings, fleet->cpus, replacing);
 	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++) {
 		struct child *child = &fleet->children[i];
@@ -185,9 +186,8 @@ static void apply_plan(struct fleet *fleet, uint64_t now_ms)
 		                                              : plan.capture;
 		bool wanted = child->slot < count;
 		if (child->wanted && !wanted)
-			child->settle_due_ms = now_ms + (child->role == ROLE_SSE
-			                                         ? LISTENER_SETTLE_MS
-			                                         : 0);
+			child->settle_due_ms =
+			        now_ms + (child->role == ROLE_SSE ? LISTENER_SETTLE_MS : 0);
 		child->wanted = wanted;
 		child->recycle = child->recycle && wanted;
 	}
@@ -291,7 +291,8 @@ static void look_for_outage(struct fleet *fleet, uint64_t now_ms)
 		facts.failed = facts.failed || (child->wanted && (child->state == CHILD_FAILED ||
 		                                                  child->restart.failures > 0));
 	}
-	fleet->gave_up = outage_step(&fleet->outage, &facts, fleet->settings->worker_give_up_ms, now_ms);
+	fleet->gave_up =
+	        outage_step(&fleet->outage, &facts, fleet->settings->worker_give_up_ms, now_ms);
 }
 
 static void update_rates(struct fleet *fleet, uint64_t now_ms)

@@ -24,17 +24,18 @@ struct fleet {
 	char program_dir[4096]; /* where the workers' programs are */
 	unsigned cpus;
 	/* What the caller must act on, after a step: */
-	const struct child *refused; /* it cannot start, nor can any other attempt; its refusal says why */
-	bool gave_up;                /* nothing has served for worker.give_up */
+	const struct child
+	        *refused; /* it cannot start, nor can any other attempt; its refusal says why */
+	bool gave_up;     /* nothing has served for worker.give_up */
 	/* private: */
 	struct listeners listeners;
 	struct counters *counters;
 	int counters_fd;
-	struct links *links; /* between workers (introduce.h) */
-	uint64_t generation; /* of the last process started */
-	uint64_t stepped_ms; /* when time was last looked at */
+	struct links *links;                       /* between workers (introduce.h) */
+	uint64_t generation;                       /* of the last process started */
+	uint64_t stepped_ms;                       /* when time was last looked at */
 	struct child children[FLEET_CHILDREN_MAX]; /* same index as in counters */
-	struct child *replacing; /* whose turn it is in a restart one by one */
+	struct child *replacing;                   /* whose turn it is in a restart one by one */
 	bool stopping, halted /* a restart one by one gave up */;
 	uint64_t stop_due_ms;
 	struct outage outage;

@@ -61,8 +61,8 @@ static bool claim(const char *dir, mode_t mode, const char *setting, int *fd, ch
 {
 	bool held = false;
 	if (!make_directory(dir, mode))
-		return refuse(errno, reason, room, "cannot create %s: %s (set --%s)", dir, strerror(errno),
-		              setting);
+		return refuse(errno, reason, room, "cannot create %s: %s (set --%s)", dir,
+		              strerror(errno), setting);
 	*fd = lock_file(dir, &held);
 	if (*fd >= 0) {
 		char pid[32];
@@ -71,13 +71,16 @@ static bool claim(const char *dir, mode_t mode, const char *setting, int *fd, ch
 			return true;
 		int error = errno;
 		close(*fd);
-		return refuse(error, reason, room, "cannot write %s/ringside.lock: %s", dir, strerror(error));
+		return refuse(error, reason, room, "cannot write %s/ringside.lock: %s", dir,
+		              strerror(error));
 	}
 	if (held)
-		return refuse(EAGAIN, reason, room,
-		              "another ringside (pid %d) already uses %s: stop it, or set another --%s", errno,
-		              dir, setting);
-	return refuse(errno, reason, room, "cannot write to %s: %s (set --%s)", dir, strerror(errno), setting);
+		return refuse(
+		        EAGAIN, reason, room,
+		        "another ringside (pid %d) already uses %s: stop it, or set another --%s",
+		        errno, dir, setting);
+	return refuse(errno, reason, room, "cannot write to %s: %s (set --%s)", dir,
+	              strerror(errno), setting);
 }
 
 static bool write_pid(const char *path)

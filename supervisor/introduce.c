@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 enum {
-	LOST_MS = 200,   /* a worker that has died is known to be dead by then, and was not cut off */
-	AGAIN_MS = 1000, /* between attempts that fail */
+	LOST_MS = 200, /* a worker that has died is known to be dead by then, and was not cut off */
+	AGAIN_MS = 1000,  /* between attempts that fail */
 	ANSWER_MS = 5000, /* both say by then that it has come, or it is made again */
 };
 
@@ -18,7 +18,7 @@ enum {
 struct missing {
 	size_t a, b;
 	uint64_t due_ms;
-	bool said; /* in /readyz and so on */
+	bool said;   /* in /readyz and so on */
 	unsigned up; /* how many of the two say that the present link has come */
 };
 
@@ -42,8 +42,8 @@ void links_destroy(struct links **links)
 	*links = NULL;
 }
 
-/* SSE workers write and follow the log; bridge and capture do too, and capture tells the bridge how the
- * picture is. */
+/* SSE workers write and follow the log; bridge and capture do too, and capture tells the bridge how
+ * the picture is. */
 static bool should_know(const struct child *a, const struct child *b)
 {
 	return a != b && (a->role != b->role || a->role == ROLE_SSE);
@@ -63,7 +63,8 @@ static void show_missing(struct fleet *fleet)
 	for (size_t i = 0; i < links->count; i++) {
 		const struct missing *m = &links->missing[i];
 		if (m->said && count++ < COUNTERS_LINKS_SHOWN)
-			atomic_store(&fleet->counters->links_shown[count - 1], (uint32_t)(m->a << 16 | m->b));
+			atomic_store(&fleet->counters->links_shown[count - 1],
+			             (uint32_t)(m->a << 16 | m->b));
 	}
 	atomic_store(&fleet->counters->links_missing, count);
 }
@@ -108,10 +109,12 @@ static struct missing *add_missing(struct fleet *fleet, size_t a, size_t b, uint
 	return m;
 }
 
-static void emit(struct fleet *fleet, enum log_level level, const char *event, const struct missing *m)
+static void emit(struct fleet *fleet, enum log_level level, const char *event,
+                 const struct missing *m)
 {
 	events_emit(fleet->events, level, event,
-	            json_pack("{s:s, s:s}", "a", fleet->children[m->a].name, "b", fleet->children[m->b].name));
+	            json_pack("{s:s, s:s}", "a", fleet->children[m->a].name, "b",
+	                      fleet->children[m->b].name));
 }
 
 static void say_missing(struct fleet *fleet, struct missing *m)
@@ -137,15 +140,16 @@ static bool send_end(struct child *to, const struct child *about, uint64_t link,
 	return peer_send(to->peer, PROTO_TYPE_PEER, span_of(body, (size_t)(w.at - body)), fd);
 }
 
-/* False: it is missing. An end that was sent alone is closed by this, which its receiver reports. */
+/* False: it is missing. An end that was sent alone is closed by this, which its receiver reports.
+ */
 static bool join(struct fleet *fleet, size_t a, size_t b)
 {
 	struct child *one = &fleet->children[a], *other = &fleet->children[b];
 	int ends[2];
 	uint64_t link = fleet->links->numbers[a][b] = ++fleet->links->last;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
-		log_error("workers not introduced", "a=%s b=%s error=\"%s\"", one->name, other->name,
-		          strerror(errno));
+		log_error("workers not introduced", "a=%s b=%s error=\"%s\"", one->name,
+		          other->name, strerror(errno));
 		return false;
 	}
 	bool sent = send_end(one, other, link, ends[0]);
@@ -166,7 +170,8 @@ void introduce(struct fleet *fleet, struct child *newcomer)
 		if (join(fleet, a, b))
 			forget_missing(fleet, a, b);
 		else
-			say_missing(fleet, add_missing(fleet, a, b, clock_monotonic_ms() + AGAIN_MS));
+			say_missing(fleet,
+			            add_missing(fleet, a, b, clock_monotonic_ms() + AGAIN_MS));
 	}
 }
 

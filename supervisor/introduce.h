@@ -1,7 +1,9 @@
-/* Gives two workers a socket pair, a link, and steps aside: what they say does not pass the supervisor.
+/* Gives two workers a socket pair, a link, and steps aside: what they say does not pass the
+ * supervisor.
  *
- * A link that could not be made, or that a worker reports as lost while both live, is missing: counted,
- * said in /readyz and by ringsidectl status, and made again until both say that it has come. */
+ * A link that could not be made, or that a worker reports as lost while both live, is missing:
+ * counted, said in /readyz and by ringsidectl status, and made again until both say that it has
+ * come. */
 #pragma once
 
 #include "supervisor/fleet.h"
@@ -17,5 +19,6 @@ void introduce(struct fleet *fleet, struct child *newcomer);
 /* The worker's process has ended, and its links with it. */
 void introduce_forget(struct fleet *fleet, const struct child *gone);
 
-/* Makes what is missing and due. Returns when to look again (monotonic); UINT64_MAX: nothing is missing. */
+/* Makes what is missing and due. Returns when to look again (monotonic); UINT64_MAX: nothing is
+ * missing. */
 uint64_t introduce_again(struct fleet *fleet, uint64_t now_ms);

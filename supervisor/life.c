@@ -130,9 +130,8 @@ static void start_later(struct child *child)
 	struct restart_limits limits = restart_limits_of(child->fleet->settings);
 	bool failing = child->restart.failing;
 	uint64_t now_ms = clock_monotonic_ms();
-	child->start_due_ms =
-	        restart_exited(&child->restart, &limits, now_ms,
-	                       (uint32_t)clock_random_below(RESTART_JITTER_MAX + 1));
+	child->start_due_ms = restart_exited(&child->restart, &limits, now_ms,
+	                                     (uint32_t)clock_random_below(RESTART_JITTER_MAX + 1));
 	set_state(child, CHILD_STOPPED);
 	if (!child->restart.failing)
 		return;
@@ -179,9 +178,11 @@ void life_send_settings(struct child *child)
 void on_hello(struct sender *sender, const struct proto_hello *m)
 {
 	struct child *child = sender->child;
-	/* Programs that were replaced beneath us: it is tried again, until they fit or we are replaced. */
+	/* Programs that were replaced beneath us: it is tried again, until they fit or we are
+	 * replaced. */
 	if (m->schema_hash != proto_schema_hash()) {
-		log_error("program is of another build than the supervisor", "worker=%s", child->name);
+		log_error("program is of another build than the supervisor", "worker=%s",
+		          child->name);
 		life_signal(child, SIGKILL);
 		return;
 	}
@@ -204,7 +205,7 @@ void on_ready(struct sender *sender, const struct proto_ready *m)
 	if (child->fleet->replacing == child)
 		child->fleet->replacing = NULL;
 	life_emit(child, LOG_LEVEL_INFO, "worker-ready",
-	     json_pack("{s:I}", "after_ms", (json_int_t)(now_ms - child->started_ms)));
+	          json_pack("{s:I}", "after_ms", (json_int_t)(now_ms - child->started_ms)));
 	fleet_step(child->fleet);
 }
 
@@ -258,14 +259,13 @@ static pid_t spawn_child(struct child *child, int bus_fd)
 	char path[4400], name[32];
 	life_find_program(fleet, child->role, path, sizeof path);
 	snprintf(name, sizeof name, "ringside-%s", role_name(child->role));
-	struct spawn spawn = {
-	        .path = path,
-	        .name = name,
-	        .slot = child->slot,
-	        .generation = child->generation,
-	        .bus_fd = bus_fd,
-	        .counters_fd = fleet->counters_fd,
-	        .listen_count = child->role == ROLE_SSE ? fleet->listeners.count : 0};
+	struct spawn spawn = {.path = path,
+	                      .name = name,
+	                      .slot = child->slot,
+	                      .generation = child->generation,
+	                      .bus_fd = bus_fd,
+	                      .counters_fd = fleet->counters_fd,
+	                      .listen_count = child->role == ROLE_SSE ? fleet->listeners.count : 0};
 	if (spawn.listen_count > 0)
 		listeners_fds(&fleet->listeners, child->slot, spawn.listen_fds);
 	return spawn_start(&spawn);
@@ -275,7 +275,8 @@ static pid_t spawn_child(struct child *child, int bus_fd)
 static void begin(struct child *child, pid_t pid, int bus_fd)
 {
 	struct fleet *fleet = child->fleet;
-	const struct peer_events events = {.on_frame = on_frame, .on_close = on_bus_closed, .arg = child};
+	const struct peer_events events = {
+	        .on_frame = on_frame, .on_close = on_bus_closed, .arg = child};
 	struct counters_slot *c = child->counters;
 	child->pid = pid;
 	child->peer = peer_create(fleet->loop, bus_fd, child->role, child->slot, child->generation,
@@ -353,10 +354,11 @@ void life_exited(struct child *child, int status)
 	if (child->peer != NULL)
 		peer_drain(child->peer);
 	reap_describe(status, child->last_exit);
-	bool asked = child->state == CHILD_DRAINING && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	bool asked =
+	        child->state == CHILD_DRAINING && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 	life_emit(child, asked ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "worker-exited",
-	     json_pack("{s:s, s:b, s:I}", "how", child->last_exit, "asked", asked, "up_ms",
-	               (json_int_t)(clock_monotonic_ms() - child->started_ms)));
+	          json_pack("{s:s, s:b, s:I}", "how", child->last_exit, "asked", asked, "up_ms",
+	                    (json_int_t)(clock_monotonic_ms() - child->started_ms)));
 	peer_destroy(&child->peer);
 	introduce_forget(child->fleet, child);
 	child->pid = 0;
@@ -390,7 +392,7 @@ void life_drain(struct child *child, uint64_t now_ms)
 	child->kill_due_ms = due_ms + (fleet->stopping ? 0 : CUT_GRACE_MS);
 	set_state(child, CHILD_DRAINING);
 	life_emit(child, LOG_LEVEL_INFO, "worker-draining",
-	     json_pack("{s:I}", "within_ms", (json_int_t)(due_ms - now_ms)));
+	          json_pack("{s:I}", "within_ms", (json_int_t)(due_ms - now_ms)));
 	if (child->peer != NULL)
 		peer_put(child->peer, drain, DRAIN, {.due_ms = due_ms});
 }

@@ -3,7 +3,8 @@
 
 #include "supervisor/fleet.h"
 
-/* Where the program of a role is: beside our own; or, in a build tree, in the directory of its source. */
+/* Where the program of a role is: beside our own; or, in a build tree, in the directory of its
+ * source. */
 void life_find_program(const struct fleet *fleet, unsigned role, char *path, size_t room);
 
 /* Starts a process for it; when that cannot be done it waits as after an exit. */

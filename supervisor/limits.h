@@ -1,5 +1,5 @@
-/* Do the limits that we were given (setrlimit) suffice for the settings? The hard ones: the soft ones have
- * been raised. UINT64_MAX is no limit. */
+/* Do the limits that we were given (setrlimit) suffice for the settings? The hard ones: the soft
+ * ones have been raised. UINT64_MAX is no limit. */
 #pragma once
 
 #include "common/base/settings.h"
@@ -14,7 +14,7 @@ struct limits {
 
 void limits_read(struct limits *limits);
 
-/* Pure. False: `reason` names the limit, how it is set, and the setting or what is needed. `workers` is how
- * many are planned. */
+/* Pure. False: `reason` names the limit, how it is set, and the setting or what is needed.
+ * `workers` is how many are planned. */
 bool limits_suffice(const struct limits *limits, const struct settings *settings, unsigned workers,
                     char *reason, size_t room);

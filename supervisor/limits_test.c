@@ -6,7 +6,8 @@
 #include <cmocka.h>
 
 static const struct limits none = {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
-static const struct settings usual = {.store_ring_bytes = 256 << 20, .store_map_bytes = 64ull << 30};
+static const struct settings usual = {.store_ring_bytes = 256 << 20,
+                                      .store_map_bytes = 64ull << 30};
 
 static void assert_refused(struct limits limits, const char *limit, const char *need)
 {

@@ -77,8 +77,8 @@ static void learn_address(struct listener *listener, int fd)
 	inet_ntop(is_v6 ? AF_INET6 : AF_INET,
 	          is_v6 ? (const void *)&v6->sin6_addr : (const void *)&v4->sin_addr, host,
 	          sizeof host);
-	snprintf(listener->url, sizeof listener->url, is_v6 ? "http://[%s]:%u" : "http://%s:%u", host,
-	         ntohs(is_v6 ? v6->sin6_port : v4->sin_port));
+	snprintf(listener->url, sizeof listener->url, is_v6 ? "http://[%s]:%u" : "http://%s:%u",
+	         host, ntohs(is_v6 ? v6->sin6_port : v4->sin_port));
 }
 
 int listener_open(struct listener *listener, unsigned slot)
@@ -127,8 +127,8 @@ static int attach(struct listener *listener, const bool *active)
 	if (count == 0)
 		for (unsigned i = 0; i < listener->count; i++)
 			positions[count++] = i;
-	struct sock_fprog program = {.len = (unsigned short)listener_program(code, positions, count),
-	                             .filter = code};
+	struct sock_fprog program = {
+	        .len = (unsigned short)listener_program(code, positions, count), .filter = code};
 	int fd = listener->fds[listener->order[0]];
 	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program) == 0
 	               ? 0
@@ -161,8 +161,8 @@ void listener_close(struct listener *listener, unsigned slot)
 	unsigned at = position_of(listener, slot);
 	if (at == listener->count)
 		return;
-	/* The kernel moves the last socket of the group into the gap; the program that knows its new
-	 * number can only follow. In between nothing may lead to the last one. */
+	/* The kernel moves the last socket of the group into the gap; the program that knows its
+	 * new number can only follow. In between nothing may lead to the last one. */
 	unsigned last = listener->order[listener->count - 1];
 	bool meant[LISTENER_SLOTS_MAX];
 	memcpy(meant, listener->steered, sizeof meant);

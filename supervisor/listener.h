@@ -1,5 +1,5 @@
-/* The listening sockets of one address: one SO_REUSEPORT socket per SSE slot, owned by the supervisor, so that a
- * worker's death closes nothing and its replacement accepts what queued up.
+/* The listening sockets of one address: one SO_REUSEPORT socket per SSE slot, owned by the
+ * supervisor, so that a worker's death closes nothing and its replacement accepts what queued up.
  *
  * A classic BPF program tells the kernel which sockets get new connections. A socket can thus be
  * taken out of service long before it is closed: nobody is ever reset by scaling down. */
@@ -14,8 +14,8 @@
 enum {
 	LISTENER_SLOTS_MAX = 257,
 	LISTENER_BACKLOG = 65535, /* the kernel cuts it to net.core.somaxconn */
-	/* A handshake answered before the steering changed completes on the old socket: so long such
-	 * a socket stays in service. */
+	/* A handshake answered before the steering changed completes on the old socket: so long
+	 * such a socket stays in service. */
 	LISTENER_SETTLE_MS = 1000,
 	LISTENER_PROGRAM_MAX = 2 + 2 * LISTENER_SLOTS_MAX + 1,
 };
@@ -35,7 +35,8 @@ struct listener {
 /* Copies an IPv4 or IPv6 address; nothing is opened yet. */
 void listener_init(struct listener *listener, const struct sockaddr *address, socklen_t len);
 
-/* 0 until the first socket listens, where any port was asked for. Only while none listens it may be set. */
+/* 0 until the first socket listens, where any port was asked for. Only while none listens it may be
+ * set. */
 uint16_t listener_port(const struct listener *listener);
 void listener_set_port(struct listener *listener, uint16_t port);
 

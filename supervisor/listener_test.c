@@ -14,8 +14,10 @@ static struct listener listener;
 /* On any port of the family's loopback address. */
 static void begin(sa_family_t family)
 {
-	const struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	const struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	const struct sockaddr_in v4 = {.sin_family = AF_INET,
+	                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	const struct sockaddr_in6 v6 = {.sin6_family = AF_INET6,
+	                                .sin6_addr = IN6ADDR_LOOPBACK_INIT};
 	if (family == AF_INET)
 		listener_init(&listener, (const struct sockaddr *)&v4, sizeof v4);
 	else
@@ -35,9 +37,8 @@ static void connect_and_count(unsigned n, unsigned counts[LISTENER_SLOTS_MAX])
 	memset(counts, 0, LISTENER_SLOTS_MAX * sizeof *counts);
 	for (unsigned i = 0; i < n; i++) {
 		int fd = socket(listener.address.ss_family, SOCK_STREAM, 0);
-		assert_int_equal(connect(fd, (struct sockaddr *)&listener.address,
-		                         listener.address_len),
-		                 0);
+		assert_int_equal(
+		        connect(fd, (struct sockaddr *)&listener.address, listener.address_len), 0);
 		for (unsigned slot = 0; slot < LISTENER_SLOTS_MAX; slot++)
 			if (listener.fds[slot] >= 0 && listener_queue_waits(&listener, slot)) {
 				close(accept(listener.fds[slot], NULL, NULL));
@@ -159,7 +160,8 @@ static void test_ipv6(void **state)
 	(void)state;
 	unsigned counts[LISTENER_SLOTS_MAX];
 	int fd = socket(AF_INET6, SOCK_STREAM, 0);
-	struct sockaddr_in6 loopback = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	struct sockaddr_in6 loopback = {.sin6_family = AF_INET6,
+	                                .sin6_addr = IN6ADDR_LOOPBACK_INIT};
 	bool there = fd >= 0 && bind(fd, (struct sockaddr *)&loopback, sizeof loopback) == 0;
 	close(fd);
 	if (!there)

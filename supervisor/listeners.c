@@ -20,18 +20,25 @@ static bool known(const struct listeners *listeners, const struct addrinfo *addr
 static bool is_loopback(const struct addrinfo *address)
 {
 	if (address->ai_family == AF_INET)
-		return ntohl(((const struct sockaddr_in *)(const void *)address->ai_addr)->sin_addr.s_addr) >> 24 == 127;
-	return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)address->ai_addr)->sin6_addr);
+		return ntohl(((const struct sockaddr_in *)(const void *)address->ai_addr)
+		                     ->sin_addr.s_addr) >>
+		               24 ==
+		       127;
+	return IN6_IS_ADDR_LOOPBACK(
+	        &((const struct sockaddr_in6 *)(const void *)address->ai_addr)->sin6_addr);
 }
 
 static void take_family(struct listeners *listeners, const struct addrinfo *found, int family)
 {
-	for (const struct addrinfo *a = found; a != NULL && listeners->count < BOOT_LISTENERS_MAX; a = a->ai_next)
+	for (const struct addrinfo *a = found; a != NULL && listeners->count < BOOT_LISTENERS_MAX;
+	     a = a->ai_next)
 		if (a->ai_family == family && !known(listeners, a))
-			listener_init(&listeners->each[listeners->count++], a->ai_addr, a->ai_addrlen);
+			listener_init(&listeners->each[listeners->count++], a->ai_addr,
+			              a->ai_addrlen);
 }
 
-bool listeners_init(struct listeners *listeners, const char *listen, bool loopback_only, const char **reason)
+bool listeners_init(struct listeners *listeners, const char *listen, bool loopback_only,
+                    const char **reason)
 {
 	char host[256], port[8];
 	listeners->count = 0;
@@ -39,8 +46,9 @@ bool listeners_init(struct listeners *listeners, const char *listen, bool loopba
 		*reason = "must be HOST:PORT or [IPV6]:PORT";
 		return false;
 	}
-	const struct addrinfo hints = {
-	        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+	const struct addrinfo hints = {.ai_family = AF_UNSPEC,
+	                               .ai_socktype = SOCK_STREAM,
+	                               .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
 	struct addrinfo *found = NULL;
 	int rc = getaddrinfo(host, port, &hints, &found);
 	if (rc != 0) {

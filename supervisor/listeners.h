@@ -1,5 +1,5 @@
-/* The addresses that `listen` names, each with a listener (supervisor/listener.h) of its own. A name may
- * have several: clients try them in an order of their own, so all are served. */
+/* The addresses that `listen` names, each with a listener (supervisor/listener.h) of its own. A
+ * name may have several: clients try them in an order of their own, so all are served. */
 #pragma once
 
 #include "proto/roles.h"
@@ -10,12 +10,14 @@ struct listeners {
 	unsigned count;
 };
 
-/* Resolves HOST:PORT. IPv4 comes first: its URL is the one that people are told. With `loopback_only` a
- * name that leads anywhere else is refused. False: *reason says why. */
-bool listeners_init(struct listeners *listeners, const char *listen, bool loopback_only, const char **reason);
+/* Resolves HOST:PORT. IPv4 comes first: its URL is the one that people are told. With
+ * `loopback_only` a name that leads anywhere else is refused. False: *reason says why. */
+bool listeners_init(struct listeners *listeners, const char *listen, bool loopback_only,
+                    const char **reason);
 
-/* listener_probe() of each. An address of a name that this machine does not have (IPv6 that is turned off)
- * is left out, as long as another one is there; *left_out counts them. 0 or an errno. */
+/* listener_probe() of each. An address of a name that this machine does not have (IPv6 that is
+ * turned off) is left out, as long as another one is there; *left_out counts them. 0 or an errno.
+ */
 int listeners_probe(struct listeners *listeners, unsigned *left_out);
 
 /* Of a slot, on all addresses or on none. 0 or an errno. */

@@ -22,18 +22,23 @@ static int teardown(void **state)
 static void add(const char *v4, bool v6, uint16_t port)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
-	struct sockaddr_in6 b = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	struct sockaddr_in6 b = {.sin6_family = AF_INET6,
+	                         .sin6_port = htons(port),
+	                         .sin6_addr = IN6ADDR_LOOPBACK_INIT};
 	assert_true(v6 || inet_pton(AF_INET, v4, &a.sin_addr) == 1);
 	if (v6)
-		listener_init(&listeners.each[listeners.count++], (const struct sockaddr *)&b, sizeof b);
+		listener_init(&listeners.each[listeners.count++], (const struct sockaddr *)&b,
+		              sizeof b);
 	else
-		listener_init(&listeners.each[listeners.count++], (const struct sockaddr *)&a, sizeof a);
+		listener_init(&listeners.each[listeners.count++], (const struct sockaddr *)&a,
+		              sizeof a);
 }
 
 static bool connects(const struct listener *listener)
 {
 	int fd = socket(listener->address.ss_family, SOCK_STREAM, 0);
-	bool ok = connect(fd, (const struct sockaddr *)&listener->address, listener->address_len) == 0;
+	bool ok = connect(fd, (const struct sockaddr *)&listener->address, listener->address_len) ==
+	          0;
 	close(fd);
 	return ok;
 }
@@ -63,7 +68,8 @@ static void test_every_address_of_a_name_is_served(void **state)
 static void test_all_or_none(void **state)
 {
 	(void)state;
-	struct sockaddr_in taken = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1)};
+	struct sockaddr_in taken = {.sin_family = AF_INET,
+	                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1)};
 	socklen_t len = sizeof taken;
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 	assert_int_equal(bind(fd, (struct sockaddr *)&taken, len), 0);

@@ -16,10 +16,12 @@ static int usage_error(const char *reason)
 static void print_run_help(void)
 {
 	puts("usage: ringside run [--config FILE] [SETTING...]\n\n"
-	     "Runs Ringside in the foreground and logs to standard error. SIGTERM or SIGINT: finish\n"
+	     "Runs Ringside in the foreground and logs to standard error. SIGTERM or SIGINT: "
+	     "finish\n"
 	     "what runs, then end; a second one hurries. SIGHUP: read the configuration again.\n"
 	     "SIGUSR1: reopen the log file.\n\n"
-	     "Settings come from their defaults, the file given with --config (or RINGSIDE_CONFIG),\n"
+	     "Settings come from their defaults, the file given with --config (or "
+	     "RINGSIDE_CONFIG),\n"
 	     "RINGSIDE_* variables and flags; the later wins. In the file a key is spelled with\n"
 	     "dots (log.level), as a variable RINGSIDE_LOG_LEVEL, as a flag --log-level.\n"
 	     "Sizes take k, M, G, T; times take ms, s, m, h, d.\n");

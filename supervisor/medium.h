@@ -1,5 +1,6 @@
-/* What the file system of data_dir means for "acknowledged is durable": an answer leaves after fdatasync(), and
- * these take that call without keeping anything, or leave it to others. statfs(2) names the types. */
+/* What the file system of data_dir means for "acknowledged is durable": an answer leaves after
+ * fdatasync(), and these take that call without keeping anything, or leave it to others. statfs(2)
+ * names the types. */
 #pragma once
 
 #include <stdbool.h>

@@ -16,10 +16,10 @@ static int config_flag(int argc, char **argv, const char **config)
 	return 2;
 }
 
-bool options_parse(struct options *options, int argc, char **argv,
-                   char reason[SETTINGS_REASON_MAX])
+bool options_parse(struct options *options, int argc, char **argv, char reason[SETTINGS_REASON_MAX])
 {
-	*options = (struct options){.config = getenv("RINGSIDE_CONFIG"), .argc = argc, .argv = argv};
+	*options =
+	        (struct options){.config = getenv("RINGSIDE_CONFIG"), .argc = argc, .argv = argv};
 	struct settings scratch;
 	bool ok = true;
 	settings_init(&scratch);
@@ -32,8 +32,8 @@ bool options_parse(struct options *options, int argc, char **argv,
 		}
 		if (used == 0)
 			used = settings_load_flag(&scratch, argc - i, argv + i, reason);
-		options->help = used == 0 &&
-		                (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0);
+		options->help =
+		        used == 0 && (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0);
 		if (used == 0 && !options->help)
 			/* A secret that follows a mistyped name is for no log. */
 			snprintf(reason, SETTINGS_REASON_MAX, "unknown argument '%.*s'",

@@ -29,8 +29,16 @@ static int teardown(void **state)
 	return unlink(path);
 }
 
-#define ARGUMENTS(...) (sizeof((char *[]){__VA_ARGS__}) / sizeof(char *)), (char *[]){__VA_ARGS__}
-#define TEXT(literal) (char[]){literal}
+#define ARGUMENTS(...)                                                                             \
+	(sizeof((char *[]){__VA_ARGS__}) / sizeof(char *)), (char *[])                             \
+	{                                                                                          \
+		__VA_ARGS__                                                                        \
+	}
+#define TEXT(literal)                                                                              \
+	(char[])                                                                                   \
+	{                                                                                          \
+		literal                                                                            \
+	}
 
 static void test_the_later_wins(void **state)
 {
@@ -85,7 +93,8 @@ static void test_wrong_arguments(void **state)
 	(void)state;
 	assert_false(options_parse(&options, ARGUMENTS(TEXT("--nonsense")), reason));
 	assert_non_null(strstr(reason, "--nonsense"));
-	assert_false(options_parse(&options, ARGUMENTS(TEXT("--auth-publish-tokenz=secret")), reason));
+	assert_false(
+	        options_parse(&options, ARGUMENTS(TEXT("--auth-publish-tokenz=secret")), reason));
 	assert_string_equal(reason, "unknown argument '--auth-publish-tokenz'");
 	assert_false(options_parse(&options, ARGUMENTS(TEXT("stray")), reason));
 	assert_false(options_parse(&options, ARGUMENTS(TEXT("--config")), reason));

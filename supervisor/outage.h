@@ -11,8 +11,8 @@ struct outage {
 
 struct outage_facts {
 	bool serves; /* an SSE worker is ready */
-	bool failed; /* one that is wanted has ended unasked, or could not be started, since it last served
-	              * for long: a slow first start is no outage */
+	bool failed; /* one that is wanted has ended unasked, or could not be started, since it last
+	              * served for long: a slow first start is no outage */
 };
 
 /* True: it has lasted for limit_ms (worker.give_up; 0: never). */

@@ -5,8 +5,8 @@
 #include <stddef.h>
 #include <cmocka.h>
 
-static const struct outage_facts serving = {.serves = true, .failed = true},
-                                 starting = {0}, failing = {.failed = true};
+static const struct outage_facts serving = {.serves = true, .failed = true}, starting = {0},
+                                 failing = {.failed = true};
 
 static void test_it_counts_from_the_first_failure(void **state)
 {

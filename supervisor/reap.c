@@ -39,7 +39,8 @@ void reap_each_child(void (*visit)(void *arg, pid_t pid), void *arg)
 void reap_describe(int status, char text[64])
 {
 	if (WIFSIGNALED(status))
-		snprintf(text, 64, "signal %d (%.40s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+		snprintf(text, 64, "signal %d (%.40s)", WTERMSIG(status),
+		         strsignal(WTERMSIG(status)));
 	else
 		snprintf(text, 64, "code %d", WEXITSTATUS(status));
 }

@@ -8,7 +8,7 @@
  * class WORKERS has begun a restart one by one, and *report (the caller's reference) names them:
  * {"changed": [...], "restarting": bool, "needs_restart": [...]}.
  *
- * Only keys whose configured value changed are touched: a scale or log-level given at run time stays
- * until its key changes in the configuration. */
+ * Only keys whose configured value changed are touched: a scale or log-level given at run time
+ * stays until its key changes in the configuration. */
 bool reload_configuration(struct supervisor *supervisor, json_t **report,
                           char reason[SETTINGS_REASON_MAX]);

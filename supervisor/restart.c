@@ -35,8 +35,8 @@ uint64_t restart_exited(struct restart *restart, const struct restart_limits *li
 	restart->ready_ms = 0;
 	restart->exits_ms[restart->exits++ % RESTART_EXITS_MAX] = now_ms;
 	restart->failing = exits_within(restart, limits->window_ms, now_ms) >= limits->exits_max;
-	uint64_t delay_ms = restart->failing ? limits->delay_ms_max
-	                                     : delay_after(restart->failures, limits);
+	uint64_t delay_ms =
+	        restart->failing ? limits->delay_ms_max : delay_after(restart->failures, limits);
 	return now_ms + delay_ms - delay_ms / 2 * jitter / RESTART_JITTER_MAX;
 }
 

@@ -5,14 +5,16 @@
 #include <stddef.h>
 #include <cmocka.h>
 
-static const struct restart_limits limits = {
-        .delay_ms_min = 100, .delay_ms_max = 30000, .stable_ms = 60000, .exits_max = 64,
-        .window_ms = 1000};
+static const struct restart_limits limits = {.delay_ms_min = 100,
+                                             .delay_ms_max = 30000,
+                                             .stable_ms = 60000,
+                                             .exits_max = 64,
+                                             .window_ms = 1000};
 
 static void test_delay_doubles_to_its_maximum(void **state)
 {
 	(void)state;
-	static const uint64_t want[] = {100,  200,  400,   800,   1600,  3200,
+	static const uint64_t want[] = {100,  200,   400,   800,   1600, 3200,
 	                                6400, 12800, 25600, 30000, 30000};
 	struct restart r = {0};
 	uint64_t now = 1;

@@ -94,8 +94,7 @@ static _Noreturn void become_worker(const struct plan_fds *fds, pid_t parent, co
 		_exit(EXIT_SUPERVISOR_GONE); /* it died before it could be tied to us */
 	default_signals();
 	bool ok = dup2(fds->null_fd, STDIN_FILENO) >= 0 &&
-	          dup2(STDERR_FILENO, STDOUT_FILENO) >= 0 &&
-	          dup2(fds->bus_fd, BOOT_FD_BUS) >= 0 &&
+	          dup2(STDERR_FILENO, STDOUT_FILENO) >= 0 && dup2(fds->bus_fd, BOOT_FD_BUS) >= 0 &&
 	          dup2(fds->counters_fd, BOOT_FD_COUNTERS) >= 0;
 	for (unsigned i = 0; ok && i < fds->listen_count; i++)
 		ok = dup2(fds->listen_fds[i], BOOT_FD_LISTEN + (int)i) >= 0;
@@ -105,8 +104,8 @@ static _Noreturn void become_worker(const struct plan_fds *fds, pid_t parent, co
 	_exit(SPAWN_EXEC_FAILED);
 }
 
-/* Until the child has let go of its copies of our descriptors a socket that we close stays open, and
- * the kernel's numbering of the listening sockets is not yet what listener.c takes it for. */
+/* Until the child has let go of its copies of our descriptors a socket that we close stays open,
+ * and the kernel's numbering of the listening sockets is not yet what listener.c takes it for. */
 static void await_release(int pipe_fd)
 {
 	char nothing;

@@ -101,7 +101,9 @@ static void tell_status(struct supervisor *s)
 	struct fleet_tally tally = fleet_tally(&s->fleet);
 	char status[sizeof s->status];
 	snprintf(status, sizeof status, "%u of %u workers ready%s", tally.ready, tally.wanted,
-	         s->stopping ? ", stopping" : tally.failed != 0 ? ", some failed" : "");
+	         s->stopping         ? ", stopping"
+	         : tally.failed != 0 ? ", some failed"
+	                             : "");
 	if (strcmp(status, s->status) == 0)
 		return;
 	memcpy(s->status, status, sizeof status);
@@ -127,8 +129,8 @@ static void announce(struct supervisor *s, const struct fleet_tally *tally)
 	s->announced = true;
 	close_console(s);
 	events_emit(&s->events, LOG_LEVEL_INFO, "ready",
-	            json_pack("{s:s, s:i, s:i}", "url", listeners_url(&s->fleet.listeners), "workers",
-	                      (int)tally->ready, "pid", (int)getpid()));
+	            json_pack("{s:s, s:i, s:i}", "url", listeners_url(&s->fleet.listeners),
+	                      "workers", (int)tally->ready, "pid", (int)getpid()));
 	notify_send(&s->notify, "READY=1\nMAINPID=%d", (int)getpid());
 }
 
@@ -139,14 +141,16 @@ static void act_on_hopeless(struct supervisor *s)
 	if (refused != NULL) {
 		s->exit_code = EXIT_USAGE;
 		events_emit(&s->events, LOG_LEVEL_ERROR, "cannot-start",
-		            json_pack("{s:s, s:s}", "worker", refused->name, "reason", refused->refusal));
+		            json_pack("{s:s, s:s}", "worker", refused->name, "reason",
+		                      refused->refusal));
 		tell_console(s, refused->refusal);
 		notify_send(&s->notify, "STATUS=cannot start: %s", refused->refusal);
 		supervisor_stop(s, "a worker cannot start");
 	} else if (s->fleet.gave_up) {
 		s->exit_code = EXIT_FAILED;
-		events_emit(&s->events, LOG_LEVEL_ERROR, "gave-up",
-		            json_pack("{s:I}", "after_ms", (json_int_t)s->settings.worker_give_up_ms));
+		events_emit(
+		        &s->events, LOG_LEVEL_ERROR, "gave-up",
+		        json_pack("{s:I}", "after_ms", (json_int_t)s->settings.worker_give_up_ms));
 		supervisor_stop(s, "nothing has served for worker.give_up");
 	}
 }
@@ -296,7 +300,8 @@ static void compare_limits(const struct settings *settings, unsigned cpus)
 	struct limits limits;
 	const struct plan plan = plan_make(settings, cpus, false);
 	limits_read(&limits);
-	if (!limits_suffice(&limits, settings, plan.sse + plan.bridge + plan.capture, reason, sizeof reason))
+	if (!limits_suffice(&limits, settings, plan.sse + plan.bridge + plan.capture, reason,
+	                    sizeof reason))
 		refuse_start(EXIT_USAGE, reason);
 	/* A connection is a descriptor. */
 	if (limits.files < settings->limits_connections + 1024)
@@ -306,7 +311,8 @@ static void compare_limits(const struct settings *settings, unsigned cpus)
 	if (limits.file_bytes < tables_map_room(settings->store_map_bytes))
 		log_warn("data.mdb cannot become as large as allowed",
 		         "fsize=%llu store.map_bytes=%llu map_bytes_used=%llu",
-		         (unsigned long long)limits.file_bytes, (unsigned long long)settings->store_map_bytes,
+		         (unsigned long long)limits.file_bytes,
+		         (unsigned long long)settings->store_map_bytes,
 		         (unsigned long long)tables_map_within(limits.file_bytes));
 }
 
@@ -314,8 +320,9 @@ static void look_at_medium(const struct settings *settings)
 {
 	struct medium medium;
 	if (medium_of_path_is_doubtful(settings->data_dir, &medium))
-		log_warn("data_dir is no place for what must last", "data_dir=%s filesystem=%s why=\"%s\"",
-		         settings->data_dir, medium.name, medium.warning);
+		log_warn("data_dir is no place for what must last",
+		         "data_dir=%s filesystem=%s why=\"%s\"", settings->data_dir, medium.name,
+		         medium.warning);
 }
 
 static void find_programs(char *dir, size_t room)
@@ -334,7 +341,8 @@ static void look_for_programs(const struct fleet *fleet)
 	const struct plan plan = plan_make(fleet->settings, fleet->cpus, false);
 	const struct {
 		unsigned role, count;
-	} roles[] = {{ROLE_SSE, plan.sse}, {ROLE_BRIDGE, plan.bridge}, {ROLE_CAPTURE, plan.capture}};
+	} roles[] = {
+	        {ROLE_SSE, plan.sse}, {ROLE_BRIDGE, plan.bridge}, {ROLE_CAPTURE, plan.capture}};
 	char path[4400], reason[SETTINGS_REASON_MAX];
 	for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
 		life_find_program(fleet, roles[i].role, path, sizeof path);

@@ -12,8 +12,9 @@ enum { SUPERVISOR_SIGNALS = 5, SUPERVISOR_FOREIGN_MAX = 64 };
 struct supervisor {
 	uv_loop_t *loop;
 	struct options options;
-	struct settings loaded;   /* what the configuration said last */
-	struct settings settings; /* in effect: START keys as at the start, scale and log-level on top */
+	struct settings loaded; /* what the configuration said last */
+	struct settings
+	        settings; /* in effect: START keys as at the start, scale and log-level on top */
 	struct events events;
 	struct fleet fleet;
 	struct admin *admin;
@@ -30,7 +31,7 @@ struct supervisor {
 	bool reloading; /* RELOADING=1 was said, READY=1 not yet */
 	bool stopping;
 	int exit_code;
-	int console_fd; /* standard error as it was before log.file, until ready; -1 */
+	int console_fd;      /* standard error as it was before log.file, until ready; -1 */
 	uint64_t started_ms; /* monotonic */
 	char status[128];    /* last STATUS= */
 };

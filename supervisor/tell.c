@@ -37,7 +37,8 @@ void tell_log_level(struct fleet *fleet, const char *level)
 		char reason[SETTINGS_REASON_MAX];
 		if (child->pid == 0 || child->peer == NULL)
 			continue;
-		check(settings_set(&child->settings, span_str("log.level"), span_str(level), reason));
+		check(settings_set(&child->settings, span_str("log.level"), span_str(level),
+		                   reason));
 		if (child->said_hello)
 			peer_put(child->peer, log_level, LOG_LEVEL, {.level = span_str(level)});
 	}

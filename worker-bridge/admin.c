@@ -1,4 +1,5 @@
-/* What `ringsidectl duels` and `markets` ask for: COMMAND METHOD PATH [BODY], a call as over HTTP. */
+/* What `ringsidectl duels` and `markets` ask for: COMMAND METHOD PATH [BODY], a call as over HTTP.
+ */
 #include "common/base/check.h"
 #include "worker-bridge/bridge.h"
 #include "worker-bridge/inbox.h"
@@ -42,13 +43,14 @@ void on_worker_command(struct bridge *bridge, const struct proto_worker_command 
 	bool post = strcmp(arguments[1], "POST") == 0;
 	if (count < 3 || bridge->draining || (!post && strcmp(arguments[1], "GET") != 0)) {
 		answer_text(bridge, m->id, bridge->draining ? STATUS_FAILED : STATUS_USAGE,
-		            bridge->draining ? SPAN("this worker stops; try again")
-		                             : SPAN("GET or POST, a path, and maybe a body are expected"));
+		            bridge->draining
+		                    ? SPAN("this worker stops; try again")
+		                    : SPAN("GET or POST, a path, and maybe a body are expected"));
 	} else {
 		struct asked *asked = xcalloc(1, sizeof *asked);
 		*asked = (struct asked){bridge, m->id};
-		calls_local(bridge->calls, post ? CALL_POST : CALL_GET, arguments[2], arguments[3], on_answer,
-		            asked);
+		calls_local(bridge->calls, post ? CALL_POST : CALL_GET, arguments[2], arguments[3],
+		            on_answer, asked);
 	}
 	free(line);
 }

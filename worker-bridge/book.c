@@ -129,7 +129,8 @@ enum row_found book_market(struct book_change *change, const char *duel_id, stru
 	struct book *book = change->book;
 	struct listed *e = listed_find(book, duel_id);
 	enum row_found found = e != NULL ? ROW_PRESENT : ROW_ABSENT;
-	for (size_t i = 0; found == ROW_ABSENT && i < book->feeds_count && strlen(duel_id) < 64; i++)
+	for (size_t i = 0; found == ROW_ABSENT && i < book->feeds_count && strlen(duel_id) < 64;
+	     i++)
 		found = listed_load(change, book->feeds[i].name, duel_id, &e);
 	*market = e != NULL ? &e->market : NULL;
 	return found;
@@ -274,7 +275,8 @@ static void see_frame(struct book_change *change, const struct book_feed *feed, 
 		return;
 	struct listed *e = NULL;
 	bool stands = stopped_find(change->book->stopped, duel_id) != NULL;
-	enum row_found found = stands ? ROW_UNREADABLE : listed_get(change, feed->name, duel_id, &e);
+	enum row_found found =
+	        stands ? ROW_UNREADABLE : listed_get(change, feed->name, duel_id, &e);
 	if (found == ROW_UNREADABLE)
 		stopped_add(&change->book->stopped, feed->name, duel_id, from);
 	if (found == ROW_ABSENT)
@@ -403,13 +405,15 @@ static bool carry_out(struct book_change *change, struct market *m, enum market_
 
 static struct backoff backoff_of(const struct settings *s)
 {
-	return (struct backoff){s->market_retry_min_ms, s->market_retry_max_ms, s->market_retry_after_max_ms};
+	return (struct backoff){s->market_retry_min_ms, s->market_retry_max_ms,
+	                        s->market_retry_after_max_ms};
 }
 
 static uint64_t delay_ms(const struct book *book, const struct market *m, uint64_t asked_ms)
 {
 	struct backoff backoff = backoff_of(book->settings);
-	return backoff_ms(&backoff, m->attempts, asked_ms, (unsigned)clock_random_below(BACKOFF_DICE));
+	return backoff_ms(&backoff, m->attempts, asked_ms,
+	                  (unsigned)clock_random_below(BACKOFF_DICE));
 }
 
 /* By somebody else: the attempt becomes durable now, and is made then. */
@@ -421,10 +425,11 @@ static void prepare_call(struct book_change *change, struct listed *e, enum mark
 		return;
 	market_start(m, step);
 	struct backoff backoff = backoff_of(book->settings);
-	uint64_t longest_ms = 2 * book->settings->market_webhook_timeout_ms + backoff_longest_ms(&backoff);
+	uint64_t longest_ms =
+	        2 * book->settings->market_webhook_timeout_ms + backoff_longest_ms(&backoff);
 	if (!backoff_over(m->attempted_ms, m->next_attempt_ms, longest_ms, change->now_ms)) {
 		book->due_ms =
-			m->next_attempt_ms < book->due_ms ? m->next_attempt_ms : book->due_ms;
+		        m->next_attempt_ms < book->due_ms ? m->next_attempt_ms : book->due_ms;
 		return;
 	}
 	m->attempts++;
@@ -479,7 +484,8 @@ static bool is_dead(const struct book *book, const char *holder)
 	       (slot == book->worker->slot && generation != book->worker->generation);
 }
 
-/* *lease is NULL when there is none yet. False: it is somebody's whom this release does not understand. */
+/* *lease is NULL when there is none yet. False: it is somebody's whom this release does not
+ * understand. */
 static bool read_lease(struct book_change *change, json_t **lease)
 {
 	enum row_found found = rows_json(change->rows, lease_key, lease);
@@ -507,7 +513,8 @@ static bool take_lease(struct book_change *change)
 	uint64_t until_ms = (uint64_t)json_integer_value(json_object_get(lease, "until"));
 	book->fence = (uint64_t)json_integer_value(json_object_get(lease, "fence"));
 	bool mine = holder != NULL && strcmp(holder, book->holder) == 0;
-	/* Nobody takes it for longer than LEASE_MS: who seems to have did so before the clock was set back. */
+	/* Nobody takes it for longer than LEASE_MS: who seems to have did so before the clock was
+	 * set back. */
 	bool free_now = holder == NULL || is_dead(book, holder) || change->now_ms >= until_ms ||
 	                until_ms > change->now_ms + LEASE_MS + CLOCK_STEP_MS;
 	json_decref(lease);
@@ -578,14 +585,15 @@ static void forget_past(struct book_change *change)
 static void forget_listed(struct book *book)
 {
 	struct listed *e, *next;
-	HASH_ITER(hh, book->listed, e, next)
-	listed_free(book, e);
+	HASH_ITER (hh, book->listed, e, next)
+		listed_free(book, e);
 }
 
 static bool take_missed(void *arg, const struct store_message *message);
 
 /* A market that can be read again sees what was said of its duel meanwhile. */
-static void catch_up(struct book_change *change, struct book_feed *feed, const char *duel_id, uint64_t from)
+static void catch_up(struct book_change *change, struct book_feed *feed, const char *duel_id,
+                     uint64_t from)
 {
 	struct missed missed = {change, feed, duel_id, from};
 	struct stream *stream = state_find(store_view(change->book->store), span_str(feed->path));
@@ -602,7 +610,8 @@ static void catch_up(struct book_change *change, struct book_feed *feed, const c
 		before = missed.at;
 		if (store_scan(change->book->store, stream, missed.at, to, SCAN_BYTES, take_missed,
 		               &missed) != STORE_READ_OK)
-			log_error("frames not readable", "feed=%s at=%" PRIu64, feed->name, missed.at);
+			log_error("frames not readable", "feed=%s at=%" PRIu64, feed->name,
+			          missed.at);
 	}
 }
 
@@ -623,8 +632,7 @@ static void load_stopped(struct book_change *change, struct book_feed *feed)
 {
 	struct book *book = change->book;
 	struct stopped *one, *next;
-	HASH_ITER(hh, book->stopped, one, next)
-	{
+	HASH_ITER (hh, book->stopped, one, next) {
 		struct listed *e;
 		struct stopped was = *one;
 		if (strcmp(was.feed, feed->name) != 0 ||
@@ -640,8 +648,7 @@ static void load_active(struct book_change *change, struct book_feed *feed, cons
 	size_t i;
 	json_t *id;
 	struct listed *e;
-	json_array_foreach(ids, i, id)
-	{
+	json_array_foreach (ids, i, id) {
 		const char *duel_id = json_string_value(id);
 		if (duel_id == NULL || stopped_find(change->book->stopped, duel_id) != NULL)
 			continue;
@@ -709,8 +716,8 @@ static void put_cursors(struct book_change *change)
 		                   rows_get(change->rows, feed->cursor_key).at == NULL))
 			continue;
 		rows_put_json(change->rows, feed->cursor_key,
-		              json_pack("{s:I,s:o,s:o*}", "position", (json_int_t)feed->seen, "active",
-		                        active_of(book, feed->name), "stopped",
+		              json_pack("{s:I,s:o,s:o*}", "position", (json_int_t)feed->seen,
+		                        "active", active_of(book, feed->name), "stopped",
 		                        stopped_record(book->stopped, feed->name)));
 	}
 }
@@ -850,9 +857,9 @@ static void call_out(struct book *book, struct listed *e)
 static void forget_settled(struct book *book)
 {
 	struct listed *e, *next;
-	HASH_ITER(hh, book->listed, e, next)
-	if (settled(&e->market))
-		listed_free(book, e);
+	HASH_ITER (hh, book->listed, e, next)
+		if (settled(&e->market))
+			listed_free(book, e);
 }
 
 static void adopt(struct book *book)
@@ -918,7 +925,8 @@ static bool put_markets(struct book_change *change)
 static bool cursors_are_far(const struct book *book)
 {
 	for (size_t i = 0; i < book->feeds_count; i++)
-		if (book->feeds[i].seen - book->feeds[i].kept > CURSOR_BYTES && !book->feeds[i].lost)
+		if (book->feeds[i].seen - book->feeds[i].kept > CURSOR_BYTES &&
+		    !book->feeds[i].lost)
 			return true;
 	return false;
 }
@@ -951,8 +959,8 @@ static void work(struct book_change *change)
 	}
 	counter_set(book->counters, market_cursor_lag_bytes, lag);
 	run_queue(change);
-	HASH_ITER(hh, book->listed, e, next)
-	advance(change, e);
+	HASH_ITER (hh, book->listed, e, next)
+		advance(change, e);
 }
 
 /* True: there is something to write. */

@@ -9,8 +9,9 @@
  * Outside calls (operator_webhook.h) are intents first: the attempt is durable before it is made,
  * and its outcome after it; an attempt whose outcome is unknown is made again with the same key.
  *
- * A row that cannot be read stops what it belongs to (row.h): a market's stops that market, a cursor's
- * the markets of its feed, the lease's all of them, an account's or a bet's the settlement that needs it.
+ * A row that cannot be read stops what it belongs to (row.h): a market's stops that market, a
+ * cursor's the markets of its feed, the lease's all of them, an account's or a bet's the settlement
+ * that needs it.
  *
  * Streams: feeds/NAME/audit, odds, attestations. */
 #pragma once
@@ -50,8 +51,8 @@ struct book_work {
 /* False: too many wait (market.queue); the work is still the caller's. */
 bool book_submit(struct book *book, struct book_work *work);
 
-/* The market of a duel as it is in this change: *market with ROW_PRESENT, else NULL. What is changed in it
- * is kept when book_changed() is told. */
+/* The market of a duel as it is in this change: *market with ROW_PRESENT, else NULL. What is
+ * changed in it is kept when book_changed() is told. */
 enum row_found book_market(struct book_change *change, const char *duel_id, struct market **market);
 void book_changed(struct book_change *change, struct market *market, bool odds);
 /* The duel itself still takes bets: its market may not have seen the frame yet that ends them. */

@@ -32,7 +32,7 @@ static struct span segment(struct span *rest)
 {
 	const uint8_t *slash = rest->len != 0 ? memchr(rest->at, '/', rest->len) : NULL;
 	struct span first =
-		span_of(rest->at, slash != NULL ? (size_t)(slash - rest->at) : rest->len);
+	        span_of(rest->at, slash != NULL ? (size_t)(slash - rest->at) : rest->len);
 	*rest = slash != NULL ? span_of(slash + 1, rest->len - first.len - 1)
 	                      : (struct span){rest->at, 0};
 	return first;
@@ -47,9 +47,9 @@ static bool text_of(struct span from, char *into, size_t room)
 	return true;
 }
 
-static const char unreadable[] =
-	"what this needs is in the store, but this release cannot read it (see the log and rows_unreadable): "
-	"it is left as it is";
+static const char unreadable[] = "what this needs is in the store, but this release cannot read it "
+                                 "(see the log and rows_unreadable): "
+                                 "it is left as it is";
 
 /* The row; alerted when it cannot be read. */
 static enum row_found row_of(const struct call *call, const char *key, json_t **row)
@@ -129,17 +129,16 @@ static void list_feed(const struct call *call, const char *feed, json_t *into, j
 	snprintf(key, sizeof key, "market/recent/%s", feed);
 	if (row_of(call, key, &recent) == ROW_PRESENT && !json_is_array(recent))
 		not_ours(call, key, &recent);
-	json_array_foreach(recent, i, id)
-	{
+	json_array_foreach (recent, i, id) {
 		struct market m;
 		const char *its_feed, *duel_id = json_string_value(id);
 		enum row_found found =
-			duel_id != NULL ? market_stored(call, duel_id, &m, &its_feed) : ROW_ABSENT;
+		        duel_id != NULL ? market_stored(call, duel_id, &m, &its_feed) : ROW_ABSENT;
 		if (found == ROW_PRESENT)
 			json_array_append_new(into, market_shown(&m));
 		if (found == ROW_UNREADABLE)
-			json_array_append_new(stopped, json_pack("{s:s,s:s}", "feed", its_feed, "duelId",
-			                                         duel_id));
+			json_array_append_new(stopped, json_pack("{s:s,s:s}", "feed", its_feed,
+			                                         "duelId", duel_id));
 	}
 	json_decref(recent);
 }
@@ -149,8 +148,9 @@ static void list_markets(struct call *call)
 	json_t *markets = json_array(), *stopped = json_array();
 	for (const char *const *feed = book_feeds(book_of(call)); *feed != NULL; feed++)
 		list_feed(call, *feed, markets, stopped);
-	call_reply(call, 200, json_pack("{s:o,s:o,s:I}", "markets", markets, "unreadable", stopped, "now",
-	                                (json_int_t)clock_wall_ms()));
+	call_reply(call, 200,
+	           json_pack("{s:o,s:o,s:I}", "markets", markets, "unreadable", stopped, "now",
+	                     (json_int_t)clock_wall_ms()));
 }
 
 /* ---- work that waits for the disk ---- */
@@ -163,7 +163,7 @@ struct asked {
 	json_t *answer;
 	/* what is asked */
 	char duel_id[64], account[LEDGER_ID_MAX + 1], name[NAME_MAX_BYTES + 1],
-		secret[2 * SECRET_BYTES + 1];
+	        secret[2 * SECRET_BYTES + 1];
 	char outcome[12], side[2], who[129], why[501];
 	unsigned bet_side;
 	uint64_t amount;
@@ -312,8 +312,9 @@ static enum row_found account_stored(const struct call *call, const char *id, js
 	*account = NULL;
 	ledger_account_key(id, key);
 	enum row_found found = *id != '@' ? row_of(call, key, account) : ROW_ABSENT;
-	return found == ROW_PRESENT && !ledger_account_valid(*account) ? not_ours(call, key, account)
-	                                                               : found;
+	return found == ROW_PRESENT && !ledger_account_valid(*account)
+	               ? not_ours(call, key, account)
+	               : found;
 }
 
 static bool owns(const struct call *call, const json_t *account)
@@ -327,7 +328,7 @@ static void show_account(struct call *call, struct span id_span)
 	char id[LEDGER_ID_MAX + 1];
 	json_t *account = NULL;
 	enum row_found found =
-		text_of(id_span, id, sizeof id) ? account_stored(call, id, &account) : ROW_ABSENT;
+	        text_of(id_span, id, sizeof id) ? account_stored(call, id, &account) : ROW_ABSENT;
 	bool allowed = account != NULL && (bridge_is_operator(call) || owns(call, account));
 	if (allowed) {
 		call_reply(call, 200, account_shown(account));
@@ -381,8 +382,7 @@ static void run_bet(struct book_work *work, struct book_change *change)
 	struct counters_slot *counters = ((struct bridge *)a->call->context)->worker->mine;
 	struct market *m;
 	enum row_found found = book_market(change, a->duel_id, &m);
-	const struct ledger_bet bet = {a->account, a->bet_side, a->amount,
-	                               a->call->idempotency_key,
+	const struct ledger_bet bet = {a->account, a->bet_side, a->amount, a->call->idempotency_key,
 	                               m == NULL || !book_takes_bets(change, m)};
 	json_t *made = NULL;
 	if (found == ROW_UNREADABLE) {
@@ -462,8 +462,8 @@ static void place_bet(struct call *call, const char *duel_id)
 	json_decref(body);
 	if (!good)
 		call_refuse(
-			call, 422,
-			"side is A (agent1) or B (agent2), amount a whole number of at least 1");
+		        call, 422,
+		        "side is A (agent1) or B (agent2), amount a whole number of at least 1");
 	else if (found == ROW_UNREADABLE)
 		call_refuse(call, 503, unreadable);
 	else if (a == NULL)
@@ -533,7 +533,9 @@ static void run_resolve(struct book_work *work, struct book_change *change)
 	if (m == NULL)
 		return;
 	if (market_paid(m)) {
-		answer(a, 409, "some of its bets have been paid by the outcome that it has: retry it", NULL);
+		answer(a, 409,
+		       "some of its bets have been paid by the outcome that it has: retry it",
+		       NULL);
 		return;
 	}
 	market_decide(m, a->outcome, a->side);
@@ -574,11 +576,11 @@ static struct asked *read_decision(struct call *call, const char *duel_id, bool 
 	json_decref(body);
 	if (a == NULL)
 		call_refuse(
-			call, rc != 0 ? 400 : 422,
-			resolve ? "the body must be {actor (3 to 128 bytes), reason (10 to 500), "
+		        call, rc != 0 ? 400 : 422,
+		        resolve ? "the body must be {actor (3 to 128 bytes), reason (10 to 500), "
 		                  "outcome: win, draw "
-				  "or cancelled, winnerSide: A or B with win}"
-				: "the body must be {actor (3 to 128 bytes), reason (10 to 500)}");
+		                  "or cancelled, winnerSide: A or B with win}"
+		                : "the body must be {actor (3 to 128 bytes), reason (10 to 500)}");
 	return a;
 }
 
@@ -609,7 +611,8 @@ void book_on_market_call(struct call *call)
 	                               ? market_stored(call, duel_id, &m, &feed)
 	                               : ROW_ABSENT;
 	if (found == ROW_ABSENT)
-		call_refuse(call, 404, "no market for this duel (settled ones are kept for market.keep)");
+		call_refuse(call, 404,
+		            "no market for this duel (settled ones are kept for market.keep)");
 	else if (found == ROW_UNREADABLE)
 		call_refuse(call, 503, unreadable);
 	else if (get && rest.len == 0)
@@ -622,8 +625,8 @@ void book_on_market_call(struct call *call)
 		decide(call, duel_id, span_equal(rest, SPAN("resolve")));
 	else
 		call_refuse(
-			call, 404,
-			"GET /v1/markets, /v1/markets/DUELID[/bets]; POST /bets, /retry, /resolve");
+		        call, 404,
+		        "GET /v1/markets, /v1/markets/DUELID[/bets]; POST /bets, /retry, /resolve");
 }
 
 /* ---- oracle ---- */

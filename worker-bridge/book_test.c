@@ -38,14 +38,14 @@ static void open_store(void)
 {
 	char reason[256] = "";
 	const struct store_options options = {
-		.dir = dir,
-		.ring_bytes = 4 << 20,
-		.map_bytes = 64 << 20,
-		.readers_max = 64,
-		.checkpoint_ms = 20,
-		.chunk_bytes = 8192,
-		.limits = {.streams_max = 100, .producers_per_stream_max = 16},
-		.maintain = true};
+	        .dir = dir,
+	        .ring_bytes = 4 << 20,
+	        .map_bytes = 64 << 20,
+	        .readers_max = 64,
+	        .checkpoint_ms = 20,
+	        .chunk_bytes = 8192,
+	        .limits = {.streams_max = 100, .producers_per_stream_max = 16},
+	        .maintain = true};
 	assert_int_equal(store_open(&store, &options, reason), 0);
 }
 
@@ -302,8 +302,8 @@ static bool count_event(void *arg, const struct store_message *message)
 	json_t *line = json_loadb((const char *)message->bytes.at, message->bytes.len, 0, NULL);
 	const char *event = json_string_value(json_object_get(line, "event"));
 	assert_int_equal(
-		sscanf(json_string_value(json_object_get(line, "duelId")), "streaming-%u", &duel),
-		1);
+	        sscanf(json_string_value(json_object_get(line, "duelId")), "streaming-%u", &duel),
+	        1);
 	size_t step = 0;
 	while (step < STEPS && strcmp(event, steps[step]) != 0)
 		step++;
@@ -435,9 +435,9 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(of_two_only_one_acts, setup, teardown),
-		cmocka_unit_test_setup_teardown(who_was_replaced_changes_nothing, setup, teardown),
-		cmocka_unit_test_setup_teardown(who_was_killed_is_replaced_at_once, setup,
+	        cmocka_unit_test_setup_teardown(of_two_only_one_acts, setup, teardown),
+	        cmocka_unit_test_setup_teardown(who_was_replaced_changes_nothing, setup, teardown),
+	        cmocka_unit_test_setup_teardown(who_was_killed_is_replaced_at_once, setup,
 	                                        teardown),
 	};
 	shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,

@@ -22,10 +22,10 @@ struct bridge {
 	struct peer *from; /* of the message that is being handled */
 };
 
-/* Comes the call from an operator (auth.ledger_token; under dev anybody)? False: it has been refused. */
+/* Comes the call from an operator (auth.ledger_token; under dev anybody)? False: it has been
+ * refused. */
 bool bridge_operator(struct call *call);
 /* The same question alone. */
 bool bridge_is_operator(const struct call *call);
 /* Is `digest`, hexadecimal SHA-256, that of the call's Bearer token? */
 bool bridge_principal_is(const struct call *call, const char *digest);
-

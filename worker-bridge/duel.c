@@ -117,8 +117,8 @@ static void make_uuid(const uint8_t random[16], char out[DUEL_UUID_LEN + 1])
 	b[6] = (uint8_t)((b[6] & 0x0f) | 0x40); /* RFC 9562 §5.4 */
 	b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
 	hex(b, sizeof b, digits);
-	snprintf(out, DUEL_UUID_LEN + 1, "%.8s-%.4s-%.4s-%.4s-%.12s", digits, digits + 8, digits + 12,
-	         digits + 16, digits + 20);
+	snprintf(out, DUEL_UUID_LEN + 1, "%.8s-%.4s-%.4s-%.4s-%.12s", digits, digits + 8,
+	         digits + 12, digits + 16, digits + 20);
 }
 
 static void begin(struct duel_cycle *cycle, const struct duel_pair *pair, uint64_t now_ms,
@@ -127,7 +127,8 @@ static void begin(struct duel_cycle *cycle, const struct duel_pair *pair, uint64
 	struct duel *d = &cycle->duel;
 	char text[96];
 	uint8_t digest[SHA256_DIGEST_LENGTH];
-	*d = (struct duel){.present = true, .winner = -1, .agents = {pair->agents[0], pair->agents[1]}};
+	*d = (struct duel){
+	        .present = true, .winner = -1, .agents = {pair->agents[0], pair->agents[1]}};
 	if (*pair->cycle_id != '\0')
 		memcpy(d->cycle_id, pair->cycle_id, sizeof d->cycle_id);
 	else
@@ -164,8 +165,8 @@ static void begin_fight(struct duel_cycle *cycle, uint64_t now_ms)
 /* What a bettor can check the result by (spec a.5). */
 static void make_proof(struct duel *d)
 {
-	char id[64], text[1024], damage[2][JS_NUMBER_ROOM], winner[DUEL_ID_MAX + 3] = "null",
-	                                                    loser[DUEL_ID_MAX + 3] = "null";
+	char id[64], text[1024], damage[2][JS_NUMBER_ROOM],
+	        winner[DUEL_ID_MAX + 3] = "null", loser[DUEL_ID_MAX + 3] = "null";
 	uint8_t digest[SHA256_DIGEST_LENGTH];
 	duel_id(d, id);
 	if (*d->seed == '\0') {
@@ -191,15 +192,16 @@ static void make_proof(struct duel *d)
 	                   "\"winReason\":\"%s\",\"fightStartedAt\":%" PRIu64
 	                   ",\"finishedAt\":%" PRIu64 ",\"damageWinner\":%s,\"damageLoser\":%s}",
 	                   id, d->cycle_id, winner, loser, duel_win_reason_name(d->win_reason),
-	                   d->fight_start_ms != 0 ? d->fight_start_ms : d->cycle_start_ms, d->end_ms,
-	                   damage[0], damage[1]);
+	                   d->fight_start_ms != 0 ? d->fight_start_ms : d->cycle_start_ms,
+	                   d->end_ms, damage[0], damage[1]);
 	check(len > 0 && (size_t)len < sizeof text);
 	SHA256((const uint8_t *)text, (size_t)len, digest);
 	hex(digest, sizeof digest, d->replay_hash);
 }
 
 /* winner -1: a draw. */
-static void resolve(struct duel_cycle *cycle, int winner, enum duel_win_reason reason, uint64_t now_ms)
+static void resolve(struct duel_cycle *cycle, int winner, enum duel_win_reason reason,
+                    uint64_t now_ms)
 {
 	struct duel *d = &cycle->duel;
 	enter(cycle, DUEL_RESOLUTION, now_ms);
@@ -286,11 +288,13 @@ uint64_t duel_due_ms(const struct duel_cycle *cycle)
 		return later(watchdog_ms(cycle), cycle->grace_until_ms);
 	switch (d->phase) {
 	case DUEL_ANNOUNCEMENT:
-		return positions_valid(d) ? d->bet_close_ms : later(watchdog_ms(cycle), cycle->grace_until_ms);
+		return positions_valid(d) ? d->bet_close_ms
+		                          : later(watchdog_ms(cycle), cycle->grace_until_ms);
 	case DUEL_COUNTDOWN:
 		return d->fight_planned_ms;
 	case DUEL_FIGHTING:
-		return later(d->fight_start_ms + t->fight_ms + t->end_warning_ms, cycle->grace_until_ms);
+		return later(d->fight_start_ms + t->fight_ms + t->end_warning_ms,
+		             cycle->grace_until_ms);
 	case DUEL_RESOLUTION:
 		return d->phase_start_ms + t->resolution_ms;
 	case DUEL_IDLE:
@@ -391,8 +395,9 @@ static enum duel_result on_cycle(struct duel_cycle *cycle, const struct duel_fac
 		return refuse(DUEL_UNSUITABLE, reason, "agent1 and agent2 have the same id");
 	for (size_t i = 0; i < 2; i++)
 		if (!agent_valid(&a[i]))
-			return refuse(DUEL_UNSUITABLE, reason,
-			              "a contestant needs a name, maxHp above 0, and hp from 0 to maxHp");
+			return refuse(
+			        DUEL_UNSUITABLE, reason,
+			        "a contestant needs a name, maxHp above 0, and hp from 0 to maxHp");
 	if (cycle->scheduled) {
 		cycle->next = fact->pair;
 		cycle->next.present = true;
@@ -409,13 +414,15 @@ static enum duel_result on_phase(struct duel_cycle *cycle, const struct duel_fac
 {
 	struct duel *d = &cycle->duel;
 	if (cycle->scheduled)
-		return refuse(DUEL_CONFLICT, reason, "this feed is scheduled: Ringside changes its phases");
+		return refuse(DUEL_CONFLICT, reason,
+		              "this feed is scheduled: Ringside changes its phases");
 	if (fact->phase == d->phase)
 		return DUEL_OK;
 	if (fact->phase == DUEL_COUNTDOWN && d->phase == DUEL_ANNOUNCEMENT) {
-		if (fact->fight_planned_ms != 0 && (fact->fight_planned_ms < now_ms ||
-		                                    fact->fight_planned_ms > now_ms + 3600000))
-			return refuse(DUEL_UNSUITABLE, reason, "fightStartTime is past, or over an hour away");
+		if (fact->fight_planned_ms != 0 &&
+		    (fact->fight_planned_ms < now_ms || fact->fight_planned_ms > now_ms + 3600000))
+			return refuse(DUEL_UNSUITABLE, reason,
+			              "fightStartTime is past, or over an hour away");
 		begin_countdown(cycle, fact->fight_planned_ms, now_ms);
 	} else if (fact->phase == DUEL_FIGHTING && d->phase == DUEL_COUNTDOWN) {
 		begin_fight(cycle, now_ms);
@@ -441,13 +448,15 @@ static enum duel_result on_damage(struct duel *d, const struct duel_fact *fact, 
 	if (fact->hp_present && fact->hp > target->hp_max)
 		return refuse(DUEL_UNSUITABLE, reason, "targetHp is above its maxHp");
 	if (d->agents[attacker].damage + fact->amount > DUEL_NUMBER_MAX)
-		return refuse(DUEL_UNSUITABLE, reason, "the damage of this fight is beyond all measure");
+		return refuse(DUEL_UNSUITABLE, reason,
+		              "the damage of this fight is beyond all measure");
 	d->agents[attacker].damage += fact->amount;
 	target->hp = fact->hp_present ? fact->hp : fmax(0, target->hp - fact->amount);
 	return DUEL_OK;
 }
 
-static enum duel_result on_contestant(struct duel *d, const struct duel_fact *fact, char reason[160])
+static enum duel_result on_contestant(struct duel *d, const struct duel_fact *fact,
+                                      char reason[160])
 {
 	int index = agent_index(d, fact->agent_id[0]);
 	if (index < 0)
@@ -456,16 +465,19 @@ static enum duel_result on_contestant(struct duel *d, const struct duel_fact *fa
 	double hp = fact->hp_present ? fact->hp : a->hp;
 	double hp_max = fact->hp_max_present ? fact->hp_max : a->hp_max;
 	if (!(hp_max > 0) || hp < 0 || hp > hp_max)
-		return refuse(DUEL_UNSUITABLE, reason, "hp must be from 0 to maxHp, and maxHp above 0");
+		return refuse(DUEL_UNSUITABLE, reason,
+		              "hp must be from 0 to maxHp, and maxHp above 0");
 	a->hp = hp;
 	a->hp_max = hp_max;
 	unsigned m = fact->update_members;
-	a->combat_level = m & DUEL_UPDATE_COMBAT_LEVEL ? fact->update.combat_level : a->combat_level;
+	a->combat_level =
+	        m & DUEL_UPDATE_COMBAT_LEVEL ? fact->update.combat_level : a->combat_level;
 	a->wins = m & DUEL_UPDATE_WINS ? fact->update.wins : a->wins;
 	a->losses = m & DUEL_UPDATE_LOSSES ? fact->update.losses : a->losses;
 	a->rank = m & DUEL_UPDATE_RANK ? fact->update.rank : a->rank;
 	a->rival_wins = m & DUEL_UPDATE_RIVAL_WINS ? fact->update.rival_wins : a->rival_wins;
-	a->rival_losses = m & DUEL_UPDATE_RIVAL_LOSSES ? fact->update.rival_losses : a->rival_losses;
+	a->rival_losses =
+	        m & DUEL_UPDATE_RIVAL_LOSSES ? fact->update.rival_losses : a->rival_losses;
 	return DUEL_OK;
 }
 
@@ -477,17 +489,19 @@ static enum duel_result on_lost(struct duel_cycle *cycle, const struct duel_fact
 	bool both = fact->kind == DUEL_FACT_DEATH && *fact->agent_id[1] != '\0';
 	int lost = agent_index(d, fact->agent_id[0]);
 	if (lost < 0 || (both && agent_index(d, fact->agent_id[1]) != !lost))
-		return refuse(DUEL_UNSUITABLE, reason, "an id is no contestant, or names one twice");
+		return refuse(DUEL_UNSUITABLE, reason,
+		              "an id is no contestant, or names one twice");
 	if (d->phase == DUEL_ANNOUNCEMENT) {
-		cancel(cycle, both ? "both_agents_lost_during_prep" : "agent_lost_before_fight", now_ms);
+		cancel(cycle, both ? "both_agents_lost_during_prep" : "agent_lost_before_fight",
+		       now_ms);
 		return DUEL_OK;
 	}
 	memcpy(d->detail, fact->detail, sizeof d->detail);
 	if (fact->kind == DUEL_FACT_DEATH)
 		d->agents[lost].hp = 0;
 	if (!both) {
-		resolve(cycle, !lost, fact->kind == DUEL_FACT_DEATH ? DUEL_BY_KILL : DUEL_BY_FORFEIT,
-		        now_ms);
+		resolve(cycle, !lost,
+		        fact->kind == DUEL_FACT_DEATH ? DUEL_BY_KILL : DUEL_BY_FORFEIT, now_ms);
 		return DUEL_OK;
 	}
 	d->agents[!lost].hp = 0;
@@ -505,9 +519,11 @@ static enum duel_result on_result(struct duel_cycle *cycle, const struct duel_fa
 	if (fact->outcome == DUEL_OUTCOME_WIN) {
 		winner = agent_index(d, fact->agent_id[0]);
 		if (winner < 0)
-			return refuse(DUEL_UNSUITABLE, reason, "a win needs a winnerId that is a contestant");
+			return refuse(DUEL_UNSUITABLE, reason,
+			              "a win needs a winnerId that is a contestant");
 		if (fact->win_reason == DUEL_BY_DRAW)
-			return refuse(DUEL_UNSUITABLE, reason, "winReason draw contradicts outcome win");
+			return refuse(DUEL_UNSUITABLE, reason,
+			              "winReason draw contradicts outcome win");
 	} else if (*fact->agent_id[0] != '\0' ||
 	           (fact->win_reason != DUEL_BY_NONE && fact->win_reason != DUEL_BY_DRAW)) {
 		return refuse(DUEL_UNSUITABLE, reason, "a draw has no winner");
@@ -516,7 +532,7 @@ static enum duel_result on_result(struct duel_cycle *cycle, const struct duel_fa
 	memcpy(d->seed, fact->seed, sizeof d->seed);
 	memcpy(d->replay_hash, fact->replay_hash, sizeof d->replay_hash);
 	resolve(cycle, winner,
-	        winner < 0                                ? DUEL_BY_DRAW
+	        winner < 0                         ? DUEL_BY_DRAW
 	        : fact->win_reason == DUEL_BY_NONE ? DUEL_BY_KILL
 	                                           : fact->win_reason,
 	        now_ms);
@@ -530,7 +546,8 @@ static enum duel_result on_duel(struct duel_cycle *cycle, const struct duel_fact
 	if (!d->present)
 		return refuse(DUEL_CONFLICT, reason, "there is no duel");
 	if (!duel_is(d, fact->duel_id)) {
-		snprintf(reason, 160, "duelId is not that of the present duel, streaming-%s", d->cycle_id);
+		snprintf(reason, 160, "duelId is not that of the present duel, streaming-%s",
+		         d->cycle_id);
 		return DUEL_CONFLICT;
 	}
 	if (fact->kind == DUEL_FACT_PHASE)
@@ -540,7 +557,8 @@ static enum duel_result on_duel(struct duel_cycle *cycle, const struct duel_fact
 	switch (fact->kind) {
 	case DUEL_FACT_POSITIONS:
 		if (memcmp(fact->positions[0], fact->positions[1], sizeof fact->positions[0]) == 0)
-			return refuse(DUEL_UNSUITABLE, reason, "both contestants stand on the same spot");
+			return refuse(DUEL_UNSUITABLE, reason,
+			              "both contestants stand on the same spot");
 		memcpy(d->positions, fact->positions, sizeof d->positions);
 		d->positions_present = true;
 		return DUEL_OK;

@@ -1,11 +1,11 @@
-/* The duel cycle: who fights, in which phase, until when, and how it ended. Pure: time and facts come
- * as parameters, nothing is written or sent.
+/* The duel cycle: who fights, in which phase, until when, and how it ended. Pure: time and facts
+ * come as parameters, nothing is written or sent.
  *
  *     IDLE -> ANNOUNCEMENT -> COUNTDOWN -> FIGHTING -> RESOLUTION -> IDLE
  *     ANNOUNCEMENT, COUNTDOWN, FIGHTING -> IDLE (cancelled);  COUNTDOWN -> RESOLUTION (forfeit)
  *
- * Two modes. Scheduled: the clock here begins duels and changes phases; the game says who is next, who
- * is hurt and who died. Source-driven: the game changes phases; the clock here is its watchdog.
+ * Two modes. Scheduled: the clock here begins duels and changes phases; the game says who is next,
+ * who is hurt and who died. Source-driven: the game changes phases; the clock here is its watchdog.
  *
  * Every duel ends exactly once, with an outcome: at the step into RESOLUTION (win, draw) or at the
  * one that cancels it. After it nothing about that duel changes any more; the next step forgets it.
@@ -16,23 +16,24 @@
 #include <stdint.h>
 
 enum {
-	DUEL_ID_MAX = 128,   /* of contestants, bytes */
+	DUEL_ID_MAX = 128, /* of contestants, bytes */
 	DUEL_NAME_MAX = 128,
-	DUEL_LABEL_MAX = 64, /* provider, model */
+	DUEL_LABEL_MAX = 64,  /* provider, model */
 	DUEL_TOKEN_MAX = 128, /* reasons and details: [a-z0-9][a-z0-9_.:-]* */
 	DUEL_SCENE_MAX = 16384,
 	DUEL_UUID_LEN = 36,
 };
 #define DUEL_NUMBER_MAX 1e15
-#define DUEL_NO_RANK INT64_MIN
+#define DUEL_NO_RANK    INT64_MIN
 
-#define DUEL_PHASES(P) P(IDLE) P(ANNOUNCEMENT) P(COUNTDOWN) P(FIGHTING) P(RESOLUTION)
+#define DUEL_PHASES(P)        P(IDLE) P(ANNOUNCEMENT) P(COUNTDOWN) P(FIGHTING) P(RESOLUTION)
 #define DUEL_PHASE_ENUM(NAME) DUEL_##NAME,
 enum duel_phase { DUEL_PHASES(DUEL_PHASE_ENUM) DUEL_PHASE_COUNT };
 #undef DUEL_PHASE_ENUM
 const char *duel_phase_name(enum duel_phase phase);
 
 #define DUEL_OUTCOMES(O) O(NONE, "") O(WIN, "win") O(DRAW, "draw") O(CANCELLED, "cancelled")
+
 #define DUEL_OUTCOME_ENUM(NAME, text) DUEL_OUTCOME_##NAME,
 enum duel_outcome { DUEL_OUTCOMES(DUEL_OUTCOME_ENUM) DUEL_OUTCOME_COUNT };
 #undef DUEL_OUTCOME_ENUM
@@ -82,9 +83,9 @@ struct duel {
 	enum duel_win_reason win_reason;
 	char detail[DUEL_TOKEN_MAX + 1];       /* the game's word for the end: "checkmate" */
 	char cancellation[DUEL_TOKEN_MAX + 1]; /* why it was cancelled, or "draw" */
-	char seed[21];        /* decimal of 64 bits */
-	char replay_hash[65]; /* hexadecimal SHA-256 */
-	char scene[DUEL_SCENE_MAX + 1]; /* JSON of the game's own, or "" */
+	char seed[21];                         /* decimal of 64 bits */
+	char replay_hash[65];                  /* hexadecimal SHA-256 */
+	char scene[DUEL_SCENE_MAX + 1];        /* JSON of the game's own, or "" */
 };
 
 struct duel_times {
@@ -96,9 +97,10 @@ struct duel_times {
 struct duel_cycle {
 	bool scheduled;
 	struct duel_times times;
-	uint64_t grace_until_ms; /* no time-out ends a fight before: facts may be on their way. Not kept */
+	uint64_t grace_until_ms; /* no time-out ends a fight before: facts may be on their way. Not
+	                            kept */
 	uint64_t idle_since_ms;
-	struct duel_pair next;   /* scheduled: who fights next */
+	struct duel_pair next; /* scheduled: who fights next */
 	struct duel duel;
 	/* What the last step did: */
 	bool ended; /* the duel got its outcome */
@@ -135,10 +137,11 @@ struct duel_fact {
 	enum duel_phase phase;
 	uint64_t fight_planned_ms; /* 0: countdown as configured */
 	double positions[2][3];
-	char agent_id[2][DUEL_ID_MAX + 1]; /* attacker, contestant, the dead (one or two), who forfeits, winner */
+	char agent_id[2][DUEL_ID_MAX +
+	                 1]; /* attacker, contestant, the dead (one or two), who forfeits, winner */
 	double amount;
 	bool hp_present, hp_max_present;
-	double hp, hp_max; /* of the target, of the contestant */
+	double hp, hp_max;         /* of the target, of the contestant */
 	struct duel_agent update;  /* CONTESTANT: those members of which a bit is set */
 	unsigned update_members;   /* DUEL_UPDATE_* */
 	enum duel_outcome outcome; /* WIN or DRAW */
@@ -163,15 +166,15 @@ enum duel_result {
 	DUEL_UNSUITABLE, /* never: the values contradict each other */
 };
 
-/* Applies one fact. On a refusal `cycle` is as before and `reason` says why, for people. `random` are 16
- * fresh random bytes, for the cycle's id where one is to be made. */
+/* Applies one fact. On a refusal `cycle` is as before and `reason` says why, for people. `random`
+ * are 16 fresh random bytes, for the cycle's id where one is to be made. */
 enum duel_result duel_apply(struct duel_cycle *cycle, const struct duel_fact *fact, uint64_t now_ms,
                             const uint8_t random[16], char reason[160]);
 
-/* The wall clock was set by step_ms (above 0: forth): the times of what is under way are the same moments in
- * the new reckoning, so that each phase lasts as long as it would have. But bets never close later than was
- * announced: after a step forth they close early. What has ended stays as it was told; a grace is the
- * caller's to give. */
+/* The wall clock was set by step_ms (above 0: forth): the times of what is under way are the same
+ * moments in the new reckoning, so that each phase lasts as long as it would have. But bets never
+ * close later than was announced: after a step forth they close early. What has ended stays as it
+ * was told; a grace is the caller's to give. */
 void duel_clock_moved(struct duel_cycle *cycle, int64_t step_ms);
 
 /* Takes one step that time makes due; false: none is. Call until false. */

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Member name, struct member, and whether a row may lack it: OPTIONAL ones are then "" or 0. What says
- * who fights, until when, and how it ended is NEEDED. */
+/* Member name, struct member, and whether a row may lack it: OPTIONAL ones are then "" or 0. What
+ * says who fights, until when, and how it ended is NEEDED. */
 #define DUEL_TEXTS(F)                                                                              \
 	F("cycleId", cycle_id, NEEDED)                                                             \
 	F("duelKey", key, NEEDED)                                                                  \
@@ -52,7 +52,8 @@ static json_t *agent_record(const struct duel_agent *a)
 #define PUT(name, member, presence) json_object_set_new(o, name, json_integer(a->member));
 	AGENT_COUNTS(PUT)
 #undef PUT
-	json_object_set_new(o, "rank", a->rank == DUEL_NO_RANK ? json_null() : json_integer(a->rank));
+	json_object_set_new(o, "rank",
+	                    a->rank == DUEL_NO_RANK ? json_null() : json_integer(a->rank));
 	return o;
 }
 
@@ -65,29 +66,32 @@ static json_t *one_record(const struct duel *d)
 {
 	char id[64];
 	duel_id(d, id);
-	json_t *o = json_pack("{s:s,s:s,s:I,s:s,s:i,s:s}", "duelId", id, "phase", duel_phase_name(d->phase),
-	                      "phaseVersion", (json_int_t)d->phase_version, "outcome",
-	                      duel_outcome_name(d->outcome), "winner", d->winner, "winReason",
-	                      duel_win_reason_name(d->win_reason));
+	json_t *o =
+	        json_pack("{s:s,s:s,s:I,s:s,s:i,s:s}", "duelId", id, "phase",
+	                  duel_phase_name(d->phase), "phaseVersion", (json_int_t)d->phase_version,
+	                  "outcome", duel_outcome_name(d->outcome), "winner", d->winner,
+	                  "winReason", duel_win_reason_name(d->win_reason));
 #define PUT(name, member, presence) json_object_set_new(o, name, json_string(d->member));
 	DUEL_TEXTS(PUT)
 #undef PUT
-#define PUT(name, member, presence) json_object_set_new(o, name, json_integer((json_int_t)d->member));
+#define PUT(name, member, presence)                                                                \
+	json_object_set_new(o, name, json_integer((json_int_t)d->member));
 	DUEL_STAMPS(PUT)
 #undef PUT
 	json_object_set_new(o, "agent1", agent_record(&d->agents[0]));
 	json_object_set_new(o, "agent2", agent_record(&d->agents[1]));
 	if (d->positions_present)
-		json_object_set_new(o, "positions", json_pack("[o,o]", point_record(d->positions[0]),
-		                                              point_record(d->positions[1])));
+		json_object_set_new(o, "positions",
+		                    json_pack("[o,o]", point_record(d->positions[0]),
+		                              point_record(d->positions[1])));
 	return o;
 }
 
 static json_t *pair_record(const struct duel_pair *pair)
 {
 	return json_pack("{s:s,s:I,s:o,s:o}", "cycleId", pair->cycle_id, "announcementMs",
-	                 (json_int_t)pair->announcement_ms, "agent1", agent_record(&pair->agents[0]),
-	                 "agent2", agent_record(&pair->agents[1]));
+	                 (json_int_t)pair->announcement_ms, "agent1",
+	                 agent_record(&pair->agents[0]), "agent2", agent_record(&pair->agents[1]));
 }
 
 json_t *duel_record(const struct duel_cycle *cycle)
@@ -135,7 +139,8 @@ static bool stamp(const json_t *o, const char *name, uint64_t *into, enum presen
 static bool read_agent(struct duel_agent *a, const json_t *o)
 {
 	bool good = true;
-#define GET(name, member, presence) good = good && text(o, name, a->member, sizeof a->member, presence);
+#define GET(name, member, presence)                                                                \
+	good = good && text(o, name, a->member, sizeof a->member, presence);
 	AGENT_TEXTS(GET)
 #undef GET
 #define GET(name, member, presence) good = good && number(o, name, &a->member, presence);
@@ -164,7 +169,8 @@ static bool read_name(const json_t *o, const char *member, const char *name, uns
 
 static bool read_names(struct duel *d, const json_t *o)
 {
-	unsigned phase = DUEL_PHASE_COUNT, outcome = DUEL_OUTCOME_COUNT, reason = DUEL_WIN_REASON_COUNT;
+	unsigned phase = DUEL_PHASE_COUNT, outcome = DUEL_OUTCOME_COUNT,
+	         reason = DUEL_WIN_REASON_COUNT;
 	for (unsigned i = 0; i < DUEL_PHASE_COUNT; i++)
 		read_name(o, "phase", duel_phase_name(i), i, &phase);
 	for (unsigned i = 0; i < DUEL_OUTCOME_COUNT; i++)
@@ -174,7 +180,8 @@ static bool read_names(struct duel *d, const json_t *o)
 	d->phase = phase;
 	d->outcome = outcome;
 	d->win_reason = reason;
-	return phase < DUEL_PHASE_COUNT && outcome < DUEL_OUTCOME_COUNT && reason < DUEL_WIN_REASON_COUNT;
+	return phase < DUEL_PHASE_COUNT && outcome < DUEL_OUTCOME_COUNT &&
+	       reason < DUEL_WIN_REASON_COUNT;
 }
 
 static bool read_positions(struct duel *d, const json_t *positions)
@@ -198,7 +205,8 @@ static bool read_one(struct duel *d, const json_t *o)
 	d->phase_version = (uint32_t)version;
 	d->winner = (int)winner;
 	good = good && winner >= -1 && winner <= 1;
-#define GET(name, member, presence) good = good && text(o, name, d->member, sizeof d->member, presence);
+#define GET(name, member, presence)                                                                \
+	good = good && text(o, name, d->member, sizeof d->member, presence);
 	DUEL_TEXTS(GET)
 #undef GET
 #define GET(name, member, presence) good = good && stamp(o, name, &d->member, presence);
@@ -220,7 +228,8 @@ static bool read_pair(struct duel_pair *pair, const json_t *o)
 
 bool duel_record_read(struct duel_cycle *cycle, const json_t *record)
 {
-	const json_t *next = json_object_get(record, "next"), *duel = json_object_get(record, "duel");
+	const json_t *next = json_object_get(record, "next"),
+	             *duel = json_object_get(record, "duel");
 	cycle->duel = (struct duel){.winner = -1};
 	cycle->next = (struct duel_pair){0};
 	cycle->ended = false;

@@ -140,10 +140,14 @@ static void bets_close_when_the_fight_begins_at_the_latest(void **state)
 	(void)state;
 	announce(&c, 1000);
 	assert_int_equal(c.duel.bet_close_ms, 61000);
-	assert_int_equal(apply(&c, (struct duel_fact){.kind = DUEL_FACT_PHASE, .phase = DUEL_COUNTDOWN}, 20000),
+	assert_int_equal(apply(&c,
+	                       (struct duel_fact){.kind = DUEL_FACT_PHASE, .phase = DUEL_COUNTDOWN},
+	                       20000),
 	                 DUEL_OK);
 	assert_int_equal(c.duel.bet_close_ms, 24000);
-	assert_int_equal(apply(&c, (struct duel_fact){.kind = DUEL_FACT_PHASE, .phase = DUEL_FIGHTING}, 22000),
+	assert_int_equal(apply(&c,
+	                       (struct duel_fact){.kind = DUEL_FACT_PHASE, .phase = DUEL_FIGHTING},
+	                       22000),
 	                 DUEL_OK);
 	assert_int_equal(c.duel.bet_close_ms, 22000);
 }
@@ -158,15 +162,33 @@ static void ends(void **state)
 	} rows[] = {
 	        {{.kind = DUEL_FACT_DEATH, .agent_id = {"b"}}, DUEL_OUTCOME_WIN, 0, DUEL_BY_KILL},
 	        {{.kind = DUEL_FACT_DEATH, .agent_id = {"a"}}, DUEL_OUTCOME_WIN, 1, DUEL_BY_KILL},
-	        {{.kind = DUEL_FACT_DEATH, .agent_id = {"a", "b"}}, DUEL_OUTCOME_DRAW, -1, DUEL_BY_DRAW},
-	        {{.kind = DUEL_FACT_FORFEIT, .agent_id = {"a"}}, DUEL_OUTCOME_WIN, 1, DUEL_BY_FORFEIT},
-	        {{.kind = DUEL_FACT_RESULT, .outcome = DUEL_OUTCOME_DRAW}, DUEL_OUTCOME_DRAW, -1, DUEL_BY_DRAW},
+	        {{.kind = DUEL_FACT_DEATH, .agent_id = {"a", "b"}},
+	         DUEL_OUTCOME_DRAW,
+	         -1,
+	         DUEL_BY_DRAW},
+	        {{.kind = DUEL_FACT_FORFEIT, .agent_id = {"a"}},
+	         DUEL_OUTCOME_WIN,
+	         1,
+	         DUEL_BY_FORFEIT},
+	        {{.kind = DUEL_FACT_RESULT, .outcome = DUEL_OUTCOME_DRAW},
+	         DUEL_OUTCOME_DRAW,
+	         -1,
+	         DUEL_BY_DRAW},
 	        {{.kind = DUEL_FACT_RESULT, .outcome = DUEL_OUTCOME_WIN, .agent_id = {"b"}},
-	         DUEL_OUTCOME_WIN, 1, DUEL_BY_KILL},
-	        {{.kind = DUEL_FACT_RESULT, .outcome = DUEL_OUTCOME_WIN, .agent_id = {"a"},
+	         DUEL_OUTCOME_WIN,
+	         1,
+	         DUEL_BY_KILL},
+	        {{.kind = DUEL_FACT_RESULT,
+	          .outcome = DUEL_OUTCOME_WIN,
+	          .agent_id = {"a"},
 	          .win_reason = DUEL_BY_DAMAGE_ADVANTAGE},
-	         DUEL_OUTCOME_WIN, 0, DUEL_BY_DAMAGE_ADVANTAGE},
-	        {{.kind = DUEL_FACT_ABORT, .reason = "power_cut"}, DUEL_OUTCOME_CANCELLED, -1, DUEL_BY_NONE},
+	         DUEL_OUTCOME_WIN,
+	         0,
+	         DUEL_BY_DAMAGE_ADVANTAGE},
+	        {{.kind = DUEL_FACT_ABORT, .reason = "power_cut"},
+	         DUEL_OUTCOME_CANCELLED,
+	         -1,
+	         DUEL_BY_NONE},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -192,9 +214,14 @@ static void both_dead_and_the_better_one_wins(void **state)
 {
 	struct duel_cycle c = fighting();
 	(void)state;
-	assert_int_equal(apply(&c, (struct duel_fact){.kind = DUEL_FACT_DAMAGE, .agent_id = {"b"}, .amount = 3},
-	                       90000), DUEL_OK);
-	assert_int_equal(apply(&c, (struct duel_fact){.kind = DUEL_FACT_DEATH, .agent_id = {"a", "b"}}, 90001),
+	assert_int_equal(
+	        apply(&c,
+	              (struct duel_fact){.kind = DUEL_FACT_DAMAGE, .agent_id = {"b"}, .amount = 3},
+	              90000),
+	        DUEL_OK);
+	assert_int_equal(apply(&c,
+	                       (struct duel_fact){.kind = DUEL_FACT_DEATH, .agent_id = {"a", "b"}},
+	                       90001),
 	                 DUEL_OK);
 	assert_int_equal(c.duel.winner, 1);
 	assert_int_equal(c.duel.win_reason, DUEL_BY_DAMAGE_ADVANTAGE);
@@ -207,8 +234,10 @@ static void points_decide_at_the_end_of_time(void **state)
 		int winner;
 		enum duel_win_reason reason;
 	} rows[] = {
-	        {100, 0, 0, 0, DUEL_BY_HP_ADVANTAGE},     {10, 0, 0, 1, DUEL_BY_HP_ADVANTAGE},
-	        {62.5, 1, 0, 0, DUEL_BY_DAMAGE_ADVANTAGE}, {62.5, 1, 2, 1, DUEL_BY_DAMAGE_ADVANTAGE},
+	        {100, 0, 0, 0, DUEL_BY_HP_ADVANTAGE},
+	        {10, 0, 0, 1, DUEL_BY_HP_ADVANTAGE},
+	        {62.5, 1, 0, 0, DUEL_BY_DAMAGE_ADVANTAGE},
+	        {62.5, 1, 2, 1, DUEL_BY_DAMAGE_ADVANTAGE},
 	        {62.5, 2, 2, -1, DUEL_BY_DRAW},
 	};
 	(void)state;
@@ -232,7 +261,7 @@ static void damage_is_counted_and_felt(void **state)
 	assert_int_equal(apply(&c, hit, 90000), DUEL_OK);
 	assert_int_equal(apply(&c, hit, 90001), DUEL_OK);
 	assert_true(c.duel.agents[0].damage == 60);
-	assert_true(c.duel.agents[1].hp == 0); /* never below */
+	assert_true(c.duel.agents[1].hp == 0);         /* never below */
 	assert_int_equal(c.duel.phase, DUEL_FIGHTING); /* death is the game's to tell */
 	hit.hp_present = true;
 	hit.hp = 80;
@@ -249,14 +278,20 @@ static void who_is_lost_before_the_fight(void **state)
 	struct duel_cycle c = fresh(false);
 	(void)state;
 	announce(&c, 1000);
-	assert_int_equal(apply(&c, (struct duel_fact){.kind = DUEL_FACT_FORFEIT, .agent_id = {"a"}}, 2000), DUEL_OK);
+	assert_int_equal(
+	        apply(&c, (struct duel_fact){.kind = DUEL_FACT_FORFEIT, .agent_id = {"a"}}, 2000),
+	        DUEL_OK);
 	assert_int_equal(c.duel.outcome, DUEL_OUTCOME_CANCELLED);
 	assert_string_equal(c.duel.cancellation, "agent_lost_before_fight");
 	tick(&c, 2000);
 	announce(&c, 3000);
-	assert_int_equal(apply(&c, (struct duel_fact){.kind = DUEL_FACT_PHASE, .phase = DUEL_COUNTDOWN}, 4000),
+	assert_int_equal(apply(&c,
+	                       (struct duel_fact){.kind = DUEL_FACT_PHASE, .phase = DUEL_COUNTDOWN},
+	                       4000),
 	                 DUEL_OK);
-	assert_int_equal(apply(&c, (struct duel_fact){.kind = DUEL_FACT_FORFEIT, .agent_id = {"a"}}, 5000), DUEL_OK);
+	assert_int_equal(
+	        apply(&c, (struct duel_fact){.kind = DUEL_FACT_FORFEIT, .agent_id = {"a"}}, 5000),
+	        DUEL_OK);
 	assert_int_equal(c.duel.outcome, DUEL_OUTCOME_WIN);
 	assert_int_equal(c.duel.phase, DUEL_RESOLUTION);
 	assert_int_equal(c.duel.phase_version, 3);
@@ -270,9 +305,12 @@ static void ways_there_are_not(void **state)
 	(void)state;
 	assert_int_equal(apply(&c, anything, 10), DUEL_CONFLICT);
 	announce(&c, 1000);
-	assert_int_equal(apply(&c, (struct duel_fact){.kind = DUEL_FACT_CYCLE,
-	                                              .pair.agents = {agent("a", 1, 1), agent("b", 1, 1)}},
-	                       1001), DUEL_CONFLICT);
+	assert_int_equal(
+	        apply(&c,
+	              (struct duel_fact){.kind = DUEL_FACT_CYCLE,
+	                                 .pair.agents = {agent("a", 1, 1), agent("b", 1, 1)}},
+	              1001),
+	        DUEL_CONFLICT);
 	assert_int_equal(apply(&c, anything, 1001), DUEL_CONFLICT); /* not in ANNOUNCEMENT */
 	phase.phase = DUEL_FIGHTING;
 	assert_int_equal(apply(&c, phase, 1001), DUEL_CONFLICT);
@@ -289,14 +327,21 @@ static void ways_there_are_not(void **state)
 	phase.phase = DUEL_FIGHTING;
 	assert_int_equal(apply(&c, phase, 1003), DUEL_CONFLICT);
 	struct duel_cycle s = fighting();
-	assert_int_equal(apply(&s, (struct duel_fact){.kind = DUEL_FACT_PHASE, .phase = DUEL_IDLE}, 90000),
-	                 DUEL_CONFLICT);
-	assert_int_equal(apply(&s, (struct duel_fact){.kind = DUEL_FACT_CYCLE,
-	                                              .pair.agents = {agent("a", 1, 1), agent("a", 1, 1)}},
-	                       90000), DUEL_UNSUITABLE);
-	assert_int_equal(apply(&s, (struct duel_fact){.kind = DUEL_FACT_CYCLE,
-	                                              .pair.agents = {agent("a", 2, 1), agent("b", 1, 1)}},
-	                       90000), DUEL_UNSUITABLE);
+	assert_int_equal(
+	        apply(&s, (struct duel_fact){.kind = DUEL_FACT_PHASE, .phase = DUEL_IDLE}, 90000),
+	        DUEL_CONFLICT);
+	assert_int_equal(
+	        apply(&s,
+	              (struct duel_fact){.kind = DUEL_FACT_CYCLE,
+	                                 .pair.agents = {agent("a", 1, 1), agent("a", 1, 1)}},
+	              90000),
+	        DUEL_UNSUITABLE);
+	assert_int_equal(
+	        apply(&s,
+	              (struct duel_fact){.kind = DUEL_FACT_CYCLE,
+	                                 .pair.agents = {agent("a", 2, 1), agent("b", 1, 1)}},
+	              90000),
+	        DUEL_UNSUITABLE);
 }
 
 static void a_source_that_falls_silent(void **state)
@@ -315,8 +360,10 @@ static void a_source_that_falls_silent(void **state)
 		struct duel_cycle c = fresh(false);
 		announce(&c, 1000);
 		for (unsigned p = DUEL_COUNTDOWN; p <= rows[i].phase; p++)
-			assert_int_equal(apply(&c, (struct duel_fact){.kind = DUEL_FACT_PHASE, .phase = p},
-			                       p * 1000), DUEL_OK);
+			assert_int_equal(
+			        apply(&c, (struct duel_fact){.kind = DUEL_FACT_PHASE, .phase = p},
+			              p * 1000),
+			        DUEL_OK);
 		assert_int_equal(duel_due_ms(&c), rows[i].due_ms);
 		assert_false(tick(&c, rows[i].due_ms - 1));
 		assert_true(tick(&c, rows[i].due_ms));
@@ -331,7 +378,9 @@ static void time_out_after_a_restart_waits_for_what_happened_meanwhile(void **st
 	(void)state;
 	c.grace_until_ms = 1000000;
 	assert_false(tick(&c, 999999));
-	assert_int_equal(apply(&c, (struct duel_fact){.kind = DUEL_FACT_DEATH, .agent_id = {"a"}}, 999999), DUEL_OK);
+	assert_int_equal(
+	        apply(&c, (struct duel_fact){.kind = DUEL_FACT_DEATH, .agent_id = {"a"}}, 999999),
+	        DUEL_OK);
 	assert_int_equal(c.duel.winner, 1);
 }
 
@@ -363,8 +412,12 @@ static void a_record_reads_back(void **state)
 	c.next.agents[1] = agent("m", 1, 2);
 	c.next.agents[1].rank = 7;
 	snprintf(c.duel.scene, sizeof c.duel.scene, "{\"fen\":0.1}");
-	assert_int_equal(apply(&c, (struct duel_fact){.kind = DUEL_FACT_DEATH, .agent_id = {"a"}, .detail = "mate"},
-	                       90000), DUEL_OK);
+	assert_int_equal(apply(&c,
+	                       (struct duel_fact){.kind = DUEL_FACT_DEATH,
+	                                          .agent_id = {"a"},
+	                                          .detail = "mate"},
+	                       90000),
+	                 DUEL_OK);
 	json_t *record = duel_record(&c);
 	char *text = json_dumps(record, 0);
 	json_t *again = json_loads(text, 0, NULL);

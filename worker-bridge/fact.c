@@ -11,22 +11,22 @@
 #include <xxhash.h>
 
 enum type {
-	INTEGER,  /* min to max */
-	NUMBER,   /* min to max */
-	TEXT,     /* min to max bytes */
-	ID,       /* of a contestant */
-	TOKEN,    /* a reason */
+	INTEGER, /* min to max */
+	NUMBER,  /* min to max */
+	TEXT,    /* min to max bytes */
+	ID,      /* of a contestant */
+	TOKEN,   /* a reason */
 	UUID,
-	HEX64,    /* 64 lower-case hexadecimal digits */
-	DECIMAL,  /* text: an unsigned 64-bit number */
+	HEX64,   /* 64 lower-case hexadecimal digits */
+	DECIMAL, /* text: an unsigned 64-bit number */
 	PHASE,
 	OUTCOME,
 	WIN_REASON,
-	POINT,    /* three finite numbers */
+	POINT, /* three finite numbers */
 	AGENT,
-	IDS,      /* one or two contestants */
-	OBJECT,   /* any, at most max bytes as compact JSON */
-	FACTS,    /* batch */
+	IDS,    /* one or two contestants */
+	OBJECT, /* any, at most max bytes as compact JSON */
+	FACTS,  /* batch */
 };
 
 struct member {
@@ -52,19 +52,27 @@ static const struct member agent_members[] = {
         {"headToHeadLosses", INTEGER, false, 0, 1e9, "Against this opponent."},
 };
 
-#define DUEL_MEMBER {"duelId", TEXT, true, 1, 63, "The duel this is about; another one is a conflict."}
-#define DETAIL_MEMBER {"detail", TOKEN, false, 0, 0, "The game's own word for it, as checkmate."}
+#define DUEL_MEMBER                                                                                \
+	{                                                                                          \
+		"duelId", TEXT, true, 1, 63, "The duel this is about; another one is a conflict."  \
+	}
+#define DETAIL_MEMBER                                                                              \
+	{                                                                                          \
+		"detail", TOKEN, false, 0, 0, "The game's own word for it, as checkmate."          \
+	}
 
 static const struct member cycle_members[] = {
         {"agent1", AGENT, true, 0, 0, "The contestant of side A."},
         {"agent2", AGENT, true, 0, 0, "The contestant of side B."},
         {"cycleId", UUID, false, 0, 0, "Made by Ringside when not given."},
-        {"announcementMs", INTEGER, false, 1000, 86400000, "How long bets are open; else duel.announcement."},
+        {"announcementMs", INTEGER, false, 1000, 86400000,
+         "How long bets are open; else duel.announcement."},
 };
 static const struct member phase_members[] = {
         DUEL_MEMBER,
         {"phase", PHASE, true, 0, 0, "Where the duel is now."},
-        {"fightStartTime", INTEGER, false, 1, 1e15, "With COUNTDOWN: when the fight is planned, Unix ms."},
+        {"fightStartTime", INTEGER, false, 1, 1e15,
+         "With COUNTDOWN: when the fight is planned, Unix ms."},
 };
 static const struct member positions_members[] = {
         DUEL_MEMBER,
@@ -75,7 +83,8 @@ static const struct member damage_members[] = {
         DUEL_MEMBER,
         {"attackerId", ID, true, 0, 0, "Who dealt it."},
         {"amount", NUMBER, true, 0, 1e9, "Added to the damage dealt, taken from the target's hp."},
-        {"targetHp", NUMBER, false, 0, DUEL_NUMBER_MAX, "The target's hp after it, where that is not hp - amount."},
+        {"targetHp", NUMBER, false, 0, DUEL_NUMBER_MAX,
+         "The target's hp after it, where that is not hp - amount."},
 };
 static const struct member contestant_members[] = {
         DUEL_MEMBER,
@@ -114,13 +123,17 @@ static const struct member abort_members[] = {
 };
 static const struct member scene_members[] = {
         DUEL_MEMBER,
-        {"scene", OBJECT, true, 0, DUEL_SCENE_MAX, "The game's own picture of itself, for its pages."},
+        {"scene", OBJECT, true, 0, DUEL_SCENE_MAX,
+         "The game's own picture of itself, for its pages."},
 };
 static const struct member batch_members[] = {
         {"facts", FACTS, true, 1, FACTS_MAX, "All take effect, in this order, or none."},
 };
 
-#define KIND(text, NAME, members) {text, DUEL_FACT_##NAME, members, sizeof members / sizeof *members}
+#define KIND(text, NAME, members)                                                                  \
+	{                                                                                          \
+		text, DUEL_FACT_##NAME, members, sizeof members / sizeof *members                  \
+	}
 enum { BATCH = 1000 };
 static const struct kind {
 	const char *name;
@@ -144,7 +157,8 @@ enum { KINDS = sizeof kinds / sizeof *kinds };
 
 static const struct member post_members[] = {
         {"sourceEpoch", INTEGER, true, 1, (double)FACT_SEQ_MAX, "Grows when the game starts anew."},
-        {"sourceSeq", INTEGER, true, 1, (double)FACT_SEQ_MAX, "1 first in an epoch, then one more with each post."},
+        {"sourceSeq", INTEGER, true, 1, (double)FACT_SEQ_MAX,
+         "1 first in an epoch, then one more with each post."},
 };
 static const struct member type_member[] = {{"type", TEXT, true, 1, 16, "The kind."}};
 
@@ -244,42 +258,51 @@ static bool check_text(struct checker *c, const struct member *m, const json_t *
 	switch (m->type) {
 	case TEXT:
 		snprintf(bounds, sizeof bounds, "must have %.0f to %.0f bytes", m->min, m->max);
-		return (double)len >= m->min && (double)len <= m->max ? true
-		       : fault(c, FACT_UNSUITABLE, m->name, bounds);
+		return (double)len >= m->min && (double)len <= m->max
+		               ? true
+		               : fault(c, FACT_UNSUITABLE, m->name, bounds);
 	case ID:
-		return is_id(v) ? true : fault(c, FACT_UNSUITABLE, m->name,
-		                               "must be 1 to 128 letters, digits, or any of _.:@-");
+		return is_id(v) ? true
+		                : fault(c, FACT_UNSUITABLE, m->name,
+		                        "must be 1 to 128 letters, digits, or any of _.:@-");
 	case TOKEN:
 		return fact_token_valid(text) ? true
-		                      : fault(c, FACT_UNSUITABLE, m->name,
-		                              "must match [a-z0-9][a-z0-9_.:-]{0,127}");
+		                              : fault(c, FACT_UNSUITABLE, m->name,
+		                                      "must match [a-z0-9][a-z0-9_.:-]{0,127}");
 	case UUID:
-		return is_uuid(text) ? true : fault(c, FACT_UNSUITABLE, m->name,
-		                                    "must be a version 4 UUID in lower case");
+		return is_uuid(text) ? true
+		                     : fault(c, FACT_UNSUITABLE, m->name,
+		                             "must be a version 4 UUID in lower case");
 	case HEX64:
 		good = len == 64 && strspn(text, "0123456789abcdef") == 64;
-		return good ? true : fault(c, FACT_UNSUITABLE, m->name,
-		                           "must be 64 lower-case hexadecimal digits");
+		return good ? true
+		            : fault(c, FACT_UNSUITABLE, m->name,
+		                    "must be 64 lower-case hexadecimal digits");
 	case DECIMAL:
-		return is_decimal(text) ? true : fault(c, FACT_UNSUITABLE, m->name,
-		                                       "must be a decimal number of at most 64 bits");
+		return is_decimal(text) ? true
+		                        : fault(c, FACT_UNSUITABLE, m->name,
+		                                "must be a decimal number of at most 64 bits");
 	case PHASE:
 		for (unsigned i = 0; i < DUEL_PHASE_COUNT; i++)
 			good = good || strcmp(text, duel_phase_name(i)) == 0;
 		good = good && strcmp(text, "ANNOUNCEMENT") != 0 && strcmp(text, "RESOLUTION") != 0;
 		return good ? true
 		            : fault(c, FACT_UNSUITABLE, m->name,
-		                    "must be COUNTDOWN, FIGHTING or IDLE; post cycle for ANNOUNCEMENT, "
+		                    "must be COUNTDOWN, FIGHTING or IDLE; post cycle for "
+		                    "ANNOUNCEMENT, "
 		                    "result for RESOLUTION");
 	case OUTCOME:
 		good = strcmp(text, "win") == 0 || strcmp(text, "draw") == 0;
-		return good ? true : fault(c, FACT_UNSUITABLE, m->name,
-		                           "must be win or draw; post abort to cancel");
+		return good ? true
+		            : fault(c, FACT_UNSUITABLE, m->name,
+		                    "must be win or draw; post abort to cancel");
 	case WIN_REASON:
 		for (unsigned i = DUEL_BY_KILL; i < DUEL_WIN_REASON_COUNT; i++)
 			good = good || strcmp(text, duel_win_reason_name(i)) == 0;
-		return good ? true : fault(c, FACT_UNSUITABLE, m->name,
-		                           "must be kill, forfeit, hp_advantage, damage_advantage or draw");
+		return good ? true
+		            : fault(c, FACT_UNSUITABLE, m->name,
+		                    "must be kill, forfeit, hp_advantage, damage_advantage or "
+		                    "draw");
 	default:
 		break;
 	}
@@ -292,12 +315,13 @@ static bool check_point(struct checker *c, const struct member *m, const json_t 
 	json_t *number;
 	if (!json_is_array(v) || json_array_size(v) != 3)
 		return fault(c, FACT_MALFORMED, m->name, "an array of three numbers is needed");
-	json_array_foreach(v, i, number)
-	{
+	json_array_foreach (v, i, number) {
 		if (!json_is_number(number))
-			return fault(c, FACT_MALFORMED, m->name, "an array of three numbers is needed");
+			return fault(c, FACT_MALFORMED, m->name,
+			             "an array of three numbers is needed");
 		if (fabs(json_number_value(number)) > m->max)
-			return fault(c, FACT_UNSUITABLE, m->name, "coordinates must be from -1e9 to 1e9");
+			return fault(c, FACT_UNSUITABLE, m->name,
+			             "coordinates must be from -1e9 to 1e9");
 	}
 	return true;
 }
@@ -308,8 +332,7 @@ static bool check_ids(struct checker *c, const struct member *m, const json_t *v
 	json_t *id;
 	if (!json_is_array(v) || json_array_size(v) < 1 || json_array_size(v) > 2)
 		return fault(c, FACT_MALFORMED, m->name, "an array of one or two ids is needed");
-	json_array_foreach(v, i, id)
-	{
+	json_array_foreach (v, i, id) {
 		if (!json_is_string(id))
 			return fault(c, FACT_MALFORMED, m->name, "an id must be a string");
 		if (!is_id(id))
@@ -327,15 +350,15 @@ static bool check_facts(struct checker *c, const struct member *m, const json_t 
 		return fault(c, FACT_MALFORMED, m->name, "an array is needed");
 	if (json_array_size(v) < 1 || json_array_size(v) > FACTS_MAX)
 		return fault(c, FACT_UNSUITABLE, m->name, "must hold 1 to 64 facts");
-	json_array_foreach(v, i, one)
-	{
+	json_array_foreach (v, i, one) {
 		const char *type = json_string_value(json_object_get(one, "type"));
 		const struct kind *kind = type != NULL ? find_kind(span_str(type)) : NULL;
 		snprintf(c->where, sizeof c->where, "/facts/%zu", i);
 		if (!json_is_object(one))
 			return fault(c, FACT_MALFORMED, "", "an object is needed");
 		if (kind == NULL || kind->kind == BATCH)
-			return fault(c, FACT_MALFORMED, "type", "must name a kind other than batch");
+			return fault(c, FACT_MALFORMED, "type",
+			             "must name a kind other than batch");
 		if (!check_object(c, one, kind->members, kind->count, type_member, 1))
 			return false;
 	}
@@ -350,8 +373,9 @@ static bool check_tree(struct checker *c, const struct member *m, const json_t *
 	char *text = js_text(v);
 	size_t len = strlen(text);
 	free(text);
-	return len <= (size_t)m->max ? true
-	                             : fault(c, FACT_UNSUITABLE, m->name, "is larger than 16384 bytes");
+	return len <= (size_t)m->max
+	               ? true
+	               : fault(c, FACT_UNSUITABLE, m->name, "is larger than 16384 bytes");
 }
 
 static bool check_member(struct checker *c, const struct member *m, const json_t *v)
@@ -386,13 +410,15 @@ static bool check_member(struct checker *c, const struct member *m, const json_t
 		return fault(c, FACT_MALFORMED, m->name, "an object is needed");
 	memcpy(where, c->where, sizeof where);
 	snprintf(c->where, sizeof c->where, "%.40s/%s", where, m->name);
-	bool good = check_object(c, v, agent_members, sizeof agent_members / sizeof *agent_members, NULL, 0);
+	bool good = check_object(c, v, agent_members, sizeof agent_members / sizeof *agent_members,
+	                         NULL, 0);
 	if (good)
 		memcpy(c->where, where, sizeof where);
 	return good;
 }
 
-static const struct member *find_member(const struct member *members, size_t count, const char *name)
+static const struct member *find_member(const struct member *members, size_t count,
+                                        const char *name)
 {
 	for (size_t i = 0; i < count; i++)
 		if (strcmp(members[i].name, name) == 0)
@@ -400,8 +426,8 @@ static const struct member *find_member(const struct member *members, size_t cou
 	return NULL;
 }
 
-static bool required_are_there(struct checker *c, const json_t *object, const struct member *members,
-                               size_t count)
+static bool required_are_there(struct checker *c, const json_t *object,
+                               const struct member *members, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		if (members[i].required && json_object_get(object, members[i].name) == NULL)
@@ -417,8 +443,7 @@ static bool check_object(struct checker *c, const json_t *object, const struct m
 	if (!required_are_there(c, object, also, also_count) ||
 	    !required_are_there(c, object, members, count))
 		return false;
-	json_object_foreach((json_t *)object, name, value)
-	{
+	json_object_foreach ((json_t *)object, name, value) {
 		const struct member *m = find_member(members, count, name);
 		if (m == NULL)
 			m = find_member(also, also_count, name);
@@ -466,8 +491,8 @@ static void take_records(const json_t *object, struct duel_agent *a)
 
 static unsigned records_present(const json_t *object)
 {
-	static const char *const names[] = {"combatLevel", "wins", "losses", "rank", "headToHeadWins",
-	                                    "headToHeadLosses"};
+	static const char *const names[] = {"combatLevel", "wins",           "losses",
+	                                    "rank",        "headToHeadWins", "headToHeadLosses"};
 	unsigned present = 0;
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (json_object_get(object, names[i]) != NULL)
@@ -575,7 +600,8 @@ static void take_fact(struct duel_fact *f, unsigned kind, const json_t *o)
 	}
 }
 
-enum fact_result fact_read(struct fact_post *post, struct span name, const json_t *body, char reason[160])
+enum fact_result fact_read(struct fact_post *post, struct span name, const json_t *body,
+                           char reason[160])
 {
 	const struct kind *kind = find_kind(name);
 	struct checker c = {.reason = reason};
@@ -599,8 +625,10 @@ enum fact_result fact_read(struct fact_post *post, struct span name, const json_
 		take_fact(post->facts, kind->kind, body);
 	for (size_t i = 0; kind->kind == BATCH && i < post->count; i++) {
 		const json_t *one = json_array_get(facts, i);
-		take_fact(&post->facts[i],
-		          find_kind(span_str(json_string_value(json_object_get(one, "type"))))->kind, one);
+		take_fact(
+		        &post->facts[i],
+		        find_kind(span_str(json_string_value(json_object_get(one, "type"))))->kind,
+		        one);
 	}
 	return FACT_OK;
 }
@@ -617,7 +645,8 @@ void fact_post_finish(struct fact_post *post)
 
 static json_t *object_schema(const struct member *members, size_t count);
 
-static json_t *names_schema(const char *(*name)(unsigned), unsigned from, unsigned to, const char *except)
+static json_t *names_schema(const char *(*name)(unsigned), unsigned from, unsigned to,
+                            const char *except)
 {
 	json_t *values = json_array();
 	for (unsigned i = from; i < to; i++)
@@ -635,19 +664,21 @@ static json_t *member_schema(const struct member *m)
 {
 	switch (m->type) {
 	case INTEGER:
-		return json_pack("{s:s,s:I,s:I}", "type", "integer", "minimum", (json_int_t)m->min, "maximum",
-		                 (json_int_t)m->max);
+		return json_pack("{s:s,s:I,s:I}", "type", "integer", "minimum", (json_int_t)m->min,
+		                 "maximum", (json_int_t)m->max);
 	case NUMBER:
-		return json_pack("{s:s,s:f,s:f}", "type", "number", "minimum", m->min, "maximum", m->max);
+		return json_pack("{s:s,s:f,s:f}", "type", "number", "minimum", m->min, "maximum",
+		                 m->max);
 	case TEXT:
-		return json_pack("{s:s,s:I,s:I}", "type", "string", "minLength", (json_int_t)(m->min > 0),
-		                 "maxLength", (json_int_t)m->max);
+		return json_pack("{s:s,s:I,s:I}", "type", "string", "minLength",
+		                 (json_int_t)(m->min > 0), "maxLength", (json_int_t)m->max);
 	case ID:
 		return pattern_schema("^[A-Za-z0-9_.:@-]{1,128}$");
 	case TOKEN:
 		return pattern_schema("^[a-z0-9][a-z0-9_.:-]{0,127}$");
 	case UUID:
-		return pattern_schema("^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$");
+		return pattern_schema(
+		        "^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$");
 	case HEX64:
 		return pattern_schema("^[0-9a-f]{64}$");
 	case DECIMAL:
@@ -659,13 +690,14 @@ static json_t *member_schema(const struct member *m)
 	case WIN_REASON:
 		return names_schema(win_reason_text, 1, DUEL_WIN_REASON_COUNT, "-");
 	case POINT:
-		return json_pack("{s:s,s:i,s:i,s:{s:s,s:f,s:f}}", "type", "array", "minItems", 3, "maxItems",
-		                 3, "items", "type", "number", "minimum", m->min, "maximum", m->max);
+		return json_pack("{s:s,s:i,s:i,s:{s:s,s:f,s:f}}", "type", "array", "minItems", 3,
+		                 "maxItems", 3, "items", "type", "number", "minimum", m->min,
+		                 "maximum", m->max);
 	case AGENT:
 		return object_schema(agent_members, sizeof agent_members / sizeof *agent_members);
 	case IDS:
-		return json_pack("{s:s,s:i,s:i,s:o}", "type", "array", "minItems", 1, "maxItems", 2, "items",
-		                 pattern_schema("^[A-Za-z0-9_.:@-]{1,128}$"));
+		return json_pack("{s:s,s:i,s:i,s:o}", "type", "array", "minItems", 1, "maxItems", 2,
+		                 "items", pattern_schema("^[A-Za-z0-9_.:@-]{1,128}$"));
 	case OBJECT:
 		return json_pack("{s:s}", "type", "object");
 	case FACTS: {
@@ -676,11 +708,12 @@ static json_t *member_schema(const struct member *m)
 			json_t *one = object_schema(kinds[i].members, kinds[i].count);
 			json_object_set_new(json_object_get(one, "properties"), "type",
 			                    json_pack("{s:s}", "const", kinds[i].name));
-			json_array_insert_new(json_object_get(one, "required"), 0, json_string("type"));
+			json_array_insert_new(json_object_get(one, "required"), 0,
+			                      json_string("type"));
 			json_array_append_new(any, one);
 		}
-		return json_pack("{s:s,s:i,s:i,s:{s:o}}", "type", "array", "minItems", 1, "maxItems",
-		                 FACTS_MAX, "items", "oneOf", any);
+		return json_pack("{s:s,s:i,s:i,s:{s:o}}", "type", "array", "minItems", 1,
+		                 "maxItems", FACTS_MAX, "items", "oneOf", any);
 	}
 	}
 	check(false);
@@ -697,8 +730,8 @@ static json_t *object_schema(const struct member *members, size_t count)
 		if (members[i].required)
 			json_array_append_new(required, json_string(members[i].name));
 	}
-	return json_pack("{s:s,s:o,s:o,s:b}", "type", "object", "properties", properties, "required",
-	                 required, "additionalProperties", 0);
+	return json_pack("{s:s,s:o,s:o,s:b}", "type", "object", "properties", properties,
+	                 "required", required, "additionalProperties", 0);
 }
 
 json_t *fact_schema(struct span name)
@@ -711,8 +744,10 @@ json_t *fact_schema(struct span name)
 	memcpy(all, post_members, sizeof post_members);
 	memcpy(all + 2, kind->members, kind->count * sizeof *all);
 	json_t *schema = object_schema(all, kind->count + 2);
-	json_object_set_new(schema, "$schema", json_string("https://json-schema.org/draft/2020-12/schema"));
-	json_object_set_new(schema, "title", json_sprintf("Body of POST /v1/source/FEED/%s", kind->name));
+	json_object_set_new(schema, "$schema",
+	                    json_string("https://json-schema.org/draft/2020-12/schema"));
+	json_object_set_new(schema, "title",
+	                    json_sprintf("Body of POST /v1/source/FEED/%s", kind->name));
 	return schema;
 }
 

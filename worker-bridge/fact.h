@@ -25,9 +25,10 @@ enum fact_result {
 	FACT_UNSUITABLE, /* 422: a value is out of its bounds */
 };
 
-/* `kind` as in the path. On FACT_OK `post` is to be given to fact_post_finish(); else `reason` names the
- * member. */
-enum fact_result fact_read(struct fact_post *post, struct span kind, const json_t *body, char reason[160]);
+/* `kind` as in the path. On FACT_OK `post` is to be given to fact_post_finish(); else `reason`
+ * names the member. */
+enum fact_result fact_read(struct fact_post *post, struct span kind, const json_t *body,
+                           char reason[160]);
 void fact_post_finish(struct fact_post *post);
 
 /* [a-z0-9][a-z0-9_.:-]{0,127}: a reason. */

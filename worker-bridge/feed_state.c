@@ -19,11 +19,12 @@ bool feed_name_valid(struct span name)
 
 char *feed_state_row(const struct feed_state *s)
 {
-	json_t *row = json_pack("{s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:s,s:b,s:s,s:o}", "version", 1, "epoch",
-	                        (json_int_t)s->epoch, "seq", (json_int_t)s->seq, "lastMs",
-	                        (json_int_t)s->last_ms, "judgedMs", (json_int_t)s->now_ms, "sourceEpoch", (json_int_t)s->source_epoch,
-	                        "sourceSeq", (json_int_t)s->source_seq, "sourceDigest", s->source_digest, "ready", s->ready, "reason",
-	                        s->reason, "cycle", duel_record(&s->cycle));
+	json_t *row = json_pack(
+	        "{s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:s,s:b,s:s,s:o}", "version", 1, "epoch",
+	        (json_int_t)s->epoch, "seq", (json_int_t)s->seq, "lastMs", (json_int_t)s->last_ms,
+	        "judgedMs", (json_int_t)s->now_ms, "sourceEpoch", (json_int_t)s->source_epoch,
+	        "sourceSeq", (json_int_t)s->source_seq, "sourceDigest", s->source_digest, "ready",
+	        s->ready, "reason", s->reason, "cycle", duel_record(&s->cycle));
 	check(row != NULL);
 	char *text = json_dumps(row, JSON_COMPACT);
 	check(text != NULL);
@@ -33,19 +34,22 @@ char *feed_state_row(const struct feed_state *s)
 
 bool feed_state_read(struct feed_state *state, struct span text)
 {
-	json_int_t version = 0, epoch = 0, seq = 0, last = 0, judged = 0, source_epoch = 0, source_seq = 0;
+	json_int_t version = 0, epoch = 0, seq = 0, last = 0, judged = 0, source_epoch = 0,
+	           source_seq = 0;
 	int ready = 0;
 	/* What an older release did not write, or may not have. */
 	const char *reason = "", *digest = "";
 	struct feed_state *s = xmalloc(sizeof *s);
 	*s = *state; /* a bad row leaves the good state */
-	json_t *cycle, *row = json_loadb((const char *)text.at, text.len, JSON_REJECT_DUPLICATES, NULL);
-	bool good = json_unpack(row, "{s:I,s:I,s:I,s?I,s?I,s:I,s:I,s?s,s?b,s?s,s:o}", "version", &version, "epoch",
-	                        &epoch, "seq", &seq, "lastMs", &last, "judgedMs", &judged, "sourceEpoch", &source_epoch,
-	                        "sourceSeq", &source_seq, "sourceDigest", &digest, "ready", &ready, "reason", &reason, "cycle",
-	                        &cycle) == 0 &&
-	            version == 1 && epoch > 0 && seq >= 0 && last >= 0 && judged >= 0 && strlen(reason) < sizeof s->reason &&
-	            strlen(digest) < sizeof s->source_digest &&
+	json_t *cycle,
+	        *row = json_loadb((const char *)text.at, text.len, JSON_REJECT_DUPLICATES, NULL);
+	bool good = json_unpack(row, "{s:I,s:I,s:I,s?I,s?I,s:I,s:I,s?s,s?b,s?s,s:o}", "version",
+	                        &version, "epoch", &epoch, "seq", &seq, "lastMs", &last, "judgedMs",
+	                        &judged, "sourceEpoch", &source_epoch, "sourceSeq", &source_seq,
+	                        "sourceDigest", &digest, "ready", &ready, "reason", &reason,
+	                        "cycle", &cycle) == 0 &&
+	            version == 1 && epoch > 0 && seq >= 0 && last >= 0 && judged >= 0 &&
+	            strlen(reason) < sizeof s->reason && strlen(digest) < sizeof s->source_digest &&
 	            duel_record_read(&s->cycle, cycle);
 	if (good) {
 		s->epoch = (uint64_t)epoch;

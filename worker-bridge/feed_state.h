@@ -11,13 +11,13 @@ enum { FEED_NAME_MAX = 64, FEED_REASON_MAX = 200, FEED_DIGEST_ROOM = 33 };
 
 struct feed_state {
 	struct duel_cycle cycle;
-	uint64_t epoch;                    /* Unix ms when this feed began, for ever */
-	uint64_t seq;                      /* of the last frame; 0: none yet */
-	uint64_t last_ms;                  /* its emittedAt, which never goes back (but see feeds.c) */
-	uint64_t now_ms;                   /* when all this was judged; goes back only with the clock */
-	uint64_t source_epoch, source_seq; /* of the last post that was accepted; 0: none */
+	uint64_t epoch;   /* Unix ms when this feed began, for ever */
+	uint64_t seq;     /* of the last frame; 0: none yet */
+	uint64_t last_ms; /* its emittedAt, which never goes back (but see feeds.c) */
+	uint64_t now_ms;  /* when all this was judged; goes back only with the clock */
+	uint64_t source_epoch, source_seq;    /* of the last post that was accepted; 0: none */
 	char source_digest[FEED_DIGEST_ROOM]; /* of that post; "": of none */
-	bool ready;                        /* renderer health of the last frame */
+	bool ready;                           /* renderer health of the last frame */
 	char reason[FEED_REASON_MAX];
 };
 
@@ -26,6 +26,6 @@ bool feed_name_valid(struct span name);
 
 /* The row, malloc'd. */
 char *feed_state_row(const struct feed_state *state);
-/* `state->cycle` keeps its configuration. False: `row` is none that this release can read, and `state` is
- * as it was. */
+/* `state->cycle` keeps its configuration. False: `row` is none that this release can read, and
+ * `state` is as it was. */
 bool feed_state_read(struct feed_state *state, struct span row);

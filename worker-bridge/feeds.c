@@ -22,15 +22,17 @@ enum {
 	STEPS_MAX = 16,          /* of time, in one transaction */
 	TXN_BYTES_MAX = 1 << 18, /* then the rest of the queue waits for the next transaction */
 	TIMER_MS_MAX = 1000,     /* the wall clock may be set */
-	PAUSE_MS = 2500,         /* so long without a turn: we were not running, whoever paused us */
+	PAUSE_MS = 2500, /* so long without a turn: we were not running, whoever paused us */
 	RETRY_MS = 1000,
-	EMITTED_AHEAD_MS_MAX = 24 * 3600 * 1000, /* of a clock that was set back by more, emittedAt follows */
+	EMITTED_AHEAD_MS_MAX =
+	        24 * 3600 * 1000, /* of a clock that was set back by more, emittedAt follows */
 };
 
 enum { SOURCE_ROOT_LEN = sizeof "/v1/source/" - 1 };
 
-static const char unreadable[] = "this release cannot read the feed's row in the store (see the log and "
-				 "rows_unreadable): it stands still";
+static const char unreadable[] =
+        "this release cannot read the feed's row in the store (see the log and "
+        "rows_unreadable): it stands still";
 
 /* A post that waits for its turn, or for the disk. */
 struct post {
@@ -69,7 +71,7 @@ struct feed {
 	XXH128_hash_t core;      /* of the last frame */
 	char *row;               /* as the store has it; NULL: none yet */
 	struct posts queue;
-	struct work *work; /* on its way to the disk */
+	struct work *work;     /* on its way to the disk */
 	uint64_t retry_due_ms; /* monotonic: nothing is tried before */
 	uint64_t turned_ms;    /* monotonic: when it was last looked at */
 	int64_t moved_ms;      /* what the clock was set by, and is not durable yet */
@@ -194,8 +196,8 @@ static XXH128_hash_t core_hash(const struct frame *frame)
 	return XXH3_128bits(frame->text + frame->core_at, frame->core_len);
 }
 
-/* What the last frame of this state said, for the comparison with the next. A terminal frame is never
- * repeated, so that it need not be told apart here. */
+/* What the last frame of this state said, for the comparison with the next. A terminal frame is
+ * never repeated, so that it need not be told apart here. */
 static XXH128_hash_t state_core(struct feeds *all, const struct feed_state *state)
 {
 	const struct frame_health none = {.reason = "-"};
@@ -230,7 +232,8 @@ static void work_frame(struct feed *feed, struct work *work)
 	counter_add(feed->all->counters, feed_frames_total, 1);
 }
 
-static void count_step(struct feed *feed, const struct duel_cycle *before, const struct duel_cycle *after)
+static void count_step(struct feed *feed, const struct duel_cycle *before,
+                       const struct duel_cycle *after)
 {
 	struct counters_slot *counters = feed->all->counters;
 	if (after->duel.present && strcmp(before->duel.cycle_id, after->duel.cycle_id) != 0)
@@ -243,8 +246,8 @@ static void count_step(struct feed *feed, const struct duel_cycle *before, const
 		counter_add(counters, duels_drawn_total, 1);
 	else
 		counter_add(counters, duels_cancelled_total, 1);
-	log_info("duel ended", "feed=%s cycle=%s outcome=%s reason=%s", feed->name, after->duel.cycle_id,
-	         duel_outcome_name(after->duel.outcome),
+	log_info("duel ended", "feed=%s cycle=%s outcome=%s reason=%s", feed->name,
+	         after->duel.cycle_id, duel_outcome_name(after->duel.outcome),
 	         after->duel.outcome == DUEL_OUTCOME_CANCELLED
 	                 ? after->duel.cancellation
 	                 : duel_win_reason_name(after->duel.win_reason));
@@ -278,7 +281,8 @@ static bool in_turn(const struct feed_state *s, struct post *post, bool *repeate
 	if (epoch < s->source_epoch) {
 		post_refuse(post, 409, "");
 		snprintf(post->reason, sizeof post->reason,
-		         "sourceEpoch %" PRIu64 " is over: a source with epoch %" PRIu64 " has taken its place",
+		         "sourceEpoch %" PRIu64 " is over: a source with epoch %" PRIu64
+		         " has taken its place",
 		         epoch, s->source_epoch);
 		return false;
 	}
@@ -286,7 +290,8 @@ static bool in_turn(const struct feed_state *s, struct post *post, bool *repeate
 	    strcmp(post->digest, s->source_digest) != 0) {
 		post_refuse(post, 409, "");
 		snprintf(post->reason, sizeof post->reason,
-		         "sourceSeq %" PRIu64 " was another post: do two sources write with sourceEpoch %" PRIu64 "?",
+		         "sourceSeq %" PRIu64
+		         " was another post: do two sources write with sourceEpoch %" PRIu64 "?",
 		         seq, epoch);
 		return false;
 	}
@@ -297,8 +302,8 @@ static bool in_turn(const struct feed_state *s, struct post *post, bool *repeate
 	if (seq == expected)
 		return true;
 	post_refuse(post, 409, "");
-	snprintf(post->reason, sizeof post->reason, "sourceSeq must be %" PRIu64 ", not %" PRIu64, expected,
-	         seq);
+	snprintf(post->reason, sizeof post->reason, "sourceSeq must be %" PRIu64 ", not %" PRIu64,
+	         expected, seq);
 	return false;
 }
 
@@ -307,8 +312,9 @@ static json_t *answer_of(const struct feed_state *s, bool repeated)
 	const struct duel *d = &s->cycle.duel;
 	char id[64];
 	duel_id(d, id);
-	return json_pack("{s:b,s:s?,s:s?,s:I,s:I}", "duplicate", repeated, "duelId", d->present ? id : NULL,
-	                 "phase", d->present ? duel_phase_name(d->phase) : NULL, "phaseVersion",
+	return json_pack("{s:b,s:s?,s:s?,s:I,s:I}", "duplicate", repeated, "duelId",
+	                 d->present ? id : NULL, "phase",
+	                 d->present ? duel_phase_name(d->phase) : NULL, "phaseVersion",
 	                 (json_int_t)d->phase_version, "seq", (json_int_t)s->seq);
 }
 
@@ -319,11 +325,13 @@ static bool facts_fit(const struct feed_state *s, struct post *post, uint64_t no
 	struct duel_cycle trial = s->cycle;
 	for (size_t i = 0; i < post->facts.count; i++) {
 		char reason[160];
-		enum duel_result result = duel_apply(&trial, &post->facts.facts[i], now_ms, random, reason);
+		enum duel_result result =
+		        duel_apply(&trial, &post->facts.facts[i], now_ms, random, reason);
 		if (result != DUEL_OK) {
 			post_refuse(post, result == DUEL_CONFLICT ? 409 : 422, "");
 			if (post->facts.count > 1)
-				snprintf(post->reason, sizeof post->reason, "/facts/%zu: %.120s", i, reason);
+				snprintf(post->reason, sizeof post->reason, "/facts/%zu: %.120s", i,
+				         reason);
 			else
 				memcpy(post->reason, reason, sizeof post->reason);
 			return false;
@@ -354,7 +362,8 @@ static void work_post(struct feed *feed, struct work *work, struct post *post)
 		uint8_t random[16];
 		char reason[160];
 		clock_random(random, sizeof random);
-		check(duel_apply(&s->cycle, &post->facts.facts[i], s->now_ms, random, reason) == DUEL_OK);
+		check(duel_apply(&s->cycle, &post->facts.facts[i], s->now_ms, random, reason) ==
+		      DUEL_OK);
 		count_step(feed, &before, &s->cycle);
 		work_frame(feed, work);
 		if (i + 1 == post->facts.count) {
@@ -382,7 +391,9 @@ static bool row_is(const struct feed *feed, struct span row)
 static struct span row_now(struct feed *feed)
 {
 	struct span row;
-	return state_kv_get(store_view(feed->all->store), span_str(feed->key), &row) ? row : (struct span){0};
+	return state_kv_get(store_view(feed->all->store), span_str(feed->key), &row)
+	               ? row
+	               : (struct span){0};
 }
 
 /* False: what is there makes no sense, and nothing may be built on it. */
@@ -399,8 +410,8 @@ static bool feed_load(struct feed *feed)
 		return false;
 	}
 	uint64_t now_ms = clock_wall_ms();
-	/* It was judged at a time that has not come: the clock was set back while nobody looked. For all that
-	 * is known no time has passed since. */
+	/* It was judged at a time that has not come: the clock was set back while nobody looked.
+	 * For all that is known no time has passed since. */
 	feed->moved_ms = feed->state.now_ms >= now_ms + CLOCK_STEP_MS
 	                         ? -(int64_t)(feed->state.now_ms - now_ms)
 	                         : 0;
@@ -453,7 +464,8 @@ static void on_written(void *owner, enum verdict verdict)
 		requeue(feed, &work->posts);
 		feed->retry_due_ms = clock_monotonic_ms() + 20; /* the view has to catch up */
 	} else {
-		log_error("feed not written", "feed=%s verdict=%s", feed->name, verdict_name(verdict));
+		log_error("feed not written", "feed=%s verdict=%s", feed->name,
+		          verdict_name(verdict));
 		refuse_all(feed, &work->posts, "it could not be made durable; try again");
 		feed->retry_due_ms = clock_monotonic_ms() + RETRY_MS;
 	}
@@ -482,13 +494,14 @@ static void see_clock(struct feeds *all, uint64_t now_ms)
 	int64_t step_ms = clock_watch_step(&all->clock, now_ms, clock_monotonic_ms());
 	if (step_ms == 0)
 		return;
-	log_warn("the clock was set", "by_ms=%" PRId64 " why=\"times of duels under way move with it\"", step_ms);
+	log_warn("the clock was set",
+	         "by_ms=%" PRId64 " why=\"times of duels under way move with it\"", step_ms);
 	for (size_t i = 0; i < all->count; i++)
 		all->feeds[i]->moved_ms += all->feeds[i]->loaded ? step_ms : 0;
 }
 
-/* A machine that was frozen (a migration, a laptop's lid) finds every time-out due before it has read
- * what was posted meanwhile: as after a start, no fight ends by time for duel.grace. */
+/* A machine that was frozen (a migration, a laptop's lid) finds every time-out due before it has
+ * read what was posted meanwhile: as after a start, no fight ends by time for duel.grace. */
 static void see_pause(struct feed *feed, uint64_t now_ms)
 {
 	uint64_t turned_ms = feed->turned_ms;
@@ -497,12 +510,13 @@ static void see_pause(struct feed *feed, uint64_t now_ms)
 	if (!paused && feed->moved_ms <= 0)
 		return;
 	if (paused)
-		log_warn("feed was paused", "feed=%s for_ms=%" PRIu64, feed->name, feed->turned_ms - turned_ms);
+		log_warn("feed was paused", "feed=%s for_ms=%" PRIu64, feed->name,
+		         feed->turned_ms - turned_ms);
 	feed->state.cycle.grace_until_ms = now_ms + feed->all->settings->duel_grace_ms;
 }
 
-/* When a transaction is judged. The clock does not go back by less than a step; when it was set, what is under
- * way is moved before anything is judged. */
+/* When a transaction is judged. The clock does not go back by less than a step; when it was set,
+ * what is under way is moved before anything is judged. */
 static void set_time(const struct feed *feed, struct work *work, uint64_t now_ms)
 {
 	struct feed_state *s = &work->state;
@@ -514,7 +528,8 @@ static void set_time(const struct feed *feed, struct work *work, uint64_t now_ms
 	}
 	if (now_ms > s->now_ms || s->now_ms >= now_ms + CLOCK_STEP_MS)
 		s->now_ms = now_ms;
-	/* Consumers take an emittedAt that goes back for an error; one that stands still for years helps nobody. */
+	/* Consumers take an emittedAt that goes back for an error; one that stands still for years
+	 * helps nobody. */
 	if (s->now_ms > s->last_ms || s->last_ms > s->now_ms + EMITTED_AHEAD_MS_MAX)
 		s->last_ms = s->now_ms;
 }
@@ -618,14 +633,18 @@ static json_t *describe(const struct feed *feed)
 	json_t *duel = json_object_get(record, "duel");
 	const char *scene = json_string_value(json_object_get(duel, "sceneText"));
 	if (scene != NULL) {
-		json_object_set_new(duel, "scene", *scene != '\0' ? json_take(span_str(scene), JSON_ALLOW_NUL, NULL, NULL) : json_null());
+		json_object_set_new(duel, "scene",
+		                    *scene != '\0'
+		                            ? json_take(span_str(scene), JSON_ALLOW_NUL, NULL, NULL)
+		                            : json_null());
 		json_object_del(duel, "sceneText");
 	}
-	json_t *whole = json_pack("{s:s,s:s,s:I,s:I,s:I,s:b,s:s,s:I}", "feed", feed->name, "mode",
-	                          s->cycle.scheduled ? "scheduled" : "source", "sourceEpoch",
-	                          (json_int_t)s->source_epoch, "sourceSeq", (json_int_t)s->source_seq, "seq",
-	                          (json_int_t)s->seq, "rendererReady", s->ready, "rendererReason", s->reason,
-	                          "now", (json_int_t)clock_wall_ms());
+	json_t *whole =
+	        json_pack("{s:s,s:s,s:I,s:I,s:I,s:b,s:s,s:I}", "feed", feed->name, "mode",
+	                  s->cycle.scheduled ? "scheduled" : "source", "sourceEpoch",
+	                  (json_int_t)s->source_epoch, "sourceSeq", (json_int_t)s->source_seq,
+	                  "seq", (json_int_t)s->seq, "rendererReady", s->ready, "rendererReason",
+	                  s->reason, "now", (json_int_t)clock_wall_ms());
 	json_object_update(whole, record);
 	json_decref(record);
 	return whole;
@@ -650,8 +669,9 @@ static void show_schema(struct call *call, struct span name)
 static void enqueue(struct feed *feed, struct post *post)
 {
 	if (feed->all->draining || feed->queue.count >= feed->all->settings->feeds_queue) {
-		post_refuse(post, 503, feed->all->draining ? "this worker stops; try again"
-		                                           : "too many posts wait (feeds.queue); try again");
+		post_refuse(post, 503,
+		            feed->all->draining ? "this worker stops; try again"
+		                                : "too many posts wait (feeds.queue); try again");
 		post_answer(feed, post);
 		return;
 	}
@@ -679,12 +699,13 @@ static void digest_of(struct span kind, const json_t *body, char digest[FEED_DIG
 
 static void take_post(struct feed *feed, struct span kind, struct call *call)
 {
-	static const unsigned statuses[] = {[FACT_OK] = 200, [FACT_UNKNOWN] = 404, [FACT_MALFORMED] = 400,
+	static const unsigned statuses[] = {[FACT_OK] = 200,
+	                                    [FACT_UNKNOWN] = 404,
+	                                    [FACT_MALFORMED] = 400,
 	                                    [FACT_UNSUITABLE] = 422};
 	char reason[160];
-	if (!span_equal_nocase(span_of(call->content_type.at, call->content_type.len < 16
-	                                                              ? call->content_type.len
-	                                                              : 16),
+	if (!span_equal_nocase(span_of(call->content_type.at,
+	                               call->content_type.len < 16 ? call->content_type.len : 16),
 	                       SPAN("application/json"))) {
 		call_refuse(call, 415, "Content-Type must be application/json");
 		return;
@@ -708,10 +729,12 @@ static void take_post(struct feed *feed, struct span kind, struct call *call)
 void feeds_on_call(struct call *call)
 {
 	struct feeds *feeds = ((struct bridge *)call->context)->feeds;
-	struct span rest = span_of(call->path.at + SOURCE_ROOT_LEN, call->path.len - SOURCE_ROOT_LEN);
+	struct span rest =
+	        span_of(call->path.at + SOURCE_ROOT_LEN, call->path.len - SOURCE_ROOT_LEN);
 	const uint8_t *slash = memchr(rest.at, '/', rest.len);
 	struct span name = span_of(rest.at, slash != NULL ? (size_t)(slash - rest.at) : rest.len);
-	struct span kind = slash != NULL ? span_of(slash + 1, rest.len - name.len - 1) : (struct span){0};
+	struct span kind =
+	        slash != NULL ? span_of(slash + 1, rest.len - name.len - 1) : (struct span){0};
 	struct feed *feed = find_feed(feeds, name);
 	if (span_equal(name, SPAN("schemas")) && call->method == CALL_GET)
 		show_schema(call, kind);
@@ -720,7 +743,8 @@ void feeds_on_call(struct call *call)
 	else if (!feed->loaded) {
 		call_header(call, "Retry-After", "1");
 		call_refuse(call, 503,
-		            feed->unreadable ? unreadable : "the store is still being read; try again");
+		            feed->unreadable ? unreadable
+		                             : "the store is still being read; try again");
 	} else if (call->method == CALL_GET && kind.len == 0)
 		call_reply(call, 200, describe(feed));
 	else if (call->method == CALL_POST && kind.len != 0)
@@ -742,7 +766,8 @@ static void abort_duel(struct feed *feed, struct call *call)
 	struct duel_fact *fact = xcalloc(1, sizeof *fact);
 	fact->kind = DUEL_FACT_ABORT;
 	duel_id(&feed->state.cycle.duel, fact->duel_id);
-	bool good = json_unpack_ex(body, &error, JSON_STRICT, "{s:s,s?s}", "reason", &reason, "duelId", &duel) == 0;
+	bool good = json_unpack_ex(body, &error, JSON_STRICT, "{s:s,s?s}", "reason", &reason,
+	                           "duelId", &duel) == 0;
 	bool fits = good && fact_token_valid(reason);
 	if (fits)
 		snprintf(fact->reason, sizeof fact->reason, "%s", reason);
@@ -752,7 +777,8 @@ static void abort_duel(struct feed *feed, struct call *call)
 	if (!fits) {
 		free(fact);
 		call_refuse(call, good ? 422 : 400,
-		            "the body must be {reason, duelId?}, reason matching [a-z0-9][a-z0-9_.:-]{0,127}");
+		            "the body must be {reason, duelId?}, reason matching "
+		            "[a-z0-9][a-z0-9_.:-]{0,127}");
 		return;
 	}
 	struct post *post = xcalloc(1, sizeof *post);
@@ -770,7 +796,8 @@ static void list_duels(struct feeds *feeds, struct call *call)
 		if (feed->loaded)
 			json_array_append_new(list, describe(feed));
 		if (feed->unreadable)
-			json_array_append_new(list, json_pack("{s:s,s:b}", "feed", feed->name, "unreadable", 1));
+			json_array_append_new(
+			        list, json_pack("{s:s,s:b}", "feed", feed->name, "unreadable", 1));
 	}
 	call_reply(call, 200, json_pack("{s:o}", "feeds", list));
 }
@@ -779,7 +806,8 @@ void feeds_on_duels_call(struct call *call)
 {
 	static const char root[] = "/v1/duels";
 	struct bridge *bridge = call->context;
-	struct span rest = span_of(call->path.at + sizeof root - 1, call->path.len - sizeof root + 1);
+	struct span rest =
+	        span_of(call->path.at + sizeof root - 1, call->path.len - sizeof root + 1);
 	if (rest.len == 0) {
 		list_duels(bridge->feeds, call);
 		return;
@@ -840,8 +868,10 @@ static struct duel_times times_of(const struct settings *s)
 static bool add_feed(struct feeds *feeds, struct span name, bool scheduled)
 {
 	if (!feed_name_valid(name) || find_feed(feeds, name) != NULL || feeds->count == FEEDS_MAX) {
-		log_error("bad feed name", "name=%.*s why=\"must match [a-z0-9][a-z0-9-]{0,63}, be named "
-		          "once, and be one of at most 64\"", (int)name.len, (const char *)name.at);
+		log_error("bad feed name",
+		          "name=%.*s why=\"must match [a-z0-9][a-z0-9-]{0,63}, be named "
+		          "once, and be one of at most 64\"",
+		          (int)name.len, (const char *)name.at);
 		return false;
 	}
 	struct feed *feed = xcalloc(1, sizeof *feed);
@@ -859,8 +889,9 @@ static bool add_feed(struct feeds *feeds, struct span name, bool scheduled)
 	uv_timer_init(feeds->worker->loop, &feed->timer);
 	feed->timer.data = feed;
 	if (*feeds->settings->health_status_dir != '\0')
-		feed->status = status_file_watch(feeds->worker->loop, feeds->settings->health_status_dir, feed->name,
-		                                 feeds->settings->health_status_every_ms, on_picture, feed);
+		feed->status = status_file_watch(
+		        feeds->worker->loop, feeds->settings->health_status_dir, feed->name,
+		        feeds->settings->health_status_every_ms, on_picture, feed);
 	feeds->feeds[feeds->count++] = feed;
 	return true;
 }

@@ -1,5 +1,5 @@
-/* The feeds: each drives one duel cycle, by the clock and by what its game posts, and publishes every
- * change as a frame.
+/* The feeds: each drives one duel cycle, by the clock and by what its game posts, and publishes
+ * every change as a frame.
  *
  * A change, the frames that tell of it and the number of the post that caused it become durable in
  * one transaction, conditional on the feed's row being what it was judged by. So a post that was
@@ -37,7 +37,8 @@ void feeds_forget_reports(struct feeds *feeds);
 /* Calls below /v1/source/. */
 void feeds_on_call(struct call *call);
 
-/* Calls of operators: GET /v1/duels, GET /v1/duels/FEED, POST /v1/duels/FEED/abort {reason, duelId?}. */
+/* Calls of operators: GET /v1/duels, GET /v1/duels/FEED, POST /v1/duels/FEED/abort {reason,
+ * duelId?}. */
 void feeds_on_duels_call(struct call *call);
 
 /* Stops all clocks; posts get 503. Nothing is under way any more when it returns true. */

@@ -7,8 +7,8 @@
 
 enum { BETS_AT_ONCE = 64, RECENT_KEY_ROOM = 96 };
 
-/* A feed has one duel at a time: only of its newest there can be another frame. Where nobody knows which
- * that is, it may be any. */
+/* A feed has one duel at a time: only of its newest there can be another frame. Where nobody knows
+ * which that is, it may be any. */
 static bool is_newest(const struct forget *how, const char *duel_id)
 {
 	for (const char *const *feed = how->feeds; *feed != NULL; feed++) {

@@ -79,8 +79,8 @@ static void member_agent(struct frame *f, const char *name, const struct duel_ag
 	put_number(f, a->hp);
 	put(f, ",\"maxHp\":");
 	put_number(f, a->hp_max);
-	put(f, ",\"combatLevel\":%" PRId64 ",\"wins\":%" PRId64 ",\"losses\":%" PRId64, a->combat_level,
-	    a->wins, a->losses);
+	put(f, ",\"combatLevel\":%" PRId64 ",\"wins\":%" PRId64 ",\"losses\":%" PRId64,
+	    a->combat_level, a->wins, a->losses);
 	put(f, ",\"damageDealtThisFight\":");
 	put_number(f, a->damage);
 	if (a->rank == DUEL_NO_RANK)
@@ -111,13 +111,14 @@ static void member_positions(struct frame *f, const struct duel *d)
 
 static void put_no_duel(struct frame *f)
 {
-	put(f, "\"cycleId\":null,\"duelId\":null,\"duelKey\":null,\"phase\":null,\"phaseVersion\":0,"
-	       "\"betOpenTime\":null,\"betCloseTime\":null,\"plannedFightStartTime\":null,"
-	       "\"fightStartTime\":null,\"duelEndTime\":null,\"terminal\":false,\"outcome\":null,"
-	       "\"cancellationReason\":null,\"winnerId\":null,\"winnerName\":null,\"loserId\":null,"
-	       "\"loserName\":null,\"winReason\":null,\"detail\":null,\"seed\":null,"
-	       "\"replayHash\":null,\"agent1\":null,\"agent2\":null,\"arenaPositions\":null,"
-	       "\"scene\":null,");
+	put(f,
+	    "\"cycleId\":null,\"duelId\":null,\"duelKey\":null,\"phase\":null,\"phaseVersion\":0,"
+	    "\"betOpenTime\":null,\"betCloseTime\":null,\"plannedFightStartTime\":null,"
+	    "\"fightStartTime\":null,\"duelEndTime\":null,\"terminal\":false,\"outcome\":null,"
+	    "\"cancellationReason\":null,\"winnerId\":null,\"winnerName\":null,\"loserId\":null,"
+	    "\"loserName\":null,\"winReason\":null,\"detail\":null,\"seed\":null,"
+	    "\"replayHash\":null,\"agent1\":null,\"agent2\":null,\"arenaPositions\":null,"
+	    "\"scene\":null,");
 }
 
 static void put_duel(struct frame *f, const struct duel *d, bool terminal)
@@ -129,7 +130,8 @@ static void put_duel(struct frame *f, const struct duel *d, bool terminal)
 	member_text(f, "cycleId", d->cycle_id);
 	member_text(f, "duelId", id);
 	member_text(f, "duelKey", d->key);
-	put(f, "\"phase\":\"%s\",\"phaseVersion\":%u,", duel_phase_name(d->phase), d->phase_version);
+	put(f, "\"phase\":\"%s\",\"phaseVersion\":%u,", duel_phase_name(d->phase),
+	    d->phase_version);
 	member_ms(f, "betOpenTime", d->bet_open_ms);
 	member_ms(f, "betCloseTime", d->bet_close_ms);
 	member_ms(f, "plannedFightStartTime", d->fight_planned_ms);
@@ -172,8 +174,9 @@ void frame_build(struct frame *f, const struct duel *duel, bool terminal,
                  const struct frame_health *health, const struct frame_place *place)
 {
 	f->len = 0;
-	put(f, "{\"schemaVersion\":2,\"feed\":\"%s\",\"sourceEpoch\":%" PRIu64 ",\"seq\":%" PRIu64
-	       ",\"previousSeq\":%" PRIu64 ",\"emittedAt\":%" PRIu64 ",",
+	put(f,
+	    "{\"schemaVersion\":2,\"feed\":\"%s\",\"sourceEpoch\":%" PRIu64 ",\"seq\":%" PRIu64
+	    ",\"previousSeq\":%" PRIu64 ",\"emittedAt\":%" PRIu64 ",",
 	    place->feed, place->epoch, place->seq, place->seq - 1, place->now_ms);
 	f->core_at = f->len;
 	if (duel->present)

@@ -1,7 +1,8 @@
 /* Frames of the feed: one state of a duel as one line of JSON, schema version 2.
  *
- * The order of members, the spelling of numbers and of escapes are those of JSON.stringify and never
- * change within a version: consumers compare bytes, and version 1 is cut out of this text by worker-sse. */
+ * The order of members, the spelling of numbers and of escapes are those of JSON.stringify and
+ * never change within a version: consumers compare bytes, and version 1 is cut out of this text by
+ * worker-sse. */
 #pragma once
 
 #include "worker-bridge/duel.h"
@@ -29,7 +30,8 @@ struct frame_place {
 
 struct frame {
 	size_t len;
-	size_t core_at, core_len; /* what is compared with the frame before: all but place and health */
+	size_t core_at,
+	        core_len; /* what is compared with the frame before: all but place and health */
 	char text[FRAME_TEXT_MAX];
 };
 

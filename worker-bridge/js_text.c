@@ -30,14 +30,15 @@ void js_number(double value, char out[JS_NUMBER_ROOM])
 	int k = (int)count, n = atoi(e + 1) + 1;
 	const char *sign = negative ? "-" : "";
 	if (k <= n && n <= 21)
-		snprintf(out, JS_NUMBER_ROOM, "%s%.*s%.*s", sign, k, digits, n - k, "000000000000000000000");
+		snprintf(out, JS_NUMBER_ROOM, "%s%.*s%.*s", sign, k, digits, n - k,
+		         "000000000000000000000");
 	else if (0 < n && n <= 21)
 		snprintf(out, JS_NUMBER_ROOM, "%s%.*s.%.*s", sign, n, digits, k - n, digits + n);
 	else if (-6 < n && n <= 0)
 		snprintf(out, JS_NUMBER_ROOM, "%s0.%.*s%.*s", sign, -n, "000000", k, digits);
 	else
-		snprintf(out, JS_NUMBER_ROOM, "%s%c%s%.*se%c%d", sign, digits[0], k > 1 ? "." : "", k - 1,
-		         digits + 1, n - 1 < 0 ? '-' : '+', abs(n - 1));
+		snprintf(out, JS_NUMBER_ROOM, "%s%c%s%.*se%c%d", sign, digits[0], k > 1 ? "." : "",
+		         k - 1, digits + 1, n - 1 < 0 ? '-' : '+', abs(n - 1));
 }
 
 static void put_value(FILE *out, const json_t *value)
@@ -50,8 +51,7 @@ static void put_value(FILE *out, const json_t *value)
 	case JSON_OBJECT: {
 		const char *comma = "";
 		fputc('{', out);
-		json_object_foreach((json_t *)value, name, member)
-		{
+		json_object_foreach ((json_t *)value, name, member) {
 			json_t *key = json_string(name);
 			fputs(comma, out);
 			put_value(out, key);
@@ -65,8 +65,7 @@ static void put_value(FILE *out, const json_t *value)
 	}
 	case JSON_ARRAY:
 		fputc('[', out);
-		json_array_foreach(value, i, member)
-		{
+		json_array_foreach (value, i, member) {
 			if (i > 0)
 				fputc(',', out);
 			put_value(out, member);

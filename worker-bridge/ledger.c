@@ -97,8 +97,8 @@ enum ledger_result ledger_issued(struct rows *rows, uint64_t *issued)
 	return found != ROW_UNREADABLE ? LEDGER_OK : LEDGER_UNREADABLE;
 }
 
-enum ledger_result ledger_open(struct rows *rows, const char *id, const char *name, const char *owner,
-                               uint64_t grant, uint64_t now_ms)
+enum ledger_result ledger_open(struct rows *rows, const char *id, const char *name,
+                               const char *owner, uint64_t grant, uint64_t now_ms)
 {
 	char key[LEDGER_KEY_ROOM];
 	uint64_t issued;
@@ -331,7 +331,8 @@ enum ledger_progress ledger_settle(struct rows *rows, struct market *m, uint64_t
 	uint64_t pool = m->pool[0] + m->pool[1];
 	check(m->paid + terms.fee <= pool);
 	uint64_t rest = pool - terms.fee - m->paid;
-	if ((terms.fee > 0 && !postable(rows, "@fees")) || (rest > 0 && !postable(rows, "@rounding")))
+	if ((terms.fee > 0 && !postable(rows, "@fees")) ||
+	    (rest > 0 && !postable(rows, "@rounding")))
 		return LEDGER_STUCK;
 	if (terms.fee > 0)
 		post(rows, "@fees", (int64_t)terms.fee);
@@ -397,8 +398,9 @@ static bool add_pool(void *arg, struct span key, struct span value)
 	struct market m;
 	json_t *record = json_loadb((const char *)value.at, value.len, 0, NULL);
 	(void)key;
-	if (json_is_array(record) || (json_is_object(record) && json_object_get(record, "duelId") == NULL &&
-	                              json_object_get(record, "state") == NULL)) {
+	if (json_is_array(record) ||
+	    (json_is_object(record) && json_object_get(record, "duelId") == NULL &&
+	     json_object_get(record, "state") == NULL)) {
 		json_decref(record);
 		return true; /* a cursor, a lease, what is recent */
 	}

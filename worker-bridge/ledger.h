@@ -23,9 +23,9 @@ uint64_t ledger_payout(uint64_t stake, uint64_t total, uint64_t winning);
 void ledger_account_key(const char *id, char key[LEDGER_KEY_ROOM]);
 void ledger_bet_key(const char *duel_id, uint64_t number, char key[LEDGER_KEY_ROOM]);
 
-/* What a row needs to be one of ours: an account its balance; a bet its duel, account, side, amount and
- * "paid", an integer or null. A row that lacks it is unreadable (rows_mark()), stops whatever needs it,
- * and is left as it is. *json is a new reference with ROW_PRESENT, else NULL. */
+/* What a row needs to be one of ours: an account its balance; a bet its duel, account, side, amount
+ * and "paid", an integer or null. A row that lacks it is unreadable (rows_mark()), stops whatever
+ * needs it, and is left as it is. *json is a new reference with ROW_PRESENT, else NULL. */
 enum row_found ledger_account(struct rows *rows, const char *id, json_t **json);
 bool ledger_account_valid(const json_t *account);
 bool ledger_bet_valid(const json_t *bet);
@@ -38,18 +38,19 @@ enum ledger_result {
 	LEDGER_POOR,       /* 402: the balance does not cover it */
 	LEDGER_FULL,       /* 409: the market has all the bets it may */
 	LEDGER_KEY_REUSED, /* 422: another bet was made with this key */
-	LEDGER_UNREADABLE, /* 503: a row of it cannot be read (rows_marked()); nothing was changed */
+	LEDGER_UNREADABLE, /* 503: a row of it cannot be read (rows_marked()); nothing was changed
+	                    */
 };
 
-/* *issued: all units that were ever granted. At most LEDGER_AMOUNT_MAX: then no balance, pool or sum can
- * pass it. LEDGER_OK or LEDGER_UNREADABLE. */
+/* *issued: all units that were ever granted. At most LEDGER_AMOUNT_MAX: then no balance, pool or
+ * sum can pass it. LEDGER_OK or LEDGER_UNREADABLE. */
 enum ledger_result ledger_issued(struct rows *rows, uint64_t *issued);
 
-/* Opens an account, of an id that is new, with `grant` units from @issue, at most what ledger_issued()
- * leaves. `owner` is the hexadecimal SHA-256 of its secret. LEDGER_OK or LEDGER_UNREADABLE; LEDGER_CLOSED:
- * it exists. */
-enum ledger_result ledger_open(struct rows *rows, const char *id, const char *name, const char *owner,
-                               uint64_t grant, uint64_t now_ms);
+/* Opens an account, of an id that is new, with `grant` units from @issue, at most what
+ * ledger_issued() leaves. `owner` is the hexadecimal SHA-256 of its secret. LEDGER_OK or
+ * LEDGER_UNREADABLE; LEDGER_CLOSED: it exists. */
+enum ledger_result ledger_open(struct rows *rows, const char *id, const char *name,
+                               const char *owner, uint64_t grant, uint64_t now_ms);
 
 struct ledger_bet {
 	const char *account;
@@ -66,16 +67,17 @@ enum ledger_result ledger_stake(struct rows *rows, struct market *market,
 enum ledger_progress {
 	LEDGER_DONE,
 	LEDGER_MORE,  /* call again */
-	LEDGER_STUCK, /* at a row that cannot be read (rows_marked()); what came before it is done */
+	LEDGER_STUCK, /* at a row that cannot be read (rows_marked()); what came before it is done
+	               */
 };
 
 /* Pays the next `count` bets of a market that is being resolved (by its outcome) or cancelled
- * (stakes back; also when nobody had bet on the winner). LEDGER_DONE: all are paid, and the rest of the
- * pool is with @fees and @rounding. */
+ * (stakes back; also when nobody had bet on the winner). LEDGER_DONE: all are paid, and the rest of
+ * the pool is with @fees and @rounding. */
 enum ledger_progress ledger_settle(struct rows *rows, struct market *market, uint64_t count);
 
-/* Removes the next `count` bets of a settled market, with their keys: what was paid is in the balances.
- * LEDGER_DONE: none is left. */
+/* Removes the next `count` bets of a settled market, with their keys: what was paid is in the
+ * balances. LEDGER_DONE: none is left. */
 enum ledger_progress ledger_forget(struct rows *rows, struct market *market, uint64_t count);
 
 /* A bet's row as it is shown. Takes and gives back. */

@@ -21,14 +21,14 @@ static int setup(void **state)
 	snprintf(dir, sizeof dir, "/tmp/ringside-ledger-XXXXXX");
 	assert_non_null(mkdtemp(dir));
 	const struct store_options options = {
-		.dir = dir,
-		.ring_bytes = 8 << 20,
-		.map_bytes = 64 << 20,
-		.readers_max = 64,
-		.checkpoint_ms = 20,
-		.chunk_bytes = 8192,
-		.limits = {.streams_max = 100, .producers_per_stream_max = 16},
-		.maintain = true};
+	        .dir = dir,
+	        .ring_bytes = 8 << 20,
+	        .map_bytes = 64 << 20,
+	        .readers_max = 64,
+	        .checkpoint_ms = 20,
+	        .chunk_bytes = 8192,
+	        .limits = {.streams_max = 100, .producers_per_stream_max = 16},
+	        .maintain = true};
 	return store_open(&store, &options, reason);
 }
 
@@ -86,7 +86,7 @@ static int64_t balance(const char *id)
 static struct market open_market(unsigned number, uint64_t fee_ppm)
 {
 	struct market m = {
-		.state = MARKET_OPEN, .bet_close_ms = 5000, .opened_ms = 1, .fee_ppm = fee_ppm};
+	        .state = MARKET_OPEN, .bet_close_ms = 5000, .opened_ms = 1, .fee_ppm = fee_ppm};
 	snprintf(m.feed, sizeof m.feed, "arena");
 	snprintf(m.duel_id, sizeof m.duel_id, "streaming-%u", number);
 	return m;
@@ -143,8 +143,8 @@ static void payouts_are_exact(void **state)
 	assert_int_equal(ledger_payout(LEDGER_AMOUNT_MAX, LEDGER_AMOUNT_MAX, LEDGER_AMOUNT_MAX),
 	                 LEDGER_AMOUNT_MAX);
 	assert_int_equal(
-		ledger_payout(LEDGER_AMOUNT_MAX / 3, LEDGER_AMOUNT_MAX, LEDGER_AMOUNT_MAX / 2),
-		(uint64_t)((unsigned __int128)(LEDGER_AMOUNT_MAX / 3) * LEDGER_AMOUNT_MAX /
+	        ledger_payout(LEDGER_AMOUNT_MAX / 3, LEDGER_AMOUNT_MAX, LEDGER_AMOUNT_MAX / 2),
+	        (uint64_t)((unsigned __int128)(LEDGER_AMOUNT_MAX / 3) * LEDGER_AMOUNT_MAX /
 	                   (LEDGER_AMOUNT_MAX / 2)));
 }
 
@@ -361,7 +361,8 @@ static void a_row_that_cannot_be_read_is_not_taken_for_absent(void **state)
 
 static void a_settlement_waits_at_a_row_that_cannot_be_read(void **state)
 {
-	static const char *const keys[] = {"ledger/bet/streaming-70/00000002", "ledger/account/stuck1"};
+	static const char *const keys[] = {"ledger/bet/streaming-70/00000002",
+	                                   "ledger/account/stuck1"};
 	struct market m = open_market(70, 0);
 	(void)state;
 	accounts("stuck", 3);
@@ -404,15 +405,15 @@ static void a_bet_that_the_market_does_not_know_is_not_written_over(void **state
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(payouts_are_exact),
-		cmocka_unit_test(winners_share_the_pool),
-		cmocka_unit_test(draws_aborts_and_pools_without_a_winner_go_back),
-		cmocka_unit_test(what_is_not_taken),
-		cmocka_unit_test(a_settled_market_is_forgotten_and_balances_stay),
-		cmocka_unit_test(no_money_is_made_or_lost),
-		cmocka_unit_test(a_row_that_cannot_be_read_is_not_taken_for_absent),
-		cmocka_unit_test(a_settlement_waits_at_a_row_that_cannot_be_read),
-		cmocka_unit_test(a_bet_that_the_market_does_not_know_is_not_written_over),
+	        cmocka_unit_test(payouts_are_exact),
+	        cmocka_unit_test(winners_share_the_pool),
+	        cmocka_unit_test(draws_aborts_and_pools_without_a_winner_go_back),
+	        cmocka_unit_test(what_is_not_taken),
+	        cmocka_unit_test(a_settled_market_is_forgotten_and_balances_stay),
+	        cmocka_unit_test(no_money_is_made_or_lost),
+	        cmocka_unit_test(a_row_that_cannot_be_read_is_not_taken_for_absent),
+	        cmocka_unit_test(a_settlement_waits_at_a_row_that_cannot_be_read),
+	        cmocka_unit_test(a_bet_that_the_market_does_not_know_is_not_written_over),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -80,7 +80,8 @@ static void on_store(uv_async_t *async)
 static void finish_drain(struct bridge *bridge)
 {
 	/* What is under way may end; what is not is found again at the next start. */
-	bool idle = feeds_drain(bridge->feeds) && book_drain(bridge->book) && webhooks_in_flight(bridge->webhooks) == 0;
+	bool idle = feeds_drain(bridge->feeds) && book_drain(bridge->book) &&
+	            webhooks_in_flight(bridge->webhooks) == 0;
 	if (!idle && clock_monotonic_ms() < bridge->drain_due_ms)
 		return;
 	uv_timer_stop(&bridge->tick);

@@ -30,8 +30,8 @@ void market_key(const char *feed, const char *duel_id, char key[MARKET_KEY_ROOM]
 
 /* ---- records ---- */
 
-/* Member of the row, of the struct, and whether a row may lack it: OPTIONAL ones are then "" or 0. What
- * decides who is paid is NEEDED: a default would be somebody's loss. */
+/* Member of the row, of the struct, and whether a row may lack it: OPTIONAL ones are then "" or 0.
+ * What decides who is paid is NEEDED: a default would be somebody's loss. */
 #define TEXTS(F)                                                                                   \
 	F("feed", feed, NEEDED)                                                                    \
 	F("duelId", duel_id, NEEDED)                                                               \
@@ -70,7 +70,7 @@ enum presence { OPTIONAL, NEEDED };
 json_t *market_record(const struct market *m)
 {
 	json_t *o =
-		json_pack("{s:s,s:s,s:b,s:b}", "state", market_state_name(m->state), "step",
+	        json_pack("{s:s,s:s,s:b,s:b}", "state", market_state_name(m->state), "step",
 	                  market_step_name(m->step), "entered", m->entered, "unknown", m->unknown);
 #define PUT(name, member, presence) json_object_set_new(o, name, json_string(m->member));
 	TEXTS(PUT)
@@ -80,7 +80,8 @@ json_t *market_record(const struct market *m)
 	NUMBERS(PUT)
 #undef PUT
 	if (m->forgotten_bets > 0)
-		json_object_set_new(o, "forgottenBets", json_integer((json_int_t)m->forgotten_bets));
+		json_object_set_new(o, "forgottenBets",
+		                    json_integer((json_int_t)m->forgotten_bets));
 	return o;
 }
 
@@ -103,8 +104,8 @@ static bool get_number(const json_t *o, const char *name, uint64_t *into, enum p
 	return json_is_integer(value) && json_integer_value(value) >= 0;
 }
 
-/* "entered": asking a receiver to create a market that he has is harmless, not asking him to cancel one
- * is not. "unknown": he is asked for his view first. So both are taken for true by default. */
+/* "entered": asking a receiver to create a market that he has is harmless, not asking him to cancel
+ * one is not. "unknown": he is asked for his view first. So both are taken for true by default. */
 static bool get_flag(const json_t *o, const char *name, bool *into)
 {
 	const json_t *value = json_object_get(o, name);
@@ -138,8 +139,7 @@ bool market_read(struct market *m, const json_t *o)
 	NUMBERS(GET)
 #undef GET
 	return good && get_number(o, "forgottenBets", &m->forgotten_bets, OPTIONAL) &&
-	       m->settled_bets <= m->bets && m->forgotten_bets <= m->bets &&
-	       m->fee_ppm <= 1000000;
+	       m->settled_bets <= m->bets && m->forgotten_bets <= m->bets && m->fee_ppm <= 1000000;
 }
 
 /* ---- what frames say ---- */
@@ -157,7 +157,7 @@ static uint64_t time_of(const json_t *frame, const char *name)
 	return value > 0 ? (uint64_t)value : 0;
 }
 
-bool market_begin(struct market *m, const char *feed, const char *operator, const json_t *frame,
+bool market_begin(struct market *m, const char *feed, const char *operator, const json_t * frame,
                   uint64_t now_ms)
 {
 	const json_t *agents[] = {json_object_get(frame, "agent1"),

@@ -49,28 +49,29 @@ struct market {
 	uint64_t pool[2]; /* staked on each side */
 	uint64_t bets, settled_bets, paid;
 	uint64_t forgotten_bets; /* of a settled one that is being forgotten: rows that are gone */
-	uint64_t fee_ppm; /* of the pool of a win, millionths; fixed when it was created */
+	uint64_t fee_ppm;        /* of the pool of a win, millionths; fixed when it was created */
 	/* the step that is under way */
 	enum market_step step;
 	bool entered; /* with the operator: it was asked to create it at least once */
-	uint64_t attempts, attempted_ms, next_attempt_ms; /* the last began, or ended, at attempted_ms */
-	bool unknown;    /* an attempt may have taken effect that nobody has told of */
-	char error[160]; /* of the last attempt, or why a person is needed; "" */
+	uint64_t attempts, attempted_ms,
+	        next_attempt_ms; /* the last began, or ended, at attempted_ms */
+	bool unknown;            /* an attempt may have taken effect that nobody has told of */
+	char error[160];         /* of the last attempt, or why a person is needed; "" */
 };
 
 /* "market/FEED/DUELID" */
 enum { MARKET_KEY_ROOM = 160 };
 void market_key(const char *feed, const char *duel_id, char key[MARKET_KEY_ROOM]);
 
-/* The record; new reference. And back: false: it is none that this release can read. Members that an
- * older release did not write have defaults (market.c says which); unknown ones are ignored. */
+/* The record; new reference. And back: false: it is none that this release can read. Members that
+ * an older release did not write have defaults (market.c says which); unknown ones are ignored. */
 json_t *market_record(const struct market *market);
 bool market_read(struct market *market, const json_t *record);
 
 /* A market for the duel that a version 2 frame tells of; false: the frame tells of none that could
  * have one (idle, or without contestants). */
 bool market_begin(struct market *market, const char *feed, const char *operator,
-                  const json_t *frame, uint64_t now_ms);
+                  const json_t * frame, uint64_t now_ms);
 
 /* Nobody may bet on it: it is cancelled before it opens, `why` is kept as its error. */
 void market_refuse(struct market *market, const char *why);

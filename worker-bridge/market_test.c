@@ -150,14 +150,14 @@ static void what_cannot_be_believed_is_for_people(void **state)
 	static const struct {
 		const char *first, *second, *why;
 	} rows[] = {
-		{"{\"terminal\":true,\"outcome\":\"win\",\"winnerId\":\"c\",\"replayHash\":\"h\"}",
+	        {"{\"terminal\":true,\"outcome\":\"win\",\"winnerId\":\"c\",\"replayHash\":\"h\"}",
 	         NULL, "the winner is neither contestant"},
-		{"{\"terminal\":true,\"outcome\":\"win\",\"winnerId\":\"a\"}", NULL,
+	        {"{\"terminal\":true,\"outcome\":\"win\",\"winnerId\":\"a\"}", NULL,
 	         "a win without a replay hash"},
-		{"{\"terminal\":true,\"outcome\":\"odd\"}", NULL,
+	        {"{\"terminal\":true,\"outcome\":\"odd\"}", NULL,
 	         "the terminal frame has no outcome that is known"},
-		{WIN_A, WIN_B, "a second, different outcome of this duel"},
-		{ABORT, WIN_B, "a second, different outcome of this duel"},
+	        {WIN_A, WIN_B, "a second, different outcome of this duel"},
+	        {ABORT, WIN_B, "a second, different outcome of this duel"},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -285,20 +285,20 @@ static void a_record_reads_back(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_win_goes_its_way),
-		cmocka_unit_test(the_lock_follows_a_nearer_close),
-		cmocka_unit_test(who_won_early_still_locks_first),
-		cmocka_unit_test(draws_and_aborts_are_cancelled),
-		cmocka_unit_test(nothing_is_opened_in_hindsight),
-		cmocka_unit_test(a_creation_under_way_is_finished_first),
-		cmocka_unit_test(what_cannot_be_believed_is_for_people),
-		cmocka_unit_test(what_is_paid_stays_paid),
-		cmocka_unit_test(what_is_paid_in_part_stays_too),
-		cmocka_unit_test(a_review_says_why),
-		cmocka_unit_test(people_and_the_game_agree),
-		cmocka_unit_test(what_was_never_created_is_cancelled),
-		cmocka_unit_test(people_decide),
-		cmocka_unit_test(a_record_reads_back),
+	        cmocka_unit_test(a_win_goes_its_way),
+	        cmocka_unit_test(the_lock_follows_a_nearer_close),
+	        cmocka_unit_test(who_won_early_still_locks_first),
+	        cmocka_unit_test(draws_and_aborts_are_cancelled),
+	        cmocka_unit_test(nothing_is_opened_in_hindsight),
+	        cmocka_unit_test(a_creation_under_way_is_finished_first),
+	        cmocka_unit_test(what_cannot_be_believed_is_for_people),
+	        cmocka_unit_test(what_is_paid_stays_paid),
+	        cmocka_unit_test(what_is_paid_in_part_stays_too),
+	        cmocka_unit_test(a_review_says_why),
+	        cmocka_unit_test(people_and_the_game_agree),
+	        cmocka_unit_test(what_was_never_created_is_cancelled),
+	        cmocka_unit_test(people_decide),
+	        cmocka_unit_test(a_record_reads_back),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,8 +28,9 @@ struct step_call {
 
 struct operator_webhook *operator_webhook_create(uv_loop_t *loop, const struct settings *settings)
 {
-	struct operator_webhook *operator = xcalloc(1, sizeof *operator);
-	*operator = (struct operator_webhook){http_posts_create(loop, settings->tls_ca_file), settings};
+	struct operator_webhook *operator= xcalloc(1, sizeof *operator);
+	*operator=(struct operator_webhook){http_posts_create(loop, settings->tls_ca_file),
+	                                    settings};
 	return operator;
 }
 
@@ -61,16 +62,17 @@ static void on_answer(void *arg, const struct http_post_answer *answer)
 	char text[160] = "";
 	enum operator_result result = judge(answer, text);
 	bool known =
-		answer->status == 0 ? !answer->sent : answer->status < 500 && answer->status != 408;
+	        answer->status == 0 ? !answer->sent : answer->status < 500 && answer->status != 408;
 	finish(arg, &(struct operator_answer){result, known, text, answer->retry_after_ms});
 }
 
 /* What concerns the receiver. */
 static char *body_of(const struct market *m, enum market_step step)
 {
-	static const char *const inner[] = {
-		"operator",    "step", "entered", "attempts", "attemptedAt", "nextAttemptAt", "error", "unknown",
-		"settledBets", "paid", "bets",    "poolA",    "poolB",         "feePpm"};
+	static const char *const inner[] = {"operator",    "step",          "entered", "attempts",
+	                                    "attemptedAt", "nextAttemptAt", "error",   "unknown",
+	                                    "settledBets", "paid",          "bets",    "poolA",
+	                                    "poolB",       "feePpm"};
 	json_t *record = market_record(m);
 	for (size_t i = 0; i < sizeof inner / sizeof *inner; i++)
 		json_object_del(record, inner[i]);
@@ -87,7 +89,7 @@ static void send_to(struct step_call *call, const char *url, const char *body,
 {
 	char signature[256];
 	struct span seed = span_of(call->seed, call->seed_len),
-		    text = body != NULL ? span_str(body) : SPAN("");
+	            text = body != NULL ? span_str(body) : SPAN("");
 	bool sign = seed.len != 0 && signing_header(seed, clock_wall_ms() / 1000, text, signature);
 	http_posts_send(call->operator->posts,
 	                &(struct http_post){
@@ -139,29 +141,31 @@ enum operator_result operator_webhook_judge(const struct market *m, enum market_
 	return result;
 }
 
-/* Any other answer than a view that says something leaves it to the key; but who says when to come back is not
- * called before. */
+/* Any other answer than a view that says something leaves it to the key; but who says when to come
+ * back is not called before. */
 static void on_view(void *arg, const struct http_post_answer *answer)
 {
 	struct step_call *call = arg;
 	char text[160] = "";
 	if (answer->retry_after_ms != 0 && judge(answer, text) == OPERATOR_RETRY) {
-		finish(call, &(struct operator_answer){OPERATOR_RETRY, false, text, answer->retry_after_ms});
+		finish(call, &(struct operator_answer){OPERATOR_RETRY, false, text,
+		                                       answer->retry_after_ms});
 		return;
 	}
 	enum operator_result result =
-		answer->status == 200
-			? operator_webhook_judge(&call->market, call->step, answer->body)
-			: OPERATOR_RETRY;
+	        answer->status == 200
+	                ? operator_webhook_judge(&call->market, call->step, answer->body)
+	                : OPERATOR_RETRY;
 	if (result == OPERATOR_RETRY)
 		post(call);
 	else
-		finish(call, &(struct operator_answer){
-				     .result = result,
-				     .known = true,
-				     .error = result == OPERATOR_DONE
-				                      ? ""
-				                      : "the receiver says that it ended otherwise"});
+		finish(call,
+		       &(struct operator_answer){
+		               .result = result,
+		               .known = true,
+		               .error = result == OPERATOR_DONE
+		                                ? ""
+		                                : "the receiver says that it ended otherwise"});
 }
 
 static void ask(struct step_call *call)
@@ -174,12 +178,12 @@ static void ask(struct step_call *call)
 	send_to(call, url, NULL, headers, on_view);
 }
 
-void operator_webhook_call(struct operator_webhook *operator, const struct operator_step *step,
+void operator_webhook_call(struct operator_webhook *operator, const struct operator_step * step,
                            void (*done)(void *arg, const struct operator_answer *answer), void *arg)
 {
 	struct step_call *call = xcalloc(1, sizeof *call);
-	*call = (struct step_call){.operator = operator,
-	                           .market = *step->market,
+	*call = (struct step_call){.operator= operator,
+	                           .market = * step->market,
 	                           .step = step->step,
 	                           .fence = step->fence,
 	                           .done = done,

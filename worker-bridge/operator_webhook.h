@@ -41,8 +41,9 @@ struct operator_answer {
 	uint64_t retry_after_ms; /* when to try again, as the receiver says; 0: it says nothing */
 };
 
-void operator_webhook_call(struct operator_webhook *operator, const struct operator_step *step,
-                           void (*done)(void *arg, const struct operator_answer *answer), void *arg);
+void operator_webhook_call(struct operator_webhook *operator, const struct operator_step * step,
+                           void (*done)(void *arg, const struct operator_answer *answer),
+                           void *arg);
 
 /* What a view ({"state": ..., "winnerSide": ...}) says of a step: DONE: it took effect; REFUSED: it
  * contradicts it; RETRY: neither. Pure. */

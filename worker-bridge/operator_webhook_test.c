@@ -17,25 +17,25 @@ static enum operator_result judged(enum market_step step, const char *view)
 static void a_view_shows_a_step_or_not(void **state)
 {
 	const enum operator_result DONE = OPERATOR_DONE, AGAIN = OPERATOR_RETRY,
-				   NEVER = OPERATOR_REFUSED;
+	                           NEVER = OPERATOR_REFUSED;
 	const struct {
 		const char *view;
 		enum operator_result create, lock, resolve, cancel;
 	} rows[] = {
-		{"{\"state\":\"open\"}", DONE, AGAIN, AGAIN, AGAIN},
-		{"{\"state\":\"locked\",\"winnerSide\":\"\"}", DONE, DONE, AGAIN, AGAIN},
-		{"{\"state\":\"resolved\",\"winnerSide\":\"B\"}", NEVER, NEVER, DONE, NEVER},
-		{"{\"state\":\"resolved\",\"winnerSide\":\"A\"}", NEVER, NEVER, NEVER, NEVER},
-		{"{\"state\":\"resolved\",\"winnerSide\":\"\"}", NEVER, NEVER, NEVER, NEVER},
-		{"{\"state\":\"resolved\"}", NEVER, NEVER, NEVER, NEVER},
-		{"{\"state\":\"cancelled\"}", NEVER, NEVER, NEVER, DONE},
-		{"{\"state\":\"odd\"}", AGAIN, AGAIN, AGAIN, AGAIN},
-		{"{\"state\":7}", AGAIN, AGAIN, AGAIN, AGAIN},
-		{"{\"state\":\"open\",\"state\":\"cancelled\"}", AGAIN, AGAIN, AGAIN, AGAIN},
-		{"[\"open\"]", AGAIN, AGAIN, AGAIN, AGAIN},
-		{"null", AGAIN, AGAIN, AGAIN, AGAIN},
-		{"{\"state\":\"open\"", AGAIN, AGAIN, AGAIN, AGAIN},
-		{"", AGAIN, AGAIN, AGAIN, AGAIN},
+	        {"{\"state\":\"open\"}", DONE, AGAIN, AGAIN, AGAIN},
+	        {"{\"state\":\"locked\",\"winnerSide\":\"\"}", DONE, DONE, AGAIN, AGAIN},
+	        {"{\"state\":\"resolved\",\"winnerSide\":\"B\"}", NEVER, NEVER, DONE, NEVER},
+	        {"{\"state\":\"resolved\",\"winnerSide\":\"A\"}", NEVER, NEVER, NEVER, NEVER},
+	        {"{\"state\":\"resolved\",\"winnerSide\":\"\"}", NEVER, NEVER, NEVER, NEVER},
+	        {"{\"state\":\"resolved\"}", NEVER, NEVER, NEVER, NEVER},
+	        {"{\"state\":\"cancelled\"}", NEVER, NEVER, NEVER, DONE},
+	        {"{\"state\":\"odd\"}", AGAIN, AGAIN, AGAIN, AGAIN},
+	        {"{\"state\":7}", AGAIN, AGAIN, AGAIN, AGAIN},
+	        {"{\"state\":\"open\",\"state\":\"cancelled\"}", AGAIN, AGAIN, AGAIN, AGAIN},
+	        {"[\"open\"]", AGAIN, AGAIN, AGAIN, AGAIN},
+	        {"null", AGAIN, AGAIN, AGAIN, AGAIN},
+	        {"{\"state\":\"open\"", AGAIN, AGAIN, AGAIN, AGAIN},
+	        {"", AGAIN, AGAIN, AGAIN, AGAIN},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -59,16 +59,16 @@ static void a_damaged_view_shows_nothing_else(void **state)
 			bytes[(unsigned)rand_r(&seed) % sizeof bytes] = (uint8_t)rand_r(&seed);
 		size_t len = (unsigned)rand_r(&seed) % (sizeof bytes + 1);
 		assert_int_not_equal(
-			operator_webhook_judge(&m, MARKET_STEP_RESOLVE, span_of(bytes, len)),
-			OPERATOR_DONE);
+		        operator_webhook_judge(&m, MARKET_STEP_RESOLVE, span_of(bytes, len)),
+		        OPERATOR_DONE);
 	}
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_view_shows_a_step_or_not),
-		cmocka_unit_test(a_damaged_view_shows_nothing_else),
+	        cmocka_unit_test(a_view_shows_a_step_or_not),
+	        cmocka_unit_test(a_damaged_view_shows_nothing_else),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,11 +18,11 @@ static bool row_of(const char *duel_id, char key[ROW_ROOM])
 
 /* What is attested: only members that never change, in this order. */
 static const char *const members[] = {
-	"feed",           "sourceEpoch", "seq",         "cycleId",
-	"duelId",         "duelKey",     "outcome",     "cancellationReason",
-	"winnerId",       "loserId",     "winReason",   "detail",
-	"seed",           "replayHash",  "betOpenTime", "betCloseTime",
-	"fightStartTime", "duelEndTime"};
+        "feed",           "sourceEpoch", "seq",         "cycleId",
+        "duelId",         "duelKey",     "outcome",     "cancellationReason",
+        "winnerId",       "loserId",     "winReason",   "detail",
+        "seed",           "replayHash",  "betOpenTime", "betCloseTime",
+        "fightStartTime", "duelEndTime"};
 
 /* at NULL: there is a key that this release does not know, and no other may take its place. */
 static struct span seed_of(struct rows *rows)
@@ -87,7 +87,8 @@ void oracle_attest(struct rows *rows, struct txn *txn, const char *feed, const j
 	if (seed.at == NULL)
 		return;
 	char *payload = payload_of(frame, now_ms), *token = jws(seed, payload);
-	json_t *row = json_pack("{s:s,s:I,s:s}", "duelId", duel_id, "at", (json_int_t)now_ms, "jws", token);
+	json_t *row = json_pack("{s:s,s:I,s:s}", "duelId", duel_id, "at", (json_int_t)now_ms, "jws",
+	                        token);
 	char *text = json_dumps(row, JSON_COMPACT);
 	check(text != NULL);
 	snprintf(path, sizeof path, "/v1/stream/feeds/%s/attestations", feed);

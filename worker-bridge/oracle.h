@@ -8,8 +8,8 @@
 
 #include "worker-bridge/rows.h"
 
-/* Attests what a terminal frame says, unless that duel has been attested before, or the key cannot be
- * read (rows_marked()). */
+/* Attests what a terminal frame says, unless that duel has been attested before, or the key cannot
+ * be read (rows_marked()). */
 void oracle_attest(struct rows *rows, struct txn *txn, const char *feed, const json_t *frame,
                    uint64_t now_ms);
 

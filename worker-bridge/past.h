@@ -13,7 +13,7 @@ struct past {
 	struct past_duel {
 		uint64_t settled_ms; /* wall clock */
 		char duel_id[PAST_ID_ROOM];
-	} *duels;
+	} * duels;
 	size_t first, count, room; /* duels[first] to duels[count - 1] */
 };
 

@@ -1,8 +1,8 @@
 /* Is the picture good, and is it the picture of this duel? Pure: what is known in, one answer out.
  *
  * The first that applies, in this order: a guardrail on the duel itself, an external status file (a
- * renderer that is not ours), the capture worker's report. Nothing known is never ready. While there is a
- * duel, the page has to prove that it shows it: its duel and its phase. */
+ * renderer that is not ours), the capture worker's report. Nothing known is never ready. While
+ * there is a duel, the page has to prove that it shows it: its duel and its phase. */
 #pragma once
 
 #include "proto/bytes.h"
@@ -30,9 +30,10 @@ struct renderer_status {
 };
 
 struct renderer_health_inputs {
-	const char *guardrail;           /* NULL: none */
-	const char *duel_id, *phase;     /* NULL: there is no duel */
-	const char *previous_phase;      /* shown until phase_grace_ms after the change is no fault; NULL: none */
+	const char *guardrail;       /* NULL: none */
+	const char *duel_id, *phase; /* NULL: there is no duel */
+	const char *previous_phase;  /* shown until phase_grace_ms after the change is no fault;
+	                                NULL: none */
 	uint64_t phase_start_ms;
 	const struct renderer_report *report;
 	const struct renderer_status *status;
@@ -48,7 +49,8 @@ struct renderer_health {
 	uint64_t page_ms; /* 0: nothing is known of a page */
 };
 
-void renderer_health_derive(struct renderer_health *health, const struct renderer_health_inputs *inputs);
+void renderer_health_derive(struct renderer_health *health,
+                            const struct renderer_health_inputs *inputs);
 
 /* Reads a report; false: it is none (then *report is as before). */
 bool renderer_report_read(struct renderer_report *report, struct span json, uint64_t now_ms);

@@ -13,14 +13,18 @@ enum { NOW = 100000, STALE = 15000 };
 
 static struct renderer_report report(const char *duel, const char *phase)
 {
-	struct renderer_report r = {.present = true, .ready = true, .updated_ms = NOW, .received_ms = NOW,
+	struct renderer_report r = {.present = true,
+	                            .ready = true,
+	                            .updated_ms = NOW,
+	                            .received_ms = NOW,
 	                            .page_ms = NOW};
 	snprintf(r.page_duel_id, sizeof r.page_duel_id, "%s", duel);
 	snprintf(r.page_phase, sizeof r.page_phase, "%s", phase);
 	return r;
 }
 
-static void assert_health(const struct renderer_health_inputs *in, const char *reason, const char *source)
+static void assert_health(const struct renderer_health_inputs *in, const char *reason,
+                          const char *source)
 {
 	struct renderer_health h;
 	renderer_health_derive(&h, in);
@@ -31,9 +35,13 @@ static void assert_health(const struct renderer_health_inputs *in, const char *r
 
 static struct renderer_health_inputs inputs(const struct renderer_report *r, const char *phase)
 {
-	return (struct renderer_health_inputs){.duel_id = phase != NULL ? "d" : NULL, .phase = phase,
-	                                       .phase_start_ms = NOW - 5000, .report = r, .now_ms = NOW,
-	                                       .stale_ms = STALE, .phase_grace_ms = 1500};
+	return (struct renderer_health_inputs){.duel_id = phase != NULL ? "d" : NULL,
+	                                       .phase = phase,
+	                                       .phase_start_ms = NOW - 5000,
+	                                       .report = r,
+	                                       .now_ms = NOW,
+	                                       .stale_ms = STALE,
+	                                       .phase_grace_ms = 1500};
 }
 
 static void nothing_known_is_never_ready(void **state)
@@ -110,7 +118,8 @@ static void silence_is_stale(void **state)
 
 static void external_status(void **state)
 {
-	struct renderer_status s = {.present = true, .health_present = true, .ready = true, .updated_ms = NOW};
+	struct renderer_status s = {
+	        .present = true, .health_present = true, .ready = true, .updated_ms = NOW};
 	struct renderer_report r = report("x", "FIGHTING");
 	struct renderer_health_inputs in = inputs(&r, "FIGHTING");
 	(void)state;
@@ -139,18 +148,23 @@ static void status_files(void **state)
 		const char *text, *why;
 	} rows[] = {
 	        {"{\"destinations\":[],\"stats\":{}}", NULL},
-	        {"{\"destinations\":[],\"stats\":{},\"updatedAt\":5,\"clientConnected\":true,\"ffmpegRunning\":false,"
-	         "\"rendererHealth\":{\"ready\":false,\"degradedReason\":\"x\",\"updatedAt\":null,\"phase\":\"IDLE\"}}", NULL},
+	        {"{\"destinations\":[],\"stats\":{},\"updatedAt\":5,\"clientConnected\":true,"
+	         "\"ffmpegRunning\":false,"
+	         "\"rendererHealth\":{\"ready\":false,\"degradedReason\":\"x\",\"updatedAt\":null,"
+	         "\"phase\":\"IDLE\"}}",
+	         NULL},
 	        {"[", "not a JSON object"},
 	        {"[]", "not a JSON object"},
 	        {"{\"stats\":{}}", "destinations must be an array"},
 	        {"{\"destinations\":[],\"stats\":[]}", "stats must be an object"},
-	        {"{\"destinations\":[],\"stats\":{},\"updatedAt\":-5}", "updatedAt must be a positive integer"},
+	        {"{\"destinations\":[],\"stats\":{},\"updatedAt\":-5}",
+	         "updatedAt must be a positive integer"},
 	        {"{\"destinations\":[],\"stats\":{},\"clientConnected\":1}",
 	         "clientConnected and ffmpegRunning must be booleans"},
 	        {"{\"destinations\":[],\"stats\":{},\"rendererHealth\":{}}",
 	         "rendererHealth must be an object with a boolean ready"},
-	        {"{\"destinations\":[],\"stats\":{},\"rendererHealth\":{\"ready\":true,\"degradedReason\":7}}",
+	        {"{\"destinations\":[],\"stats\":{},\"rendererHealth\":{\"ready\":true,"
+	         "\"degradedReason\":7}}",
 	         "rendererHealth.degradedReason must be null or a text of at most 180 bytes"},
 	        {"{\"destinations\":[],\"destinations\":[],\"stats\":{}}", "not a JSON object"},
 	};
@@ -167,7 +181,8 @@ static void status_files(void **state)
 			assert_int_equal(s.updated_ms, 77);
 		if (i == 1) {
 			assert_int_equal(s.updated_ms, 5);
-			assert_true(s.client_connected && s.pipeline_known && !s.pipeline_runs && !s.ready);
+			assert_true(s.client_connected && s.pipeline_known && !s.pipeline_runs &&
+			            !s.ready);
 			assert_string_equal(s.reason, "x");
 		}
 	}
@@ -177,9 +192,13 @@ static void reports(void **state)
 {
 	struct renderer_report r = {0};
 	(void)state;
-	assert_true(renderer_report_read(&r, SPAN("{\"ready\":true,\"degradedReason\":null,\"updatedAt\":5,\"page\":"
-	                                          "{\"duelId\":\"d\",\"phase\":null,\"at\":4}}"), 9));
-	assert_true(r.ready && r.present && r.updated_ms == 5 && r.received_ms == 9 && r.page_ms == 4);
+	assert_true(renderer_report_read(
+	        &r,
+	        SPAN("{\"ready\":true,\"degradedReason\":null,\"updatedAt\":5,\"page\":"
+	             "{\"duelId\":\"d\",\"phase\":null,\"at\":4}}"),
+	        9));
+	assert_true(r.ready && r.present && r.updated_ms == 5 && r.received_ms == 9 &&
+	            r.page_ms == 4);
 	assert_string_equal(r.page_duel_id, "d");
 	assert_string_equal(r.page_phase, "");
 	assert_false(renderer_report_read(&r, SPAN("{\"ready\":1}"), 9));

@@ -39,8 +39,7 @@ static void drop(struct span *value)
 static void forget_all(struct rows *rows)
 {
 	struct row *row, *next;
-	HASH_ITER(hh, rows->all, row, next)
-	{
+	HASH_ITER (hh, rows->all, row, next) {
 		HASH_DEL(rows->all, row);
 		drop(&row->before);
 		drop(&row->now);

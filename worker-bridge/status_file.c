@@ -20,7 +20,8 @@ static bool is_optional(const json_t *value, bool right_type)
 
 static const char *read_health(struct renderer_status *s, const json_t *health)
 {
-	const json_t *reason = json_object_get(health, "degradedReason"), *ready = json_object_get(health, "ready");
+	const json_t *reason = json_object_get(health, "degradedReason"),
+	             *ready = json_object_get(health, "ready");
 	const json_t *updated = json_object_get(health, "updatedAt");
 	if (health == NULL || json_is_null(health))
 		return NULL;
@@ -33,7 +34,8 @@ static const char *read_health(struct renderer_status *s, const json_t *health)
 		return "rendererHealth.updatedAt must be null or an integer";
 	s->health_present = true;
 	s->ready = json_is_true(ready);
-	snprintf(s->reason, sizeof s->reason, "%s", json_is_string(reason) ? json_string_value(reason) : "");
+	snprintf(s->reason, sizeof s->reason, "%s",
+	         json_is_string(reason) ? json_string_value(reason) : "");
 	return NULL;
 }
 
@@ -50,7 +52,8 @@ static const char *read_members(struct renderer_status *s, const json_t *json)
 		return "stats must be an object";
 	if (!is_optional(updated, json_is_integer(updated) && json_integer_value(updated) > 0))
 		return "updatedAt must be a positive integer";
-	if (!is_optional(client, json_is_boolean(client)) || !is_optional(pipeline, json_is_boolean(pipeline)))
+	if (!is_optional(client, json_is_boolean(client)) ||
+	    !is_optional(pipeline, json_is_boolean(pipeline)))
 		return "clientConnected and ffmpegRunning must be booleans";
 	if (updated != NULL)
 		s->updated_ms = (uint64_t)json_integer_value(updated);
@@ -98,7 +101,10 @@ static void read_file(uv_work_t *work)
 	struct stat stat;
 	file->len = 0;
 	int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	file->error = fd < 0 ? errno : fstat(fd, &stat) != 0 ? errno : !S_ISREG(stat.st_mode) ? EINVAL : 0;
+	file->error = fd < 0                   ? errno
+	              : fstat(fd, &stat) != 0  ? errno
+	              : !S_ISREG(stat.st_mode) ? EINVAL
+	                                       : 0;
 	if (file->error == 0 && stat.st_size > STATUS_FILE_BYTES_MAX)
 		file->error = EFBIG;
 	for (ssize_t n = 1; file->error == 0 && n > 0 && file->len < sizeof file->bytes;) {
@@ -107,7 +113,8 @@ static void read_file(uv_work_t *work)
 		file->len += n > 0 ? (size_t)n : 0;
 	}
 	if (file->error == 0)
-		file->written_ms = (uint64_t)stat.st_mtim.tv_sec * 1000 + (uint64_t)stat.st_mtim.tv_nsec / 1000000;
+		file->written_ms = (uint64_t)stat.st_mtim.tv_sec * 1000 +
+		                   (uint64_t)stat.st_mtim.tv_nsec / 1000000;
 	if (fd >= 0)
 		close(fd);
 }
@@ -133,9 +140,10 @@ static void on_read(uv_work_t *work, int status)
 			file->on_change(file->arg);
 		return;
 	}
-	const char *why = file->error != 0 ? "it cannot be read, is no plain file, or is larger than 64 KiB"
-	                                   : status_file_read(&file->now, span_of(file->bytes, file->len),
-	                                                      file->written_ms);
+	const char *why = file->error != 0
+	                          ? "it cannot be read, is no plain file, or is larger than 64 KiB"
+	                          : status_file_read(&file->now, span_of(file->bytes, file->len),
+	                                             file->written_ms);
 	complain(file, why);
 	if (why == NULL)
 		file->on_change(file->arg);

@@ -14,7 +14,8 @@ struct stopped *stopped_find(struct stopped *all, const char *duel_id)
 
 void stopped_add(struct stopped **all, const char *feed, const char *duel_id, uint64_t from)
 {
-	if (strlen(duel_id) >= sizeof((struct stopped *)0)->duel_id || stopped_find(*all, duel_id) != NULL)
+	if (strlen(duel_id) >= sizeof((struct stopped *)0)->duel_id ||
+	    stopped_find(*all, duel_id) != NULL)
 		return;
 	struct stopped *one = xcalloc(1, sizeof *one);
 	snprintf(one->feed, sizeof one->feed, "%s", feed);
@@ -32,8 +33,8 @@ void stopped_remove(struct stopped **all, struct stopped *one)
 void stopped_finish(struct stopped **all)
 {
 	struct stopped *one, *next;
-	HASH_ITER(hh, *all, one, next)
-	stopped_remove(all, one);
+	HASH_ITER (hh, *all, one, next)
+		stopped_remove(all, one);
 }
 
 json_t *stopped_record(struct stopped *all, const char *feed)
@@ -54,8 +55,7 @@ void stopped_read(struct stopped **all, const char *feed, const json_t *record)
 {
 	size_t i;
 	json_t *one;
-	json_array_foreach(record, i, one)
-	{
+	json_array_foreach (record, i, one) {
 		const char *duel_id = json_string_value(json_object_get(one, "duelId"));
 		if (duel_id != NULL)
 			stopped_add(all, feed, duel_id,

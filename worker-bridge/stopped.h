@@ -1,6 +1,6 @@
 /* Markets that stand still because their row cannot be read by this release. In memory, and kept in
- * the cursor's row of their feed, so that the release that can read them again finds them, and reads
- * the frames of theirs that it has missed. */
+ * the cursor's row of their feed, so that the release that can read them again finds them, and
+ * reads the frames of theirs that it has missed. */
 #pragma once
 
 #include <jansson.h>
@@ -10,7 +10,7 @@
 
 struct stopped {
 	char feed[65], duel_id[64];
-	uint64_t from; /* position in the feed's frames: none before it is missing */
+	uint64_t from;     /* position in the feed's frames: none before it is missing */
 	UT_hash_handle hh; /* by duel id */
 };
 
@@ -20,7 +20,7 @@ struct stopped *stopped_find(struct stopped *all, const char *duel_id);
 void stopped_remove(struct stopped **all, struct stopped *one);
 void stopped_finish(struct stopped **all);
 
-/* As it is kept: [{"duelId", "from"}] of one feed; NULL: none of it. New reference. And back; what is
- * malformed is left out. */
+/* As it is kept: [{"duelId", "from"}] of one feed; NULL: none of it. New reference. And back; what
+ * is malformed is left out. */
 json_t *stopped_record(struct stopped *all, const char *feed);
 void stopped_read(struct stopped **all, const char *feed, const json_t *record);

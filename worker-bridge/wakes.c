@@ -14,7 +14,7 @@
 struct watched {
 	struct wakes *wakes;
 	json_t *doc;
-	char *text; /* as stored: what a write expects */
+	char *text;      /* as stored: what a write expects */
 	bool writing;    /* a command is under way */
 	bool delivering; /* a webhook is under way */
 	bool look;       /* evaluate in this turn */
@@ -107,7 +107,8 @@ static void touch(struct wakes *w, const struct stream *stream)
 	if (stream->path_len <= root_len || memcmp(stream->path, SUBSCRIPTION_ROOT, root_len) != 0)
 		return;
 	char path[SUBSCRIPTION_NAME_ROOM];
-	if (!stream_name_text(span_of(stream->path + root_len, stream->path_len - root_len), path, sizeof path))
+	if (!stream_name_text(span_of(stream->path + root_len, stream->path_len - root_len), path,
+	                      sizeof path))
 		return;
 	HASH_FIND_STR(w->touched, path, t);
 	if (t != NULL)
@@ -128,8 +129,7 @@ static void watch_all(struct wakes *w)
 {
 	struct watched *s, *next;
 	state_kv_each(store_view(w->store), SPAN(SUBSCRIPTION_KEY_PREFIX), watch_row, w);
-	HASH_ITER(hh, w->watched, s, next)
-	{
+	HASH_ITER (hh, w->watched, s, next) {
 		s->scan = true;
 		s->look = true;
 	}
@@ -198,7 +198,8 @@ struct hook {
 
 static struct backoff backoff_of(const struct settings *s)
 {
-	return (struct backoff){s->webhook_retry_min_ms, s->webhook_retry_max_ms, s->webhook_retry_after_max_ms};
+	return (struct backoff){s->webhook_retry_min_ms, s->webhook_retry_max_ms,
+	                        s->webhook_retry_after_max_ms};
 }
 
 static void deliver_again(struct watched *s, uint64_t generation, enum webhook_outcome outcome,
@@ -220,7 +221,8 @@ static void deliver_again(struct watched *s, uint64_t generation, enum webhook_o
 	default:
 		result = subscription_failed(
 		        doc, generation, now_ms,
-		        now_ms + backoff_ms(&backoff, subscription_number(doc, "attempts") + 1, retry_after_ms,
+		        now_ms + backoff_ms(&backoff, subscription_number(doc, "attempts") + 1,
+		                            retry_after_ms,
 		                            (unsigned)clock_random_below(BACKOFF_DICE)));
 		break;
 	}
@@ -255,7 +257,8 @@ static struct span small_value(struct wakes *w, const char *name)
 static char *hook_body(struct watched *s, uint64_t generation)
 {
 	char token[SUBSCRIPTION_TOKEN_ROOM], callback[2048];
-	uint64_t expires_ms = clock_wall_ms() + 3600000 + subscription_number(s->doc, "lease_ttl_ms");
+	uint64_t expires_ms =
+	        clock_wall_ms() + 3600000 + subscription_number(s->doc, "lease_ttl_ms");
 	subscription_token_make(small_value(s->wakes, SUBSCRIPTION_SECRET_KEY), s->id, generation,
 	                        expires_ms, token);
 	snprintf(callback, sizeof callback, "%s" SUBSCRIPTION_ROOT "__ds/subscriptions/%s/callback",
@@ -320,8 +323,7 @@ static const char *first_pending(const json_t *doc, struct state *view)
 	json_t *streams = subscription_streams(doc, view), *stream;
 	size_t i;
 	*path = '\0';
-	json_array_foreach(streams, i, stream)
-	{
+	json_array_foreach (streams, i, stream) {
 		if (*path == '\0' && json_is_true(json_object_get(stream, "has_pending")))
 			snprintf(path, sizeof path, "%s", subscription_text(stream, "path"));
 	}
@@ -338,9 +340,10 @@ static void announce(struct watched *s)
 	snprintf(a->path, sizeof a->path, SUBSCRIPTION_ROOT "%s",
 	         subscription_text(s->doc, "wake_stream"));
 	snprintf(a->producer, sizeof a->producer, "__ds/%s", s->id);
-	json_t *event = json_pack("{ss ss ss sI sI}", "type", "wake", "subscription_id", s->id, "stream",
-	                          first_pending(s->doc, store_view(s->wakes->store)), "generation",
-	                          (json_int_t)a->generation, "ts", (json_int_t)clock_wall_ms());
+	json_t *event =
+	        json_pack("{ss ss ss sI sI}", "type", "wake", "subscription_id", s->id, "stream",
+	                  first_pending(s->doc, store_view(s->wakes->store)), "generation",
+	                  (json_int_t)a->generation, "ts", (json_int_t)clock_wall_ms());
 	char *text = json_dumps(event, JSON_COMPACT);
 	json_decref(event);
 	size_t len = strlen(text);
@@ -350,15 +353,16 @@ static void announce(struct watched *s)
 	struct stream *stream = state_find(store_view(s->wakes->store), span_str(a->path));
 	a->event[len] = stream != NULL && !stream->json ? '\n' : ',';
 	a->size = (uint32_t)len + 1;
-	a->command = (struct command){
-	        .kind = COMMAND_APPEND,
-	        .done = announced,
-	        .owner = a,
-	        .path = span_str(a->path),
-	        .content_type = stream != NULL ? span_of(stream->content_type, stream->content_type_len)
-	                                       : SPAN("application/json"),
-	        .body = {&a->size, 1, span_of(a->event, len + 1)},
-	        .producer = {true, span_str(a->producer), a->generation, 0}};
+	a->command =
+	        (struct command){.kind = COMMAND_APPEND,
+	                         .done = announced,
+	                         .owner = a,
+	                         .path = span_str(a->path),
+	                         .content_type = stream != NULL ? span_of(stream->content_type,
+	                                                                  stream->content_type_len)
+	                                                        : SPAN("application/json"),
+	                         .body = {&a->size, 1, span_of(a->event, len + 1)},
+	                         .producer = {true, span_str(a->producer), a->generation, 0}};
 	s->writing = true;
 	store_submit(s->wakes->store, &a->command);
 }
@@ -369,7 +373,8 @@ static void announce(struct watched *s)
 static void say_full(struct watched *s, bool full)
 {
 	if (full && !s->full)
-		log_warn("subscription has no room for more streams", "id=%s limits.subscription_streams=%llu", s->id,
+		log_warn("subscription has no room for more streams",
+		         "id=%s limits.subscription_streams=%llu", s->id,
 		         (unsigned long long)s->wakes->settings->limits_subscription_streams);
 	s->full = full;
 }
@@ -378,8 +383,9 @@ static bool link_one(struct watched *s, json_t *doc, const char *path)
 {
 	size_t max = s->wakes->settings->limits_subscription_streams;
 	enum subscription_result result = subscription_link(doc, path, false, "-1", max);
-	bool made_room = result == SUBSCRIPTION_FULL &&
-	                 subscription_forget_gone(doc, store_view(s->wakes->store)) == SUBSCRIPTION_OK;
+	bool made_room =
+	        result == SUBSCRIPTION_FULL &&
+	        subscription_forget_gone(doc, store_view(s->wakes->store)) == SUBSCRIPTION_OK;
 	if (made_room)
 		result = subscription_link(doc, path, false, "-1", max);
 	if (result != SUBSCRIPTION_UNCHANGED)
@@ -395,8 +401,7 @@ static bool link_touched(struct watched *s, json_t *doc)
 	struct touched *t, *next;
 	if (*pattern == '\0')
 		return false;
-	HASH_ITER(hh, s->wakes->touched, t, next)
-	{
+	HASH_ITER (hh, s->wakes->touched, t, next) {
 		if (subscription_glob(pattern, t->path))
 			changed |= link_one(s, doc, t->path);
 	}
@@ -413,8 +418,9 @@ static bool link_touched(struct watched *s, json_t *doc)
 static bool is_due(const struct watched *s, uint64_t now_ms)
 {
 	struct backoff backoff = backoff_of(s->wakes->settings);
-	return backoff_over(subscription_number(s->doc, "failed_ms"), subscription_number(s->doc, "next_ms"),
-	                    backoff_longest_ms(&backoff), now_ms);
+	return backoff_over(subscription_number(s->doc, "failed_ms"),
+	                    subscription_number(s->doc, "next_ms"), backoff_longest_ms(&backoff),
+	                    now_ms);
 }
 
 static void evaluate(struct watched *s)
@@ -451,8 +457,7 @@ static bool concerns(struct watched *s)
 {
 	struct touched *t, *next;
 	const char *pattern = subscription_text(s->doc, "pattern");
-	HASH_ITER(hh, s->wakes->touched, t, next)
-	{
+	HASH_ITER (hh, s->wakes->touched, t, next) {
 		if (subscription_links(s->doc, t->path) ||
 		    (*pattern != '\0' && subscription_glob(pattern, t->path)))
 			return true;
@@ -463,8 +468,7 @@ static bool concerns(struct watched *s)
 static void forget_touched(struct wakes *w)
 {
 	struct touched *t, *next;
-	HASH_ITER(hh, w->touched, t, next)
-	{
+	HASH_ITER (hh, w->touched, t, next) {
 		HASH_DEL(w->touched, t);
 		free(t);
 	}
@@ -473,8 +477,7 @@ static void forget_touched(struct wakes *w)
 void wakes_turn(struct wakes *w)
 {
 	struct watched *s, *next;
-	HASH_ITER(hh, w->watched, s, next)
-	{
+	HASH_ITER (hh, w->watched, s, next) {
 		bool touched = w->touched != NULL && concerns(s);
 		if (touched && s->writing) {
 			s->scan = true; /* the touched paths are forgotten below */
@@ -491,8 +494,7 @@ void wakes_turn(struct wakes *w)
 void wakes_tick(struct wakes *w)
 {
 	struct watched *s, *next;
-	HASH_ITER(hh, w->watched, s, next)
-	{
+	HASH_ITER (hh, w->watched, s, next) {
 		if (s->look || strcmp(subscription_text(s->doc, "phase"), "idle") != 0) {
 			s->look = false;
 			evaluate(s);
@@ -500,8 +502,8 @@ void wakes_tick(struct wakes *w)
 	}
 }
 
-struct wakes *wakes_create(struct store *store, struct webhooks *webhooks, const struct settings *settings,
-                           struct counters_slot *counters)
+struct wakes *wakes_create(struct store *store, struct webhooks *webhooks,
+                           const struct settings *settings, struct counters_slot *counters)
 {
 	struct wakes *w = xcalloc(1, sizeof *w);
 	*w = (struct wakes){

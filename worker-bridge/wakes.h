@@ -10,8 +10,8 @@
 
 struct wakes;
 
-struct wakes *wakes_create(struct store *store, struct webhooks *webhooks, const struct settings *settings,
-                           struct counters_slot *counters);
+struct wakes *wakes_create(struct store *store, struct webhooks *webhooks,
+                           const struct settings *settings, struct counters_slot *counters);
 
 /* The store moved on: look at what changed. */
 void wakes_turn(struct wakes *wakes);

@@ -42,23 +42,25 @@ static void on_answer(void *arg, const struct http_post_answer *answer)
 }
 
 bool webhooks_send(struct webhooks *w, const char *url, struct span body, const char *signature,
-                   void (*done)(void *arg, enum webhook_outcome outcome, uint64_t retry_after_ms), void *arg)
+                   void (*done)(void *arg, enum webhook_outcome outcome, uint64_t retry_after_ms),
+                   void *arg)
 {
 	if (webhooks_in_flight(w) >= w->settings->webhook_parallel)
 		return false;
 	struct delivery *d = xcalloc(1, sizeof *d);
 	*d = (struct delivery){.done = done, .arg = arg};
 	address_url_shown(url, d->url);
-	http_posts_send(w->posts,
-	                &(struct http_post){.url = url,
-	                                    .body = body,
-	                                    .signature = signature,
-	                                    .once = true, /* an attempt is one POST */
-	                                    .timeout_ms = w->settings->webhook_timeout_ms,
-	                                    .reach = webhook_reach(url, w->settings->webhook_allow_private,
-	                                                           w->settings->dev),
-	                                    .never_public = strncmp(url, "http://", 7) == 0},
-	                on_answer, d);
+	http_posts_send(
+	        w->posts,
+	        &(struct http_post){.url = url,
+	                            .body = body,
+	                            .signature = signature,
+	                            .once = true, /* an attempt is one POST */
+	                            .timeout_ms = w->settings->webhook_timeout_ms,
+	                            .reach = webhook_reach(url, w->settings->webhook_allow_private,
+	                                                   w->settings->dev),
+	                            .never_public = strncmp(url, "http://", 7) == 0},
+	        on_answer, d);
 	return true;
 }
 
@@ -70,6 +72,7 @@ size_t webhooks_in_flight(const struct webhooks *webhooks)
 struct webhooks *webhooks_create(uv_loop_t *loop, const struct settings *settings)
 {
 	struct webhooks *w = xcalloc(1, sizeof *w);
-	*w = (struct webhooks){.posts = http_posts_create(loop, settings->tls_ca_file), .settings = settings};
+	*w = (struct webhooks){.posts = http_posts_create(loop, settings->tls_ca_file),
+	                       .settings = settings};
 	return w;
 }

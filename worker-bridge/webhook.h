@@ -16,9 +16,11 @@ enum webhook_outcome {
 struct webhooks *webhooks_create(uv_loop_t *loop, const struct settings *settings);
 
 /* False: webhook.parallel deliveries are under way, try later. `signature` is the header's value;
- * url, body and signature are copied. `done` is called once, with the argument; `retry_after_ms`: when a failed one
- * may be tried again, as the receiver says; 0: it says nothing. */
-bool webhooks_send(struct webhooks *webhooks, const char *url, struct span body, const char *signature,
-                   void (*done)(void *arg, enum webhook_outcome outcome, uint64_t retry_after_ms), void *arg);
+ * url, body and signature are copied. `done` is called once, with the argument; `retry_after_ms`:
+ * when a failed one may be tried again, as the receiver says; 0: it says nothing. */
+bool webhooks_send(struct webhooks *webhooks, const char *url, struct span body,
+                   const char *signature,
+                   void (*done)(void *arg, enum webhook_outcome outcome, uint64_t retry_after_ms),
+                   void *arg);
 
 size_t webhooks_in_flight(const struct webhooks *webhooks);

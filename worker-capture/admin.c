@@ -18,9 +18,8 @@ struct asked {
 static void answer_text(const struct asked *asked, unsigned status, const char *text)
 {
 	size_t len = strlen(text);
-	const struct span body = span_of(text, len < PROTO_MAX_WORKER_ANSWER - 32
-	                                               ? len
-	                                               : PROTO_MAX_WORKER_ANSWER - 32);
+	const struct span body = span_of(
+	        text, len < PROTO_MAX_WORKER_ANSWER - 32 ? len : PROTO_MAX_WORKER_ANSWER - 32);
 	peer_put(worker_supervisor(asked->capture->worker), worker_answer, WORKER_ANSWER,
 	         {.id = asked->id, .status = (uint8_t)status, .body = body});
 }
@@ -58,13 +57,16 @@ static struct session *choose(const struct asked *asked, const char *id)
 	struct session *session = id != NULL ? session_find(asked->capture->sessions, id) : NULL;
 	if (id == NULL) {
 		sessions_each(asked->capture->sessions, consider, &choice);
-		session = choice.feed != NULL ? choice.feed : choice.count == 1 ? choice.only : NULL;
+		session = choice.feed != NULL ? choice.feed
+		          : choice.count == 1 ? choice.only
+		                              : NULL;
 	}
 	if (session == NULL)
-		answer_text(asked, STATUS_FAILED,
-		            id != NULL ? "there is no such session; 'ringsidectl capture ls' lists them"
-		            : choice.count == 0 ? "no session is open"
-		                                : "there are several sessions: say which");
+		answer_text(
+		        asked, STATUS_FAILED,
+		        id != NULL ? "there is no such session; 'ringsidectl capture ls' lists them"
+		        : choice.count == 0 ? "no session is open"
+		                            : "there are several sessions: say which");
 	return session;
 }
 
@@ -131,7 +133,8 @@ static void on_outputs_done(void *arg, enum outputs_result result, const char *r
 	struct waiting *waiting = arg;
 	const struct asked asked = {.capture = waiting->capture, .id = waiting->id};
 	if (result == OUTPUTS_DONE || result == OUTPUTS_UNCHANGED)
-		answer(&asked, json_pack("{s:o}", "outputs", outputs_describe(asked.capture->outputs)));
+		answer(&asked,
+		       json_pack("{s:o}", "outputs", outputs_describe(asked.capture->outputs)));
 	else
 		answer_text(&asked, STATUS_FAILED, reason);
 	free(waiting);
@@ -162,7 +165,8 @@ static void on_outputs(const struct asked *asked)
 	}
 	if (asked->argc != 3 || (!adds && !removes && !pauses && !resumes)) {
 		answer_text(asked, STATUS_USAGE,
-		            "outputs [ls | add NAME=URL | rm NAME | pause NAME | resume NAME] is expected");
+		            "outputs [ls | add NAME=URL | rm NAME | pause NAME | resume NAME] is "
+		            "expected");
 		return;
 	}
 	struct waiting *waiting = xcalloc(1, sizeof *waiting);
@@ -185,7 +189,8 @@ static const struct {
         {"show", "show [ID]", 2, on_show},
         {"restart", "restart [ID]", 2, on_restart},
         {"screenshot", "screenshot [ID]", 2, on_screenshot},
-        {"outputs", "outputs [ls | add NAME=URL | rm NAME | pause NAME | resume NAME]", 3, on_outputs},
+        {"outputs", "outputs [ls | add NAME=URL | rm NAME | pause NAME | resume NAME]", 3,
+         on_outputs},
 };
 
 static void run(const struct asked *asked)
@@ -199,7 +204,8 @@ static void run(const struct asked *asked)
 			commands[i].handle(asked);
 		return;
 	}
-	answer_text(asked, STATUS_USAGE, "what to do is expected: ls, show, restart, screenshot or outputs");
+	answer_text(asked, STATUS_USAGE,
+	            "what to do is expected: ls, show, restart, screenshot or outputs");
 }
 
 void on_worker_command(struct capture *capture, const struct proto_worker_command *m)
@@ -217,8 +223,7 @@ void on_worker_command(struct capture *capture, const struct proto_worker_comman
 		asked.argc--; /* "capture" */
 		memmove(asked.argv, asked.argv + 1, asked.argc * sizeof *asked.argv);
 		run(&asked);
-	}
-	else
+	} else
 		answer_text(&asked, STATUS_USAGE, "too many arguments");
 	free(line);
 }

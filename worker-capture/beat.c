@@ -18,8 +18,8 @@ static void take_health(struct health_signals *s, const json_t *beat, uint64_t w
 	const char *boot = json_string_value(json_object_get(beat, "boot"));
 	s->unreadable = json_is_true(json_object_get(beat, "bad"));
 	s->reports = json_is_object(health);
-	s->ready = json_is_true(json_object_get(s->reports ? health : beat,
-	                                        s->reports ? "ready" : "flag"));
+	s->ready = json_is_true(
+	        json_object_get(s->reports ? health : beat, s->reports ? "ready" : "flag"));
 	s->boots = boot != NULL && *boot != '\0';
 	s->broken = boot != NULL && strncmp(boot, "error:", 6) == 0;
 	s->canvas = json_is_true(json_object_get(beat, "canvas"));
@@ -34,7 +34,8 @@ static void take_health(struct health_signals *s, const json_t *beat, uint64_t w
 bool beat_take(const json_t *beat, struct beat_counts *counts, struct health_signals *signals,
                uint64_t now_ms, uint64_t wall_ms)
 {
-	const json_t *pulses = json_object_get(beat, "pulses"), *draws = json_object_get(beat, "draws");
+	const json_t *pulses = json_object_get(beat, "pulses"),
+	             *draws = json_object_get(beat, "draws");
 	if (!json_is_number(pulses) || !json_is_number(draws))
 		return false;
 	signals->beat_ms = now_ms;

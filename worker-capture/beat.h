@@ -3,11 +3,11 @@
 
 #include "worker-capture/health.h"
 
-/* Name of the binding that scripts call with one text; it is taken out of the page's reach before any
- * script of the page runs. */
+/* Name of the binding that scripts call with one text; it is taken out of the page's reach before
+ * any script of the page runs. */
 #define BEAT_BINDING "__ringsideCall"
-/* The world that our further scripts live in: they see the page's document, not its variables, and the
- * page sees nothing of them. */
+/* The world that our further scripts live in: they see the page's document, not its variables, and
+ * the page sees nothing of them. */
 #define BEAT_WORLD "ringside"
 
 /* Counters of the beat before, to see what moved. Zeroed with each document. */

@@ -7,7 +7,8 @@
 
 #include <cmocka.h>
 
-static bool take(const char *text, struct beat_counts *counts, struct health_signals *s, uint64_t now_ms)
+static bool take(const char *text, struct beat_counts *counts, struct health_signals *s,
+                 uint64_t now_ms)
 {
 	json_t *beat = json_loads(text, 0, NULL);
 	assert_non_null(beat);
@@ -38,10 +39,11 @@ static void the_pages_word_is_taken_and_bounded(void **state)
 	struct beat_counts counts = {0};
 	struct health_signals s = {0};
 	(void)state;
-	assert_true(take("{\"pulses\":1,\"draws\":1,\"lost\":2,\"restored\":1,\"canvas\":true,"
-	                 "\"health\":{\"ready\":false,\"reason\":\"world\\nnot ready\",\"duel\":\"d\","
-	                 "\"phase\":\"A_PHASE_MUCH_LONGER_THAN_ANY_PHASE_EVER_IS\"}}",
-	                 &counts, &s, 100));
+	assert_true(
+	        take("{\"pulses\":1,\"draws\":1,\"lost\":2,\"restored\":1,\"canvas\":true,"
+	             "\"health\":{\"ready\":false,\"reason\":\"world\\nnot ready\",\"duel\":\"d\","
+	             "\"phase\":\"A_PHASE_MUCH_LONGER_THAN_ANY_PHASE_EVER_IS\"}}",
+	             &counts, &s, 100));
 	assert_true(s.reports);
 	assert_false(s.ready);
 	assert_int_equal(s.contexts_lost, 1);
@@ -61,7 +63,8 @@ static void the_pages_word_is_taken_and_bounded(void **state)
 
 static void what_is_no_beat_changes_nothing(void **state)
 {
-	static const char *const texts[] = {"{}", "[]", "{\"pulses\":1}", "{\"pulses\":\"1\",\"draws\":1}"};
+	static const char *const texts[] = {"{}", "[]", "{\"pulses\":1}",
+	                                    "{\"pulses\":\"1\",\"draws\":1}"};
 	struct beat_counts counts = {0};
 	struct health_signals s = {0};
 	(void)state;

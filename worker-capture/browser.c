@@ -46,7 +46,7 @@ bool browser_find(const char *configured, char path[BROWSER_PATH_MAX])
 	        NULL,
 	};
 	const char *const one[] = {configured, NULL};
-	const char *const *at = *configured == '\0'                    ? shells
+	const char *const *at = *configured == '\0'                   ? shells
 	                        : strcmp(configured, "chromium") == 0 ? full
 	                                                              : one;
 	for (; *at != NULL; at++) {
@@ -145,13 +145,15 @@ static void add_browser(struct arguments *arguments, const struct browser_option
 		add(arguments, always[i]);
 	if (!shell) {
 		add(arguments, "--headless=new");
-		add(arguments, "--disable-infobars"); /* one that says "this tab is shared" would take its height from the page */
-		/* Its window holds more than the page, and no window is larger than the screen: 800 x 600 by itself. */
+		add(arguments, "--disable-infobars"); /* one that says "this tab is shared" would
+		                                         take its height from the page */
+		/* Its window holds more than the page, and no window is larger than the screen: 800
+		 * x 600 by itself. */
 		add_format(arguments, "--screen-info={%ux%u}", o->width, o->height + WINDOW_MORE);
 	}
 	if (o->tab_capture)
-		add(arguments, shell ? "--use-fake-ui-for-media-stream"
-		                     : "--auto-accept-this-tab-capture");
+		add(arguments,
+		    shell ? "--use-fake-ui-for-media-stream" : "--auto-accept-this-tab-capture");
 	if (o->page_memory != 0)
 		add_format(arguments, "--js-flags=--max-old-space-size=%llu",
 		           (unsigned long long)(o->page_memory >> 20));
@@ -190,8 +192,8 @@ void browser_sweep(const char *parent, const char *instance)
 	closedir(dir);
 }
 
-bool browser_make_dir(const char *parent, const char *instance, uid_t uid, char path[BROWSER_PATH_MAX],
-                      char reason[256])
+bool browser_make_dir(const char *parent, const char *instance, uid_t uid,
+                      char path[BROWSER_PATH_MAX], char reason[256])
 {
 	char prefix[48];
 	profile_prefix(instance, prefix);

@@ -14,11 +14,13 @@ enum { BROWSER_PATH_MAX = 4096 };
 bool browser_find(const char *configured, char path[BROWSER_PATH_MAX]);
 
 /* Profile directories are named after whose they are: `instance` is any text that no other running
- * Ringside has (its data directory). Removes those that a killed predecessor has left in `parent`. */
+ * Ringside has (its data directory). Removes those that a killed predecessor has left in `parent`.
+ */
 void browser_sweep(const char *parent, const char *instance);
-/* Makes a directory of that kind, which the uid owns (0: we). False: the reason says why there is none. */
-bool browser_make_dir(const char *parent, const char *instance, uid_t uid, char path[BROWSER_PATH_MAX],
-                      char reason[256]);
+/* Makes a directory of that kind, which the uid owns (0: we). False: the reason says why there is
+ * none. */
+bool browser_make_dir(const char *parent, const char *instance, uid_t uid,
+                      char path[BROWSER_PATH_MAX], char reason[256]);
 
 struct browser_options {
 	const char *program;
@@ -26,7 +28,8 @@ struct browser_options {
 	const char *profile_parent; /* directory that gets the profile directory */
 	uid_t uid;                  /* 0: our own; else its gid is the same number */
 	uint32_t width, height;
-	uint64_t page_memory; /* bytes of JavaScript's heap in each of its processes; 0: as much as it likes */
+	uint64_t page_memory; /* bytes of JavaScript's heap in each of its processes; 0: as much as
+	                         it likes */
 	const struct egress *egress; /* pinned */
 	size_t message_bytes_max;
 	bool no_sandbox, webrtc, tab_capture;
@@ -47,8 +50,8 @@ struct browser_events {
 struct browser *browser_start(uv_loop_t *loop, const struct browser_options *options,
                               const struct browser_events *events, char reason[256]);
 struct devtools *browser_devtools(struct browser *browser);
-/* Kills it; on_exit follows. Until then browser_devtools() answers DEVTOOLS_GONE. A second call does
- * nothing. */
+/* Kills it; on_exit follows. Until then browser_devtools() answers DEVTOOLS_GONE. A second call
+ * does nothing. */
 void browser_kill(struct browser *browser);
 /* Frees it; only from within on_exit or after it. Sets it to NULL; NULL is fine. */
 void browser_destroy(struct browser **browser);

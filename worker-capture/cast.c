@@ -10,8 +10,8 @@ enum {
 	NS_PER_MS = 1000000,
 };
 
-void cast_init(struct cast *cast, uv_loop_t *loop, uint32_t width, uint32_t height, uint32_t quality,
-               double fps)
+void cast_init(struct cast *cast, uv_loop_t *loop, uint32_t width, uint32_t height,
+               uint32_t quality, double fps)
 {
 	*cast = (struct cast){.width = width, .height = height, .quality = quality, .fps = fps};
 	uv_timer_init(loop, &cast->timer);
@@ -24,8 +24,8 @@ static void start(struct cast *cast)
 	                           (int)cast->quality, "maxWidth", (int)cast->width, "maxHeight",
 	                           (int)cast->height, "everyNthFrame", 1);
 	cast->asked_ms = clock_monotonic_ms();
-	devtools_call(cast->devtools, DEVTOOLS_PAGE_SCREENCAST_START, cast->session, params, CALL_MS,
-	              NULL, NULL);
+	devtools_call(cast->devtools, DEVTOOLS_PAGE_SCREENCAST_START, cast->session, params,
+	              CALL_MS, NULL, NULL);
 }
 
 void cast_start(struct cast *cast, struct devtools *devtools, const char *session)
@@ -49,8 +49,8 @@ static void acknowledge_oldest(struct cast *cast)
 {
 	json_t *params = json_pack("{s:I}", "sessionId", (json_int_t)cast->unacked[0]);
 	memmove(cast->unacked, cast->unacked + 1, --cast->unacked_count * sizeof *cast->unacked);
-	devtools_call(cast->devtools, DEVTOOLS_PAGE_SCREENCAST_ACK, cast->session, params, CALL_MS, NULL,
-	              NULL);
+	devtools_call(cast->devtools, DEVTOOLS_PAGE_SCREENCAST_ACK, cast->session, params, CALL_MS,
+	              NULL, NULL);
 }
 
 /* Acknowledges what is due. An interval that was missed is not made up for. */
@@ -89,7 +89,8 @@ bool cast_take(struct cast *cast, const struct frame *frame, int64_t ack)
 	if (cast->devtools == NULL)
 		return false;
 	if (cast->unacked_count == CAST_UNACKED_MAX)
-		acknowledge_oldest(cast); /* the browser sends more than it ever did: never hold it up */
+		acknowledge_oldest(
+		        cast); /* the browser sends more than it ever did: never hold it up */
 	cast->unacked[cast->unacked_count++] = ack;
 	pace(cast);
 	wait_for_due(cast);
@@ -119,7 +120,8 @@ void cast_set_size(struct cast *cast, uint32_t width, uint32_t height)
 	cast->height = height;
 	if (cast->devtools == NULL)
 		return;
-	devtools_call(cast->devtools, DEVTOOLS_PAGE_SCREENCAST_STOP, cast->session, NULL, CALL_MS, NULL, NULL);
+	devtools_call(cast->devtools, DEVTOOLS_PAGE_SCREENCAST_STOP, cast->session, NULL, CALL_MS,
+	              NULL, NULL);
 	cast->unacked_count = 0;
 	start(cast);
 }
@@ -128,8 +130,8 @@ void cast_nudge(struct cast *cast, uint64_t now_ms)
 {
 	if (cast->devtools == NULL || now_ms - cast->asked_ms < NUDGE_MS)
 		return;
-	devtools_call(cast->devtools, DEVTOOLS_PAGE_SCREENCAST_STOP, cast->session, NULL, CALL_MS, NULL,
-	              NULL);
+	devtools_call(cast->devtools, DEVTOOLS_PAGE_SCREENCAST_STOP, cast->session, NULL, CALL_MS,
+	              NULL, NULL);
 	cast->unacked_count = 0;
 	start(cast);
 }

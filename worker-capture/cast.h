@@ -21,10 +21,10 @@ struct cast {
 };
 
 /* `cast` is zeroed by it and stays where it is until cast_close(). */
-void cast_init(struct cast *cast, uv_loop_t *loop, uint32_t width, uint32_t height, uint32_t quality,
-               double fps);
-/* Starts it in a page, from nothing; a former page's is forgotten. Before the page navigates, or after
- * it has: a start in between is lost without a word (so cast_watch()). */
+void cast_init(struct cast *cast, uv_loop_t *loop, uint32_t width, uint32_t height,
+               uint32_t quality, double fps);
+/* Starts it in a page, from nothing; a former page's is forgotten. Before the page navigates, or
+ * after it has: a start in between is lost without a word (so cast_watch()). */
 void cast_start(struct cast *cast, struct devtools *devtools, const char *session);
 /* The page or its browser is gone. */
 void cast_forget(struct cast *cast);
@@ -34,6 +34,7 @@ bool cast_take(struct cast *cast, const struct frame *frame, int64_t ack);
 void cast_set_size(struct cast *cast, uint32_t width, uint32_t height);
 /* Frames a second, 0.1 to 60. */
 void cast_set_fps(struct cast *cast, double fps);
-/* No frame has come although the page draws: stops and starts it again, at most every two seconds. */
+/* No frame has come although the page draws: stops and starts it again, at most every two seconds.
+ */
 void cast_nudge(struct cast *cast, uint64_t now_ms);
 void cast_close(struct cast *cast, uv_close_cb on_closed);

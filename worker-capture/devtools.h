@@ -1,9 +1,9 @@
 /* DevTools protocol client over --remote-debugging-pipe: JSON messages, each ended by a NUL.
  *
  * Every command has a time limit and exactly one reply, also when the browser goes away. Screencast
- * frames never meet a JSON parser: their bytes are found, decoded from base64 straight into a struct
- * frame, and only the few bytes around them are parsed. Loop thread only; no callback is ever called
- * from within devtools_call(). */
+ * frames never meet a JSON parser: their bytes are found, decoded from base64 straight into a
+ * struct frame, and only the few bytes around them are parsed. Loop thread only; no callback is
+ * ever called from within devtools_call(). */
 #pragma once
 
 #include "worker-capture/frame.h"
@@ -75,9 +75,9 @@ enum devtools_event { DEVTOOLS_EVENTS(DEVTOOLS_EVENT_ENUM) DEVTOOLS_EVENT_COUNT 
 
 enum devtools_outcome {
 	DEVTOOLS_OK,
-	DEVTOOLS_REFUSED,  /* the browser answered with an error; its text is the reason */
-	DEVTOOLS_TIMEOUT,  /* no answer in time; a late one is ignored */
-	DEVTOOLS_GONE,     /* the browser, or the page that it was for, is gone */
+	DEVTOOLS_REFUSED, /* the browser answered with an error; its text is the reason */
+	DEVTOOLS_TIMEOUT, /* no answer in time; a late one is ignored */
+	DEVTOOLS_GONE,    /* the browser, or the page that it was for, is gone */
 };
 
 /* `result` is borrowed, NULL unless DEVTOOLS_OK; `reason` is "" then. */
@@ -109,8 +109,8 @@ struct devtools *devtools_create(uv_loop_t *loop, int commands_fd, int messages_
 void devtools_destroy(struct devtools **devtools);
 
 /* Sends one command to `session` ("" for the browser). `params` is taken, NULL for none. `on_reply`
- * may be NULL: then only the log tells of a failure. With DEVTOOLS_CALLS_MAX calls open, the call is
- * answered DEVTOOLS_REFUSED from the loop. */
+ * may be NULL: then only the log tells of a failure. With DEVTOOLS_CALLS_MAX calls open, the call
+ * is answered DEVTOOLS_REFUSED from the loop. */
 void devtools_call(struct devtools *devtools, enum devtools_method method, const char *session,
                    json_t *params, uint64_t timeout_ms, devtools_on_reply *on_reply, void *arg);
 /* Answers every open call of a session that will not answer any more with DEVTOOLS_GONE, from the

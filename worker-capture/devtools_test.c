@@ -25,7 +25,8 @@ struct wire {
 	uint32_t width;
 };
 
-static void on_event(void *arg, enum devtools_event event, const char *session, const json_t *params)
+static void on_event(void *arg, enum devtools_event event, const char *session,
+                     const json_t *params)
 {
 	struct wire *wire = arg;
 	wire->events++;
@@ -71,7 +72,8 @@ static int set_up(void **state)
 	wire->messages = messages[1];
 	uv_loop_init(&wire->loop);
 	const struct devtools_events events = {on_event, on_frame, on_gone, wire};
-	wire->devtools = devtools_create(&wire->loop, commands[0], messages[0], MESSAGE_MAX, &events);
+	wire->devtools =
+	        devtools_create(&wire->loop, commands[0], messages[0], MESSAGE_MAX, &events);
 	*state = wire;
 	return 0;
 }
@@ -127,8 +129,8 @@ static json_t *heard(struct wire *wire)
 static void commands_are_sent_and_answered(void **state)
 {
 	struct wire *wire = *state;
-	devtools_call(wire->devtools, DEVTOOLS_PAGE_NAVIGATE, "S1", json_pack("{s:s}", "url", "x"), NEVER_MS,
-	              on_reply, wire);
+	devtools_call(wire->devtools, DEVTOOLS_PAGE_NAVIGATE, "S1", json_pack("{s:s}", "url", "x"),
+	              NEVER_MS, on_reply, wire);
 	json_t *command = heard(wire);
 	assert_string_equal(json_string_value(json_object_get(command, "method")), "Page.navigate");
 	assert_string_equal(json_string_value(json_object_get(command, "sessionId")), "S1");
@@ -209,9 +211,10 @@ static void a_message_beyond_the_limit_ends_it(void **state)
 
 static void events_come_in_any_cut(void **state)
 {
-	static const char text[] = "{\"method\":\"Target.targetCrashed\",\"params\":{\"n\":5},\"sessionId\":\"S\"}"
-	                           "\0{\"method\":\"Console.noise\",\"params\":{}}\0rubbish\0"
-	                           "{\"method\":\"Target.targetCrashed\",\"params\":{\"n\":6}}";
+	static const char text[] =
+	        "{\"method\":\"Target.targetCrashed\",\"params\":{\"n\":5},\"sessionId\":\"S\"}"
+	        "\0{\"method\":\"Console.noise\",\"params\":{}}\0rubbish\0"
+	        "{\"method\":\"Target.targetCrashed\",\"params\":{\"n\":6}}";
 	struct wire *wire = *state;
 	for (size_t cut = 1; cut < sizeof text; cut++) {
 		wire->events = 0;
@@ -227,14 +230,16 @@ static void events_come_in_any_cut(void **state)
 /* A JPEG header of 1280 x 720, then `more` bytes. */
 static char *frame_message(size_t more, size_t *len)
 {
-	static const uint8_t header[] = {0xff, 0xd8, 0xff, 0xc0, 0, 11, 8, 2, 0xd0, 5, 0, 1, 1, 0x11, 0};
+	static const uint8_t header[] = {0xff, 0xd8, 0xff, 0xc0, 0, 11,   8, 2,
+	                                 0xd0, 5,    0,    1,    1, 0x11, 0};
 	uint8_t *jpeg = calloc(1, sizeof header + more);
 	memcpy(jpeg, header, sizeof header);
 	char *data = base64_text(span_of(jpeg, sizeof header + more)), *text;
-	int n = asprintf(&text,
-	                 "{\"method\":\"Page.screencastFrame\",\"params\":{\"data\":\"%s\",\"metadata\":"
-	                 "{\"timestamp\":12.5},\"sessionId\":42},\"sessionId\":\"PAGE\"}",
-	                 data);
+	int n = asprintf(
+	        &text,
+	        "{\"method\":\"Page.screencastFrame\",\"params\":{\"data\":\"%s\",\"metadata\":"
+	        "{\"timestamp\":12.5},\"sessionId\":42},\"sessionId\":\"PAGE\"}",
+	        data);
 	free(jpeg);
 	free(data);
 	*len = (size_t)n + 1;
@@ -261,8 +266,10 @@ static void frames_that_are_none_are_bad(void **state)
 	        "{\"method\":\"Page.screencastFrame\"}",
 	        "{\"method\":\"Page.screencastFrame\",\"params\":{\"data\":\"",
 	        "{\"method\":\"Page.screencastFrame\",\"params\":{\"data\":\"AAAA\"}}",
-	        "{\"method\":\"Page.screencastFrame\",\"params\":{\"data\":\"!!!!\",\"sessionId\":1}}",
-	        "{\"method\":\"Page.screencastFrame\",\"params\":{\"data\":\"/9j/4A==\",\"sessionId\":1}}",
+	        "{\"method\":\"Page.screencastFrame\",\"params\":{\"data\":\"!!!!\",\"sessionId\":"
+	        "1}}",
+	        "{\"method\":\"Page.screencastFrame\",\"params\":{\"data\":\"/9j/"
+	        "4A==\",\"sessionId\":1}}",
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
@@ -298,7 +305,8 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(a_forgotten_session_is_gone, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(too_many_calls_are_refused, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(the_end_answers_everybody, set_up, tear_down),
-	        cmocka_unit_test_setup_teardown(a_message_beyond_the_limit_ends_it, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(a_message_beyond_the_limit_ends_it, set_up,
+	                                        tear_down),
 	        cmocka_unit_test_setup_teardown(events_come_in_any_cut, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(frames_arrive_decoded, set_up, tear_down),
 	        cmocka_unit_test(frames_that_are_none_are_bad),

@@ -38,7 +38,8 @@ static bool take_rest(struct devtools_message *m, struct span head, struct span 
 		return false;
 	memcpy(rest, head.at, head.len);
 	memcpy(rest + head.len, tail.at, tail.len);
-	json_t *root = json_take(span_of(rest, head.len + tail.len), JSON_REJECT_DUPLICATES, NULL, NULL);
+	json_t *root =
+	        json_take(span_of(rest, head.len + tail.len), JSON_REJECT_DUPLICATES, NULL, NULL);
 	const json_t *params = json_object_get(root, "params");
 	const json_t *ack = json_object_get(params, "sessionId");
 	const json_t *at = json_object_get(json_object_get(params, "metadata"), "timestamp");
@@ -81,7 +82,8 @@ static enum devtools_kind parse_frame(struct span text, struct devtools_message 
 
 static enum devtools_kind parse_reply(struct devtools_message *m)
 {
-	const json_t *id = json_object_get(m->json, "id"), *error = json_object_get(m->json, "error");
+	const json_t *id = json_object_get(m->json, "id"),
+	             *error = json_object_get(m->json, "error");
 	if (!json_is_integer(id) || json_integer_value(id) < 0)
 		return DEVTOOLS_KIND_BAD;
 	m->id = (uint64_t)json_integer_value(id);

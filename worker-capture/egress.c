@@ -13,10 +13,12 @@ static bool same_name(const struct egress_host *host, const char *name)
 }
 
 /* Every host of that name has to do with the same address. */
-static bool all_may_reach(const struct egress *egress, const char *name, const struct sockaddr *address)
+static bool all_may_reach(const struct egress *egress, const char *name,
+                          const struct sockaddr *address)
 {
 	for (size_t i = 0; i < egress->count; i++)
-		if (same_name(&egress->hosts[i], name) && !address_allowed(egress->hosts[i].reach, address))
+		if (same_name(&egress->hosts[i], name) &&
+		    !address_allowed(egress->hosts[i].reach, address))
 			return false;
 	return true;
 }
@@ -34,7 +36,8 @@ bool egress_pin(struct egress *egress, const char *name, const struct addrinfo *
                 char reason[EGRESS_REASON_MAX])
 {
 	char text[INET6_ADDRSTRLEN];
-	while (found != NULL && (!all_may_reach(egress, name, found->ai_addr) || !address_text(found->ai_addr, text)))
+	while (found != NULL && (!all_may_reach(egress, name, found->ai_addr) ||
+	                         !address_text(found->ai_addr, text)))
 		found = found->ai_next;
 	if (found == NULL)
 		return refuse(name, reason);
@@ -71,7 +74,8 @@ static bool add(struct egress *egress, const struct address_host *from, const ch
                 char reason[EGRESS_REASON_MAX])
 {
 	for (size_t i = 0; i < egress->count; i++)
-		if (same_name(&egress->hosts[i], from->name) && egress->hosts[i].at.port == from->port)
+		if (same_name(&egress->hosts[i], from->name) &&
+		    egress->hosts[i].at.port == from->port)
 			return true;
 	if (egress->count == EGRESS_HOSTS_MAX) {
 		snprintf(reason, EGRESS_REASON_MAX, "more than %d hosts", EGRESS_HOSTS_MAX);
@@ -135,7 +139,8 @@ bool egress_allows(const struct egress *egress, struct span url)
 		return false;
 	for (size_t i = 0; i < egress->count; i++) {
 		const struct egress_host *host = &egress->hosts[i];
-		bool port = host->at.port == to.port || (host->at.port == 0 && (to.port == 80 || to.port == 443));
+		bool port = host->at.port == to.port ||
+		            (host->at.port == 0 && (to.port == 80 || to.port == 443));
 		if (port && !host->peer && same_name(host, to.name))
 			return true;
 	}
@@ -157,7 +162,8 @@ char *egress_resolver_rules(const struct egress *egress)
 		if (host->at.literal)
 			fprintf(out, ipv6 ? "EXCLUDE [%s] , " : "EXCLUDE %s , ", host->at.name);
 		else if (*host->address != '\0')
-			fprintf(out, ipv6 ? "MAP %s [%s] , " : "MAP %s %s , ", host->at.name, host->address);
+			fprintf(out, ipv6 ? "MAP %s [%s] , " : "MAP %s %s , ", host->at.name,
+			        host->address);
 	}
 	fputs("MAP * ~NOTFOUND", out);
 	check(fclose(out) == 0);

@@ -8,6 +8,6 @@
 struct session *feed_session_open(struct sessions *sessions, const struct settings *settings);
 
 struct capture;
-/* Tells the bridge how the pictures of feeds are: what has changed, and every second all. Call at least
- * twice a second. */
+/* Tells the bridge how the pictures of feeds are: what has changed, and every second all. Call at
+ * least twice a second. */
 void feed_session_report(struct capture *capture, uint64_t now_ms);

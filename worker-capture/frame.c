@@ -21,7 +21,8 @@ void frame_unref(struct frame **frame)
 /* SOF0 to SOF15 without the three of that range that mean something else (ITU T.81 table B.1). */
 static bool is_frame_header(unsigned marker)
 {
-	return marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc;
+	return marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 &&
+	       marker != 0xcc;
 }
 
 /* Markers that stand alone, without a length. */

@@ -1,6 +1,6 @@
-/* One picture of a page: a JPEG as the browser made it, reference-counted, never changed. Loop thread
- * only. It is decoded from the browser's message straight into its own memory and from there on only
- * referenced: by the session (its last frame), by every output, by every viewer. */
+/* One picture of a page: a JPEG as the browser made it, reference-counted, never changed. Loop
+ * thread only. It is decoded from the browser's message straight into its own memory and from there
+ * on only referenced: by the session (its last frame), by every output, by every viewer. */
 #pragma once
 
 #include "proto/bytes.h"

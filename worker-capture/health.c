@@ -55,7 +55,8 @@ static enum health_reason judge_renderer(const struct health_signals *s,
 }
 
 /* Only while it says that something moves is a page that draws nothing a frozen one. */
-static bool is_frozen(const struct health_signals *s, const struct health_limits *l, uint64_t now_ms)
+static bool is_frozen(const struct health_signals *s, const struct health_limits *l,
+                      uint64_t now_ms)
 {
 	return stale(s->pulse_ms != 0 ? s->pulse_ms : s->first_beat_ms, l->freeze_ms, now_ms) ||
 	       (health_phase_is_live(s->page.phase) && stale(s->drawn_ms, l->freeze_ms, now_ms));
@@ -121,14 +122,14 @@ bool health_judge(struct health *health, const struct health_signals *signals,
 	const char *detail = detail_of(reason, signals);
 	bool differs = health->since_ms == 0 || health->reason != reason ||
 	               strcmp(health->detail, detail) != 0;
-	uint64_t newest_ms = signals->beat_ms > signals->heard_ms ? signals->beat_ms
-	                                                          : signals->heard_ms;
+	uint64_t newest_ms =
+	        signals->beat_ms > signals->heard_ms ? signals->beat_ms : signals->heard_ms;
 	if (health->since_ms == 0 || health->reason != reason)
 		health->since_ms = wall_ms;
 	health->reason = reason;
 	snprintf(health->detail, sizeof health->detail, "%s", detail);
-	/* Of the sample, not of the judging: a report without news grows old. A verdict about silence
-	 * is news by itself. */
+	/* Of the sample, not of the judging: a report without news grows old. A verdict about
+	 * silence is news by itself. */
 	health->updated_ms = newest_ms == 0 || reason != HEALTH_NONE || now_ms < newest_ms
 	                             ? wall_ms
 	                             : wall_ms - (now_ms - newest_ms);
@@ -152,9 +153,9 @@ static json_t *page_json(const struct health_page *page)
 json_t *health_json(const struct health *health)
 {
 	bool ready = health->reason == HEALTH_NONE;
-	return json_pack("{s:b, s:o, s:o, s:I, s:I, s:s, s:o}", "ready", (int)ready, "degradedReason",
-	                 text_or_null(health_reason_name(health->reason)), "detail",
-	                 text_or_null(health->detail), "updatedAt", (json_int_t)health->updated_ms,
-	                 "since", (json_int_t)health->since_ms, "source", "capture", "page",
-	                 page_json(&health->page));
+	return json_pack("{s:b, s:o, s:o, s:I, s:I, s:s, s:o}", "ready", (int)ready,
+	                 "degradedReason", text_or_null(health_reason_name(health->reason)),
+	                 "detail", text_or_null(health->detail), "updatedAt",
+	                 (json_int_t)health->updated_ms, "since", (json_int_t)health->since_ms,
+	                 "source", "capture", "page", page_json(&health->page));
 }

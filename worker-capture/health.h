@@ -1,4 +1,5 @@
-/* Is the picture alive, and does it show the right thing? Pure: signals and time in, one reason out.
+/* Is the picture alive, and does it show the right thing? Pure: signals and time in, one reason
+ * out.
  *
  * Signals come from two sides that cannot vouch for one another: the script in the page pushes a
  * heartbeat (animation frames, lost WebGL contexts, the page's own health global), the worker sees
@@ -26,12 +27,15 @@
 	R(STARTING, "starting", "The page is being loaded.")                                       \
 	R(FREEZE, "freeze", "Scripts run, but no animation frames do.")                            \
 	R(NO_FIRST_FRAME, "no_first_frame", "The page is loaded and has not been seen yet.")       \
-	R(PAGE_NOT_READY, "page_not_ready", "The page says that it is not ready; its reason is the detail.") \
-	R(INITIALIZATION_FAILED, "initialization_failed", "The page says that it could not start.")\
+	R(PAGE_NOT_READY, "page_not_ready",                                                        \
+	  "The page says that it is not ready; its reason is the detail.")                         \
+	R(INITIALIZATION_FAILED, "initialization_failed",                                          \
+	  "The page says that it could not start.")                                                \
 	R(LOADING_OVERLAY, "loading_overlay_active", "The page says that it is loading.")          \
 	R(CANVAS_MISSING, "canvas_missing", "The page reports no health and has no canvas.")       \
 	R(PROBE_FAILED, "probe_failed", "The page's health is not to be read.")                    \
-	R(FROZEN_FRAME, "frozen_frame", "Frames are drawn, but all alike, while the phase is live.") \
+	R(FROZEN_FRAME, "frozen_frame",                                                            \
+	  "Frames are drawn, but all alike, while the phase is live.")                             \
 	R(FLAT_FRAME, "flat_frame", "The picture is of one colour.")                               \
 	R(ENCODER, "encoder_stalled", "The picture is fine, but does not get out.")
 
@@ -65,21 +69,21 @@ struct health_signals {
 	uint64_t asked_ms, heard_ms; /* oldest unanswered probe of the browser; its newest answer */
 	bool blocked, crashed, load_failed, gpu_lost;
 	uint64_t dialog_ms;
-	uint64_t document_ms;       /* the document began */
-	uint64_t first_frame_ms;    /* of this document */
-	uint64_t frame_ms;          /* newest frame */
-	uint64_t picture_ms;        /* the picture differed from the one before */
+	uint64_t document_ms;    /* the document began */
+	uint64_t first_frame_ms; /* of this document */
+	uint64_t frame_ms;       /* newest frame */
+	uint64_t picture_ms;     /* the picture differed from the one before */
 	bool flat;
-	const char *encoder;        /* NULL: well */
+	const char *encoder;              /* NULL: well */
 	char note[HEALTH_DETAIL_MAX + 1]; /* what the host knows about blocked, failed, ... */
 	/* the page's, by heartbeat */
 	uint64_t first_beat_ms, beat_ms;
-	uint64_t pulse_ms;    /* our own animation frame came */
-	uint64_t drawn_ms;    /* the page's own animation frames went on; 0: it asks for none */
+	uint64_t pulse_ms;      /* our own animation frame came */
+	uint64_t drawn_ms;      /* the page's own animation frames went on; 0: it asks for none */
 	uint32_t contexts_lost; /* more than were restored: 1, else 0 */
-	bool unreadable;      /* the health global is there and cannot be read */
-	bool reports, ready;  /* it has a health global; what that says */
-	bool boots, broken;   /* it says that it is loading; that it could not start */
+	bool unreadable;        /* the health global is there and cannot be read */
+	bool reports, ready;    /* it has a health global; what that says */
+	bool boots, broken;     /* it says that it is loading; that it could not start */
 	bool canvas;
 	char reason[HEALTH_DETAIL_MAX + 1];
 	struct health_page page;
@@ -105,6 +109,6 @@ bool health_phase_is_live(const char *phase);
 /* The report that goes to the bridge as CAPTURE_HEALTH.report, and to whoever asks:
  *     {"ready":true,"degradedReason":null,"detail":null,"updatedAt":MS,"since":MS,
  *      "source":"capture","page":{"duelId":...,"phase":...,"at":MS}|null}
- * times are wall clock; duelId and phase are null where the page does not say; page is null before it
- * said anything. The caller adds members of its own. */
+ * times are wall clock; duelId and phase are null where the page does not say; page is null before
+ * it said anything. The caller adds members of its own. */
 json_t *health_json(const struct health *health);

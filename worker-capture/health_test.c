@@ -19,19 +19,20 @@ static const struct health_limits limits = {.silent_ms = 3000,
 /* All is well: a page that fights. */
 static struct health_signals well(void)
 {
-	return (struct health_signals){.heard_ms = NOW - 500,
-	                               .document_ms = NOW - 60000,
-	                               .first_frame_ms = NOW - 59000,
-	                               .frame_ms = NOW - 30,
-	                               .picture_ms = NOW - 900,
-	                               .first_beat_ms = NOW - 59000,
-	                               .beat_ms = NOW - 200,
-	                               .pulse_ms = NOW - 200,
-	                               .drawn_ms = NOW - 200,
-	                               .reports = true,
-	                               .ready = true,
-	                               .canvas = true,
-	                               .page = {.duel_id = "d1", .phase = "FIGHTING", .at_ms = WALL - 200}};
+	return (struct health_signals){
+	        .heard_ms = NOW - 500,
+	        .document_ms = NOW - 60000,
+	        .first_frame_ms = NOW - 59000,
+	        .frame_ms = NOW - 30,
+	        .picture_ms = NOW - 900,
+	        .first_beat_ms = NOW - 59000,
+	        .beat_ms = NOW - 200,
+	        .pulse_ms = NOW - 200,
+	        .drawn_ms = NOW - 200,
+	        .reports = true,
+	        .ready = true,
+	        .canvas = true,
+	        .page = {.duel_id = "d1", .phase = "FIGHTING", .at_ms = WALL - 200}};
 }
 
 static enum health_reason reason_of(const struct health_signals *signals)
@@ -147,7 +148,8 @@ static void the_report_says_it_all(void **state)
 	health_judge(&health, &s, &limits, NOW, WALL);
 	json_t *json = health_json(&health);
 	assert_true(json_is_false(json_object_get(json, "ready")));
-	assert_string_equal(json_string_value(json_object_get(json, "degradedReason")), "target_crashed");
+	assert_string_equal(json_string_value(json_object_get(json, "degradedReason")),
+	                    "target_crashed");
 	assert_string_equal(json_string_value(json_object_get(json, "detail")), "killed");
 	const json_t *page = json_object_get(json, "page");
 	assert_string_equal(json_string_value(json_object_get(page, "duelId")), "d1");

@@ -33,7 +33,9 @@ static struct span take_until(struct span *rest, char separator)
 static struct span host_of(struct span authority)
 {
 	bool brackets = authority.len > 0 && authority.at[0] == '[';
-	const uint8_t *end = authority.len == 0 ? NULL : memchr(authority.at, brackets ? ']' : ':', authority.len);
+	const uint8_t *end = authority.len == 0
+	                             ? NULL
+	                             : memchr(authority.at, brackets ? ']' : ':', authority.len);
 	if (brackets && end == NULL)
 		return span_of(authority.at, 0);
 	size_t len = end == NULL ? authority.len : (size_t)(end - authority.at) + brackets;
@@ -46,12 +48,15 @@ static struct span host_of(struct span authority)
 
 static bool add_one(struct ice_servers *servers, FILE *hosts, struct span item, char reason[160])
 {
-	struct span rest = item, url = take_until(&rest, '|'), user = take_until(&rest, '|'), password = rest;
-	struct span query = url, authority = take_until(&query, '?'), scheme = take_until(&authority, ':');
+	struct span rest = item, url = take_until(&rest, '|'), user = take_until(&rest, '|'),
+	            password = rest;
+	struct span query = url, authority = take_until(&query, '?'),
+	            scheme = take_until(&authority, ':');
 	bool turn = span_equal(scheme, SPAN("turn")), stun = span_equal(scheme, SPAN("stun"));
 	struct span host = host_of(authority);
 	if ((!turn && !stun) || host.len == 0 || !is_plain(url))
-		return bad(reason, "a server is stun:HOST[:PORT] or turn:HOST[:PORT]|USER|PASSWORD");
+		return bad(reason,
+		           "a server is stun:HOST[:PORT] or turn:HOST[:PORT]|USER|PASSWORD");
 	if (query.len > 0 && (stun || !span_equal(query, SPAN("transport=udp"))))
 		return bad(reason, "servers are reached by UDP alone: ?transport=udp or nothing");
 	if (turn ? !is_plain(user) || !is_plain(password) : user.len > 0)
@@ -62,7 +67,8 @@ static bool add_one(struct ice_servers *servers, FILE *hosts, struct span item, 
 	check(one != NULL);
 	if (turn) {
 		json_object_set_new(one, "username", json_stringn((const char *)user.at, user.len));
-		json_object_set_new(one, "credential", json_stringn((const char *)password.at, password.len));
+		json_object_set_new(one, "credential",
+		                    json_stringn((const char *)password.at, password.len));
 	}
 	json_array_append_new(servers->list, one);
 	fprintf(hosts, "%.*s,", (int)host.len, host.at);
@@ -101,15 +107,17 @@ void ice_servers_link(const struct ice_servers *servers, char out[ICE_LINK_ROOM]
 	size_t i, len = 0;
 	const json_t *one;
 	*out = '\0';
-	json_array_foreach(servers->list, i, one)
-	{
+	json_array_foreach (servers->list, i, one) {
 		const char *user = json_string_value(json_object_get(one, "username"));
-		len += (size_t)snprintf(out + len, ICE_LINK_ROOM - len, "%s<%s>; rel=\"ice-server\"", i > 0 ? ", " : "",
+		len += (size_t)snprintf(out + len, ICE_LINK_ROOM - len,
+		                        "%s<%s>; rel=\"ice-server\"", i > 0 ? ", " : "",
 		                        json_string_value(json_object_get(one, "urls")));
 		if (user != NULL)
-			len += (size_t)snprintf(out + len, ICE_LINK_ROOM - len,
-			                        "; username=\"%s\"; credential=\"%s\"; credential-type=\"password\"", user,
-			                        json_string_value(json_object_get(one, "credential")));
+			len += (size_t)snprintf(
+			        out + len, ICE_LINK_ROOM - len,
+			        "; username=\"%s\"; credential=\"%s\"; "
+			        "credential-type=\"password\"",
+			        user, json_string_value(json_object_get(one, "credential")));
 		check(len < ICE_LINK_ROOM); /* the setting has at most 1024 bytes */
 	}
 }

@@ -1,7 +1,8 @@
-/* STUN and TURN servers by which viewers outside of this network find a session's browser (RFC 8489, RFC 8656).
- * Pure: what sessions.ice_servers says, as browsers, clients and WHEP want it.
+/* STUN and TURN servers by which viewers outside of this network find a session's browser (RFC
+ * 8489, RFC 8656). Pure: what sessions.ice_servers says, as browsers, clients and WHEP want it.
  *
- *     stun:HOST[:PORT]   turn:HOST[:PORT][?transport=udp]|USER|PASSWORD      between them blanks or commas
+ *     stun:HOST[:PORT]   turn:HOST[:PORT][?transport=udp]|USER|PASSWORD      between them blanks or
+ * commas
  *
  * UDP only: nothing else but what a page may reach leaves its browser. */
 #pragma once
@@ -17,7 +18,8 @@ struct ice_servers {
 	char *hosts;  /* comma-separated HOST or [IPV6] */
 };
 
-/* False: the reason says what is wrong, without secrets; there are none then. Either way to be finished. */
+/* False: the reason says what is wrong, without secrets; there are none then. Either way to be
+ * finished. */
 bool ice_servers_read(struct ice_servers *servers, const char *text, char reason[160]);
 void ice_servers_finish(struct ice_servers *servers);
 

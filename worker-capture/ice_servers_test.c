@@ -17,14 +17,19 @@ static void what_is_read(void **state)
 	        {"stun:stun.example", "[{\"urls\":\"stun:stun.example\"}]", "stun.example,",
 	         "<stun:stun.example>; rel=\"ice-server\""},
 	        {"stun:192.0.2.1:19302,turn:[2001:db8::1]:3478?transport=udp|me|s3cret",
-	         "[{\"urls\":\"stun:192.0.2.1:19302\"},{\"urls\":\"turn:[2001:db8::1]:3478?transport=udp\","
+	         "[{\"urls\":\"stun:192.0.2.1:19302\"},{\"urls\":\"turn:[2001:db8::1]:3478?"
+	         "transport=udp\","
 	         "\"username\":\"me\",\"credential\":\"s3cret\"}]",
 	         "192.0.2.1,[2001:db8::1],",
-	         "<stun:192.0.2.1:19302>; rel=\"ice-server\", <turn:[2001:db8::1]:3478?transport=udp>; "
-	         "rel=\"ice-server\"; username=\"me\"; credential=\"s3cret\"; credential-type=\"password\""},
-	        {"turn:t.example|a|b|c", "[{\"urls\":\"turn:t.example\",\"username\":\"a\",\"credential\":\"b|c\"}]",
+	         "<stun:192.0.2.1:19302>; rel=\"ice-server\", "
+	         "<turn:[2001:db8::1]:3478?transport=udp>; "
+	         "rel=\"ice-server\"; username=\"me\"; credential=\"s3cret\"; "
+	         "credential-type=\"password\""},
+	        {"turn:t.example|a|b|c",
+	         "[{\"urls\":\"turn:t.example\",\"username\":\"a\",\"credential\":\"b|c\"}]",
 	         "t.example,",
-	         "<turn:t.example>; rel=\"ice-server\"; username=\"a\"; credential=\"b|c\"; credential-type=\"password\""},
+	         "<turn:t.example>; rel=\"ice-server\"; username=\"a\"; credential=\"b|c\"; "
+	         "credential-type=\"password\""},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -44,9 +49,24 @@ static void what_is_read(void **state)
 static void what_is_refused(void **state)
 {
 	static const char *const rows[] = {
-	        "stun.example", "stun:", "stun:a:", "stun:a:x", "stun:a:1234567", "stun:[::1", "stun:a?transport=udp",
-	        "stun:a|hush|hush", "turn:a", "turn:a|hush", "turn:a||hush", "turn:a|hush|", "turns:a|hush|hush",
-	        "turn:a?transport=tcp|hush|hush", "turn:a|hu\"sh|hush", "turn:a|hush|hu\\sh", "stun:<a>", "https://a",
+	        "stun.example",
+	        "stun:",
+	        "stun:a:",
+	        "stun:a:x",
+	        "stun:a:1234567",
+	        "stun:[::1",
+	        "stun:a?transport=udp",
+	        "stun:a|hush|hush",
+	        "turn:a",
+	        "turn:a|hush",
+	        "turn:a||hush",
+	        "turn:a|hush|",
+	        "turns:a|hush|hush",
+	        "turn:a?transport=tcp|hush|hush",
+	        "turn:a|hu\"sh|hush",
+	        "turn:a|hush|hu\\sh",
+	        "stun:<a>",
+	        "https://a",
 	        "stun:1 stun:2 stun:3 stun:4 stun:5 stun:6 stun:7 stun:8 stun:9",
 	};
 	(void)state;

@@ -31,7 +31,8 @@ static bool drop_privileges(uid_t uid, gid_t gid)
 {
 	if (uid == 0)
 		return true;
-	return setgroups(0, NULL) == 0 && setresgid(gid, gid, gid) == 0 && setresuid(uid, uid, uid) == 0;
+	return setgroups(0, NULL) == 0 && setresgid(gid, gid, gid) == 0 &&
+	       setresuid(uid, uid, uid) == 0;
 }
 
 static void reset_signals(void)
@@ -131,7 +132,8 @@ static void remove_within(int dir_fd, unsigned depth)
 
 void keeper_remove(const char *path)
 {
-	int dir_fd = *path != '\0' ? open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+	int dir_fd =
+	        *path != '\0' ? open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
 	if (dir_fd < 0)
 		return;
 	remove_within(dir_fd, 0);

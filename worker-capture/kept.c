@@ -51,8 +51,8 @@ static void make_presentable(char *line)
 	*to = '\0';
 }
 
-/* A desktop's bus is missing on every server, and said to be at every start; what the page writes to
- * its console is its own affair. */
+/* A desktop's bus is missing on every server, and said to be at every start; what the page writes
+ * to its console is its own affair. */
 static bool is_worth_a_line(const char *line)
 {
 	return *line != '\0' && strstr(line, "dbus") == NULL && strstr(line, ":CONSOLE") == NULL;
@@ -136,7 +136,8 @@ static void on_keeper_exit(uv_process_t *process, int64_t code, int signal)
 static int spawn(struct kept *k, uv_loop_t *loop, const struct kept_options *o, int leash, int log)
 {
 	char given[16], uid[16], gid[16], keep_flag[] = "--keep", name[] = "ringside-keeper";
-	char *argv[KEPT_ARGUMENTS_MAX + 8] = {name, keep_flag, given, uid, gid, (char *)o->remove_dir};
+	char *argv[KEPT_ARGUMENTS_MAX + 8] = {name, keep_flag, given,
+	                                      uid,  gid,       (char *)o->remove_dir};
 	size_t count = 6;
 	int descriptors = o->five >= 0 ? 6 : 5;
 	snprintf(given, sizeof given, "%d", descriptors);

@@ -12,9 +12,10 @@ struct kept_options {
 	const char *remove_dir; /* directory that the keeper removes afterwards, "" for none */
 	uid_t uid;              /* 0: our own */
 	gid_t gid;              /* with a uid */
-	char *const *argv;      /* an absolute path, its arguments, NULL; before it maybe one NAME=VALUE */
-	int three, four;        /* become its descriptors 3 and 4; stay the caller's here */
-	int five;               /* the same, or -1 for none */
+	char *const
+	        *argv;   /* an absolute path, its arguments, NULL; before it maybe one NAME=VALUE */
+	int three, four; /* become its descriptors 3 and 4; stay the caller's here */
+	int five;        /* the same, or -1 for none */
 };
 
 struct kept_events {

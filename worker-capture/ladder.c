@@ -4,7 +4,8 @@
 
 const char *ladder_step_name(enum ladder_step step)
 {
-	static const char *const names[] = {"", "terminate", "reload", "target", "browser", "give_up"};
+	static const char *const names[] = {"",       "terminate", "reload",
+	                                    "target", "browser",   "give_up"};
 	return names[step];
 }
 
@@ -87,7 +88,8 @@ static void note_reason(struct ladder *ladder, const struct ladder_limits *limit
 }
 
 /* While a step is given its time, only a worse reason than the one it was taken for counts. */
-static bool must_wait(const struct ladder *ladder, const struct ladder_limits *limits, uint64_t now_ms)
+static bool must_wait(const struct ladder *ladder, const struct ladder_limits *limits,
+                      uint64_t now_ms)
 {
 	if (now_ms - ladder->reason_ms < grace_of(limits, ladder->reason))
 		return true;
@@ -108,7 +110,8 @@ static enum ladder_step choose(struct ladder *ladder, const struct ladder_limits
 {
 	enum ladder_step step = entry_of(ladder->reason);
 	if (ladder->step == LADDER_TERMINATE && step <= LADDER_TARGET)
-		step = LADDER_TARGET; /* a page that cannot be stopped is not to be reloaded either */
+		step = LADDER_TARGET; /* a page that cannot be stopped is not to be reloaded either
+		                       */
 	else if (ladder->step >= step && ladder->step < LADDER_BROWSER)
 		step = ladder->step + 1;
 	else if (ladder->step == LADDER_BROWSER)

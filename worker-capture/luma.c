@@ -46,7 +46,8 @@ bool luma_measure(struct luma_meter *meter, const struct frame *frame, struct lu
 	}
 	double mean = (double)sum / (double)count;
 	*luma = (struct luma){.mean = mean,
-	                      .deviation = sqrt(fmax((double)squares / (double)count - mean * mean, 0)),
+	                      .deviation =
+	                              sqrt(fmax((double)squares / (double)count - mean * mean, 0)),
 	                      .hash = XXH3_64bits(meter->pixels, count)};
 	return true;
 }

@@ -1,5 +1,5 @@
-/* What a picture looks like from far away: brightness at an eighth of its size. Cheap enough for one
- * picture a second (under a millisecond at 720p), not for each. */
+/* What a picture looks like from far away: brightness at an eighth of its size. Cheap enough for
+ * one picture a second (under a millisecond at 720p), not for each. */
 #pragma once
 
 #include "worker-capture/frame.h"

@@ -17,11 +17,11 @@ enum { TICK_MS = 50 };
 static const struct call_route routes[] = {
         {CALL_METHOD(POST), "/stream", render_sessions_on_create},
         {CALL_METHOD(POST), "/stream/session", render_sessions_on_create},
-        {CALL_METHOD(GET) | CALL_METHOD(POST) | CALL_METHOD(PATCH) | CALL_METHOD(DELETE), "/stream/",
-         render_sessions_on_session},
+        {CALL_METHOD(GET) | CALL_METHOD(POST) | CALL_METHOD(PATCH) | CALL_METHOD(DELETE),
+         "/stream/", render_sessions_on_session},
         {CALL_METHOD(GET), "/v1/outputs", output_calls_on_list},
-        {CALL_METHOD(GET) | CALL_METHOD(PUT) | CALL_METHOD(PATCH) | CALL_METHOD(DELETE), "/v1/outputs/",
-         output_calls_on_one},
+        {CALL_METHOD(GET) | CALL_METHOD(PUT) | CALL_METHOD(PATCH) | CALL_METHOD(DELETE),
+         "/v1/outputs/", output_calls_on_one},
 };
 
 void on_call(struct capture *capture, const struct proto_call *m)
@@ -33,7 +33,8 @@ void on_call(struct capture *capture, const struct proto_call *m)
 void on_render_consumers(struct capture *capture, const struct proto_render_consumers *m)
 {
 	if (!capture->draining)
-		render_sessions_consumers(capture->render, peer_slot(capture->from), m->id, m->count);
+		render_sessions_consumers(capture->render, peer_slot(capture->from), m->id,
+		                          m->count);
 }
 
 /* ---- the store ---- */
@@ -60,7 +61,8 @@ static void on_store(uv_async_t *async)
 static void on_tick(uv_timer_t *timer)
 {
 	struct capture *capture = timer->data;
-	if (capture->store != NULL && store_durable(capture->store) > store_position(capture->store))
+	if (capture->store != NULL &&
+	    store_durable(capture->store) > store_position(capture->store))
 		on_store(&capture->store_async);
 	if (capture->sessions != NULL && !capture->draining)
 		feed_session_report(capture, clock_monotonic_ms());

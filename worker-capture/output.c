@@ -16,17 +16,19 @@
 #include <unistd.h>
 
 enum {
-	UNSENT_BYTES_MAX = 2 << 20, /* to an ffmpeg that does not read: then pictures are left out */
+	UNSENT_BYTES_MAX =
+	        2 << 20, /* to an ffmpeg that does not read: then pictures are left out */
 	STALL_MS = 5000,
-	START_MS = 15000,   /* until the first picture is out: servers and programs may be slow to begin */
-	FINISH_MS = 5000,   /* to write what it was given: on a busy machine more than two seconds */
-	SOUND_MS = 100,     /* to look again whether the sound server listens */
+	START_MS = 15000, /* until the first picture is out: servers and programs may be slow to
+	                     begin */
+	FINISH_MS = 5000, /* to write what it was given: on a busy machine more than two seconds */
+	SOUND_MS = 100,   /* to look again whether the sound server listens */
 	DELAY_MIN_MS = 1000,
 	DELAY_MAX_MS = 30000,
-	STABLE_MS = 30000,  /* live this long: the delay begins anew */
-	FAULT_MS = 2000,    /* not live for this long is a fault */
-	STILL_MS = 3000,    /* and so is no progress: said before STALL_MS does something about it */
-	CATCH_UP_MAX = 4,   /* pictures given at once after the loop was late */
+	STABLE_MS = 30000, /* live this long: the delay begins anew */
+	FAULT_MS = 2000,   /* not live for this long is a fault */
+	STILL_MS = 3000,   /* and so is no progress: said before STALL_MS does something about it */
+	CATCH_UP_MAX = 4,  /* pictures given at once after the loop was late */
 	LINE_MAX_BYTES = 128,
 };
 
@@ -68,8 +70,9 @@ struct output {
 	unsigned handles;
 };
 
-const char output_closed_host[] = "its host is at no address that may be reached; capture.output_allow_private "
-                                  "lists the private hosts that may be";
+const char output_closed_host[] =
+        "its host is at no address that may be reached; capture.output_allow_private "
+        "lists the private hosts that may be";
 
 static const char *state_name(enum output_state state)
 {
@@ -83,11 +86,12 @@ static void set_state(struct output *o, enum output_state state)
 	if (o->state == state)
 		return;
 	output_target_public(&o->target, where);
-	counter_add(o->counters, capture_outputs_live, (state == OUTPUT_LIVE) - (o->state == OUTPUT_LIVE));
+	counter_add(o->counters, capture_outputs_live,
+	            (state == OUTPUT_LIVE) - (o->state == OUTPUT_LIVE));
 	o->state = state;
 	o->state_ms = clock_monotonic_ms();
-	log_info("output", "name=%s to=%s state=%s said=\"%s\"", o->target.name, where, state_name(state),
-	         o->said);
+	log_info("output", "name=%s to=%s state=%s said=\"%s\"", o->target.name, where,
+	         state_name(state), o->said);
 }
 
 /* ---- pictures in ---- */
@@ -317,8 +321,8 @@ static void on_exit_of_ffmpeg(void *arg, int code, const char *line)
 	back_off(o);
 }
 
-/* A recording is never overwritten: what an earlier ffmpeg left under the name gets a number of its own,
- * "x.mkv" becomes "x.1.mkv". False: it cannot be moved out of the way. */
+/* A recording is never overwritten: what an earlier ffmpeg left under the name gets a number of its
+ * own, "x.mkv" becomes "x.1.mkv". False: it cannot be moved out of the way. */
 static bool keep_recording(const struct output_target *target, char reason[256])
 {
 	enum { RECORDINGS_MAX = 10000 };
@@ -329,21 +333,23 @@ static bool keep_recording(const struct output_target *target, char reason[256])
 		return true;
 	int stem = (int)((end != NULL ? end : target->url + strlen(target->url)) - target->url);
 	for (int n = 1; n < RECORDINGS_MAX; n++) {
-		snprintf(kept, sizeof kept, "%.*s.%d%s", stem, target->url, n, end != NULL ? end : "");
+		snprintf(kept, sizeof kept, "%.*s.%d%s", stem, target->url, n,
+		         end != NULL ? end : "");
 		/* Fails when the name is taken, unlike rename(). */
 		if (link(target->url, kept) == 0 && unlink(target->url) == 0)
 			return true;
 		if (errno != EEXIST)
 			break;
 	}
-	snprintf(reason, 256, "the recording under that name cannot be moved away: %s", strerror(errno));
+	snprintf(reason, 256, "the recording under that name cannot be moved away: %s",
+	         strerror(errno));
 	return false;
 }
 
 /* ---- who it runs as ---- */
 
-/* One that sends has a uid of its own; one that writes files has that of the directory's owner. Without the
- * right to change it, and for directories of root's, it is ours. */
+/* One that sends has a uid of its own; one that writes files has that of the directory's owner.
+ * Without the right to change it, and for directories of root's, it is ours. */
 static void choose_user(const struct output *o, struct kept_options *options)
 {
 	char dir[OUTPUT_URL_MAX + 1];
@@ -377,7 +383,8 @@ static bool has_space(const struct output *o)
 	char *slash = o->target.kind == OUTPUT_FILE ? strrchr(dir, '/') : NULL;
 	if (slash != NULL)
 		slash[slash == dir] = '\0';
-	return statvfs(dir, &fs) != 0 || (uint64_t)fs.f_bavail * fs.f_frsize >= o->settings->capture_free_bytes;
+	return statvfs(dir, &fs) != 0 ||
+	       (uint64_t)fs.f_bavail * fs.f_frsize >= o->settings->capture_free_bytes;
 }
 
 static const char no_space[] = "the disk is nearly full (capture.free_bytes)";
@@ -392,8 +399,8 @@ void output_look(struct output *o)
 
 /* ---- its start ---- */
 
-/* The secret part of the destination, in memory that only ffmpeg and root can read: command lines can be
- * read by everybody. -1: none is needed, or errno says why there is none. */
+/* The secret part of the destination, in memory that only ffmpeg and root can read: command lines
+ * can be read by everybody. -1: none is needed, or errno says why there is none. */
 static int make_preset(const struct output_command *command)
 {
 	if (command->preset == NULL)
@@ -412,7 +419,8 @@ static const struct sound *sound_of(const struct output *o)
 	return o->session != NULL ? session_sound(o->session) : NULL;
 }
 
-static bool spawn(struct output *o, const char *address, int input_fd, int progress_fd, char reason[256])
+static bool spawn(struct output *o, const char *address, int input_fd, int progress_fd,
+                  char reason[256])
 {
 	if (!has_space(o)) {
 		snprintf(reason, 256, "%s", no_space);
@@ -421,14 +429,14 @@ static bool spawn(struct output *o, const char *address, int input_fd, int progr
 	if (!keep_recording(&o->target, reason))
 		return false;
 	const struct sound *sound = sound_of(o);
-	const struct output_quality quality = {
-	        .fps = (unsigned)o->settings->capture_fps,
-	        .kbps = (unsigned)o->settings->capture_kbps,
-	        .sound = sound_listens(sound) ? sound_address(sound) : NULL};
+	const struct output_quality quality = {.fps = (unsigned)o->settings->capture_fps,
+	                                       .kbps = (unsigned)o->settings->capture_kbps,
+	                                       .sound = sound_listens(sound) ? sound_address(sound)
+	                                                                     : NULL};
 	const struct kept_events events = {on_exit_of_ffmpeg, o};
 	struct output_command command;
-	output_command_init(&command, o->settings->capture_ffmpeg, o->settings->tls_ca_file, &o->target,
-	                    address, &quality);
+	output_command_init(&command, o->settings->capture_ffmpeg, o->settings->tls_ca_file,
+	                    &o->target, address, &quality);
 	struct kept_options options = {.remove_dir = "",
 	                               .argv = command.argv,
 	                               .three = input_fd,
@@ -491,7 +499,8 @@ enum address_reach output_reach(const struct settings *settings, const struct ou
 }
 
 /* The first that may be reached, the next one after a failure. False: none may. */
-static bool choose(const struct output *o, const struct addrinfo *found, char address[INET6_ADDRSTRLEN])
+static bool choose(const struct output *o, const struct addrinfo *found,
+                   char address[INET6_ADDRSTRLEN])
 {
 	struct address_host host;
 	size_t count = 0, wanted;
@@ -516,7 +525,8 @@ static void on_found(uv_getaddrinfo_t *request, int status, struct addrinfo *fou
 	if (o != NULL) {
 		o->lookup = NULL;
 		if (status != 0) { /* uv_strerror() of no error allocates */
-			snprintf(reason, sizeof reason, "its host is not found: %s", uv_strerror(status));
+			snprintf(reason, sizeof reason, "its host is not found: %s",
+			         uv_strerror(status));
 			fail(o, reason);
 		} else if (!choose(o, found, address)) {
 			fail(o, output_closed_host);
@@ -646,13 +656,13 @@ json_t *output_describe(const struct output *o)
 {
 	char where[256];
 	output_target_public(&o->target, where);
-	json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s, s:f, s:I, s:I, s:I, s:I, s:I, s:I}", "name",
-	                         o->target.name, "to", where, "state", state_name(o->state), "session",
-	                         o->session != NULL ? session_id(o->session) : "", "said", o->said,
-	                         "speed", o->speed, "given", (json_int_t)o->given, "repeated",
-	                         (json_int_t)o->repeated, "leftOut", (json_int_t)o->left_out,
-	                         "encoded", (json_int_t)o->encoded, "starts", (json_int_t)o->starts,
-	                         "sinceMs", (json_int_t)(clock_monotonic_ms() - o->state_ms));
+	json_t *json = json_pack(
+	        "{s:s, s:s, s:s, s:s, s:s, s:f, s:I, s:I, s:I, s:I, s:I, s:I}", "name",
+	        o->target.name, "to", where, "state", state_name(o->state), "session",
+	        o->session != NULL ? session_id(o->session) : "", "said", o->said, "speed",
+	        o->speed, "given", (json_int_t)o->given, "repeated", (json_int_t)o->repeated,
+	        "leftOut", (json_int_t)o->left_out, "encoded", (json_int_t)o->encoded, "starts",
+	        (json_int_t)o->starts, "sinceMs", (json_int_t)(clock_monotonic_ms() - o->state_ms));
 	check(json != NULL);
 	return json;
 }

@@ -1,7 +1,7 @@
 /* One destination of a session's picture: an ffmpeg of its own, fed at a constant rate whatever the
- * rate of the pictures, started again with a growing delay, ended when it makes no progress. The last
- * picture is repeated while there is no new one, so recoveries of the page do not end it. Loop thread
- * only. */
+ * rate of the pictures, started again with a growing delay, ended when it makes no progress. The
+ * last picture is repeated while there is no new one, so recoveries of the page do not end it. Loop
+ * thread only. */
 #pragma once
 
 #include "worker-capture/capture.h"
@@ -23,12 +23,14 @@ enum address_reach output_reach(const struct settings *settings, const struct ou
 /* Why one is refused that names a host beyond its reach. */
 extern const char output_closed_host[];
 
-/* Watches the session from now on, and records what its page plays into, if there is such when ffmpeg starts. */
+/* Watches the session from now on, and records what its page plays into, if there is such when
+ * ffmpeg starts. */
 struct output *output_create(const struct capture *capture, struct session *session,
                              const struct output_target *target);
 /* Ends it: what was given to ffmpeg is finished if that takes no longer than two seconds. on_closed
  * comes from the loop; the output is freed when it returns. */
-void output_close(struct output *output, void (*on_closed)(void *arg, struct output *output), void *arg);
+void output_close(struct output *output, void (*on_closed)(void *arg, struct output *output),
+                  void *arg);
 
 const char *output_name(const struct output *output);
 enum output_state output_state(const struct output *output);

@@ -15,8 +15,9 @@ void output_calls_on_list(struct call *call)
 	const struct capture *capture = capture_of(call);
 	json_t *all = outputs_describe(capture->outputs);
 	call_header(call, "cache-control", "no-store");
-	call_reply(call, 200, json_pack("{s:s, s:o}", "feed", capture->worker->settings.feed_default,
-	                                "outputs", all));
+	call_reply(call, 200,
+	           json_pack("{s:s, s:o}", "feed", capture->worker->settings.feed_default,
+	                     "outputs", all));
 }
 
 /* ---- answers ---- */
@@ -77,7 +78,8 @@ static struct outputs_answer answer_to(struct call *call, const char *name)
 /* ---- bodies ---- */
 
 /* {"url"?, "paused"?} and nothing else. False: answered; *body is then gone. */
-static bool read_body(struct call *call, bool with_url, json_t **body, const char **url, int *paused)
+static bool read_body(struct call *call, bool with_url, json_t **body, const char **url,
+                      int *paused)
 {
 	*paused = 0;
 	*url = NULL;
@@ -85,7 +87,8 @@ static bool read_body(struct call *call, bool with_url, json_t **body, const cha
 	if (*body == NULL)
 		return false;
 	size_t known = 0;
-	const json_t *named = json_object_get(*body, "url"), *pauses = json_object_get(*body, "paused");
+	const json_t *named = json_object_get(*body, "url"),
+	             *pauses = json_object_get(*body, "paused");
 	const char *fault = NULL;
 	if (json_is_string(named) && with_url)
 		*url = json_string_value(named);
@@ -105,7 +108,8 @@ static bool read_body(struct call *call, bool with_url, json_t **body, const cha
 	return false;
 }
 
-/* Why it may not go where it says; NULL: it may, as far as that is known before names are looked up. */
+/* Why it may not go where it says; NULL: it may, as far as that is known before names are looked
+ * up. */
 static const char *why_closed(const struct capture *capture, const struct output_target *target)
 {
 	const struct settings *settings = &capture->worker->settings;
@@ -118,7 +122,9 @@ static const char *why_closed(const struct capture *capture, const struct output
 		return NULL;
 	if (!output_target_host(target, &host))
 		return "an output's host is a name or an address, maybe with a port";
-	return address_host_allowed(output_reach(settings, target, &host), &host) ? NULL : output_closed_host;
+	return address_host_allowed(output_reach(settings, target, &host), &host)
+	               ? NULL
+	               : output_closed_host;
 }
 
 static void on_put(struct call *call, const char *name)

@@ -78,14 +78,18 @@ bool output_target_parse(struct output_target *target, struct span text, char re
 		if (!schemes[i].path && strlen(target->url) > SECRET_URL_MAX)
 			return bad(reason, "the url of a live output has at most 900 characters");
 		if (!schemes[i].path && names_a_user(target->url))
-			return bad(reason, "an output's url has no name and password before the host: ffmpeg takes "
-			                   "them in its command line alone, which everybody may read");
+			return bad(reason,
+			           "an output's url has no name and password before the host: "
+			           "ffmpeg takes "
+			           "them in its command line alone, which everybody may read");
 		if (target->kind == OUTPUT_HLS && strchr(target->url, '%') != NULL)
 			return bad(reason, "an HLS directory has no % in its name");
 		return target->kind != OUTPUT_FILE || is_recording(target->url) ||
 		       bad(reason, "a recording's name ends in .mkv, .mp4 or .ts");
 	}
-	return bad(reason, "an output's url begins with rtmp://, rtmps://, srt://, udp://, hls:/ or file:/");
+	return bad(
+	        reason,
+	        "an output's url begins with rtmp://, rtmps://, srt://, udp://, hls:/ or file:/");
 }
 
 bool output_target_sends(const struct output_target *target)
@@ -136,12 +140,14 @@ void output_target_public(const struct output_target *target, char text[256])
 {
 	const char *host = strstr(target->url, "://");
 	if (target->kind == OUTPUT_HLS || target->kind == OUTPUT_FILE) {
-		snprintf(text, 256, "%s%.240s", target->kind == OUTPUT_HLS ? "hls:" : "file:", target->url);
+		snprintf(text, 256, "%s%.240s",
+		         target->kind == OUTPUT_HLS ? "hls:" : "file:", target->url);
 		return;
 	}
 	host = host != NULL ? host + 3 : target->url;
 	const char *end = host + strcspn(host, "/?#");
-	snprintf(text, 256, "%.*s/…", (int)(end - target->url < 200 ? end - target->url : 200), target->url);
+	snprintf(text, 256, "%.*s/…", (int)(end - target->url < 200 ? end - target->url : 200),
+	         target->url);
 }
 
 /* ---- ffmpeg ---- */
@@ -174,16 +180,32 @@ static void add_format(struct output_command *c, const char *format, ...)
 
 static void add_input(struct output_command *c, const struct output_quality *q)
 {
-	static const char *const before[] = {
-	        "-hide_banner", "-nostdin",   "-loglevel", "error",    "-progress",        "pipe:4",
-	        "-stats_period", "0.5",       "-probesize", "32",      "-analyzeduration", "0",
-	        "-fflags",      "nobuffer",   "-f",        "image2pipe", "-c:v",            "mjpeg",
-	        "-framerate",   NULL};
-	static const char *const silence[] = {"-f", "lavfi", "-i", "anullsrc=r=44100:cl=stereo", NULL};
-	static const char *const recorder[] = {"-f", "pulse", "-name", "ringside", "-sample_rate", "44100",
-	                                       /* 40 ms: what is heard must not wait for what is seen */
-	                                       "-fragment_size", "7056", "-thread_queue_size", "64",
-	                                       "-server", NULL};
+	static const char *const before[] = {"-hide_banner",
+	                                     "-nostdin",
+	                                     "-loglevel",
+	                                     "error",
+	                                     "-progress",
+	                                     "pipe:4",
+	                                     "-stats_period",
+	                                     "0.5",
+	                                     "-probesize",
+	                                     "32",
+	                                     "-analyzeduration",
+	                                     "0",
+	                                     "-fflags",
+	                                     "nobuffer",
+	                                     "-f",
+	                                     "image2pipe",
+	                                     "-c:v",
+	                                     "mjpeg",
+	                                     "-framerate",
+	                                     NULL};
+	static const char *const silence[] = {"-f", "lavfi", "-i", "anullsrc=r=44100:cl=stereo",
+	                                      NULL};
+	static const char *const recorder[] = {
+	        "-f", "pulse", "-name", "ringside", "-sample_rate", "44100",
+	        /* 40 ms: what is heard must not wait for what is seen */
+	        "-fragment_size", "7056", "-thread_queue_size", "64", "-server", NULL};
 	static const char *const maps[] = {"-map", "0:v", "-map", "1:a", NULL};
 	add_all(c, before);
 	add_format(c, "%u", q->fps);
@@ -202,9 +224,10 @@ static void add_input(struct output_command *c, const struct output_quality *q)
 
 static void add_codecs(struct output_command *c, const struct output_quality *q)
 {
-	static const char *const video[] = {"-c:v",  "libx264", "-preset", "ultrafast",
-	                                    "-tune", "zerolatency", "-vf", "scale=in_range=pc:out_range=tv",
-	                                    "-pix_fmt", "yuv420p", NULL};
+	static const char *const video[] = {
+	        "-c:v",     "libx264",     "-preset", "ultrafast",
+	        "-tune",    "zerolatency", "-vf",     "scale=in_range=pc:out_range=tv",
+	        "-pix_fmt", "yuv420p",     NULL};
 	static const char *const audio[] = {"-c:a", "aac", "-b:a", "96k", "-shortest", NULL};
 	static const char *const steady[] = {"-af", "aresample=async=1000:first_pts=0", NULL};
 	add_all(c, video);
@@ -234,23 +257,25 @@ static size_t key_at(const char *path)
 		return 0;
 	const char *third = memchr(second + 1, '/', (size_t)(end - second - 1));
 	const char *colon = memchr(second + 1, ':', (size_t)(end - second - 1)); /* "mp4:name" */
-	const char *key = third != NULL && (colon == NULL || third < colon) ? third + 1 : second + 1;
+	const char *key =
+	        third != NULL && (colon == NULL || third < colon) ? third + 1 : second + 1;
 	return *key != '\0' ? (size_t)(key - path) : 0;
 }
 
 /* As ffmpeg makes it of a name. */
-static void add_tc_url(struct output_command *c, const struct output_target *target, struct span app)
+static void add_tc_url(struct output_command *c, const struct output_target *target,
+                       struct span app)
 {
 	struct address_host host;
 	char *more = c->preset;
 	check(output_target_host(target, &host));
-	check(asprintf(&c->preset, "%srtmp_tcurl=rtmp://%s:%u/%.*s\n", more != NULL ? more : "", host.name, host.port,
-	               (int)app.len, app.at) > 0);
+	check(asprintf(&c->preset, "%srtmp_tcurl=rtmp://%s:%u/%.*s\n", more != NULL ? more : "",
+	               host.name, host.port, (int)app.len, app.at) > 0);
 	free(more);
 }
 
-static void add_rtmp(struct output_command *c, const struct output_target *target, const char *place,
-                     bool pinned, const char *ca_file)
+static void add_rtmp(struct output_command *c, const struct output_target *target,
+                     const char *place, bool pinned, const char *ca_file)
 {
 	static const char *const preset[] = {"-fpre", "/proc/self/fd/5", NULL};
 	static const char *const verify[] = {"-tls_verify", "1", "-ca_file", NULL};
@@ -261,10 +286,14 @@ static void add_rtmp(struct output_command *c, const struct output_target *targe
 		add(c, ca_file);
 	}
 	/* Without a key all of the path: it may be the key. */
-	struct span name = span_of(app > 0 ? path + 1 : path, app == 0 ? 0 : key != 0 ? key - 2 : app - (path[app] == '/'));
+	struct span name =
+	        span_of(app > 0 ? path + 1 : path, app == 0   ? 0
+	                                           : key != 0 ? key - 2
+	                                                      : app - (path[app] == '/'));
 	if (app > 0)
-		check(asprintf(&c->preset, "rtmp_app=%.*s\n%s%s%s", (int)name.len, name.at, key != 0 ? "rtmp_playpath=" : "",
-		               key != 0 ? path + key : "", key != 0 ? "\n" : "") > 0);
+		check(asprintf(&c->preset, "rtmp_app=%.*s\n%s%s%s", (int)name.len, name.at,
+		               key != 0 ? "rtmp_playpath=" : "", key != 0 ? path + key : "",
+		               key != 0 ? "\n" : "") > 0);
 	if (pinned)
 		add_tc_url(c, target, name);
 	if (c->preset != NULL)
@@ -282,8 +311,8 @@ static int hex(char c)
 	                                                 : -1;
 }
 
-/* A value of a query as ffmpeg would read it there: '+' is a space, and in a stream id %xx a byte; one that
- * would end the preset's line stays as it is. Never longer than it was. */
+/* A value of a query as ffmpeg would read it there: '+' is a space, and in a stream id %xx a byte;
+ * one that would end the preset's line stays as it is. Never longer than it was. */
 static void put_value(FILE *out, const char *at, size_t len, bool encoded)
 {
 	for (size_t i = 0; i < len; i++) {
@@ -305,7 +334,8 @@ static void add_srt(struct output_command *c, const char *url)
 	static const char *const secret[] = {"passphrase=", "streamid="};
 	size_t base = strcspn(url, "?"), preset_len, rest_len;
 	char *rest_text;
-	FILE *hidden = open_memstream(&c->preset, &preset_len), *rest = open_memstream(&rest_text, &rest_len);
+	FILE *hidden = open_memstream(&c->preset, &preset_len),
+	     *rest = open_memstream(&rest_text, &rest_len);
 	check(hidden != NULL && rest != NULL);
 	fwrite(url, 1, base, rest);
 	char between = '?';
@@ -342,25 +372,27 @@ static char *url_at(const char *url, const struct address_host *host, const char
 	const char *from = (const char *)authority.at, *rest = from + strlen(host->name);
 	bool ipv6 = strchr(address, ':') != NULL;
 	char *text;
-	check(asprintf(&text, "%.*s%s%s%s%s", (int)(from - url), url, ipv6 ? "[" : "", address, ipv6 ? "]" : "", rest) > 0);
+	check(asprintf(&text, "%.*s%s%s%s%s", (int)(from - url), url, ipv6 ? "[" : "", address,
+	               ipv6 ? "]" : "", rest) > 0);
 	return text;
 }
 
-static void add_destination(struct output_command *c, const struct output_target *target, const char *address,
-                            const char *ca_file)
+static void add_destination(struct output_command *c, const struct output_target *target,
+                            const char *address, const char *ca_file)
 {
-	static const char *const flv[] = {"-flvflags", "no_duration_filesize", "-rw_timeout", "3000000", "-f",
-	                                  "flv",       NULL};
+	static const char *const flv[] = {
+	        "-flvflags", "no_duration_filesize", "-rw_timeout", "3000000", "-f", "flv", NULL};
 	static const char *const ts[] = {"-f", "mpegts", NULL};
-	static const char *const hls[] = {"-f",         "hls", "-hls_time",  "2",
-	                                  "-hls_list_size", "6", "-hls_flags",
-	                                  /* append_list: numbers go on after a restart */
-	                                  "delete_segments+independent_segments+temp_file+append_list",
-	                                  "-hls_segment_filename", NULL};
+	static const char *const hls[] = {
+	        "-f", "hls", "-hls_time", "2", "-hls_list_size", "6", "-hls_flags",
+	        /* append_list: numbers go on after a restart */
+	        "delete_segments+independent_segments+temp_file+append_list",
+	        "-hls_segment_filename", NULL};
 	struct address_host host;
 	bool pinned = *address != '\0' && output_target_host(target, &host) && !host.literal &&
 	              strncmp(target->url, "rtmps:", 6) != 0;
-	char *place = pinned ? url_at(target->url, &host, address) : xmemdup_text(target->url, strlen(target->url));
+	char *place = pinned ? url_at(target->url, &host, address)
+	                     : xmemdup_text(target->url, strlen(target->url));
 	switch (target->kind) {
 	case OUTPUT_RTMP:
 		add_all(c, flv);
@@ -378,7 +410,8 @@ static void add_destination(struct output_command *c, const struct output_target
 		add_format(c, "%s/%%09d.ts", target->url);
 		add_format(c, "%s/index.m3u8", target->url);
 		break;
-	case OUTPUT_FILE: /* what is there can be played, however it ends; ffmpeg itself would keep 256 KB back */
+	case OUTPUT_FILE: /* what is there can be played, however it ends; ffmpeg itself would keep
+	                     256 KB back */
 		if (ends_with(target->url, ".mp4")) {
 			add(c, "-movflags");
 			add(c, "frag_keyframe+empty_moov");

@@ -23,12 +23,14 @@ static void each_kind_is_known(void **state)
 		enum output_kind kind;
 		const char *url, *shown;
 	} cases[] = {
-	        {"twitch=rtmp://live.example/app/secret", OUTPUT_RTMP, "rtmp://live.example/app/secret",
-	         "rtmp://live.example/…"},
-	        {"a-1=rtmps://live.example:443/app/secret?x", OUTPUT_RTMP, "rtmps://live.example:443/app/secret?x",
-	         "rtmps://live.example:443/…"},
-	        {"u=udp://@239.0.0.1:9", OUTPUT_MPEGTS, "udp://@239.0.0.1:9", "udp://@239.0.0.1:9/…"},
-	        {"s=srt://h:9?streamid=secret", OUTPUT_MPEGTS, "srt://h:9?streamid=secret", "srt://h:9/…"},
+	        {"twitch=rtmp://live.example/app/secret", OUTPUT_RTMP,
+	         "rtmp://live.example/app/secret", "rtmp://live.example/…"},
+	        {"a-1=rtmps://live.example:443/app/secret?x", OUTPUT_RTMP,
+	         "rtmps://live.example:443/app/secret?x", "rtmps://live.example:443/…"},
+	        {"u=udp://@239.0.0.1:9", OUTPUT_MPEGTS, "udp://@239.0.0.1:9",
+	         "udp://@239.0.0.1:9/…"},
+	        {"s=srt://h:9?streamid=secret", OUTPUT_MPEGTS, "srt://h:9?streamid=secret",
+	         "srt://h:9/…"},
 	        {"h=hls:/srv/hls", OUTPUT_HLS, "/srv/hls", "hls:/srv/hls"},
 	        {"f=file:/srv/x.mkv", OUTPUT_FILE, "/srv/x.mkv", "file:/srv/x.mkv"},
 	};
@@ -47,10 +49,22 @@ static void each_kind_is_known(void **state)
 static void what_is_no_output_is_refused(void **state)
 {
 	static const char *const texts[] = {
-	        "",           "rtmp://live.example/secret", "=rtmp://x/secret", "A=rtmp://x/secret",
-	        "-a=rtmp://x/secret", "a=http://x/secret",  "a=rtmp://",        "a=file:relative.mkv",
-	        "a=file:/secret.exe", "a=hls:/%secret",     "a=rtmp://x/sec ret", "a=pipe:1",
-	        "a=tee:secret", "a=rtmp://u:secret@h/app/key", "a=rtmps://secret@h/app/key", "a=srt://u:secret@h:1",
+	        "",
+	        "rtmp://live.example/secret",
+	        "=rtmp://x/secret",
+	        "A=rtmp://x/secret",
+	        "-a=rtmp://x/secret",
+	        "a=http://x/secret",
+	        "a=rtmp://",
+	        "a=file:relative.mkv",
+	        "a=file:/secret.exe",
+	        "a=hls:/%secret",
+	        "a=rtmp://x/sec ret",
+	        "a=pipe:1",
+	        "a=tee:secret",
+	        "a=rtmp://u:secret@h/app/key",
+	        "a=rtmps://secret@h/app/key",
+	        "a=srt://u:secret@h:1",
 	};
 	struct output_target target;
 	(void)state;
@@ -89,8 +103,8 @@ static void commands_take_the_rate_and_end_at_their_place(void **state)
 
 static void sound_is_recorded_where_there_is_some(void **state)
 {
-	static const char *const each_kind[] = {"a=rtmps://h/app/key", "a=srt://h:1", "a=hls:/srv/hls",
-	                                        "a=file:/x.mp4"};
+	static const char *const each_kind[] = {"a=rtmps://h/app/key", "a=srt://h:1",
+	                                        "a=hls:/srv/hls", "a=file:/x.mp4"};
 	const struct output_quality silent = {.fps = 30, .kbps = 1}, heard = {30, 1, "unix:/s"};
 	struct output_target target;
 	struct output_command command;
@@ -103,7 +117,8 @@ static void sound_is_recorded_where_there_is_some(void **state)
 		output_command_finish(&command);
 		output_command_init(&command, "/f", "/ca", &target, "", &heard);
 		assert_string_equal(command.argv[1], "/f"); /* behind NAME=VALUE */
-		assert_true(has(&command, "pulse") && has(&command, "unix:/s") && !has(&command, "lavfi"));
+		assert_true(has(&command, "pulse") && has(&command, "unix:/s") &&
+		            !has(&command, "lavfi"));
 		output_command_finish(&command);
 	}
 }
@@ -114,9 +129,12 @@ static void stream_keys_are_in_no_command_line(void **state)
 		const char *text, *last, *preset;
 	} cases[] = {
 	        {"a=rtmp://h:1/app/secret", "rtmp://h:1/", "rtmp_app=app\nrtmp_playpath=secret\n"},
-	        {"a=rtmps://h/app/secret?a=b/c", "rtmps://h/", "rtmp_app=app\nrtmp_playpath=secret?a=b/c\n"},
-	        {"a=rtmp://h/app/inst/secret", "rtmp://h/", "rtmp_app=app/inst\nrtmp_playpath=secret\n"},
-	        {"a=rtmp://h/app/mp4:x/secret", "rtmp://h/", "rtmp_app=app\nrtmp_playpath=mp4:x/secret\n"},
+	        {"a=rtmps://h/app/secret?a=b/c", "rtmps://h/",
+	         "rtmp_app=app\nrtmp_playpath=secret?a=b/c\n"},
+	        {"a=rtmp://h/app/inst/secret", "rtmp://h/",
+	         "rtmp_app=app/inst\nrtmp_playpath=secret\n"},
+	        {"a=rtmp://h/app/mp4:x/secret", "rtmp://h/",
+	         "rtmp_app=app\nrtmp_playpath=mp4:x/secret\n"},
 	        {"a=rtmp://h/secret", "rtmp://h/", "rtmp_app=secret\n"},
 	        {"a=rtmp://h/secret?x=1", "rtmp://h/", "rtmp_app=secret?x=1\n"},
 	        {"a=rtmp://h/secret/", "rtmp://h/", "rtmp_app=secret\n"},
@@ -126,10 +144,12 @@ static void stream_keys_are_in_no_command_line(void **state)
 	        {"a=udp://h:1", "udp://h:1", NULL},
 	        {"a=srt://h:1", "srt://h:1", NULL},
 	        {"a=srt://h:1?mode=caller", "srt://h:1?mode=caller", NULL},
-	        {"a=srt://h:1?passphrase=secret&latency=9", "srt://h:1?latency=9", "passphrase=secret\n"},
+	        {"a=srt://h:1?passphrase=secret&latency=9", "srt://h:1?latency=9",
+	         "passphrase=secret\n"},
 	        {"a=srt://h:1?latency=9&streamid=secret%2f%0a1+%2", "srt://h:1?latency=9",
 	         "streamid=secret/%0a1 %2\n"},
-	        {"a=srt://h:1?passphrase=se%63ret+&&streamid=", "srt://h:1", "passphrase=se%63ret \nstreamid=\n"},
+	        {"a=srt://h:1?passphrase=se%63ret+&&streamid=", "srt://h:1",
+	         "passphrase=se%63ret \nstreamid=\n"},
 	};
 	const struct output_quality quality = {.fps = 25, .kbps = 1234};
 	struct output_target target;
@@ -151,7 +171,8 @@ static void stream_keys_are_in_no_command_line(void **state)
 	}
 }
 
-/* The address that was judged is the one that ffmpeg connects to; keys stay out of its command line. */
+/* The address that was judged is the one that ffmpeg connects to; keys stay out of its command
+ * line. */
 static void a_name_is_replaced_by_the_address_that_was_judged(void **state)
 {
 	static const struct {
@@ -162,10 +183,12 @@ static void a_name_is_replaced_by_the_address_that_was_judged(void **state)
 	        {"a=rtmp://H.x:99/secret", "::1", "rtmp://[::1]:99/",
 	         "rtmp_app=secret\nrtmp_tcurl=rtmp://h.x:99/secret\n"},
 	        {"a=rtmp://h.x", "1.2.3.4", "rtmp://1.2.3.4/", "rtmp_tcurl=rtmp://h.x:1935/\n"},
-	        {"a=rtmp://9.9.9.9/app/secret", "9.9.9.9", "rtmp://9.9.9.9/", "rtmp_app=app\nrtmp_playpath=secret\n"},
-	        {"a=rtmps://h.x/app/secret", "1.2.3.4", "rtmps://h.x/", "rtmp_app=app\nrtmp_playpath=secret\n"},
-	        {"a=srt://h.x:9?latency=1&passphrase=secret", "1.2.3.4", "srt://1.2.3.4:9?latency=1",
-	         "passphrase=secret\n"},
+	        {"a=rtmp://9.9.9.9/app/secret", "9.9.9.9", "rtmp://9.9.9.9/",
+	         "rtmp_app=app\nrtmp_playpath=secret\n"},
+	        {"a=rtmps://h.x/app/secret", "1.2.3.4", "rtmps://h.x/",
+	         "rtmp_app=app\nrtmp_playpath=secret\n"},
+	        {"a=srt://h.x:9?latency=1&passphrase=secret", "1.2.3.4",
+	         "srt://1.2.3.4:9?latency=1", "passphrase=secret\n"},
 	        {"a=udp://h.x:9?ttl=1", "fd00::1", "udp://[fd00::1]:9?ttl=1", NULL},
 	        {"a=udp://@h.x:9", "239.0.0.1", "udp://@239.0.0.1:9", NULL},
 	        {"a=srt://:9?mode=listener", "", "srt://:9?mode=listener", NULL},
@@ -213,12 +236,18 @@ static void files_stay_below_their_directory(void **state)
 		const char *text, *dir;
 		bool within;
 	} cases[] = {
-	        {"a=hls:/srv/v/x", "/srv/v", true},        {"a=hls:/srv/v/x", "/srv/v/", true},
-	        {"a=file:/srv/v/x.ts", "/srv/v", true},    {"a=file:/srv/vx/x.ts", "/srv/v", false},
-	        {"a=file:/srv/v/../x.ts", "/srv/v", false}, {"a=hls:/srv/v/..", "/srv/v", false},
-	        {"a=hls:/srv/v", "/srv/v", false},         {"a=hls:/srv/v/", "/srv/v", false},
-	        {"a=file:/x.ts", "", false},               {"a=rtmp://h/a/b", "", true},
-	        {"a=file:/x.ts", "/", true},               {"a=file:/x.ts", "relative", false},
+	        {"a=hls:/srv/v/x", "/srv/v", true},
+	        {"a=hls:/srv/v/x", "/srv/v/", true},
+	        {"a=file:/srv/v/x.ts", "/srv/v", true},
+	        {"a=file:/srv/vx/x.ts", "/srv/v", false},
+	        {"a=file:/srv/v/../x.ts", "/srv/v", false},
+	        {"a=hls:/srv/v/..", "/srv/v", false},
+	        {"a=hls:/srv/v", "/srv/v", false},
+	        {"a=hls:/srv/v/", "/srv/v", false},
+	        {"a=file:/x.ts", "", false},
+	        {"a=rtmp://h/a/b", "", true},
+	        {"a=file:/x.ts", "/", true},
+	        {"a=file:/x.ts", "relative", false},
 	};
 	struct output_target target;
 	(void)state;

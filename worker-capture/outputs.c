@@ -28,8 +28,9 @@ struct outputs {
 	uv_timer_t look;
 	struct output_entry **all;
 	size_t count, room, max;
-	size_t writing; /* transactions under way */
-	json_t *unreadable; /* names whose rows this release cannot read: nothing is put in their place */
+	size_t writing;     /* transactions under way */
+	json_t *unreadable; /* names whose rows this release cannot read: nothing is put in their
+	                       place */
 	bool closing;
 	void (*on_closed)(void *arg);
 	void *on_closed_arg;
@@ -104,7 +105,8 @@ static void on_look_closed(uv_handle_t *handle)
 
 static void finish(struct outputs *outputs)
 {
-	if (!outputs->closing || outputs->writing > 0 || uv_is_closing((uv_handle_t *)&outputs->look))
+	if (!outputs->closing || outputs->writing > 0 ||
+	    uv_is_closing((uv_handle_t *)&outputs->look))
 		return;
 	for (size_t i = 0; i < outputs->count; i++)
 		if (outputs->all[i]->output != NULL)
@@ -115,7 +117,8 @@ static void finish(struct outputs *outputs)
 
 static void start(struct outputs *outputs, struct output_entry *entry)
 {
-	if (entry->output == NULL && !entry->paused && outputs->session != NULL && !outputs->closing)
+	if (entry->output == NULL && !entry->paused && outputs->session != NULL &&
+	    !outputs->closing)
 		entry->output = output_create(outputs->capture, outputs->session, &entry->target);
 }
 
@@ -148,14 +151,17 @@ static void stop(struct outputs *outputs, struct output_entry *entry)
 
 static void make_key(const struct outputs *outputs, const char *name, char key[OUTPUT_ROW_KEY_ROOM])
 {
-	snprintf(key, OUTPUT_ROW_KEY_ROOM, OUTPUT_ROW_PREFIX "%s/%s", outputs->settings->feed_default, name);
+	snprintf(key, OUTPUT_ROW_KEY_ROOM, OUTPUT_ROW_PREFIX "%s/%s",
+	         outputs->settings->feed_default, name);
 }
 
-static void put_row(const struct outputs *outputs, struct txn *txn, const struct output_entry *entry,
-                    bool paused, bool removed)
+static void put_row(const struct outputs *outputs, struct txn *txn,
+                    const struct output_entry *entry, bool paused, bool removed)
 {
-	static const char *const schemes[] = {
-	        [OUTPUT_RTMP] = "", [OUTPUT_MPEGTS] = "", [OUTPUT_HLS] = "hls:", [OUTPUT_FILE] = "file:"};
+	static const char *const schemes[] = {[OUTPUT_RTMP] = "",
+	                                      [OUTPUT_MPEGTS] = "",
+	                                      [OUTPUT_HLS] = "hls:",
+	                                      [OUTPUT_FILE] = "file:"};
 	char key[OUTPUT_ROW_KEY_ROOM], url[OUTPUT_URL_MAX + 8];
 	bool added = *entry->digest == '\0', hls = entry->target.kind == OUTPUT_HLS;
 	make_key(outputs, entry->target.name, key);
@@ -164,9 +170,10 @@ static void put_row(const struct outputs *outputs, struct txn *txn, const struct
 		return;
 	}
 	snprintf(url, sizeof url, "%s%s", schemes[entry->target.kind], entry->target.url);
-	json_t *row = json_pack("{s:b, s:b, s:s*, s:s*, s:s*, s:b, s:b}", "added", added, "own", entry->target.own, "url",
-	                        added ? url : NULL, "digest", added ? NULL : entry->digest, "hls",
-	                        hls ? entry->target.url : NULL, "paused", paused, "removed", removed);
+	json_t *row = json_pack("{s:b, s:b, s:s*, s:s*, s:s*, s:b, s:b}", "added", added, "own",
+	                        entry->target.own, "url", added ? url : NULL, "digest",
+	                        added ? NULL : entry->digest, "hls", hls ? entry->target.url : NULL,
+	                        "paused", paused, "removed", removed);
 	check(row != NULL);
 	char *text = json_dumps(row, JSON_COMPACT);
 	check(text != NULL);
@@ -191,7 +198,8 @@ static void apply(struct change *change, bool stored)
 	struct outputs *outputs = change->outputs;
 	struct output_entry *entry = change->entry;
 	entry->busy = false;
-	entry->ended = change->kind == CHANGE_REMOVE ? stored : change->kind == CHANGE_ADD && !stored;
+	entry->ended =
+	        change->kind == CHANGE_REMOVE ? stored : change->kind == CHANGE_ADD && !stored;
 	if (stored && (change->kind == CHANGE_PAUSE || change->kind == CHANGE_RESUME))
 		entry->paused = change->kind == CHANGE_PAUSE;
 	if (entry->ended || entry->paused)
@@ -214,7 +222,7 @@ static void on_written(void *owner, enum verdict verdict)
 }
 
 static void submit(struct outputs *outputs, struct output_entry *entry, enum change_kind kind,
-                  const struct outputs_answer *answer)
+                   const struct outputs_answer *answer)
 {
 	struct change *change = xcalloc(1, sizeof *change);
 	struct txn *txn = txn_create();
@@ -236,11 +244,13 @@ static bool is_open(const struct outputs *outputs, const struct outputs_answer *
 {
 	bool open = outputs != NULL && outputs->session != NULL && !outputs->closing;
 	if (!open)
-		say(answer, OUTPUTS_CLOSED, "there is no picture to send: capture.url is empty, or it ends");
+		say(answer, OUTPUTS_CLOSED,
+		    "there is no picture to send: capture.url is empty, or it ends");
 	return open;
 }
 
-static const char unreadable[] = "this release cannot read the row of that output: it is left as it is";
+static const char unreadable[] =
+        "this release cannot read the row of that output: it is left as it is";
 
 static bool is_unreadable(const struct outputs *outputs, const char *name)
 {
@@ -249,7 +259,7 @@ static bool is_unreadable(const struct outputs *outputs, const char *name)
 
 /* NULL: answered. */
 static struct output_entry *named(const struct outputs *outputs, const char *name,
-                           const struct outputs_answer *answer)
+                                  const struct outputs_answer *answer)
 {
 	if (!is_open(outputs, answer))
 		return NULL;
@@ -285,7 +295,8 @@ void outputs_add(struct outputs *outputs, const struct output_target *target, bo
 		snprintf(reason, sizeof reason, "there is an output '%s' already", target->name);
 		say(answer, OUTPUTS_TAKEN, reason);
 	} else if (living(outputs) >= outputs->max) {
-		snprintf(reason, sizeof reason, "at most %zu outputs (capture.outputs_max)", outputs->max);
+		snprintf(reason, sizeof reason, "at most %zu outputs (capture.outputs_max)",
+		         outputs->max);
 		say(answer, OUTPUTS_FULL, reason);
 	} else {
 		struct output_entry *entry = entry_add(outputs, target);
@@ -361,10 +372,12 @@ static bool take_row_of_settings(struct outputs *outputs, const char *name, cons
 }
 
 /* As it would stand in capture.outputs. False: it is too long. */
-static bool output_text(const char *name, const json_t *row, char text[OUTPUT_NAME_MAX + OUTPUT_URL_MAX + 16])
+static bool output_text(const char *name, const json_t *row,
+                        char text[OUTPUT_NAME_MAX + OUTPUT_URL_MAX + 16])
 {
 	enum { ROOM = OUTPUT_NAME_MAX + OUTPUT_URL_MAX + 16 };
-	return snprintf(text, ROOM, "%s=%s", name, json_string_value(json_object_get(row, "url"))) < ROOM;
+	return snprintf(text, ROOM, "%s=%s", name, json_string_value(json_object_get(row, "url"))) <
+	       ROOM;
 }
 
 static void take_added_row(struct outputs *outputs, const char *name, const json_t *row)
@@ -376,14 +389,15 @@ static void take_added_row(struct outputs *outputs, const char *name, const json
 	target.own = is_true(row, "own");
 	struct output_entry *hidden = find(outputs, name);
 	if (hidden != NULL) {
-		log_warn("output hidden", "name=%s reason=\"one added while Ringside ran has its name\"", name);
+		log_warn("output hidden",
+		         "name=%s reason=\"one added while Ringside ran has its name\"", name);
 		entry_remove(outputs, hidden);
 	}
 	entry_add(outputs, &target)->paused = is_true(row, "paused");
 }
 
-/* Of those of the settings the digest is needed, of added ones a url that is understood. "paused" and
- * "removed" are false by default. */
+/* Of those of the settings the digest is needed, of added ones a url that is understood. "paused"
+ * and "removed" are false by default. */
 static bool row_valid(const char *name, const json_t *row)
 {
 	char text[OUTPUT_NAME_MAX + OUTPUT_URL_MAX + 16], reason[256];
@@ -502,7 +516,8 @@ static json_t *describe(const struct output_entry *entry)
 		output_target_public(&entry->target, where);
 		json_object_set_new(json, "name", json_string(entry->target.name));
 		json_object_set_new(json, "to", json_string(where));
-		json_object_set_new(json, "state", json_string(entry->paused ? "paused" : "waiting"));
+		json_object_set_new(json, "state",
+		                    json_string(entry->paused ? "paused" : "waiting"));
 	}
 	json_object_set_new(json, "paused", json_boolean(entry->paused));
 	json_object_set_new(json, "added", json_boolean(*entry->digest == '\0'));

@@ -1,9 +1,9 @@
-/* All destinations of the feed's picture: those of capture.outputs, and what is added, removed, paused and
- * resumed while it runs. Every change is durable before it is acknowledged and before it is done: rows as in
- * common/domain/output_row.h, found again at the next start.
+/* All destinations of the feed's picture: those of capture.outputs, and what is added, removed,
+ * paused and resumed while it runs. Every change is durable before it is acknowledged and before it
+ * is done: rows as in common/domain/output_row.h, found again at the next start.
  *
- * Who was paused or removed at run time stays so as long as its text in capture.outputs is the same. One
- * added at run time hides one of the same name there. */
+ * Who was paused or removed at run time stays so as long as its text in capture.outputs is the
+ * same. One added at run time hides one of the same name there. */
 #pragma once
 
 #include "worker-capture/capture.h"
@@ -22,14 +22,15 @@ enum outputs_result {
 	OUTPUTS_UNSTORED,  /* it could not be made durable, and is not done */
 };
 
-/* Called once, maybe at once. The reason is for people, "" with the first two; it lives until done returns. */
+/* Called once, maybe at once. The reason is for people, "" with the first two; it lives until done
+ * returns. */
 struct outputs_answer {
 	void (*done)(void *arg, enum outputs_result result, const char *reason);
 	void *arg;
 };
 
-/* Starts those of capture.outputs and of the store for `session`; NULL: there is no session, and none can be
- * added. */
+/* Starts those of capture.outputs and of the store for `session`; NULL: there is no session, and
+ * none can be added. */
 struct outputs *outputs_create(struct capture *capture, struct session *session);
 void outputs_add(struct outputs *outputs, const struct output_target *target, bool paused,
                  const struct outputs_answer *answer);

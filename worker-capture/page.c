@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 enum {
-	START_MS = 20000,   /* from the start of the browser to its first answer */
+	START_MS = 20000, /* from the start of the browser to its first answer */
 	CALL_MS = 10000,
 	NAVIGATE_MS = 60000, /* until the server answered; the load's own limit is the ladder's */
 	LUMA_EVERY_MS = 1000,
@@ -36,9 +36,9 @@ struct page {
 	int64_t own_context;
 	struct health_signals signals;
 	struct beat_counts counts;
-	struct frame *last;     /* newest picture, while it was not measured */
+	struct frame *last; /* newest picture, while it was not measured */
 	uint64_t measured_ms, luma_hash;
-	int64_t gpu;            /* process id of the GPU process, 0: not known */
+	int64_t gpu; /* process id of the GPU process, 0: not known */
 	uint64_t messages_second;
 	unsigned messages_count;
 	unsigned handles;
@@ -85,7 +85,8 @@ static void on_setup_reply(void *arg, enum devtools_outcome outcome, const json_
 
 static void set_up(struct page *page, enum devtools_method method, json_t *params)
 {
-	devtools_call(devtools_of(page), method, page->session, params, CALL_MS, on_setup_reply, page);
+	devtools_call(devtools_of(page), method, page->session, params, CALL_MS, on_setup_reply,
+	              page);
 }
 
 static void on_navigate_reply(void *arg, enum devtools_outcome outcome, const json_t *result,
@@ -141,8 +142,8 @@ static void add_script(struct page *page, const char *session, const uint8_t *sc
 /* Every frame gets the first scripts, an inner one of another process too. */
 static void add_scripts(struct page *page, const char *session)
 {
-	devtools_call(devtools_of(page), DEVTOOLS_PAGE_ENABLE, session, NULL, CALL_MS, on_setup_reply,
-	              page);
+	devtools_call(devtools_of(page), DEVTOOLS_PAGE_ENABLE, session, NULL, CALL_MS,
+	              on_setup_reply, page);
 	if (page->options.browser.webrtc)
 		add_script(page, session, injected_close_media_js);
 	add_script(page, session, injected_heartbeat_js);
@@ -158,11 +159,12 @@ static void fence_documents(struct page *page, const char *session)
 
 static json_t *auto_attach_params(void)
 {
-	return json_pack("{s:b, s:b, s:b}", "autoAttach", 1, "waitForDebuggerOnStart", 1, "flatten", 1);
+	return json_pack("{s:b, s:b, s:b}", "autoAttach", 1, "waitForDebuggerOnStart", 1, "flatten",
+	                 1);
 }
 
-/* Only now has its renderer taken all of it in: a navigation, which the browser process begins, would
- * have overtaken the scripts and the binding. */
+/* Only now has its renderer taken all of it in: a navigation, which the browser process begins,
+ * would have overtaken the scripts and the binding. */
 static void on_runs(void *arg, enum devtools_outcome outcome, const json_t *result,
                     const char *reason)
 {
@@ -176,8 +178,8 @@ static void on_runs(void *arg, enum devtools_outcome outcome, const json_t *resu
 
 static json_t *metrics_params(const struct browser_options *b)
 {
-	return json_pack("{s:i, s:i, s:i, s:b}", "width", (int)b->width, "height", (int)b->height, "deviceScaleFactor", 1,
-	                 "mobile", 0);
+	return json_pack("{s:i, s:i, s:i, s:b}", "width", (int)b->width, "height", (int)b->height,
+	                 "deviceScaleFactor", 1, "mobile", 0);
 }
 
 static void set_up_page(struct page *page)
@@ -189,18 +191,21 @@ static void set_up_page(struct page *page)
 	set_up(page, DEVTOOLS_RUNTIME_ENABLE, NULL);
 	set_up(page, DEVTOOLS_RUNTIME_ADD_BINDING, json_pack("{s:s}", "name", BEAT_BINDING));
 	add_scripts(page, page->session);
-	set_up(page, DEVTOOLS_PAGE_ADD_SCRIPT, script_params((const char *)injected_own_world_js, BEAT_WORLD));
+	set_up(page, DEVTOOLS_PAGE_ADD_SCRIPT,
+	       script_params((const char *)injected_own_world_js, BEAT_WORLD));
 	for (size_t i = 0; o->scripts != NULL && o->scripts[i] != NULL; i++)
 		set_up(page, DEVTOOLS_PAGE_ADD_SCRIPT, script_params(o->scripts[i], BEAT_WORLD));
 	if (page->page_script != NULL)
 		set_up(page, DEVTOOLS_PAGE_ADD_SCRIPT, script_params(page->page_script, NULL));
 	set_up(page, DEVTOOLS_EMULATION_SET_METRICS, metrics_params(b));
-	devtools_call(devtools_of(page), DEVTOOLS_RUNTIME_RUN, page->session, NULL, CALL_MS, on_runs,
-	              page);
+	devtools_call(devtools_of(page), DEVTOOLS_RUNTIME_RUN, page->session, NULL, CALL_MS,
+	              on_runs, page);
 }
 
-/* What is captured of the whole tab is as large as the window leaves it, whatever size the page was told. */
-static void on_window(void *arg, enum devtools_outcome outcome, const json_t *result, const char *reason)
+/* What is captured of the whole tab is as large as the window leaves it, whatever size the page was
+ * told. */
+static void on_window(void *arg, enum devtools_outcome outcome, const json_t *result,
+                      const char *reason)
 {
 	struct page *page = arg;
 	const struct browser_options *b = &page->options.browser;
@@ -208,8 +213,8 @@ static void on_window(void *arg, enum devtools_outcome outcome, const json_t *re
 	(void)reason;
 	if (outcome == DEVTOOLS_OK && !page->closing && json_is_integer(window))
 		devtools_call(devtools_of(page), DEVTOOLS_BROWSER_SET_CONTENTS_SIZE, "",
-		              json_pack("{s:I, s:i, s:i}", "windowId", json_integer_value(window), "width",
-		                        (int)b->width, "height", (int)b->height),
+		              json_pack("{s:I, s:i, s:i}", "windowId", json_integer_value(window),
+		                        "width", (int)b->width, "height", (int)b->height),
 		              CALL_MS, NULL, NULL);
 }
 
@@ -217,7 +222,8 @@ static void size_window(struct page *page)
 {
 	if (page->options.browser.tab_capture)
 		devtools_call(devtools_of(page), DEVTOOLS_BROWSER_GET_WINDOW, "",
-		              json_pack("{s:s}", "targetId", page->target), CALL_MS, on_window, page);
+		              json_pack("{s:s}", "targetId", page->target), CALL_MS, on_window,
+		              page);
 }
 
 static void on_created(void *arg, enum devtools_outcome outcome, const json_t *result,
@@ -241,8 +247,8 @@ static void create_target(struct page *page)
 	page->creating = true;
 	page->target_lost = false;
 	devtools_call(devtools_of(page), DEVTOOLS_TARGET_CREATE, "",
-	              json_pack("{s:s, s:i, s:i, s:b}", "url", "about:blank", "width", (int)b->width,
-	                        "height", (int)b->height, "newWindow", 1),
+	              json_pack("{s:s, s:i, s:i, s:b}", "url", "about:blank", "width",
+	                        (int)b->width, "height", (int)b->height, "newWindow", 1),
 	              CALL_MS, on_created, page);
 }
 
@@ -273,9 +279,10 @@ static void on_version(void *arg, enum devtools_outcome outcome, const json_t *r
 	              CALL_MS, on_setup_reply, page);
 	/* Without it a viewer gets only names that nobody else can resolve (mDNS). */
 	if (page->options.browser.webrtc)
-		devtools_call(d, DEVTOOLS_BROWSER_GRANT_PERMISSIONS, "",
-		              json_pack("{s:[s, s]}", "permissions", "audioCapture", "videoCapture"),
-		              CALL_MS, on_setup_reply, page);
+		devtools_call(
+		        d, DEVTOOLS_BROWSER_GRANT_PERMISSIONS, "",
+		        json_pack("{s:[s, s]}", "permissions", "audioCapture", "videoCapture"),
+		        CALL_MS, on_setup_reply, page);
 	create_target(page);
 }
 
@@ -307,8 +314,8 @@ static void on_attached(struct page *page, const json_t *params)
 	}
 	if (strcmp(type, "iframe") == 0) {
 		fence_documents(page, session);
-		devtools_call(d, DEVTOOLS_TARGET_AUTO_ATTACH, session, auto_attach_params(), CALL_MS,
-		              NULL, NULL);
+		devtools_call(d, DEVTOOLS_TARGET_AUTO_ATTACH, session, auto_attach_params(),
+		              CALL_MS, NULL, NULL);
 		add_scripts(page, session);
 	}
 	devtools_call(d, DEVTOOLS_RUNTIME_RUN, session, NULL, CALL_MS, NULL, NULL);
@@ -352,11 +359,11 @@ static void set_blocked(struct page *page, const char *url)
 	struct address_host to;
 	page->signals.blocked = true;
 	if (address_parse_url(span_str(url), &to))
-		snprintf(page->signals.note, sizeof page->signals.note, "%.*s://%.120s:%u", (int)len, url,
-		         to.name, (unsigned)to.port);
+		snprintf(page->signals.note, sizeof page->signals.note, "%.*s://%.120s:%u",
+		         (int)len, url, to.name, (unsigned)to.port);
 	else
-		snprintf(page->signals.note, sizeof page->signals.note, "%.*s:",
-		         (int)(len < 32 ? len : 32), url);
+		snprintf(page->signals.note, sizeof page->signals.note,
+		         "%.*s:", (int)(len < 32 ? len : 32), url);
 	note(page, "navigation_blocked", page->signals.note);
 	changed(page);
 }
@@ -382,8 +389,8 @@ static void on_navigated(struct page *page, const json_t *params)
 static void on_paused(struct page *page, const char *session, const json_t *params)
 {
 	const char *id = json_string_value(json_object_get(params, "requestId"));
-	const char *url = json_string_value(
-	        json_object_get(json_object_get(params, "request"), "url"));
+	const char *url =
+	        json_string_value(json_object_get(json_object_get(params, "request"), "url"));
 	if (id == NULL || url == NULL)
 		return;
 	if (egress_allows(&page->egress, span_str(url))) {
@@ -441,8 +448,10 @@ static void on_binding(struct page *page, const json_t *params)
 	const struct span said = span_of(json_string_value(text), len);
 	json_t *payload = json_take(said, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &losses, NULL);
 	if (payload == NULL) {
-		log_warn("a page's message cannot be read", "bytes=%zu begins=\"%.20s\"", len, json_string_value(text));
-		if (len > sizeof STATE_BEGINS && memcmp(said.at, STATE_BEGINS, sizeof STATE_BEGINS - 1) == 0)
+		log_warn("a page's message cannot be read", "bytes=%zu begins=\"%.20s\"", len,
+		         json_string_value(text));
+		if (len > sizeof STATE_BEGINS &&
+		    memcmp(said.at, STATE_BEGINS, sizeof STATE_BEGINS - 1) == 0)
 			payload = json_pack("{s:s}", "kind", "unreadable");
 	}
 	const json_t *beat = json_object_get(payload, "beat");
@@ -451,8 +460,8 @@ static void on_binding(struct page *page, const json_t *params)
 	if (beat != NULL && beat_take(beat, &page->counts, &page->signals, now_ms, clock_wall_ms()))
 		changed(page);
 	else if (kind != NULL && !page->closing && !too_many_messages(page, now_ms))
-		page->events.on_message(page->events.arg, own ? PAGE_WORLD_OWN : PAGE_WORLD_PAGE, kind,
-		                        json_object_get(payload, "value"), losses);
+		page->events.on_message(page->events.arg, own ? PAGE_WORLD_OWN : PAGE_WORLD_PAGE,
+		                        kind, json_object_get(payload, "value"), losses);
 	json_decref(payload);
 }
 
@@ -588,8 +597,8 @@ static void on_probe(uv_timer_t *timer)
 	page->asking = true;
 	if (page->signals.asked_ms == 0)
 		page->signals.asked_ms = clock_monotonic_ms();
-	devtools_call(devtools_of(page), DEVTOOLS_SYSTEM_GET_PROCESSES, "", NULL, CALL_MS, on_processes,
-	              page);
+	devtools_call(devtools_of(page), DEVTOOLS_SYSTEM_GET_PROCESSES, "", NULL, CALL_MS,
+	              on_processes, page);
 }
 
 static void on_gone(void *arg, const char *reason)
@@ -660,8 +669,8 @@ static void on_exit_of_browser(void *arg, int code, const char *line)
 
 void page_terminate(struct page *page)
 {
-	devtools_call(devtools_of(page), DEVTOOLS_RUNTIME_TERMINATE, page->session, NULL, CALL_MS, NULL,
-	              NULL);
+	devtools_call(devtools_of(page), DEVTOOLS_RUNTIME_TERMINATE, page->session, NULL, CALL_MS,
+	              NULL, NULL);
 }
 
 void page_retarget(struct page *page)
@@ -689,7 +698,8 @@ void page_reload(struct page *page)
 	} else {
 		begin_document(page);
 		devtools_call(devtools_of(page), DEVTOOLS_PAGE_RELOAD, page->session,
-		              json_pack("{s:b}", "ignoreCache", 1), NAVIGATE_MS, on_navigate_reply, page);
+		              json_pack("{s:b}", "ignoreCache", 1), NAVIGATE_MS, on_navigate_reply,
+		              page);
 	}
 }
 
@@ -711,10 +721,12 @@ struct page *page_create(uv_loop_t *loop, const struct page_options *options,
 	page->egress = *options->browser.egress;
 	page->options.browser.egress = &page->egress;
 	page->events = *events;
-	const struct browser_events of_browser = {
-	        .devtools = {.on_event = on_event, .on_frame = on_frame, .on_gone = on_gone, .arg = page},
-	        .on_exit = on_exit_of_browser,
-	        .arg = page};
+	const struct browser_events of_browser = {.devtools = {.on_event = on_event,
+	                                                       .on_frame = on_frame,
+	                                                       .on_gone = on_gone,
+	                                                       .arg = page},
+	                                          .on_exit = on_exit_of_browser,
+	                                          .arg = page};
 	page->browser = browser_start(loop, &page->options.browser, &of_browser, reason);
 	if (page->browser == NULL) {
 		free(page);
@@ -722,17 +734,18 @@ struct page *page_create(uv_loop_t *loop, const struct page_options *options,
 	}
 	page->url = xmemdup_text(options->url, strlen(options->url));
 	if (options->page_script != NULL)
-		page->page_script = xmemdup_text(options->page_script, strlen(options->page_script));
+		page->page_script =
+		        xmemdup_text(options->page_script, strlen(options->page_script));
 	page->meter = luma_meter_create();
 	page->handles = 2;
-	cast_init(&page->cast, loop, options->browser.width, options->browser.height, options->quality,
-	          options->fps);
+	cast_init(&page->cast, loop, options->browser.width, options->browser.height,
+	          options->quality, options->fps);
 	uv_timer_init(loop, &page->probe);
 	page->probe.data = page;
 	uv_timer_start(&page->probe, on_probe, options->probe_ms, options->probe_ms);
 	page->signals.document_ms = clock_monotonic_ms();
-	devtools_call(devtools_of(page), DEVTOOLS_BROWSER_GET_VERSION, "", NULL, START_MS, on_version,
-	              page);
+	devtools_call(devtools_of(page), DEVTOOLS_BROWSER_GET_VERSION, "", NULL, START_MS,
+	              on_version, page);
 	return page;
 }
 
@@ -771,8 +784,8 @@ void page_set_fps(struct page *page, double fps)
 	cast_set_fps(&page->cast, fps);
 }
 
-void page_command(struct page *page, enum devtools_method method, json_t *params, uint64_t timeout_ms,
-                  devtools_on_reply *on_reply, void *arg)
+void page_command(struct page *page, enum devtools_method method, json_t *params,
+                  uint64_t timeout_ms, devtools_on_reply *on_reply, void *arg)
 {
 	devtools_call(devtools_of(page), method, page->session, params, timeout_ms, on_reply, arg);
 }

@@ -14,7 +14,7 @@ struct page_options {
 	const char *page_script;    /* may be NULL */
 	uint32_t quality;           /* of pictures, 1 to 100 */
 	double fps;
-	uint64_t probe_ms;          /* how often the browser itself is asked */
+	uint64_t probe_ms; /* how often the browser itself is asked */
 };
 
 struct page_events {
@@ -22,9 +22,10 @@ struct page_events {
 	void (*on_frame)(void *arg, struct frame *frame);
 	/* Signals changed in a way worth judging at once. */
 	void (*on_change)(void *arg);
-	/* __ringside(kind, value); value is borrowed. `losses`: what of it could not be taken (json_take.h). A state of
-	 * which nothing could is "unreadable", without a value. */
-	void (*on_message)(void *arg, enum page_world world, const char *kind, const json_t *value, unsigned losses);
+	/* __ringside(kind, value); value is borrowed. `losses`: what of it could not be taken
+	 * (json_take.h). A state of which nothing could is "unreadable", without a value. */
+	void (*on_message)(void *arg, enum page_world world, const char *kind, const json_t *value,
+	                   unsigned losses);
 	/* Something was kept from happening: "navigation_blocked", "popup_blocked", "dialog". */
 	void (*on_note)(void *arg, const char *kind, const char *detail);
 	/* After page_close(): no process of it is left, and it is freed when this returns. */
@@ -42,9 +43,11 @@ void page_close(struct page *page);
 
 /* What it is known by. Valid until it is closed. */
 const struct health_signals *page_signals(const struct page *page);
-void page_resize(struct page *page, uint32_t width, uint32_t height); /* the same page, with all it holds */
+void page_resize(struct page *page, uint32_t width,
+                 uint32_t height); /* the same page, with all it holds */
 void page_set_fps(struct page *page, double fps);
-/* A few times a second: looks after pictures that were not measured yet and casts that do not begin. */
+/* A few times a second: looks after pictures that were not measured yet and casts that do not
+ * begin. */
 void page_tick(struct page *page, uint64_t now_ms);
 
 /* ---- ways back ---- */
@@ -56,9 +59,9 @@ void page_navigate(struct page *page, const char *url); /* another url from now 
 
 /* ---- doing something in it ---- */
 
-void page_command(struct page *page, enum devtools_method method, json_t *params, uint64_t timeout_ms,
-                  devtools_on_reply *on_reply, void *arg);
-/* 0: that world is not there now. Else what Runtime.evaluate takes as contextId, or -1 for the page's
- * own world, which needs none. */
+void page_command(struct page *page, enum devtools_method method, json_t *params,
+                  uint64_t timeout_ms, devtools_on_reply *on_reply, void *arg);
+/* 0: that world is not there now. Else what Runtime.evaluate takes as contextId, or -1 for the
+ * page's own world, which needs none. */
 int64_t page_context(const struct page *page, enum page_world world);
 pid_t page_keeper_pid(const struct page *page);

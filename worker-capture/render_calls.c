@@ -35,13 +35,14 @@ static void answer_created(struct call *call, struct render_live *live)
 	call_header(call, "location", location);
 	if (for_client(call)) {
 		char *url;
-		bool http = strncmp(call->base_url, "http", 4) == 0; /* of "http://" or "https://" */
-		check(asprintf(&url, "ws%s/v1/signal/%s?token=%s", call->base_url + (http ? 4 : 0), paper->id,
-		               paper->signal_token) > 0);
+		bool http =
+		        strncmp(call->base_url, "http", 4) == 0; /* of "http://" or "https://" */
+		check(asprintf(&url, "ws%s/v1/signal/%s?token=%s", call->base_url + (http ? 4 : 0),
+		               paper->id, paper->signal_token) > 0);
 		call_reply(call, 201,
 		           json_pack("{s:s, s:s, s:O, s:s}", "sessionId", paper->id, "status",
-		                     render_status_client_name(paper->status), "iceServers", live->all->ice.list,
-		                     "signalingUrl", url));
+		                     render_status_client_name(paper->status), "iceServers",
+		                     live->all->ice.list, "signalingUrl", url));
 		free(url);
 	} else {
 		call_reply(call, 201,
@@ -56,11 +57,13 @@ static void retry_key_of(const struct call *call, char out[65])
 	uint8_t digest[EVP_MAX_MD_SIZE];
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
 	*out = '\0';
-	if (call->idempotency_key.len > 0 && render_session_may_own(sessions_of(call)->settings, call->principal)) {
+	if (call->idempotency_key.len > 0 &&
+	    render_session_may_own(sessions_of(call)->settings, call->principal)) {
 		check(context != NULL && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1 &&
 		      EVP_DigestUpdate(context, call->principal.at, call->principal.len) == 1 &&
 		      EVP_DigestUpdate(context, "\n", 1) == 1 &&
-		      EVP_DigestUpdate(context, call->idempotency_key.at, call->idempotency_key.len) == 1 &&
+		      EVP_DigestUpdate(context, call->idempotency_key.at,
+		                       call->idempotency_key.len) == 1 &&
 		      EVP_DigestFinal_ex(context, digest, NULL) == 1);
 		for (size_t i = 0; i < 32; i++)
 			snprintf(out + 2 * i, 3, "%02x", digest[i]);
@@ -68,8 +71,8 @@ static void retry_key_of(const struct call *call, char out[65])
 	EVP_MD_CTX_free(context);
 }
 
-/* Of an id that is none of the living: is there a row that cannot be read, or could one not be looked for? Then
- * answered. */
+/* Of an id that is none of the living: is there a row that cannot be read, or could one not be
+ * looked for? Then answered. */
 static bool refused_unreadable(struct render_sessions *all, struct call *call, struct span id)
 {
 	struct state *view = store_view(all->capture->store);
@@ -84,8 +87,10 @@ static bool refused_unreadable(struct render_sessions *all, struct call *call, s
 	bool unreadable = there ? paper == NULL : view->unreadable;
 	render_session_destroy(&paper);
 	if (unreadable)
-		call_refuse(call, 503, there ? "this release cannot read this session: it stands still, as it is"
-		                             : store_unreadable_reason);
+		call_refuse(
+		        call, 503,
+		        there ? "this release cannot read this session: it stands still, as it is"
+		              : store_unreadable_reason);
 	return unreadable;
 }
 
@@ -98,13 +103,15 @@ static bool answered_again(struct render_sessions *all, struct call *call, const
 	for (struct render_live *live = all->lives; live != NULL; live = live->hh.next)
 		if (live->document == NULL && strcmp(live->paper->retry_key, retry_key) == 0) {
 			call_header(call, "retry-after", "1");
-			call_refuse(call, 409, "the first request with this Idempotency-Key is under way");
+			call_refuse(call, 409,
+			            "the first request with this Idempotency-Key is under way");
 			return true;
 		}
 	json_t *row;
 	enum row_found found = render_retry_row(all, retry_key, &row);
 	if (found == ROW_UNREADABLE)
-		call_refuse(call, 503, "this release cannot read what was ordered with this Idempotency-Key");
+		call_refuse(call, 503,
+		            "this release cannot read what was ordered with this Idempotency-Key");
 	if (found != ROW_PRESENT)
 		return found == ROW_UNREADABLE;
 	const char *id = json_string_value(json_object_get(row, "id"));
@@ -135,8 +142,9 @@ static bool admitted(struct render_sessions *all, struct call *call)
 		return true;
 	bool mine = own >= all->settings->sessions_per_principal;
 	call_header(call, "retry-after", mine ? "30" : "10");
-	call_refuse(call, mine ? 429 : 503, mine ? "you have as many sessions as one may have"
-	                                         : "there are as many sessions as there may be");
+	call_refuse(call, mine ? 429 : 503,
+	            mine ? "you have as many sessions as one may have"
+	                 : "there are as many sessions as there may be");
 	return false;
 }
 
@@ -207,10 +215,16 @@ static bool read_order(struct render_sessions *all, struct call *call, struct re
 	json_t *body = call_json_with(call, "initialData");
 	if (body == NULL)
 		return false;
-	uint32_t width = (uint32_t)all->settings->sessions_width & ~1u, height = (uint32_t)all->settings->sessions_height & ~1u;
-	enum render_order_result result =
-	        render_order_read(order, body, width != 0 ? width : for_client(call) ? 1920 : 1280,
-	                          height != 0 ? height : for_client(call) ? 1080 : 720, reason);
+	uint32_t width = (uint32_t)all->settings->sessions_width & ~1u,
+	         height = (uint32_t)all->settings->sessions_height & ~1u;
+	enum render_order_result result = render_order_read(order, body,
+	                                                    width != 0         ? width
+	                                                    : for_client(call) ? 1920
+	                                                                       : 1280,
+	                                                    height != 0        ? height
+	                                                    : for_client(call) ? 1080
+	                                                                       : 720,
+	                                                    reason);
 	json_decref(body);
 	if (result == RENDER_ORDER_OK)
 		return true;
@@ -267,8 +281,9 @@ static void on_delete(struct render_live *live, struct call *call)
 
 static void answer_changed(struct call *call, struct render_live *live)
 {
-	call_reply(call, 200, json_pack("{s:O, s:O}", "state", live->paper->published, "ignoredOptions",
-	                                live->paper->order.ignored));
+	call_reply(call, 200,
+	           json_pack("{s:O, s:O}", "state", live->paper->published, "ignoredOptions",
+	                     live->paper->order.ignored));
 }
 
 /* The page is made larger or smaller; what it holds and what was put into it stays. */
@@ -276,8 +291,9 @@ static void resize(struct render_live *live)
 {
 	const struct render_order *order = &live->paper->order;
 	json_t *instance = json_deep_copy(json_object_get(live->paper->state, "instanceInfo"));
-	json_object_set_new(instance, "viewport",
-	                    json_pack("{s:i, s:i}", "width", (int)order->width, "height", (int)order->height));
+	json_object_set_new(
+	        instance, "viewport",
+	        json_pack("{s:i, s:i}", "width", (int)order->width, "height", (int)order->height));
 	render_session_set(live->paper, "instanceInfo", instance);
 	if (live->browser != NULL)
 		session_resize(live->browser, order->width, order->height);
@@ -387,8 +403,8 @@ static void send_steps(struct render_live *live, struct call *call, struct rende
 {
 	for (size_t i = 0; i < input->count; i++) {
 		bool last = i + 1 == input->count;
-		session_command(live->browser, input->steps[i].method, input->steps[i].params, INPUT_MS,
-		                last ? on_input_done : on_step_done, last ? call : NULL);
+		session_command(live->browser, input->steps[i].method, input->steps[i].params,
+		                INPUT_MS, last ? on_input_done : on_step_done, last ? call : NULL);
 	}
 	input->count = 0; /* the commands have the parameters now */
 }
@@ -400,8 +416,8 @@ static void on_input(struct render_live *live, struct call *call)
 	json_t *event = call_json_with(call, "args");
 	if (event == NULL)
 		return;
-	enum render_input_result result = render_input_read(
-	        &input, event, live->paper->order.width, live->paper->order.height, reason);
+	enum render_input_result result = render_input_read(&input, event, live->paper->order.width,
+	                                                    live->paper->order.height, reason);
 	if (result != RENDER_INPUT_OK) {
 		call_refuse(call, result == RENDER_INPUT_MALFORMED ? 400 : 422, reason);
 	} else if (page_ready(live, call)) {
@@ -418,7 +434,8 @@ static void on_input(struct render_live *live, struct call *call)
 static bool is_signal(const json_t *signal)
 {
 	const json_t *peer = json_object_get(signal, "peer");
-	return json_is_string(json_object_get(signal, "type")) && (peer == NULL || json_is_string(peer));
+	return json_is_string(json_object_get(signal, "type")) &&
+	       (peer == NULL || json_is_string(peer));
 }
 
 /* To the page, or with "to":"clients" to everybody who follows the session. */
@@ -457,7 +474,8 @@ static void on_picture(struct render_live *live, struct call *call)
 	struct frame *frame = live->browser != NULL ? session_last_frame(live->browser) : NULL;
 	char etag[32];
 	if (live->watcher != NULL)
-		session_watcher_fps(live->watcher, (double)live->all->settings->sessions_preview_fps);
+		session_watcher_fps(live->watcher,
+		                    (double)live->all->settings->sessions_preview_fps);
 	live->looked_ms = clock_monotonic_ms();
 	render_touch(live);
 	if (frame == NULL) {
@@ -506,12 +524,9 @@ struct session_route {
 };
 
 static const struct session_route session_routes[] = {
-        {CALL_DELETE, "", on_delete},
-        {CALL_PATCH, "", on_patch},
-        {CALL_GET, "/sse", on_follow},
-        {CALL_GET, "/frame.jpg", on_picture},
-        {CALL_POST, "/input", on_input},
-        {CALL_POST, "/signal", on_signal},
+        {CALL_DELETE, "", on_delete},    {CALL_PATCH, "", on_patch},
+        {CALL_GET, "/sse", on_follow},   {CALL_GET, "/frame.jpg", on_picture},
+        {CALL_POST, "/input", on_input}, {CALL_POST, "/signal", on_signal},
 };
 
 /* "/stream/ID/rest" and "/stream/session/ID/rest". NULL: answered. */
@@ -541,7 +556,8 @@ void render_sessions_on_session(struct call *call)
 	unsigned methods = rest.len == 0 ? CALL_METHOD(GET) : 0; /* the state is read elsewhere */
 	if (live == NULL)
 		return;
-	if (span_equal(rest, SPAN("/whep")) || (rest.len > 6 && memcmp(rest.at, "/whep/", 6) == 0)) {
+	if (span_equal(rest, SPAN("/whep")) ||
+	    (rest.len > 6 && memcmp(rest.at, "/whep/", 6) == 0)) {
 		if (live->ending != NULL || live->paper->ended_ms != 0)
 			call_refuse(call, 410, "this session is over");
 		else
@@ -555,7 +571,8 @@ void render_sessions_on_session(struct call *call)
 		methods |= 1u << route->method;
 		if (route->method != call->method)
 			continue;
-		if (route->handler != on_delete && (live->ending != NULL || live->paper->ended_ms != 0))
+		if (route->handler != on_delete &&
+		    (live->ending != NULL || live->paper->ended_ms != 0))
 			call_refuse(call, 410, "this session is over");
 		else
 			route->handler(live, call);

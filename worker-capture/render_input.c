@@ -44,16 +44,16 @@ struct key_row {
 };
 
 static const struct key_row key_rows[] = {
-        {"Enter", "\r", 13},    {"Tab", "\t", 9},        {"Backspace", NULL, 8},
-        {"Escape", NULL, 27},   {"Delete", NULL, 46},    {"Home", NULL, 36},
-        {"End", NULL, 35},      {"PageUp", NULL, 33},    {"PageDown", NULL, 34},
-        {"ArrowLeft", NULL, 37}, {"ArrowUp", NULL, 38},  {"ArrowRight", NULL, 39},
-        {"ArrowDown", NULL, 40}, {"Shift", NULL, 16},    {"Control", NULL, 17},
-        {"Alt", NULL, 18},      {"Meta", NULL, 91},      {"Insert", NULL, 45},
-        {"F1", NULL, 112},      {"F2", NULL, 113},       {"F3", NULL, 114},
-        {"F4", NULL, 115},      {"F5", NULL, 116},       {"F6", NULL, 117},
-        {"F7", NULL, 118},      {"F8", NULL, 119},       {"F9", NULL, 120},
-        {"F10", NULL, 121},     {"F11", NULL, 122},      {"F12", NULL, 123},
+        {"Enter", "\r", 13},     {"Tab", "\t", 9},      {"Backspace", NULL, 8},
+        {"Escape", NULL, 27},    {"Delete", NULL, 46},  {"Home", NULL, 36},
+        {"End", NULL, 35},       {"PageUp", NULL, 33},  {"PageDown", NULL, 34},
+        {"ArrowLeft", NULL, 37}, {"ArrowUp", NULL, 38}, {"ArrowRight", NULL, 39},
+        {"ArrowDown", NULL, 40}, {"Shift", NULL, 16},   {"Control", NULL, 17},
+        {"Alt", NULL, 18},       {"Meta", NULL, 91},    {"Insert", NULL, 45},
+        {"F1", NULL, 112},       {"F2", NULL, 113},     {"F3", NULL, 114},
+        {"F4", NULL, 115},       {"F5", NULL, 116},     {"F6", NULL, 117},
+        {"F7", NULL, 118},       {"F8", NULL, 119},     {"F9", NULL, 120},
+        {"F10", NULL, 121},      {"F11", NULL, 122},    {"F12", NULL, 123},
 };
 
 static enum render_input_result say(char reason[160], enum render_input_result result,
@@ -87,7 +87,8 @@ static enum render_input_result read_position(const json_t *data, uint32_t width
 	*x = member(position, "x");
 	*y = member(position, "y");
 	if (!(*x >= 0 && *x < width && *y >= 0 && *y < height))
-		return say(reason, RENDER_INPUT_UNSUITABLE, "data.position lies outside the picture");
+		return say(reason, RENDER_INPUT_UNSUITABLE,
+		           "data.position lies outside the picture");
 	return RENDER_INPUT_OK;
 }
 
@@ -104,8 +105,8 @@ static const char *button_of(const json_t *data, const char *type)
 static void add_mouse(struct render_input *input, const json_t *data, const char *type, double x,
                       double y, int clicks)
 {
-	json_t *params = json_pack("{s:s, s:f, s:f, s:s, s:i}", "type", type, "x", x, "y", y, "button",
-	                           button_of(data, type), "clickCount", clicks);
+	json_t *params = json_pack("{s:s, s:f, s:f, s:s, s:i}", "type", type, "x", x, "y", y,
+	                           "button", button_of(data, type), "clickCount", clicks);
 	if (strcmp(type, "mouseWheel") == 0) {
 		json_object_set_new(params, "deltaX", json_real(member(data, "deltaX")));
 		json_object_set_new(params, "deltaY", json_real(member(data, "deltaY")));
@@ -143,8 +144,9 @@ static int virtual_code(const char *key)
 	char c = *key;
 	if (key[1] != '\0')
 		return 0;
-	return c >= 'a' && c <= 'z' ? c - 'a' + 'A'
-	       : (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == ' ' ? c : 0;
+	return c >= 'a' && c <= 'z'                                           ? c - 'a' + 'A'
+	       : (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == ' ' ? c
+	                                                                      : 0;
 }
 
 static void add_key(struct render_input *input, const char *type, const char *key, const char *text,
@@ -177,7 +179,8 @@ static enum render_input_result read_key(struct render_input *input,
 			code = key_rows[i].code;
 		}
 	if (!known)
-		return say(reason, RENDER_INPUT_UNSUITABLE, "data.key is no key that is known here");
+		return say(reason, RENDER_INPUT_UNSUITABLE,
+		           "data.key is no key that is known here");
 	if (row->down)
 		add_key(input, "keyDown", key, text, code);
 	if (row->up)
@@ -190,7 +193,8 @@ static enum render_input_result read_text(struct render_input *input, const json
 {
 	const char *text = json_string_value(json_object_get(data, "text"));
 	if (text == NULL || strlen(text) > RENDER_INPUT_TEXT_MAX)
-		return say(reason, RENDER_INPUT_MALFORMED, "data.text is a string of at most 4096 bytes");
+		return say(reason, RENDER_INPUT_MALFORMED,
+		           "data.text is a string of at most 4096 bytes");
 	add(input, DEVTOOLS_INPUT_TEXT, json_pack("{s:s}", "text", text));
 	return RENDER_INPUT_OK;
 }

@@ -38,8 +38,8 @@ struct render_live {
 	struct render_session *paper;
 	struct session *browser; /* NULL when it is over, or could not be opened */
 	struct session_watcher *watcher;
-	char *document; /* durable; NULL before the first */
-	char *writing;  /* on its way; NULL: nothing is */
+	char *document;        /* durable; NULL before the first */
+	char *writing;         /* on its way; NULL: nothing is */
 	char retry_digest[65]; /* of the request that made it; only until the first write */
 	bool document_changed; /* other than by an event */
 	bool patch_now;        /* a client's change: it is told before the client is answered */
@@ -47,10 +47,10 @@ struct render_live {
 	size_t signals_writing;
 	struct render_answer *asked;   /* for the next write */
 	struct render_answer *writers; /* for the one under way */
-	const char *ending;    /* the reason; the next write is the last */
-	uint64_t published_ms; /* monotonic: the last patch */
-	uint64_t retry_ms;     /* monotonic: no write before, since one failed */
-	uint64_t looked_ms;    /* monotonic: the last picture asked for; 0: none lately */
+	const char *ending;            /* the reason; the next write is the last */
+	uint64_t published_ms;         /* monotonic: the last patch */
+	uint64_t retry_ms;             /* monotonic: no write before, since one failed */
+	uint64_t looked_ms;            /* monotonic: the last picture asked for; 0: none lately */
 	struct render_rate inputs, negotiations;
 	struct {
 		uint64_t count, said_ms;
@@ -93,9 +93,9 @@ void render_deliver(struct render_live *live, const char *kind, const json_t *va
 bool render_within(struct render_rate *rate, uint64_t max, struct call *call, const char *reason);
 
 /* ---- render_validate.c ---- */
-/* Asks sessions.validate_url, signed as webhooks are. `question` is taken; the client's Authorization
- * is added. When it may, `then` has the call (`caller`: callerContext, borrowed, may be NULL); else it
- * is answered after `refused` has freed what the asker keeps in call->state. */
+/* Asks sessions.validate_url, signed as webhooks are. `question` is taken; the client's
+ * Authorization is added. When it may, `then` has the call (`caller`: callerContext, borrowed, may
+ * be NULL); else it is answered after `refused` has freed what the asker keeps in call->state. */
 void render_validate(struct render_sessions *all, struct call *call, json_t *question,
                      void (*then)(struct call *call, const json_t *caller),
                      void (*refused)(struct call *call));
@@ -109,7 +109,9 @@ void render_answer_later(struct render_live *live, struct call *call,
 /* Drops stream and document of one that is over. */
 void render_forget(struct render_live *live);
 void render_on_publish_timer(uv_timer_t *timer);
-/* The row of an Idempotency-Key: {"id":…,"digest":…}, a new reference with ROW_PRESENT; else NULL. */
+/* The row of an Idempotency-Key: {"id":...,"digest":...}, a new reference with ROW_PRESENT; else
+ * NULL.
+ */
 enum row_found render_retry_row(struct render_sessions *all, const char *retry_key, json_t **row);
 /* The digest goes into the row with the first write. */
 void render_retry_digest(struct call *call, char out[65]);

@@ -46,7 +46,8 @@ static bool gather(struct render_live *live, struct txn *txn, uint64_t now_ms)
 	}
 	live->signals_writing = json_array_size(live->signals);
 	for (size_t i = 0; i < live->signals_writing; i++) {
-		publish(live, render_session_signal(paper, json_array_get(live->signals, i)), txn, path);
+		publish(live, render_session_signal(paper, json_array_get(live->signals, i)), txn,
+		        path);
 		any = true;
 	}
 	if (live->ending != NULL) {
@@ -94,8 +95,8 @@ static void put_retry_row(struct render_live *live, struct txn *txn)
 	if (*live->paper->retry_key == '\0' || live->document != NULL)
 		return;
 	size_t key_len = retry_row_key(live->paper->retry_key, key);
-	int len = snprintf(value, sizeof value, "{\"id\":\"%s\",\"digest\":\"%s\"}", live->paper->id,
-	                   live->retry_digest);
+	int len = snprintf(value, sizeof value, "{\"id\":\"%s\",\"digest\":\"%s\"}",
+	                   live->paper->id, live->retry_digest);
 	txn_put(txn, span_of(key, key_len), (struct span){0}, span_of(value, (size_t)len));
 }
 
@@ -133,10 +134,8 @@ static void trim(struct render_live *live)
 	uint64_t to = store_page_end(store, stream, stream->first, stream->tail,
 	                             stream->tail - stream->first - keep);
 	struct command *command = xcalloc(1, sizeof *command);
-	*command = (struct command){.kind = COMMAND_TRIM,
-	                            .stream_id = stream->id,
-	                            .trim_to = to,
-	                            .done = on_trimmed};
+	*command = (struct command){
+	        .kind = COMMAND_TRIM, .stream_id = stream->id, .trim_to = to, .done = on_trimmed};
 	store_submit(store, command);
 }
 
@@ -260,9 +259,9 @@ void render_on_publish_timer(uv_timer_t *timer)
 	struct render_live *live, *next;
 	if (all->draining)
 		return;
-	HASH_ITER(hh, all->lives, live, next)
-	if (write_due_ms(live) <= now_ms)
-		write_now(live, now_ms);
+	HASH_ITER (hh, all->lives, live, next)
+		if (write_due_ms(live) <= now_ms)
+			write_now(live, now_ms);
 	schedule(all, now_ms);
 }
 
@@ -307,8 +306,8 @@ static void on_stream_dropped(struct command *command)
 	struct txn *txn = txn_create();
 	char key[RENDER_PATH_ROOM];
 	free((void *)(uintptr_t)command->path.at);
-	txn_put(txn, span_of(key, render_session_key(live->paper->id, key)), span_str(live->document),
-	        (struct span){0});
+	txn_put(txn, span_of(key, render_session_key(live->paper->id, key)),
+	        span_str(live->document), (struct span){0});
 	if (*live->paper->retry_key != '\0')
 		txn_put_always(txn, span_of(key, retry_row_key(live->paper->retry_key, key)),
 		               (struct span){0});

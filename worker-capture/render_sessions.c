@@ -12,12 +12,12 @@
 #include <stdlib.h>
 
 enum {
-	KEEP_MS = 100,             /* how often ends are looked for */
+	KEEP_MS = 100,              /* how often ends are looked for */
 	CONSUMER_SILENT_MS = 10000, /* an SSE worker that says nothing any more has none */
 	DELIVER_MS = 2000,
 	SECOND_MS = 1000,
 	STATE_DEPTH_MAX = 500, /* jansson reads four times that, with what stands around it */
-	LOOK_MS = 3000, /* who asked for a picture may ask for another within this */
+	LOOK_MS = 3000,        /* who asked for a picture may ask for another within this */
 };
 
 /* ---- talking to the page ---- */
@@ -30,7 +30,8 @@ void render_deliver(struct render_live *live, const char *kind, const json_t *va
 	json_t *string = json_string(text);
 	char *literal = json_dumps(string, JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
 	check(asprintf(&expression, "window.ringside.deliver(\"%s\", %s)", kind, literal) > 0);
-	session_evaluate(live->browser, SESSION_WORLD_PAGE, expression, false, DELIVER_MS, on_reply, arg);
+	session_evaluate(live->browser, SESSION_WORLD_PAGE, expression, false, DELIVER_MS, on_reply,
+	                 arg);
 	free(expression);
 	free(literal);
 	json_decref(string);
@@ -60,32 +61,36 @@ static void greet(struct render_live *live)
 /* ---- hearing from the page ---- */
 
 static const char too_large[] = "the page's state is larger than sessions.state_bytes";
-static const char too_deep[] = "the page's state is nested too deeply, or cannot be written as JSON";
+static const char too_deep[] =
+        "the page's state is nested too deeply, or cannot be written as JSON";
 
 static size_t depth_of(const json_t *value)
 {
 	const char *name;
 	json_t *member;
 	size_t i, below, deepest = 0;
-	json_array_foreach(value, i, member)
+	json_array_foreach (value, i, member)
 		deepest = (below = depth_of(member)) > deepest ? below : deepest;
-	json_object_foreach((json_t *)value, name, member)
+	json_object_foreach ((json_t *)value, name, member)
 		deepest = (below = depth_of(member)) > deepest ? below : deepest;
 	return deepest + 1;
 }
 
 static void say_fault(struct render_live *live, const char *fault)
 {
-	render_session_set(live->paper, "metadataError", *fault != '\0' ? json_string(fault) : NULL);
+	render_session_set(live->paper, "metadataError",
+	                   *fault != '\0' ? json_string(fault) : NULL);
 	render_changed(live);
 }
 
-/* What cannot be taken leaves the state as it was, with a word why; where only a part cannot, the rest is taken. */
+/* What cannot be taken leaves the state as it was, with a word why; where only a part cannot, the
+ * rest is taken. */
 static void take_state(struct render_live *live, const json_t *value, unsigned losses)
 {
 	if (!json_is_object(value)) {
 		say_fault(live, "the page's state is no object");
-	} else if (json_dumpb(value, NULL, 0, JSON_COMPACT) > live->all->settings->sessions_state_bytes) {
+	} else if (json_dumpb(value, NULL, 0, JSON_COMPACT) >
+	           live->all->settings->sessions_state_bytes) {
 		say_fault(live, too_large);
 	} else if (depth_of(value) > STATE_DEPTH_MAX) {
 		say_fault(live, too_deep);
@@ -159,7 +164,8 @@ static void describe_health(struct render_live *live)
 	                             "degradedReason", text_or_null(reason), "detail",
 	                             text_or_null(h->detail)));
 	enum render_status status = status_of(session_state(live->browser));
-	render_session_status(live->paper, status, *reason != '\0' ? reason : "the browser gave up");
+	render_session_status(live->paper, status,
+	                      *reason != '\0' ? reason : "the browser gave up");
 }
 
 static void on_event(void *arg, struct session *session, const struct session_event *event)
@@ -211,13 +217,15 @@ bool render_open_browser(struct render_live *live, unsigned *status, char reason
 	                                    .on_closed = on_closed,
 	                                    .arg = live};
 	*reason = '\0';
-	enum session_open_result result = session_open(live->all->capture->sessions, &options,
-	                                               &live->browser, reason);
+	enum session_open_result result =
+	        session_open(live->all->capture->sessions, &options, &live->browser, reason);
 	*status = status_of_open(result);
 	if (result != SESSION_OPENED) {
 		live->browser = NULL;
 		if (*reason == '\0')
-			snprintf(reason, 256, "%s", result == SESSION_FULL ? "no browser is free" : "not to be opened");
+			snprintf(reason, 256, "%s",
+			         result == SESSION_FULL ? "no browser is free"
+			                                : "not to be opened");
 		return false;
 	}
 	live->watcher = session_watch(live->browser, &watch);
@@ -343,7 +351,8 @@ uint64_t render_consumer_count(const struct render_live *live)
 	return count;
 }
 
-/* Their coming and going is a change of state and the beginning of the time they have to come back. */
+/* Their coming and going is a change of state and the beginning of the time they have to come back.
+ */
 static void look_at_consumers(struct render_live *live)
 {
 	bool connected = render_consumer_count(live) > 0;
@@ -391,7 +400,8 @@ static void keep(struct render_live *live, uint64_t now_ms)
 	const struct render_times times = {.idle_ms = settings->sessions_idle_timeout_ms,
 	                                   .lifetime_ms = settings->sessions_lifetime_ms};
 	if (live->paper->ended_ms != 0) {
-		if (live->ending == NULL && now_ms >= live->paper->ended_ms + settings->sessions_remember_ms)
+		if (live->ending == NULL &&
+		    now_ms >= live->paper->ended_ms + settings->sessions_remember_ms)
 			render_forget(live);
 		return;
 	}
@@ -399,8 +409,7 @@ static void keep(struct render_live *live, uint64_t now_ms)
 	look_at_pictures(live);
 	/* Followers and viewers; who only looked at pictures was counted when he did. */
 	bool consumed = render_consumer_count(live) > 0 || live->viewers_count > 0;
-	const char *reason = render_session_overdue(live->paper, &times,
-	                                            consumed, now_ms);
+	const char *reason = render_session_overdue(live->paper, &times, consumed, now_ms);
 	if (reason != NULL)
 		render_end(live, reason);
 }
@@ -413,8 +422,7 @@ static void on_keep(uv_timer_t *timer)
 	int64_t step_ms = clock_watch_step(&all->clock, now_ms, clock_monotonic_ms());
 	if (step_ms != 0)
 		log_warn("the clock was set", "by_ms=%lld", (long long)step_ms);
-	HASH_ITER(hh, all->lives, live, next)
-	{
+	HASH_ITER (hh, all->lives, live, next) {
 		if (step_ms != 0)
 			render_session_clock_moved(live->paper, step_ms);
 		keep(live, now_ms);
@@ -472,9 +480,10 @@ struct render_sessions *render_sessions_create(struct capture *capture)
 	all->publish.data = all->keep.data = all;
 	while (store_advance(capture->store, 0)) {
 	}
-	state_kv_each(store_view(capture->store), SPAN(RENDER_SESSION_KEY_PREFIX), take_document, all);
-	HASH_ITER(hh, all->lives, live, next)
-	resume(live);
+	state_kv_each(store_view(capture->store), SPAN(RENDER_SESSION_KEY_PREFIX), take_document,
+	              all);
+	HASH_ITER (hh, all->lives, live, next)
+		resume(live);
 	count_lives(all);
 	uv_timer_start(&all->keep, on_keep, KEEP_MS, KEEP_MS);
 	return all;

@@ -1,11 +1,11 @@
 /* Render sessions: pages that clients have rendered for them, and the one owner of their state.
  *
- * Each is a document and a stream of events in the store (common/domain/render_session.h) and a browser
- * session here. State is published where it changes, at most once in sessions.state_interval; document
- * and event are one transaction, so that after any crash the next worker finds a state and a stream
- * that fit together, and opens the pages again. A session ends by DELETE, by sessions.idle_timeout
- * after its last consumer left, by sessions.lifetime; it is remembered for sessions.remember (410) and
- * then forgotten with its stream (404).
+ * Each is a document and a stream of events in the store (common/domain/render_session.h) and a
+ * browser session here. State is published where it changes, at most once in
+ * sessions.state_interval; document and event are one transaction, so that after any crash the next
+ * worker finds a state and a stream that fit together, and opens the pages again. A session ends by
+ * DELETE, by sessions.idle_timeout after its last consumer left, by sessions.lifetime; it is
+ * remembered for sessions.remember (410) and then forgotten with its stream (404).
  *
  * To every client but its owner a session does not exist. Loop thread only. */
 #pragma once
@@ -26,8 +26,8 @@ void render_sessions_consumers(struct render_sessions *all, unsigned slot, struc
                                uint64_t count);
 void render_sessions_slot_gone(struct render_sessions *all, unsigned slot);
 
-/* A living session by its id, for whoever shows its picture; NULL when it is over, not there, or not
- * this principal's. To look at it is to use it: its time starts anew. */
+/* A living session by its id, for whoever shows its picture; NULL when it is over, not there, or
+ * not this principal's. To look at it is to use it: its time starts anew. */
 struct session *render_sessions_use(struct render_sessions *all, struct span id,
                                     struct span principal);
 /* What state.webrtc.signalingState says: "idle", "negotiating", "connected" or "failed". */

@@ -57,7 +57,8 @@ static void on_answer(void *arg, const struct http_post_answer *answer)
 		refuse(a, said, answer->status);
 	} else {
 		/* Nobody is let in because the one who decides is not there. */
-		log_warn("validation failed", "status=%u error=\"%s\"", answer->status, answer->error);
+		log_warn("validation failed", "status=%u error=\"%s\"", answer->status,
+		         answer->error);
 		a->refused(a->call);
 		call_header(a->call, "retry-after", "5");
 		call_refuse(a->call, 503, "validation is not to be had at the moment");
@@ -86,13 +87,15 @@ void render_validate(struct render_sessions *all, struct call *call, json_t *que
 	json_decref(question);
 	if (state_kv_get(store_view(all->capture->store), SPAN(SUBSCRIPTION_SIGNING_KEY), &seed) &&
 	    signing_header(seed, clock_wall_ms() / 1000, span_str(text), signature)) {
-		http_posts_send(all->posts,
-		                &(struct http_post){.url = all->settings->sessions_validate_url,
-		                                    .reach = address_reach_of_own(all->settings->sessions_validate_url),
-		                                    .body = span_str(text),
-		                                    .signature = signature,
-		                                    .timeout_ms = all->settings->sessions_validate_timeout_ms},
-		                on_answer, a);
+		http_posts_send(
+		        all->posts,
+		        &(struct http_post){
+		                .url = all->settings->sessions_validate_url,
+		                .reach = address_reach_of_own(all->settings->sessions_validate_url),
+		                .body = span_str(text),
+		                .signature = signature,
+		                .timeout_ms = all->settings->sessions_validate_timeout_ms},
+		        on_answer, a);
 	} else { /* the first moments of a new store; what is not signed is not asked */
 		refused(call);
 		call_header(call, "retry-after", "1");

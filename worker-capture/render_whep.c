@@ -94,10 +94,10 @@ static json_t *literal(struct span text)
 	return json_stringn((const char *)text.at, text.len); /* NULL: not UTF-8 */
 }
 
-/* ringsideWhep.<method>(arguments...); the arguments are taken. As if the user had clicked: without that, no
- * page is captured whole. False: answered. */
-static bool ask(struct render_live *live, struct whep_asking *a, const char *method, json_t *arguments,
-                uint64_t timeout_ms, devtools_on_reply *on_reply)
+/* ringsideWhep.<method>(arguments...); the arguments are taken. As if the user had clicked: without
+ * that, no page is captured whole. False: answered. */
+static bool ask(struct render_live *live, struct whep_asking *a, const char *method,
+                json_t *arguments, uint64_t timeout_ms, devtools_on_reply *on_reply)
 {
 	char *text = json_dumps(arguments, JSON_COMPACT | JSON_ENSURE_ASCII), *expression = NULL;
 	json_decref(arguments);
@@ -107,7 +107,8 @@ static bool ask(struct render_live *live, struct whep_asking *a, const char *met
 		return false;
 	}
 	check(asprintf(&expression, "globalThis.ringsideWhep.%s(...%s)", method, text) > 0);
-	session_evaluate(live->browser, SESSION_WORLD_OWN, expression, true, timeout_ms, on_reply, a);
+	session_evaluate(live->browser, SESSION_WORLD_OWN, expression, true, timeout_ms, on_reply,
+	                 a);
 	free(expression);
 	free(text);
 	return true;
@@ -127,11 +128,14 @@ static void refuse_fault(struct call *call, const char *fault)
 {
 	if (strcmp(fault, "source") == 0) {
 		call_header(call, "retry-after", "2");
-		call_refuse(call, 409, "the page has no such picture to send: no canvas, or it may not be captured");
+		call_refuse(call, 409,
+		            "the page has no such picture to send: no canvas, or it may not be "
+		            "captured");
 	} else if (strcmp(fault, "video") == 0) {
 		call_refuse(call, 422, "the offer receives no video");
 	} else if (strcmp(fault, "condition") == 0) {
-		call_refuse(call, 428, "other credentials are an ICE restart, which needs If-Match: \"*\"");
+		call_refuse(call, 428,
+		            "other credentials are an ICE restart, which needs If-Match: \"*\"");
 	} else if (strcmp(fault, "busy") == 0) {
 		call_header(call, "retry-after", "1");
 		call_refuse(call, 409, "an ICE restart is under way");
@@ -174,7 +178,8 @@ static void on_answer(void *arg, enum devtools_outcome outcome, const json_t *re
 		if (live != NULL)
 			viewer_remove(live, span_str(a->viewer));
 	} else {
-		struct render_viewer *viewer = live != NULL ? viewer_find(live, span_str(a->viewer)) : NULL;
+		struct render_viewer *viewer =
+		        live != NULL ? viewer_find(live, span_str(a->viewer)) : NULL;
 		snprintf(location, sizeof location, "/stream/%s/whep/%s", a->session, a->viewer);
 		call_header(a->call, "location", location);
 		ice_servers_link(&a->all->ice, link);
@@ -266,8 +271,10 @@ static void offer(struct render_live *live, struct call *call)
 	int fps = (int)live->paper->order.fps;
 	const char *device = session_sound(live->browser) != NULL ? SOUND_DEVICE : NULL;
 	json_t *ice = live->all->ice.list;
-	json_t *arguments = invites ? json_pack("[s, O, i, s, s?, i]", a->viewer, ice, fps, source, device, INVITED_MS)
-	                            : json_pack("[s, O, o, i, s, s?]", a->viewer, ice, literal(call->body), fps, source, device);
+	json_t *arguments = invites ? json_pack("[s, O, i, s, s?, i]", a->viewer, ice, fps, source,
+	                                        device, INVITED_MS)
+	                            : json_pack("[s, O, o, i, s, s?]", a->viewer, ice,
+	                                        literal(call->body), fps, source, device);
 	if (arguments == NULL)
 		arguments = json_array(); /* no UTF-8: the script finds no SDP in it */
 	say_state(live);
@@ -277,15 +284,17 @@ static void offer(struct render_live *live, struct call *call)
 /* To our offer. */
 static void answer(struct render_live *live, struct call *call, const struct render_viewer *viewer)
 {
-	json_t *arguments = json_pack("[s, o, i]", viewer->id, literal(call->body), (int)live->paper->order.fps);
+	json_t *arguments = json_pack("[s, o, i]", viewer->id, literal(call->body),
+	                              (int)live->paper->order.fps);
 	if (arguments == NULL)
 		call_refuse(call, 400, "the body is not UTF-8");
 	else
-		ask(live, asking(live, call, viewer->id), "answer", arguments, OFFER_MS, on_changed);
+		ask(live, asking(live, call, viewer->id), "answer", arguments, OFFER_MS,
+		    on_changed);
 }
 
-/* Candidates, or an ICE restart: the credentials tell which. Clients that never read the ETag may send
- * candidates without a condition, because those cannot be mistaken for others'. */
+/* Candidates, or an ICE restart: the credentials tell which. Clients that never read the ETag may
+ * send candidates without a condition, because those cannot be mistaken for others'. */
 static void change(struct render_live *live, struct call *call, const struct render_viewer *viewer)
 {
 	char etag[ETAG_ROOM];
@@ -295,16 +304,20 @@ static void change(struct render_live *live, struct call *call, const struct ren
 		return;
 	}
 	if (!is_type(call, fragment_type)) {
-		call_refuse(call, 415, "a change is application/trickle-ice-sdpfrag, an answer application/sdp");
+		call_refuse(
+		        call, 415,
+		        "a change is application/trickle-ice-sdpfrag, an answer application/sdp");
 		return;
 	}
 	if (conditional && !span_equal(call->if_match, span_str("*")) &&
 	    !span_equal(call->if_match, span_str("\"*\"")) &&
 	    !span_equal(call->if_match, span_str(etag_of(viewer, etag)))) {
-		call_refuse(call, 412, "ICE was restarted since; this is not the ETag of what is now");
+		call_refuse(call, 412,
+		            "ICE was restarted since; this is not the ETag of what is now");
 		return;
 	}
-	json_t *arguments = json_pack("[s, o, b]", viewer->id, literal(call->body), (int)conditional);
+	json_t *arguments =
+	        json_pack("[s, o, b]", viewer->id, literal(call->body), (int)conditional);
 	if (arguments == NULL) {
 		call_refuse(call, 400, "the body is not UTF-8");
 		return;
@@ -324,10 +337,12 @@ void render_whep_call(struct render_live *live, struct call *call, struct span r
 		call_refuse(call, 404, "no such viewer");
 	} else if (viewer == NULL ? call->method != CALL_POST
 	                          : call->method != CALL_PATCH && call->method != CALL_DELETE) {
-		call_refuse_method(call, viewer == NULL ? CALL_METHOD(POST) : CALL_METHOD(PATCH) | CALL_METHOD(DELETE),
+		call_refuse_method(call,
+		                   viewer == NULL ? CALL_METHOD(POST)
+		                                  : CALL_METHOD(PATCH) | CALL_METHOD(DELETE),
 		                   "this method is not for this path");
-	} else if (!render_within(&live->negotiations, live->all->settings->sessions_negotiations, call,
-	                          "more than sessions.negotiations within a second")) {
+	} else if (!render_within(&live->negotiations, live->all->settings->sessions_negotiations,
+	                          call, "more than sessions.negotiations within a second")) {
 		return;
 	} else if (!there) {
 		call_header(call, "retry-after", "2");

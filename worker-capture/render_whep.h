@@ -1,10 +1,10 @@
-/* WHEP for render sessions (draft-ietf-wish-whep): a viewer's offer, answered by Chromium's own WebRTC, or, for
- * a POST without a body, an offer of its own that the viewer answers by PATCH.
+/* WHEP for render sessions (draft-ietf-wish-whep): a viewer's offer, answered by Chromium's own
+ * WebRTC, or, for a POST without a body, an offer of its own that the viewer answers by PATCH.
  *
- * The media end is a script of ours in the page (injected/whep.js), in a world that the page cannot touch: one peer
- * connection for each viewer, sending the page's largest canvas, or the whole tab. Viewers last as long as the document;
- * after a reload they come again. ICE can be restarted: the ETag names the ICE session, and other
- * credentials need If-Match. */
+ * The media end is a script of ours in the page (injected/whep.js), in a world that the page cannot
+ * touch: one peer connection for each viewer, sending the page's largest canvas, or the whole tab.
+ * Viewers last as long as the document; after a reload they come again. ICE can be restarted: the
+ * ETag names the ICE session, and other credentials need If-Match. */
 #pragma once
 
 #include "worker-capture/render_parts.h"

@@ -11,8 +11,8 @@
 enum {
 	TICK_MS = 250,
 	RATE_MS = 2000,
-	RECENT_MS = 60000,       /* LADDER_RECENT_MAX steps within: the browser's fault */
-	TERMINATE_MS = 1500,     /* what a stopped script gets to show that it lives */
+	RECENT_MS = 60000,   /* LADDER_RECENT_MAX steps within: the browser's fault */
+	TERMINATE_MS = 1500, /* what a stopped script gets to show that it lives */
 	DIALOG_MS = 2000,
 	ROTATE_AGAIN_MS = 60000, /* after a rotation whose new browser did not get well */
 };
@@ -64,8 +64,8 @@ static void emit(struct session *session, const char *kind, enum health_reason r
 	                                    .step = step,
 	                                    .detail = detail,
 	                                    .at_ms = clock_wall_ms()};
-	log_info("capture", "session=%s kind=%s reason=%s step=%s state=%s detail=\"%s\"", session->id,
-	         kind, event.reason, step, session_state_name(session->state), detail);
+	log_info("capture", "session=%s kind=%s reason=%s step=%s state=%s detail=\"%s\"",
+	         session->id, kind, event.reason, step, session_state_name(session->state), detail);
 	EACH(session, on_event, session, &event);
 }
 
@@ -140,7 +140,8 @@ static void on_page_message(void *arg, enum page_world world, const char *kind, 
 	struct session *session = stage->session;
 	if (stage == session->on)
 		EACH(session, on_message, session,
-		     world == PAGE_WORLD_OWN ? SESSION_WORLD_OWN : SESSION_WORLD_PAGE, kind, value, losses);
+		     world == PAGE_WORLD_OWN ? SESSION_WORLD_OWN : SESSION_WORLD_PAGE, kind, value,
+		     losses);
 }
 
 static void on_page_note(void *arg, const char *kind, const char *detail)
@@ -206,11 +207,11 @@ void session_launched(struct session *session, struct stage *stage, enum health_
 	if (stage != NULL) {
 		put_on(session, stage);
 	} else {
-		session->bare = (struct health_signals){
-		        .browser_missing = why == HEALTH_BROWSER_MISSING,
-		        .browser_failed = why == HEALTH_BROWSER_FAILED,
-		        .blocked = why == HEALTH_NAVIGATION_BLOCKED,
-		        .load_failed = why == HEALTH_NAVIGATION_FAILED};
+		session->bare =
+		        (struct health_signals){.browser_missing = why == HEALTH_BROWSER_MISSING,
+		                                .browser_failed = why == HEALTH_BROWSER_FAILED,
+		                                .blocked = why == HEALTH_NAVIGATION_BLOCKED,
+		                                .load_failed = why == HEALTH_NAVIGATION_FAILED};
 		snprintf(session->bare.note, sizeof session->bare.note, "%.*s", HEALTH_DETAIL_MAX,
 		         words);
 	}
@@ -250,9 +251,8 @@ static struct ladder_limits ladder_limits_of(const struct session *session)
 	                              .delay_max_ms = s->capture_restart_delay_max_ms,
 	                              .stable_ms = s->capture_restart_stable_ms,
 	                              /* The feed's picture is never given up. */
-	                              .browsers_max = *session->feed != '\0'
-	                                                      ? 0
-	                                                      : s->capture_restart_limit,
+	                              .browsers_max =
+	                                      *session->feed != '\0' ? 0 : s->capture_restart_limit,
 	                              .gpu_losses_max = s->capture_gpu_losses};
 }
 
@@ -355,7 +355,8 @@ static void swap(struct session *session)
 /* Its sound server is another one than its browser began with, and will not be found by that. */
 static bool is_deaf(const struct session *session)
 {
-	return session->on->sound_start != sound_starts(session->sound) && sound_listens(session->sound);
+	return session->on->sound_start != sound_starts(session->sound) &&
+	       sound_listens(session->sound);
 }
 
 /* A browser does not get better with age. Its successor is shown once it is at least as well. */
@@ -377,10 +378,12 @@ static void rotate(struct session *session, uint64_t now_ms)
 	}
 	if (session->on != NULL && now_ms >= session->deaf_due_ms && is_deaf(session)) {
 		session->on->sound_start = sound_starts(session->sound);
-		session->deaf_due_ms = now_ms + ROTATE_AGAIN_MS; /* the server may not last either */
+		session->deaf_due_ms =
+		        now_ms + ROTATE_AGAIN_MS; /* the server may not last either */
 		session->rotate_due_ms = now_ms;
 	}
-	if (session->state != SESSION_LIVE || session->launch != NULL || now_ms < session->rotate_due_ms)
+	if (session->state != SESSION_LIVE || session->launch != NULL ||
+	    now_ms < session->rotate_due_ms)
 		return;
 	session->rotate_due_ms = now_ms + ROTATE_AGAIN_MS;
 	session->launch_replaces = true;
@@ -449,7 +452,8 @@ static bool refuse(char reason[256], const char *why)
 static bool options_fit(const struct session_options *o, char reason[256])
 {
 	if (!is_id(o->id))
-		return refuse(reason, "the id must be 1 to 64 of a-z, 0-9 and -, and not begin with -");
+		return refuse(reason,
+		              "the id must be 1 to 64 of a-z, 0-9 and -, and not begin with -");
 	if (strlen(o->feed) > SESSION_ID_MAX)
 		return refuse(reason, "the feed's name is too long");
 	if (strlen(o->url) > SESSION_URL_MAX)
@@ -562,7 +566,8 @@ static void on_sound_closed(void *arg)
 /* Once nothing of it is left but what its browsers played into. */
 static void release(struct session *session)
 {
-	if (!session->closing || session->stages != NULL || session->calling > 0 || session->released)
+	if (!session->closing || session->stages != NULL || session->calling > 0 ||
+	    session->released)
 		return;
 	session->released = true;
 	sound_close(session->sound, on_sound_closed, session);
@@ -607,7 +612,8 @@ static void on_sessions_handle_closed(uv_handle_t *handle)
 
 static void finish_sessions(struct sessions *sessions)
 {
-	if (!sessions->closing || sessions->count > 0 || uv_is_closing((uv_handle_t *)&sessions->tick))
+	if (!sessions->closing || sessions->count > 0 ||
+	    uv_is_closing((uv_handle_t *)&sessions->tick))
 		return;
 	uv_close((uv_handle_t *)&sessions->tick, on_sessions_handle_closed);
 	uv_close((uv_handle_t *)&sessions->owing, on_sessions_handle_closed);
@@ -639,7 +645,8 @@ static void on_owing(uv_timer_t *timer)
 	}
 }
 
-static void owe(struct sessions *sessions, devtools_on_reply *on_reply, void *arg, const char *reason)
+static void owe(struct sessions *sessions, devtools_on_reply *on_reply, void *arg,
+                const char *reason)
 {
 	if (on_reply == NULL)
 		return;
@@ -663,7 +670,8 @@ struct sessions *sessions_create(uv_loop_t *loop, const struct settings *setting
 	counter_set(counters, capture_unsafe, settings->capture_no_sandbox);
 	if (settings->capture_no_sandbox)
 		log_warn("browsers run without their sandbox",
-		         "key=capture.no_sandbox consequence=\"a page that breaks out of its renderer "
+		         "key=capture.no_sandbox consequence=\"a page that breaks out of its "
+		         "renderer "
 		         "has the browser's rights\"");
 	return sessions;
 }
@@ -809,9 +817,9 @@ json_t *session_describe(const struct session *s)
 	json_t *json = json_pack(
 	        "{s:s, s:s, s:s, s:o, s:o, s:i, s:i, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:b}", "id",
 	        s->id, "feed", s->feed, "state", session_state_name(s->state), "url",
-	        public_url(s->url), "health", health_json(&s->health), "width", (int)s->width, "height",
-	        (int)s->height, "fps", s->rate, "wantedFps", session_wanted_fps(s), "frames",
-	        (json_int_t)s->seq, "recoveries", (json_int_t)s->recoveries, "browsers",
+	        public_url(s->url), "health", health_json(&s->health), "width", (int)s->width,
+	        "height", (int)s->height, "fps", s->rate, "wantedFps", session_wanted_fps(s),
+	        "frames", (json_int_t)s->seq, "recoveries", (json_int_t)s->recoveries, "browsers",
 	        (json_int_t)s->browsers, "blocked", (json_int_t)s->blocked, "upMs",
 	        (json_int_t)(now_ms - s->opened_ms), "sandbox",
 	        !s->sessions->settings->capture_no_sandbox);
@@ -820,7 +828,8 @@ json_t *session_describe(const struct session *s)
 	                    s->last != NULL ? json_integer((json_int_t)(now_ms - s->last->at_ms))
 	                                    : json_null());
 	json_object_set_new(json, "keeper",
-	                    s->on != NULL ? json_integer(page_keeper_pid(s->on->page)) : json_null());
+	                    s->on != NULL ? json_integer(page_keeper_pid(s->on->page))
+	                                  : json_null());
 	json_object_set_new(json, "webrtc", json_boolean(s->webrtc));
 	json_t *hosts = json_array();
 	for (size_t i = 0; i < s->egress.count; i++)
@@ -872,17 +881,17 @@ static void on_evaluated(void *arg, enum devtools_outcome outcome, const json_t 
 void session_evaluate(struct session *session, enum session_world world, const char *expression,
                       bool gesture, uint64_t timeout_ms, devtools_on_reply *on_reply, void *arg)
 {
-	int64_t context = session->on == NULL ? 0
-	                                      : page_context(session->on->page,
-	                                                     world == SESSION_WORLD_OWN
-	                                                             ? PAGE_WORLD_OWN
-	                                                             : PAGE_WORLD_PAGE);
+	int64_t context = session->on == NULL
+	                          ? 0
+	                          : page_context(session->on->page, world == SESSION_WORLD_OWN
+	                                                                    ? PAGE_WORLD_OWN
+	                                                                    : PAGE_WORLD_PAGE);
 	if (context == 0) {
 		owe(session->sessions, on_reply, arg, "there is no page now");
 		return;
 	}
-	json_t *params = json_pack("{s:s, s:b, s:b, s:b}", "expression", expression, "awaitPromise", 1,
-	                           "returnByValue", 1, "userGesture", (int)gesture);
+	json_t *params = json_pack("{s:s, s:b, s:b, s:b}", "expression", expression, "awaitPromise",
+	                           1, "returnByValue", 1, "userGesture", (int)gesture);
 	check(params != NULL);
 	if (context > 0)
 		json_object_set_new(params, "contextId", json_integer(context));

@@ -1,9 +1,9 @@
 /* A browser session: one browser with one page that is kept alive, watched, and photographed.
  *
- * Whoever wants its pictures or its news watches it (outputs, previews, viewers, the health report);
- * whoever wants something done in the page evaluates or sends a DevTools command. A session outlives
- * its page and its browser: both are replaced by the recovery ladder while the session, its watchers,
- * its last frame and its numbers stay. Loop thread only.
+ * Whoever wants its pictures or its news watches it (outputs, previews, viewers, the health
+ * report); whoever wants something done in the page evaluates or sends a DevTools command. A
+ * session outlives its page and its browser: both are replaced by the recovery ladder while the
+ * session, its watchers, its last frame and its numbers stay. Loop thread only.
  *
  * Watchers must expect to be called from within any session_*() call but session_watch(), and may
  * call everything here from their callbacks, session_unwatch() and session_close() included. */
@@ -30,7 +30,8 @@ enum session_state {
 	SESSION_STARTING,   /* no browser yet, or its page has not loaded */
 	SESSION_LIVE,       /* the page runs; health says whether it is any good */
 	SESSION_RECOVERING, /* a step of the ladder is under way, or its back-off */
-	SESSION_FAILED,     /* gave up: no browser, or too many recoveries; session_restart() tries again */
+	SESSION_FAILED,     /* gave up: no browser, or too many recoveries; session_restart() tries
+	                       again */
 	SESSION_CLOSING,    /* its processes are ending; on_closed follows */
 };
 const char *session_state_name(enum session_state state);
@@ -46,18 +47,20 @@ struct session_options {
 	const char *url;   /* http or https; the token a page needs belongs into its fragment */
 	const char *allow; /* hosts that it may reach besides the url's own and capture.allow_hosts:
 	                      comma-separated, HOST or HOST:PORT; "" for none */
-	const char *peers; /* STUN and TURN servers of its viewers: comma-separated HOST; NULL for none */
+	const char *peers; /* STUN and TURN servers of its viewers: comma-separated HOST; NULL for
+	                      none */
 	const char *owner; /* principal, "" for ours; only kept */
 	uint32_t width, height; /* even, 16 to 3840 and 16 to 2160 */
-	bool tab_capture;  /* the page may be captured whole by getDisplayMedia without a question */
-	bool sound;        /* its page plays into a sound server of its own, where capture.sound is one;
-	                      without it is mute */
-	bool webrtc;       /* it will serve viewers: UDP is open to our scripts (never to the page's).
-	                      Without it no UDP leaves the browser at all */
-	/* Run in every document in a world of our own (SESSION_WORLD_OWN): they see the document and
-	 * every API, the page sees nothing of them. Static text. */
+	bool tab_capture; /* the page may be captured whole by getDisplayMedia without a question */
+	bool sound;  /* its page plays into a sound server of its own, where capture.sound is one;
+	                without it is mute */
+	bool webrtc; /* it will serve viewers: UDP is open to our scripts (never to the page's).
+	                Without it no UDP leaves the browser at all */
+	/* Run in every document in a world of our own (SESSION_WORLD_OWN): they see the document
+	 * and every API, the page sees nothing of them. Static text. */
 	const char *scripts[SESSION_SCRIPTS_MAX];
-	/* Runs in every document in the page's own world before its scripts; copied, may be NULL. */
+	/* Runs in every document in the page's own world before its scripts; copied, may be NULL.
+	 */
 	const char *page_script;
 };
 
@@ -78,8 +81,9 @@ struct session_watch {
 	void (*on_frame)(void *arg, struct session *session, struct frame *frame);
 	/* State, health or something worth an event changed. */
 	void (*on_event)(void *arg, struct session *session, const struct session_event *event);
-	/* __ringside(kind, value) was called in that world; `value` is borrowed, and from the page's
-	 * world anything; `losses` as page.h has it. At most 64 kB each and SESSION_MESSAGES_PER_S; more are dropped. */
+	/* __ringside(kind, value) was called in that world; `value` is borrowed, and from the
+	 * page's world anything; `losses` as page.h has it. At most 64 kB each and
+	 * SESSION_MESSAGES_PER_S; more are dropped. */
 	void (*on_message)(void *arg, struct session *session, enum session_world world,
 	                   const char *kind, const json_t *value, unsigned losses);
 	/* The session is gone when this returns, the watcher with it. */
@@ -107,8 +111,8 @@ enum session_open_result {
 	SESSION_INVALID,  /* options; the reason says which and why */
 	SESSION_FORBIDDEN /* the url or an allowed host may not be reached */
 };
-/* Starts one; what can fail later (no browser, no such host) shows in its state and health. Texts are
- * copied, the scripts are not. */
+/* Starts one; what can fail later (no browser, no such host) shows in its state and health. Texts
+ * are copied, the scripts are not. */
 enum session_open_result session_open(struct sessions *sessions,
                                       const struct session_options *options,
                                       struct session **session, char reason[256]);
@@ -148,8 +152,9 @@ struct session_watcher *session_watch(struct session *session, const struct sess
 void session_unwatch(struct session_watcher **watcher);
 void session_watcher_fps(struct session_watcher *watcher, double fps);
 
-/* A command in the page (devtools.h lists them). `params` is taken. `on_reply` is called exactly once,
- * in any case from the loop and not from within this call: also when the page dies or time runs out. */
+/* A command in the page (devtools.h lists them). `params` is taken. `on_reply` is called exactly
+ * once, in any case from the loop and not from within this call: also when the page dies or time
+ * runs out. */
 void session_command(struct session *session, enum devtools_method method, json_t *params,
                      uint64_t timeout_ms, devtools_on_reply *on_reply, void *arg);
 /* Evaluates an expression and gives its value, promises awaited; with `gesture` as if the user had

@@ -1,4 +1,5 @@
-/* From a session's allow-list to a running browser: names are resolved and judged, a uid is taken. */
+/* From a session's allow-list to a running browser: names are resolved and judged, a uid is taken.
+ */
 #include "common/base/cgroup.h"
 #include "common/base/check.h"
 #include "common/base/log.h"
@@ -78,7 +79,8 @@ static void stage_drop(struct stage *stage)
 static uint64_t page_memory(const struct settings *settings)
 {
 	uint64_t half = cgroup_memory_bytes("") / 2, browsers_own = 4ull << 30;
-	uint64_t wanted = settings->capture_page_memory != 0 ? settings->capture_page_memory : browsers_own;
+	uint64_t wanted =
+	        settings->capture_page_memory != 0 ? settings->capture_page_memory : browsers_own;
 	return half < wanted ? half : settings->capture_page_memory;
 }
 
@@ -127,7 +129,8 @@ static void start(struct session *session, const struct egress *egress)
 		stage_drop(stage);
 		stage = NULL;
 	}
-	session_launched(session, stage, stage == NULL ? HEALTH_BROWSER_FAILED : HEALTH_NONE, reason);
+	session_launched(session, stage, stage == NULL ? HEALTH_BROWSER_FAILED : HEALTH_NONE,
+	                 reason);
 }
 
 /* ---- names ---- */
@@ -156,14 +159,15 @@ static void on_found(uv_getaddrinfo_t *request, int status, struct addrinfo *fou
 	struct launch *launch = lookup->launch;
 	struct egress_host *host = &launch->egress.hosts[lookup->host];
 	if (status != 0 && host->peer) {
-		log_warn("sessions.ice_servers: not found", "host=%s reason=\"%s\"", host->at.name, uv_strerror(status));
+		log_warn("sessions.ice_servers: not found", "host=%s reason=\"%s\"", host->at.name,
+		         uv_strerror(status));
 		status = 0; /* viewers nearer by do without */
 		found = NULL;
 	}
 	launch->why = status != 0 ? HEALTH_NAVIGATION_FAILED : HEALTH_NAVIGATION_BLOCKED;
 	if (status != 0)
-		snprintf(launch->reason, sizeof launch->reason, "%.120s is not found: %s", host->at.name,
-		         uv_strerror(status));
+		snprintf(launch->reason, sizeof launch->reason, "%.120s is not found: %s",
+		         host->at.name, uv_strerror(status));
 	else if (found != NULL)
 		egress_pin(&launch->egress, host->at.name, found, launch->reason);
 	if (found != NULL)
@@ -178,8 +182,8 @@ static void look_up(struct launch *launch, size_t host, uv_loop_t *loop)
 	struct lookup *lookup = &launch->lookups[host];
 	*lookup = (struct lookup){.launch = launch, .host = host};
 	lookup->request.data = lookup;
-	if (uv_getaddrinfo(loop, &lookup->request, on_found, launch->egress.hosts[host].at.name, NULL,
-	                   &hints) == 0) {
+	if (uv_getaddrinfo(loop, &lookup->request, on_found, launch->egress.hosts[host].at.name,
+	                   NULL, &hints) == 0) {
 		launch->waiting++;
 	} else {
 		launch->why = HEALTH_NAVIGATION_FAILED;

@@ -56,13 +56,14 @@ struct session {
 	const char *scripts[SESSION_SCRIPTS_MAX + 1];
 	uint32_t width, height;
 	bool tab_capture, webrtc;
-	struct sound *sound;       /* NULL: it is mute */
+	struct sound *sound; /* NULL: it is mute */
 	enum session_state state;
 	struct egress egress;
-	struct stage *stages;      /* all of them */
-	struct stage *on, *coming; /* the one that is seen; the one that will replace it (rotation) */
+	struct stage *stages; /* all of them */
+	struct stage *on,
+	        *coming; /* the one that is seen; the one that will replace it (rotation) */
 	struct launch *launch;
-	bool launch_replaces;      /* it is for `coming` */
+	bool launch_replaces;       /* it is for `coming` */
 	struct health_signals bare; /* while there is no page */
 	const char *encoder;
 	struct health health;
@@ -70,11 +71,11 @@ struct session {
 	struct frame *last;
 	uint64_t seq, opened_ms, on_ms, coming_ms, rotate_due_ms, deaf_due_ms; /* monotonic */
 	uint64_t recoveries, browsers, blocked;
-	double rate;               /* frames a second, measured */
+	double rate; /* frames a second, measured */
 	uint64_t rate_ms, rate_seq;
 	struct session_watcher *watchers[SESSION_WATCHERS_MAX];
 	size_t watchers_count;
-	unsigned calling;          /* callbacks under way: watchers are not removed from the list */
+	unsigned calling; /* callbacks under way: watchers are not removed from the list */
 	bool been_live, gave_up, closing, released, counted_healthy;
 };
 

@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 enum {
-	DELAY_MS = 2000,  /* after its end, until the next */
-	START_MS = 5000,  /* what a start may take */
+	DELAY_MS = 2000, /* after its end, until the next */
+	START_MS = 5000, /* what a start may take */
 	DIR_ROOM = BROWSER_PATH_MAX,
 	TEXT_ROOM = BROWSER_PATH_MAX + 256,
 };
@@ -69,23 +69,38 @@ static bool make_dir(const struct sound *s)
 	struct stat found;
 	if (stat(s->dir, &found) != 0 && mkdir(s->dir, 0711) != 0)
 		return false;
-	return chmod(s->dir, 0711) == 0 && (s->uid == 0 || chown(s->dir, s->uid, (gid_t)s->uid) == 0);
+	return chmod(s->dir, 0711) == 0 &&
+	       (s->uid == 0 || chown(s->dir, s->uid, (gid_t)s->uid) == 0);
 }
 
 static bool spawn(struct sound *s, char reason[256])
 {
 	char runtime[TEXT_ROOM], protocol[TEXT_ROOM];
 	snprintf(runtime, sizeof runtime, "PULSE_RUNTIME_PATH=%s/run", s->dir);
-	snprintf(protocol, sizeof protocol, "module-native-protocol-unix auth-anonymous=1 socket=%s",
+	snprintf(protocol, sizeof protocol,
+	         "module-native-protocol-unix auth-anonymous=1 socket=%s",
 	         s->address + strlen("unix:"));
-	const char *const argv[] = {runtime, s->settings->capture_sound, "-n", "--daemonize=no",
-	                            "--use-pid-file=no", "--exit-idle-time=-1", "--disable-shm",
-	                            "--realtime=no", "--high-priority=no", "--disallow-module-loading",
-	                            "--disallow-exit", "--log-level=error", "-L",
-	                            "module-null-sink sink_name=" SOUND_SINK " rate=44100 channels=2", "-L",
+	const char *const argv[] = {runtime,
+	                            s->settings->capture_sound,
+	                            "-n",
+	                            "--daemonize=no",
+	                            "--use-pid-file=no",
+	                            "--exit-idle-time=-1",
+	                            "--disable-shm",
+	                            "--realtime=no",
+	                            "--high-priority=no",
+	                            "--disallow-module-loading",
+	                            "--disallow-exit",
+	                            "--log-level=error",
+	                            "-L",
+	                            "module-null-sink sink_name=" SOUND_SINK
+	                            " rate=44100 channels=2",
+	                            "-L",
 	                            "module-remap-source source_name=heard master=" SOUND_SOURCE
-	                            " source_properties=device.description=" SOUND_DEVICE, "-L",
-	                            protocol, NULL};
+	                            " source_properties=device.description=" SOUND_DEVICE,
+	                            "-L",
+	                            protocol,
+	                            NULL};
 	const struct kept_events events = {on_exit_of_it, s};
 	int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
 	const struct kept_options options = {.remove_dir = s->dir,
@@ -131,7 +146,8 @@ struct sound *sound_create(uv_loop_t *loop, const struct settings *settings)
 	*s = (struct sound){.loop = loop,
 	                    .settings = settings,
 	                    .uid = geteuid() == 0 ? (uid_t)settings->capture_output_uid : 0};
-	if (!browser_make_dir(settings->capture_profile_dir, settings->data_dir, s->uid, s->dir, reason)) {
+	if (!browser_make_dir(settings->capture_profile_dir, settings->data_dir, s->uid, s->dir,
+	                      reason)) {
 		log_warn("pages are mute", "reason=\"%s\"", reason);
 		free(s);
 		return NULL;
@@ -165,7 +181,8 @@ bool sound_starting(const struct sound *sound)
 	if (sound == NULL || sound->closing || sound_listens(sound))
 		return false;
 	/* One that ended as soon as it began will not do better in a moment. */
-	return sound->kept != NULL ? clock_monotonic_ms() - sound->started_ms < START_MS : sound->ran;
+	return sound->kept != NULL ? clock_monotonic_ms() - sound->started_ms < START_MS
+	                           : sound->ran;
 }
 
 void sound_close(struct sound *sound, void (*on_closed)(void *arg), void *arg)

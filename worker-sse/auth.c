@@ -71,8 +71,9 @@ static bool may(const struct auth *auth, enum permission permission,
 
 static bool known(const struct auth *auth, const uint8_t digest[AUTH_DIGEST_BYTES])
 {
-	const struct auth_list *const lists[] = {&auth->publish, &auth->subscribe, &auth->metrics,  &auth->render,
-	                                         &auth->source,  &auth->outputs,   &auth->bet_sync, &auth->others};
+	const struct auth_list *const lists[] = {&auth->publish,  &auth->subscribe, &auth->metrics,
+	                                         &auth->render,   &auth->source,    &auth->outputs,
+	                                         &auth->bet_sync, &auth->others};
 	unsigned found = 0;
 	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
 		found |= holds(lists[i], digest);
@@ -91,13 +92,14 @@ static bool has_blank(struct span text)
 	return memchr(text.at, ' ', text.len) != NULL || memchr(text.at, '\t', text.len) != NULL;
 }
 
-/* RFC 9110 §11.4: a scheme, spaces, and what it takes for proof. False: there is none, or a byte that somebody
- * may strip or read as another (obs-text, controls). */
+/* RFC 9110 §11.4: a scheme, spaces, and what it takes for proof. False: there is none, or a byte
+ * that somebody may strip or read as another (obs-text, controls). */
 static bool split(struct span authorization, struct span *scheme, struct span *proof)
 {
 	size_t len = authorization.at != NULL ? authorization.len : 0, from = 0;
 	for (size_t i = 0; i < len; i++)
-		if (!is_blank(authorization.at[i]) && (authorization.at[i] < '!' || authorization.at[i] > '~'))
+		if (!is_blank(authorization.at[i]) &&
+		    (authorization.at[i] < '!' || authorization.at[i] > '~'))
 			return false;
 	while (len > 0 && is_blank(authorization.at[len - 1]))
 		len--;
@@ -151,7 +153,8 @@ void auth_principal(struct span authorization, char out[AUTH_PRINCIPAL_ROOM])
 {
 	struct span scheme, proof;
 	*out = '\0';
-	if (split(authorization, &scheme, &proof) && span_equal_nocase(scheme, SPAN("bearer")) && !has_blank(proof))
+	if (split(authorization, &scheme, &proof) && span_equal_nocase(scheme, SPAN("bearer")) &&
+	    !has_blank(proof))
 		print_digest(proof, out);
 }
 
@@ -169,7 +172,8 @@ void auth_owner(struct span authorization, char out[AUTH_PRINCIPAL_ROOM])
 static bool bearer_digest(struct span authorization, uint8_t digest[AUTH_DIGEST_BYTES])
 {
 	struct span scheme, token;
-	if (!split(authorization, &scheme, &token) || !span_equal_nocase(scheme, SPAN("bearer")) || has_blank(token))
+	if (!split(authorization, &scheme, &token) || !span_equal_nocase(scheme, SPAN("bearer")) ||
+	    has_blank(token))
 		return false;
 	SHA256(token.at, token.len, digest);
 	return true;
@@ -184,7 +188,8 @@ enum auth_result auth_bet_sync(const struct auth *auth, struct span authorizatio
 	if (!bearer_digest(authorization, digest))
 		return AUTH_MISSING;
 	bool current = holds(&auth->bet_sync, digest);
-	bool previous = holds(&auth->bet_sync_previous, digest) && now_ms < auth->bet_sync_previous_expires_ms;
+	bool previous = holds(&auth->bet_sync_previous, digest) &&
+	                now_ms < auth->bet_sync_previous_expires_ms;
 	*expires_ms = current ? UINT64_MAX : auth->bet_sync_previous_expires_ms;
 	return current || previous ? AUTH_ALLOWED : AUTH_UNKNOWN;
 }
@@ -196,7 +201,9 @@ static bool configured(const struct auth *auth, enum permission permission)
 		return auth->source.count > 0;
 	if (permission == PERMISSION_OUTPUTS)
 		return auth->outputs.count > 0;
-	return auth->publish.count + auth->subscribe.count + auth->metrics.count + auth->render.count > 0;
+	return auth->publish.count + auth->subscribe.count + auth->metrics.count +
+	               auth->render.count >
+	       0;
 }
 
 enum auth_result auth_check(const struct auth *auth, enum permission permission,
@@ -215,8 +222,8 @@ enum auth_result auth_check(const struct auth *auth, enum permission permission,
 	return known(auth, digest) ? AUTH_FORBIDDEN : AUTH_UNKNOWN;
 }
 
-unsigned auth_refusal(const struct auth *auth, enum permission permission, struct span authorization,
-                      const char **reason)
+unsigned auth_refusal(const struct auth *auth, enum permission permission,
+                      struct span authorization, const char **reason)
 {
 	static const char *const unconfigured[PERMISSION_COUNT] = {
 	        [PERMISSION_SUBSCRIBE] = "nobody may read here: set auth.subscribe_tokens",

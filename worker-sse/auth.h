@@ -3,8 +3,16 @@
 
 #include "common/base/settings.h"
 
-enum permission { PERMISSION_NONE, PERMISSION_SUBSCRIBE, PERMISSION_PUBLISH, PERMISSION_METRICS,
-		  PERMISSION_RENDER, PERMISSION_SOURCE, PERMISSION_OUTPUTS, PERMISSION_COUNT };
+enum permission {
+	PERMISSION_NONE,
+	PERMISSION_SUBSCRIBE,
+	PERMISSION_PUBLISH,
+	PERMISSION_METRICS,
+	PERMISSION_RENDER,
+	PERMISSION_SOURCE,
+	PERMISSION_OUTPUTS,
+	PERMISSION_COUNT
+};
 
 enum auth_result {
 	AUTH_ALLOWED,
@@ -22,7 +30,7 @@ struct auth_list {
 };
 
 struct auth {
-	bool open; /* dev */
+	bool open;        /* dev */
 	bool render_asks; /* sessions.validate_url says who may, where a session's owner does not */
 	struct auth_list publish, subscribe, metrics, render, source, outputs;
 	struct auth_list others; /* known, and good for nothing here: the bridge judges by them */
@@ -33,18 +41,20 @@ struct auth {
 /* Reads auth.*; tokens beyond AUTH_TOKENS_MAX per list are an error for check-config. */
 void auth_init(struct auth *auth, const struct settings *settings);
 
-/* Hexadecimal SHA-256 of the Bearer token, however many spaces stand before it; "": there is none. */
+/* Hexadecimal SHA-256 of the Bearer token, however many spaces stand before it; "": there is none.
+ */
 void auth_principal(struct span authorization, char out[AUTH_PRINCIPAL_ROOM]);
-/* The same for credentials of any scheme, as a session's owner has them: of a Bearer token as above, of others
- * scheme and all, normalised. "": there are none, or such as could be spelled in more than one way. */
+/* The same for credentials of any scheme, as a session's owner has them: of a Bearer token as
+ * above, of others scheme and all, normalised. "": there are none, or such as could be spelled in
+ * more than one way. */
 void auth_owner(struct span authorization, char out[AUTH_PRINCIPAL_ROOM]);
 
 /* 0: allowed; else the status, and why not, for people. */
-unsigned auth_refusal(const struct auth *auth, enum permission permission, struct span authorization,
-                      const char **reason);
+unsigned auth_refusal(const struct auth *auth, enum permission permission,
+                      struct span authorization, const char **reason);
 
-/* The bet-sync feed has a token of its own, no other is as good, and there is no bypass. *expires_ms: when
- * the permission ends, Unix ms; UINT64_MAX: with the settings only. */
+/* The bet-sync feed has a token of its own, no other is as good, and there is no bypass.
+ * *expires_ms: when the permission ends, Unix ms; UINT64_MAX: with the settings only. */
 enum auth_result auth_bet_sync(const struct auth *auth, struct span authorization, uint64_t now_ms,
                                uint64_t *expires_ms);
 

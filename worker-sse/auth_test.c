@@ -25,7 +25,8 @@ static const char *principal(const char *authorization)
 /* Sessions in stores of earlier releases belong to the digest of the token alone. */
 static void a_bearer_token_owns_what_it_owned(void **state)
 {
-	static const char digest[] = "2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e90"; /* of "alice" */
+	static const char digest[] =
+	        "2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e90"; /* of "alice" */
 	(void)state;
 	assert_string_equal(owner("Bearer alice"), digest);
 	assert_string_equal(principal("Bearer alice"), digest);
@@ -33,7 +34,8 @@ static void a_bearer_token_owns_what_it_owned(void **state)
 
 static void spaces_and_case_make_nobody_else(void **state)
 {
-	static const char *const same[] = {"Bearer  alice", "BEARER alice", "bearer    alice ", "Bearer \t alice"};
+	static const char *const same[] = {"Bearer  alice", "BEARER alice", "bearer    alice ",
+	                                   "Bearer \t alice"};
 	(void)state;
 	for (size_t i = 0; i < sizeof same / sizeof *same; i++)
 		assert_string_equal(owner(same[i]), owner("Bearer alice"));
@@ -43,8 +45,9 @@ static void spaces_and_case_make_nobody_else(void **state)
 
 static void each_credential_is_somebody_else(void **state)
 {
-	static const char *const texts[] = {"Bearer alice", "Bearer Alice", "Basic YWxpY2U=", "Basic YTpi", "Basic YTpj",
-	                                    "Digest a=1", "Digest a=2", "Bearer basic YTpi", "ApiKey alice"};
+	static const char *const texts[] = {
+	        "Bearer alice", "Bearer Alice", "Basic YWxpY2U=",    "Basic YTpi",  "Basic YTpj",
+	        "Digest a=1",   "Digest a=2",   "Bearer basic YTpi", "ApiKey alice"};
 	(void)state;
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
 		assert_int_equal(strlen(owner(texts[i])), 64);
@@ -56,8 +59,18 @@ static void each_credential_is_somebody_else(void **state)
 /* Spellings that some take for another's, and what is no credential. */
 static void what_can_be_read_in_two_ways_is_nobody(void **state)
 {
-	static const char *const texts[] = {"", "Bearer", "Bearer ", "Basic", "alice", "Basic YTo", "Basic YTpi=",
-	                                    "Basic YWxpY2V=", "Basic YT pi", "Basic !!!!", "Bearer alice\xa0", "Bearer \x01"};
+	static const char *const texts[] = {"",
+	                                    "Bearer",
+	                                    "Bearer ",
+	                                    "Basic",
+	                                    "alice",
+	                                    "Basic YTo",
+	                                    "Basic YTpi=",
+	                                    "Basic YWxpY2V=",
+	                                    "Basic YT pi",
+	                                    "Basic !!!!",
+	                                    "Bearer alice\xa0",
+	                                    "Bearer \x01"};
 	(void)state;
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
 		if (*owner(texts[i]) != '\0')

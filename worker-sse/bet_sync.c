@@ -65,18 +65,20 @@ static void begin(struct answer *a, struct request *r, const char *type)
 		bool state = span_equal(r->path, SPAN("/api/streaming/betting/bootstrap"));
 		add(a, "deprecation", SPAN("@1795219200"));
 		add(a, "sunset", SPAN("Sun, 21 Nov 2027 00:00:00 GMT"));
-		add(a, "link", state ? SPAN("</api/internal/bet-sync/state>; rel=\"successor-version\"")
-		                     : SPAN("</api/internal/bet-sync/events>; rel=\"successor-version\""));
+		add(a, "link",
+		    state ? SPAN("</api/internal/bet-sync/state>; rel=\"successor-version\"")
+		          : SPAN("</api/internal/bet-sync/events>; rel=\"successor-version\""));
 	}
 }
 
 /* `more`: further members, each with a comma before it. */
-static void refuse_with(struct request *r, unsigned status, const char *error, const char *message, const char *more,
-                        uint64_t again_ms)
+static void refuse_with(struct request *r, unsigned status, const char *error, const char *message,
+                        const char *more, uint64_t again_ms)
 {
 	struct answer a;
 	char text[512];
-	int len = snprintf(text, sizeof text, "{\"error\":\"%s\",\"message\":\"%s\"%s}", error, message, more);
+	int len = snprintf(text, sizeof text, "{\"error\":\"%s\",\"message\":\"%s\"%s}", error,
+	                   message, more);
 	begin(&a, r, "application/json");
 	add(&a, "cache-control", SPAN("no-store"));
 	if (status == 401)
@@ -109,8 +111,8 @@ static bool within_rate(struct request *r, unsigned purpose, uint64_t max)
 	uint8_t address[16];
 	uint64_t again_ms;
 	request_address(r, address);
-	if (quota_take(&w->worker->counters->quota, quota_key(address, sizeof address, purpose), w->now_ms,
-	               WINDOW_MS, (uint32_t)max, &again_ms))
+	if (quota_take(&w->worker->counters->quota, quota_key(address, sizeof address, purpose),
+	               w->now_ms, WINDOW_MS, (uint32_t)max, &again_ms))
 		return true;
 	refuse(r, 429, "Too many requests", "Rate limit exceeded, see Retry-After", again_ms);
 	return false;
@@ -129,8 +131,8 @@ static bool origin_allowed(struct request *r)
 
 static bool authorized(struct request *r, uint64_t *expires_ms)
 {
-	switch (auth_bet_sync(&r->worker->auth, r->headers[HEADER_AUTHORIZATION], sse_worker_wall_ms(),
-	                      expires_ms)) {
+	switch (auth_bet_sync(&r->worker->auth, r->headers[HEADER_AUTHORIZATION],
+	                      sse_worker_wall_ms(), expires_ms)) {
 	case AUTH_ALLOWED:
 		return true;
 	case AUTH_UNCONFIGURED:
@@ -162,7 +164,8 @@ static bool find_feed(struct request *r, struct asked *asked)
 	name[len] = '\0';
 	int path_len = snprintf(path, sizeof path, "/v1/stream/feeds/%s/frames", name);
 	if (strchr(name, '/') == NULL)
-		asked->stream = state_find(store_view(r->worker->store), span_of(path, (size_t)path_len));
+		asked->stream =
+		        state_find(store_view(r->worker->store), span_of(path, (size_t)path_len));
 	if (asked->stream != NULL && asked->stream->tail > 0)
 		return true;
 	refuse(r, 503, "Service unavailable", "Streaming mode not active", 5000);
@@ -183,8 +186,8 @@ static bool find_version(struct request *r, struct asked *asked)
 static bool admit(struct request *r, struct asked *asked, unsigned purpose, uint64_t rate)
 {
 	*asked = (struct asked){0};
-	return within_rate(r, purpose, rate) && origin_allowed(r) && authorized(r, &asked->expires_ms) &&
-	       find_feed(r, asked) && find_version(r, asked);
+	return within_rate(r, purpose, rate) && origin_allowed(r) &&
+	       authorized(r, &asked->expires_ms) && find_feed(r, asked) && find_version(r, asked);
 }
 
 /* ---- frames in the store ---- */
@@ -218,7 +221,8 @@ static struct found first_at(struct store *store, const struct stream *stream, u
 	return found;
 }
 
-/* Where the frame behind `seq` begins. Frames are in the order of their numbers: halving, then reading. */
+/* Where the frame behind `seq` begins. Frames are in the order of their numbers: halving, then
+ * reading. */
 static uint64_t place_behind(struct store *store, const struct stream *stream, uint64_t seq)
 {
 	uint64_t low = stream->first, high = stream->tail;
@@ -236,7 +240,8 @@ static uint64_t place_behind(struct store *store, const struct stream *stream, u
 
 /* ---- state ---- */
 
-static void answer_state(struct request *r, const struct asked *asked, const struct feed_frame *newest_frame)
+static void answer_state(struct request *r, const struct asked *asked,
+                         const struct feed_frame *newest_frame)
 {
 	const struct stream *stream = asked->stream;
 	struct found oldest = first_at(r->worker->store, stream, stream->first);
@@ -257,7 +262,8 @@ static void answer_state(struct request *r, const struct asked *asked, const str
 	                        f->epoch, f->seq, oldest.seq, f->seq - oldest.seq + 1,
 	                        stream->tail - stream->first, f->seq);
 	if (asked->v2)
-		len += (size_t)snprintf(body + len, room - len, ",\"now\":%" PRIu64, sse_worker_wall_ms());
+		len += (size_t)snprintf(body + len, room - len, ",\"now\":%" PRIu64,
+		                        sse_worker_wall_ms());
 	body[len++] = '}';
 	begin(&a, r, "application/json; charset=utf-8");
 	add(&a, "cache-control", SPAN("no-store"));
@@ -280,12 +286,14 @@ void bet_sync_state(struct request *r)
 
 /* ---- events ---- */
 
-static void put_event(const char *name, const struct bet_sync_frame *frame, struct span text, bool v2)
+static void put_event(const char *name, const struct bet_sync_frame *frame, struct span text,
+                      bool v2)
 {
 	static char *v1;
 	static size_t room;
 	if (v2) {
-		sse_printf("id: %" PRIu64 "-%" PRIu64 "\nevent: %s\ndata: ", frame->epoch, frame->seq, name);
+		sse_printf("id: %" PRIu64 "-%" PRIu64 "\nevent: %s\ndata: ", frame->epoch,
+		           frame->seq, name);
 		sse_put(text);
 	} else {
 		if (room < text.len + BET_SYNC_V1_MORE) {
@@ -308,7 +316,8 @@ static void pass_over(const struct frame_query *q, const struct store_message *m
 	if (said_ms != 0 && q->worker->now_ms - said_ms < WINDOW_MS)
 		return;
 	said_ms = q->worker->now_ms;
-	log_error("a message of the feed is no frame", "stream=%s ends_at=%" PRIu64, q->stream->path, message->ends_at);
+	log_error("a message of the feed is no frame", "stream=%s ends_at=%" PRIu64,
+	          q->stream->path, message->ends_at);
 }
 
 static bool put_message(void *arg, const struct store_message *message)
@@ -325,14 +334,15 @@ static bool put_message(void *arg, const struct store_message *message)
 static bool build(struct sse_frame *frame, const struct frame_query *q)
 {
 	sse_begin();
-	if (store_scan(q->worker->store, q->stream, q->from, q->to, SIZE_MAX, put_message, (void *)(uintptr_t)q) !=
-	    STORE_READ_OK)
+	if (store_scan(q->worker->store, q->stream, q->from, q->to, SIZE_MAX, put_message,
+	               (void *)(uintptr_t)q) != STORE_READ_OK)
 		return false;
 	sse_end(frame);
 	return true;
 }
 
-/* For whoever cannot see comments, EventSource among them: that the feed lives, and what time it is. */
+/* For whoever cannot see comments, EventSource among them: that the feed lives, and what time it
+ * is. */
 static bool heartbeat(struct sse_frame *frame, const struct frame_query *q, uint64_t *variant)
 {
 	uint64_t now_ms = sse_worker_wall_ms();
@@ -344,8 +354,8 @@ static bool heartbeat(struct sse_frame *frame, const struct frame_query *q, uint
 	}
 	sse_begin();
 	sse_comment("hb %" PRIu64, now_ms);
-	sse_printf("event: heartbeat\ndata: {\"sourceEpoch\":%" PRIu64 ",\"latestSeq\":%" PRIu64 ",\"now\":%" PRIu64
-	           "}\n\n",
+	sse_printf("event: heartbeat\ndata: {\"sourceEpoch\":%" PRIu64 ",\"latestSeq\":%" PRIu64
+	           ",\"now\":%" PRIu64 "}\n\n",
 	           last.frame.epoch, last.frame.seq, now_ms);
 	feed_frame_finish(&last);
 	sse_end(frame);
@@ -356,7 +366,8 @@ static const char *reason_of(enum fanout_end why, uint64_t variant)
 {
 	switch (why) {
 	case FANOUT_END_TIME:
-		return variant & VARIANT_PREVIOUS_TOKEN ? "token_or_lifetime_over" : "lifetime_over";
+		return variant & VARIANT_PREVIOUS_TOKEN ? "token_or_lifetime_over"
+		                                        : "lifetime_over";
 	case FANOUT_END_DRAIN:
 		return "draining";
 	case FANOUT_END_TRIMMED:
@@ -374,8 +385,8 @@ static const char *reason_of(enum fanout_end why, uint64_t variant)
 static bool farewell(struct sse_frame *frame, const struct frame_query *q, enum fanout_end why)
 {
 	sse_begin();
-	sse_printf("event: bye\ndata: {\"reason\":\"%s\",\"now\":%" PRIu64 "}\n\n", reason_of(why, q->variant),
-	           sse_worker_wall_ms());
+	sse_printf("event: bye\ndata: {\"reason\":\"%s\",\"now\":%" PRIu64 "}\n\n",
+	           reason_of(why, q->variant), sse_worker_wall_ms());
 	sse_end(frame);
 	return true;
 }
@@ -433,7 +444,8 @@ static bool find_start(struct request *r, const struct asked *asked, const struc
 	*start = (struct start){.from = stream->tail};
 	if (result == BET_SYNC_CURSOR_BAD) {
 		refuse(r, 400, "Bad request",
-		       "The cursor (Last-Event-ID, or since, and epoch) must be a frame number, or EPOCH-NUMBER",
+		       "The cursor (Last-Event-ID, or since, and epoch) must be a frame number, or "
+		       "EPOCH-NUMBER",
 		       0);
 		return false;
 	}
@@ -442,7 +454,9 @@ static bool find_start(struct request *r, const struct asked *asked, const struc
 		start->event = "betting";
 	} else if (foreign || cursor.seq > last->seq || cursor.seq + 1 < oldest.seq) {
 		start->event = "reset";
-		start->why = foreign ? "another source epoch" : cursor.seq > last->seq ? "ahead" : "trimmed";
+		start->why = foreign                  ? "another source epoch"
+		             : cursor.seq > last->seq ? "ahead"
+		                                      : "trimmed";
 	} else if (cursor.seq < last->seq) {
 		start->from = place_behind(r->worker->store, stream, cursor.seq);
 	}
@@ -455,7 +469,8 @@ static uint32_t workers_of(const struct counters *counters)
 	uint32_t workers = 0;
 	for (size_t i = 0; i < COUNTERS_SLOTS; i++) {
 		const struct counters_slot *slot = &counters->slots[i];
-		if (slot->role == ROLE_SSE && atomic_load(&slot->state) != WORKER_ABSENT && slot->slot >= workers)
+		if (slot->role == ROLE_SSE && atomic_load(&slot->state) != WORKER_ABSENT &&
+		    slot->slot >= workers)
 			workers = slot->slot + 1;
 	}
 	return workers;
@@ -497,11 +512,12 @@ static uint64_t end_of(const struct sse_worker *w, uint64_t expires_ms)
 	uint64_t lifetime_ms = w->settings->http_events_lifetime_ms, now_ms = sse_worker_wall_ms();
 	uint64_t left_ms = expires_ms > now_ms ? expires_ms - now_ms : 0;
 	lifetime_ms += clock_random_below(lifetime_ms / 4 + 1);
-	return w->now_ms + (expires_ms != UINT64_MAX && left_ms < lifetime_ms ? left_ms : lifetime_ms);
+	return w->now_ms +
+	       (expires_ms != UINT64_MAX && left_ms < lifetime_ms ? left_ms : lifetime_ms);
 }
 
-static void join(struct request *r, const struct asked *asked, const struct start *start, uint64_t key,
-                 const struct feed_frame *newest)
+static void join(struct request *r, const struct asked *asked, const struct start *start,
+                 uint64_t key, const struct feed_frame *newest)
 {
 	struct sse_worker *w = r->worker;
 	struct client *client = xmalloc(sizeof *client);
@@ -521,7 +537,8 @@ static void join(struct request *r, const struct asked *asked, const struct star
 	reply_start(r, 200, a.headers, a.count, UINT64_MAX);
 	uint64_t variant = (asked->v2 ? VARIANT_V2 : 0) |
 	                   (asked->expires_ms != UINT64_MAX ? VARIANT_PREVIOUS_TOKEN : 0);
-	struct live_reader *reader = fanout_join(r, &view, client, variant, end_of(w, asked->expires_ms));
+	struct live_reader *reader =
+	        fanout_join(r, &view, client, variant, end_of(w, asked->expires_ms));
 	fanout_send(reader, &frame);
 	sse_frame_finish(&frame);
 	fanout_add(reader, asked->stream, start->from);
@@ -540,7 +557,8 @@ void bet_sync_events(struct request *r)
 		feed_frame_finish(&newest);
 		return;
 	}
-	const struct found last = {.epoch = newest.frame.epoch, .seq = newest.frame.seq, .present = true};
+	const struct found last = {
+	        .epoch = newest.frame.epoch, .seq = newest.frame.seq, .present = true};
 	if (find_start(r, &asked, &last, &start)) {
 		if (r->method == METHOD_HEAD) {
 			struct answer a;
@@ -555,7 +573,8 @@ void bet_sync_events(struct request *r)
 void bet_sync_preflight(struct request *r)
 {
 	struct answer a;
-	if (!within_rate(r, PURPOSE_EVENTS, r->worker->settings->bet_sync_events_rate) || !origin_allowed(r))
+	if (!within_rate(r, PURPOSE_EVENTS, r->worker->settings->bet_sync_events_rate) ||
+	    !origin_allowed(r))
 		return;
 	begin(&a, r, "text/plain");
 	add(&a, "access-control-allow-methods", SPAN("GET, HEAD"));

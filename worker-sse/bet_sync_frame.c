@@ -6,7 +6,8 @@
 static const struct span names[BET_SYNC_MEMBER_COUNT] = {BET_SYNC_MEMBERS(BET_SYNC_NAME)};
 #undef BET_SYNC_NAME
 
-/* Length of the value (or member) that begins here: up to the comma or bracket that ends it. 0: there is none. */
+/* Length of the value (or member) that begins here: up to the comma or bracket that ends it. 0:
+ * there is none. */
 static size_t value_len(const uint8_t *at, size_t left)
 {
 	size_t depth = 0;
@@ -86,7 +87,7 @@ static char *put_health(char *out, struct span health)
 	for (size_t member = 0; member < 3; member++) {
 		if (at + 1 >= health.len)
 			return put(out, health); /* null, or with fewer members than we know */
-		at++; /* the brace, the comma */
+		at++;                            /* the brace, the comma */
 		at += value_len(health.at + at, health.len - at);
 	}
 	if (at >= health.len || health.at[at] != ',')
@@ -97,11 +98,15 @@ static char *put_health(char *out, struct span health)
 size_t bet_sync_frame_v1(const struct bet_sync_frame *frame, char *out)
 {
 	static const enum bet_sync_member order[] = {
-	        BET_SYNC_sourceEpoch, BET_SYNC_seq, BET_SYNC_emittedAt, BET_SYNC_duelId, BET_SYNC_duelKey,
-	        BET_SYNC_phase, BET_SYNC_phaseVersion, BET_SYNC_betOpenTime, BET_SYNC_betCloseTime,
-	        BET_SYNC_fightStartTime, BET_SYNC_duelEndTime, BET_SYNC_winnerId, BET_SYNC_winnerName,
-	        BET_SYNC_winReason, BET_SYNC_agent1, BET_SYNC_agent2, BET_SYNC_arenaPositions,
-	        BET_SYNC_rendererHealth};
+	        BET_SYNC_sourceEpoch,    BET_SYNC_seq,
+	        BET_SYNC_emittedAt,      BET_SYNC_duelId,
+	        BET_SYNC_duelKey,        BET_SYNC_phase,
+	        BET_SYNC_phaseVersion,   BET_SYNC_betOpenTime,
+	        BET_SYNC_betCloseTime,   BET_SYNC_fightStartTime,
+	        BET_SYNC_duelEndTime,    BET_SYNC_winnerId,
+	        BET_SYNC_winnerName,     BET_SYNC_winReason,
+	        BET_SYNC_agent1,         BET_SYNC_agent2,
+	        BET_SYNC_arenaPositions, BET_SYNC_rendererHealth};
 	char *at = put(out, SPAN("{\"schemaVersion\":1"));
 	for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
 		struct span value = frame->members[order[i]];

@@ -1,18 +1,44 @@
 /* Frames of the feed as consumers of the bet-sync wire see them. Pure.
  *
- * The bridge writes frames of version 2 (worker-bridge/frame.h); version 1 is cut out of their bytes, so that
- * numbers and escapes stay as they are. */
+ * The bridge writes frames of version 2 (worker-bridge/frame.h); version 1 is cut out of their
+ * bytes, so that numbers and escapes stay as they are. */
 #pragma once
 
 #include "proto/bytes.h"
 
 /* Every member of a version 2 frame, in its order. */
 #define BET_SYNC_MEMBERS(M)                                                                        \
-	M(schemaVersion) M(feed) M(sourceEpoch) M(seq) M(previousSeq) M(emittedAt) M(cycleId)      \
-	M(duelId) M(duelKey) M(phase) M(phaseVersion) M(betOpenTime) M(betCloseTime)               \
-	M(plannedFightStartTime) M(fightStartTime) M(duelEndTime) M(terminal) M(outcome)           \
-	M(cancellationReason) M(winnerId) M(winnerName) M(loserId) M(loserName) M(winReason)       \
-	M(detail) M(seed) M(replayHash) M(agent1) M(agent2) M(arenaPositions) M(scene)             \
+	M(schemaVersion)                                                                           \
+	M(feed)                                                                                    \
+	M(sourceEpoch)                                                                             \
+	M(seq)                                                                                     \
+	M(previousSeq)                                                                             \
+	M(emittedAt)                                                                               \
+	M(cycleId)                                                                                 \
+	M(duelId)                                                                                  \
+	M(duelKey)                                                                                 \
+	M(phase)                                                                                   \
+	M(phaseVersion)                                                                            \
+	M(betOpenTime)                                                                             \
+	M(betCloseTime)                                                                            \
+	M(plannedFightStartTime)                                                                   \
+	M(fightStartTime)                                                                          \
+	M(duelEndTime)                                                                             \
+	M(terminal)                                                                                \
+	M(outcome)                                                                                 \
+	M(cancellationReason)                                                                      \
+	M(winnerId)                                                                                \
+	M(winnerName)                                                                              \
+	M(loserId)                                                                                 \
+	M(loserName)                                                                               \
+	M(winReason)                                                                               \
+	M(detail)                                                                                  \
+	M(seed)                                                                                    \
+	M(replayHash)                                                                              \
+	M(agent1)                                                                                  \
+	M(agent2)                                                                                  \
+	M(arenaPositions)                                                                          \
+	M(scene)                                                                                   \
 	M(rendererHealth)
 #define BET_SYNC_ENUM(name) BET_SYNC_##name,
 enum bet_sync_member { BET_SYNC_MEMBERS(BET_SYNC_ENUM) BET_SYNC_MEMBER_COUNT };
@@ -26,16 +52,18 @@ struct bet_sync_frame {
 /* False: these bytes are not a version 2 frame. */
 bool bet_sync_frame_read(struct bet_sync_frame *frame, struct span text);
 
-enum { BET_SYNC_V1_MORE = 256 }; /* a version 1 frame is at most this much longer than its version 2 */
+enum {
+	BET_SYNC_V1_MORE = 256
+}; /* a version 1 frame is at most this much longer than its version 2 */
 
-/* The version 1 frame without its last '}', so that members may follow; its length. `out` has room for
- * the version 2 text and BET_SYNC_V1_MORE. */
+/* The version 1 frame without its last '}', so that members may follow; its length. `out` has room
+ * for the version 2 text and BET_SYNC_V1_MORE. */
 size_t bet_sync_frame_v1(const struct bet_sync_frame *frame, char *out);
 
 /* ---- cursors ---- */
 
 enum bet_sync_cursor_result {
-	BET_SYNC_CURSOR_NONE,  /* empty: from the newest frame on */
+	BET_SYNC_CURSOR_NONE, /* empty: from the newest frame on */
 	BET_SYNC_CURSOR_SEQ,
 	BET_SYNC_CURSOR_PLACE, /* EPOCH-SEQ */
 	BET_SYNC_CURSOR_BAD,   /* 400 */

@@ -9,25 +9,36 @@
 #include <cmocka.h>
 
 #define AGENT                                                                                      \
-	"{\"id\":\"a\",\"name\":\"A \\\"{,}[\\\\\",\"provider\":\"\",\"model\":\"\",\"hp\":7.2,\"maxHp\":10,"             \
+	"{\"id\":\"a\",\"name\":\"A "                                                              \
+	"\\\"{,}[\\\\\",\"provider\":\"\",\"model\":\"\",\"hp\":7.2,\"maxHp\":10,"                 \
 	"\"combatLevel\":0,\"wins\":0,\"losses\":0,\"damageDealtThisFight\":0.1,\"rank\":null,"    \
 	"\"headToHeadWins\":0,\"headToHeadLosses\":0}"
-#define HEAD "{\"schemaVersion\":2,\"feed\":\"arena\",\"sourceEpoch\":1795241265347,\"seq\":7,\"previousSeq\":6,\"emittedAt\":9,"
+#define HEAD                                                                                       \
+	"{\"schemaVersion\":2,\"feed\":\"arena\",\"sourceEpoch\":1795241265347,\"seq\":7,"         \
+	"\"previousSeq\":6,\"emittedAt\":9,"
 #define FRAME(fight, reason)                                                                       \
-	HEAD "\"cycleId\":\"c\",\"duelId\":\"streaming-c\",\"duelKey\":\"k\",\"phase\":\"COUNTDOWN\",\"phaseVersion\":2," \
-	"\"betOpenTime\":1,\"betCloseTime\":2,\"plannedFightStartTime\":3,\"fightStartTime\":" fight                      \
-	",\"duelEndTime\":null,\"terminal\":false,\"outcome\":null,\"cancellationReason\":null,\"winnerId\":null,"        \
-	"\"winnerName\":null,\"loserId\":null,\"loserName\":null,\"winReason\":" reason                                   \
-	",\"detail\":null,\"seed\":null,\"replayHash\":null,\"agent1\":" AGENT ",\"agent2\":" AGENT                       \
-	",\"arenaPositions\":{\"agent1\":[0,0,1e-7],\"agent2\":[1,0,0]},\"scene\":{\"x\":[\"}\",{}]},"                    \
-	"\"rendererHealth\":{\"ready\":false,\"degradedReason\":\"capture_client_disconnected\",\"updatedAt\":5,"         \
-	"\"source\":\"none\",\"page\":null}}"
+	HEAD "\"cycleId\":\"c\",\"duelId\":\"streaming-c\",\"duelKey\":\"k\",\"phase\":"           \
+	     "\"COUNTDOWN\",\"phaseVersion\":2,"                                                   \
+	     "\"betOpenTime\":1,\"betCloseTime\":2,\"plannedFightStartTime\":3,"                   \
+	     "\"fightStartTime\":" fight ",\"duelEndTime\":null,\"terminal\":false,\"outcome\":"   \
+	     "null,\"cancellationReason\":null,\"winnerId\":null,"                                 \
+	     "\"winnerName\":null,\"loserId\":null,\"loserName\":null,\"winReason\":" reason       \
+	     ",\"detail\":null,\"seed\":null,\"replayHash\":null,\"agent1\":" AGENT                \
+	     ",\"agent2\":" AGENT ",\"arenaPositions\":{\"agent1\":[0,0,1e-7],\"agent2\":[1,0,0]}" \
+	     ",\"scene\":{\"x\":[\"}\",{}]},"                                                      \
+	     "\"rendererHealth\":{\"ready\":false,\"degradedReason\":\"capture_client_"            \
+	     "disconnected\",\"updatedAt\":5,"                                                     \
+	     "\"source\":\"none\",\"page\":null}}"
 #define V1(fight, reason)                                                                          \
-	"{\"schemaVersion\":1,\"sourceEpoch\":1795241265347,\"seq\":7,\"emittedAt\":9,\"duelId\":\"streaming-c\","        \
-	"\"duelKey\":\"k\",\"phase\":\"COUNTDOWN\",\"phaseVersion\":2,\"betOpenTime\":1,\"betCloseTime\":2,"              \
-	"\"fightStartTime\":" fight ",\"duelEndTime\":null,\"winnerId\":null,\"winnerName\":null,\"winReason\":" reason   \
-	",\"agent1\":" AGENT ",\"agent2\":" AGENT                                                                         \
-	",\"arenaPositions\":{\"agent1\":[0,0,1e-7],\"agent2\":[1,0,0]},\"rendererHealth\":{\"ready\":false,"             \
+	"{\"schemaVersion\":1,\"sourceEpoch\":1795241265347,\"seq\":7,\"emittedAt\":9,\"duelId\":" \
+	"\"streaming-c\","                                                                         \
+	"\"duelKey\":\"k\",\"phase\":\"COUNTDOWN\",\"phaseVersion\":2,\"betOpenTime\":1,"          \
+	"\"betCloseTime\":2,"                                                                      \
+	"\"fightStartTime\":" fight                                                                \
+	",\"duelEndTime\":null,\"winnerId\":null,\"winnerName\":null,\"winReason\":" reason        \
+	",\"agent1\":" AGENT ",\"agent2\":" AGENT                                                  \
+	",\"arenaPositions\":{\"agent1\":[0,0,1e-7],\"agent2\":[1,0,0]},\"rendererHealth\":{"      \
+	"\"ready\":false,"                                                                         \
 	"\"degradedReason\":\"capture_client_disconnected\",\"updatedAt\":5}"
 
 static void version_1_is_cut_out_byte_by_byte(void **state)
@@ -61,7 +72,8 @@ static void what_is_no_frame_is_refused(void **state)
 			memcpy(other, text, sizeof text);
 			other[i] = *c;
 			if (bet_sync_frame_read(&frame, span_of(other, sizeof other - 1)))
-				assert_true(bet_sync_frame_v1(&frame, out) < sizeof text + BET_SYNC_V1_MORE);
+				assert_true(bet_sync_frame_v1(&frame, out) <
+				            sizeof text + BET_SYNC_V1_MORE);
 		}
 	}
 	free(out);
@@ -76,22 +88,26 @@ static void a_reason_may_hold_anything(void **state)
 	struct bet_sync_frame frame;
 	const char *at = strstr(before, token);
 	(void)state;
-	snprintf(text, sizeof text, "%.*s%s%s", (int)(at - before), before, reason, at + strlen(token));
+	snprintf(text, sizeof text, "%.*s%s%s", (int)(at - before), before, reason,
+	         at + strlen(token));
 	assert_true(bet_sync_frame_read(&frame, span_str(text)));
 	out[bet_sync_frame_v1(&frame, out)] = '\0';
-	assert_non_null(strstr(out, "\"rendererHealth\":{\"ready\":false,\"degradedReason\":\"a, \\\"b\\\"}, c, d\",\"updatedAt\":5}"));
+	assert_non_null(strstr(out, "\"rendererHealth\":{\"ready\":false,\"degradedReason\":\"a, "
+	                            "\\\"b\\\"}, c, d\",\"updatedAt\":5}"));
 	assert_null(strstr(out, "\"source\":"));
 }
 
 static void health_of_another_shape_stays_as_it_is(void **state)
 {
-	static const char *const shapes[] = {"null", "{}", "{\"ready\":true}", "{\"ready\":true,\"x\":[1,2]}", "[", "1"};
+	static const char *const shapes[] = {
+	        "null", "{}", "{\"ready\":true}", "{\"ready\":true,\"x\":[1,2]}", "[", "1"};
 	(void)state;
 	for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
 		char text[4096], out[8192], *exact;
 		struct bet_sync_frame frame;
 		const char *before = FRAME("4", "null"), *at = strstr(before, "{\"ready\"");
-		int len = snprintf(text, sizeof text, "%.*s%s}", (int)(at - before), before, shapes[i]);
+		int len = snprintf(text, sizeof text, "%.*s%s}", (int)(at - before), before,
+		                   shapes[i]);
 		exact = memcpy(malloc((size_t)len), text, (size_t)len); /* no byte behind it */
 		if (bet_sync_frame_read(&frame, span_of(exact, (size_t)len))) {
 			out[bet_sync_frame_v1(&frame, out)] = '\0';
@@ -126,7 +142,8 @@ static void cursors(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		struct bet_sync_cursor cursor;
-		assert_int_equal(bet_sync_cursor_read(&cursor, span_str(rows[i].text)), rows[i].result);
+		assert_int_equal(bet_sync_cursor_read(&cursor, span_str(rows[i].text)),
+		                 rows[i].result);
 		if (rows[i].result == BET_SYNC_CURSOR_BAD)
 			continue;
 		assert_int_equal(cursor.epoch, rows[i].epoch);

@@ -19,7 +19,7 @@ struct call_waiting {
 	uint64_t id;
 	unsigned role, slot;
 	struct sse_worker *worker;
-	struct request *request; /* NULL: call_ask() */
+	struct request *request;     /* NULL: call_ask() */
 	struct call_options options; /* but the path */
 	call_on_answer *on_answer;
 	void *arg;
@@ -94,9 +94,9 @@ static void on_timer(struct wheel_node *node)
 void calls_peer_gone(struct sse_worker *w, unsigned role, unsigned slot)
 {
 	struct call_waiting *call, *next;
-	HASH_ITER(hh, w->calls, call, next)
-	if (call->role == role && call->slot == slot)
-		give_up(call, "the worker that knows has gone; another is on its way");
+	HASH_ITER (hh, w->calls, call, next)
+		if (call->role == role && call->slot == slot)
+			give_up(call, "the worker that knows has gone; another is on its way");
 }
 
 /* ---- asking ---- */
@@ -125,20 +125,22 @@ static enum call_method method_of(const struct request *request)
 static const char *too_long(const struct proto_call *m, unsigned *status)
 {
 	*status = m->path.len > PROTO_CALL_PATH_MAX || m->query.len > 4096 ? 414
-	          : m->body.len > PROTO_CALL_BODY_MAX                       ? 413
-	                                                                    : 400;
-	return m->path.len > PROTO_CALL_PATH_MAX ? "this path is too long"
-	       : m->query.len > 4096             ? "this query is too long"
+	          : m->body.len > PROTO_CALL_BODY_MAX                      ? 413
+	                                                                   : 400;
+	return m->path.len > PROTO_CALL_PATH_MAX   ? "this path is too long"
+	       : m->query.len > 4096               ? "this query is too long"
 	       : m->body.len > PROTO_CALL_BODY_MAX ? "the body has more than a megabyte"
 	       : m->authorization.len > 4096       ? "this Authorization is too long"
 	       : m->idempotency_key.len > 256      ? "an Idempotency-Key has at most 256 bytes"
-	       : m->idempotency_key.at != NULL && m->idempotency_key.len == 0 ? "an Idempotency-Key is not empty"
-	       : m->content_type.len > 256         ? "this Content-Type is too long"
-	       : m->if_match.len > 256             ? "this If-Match is too long"
-	                                           : NULL;
+	       : m->idempotency_key.at != NULL && m->idempotency_key.len == 0
+	               ? "an Idempotency-Key is not empty"
+	       : m->content_type.len > 256 ? "this Content-Type is too long"
+	       : m->if_match.len > 256     ? "this If-Match is too long"
+	                                   : NULL;
 }
 
-static struct call_waiting *wait_for_reply(struct sse_worker *w, const struct peer *peer, uint64_t id)
+static struct call_waiting *wait_for_reply(struct sse_worker *w, const struct peer *peer,
+                                           uint64_t id)
 {
 	struct call_waiting *call = xcalloc(1, sizeof *call);
 	*call = (struct call_waiting){.id = id,
@@ -151,7 +153,8 @@ static struct call_waiting *wait_for_reply(struct sse_worker *w, const struct pe
 	return call;
 }
 
-static void hold_request(struct call_waiting *call, struct request *request, const struct call_options *options)
+static void hold_request(struct call_waiting *call, struct request *request,
+                         const struct call_options *options)
 {
 	call->request = request;
 	call->options = *options;
@@ -206,19 +209,19 @@ void call_send(struct request *request, unsigned role, const struct call_options
 	char base_url[1024], principal[AUTH_PRINCIPAL_ROOM];
 	unsigned status;
 	/* The bridge knows tokens alone; what a session belongs to may be of any scheme. */
-	(role == ROLE_CAPTURE ? auth_owner : auth_principal)(request->headers[HEADER_AUTHORIZATION], principal);
+	(role == ROLE_CAPTURE ? auth_owner : auth_principal)(request->headers[HEADER_AUTHORIZATION],
+	                                                     principal);
 	size_t base_len = request_base_url(request, base_url, sizeof base_url);
-	struct proto_call m = {
-	        .id = ++w->calls_id,
-	        .method = (uint8_t)method_of(request),
-	        .path = options->path.at != NULL ? options->path : request->path,
-	        .query = request->query,
-	        .principal = span_str(principal),
-	        .idempotency_key = request->headers[HEADER_IDEMPOTENCY_KEY],
-	        .content_type = request->headers[HEADER_CONTENT_TYPE],
-	        .if_match = request->headers[HEADER_IF_MATCH],
-	        .base_url = span_of(base_url, base_len),
-	        .body = span_of(request->body, request->body_len)};
+	struct proto_call m = {.id = ++w->calls_id,
+	                       .method = (uint8_t)method_of(request),
+	                       .path = options->path.at != NULL ? options->path : request->path,
+	                       .query = request->query,
+	                       .principal = span_str(principal),
+	                       .idempotency_key = request->headers[HEADER_IDEMPOTENCY_KEY],
+	                       .content_type = request->headers[HEADER_CONTENT_TYPE],
+	                       .if_match = request->headers[HEADER_IF_MATCH],
+	                       .base_url = span_of(base_url, base_len),
+	                       .body = span_of(request->body, request->body_len)};
 	if (options->authorization)
 		m.authorization = request->headers[HEADER_AUTHORIZATION];
 	const char *reason = too_long(&m, &status);
@@ -250,9 +253,8 @@ void call_forward(struct request *request, unsigned role)
 
 /* ---- the reply ---- */
 
-
-/* Lines of "name: value" into headers; the names must outlive the reply, so they are copied in place:
- * the NUL goes where the colon was. */
+/* Lines of "name: value" into headers; the names must outlive the reply, so they are copied in
+ * place: the NUL goes where the colon was. */
 static size_t read_headers(char *text, struct header headers[HEADERS_MAX])
 {
 	size_t count = 0;
@@ -303,7 +305,8 @@ void on_call_reply(struct sse_worker *w, const struct proto_call_reply *m)
 		answer_asker(call, m);
 		return;
 	}
-	void (*on_reply)(struct request *, const struct proto_call_reply *) = call->options.on_reply;
+	void (*on_reply)(struct request *, const struct proto_call_reply *) =
+	        call->options.on_reply;
 	struct request *request = take_back(call);
 	if (m->status > 599 || !reply_status_known((unsigned)m->status))
 		reply_error(request, 500, "the worker that knows gave no proper answer");

@@ -4,10 +4,12 @@
 #include <stdlib.h>
 
 enum {
-	LINED_MS = 100,   /* whoever waits for us is not late */
-	LINGER_MS = 2000, /* for the answer to arrive before what the client still sends resets it */
-	FIRST_MS = 2000,  /* a drain waits so long for the first request of a connection */
-	LOOK_MS = 25,     /* until a client that sends no more is looked at again; then twice as long, and so on */
+	LINED_MS = 100, /* whoever waits for us is not late */
+	LINGER_MS =
+	        2000,    /* for the answer to arrive before what the client still sends resets it */
+	FIRST_MS = 2000, /* a drain waits so long for the first request of a connection */
+	LOOK_MS = 25, /* until a client that sends no more is looked at again; then twice as long,
+	                 and so on */
 	LOOKS_QUIET = 4,  /* looks behind the first that send nothing */
 	LOOKS_LONGER = 8, /* from here on every 6.4 s */
 };
@@ -33,16 +35,19 @@ static uint64_t limit_ms(const struct conn *conn)
 	case WAIT_LINGER:
 		return LINGER_MS;
 	case WAIT_GONE:
-		return (uint64_t)LOOK_MS << (conn->looks < LOOKS_LONGER ? conn->looks : LOOKS_LONGER);
+		return (uint64_t)LOOK_MS
+		       << (conn->looks < LOOKS_LONGER ? conn->looks : LOOKS_LONGER);
 	}
 	return 0;
 }
 
-/* It sends no more, and its answer waits for something: it may want it still, or be gone altogether. */
+/* It sends no more, and its answer waits for something: it may want it still, or be gone
+ * altogether. */
 static bool may_be_gone(const struct conn *conn)
 {
 	const struct exchange *e = conn->first;
-	return conn->eof && e != NULL && e->dispatched && !e->ended && e->request.on_gone != NULL && !e->measured;
+	return conn->eof && e != NULL && e->dispatched && !e->ended && e->request.on_gone != NULL &&
+	       !e->measured;
 }
 
 static enum conn_wait wait_now(const struct conn *conn)
@@ -91,8 +96,9 @@ static bool delivers(struct conn *conn)
 	return less;
 }
 
-/* The kernel does not say whether a client that closed its side still reads. Bytes for one that does not are answered
- * with a reset: the first go at once, the next when it had its time to come. */
+/* The kernel does not say whether a client that closed its side still reads. Bytes for one that
+ * does not are answered with a reset: the first go at once, the next when it had its time to come.
+ */
 static void look(struct conn *conn)
 {
 	if (conn->looks == 0 || conn->looks > LOOKS_QUIET)
@@ -245,7 +251,8 @@ void conn_settle(struct conn *conn)
 	/* Nothing more comes: neither a request nor the rest of one. */
 	bool starved = conn->eof && !conn->hungry && conn->out_count == 0 &&
 	               (conn->first == NULL || !conn->first->body_whole);
-	/* Nothing can be said that tells whether it is there: to a picture in many parts, or a WebSocket. */
+	/* Nothing can be said that tells whether it is there: to a picture in many parts, or a
+	 * WebSocket. */
 	bool deaf = may_be_gone(conn) && conn->first->answered && !conn->first->request.comments;
 	if (starved || deaf)
 		conn_close(conn);

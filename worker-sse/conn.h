@@ -39,10 +39,10 @@ struct exchange {
 	struct chunk *held; /* answer of one that is not first; held->len bytes of held_room */
 	size_t held_room;
 	struct http1_chunked chunked_in;
-	uint64_t body_left; /* not yet received; only with Content-Length */
-	size_t body_max;    /* larger is refused with 413 */
-	size_t body_counted; /* of worker->body_bytes */
-	uint64_t begun_ns;   /* monotonic: the head was there */
+	uint64_t body_left;    /* not yet received; only with Content-Length */
+	size_t body_max;       /* larger is refused with 413 */
+	size_t body_counted;   /* of worker->body_bytes */
+	uint64_t begun_ns;     /* monotonic: the head was there */
 	uint64_t body_late_ns; /* monotonic: without further bytes of the body it is late then */
 	bool body_chunked, body_whole, body_owned;
 	bool holds;   /* request_hold() */
@@ -55,7 +55,16 @@ struct exchange {
 };
 
 /* What a connection is waiting for, and so which time limit holds: conn_settle(). */
-enum conn_wait { WAIT_NOTHING, WAIT_REQUEST, WAIT_FIRST, WAIT_HEAD, WAIT_BODY, WAIT_WRITE, WAIT_LINGER, WAIT_GONE };
+enum conn_wait {
+	WAIT_NOTHING,
+	WAIT_REQUEST,
+	WAIT_FIRST,
+	WAIT_HEAD,
+	WAIT_BODY,
+	WAIT_WRITE,
+	WAIT_LINGER,
+	WAIT_GONE
+};
 
 struct conn {
 	uv_tcp_t tcp;
@@ -65,7 +74,7 @@ struct conn {
 	struct conn *next, **previous; /* worker->conns */
 	struct conn *dirty_next;
 	struct conn *line_next; /* turn.c */
-	uint8_t *in; /* bytes that could not be used yet */
+	uint8_t *in;            /* bytes that could not be used yet */
 	uint32_t in_len, in_room;
 	struct piece *out;
 	uint32_t out_from, out_count, out_room;
@@ -75,13 +84,13 @@ struct conn {
 	uint64_t since_ms;       /* when the present wait began */
 	struct address *address;
 	uint16_t exchanges;
-	uint8_t wait; /* enum conn_wait */
+	uint8_t wait;  /* enum conn_wait */
 	uint8_t looks; /* for a client that sends no more and may be gone */
 	bool reading, writing, eof;
-	bool dirty;     /* on worker->dirty */
-	bool lined;     /* waits for its turn (turn.c) */
-	bool unread;    /* ... with bytes that the kernel holds */
-	bool hungry;    /* bytes of `in` may be usable now */
+	bool dirty;  /* on worker->dirty */
+	bool lined;  /* waits for its turn (turn.c) */
+	bool unread; /* ... with bytes that the kernel holds */
+	bool hungry; /* bytes of `in` may be usable now */
 	bool closing, closed /* by libuv, while dirty or lined: who takes it off frees it */;
 	bool lingering; /* no further request; closes when the answer has arrived */
 	bool shut;      /* our side is shut down */
@@ -110,8 +119,8 @@ void conn_advance(struct conn *conn);
 /* Ends idle connections and marks the rest to close after their answer. */
 void conns_drain(struct sse_worker *w);
 
-/* Answers 503 to requests from before `before_ns` (monotonic) that wait for the store, and closes their
- * connections: what they asked for is under way, and may still happen. */
+/* Answers 503 to requests from before `before_ns` (monotonic) that wait for the store, and closes
+ * their connections: what they asked for is under way, and may still happen. */
 void conns_refuse_stalled(struct sse_worker *w, uint64_t before_ns);
 
 /* ---- conn_read.c ---- */
@@ -132,7 +141,8 @@ void conn_write_later(struct conn *conn, struct chunk *chunk);
 bool conn_write_now(struct conn *conn, const struct iovec *iov, int count);
 /* Shares the chunk. True: all taken by the kernel. */
 bool conn_write_chunk(struct conn *conn, struct chunk *chunk, size_t from, size_t len);
-/* Bytes that mean nothing to a client that is there: for one that is not, its kernel answers them with a reset. */
+/* Bytes that mean nothing to a client that is there: for one that is not, its kernel answers them
+ * with a reset. */
 void conn_probe(struct conn *conn);
 /* Did a reset come? */
 bool conn_was_reset(const struct conn *conn);

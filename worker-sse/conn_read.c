@@ -9,8 +9,8 @@
 
 enum {
 	READ_BYTES = 65536,
-	LOOK_BYTES = 16384, /* after so much input at once the time is looked at */
-	PIECE_BYTES = 4096,  /* given to a WebSocket between two looks at its output */
+	LOOK_BYTES = 16384,        /* after so much input at once the time is looked at */
+	PIECE_BYTES = 4096,        /* given to a WebSocket between two looks at its output */
 	OUT_PAUSE_BYTES = 1 << 20, /* no further request while so much waits to be sent */
 	FIELDS_ROOM = 1000,        /* the most that limits.headers allows */
 };
@@ -115,8 +115,8 @@ static bool may_begin(const struct conn *conn, struct span in)
 	if (last == NULL)
 		return true;
 	bool post = in.len >= 5 && memcmp(in.at, "POST ", 5) == 0;
-	return post && last->request.method == METHOD_POST && last->dispatched && !last->holds && !last->close_after &&
-	       conn->exchanges < conn->worker->settings->limits_pipeline;
+	return post && last->request.method == METHOD_POST && last->dispatched && !last->holds &&
+	       !last->close_after && conn->exchanges < conn->worker->settings->limits_pipeline;
 }
 
 static void consume(struct conn *conn, struct span *in)
@@ -131,7 +131,8 @@ static void consume(struct conn *conn, struct span *in)
 		if (last != NULL && last->upgraded) {
 			if (conn->out_bytes >= conn->worker->settings->http_websocket_output_bytes)
 				return; /* what it is told must leave first */
-			struct span bytes = span_of(in->at, in->len < PIECE_BYTES ? in->len : PIECE_BYTES);
+			struct span bytes =
+			        span_of(in->at, in->len < PIECE_BYTES ? in->len : PIECE_BYTES);
 			*in = span_of(in->at + bytes.len, in->len - bytes.len);
 			websocket_take(&last->request, bytes);
 			continue;
@@ -235,7 +236,8 @@ void conn_read_now(struct conn *conn)
 
 void conn_set_reading(struct conn *conn, bool on)
 {
-	/* While answers are under way a little is read ahead, enough to notice that the client left. */
+	/* While answers are under way a little is read ahead, enough to notice that the client
+	 * left. */
 	on = on && !conn->eof &&
 	     conn->in_len < conn->worker->settings->limits_header_bytes + READ_BYTES;
 	if (conn->reading == on || conn->closing)

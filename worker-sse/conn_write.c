@@ -96,7 +96,8 @@ void conn_drop_output(struct conn *conn)
 size_t conn_undelivered(const struct conn *conn)
 {
 	int fd, kernel = 0;
-	if (uv_fileno((const uv_handle_t *)&conn->tcp, &fd) != 0 || ioctl(fd, SIOCOUTQ, &kernel) != 0)
+	if (uv_fileno((const uv_handle_t *)&conn->tcp, &fd) != 0 ||
+	    ioctl(fd, SIOCOUTQ, &kernel) != 0)
 		kernel = 0;
 	return uv_stream_get_write_queue_size((const uv_stream_t *)&conn->tcp) + (size_t)kernel;
 }
@@ -121,7 +122,8 @@ bool conn_was_reset(const struct conn *conn)
 {
 	struct tcp_info info;
 	socklen_t len = sizeof info;
-	return getsockopt(conn->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_state == TCP_CLOSE;
+	return getsockopt(conn->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+	       info.tcpi_state == TCP_CLOSE;
 }
 
 /* ---- what the kernel does not take at once goes through the loop ---- */
@@ -276,7 +278,8 @@ bool conn_write_now(struct conn *conn, const struct iovec *iov, int count)
 }
 
 /* Nothing is queued in libuv, so its descriptor may be written to directly: on the path that every
- * delivery takes, send() costs less than uv_try_write(). An error shows again when the rest is flushed. */
+ * delivery takes, send() costs less than uv_try_write(). An error shows again when the rest is
+ * flushed. */
 bool conn_write_chunk(struct conn *conn, struct chunk *chunk, size_t from, size_t len)
 {
 	if (conn->out_count == 0 && !conn->writing && !conn->closing) {

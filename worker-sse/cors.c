@@ -3,7 +3,8 @@
 
 #include <stdio.h>
 
-/* Under dev a page needs no token: "*", the default, would let every page in the developer's browser in. */
+/* Under dev a page needs no token: "*", the default, would let every page in the developer's
+ * browser in. */
 static bool cors_lets_others_in(const struct settings *settings)
 {
 	return !settings->dev || strcmp(settings->http_allowed_origin, "*") != 0;
@@ -16,7 +17,9 @@ char *cors_common_headers(const struct settings *settings)
 	FILE *out = open_memstream(&text, &len);
 	check(out != NULL);
 	if (!cors_lets_others_in(settings)) {
-		fputs("x-content-type-options: nosniff\r\ncross-origin-resource-policy: same-origin\r\n", out);
+		fputs("x-content-type-options: nosniff\r\ncross-origin-resource-policy: "
+		      "same-origin\r\n",
+		      out);
 		check(fclose(out) == 0);
 		return text;
 	}
@@ -39,9 +42,11 @@ char *cors_common_headers(const struct settings *settings)
 void cors_preflight(struct request *request)
 {
 	static const struct header headers[] = {
-	        {"access-control-allow-methods", SPAN("GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS")},
+	        {"access-control-allow-methods",
+	         SPAN("GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS")},
 	        {"access-control-allow-headers",
-	         SPAN("content-type, authorization, if-match, if-none-match, last-event-id, stream-seq, "
+	         SPAN("content-type, authorization, if-match, if-none-match, last-event-id, "
+	              "stream-seq, "
 	              "stream-ttl, stream-expires-at, stream-closed, producer-id, producer-epoch, "
 	              "producer-seq, idempotency-key, stream-forked-from, stream-fork-offset, "
 	              "stream-fork-sub-offset")},
@@ -54,6 +59,6 @@ void cors_preflight(struct request *request)
 	bool offers = path.len > whep.len &&
 	              span_equal(span_of(path.at + path.len - whep.len, whep.len), whep);
 	/* draft-ietf-wish-whep: a client learns by OPTIONS what an offer is to be. */
-	reply(request, offers ? 200 : 204, headers, sizeof headers / sizeof *headers - (offers ? 0 : 1),
-	      (struct span){0});
+	reply(request, offers ? 200 : 204, headers,
+	      sizeof headers / sizeof *headers - (offers ? 0 : 1), (struct span){0});
 }

@@ -1,5 +1,5 @@
-/* Cross-origin access (Durable Streams, section on CORS): browsers of any allowed origin may read and
- * write. */
+/* Cross-origin access (Durable Streams, section on CORS): browsers of any allowed origin may read
+ * and write. */
 #pragma once
 
 #include "worker-sse/request.h"

@@ -19,7 +19,8 @@ static void split_host(struct span host, struct span *name, struct span *port)
 
 static bool ends_with(struct span text, struct span end)
 {
-	return text.len >= end.len && span_equal_nocase(span_of(text.at + text.len - end.len, end.len), end);
+	return text.len >= end.len &&
+	       span_equal_nocase(span_of(text.at + text.len - end.len, end.len), end);
 }
 
 /* "127." and three numbers: a name such as 127.evil.example is none. */
@@ -48,7 +49,8 @@ static struct span without_scheme(struct span url)
 {
 	static const struct span schemes[] = {SPAN("http://"), SPAN("https://")};
 	for (size_t i = 0; i < 2; i++)
-		if (url.len > schemes[i].len && span_equal_nocase(span_of(url.at, schemes[i].len), schemes[i]))
+		if (url.len > schemes[i].len &&
+		    span_equal_nocase(span_of(url.at, schemes[i].len), schemes[i]))
 			return span_of(url.at + schemes[i].len, url.len - schemes[i].len);
 	return (struct span){0};
 }
@@ -67,7 +69,8 @@ static bool same_port(struct span a, struct span b)
 	struct span name, port_a, port_b;
 	split_host(a, &name, &port_a);
 	split_host(b, &name, &port_b);
-	return span_equal(port_a.len > 0 ? port_a : SPAN("80"), port_b.len > 0 ? port_b : SPAN("80"));
+	return span_equal(port_a.len > 0 ? port_a : SPAN("80"),
+	                  port_b.len > 0 ? port_b : SPAN("80"));
 }
 
 /* This machine's names are one: a page opened as localhost may ask 127.0.0.1, at the same port. */
@@ -77,17 +80,19 @@ static bool is_own(const struct dev_visit *visit)
 	struct span origin = visit->origin, at = without_scheme(origin);
 	if (span_equal_nocase(origin, visit->base_url))
 		return true;
-	return at.len > 0 && span_equal_nocase(span_of(origin.at, http.len), http) && dev_host_is_loopback(at) &&
-	       visit->host.len > 0 && dev_host_is_loopback(visit->host) && same_port(at, visit->host);
+	return at.len > 0 && span_equal_nocase(span_of(origin.at, http.len), http) &&
+	       dev_host_is_loopback(at) && visit->host.len > 0 &&
+	       dev_host_is_loopback(visit->host) && same_port(at, visit->host);
 }
 
-/* A name without a dot is nobody's to point here, save by whoever answers for names in this very network; and what says
- * not even what it is, is no browser but somebody's netcat. */
+/* A name without a dot is nobody's to point here, save by whoever answers for names in this very
+ * network; and what says not even what it is, is no browser but somebody's netcat. */
 static bool names_us(const struct dev_visit *visit)
 {
 	struct span host = visit->host;
 	return host.len == 0 || dev_host_is_loopback(host) || is_public(host, visit->public_url) ||
-	       (!visit->browser && visit->origin.at == NULL && memchr(host.at, '.', host.len) == NULL);
+	       (!visit->browser && visit->origin.at == NULL &&
+	        memchr(host.at, '.', host.len) == NULL);
 }
 
 unsigned dev_guard(const struct dev_visit *visit, const char **reason)
@@ -98,7 +103,8 @@ unsigned dev_guard(const struct dev_visit *visit, const char **reason)
 		return 421;
 	}
 	if (visit->origin.at == NULL || visit->preflight || is_own(visit) ||
-	    (strcmp(visit->allowed_origin, "*") != 0 && span_equal(visit->origin, span_str(visit->allowed_origin))))
+	    (strcmp(visit->allowed_origin, "*") != 0 &&
+	     span_equal(visit->origin, span_str(visit->allowed_origin))))
 		return 0;
 	*reason = "dev lets no page of another origin in; name it in http.allowed_origin";
 	return 403;

@@ -1,5 +1,6 @@
-/* Under dev everybody may do everything, so what is to be kept out are the web pages in the developer's browser: those of
- * other origins, and those that reach this port under a name of their own (DNS rebinding). Pure. */
+/* Under dev everybody may do everything, so what is to be kept out are the web pages in the
+ * developer's browser: those of other origins, and those that reach this port under a name of their
+ * own (DNS rebinding). Pure. */
 #pragma once
 
 #include "proto/bytes.h"
@@ -8,12 +9,13 @@ struct dev_visit {
 	struct span host, origin; /* the headers; at NULL: absent */
 	bool browser;             /* it could be one: they always say what they are (User-Agent) */
 	bool preflight;           /* OPTIONS: does nothing, and says who may in its own headers */
-	struct span base_url;     /* of this server, as this client knows it, without '/' at its end */
-	const char *public_url;   /* http.public_url */
+	struct span base_url; /* of this server, as this client knows it, without '/' at its end */
+	const char *public_url;     /* http.public_url */
 	const char *allowed_origin; /* http.allowed_origin; "*" allows none here */
 };
 
-/* 0: let it in. 421: the Host is none of this machine's own names. 403: a page of a foreign origin. */
+/* 0: let it in. 421: the Host is none of this machine's own names. 403: a page of a foreign origin.
+ */
 unsigned dev_guard(const struct dev_visit *visit, const char **reason);
 
 /* "localhost", anything below it, 127.0.0.0/8 or [::1], with a port or without. */

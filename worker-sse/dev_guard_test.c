@@ -24,11 +24,26 @@ static unsigned visit(const char *host, const char *origin)
 
 static void test_only_this_machines_names(void **state)
 {
-	static const char *const good[] = {"localhost", "LOCALHOST:4437", "localhost.:1", "arena.localhost:80", "127.0.0.1",
-	                                   "127.0.0.1:4437", "127.3.2.1", "[::1]", "[::1]:4437", "duels.example"};
-	static const char *const bad[] = {"evil.example", "evil.example:4437", "localhost.evil.example", "127.0.0.1.evil.example",
-	                                  "127.evil.example", "notlocalhost", "evil", "10.0.0.1", "0.0.0.0", "127.1", "[::2]",
-	                                  "[::1].evil.example", "1270.0.0.1", "duels.example:81", "[::1", "::1"};
+	static const char *const good[] = {"localhost",          "LOCALHOST:4437", "localhost.:1",
+	                                   "arena.localhost:80", "127.0.0.1",      "127.0.0.1:4437",
+	                                   "127.3.2.1",          "[::1]",          "[::1]:4437",
+	                                   "duels.example"};
+	static const char *const bad[] = {"evil.example",
+	                                  "evil.example:4437",
+	                                  "localhost.evil.example",
+	                                  "127.0.0.1.evil.example",
+	                                  "127.evil.example",
+	                                  "notlocalhost",
+	                                  "evil",
+	                                  "10.0.0.1",
+	                                  "0.0.0.0",
+	                                  "127.1",
+	                                  "[::2]",
+	                                  "[::1].evil.example",
+	                                  "1270.0.0.1",
+	                                  "duels.example:81",
+	                                  "[::1",
+	                                  "::1"};
 	(void)state;
 	for (size_t i = 0; i < sizeof good / sizeof *good; i++)
 		assert_int_equal(visit(good[i], NULL), 0);
@@ -39,11 +54,21 @@ static void test_only_this_machines_names(void **state)
 
 static void test_only_own_and_configured_origins(void **state)
 {
-	static const char *const good[] = {"http://127.0.0.1:4437", "http://localhost:4437", "http://[::1]:4437",
-	                                   "HTTP://LOCALHOST:4437", "https://friend.example"};
-	static const char *const bad[] = {"http://127.0.0.1:4438", "http://127.0.0.1", "https://127.0.0.1:4437", "null", "",
-	                                  "http://evil.example", "http://evil.example:4437", "http://localhost.evil.example:4437",
-	                                  "file://", "http://", "friend.example", "http://friend.example"};
+	static const char *const good[] = {"http://127.0.0.1:4437", "http://localhost:4437",
+	                                   "http://[::1]:4437", "HTTP://LOCALHOST:4437",
+	                                   "https://friend.example"};
+	static const char *const bad[] = {"http://127.0.0.1:4438",
+	                                  "http://127.0.0.1",
+	                                  "https://127.0.0.1:4437",
+	                                  "null",
+	                                  "",
+	                                  "http://evil.example",
+	                                  "http://evil.example:4437",
+	                                  "http://localhost.evil.example:4437",
+	                                  "file://",
+	                                  "http://",
+	                                  "friend.example",
+	                                  "http://friend.example"};
 	(void)state;
 	for (size_t i = 0; i < sizeof good / sizeof *good; i++)
 		assert_int_equal(visit("127.0.0.1:4437", good[i]), 0);
@@ -57,7 +82,10 @@ static void test_only_own_and_configured_origins(void **state)
 static void test_who_is_no_browser_and_what_is_a_preflight(void **state)
 {
 	const char *reason;
-	struct dev_visit v = {.host = SPAN("x"), .public_url = "", .allowed_origin = "*", .base_url = SPAN("http://x")};
+	struct dev_visit v = {.host = SPAN("x"),
+	                      .public_url = "",
+	                      .allowed_origin = "*",
+	                      .base_url = SPAN("http://x")};
 	(void)state;
 	assert_int_equal(dev_guard(&v, &reason), 0);
 	v.browser = true;
@@ -74,8 +102,9 @@ static void test_who_is_no_browser_and_what_is_a_preflight(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_only_this_machines_names),
-	                                   cmocka_unit_test(test_only_own_and_configured_origins),
-	                                   cmocka_unit_test(test_who_is_no_browser_and_what_is_a_preflight)};
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(test_only_this_machines_names),
+	        cmocka_unit_test(test_only_own_and_configured_origins),
+	        cmocka_unit_test(test_who_is_no_browser_and_what_is_a_preflight)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

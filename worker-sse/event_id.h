@@ -4,8 +4,8 @@
  *     [NEWEST-]STREAM.POSITION[-STREAM.POSITION ...]      numbers in base 36
  *
  * NEWEST is the highest stream number looked at when the patterns of the request were matched: a
- * stream above it is new to the reader, one below it that is not listed is finished for him. Without
- * it, it is the highest number listed. For clients the text is opaque. */
+ * stream above it is new to the reader, one below it that is not listed is finished for him.
+ * Without it, it is the highest number listed. For clients the text is opaque. */
 #pragma once
 
 #include "proto/bytes.h"
@@ -18,8 +18,8 @@ struct event_place {
 /* Room for one place, and for the rest. */
 enum { EVENT_ID_PLACE_ROOM = 28, EVENT_ID_ROOM = 16 };
 
-/* Prints into `out`, which has room for EVENT_ID_ROOM + count * EVENT_ID_PLACE_ROOM bytes; returns the
- * length. newest 0: left out. count may be 0 when newest is not. */
+/* Prints into `out`, which has room for EVENT_ID_ROOM + count * EVENT_ID_PLACE_ROOM bytes; returns
+ * the length. newest 0: left out. count may be 0 when newest is not. */
 size_t event_id_print(uint64_t newest, const struct event_place *places, size_t count, char *out);
 
 /* False: malformed, a stream twice, or more than places_max. *newest is filled in when left out. */

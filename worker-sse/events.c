@@ -15,14 +15,16 @@
 
 enum {
 	PATTERNS_MAX = 64,
-	FRAME_BYTES = 256 * 1024, /* then the next message goes into the next frame: each has an id, and small ones grow by it */
-	NAME_MAX_BYTES = 128, /* of an event */
+	FRAME_BYTES = 256 * 1024, /* then the next message goes into the next frame: each has an id,
+	                             and small ones grow by it */
+	NAME_MAX_BYTES = 128,     /* of an event */
 };
 
 /* What an event is called. */
 enum naming { NAMING_NONE, NAMING_STREAM, NAMING_MEMBER };
 
-/* A reader of several streams, or whose events have names. A plain reader of one stream needs none. */
+/* A reader of several streams, or whose events have names. A plain reader of one stream needs none.
+ */
 struct events_reader {
 	struct sse_worker *worker;
 	struct live_reader *reader;
@@ -64,12 +66,12 @@ static void put_id(const struct events_reader *e, const struct frame_query *q, u
 	SSE_PUT("\n");
 }
 
-/* EventSource fires handlers of its own for the first two, and we send the others: what was published under such a
- * name goes out without one. */
+/* EventSource fires handlers of its own for the first two, and we send the others: what was
+ * published under such a name goes out without one. */
 static bool reserved(struct span name)
 {
-	static const struct span names[] = {SPAN("error"), SPAN("open"), SPAN("reset"), SPAN("heartbeat"),
-	                                    SPAN("streams")};
+	static const struct span names[] = {SPAN("error"), SPAN("open"), SPAN("reset"),
+	                                    SPAN("heartbeat"), SPAN("streams")};
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (span_equal(name, names[i]))
 			return true;
@@ -97,7 +99,8 @@ static void put_member(const char *member, struct span message)
 	json_decref(doc);
 }
 
-static void put_name(const struct events_reader *e, const struct stream *stream, struct span message)
+static void put_name(const struct events_reader *e, const struct stream *stream,
+                     struct span message)
 {
 	if (e == NULL || e->naming == NAMING_NONE)
 		return;
@@ -209,7 +212,8 @@ static bool farewell(struct sse_frame *frame, const struct frame_query *q, enum 
 	if (why == FANOUT_END_GONE && q->stream != NULL)
 		put_reset(q->owner, q, "deleted");
 	else if (why == FANOUT_END_LAG)
-		sse_comment(" further behind than limits.reader_lag_bytes; resume from the last id");
+		sse_comment(
+		        " further behind than limits.reader_lag_bytes; resume from the last id");
 	else if (why == FANOUT_END_DRAIN)
 		sse_comment(" this worker stops; resume from the last id");
 	else if (why == FANOUT_END_RESUME)
@@ -275,9 +279,9 @@ struct wish {
 	char *member;
 	bool from_start;
 	bool resumes;
-	bool unknown_id;            /* none of ours: begins as without, and is told so */
-	uint64_t newest;            /* of the id */
-	struct event_place *known;  /* of the id */
+	bool unknown_id;           /* none of ours: begins as without, and is told so */
+	uint64_t newest;           /* of the id */
+	struct event_place *known; /* of the id */
 	size_t known_count;
 	unsigned status; /* of the fault */
 	const char *fault;
@@ -327,8 +331,8 @@ static char *decode(struct span raw)
 	return (char *)out;
 }
 
-/* The name in its canonical form; of a single stream whole. What was stored under this very spelling keeps it: before
- * there was a canonical form that was another stream. */
+/* The name in its canonical form; of a single stream whole. What was stored under this very
+ * spelling keeps it: before there was a canonical form that was another stream. */
 static char *as_path(struct state *view, const char *text, bool single)
 {
 	size_t len = strlen(text);
@@ -388,7 +392,8 @@ static bool take_naming(struct wish *wish, struct span raw)
 		fits = false;
 	else if (fits && strcmp(text, "stream") == 0)
 		wish->naming = NAMING_STREAM;
-	else if (fits && strncmp(text, "member:", 7) == 0 && text[7] != '\0' && strlen(text) < 135) {
+	else if (fits && strncmp(text, "member:", 7) == 0 && text[7] != '\0' &&
+	         strlen(text) < 135) {
 		wish->naming = NAMING_MEMBER;
 		wish->member = xmemdup_text(text + 7, strlen(text + 7));
 	} else
@@ -397,7 +402,8 @@ static bool take_naming(struct wish *wish, struct span raw)
 	return fits || refuse(wish, 400, "event is given once: stream, or member:NAME");
 }
 
-/* An id that is not ours is no fault of the request: an error status would end EventSource for good. */
+/* An id that is not ours is no fault of the request: an error status would end EventSource for
+ * good. */
 static void take_id(struct wish *wish, struct span text)
 {
 	size_t max = wish->request->worker->settings->limits_events_streams;
@@ -488,7 +494,8 @@ static bool add_start(struct starts *starts, struct stream *stream, bool pattern
 		start.from = stream->tail; /* a backup was restored */
 		start.reset = "rewound";
 	} else if (!store_boundary(w->store, stream, start.from)) {
-		start.from = wish->from_start ? first : stream->tail; /* no place that we ever named */
+		start.from =
+		        wish->from_start ? first : stream->tail; /* no place that we ever named */
 		start.reset = "unknown";
 	}
 	if (pattern && stream->closed && start.from == stream->tail && start.reset == NULL)
@@ -552,7 +559,8 @@ static bool covered(const struct wish *wish, size_t i)
 	struct span prefix = subscription_prefix(wish->patterns[i], mine);
 	for (size_t j = 0; j < wish->patterns_count; j++) {
 		struct span wider = subscription_prefix(wish->patterns[j], other);
-		if (j != i && wider.len <= prefix.len && memcmp(wider.at, prefix.at, wider.len) == 0 &&
+		if (j != i && wider.len <= prefix.len &&
+		    memcmp(wider.at, prefix.at, wider.len) == 0 &&
 		    (wider.len < prefix.len || j < i))
 			return true;
 	}
@@ -564,7 +572,8 @@ static bool find_starts(struct starts *starts)
 	struct wish *wish = starts->wish;
 	struct state *view = store_view(wish->request->worker->store);
 	for (size_t i = 0; i < wish->paths_count; i++) {
-		struct stream *stream = state_find_living(view, span_str(wish->paths[i]), sse_worker_wall_ms());
+		struct stream *stream =
+		        state_find_living(view, span_str(wish->paths[i]), sse_worker_wall_ms());
 		if (stream == NULL && view->unreadable)
 			return refuse(wish, 503, store_unreadable_reason);
 		if (!living(stream)) {
@@ -578,7 +587,8 @@ static bool find_starts(struct starts *starts)
 		char prefix[SUBSCRIPTION_PREFIX_ROOM];
 		if (covered(wish, i))
 			continue;
-		state_path_each(view, subscription_prefix(wish->patterns[i], prefix), visit_path, starts);
+		state_path_each(view, subscription_prefix(wish->patterns[i], prefix), visit_path,
+		                starts);
 		if (view->unreadable && wish->fault == NULL)
 			refuse(wish, 503, store_unreadable_reason);
 	}
@@ -645,16 +655,19 @@ static void put_streams(const struct stream *const *streams, size_t count)
 	SSE_PUT("]\n\n");
 }
 
-/* retry and an id before anything else: a connection that breaks now resumes from here. They stand in an event with
- * a name and data, because some clients hand a block without data to their user as an empty message. */
+/* retry and an id before anything else: a connection that breaks now resumes from here. They stand
+ * in an event with a name and data, because some clients hand a block without data to their user as
+ * an empty message. */
 static void put_opening(struct events_reader *e, const struct starts *starts)
 {
 	struct sse_worker *w = starts->wish->request->worker;
 	struct frame_query q = {.worker = w};
 	const struct stream **streams = xmalloc((starts->count + 1) * sizeof *streams);
 	if (starts->count > 0)
-		q = (struct frame_query){.worker = w, .stream = starts->at[0].stream,
-		                         .from = starts->at[0].from, .to = starts->at[0].from};
+		q = (struct frame_query){.worker = w,
+		                         .stream = starts->at[0].stream,
+		                         .from = starts->at[0].from,
+		                         .to = starts->at[0].from};
 	sse_printf("retry: %llu\n", (unsigned long long)w->settings->http_events_retry_ms);
 	put_id(e, &q, q.from);
 	for (size_t i = 0; i < starts->count; i++)
@@ -705,7 +718,8 @@ static void join(struct wish *wish, const struct starts *starts)
 	for (size_t i = 0; i < starts->count; i++)
 		if (!fanout_add(reader, starts->at[i].stream, starts->at[i].from))
 			return;
-	/* An event stream that ends makes EventSource come back; any error status would stop it for good. */
+	/* An event stream that ends makes EventSource come back; any error status would stop it for
+	 * good. */
 	if (starts->count == 0 && fanout_draining(request->worker->fanout))
 		fanout_leave(reader, FANOUT_END_DRAIN);
 }
@@ -734,7 +748,8 @@ static bool include(struct events_reader *e, struct stream *stream)
 	struct sse_frame frame = {0};
 	const struct stream *const streams[] = {stream};
 	if (e->count == e->worker->settings->limits_events_streams) {
-		fanout_leave(e->reader, FANOUT_END_RESUME); /* he learns by 400 when he comes back */
+		fanout_leave(e->reader,
+		             FANOUT_END_RESUME); /* he learns by 400 when he comes back */
 		return false;
 	}
 	if (e->count == e->room) {
@@ -756,7 +771,8 @@ static void offer(struct events_reader *e, struct stream *stream)
 	if (stream->id <= e->newest)
 		return;
 	e->newest = stream->id;
-	if (stream->path_len > root_len && strncmp(stream->path, SUBSCRIPTION_ROOT, root_len) == 0 &&
+	if (stream->path_len > root_len &&
+	    strncmp(stream->path, SUBSCRIPTION_ROOT, root_len) == 0 &&
 	    matches(e->patterns, e->patterns_count, path_below_root(stream)))
 		include(e, stream);
 }

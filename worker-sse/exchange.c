@@ -10,10 +10,11 @@
 #include <stdlib.h>
 
 enum {
-	BODY_SPARE = 8,            /* handlers may write behind the body */
-	BODY_ROOM_FIRST = 4096,    /* more only as it comes: a promised length costs nothing */
-	MEMORY_PARTS = 4,          /* one of them for the bodies of all workers: they are in the log and in pages too */
-	BODY_SMALL = 65536,        /* larger ones leave an eighth of the budget to those */
+	BODY_SPARE = 8,         /* handlers may write behind the body */
+	BODY_ROOM_FIRST = 4096, /* more only as it comes: a promised length costs nothing */
+	MEMORY_PARTS = 4,   /* one of them for the bodies of all workers: they are in the log and in
+	                       pages too */
+	BODY_SMALL = 65536, /* larger ones leave an eighth of the budget to those */
 	DISCARD_BYTES_MAX = 65536, /* a refused body up to here is read to keep the connection */
 };
 
@@ -28,8 +29,8 @@ static bool header_repeats(enum request_header h)
 {
 	return h == HEADER_ACCEPT || h == HEADER_ACCEPT_ENCODING || h == HEADER_CONNECTION ||
 	       h == HEADER_IF_MATCH || h == HEADER_IF_NONE_MATCH || h == HEADER_UPGRADE ||
-	       h == HEADER_X_FORWARDED_FOR || h == HEADER_X_FORWARDED_HOST || h == HEADER_X_FORWARDED_PROTO ||
-	       h == HEADER_ACCESS_CONTROL_REQUEST_HEADERS;
+	       h == HEADER_X_FORWARDED_FOR || h == HEADER_X_FORWARDED_HOST ||
+	       h == HEADER_X_FORWARDED_PROTO || h == HEADER_ACCESS_CONTROL_REQUEST_HEADERS;
 }
 
 static enum method method_of(struct span name)
@@ -37,8 +38,8 @@ static enum method method_of(struct span name)
 	static const struct {
 		const char *name;
 		enum method method;
-	} rows[] = {{"GET", METHOD_GET},       {"POST", METHOD_POST},       {"PUT", METHOD_PUT},
-	            {"HEAD", METHOD_HEAD},     {"DELETE", METHOD_DELETE},   {"OPTIONS", METHOD_OPTIONS},
+	} rows[] = {{"GET", METHOD_GET},    {"POST", METHOD_POST},     {"PUT", METHOD_PUT},
+	            {"HEAD", METHOD_HEAD},  {"DELETE", METHOD_DELETE}, {"OPTIONS", METHOD_OPTIONS},
 	            {"PATCH", METHOD_PATCH}};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		if (span_equal(name, span_str(rows[i].name)))
@@ -54,9 +55,10 @@ static struct span moved(struct span s, const uint8_t *from, size_t len, const u
 	return span_of(to + (s.at - from), s.len);
 }
 
-/* Fields of one name are one list, in their order (RFC 9110 5.3). All lists together are shorter than the head: between
- * two fields stood more than ", ". */
-static struct span join_fields(struct exchange *e, const struct http1_head *head, enum request_header h)
+/* Fields of one name are one list, in their order (RFC 9110 5.3). All lists together are shorter
+ * than the head: between two fields stood more than ", ". */
+static struct span join_fields(struct exchange *e, const struct http1_head *head,
+                               enum request_header h)
 {
 	struct exchange_head *kept = e->head;
 	if (kept->lists == NULL)
@@ -80,10 +82,12 @@ static struct span join_fields(struct exchange *e, const struct http1_head *head
 
 static bool is_joined(const struct exchange_head *kept, struct span value)
 {
-	return kept->lists != NULL && value.at >= kept->lists && value.at < kept->lists + kept->lists_len;
+	return kept->lists != NULL && value.at >= kept->lists &&
+	       value.at < kept->lists + kept->lists_len;
 }
 
-const char *exchange_headers(struct exchange *e, const struct http1_head *head, const uint8_t *bytes)
+const char *exchange_headers(struct exchange *e, const struct http1_head *head,
+                             const uint8_t *bytes)
 {
 	struct span *headers = e->head->headers;
 	const uint8_t *copy = e->head->bytes;
@@ -264,8 +268,8 @@ void bodies_refresh(struct sse_worker *w)
 	counter_set(w->counters, body_bytes, w->body_bytes);
 }
 
-/* The budget is taken by what came, not by what was promised or is allocated: the kernel gives pages as they are
- * written. False: others have it. */
+/* The budget is taken by what came, not by what was promised or is allocated: the kernel gives
+ * pages as they are written. False: others have it. */
 static bool body_count(struct exchange *e, size_t needed)
 {
 	struct sse_worker *w = e->request.worker;
@@ -312,12 +316,14 @@ static bool gives_way(const struct exchange *e)
 	return true;
 }
 
-/* A byte now and then is silence too: each buys time at http.body_rate_min, but what came long ago is spent. */
+/* A byte now and then is silence too: each buys time at http.body_rate_min, but what came long ago
+ * is spent. */
 bool exchange_credit(struct exchange *e, size_t bytes)
 {
 	const struct sse_worker *w = e->request.worker;
 	uint64_t rate = w->settings->http_body_rate_min;
-	uint64_t timeout_ns = w->settings->http_body_timeout_ms * 1000000, most = w->now_ms * 1000000 + timeout_ns;
+	uint64_t timeout_ns = w->settings->http_body_timeout_ms * 1000000,
+	         most = w->now_ms * 1000000 + timeout_ns;
 	uint64_t late_ns = rate == 0 ? most : e->body_late_ns + bytes * 1000000000 / rate;
 	if (late_ns > most)
 		late_ns = most;
@@ -362,10 +368,12 @@ static bool admit_page(struct exchange *e)
 	const char *reason;
 	char base_url[1024];
 	size_t len = request_base_url(r, base_url, sizeof base_url);
-	/* A route with a preflight of its own (bet-sync) lets in the origins of a setting of its own, and asks a token. */
+	/* A route with a preflight of its own (bet-sync) lets in the origins of a setting of its
+	 * own, and asks a token. */
 	bool judges_origins = e->route != NULL && e->route->preflight != cors_preflight;
 	const struct dev_visit visit = {.host = r->headers[HEADER_HOST],
-	                                .origin = judges_origins ? (struct span){0} : r->headers[HEADER_ORIGIN],
+	                                .origin = judges_origins ? (struct span){0}
+	                                                         : r->headers[HEADER_ORIGIN],
 	                                .browser = r->headers[HEADER_USER_AGENT].at != NULL,
 	                                .preflight = r->method == METHOD_OPTIONS,
 	                                .base_url = span_of(base_url, len),
@@ -409,9 +417,10 @@ bool exchange_admit(struct exchange *e, bool expect_continue)
 	if (e->body_max > w->body_bytes_max)
 		e->body_max = w->body_bytes_max;
 	if (e->body_left > e->body_max) {
-		exchange_refuse(e, 413, e->body_max == w->body_bytes_max
-		                                ? "body larger than this worker's part of the memory limit"
-		                                : "body larger than limits.body_bytes");
+		exchange_refuse(e, 413,
+		                e->body_max == w->body_bytes_max
+		                        ? "body larger than this worker's part of the memory limit"
+		                        : "body larger than limits.body_bytes");
 		return false;
 	}
 	if (expect_continue && !e->body_whole)

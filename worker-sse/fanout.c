@@ -8,15 +8,17 @@
 #include <stdlib.h>
 
 enum {
-	SLICE_READERS = 16,        /* served between two polls for input: some fifty microseconds */
-	QUIET_SLICES = 8,          /* nobody said anything for so many of them: */
-	QUIET_SLICE_READERS = 96,  /* ... a poll less often */
-	FRAME_BYTES = 256 * 1024,  /* payload of one frame */
-	CATCH_UP_BYTES = 32 * 1024, /* of one for a reader far behind: so much at each of his turns */
-	CATCH_UP_READERS = 1,       /* who get one between two polls, */
-	CATCH_UP_SLICES = 8,       /* ... or one in so many slices while live readers wait */
-	SLICE_BYTES = 1 << 20,      /* of frames made, not of those shared: a slice ends, a reader who comes catches up */
-	FRAMES_KEPT = 4,           /* per stream: readers that are not all at one cursor share too */
+	SLICE_READERS = 16,       /* served between two polls for input: some fifty microseconds */
+	QUIET_SLICES = 8,         /* nobody said anything for so many of them: */
+	QUIET_SLICE_READERS = 96, /* ... a poll less often */
+	FRAME_BYTES = 256 * 1024, /* payload of one frame */
+	CATCH_UP_BYTES =
+	        32 * 1024,     /* of one for a reader far behind: so much at each of his turns */
+	CATCH_UP_READERS = 1,  /* who get one between two polls, */
+	CATCH_UP_SLICES = 8,   /* ... or one in so many slices while live readers wait */
+	SLICE_BYTES = 1 << 20, /* of frames made, not of those shared: a slice ends, a reader who
+	                          comes catches up */
+	FRAMES_KEPT = 4,       /* per stream: readers that are not all at one cursor share too */
 };
 
 /* Where a reader stands in one stream. */
@@ -25,8 +27,9 @@ struct live_cursor {
 	struct followed *followed;
 	struct live_cursor *next, *previous; /* followed->first ... last */
 	struct live_cursor *sibling;         /* the reader's next stream */
-	struct live_cursor *behind_next, **behind_previous; /* fanout->behind; previous NULL: not on it */
-	uint64_t position;                   /* everything before it was handed to his connection */
+	struct live_cursor *behind_next,
+	        **behind_previous; /* fanout->behind; previous NULL: not on it */
+	uint64_t position;         /* everything before it was handed to his connection */
 	bool live; /* has been at the tail: from then on he may not fall far behind */
 };
 
@@ -41,8 +44,8 @@ struct live_reader {
 	uint64_t end_ms;
 	struct wheel_node timer;
 	struct live_reader *next, **previous; /* fanout->readers */
-	bool blocked; /* waits for his connection to drain */
-	bool said_closed; /* his last frame told that the stream is closed */
+	bool blocked;                         /* waits for his connection to drain */
+	bool said_closed;                     /* his last frame told that the stream is closed */
 };
 
 struct kept_frame {
@@ -78,17 +81,18 @@ struct fanout {
 	struct sse_worker *worker;
 	struct live_reader *readers;
 	struct followed *all;
-	struct followed *ready, **ready_last; /* changed since their readers were served */
+	struct followed *ready, **ready_last;      /* changed since their readers were served */
 	struct live_cursor *behind, **behind_last; /* catching up, in turn, a frame each */
-	uv_idle_t more; /* runs while somebody is left over: the loop polls input but does not sleep */
+	uv_idle_t more; /* runs while somebody is left over: the loop polls input but does not sleep
+	                 */
 	void (*on_created)(void *arg, struct stream *stream);
 	void *on_created_arg;
 	uint64_t *created; /* ids of streams the observer has not yet seen */
 	size_t created_count, created_room;
-	size_t made;        /* bytes of frames since the last slice began */
-	uint64_t heard;     /* bytes received when the last slice began */
-	unsigned quiet;     /* slices since then without any */
-	unsigned slices;    /* since somebody who catches up was served */
+	size_t made;     /* bytes of frames since the last slice began */
+	uint64_t heard;  /* bytes received when the last slice began */
+	unsigned quiet;  /* slices since then without any */
+	unsigned slices; /* since somebody who catches up was served */
 	bool draining;
 };
 
@@ -317,7 +321,8 @@ static bool stream_gone(const struct stream *s)
 	return s->dropped || s->deleted;
 }
 
-/* What is said of streams that come and go is said at once: it must not pile up before one who takes nothing. */
+/* What is said of streams that come and go is said at once: it must not pile up before one who
+ * takes nothing. */
 static bool overfull(const struct live_reader *r)
 {
 	return r->blocked &&
@@ -367,7 +372,8 @@ static bool deliver(struct live_cursor *c, uint64_t to)
 		c->followed->fanout->made += frame != NULL ? own.chunk->len : 0;
 	}
 	if (frame == NULL && store_view(r->request->worker->store)->unreadable) {
-		fanout_leave(r, FANOUT_END_RESUME); /* not gone: when he is back, he is told with a status */
+		fanout_leave(r, FANOUT_END_RESUME); /* not gone: when he is back, he is told with a
+		                                       status */
 		return false;
 	}
 	if (frame == NULL)
@@ -381,8 +387,8 @@ static bool deliver(struct live_cursor *c, uint64_t to)
 static bool all_closed(const struct live_reader *r)
 {
 	for (const struct live_cursor *c = &r->cursor; c != NULL; c = c->sibling)
-		if (c->followed != NULL && !(c->followed->stream->closed &&
-		                             c->position == c->followed->stream->tail))
+		if (c->followed != NULL &&
+		    !(c->followed->stream->closed && c->position == c->followed->stream->tail))
 			return false;
 	return true;
 }
@@ -394,16 +400,18 @@ static uint64_t page_end(const struct live_cursor *c, size_t bytes_max)
 	const struct stream *s = f->stream;
 	if (s->tail - c->position <= bytes_max)
 		return s->tail;
-	if (f->page.from != c->position || f->page.bytes_max != bytes_max || f->page.tail != s->tail)
+	if (f->page.from != c->position || f->page.bytes_max != bytes_max ||
+	    f->page.tail != s->tail)
 		f->page = (struct page){c->position,
-		                        store_page_end(c->reader->request->worker->store, s, c->position,
-		                                       s->tail, bytes_max),
+		                        store_page_end(c->reader->request->worker->store, s,
+		                                       c->position, s->tail, bytes_max),
 		                        s->tail, bytes_max};
 	return f->page.to;
 }
 
-/* One write of at most about bytes_max: for a live reader that is everything between his position and
- * the tail. Whoever has more to get waits for his turn among those who catch up. False: he is gone. */
+/* One write of at most about bytes_max: for a live reader that is everything between his position
+ * and the tail. Whoever has more to get waits for his turn among those who catch up. False: he is
+ * gone. */
 static bool serve_up_to(struct live_cursor *c, size_t bytes_max)
 {
 	struct live_reader *r = c->reader;
@@ -624,8 +632,8 @@ void fanout_observe(struct fanout *fanout, void (*on_created)(void *arg, struct 
 	fanout->on_created_arg = arg;
 }
 
-/* Ten thousand readers do not stay in the cache between two events: what the next ones need is fetched
- * while the kernel sends for this one. */
+/* Ten thousand readers do not stay in the cache between two events: what the next ones need is
+ * fetched while the kernel sends for this one. */
 static void prefetch(const struct live_cursor *c)
 {
 	const struct live_cursor *soon = c->next, *later = soon != NULL ? soon->next : NULL;
@@ -734,8 +742,8 @@ struct fanout *fanout_create(struct sse_worker *w)
 	return fanout;
 }
 
-struct live_reader *fanout_join(struct request *request, const struct fanout_view *view, void *owner,
-                                uint64_t variant, uint64_t end_ms)
+struct live_reader *fanout_join(struct request *request, const struct fanout_view *view,
+                                void *owner, uint64_t variant, uint64_t end_ms)
 {
 	struct fanout *fanout = request->worker->fanout;
 	struct live_reader *r = xcalloc(1, sizeof *r);

@@ -22,10 +22,12 @@ static bool take(void *arg, const struct store_message *message)
 /* Nearly always it is in the last append. */
 bool feed_newest_read(struct store *store, const struct stream *stream, struct feed_frame *newest)
 {
-	uint64_t first = stream->first, from = stream->last_start > first ? stream->last_start : first;
+	uint64_t first = stream->first,
+	         from = stream->last_start > first ? stream->last_start : first;
 	*newest = (struct feed_frame){0};
 	for (uint64_t back = LOOK_BACK_BYTES;; back *= 4) {
-		if (store_scan(store, stream, from, stream->tail, SIZE_MAX, take, newest) != STORE_READ_OK)
+		if (store_scan(store, stream, from, stream->tail, SIZE_MAX, take, newest) !=
+		    STORE_READ_OK)
 			return false;
 		if (newest->at != NULL || from == first)
 			return newest->at != NULL;
@@ -43,10 +45,12 @@ static struct stream *find(struct request *request)
 {
 	static const char prefix[] = "/v1/feeds/";
 	char path[128];
-	struct span name = span_of(request->path.at + sizeof prefix - 1, request->path.len - (sizeof prefix - 1));
+	struct span name = span_of(request->path.at + sizeof prefix - 1,
+	                           request->path.len - (sizeof prefix - 1));
 	if (name.len > FEED_NAME_MAX || memchr(name.at, '/', name.len) != NULL)
 		return NULL;
-	int len = snprintf(path, sizeof path, "/v1/stream/feeds/%.*s/frames", (int)name.len, name.at);
+	int len =
+	        snprintf(path, sizeof path, "/v1/stream/feeds/%.*s/frames", (int)name.len, name.at);
 	return state_find(store_view(request->worker->store), span_of(path, (size_t)len));
 }
 

@@ -1,4 +1,5 @@
-/* The newest frame of a feed; and GET /v1/feeds/FEED, which answers with it, for whoever begins to follow. */
+/* The newest frame of a feed; and GET /v1/feeds/FEED, which answers with it, for whoever begins to
+ * follow. */
 #pragma once
 
 #include "common/store/store.h"
@@ -12,8 +13,8 @@ struct feed_frame {
 	struct bet_sync_frame frame; /* points into it */
 };
 
-/* The newest message of the stream that is a frame; what is none is passed over. False: there is none, or it cannot be
- * read. The frame is to be finished in either case. */
+/* The newest message of the stream that is a frame; what is none is passed over. False: there is
+ * none, or it cannot be read. The frame is to be finished in either case. */
 bool feed_newest_read(struct store *store, const struct stream *stream, struct feed_frame *newest);
 void feed_frame_finish(struct feed_frame *frame);
 

@@ -20,8 +20,8 @@ static void print_missing_links(const struct counters *counters, FILE *out)
 		fprintf(out, "%s\"%s\"", i > 0 ? "," : "", name);
 }
 
-/* 503 while any wanted worker does not serve, or a link between two is missing, with the lists that say
- * which. */
+/* 503 while any wanted worker does not serve, or a link between two is missing, with the lists that
+ * say which. */
 void health_ready(struct request *request)
 {
 	const struct counters *counters = request->worker->worker->counters;
@@ -39,7 +39,8 @@ void health_ready(struct request *request)
 			continue;
 		bool stalled = state == WORKER_READY && atomic_load(&slot->stalled) != 0;
 		fprintf(out, "%s{\"name\":\"%s-%u\",\"state\":\"%s\"}", comma,
-		        role_name(slot->role), slot->slot, stalled ? "stalled" : worker_state_name(state));
+		        role_name(slot->role), slot->slot,
+		        stalled ? "stalled" : worker_state_name(state));
 		comma = ",";
 	}
 	fputs("],\"missing_links\":[", out);

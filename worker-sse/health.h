@@ -7,6 +7,6 @@ void health_live(struct request *request);
 void health_ready(struct request *request);
 void health_metrics(struct request *request);
 
-/* Puts the store's figures into this worker's counters; about once a second, so that whoever answers
- * /metrics has everybody's. */
+/* Puts the store's figures into this worker's counters; about once a second, so that whoever
+ * answers /metrics has everybody's. */
 void health_refresh(struct sse_worker *w);

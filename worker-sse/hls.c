@@ -48,8 +48,8 @@ static bool take_segment(struct span *rest, struct span *segment)
 static bool is_name(struct span text, size_t max)
 {
 	for (size_t i = 0; i < text.len; i++)
-		if ((text.at[i] < 'a' || text.at[i] > 'z') && (text.at[i] < '0' || text.at[i] > '9') &&
-		    text.at[i] != '-')
+		if ((text.at[i] < 'a' || text.at[i] > 'z') &&
+		    (text.at[i] < '0' || text.at[i] > '9') && text.at[i] != '-')
 			return false;
 	return text.len > 0 && text.len <= max;
 }
@@ -68,16 +68,20 @@ static bool split_path(struct span path, struct asked *asked)
 	return hls_name_valid(rest);
 }
 
-/* The directory that a row names, with ROW_PRESENT; ROW_ABSENT: it is none of HLS, or was removed. */
+/* The directory that a row names, with ROW_PRESENT; ROW_ABSENT: it is none of HLS, or was removed.
+ */
 static enum row_found read_row(struct span row, char dir[PATH_ROOM])
 {
 	json_t *json = json_loadb((const char *)row.at, row.len, JSON_REJECT_DUPLICATES, NULL);
-	const json_t *named = json_object_get(json, "hls"), *removed = json_object_get(json, "removed");
+	const json_t *named = json_object_get(json, "hls"),
+	             *removed = json_object_get(json, "removed");
 	enum row_found found = ROW_ABSENT;
-	if (!json_is_boolean(json_object_get(json, "added")) || (named != NULL && !json_is_string(named)) ||
+	if (!json_is_boolean(json_object_get(json, "added")) ||
+	    (named != NULL && !json_is_string(named)) ||
 	    (removed != NULL && !json_is_boolean(removed)))
 		found = ROW_UNREADABLE;
-	else if (named != NULL && json_string_length(named) < PATH_ROOM - 64 && !json_is_true(removed))
+	else if (named != NULL && json_string_length(named) < PATH_ROOM - 64 &&
+	         !json_is_true(removed))
 		found = ROW_PRESENT;
 	if (found == ROW_PRESENT)
 		strcpy(dir, json_string_value(named));
@@ -92,7 +96,8 @@ struct choice {
 	char key[OUTPUT_ROW_KEY_ROOM], dir[PATH_ROOM];
 };
 
-static enum row_found read_alerting(struct request *request, const char *key, struct span row, char dir[PATH_ROOM])
+static enum row_found read_alerting(struct request *request, const char *key, struct span row,
+                                    char dir[PATH_ROOM])
 {
 	enum row_found found = read_row(row, dir);
 	if (found == ROW_UNREADABLE)
@@ -119,7 +124,8 @@ static bool consider(void *arg, struct span key, struct span row)
 }
 
 /* *dir is set with ROW_PRESENT. */
-static enum row_found find_dir(struct request *request, const struct asked *asked, char dir[PATH_ROOM])
+static enum row_found find_dir(struct request *request, const struct asked *asked,
+                               char dir[PATH_ROOM])
 {
 	struct state *state = store_view(request->worker->store);
 	struct choice choice = {.request = request};
@@ -131,9 +137,10 @@ static enum row_found find_dir(struct request *request, const struct asked *aske
 	                   asked->feed.at, (int)asked->output.len,
 	                   asked->output.at != NULL ? (const char *)asked->output.at : "");
 	if (asked->output.at != NULL)
-		return state_kv_get(state, span_of(key, (size_t)len), &row) ? read_alerting(request, key, row, dir)
-		       : state->unreadable                                  ? ROW_UNREADABLE
-		                                                            : ROW_ABSENT;
+		return state_kv_get(state, span_of(key, (size_t)len), &row)
+		               ? read_alerting(request, key, row, dir)
+		       : state->unreadable ? ROW_UNREADABLE
+		                           : ROW_ABSENT;
 	state_kv_each(state, span_of(key, (size_t)len), consider, &choice);
 	strcpy(dir, choice.dir);
 	return state->unreadable ? ROW_UNREADABLE : choice.found;
@@ -146,16 +153,19 @@ static void open_file(uv_work_t *work)
 	struct hls *h = work->data;
 	h->fd = open(h->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	h->error = h->fd < 0 || fstat(h->fd, &h->found) != 0 ? errno
-	           : !S_ISREG(h->found.st_mode)               ? ENOENT
-	                                                      : 0;
+	           : !S_ISREG(h->found.st_mode)              ? ENOENT
+	                                                     : 0;
 }
 
 static void read_piece(uv_work_t *work)
 {
 	struct hls *h = work->data;
 	uint64_t left = h->end - h->at;
-	ssize_t n = pread(h->fd, h->piece, left < PIECE_BYTES ? (size_t)left : PIECE_BYTES, (off_t)h->at);
-	h->error = n < 0 ? errno : n == 0 ? EPIPE : 0; /* shorter than it was: never end it as if whole */
+	ssize_t n = pread(h->fd, h->piece, left < PIECE_BYTES ? (size_t)left : PIECE_BYTES,
+	                  (off_t)h->at);
+	h->error = n < 0    ? errno
+	           : n == 0 ? EPIPE
+	                    : 0; /* shorter than it was: never end it as if whole */
 	h->piece_len = n > 0 ? (size_t)n : 0;
 }
 
@@ -229,8 +239,10 @@ static void begin_head(struct head *head, const struct hls *h)
 	                   (uint64_t)s->st_size, (uint64_t)s->st_mtim.tv_sec,
 	                   (unsigned long)s->st_mtim.tv_nsec);
 	head->count = 0;
-	add(head, "content-type", h->playlist ? SPAN("application/vnd.apple.mpegurl") : SPAN("video/mp2t"));
-	/* A name may come again, with other pictures, after its output was removed and made anew. */
+	add(head, "content-type",
+	    h->playlist ? SPAN("application/vnd.apple.mpegurl") : SPAN("video/mp2t"));
+	/* A name may come again, with other pictures, after its output was removed and made anew.
+	 */
 	add(head, "cache-control", h->playlist ? SPAN("no-cache") : SPAN("max-age=60"));
 	add(head, "accept-ranges", SPAN("bytes"));
 	add(head, "etag", span_of(head->etag, (size_t)len));
@@ -262,8 +274,8 @@ static void answer(struct hls *h)
 	int written = part == HLS_RANGE_OUTSIDE
 	                      ? snprintf(head.range, sizeof head.range, "bytes */%" PRIu64, size)
 	                      : snprintf(head.range, sizeof head.range,
-	                                 "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, from, from + len - 1,
-	                                 size);
+	                                 "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, from,
+	                                 from + len - 1, size);
 	if (part != HLS_RANGE_WHOLE)
 		add(&head, "content-range", span_of(head.range, (size_t)written));
 	if (part == HLS_RANGE_OUTSIDE) {
@@ -310,7 +322,8 @@ static void on_worked(uv_work_t *worked, int status)
 		destroy(h);
 	} else if (!h->begun && (status != 0 || h->error != 0)) {
 		refuse(h, h->error == EACCES ? 403 : 404,
-		       h->error == EACCES ? "the file may not be read" : "no such file, or not yet");
+		       h->error == EACCES ? "the file may not be read"
+		                          : "no such file, or not yet");
 	} else if (!h->begun) {
 		answer(h);
 	} else if (h->error != 0) {
@@ -327,14 +340,18 @@ void hls_handle(struct request *request)
 	struct asked asked;
 	char dir[PATH_ROOM];
 	sse_worker_catch_up(request->worker);
-	enum row_found found = split_path(request->path, &asked) ? find_dir(request, &asked, dir) : ROW_ABSENT;
+	enum row_found found =
+	        split_path(request->path, &asked) ? find_dir(request, &asked, dir) : ROW_ABSENT;
 	if (found == ROW_UNREADABLE) {
-		reply_error(request, 503, "the row of this feed's output cannot be read; another output is had by its name: "
-		                          "/v1/hls/FEED/OUTPUT/index.m3u8");
+		reply_error(request, 503,
+		            "the row of this feed's output cannot be read; another output is had "
+		            "by its name: "
+		            "/v1/hls/FEED/OUTPUT/index.m3u8");
 		return;
 	}
 	if (found == ROW_ABSENT) {
-		reply_error(request, 404, "no such video: /v1/hls/FEED/index.m3u8 of a feed with an HLS output");
+		reply_error(request, 404,
+		            "no such video: /v1/hls/FEED/index.m3u8 of a feed with an HLS output");
 		return;
 	}
 	struct hls *h = xcalloc(1, sizeof *h);

@@ -11,8 +11,8 @@ enum hls_range_result {
 	HLS_RANGE_OUTSIDE, /* 416 */
 };
 
-/* `header` is the Range field, at NULL when absent. Several ranges are answered with the whole file, as
- * §14.2 lets us. *from and *len are set with HLS_RANGE_PART and HLS_RANGE_WHOLE. */
+/* `header` is the Range field, at NULL when absent. Several ranges are answered with the whole
+ * file, as §14.2 lets us. *from and *len are set with HLS_RANGE_PART and HLS_RANGE_WHOLE. */
 enum hls_range_result hls_range(struct span header, uint64_t size, uint64_t *from, uint64_t *len);
 
 /* The file's name within its directory: the playlist or a segment. */

@@ -54,10 +54,19 @@ static void ranges_are_as_rfc_9110_says(void **state)
 static void only_names_of_ours_are_files(void **state)
 {
 	static const char *const good[] = {"index.m3u8", "000000000.ts", "1234567890.ts"};
-	static const char *const bad[] = {"",          "index.m3u",    "index.m3u8/",       "../index.m3u8",
-	                                  "..",        "00000000.ts",  "000000000.tsx",     "000000000ts",
-	                                  "00000000a.ts", "000000000.ts.tmp", "0000000000000000000.ts",
-	                                  "%69ndex.m3u8", "INDEX.M3U8"};
+	static const char *const bad[] = {"",
+	                                  "index.m3u",
+	                                  "index.m3u8/",
+	                                  "../index.m3u8",
+	                                  "..",
+	                                  "00000000.ts",
+	                                  "000000000.tsx",
+	                                  "000000000ts",
+	                                  "00000000a.ts",
+	                                  "000000000.ts.tmp",
+	                                  "0000000000000000000.ts",
+	                                  "%69ndex.m3u8",
+	                                  "INDEX.M3U8"};
 	(void)state;
 	for (size_t i = 0; i < sizeof good / sizeof *good; i++)
 		assert_true(hls_name_valid(span_str(good[i])));

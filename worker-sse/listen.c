@@ -176,13 +176,14 @@ static void on_acceptable(uv_poll_t *poll, int status, int events);
 
 static void on_accept_again(struct wheel_node *node)
 {
-	struct sse_worker *w = (void *)((uint8_t *)node - offsetof(struct sse_worker, accept_again));
+	struct sse_worker *w =
+	        (void *)((uint8_t *)node - offsetof(struct sse_worker, accept_again));
 	for (unsigned i = 0; w->listening && i < w->listeners_count; i++)
 		uv_poll_start(&w->listeners[i], UV_READABLE, on_acceptable);
 }
 
-/* There is no descriptor for it, and left in the queue it would wake us for ever: the spare one makes
- * room to accept it and let it go. */
+/* There is no descriptor for it, and left in the queue it would wake us for ever: the spare one
+ * makes room to accept it and let it go. */
 static void drop_one(struct sse_worker *w, int listen_fd)
 {
 	if (w->spare_fd >= 0) {
@@ -231,7 +232,8 @@ static uint64_t connections_max(const struct settings *settings)
 	uint64_t max = settings->limits_connections;
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= max + FDS_RESERVED)
 		return max;
-	return limit.rlim_cur > 2 * FDS_RESERVED ? limit.rlim_cur - FDS_RESERVED : limit.rlim_cur / 2;
+	return limit.rlim_cur > 2 * FDS_RESERVED ? limit.rlim_cur - FDS_RESERVED
+	                                         : limit.rlim_cur / 2;
 }
 
 /* Those without a number of theirs are what this process has opened since. */
@@ -241,7 +243,9 @@ static unsigned sockets_given(void)
 	int listens = 0;
 	socklen_t len = sizeof listens;
 	while (count < BOOT_LISTENERS_MAX &&
-	       getsockopt(BOOT_FD_LISTEN + (int)count, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == 0 && listens)
+	       getsockopt(BOOT_FD_LISTEN + (int)count, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) ==
+	               0 &&
+	       listens)
 		count++;
 	return count;
 }

@@ -18,7 +18,7 @@
 #include <stdlib.h>
 
 enum {
-	REFRESH_MS = 1000,        /* of the store's figures */
+	REFRESH_MS = 1000,       /* of the store's figures */
 	ADVANCE_BYTES = 4 << 20, /* of log at a turn, so that input is not starved */
 };
 
@@ -92,7 +92,8 @@ static void on_tick(uv_timer_t *timer)
 		health_refresh(w);
 	}
 	if (w->worker->stalled)
-		conns_refuse_stalled(w, clock_monotonic_ns() - w->settings->store_commit_timeout_ms * 1000000u);
+		conns_refuse_stalled(w, clock_monotonic_ns() -
+		                                w->settings->store_commit_timeout_ms * 1000000u);
 	conns_flush(w);
 	if (w->draining)
 		finish_drain(w);

@@ -11,7 +11,7 @@ enum { ETAG_ROOM = 40 };
 struct mjpeg {
 	struct request *request;
 	struct wheel_node timer;
-	struct span path; /* owned */
+	struct span path;     /* owned */
 	char etag[ETAG_ROOM]; /* of the last picture sent */
 	uint64_t asked_ms;
 	bool begun;
@@ -64,7 +64,8 @@ static void on_drain(struct request *request)
 /* Is it another picture than the last one? */
 static bool is_new(struct mjpeg *m, struct span headers)
 {
-	const uint8_t *at = memmem(headers.at, headers.len, "etag: ", 6), *end = headers.at + headers.len;
+	const uint8_t *at = memmem(headers.at, headers.len, "etag: ", 6),
+	              *end = headers.at + headers.len;
 	if (at == NULL)
 		return true;
 	const uint8_t *newline = memchr(at, '\n', (size_t)(end - at));
@@ -80,7 +81,8 @@ static void send_picture(struct mjpeg *m, struct span jpeg)
 {
 	char head[96];
 	int len = snprintf(head, sizeof head,
-	                   "--frame\r\ncontent-type: image/jpeg\r\ncontent-length: %zu\r\n\r\n", jpeg.len);
+	                   "--frame\r\ncontent-type: image/jpeg\r\ncontent-length: %zu\r\n\r\n",
+	                   jpeg.len);
 	const struct iovec iov[] = {{head, (size_t)len},
 	                            {(void *)(uintptr_t)jpeg.at, jpeg.len},
 	                            {(void *)(uintptr_t) "\r\n", 2}};

@@ -48,7 +48,8 @@ static const struct page *find(struct span path)
 	static const char arena[] = "/arena/";
 	size_t len = sizeof arena - 1;
 	if (path.len > len && memcmp(path.at, arena, len) == 0)
-		path = is_feed_name(span_of(path.at + len, path.len - len)) ? span_of(path.at, len) : SPAN("");
+		path = is_feed_name(span_of(path.at + len, path.len - len)) ? span_of(path.at, len)
+		                                                            : SPAN("");
 	else if (path.len == len && memcmp(path.at, arena, len) == 0)
 		return NULL;
 	for (size_t i = 0; i < sizeof pages / sizeof *pages; i++)

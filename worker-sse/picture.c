@@ -84,7 +84,8 @@ static void on_answer(void *arg, const struct proto_call_reply *reply)
 	free(picture);
 }
 
-static struct picture *ask(struct sse_worker *w, const char *key, const char *principal, struct span path)
+static struct picture *ask(struct sse_worker *w, const char *key, const char *principal,
+                           struct span path)
 {
 	const struct call_question question = {
 	        .method = CALL_GET, .path = path, .principal = span_str(principal)};
@@ -107,7 +108,8 @@ void picture_send(struct request *request, const struct call_options *options)
 	char principal[AUTH_PRINCIPAL_ROOM], key[AUTH_PRINCIPAL_ROOM + PROTO_CALL_PATH_MAX + 1];
 	struct picture *picture;
 	auth_owner(request->headers[HEADER_AUTHORIZATION], principal);
-	snprintf(key, sizeof key, "%s %.*s", principal, (int)options->path.len, (const char *)options->path.at);
+	snprintf(key, sizeof key, "%s %.*s", principal, (int)options->path.len,
+	         (const char *)options->path.at);
 	HASH_FIND_STR(w->pictures, key, picture);
 	if (picture == NULL)
 		picture = ask(w, key, principal, options->path);

@@ -134,8 +134,8 @@ static void put_value(struct head *head, struct span value)
 static const char *method_name(enum method method)
 {
 	static const char *const names[] = {
-	        [METHOD_GET] = "GET",         [METHOD_HEAD] = "HEAD",       [METHOD_POST] = "POST",
-	        [METHOD_PUT] = "PUT",         [METHOD_DELETE] = "DELETE",   [METHOD_PATCH] = "PATCH",
+	        [METHOD_GET] = "GET",         [METHOD_HEAD] = "HEAD",     [METHOD_POST] = "POST",
+	        [METHOD_PUT] = "PUT",         [METHOD_DELETE] = "DELETE", [METHOD_PATCH] = "PATCH",
 	        [METHOD_OPTIONS] = "OPTIONS", [METHOD_OTHER] = "other"};
 	return names[method];
 }
@@ -161,11 +161,14 @@ static bool has_header(const struct header *headers, size_t count, const char *n
 }
 
 /* What an answer of this status may not be without (RFC 9110 15.5.2, 15.5.6), whoever gave it. */
-static void put_needed(struct exchange *e, struct head *head, unsigned status, const struct header *headers, size_t count)
+static void put_needed(struct exchange *e, struct head *head, unsigned status,
+                       const struct header *headers, size_t count)
 {
 	if (status == 401 && !has_header(headers, count, "www-authenticate")) {
 		put_text(head, "www-authenticate: Bearer realm=\"ringside\"");
-		put_text(head, e->request.headers[HEADER_AUTHORIZATION].at != NULL ? ", error=\"invalid_token\"\r\n" : "\r\n");
+		put_text(head, e->request.headers[HEADER_AUTHORIZATION].at != NULL
+		                       ? ", error=\"invalid_token\"\r\n"
+		                       : "\r\n");
 	}
 	if (status == 405 && e->route != NULL && !has_header(headers, count, "allow")) {
 		put_text(head, "allow: ");
@@ -283,7 +286,8 @@ static void say_unconfigured(const char *reason)
 
 unsigned request_refusal(struct request *request, enum permission permission, const char **reason)
 {
-	unsigned status = auth_refusal(&request->worker->auth, permission, request->headers[HEADER_AUTHORIZATION], reason);
+	unsigned status = auth_refusal(&request->worker->auth, permission,
+	                               request->headers[HEADER_AUTHORIZATION], reason);
 	if (status == 503)
 		say_unconfigured(*reason);
 	return status == 403 ? request_forbidden(request) : status;
@@ -291,8 +295,8 @@ unsigned request_refusal(struct request *request, enum permission permission, co
 
 /* ---- streamed answers ---- */
 
-void reply_start(struct request *request, unsigned status, const struct header *headers, size_t count,
-                 uint64_t content_length)
+void reply_start(struct request *request, unsigned status, const struct header *headers,
+                 size_t count, uint64_t content_length)
 {
 	struct exchange *e = request->exchange;
 	static struct head head;
@@ -387,7 +391,8 @@ void reply_end(struct request *request)
 	request->on_drain = NULL;
 	e->wants_drain = false;
 	if (request->worker->draining || e->upgraded)
-		e->close_after = true; /* the head left before the drain began, or nothing can follow */
+		e->close_after =
+		        true; /* the head left before the drain began, or nothing can follow */
 	if (e->conn != NULL && e->chunked_out && !e->head_only)
 		exchange_write(e, "0\r\n\r\n", 5);
 	exchange_end(e);
@@ -451,7 +456,8 @@ bool query_next(struct span *query, struct span *name, struct span *value)
 	const uint8_t *stop = amp != NULL ? amp : end;
 	const uint8_t *equals = memchr(at, '=', (size_t)(stop - at));
 	*name = span_of(at, (size_t)((equals != NULL ? equals : stop) - at));
-	*value = equals != NULL ? span_of(equals + 1, (size_t)(stop - equals - 1)) : span_of(stop, 0);
+	*value = equals != NULL ? span_of(equals + 1, (size_t)(stop - equals - 1))
+	                        : span_of(stop, 0);
 	*query = amp != NULL ? span_of(amp + 1, (size_t)(end - amp - 1)) : span_of(end, 0);
 	return true;
 }

@@ -5,9 +5,9 @@
 #include "worker-sse/request.h"
 
 struct route {
-	const char *path;    /* exact, or a prefix when it ends with '/' (not "/" itself) */
-	unsigned methods;    /* 1 << METHOD_... */
-	const char *allow;   /* the same for people: "GET, HEAD" */
+	const char *path;            /* exact, or a prefix when it ends with '/' (not "/" itself) */
+	unsigned methods;            /* 1 << METHOD_... */
+	const char *allow;           /* the same for people: "GET, HEAD" */
 	enum permission read, write; /* GET and HEAD; the others */
 	size_t body_bytes_max;       /* 0: limits.body_bytes */
 	void (*handler)(struct request *request);

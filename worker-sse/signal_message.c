@@ -19,7 +19,8 @@ static struct signal_message read_answer(const json_t *message)
 	const json_t *text = json_is_object(sdp) ? json_object_get(sdp, "sdp") : sdp;
 	if (!json_is_string(text) || json_string_length(text) == 0)
 		return bad("an answer has sdp: {type, sdp}");
-	return (struct signal_message){SIGNAL_ANSWER, xmemdup_text(json_string_value(text), json_string_length(text))};
+	return (struct signal_message){
+	        SIGNAL_ANSWER, xmemdup_text(json_string_value(text), json_string_length(text))};
 }
 
 /* Goes into one line of a fragment. */
@@ -42,12 +43,14 @@ static struct signal_message read_candidate(const json_t *message)
 	if (json_is_null(candidate) || (text != NULL && *text == '\0'))
 		return (struct signal_message){SIGNAL_NOTHING, NULL};
 	if (!is_word(text, CANDIDATE_MAX) || strncmp(text, prefix, sizeof prefix - 1) != 0 ||
-	    (mid != NULL && !is_word(mid, NAME_MAX)) || (ufrag != NULL && !is_word(ufrag, NAME_MAX)))
+	    (mid != NULL && !is_word(mid, NAME_MAX)) ||
+	    (ufrag != NULL && !is_word(ufrag, NAME_MAX)))
 		return bad("an ice-candidate has candidate: {candidate, sdpMid}");
 	struct signal_message out = {SIGNAL_CANDIDATE, NULL};
 	/* One media section is all that we offer. */
 	check(asprintf(&out.text, "%s%s%sa=mid:%s\r\na=%s\r\n", ufrag != NULL ? "a=ice-ufrag:" : "",
-	               ufrag != NULL ? ufrag : "", ufrag != NULL ? "\r\n" : "", mid != NULL ? mid : "0", text) > 0);
+	               ufrag != NULL ? ufrag : "", ufrag != NULL ? "\r\n" : "",
+	               mid != NULL ? mid : "0", text) > 0);
 	return out;
 }
 
@@ -84,7 +87,8 @@ static char *text_of(json_t *message)
 
 char *signal_message_offer(const char *sdp)
 {
-	return text_of(json_pack("{s:s, s:{s:s, s:s}}", "type", "offer", "sdp", "type", "offer", "sdp", sdp));
+	return text_of(json_pack("{s:s, s:{s:s, s:s}}", "type", "offer", "sdp", "type", "offer",
+	                         "sdp", sdp));
 }
 
 char *signal_message_error(const char *reason)

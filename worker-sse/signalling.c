@@ -53,8 +53,8 @@ static void drop_queue(struct signalling *s)
 	s->queued = 0;
 }
 
-/* A client who says goodbye has done with the picture; one whose connection breaks may still see it, and when it
- * does not, ICE finds out. */
+/* A client who says goodbye has done with the picture; one whose connection breaks may still see
+ * it, and when it does not, ICE finds out. */
 static void on_closed(void *arg, unsigned code)
 {
 	struct signalling *s = arg;
@@ -107,11 +107,13 @@ static void on_taken(void *arg, const struct proto_call_reply *reply)
 	s->asked = 0;
 	if (reply == NULL) {
 		give_up(s, "the worker that renders has gone; begin anew");
-	} else if (reply->status == 404 || reply->status == 410 || (reply->status >= 400 && s->answering)) {
+	} else if (reply->status == 404 || reply->status == 410 ||
+	           (reply->status >= 400 && s->answering)) {
 		refuse(s, reply);
 	} else {
 		if (reply->status >= 400) /* one address of many, or once too often */
-			log_info("a viewer's candidates are not taken", "session=%s status=%u", s->session, (unsigned)reply->status);
+			log_info("a viewer's candidates are not taken", "session=%s status=%u",
+			         s->session, (unsigned)reply->status);
 		next(s);
 	}
 }
@@ -125,7 +127,8 @@ static void next(struct signalling *s)
 		        .method = CALL_PATCH,
 		        .path = span_str(s->viewer),
 		        .principal = span_str(s->owner),
-		        .content_type = answers ? SPAN("application/sdp") : SPAN("application/trickle-ice-sdpfrag"),
+		        .content_type = answers ? SPAN("application/sdp")
+		                                : SPAN("application/trickle-ice-sdpfrag"),
 		        .body = span_str(q->message.text)};
 		s->asked = call_ask(s->worker, ROLE_CAPTURE, &question, on_taken, s);
 		s->answering = answers;
@@ -147,7 +150,8 @@ static void on_text(void *arg, struct span text)
 	struct signalling *s = arg;
 	struct signal_message message = signal_message_read(text);
 	if (message.kind == SIGNAL_BAD) {
-		log_info("a viewer's message is not understood", "session=%s reason=\"%s\"", s->session, message.text);
+		log_info("a viewer's message is not understood", "session=%s reason=\"%s\"",
+		         s->session, message.text);
 	} else if (message.kind != SIGNAL_NOTHING && s->queued == QUEUE_MAX) {
 		websocket_close(s->websocket, WEBSOCKET_POLICY, "too many messages at once");
 	} else if (message.kind != SIGNAL_NOTHING) {
@@ -200,7 +204,8 @@ static void on_offer(void *arg, const struct proto_call_reply *reply)
 	} else if (reply->status != 201 || !read_location(reply->headers, s->viewer)) {
 		refuse(s, reply);
 	} else {
-		char *sdp = xmemdup_text(reply->body.at, reply->body.len), *text = signal_message_offer(sdp);
+		char *sdp = xmemdup_text(reply->body.at, reply->body.len),
+		     *text = signal_message_offer(sdp);
 		websocket_send(s->websocket, span_str(text));
 		free(text);
 		free(sdp);
@@ -262,7 +267,8 @@ static void on_beat(void *arg)
 static bool holds_token(const struct request *request, const struct render_session *paper)
 {
 	struct span token;
-	return query_find(request->query, "token", &token) == 1 && token.len == RENDER_SIGNAL_TOKEN_LEN &&
+	return query_find(request->query, "token", &token) == 1 &&
+	       token.len == RENDER_SIGNAL_TOKEN_LEN &&
 	       strlen(paper->signal_token) == RENDER_SIGNAL_TOKEN_LEN &&
 	       CRYPTO_memcmp(token.at, paper->signal_token, RENDER_SIGNAL_TOKEN_LEN) == 0;
 }
@@ -274,7 +280,8 @@ static bool welcome(const struct request *request)
 	struct span origin = request->headers[HEADER_ORIGIN];
 	char own[1024];
 	size_t len = request_base_url(request, own, sizeof own);
-	return strcmp(allowed, "*") == 0 || origin.at == NULL || span_equal(origin, span_str(allowed)) ||
+	return strcmp(allowed, "*") == 0 || origin.at == NULL ||
+	       span_equal(origin, span_str(allowed)) ||
 	       span_equal_nocase(origin, span_of(own, len));
 }
 
@@ -302,8 +309,8 @@ void signalling_handle(struct request *request)
 {
 	size_t len = strlen("/v1/signal/");
 	struct render_session *paper;
-	enum row_found found =
-	        load(request->worker, span_of(request->path.at + len, request->path.len - len), &paper);
+	enum row_found found = load(
+	        request->worker, span_of(request->path.at + len, request->path.len - len), &paper);
 	if (found == ROW_UNREADABLE)
 		reply_error(request, 503, "this session cannot be read: it stands still, as it is");
 	else if (found == ROW_ABSENT)

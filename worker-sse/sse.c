@@ -112,9 +112,8 @@ void sse_end(struct sse_frame *frame)
 	memcpy(chunk->bytes + prefix_len, out.at, out.len);
 	memcpy(chunk->bytes + prefix_len + out.len, "\r\n", 2);
 	chunk_unref(&frame->chunk);
-	*frame = (struct sse_frame){.chunk = chunk,
-	                            .bare_from = (uint32_t)prefix_len,
-	                            .bare_len = (uint32_t)out.len};
+	*frame = (struct sse_frame){
+	        .chunk = chunk, .bare_from = (uint32_t)prefix_len, .bare_len = (uint32_t)out.len};
 }
 
 void sse_frame_finish(struct sse_frame *frame)
@@ -124,8 +123,9 @@ void sse_frame_finish(struct sse_frame *frame)
 
 bool sse_needs_base64(const struct stream *stream)
 {
-	return !stream->json && !(stream->content_type_len >= 5 &&
-	                          span_equal_nocase(span_of(stream->content_type, 5), SPAN("text/")));
+	return !stream->json &&
+	       !(stream->content_type_len >= 5 &&
+	         span_equal_nocase(span_of(stream->content_type, 5), SPAN("text/")));
 }
 
 bool sse_read(struct store *store, const struct stream *stream, uint64_t from, uint64_t to,

@@ -108,8 +108,8 @@ static bool put_event(void *arg, const struct store_message *message)
 static bool build(struct sse_frame *frame, const struct frame_query *q)
 {
 	sse_begin();
-	if (store_scan(q->worker->store, q->stream, q->from, q->to, (size_t)(q->to - q->from), put_event,
-	               (void *)(uintptr_t)q->stream) != STORE_READ_OK)
+	if (store_scan(q->worker->store, q->stream, q->from, q->to, (size_t)(q->to - q->from),
+	               put_event, (void *)(uintptr_t)q->stream) != STORE_READ_OK)
 		return false;
 	sse_end(frame);
 	frame->closed = q->to == q->stream->tail && q->stream->closed;
@@ -121,7 +121,8 @@ static bool heartbeat(struct sse_frame *frame, const struct frame_query *q, uint
 	(void)q;
 	(void)variant;
 	sse_begin();
-	sse_printf("event: ping\ndata: {\"at\":%llu}\n\n", (unsigned long long)sse_worker_wall_ms());
+	sse_printf("event: ping\ndata: {\"at\":%llu}\n\n",
+	           (unsigned long long)sse_worker_wall_ms());
 	sse_end(frame);
 	return true;
 }
@@ -170,7 +171,8 @@ static bool find(struct request *request, struct asked *asked)
 	if (there)
 		asked->paper = render_session_load(document, 0);
 	if (there && asked->paper == NULL) {
-		reply_error(request, 503, "this release cannot read this session: it stands still, as it is");
+		reply_error(request, 503,
+		            "this release cannot read this session: it stands still, as it is");
 		return false;
 	}
 	bool unreadable = state->unreadable;
@@ -228,10 +230,12 @@ static bool accepts_events(const struct request *request, bool any)
 	while (list_next(&accept, &item)) {
 		const uint8_t *parameters = item.len > 0 ? memchr(item.at, ';', item.len) : NULL;
 		item.len = parameters != NULL ? (size_t)(parameters - item.at) : item.len;
-		while (item.len > 0 && (item.at[item.len - 1] == ' ' || item.at[item.len - 1] == '\t'))
+		while (item.len > 0 &&
+		       (item.at[item.len - 1] == ' ' || item.at[item.len - 1] == '\t'))
 			item.len--;
 		if (span_equal_nocase(item, SPAN("text/event-stream")) ||
-		    (any && (span_equal(item, SPAN("*/*")) || span_equal_nocase(item, SPAN("text/*")))))
+		    (any &&
+		     (span_equal(item, SPAN("*/*")) || span_equal_nocase(item, SPAN("text/*")))))
 			return true;
 	}
 	return false;
@@ -256,8 +260,8 @@ static bool look_for_mark(void *arg, const struct store_message *message)
 	return order <= 0;
 }
 
-/* The position behind the event that the client saw last, looked for in the stream's last part only:
- * what lies before it would be more than a snapshot. */
+/* The position behind the event that the client saw last, looked for in the stream's last part
+ * only: what lies before it would be more than a snapshot. */
 static bool find_mark(struct sse_worker *w, const struct stream *stream, struct render_mark mark,
                       uint64_t *from)
 {
@@ -265,7 +269,8 @@ static bool find_mark(struct sse_worker *w, const struct stream *stream, struct 
 	uint64_t first = stream_first(store_view(w->store), stream);
 	uint64_t keep = w->settings->sessions_replay_bytes, begin = first;
 	if (stream->tail - first > keep)
-		begin = store_page_end(w->store, stream, first, stream->tail, stream->tail - first - keep);
+		begin = store_page_end(w->store, stream, first, stream->tail,
+		                       stream->tail - first - keep);
 	if (store_scan(w->store, stream, begin, stream->tail, SIZE_MAX, look_for_mark, &search) !=
 	    STORE_READ_OK)
 		return false;
@@ -287,7 +292,8 @@ static bool resumes(struct request *request, const struct asked *asked, uint64_t
 	uint64_t lineage;
 	struct render_mark mark;
 	return id.at != NULL && render_mark_parse(id, &lineage, &mark) &&
-	       lineage == asked->stream->lineage && find_mark(request->worker, asked->stream, mark, from);
+	       lineage == asked->stream->lineage &&
+	       find_mark(request->worker, asked->stream, mark, from);
 }
 
 static void put_snapshot(const struct asked *asked)
@@ -361,9 +367,7 @@ static void handle_events(struct request *request, struct asked *asked)
 static void on_created(struct request *request, const struct proto_call_reply *m)
 {
 	struct asked asked = {0};
-	json_t *body = m->status == 201
-	                       ? json_take(m->body, JSON_ALLOW_NUL, NULL, NULL)
-	                       : NULL;
+	json_t *body = m->status == 201 ? json_take(m->body, JSON_ALLOW_NUL, NULL, NULL) : NULL;
 	const char *id = json_string_value(json_object_get(body, "streamId"));
 	if (id == NULL || !render_session_id_valid(span_str(id))) {
 		json_decref(body);
@@ -429,7 +433,8 @@ void stream_kit_handle(struct request *request)
 		call_send(request, ROLE_CAPTURE,
 		          &(struct call_options){
 		                  .authorization = true,
-		                  .on_reply = creates && accepts_events(request, false) ? on_created : NULL});
+		                  .on_reply = creates && accepts_events(request, false) ? on_created
+		                                                                        : NULL});
 	else
 		call_forward(request, ROLE_CAPTURE);
 }

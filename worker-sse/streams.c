@@ -11,7 +11,8 @@
 enum {
 	HEADERS_ROOM = 12,
 	BASE_URL_ROOM = 2048,
-	ASIDE_BYTES = 256 * 1024, /* JSON from here on takes the loop longer than a turn may: a million elements in 2 MB */
+	ASIDE_BYTES = 256 * 1024, /* JSON from here on takes the loop longer than a turn may: a
+	                             million elements in 2 MB */
 };
 static const uint64_t producer_number_max = (1ull << 53) - 1;
 
@@ -58,7 +59,8 @@ static void add_closed(struct answer *a, bool closed)
 		add(a, "stream-closed", SPAN("true"));
 }
 
-static void answer_send(struct request *request, struct answer *a, unsigned status, const char *reason)
+static void answer_send(struct request *request, struct answer *a, unsigned status,
+                        const char *reason)
 {
 	char text[256] = "";
 	int len = 0;
@@ -163,7 +165,8 @@ static void created(struct command *command)
 	struct verdict_row row = verdict_row(command->verdict);
 	a.count = a.numbers_used = 0;
 	if (row.reason == NULL) {
-		struct stream *stream = state_find_id(store_view(request->worker->store), command->id);
+		struct stream *stream =
+		        state_find_id(store_view(request->worker->store), command->id);
 		size_t len = request_base_url(request, a.location, BASE_URL_ROOM);
 		len += stream_name_canonical(command->path, (uint8_t *)a.location + len);
 		if (command->verdict == VERDICT_CREATED)
@@ -175,9 +178,10 @@ static void created(struct command *command)
 		add_closed(&a, command->closed);
 		reply(request, row.status, a.headers, a.count, (struct span){0});
 	} else {
-		const char *reason = command->verdict == VERDICT_BAD_BODY && command->body_fault != NULL
-		                             ? command->body_fault
-		                             : row.reason;
+		const char *reason =
+		        command->verdict == VERDICT_BAD_BODY && command->body_fault != NULL
+		                ? command->body_fault
+		                : row.reason;
 		answer_send(request, &a, row.status, reason);
 	}
 	operation_free(op);
@@ -190,8 +194,8 @@ struct aside {
 	bool empty_array_ok;
 };
 
-/* The body as messages, or why it cannot be. The verdict on it comes in its turn: a missing stream is
- * a 404 whatever was sent. */
+/* The body as messages, or why it cannot be. The verdict on it comes in its turn: a missing stream
+ * is a 404 whatever was sent. */
 static void take_body(struct operation *op, bool json, bool empty_array_ok)
 {
 	struct request *r = op->request;
@@ -203,7 +207,8 @@ static void take_body(struct operation *op, bool json, bool empty_array_ok)
 		c->body = (struct batch){&op->size, 1, span_of(r->body, r->body_len)};
 		return;
 	}
-	c->body_fault = json_split(r->body, r->body_len, r->worker->settings->limits_json_depth, &op->json);
+	c->body_fault =
+	        json_split(r->body, r->body_len, r->worker->settings->limits_json_depth, &op->json);
 	if (c->body_fault == NULL && op->json.count == 0 && !empty_array_ok)
 		c->body_fault = "an empty array appends nothing";
 	if (c->body_fault == NULL)
@@ -226,7 +231,8 @@ static void on_split(uv_work_t *work, int status)
 	store_submit(op->request->worker->store, &op->command);
 }
 
-/* Appends of a connection are submitted in their order: while one is read aside, the next is not begun. */
+/* Appends of a connection are submitted in their order: while one is read aside, the next is not
+ * begun. */
 static void submit(struct operation *op, bool json, bool empty_array_ok)
 {
 	struct request *r = op->request;
@@ -408,7 +414,7 @@ static void appended(struct command *c)
 		counter_add(request->worker->counters, appends_total, 1);
 		counter_add(request->worker->counters, append_bytes_total, c->body.bytes.len);
 	}
-	const char *reason = status < 300 ? NULL
+	const char *reason = status < 300                     ? NULL
 	                     : c->verdict == VERDICT_BAD_BODY ? c->body_fault
 	                                                      : row.reason;
 	answer_send(request, &a, status, reason);
@@ -479,7 +485,8 @@ static void deleted(struct command *c)
 
 struct stream *streams_find(struct request *r)
 {
-	struct stream *stream = state_find_living(store_view(r->worker->store), r->path, sse_worker_wall_ms());
+	struct stream *stream =
+	        state_find_living(store_view(r->worker->store), r->path, sse_worker_wall_ms());
 	if (stream != NULL && !stream->deleted)
 		return stream;
 	if (stream == NULL && store_view(r->worker->store)->unreadable)

@@ -5,8 +5,9 @@
 #include "worker-sse/request.h"
 #include "worker-sse/worker.h"
 
-/* Bodies of streams are other people's, under our origin: none of them runs script here, nor is anything but what it
- * says it is (nosniff stands on every answer). On every answer that tells a stream's content type. */
+/* Bodies of streams are other people's, under our origin: none of them runs script here, nor is
+ * anything but what it says it is (nosniff stands on every answer). On every answer that tells a
+ * stream's content type. */
 #define STREAMS_POLICY_NAME "content-security-policy"
 #define STREAMS_POLICY      SPAN("sandbox")
 

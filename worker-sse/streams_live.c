@@ -46,12 +46,14 @@ static bool is_short(void *arg, const struct store_message *message)
 	return q->to - q->from < FRAME_BYTES;
 }
 
-/* One append of very many elements is not made into one frame in one turn: each element ends at a place of its own. */
+/* One append of very many elements is not made into one frame in one turn: each element ends at a
+ * place of its own. */
 static bool shorten(struct frame_query *q)
 {
 	const struct frame_query whole = *q;
 	return !whole.stream->json || whole.to - whole.from <= FRAME_BYTES ||
-	       store_scan(q->worker->store, whole.stream, whole.from, whole.to, SIZE_MAX, is_short, q) == STORE_READ_OK;
+	       store_scan(q->worker->store, whole.stream, whole.from, whole.to, SIZE_MAX, is_short,
+	                  q) == STORE_READ_OK;
 }
 
 static bool build(struct sse_frame *frame, const struct frame_query *asked)
@@ -108,7 +110,8 @@ void streams_follow(struct request *request, struct stream *stream, uint64_t fro
 	if (sse_needs_base64(stream))
 		headers[count++] = (struct header){"stream-sse-data-encoding", SPAN("base64")};
 	reply_start(request, 200, headers, count, UINT64_MAX);
-	struct live_reader *reader = fanout_join(request, &view, NULL, cursor, fanout_lifetime_end(w));
+	struct live_reader *reader =
+	        fanout_join(request, &view, NULL, cursor, fanout_lifetime_end(w));
 	/* The first and only frame of a reader who is up to date. */
 	if (from == stream->tail) {
 		struct sse_frame frame = {0};

@@ -5,5 +5,6 @@
 
 #include "common/store/store.h"
 
-/* Takes the request over: an SSE answer from position `from` on. `cursor` is the first streamCursor. */
+/* Takes the request over: an SSE answer from position `from` on. `cursor` is the first
+ * streamCursor. */
 void streams_follow(struct request *request, struct stream *stream, uint64_t from, uint64_t cursor);

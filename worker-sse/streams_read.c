@@ -56,7 +56,8 @@ static enum store_read_result read_slice(struct page *page, struct store_slice *
 {
 	if (page->stream->dropped)
 		return STORE_READ_TRIMMED;
-	return store_read(page->request->worker->store, page->stream, page->at, page->to, SLICE_BYTES, slice);
+	return store_read(page->request->worker->store, page->stream, page->at, page->to,
+	                  SLICE_BYTES, slice);
 }
 
 /* Behind a slice: the end, or another turn. */
@@ -137,10 +138,9 @@ void streams_reply_page(struct request *request, struct stream *stream, uint64_t
 {
 	struct sse_worker *w = request->worker;
 	struct page_headers h;
-	uint64_t to = from < stream->tail
-	                      ? store_page_end(w->store, stream, from, stream->tail,
-	                                       w->settings->http_page_bytes)
-	                      : from;
+	uint64_t to = from < stream->tail ? store_page_end(w->store, stream, from, stream->tail,
+	                                                   w->settings->http_page_bytes)
+	                                  : from;
 	build_headers(&h, request, stream, from, to, cursor);
 	struct span etag = h.headers[h.count - 2].value;
 	if (etag_matches(request->headers[HEADER_IF_NONE_MATCH], etag)) {
@@ -148,7 +148,8 @@ void streams_reply_page(struct request *request, struct stream *stream, uint64_t
 		return;
 	}
 	if (from == to) {
-		reply(request, 200, h.headers, h.count, stream->json ? SPAN("[]") : (struct span){0});
+		reply(request, 200, h.headers, h.count,
+		      stream->json ? SPAN("[]") : (struct span){0});
 		return;
 	}
 	struct page *page = xmalloc(sizeof *page);
@@ -161,8 +162,9 @@ void streams_reply_page(struct request *request, struct stream *stream, uint64_t
 	if (result != STORE_READ_OK) {
 		page_finish(page);
 		reply_error(request, result == STORE_READ_FAILED ? 503 : 410,
-		            result == STORE_READ_FAILED ? store_unreadable_reason
-		                                        : "this offset is before the first retained one");
+		            result == STORE_READ_FAILED
+		                    ? store_unreadable_reason
+		                    : "this offset is before the first retained one");
 		return;
 	}
 	bool all;

@@ -25,7 +25,7 @@ struct call {
 	json_t *wanted;      /* PUT: the document asked for */
 	uint64_t generation; /* of the token */
 	unsigned status;
-	json_t *answer;      /* NULL: no body */
+	json_t *answer; /* NULL: no body */
 	bool write, remove;
 	unsigned tries;
 	char key[sizeof SUBSCRIPTION_KEY_PREFIX + SUBSCRIPTION_ID_MAX];
@@ -33,9 +33,10 @@ struct call {
 	size_t before_len; /* what cannot be read may have NULs */
 };
 
-static const struct header json_headers[] = {{"content-type", SPAN("application/json")},
-                                             {"cache-control", SPAN("no-store")},
-                                             {"retry-after", SPAN("1")}}; /* the last with 503 only */
+static const struct header json_headers[] = {
+        {"content-type", SPAN("application/json")},
+        {"cache-control", SPAN("no-store")},
+        {"retry-after", SPAN("1")}}; /* the last with 503 only */
 
 static void call_free(struct call *c)
 {
@@ -61,7 +62,8 @@ static json_t *error_json(const char *code, const char *message)
 	return json_pack("{s{ss ss}}", "error", "code", code, "message", message);
 }
 
-static void send_error(struct request *request, unsigned status, const char *code, const char *message)
+static void send_error(struct request *request, unsigned status, const char *code,
+                       const char *message)
 {
 	json_t *answer = error_json(code, message);
 	send_json(request, status, answer);
@@ -98,8 +100,8 @@ static void written(struct command *command)
 		return;
 	}
 	if (command->verdict != VERDICT_OK)
-		send_error(c->request, command->verdict == VERDICT_NO_SPACE ? 507 : 503, "UNAVAILABLE",
-		           verdict_name(command->verdict));
+		send_error(c->request, command->verdict == VERDICT_NO_SPACE ? 507 : 503,
+		           "UNAVAILABLE", verdict_name(command->verdict));
 	else
 		send_json(c->request, c->status, c->answer);
 	call_free(c);
@@ -130,11 +132,13 @@ static void run_unreadable(struct call *c)
 	if (c->before != NULL && c->step == step_delete)
 		step_delete(c);
 	else if (c->before != NULL)
-		call_error(c, 503, "UNREADABLE", "this release cannot read this subscription: it stands still, as it is, "
-		                                 "until a release comes that can, or it is deleted");
+		call_error(c, 503, "UNREADABLE",
+		           "this release cannot read this subscription: it stands still, as it is, "
+		           "until a release comes that can, or it is deleted");
 	else
-		call_error(c, 503, "UNREADABLE", store_unreadable_reason
-		           "; ringsidectl store check says what. Nothing is changed or deleted before it can be read");
+		call_error(c, 503, "UNREADABLE",
+		           store_unreadable_reason "; ringsidectl store check says what. Nothing "
+		                                   "is changed or deleted before it can be read");
 }
 
 static void run(struct call *c)
@@ -154,13 +158,14 @@ static void run(struct call *c)
 	}
 	free(c->after);
 	c->after = c->remove ? NULL : json_dumps(c->doc, JSON_COMPACT | JSON_SORT_KEYS);
-	c->command = (struct command){.kind = COMMAND_KV,
-	                              .done = written,
-	                              .owner = c,
-	                              .key = span_str(c->key),
-	                              .value = span_str(c->after),
-	                              .expect_present = true,
-	                              .expect = span_of(c->before, c->before != NULL ? c->before_len : 0)};
+	c->command = (struct command){
+	        .kind = COMMAND_KV,
+	        .done = written,
+	        .owner = c,
+	        .key = span_str(c->key),
+	        .value = span_str(c->after),
+	        .expect_present = true,
+	        .expect = span_of(c->before, c->before != NULL ? c->before_len : 0)};
 	store_submit(c->request->worker->store, &c->command);
 }
 
@@ -173,14 +178,15 @@ static struct span secret_of(struct request *request, const char *name)
 	return value;
 }
 
-static const char no_secret[] = "the secret that tokens are made with cannot be read, or is being made";
+static const char no_secret[] =
+        "the secret that tokens are made with cannot be read, or is being made";
 
 /* Whoever may change it may see the whole of it; to others path and query are secrets. */
 static bool may_see_url(const struct request *request)
 {
 	const char *reason;
-	return auth_refusal(&request->worker->auth, PERMISSION_PUBLISH, request->headers[HEADER_AUTHORIZATION],
-	                    &reason) == 0;
+	return auth_refusal(&request->worker->auth, PERMISSION_PUBLISH,
+	                    request->headers[HEADER_AUTHORIZATION], &reason) == 0;
 }
 
 static json_t *webhook_json(struct request *request, const char *url)
@@ -192,8 +198,8 @@ static json_t *webhook_json(struct request *request, const char *url)
 	if (!signing_public(secret_of(request, SUBSCRIPTION_SIGNING_KEY), x, kid))
 		return json_null();
 	address_url_shown(url, shown);
-	return json_pack("{ss s{ss ss ss}}", "url", may_see_url(request) ? url : shown, "signing", "alg", "ed25519", "kid", kid,
-	                 "jwks_url", jwks);
+	return json_pack("{ss s{ss ss ss}}", "url", may_see_url(request) ? url : shown, "signing",
+	                 "alg", "ed25519", "kid", kid, "jwks_url", jwks);
 }
 
 static json_t *text_or_null(const char *text)
@@ -204,12 +210,11 @@ static json_t *text_or_null(const char *text)
 static json_t *present(struct call *c)
 {
 	const json_t *d = c->doc;
-	json_t *out = json_pack(
-	        "{ss ss ss sI sI ss}", "id", c->id, "subscription_id", c->id, "type",
-	        subscription_text(d, "type"), "lease_ttl_ms",
-	        (json_int_t)subscription_number(d, "lease_ttl_ms"), "created_at",
-	        (json_int_t)subscription_number(d, "created_ms"), "status",
-	        subscription_text(d, "status"));
+	json_t *out = json_pack("{ss ss ss sI sI ss}", "id", c->id, "subscription_id", c->id,
+	                        "type", subscription_text(d, "type"), "lease_ttl_ms",
+	                        (json_int_t)subscription_number(d, "lease_ttl_ms"), "created_at",
+	                        (json_int_t)subscription_number(d, "created_ms"), "status",
+	                        subscription_text(d, "status"));
 	json_object_set_new(out, "pattern", text_or_null(subscription_text(d, "pattern")));
 	json_object_set_new(out, "wake_stream", text_or_null(subscription_text(d, "wake_stream")));
 	json_object_set_new(out, "description", text_or_null(subscription_text(d, "description")));
@@ -223,15 +228,16 @@ static json_t *present(struct call *c)
 /* ---- PUT ---- */
 
 static const char unreadable_stream[] = store_unreadable_reason;
-static const char too_many_streams[] = "more streams than limits.subscription_streams lets a subscription have";
+static const char too_many_streams[] =
+        "more streams than limits.subscription_streams lets a subscription have";
 
-/* Links what `streams` names; each begins at its tail, or before the first when it is yet to come. */
+/* Links what `streams` names; each begins at its tail, or before the first when it is yet to come.
+ */
 static const char *link_named(json_t *doc, const json_t *streams, struct state *view, size_t max)
 {
 	size_t i;
 	json_t *item;
-	json_array_foreach(streams, i, item)
-	{
+	json_array_foreach (streams, i, item) {
 		char path[SUBSCRIPTION_NAME_ROOM], tail[40] = "-1";
 		const char *text = json_string_value(item);
 		if (text == NULL || !subscription_name(text, path))
@@ -279,7 +285,8 @@ static const char *check_put(struct call *c, const char **code)
 		return "wake_stream is written by its own surface only";
 	*code = "WEBHOOK_URL_REJECTED";
 	return webhook && !webhook_url_allowed(url, settings->webhook_allow_private, settings->dev)
-	               ? "webhook.url must be https to a public host; webhook.allow_private lists others"
+	               ? "webhook.url must be https to a public host; webhook.allow_private lists "
+	                 "others"
 	               : NULL;
 }
 
@@ -302,7 +309,8 @@ static const char *build_wanted(struct call *c)
 	size_t len = request_base_url(c->request, base, sizeof base - 1);
 	base[len] = '\0';
 	json_object_set_new(c->wanted, "base_url", json_string(base));
-	return link_named(c->wanted, json_object_get(b, "streams"), view_of(c->request), streams_max(c));
+	return link_named(c->wanted, json_object_get(b, "streams"), view_of(c->request),
+	                  streams_max(c));
 }
 
 static bool count_one(void *arg, struct span key, struct span value)
@@ -334,7 +342,8 @@ static void step_put(struct call *c)
 		return;
 	}
 	c->doc = json_deep_copy(c->wanted);
-	if (subscription_link_matching(c->doc, view_of(c->request), true, streams_max(c)) == SUBSCRIPTION_FULL) {
+	if (subscription_link_matching(c->doc, view_of(c->request), true, streams_max(c)) ==
+	    SUBSCRIPTION_FULL) {
 		call_error(c, 400, "INVALID_REQUEST", too_many_streams);
 		return;
 	}
@@ -372,7 +381,8 @@ static void step_streams_add(struct call *c)
 {
 	if (missing(c))
 		return;
-	const char *fault = link_named(c->doc, json_object_get(c->body, "streams"), view_of(c->request), streams_max(c));
+	const char *fault = link_named(c->doc, json_object_get(c->body, "streams"),
+	                               view_of(c->request), streams_max(c));
 	c->status = 204;
 	c->write = true;
 	if (fault != NULL)
@@ -406,8 +416,9 @@ static void refuse_result(struct call *c, enum subscription_result result)
 		call_error(c, 409, "ALREADY_CLAIMED", "somebody holds the lease");
 		json_object_set_new(json_object_get(c->answer, "error"), "current_holder",
 		                    json_string(subscription_text(c->doc, "holder")));
-		json_object_set_new(json_object_get(c->answer, "error"), "generation",
-		                    json_integer((json_int_t)subscription_number(c->doc, "generation")));
+		json_object_set_new(
+		        json_object_get(c->answer, "error"), "generation",
+		        json_integer((json_int_t)subscription_number(c->doc, "generation")));
 		return;
 	case SUBSCRIPTION_NO_WORK:
 		call_error(c, 409, "NO_PENDING_WORK", "nothing to do");
@@ -426,12 +437,13 @@ static void step_claim(struct call *c)
 	if (missing(c))
 		return;
 	if (strcmp(subscription_text(c->doc, "type"), "pull-wake") != 0 || *worker == '\0') {
-		call_error(c, 400, "INVALID_REQUEST", "claim needs a worker and a pull-wake subscription");
+		call_error(c, 400, "INVALID_REQUEST",
+		           "claim needs a worker and a pull-wake subscription");
 		return;
 	}
 	subscription_wake_id(wake_id);
-	enum subscription_result result =
-	        subscription_claim(c->doc, view_of(c->request), worker, wake_id, now_ms, streams_max(c));
+	enum subscription_result result = subscription_claim(c->doc, view_of(c->request), worker,
+	                                                     wake_id, now_ms, streams_max(c));
 	if (result != SUBSCRIPTION_OK) {
 		refuse_result(c, result);
 		return;
@@ -480,8 +492,8 @@ static void step_release(struct call *c)
 {
 	if (missing(c))
 		return;
-	enum subscription_result result = subscription_release(
-	        c->doc, c->generation, subscription_text(c->body, "wake_id"));
+	enum subscription_result result =
+	        subscription_release(c->doc, c->generation, subscription_text(c->body, "wake_id"));
 	c->status = 204;
 	c->write = result == SUBSCRIPTION_OK;
 	refuse_result(c, result);
@@ -545,7 +557,8 @@ static bool token_valid(struct call *c)
 		send_error(c->request, 503, "UNREADABLE", no_secret);
 		return false;
 	}
-	switch (subscription_token_check(secret, c->id, value, sse_worker_wall_ms(), &c->generation)) {
+	switch (subscription_token_check(secret, c->id, value, sse_worker_wall_ms(),
+	                                 &c->generation)) {
 	case TOKEN_VALID:
 		return true;
 	case TOKEN_INVALID:
@@ -591,9 +604,11 @@ static void begin(struct request *r, const struct subscription_route *route, str
 		call_free(c);
 		return;
 	}
-	if (route->step == step_put && ((fault = check_put(c, &code)) != NULL ||
-	                                (code = "INVALID_REQUEST", fault = build_wanted(c)) != NULL)) {
-		send_error(r, fault == unreadable_stream ? 503 : 400, fault == unreadable_stream ? "UNREADABLE" : code, fault);
+	if (route->step == step_put &&
+	    ((fault = check_put(c, &code)) != NULL ||
+	     (code = "INVALID_REQUEST", fault = build_wanted(c)) != NULL)) {
+		send_error(r, fault == unreadable_stream ? 503 : 400,
+		           fault == unreadable_stream ? "UNREADABLE" : code, fault);
 		call_free(c);
 		return;
 	}
@@ -607,11 +622,10 @@ static void send_jwks(struct request *r)
 		send_error(r, 503, "UNAVAILABLE", "the signing key is being made");
 		return;
 	}
-	static const struct header headers[] = {
-	        {"content-type", SPAN("application/jwk-set+json")},
-	        {"cache-control", SPAN("public, max-age=300")}};
-	json_t *set = json_pack("{s[{ss ss ss ss ss ss}]}", "keys", "kty", "OKP", "crv", "Ed25519", "x",
-	                        x, "kid", kid, "use", "sig", "alg", "EdDSA");
+	static const struct header headers[] = {{"content-type", SPAN("application/jwk-set+json")},
+	                                        {"cache-control", SPAN("public, max-age=300")}};
+	json_t *set = json_pack("{s[{ss ss ss ss ss ss}]}", "keys", "kty", "OKP", "crv", "Ed25519",
+	                        "x", x, "kid", kid, "use", "sig", "alg", "EdDSA");
 	char *text = json_dumps(set, JSON_COMPACT);
 	reply(r, 200, headers, 2, span_str(text));
 	free(text);
@@ -629,8 +643,10 @@ static void refuse_method(struct request *r, unsigned methods)
 		strcat(allow, ", PUT");
 	if (methods & 1u << METHOD_DELETE)
 		strcat(allow, ", DELETE");
-	const struct header headers[] = {json_headers[0], json_headers[1], {"allow", span_str(allow)}};
-	json_t *answer = error_json("METHOD_NOT_ALLOWED", "this method is not for this control route");
+	const struct header headers[] = {
+	        json_headers[0], json_headers[1], {"allow", span_str(allow)}};
+	json_t *answer =
+	        error_json("METHOD_NOT_ALLOWED", "this method is not for this control route");
 	char *text = json_dumps(answer, JSON_COMPACT);
 	reply(r, 405, headers, 3, span_str(text));
 	free(text);
@@ -652,7 +668,8 @@ void subscriptions_handle(struct request *r)
 	rest = span_of(rest.at + sizeof prefix - 1, rest.len - (sizeof prefix - 1));
 	const uint8_t *slash = memchr(rest.at, '/', rest.len);
 	struct span id = {rest.at, slash != NULL ? (size_t)(slash - rest.at) : rest.len};
-	struct span action = slash != NULL ? span_of(slash + 1, rest.len - id.len - 1) : span_of("", 0);
+	struct span action =
+	        slash != NULL ? span_of(slash + 1, rest.len - id.len - 1) : span_of("", 0);
 	unsigned methods = 0; /* that the path has */
 	if (id.len == 0 || id.len > SUBSCRIPTION_ID_MAX) {
 		send_error(r, 400, "INVALID_REQUEST", "malformed subscription id");

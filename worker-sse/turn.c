@@ -4,8 +4,10 @@
 
 #include <stdlib.h>
 
-static const uint64_t requests_ns = 10000000; /* a turn; a thousand appends, or some dozen slices of large answers */
-static const uint64_t answers_ns = 1000000;   /* of large answers: live readers wait that much longer */
+static const uint64_t requests_ns =
+        10000000; /* a turn; a thousand appends, or some dozen slices of large answers */
+static const uint64_t answers_ns =
+        1000000; /* of large answers: live readers wait that much longer */
 
 void turn_note(struct sse_worker *w, uint64_t now_ns)
 {

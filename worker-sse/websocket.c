@@ -8,8 +8,9 @@
 #include <wslay/wslay.h>
 
 enum {
-	CLOSE_MS = 5000,            /* for the client's part of the closing handshake */
-	KEY_LEN = 24, KEY_BYTES = 16, /* RFC 6455 4.1 */
+	CLOSE_MS = 5000, /* for the client's part of the closing handshake */
+	KEY_LEN = 24,
+	KEY_BYTES = 16, /* RFC 6455 4.1 */
 };
 
 struct websocket {
@@ -61,7 +62,8 @@ static void ask_for_upgrade(struct request *request)
 	                                        {"sec-websocket-version", SPAN("13")},
 	                                        {"content-type", SPAN("text/plain; charset=utf-8")},
 	                                        {"cache-control", SPAN("no-store")}};
-	reply(request, 426, headers, sizeof headers / sizeof *headers, SPAN("this is a WebSocket, version 13\n"));
+	reply(request, 426, headers, sizeof headers / sizeof *headers,
+	      SPAN("this is a WebSocket, version 13\n"));
 }
 
 /* False: answered. */
@@ -74,9 +76,10 @@ static bool shakes_hands(struct request *request)
 	           !lists(headers[HEADER_CONNECTION], SPAN("upgrade")) ||
 	           !span_equal(headers[HEADER_SEC_WEBSOCKET_VERSION], SPAN("13"))) {
 		ask_for_upgrade(request);
-	} else if (request->close_delimited || request->method != METHOD_GET || request->body_len > 0 ||
-	           !is_key(headers[HEADER_SEC_WEBSOCKET_KEY])) {
-		reply_error(request, 400, "a WebSocket begins by GET of HTTP/1.1 with a Sec-WebSocket-Key");
+	} else if (request->close_delimited || request->method != METHOD_GET ||
+	           request->body_len > 0 || !is_key(headers[HEADER_SEC_WEBSOCKET_KEY])) {
+		reply_error(request, 400,
+		            "a WebSocket begins by GET of HTTP/1.1 with a Sec-WebSocket-Key");
 	} else {
 		return true;
 	}
@@ -110,8 +113,9 @@ static void on_gone(struct request *request)
 
 static unsigned code_of(const struct websocket *s)
 {
-	return wslay_event_get_close_received(s->wslay) ? wslay_event_get_status_code_received(s->wslay)
-	                                                : WEBSOCKET_ABNORMAL;
+	return wslay_event_get_close_received(s->wslay)
+	               ? wslay_event_get_status_code_received(s->wslay)
+	               : WEBSOCKET_ABNORMAL;
 }
 
 static void flush(struct websocket *s)
@@ -136,14 +140,15 @@ static void end_if_over(struct websocket *s)
 		reply_end(finish(s, code_of(s)));
 }
 
-/* A close is a control frame, which wslay sends before all messages that wait, and none after it: what was said before
- * must have left. */
+/* A close is a control frame, which wslay sends before all messages that wait, and none after it:
+ * what was said before must have left. */
 static void say_close(struct websocket *s)
 {
 	const char *reason = s->close_reason;
 	s->close_reason = NULL;
 	flush(s);
-	wslay_event_queue_close(s->wslay, (uint16_t)s->close_code, (const uint8_t *)reason, strlen(reason));
+	wslay_event_queue_close(s->wslay, (uint16_t)s->close_code, (const uint8_t *)reason,
+	                        strlen(reason));
 	flush(s);
 }
 
@@ -164,7 +169,8 @@ void websocket_close(struct websocket *s, unsigned code, const char *reason)
 
 static bool is_full(const struct websocket *s)
 {
-	return reply_pending(s->request) >= s->request->worker->settings->http_websocket_output_bytes;
+	return reply_pending(s->request) >=
+	       s->request->worker->settings->http_websocket_output_bytes;
 }
 
 static void end_full(struct websocket *s)
@@ -177,7 +183,8 @@ static void end_full(struct websocket *s)
 
 static void on_timer(struct wheel_node *node)
 {
-	struct websocket *s = (struct websocket *)((char *)node - offsetof(struct websocket, timer));
+	struct websocket *s =
+	        (struct websocket *)((char *)node - offsetof(struct websocket, timer));
 	struct sse_worker *w = s->request->worker;
 	uint64_t beat_ms = w->settings->http_sse_keepalive_ms;
 	const struct wslay_event_msg ping = {.opcode = WSLAY_PING};
@@ -208,7 +215,8 @@ void websockets_drain(struct sse_worker *w)
 
 /* ---- frames ---- */
 
-static ssize_t give_bytes(wslay_event_context_ptr wslay, uint8_t *out, size_t len, int flags, void *arg)
+static ssize_t give_bytes(wslay_event_context_ptr wslay, uint8_t *out, size_t len, int flags,
+                          void *arg)
 {
 	struct websocket *s = arg;
 	size_t n = len < s->in.len ? len : s->in.len;
@@ -222,7 +230,8 @@ static ssize_t give_bytes(wslay_event_context_ptr wslay, uint8_t *out, size_t le
 	return (ssize_t)n;
 }
 
-static ssize_t take_bytes(wslay_event_context_ptr wslay, const uint8_t *bytes, size_t len, int flags, void *arg)
+static ssize_t take_bytes(wslay_event_context_ptr wslay, const uint8_t *bytes, size_t len,
+                          int flags, void *arg)
 {
 	struct websocket *s = arg;
 	const struct iovec iov = {(void *)(uintptr_t)bytes, len};
@@ -231,7 +240,8 @@ static ssize_t take_bytes(wslay_event_context_ptr wslay, const uint8_t *bytes, s
 	return (ssize_t)len;
 }
 
-static void on_message(wslay_event_context_ptr wslay, const struct wslay_event_on_msg_recv_arg *m, void *arg)
+static void on_message(wslay_event_context_ptr wslay, const struct wslay_event_on_msg_recv_arg *m,
+                       void *arg)
 {
 	struct websocket *s = arg;
 	(void)wslay;

@@ -24,8 +24,8 @@ struct sse_worker {
 	struct auth auth;
 	struct fanout *fanout;
 	struct events_reader *events; /* those with patterns or several streams (events.c) */
-	struct wheel wheel;   /* every coarse timer */
-	uint64_t now_ms;      /* monotonic, of this turn of the loop */
+	struct wheel wheel;           /* every coarse timer */
+	uint64_t now_ms;              /* monotonic, of this turn of the loop */
 	uv_async_t store_async;
 	uv_timer_t tick;
 	uint64_t refresh_due_ms;
@@ -34,9 +34,9 @@ struct sse_worker {
 	struct call_waiting *calls; /* hash (call.c): what another worker is to answer */
 	uint64_t calls_id;          /* the last one's */
 
-	struct picture *pictures;   /* hash (picture.c): what is asked for at the moment */
+	struct picture *pictures; /* hash (picture.c): what is asked for at the moment */
 
-	struct websocket *websockets; /* all (websocket.c) */
+	struct websocket *websockets;     /* all (websocket.c) */
 	struct kit_session *kit_sessions; /* hash (stream_kit.c): who is followed here */
 
 	/* transport (conn.c, listen.c) */
@@ -47,33 +47,34 @@ struct sse_worker {
 	uint64_t drop_logged_ms;
 	bool listening, draining;
 	uint64_t drain_due_ms;
-	uint64_t conns_max;   /* limits.connections, or what the descriptors allow */
-	struct conn *conns;   /* all */
-	struct conn *dirty;   /* with bytes to flush at the end of the turn */
-	struct turn turn;     /* who waits for the next one */
+	uint64_t conns_max; /* limits.connections, or what the descriptors allow */
+	struct conn *conns; /* all */
+	struct conn *dirty; /* with bytes to flush at the end of the turn */
+	struct turn turn;   /* who waits for the next one */
 	size_t conns_count;
 	size_t body_bytes, body_bytes_max; /* in memory; bodies_refresh() */
 	uint64_t memory_bytes;             /* what the control group allows; UINT64_MAX: no limit */
-	uint64_t body_refused_ms;          /* when a body last found no room; 0: since then one gave way to it */
+	uint64_t body_refused_ms;  /* when a body last found no room; 0: since then one gave way to
+	                              it */
 	struct address *addresses; /* hash; only when limited */
-	char *common_headers; /* on every answer; the Date first */
-	int64_t date_s;       /* which second it says */
+	char *common_headers;      /* on every answer; the Date first */
+	int64_t date_s;            /* which second it says */
 	size_t common_headers_len;
 };
 
 /* The wall clock for TTLs. */
 uint64_t sse_worker_wall_ms(void);
 
-/* Brings the view up to the durable mark: what any worker has acknowledged before this request came is
- * visible to it. An atomic load when there is nothing new. */
+/* Brings the view up to the durable mark: what any worker has acknowledged before this request came
+ * is visible to it. An atomic load when there is nothing new. */
 void sse_worker_catch_up(struct sse_worker *w);
 
-/* Live readers came (positive) or went. With none, this worker asks the others not to tell it of every
- * commit: it looks for itself at each request. */
+/* Live readers came (positive) or went. With none, this worker asks the others not to tell it of
+ * every commit: it looks for itself at each request. */
 void sse_worker_count_readers(struct sse_worker *w, int change);
 
-/* exchange.c: how many bytes of bodies may be in memory, from now on: limits.body_bytes_total, or this worker's part of
- * what the control group allows. */
+/* exchange.c: how many bytes of bodies may be in memory, from now on: limits.body_bytes_total, or
+ * this worker's part of what the control group allows. */
 void bodies_refresh(struct sse_worker *w);
 
 /* listen.c */

@@ -13,26 +13,26 @@ struct v4_net {
 	enum address_kind kind;
 };
 
-/* The IANA registry of special-purpose addresses (RFC 6890), multicast, and the metadata services that stand at
- * no link-local address. The first that fits counts. */
+/* The IANA registry of special-purpose addresses (RFC 6890), multicast, and the metadata services
+ * that stand at no link-local address. The first that fits counts. */
 static const struct v4_net v4_nets[] = {
-	{0x646464c8, 32, ADDRESS_METADATA}, /* 100.100.100.200, Alibaba */
-	{0xa83f8110, 32, ADDRESS_METADATA}, /* 168.63.129.16, Azure */
-	{0xc00000c0, 32, ADDRESS_METADATA}, /* 192.0.0.192, Oracle */
-	{0xa9fe0000, 16, ADDRESS_METADATA}, /* 169.254/16, link-local */
-	{0x7f000000, 8, ADDRESS_LOOPBACK},
-	{0x00000000, 8, ADDRESS_PRIVATE},  /* this network: reaches this machine */
-	{0x0a000000, 8, ADDRESS_PRIVATE},
-	{0x64400000, 10, ADDRESS_PRIVATE}, /* 100.64/10, carriers */
-	{0xac100000, 12, ADDRESS_PRIVATE},
-	{0xc0a80000, 16, ADDRESS_PRIVATE},
-	{0xc0000000, 24, ADDRESS_PRIVATE}, /* 192.0.0/24, protocols */
-	{0xc0000200, 24, ADDRESS_PRIVATE}, /* documentation, and two more */
-	{0xc6336400, 24, ADDRESS_PRIVATE},
-	{0xcb007100, 24, ADDRESS_PRIVATE},
-	{0xc0586300, 24, ADDRESS_PRIVATE}, /* 192.88.99/24, relays of 6to4 */
-	{0xc6120000, 15, ADDRESS_PRIVATE}, /* 198.18/15, benchmarks */
-	{0xe0000000, 3, ADDRESS_PRIVATE},  /* multicast, reserved, broadcast */
+        {0x646464c8, 32, ADDRESS_METADATA}, /* 100.100.100.200, Alibaba */
+        {0xa83f8110, 32, ADDRESS_METADATA}, /* 168.63.129.16, Azure */
+        {0xc00000c0, 32, ADDRESS_METADATA}, /* 192.0.0.192, Oracle */
+        {0xa9fe0000, 16, ADDRESS_METADATA}, /* 169.254/16, link-local */
+        {0x7f000000, 8, ADDRESS_LOOPBACK},
+        {0x00000000, 8, ADDRESS_PRIVATE}, /* this network: reaches this machine */
+        {0x0a000000, 8, ADDRESS_PRIVATE},
+        {0x64400000, 10, ADDRESS_PRIVATE}, /* 100.64/10, carriers */
+        {0xac100000, 12, ADDRESS_PRIVATE},
+        {0xc0a80000, 16, ADDRESS_PRIVATE},
+        {0xc0000000, 24, ADDRESS_PRIVATE}, /* 192.0.0/24, protocols */
+        {0xc0000200, 24, ADDRESS_PRIVATE}, /* documentation, and two more */
+        {0xc6336400, 24, ADDRESS_PRIVATE},
+        {0xcb007100, 24, ADDRESS_PRIVATE},
+        {0xc0586300, 24, ADDRESS_PRIVATE}, /* 192.88.99/24, relays of 6to4 */
+        {0xc6120000, 15, ADDRESS_PRIVATE}, /* 198.18/15, benchmarks */
+        {0xe0000000, 3, ADDRESS_PRIVATE},  /* multicast, reserved, broadcast */
 };
 
 static enum address_kind v4_kind(uint32_t ip)
@@ -66,20 +66,20 @@ struct v6_net {
 };
 
 static const struct v6_net v6_nets[] = {
-	{{[15] = 1}, 128, ADDRESS_LOOPBACK, 0, false},
-	{{0}, 128, ADDRESS_PRIVATE, 0, false},
-	{{[10] = 0xff, [11] = 0xff}, 96, ADDRESS_PUBLIC, 12, false},      /* mapped */
-	{{0}, 96, ADDRESS_PUBLIC, 12, false},                             /* compatible */
-	{{[8] = 0xff, [9] = 0xff}, 96, ADDRESS_PUBLIC, 12, true},         /* translated, RFC 2765 */
-	{{0, 0x64, 0xff, 0x9b}, 96, ADDRESS_PUBLIC, 12, true},            /* NAT64, RFC 6052 */
-	{{0x20, 0x02}, 16, ADDRESS_PUBLIC, 2, true},                      /* 6to4 */
-	{{0xfe, 0x80}, 10, ADDRESS_METADATA, 0, false},
-	{{0xfd, 0x00, 0x0e, 0xc2}, 32, ADDRESS_METADATA, 0, false},       /* Amazon */
-	{{0xfd, 0x20, 0x00, 0xce}, 32, ADDRESS_METADATA, 0, false},       /* Google */
-	{{0x20, 0x01}, 23, ADDRESS_PRIVATE, 0, false},                    /* protocols; Teredo */
-	{{0x20, 0x01, 0x0d, 0xb8}, 32, ADDRESS_PRIVATE, 0, false},        /* documentation */
-	{{0x3f, 0xff}, 20, ADDRESS_PRIVATE, 0, false},                    /* documentation */
-	{{0x20}, 3, ADDRESS_PUBLIC, 0, false},                            /* all that is routed */
+        {{[15] = 1}, 128, ADDRESS_LOOPBACK, 0, false},
+        {{0}, 128, ADDRESS_PRIVATE, 0, false},
+        {{[10] = 0xff, [11] = 0xff}, 96, ADDRESS_PUBLIC, 12, false}, /* mapped */
+        {{0}, 96, ADDRESS_PUBLIC, 12, false},                        /* compatible */
+        {{[8] = 0xff, [9] = 0xff}, 96, ADDRESS_PUBLIC, 12, true},    /* translated, RFC 2765 */
+        {{0, 0x64, 0xff, 0x9b}, 96, ADDRESS_PUBLIC, 12, true},       /* NAT64, RFC 6052 */
+        {{0x20, 0x02}, 16, ADDRESS_PUBLIC, 2, true},                 /* 6to4 */
+        {{0xfe, 0x80}, 10, ADDRESS_METADATA, 0, false},
+        {{0xfd, 0x00, 0x0e, 0xc2}, 32, ADDRESS_METADATA, 0, false}, /* Amazon */
+        {{0xfd, 0x20, 0x00, 0xce}, 32, ADDRESS_METADATA, 0, false}, /* Google */
+        {{0x20, 0x01}, 23, ADDRESS_PRIVATE, 0, false},              /* protocols; Teredo */
+        {{0x20, 0x01, 0x0d, 0xb8}, 32, ADDRESS_PRIVATE, 0, false},  /* documentation */
+        {{0x3f, 0xff}, 20, ADDRESS_PRIVATE, 0, false},              /* documentation */
+        {{0x20}, 3, ADDRESS_PUBLIC, 0, false},                      /* all that is routed */
 };
 
 static bool v6_within(const struct in6_addr *ip, const struct v6_net *net)
@@ -113,7 +113,8 @@ static enum address_kind v6_kind(const struct in6_addr *ip)
 enum address_kind address_kind(const struct sockaddr *address)
 {
 	if (address->sa_family == AF_INET)
-		return v4_kind(ntohl(((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr));
+		return v4_kind(ntohl(
+		        ((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr));
 	if (address->sa_family == AF_INET6)
 		return v6_kind(&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr);
 	return ADDRESS_OTHER;
@@ -226,7 +227,9 @@ void address_url_shown(const char *url, char out[ADDRESS_URL_SHOWN_ROOM])
 	uint8_t digest[SHA256_DIGEST_LENGTH];
 	char id[9], port[8] = "";
 	struct address_host host;
-	size_t scheme = strncmp(url, "https://", 8) == 0 ? 8 : strncmp(url, "http://", 7) == 0 ? 7 : 0;
+	size_t scheme = strncmp(url, "https://", 8) == 0  ? 8
+	                : strncmp(url, "http://", 7) == 0 ? 7
+	                                                  : 0;
 	SHA256((const uint8_t *)url, strlen(url), digest);
 	for (size_t i = 0; i < 4; i++)
 		snprintf(id + 2 * i, 3, "%02x", digest[i]);
@@ -236,8 +239,8 @@ void address_url_shown(const char *url, char out[ADDRESS_URL_SHOWN_ROOM])
 	}
 	if (host.port != 0 && host.port != (scheme == 8 ? 443 : 80))
 		snprintf(port, sizeof port, ":%u", (unsigned)host.port);
-	snprintf(out, ADDRESS_URL_SHOWN_ROOM, "%.*s%s%s%s%s/#%s", (int)scheme, url, host.ipv6 ? "[" : "", host.name,
-	         host.ipv6 ? "]" : "", port, id);
+	snprintf(out, ADDRESS_URL_SHOWN_ROOM, "%.*s%s%s%s%s/#%s", (int)scheme, url,
+	         host.ipv6 ? "[" : "", host.name, host.ipv6 ? "]" : "", port, id);
 }
 
 /* ---- lists and fences ---- */
@@ -314,7 +317,8 @@ bool address_allowed(enum address_reach reach, const struct sockaddr *address)
 static bool means_this_machine(const char *name)
 {
 	size_t len = strlen(name), tail = sizeof ".localhost" - 1;
-	return strcmp(name, "localhost") == 0 || (len > tail && strcmp(name + len - tail, ".localhost") == 0);
+	return strcmp(name, "localhost") == 0 ||
+	       (len > tail && strcmp(name + len - tail, ".localhost") == 0);
 }
 
 /* The address that the host's name is; false: it is a name. */

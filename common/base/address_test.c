@@ -27,38 +27,68 @@ static void each_address_has_its_kind(void **state)
 		const char *text;
 		enum address_kind kind;
 	} rows[] = {
-	        {"93.184.216.34", ADDRESS_PUBLIC},        {"1.1.1.1", ADDRESS_PUBLIC},
-	        {"192.0.66.2", ADDRESS_PUBLIC},           {"172.32.0.1", ADDRESS_PUBLIC},
-	        {"100.128.0.1", ADDRESS_PUBLIC},          {"223.255.255.255", ADDRESS_PUBLIC},
-	        {"127.0.0.1", ADDRESS_LOOPBACK},          {"127.255.0.9", ADDRESS_LOOPBACK},
-	        {"0.0.0.0", ADDRESS_PRIVATE},             {"0.1.2.3", ADDRESS_PRIVATE},
-	        {"10.0.0.1", ADDRESS_PRIVATE},            {"100.64.0.1", ADDRESS_PRIVATE},
-	        {"172.16.0.1", ADDRESS_PRIVATE},          {"172.31.255.255", ADDRESS_PRIVATE},
-	        {"192.168.1.1", ADDRESS_PRIVATE},         {"192.0.0.1", ADDRESS_PRIVATE},
-	        {"198.19.0.1", ADDRESS_PRIVATE},          {"224.0.0.1", ADDRESS_PRIVATE},
-	        {"239.1.1.1", ADDRESS_PRIVATE},           {"240.0.0.1", ADDRESS_PRIVATE},
-	        {"255.255.255.255", ADDRESS_PRIVATE},     {"203.0.113.1", ADDRESS_PRIVATE},
-	        {"169.254.169.254", ADDRESS_METADATA},    {"169.254.0.1", ADDRESS_METADATA},
-	        {"100.100.100.200", ADDRESS_METADATA},    {"168.63.129.16", ADDRESS_METADATA},
-	        {"192.0.0.192", ADDRESS_METADATA},        {"2606:2800:220:1::1", ADDRESS_PUBLIC},
-	        {"2a00::1", ADDRESS_PUBLIC},              {"::1", ADDRESS_LOOPBACK},
-	        {"::", ADDRESS_PRIVATE},                  {"fd12::1", ADDRESS_PRIVATE},
-	        {"fc00::1", ADDRESS_PRIVATE},             {"fec0::1", ADDRESS_PRIVATE},
-	        {"ff02::1", ADDRESS_PRIVATE},             {"100::1", ADDRESS_PRIVATE},
-	        {"4000::1", ADDRESS_PRIVATE},             {"2001:db8::1", ADDRESS_PRIVATE},
+	        {"93.184.216.34", ADDRESS_PUBLIC},
+	        {"1.1.1.1", ADDRESS_PUBLIC},
+	        {"192.0.66.2", ADDRESS_PUBLIC},
+	        {"172.32.0.1", ADDRESS_PUBLIC},
+	        {"100.128.0.1", ADDRESS_PUBLIC},
+	        {"223.255.255.255", ADDRESS_PUBLIC},
+	        {"127.0.0.1", ADDRESS_LOOPBACK},
+	        {"127.255.0.9", ADDRESS_LOOPBACK},
+	        {"0.0.0.0", ADDRESS_PRIVATE},
+	        {"0.1.2.3", ADDRESS_PRIVATE},
+	        {"10.0.0.1", ADDRESS_PRIVATE},
+	        {"100.64.0.1", ADDRESS_PRIVATE},
+	        {"172.16.0.1", ADDRESS_PRIVATE},
+	        {"172.31.255.255", ADDRESS_PRIVATE},
+	        {"192.168.1.1", ADDRESS_PRIVATE},
+	        {"192.0.0.1", ADDRESS_PRIVATE},
+	        {"198.19.0.1", ADDRESS_PRIVATE},
+	        {"224.0.0.1", ADDRESS_PRIVATE},
+	        {"239.1.1.1", ADDRESS_PRIVATE},
+	        {"240.0.0.1", ADDRESS_PRIVATE},
+	        {"255.255.255.255", ADDRESS_PRIVATE},
+	        {"203.0.113.1", ADDRESS_PRIVATE},
+	        {"169.254.169.254", ADDRESS_METADATA},
+	        {"169.254.0.1", ADDRESS_METADATA},
+	        {"100.100.100.200", ADDRESS_METADATA},
+	        {"168.63.129.16", ADDRESS_METADATA},
+	        {"192.0.0.192", ADDRESS_METADATA},
+	        {"2606:2800:220:1::1", ADDRESS_PUBLIC},
+	        {"2a00::1", ADDRESS_PUBLIC},
+	        {"::1", ADDRESS_LOOPBACK},
+	        {"::", ADDRESS_PRIVATE},
+	        {"fd12::1", ADDRESS_PRIVATE},
+	        {"fc00::1", ADDRESS_PRIVATE},
+	        {"fec0::1", ADDRESS_PRIVATE},
+	        {"ff02::1", ADDRESS_PRIVATE},
+	        {"100::1", ADDRESS_PRIVATE},
+	        {"4000::1", ADDRESS_PRIVATE},
+	        {"2001:db8::1", ADDRESS_PRIVATE},
 	        {"2001:0:4136:e378:8000:63bf:3fff:fdd2", ADDRESS_PRIVATE}, /* Teredo */
-	        {"fe80::1", ADDRESS_METADATA},            {"febf::1", ADDRESS_METADATA},
-	        {"fd00:ec2::254", ADDRESS_METADATA},      {"fd20:ce::254", ADDRESS_METADATA},
+	        {"fe80::1", ADDRESS_METADATA},
+	        {"febf::1", ADDRESS_METADATA},
+	        {"fd00:ec2::254", ADDRESS_METADATA},
+	        {"fd20:ce::254", ADDRESS_METADATA},
 	        /* An IPv4 address in another dress is what it leads to. */
-	        {"::ffff:127.0.0.1", ADDRESS_LOOPBACK},   {"::ffff:10.0.0.1", ADDRESS_PRIVATE},
-	        {"::ffff:169.254.169.254", ADDRESS_METADATA}, {"::ffff:1.1.1.1", ADDRESS_PUBLIC},
-	        {"::127.0.0.1", ADDRESS_LOOPBACK},        {"::10.0.0.1", ADDRESS_PRIVATE},
-	        {"::ffff:0:10.0.0.1", ADDRESS_PRIVATE},   {"::ffff:0:169.254.1.1", ADDRESS_METADATA},
-	        {"64:ff9b::10.0.0.1", ADDRESS_PRIVATE},   {"64:ff9b::127.0.0.1", ADDRESS_PRIVATE},
-	        {"64:ff9b::a9fe:a9fe", ADDRESS_METADATA}, {"64:ff9b::1.1.1.1", ADDRESS_PUBLIC},
-	        {"64:ff9b:1::1.1.1.1", ADDRESS_PRIVATE},  {"2002:a00:1::", ADDRESS_PRIVATE},
-	        {"2002:7f00:1::", ADDRESS_PRIVATE},       {"2002:a9fe:a9fe::", ADDRESS_METADATA},
-	        {"2002:101:101::1", ADDRESS_PUBLIC},      {"2a00::5efe:10.0.0.1", ADDRESS_PRIVATE},
+	        {"::ffff:127.0.0.1", ADDRESS_LOOPBACK},
+	        {"::ffff:10.0.0.1", ADDRESS_PRIVATE},
+	        {"::ffff:169.254.169.254", ADDRESS_METADATA},
+	        {"::ffff:1.1.1.1", ADDRESS_PUBLIC},
+	        {"::127.0.0.1", ADDRESS_LOOPBACK},
+	        {"::10.0.0.1", ADDRESS_PRIVATE},
+	        {"::ffff:0:10.0.0.1", ADDRESS_PRIVATE},
+	        {"::ffff:0:169.254.1.1", ADDRESS_METADATA},
+	        {"64:ff9b::10.0.0.1", ADDRESS_PRIVATE},
+	        {"64:ff9b::127.0.0.1", ADDRESS_PRIVATE},
+	        {"64:ff9b::a9fe:a9fe", ADDRESS_METADATA},
+	        {"64:ff9b::1.1.1.1", ADDRESS_PUBLIC},
+	        {"64:ff9b:1::1.1.1.1", ADDRESS_PRIVATE},
+	        {"2002:a00:1::", ADDRESS_PRIVATE},
+	        {"2002:7f00:1::", ADDRESS_PRIVATE},
+	        {"2002:a9fe:a9fe::", ADDRESS_METADATA},
+	        {"2002:101:101::1", ADDRESS_PUBLIC},
+	        {"2a00::5efe:10.0.0.1", ADDRESS_PRIVATE},
 	        {"2a00::200:5efe:169.254.169.254", ADDRESS_METADATA},
 	};
 	struct sockaddr other = {.sa_family = AF_UNIX};
@@ -66,7 +96,8 @@ static void each_address_has_its_kind(void **state)
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		struct sockaddr_storage address = address_of(rows[i].text);
 		if (address_kind((struct sockaddr *)&address) != rows[i].kind)
-			fail_msg("%s is %d", rows[i].text, (int)address_kind((struct sockaddr *)&address));
+			fail_msg("%s is %d", rows[i].text,
+			         (int)address_kind((struct sockaddr *)&address));
 	}
 	assert_int_equal(address_kind(&other), ADDRESS_OTHER);
 	assert_false(address_allowed(REACH_ANY, &other));
@@ -129,7 +160,8 @@ static void what_is_reached_depends_on_the_address(void **state)
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		struct sockaddr_storage address = address_of(rows[i].text);
 		for (size_t n = 0; n < 4; n++)
-			if (address_allowed((enum address_reach)n, (struct sockaddr *)&address) != rows[i].allowed[n])
+			if (address_allowed((enum address_reach)n, (struct sockaddr *)&address) !=
+			    rows[i].allowed[n])
 				fail_msg("%s by %zu", rows[i].text, n);
 	}
 }
@@ -176,12 +208,37 @@ static void urls_are_taken_apart(void **state)
 static void what_is_no_plain_url_is_refused(void **state)
 {
 	static const char *const urls[] = {
-	        "", "http://", "https:///x", "ftp://a.b/", "file:///etc/passwd", "data:text/html,x",
-	        "chrome://gpu", "javascript:1", "http//a", "http://user@a.b/", "http://u:p@a.b/",
-	        "http://a.b:0/", "http://a.b:65536/", "http://a.b:8x/", "http://a.b:/\\", "http://a..b/",
-	        "http://.a/", "http://a b/", "http://a\\b/", "http://a\tb/", "http://0x7f.1/",
-	        "http://2130706433/", "http://127.1/", "http://1.2.3.4.5/", "http://[::1/", "http://::1/",
-	        "http://[::1]x/", "http://[zz]/", "http://a.b%2ec/", "http://a.b,c/", "http://localhost./",
+	        "",
+	        "http://",
+	        "https:///x",
+	        "ftp://a.b/",
+	        "file:///etc/passwd",
+	        "data:text/html,x",
+	        "chrome://gpu",
+	        "javascript:1",
+	        "http//a",
+	        "http://user@a.b/",
+	        "http://u:p@a.b/",
+	        "http://a.b:0/",
+	        "http://a.b:65536/",
+	        "http://a.b:8x/",
+	        "http://a.b:/\\",
+	        "http://a..b/",
+	        "http://.a/",
+	        "http://a b/",
+	        "http://a\\b/",
+	        "http://a\tb/",
+	        "http://0x7f.1/",
+	        "http://2130706433/",
+	        "http://127.1/",
+	        "http://1.2.3.4.5/",
+	        "http://[::1/",
+	        "http://::1/",
+	        "http://[::1]x/",
+	        "http://[zz]/",
+	        "http://a.b%2ec/",
+	        "http://a.b,c/",
+	        "http://localhost./",
 	};
 	struct address_host url;
 	(void)state;
@@ -206,21 +263,21 @@ static void of_a_url_that_is_a_secret_scheme_host_and_an_id_are_shown(void **sta
 	static const struct {
 		const char *url, *shown; /* before the id */
 	} rows[] = {
-		{"https://example.org/hush?hush", "https://example.org/#"},
-		{"https://EXAMPLE.org?hush", "https://example.org/#"},
-		{"https://example.org:443/hush", "https://example.org/#"},
-		{"https://example.org:8443/hush", "https://example.org:8443/#"},
-		{"http://example.org:80#hush", "http://example.org/#"},
-		{"http://127.0.0.1:9/hush/@x", "http://127.0.0.1:9/#"},
-		{"http://[::1]:9/hush", "http://[::1]:9/#"},
-		{"https://hush@example.org/", "https://example.org/#"},
-		{"https://hush:hush@hush@example.org:1/hush", "https://example.org:1/#"},
-		{"https://hush:hush/@example.org/", "#"},
-		{"https://example.org\\@hush/", "https://example.org/#"},
-		{"https://example.org:hush/", "#"},
-		{"ftp://hush/", "#"},
-		{"hush", "#"},
-		{"", "#"},
+	        {"https://example.org/hush?hush", "https://example.org/#"},
+	        {"https://EXAMPLE.org?hush", "https://example.org/#"},
+	        {"https://example.org:443/hush", "https://example.org/#"},
+	        {"https://example.org:8443/hush", "https://example.org:8443/#"},
+	        {"http://example.org:80#hush", "http://example.org/#"},
+	        {"http://127.0.0.1:9/hush/@x", "http://127.0.0.1:9/#"},
+	        {"http://[::1]:9/hush", "http://[::1]:9/#"},
+	        {"https://hush@example.org/", "https://example.org/#"},
+	        {"https://hush:hush@hush@example.org:1/hush", "https://example.org:1/#"},
+	        {"https://hush:hush/@example.org/", "#"},
+	        {"https://example.org\\@hush/", "https://example.org/#"},
+	        {"https://example.org:hush/", "#"},
+	        {"ftp://hush/", "#"},
+	        {"hush", "#"},
+	        {"", "#"},
 	};
 	char out[ADDRESS_URL_SHOWN_ROOM], again[ADDRESS_URL_SHOWN_ROOM];
 	(void)state;
@@ -261,8 +318,8 @@ int main(void)
 	        cmocka_unit_test(urls_are_taken_apart),
 	        cmocka_unit_test(what_is_no_plain_url_is_refused),
 	        cmocka_unit_test(lists_say_what_is_none),
-		cmocka_unit_test(of_a_url_that_is_a_secret_scheme_host_and_an_id_are_shown),
-		cmocka_unit_test(the_longest_host_has_room),
+	        cmocka_unit_test(of_a_url_that_is_a_secret_scheme_host_and_an_id_are_shown),
+	        cmocka_unit_test(the_longest_host_has_room),
 	};
 	return cmocka_run_group_tests_name("address", tests, NULL, NULL);
 }

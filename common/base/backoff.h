@@ -11,15 +11,16 @@ struct backoff {
 
 enum { BACKOFF_DICE = 41 };
 
-/* After `failures` failed attempts (1 after the first). `asked_ms`: what the server asked for; 0: nothing.
- * `dice`: random, below BACKOFF_DICE: what doubles is spread by a fifth either way; what was asked for is kept,
- * and spread by up to a fifth more, so that not all come back at once. */
-uint64_t backoff_ms(const struct backoff *backoff, uint64_t failures, uint64_t asked_ms, unsigned dice);
+/* After `failures` failed attempts (1 after the first). `asked_ms`: what the server asked for; 0:
+ * nothing. `dice`: random, below BACKOFF_DICE: what doubles is spread by a fifth either way; what
+ * was asked for is kept, and spread by up to a fifth more, so that not all come back at once. */
+uint64_t backoff_ms(const struct backoff *backoff, uint64_t failures, uint64_t asked_ms,
+                    unsigned dice);
 
 /* No delay is longer. */
 uint64_t backoff_longest_ms(const struct backoff *backoff);
 
-/* Whether a wait that began at `since_ms` and was to end at `until_ms` (wall clock, as stored) is over. It is, too,
- * when it has not begun yet: the clock was set back meanwhile. `since_ms` 0: not known (rows of releases before);
- * then it is over when it would last longer than `longest_ms`. */
+/* Whether a wait that began at `since_ms` and was to end at `until_ms` (wall clock, as stored) is
+ * over. It is, too, when it has not begun yet: the clock was set back meanwhile. `since_ms` 0: not
+ * known (rows of releases before); then it is over when it would last longer than `longest_ms`. */
 bool backoff_over(uint64_t since_ms, uint64_t until_ms, uint64_t longest_ms, uint64_t now_ms);

@@ -52,7 +52,8 @@ int64_t base64_decode(struct span text, uint8_t *out)
 
 char *base64_text(struct span bytes)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char digits[] =
+	        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	char *text = xmalloc((bytes.len + 2) / 3 * 4 + 1), *to = text;
 	for (size_t i = 0; i < bytes.len; i += 3) {
 		size_t left = bytes.len - i;

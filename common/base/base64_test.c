@@ -9,9 +9,13 @@
 
 static void examples_of_the_rfc(void **state)
 {
-	static const char *const pairs[][2] = {{"", ""},         {"f", "Zg=="},     {"fo", "Zm8="},
-	                                       {"foo", "Zm9v"},  {"foob", "Zm9vYg=="},
-	                                       {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
+	static const char *const pairs[][2] = {{"", ""},
+	                                       {"f", "Zg=="},
+	                                       {"fo", "Zm8="},
+	                                       {"foo", "Zm9v"},
+	                                       {"foob", "Zm9vYg=="},
+	                                       {"fooba", "Zm9vYmE="},
+	                                       {"foobar", "Zm9vYmFy"}};
 	uint8_t out[16];
 	(void)state;
 	for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
@@ -39,9 +43,19 @@ static void every_length_and_byte_comes_back(void **state)
 
 static void what_is_malformed_is_refused(void **state)
 {
-	static const char *const texts[] = {"A", "AA", "AAA", "AAAA=", "A===", "====", "AA=A", "AAA-", "AA A",
-	                                    "AAAA\nAAA", "=AAA", ("AA=="
-	                                                          "AAAA")};
+	static const char *const texts[] = {"A",
+	                                    "AA",
+	                                    "AAA",
+	                                    "AAAA=",
+	                                    "A===",
+	                                    "====",
+	                                    "AA=A",
+	                                    "AAA-",
+	                                    "AA A",
+	                                    "AAAA\nAAA",
+	                                    "=AAA",
+	                                    ("AA=="
+	                                     "AAAA")};
 	uint8_t out[32];
 	(void)state;
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)

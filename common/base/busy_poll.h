@@ -1,10 +1,10 @@
 /* Keeps a loop awake for moments in which something is about to come.
  *
- * A CPU that has nothing to do halts, and wakes late: some microseconds on bare metal, tens of them on
- * a virtual machine, where whoever wakes it pays as well. For what comes within the tenth of a
+ * A CPU that has nothing to do halts, and wakes late: some microseconds on bare metal, tens of them
+ * on a virtual machine, where whoever wakes it pays as well. For what comes within the tenth of a
  * millisecond (the end of a commit, the next connection of a burst) that is dearer than going round
- * without waiting. Each round gives the CPU to whoever else has something to do. Linux knows the same
- * for network devices (net.core.busy_poll) and for guests (halt_poll_ns). */
+ * without waiting. Each round gives the CPU to whoever else has something to do. Linux knows the
+ * same for network devices (net.core.busy_poll) and for guests (halt_poll_ns). */
 #pragma once
 
 #include <uv.h>

@@ -60,7 +60,8 @@ static void test_the_loop_goes_round_until_it_is_due(void **state)
 static void test_the_longer_time_counts(void **state)
 {
 	(void)state;
-	assert_true(rounds_with(10000000, 1) > 3); /* ends after the later of both: see rounds_with() */
+	assert_true(rounds_with(10000000, 1) >
+	            3); /* ends after the later of both: see rounds_with() */
 }
 
 /* A loop that has nothing else ends: polling keeps nothing alive. */

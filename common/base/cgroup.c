@@ -27,8 +27,8 @@ static FILE *open_below(const char *root, const char *path)
 	return len > 0 && (size_t)len < sizeof whole ? fopen(whole, "re") : NULL;
 }
 
-/* The part of the group's path below the mount's top: without a cgroup namespace a container's mount shows only that.
- * NULL: the mount does not show the group. */
+/* The part of the group's path below the mount's top: without a cgroup namespace a container's
+ * mount shows only that. NULL: the mount does not show the group. */
 static const char *below(const char *group, const char *top)
 {
 	size_t len = strcmp(top, "/") == 0 ? 0 : strlen(top);
@@ -54,7 +54,8 @@ static void unescape(char *path)
 	*to = '\0';
 }
 
-/* Is this line the mount of the hierarchy? Then where it is, and which group it shows as its top. */
+/* Is this line the mount of the hierarchy? Then where it is, and which group it shows as its top.
+ */
 static bool parse_mount(const char *line, const char *controller, char *point, char *top)
 {
 	static char type[64], options[PATH_ROOM];
@@ -69,8 +70,8 @@ static bool parse_mount(const char *line, const char *controller, char *point, c
 	return true;
 }
 
-/* The directory of the group, as the first mount that shows it has it; else the top of any, which is what limits us
- * where no group is seen. `top_len` is the length of the mount point's part. */
+/* The directory of the group, as the first mount that shows it has it; else the top of any, which
+ * is what limits us where no group is seen. `top_len` is the length of the mount point's part. */
 static bool find_directory(const char *root, const char *controller, const char *group, char *path,
                            size_t *top_len)
 {
@@ -106,7 +107,8 @@ static bool find_group(const char *root, const char *controller, char *group)
 		if (path == NULL || strlen(path + 1) >= PATH_ROOM)
 			continue;
 		*path = '\0';
-		found = controller == NULL ? controllers[1] == '\0' : lists(controllers + 1, controller);
+		found = controller == NULL ? controllers[1] == '\0'
+		                           : lists(controllers + 1, controller);
 		strcpy(group, path + 1);
 	}
 	if (file != NULL)
@@ -131,7 +133,8 @@ void cgroup_each_group(const char *root, const char *controller,
 {
 	static char group[PATH_ROOM], path[2 * PATH_ROOM];
 	size_t top_len;
-	if (!find_group(root, controller, group) || !find_directory(root, controller, group, path, &top_len))
+	if (!find_group(root, controller, group) ||
+	    !find_directory(root, controller, group, path, &top_len))
 		return;
 	for (;;) {
 		visit(arg, root, path);

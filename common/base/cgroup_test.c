@@ -85,7 +85,8 @@ static void test_v1_and_hybrid(void **state)
 	assert_int_equal(cgroup_memory_bytes(root), 1000);
 }
 
-/* Without a namespace of its own a container sees the whole path, but its mount begins at its group. */
+/* Without a namespace of its own a container sees the whole path, but its mount begins at its
+ * group. */
 static void test_a_container_without_a_namespace(void **state)
 {
 	(void)state;
@@ -110,7 +111,8 @@ static void test_controllers_that_share_a_hierarchy(void **state)
 {
 	(void)state;
 	int lines = 0;
-	put("/proc/self/mountinfo", "31 30 0:28 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n");
+	put("/proc/self/mountinfo",
+	    "31 30 0:28 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n");
 	put("/proc/self/cgroup", "7:cpu,cpuacct:/c\n");
 	put("/sys/fs/cgroup/cpu/c/cpu.cfs_quota_us", "50000\n");
 	cgroup_each(root, "cpu", "cpu.cfs_quota_us", count, &lines);
@@ -124,10 +126,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test_setup_teardown(test_nothing_readable_is_no_limit, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_v2_the_least_of_all_ancestors, setup, teardown),
+	        cmocka_unit_test_setup_teardown(test_v2_the_least_of_all_ancestors, setup,
+	                                        teardown),
 	        cmocka_unit_test_setup_teardown(test_v1_and_hybrid, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_a_container_without_a_namespace, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_controllers_that_share_a_hierarchy, setup, teardown),
+	        cmocka_unit_test_setup_teardown(test_a_container_without_a_namespace, setup,
+	                                        teardown),
+	        cmocka_unit_test_setup_teardown(test_controllers_that_share_a_hierarchy, setup,
+	                                        teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,8 +7,7 @@
 noreturn void check_failed(const char *file, int line, const char *condition);
 
 /* Cannot happen. Aborts with a log line; the supervisor restarts the process. */
-#define check(condition)                                                                           \
-	((condition) ? (void)0 : check_failed(__FILE__, __LINE__, #condition))
+#define check(condition) ((condition) ? (void)0 : check_failed(__FILE__, __LINE__, #condition))
 
 /* Cannot start or go on. Logs and exits with EXIT_FAILED (proto/roles.h). */
 noreturn void fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -23,7 +23,8 @@ uint64_t clock_random_below(uint64_t below)
 
 int64_t clock_watch_step(struct clock_watch *watch, uint64_t wall_ms, uint64_t monotonic_ms)
 {
-	int64_t step_ms = (int64_t)(wall_ms - watch->wall_ms) - (int64_t)(monotonic_ms - watch->due_ms);
+	int64_t step_ms =
+	        (int64_t)(wall_ms - watch->wall_ms) - (int64_t)(monotonic_ms - watch->due_ms);
 	bool first = watch->wall_ms == 0;
 	*watch = (struct clock_watch){wall_ms, monotonic_ms};
 	return first || (step_ms > -CLOCK_STEP_MS && step_ms < CLOCK_STEP_MS) ? 0 : step_ms;

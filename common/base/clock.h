@@ -27,14 +27,15 @@ static inline uint64_t clock_wall_ms(void)
 	return clock_ns(CLOCK_REALTIME) / 1000000;
 }
 
-/* The wall clock may be set while we run (an RTC that was wrong until NTP answered); the monotonic one is
- * not. Smaller differences between them are slewing, or workers that looked at different moments. */
+/* The wall clock may be set while we run (an RTC that was wrong until NTP answered); the monotonic
+ * one is not. Smaller differences between them are slewing, or workers that looked at different
+ * moments. */
 enum { CLOCK_STEP_MS = 1000 };
 struct clock_watch {
 	uint64_t wall_ms, due_ms; /* of the last look, due_ms monotonic; 0: there was none */
 };
-/* By how much the wall clock was set since the last look, which this one follows: above 0 forth, below
- * back; 0: it was not, or by less than CLOCK_STEP_MS. Pure. */
+/* By how much the wall clock was set since the last look, which this one follows: above 0 forth,
+ * below back; 0: it was not, or by less than CLOCK_STEP_MS. Pure. */
 int64_t clock_watch_step(struct clock_watch *watch, uint64_t wall_ms, uint64_t monotonic_ms);
 /* A time of the old reckoning in the new one; 0 (not yet, never) stays. */
 uint64_t clock_moved_ms(uint64_t at_ms, int64_t step_ms);

@@ -96,7 +96,8 @@ bool counters_ready(const struct counters *counters)
 	return serving && atomic_load(&counters->links_missing) == 0;
 }
 
-/* How a kind of proto/counters.h is exported: its type, and how many of what is kept are one of what is shown. */
+/* How a kind of proto/counters.h is exported: its type, and how many of what is kept are one of
+ * what is shown. */
 struct counter_kind {
 	const char *type;
 	double divisor;
@@ -109,11 +110,12 @@ struct counter_row {
 	const struct counter_kind *kind;
 	size_t offset;
 };
-#define COUNTER_ROW(name, kind, help) {#name, help, &kind_##kind, offsetof(struct counters_slot, name)},
+#define COUNTER_ROW(name, kind, help)                                                              \
+	{#name, help, &kind_##kind, offsetof(struct counters_slot, name)},
 static const struct counter_row rows[] = {
-        COUNTERS(COUNTER_ROW)
-        {"worker_restarts_total", "Times the supervisor started this worker again.", &kind_counter,
-         offsetof(struct counters_slot, restarts)},
+        COUNTERS(COUNTER_ROW){"worker_restarts_total",
+                              "Times the supervisor started this worker again.", &kind_counter,
+                              offsetof(struct counters_slot, restarts)},
 };
 
 static uint64_t value_at(const struct counters_slot *slot, size_t offset)
@@ -124,14 +126,15 @@ static uint64_t value_at(const struct counters_slot *slot, size_t offset)
 
 static void print_row(const struct counters *counters, const struct counter_row *row, FILE *out)
 {
-	fprintf(out, "# HELP ringside_%s %s\n# TYPE ringside_%s %s\n", row->name, row->help, row->name,
-	        row->kind->type);
+	fprintf(out, "# HELP ringside_%s %s\n# TYPE ringside_%s %s\n", row->name, row->help,
+	        row->name, row->kind->type);
 	for (size_t i = 0; i < COUNTERS_SLOTS; i++) {
 		const struct counters_slot *slot = &counters->slots[i];
 		if (atomic_load(&slot->state) == WORKER_ABSENT)
 			continue;
 		uint64_t value = value_at(slot, row->offset);
-		fprintf(out, "ringside_%s{worker=\"%s-%u\"} ", row->name, role_name(slot->role), slot->slot);
+		fprintf(out, "ringside_%s{worker=\"%s-%u\"} ", row->name, role_name(slot->role),
+		        slot->slot);
 		if (row->kind->divisor > 1)
 			fprintf(out, "%.9f\n", (double)value / row->kind->divisor);
 		else
@@ -172,7 +175,8 @@ static void print_histograms(const struct counters *counters, FILE *out)
 {
 	for (size_t h = 0; h < sizeof histogram_rows / sizeof *histogram_rows; h++) {
 		const char *name = histogram_rows[h].name;
-		fprintf(out, "# HELP ringside_%s_seconds %s\n# TYPE ringside_%s_seconds histogram\n",
+		fprintf(out,
+		        "# HELP ringside_%s_seconds %s\n# TYPE ringside_%s_seconds histogram\n",
 		        name, histogram_rows[h].help, name);
 		for (size_t i = 0; i < COUNTERS_SLOTS; i++) {
 			const struct counters_slot *slot = &counters->slots[i];
@@ -280,7 +284,8 @@ void counters_print(const struct counters *counters, FILE *out)
 	        "# TYPE ringside_links_missing gauge\nringside_links_missing %u\n"
 	        "# HELP ringside_start_time_seconds When the supervisor was started.\n"
 	        "# TYPE ringside_start_time_seconds gauge\nringside_start_time_seconds %.15g\n",
-	        RINGSIDE_VERSION, counters_ready(counters), (unsigned)atomic_load(&counters->links_missing),
+	        RINGSIDE_VERSION, counters_ready(counters),
+	        (unsigned)atomic_load(&counters->links_missing),
 	        (double)atomic_load(&counters->started_ms) / 1000);
 	print_facts(counters, out);
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)

@@ -23,7 +23,7 @@ enum worker_state {
 	WORKER_FAILED, /* gave up restarting */
 };
 
-#define HISTOGRAM_FIELD(name, help) struct histogram name;
+#define HISTOGRAM_FIELD(name, help)     struct histogram name;
 #define COUNTER_FIELD(name, kind, help) _Atomic uint64_t name;
 struct counters_slot {
 	_Atomic uint32_t state; /* enum worker_state */
@@ -40,7 +40,8 @@ struct counters {
 	uint64_t layout;             /* of this build; written by counters_create() */
 	_Atomic uint64_t started_ms; /* of the supervisor, wall */
 	_Atomic uint32_t booted;     /* 1 since every wanted worker was ready for the first time */
-	/* Links between workers that are not there; of the first, the two slots' indexes: a << 16 | b. */
+	/* Links between workers that are not there; of the first, the two slots' indexes: a << 16 |
+	 * b. */
 	_Atomic uint32_t links_missing, links_shown[COUNTERS_LINKS_SHOWN];
 	struct counters_slot slots[COUNTERS_SLOTS];
 	struct quota quota;
@@ -52,8 +53,9 @@ struct counters {
 	                      atomic_load_explicit(&(slot)->name, memory_order_relaxed) +          \
 	                              (uint64_t)(n),                                               \
 	                      memory_order_relaxed)
-#define counter_set(slot, name, n) atomic_store_explicit(&(slot)->name, (uint64_t)(n), memory_order_relaxed)
-#define counter_get(slot, name)    atomic_load_explicit(&(slot)->name, memory_order_relaxed)
+#define counter_set(slot, name, n)                                                                 \
+	atomic_store_explicit(&(slot)->name, (uint64_t)(n), memory_order_relaxed)
+#define counter_get(slot, name) atomic_load_explicit(&(slot)->name, memory_order_relaxed)
 
 /* A memfd of the right size; the supervisor's. -1 with errno. */
 int counters_create(void);
@@ -65,14 +67,13 @@ struct counters *counters_map(int fd);
 const char *role_name(unsigned role);
 const char *worker_state_name(unsigned state);
 
-/* The name ("sse-0/bridge-0") of a link that is missing, index from 0; false: there are no more, or they
- * are not shown. */
+/* The name ("sse-0/bridge-0") of a link that is missing, index from 0; false: there are no more, or
+ * they are not shown. */
 bool counters_missing_link(const struct counters *counters, size_t index, char name[64]);
 
-/* None failed, nobody's store is stalled, no link between workers is missing and at least one SSE worker
- * serves; before everything was ready for the first time,
- * nothing may be starting either. A single crash or a rolling restart thus stays green while others
- * serve. */
+/* None failed, nobody's store is stalled, no link between workers is missing and at least one SSE
+ * worker serves; before everything was ready for the first time, nothing may be starting either. A
+ * single crash or a rolling restart thus stays green while others serve. */
 bool counters_ready(const struct counters *counters);
 
 /* Prometheus text format of every slot in use. */

@@ -1,5 +1,5 @@
-/* uthash with a keyed function: whoever chooses keys (paths, ids, addresses) cannot choose which of them
- * collide. Included in place of <uthash.h>. */
+/* uthash with a keyed function: whoever chooses keys (paths, ids, addresses) cannot choose which of
+ * them collide. Included in place of <uthash.h>. */
 #pragma once
 
 #ifdef UTHASH_H

@@ -14,13 +14,15 @@ static const uint64_t histogram_bounds_ns[] = {HISTOGRAM_BOUNDS(HISTOGRAM_BOUND)
 enum { HISTOGRAM_BUCKETS = sizeof histogram_bounds_ns / sizeof *histogram_bounds_ns };
 
 struct histogram {
-	_Atomic uint64_t counts[HISTOGRAM_BUCKETS + 1]; /* not cumulative; the last: beyond all bounds */
+	_Atomic uint64_t
+	        counts[HISTOGRAM_BUCKETS + 1]; /* not cumulative; the last: beyond all bounds */
 	_Atomic uint64_t sum_ns;
 };
 
 static inline void histogram_raise(_Atomic uint64_t *at, uint64_t n)
 {
-	atomic_store_explicit(at, atomic_load_explicit(at, memory_order_relaxed) + n, memory_order_relaxed);
+	atomic_store_explicit(at, atomic_load_explicit(at, memory_order_relaxed) + n,
+	                      memory_order_relaxed);
 }
 
 /* NULL is fine: nobody wants to know. */

@@ -1,23 +1,23 @@
 #include "common/base/http1.h"
 
 enum {
-	CHUNK_LINE_MAX = 256,    /* size and extensions; a trailer field */
-	EMPTY_LINES_MAX = 4,     /* before a request line (RFC 9112 2.2) */
-	HOST_MAX = 320,          /* a name of 253 octets and a port, generously */
+	CHUNK_LINE_MAX = 256, /* size and extensions; a trailer field */
+	EMPTY_LINES_MAX = 4,  /* before a request line (RFC 9112 2.2) */
+	HOST_MAX = 320,       /* a name of 253 octets and a port, generously */
 };
 
 /* RFC 9110 5.6.2: token. */
 static const uint8_t token[256] = {
-        ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1, ['*'] = 1, ['+'] = 1,
-        ['-'] = 1, ['.'] = 1, ['^'] = 1, ['_'] = 1, ['`'] = 1, ['|'] = 1,  ['~'] = 1,
-        ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
+        ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1,         ['&'] = 1,         ['\''] = 1,
+        ['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1,         ['^'] = 1,         ['_'] = 1,
+        ['`'] = 1, ['|'] = 1, ['~'] = 1, ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
 };
 
 /* RFC 3986 3.2.2: what a name or an IPv4 address is made of. */
 static const uint8_t reg_name[256] = {
-        ['-'] = 1, ['.'] = 1, ['_'] = 1, ['~'] = 1,  ['!'] = 1, ['$'] = 1, ['&'] = 1, ['\''] = 1,
-        ['('] = 1, [')'] = 1, ['*'] = 1, ['+'] = 1,  [';'] = 1, ['='] = 1, ['%'] = 1,
-        ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
+        ['-'] = 1, ['.'] = 1,  ['_'] = 1, ['~'] = 1,         ['!'] = 1,         ['$'] = 1,
+        ['&'] = 1, ['\''] = 1, ['('] = 1, [')'] = 1,         ['*'] = 1,         ['+'] = 1,
+        [';'] = 1, ['='] = 1,  ['%'] = 1, ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
 };
 
 /* The same between brackets: an IPv6 address. */
@@ -91,7 +91,8 @@ static bool is_authority(struct span s)
 static enum http1_result take_version(struct parse *p, struct span version)
 {
 	if (version.len != 8 || memcmp(version.at, "HTTP/", 5) != 0 || version.at[6] != '.' ||
-	    version.at[5] < '0' || version.at[5] > '9' || version.at[7] < '0' || version.at[7] > '9')
+	    version.at[5] < '0' || version.at[5] > '9' || version.at[7] < '0' ||
+	    version.at[7] > '9')
 		return refuse(p, 400, "malformed HTTP version");
 	if (version.at[5] != '1')
 		return refuse(p, 505, "only HTTP/1.0 and HTTP/1.1 are served here");
@@ -213,8 +214,8 @@ static enum http1_result take_length(struct parse *p, struct span value)
 	return HTTP1_WHOLE;
 }
 
-/* RFC 9112 6.3: a request whose last coding is not chunked has no end that both sides agree on; other
- * codings before it are only unknown here. */
+/* RFC 9112 6.3: a request whose last coding is not chunked has no end that both sides agree on;
+ * other codings before it are only unknown here. */
 static enum http1_result refuse_coding(struct parse *p, struct span value)
 {
 	const uint8_t *comma = value.len != 0 ? memrchr(value.at, ',', value.len) : NULL;
@@ -304,9 +305,8 @@ static enum http1_result take_field(struct parse *p, struct span line)
 	if (colon == NULL)
 		return refuse(p, 400, "header field without a colon");
 	size_t name_len = (size_t)(colon - line.at);
-	struct http1_field field = {
-	        .name = span_of(line.at, name_len),
-	        .value = trim(span_of(colon + 1, line.len - name_len - 1))};
+	struct http1_field field = {.name = span_of(line.at, name_len),
+	                            .value = trim(span_of(colon + 1, line.len - name_len - 1))};
 	if (!all_of(field.name, token)) /* RFC 9112 5.1: no blank before the colon */
 		return refuse(p, 400, "malformed header field name");
 	for (size_t i = 0; i < field.value.len; i++)
@@ -327,8 +327,8 @@ static enum http1_result finish(struct parse *p)
 	/* RFC 9112 6.1: both together are how requests are smuggled. */
 	if (head->chunked && head->length_present)
 		return refuse(p, 400, "both Transfer-Encoding and Content-Length");
-	head->keep_alive =
-	        head->minor == 1 ? !p->connection_close : p->connection_keep && !p->connection_close;
+	head->keep_alive = head->minor == 1 ? !p->connection_close
+	                                    : p->connection_keep && !p->connection_close;
 	return HTTP1_WHOLE;
 }
 
@@ -379,7 +379,7 @@ enum chunk_state {
 	DATA,
 	DATA_CR,
 	DATA_LF,
-	TRAILER,    /* at the beginning of a line */
+	TRAILER, /* at the beginning of a line */
 	TRAILER_NAME,
 	TRAILER_VALUE,
 	TRAILER_LF,
@@ -399,7 +399,8 @@ static bool is_text(uint8_t octet)
 	return octet == '\t' || (octet >= 0x20 && octet != 0x7f);
 }
 
-/* RFC 9112 7.1.1: after the size come extensions, blanks before each, or the line's end, and nothing else. */
+/* RFC 9112 7.1.1: after the size come extensions, blanks before each, or the line's end, and
+ * nothing else. */
 static bool size_ended(struct http1_chunked *c, uint8_t octet)
 {
 	bool blank = octet == ' ' || octet == '\t';

@@ -11,9 +11,10 @@ struct http1_field {
 
 struct http1_head {
 	struct span method, target; /* target as received */
-	struct span path, query;    /* path begins with '/', or is "*"; query without '?', at NULL: none */
-	struct span host;           /* from the target in absolute form, else from Host */
-	unsigned minor;             /* HTTP/1.minor: 0 or 1 */
+	struct span path,
+	        query;    /* path begins with '/', or is "*"; query without '?', at NULL: none */
+	struct span host; /* from the target in absolute form, else from Host */
+	unsigned minor;   /* HTTP/1.minor: 0 or 1 */
 	struct http1_field *fields; /* the caller's array */
 	size_t fields_count, fields_max;
 	bool keep_alive, chunked, expect_continue;
@@ -32,13 +33,14 @@ struct http1_limits {
 	size_t head_bytes, target_bytes;
 };
 
-/* Parses one head from the beginning of `bytes`. head->fields and fields_max are set by the caller. */
+/* Parses one head from the beginning of `bytes`. head->fields and fields_max are set by the caller.
+ */
 enum http1_result http1_parse(struct span bytes, const struct http1_limits *limits,
                               struct http1_head *head, unsigned *status, const char **reason);
 
 /* Decodes a chunked body in place as it comes (RFC 9112 section 7.1). Zero-initialise. */
 struct http1_chunked {
-	uint64_t left;      /* of the chunk's data */
+	uint64_t left;       /* of the chunk's data */
 	uint32_t line_bytes; /* of the present size or trailer line */
 	uint8_t state;
 	bool digits;

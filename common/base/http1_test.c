@@ -43,15 +43,18 @@ static void assert_span(struct span s, const char *text)
 
 /* ---- refused ---- */
 
-#define H "Host: x\r\n"
-#define GET "GET / HTTP/1.1\r\n"
+#define H    "Host: x\r\n"
+#define GET  "GET / HTTP/1.1\r\n"
 #define POST "POST / HTTP/1.1\r\n" H
 
 struct refused {
 	unsigned status;
 	struct span bytes;
 };
-#define R(status, text) {status, SPAN(text)}
+#define R(status, text)                                                                            \
+	{                                                                                          \
+		status, SPAN(text)                                                                 \
+	}
 
 static const struct refused refused[] = {
         /* 2.2: lines end in CRLF; neither CR nor LF stands alone */
@@ -153,7 +156,8 @@ static const struct refused refused[] = {
         R(400, POST "Transfer-Encoding: chunked, gzip\r\n\r\n"),
         R(400, POST "Transfer-Encoding: chunked,\r\n\r\n"),
         R(400, POST "Transfer-Encoding: xchunked\r\n\r\n"),
-        R(400, POST "Transfer-Encoding: \x0b" "chunked\r\n\r\n"),
+        R(400, POST "Transfer-Encoding: \x0b"
+                    "chunked\r\n\r\n"),
         R(400, POST "Transfer-Encoding : chunked\r\n\r\n"),
         R(400, POST "Transfer-Encoding:\r\n\r\n"),
         R(400, "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"),
@@ -171,8 +175,9 @@ static void test_refused(void **unused)
 		unsigned status;
 		enum http1_result result = parse(refused[i].bytes, &head, &status);
 		if (result != HTTP1_REFUSED || status != refused[i].status)
-			fail_msg("row %zu, %.*s: result %d, status %u", i, (int)refused[i].bytes.len,
-			         (const char *)refused[i].bytes.at, (int)result, status);
+			fail_msg("row %zu, %.*s: result %d, status %u", i,
+			         (int)refused[i].bytes.len, (const char *)refused[i].bytes.at,
+			         (int)result, status);
 	}
 }
 
@@ -230,21 +235,22 @@ static const struct whole whole[] = {
         {SPAN("GET / HTTP/1.2\r\n" H "\r\n"), "GET", "/", NULL, "x", 1, true, false, false, -1, 1},
         {SPAN(GET H "Connection: upgrade , CLOSE\r\n\r\n"), "GET", "/", NULL, "x", 1, false, false,
          false, -1, 2},
-        {SPAN(GET H "Connection: keep-alive\r\nConnection: close\r\n\r\n"), "GET", "/", NULL, "x", 1,
-         false, false, false, -1, 3},
-        {SPAN(POST "Content-Length: 0\r\n\r\n"), "POST", "/", NULL, "x", 1, true, false, false, 0, 2},
-        {SPAN(POST "content-length:0042\r\n\r\n"), "POST", "/", NULL, "x", 1, true, false, false, 42,
+        {SPAN(GET H "Connection: keep-alive\r\nConnection: close\r\n\r\n"), "GET", "/", NULL, "x",
+         1, false, false, false, -1, 3},
+        {SPAN(POST "Content-Length: 0\r\n\r\n"), "POST", "/", NULL, "x", 1, true, false, false, 0,
          2},
+        {SPAN(POST "content-length:0042\r\n\r\n"), "POST", "/", NULL, "x", 1, true, false, false,
+         42, 2},
         {SPAN(POST "Transfer-Encoding: Chunked\r\n\r\n"), "POST", "/", NULL, "x", 1, true, true,
          false, -1, 2},
         {SPAN(POST "Expect: 100-Continue\r\nContent-Length: 5\r\n\r\n"), "POST", "/", NULL, "x", 1,
          true, false, true, 5, 3},
         {SPAN("POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"), "POST", "/",
          NULL, NULL, 0, false, false, false, 5, 2},
-        {SPAN(GET H "A: \xc3\xa4\tb\r\nB:\r\n\r\n"), "GET", "/", NULL, "x", 1, true, false, false, -1,
-         3},
-        {SPAN("M-SEARCH / HTTP/1.1\r\n" H "\r\n"), "M-SEARCH", "/", NULL, "x", 1, true, false, false,
-         -1, 1},
+        {SPAN(GET H "A: \xc3\xa4\tb\r\nB:\r\n\r\n"), "GET", "/", NULL, "x", 1, true, false, false,
+         -1, 3},
+        {SPAN("M-SEARCH / HTTP/1.1\r\n" H "\r\n"), "M-SEARCH", "/", NULL, "x", 1, true, false,
+         false, -1, 1},
 };
 
 static void assert_whole(const struct whole *row, const struct http1_head *head)
@@ -363,7 +369,8 @@ static enum http1_chunked_result decode(struct span bytes, size_t cut, char *out
 	*left = 0;
 	for (int i = 0; i < 2; i++) {
 		struct span data;
-		while ((result = http1_chunked_read(&chunked, &pieces[i], &data)) == HTTP1_CHUNKED_DATA) {
+		while ((result = http1_chunked_read(&chunked, &pieces[i], &data)) ==
+		       HTTP1_CHUNKED_DATA) {
 			assert_true(data.len > 0);
 			strncat(out, (const char *)data.at, data.len);
 		}
@@ -395,7 +402,8 @@ static void test_chunked_split_at_every_byte(void **unused)
 		for (size_t cut = 0; cut <= rows[i].bytes.len - rows[i].left; cut++) {
 			char body[64];
 			size_t left;
-			assert_int_equal(decode(rows[i].bytes, cut, body, &left), HTTP1_CHUNKED_END);
+			assert_int_equal(decode(rows[i].bytes, cut, body, &left),
+			                 HTTP1_CHUNKED_END);
 			assert_string_equal(body, rows[i].body);
 			assert_int_equal(left, rows[i].left);
 		}
@@ -406,7 +414,8 @@ static void test_chunked_malformed(void **unused)
 	static const struct span rows[] = {
 	        SPAN("\r\n"),
 	        SPAN("g\r\n"),
-	        SPAN("1 \r\na\r\n"), SPAN("1\t\r\na\r\n"),
+	        SPAN("1 \r\na\r\n"),
+	        SPAN("1\t\r\na\r\n"),
 	        SPAN(" 1\r\na\r\n"),
 	        SPAN("-1\r\n"),
 	        SPAN("+1\r\n"),

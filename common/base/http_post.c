@@ -97,7 +97,7 @@ static int set_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *s
 		curl_multi_assign(posts->multi, fd, watch);
 	}
 	int events =
-		(what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
+	        (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
 	uv_poll_start(&watch->poll, events, on_poll);
 	return 0;
 }

@@ -23,18 +23,19 @@ struct http_post {
 	 * libcurl sends again by itself, and the first may have arrived. */
 	bool once;
 	bool status_only; /* the answer's body is not kept, however long it is */
-	/* Judged with the address that is connected to, so that what is private stays private, whatever a
-	 * name leads to (DNS rebinding). */
+	/* Judged with the address that is connected to, so that what is private stays private,
+	 * whatever a name leads to (DNS rebinding). */
 	enum address_reach reach;
 	bool never_public; /* what is not encrypted goes to no public address */
 };
 
 struct http_post_answer {
-	unsigned status;   /* 0: there was none */
-	struct span body;  /* borrowed until the callback returns */
-	const char *error; /* constant, why there was none; "" else */
-	uint64_t retry_after_ms; /* as Retry-After says, from now; 0: it says nothing, or a time that is past */
-	bool sent;         /* something was sent: without an answer, nobody knows what it did */
+	unsigned status;         /* 0: there was none */
+	struct span body;        /* borrowed until the callback returns */
+	const char *error;       /* constant, why there was none; "" else */
+	uint64_t retry_after_ms; /* as Retry-After says, from now; 0: it says nothing, or a time
+	                            that is past */
+	bool sent; /* something was sent: without an answer, nobody knows what it did */
 };
 
 /* `ca_file`: PEM, of whom servers of https:// must be vouched for by; must outlive it. */

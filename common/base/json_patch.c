@@ -75,10 +75,10 @@ static void compare_objects(struct diff *d, const json_t *before, const json_t *
 {
 	const char *key;
 	json_t *value;
-	json_object_foreach((json_t *)before, key, value)
+	json_object_foreach ((json_t *)before, key, value)
 		if (json_object_get(after, key) == NULL)
 			put_at(d, "remove", key, NULL);
-	json_object_foreach((json_t *)after, key, value) {
+	json_object_foreach ((json_t *)after, key, value) {
 		const json_t *old = json_object_get(before, key);
 		if (old == NULL)
 			put_at(d, "add", key, value);
@@ -89,11 +89,13 @@ static void compare_objects(struct diff *d, const json_t *before, const json_t *
 
 /* What is alike at both ends stays; between, the common length is compared in place and the rest is
  * removed from behind or added, so that every index is right when its turn comes. */
-static void compare_arrays(struct diff *d, const json_t *before, const json_t *after, unsigned depth)
+static void compare_arrays(struct diff *d, const json_t *before, const json_t *after,
+                           unsigned depth)
 {
 	size_t old = json_array_size(before), now = json_array_size(after);
 	size_t least = old < now ? old : now, head = 0, foot = 0;
-	while (head < least && json_equal(json_array_get(before, head), json_array_get(after, head)))
+	while (head < least &&
+	       json_equal(json_array_get(before, head), json_array_get(after, head)))
 		head++;
 	while (foot < least - head && json_equal(json_array_get(before, old - 1 - foot),
 	                                         json_array_get(after, now - 1 - foot)))
@@ -102,7 +104,8 @@ static void compare_arrays(struct diff *d, const json_t *before, const json_t *a
 	size_t shared = least - foot;
 	for (size_t i = head; i < shared; i++) {
 		snprintf(token, sizeof token, "%zu", i);
-		compare_member(d, token, json_array_get(before, i), json_array_get(after, i), depth);
+		compare_member(d, token, json_array_get(before, i), json_array_get(after, i),
+		               depth);
 	}
 	for (size_t i = old - foot; i > shared; i--) {
 		snprintf(token, sizeof token, "%zu", i - 1);
@@ -156,9 +159,8 @@ struct work {
 	enum json_patch_result result;
 };
 
-__attribute__((format(printf, 3, 4))) static bool refuse(struct work *w,
-                                                         enum json_patch_result result,
-                                                         const char *format, ...)
+__attribute__((format(printf, 3, 4))) static bool
+refuse(struct work *w, enum json_patch_result result, const char *format, ...)
 {
 	va_list args;
 	int at = snprintf(w->reason, JSON_PATCH_REASON_ROOM, "operation %zu: ", w->index);
@@ -174,9 +176,9 @@ size_t json_patch_count(const json_t *value)
 	size_t count = 1, i;
 	const char *key;
 	json_t *member;
-	json_object_foreach((json_t *)value, key, member)
+	json_object_foreach ((json_t *)value, key, member)
 		count += json_patch_count(member);
-	json_array_foreach(value, i, member)
+	json_array_foreach (value, i, member)
 		count += json_patch_count(member);
 	return count;
 }
@@ -191,10 +193,10 @@ static bool shallow(const json_t *value, size_t left)
 		return true;
 	if (left == 0)
 		return false;
-	json_object_foreach((json_t *)value, key, member)
+	json_object_foreach ((json_t *)value, key, member)
 		if (!shallow(member, left - 1))
 			return false;
-	json_array_foreach(value, i, member)
+	json_array_foreach (value, i, member)
 		if (!shallow(member, left - 1))
 			return false;
 	return true;
@@ -220,7 +222,7 @@ static bool same(const json_t *a, const json_t *b)
 		bool equal = json_object_size(a) == json_object_size(b);
 		const char *key;
 		json_t *member;
-		json_object_foreach((json_t *)a, key, member) {
+		json_object_foreach ((json_t *)a, key, member) {
 			const json_t *other = json_object_get(b, key);
 			equal = equal && other != NULL && same(member, other);
 		}
@@ -229,8 +231,8 @@ static bool same(const json_t *a, const json_t *b)
 	return json_equal(a, b);
 }
 
-/* Cuts the next token off a pointer that begins with '/', unescaped into `token`, which has room for
- * all of it. NULL: a '~' that escapes nothing. */
+/* Cuts the next token off a pointer that begins with '/', unescaped into `token`, which has room
+ * for all of it. NULL: a '~' that escapes nothing. */
 static const char *next_token(const char *at, char *token)
 {
 	for (at++; *at != '\0' && *at != '/'; at++) {
@@ -286,7 +288,8 @@ static bool find(struct work *w, const char *pointer, struct place *place)
 			at = child(place->parent, place->token);
 		place->parent = at;
 		if (!json_is_object(at) && !json_is_array(at))
-			return refuse(w, JSON_PATCH_CONFLICT, "its path leads through what is no object or array");
+			return refuse(w, JSON_PATCH_CONFLICT,
+			              "its path leads through what is no object or array");
 		pointer = next_token(pointer, place->token);
 		if (pointer == NULL)
 			return refuse(w, JSON_PATCH_MALFORMED, "~ stands for itself only as ~0");
@@ -305,7 +308,8 @@ static bool admit(struct work *w, const struct place *place, const json_t *value
 {
 	w->values += json_patch_count(value);
 	if (w->values > w->limits->values)
-		return refuse(w, JSON_PATCH_LIMIT, "more than %zu values are put in", w->limits->values);
+		return refuse(w, JSON_PATCH_LIMIT, "more than %zu values are put in",
+		              w->limits->values);
 	if (place->depth > w->limits->depth || !shallow(value, w->limits->depth - place->depth))
 		return refuse(w, JSON_PATCH_LIMIT, "deeper than %zu", w->limits->depth);
 	return true;
@@ -445,7 +449,8 @@ enum json_patch_result json_patch_apply(json_t **document, const json_t *patch,
 		return JSON_PATCH_MALFORMED;
 	}
 	if (json_array_size(patch) > limits->operations) {
-		snprintf(reason, JSON_PATCH_REASON_ROOM, "more than %zu operations", limits->operations);
+		snprintf(reason, JSON_PATCH_REASON_ROOM, "more than %zu operations",
+		         limits->operations);
 		return JSON_PATCH_LIMIT;
 	}
 	w.document = json_deep_copy(*document);

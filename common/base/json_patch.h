@@ -13,9 +13,9 @@ enum {
 	JSON_PATCH_DEPTH = 64, /* the diff does not look deeper: what differs there is replaced */
 };
 
-/* The operations that make `after` of `before`: a new array, empty when they are equal (an integer is
- * not equal to a real). Only add, remove and replace; apply them in order. Arrays are compared by
- * index after what they have in common at both ends was set aside: no moves. When the operations
+/* The operations that make `after` of `before`: a new array, empty when they are equal (an integer
+ * is not equal to a real). Only add, remove and replace; apply them in order. Arrays are compared
+ * by index after what they have in common at both ends was set aside: no moves. When the operations
  * would be longer than `after` itself, they are one replacement of the whole. */
 json_t *json_patch_diff(const json_t *before, const json_t *after);
 
@@ -28,13 +28,14 @@ struct json_patch_limits {
 enum json_patch_result {
 	JSON_PATCH_OK,
 	JSON_PATCH_MALFORMED, /* no RFC 6902 document: refuse it with 400 */
-	JSON_PATCH_CONFLICT,  /* well-formed, but this document has no such place, or a test failed */
+	JSON_PATCH_CONFLICT,  /* well-formed, but this document has no such place, or a test failed
+	                       */
 	JSON_PATCH_LIMIT,     /* beyond the limits */
 };
 
-/* Carries `patch` out on *document: all of it or, unless JSON_PATCH_OK, nothing. *document is then a
- * new tree and the reference to the old one is dropped. `reason` says in one line what is wrong and
- * with which operation. */
+/* Carries `patch` out on *document: all of it or, unless JSON_PATCH_OK, nothing. *document is then
+ * a new tree and the reference to the old one is dropped. `reason` says in one line what is wrong
+ * and with which operation. */
 enum json_patch_result json_patch_apply(json_t **document, const json_t *patch,
                                         const struct json_patch_limits *limits,
                                         char reason[JSON_PATCH_REASON_ROOM]);

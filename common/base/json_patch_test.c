@@ -41,11 +41,14 @@ static void test_diff(void **state)
 	expect_diff("{\"a\":1,\"b\":{\"c\":true}}", "{\"a\":2,\"b\":{\"c\":true}}",
 	            "[{\"op\":\"replace\",\"path\":\"/a\",\"value\":2}]");
 	expect_diff("{\"a\":1,\"b\":2}", "{\"b\":2}", "[{\"op\":\"remove\",\"path\":\"/a\"}]");
-	expect_diff("{\"a\":1}", "{\"a\":null}", "[{\"op\":\"replace\",\"path\":\"/a\",\"value\":null}]");
+	expect_diff("{\"a\":1}", "{\"a\":null}",
+	            "[{\"op\":\"replace\",\"path\":\"/a\",\"value\":null}]");
 	expect_diff("{}", "{\"a\":null}", "[{\"op\":\"add\",\"path\":\"/a\",\"value\":null}]");
 	expect_diff("{}", "{\"\":1}", "[{\"op\":\"add\",\"path\":\"/\",\"value\":1}]");
-	expect_diff("{\"a/b\":1,\"m~n\":1,\"~1\":0,\"long enough to be worth a patch\":\"of its own, not a copy of all\"}",
-	            "{\"a/b\":2,\"m~n\":2,\"~1\":0,\"long enough to be worth a patch\":\"of its own, not a copy of all\"}",
+	expect_diff("{\"a/b\":1,\"m~n\":1,\"~1\":0,\"long enough to be worth a patch\":\"of its "
+	            "own, not a copy of all\"}",
+	            "{\"a/b\":2,\"m~n\":2,\"~1\":0,\"long enough to be worth a patch\":\"of its "
+	            "own, not a copy of all\"}",
 	            "[{\"op\":\"replace\",\"path\":\"/a~1b\",\"value\":2},"
 	            "{\"op\":\"replace\",\"path\":\"/m~0n\",\"value\":2}]");
 	expect_diff("[1,2,3]", "[1,9,2,3]", "[{\"op\":\"add\",\"path\":\"/1\",\"value\":9}]");
@@ -83,37 +86,45 @@ static void test_apply(void **state)
 	         "{\"a\":[1,[2]]}"},
 	        {"{\"a\":[1]}", "[{\"op\":\"add\",\"path\":\"/a/1\",\"value\":2}]", JSON_PATCH_OK,
 	         "{\"a\":[1,2]}"},
-	        {"{\"a\":1,\"b\":2}", "[{\"op\":\"remove\",\"path\":\"/b\"}]", JSON_PATCH_OK, "{\"a\":1}"},
+	        {"{\"a\":1,\"b\":2}", "[{\"op\":\"remove\",\"path\":\"/b\"}]", JSON_PATCH_OK,
+	         "{\"a\":1}"},
 	        {"[1,2,3]", "[{\"op\":\"remove\",\"path\":\"/1\"}]", JSON_PATCH_OK, "[1,3]"},
-	        {"{\"a\":{\"b\":1},\"c\":{}}", "[{\"op\":\"move\",\"from\":\"/a/b\",\"path\":\"/c/d\"}]",
-	         JSON_PATCH_OK, "{\"a\":{},\"c\":{\"d\":1}}"},
-	        {"[1,2,3]", "[{\"op\":\"move\",\"from\":\"/0\",\"path\":\"/2\"}]", JSON_PATCH_OK, "[2,3,1]"},
-	        {"{\"a\":1}", "[{\"op\":\"move\",\"from\":\"/a\",\"path\":\"/a\"}]", JSON_PATCH_OK, "{\"a\":1}"},
-	        {"{\"a\":[1]}", "[{\"op\":\"copy\",\"from\":\"/a\",\"path\":\"/b\"},"
-	         "{\"op\":\"add\",\"path\":\"/b/0\",\"value\":0}]", JSON_PATCH_OK,
-	         "{\"a\":[1],\"b\":[0,1]}"},
-	        {"{\"a\":10}", "[{\"op\":\"test\",\"path\":\"/a\",\"value\":10.0}]", JSON_PATCH_OK, "{\"a\":10}"},
-	        {"{\"/\":9,\"~1\":10}", "[{\"op\":\"test\",\"path\":\"/~01\",\"value\":10}]", JSON_PATCH_OK,
-	         "{\"/\":9,\"~1\":10}"},
+	        {"{\"a\":{\"b\":1},\"c\":{}}",
+	         "[{\"op\":\"move\",\"from\":\"/a/b\",\"path\":\"/c/d\"}]", JSON_PATCH_OK,
+	         "{\"a\":{},\"c\":{\"d\":1}}"},
+	        {"[1,2,3]", "[{\"op\":\"move\",\"from\":\"/0\",\"path\":\"/2\"}]", JSON_PATCH_OK,
+	         "[2,3,1]"},
+	        {"{\"a\":1}", "[{\"op\":\"move\",\"from\":\"/a\",\"path\":\"/a\"}]", JSON_PATCH_OK,
+	         "{\"a\":1}"},
+	        {"{\"a\":[1]}",
+	         "[{\"op\":\"copy\",\"from\":\"/a\",\"path\":\"/b\"},"
+	         "{\"op\":\"add\",\"path\":\"/b/0\",\"value\":0}]",
+	         JSON_PATCH_OK, "{\"a\":[1],\"b\":[0,1]}"},
+	        {"{\"a\":10}", "[{\"op\":\"test\",\"path\":\"/a\",\"value\":10.0}]", JSON_PATCH_OK,
+	         "{\"a\":10}"},
+	        {"{\"/\":9,\"~1\":10}", "[{\"op\":\"test\",\"path\":\"/~01\",\"value\":10}]",
+	         JSON_PATCH_OK, "{\"/\":9,\"~1\":10}"},
 	        {"{}", "[{\"op\":\"add\",\"path\":\"\",\"value\":[]}]", JSON_PATCH_OK, "[]"},
 	        {"{}", "[{\"op\":\"replace\",\"path\":\"\",\"value\":3}]", JSON_PATCH_OK, "3"},
-	        {"{\"a\":1}", "[{\"op\":\"test\",\"path\":\"/a\",\"value\":\"1\"}]", JSON_PATCH_CONFLICT,
-	         "operation 0: the test failed"},
-	        {"{\"a\":1}", "[{\"op\":\"add\",\"path\":\"/b\",\"value\":1},"
-	         "{\"op\":\"test\",\"path\":\"/zz\",\"value\":1}]", JSON_PATCH_CONFLICT,
-	         "operation 1: the test failed"},
-	        {"{\"a\":1}", "[{\"op\":\"add\",\"path\":\"/b/c\",\"value\":1}]", JSON_PATCH_CONFLICT,
+	        {"{\"a\":1}", "[{\"op\":\"test\",\"path\":\"/a\",\"value\":\"1\"}]",
+	         JSON_PATCH_CONFLICT, "operation 0: the test failed"},
+	        {"{\"a\":1}",
+	         "[{\"op\":\"add\",\"path\":\"/b\",\"value\":1},"
+	         "{\"op\":\"test\",\"path\":\"/zz\",\"value\":1}]",
+	         JSON_PATCH_CONFLICT, "operation 1: the test failed"},
+	        {"{\"a\":1}", "[{\"op\":\"add\",\"path\":\"/b/c\",\"value\":1}]",
+	         JSON_PATCH_CONFLICT,
 	         "operation 0: its path leads through what is no object or array"},
-	        {"{\"a\":1}", "[{\"op\":\"replace\",\"path\":\"/b\",\"value\":1}]", JSON_PATCH_CONFLICT,
-	         "operation 0: nothing there to replace"},
+	        {"{\"a\":1}", "[{\"op\":\"replace\",\"path\":\"/b\",\"value\":1}]",
+	         JSON_PATCH_CONFLICT, "operation 0: nothing there to replace"},
 	        {"[1]", "[{\"op\":\"add\",\"path\":\"/2\",\"value\":1}]", JSON_PATCH_CONFLICT,
 	         "operation 0: no such place in the array"},
 	        {"[1]", "[{\"op\":\"add\",\"path\":\"/01\",\"value\":1}]", JSON_PATCH_CONFLICT,
 	         "operation 0: no such place in the array"},
 	        {"[1]", "[{\"op\":\"remove\",\"path\":\"/-\"}]", JSON_PATCH_CONFLICT,
 	         "operation 0: nothing there to remove"},
-	        {"{\"a\":{}}", "[{\"op\":\"move\",\"from\":\"/a\",\"path\":\"/a/b\"}]", JSON_PATCH_CONFLICT,
-	         "operation 0: moved into itself"},
+	        {"{\"a\":{}}", "[{\"op\":\"move\",\"from\":\"/a\",\"path\":\"/a/b\"}]",
+	         JSON_PATCH_CONFLICT, "operation 0: moved into itself"},
 	        {"{\"a\":{}}", "[{\"op\":\"remove\",\"path\":\"\"}]", JSON_PATCH_CONFLICT,
 	         "operation 0: the whole document cannot be removed"},
 	        {"{}", "{}", JSON_PATCH_MALFORMED, "a patch is an array of operations"},
@@ -155,10 +166,14 @@ static void test_limits(void **state)
 	json_t *document = parse("{\"a\":[1,2,3,4]}");
 	json_t *doubling = json_array(), *deepening = json_array();
 	for (int i = 0; i < 40; i++) {
-		json_array_append_new(doubling, parse("{\"op\":\"copy\",\"from\":\"/a\",\"path\":\"/a/-\"}"));
-		json_array_append_new(deepening, parse("{\"op\":\"move\",\"from\":\"/a\",\"path\":\"/b\"}"));
-		json_array_append_new(deepening, parse("{\"op\":\"add\",\"path\":\"/a\",\"value\":{}}"));
-		json_array_append_new(deepening, parse("{\"op\":\"move\",\"from\":\"/b\",\"path\":\"/a/a\"}"));
+		json_array_append_new(doubling,
+		                      parse("{\"op\":\"copy\",\"from\":\"/a\",\"path\":\"/a/-\"}"));
+		json_array_append_new(deepening,
+		                      parse("{\"op\":\"move\",\"from\":\"/a\",\"path\":\"/b\"}"));
+		json_array_append_new(deepening,
+		                      parse("{\"op\":\"add\",\"path\":\"/a\",\"value\":{}}"));
+		json_array_append_new(deepening,
+		                      parse("{\"op\":\"move\",\"from\":\"/b\",\"path\":\"/a/a\"}"));
 	}
 	const struct json_patch_limits limits = {.operations = 200, .values = 10000, .depth = 20};
 	char reason[JSON_PATCH_REASON_ROOM];
@@ -221,7 +236,7 @@ static json_t *mutated(const json_t *value, unsigned depth)
 	if (json_is_array(value)) {
 		json_t *array = json_array(), *member;
 		size_t i;
-		json_array_foreach(value, i, member) {
+		json_array_foreach (value, i, member) {
 			if (draw(12) == 0)
 				json_array_append_new(array, random_value(depth + 1));
 			if (draw(12) != 0)
@@ -232,7 +247,7 @@ static json_t *mutated(const json_t *value, unsigned depth)
 	if (json_is_object(value)) {
 		json_t *object = json_object(), *member;
 		const char *key;
-		json_object_foreach((json_t *)value, key, member)
+		json_object_foreach ((json_t *)value, key, member)
 			if (draw(12) != 0)
 				json_object_set_new(object, key, mutated(member, depth + 1));
 		if (draw(6) == 0)
@@ -284,8 +299,8 @@ static void test_deep(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_diff),   cmocka_unit_test(test_whole),
-	        cmocka_unit_test(test_apply),  cmocka_unit_test(test_limits),
+	        cmocka_unit_test(test_diff),     cmocka_unit_test(test_whole),
+	        cmocka_unit_test(test_apply),    cmocka_unit_test(test_limits),
 	        cmocka_unit_test(test_property), cmocka_unit_test(test_deep),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

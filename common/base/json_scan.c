@@ -36,9 +36,9 @@ static void skip_plain(struct scan *s)
 	while (s->end - s->at >= 16) {
 		__m128i v = _mm_loadu_si128((const __m128i *)(const void *)s->at);
 		/* Signed: bytes of 0x80 and above are below the space too. */
-		__m128i odd = _mm_or_si128(_mm_cmplt_epi8(v, space),
-		                           _mm_or_si128(_mm_cmpeq_epi8(v, quote),
-		                                        _mm_cmpeq_epi8(v, backslash)));
+		__m128i odd = _mm_or_si128(
+		        _mm_cmplt_epi8(v, space),
+		        _mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, backslash)));
 		int mask = _mm_movemask_epi8(odd);
 		if (mask != 0) {
 			s->at += __builtin_ctz((unsigned)mask);

@@ -40,13 +40,43 @@ static void test_valid(void **state)
 {
 	(void)state;
 	static const char *const rows[] = {
-	        "0", "-0", "1", "-1", "10", "0.0", "1.5e3", "1E+3", "1e-3", "0e0", "true", "false",
-	        "null", "\"\"", "\"a\"", "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "\"\\u00e1\"",
-	        "\"\\uD834\\uDD1E\"", "\"\xc3\xbc\"", "\"\xe2\x82\xac\"", "\"\xf0\x9d\x84\x9e\"",
-	        "\"\xf4\x8f\xbf\xbf\"", "\"\x7f\"", "{}", "[]", "[[]]", "[{}]", "{\"a\":[]}",
-	        "{\"a\":{\"b\":[1,2,{\"c\":null}]},\"d\":\"e\"}", " \t\r\n1 \t\r\n",
-	        " [ 1 , 2 ] ", "{ \"a\" : 1 , \"a\" : 2 }", "\xef\xbb\xbf{}", "[\"]\"]",
-	        "{\"\":0}", "\"0123456789abcdef0123456789abcdef\"", "123456789012345678901234567890",
+	        "0",
+	        "-0",
+	        "1",
+	        "-1",
+	        "10",
+	        "0.0",
+	        "1.5e3",
+	        "1E+3",
+	        "1e-3",
+	        "0e0",
+	        "true",
+	        "false",
+	        "null",
+	        "\"\"",
+	        "\"a\"",
+	        "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"",
+	        "\"\\u00e1\"",
+	        "\"\\uD834\\uDD1E\"",
+	        "\"\xc3\xbc\"",
+	        "\"\xe2\x82\xac\"",
+	        "\"\xf0\x9d\x84\x9e\"",
+	        "\"\xf4\x8f\xbf\xbf\"",
+	        "\"\x7f\"",
+	        "{}",
+	        "[]",
+	        "[[]]",
+	        "[{}]",
+	        "{\"a\":[]}",
+	        "{\"a\":{\"b\":[1,2,{\"c\":null}]},\"d\":\"e\"}",
+	        " \t\r\n1 \t\r\n",
+	        " [ 1 , 2 ] ",
+	        "{ \"a\" : 1 , \"a\" : 2 }",
+	        "\xef\xbb\xbf{}",
+	        "[\"]\"]",
+	        "{\"\":0}",
+	        "\"0123456789abcdef0123456789abcdef\"",
+	        "123456789012345678901234567890",
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		if (!is_valid(rows[i], strlen(rows[i]), DEPTH))
@@ -57,16 +87,87 @@ static void test_invalid(void **state)
 {
 	(void)state;
 	static const char *const rows[] = {
-	        "", " ", "\xef\xbb\xbf", "\xef\xbb", "01", "-", "-a", "+1", ".5", "1.", "1.e3", "1e",
-	        "1e+", "0x1", "1a", "1 2", "--1", "Infinity", "NaN", "tru", "truex", "True", "nul",
-	        "\"", "\"a", "\"\\", "\"\\\"", "\"\\x\"", "\"\\u\"", "\"\\u12\"", "\"\\u12g4\"",
-	        "\"\\u123\"", "\"\n\"", "\"\t\"", "\"\x1f\"", "'a'", "\"\x80\"", "\"\xc0\xaf\"",
-	        "\"\xc1\x81\"", "\"\xc3\"", "\"\xc3(\"", "\"\xe0\x80\x80\"", "\"\xe2\x82\"",
-	        "\"\xed\xa0\x80\"", "\"\xf0\x80\x80\x80\"", "\"\xf4\x90\x80\x80\"",
-	        "\"\xf5\x80\x80\x80\"", "\"\xff\"", "[", "]", "[1", "[1,", "[1,]", "[,1]", "[,]",
-	        "[1 2]", "[1}", "{", "}", "{\"a\"", "{\"a\":", "{\"a\":1", "{\"a\":1,", "{\"a\":1,}",
-	        "{,}", "{1:2}", "{a:1}", "{\"a\" 1}", "{\"a\":1]", "{\"a\":,}", "[]]", "{}}", "[][]",
-	        "{}{}", "1,", ",1", "// c\n1", "[1]x", "\v1", "1\f", "[\"a]",
+	        "",
+	        " ",
+	        "\xef\xbb\xbf",
+	        "\xef\xbb",
+	        "01",
+	        "-",
+	        "-a",
+	        "+1",
+	        ".5",
+	        "1.",
+	        "1.e3",
+	        "1e",
+	        "1e+",
+	        "0x1",
+	        "1a",
+	        "1 2",
+	        "--1",
+	        "Infinity",
+	        "NaN",
+	        "tru",
+	        "truex",
+	        "True",
+	        "nul",
+	        "\"",
+	        "\"a",
+	        "\"\\",
+	        "\"\\\"",
+	        "\"\\x\"",
+	        "\"\\u\"",
+	        "\"\\u12\"",
+	        "\"\\u12g4\"",
+	        "\"\\u123\"",
+	        "\"\n\"",
+	        "\"\t\"",
+	        "\"\x1f\"",
+	        "'a'",
+	        "\"\x80\"",
+	        "\"\xc0\xaf\"",
+	        "\"\xc1\x81\"",
+	        "\"\xc3\"",
+	        "\"\xc3(\"",
+	        "\"\xe0\x80\x80\"",
+	        "\"\xe2\x82\"",
+	        "\"\xed\xa0\x80\"",
+	        "\"\xf0\x80\x80\x80\"",
+	        "\"\xf4\x90\x80\x80\"",
+	        "\"\xf5\x80\x80\x80\"",
+	        "\"\xff\"",
+	        "[",
+	        "]",
+	        "[1",
+	        "[1,",
+	        "[1,]",
+	        "[,1]",
+	        "[,]",
+	        "[1 2]",
+	        "[1}",
+	        "{",
+	        "}",
+	        "{\"a\"",
+	        "{\"a\":",
+	        "{\"a\":1",
+	        "{\"a\":1,",
+	        "{\"a\":1,}",
+	        "{,}",
+	        "{1:2}",
+	        "{a:1}",
+	        "{\"a\" 1}",
+	        "{\"a\":1]",
+	        "{\"a\":,}",
+	        "[]]",
+	        "{}}",
+	        "[][]",
+	        "{}{}",
+	        "1,",
+	        ",1",
+	        "// c\n1",
+	        "[1]x",
+	        "\v1",
+	        "1\f",
+	        "[\"a]",
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		if (is_valid(rows[i], strlen(rows[i]), DEPTH))
@@ -140,8 +241,8 @@ static void compare(const char *text, size_t len)
 	json_t *theirs = json_loadb(text, len, flags, NULL);
 	const char *reason = split(text, len, DEPTH, &body, &out);
 	if ((reason == NULL) != (theirs != NULL))
-		fail_msg("'%.*s': ours %s, theirs %s", (int)len, text, reason != NULL ? reason : "valid",
-		         theirs != NULL ? "valid" : "not");
+		fail_msg("'%.*s': ours %s, theirs %s", (int)len, text,
+		         reason != NULL ? reason : "valid", theirs != NULL ? "valid" : "not");
 	if (theirs != NULL) {
 		char *wrapped = malloc(out.bytes.len + 2);
 		assert_non_null(wrapped);
@@ -169,17 +270,48 @@ static void test_against_jansson(void **state)
 {
 	(void)state;
 	static const char *const tokens[] = {
-	        "{", "}", "[", "]", ",", ":", "{\"k\":", "\"a\"", "\"\\n\"", "\"\\u00e1\"", "1", "-0",
-	        "0.5", "1e-2", "01", "-", "true", "fals", "null", " ", "\n", "\"\xc3\xbc\"",
-	        "\"\xff\"", "\"\x01\"", "\"", "\\", "\"0123456789abcdefghij\xe2\x82\xac\"",
-	        "[1,2]", "{\"a\":1}", "[", "]", ",", "{\"k\":", "}",
+	        "{",
+	        "}",
+	        "[",
+	        "]",
+	        ",",
+	        ":",
+	        "{\"k\":",
+	        "\"a\"",
+	        "\"\\n\"",
+	        "\"\\u00e1\"",
+	        "1",
+	        "-0",
+	        "0.5",
+	        "1e-2",
+	        "01",
+	        "-",
+	        "true",
+	        "fals",
+	        "null",
+	        " ",
+	        "\n",
+	        "\"\xc3\xbc\"",
+	        "\"\xff\"",
+	        "\"\x01\"",
+	        "\"",
+	        "\\",
+	        "\"0123456789abcdefghij\xe2\x82\xac\"",
+	        "[1,2]",
+	        "{\"a\":1}",
+	        "[",
+	        "]",
+	        ",",
+	        "{\"k\":",
+	        "}",
 	};
 	srand(3);
 	for (int i = 0; i < 200000; i++) {
 		char text[512];
 		size_t len = 0;
 		for (int n = 1 + rand() % 10; n > 0; n--) {
-			const char *token = tokens[(size_t)rand() % (sizeof tokens / sizeof *tokens)];
+			const char *token =
+			        tokens[(size_t)rand() % (sizeof tokens / sizeof *tokens)];
 			memcpy(text + len, token, strlen(token));
 			len += strlen(token);
 		}
@@ -196,7 +328,8 @@ static void test_against_jansson(void **state)
 static void test_truncations(void **state)
 {
 	(void)state;
-	static const char text[] = "{\"a\":[1,-2.5e3,true,null,\"x\\u00e1\xe2\x82\xac\\n\"],\"b\":{}}";
+	static const char text[] =
+	        "{\"a\":[1,-2.5e3,true,null,\"x\\u00e1\xe2\x82\xac\\n\"],\"b\":{}}";
 	for (size_t len = 0; len < sizeof text - 1; len++)
 		assert_false(is_valid(text, len, DEPTH));
 	assert_true(is_valid(text, sizeof text - 1, DEPTH));

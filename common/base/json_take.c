@@ -133,7 +133,10 @@ static json_t *take_apart(struct span text, size_t flags, unsigned *losses, json
 {
 	char *copy = NULL;
 	size_t len = 0;
-	struct taking t = {.at = text.at, .end = text.at + text.len, .out = open_memstream(&copy, &len), .flags = flags};
+	struct taking t = {.at = text.at,
+	                   .end = text.at + text.len,
+	                   .out = open_memstream(&copy, &len),
+	                   .flags = flags};
 	check(t.out != NULL);
 	while (t.at < t.end) {
 		if (*t.at == '"')
@@ -175,10 +178,10 @@ bool json_has_nul(const json_t *value, const char *except)
 	size_t i;
 	if (json_is_string(value))
 		return strlen(json_string_value(value)) != json_string_length(value);
-	json_array_foreach(value, i, member)
+	json_array_foreach (value, i, member)
 		if (json_has_nul(member, except))
 			return true;
-	json_object_foreach((json_t *)value, name, member)
+	json_object_foreach ((json_t *)value, name, member)
 		if ((except == NULL || strcmp(name, except) != 0) && json_has_nul(member, except))
 			return true;
 	return false;

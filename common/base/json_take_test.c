@@ -24,15 +24,17 @@ static void what_is_valid_is_taken(void **state)
 	        {"{\"t\":\"a\\u0000b\"}", "{\"t\":\"a\\u0000b\"}", 0},
 	        {"{\"a\\u0000\" : 1,\"b\":2}", "{\"a\\uFFFD\":1,\"b\":2}", JSON_LOSS_NUL},
 	        {"[\"\\ud800\",\"x\\udc00y\",\"\\ud83d\\ude00\",\"\\ud800\\ud800\"]",
-	         "[\"\\uFFFD\",\"x\\uFFFDy\",\"\\uD83D\\uDE00\",\"\\uFFFD\\uFFFD\"]", JSON_LOSS_SURROGATE},
-	        {"[\"\\\\ud800 \\\" 10000000000000000000\",\"\\ud800\"]", "[\"\\\\ud800 \\\" 10000000000000000000\",\"\\uFFFD\"]",
+	         "[\"\\uFFFD\",\"x\\uFFFDy\",\"\\uD83D\\uDE00\",\"\\uFFFD\\uFFFD\"]",
 	         JSON_LOSS_SURROGATE},
+	        {"[\"\\\\ud800 \\\" 10000000000000000000\",\"\\ud800\"]",
+	         "[\"\\\\ud800 \\\" 10000000000000000000\",\"\\uFFFD\"]", JSON_LOSS_SURROGATE},
 	        {"10000000000000000000", "1e19", 0},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		unsigned losses = 99;
-		json_t *value = json_take(span_str(rows[i].text), JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY,
+		json_t *value = json_take(span_str(rows[i].text),
+		                          JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY,
 		                          &losses, NULL);
 		if (value == NULL)
 			fail_msg("%s is lost", rows[i].text);
@@ -51,17 +53,33 @@ static void without_allow_nul_no_text_ends_early(void **state)
 	unsigned losses;
 	json_t *value = json_take(SPAN("[\"a\\u0000b\"]"), 0, &losses, NULL);
 	(void)state;
-	assert_string_equal(json_string_value(json_array_get(value, 0)), "a\xef\xbf\xbd" "b");
+	assert_string_equal(json_string_value(json_array_get(value, 0)), "a\xef\xbf\xbd"
+	                                                                 "b");
 	assert_int_equal(losses, JSON_LOSS_NUL);
 	json_decref(value);
 }
 
 static void what_is_no_json_stays_none(void **state)
 {
-	static const char *const texts[] = {"",       "{",        "[01]",        "[1e]",         "[10000000000000000000e]",
-	                                    "[--1]",  "{\"a\":}", "[\"\\ud8\"]", "[\"\\ud800]", "{\"a\":1,\"a\":10000000000000000000}",
-	                                    "[1e999", "[\"\xff\\ud800\"]", "[00000000000000000000001]", "[-]",
-	                                    "[1e999e]", "[01e999]", "[1.e999]", "[1e999-1]", "[1e9999.5]"};
+	static const char *const texts[] = {"",
+	                                    "{",
+	                                    "[01]",
+	                                    "[1e]",
+	                                    "[10000000000000000000e]",
+	                                    "[--1]",
+	                                    "{\"a\":}",
+	                                    "[\"\\ud8\"]",
+	                                    "[\"\\ud800]",
+	                                    "{\"a\":1,\"a\":10000000000000000000}",
+	                                    "[1e999",
+	                                    "[\"\xff\\ud800\"]",
+	                                    "[00000000000000000000001]",
+	                                    "[-]",
+	                                    "[1e999e]",
+	                                    "[01e999]",
+	                                    "[1.e999]",
+	                                    "[1e999-1]",
+	                                    "[1e9999.5]"};
 	(void)state;
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
 		json_error_t error;
@@ -72,7 +90,8 @@ static void what_is_no_json_stays_none(void **state)
 
 static void texts_that_c_would_cut_are_found(void **state)
 {
-	json_t *value = json_take(SPAN("{\"scene\":{\"a\":[\"x\\u0000\"]},\"b\":[{\"c\":\"y\"}]}"), JSON_ALLOW_NUL, NULL, NULL);
+	json_t *value = json_take(SPAN("{\"scene\":{\"a\":[\"x\\u0000\"]},\"b\":[{\"c\":\"y\"}]}"),
+	                          JSON_ALLOW_NUL, NULL, NULL);
 	(void)state;
 	assert_true(json_has_nul(value, NULL));
 	assert_false(json_has_nul(value, "scene"));

@@ -137,14 +137,15 @@ void log_thread_alone(void)
 	opened_here = atomic_load(&opened);
 }
 
-/* It does not write to it, but would keep the former file from being freed. The descriptor is fetched from
- * the process: to open the file again might take its time. */
+/* It does not write to it, but would keep the former file from being freed. The descriptor is
+ * fetched from the process: to open the file again might take its time. */
 static void follow_rotation(void)
 {
 	if (!alone || opened_here == atomic_load(&opened))
 		return;
 	opened_here = atomic_load(&opened);
-	int process = pidfd_open(getpid(), 0), fd = process >= 0 ? pidfd_getfd(process, STDERR_FILENO, 0) : -1;
+	int process = pidfd_open(getpid(), 0),
+	    fd = process >= 0 ? pidfd_getfd(process, STDERR_FILENO, 0) : -1;
 	if (fd >= 0) {
 		dup2(fd, STDERR_FILENO);
 		close(fd);
@@ -270,7 +271,8 @@ void log_line(enum log_level level, const char *event, const char *format, ...)
 	struct line line;
 	line.len = 0;
 	snprintf(head, sizeof head,
-	         log_json ? "{\"at\":\"%s.%03ldZ\",\"level\":\"%s\",\"process\":\"%s\",\"event\":\"%s\""
+	         log_json ? "{\"at\":\"%s.%03ldZ\",\"level\":\"%s\",\"process\":\"%s\",\"event\":"
+	                    "\"%s\""
 	                  : "%s.%03ldZ %-5s %s %s",
 	         at, now.tv_nsec / 1000000, level_names[level], log_name, event);
 	line_print(&line, head);

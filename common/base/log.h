@@ -3,8 +3,9 @@
  * or, with log.format json, the same as
  *     {"at":"...","level":"info","process":"sse-0","event":"ready","fields":{"url":"http://..."}}
  * where what is no "key=value" or key="val ue" goes into "detail".
- * Lines are written whole, so processes may share the descriptor, by a thread of its own: nobody who logs
- * waits (common/base/log_writer.h). Secrets never come here: callers log names, not tokens. */
+ * Lines are written whole, so processes may share the descriptor, by a thread of its own: nobody
+ * who logs waits (common/base/log_writer.h). Secrets never come here: callers log names, not
+ * tokens. */
 #pragma once
 
 #include <stdbool.h>
@@ -13,24 +14,26 @@
 
 enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR };
 
-/* `name` is kept (not copied): "ringside", "sse-0". Starts the thread; without it, in small tools, lines are
- * written at once. */
+/* `name` is kept (not copied): "ringside", "sse-0". Starts the thread; without it, in small tools,
+ * lines are written at once. */
 void log_init(const char *name);
-/* How many bytes of lines may wait (log.buffer_bytes); what is beyond is dropped, counted and said. */
+/* How many bytes of lines may wait (log.buffer_bytes); what is beyond is dropped, counted and said.
+ */
 void log_set_buffer(size_t bytes);
 /* Lines dropped by this process. */
 uint64_t log_dropped(void);
-/* Waits until what was logged is written, a second at most. At exit() and before an abort by check() it is
- * called; before _exit() one calls it. */
+/* Waits until what was logged is written, a second at most. At exit() and before an abort by
+ * check() it is called; before _exit() one calls it. */
 void log_flush(void);
 void log_set_level(enum log_level level);
 void log_set_json(bool json);
 bool log_level_parse(const char *text, enum log_level *level);
 
-/* Appends to a file instead of standard error. NULL or "": standard error. May block, as disks do: for the
- * start. False with errno when the file cannot be opened: the former one stays. */
+/* Appends to a file instead of standard error. NULL or "": standard error. May block, as disks do:
+ * for the start. False with errno when the file cannot be opened: the former one stays. */
 bool log_open(const char *path);
-/* The same for rotation, without waiting: done behind the lines logged before. A failure is logged. */
+/* The same for rotation, without waiting: done behind the lines logged before. A failure is logged.
+ */
 void log_reopen(const char *path);
 
 /* The calling thread has descriptors of its own from now on (unshare(CLONE_FILES)): it follows a

@@ -94,7 +94,8 @@ static void test_levels(void **state)
 static void test_one_event_is_one_line(void **state)
 {
 	(void)state;
-	log_info("hostile", "path=%s", "/a\r\n2026-01-01 forged\x1b[31m\x7f\xff\xc0\xaf\xed\xa0\x80");
+	log_info("hostile", "path=%s",
+	         "/a\r\n2026-01-01 forged\x1b[31m\x7f\xff\xc0\xaf\xed\xa0\x80");
 	const char *text = logged(path);
 	assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1);
 	assert_non_null(strstr(text, "path=/a??2026-01-01 forged?[31m????"));
@@ -123,7 +124,8 @@ static json_t *parsed(void)
 
 static const char *field(const json_t *json, const char *key)
 {
-	const char *value = json_string_value(json_object_get(json_object_get(json, "fields"), key));
+	const char *value =
+	        json_string_value(json_object_get(json_object_get(json, "fields"), key));
 	return value != NULL ? value : "(none)";
 }
 
@@ -316,8 +318,8 @@ static void log_to(int ends[2], void (*kind)(int ends[2]))
 	dup2(ends[1], STDERR_FILENO);
 }
 
-/* Reads until the lines and those that are said to be dropped are as many as were logged; how many were
- * dropped. */
+/* Reads until the lines and those that are said to be dropped are as many as were logged; how many
+ * were dropped. */
 static unsigned long long read_lines(int fd)
 {
 	static char text[4 << 20];
@@ -334,7 +336,8 @@ static unsigned long long read_lines(int fd)
 		text[len] = '\0';
 		lines = dropped = 0;
 		for (char *at = text, *end; (end = strchr(at, '\n')) != NULL; at = end + 1) {
-			const char *said = memmem(at, (size_t)(end - at), notice, sizeof notice - 1);
+			const char *said =
+			        memmem(at, (size_t)(end - at), notice, sizeof notice - 1);
 			lines += said == NULL;
 			dropped += said != NULL ? strtoull(said + sizeof notice - 1, NULL, 10) : 0;
 		}
@@ -343,7 +346,8 @@ static unsigned long long read_lines(int fd)
 	return dropped;
 }
 
-/* Nobody who logs waits, whatever standard error is; what is lost is counted, and said when it flows again. */
+/* Nobody who logs waits, whatever standard error is; what is lost is counted, and said when it
+ * flows again. */
 static void test_a_log_that_nobody_reads_stops_nobody(void **state)
 {
 	(void)state;
@@ -403,7 +407,8 @@ static void test_a_stalled_log_keeps_nobody_from_ending(void **state)
 	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
 }
 
-/* With the thread in its own process, too: a child that has logged through it ends with its last words. */
+/* With the thread in its own process, too: a child that has logged through it ends with its last
+ * words. */
 static void say_last_words(void)
 {
 	log_init("child");
@@ -450,10 +455,13 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(test_reopened_by_path, begin, end),
 	        cmocka_unit_test_setup_teardown(test_reopened_for_threads_alone, begin, end),
 	        cmocka_unit_test_setup_teardown(test_check_and_fatal_say_why, begin, end),
-	        cmocka_unit_test_setup_teardown(test_a_rotation_is_behind_what_was_logged, begin, end),
+	        cmocka_unit_test_setup_teardown(test_a_rotation_is_behind_what_was_logged, begin,
+	                                        end),
 	        cmocka_unit_test_setup_teardown(test_last_words_are_written, begin, end),
-	        cmocka_unit_test_setup_teardown(test_a_log_that_nobody_reads_stops_nobody, begin, end),
-	        cmocka_unit_test_setup_teardown(test_a_stalled_log_keeps_nobody_from_ending, begin, end),
+	        cmocka_unit_test_setup_teardown(test_a_log_that_nobody_reads_stops_nobody, begin,
+	                                        end),
+	        cmocka_unit_test_setup_teardown(test_a_stalled_log_keeps_nobody_from_ending, begin,
+	                                        end),
 	};
 	return cmocka_run_group_tests_name("log", tests, NULL, NULL);
 }

@@ -197,7 +197,8 @@ void log_writer_set_room(size_t bytes)
 {
 	pthread_mutex_lock(&writer.lock);
 	size_t waits = (size_t)(writer.put - writer.done);
-	char *ring = writer.ring != NULL && bytes != writer.room && bytes >= waits ? malloc(bytes) : NULL;
+	char *ring = writer.ring != NULL && bytes != writer.room && bytes >= waits ? malloc(bytes)
+	                                                                           : NULL;
 	for (size_t i = 0; ring != NULL && i < waits; i++)
 		ring[(writer.done + i) % bytes] = writer.ring[(writer.done + i) % writer.room];
 	if (ring != NULL) {

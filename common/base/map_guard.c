@@ -28,7 +28,8 @@ static void on_bad_read(int number, siginfo_t *info, void *context)
 void map_guard_install(void)
 {
 	/* Not blocked while it is handled: the handler is left by a jump. */
-	struct sigaction action = {.sa_sigaction = on_bad_read, .sa_flags = SA_SIGINFO | SA_NODEFER};
+	struct sigaction action = {.sa_sigaction = on_bad_read,
+	                           .sa_flags = SA_SIGINFO | SA_NODEFER};
 	sigemptyset(&action.sa_mask);
 	check(sigaction(SIGBUS, &action, NULL) == 0 && sigaction(SIGSEGV, &action, NULL) == 0);
 }

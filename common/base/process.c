@@ -77,8 +77,9 @@ void process_raise_limits(void)
 
 int process_exit_code(int error)
 {
-	static const int passing[] = {ENOSPC, EDQUOT, EIO,   ENOMEM,    EMFILE,     ENFILE,        EAGAIN,
-	                              EINTR,  EBUSY,  ESTALE, ETIMEDOUT, EADDRINUSE, EADDRNOTAVAIL, ENETDOWN};
+	static const int passing[] = {ENOSPC,    EDQUOT,     EIO,           ENOMEM,  EMFILE,
+	                              ENFILE,    EAGAIN,     EINTR,         EBUSY,   ESTALE,
+	                              ETIMEDOUT, EADDRINUSE, EADDRNOTAVAIL, ENETDOWN};
 	for (size_t i = 0; i < sizeof passing / sizeof *passing; i++)
 		if (error == passing[i])
 			return EXIT_FAILED;

@@ -50,8 +50,8 @@ static struct quota_cell *take_over(struct quota *quota, uint64_t key)
 	return oldest;
 }
 
-bool quota_take(struct quota *quota, uint64_t key, uint64_t now_ms, uint64_t window_ms, uint32_t max,
-                uint64_t *again_ms)
+bool quota_take(struct quota *quota, uint64_t key, uint64_t now_ms, uint64_t window_ms,
+                uint32_t max, uint64_t *again_ms)
 {
 	struct quota_cell *cell = find(quota, key, true);
 	if (cell == NULL)
@@ -87,7 +87,8 @@ bool quota_hold(struct quota *quota, uint64_t key, uint32_t owner, uint32_t work
 	atomic_store(&mine->owner, owner + 1);
 	uint64_t held = atomic_fetch_add(&mine->used, 1) + 1;
 	for (uint32_t i = 0; i < workers; i++) {
-		struct quota_cell *other = i != owner ? find(quota, key_of_owner(key, i), false) : NULL;
+		struct quota_cell *other =
+		        i != owner ? find(quota, key_of_owner(key, i), false) : NULL;
 		held += other != NULL ? atomic_load(&other->used) : 0;
 	}
 	if (held <= max)

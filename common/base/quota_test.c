@@ -23,7 +23,8 @@ static void a_rate_is_given_back_with_its_window(void **state)
 		assert_true(quota_take(q, key, 1000 + (uint64_t)i, 60000, 3, &again));
 	assert_false(quota_take(q, key, 2000, 60000, 3, &again));
 	assert_int_equal(again, 59000);
-	assert_false(quota_take(q, key, 999, 60000, 3, &again)); /* by a worker whose clock is a turn behind */
+	assert_false(quota_take(q, key, 999, 60000, 3,
+	                        &again)); /* by a worker whose clock is a turn behind */
 	assert_true(quota_take(q, other, 2000, 60000, 3, &again));
 	assert_false(quota_take(q, key, 60999, 60000, 3, &again));
 	assert_int_equal(again, 1);

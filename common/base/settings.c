@@ -9,7 +9,14 @@
 #include <stdlib.h>
 
 #define SETTING_ROW(field, key, type, def, min, max, when, help)                                   \
-	{key, def, help, SETTING_##type, SETTING_##when, min, max, offsetof(struct settings, field)},
+	{key,                                                                                      \
+	 def,                                                                                      \
+	 help,                                                                                     \
+	 SETTING_##type,                                                                           \
+	 SETTING_##when,                                                                           \
+	 min,                                                                                      \
+	 max,                                                                                      \
+	 offsetof(struct settings, field)},
 const struct setting_row setting_rows[] = {SETTINGS(SETTING_ROW)};
 const size_t setting_rows_count = sizeof setting_rows / sizeof *setting_rows;
 
@@ -32,10 +39,10 @@ struct unit {
 	const char *name;
 	uint64_t factor;
 };
-static const struct unit units_bytes[] = {{"", 1}, {"k", 1 << 10}, {"M", 1 << 20}, {"G", 1 << 30},
-                                          {"T", 1ull << 40}, {NULL, 0}};
-static const struct unit units_ms[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000},
-                                       {"d", 86400000}, {NULL, 0}};
+static const struct unit units_bytes[] = {{"", 1},        {"k", 1 << 10},    {"M", 1 << 20},
+                                          {"G", 1 << 30}, {"T", 1ull << 40}, {NULL, 0}};
+static const struct unit units_ms[] = {{"ms", 1},      {"s", 1000},     {"m", 60000},
+                                       {"h", 3600000}, {"d", 86400000}, {NULL, 0}};
 static const struct unit units_none[] = {{"", 1}, {NULL, 0}};
 
 static bool parse_number(const char *text, const struct unit *units, uint64_t *out)
@@ -88,7 +95,8 @@ static bool in_bounds(const struct setting_row *row, uint64_t n, char reason[SET
 	if (n >= row->min && n <= row->max)
 		return true;
 	snprintf(reason, SETTINGS_REASON_MAX, "%s: must be %s to %s%s", row->key,
-	         setting_number_text(row->type, row->min, min), setting_number_text(row->type, row->max, max),
+	         setting_number_text(row->type, row->min, min),
+	         setting_number_text(row->type, row->max, max),
 	         row->type == SETTING_text ? " characters long" : "");
 	return false;
 }
@@ -113,8 +121,9 @@ static bool is_url(const char *value)
 /* What is sent decides about money: in the clear on this machine only. */
 static bool webhook_url_fits(const char *value)
 {
-	return is_url(value) && (strncmp(value, "https://", 8) == 0 || strncmp(value, "http://127.", 11) == 0 ||
-	                         strncmp(value, "http://localhost", 16) == 0);
+	return is_url(value) &&
+	       (strncmp(value, "https://", 8) == 0 || strncmp(value, "http://127.", 11) == 0 ||
+	        strncmp(value, "http://localhost", 16) == 0);
 }
 
 /* RFC 6454 §6.2, as browsers send it: no path, lower case. */
@@ -178,21 +187,26 @@ static bool text_fits(const struct setting_row *row, const char *value,
 	    strncmp(value, "http://", 7) != 0 && strncmp(value, "https://", 8) != 0)
 		return bad(reason, row->key, "must begin with http:// or https://");
 	if (strcmp(row->key, "http.public_url") == 0 && *value != '\0' && !is_url(value))
-		return bad(reason, row->key, "must be http://HOST or https://HOST, maybe with a path");
+		return bad(reason, row->key,
+		           "must be http://HOST or https://HOST, maybe with a path");
 	if (strcmp(row->key, "http.allowed_origin") == 0 && strchr(value, ' ') != NULL)
 		return bad(reason, row->key, "must be * or one origin");
 	if (strcmp(row->key, "health.status_dir") == 0 && *value != '\0' && *value != '/')
 		return bad(reason, row->key, "must be an absolute path");
-	if (strcmp(row->key, "market.operator") == 0 && *value != '\0' && strcmp(value, "ledger") != 0 &&
-	    strcmp(value, "webhook") != 0)
+	if (strcmp(row->key, "market.operator") == 0 && *value != '\0' &&
+	    strcmp(value, "ledger") != 0 && strcmp(value, "webhook") != 0)
 		return bad(reason, row->key, "must be ledger, webhook, or empty");
-	if (strcmp(row->key, "market.webhook_url") == 0 && *value != '\0' && !webhook_url_fits(value))
+	if (strcmp(row->key, "market.webhook_url") == 0 && *value != '\0' &&
+	    !webhook_url_fits(value))
 		return bad(reason, row->key, "must be https://..., or http:// on loopback");
-	if (strstr(row->key, "allow_private") != NULL && !address_list_fits(value, &(struct span){0}))
+	if (strstr(row->key, "allow_private") != NULL &&
+	    !address_list_fits(value, &(struct span){0}))
 		return bad(reason, row->key, "must be a list of HOST, HOST:PORT, [IPV6] or *");
 	if (strcmp(row->key, "bet_sync.allowed_origin") == 0 && *value != '\0' && !is_origin(value))
-		return bad(reason, row->key, "must be one origin: http:// or https://, host, maybe a port");
-	if ((strncmp(row->key, "bet_sync.token", 14) == 0 || strcmp(row->key, "auth.source_token") == 0 ||
+		return bad(reason, row->key,
+		           "must be one origin: http:// or https://, host, maybe a port");
+	if ((strncmp(row->key, "bet_sync.token", 14) == 0 ||
+	     strcmp(row->key, "auth.source_token") == 0 ||
 	     strcmp(row->key, "auth.ledger_token") == 0) &&
 	    strchr(value, ',') != NULL)
 		return bad(reason, row->key, "must be one token");
@@ -234,7 +248,8 @@ static bool set_number(const struct setting_row *row, uint64_t *field, const cha
 	uint64_t n;
 	bool bare = parse_number(text, units_none, &n);
 	if (row->type == SETTING_ms && bare && n != 0) {
-		snprintf(reason, SETTINGS_REASON_MAX, "%s: %.40s has no unit: %.40ss or %.40sms?", row->key, text, text, text);
+		snprintf(reason, SETTINGS_REASON_MAX, "%s: %.40s has no unit: %.40ss or %.40sms?",
+		         row->key, text, text, text);
 		return false;
 	}
 	if (!(bare && n == 0) && !parse_number(text, units_of(row->type), &n))
@@ -244,7 +259,8 @@ static bool set_number(const struct setting_row *row, uint64_t *field, const cha
 		                                      : "must be a whole number");
 	if (!in_bounds(row, n, reason))
 		return false;
-	if (n > 0 && n < 16 && (strcmp(row->key, "sessions.width") == 0 || strcmp(row->key, "sessions.height") == 0))
+	if (n > 0 && n < 16 &&
+	    (strcmp(row->key, "sessions.width") == 0 || strcmp(row->key, "sessions.height") == 0))
 		return bad(reason, row->key, "must be 16 or more, or 0");
 	*field = n;
 	return true;
@@ -314,7 +330,8 @@ bool settings_split_range(const char *text, uint64_t *first, uint64_t *last)
 	memcpy(from, text, len);
 	from[len] = '\0';
 	uint64_t low, high;
-	if (!parse_number(from, units_none, &low) || !parse_number(text + len + 1, units_none, &high))
+	if (!parse_number(from, units_none, &low) ||
+	    !parse_number(text + len + 1, units_none, &high))
 		return false;
 	*first = low;
 	*last = high;
@@ -367,20 +384,22 @@ static bool is_default(const struct settings *settings, const struct setting_row
 	return same;
 }
 
-/* `key` is the one to blame, unless somebody has set the other and not this one. The place is that of the
- * one that is named or, when it has none, the other's. */
+/* `key` is the one to blame, unless somebody has set the other and not this one. The place is that
+ * of the one that is named or, when it has none, the other's. */
 static bool conflict(const struct settings *settings, const char *key, const char *other,
                      const char *what, char reason[SETTINGS_REASON_MAX])
 {
-	const struct setting_row *row = setting_find(span_str(key)), *other_row = setting_find(span_str(other));
+	const struct setting_row *row = setting_find(span_str(key)),
+	                         *other_row = setting_find(span_str(other));
 	bool blame_other = is_default(settings, row) && !is_default(settings, other_row);
-	uint32_t line = settings->lines[row - setting_rows], other_line = settings->lines[other_row - setting_rows];
+	uint32_t line = settings->lines[row - setting_rows],
+	         other_line = settings->lines[other_row - setting_rows];
 	if (line == 0 || (blame_other && other_line != 0))
 		line = other_line;
 	char text[SETTINGS_REASON_MAX / 2], place[SETTINGS_REASON_MAX / 2] = "";
 	if (blame_other)
-		snprintf(text, sizeof text, "%s: %s (%.60s by default) %s", other, key, *row->def != '\0' ? row->def : "empty",
-		         what);
+		snprintf(text, sizeof text, "%s: %s (%.60s by default) %s", other, key,
+		         *row->def != '\0' ? row->def : "empty", what);
 	else
 		snprintf(text, sizeof text, "%s: %s", key, what);
 	if (line != 0 && settings->file != NULL)
@@ -427,22 +446,25 @@ static bool are_ordered(const struct settings *s, char reason[SETTINGS_REASON_MA
 /* A rotation that is half configured would cut off, or let in, whom nobody meant. */
 static bool rotation_fits(const struct settings *s, char reason[SETTINGS_REASON_MAX])
 {
-	bool previous = *s->bet_sync_token_previous != '\0', expires = s->bet_sync_token_previous_expires != 0;
+	bool previous = *s->bet_sync_token_previous != '\0',
+	     expires = s->bet_sync_token_previous_expires != 0;
 	if (previous && *s->bet_sync_token == '\0')
-		return conflict(s, "bet_sync.token_previous", "bet_sync.token", "is of no use without bet_sync.token",
-		                reason);
+		return conflict(s, "bet_sync.token_previous", "bet_sync.token",
+		                "is of no use without bet_sync.token", reason);
 	if (previous != expires)
 		return conflict(s, "bet_sync.token_previous", "bet_sync.token_previous_expires",
 		                "and bet_sync.token_previous_expires go together", reason);
 	if (previous && strcmp(s->bet_sync_token, s->bet_sync_token_previous) == 0)
-		return conflict(s, "bet_sync.token_previous", "bet_sync.token", "is the same as bet_sync.token", reason);
+		return conflict(s, "bet_sync.token_previous", "bet_sync.token",
+		                "is the same as bet_sync.token", reason);
 	return true;
 }
 
 bool settings_validate(const struct settings *settings, char reason[SETTINGS_REASON_MAX])
 {
 	char host[256], port[8];
-	if (settings->dev && settings_split_listen(settings->listen, host, port) && !is_loopback(host))
+	if (settings->dev && settings_split_listen(settings->listen, host, port) &&
+	    !is_loopback(host))
 		return conflict(settings, "dev", "listen",
 		                "opens everything, so it listens on loopback only: use 127.0.0.1, "
 		                "[::1] or localhost, or configure auth tokens and leave dev off",
@@ -450,9 +472,10 @@ bool settings_validate(const struct settings *settings, char reason[SETTINGS_REA
 	if (settings->limits_body_bytes > settings->store_ring_bytes / 4)
 		return conflict(settings, "limits.body_bytes", "store.ring_bytes",
 		                "must be at most a quarter of store.ring_bytes", reason);
-	if (strcmp(settings->market_operator, "webhook") == 0 && *settings->market_webhook_url == '\0')
-		return conflict(settings, "market.operator", "market.webhook_url", "webhook needs market.webhook_url",
-		                reason);
+	if (strcmp(settings->market_operator, "webhook") == 0 &&
+	    *settings->market_webhook_url == '\0')
+		return conflict(settings, "market.operator", "market.webhook_url",
+		                "webhook needs market.webhook_url", reason);
 	return rotation_fits(settings, reason) && are_ordered(settings, reason);
 }
 
@@ -534,8 +557,7 @@ void settings_copy_row(struct settings *to, const struct settings *from,
                        const struct setting_row *row)
 {
 	char buf[32], reason[SETTINGS_REASON_MAX];
-	check(settings_set(to, span_str(row->key), span_str(value_text(from, row, buf)),
-	                   reason));
+	check(settings_set(to, span_str(row->key), span_str(value_text(from, row, buf)), reason));
 }
 
 void settings_copy(struct settings *to, const struct settings *from)
@@ -566,14 +588,17 @@ const char *settings_show(const struct settings *settings, const struct setting_
 {
 	static char buf[ADDRESS_URL_SHOWN_ROOM];
 	const char *value = value_text(settings, row, buf);
-	bool url = strcmp(row->key, "market.webhook_url") == 0 || strcmp(row->key, "sessions.validate_url") == 0;
+	bool url = strcmp(row->key, "market.webhook_url") == 0 ||
+	           strcmp(row->key, "sessions.validate_url") == 0;
 	if (url && *value != '\0') {
 		address_url_shown(value, buf);
 		return buf;
 	}
-	bool secret = (strncmp(row->key, "auth.", 5) == 0 || strcmp(row->key, "bet_sync.token") == 0 ||
-	               strcmp(row->key, "bet_sync.token_previous") == 0 || strcmp(row->key, "capture.url") == 0 ||
-	               strcmp(row->key, "capture.outputs") == 0 || strcmp(row->key, "sessions.ice_servers") == 0) &&
-	              *value != '\0';
+	bool secret =
+	        (strncmp(row->key, "auth.", 5) == 0 || strcmp(row->key, "bet_sync.token") == 0 ||
+	         strcmp(row->key, "bet_sync.token_previous") == 0 ||
+	         strcmp(row->key, "capture.url") == 0 || strcmp(row->key, "capture.outputs") == 0 ||
+	         strcmp(row->key, "sessions.ice_servers") == 0) &&
+	        *value != '\0';
 	return secret ? "(set)" : value;
 }

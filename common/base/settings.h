@@ -14,7 +14,7 @@ typedef uint64_t setting_bytes;
 typedef uint64_t setting_ms;
 
 #define SETTING_FIELD(field, key, type, def, min, max, when, help) setting_##type field;
-#define SETTING_ONE(field, key, type, def, min, max, when, help) +1
+#define SETTING_ONE(field, key, type, def, min, max, when, help)   +1
 enum { SETTING_ROWS = 0 SETTINGS(SETTING_ONE) };
 #undef SETTING_ONE
 struct settings {
@@ -60,8 +60,9 @@ bool settings_set(struct settings *settings, struct span key, struct span value,
 bool settings_load_file(struct settings *settings, const char *path,
                         char reason[SETTINGS_REASON_MAX]);
 
-/* RINGSIDE_SECTION_NAME variables. An unknown RINGSIDE_ name is refused, except RINGSIDE_CONFIG and what
- * container platforms add for services whose names begin so (RINGSIDE_METRICS_SERVICE_HOST, _PORT_80_TCP). */
+/* RINGSIDE_SECTION_NAME variables. An unknown RINGSIDE_ name is refused, except RINGSIDE_CONFIG and
+ * what container platforms add for services whose names begin so (RINGSIDE_METRICS_SERVICE_HOST,
+ * _PORT_80_TCP). */
 bool settings_load_environment(struct settings *settings, char *const *environment,
                                char reason[SETTINGS_REASON_MAX]);
 
@@ -70,8 +71,8 @@ bool settings_load_environment(struct settings *settings, char *const *environme
 int settings_load_flag(struct settings *settings, int argc, char **argv,
                        char reason[SETTINGS_REASON_MAX]);
 
-/* What concerns several keys. False: "file:line: key: reason", without the place where neither key of
- * a conflict came from the file; the key is one that somebody has set. */
+/* What concerns several keys. False: "file:line: key: reason", without the place where neither key
+ * of a conflict came from the file; the key is one that somebody has set. */
 bool settings_validate(const struct settings *settings, char reason[SETTINGS_REASON_MAX]);
 
 /* "key=value\n" for every key, and back: how the supervisor hands settings to workers.
@@ -87,9 +88,10 @@ void settings_diff(const struct settings *a, const struct settings *b,
 void settings_copy_row(struct settings *to, const struct settings *from,
                        const struct setting_row *row);
 void settings_copy(struct settings *to, const struct settings *from);
-/* Takes over every key whose value differs; the others keep theirs, and their texts stay where they are.
- * What changes while a process runs is what it may change: whoever keeps a pointer to a text, for longer
- * than a call, may do so unless its key is LIVE (in the supervisor: unless it is LIVE or WORKERS). */
+/* Takes over every key whose value differs; the others keep theirs, and their texts stay where they
+ * are. What changes while a process runs is what it may change: whoever keeps a pointer to a text,
+ * for longer than a call, may do so unless its key is LIVE (in the supervisor: unless it is LIVE or
+ * WORKERS). */
 void settings_update(struct settings *settings, const struct settings *fresh);
 
 /* One key's value as text, secrets (auth.*) replaced; into a static buffer. */

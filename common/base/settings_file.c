@@ -19,7 +19,8 @@ static bool yaml_fault(struct yaml_load *load, size_t line, const char *what)
 {
 	char copy[SETTINGS_REASON_MAX];
 	snprintf(copy, sizeof copy, "%s", what);
-	snprintf(load->reason, SETTINGS_REASON_MAX, "%.200s:%zu: %.280s", load->path, line + 1, copy);
+	snprintf(load->reason, SETTINGS_REASON_MAX, "%.200s:%zu: %.280s", load->path, line + 1,
+	         copy);
 	return false;
 }
 
@@ -69,7 +70,8 @@ static bool yaml_sequence(struct yaml_load *load, const char *key, size_t line)
 		}
 		yaml_event_delete(&event);
 		if (!fits)
-			return yaml_fault(load, line, "a list may hold plain values without commas only");
+			return yaml_fault(load, line,
+			                  "a list may hold plain values without commas only");
 	}
 }
 
@@ -78,7 +80,8 @@ static bool is_section(const char *prefix)
 {
 	size_t len = strlen(prefix);
 	for (size_t i = 0; i < setting_rows_count; i++)
-		if (strncmp(setting_rows[i].key, prefix, len) == 0 && setting_rows[i].key[len] == '.')
+		if (strncmp(setting_rows[i].key, prefix, len) == 0 &&
+		    setting_rows[i].key[len] == '.')
 			return true;
 	return false;
 }
@@ -94,8 +97,8 @@ static bool yaml_value(struct yaml_load *load, const char *key)
 	bool ok = false;
 	switch (event.type) {
 	case YAML_SCALAR_EVENT:
-		ok = yaml_assign(load, key, span_of(event.data.scalar.value, event.data.scalar.length),
-		                 line);
+		ok = yaml_assign(load, key,
+		                 span_of(event.data.scalar.value, event.data.scalar.length), line);
 		break;
 	case YAML_SEQUENCE_START_EVENT:
 		ok = yaml_sequence(load, key, line);
@@ -151,7 +154,8 @@ static bool yaml_document(struct yaml_load *load)
 		if (type == YAML_MAPPING_START_EVENT) {
 			if (!yaml_mapping(load, ""))
 				return false;
-		} else if (type == YAML_SEQUENCE_START_EVENT || (type == YAML_SCALAR_EVENT && !empty)) {
+		} else if (type == YAML_SEQUENCE_START_EVENT ||
+		           (type == YAML_SCALAR_EVENT && !empty)) {
 			return yaml_fault(load, line, "'key: value' is expected here");
 		}
 	}

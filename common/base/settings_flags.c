@@ -38,14 +38,17 @@ static bool is_port_link(const char *text)
 	                      begins(text + digits, "_SCTP"));
 }
 
-/* What Kubernetes and Docker put into every container beside a service: "ringside" gives RINGSIDE_SERVICE_HOST,
- * _SERVICE_PORT, _SERVICE_PORT_NAME, _PORT=tcp://..., _PORT_4437_TCP and more; "ringside-metrics" gives
- * RINGSIDE_METRICS_SERVICE_HOST and so on. `variable` is NAME=VALUE. */
+/* What Kubernetes and Docker put into every container beside a service: "ringside" gives
+ * RINGSIDE_SERVICE_HOST, _SERVICE_PORT, _SERVICE_PORT_NAME, _PORT=tcp://..., _PORT_4437_TCP and
+ * more; "ringside-metrics" gives RINGSIDE_METRICS_SERVICE_HOST and so on. `variable` is NAME=VALUE.
+ */
 static bool is_service_link(const char *variable)
 {
 	const char *equals = strchr(variable, '=');
-	for (const char *at = strchr(variable, '_'); at != NULL && at < equals; at = strchr(at + 1, '_')) {
-		if (begins(at, "_SERVICE_HOST=") || begins(at, "_SERVICE_PORT=") || begins(at, "_SERVICE_PORT_") ||
+	for (const char *at = strchr(variable, '_'); at != NULL && at < equals;
+	     at = strchr(at + 1, '_')) {
+		if (begins(at, "_SERVICE_HOST=") || begins(at, "_SERVICE_PORT=") ||
+		    begins(at, "_SERVICE_PORT_") ||
 		    (begins(at, "_PORT_") && is_port_link(at + strlen("_PORT_"))))
 			return true;
 		if (begins(at, "_PORT=") && strstr(equals, "://") != NULL)
@@ -161,25 +164,32 @@ static size_t section_len(const char *key)
 
 static void print_section_head(const char *key, size_t len, FILE *out)
 {
-	fprintf(out, "\n## %.*s\n\n| key | type | default | bounds | a change takes effect | meaning |\n"
-	             "|---|---|---|---|---|---|\n",
+	fprintf(out,
+	        "\n## %.*s\n\n| key | type | default | bounds | a change takes effect | meaning |\n"
+	        "|---|---|---|---|---|---|\n",
 	        len != 0 ? (int)len : 7, len != 0 ? key : "General");
 }
 
 void settings_print_reference(FILE *out)
 {
 	fputs("# Configuration reference\n\n"
-	      "This page is printed by `ringside reference` from the table in `proto/settings.h`; a "
+	      "This page is printed by `ringside reference` from the table in `proto/settings.h`; "
+	      "a "
 	      "test holds it to that.\n\n"
-	      "A key can stand in the file given with `--config` or `RINGSIDE_CONFIG` (YAML, nested "
+	      "A key can stand in the file given with `--config` or `RINGSIDE_CONFIG` (YAML, "
+	      "nested "
 	      "or dotted), in the\nenvironment (`log.level` is `RINGSIDE_LOG_LEVEL`) and on the "
 	      "command line (`--log-level`). Flags win over\nthe environment, the environment over "
 	      "the file, the file over the defaults. Tokens belong into the file or\nthe "
 	      "environment: a command line is there for every user of the machine to read.\n\n"
-	      "Sizes take `k`, `M`, `G`, `T` (powers of 1024), times take `ms`, `s`, `m`, `h`, `d` and are refused\n"
-	      "without one (`90`: seconds or milliseconds?). An unknown key, a value out of bounds or a key given twice\n"
-	      "stops the start with `FILE:LINE: REASON`; `ringside check-config` says the same without starting. "
-	      "On SIGHUP or\n`ringsidectl reload` a bad configuration is refused whole and the running one stays.\n",
+	      "Sizes take `k`, `M`, `G`, `T` (powers of 1024), times take `ms`, `s`, `m`, `h`, `d` "
+	      "and are refused\n"
+	      "without one (`90`: seconds or milliseconds?). An unknown key, a value out of bounds "
+	      "or a key given twice\n"
+	      "stops the start with `FILE:LINE: REASON`; `ringside check-config` says the same "
+	      "without starting. "
+	      "On SIGHUP or\n`ringsidectl reload` a bad configuration is refused whole and the "
+	      "running one stays.\n",
 	      out);
 	const char *section = NULL;
 	for (size_t i = 0; i < setting_rows_count; i++) {

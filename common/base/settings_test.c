@@ -124,7 +124,8 @@ static void test_a_time_needs_its_unit(void **state)
 	assert_string_equal(settings_show(&s, setting_find(SPAN("limits.headers"))), "100");
 	for (size_t i = 0; i < setting_rows_count; i++)
 		if (setting_rows[i].type != SETTING_text)
-			assert_true(settings_set(&s, span_str(setting_rows[i].key), span_str(settings_show(&s, &setting_rows[i])),
+			assert_true(settings_set(&s, span_str(setting_rows[i].key),
+			                         span_str(settings_show(&s, &setting_rows[i])),
 			                         reason));
 	settings_finish(&s);
 }
@@ -137,11 +138,14 @@ static void test_a_conflict_names_what_was_set(void **state)
 	settings_init(&s);
 	assert_true(set(&s, "store.ring_bytes", "4M"));
 	assert_false(settings_validate(&s, reason));
-	assert_string_equal(reason, "store.ring_bytes: limits.body_bytes (64M by default) must be at most a quarter of "
-	                            "store.ring_bytes");
+	assert_string_equal(
+	        reason,
+	        "store.ring_bytes: limits.body_bytes (64M by default) must be at most a quarter of "
+	        "store.ring_bytes");
 	assert_true(set(&s, "limits.body_bytes", "2M"));
 	assert_false(settings_validate(&s, reason));
-	assert_string_equal(reason, "limits.body_bytes: must be at most a quarter of store.ring_bytes");
+	assert_string_equal(reason,
+	                    "limits.body_bytes: must be at most a quarter of store.ring_bytes");
 	settings_finish(&s);
 }
 
@@ -196,7 +200,8 @@ static void test_what_concerns_several_keys(void **state)
 		assert_true(set(&s, rows[i].key, rows[i].value));
 		assert_true(set(&s, rows[i].with, rows[i].is));
 		if (settings_validate(&s, reason) != rows[i].fits)
-			fail_msg("%s=%s %s=%s", rows[i].key, rows[i].value, rows[i].with, rows[i].is);
+			fail_msg("%s=%s %s=%s", rows[i].key, rows[i].value, rows[i].with,
+			         rows[i].is);
 		settings_finish(&s);
 	}
 }
@@ -265,7 +270,8 @@ static void test_file_faults_name_the_line(void **state)
 	        {"dev: true\ndev: true\n", "2: dev: given twice"},
 	        {"log:\n  level: {a: b}\n", "2: no such section"},
 	        {"log: [a, b]\n", "1: unknown key 'log'"},
-	        {"auth.publish_tokens: [[a]]\n", "1: a list may hold plain values without commas only"},
+	        {"auth.publish_tokens: [[a]]\n",
+	         "1: a list may hold plain values without commas only"},
 	        {"auth.publish_tokens: ['a,b']\n",
 	         "1: a list may hold plain values without commas only"},
 	        {"data_dir: \"a\\0b\"\n", "1: data_dir: contains a control character"},
@@ -303,7 +309,8 @@ static void test_conflicts_name_the_line(void **state)
 	unlink(path);
 	assert_false(settings_validate(&s, reason));
 	snprintf(expected, sizeof expected,
-	         "%s:3: store.ring_bytes: limits.body_bytes (64M by default) must be at most a quarter of store.ring_bytes",
+	         "%s:3: store.ring_bytes: limits.body_bytes (64M by default) must be at most a "
+	         "quarter of store.ring_bytes",
 	         path);
 	assert_string_equal(reason, expected);
 	assert_true(set(&s, "store.ring_bytes", "32M"));
@@ -336,21 +343,21 @@ static void test_environment(void **state)
 	struct settings s;
 	settings_init(&s);
 	static const char *const good[] = {"PATH=/bin",
-	                      "RINGSIDE_CONFIG=/etc/ringside.yaml",
-	                      "RINGSIDE_STORE_RING_BYTES=8M",
-	                      "RINGSIDE_LISTEN=[::1]:1",
-	                      "RINGSIDE_SERVICE_HOST=10.0.0.1",
-	                      "RINGSIDE_METRICS_SERVICE_HOST=10.0.0.1",
-	                      "RINGSIDE_METRICS_SERVICE_PORT=4437",
-	                      "RINGSIDE_METRICS_SERVICE_PORT_HTTP=4437",
-	                      "RINGSIDE_METRICS_PORT=tcp://10.0.0.1:4437",
-	                      "RINGSIDE_METRICS_PORT_4437_TCP=tcp://10.0.0.1:4437",
-	                      "RINGSIDE_METRICS_PORT_4437_TCP_PROTO=tcp",
-	                      "RINGSIDE_METRICS_PORT_4437_UDP_ADDR=10.0.0.1",
-	                      "RINGSIDE_SERVICE_PORT_HTTP=4437",
-	                      "RINGSIDE_PORT=tcp://10.0.0.1:4437",
-	                      "RINGSIDE_PORT_4437_TCP=tcp://10.0.0.1:4437",
-	                      NULL};
+	                                   "RINGSIDE_CONFIG=/etc/ringside.yaml",
+	                                   "RINGSIDE_STORE_RING_BYTES=8M",
+	                                   "RINGSIDE_LISTEN=[::1]:1",
+	                                   "RINGSIDE_SERVICE_HOST=10.0.0.1",
+	                                   "RINGSIDE_METRICS_SERVICE_HOST=10.0.0.1",
+	                                   "RINGSIDE_METRICS_SERVICE_PORT=4437",
+	                                   "RINGSIDE_METRICS_SERVICE_PORT_HTTP=4437",
+	                                   "RINGSIDE_METRICS_PORT=tcp://10.0.0.1:4437",
+	                                   "RINGSIDE_METRICS_PORT_4437_TCP=tcp://10.0.0.1:4437",
+	                                   "RINGSIDE_METRICS_PORT_4437_TCP_PROTO=tcp",
+	                                   "RINGSIDE_METRICS_PORT_4437_UDP_ADDR=10.0.0.1",
+	                                   "RINGSIDE_SERVICE_PORT_HTTP=4437",
+	                                   "RINGSIDE_PORT=tcp://10.0.0.1:4437",
+	                                   "RINGSIDE_PORT_4437_TCP=tcp://10.0.0.1:4437",
+	                                   NULL};
 	assert_true(from_environment(&s, good));
 	assert_int_equal(s.store_ring_bytes, 8 << 20);
 	assert_string_equal(s.listen, "[::1]:1");
@@ -514,8 +521,9 @@ static void test_truncated_text(void **state)
 		settings_finish(&other);
 	}
 	free(text);
-	static const char *const hostile[] = {"=\n", "=", "\n", "dev\n", "dev=%\n", "dev=%2\n",
-	                                      "data_dir=%", "no=1\n", "data_dir=%0a\n"};
+	static const char *const hostile[] = {"=\n",        "=",       "\n",
+	                                      "dev\n",      "dev=%\n", "dev=%2\n",
+	                                      "data_dir=%", "no=1\n",  "data_dir=%0a\n"};
 	for (size_t i = 0; i < sizeof hostile / sizeof *hostile; i++)
 		assert_false(from_text(&s, hostile[i], strlen(hostile[i])));
 	assert_true(from_text(&s, "data_dir=%4\n", 12));
@@ -533,8 +541,10 @@ static void test_secrets_are_not_shown(void **state)
 	assert_true(set(&s, "sessions.validate_url", "http://hush:hush@10.0.0.1:81/hush"));
 	for (size_t i = 0; i < setting_rows_count; i++)
 		assert_null(strstr(settings_show(&s, &setting_rows[i]), "hush"));
-	assert_memory_equal(settings_show(&s, setting_find(SPAN("market.webhook_url"))), "https://example.org/#", 21);
-	assert_memory_equal(settings_show(&s, setting_find(SPAN("sessions.validate_url"))), "http://10.0.0.1:81/#", 20);
+	assert_memory_equal(settings_show(&s, setting_find(SPAN("market.webhook_url"))),
+	                    "https://example.org/#", 21);
+	assert_memory_equal(settings_show(&s, setting_find(SPAN("sessions.validate_url"))),
+	                    "http://10.0.0.1:81/#", 20);
 	settings_finish(&s);
 }
 
@@ -545,13 +555,17 @@ static void test_numbers_as_written(void **state)
 		enum setting_type type;
 		uint64_t n;
 		const char *text;
-	} rows[] = {{SETTING_bytes, 0, "0"},          {SETTING_bytes, 1023, "1023"},
-	            {SETTING_bytes, 65536, "64k"},    {SETTING_bytes, 1ull << 40, "1T"},
-	            {SETTING_ms, 1500, "1500ms"},     {SETTING_ms, 7200000, "2h"},
+	} rows[] = {{SETTING_bytes, 0, "0"},
+	            {SETTING_bytes, 1023, "1023"},
+	            {SETTING_bytes, 65536, "64k"},
+	            {SETTING_bytes, 1ull << 40, "1T"},
+	            {SETTING_ms, 1500, "1500ms"},
+	            {SETTING_ms, 7200000, "2h"},
 	            {SETTING_count, 1000000, "1000000"}};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		char buf[32];
-		assert_string_equal(setting_number_text(rows[i].type, rows[i].n, buf), rows[i].text);
+		assert_string_equal(setting_number_text(rows[i].type, rows[i].n, buf),
+		                    rows[i].text);
 	}
 }
 
@@ -575,7 +589,8 @@ static void test_update_leaves_other_texts_where_they_are(void **state)
 	settings_finish(&s);
 }
 
-/* These may change in a process that runs: before another one is added, nobody may keep a pointer to it. */
+/* These may change in a process that runs: before another one is added, nobody may keep a pointer
+ * to it. */
 static void test_live_texts_are_these(void **state)
 {
 	(void)state;

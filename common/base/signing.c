@@ -70,7 +70,8 @@ bool signing_public(struct span seed, char x[64], char kid[64])
 	char thumbprint[160], *text = base64url_text(span_of(public_key, sizeof public_key));
 	snprintf(x, 64, "%s", text);
 	free(text);
-	int n = snprintf(thumbprint, sizeof thumbprint, "{\"crv\":\"Ed25519\",\"kty\":\"OKP\",\"x\":\"%s\"}", x);
+	int n = snprintf(thumbprint, sizeof thumbprint,
+	                 "{\"crv\":\"Ed25519\",\"kty\":\"OKP\",\"x\":\"%s\"}", x);
 	SHA256((uint8_t *)thumbprint, (size_t)n, digest);
 	text = base64url_text(span_of(digest, sizeof digest));
 	snprintf(kid, 64, "ds_%s", text);
@@ -104,7 +105,8 @@ bool signing_header(struct span seed, uint64_t unix_s, struct span body, char ou
 	free(message);
 	bool ok = signature != NULL && signing_public(seed, x, kid);
 	if (ok)
-		snprintf(out, 256, "t=%llu,kid=%s,ed25519=%s", (unsigned long long)unix_s, kid, signature);
+		snprintf(out, 256, "t=%llu,kid=%s,ed25519=%s", (unsigned long long)unix_s, kid,
+		         signature);
 	free(signature);
 	return ok;
 }

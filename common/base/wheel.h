@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 struct wheel_node {
-	struct wheel_node *next, **previous; /* previous NULL: not set */
-	uint64_t due_ms;                     /* monotonic */
+	struct wheel_node *next, **previous;  /* previous NULL: not set */
+	uint64_t due_ms;                      /* monotonic */
 	void (*due)(struct wheel_node *node); /* set by the owner, once */
 };
 

@@ -11,7 +11,7 @@ struct probe {
 	struct wheel_node node;
 	uint64_t fired_ms;
 	int fired;
-	uint64_t again_ms; /* set again from within due() */
+	uint64_t again_ms;    /* set again from within due() */
 	struct probe *victim; /* cancelled from within due() */
 };
 
@@ -46,7 +46,8 @@ static void run_to(uint64_t to_ms, uint64_t step_ms)
 
 static void test_fires_in_time_and_never_early(void **unused)
 {
-	static const uint64_t after[] = {0, 1, 49, 50, 51, 999, 51150, 51200, 51250, 200000, 3600000};
+	static const uint64_t after[] = {0,     1,     49,    50,     51,     999,
+	                                 51150, 51200, 51250, 200000, 3600000};
 	enum { COUNT = sizeof after / sizeof *after };
 	static struct probe probes[COUNT];
 	(void)unused;

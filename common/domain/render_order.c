@@ -56,15 +56,18 @@ static enum render_order_result read_option(struct render_order *order, const ch
 {
 	if (strcmp(name, "resolution") == 0) {
 		if (!json_is_string(value))
-			return say(reason, RENDER_ORDER_MALFORMED, "renderOptions.resolution is a string");
+			return say(reason, RENDER_ORDER_MALFORMED,
+			           "renderOptions.resolution is a string");
 		return read_resolution(order, json_string_value(value), reason);
 	}
 	if (strcmp(name, "targetFps") == 0) {
 		json_int_t fps = json_integer_value(value);
 		if (!json_is_integer(value))
-			return say(reason, RENDER_ORDER_MALFORMED, "renderOptions.targetFps is an integer");
+			return say(reason, RENDER_ORDER_MALFORMED,
+			           "renderOptions.targetFps is an integer");
 		if (fps < 1 || fps > FPS_MAX)
-			return say(reason, RENDER_ORDER_UNSUITABLE, "renderOptions.targetFps is 1 to 60");
+			return say(reason, RENDER_ORDER_UNSUITABLE,
+			           "renderOptions.targetFps is 1 to 60");
 		order->fps = (uint32_t)fps;
 		return RENDER_ORDER_OK;
 	}
@@ -80,7 +83,7 @@ enum render_order_result render_order_options(struct render_order *order, const 
 	if (options != NULL && !json_is_object(options))
 		return say(reason, RENDER_ORDER_MALFORMED, "renderOptions is an object");
 	json_array_clear(order->ignored);
-	json_object_foreach((json_t *)options, name, value) {
+	json_object_foreach ((json_t *)options, name, value) {
 		enum render_order_result result = read_option(order, name, value, reason);
 		if (result != RENDER_ORDER_OK)
 			return result;
@@ -88,7 +91,8 @@ enum render_order_result render_order_options(struct render_order *order, const 
 	return RENDER_ORDER_OK;
 }
 
-/* Only that it is http or https at all: whether it may be reached is the browser's keeper to say. */
+/* Only that it is http or https at all: whether it may be reached is the browser's keeper to say.
+ */
 static enum render_order_result read_url(struct render_order *order, const json_t *body,
                                          char reason[160])
 {
@@ -101,10 +105,12 @@ static enum render_order_result read_url(struct render_order *order, const json_
 	if (strlen(text) > RENDER_URL_MAX)
 		return say(reason, RENDER_ORDER_UNSUITABLE, "targetUrl has at most 2048 bytes");
 	if (strncmp(text, "http://", 7) != 0 && strncmp(text, "https://", 8) != 0)
-		return say(reason, RENDER_ORDER_UNSUITABLE, "targetUrl begins with https:// or http://");
+		return say(reason, RENDER_ORDER_UNSUITABLE,
+		           "targetUrl begins with https:// or http://");
 	for (const char *at = text; *at != '\0'; at++)
 		if ((unsigned char)*at <= ' ' || (unsigned char)*at == 0x7f)
-			return say(reason, RENDER_ORDER_UNSUITABLE, "targetUrl holds no space or control");
+			return say(reason, RENDER_ORDER_UNSUITABLE,
+			           "targetUrl holds no space or control");
 	memcpy(order->target_url, text, strlen(text) + 1);
 	return RENDER_ORDER_OK;
 }
@@ -112,10 +118,8 @@ static enum render_order_result read_url(struct render_order *order, const json_
 enum render_order_result render_order_read(struct render_order *order, const json_t *body,
                                            uint32_t width, uint32_t height, char reason[160])
 {
-	*order = (struct render_order){.width = width,
-	                               .height = height,
-	                               .fps = FPS_DEFAULT,
-	                               .ignored = json_array()};
+	*order = (struct render_order){
+	        .width = width, .height = height, .fps = FPS_DEFAULT, .ignored = json_array()};
 	*reason = '\0';
 	if (!json_is_object(body))
 		return say(reason, RENDER_ORDER_MALFORMED, "the body is an object");

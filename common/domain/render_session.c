@@ -31,9 +31,10 @@ static json_t *first_state(const struct render_session *s)
 	return json_pack("{s:s, s:s, s:s, s:b, s:{s:I, s:{s:i, s:i}}, s:{s:s}, s:{}, s:n, s:I}",
 	                 "streamId", s->id, "status", render_status_name(s->status), "targetUrl",
 	                 s->order.target_url, "clientConnected", 0, "instanceInfo", "startTime",
-	                 (json_int_t)s->created_ms, "viewport", "width", (int)s->order.width, "height",
-	                 (int)s->order.height, "webrtc", "signalingState", "idle", "metadata", "error",
-	                 "lastActivityTime", (json_int_t)(s->created_ms / MINUTE_MS * MINUTE_MS));
+	                 (json_int_t)s->created_ms, "viewport", "width", (int)s->order.width,
+	                 "height", (int)s->order.height, "webrtc", "signalingState", "idle",
+	                 "metadata", "error", "lastActivityTime",
+	                 (json_int_t)(s->created_ms / MINUTE_MS * MINUTE_MS));
 }
 
 struct render_session *render_session_create(const char *id, const char *owner,
@@ -60,7 +61,8 @@ bool render_session_may_own(const struct settings *settings, struct span princip
 bool render_session_is_of(const struct render_session *s, const struct settings *settings,
                           struct span principal)
 {
-	return span_equal(principal, span_str(s->owner)) && render_session_may_own(settings, principal);
+	return span_equal(principal, span_str(s->owner)) &&
+	       render_session_may_own(settings, principal);
 }
 
 void render_session_destroy(struct render_session **session)
@@ -82,11 +84,12 @@ void render_session_destroy(struct render_session **session)
 char *render_session_document(const struct render_session *s)
 {
 	json_t *doc = json_pack(
-	        "{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:i, s:O?, s:O?, s:O?, s:O}", "id", s->id, "owner",
-	        s->owner, "retryKey", s->retry_key, "signalToken", s->signal_token, "rev", (json_int_t)s->rev, "signals",
-	        (json_int_t)s->signals, "createdAt", (json_int_t)s->created_ms, "endedAt",
-	        (json_int_t)s->ended_ms, "fps", (int)s->order.fps, "initialData", s->order.initial_data,
-	        "sceneData", s->scene, "callerContext", s->caller, "state", s->published);
+	        "{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:i, s:O?, s:O?, s:O?, s:O}", "id", s->id,
+	        "owner", s->owner, "retryKey", s->retry_key, "signalToken", s->signal_token, "rev",
+	        (json_int_t)s->rev, "signals", (json_int_t)s->signals, "createdAt",
+	        (json_int_t)s->created_ms, "endedAt", (json_int_t)s->ended_ms, "fps",
+	        (int)s->order.fps, "initialData", s->order.initial_data, "sceneData", s->scene,
+	        "callerContext", s->caller, "state", s->published);
 	check(doc != NULL);
 	char *text = json_dumps(doc, JSON_COMPACT);
 	check(text != NULL);
@@ -130,7 +133,8 @@ static bool read_status(struct render_session *s)
 static bool read_document(struct render_session *s, const json_t *doc)
 {
 	json_t *state = json_object_get(doc, "state");
-	const json_t *viewport = json_object_get(json_object_get(state, "instanceInfo"), "viewport");
+	const json_t *viewport =
+	        json_object_get(json_object_get(state, "instanceInfo"), "viewport");
 	/* Whose it is, which event comes next, when it ends and what it shows cannot be guessed. */
 	if (!read_text(doc, "id", s->id, RENDER_SESSION_ID_MAX) ||
 	    !read_text(doc, "owner", s->owner, RENDER_OWNER_MAX) || !json_is_object(state) ||
@@ -330,7 +334,8 @@ bool render_event_read(struct span event, enum render_event *kind, struct render
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		if (skip(&at, end, rows[i].member) && at < end - 1) {
 			*kind = rows[i].kind;
-			*data = *kind == RENDER_EVENT_STATE ? event : span_of(at, (size_t)(end - 1 - at));
+			*data = *kind == RENDER_EVENT_STATE ? event
+			                                    : span_of(at, (size_t)(end - 1 - at));
 			return true;
 		}
 	return false;

@@ -3,7 +3,8 @@
  * A session is one JSON document in the store's small values, under "session/<id>", and one JSON
  * stream of events. The capture worker owns both: it changes the state with the functions here, and
  * writes document and event in one transaction. HTTP workers only read: the document for whoever
- * asks or joins, the events for whoever follows. Pure: time comes as a parameter, nothing is written.
+ * asks or joins, the events for whoever follows. Pure: time comes as a parameter, nothing is
+ * written.
  *
  *     initializing -> connecting -> streaming <-> reconnecting
  *     any of them -> error -> connecting;  any -> terminated, for good
@@ -23,8 +24,8 @@
 #define RENDER_RETRY_KEY_PREFIX   "session-retry/"
 
 enum {
-	RENDER_SESSION_ID_MAX = 36, /* a UUID */
-	RENDER_OWNER_MAX = 64,      /* hexadecimal SHA-256 of credentials, or "" */
+	RENDER_SESSION_ID_MAX = 36,   /* a UUID */
+	RENDER_OWNER_MAX = 64,        /* hexadecimal SHA-256 of credentials, or "" */
 	RENDER_SIGNAL_TOKEN_LEN = 43, /* 256 bits in base64url */
 	RENDER_URL_MAX = 2048,
 	RENDER_PATH_ROOM = 64 + RENDER_SESSION_ID_MAX,
@@ -58,8 +59,8 @@ enum render_order_result {
 	RENDER_ORDER_UNSUITABLE, /* 422: it is, but asks for what cannot be had */
 };
 
-/* Reads the body of POST /stream: {targetUrl or renderUrl, initialData?, renderOptions?}. The size is
- * `width` x `height` where renderOptions.resolution does not say. */
+/* Reads the body of POST /stream: {targetUrl or renderUrl, initialData?, renderOptions?}. The size
+ * is `width` x `height` where renderOptions.resolution does not say. */
 enum render_order_result render_order_read(struct render_order *order, const json_t *body,
                                            uint32_t width, uint32_t height, char reason[160]);
 /* Only renderOptions, over what the order says already. */
@@ -74,13 +75,13 @@ struct render_session {
 	/* Lets its bearer negotiate a picture in the owner's place; never published. "": nobody. */
 	char signal_token[RENDER_SIGNAL_TOKEN_LEN + 1];
 	enum render_status status;
-	uint64_t rev;     /* of what was published last */
-	uint64_t signals; /* since then */
+	uint64_t rev;                  /* of what was published last */
+	uint64_t signals;              /* since then */
 	uint64_t created_ms, ended_ms; /* Unix ms; 0: it lives */
 	uint64_t active_ms;            /* Unix ms: the last sign of a client; not kept */
 	struct render_order order;
-	json_t *scene;  /* the last sceneData, or NULL */
-	json_t *caller; /* what validation said of the caller, or NULL; never sent to clients */
+	json_t *scene;     /* the last sceneData, or NULL */
+	json_t *caller;    /* what validation said of the caller, or NULL; never sent to clients */
 	json_t *state;     /* as it should be seen */
 	json_t *published; /* as it was seen last */
 };
@@ -88,8 +89,8 @@ struct render_session {
 /* Fresh: revision 0, initializing. Takes the order's contents. */
 struct render_session *render_session_create(const char *id, const char *owner,
                                              struct render_order *order, uint64_t now_ms);
-/* Is it this principal's? Where nobody is told from another (dev, without sessions.validate_url), what was ordered
- * without credentials is everybody's who has none; elsewhere that is nobody's. */
+/* Is it this principal's? Where nobody is told from another (dev, without sessions.validate_url),
+ * what was ordered without credentials is everybody's who has none; elsewhere that is nobody's. */
 bool render_session_is_of(const struct render_session *session, const struct settings *settings,
                           struct span principal);
 /* May this principal own one? */
@@ -159,7 +160,8 @@ enum render_event { RENDER_EVENT_STATE, RENDER_EVENT_PATCH, RENDER_EVENT_SIGNAL,
  * RENDER_EVENT_STATE the event itself, which is what clients get of it. False: it is no event. */
 bool render_event_read(struct span event, enum render_event *kind, struct render_mark *mark,
                        struct span *data);
-/* "<lineage>-<rev>[.<n>]": id of Server-Sent Events. The lineage tells a stream from a later one. */
+/* "<lineage>-<rev>[.<n>]": id of Server-Sent Events. The lineage tells a stream from a later one.
+ */
 bool render_mark_parse(struct span id, uint64_t *lineage, struct render_mark *mark);
 enum { RENDER_MARK_ROOM = 72 };
 size_t render_mark_print(uint64_t lineage, struct render_mark mark, char out[RENDER_MARK_ROOM]);

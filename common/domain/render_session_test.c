@@ -27,12 +27,13 @@ static void test_order(void **state)
 	(void)state;
 	static const struct row rows[] = {
 	        {"{\"targetUrl\":\"https://a/b\"}", RENDER_ORDER_OK, 1280, 720, 30, ""},
-	        {"{\"renderUrl\":\"http://a\",\"renderOptions\":{\"resolution\":\"1080p\",\"targetFps\":60}}",
+	        {"{\"renderUrl\":\"http://"
+	         "a\",\"renderOptions\":{\"resolution\":\"1080p\",\"targetFps\":60}}",
 	         RENDER_ORDER_OK, 1920, 1080, 60, ""},
 	        {"{\"targetUrl\":\"https://a\",\"renderOptions\":{\"resolution\":\"640x360\"}}",
 	         RENDER_ORDER_OK, 640, 360, 30, ""},
-	        {"{\"targetUrl\":\"https://a\",\"initialData\":{\"a\":1},\"extra\":1}", RENDER_ORDER_OK, 1280,
-	         720, 30, ""},
+	        {"{\"targetUrl\":\"https://a\",\"initialData\":{\"a\":1},\"extra\":1}",
+	         RENDER_ORDER_OK, 1280, 720, 30, ""},
 	        {"[]", RENDER_ORDER_MALFORMED, 0, 0, 0, "the body is an object"},
 	        {"{}", RENDER_ORDER_MALFORMED, 0, 0, 0, "targetUrl is a string"},
 	        {"{\"targetUrl\":7}", RENDER_ORDER_MALFORMED, 0, 0, 0, "targetUrl is a string"},
@@ -40,27 +41,30 @@ static void test_order(void **state)
 	         "targetUrl begins with https:// or http://"},
 	        {"{\"targetUrl\":\"https://a b\"}", RENDER_ORDER_UNSUITABLE, 0, 0, 0,
 	         "targetUrl holds no space or control"},
-	        {"{\"targetUrl\":\"https://a\",\"initialData\":[]}", RENDER_ORDER_MALFORMED, 0, 0, 0,
-	         "initialData is an object"},
-	        {"{\"targetUrl\":\"https://a\",\"renderOptions\":[]}", RENDER_ORDER_MALFORMED, 0, 0, 0,
-	         "renderOptions is an object"},
+	        {"{\"targetUrl\":\"https://a\",\"initialData\":[]}", RENDER_ORDER_MALFORMED, 0, 0,
+	         0, "initialData is an object"},
+	        {"{\"targetUrl\":\"https://a\",\"renderOptions\":[]}", RENDER_ORDER_MALFORMED, 0, 0,
+	         0, "renderOptions is an object"},
 	        {"{\"targetUrl\":\"https://a\",\"renderOptions\":{\"resolution\":\"8x8\"}}",
-	         RENDER_ORDER_UNSUITABLE, 0, 0, 0, "renderOptions.resolution is even, from 16x16 to 3840x2160"},
+	         RENDER_ORDER_UNSUITABLE, 0, 0, 0,
+	         "renderOptions.resolution is even, from 16x16 to 3840x2160"},
 	        {"{\"targetUrl\":\"https://a\",\"renderOptions\":{\"resolution\":\"641x360\"}}",
-	         RENDER_ORDER_UNSUITABLE, 0, 0, 0, "renderOptions.resolution is even, from 16x16 to 3840x2160"},
+	         RENDER_ORDER_UNSUITABLE, 0, 0, 0,
+	         "renderOptions.resolution is even, from 16x16 to 3840x2160"},
 	        {"{\"targetUrl\":\"https://a\",\"renderOptions\":{\"resolution\":\"640x360 \"}}",
 	         RENDER_ORDER_UNSUITABLE, 0, 0, 0,
 	         "renderOptions.resolution is WIDTHxHEIGHT, 720p, 1080p, 1440p or 4k"},
-	        {"{\"targetUrl\":\"https://a\",\"renderOptions\":{\"targetFps\":0}}", RENDER_ORDER_UNSUITABLE,
-	         0, 0, 0, "renderOptions.targetFps is 1 to 60"},
-	        {"{\"targetUrl\":\"https://a\",\"renderOptions\":{\"targetFps\":1.5}}", RENDER_ORDER_MALFORMED,
-	         0, 0, 0, "renderOptions.targetFps is an integer"},
+	        {"{\"targetUrl\":\"https://a\",\"renderOptions\":{\"targetFps\":0}}",
+	         RENDER_ORDER_UNSUITABLE, 0, 0, 0, "renderOptions.targetFps is 1 to 60"},
+	        {"{\"targetUrl\":\"https://a\",\"renderOptions\":{\"targetFps\":1.5}}",
+	         RENDER_ORDER_MALFORMED, 0, 0, 0, "renderOptions.targetFps is an integer"},
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		json_t *body = parse(rows[i].body);
 		struct render_order order;
 		char reason[160];
-		assert_int_equal(render_order_read(&order, body, 1280, 720, reason), rows[i].result);
+		assert_int_equal(render_order_read(&order, body, 1280, 720, reason),
+		                 rows[i].result);
 		assert_string_equal(reason, rows[i].reason);
 		if (rows[i].result == RENDER_ORDER_OK) {
 			assert_int_equal(order.width, rows[i].width);
@@ -75,7 +79,8 @@ static void test_order(void **state)
 static void test_ignored_options(void **state)
 {
 	(void)state;
-	json_t *body = parse("{\"targetUrl\":\"https://a\",\"renderOptions\":{\"quality\":\"high\",\"x\":1}}");
+	json_t *body = parse(
+	        "{\"targetUrl\":\"https://a\",\"renderOptions\":{\"quality\":\"high\",\"x\":1}}");
 	struct render_order order;
 	char reason[160];
 	assert_int_equal(render_order_read(&order, body, 1280, 720, reason), RENDER_ORDER_OK);
@@ -92,8 +97,8 @@ static struct render_session *fresh(uint64_t now_ms)
 	struct render_order order;
 	char reason[160];
 	assert_int_equal(render_order_read(&order, body, 1280, 720, reason), RENDER_ORDER_OK);
-	struct render_session *s =
-	        render_session_create("01234567-89ab-4cde-8f01-23456789abcd", "owner", &order, now_ms);
+	struct render_session *s = render_session_create("01234567-89ab-4cde-8f01-23456789abcd",
+	                                                 "owner", &order, now_ms);
 	render_order_finish(&order);
 	json_decref(body);
 	return s;
@@ -101,17 +106,20 @@ static struct render_session *fresh(uint64_t now_ms)
 
 static const struct json_patch_limits roomy = {1000, 10000, 100};
 
-/* Every revision follows from the one before by its patch, and the document always holds the last. */
+/* Every revision follows from the one before by its patch, and the document always holds the last.
+ */
 static void test_revisions(void **state)
 {
 	(void)state;
 	struct render_session *s = fresh(1000000);
-	json_t *first = render_session_first(s), *client = json_deep_copy(json_object_get(first, "state"));
+	json_t *first = render_session_first(s),
+	       *client = json_deep_copy(json_object_get(first, "state"));
 	json_decref(first);
 	assert_null(render_session_patch(s));
 	for (int i = 1; i <= 50; i++) {
 		char reason[JSON_PATCH_REASON_ROOM];
-		render_session_set(s, "metadata", json_pack("{s:i, s:i}", "tick", i, "a/b~c", i % 3));
+		render_session_set(s, "metadata",
+		                   json_pack("{s:i, s:i}", "tick", i, "a/b~c", i % 3));
 		if (i == 20)
 			render_session_status(s, RENDER_ERROR, "no such host");
 		if (i == 30)
@@ -119,8 +127,9 @@ static void test_revisions(void **state)
 		json_t *event = render_session_patch(s);
 		assert_non_null(event);
 		assert_int_equal(json_integer_value(json_object_get(event, "rev")), i);
-		assert_int_equal(json_patch_apply(&client, json_object_get(event, "patch"), &roomy, reason),
-		                 JSON_PATCH_OK);
+		assert_int_equal(
+		        json_patch_apply(&client, json_object_get(event, "patch"), &roomy, reason),
+		        JSON_PATCH_OK);
 		assert_true(json_equal(client, s->published));
 		json_decref(event);
 		char *document = render_session_document(s);
@@ -159,8 +168,12 @@ static void test_bad_documents(void **state)
 {
 	(void)state;
 	static const char *const rows[] = {
-	        "", "[]", "{}", "{\"id\":\"x\"}",
-	        "{\"id\":\"x\",\"owner\":\"\",\"retryKey\":\"\",\"state\":{\"targetUrl\":\"http://a\",\"status\":\"odd\"}}",
+	        "",
+	        "[]",
+	        "{}",
+	        "{\"id\":\"x\"}",
+	        "{\"id\":\"x\",\"owner\":\"\",\"retryKey\":\"\",\"state\":{\"targetUrl\":\"http://"
+	        "a\",\"status\":\"odd\"}}",
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		assert_null(render_session_load(span_str(rows[i]), 1));
@@ -240,13 +253,17 @@ static void test_marks(void **state)
 	assert_int_equal(lineage, 7);
 	assert_int_equal(mark.rev, 3);
 	assert_int_equal(mark.n, 2);
-	static const char *const bad[] = {"", "7", "7-", "-3", "7-3.", "7-3.x", "7-3 ", "7-3-1", " 7-3",
-	                                  "9999999999999999999-1"};
+	static const char *const bad[] = {
+	        "",      "7",    "7-",    "-3",   "7-3.",
+	        "7-3.x", "7-3 ", "7-3-1", " 7-3", "9999999999999999999-1"};
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
 		assert_false(render_mark_parse(span_str(bad[i]), &lineage, &mark));
-	assert_true(render_mark_compare((struct render_mark){1, 9}, (struct render_mark){2, 0}) < 0);
-	assert_true(render_mark_compare((struct render_mark){2, 1}, (struct render_mark){2, 0}) > 0);
-	assert_int_equal(render_mark_compare((struct render_mark){2, 1}, (struct render_mark){2, 1}), 0);
+	assert_true(render_mark_compare((struct render_mark){1, 9}, (struct render_mark){2, 0}) <
+	            0);
+	assert_true(render_mark_compare((struct render_mark){2, 1}, (struct render_mark){2, 0}) >
+	            0);
+	assert_int_equal(
+	        render_mark_compare((struct render_mark){2, 1}, (struct render_mark){2, 1}), 0);
 }
 
 static void test_events_read(void **state)
@@ -257,9 +274,15 @@ static void test_events_read(void **state)
 		enum render_event kind;
 		struct render_mark mark;
 	} rows[] = {
-	        {"{\"rev\":0,\"state\":{\"a\":1}}", "{\"rev\":0,\"state\":{\"a\":1}}", RENDER_EVENT_STATE, {0, 0}},
+	        {"{\"rev\":0,\"state\":{\"a\":1}}",
+	         "{\"rev\":0,\"state\":{\"a\":1}}",
+	         RENDER_EVENT_STATE,
+	         {0, 0}},
 	        {"{\"rev\":3,\"patch\":[{}]}", "[{}]", RENDER_EVENT_PATCH, {3, 0}},
-	        {"{\"rev\":3,\"n\":2,\"signal\":{\"type\":\"x\"}}", "{\"type\":\"x\"}", RENDER_EVENT_SIGNAL, {3, 2}},
+	        {"{\"rev\":3,\"n\":2,\"signal\":{\"type\":\"x\"}}",
+	         "{\"type\":\"x\"}",
+	         RENDER_EVENT_SIGNAL,
+	         {3, 2}},
 	        {"{\"rev\":9,\"end\":\"idle\"}", "\"idle\"", RENDER_EVENT_END, {9, 0}},
 	};
 	enum render_event kind;
@@ -271,7 +294,11 @@ static void test_events_read(void **state)
 		assert_int_equal(render_mark_compare(mark, rows[i].mark), 0);
 		assert_true(span_equal(data, span_str(rows[i].data)));
 	}
-	static const char *const bad[] = {"", "{}", "{\"rev\":1}", "{\"rev\":1,\"patch\":", "{\"rev\":1,\"odd\":1}",
+	static const char *const bad[] = {"",
+	                                  "{}",
+	                                  "{\"rev\":1}",
+	                                  "{\"rev\":1,\"patch\":",
+	                                  "{\"rev\":1,\"odd\":1}",
 	                                  "{\"rev\":1,\"patch\":}"};
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
 		assert_false(render_event_read(span_str(bad[i]), &kind, &mark, &data));
@@ -302,18 +329,23 @@ static void test_owners(void **state)
 		const char *owner, *principal;
 		bool is;
 	} rows[] = {
-	        {true, false, "", "", true},      {false, false, "", "", false}, {true, true, "", "", false},
-	        {false, true, "", "", false},     {true, false, "a1", "", false}, {true, false, "", "a1", false},
-	        {false, false, "a1", "a1", true}, {true, true, "a1", "a1", true}, {false, true, "a1", "a2", false},
+	        {true, false, "", "", true},      {false, false, "", "", false},
+	        {true, true, "", "", false},      {false, true, "", "", false},
+	        {true, false, "a1", "", false},   {true, false, "", "a1", false},
+	        {false, false, "a1", "a1", true}, {true, true, "a1", "a1", true},
+	        {false, true, "a1", "a2", false},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		char none[] = "", url[] = "https://a.b/";
 		const struct settings settings = {.dev = rows[i].dev,
-		                                  .sessions_validate_url = rows[i].validated ? url : none};
+		                                  .sessions_validate_url =
+		                                          rows[i].validated ? url : none};
 		struct render_session session = {0};
 		strcpy(session.owner, rows[i].owner);
-		assert_int_equal(render_session_is_of(&session, &settings, span_str(rows[i].principal)), rows[i].is);
+		assert_int_equal(
+		        render_session_is_of(&session, &settings, span_str(rows[i].principal)),
+		        rows[i].is);
 	}
 }
 

@@ -9,8 +9,8 @@
 
 /* ---- globs ---- */
 
-/* Patterns come from clients: only the last star is ever tried again, so that many stars cost no more
- * than pattern times path. */
+/* Patterns come from clients: only the last star is ever tried again, so that many stars cost no
+ * more than pattern times path. */
 
 static const char *segment_end(const char *at)
 {
@@ -94,7 +94,8 @@ bool subscription_name(const char *text, char out[SUBSCRIPTION_NAME_ROOM])
 	static const size_t root_len = sizeof SUBSCRIPTION_ROOT - 1;
 	size_t len = strlen(text);
 	if (len > root_len && memcmp(text, SUBSCRIPTION_ROOT, root_len) == 0)
-		return stream_name_text(span_of(text + root_len, len - root_len), out, SUBSCRIPTION_NAME_ROOM);
+		return stream_name_text(span_of(text + root_len, len - root_len), out,
+		                        SUBSCRIPTION_NAME_ROOM);
 	for (; *text == '/'; len--)
 		text++;
 	while (len > 0 && text[len - 1] == '/')
@@ -102,11 +103,12 @@ bool subscription_name(const char *text, char out[SUBSCRIPTION_NAME_ROOM])
 	return len > 0 && stream_name_text(span_of(text, len), out, SUBSCRIPTION_NAME_ROOM);
 }
 
-/* Up to the first wildcard, or the first character that may stand in a path in more than one way. "a/" is cut to "a",
- * which "a/" and any number of segments matches too. */
+/* Up to the first wildcard, or the first character that may stand in a path in more than one way.
+ * "a/" is cut to "a", which "a/" and any number of segments matches too. */
 struct span subscription_prefix(const char *pattern, char out[SUBSCRIPTION_PREFIX_ROOM])
 {
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./";
+	static const char plain[] =
+	        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./";
 	size_t root = sizeof SUBSCRIPTION_ROOT - 1, len = strspn(pattern, plain);
 	if (len > SUBSCRIPTION_PREFIX_ROOM - root)
 		len = SUBSCRIPTION_PREFIX_ROOM - root;
@@ -125,7 +127,8 @@ static json_t *link_of(const json_t *links, const char *path)
 	uint8_t out[STREAM_NAME_ROOM];
 	struct span spelling;
 	json_t *link = json_object_get(links, path);
-	for (unsigned n = 1; link == NULL && stream_name_spelling(n, span_str(path), out, &spelling); n++)
+	for (unsigned n = 1;
+	     link == NULL && stream_name_spelling(n, span_str(path), out, &spelling); n++)
 		link = json_object_getn(links, (const char *)spelling.at, spelling.len);
 	return link;
 }
@@ -162,15 +165,15 @@ static bool phase_is(const json_t *doc, const char *phase)
 }
 
 json_t *subscription_create(const char *id, const char *type, const char *pattern,
-                            const char *webhook_url, const char *wake_stream,
-                            uint64_t lease_ttl_ms, const char *description, uint64_t now_ms)
+                            const char *webhook_url, const char *wake_stream, uint64_t lease_ttl_ms,
+                            const char *description, uint64_t now_ms)
 {
-	json_t *doc = json_pack("{ss ss ss ss ss sI ss sI ss ss sI ss s{} s{}}", "id", id, "type", type,
-	                        "pattern", pattern, "webhook_url", webhook_url, "wake_stream",
-	                        wake_stream, "lease_ttl_ms", (json_int_t)lease_ttl_ms, "description",
-	                        description, "created_ms", (json_int_t)now_ms, "status", "active",
-	                        "phase", "idle", "generation", (json_int_t)0, "wake_id", "", "links",
-	                        "snapshot");
+	json_t *doc = json_pack("{ss ss ss ss ss sI ss sI ss ss sI ss s{} s{}}", "id", id, "type",
+	                        type, "pattern", pattern, "webhook_url", webhook_url, "wake_stream",
+	                        wake_stream, "lease_ttl_ms", (json_int_t)lease_ttl_ms,
+	                        "description", description, "created_ms", (json_int_t)now_ms,
+	                        "status", "active", "phase", "idle", "generation", (json_int_t)0,
+	                        "wake_id", "", "links", "snapshot");
 	check(doc != NULL);
 	return doc;
 }
@@ -189,8 +192,9 @@ static bool is_one_of(const json_t *value, const char *const *texts)
 /* What may be missing: "" or 0 then, but for those that subscription_read() sets. */
 static bool optional_valid(const json_t *doc)
 {
-	static const char *const texts[] = {"id",          "pattern",  "webhook_url", "wake_stream", "description",
-	                                    "base_url",    "status",   "wake_id",     "holder"};
+	static const char *const texts[] = {"id",          "pattern",     "webhook_url",
+	                                    "wake_stream", "description", "base_url",
+	                                    "status",      "wake_id",     "holder"};
 	static const char *const numbers[] = {"lease_ttl_ms", "created_ms", "lease_until_ms",
 	                                      "attempts",     "failed_ms",  "next_ms"};
 	const json_t *snapshot = json_object_get(doc, "snapshot"), *value;
@@ -207,9 +211,9 @@ static bool links_valid(const json_t *links)
 {
 	const char *path;
 	json_t *link;
-	json_object_foreach((json_t *)(uintptr_t)links, path, link)
-	{
-		if (!json_is_string(json_object_get(link, "acked")) || !json_is_string(json_object_get(link, "type")))
+	json_object_foreach ((json_t *)(uintptr_t)links, path, link) {
+		if (!json_is_string(json_object_get(link, "acked")) ||
+		    !json_is_string(json_object_get(link, "type")))
 			return false;
 	}
 	return json_is_object(links);
@@ -226,9 +230,10 @@ static void set_default(json_t *doc, const char *name, json_t *value)
 json_t *subscription_read(struct span text)
 {
 	json_t *doc = json_loadb((const char *)text.at, text.len, 0, NULL);
-	if (!is_one_of(json_object_get(doc, "type"), types) || !is_one_of(json_object_get(doc, "phase"), phases) ||
-	    !json_is_integer(json_object_get(doc, "generation")) || !links_valid(json_object_get(doc, "links")) ||
-	    !optional_valid(doc)) {
+	if (!is_one_of(json_object_get(doc, "type"), types) ||
+	    !is_one_of(json_object_get(doc, "phase"), phases) ||
+	    !json_is_integer(json_object_get(doc, "generation")) ||
+	    !links_valid(json_object_get(doc, "links")) || !optional_valid(doc)) {
 		json_decref(doc);
 		return NULL;
 	}
@@ -248,8 +253,7 @@ static size_t count_explicit(const json_t *doc, const json_t *other, bool *all_t
 	const char *path;
 	json_t *link;
 	size_t count = 0;
-	json_object_foreach(json_object_get(doc, "links"), path, link)
-	{
+	json_object_foreach (json_object_get(doc, "links"), path, link) {
 		if (!is_explicit(link))
 			continue;
 		count++;
@@ -267,9 +271,11 @@ static bool same_text(const char *member, const char *a, const char *b)
 
 bool subscription_same(const json_t *a, const json_t *b)
 {
-	static const char *const names[] = {"type", "pattern", "webhook_url", "wake_stream", "description"};
+	static const char *const names[] = {"type", "pattern", "webhook_url", "wake_stream",
+	                                    "description"};
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (!same_text(names[i], subscription_text(a, names[i]), subscription_text(b, names[i])))
+		if (!same_text(names[i], subscription_text(a, names[i]),
+		               subscription_text(b, names[i])))
 			return false;
 	bool there = true;
 	return subscription_number(a, "lease_ttl_ms") == subscription_number(b, "lease_ttl_ms") &&
@@ -289,8 +295,9 @@ enum subscription_result subscription_link(json_t *doc, const char *path, bool e
 	}
 	if (json_object_size(links) >= max)
 		return SUBSCRIPTION_FULL;
-	json_object_set_new(links, path,
-	                    json_pack("{ss ss}", "type", explicit ? "explicit" : "glob", "acked", acked));
+	json_object_set_new(
+	        links, path,
+	        json_pack("{ss ss}", "type", explicit ? "explicit" : "glob", "acked", acked));
 	return SUBSCRIPTION_OK;
 }
 
@@ -299,8 +306,7 @@ static void delete_link(json_t *links, const json_t *link)
 	const char *path;
 	json_t *other;
 	void *next;
-	json_object_foreach_safe(links, next, path, other)
-	{
+	json_object_foreach_safe (links, next, path, other) {
 		if (other == link)
 			json_object_del(links, path);
 	}
@@ -368,8 +374,7 @@ enum subscription_result subscription_forget_gone(json_t *doc, struct state *vie
 	void *next;
 	if (strcmp(subscription_text(doc, "phase"), "idle") != 0)
 		return result; /* who holds it may yet acknowledge them */
-	json_object_foreach_safe(links, next, path, link)
-	{
+	json_object_foreach_safe (links, next, path, link) {
 		/* What cannot be read may be there: its acknowledged offset is kept. */
 		if (is_explicit(link) || find_stream(view, path) != NULL || view->unreadable)
 			continue;
@@ -379,7 +384,8 @@ enum subscription_result subscription_forget_gone(json_t *doc, struct state *vie
 	return result;
 }
 
-enum subscription_result subscription_link_matching(json_t *doc, struct state *view, bool at_tail, size_t max)
+enum subscription_result subscription_link_matching(json_t *doc, struct state *view, bool at_tail,
+                                                    size_t max)
 {
 	char pattern[SUBSCRIPTION_NAME_ROOM] = "";
 	if (!stream_name_text(span_str(subscription_text(doc, "pattern")), pattern, sizeof pattern))
@@ -391,8 +397,7 @@ enum subscription_result subscription_link_matching(json_t *doc, struct state *v
 	json_t *path;
 	if (*m.pattern != '\0')
 		state_path_each(view, subscription_prefix(m.pattern, prefix), collect_matching, &m);
-	json_array_foreach(m.paths, i, path)
-	{
+	json_array_foreach (m.paths, i, path) {
 		char tail[40] = "-1";
 		if (at_tail)
 			subscription_tail(view, json_string_value(path), tail);
@@ -425,8 +430,7 @@ bool subscription_pending(const json_t *doc, struct state *view)
 {
 	const char *path;
 	json_t *link;
-	json_object_foreach(json_object_get(doc, "links"), path, link)
-	{
+	json_object_foreach (json_object_get(doc, "links"), path, link) {
 		if (link_pending(link, view, path))
 			return true;
 	}
@@ -437,8 +441,7 @@ static void take_snapshot(json_t *doc, struct state *view)
 {
 	json_t *snapshot = json_object(), *link;
 	const char *path;
-	json_object_foreach(json_object_get(doc, "links"), path, link)
-	{
+	json_object_foreach (json_object_get(doc, "links"), path, link) {
 		char tail[40];
 		if (subscription_tail(view, path, tail))
 			json_object_set_new(snapshot, path, json_string(tail));
@@ -470,7 +473,8 @@ static void make_idle(json_t *doc)
 }
 
 enum subscription_result subscription_claim(json_t *doc, struct state *view, const char *worker,
-                                            const char *wake_id, uint64_t now_ms, size_t streams_max)
+                                            const char *wake_id, uint64_t now_ms,
+                                            size_t streams_max)
 {
 	if (phase_is(doc, "leased") && now_ms < subscription_number(doc, "lease_until_ms"))
 		return SUBSCRIPTION_CLAIMED;
@@ -521,8 +525,7 @@ enum subscription_result subscription_ack(json_t *doc, struct state *view, uint6
 	const char *offset;
 	if (fenced(doc, generation, wake_id))
 		return SUBSCRIPTION_FENCED;
-	json_array_foreach(acks, i, ack)
-	{
+	json_array_foreach (acks, i, ack) {
 		if (!ack_fits(doc, view, ack, &link, &offset))
 			return SUBSCRIPTION_INVALID_OFFSET;
 		set_text(link, "acked", offset); /* one list may name a stream twice */
@@ -530,7 +533,8 @@ enum subscription_result subscription_ack(json_t *doc, struct state *view, uint6
 	if (done)
 		make_idle(doc);
 	else
-		set_number(doc, "lease_until_ms", now_ms + subscription_number(doc, "lease_ttl_ms"));
+		set_number(doc, "lease_until_ms",
+		           now_ms + subscription_number(doc, "lease_ttl_ms"));
 	return SUBSCRIPTION_OK;
 }
 
@@ -548,17 +552,18 @@ enum subscription_result subscription_done(json_t *doc, uint64_t generation)
 	json_t *tail;
 	if (fenced(doc, generation, NULL))
 		return SUBSCRIPTION_FENCED;
-	json_object_foreach(json_object_get(doc, "snapshot"), path, tail)
-	{
+	json_object_foreach (json_object_get(doc, "snapshot"), path, tail) {
 		json_t *link = json_object_get(json_object_get(doc, "links"), path);
-		if (link != NULL && beyond(json_string_value(tail), subscription_text(link, "acked")))
+		if (link != NULL &&
+		    beyond(json_string_value(tail), subscription_text(link, "acked")))
 			set_text(link, "acked", json_string_value(tail));
 	}
 	make_idle(doc);
 	return SUBSCRIPTION_OK;
 }
 
-enum subscription_result subscription_failed(json_t *doc, uint64_t generation, uint64_t now_ms, uint64_t next_ms)
+enum subscription_result subscription_failed(json_t *doc, uint64_t generation, uint64_t now_ms,
+                                             uint64_t next_ms)
 {
 	if (fenced(doc, generation, NULL))
 		return SUBSCRIPTION_FENCED;
@@ -601,8 +606,7 @@ json_t *subscription_streams(const json_t *doc, struct state *view)
 {
 	json_t *out = json_array(), *link;
 	const char *path;
-	json_object_foreach(json_object_get(doc, "links"), path, link)
-	{
+	json_object_foreach (json_object_get(doc, "links"), path, link) {
 		char tail[40] = "0000000000000000_0000000000000000";
 		subscription_tail(view, path, tail);
 		json_array_append_new(

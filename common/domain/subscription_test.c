@@ -154,15 +154,21 @@ static json_t *acks_of(const char *path, const char *offset)
 static void test_links(void **state)
 {
 	struct bench *b = *state;
-	assert_int_equal(subscription_link_matching(b->doc, &b->view, false, STREAMS_MAX), SUBSCRIPTION_UNCHANGED);
+	assert_int_equal(subscription_link_matching(b->doc, &b->view, false, STREAMS_MAX),
+	                 SUBSCRIPTION_UNCHANGED);
 	append(b, 1, "rooms/a", 10);
 	append(b, 2, "rooms/b", 0);
 	append(b, 3, "halls/a", 10);
-	assert_int_equal(subscription_link_matching(b->doc, &b->view, false, STREAMS_MAX), SUBSCRIPTION_OK);
-	assert_int_equal(subscription_link_matching(b->doc, &b->view, false, STREAMS_MAX), SUBSCRIPTION_UNCHANGED);
-	assert_int_equal(subscription_link(b->doc, "halls/a", true, "-1", STREAMS_MAX), SUBSCRIPTION_OK);
-	assert_int_equal(subscription_link(b->doc, "halls/a", true, "-1", STREAMS_MAX), SUBSCRIPTION_UNCHANGED);
-	assert_int_equal(subscription_link(b->doc, "rooms/a", true, "-1", STREAMS_MAX), SUBSCRIPTION_OK);
+	assert_int_equal(subscription_link_matching(b->doc, &b->view, false, STREAMS_MAX),
+	                 SUBSCRIPTION_OK);
+	assert_int_equal(subscription_link_matching(b->doc, &b->view, false, STREAMS_MAX),
+	                 SUBSCRIPTION_UNCHANGED);
+	assert_int_equal(subscription_link(b->doc, "halls/a", true, "-1", STREAMS_MAX),
+	                 SUBSCRIPTION_OK);
+	assert_int_equal(subscription_link(b->doc, "halls/a", true, "-1", STREAMS_MAX),
+	                 SUBSCRIPTION_UNCHANGED);
+	assert_int_equal(subscription_link(b->doc, "rooms/a", true, "-1", STREAMS_MAX),
+	                 SUBSCRIPTION_OK);
 	json_t *streams = subscription_streams(b->doc, &b->view);
 	assert_int_equal(json_array_size(streams), 3);
 	json_decref(streams);
@@ -182,12 +188,15 @@ static void test_links_end_at_the_maximum(void **state)
 	char path[32];
 	for (int i = 0; i < STREAMS_MAX; i++) {
 		snprintf(path, sizeof path, "x/%d", i);
-		assert_int_equal(subscription_link(b->doc, path, true, "-1", STREAMS_MAX), SUBSCRIPTION_OK);
+		assert_int_equal(subscription_link(b->doc, path, true, "-1", STREAMS_MAX),
+		                 SUBSCRIPTION_OK);
 	}
-	assert_int_equal(subscription_link(b->doc, "x/more", true, "-1", STREAMS_MAX), SUBSCRIPTION_FULL);
+	assert_int_equal(subscription_link(b->doc, "x/more", true, "-1", STREAMS_MAX),
+	                 SUBSCRIPTION_FULL);
 }
 
-/* Streams that a pattern linked come and go; others of it find room, and who named a stream keeps its link. */
+/* Streams that a pattern linked come and go; others of it find room, and who named a stream keeps
+ * its link. */
 static void test_links_of_gone_streams(void **state)
 {
 	struct bench *b = *state;
@@ -224,7 +233,8 @@ static void test_a_link_whose_stream_cannot_be_read_is_kept(void **state)
 static void test_same(void **state)
 {
 	struct bench *b = *state;
-	json_t *other = subscription_create("s1", "pull-wake", "rooms/*", "", "wakes", 1000, "", 99);
+	json_t *other =
+	        subscription_create("s1", "pull-wake", "rooms/*", "", "wakes", 1000, "", 99);
 	assert_true(subscription_same(b->doc, other));
 	subscription_link(b->doc, "rooms/a", false, "-1", STREAMS_MAX);
 	assert_true(subscription_same(b->doc, other));
@@ -245,9 +255,11 @@ static void test_nothing_pending_wakes_nobody(void **state)
 	append(b, 1, "rooms/a", 0); /* empty */
 	subscription_link_matching(b->doc, &b->view, false, STREAMS_MAX);
 	assert_int_equal(subscription_wake(b->doc, &b->view, "w", 1), SUBSCRIPTION_UNCHANGED);
-	assert_int_equal(subscription_claim(b->doc, &b->view, "me", "w", 1, STREAMS_MAX), SUBSCRIPTION_NO_WORK);
+	assert_int_equal(subscription_claim(b->doc, &b->view, "me", "w", 1, STREAMS_MAX),
+	                 SUBSCRIPTION_NO_WORK);
 	subscription_link(b->doc, "halls/gone", true, "-1", STREAMS_MAX); /* no such stream */
-	assert_int_equal(subscription_claim(b->doc, &b->view, "me", "w", 1, STREAMS_MAX), SUBSCRIPTION_NO_WORK);
+	assert_int_equal(subscription_claim(b->doc, &b->view, "me", "w", 1, STREAMS_MAX),
+	                 SUBSCRIPTION_NO_WORK);
 	assert_string_equal(phase(b), "idle");
 }
 
@@ -260,7 +272,8 @@ static void test_lease(void **state)
 	assert_int_equal(subscription_wake(b->doc, &b->view, "w1", 100), SUBSCRIPTION_OK);
 	assert_int_equal(subscription_wake(b->doc, &b->view, "w1", 100), SUBSCRIPTION_UNCHANGED);
 	assert_int_equal(subscription_number(b->doc, "generation"), 1);
-	assert_int_equal(subscription_claim(b->doc, &b->view, "me", "w2", 200, STREAMS_MAX), SUBSCRIPTION_OK);
+	assert_int_equal(subscription_claim(b->doc, &b->view, "me", "w2", 200, STREAMS_MAX),
+	                 SUBSCRIPTION_OK);
 	assert_int_equal(subscription_number(b->doc, "generation"), 1);
 	assert_string_equal(subscription_text(b->doc, "wake_id"), "w1");
 	assert_int_equal(subscription_claim(b->doc, &b->view, "you", "w3", 1199, STREAMS_MAX),
@@ -291,9 +304,11 @@ static void test_expired_lease_fences(void **state)
 {
 	struct bench *b = *state;
 	append(b, 1, "rooms/a", 10);
-	assert_int_equal(subscription_claim(b->doc, &b->view, "me", "w1", 100, STREAMS_MAX), SUBSCRIPTION_OK);
+	assert_int_equal(subscription_claim(b->doc, &b->view, "me", "w1", 100, STREAMS_MAX),
+	                 SUBSCRIPTION_OK);
 	assert_int_equal(subscription_expire(b->doc, 1099), SUBSCRIPTION_UNCHANGED);
-	assert_int_equal(subscription_claim(b->doc, &b->view, "you", "w2", 1100, STREAMS_MAX), SUBSCRIPTION_OK);
+	assert_int_equal(subscription_claim(b->doc, &b->view, "you", "w2", 1100, STREAMS_MAX),
+	                 SUBSCRIPTION_OK);
 	assert_int_equal(subscription_number(b->doc, "generation"), 2);
 	assert_string_equal(subscription_text(b->doc, "holder"), "you");
 	assert_int_equal(subscription_release(b->doc, 1, "w1"), SUBSCRIPTION_FENCED);
@@ -307,7 +322,8 @@ static void test_acks_are_judged(void **state)
 	struct bench *b = *state;
 	append(b, 5, "rooms/a", 10);
 	append(b, 5, "rooms/a", 10);
-	assert_int_equal(subscription_claim(b->doc, &b->view, "me", "w1", 1, STREAMS_MAX), SUBSCRIPTION_OK);
+	assert_int_equal(subscription_claim(b->doc, &b->view, "me", "w1", 1, STREAMS_MAX),
+	                 SUBSCRIPTION_OK);
 	static const struct {
 		const char *path, *offset;
 		enum subscription_result result;
@@ -334,7 +350,8 @@ static void test_one_list_cannot_go_back(void **state)
 {
 	struct bench *b = *state;
 	append(b, 5, "rooms/a", 20);
-	assert_int_equal(subscription_claim(b->doc, &b->view, "me", "w1", 1, STREAMS_MAX), SUBSCRIPTION_OK);
+	assert_int_equal(subscription_claim(b->doc, &b->view, "me", "w1", 1, STREAMS_MAX),
+	                 SUBSCRIPTION_OK);
 	json_t *acks = acks_of("rooms/a", "0000000000000005_0000000000000020");
 	json_array_append_new(acks, json_pack("{ss ss}", "stream", "rooms/a", "offset",
 	                                      "0000000000000005_0000000000000010"));
@@ -381,27 +398,30 @@ static void test_tokens(void **state)
 	uint64_t generation = 0;
 	subscription_token_make(secret, "s1", 7, 1000, token);
 	struct span text = span_str(token);
-	assert_int_equal(subscription_token_check(secret, "s1", text, 999, &generation), TOKEN_VALID);
+	assert_int_equal(subscription_token_check(secret, "s1", text, 999, &generation),
+	                 TOKEN_VALID);
 	assert_int_equal(generation, 7);
 	assert_int_equal(subscription_token_check(secret, "s1", text, 1000, &generation),
 	                 TOKEN_EXPIRED);
-	assert_int_equal(subscription_token_check(secret, "s2", text, 1, &generation), TOKEN_INVALID);
+	assert_int_equal(subscription_token_check(secret, "s2", text, 1, &generation),
+	                 TOKEN_INVALID);
 	assert_int_equal(subscription_token_check(SPAN("another"), "s1", text, 1, &generation),
 	                 TOKEN_INVALID);
 	for (size_t i = 0; i < text.len; i++) {
-		assert_int_equal(subscription_token_check(secret, "s1", span_of(text.at, i), 1,
-		                                          &generation),
-		                 TOKEN_INVALID);
+		assert_int_equal(
+		        subscription_token_check(secret, "s1", span_of(text.at, i), 1, &generation),
+		        TOKEN_INVALID);
 		token[i] ^= 1;
 		assert_int_equal(subscription_token_check(secret, "s1", text, 1, &generation),
 		                 TOKEN_INVALID);
 		token[i] ^= 1;
 	}
-	static const char *const bad[] = {"", ".", "7.1000.", "7.1000", "-7.1000.x", "a.b.c",
-	                                  "99999999999999999999999.1.1"};
+	static const char *const bad[] = {
+	        "", ".", "7.1000.", "7.1000", "-7.1000.x", "a.b.c", "99999999999999999999999.1.1"};
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-		assert_int_equal(subscription_token_check(secret, "s1", span_str(bad[i]), 1, &generation),
-		                 TOKEN_INVALID);
+		assert_int_equal(
+		        subscription_token_check(secret, "s1", span_str(bad[i]), 1, &generation),
+		        TOKEN_INVALID);
 }
 
 static size_t unbase64url(const char *text, uint8_t *out)
@@ -506,7 +526,8 @@ static void test_where_webhooks_may_go(void **state)
 			fail_msg("%s", rows[i].url);
 }
 
-/* Outside of dev, loopback is as closed to webhooks as any other network, until a setting opens it. */
+/* Outside of dev, loopback is as closed to webhooks as any other network, until a setting opens it.
+ */
 static void test_webhooks_reach_what_settings_open(void **state)
 {
 	static const struct {

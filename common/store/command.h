@@ -8,50 +8,51 @@
 #include "proto/bytes.h"
 
 enum command_kind {
-	COMMAND_CREATE,    /* PUT: create or fork a stream */
-	COMMAND_APPEND,    /* POST: append, append and close, close only */
-	COMMAND_DELETE,    /* DELETE */
-	COMMAND_TOUCH,     /* a read renews a sliding TTL; never fails visibly */
-	COMMAND_EXPIRE,    /* the sweeper found `stream_id` past its time; judged again here */
-	COMMAND_TRIM,      /* retention: forget everything before `trim_to` */
-	COMMAND_KV,        /* put or remove one small value, optionally only if it is unchanged */
-	COMMAND_TXN,       /* several of CREATE, APPEND and KV, all or nothing (common/store/txn.h) */
+	COMMAND_CREATE, /* PUT: create or fork a stream */
+	COMMAND_APPEND, /* POST: append, append and close, close only */
+	COMMAND_DELETE, /* DELETE */
+	COMMAND_TOUCH,  /* a read renews a sliding TTL; never fails visibly */
+	COMMAND_EXPIRE, /* the sweeper found `stream_id` past its time; judged again here */
+	COMMAND_TRIM,   /* retention: forget everything before `trim_to` */
+	COMMAND_KV,     /* put or remove one small value, optionally only if it is unchanged */
+	COMMAND_TXN,    /* several of CREATE, APPEND and KV, all or nothing (common/store/txn.h) */
 };
 
 /* The answer. HTTP statuses are the surface's business (worker-sse/streams.c has the table). */
 enum verdict {
-	VERDICT_PENDING,          /* not judged yet */
-	VERDICT_OK,               /* done and durable */
-	VERDICT_CREATED,          /* a new stream */
-	VERDICT_EXISTS,           /* create: already there with the same configuration */
-	VERDICT_DUPLICATE,        /* producer: this (epoch, seq) was accepted before */
-	VERDICT_NOT_FOUND,        /* no such stream (or expired) */
-	VERDICT_GONE,             /* soft-deleted, kept only for its forks */
-	VERDICT_OWNED,            /* create, append, delete: the path is the product's own, and the writer is not it */
-	VERDICT_CONFIG_DIFFERS,   /* create: exists with another configuration */
-	VERDICT_PATH_SOFT_DELETED,/* create: the path is held by a soft-deleted stream */
-	VERDICT_SOURCE_NOT_FOUND, /* fork: no such source */
-	VERDICT_SOURCE_GONE,      /* fork: the source is soft-deleted */
-	VERDICT_SOURCE_TYPE,      /* fork: content type differs from the source's */
-	VERDICT_FORK_OFFSET,      /* fork: offset beyond the source's tail or of another stream */
-	VERDICT_FORK_SUB_OFFSET,  /* fork: sub-offset beyond the next append, or nothing there */
-	VERDICT_FORK_DEPTH,       /* fork: a chain of forks longer than FORK_DEPTH_MAX */
-	VERDICT_FORK_TRIMMED,     /* fork: retention already took the sub-offset's append */
-	VERDICT_CLOSED,           /* append: the stream is closed */
-	VERDICT_CONTENT_TYPE,     /* append: content type differs from the stream's */
-	VERDICT_BAD_BODY,         /* append, create: the body is not valid JSON (body_fault) */
-	VERDICT_PRODUCER_STALE,   /* producer epoch below the accepted one */
-	VERDICT_PRODUCER_EPOCH,   /* a new producer epoch must begin with seq 0 */
-	VERDICT_PRODUCER_GAP,     /* producer seq skips */
-	VERDICT_PRODUCER_LIMIT,   /* too many producers on this stream */
-	VERDICT_STREAM_SEQ,       /* Stream-Seq not above the last one */
-	VERDICT_STREAM_LIMIT,     /* too many streams */
-	VERDICT_OFFSET_LIMIT,     /* the 16-digit offset space of this stream is used up */
-	VERDICT_KV_CONFLICT,      /* kv: the present value is not the expected one */
-	VERDICT_NO_SPACE,         /* disk, map or ring is full: nothing was written (507) */
-	VERDICT_IO_ERROR,         /* the disk failed: nothing is promised (503) */
-	VERDICT_STALLED,          /* the log stands still (store_refuse()): nothing is promised (503) */
-	VERDICT_STOPPING,         /* the store is closing: nothing was written (503) */
+	VERDICT_PENDING,   /* not judged yet */
+	VERDICT_OK,        /* done and durable */
+	VERDICT_CREATED,   /* a new stream */
+	VERDICT_EXISTS,    /* create: already there with the same configuration */
+	VERDICT_DUPLICATE, /* producer: this (epoch, seq) was accepted before */
+	VERDICT_NOT_FOUND, /* no such stream (or expired) */
+	VERDICT_GONE,      /* soft-deleted, kept only for its forks */
+	VERDICT_OWNED, /* create, append, delete: the path is the product's own, and the writer is
+	                  not it */
+	VERDICT_CONFIG_DIFFERS,    /* create: exists with another configuration */
+	VERDICT_PATH_SOFT_DELETED, /* create: the path is held by a soft-deleted stream */
+	VERDICT_SOURCE_NOT_FOUND,  /* fork: no such source */
+	VERDICT_SOURCE_GONE,       /* fork: the source is soft-deleted */
+	VERDICT_SOURCE_TYPE,       /* fork: content type differs from the source's */
+	VERDICT_FORK_OFFSET,       /* fork: offset beyond the source's tail or of another stream */
+	VERDICT_FORK_SUB_OFFSET,   /* fork: sub-offset beyond the next append, or nothing there */
+	VERDICT_FORK_DEPTH,        /* fork: a chain of forks longer than FORK_DEPTH_MAX */
+	VERDICT_FORK_TRIMMED,      /* fork: retention already took the sub-offset's append */
+	VERDICT_CLOSED,            /* append: the stream is closed */
+	VERDICT_CONTENT_TYPE,      /* append: content type differs from the stream's */
+	VERDICT_BAD_BODY,          /* append, create: the body is not valid JSON (body_fault) */
+	VERDICT_PRODUCER_STALE,    /* producer epoch below the accepted one */
+	VERDICT_PRODUCER_EPOCH,    /* a new producer epoch must begin with seq 0 */
+	VERDICT_PRODUCER_GAP,      /* producer seq skips */
+	VERDICT_PRODUCER_LIMIT,    /* too many producers on this stream */
+	VERDICT_STREAM_SEQ,        /* Stream-Seq not above the last one */
+	VERDICT_STREAM_LIMIT,      /* too many streams */
+	VERDICT_OFFSET_LIMIT,      /* the 16-digit offset space of this stream is used up */
+	VERDICT_KV_CONFLICT,       /* kv: the present value is not the expected one */
+	VERDICT_NO_SPACE,          /* disk, map or ring is full: nothing was written (507) */
+	VERDICT_IO_ERROR,          /* the disk failed: nothing is promised (503) */
+	VERDICT_STALLED,  /* the log stands still (store_refuse()): nothing is promised (503) */
+	VERDICT_STOPPING, /* the store is closing: nothing was written (503) */
 };
 
 /* A constant name for logs: "created", "producer-gap", ... */
@@ -81,18 +82,20 @@ struct command {
 	void *owner;                           /* the submitter's; the store never looks at it */
 	uint64_t submitted_ns;                 /* monotonic; the store's */
 
-	/* CREATE, APPEND, DELETE, TOUCH: the stream by path (raw, still percent-encoded, in any spelling, without
-	 * query; CREATE makes it under the canonical one: stream_name.h). EXPIRE and TRIM name it by stream_id. */
+	/* CREATE, APPEND, DELETE, TOUCH: the stream by path (raw, still percent-encoded, in any
+	 * spelling, without query; CREATE makes it under the canonical one: stream_name.h). EXPIRE
+	 * and TRIM name it by stream_id. */
 	struct span path;
 	uint64_t stream_id;
-	/* CREATE, APPEND, DELETE: whoever wrote this may write what is the product's own (state_path_owned()). Set where
-	 * the product speaks for itself, and never for what somebody asked for. */
+	/* CREATE, APPEND, DELETE: whoever wrote this may write what is the product's own
+	 * (state_path_owned()). Set where the product speaks for itself, and never for what
+	 * somebody asked for. */
 	bool by_owner;
 
 	struct span content_type; /* as sent; empty: none */
 	struct batch body;
-	const char *body_fault;   /* not NULL: the body cannot be taken, for this constant reason */
-	bool close;               /* CREATE: created closed. APPEND: Stream-Closed: true */
+	const char *body_fault; /* not NULL: the body cannot be taken, for this constant reason */
+	bool close;             /* CREATE: created closed. APPEND: Stream-Closed: true */
 
 	/* CREATE */
 	bool ttl_present, expires_present;
@@ -117,11 +120,11 @@ struct command {
 	bool expect_present; /* only if the present value equals `expect` (empty: is absent) */
 	struct span expect;
 
-	/* TXN: KV, APPEND without producer or Stream-Seq, and CREATE without fork or body, at most one
-	 * of each for a key or path. Every condition is judged against the state before the
-	 * transaction, except that an APPEND may follow the CREATE of its stream; a CREATE of a stream
-	 * that is there with the same configuration is fine. OK: all are done, in one record of the
-	 * log. Else nothing is, the verdict is that of parts[failed_part]. */
+	/* TXN: KV, APPEND without producer or Stream-Seq, and CREATE without fork or body, at most
+	 * one of each for a key or path. Every condition is judged against the state before the
+	 * transaction, except that an APPEND may follow the CREATE of its stream; a CREATE of a
+	 * stream that is there with the same configuration is fine. OK: all are done, in one record
+	 * of the log. Else nothing is, the verdict is that of parts[failed_part]. */
 	struct command *parts;
 	uint32_t part_count;
 

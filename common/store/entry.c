@@ -286,12 +286,13 @@ size_t entry_decode(struct span bytes, struct entry *entry)
 	memcpy(&part, bytes.at, sizeof part);
 	size_t table_bytes = 4 * (size_t)part.count;
 	if (part.total_bytes > bytes.len || part.total_bytes % 8 != 0 || part.head_bytes % 4 != 0 ||
-	    part.head_bytes < sizeof part || part.flags & ~FLAG_ALL ||
-	    part.kind < ENTRY_CREATE || part.kind > ENTRY_PRODUCER_DROP ||
+	    part.head_bytes < sizeof part || part.flags & ~FLAG_ALL || part.kind < ENTRY_CREATE ||
+	    part.kind > ENTRY_PRODUCER_DROP ||
 	    pad_to(part.head_bytes + table_bytes + part.data_bytes, 8) != part.total_bytes)
 		return 0;
-	*entry = (struct entry){
-	        .kind = (enum entry_kind)part.kind, .stream_id = part.stream_id, .at_ms = part.at_ms};
+	*entry = (struct entry){.kind = (enum entry_kind)part.kind,
+	                        .stream_id = part.stream_id,
+	                        .at_ms = part.at_ms};
 	struct reader r = {bytes.at + sizeof part, bytes.at + part.head_bytes, true};
 	get_kind(&r, entry, part.flags);
 	if (!r.ok || reader_left(&r) >= 4)

@@ -16,15 +16,15 @@ enum entry_kind {
 	ENTRY_REFS,       /* forks of this stream: plus or minus one */
 	ENTRY_TOUCH,
 	ENTRY_TRIM,
-	ENTRY_KV,         /* value.at NULL: removed */
+	ENTRY_KV,            /* value.at NULL: removed */
 	ENTRY_PRODUCER_DROP, /* producer.id is forgotten (idle, and the stream at its limit) */
 };
 
 struct entry {
 	enum entry_kind kind;
 	uint64_t stream_id;
-	uint64_t at_ms;       /* wall clock of the decision */
-	uint64_t offset;      /* APPEND, CREATE: where the data begins. TRIM: new first position */
+	uint64_t at_ms;  /* wall clock of the decision */
+	uint64_t offset; /* APPEND, CREATE: where the data begins. TRIM: new first position */
 	struct batch data;
 	bool close;
 	struct producer_tag producer; /* APPEND */
@@ -36,10 +36,10 @@ struct entry {
 	bool expiry_inherited; /* fork: taken from the source, not asked for */
 	uint64_t ttl_s;
 	int64_t expires_at_ms;
-	uint64_t lineage;          /* CREATE */
-	uint64_t source_id;        /* CREATE: 0 = not a fork */
-	uint64_t fork_offset;      /* CREATE: where own data begins */
-	struct span fork_source;   /* CREATE: as requested, for idempotent PUT */
+	uint64_t lineage;        /* CREATE */
+	uint64_t source_id;      /* CREATE: 0 = not a fork */
+	uint64_t fork_offset;    /* CREATE: where own data begins */
+	struct span fork_source; /* CREATE: as requested, for idempotent PUT */
 	bool fork_offset_present;
 	uint64_t fork_offset_asked, fork_sub_asked;
 	int32_t refs_delta; /* REFS */

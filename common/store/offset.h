@@ -1,4 +1,5 @@
-/* Offsets, cursors and entity tags on the wire (Durable Streams, sections on offsets and caching). */
+/* Offsets, cursors and entity tags on the wire (Durable Streams, sections on offsets and caching).
+ */
 #pragma once
 
 #include "common/store/state.h"
@@ -22,7 +23,8 @@ struct span offset_print(uint64_t lineage, uint64_t position, char out[OFFSET_RO
 uint64_t cursor_next(uint64_t wall_ms, struct span echoed);
 
 /* "id-from-to" with 'c' when closed; quoted. */
-struct span etag_print(const struct stream *stream, uint64_t from, uint64_t to, bool closed, char out[96]);
+struct span etag_print(const struct stream *stream, uint64_t from, uint64_t to, bool closed,
+                       char out[96]);
 
 /* If-None-Match: lists, weak tags and '*' (RFC 9110 13.1.2). */
 bool etag_matches(struct span if_none_match, struct span etag);

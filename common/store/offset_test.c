@@ -17,7 +17,8 @@ static void test_parse(void **state)
 	        {"now", OFFSET_NOW, 0, 0},
 	        {"0000000000000000_0000000000000000", OFFSET_AT, 0, 0},
 	        {"0000000000000012_0000000000000345", OFFSET_AT, 12, 345},
-	        {"9999999999999999_9999999999999999", OFFSET_AT, 9999999999999999, 9999999999999999},
+	        {"9999999999999999_9999999999999999", OFFSET_AT, 9999999999999999,
+	         9999999999999999},
 	        {"", OFFSET_BAD, 0, 0},
 	        {"NOW", OFFSET_BAD, 0, 0},
 	        {"-2", OFFSET_BAD, 0, 0},
@@ -70,7 +71,8 @@ static void test_cursor(void **state)
 	(void)state;
 	uint64_t at_ms = 1728432000000u + 20000 * 1000 + 19999;
 	assert_int_equal(cursor_next(at_ms, (struct span){0}), 1000);
-	static const char *const older[] = {"0", "999", "abc", "-1", "12a", "9999999999999999999999"};
+	static const char *const older[] = {"0",  "999", "abc",
+	                                    "-1", "12a", "9999999999999999999999"};
 	for (size_t i = 0; i < sizeof older / sizeof *older; i++)
 		assert_int_equal(cursor_next(at_ms, span_str(older[i])), 1000);
 	for (int i = 0; i < 1000; i++) {
@@ -168,7 +170,8 @@ static void test_timestamps_print(void **state)
 		assert_int_equal(back, times[i]);
 	}
 	char text[40];
-	assert_true(span_equal(timestamp_print(1709210096789, text), SPAN("2024-02-29T12:34:56.789Z")));
+	assert_true(
+	        span_equal(timestamp_print(1709210096789, text), SPAN("2024-02-29T12:34:56.789Z")));
 }
 
 static void test_numbers(void **state)
@@ -178,8 +181,16 @@ static void test_numbers(void **state)
 	assert_true(number_parse(SPAN("0"), 10, &n) && n == 0);
 	assert_true(number_parse(SPAN("007"), 10, &n) && n == 7);
 	assert_true(number_parse(SPAN("999999999999999999"), UINT64_MAX, &n));
-	static const char *const bad[] = {"", "11", "-1", "+1", "1.0", " 1", "1 ", "0x1",
-	                                  "1000000000000000000", "99999999999999999999999"};
+	static const char *const bad[] = {"",
+	                                  "11",
+	                                  "-1",
+	                                  "+1",
+	                                  "1.0",
+	                                  " 1",
+	                                  "1 ",
+	                                  "0x1",
+	                                  "1000000000000000000",
+	                                  "99999999999999999999999"};
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
 		assert_false(number_parse(span_str(bad[i]), 10, &n));
 }

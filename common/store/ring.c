@@ -16,7 +16,8 @@
 
 /* ---- locks and marks ---- */
 
-/* TSan of this compiler does not know pthread_mutex_clocklock(): it is told what such a lock orders. */
+/* TSan of this compiler does not know pthread_mutex_clocklock(): it is told what such a lock
+ * orders. */
 #ifdef __SANITIZE_THREAD__
 #include <sanitizer/tsan_interface.h>
 #define lock_seen(lock)   __tsan_acquire(lock)
@@ -44,7 +45,8 @@ void ring_unlock(struct ring *ring)
 	pthread_mutex_unlock(&ring->control->write_lock);
 }
 
-/* glibc keeps it there, for the kernel, which must find the locks of the dead. [pthread_mutex_t, robust] */
+/* glibc keeps it there, for the kernel, which must find the locks of the dead. [pthread_mutex_t,
+ * robust] */
 int ring_lock_holder(const struct ring *ring)
 {
 	const int *owner = &ring->control->write_lock.__data.__owner;
@@ -55,7 +57,8 @@ bool ring_checkpoint_trylock(struct ring *ring, unsigned wait_ms)
 {
 	pthread_mutex_t *lock = &ring->control->checkpoint_lock;
 	uint64_t ns = clock_monotonic_ns() + wait_ms * 1000000ull;
-	struct timespec until = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
+	struct timespec until = {.tv_sec = (time_t)(ns / 1000000000u),
+	                         .tv_nsec = (long)(ns % 1000000000u)};
 	bool taken = take(lock, pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &until));
 	if (taken)
 		lock_seen(lock);
@@ -193,7 +196,8 @@ static uint32_t undurable(const struct ring *ring, uint64_t lsn)
 
 uint64_t ring_durable_then(const struct ring_record *record)
 {
-	uint64_t behind = record->undurable != 0 ? 8 * ((uint64_t)record->undurable - 1) : record->lsn;
+	uint64_t behind =
+	        record->undurable != 0 ? 8 * ((uint64_t)record->undurable - 1) : record->lsn;
 	return behind < record->lsn ? record->lsn - behind : 0;
 }
 
@@ -260,8 +264,8 @@ int ring_rewrite(const struct ring *ring, uint64_t from, uint64_t to)
 	return fdatasync(ring->fd) == 0 ? 0 : errno;
 }
 
-/* What the sync has brought to the disk is what the page cache holds now; that this is what was written,
- * only the hashes tell. The part that does not follow was promised to nobody. */
+/* What the sync has brought to the disk is what the page cache holds now; that this is what was
+ * written, only the hashes tell. The part that does not follow was promised to nobody. */
 static int write_back(struct ring *ring)
 {
 	struct ring_position from = slots_get(&ring->control->synced), tail = ring_tail(ring);
@@ -272,9 +276,11 @@ static int write_back(struct ring *ring)
 		return error;
 	struct ring_position end = ring_scan(ring, from, tail.lsn);
 	if (end.lsn != tail.lsn) {
-		log_error("end of the log lost", "from=%llu to=%llu advice=\"nothing of it was acknowledged\"",
+		log_error("end of the log lost",
+		          "from=%llu to=%llu advice=\"nothing of it was acknowledged\"",
 		          (unsigned long long)end.lsn, (unsigned long long)tail.lsn);
-		atomic_fetch_add(&ring->control->cuts, 1); /* before anything can become durable in its place */
+		atomic_fetch_add(&ring->control->cuts,
+		                 1); /* before anything can become durable in its place */
 		ring_slots_set(&ring->control->tail, end);
 	}
 	raise_durable(ring, end);

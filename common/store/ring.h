@@ -2,13 +2,14 @@
  *
  * LSN is a byte position in an endless log; it stands at LSN modulo the ring's size. A record never
  * wraps; a pad record fills the end. The hash of a record is seeded with that of the record before
- * it, so that a stale record can never continue the chain. A control file, mapped, carries the locks
- * and marks. It is believed while somebody lives who has the ring open: each opener holds a shared lock
- * on the file `ring` for life (of the open file description: a child that executes another program has
- * none of it). Who can have it exclusively is alone, and rebuilds the control file from the ring.
+ * it, so that a stale record can never continue the chain. A control file, mapped, carries the
+ * locks and marks. It is believed while somebody lives who has the ring open: each opener holds a
+ * shared lock on the file `ring` for life (of the open file description: a child that executes
+ * another program has none of it). Who can have it exclusively is alone, and rebuilds the control
+ * file from the ring.
  *
- * Writers keep `reserve` bytes free in front of the checkpoint mark and say how far they are going to
- * write before they do: a reader that has copied bytes at LSN l knows that they are whole when
+ * Writers keep `reserve` bytes free in front of the checkpoint mark and say how far they are going
+ * to write before they do: a reader that has copied bytes at LSN l knows that they are whole when
  * ring_holds(l) is still true. */
 #pragma once
 
@@ -24,12 +25,13 @@ struct ring_position {
 };
 
 struct ring_record {
-	uint64_t hash; /* XXH3-64 of everything behind it, seeded with the hash before */
+	uint64_t hash;         /* XXH3-64 of everything behind it, seeded with the hash before */
 	uint32_t magic, bytes; /* bytes: of the whole record, a multiple of 8 */
 	uint64_t lsn;
 	uint32_t entries; /* RING_PAD: nothing, up to the end of the file */
-	/* How far the log was durable when the record was begun: 1 + so many times 8 bytes before `lsn`. 0: not
-	 * said (records of releases that left the place empty, or farther than the number goes). */
+	/* How far the log was durable when the record was begun: 1 + so many times 8 bytes before
+	 * `lsn`. 0: not said (records of releases that left the place empty, or farther than the
+	 * number goes). */
 	uint32_t undurable;
 };
 _Static_assert(sizeof(struct ring_record) == 32, "log format");
@@ -39,7 +41,7 @@ enum { RING_PAD = 0xffffffff };
 struct ring_slots {
 	struct {
 		_Atomic uint64_t lsn, hash;
-	} slots[2]; /* a writer killed mid-update leaves the other whole */
+	} slots[2];             /* a writer killed mid-update leaves the other whole */
 	_Atomic uint32_t index; /* counts up; its last bit is the slot that holds */
 };
 
@@ -54,22 +56,23 @@ struct ring_control {
 	_Atomic uint64_t durable;
 	_Atomic uint64_t checkpoint;
 	_Atomic uint64_t checkpoint_at_ms; /* monotonic, of the last round of maintenance */
-	_Atomic uint64_t room_bytes; /* the log may be this far ahead of the checkpoint and still fit */
-	_Atomic int refuse;    /* 0, ENOSPC: growing commands are refused (checkpointer's word) */
-	_Atomic int io_error;  /* a sync failed: nothing is acknowledged until a repair */
+	_Atomic uint64_t
+	        room_bytes;     /* the log may be this far ahead of the checkpoint and still fit */
+	_Atomic int refuse;     /* 0, ENOSPC: growing commands are refused (checkpointer's word) */
+	_Atomic int io_error;   /* a sync failed: nothing is acknowledged until a repair */
 	_Atomic uint32_t syncs; /* tried so far; a futex */
 	_Atomic uint32_t sync_waiters; /* a hint: a killed one stays counted */
-	_Atomic uint32_t locked; /* built by a release whose openers hold a lock for life */
-	_Atomic uint32_t cuts;   /* so often the end of the log, not yet durable, was given up */
+	_Atomic uint32_t locked;       /* built by a release whose openers hold a lock for life */
+	_Atomic uint32_t cuts;    /* so often the end of the log, not yet durable, was given up */
 	struct ring_slots synced; /* the durable mark, with its hash; under the sync lock */
 };
 
 struct ring {
-	int fd;         /* -1: there is no file */
+	int fd; /* -1: there is no file */
 	uint64_t bytes, reserve, record_max;
 	const uint8_t *map; /* read-only */
 	struct ring_control *control;
-	bool alone;     /* nobody else has it open: found out by ring_find() */
+	bool alone; /* nobody else has it open: found out by ring_find() */
 };
 
 /* ---- opening (ring_open.c) ----
@@ -79,39 +82,42 @@ struct ring {
  *     ring_find()  ->  alone: ring_judge(), or ring_make(); ring_recover()  ->  ring_share()
  */
 
-/* Opens DIR/ring, if there is one, and DIR/control. 0, also when there is no ring (fd is -1), or errno
- * with a reason; EBADMSG: the control file of a ring in use is not there or not ours. */
+/* Opens DIR/ring, if there is one, and DIR/control. 0, also when there is no ring (fd is -1), or
+ * errno with a reason; EBADMSG: the control file of a ring in use is not there or not ours. */
 int ring_find(struct ring *ring, const char *dir, char reason[256]);
 
 /* Where a log begins that is to follow one up to `lsn` (0: none) in a new file of that size. */
 struct ring_position ring_first(uint64_t lsn, uint64_t bytes);
 
-/* A new file in the place of what was there, synced, name and all, for a log from `start` on, a position
- * of ring_first(). 0, or errno with a reason. Writes all of it once. */
+/* A new file in the place of what was there, synced, name and all, for a log from `start` on, a
+ * position of ring_first(). 0, or errno with a reason. Writes all of it once. */
 int ring_make(struct ring *ring, const char *dir, uint64_t bytes, struct ring_position start,
               char reason[256]);
 
 enum ring_verdict {
 	RING_SOUND,   /* the log ends at `end` */
-	RING_DAMAGED, /* the chain ends at `end`, but a record at `later` was begun when that was durable */
-	RING_FOREIGN, /* neither does anything go on from `start` nor does it hold what ended there */
+	RING_DAMAGED, /* the chain ends at `end`, but a record at `later` was begun when that was
+	                 durable */
+	RING_FOREIGN, /* neither does anything go on from `start` nor does it hold what ended there
+	               */
 };
 struct ring_finding {
 	enum ring_verdict verdict;
 	struct ring_position end;
 	uint64_t later;
 };
-/* What is in the file, for a log whose checkpoint stands at `start`. Reads much of it. Whole records
- * behind a torn one of the same unsynced stretch are what any power cut leaves: that is sound. */
+/* What is in the file, for a log whose checkpoint stands at `start`. Reads much of it. Whole
+ * records behind a torn one of the same unsynced stretch are what any power cut leaves: that is
+ * sound. */
 struct ring_finding ring_judge(const struct ring *ring, struct ring_position start);
 
 /* Is there nothing but zeros in the file? */
 bool ring_blank(const struct ring *ring);
 
-/* Builds the control file for a log from the checkpoint at `start` to `end`, which is written again, synced
- * and verified: an earlier life may have left pages of it in memory that never reached the disk. `cut`:
- * what stands behind the end is wiped out, so that it is never again taken for a proof of damage.
- * 0, or errno with a reason. */
+/* Builds the control file for a log from the checkpoint at `start` to `end`, which is written
+ * again, synced and verified: an earlier life may have left pages of it in memory that never
+ * reached the disk. `cut`: what stands behind the end is wiped out, so that it is never again taken
+ * for a proof of damage. 0, or errno with a reason. */
 int ring_recover(struct ring *ring, struct ring_position start, struct ring_position end, bool cut,
                  char reason[256]);
 
@@ -153,23 +159,24 @@ bool ring_record_at(const struct ring *ring, uint64_t lsn, struct ring_record *r
 /* Is there room for a record of up to `bytes`, with a pad before it? Under the lock. */
 bool ring_has_room(const struct ring *ring, size_t bytes);
 
-/* Under the lock: where a record of up to `bytes` would begin; writes the pad if one is needed. From
- * here on readers know that this much may be overwritten. 0 or errno. */
+/* Under the lock: where a record of up to `bytes` would begin; writes the pad if one is needed.
+ * From here on readers know that this much may be overwritten. 0 or errno. */
 int ring_begin(struct ring *ring, size_t bytes, struct ring_position *at);
 
-/* Under the lock: writes one record at *at (from ring_begin) and publishes it as the tail. iov[0] is
- * left for the head. `bytes` counts everything. 0 or errno; then nothing is published. */
+/* Under the lock: writes one record at *at (from ring_begin) and publishes it as the tail. iov[0]
+ * is left for the head. `bytes` counts everything. 0 or errno; then nothing is published. */
 int ring_write(struct ring *ring, struct ring_position *at, struct iovec *iov, size_t iov_count,
                uint32_t entries, size_t bytes);
 
-/* Makes everything below the tail at the time of the call durable: one sync covers what every process
- * has written before it. 0 or errno. After a failure the pages may be gone from the kernel's mind as
- * clean, or read again from the disk as they were before: the region is rewritten from the map until a sync
- * succeeds, then verified by its hashes, and only then anything is durable. What does not verify was never
- * promised; it is cut off (ring_cuts()).
+/* Makes everything below the tail at the time of the call durable: one sync covers what every
+ * process has written before it. 0 or errno. After a failure the pages may be gone from the
+ * kernel's mind as clean, or read again from the disk as they were before: the region is rewritten
+ * from the map until a sync succeeds, then verified by its hashes, and only then anything is
+ * durable. What does not verify was never promised; it is cut off (ring_cuts()).
  *
- * One process syncs at a time, by ring_sync_trylock() ... ring_sync_locked() ... ring_sync_unlock().
- * The others wait for its end by ring_sync_wait(), and mostly find their records durable then. */
+ * One process syncs at a time, by ring_sync_trylock() ... ring_sync_locked() ...
+ * ring_sync_unlock(). The others wait for its end by ring_sync_wait(), and mostly find their
+ * records durable then. */
 bool ring_sync_trylock(struct ring *ring);
 int ring_sync_locked(struct ring *ring);
 void ring_sync_unlock(struct ring *ring);
@@ -181,9 +188,9 @@ int ring_sync(struct ring *ring);
 
 void ring_set_checkpoint(struct ring *ring, uint64_t lsn);
 
-/* How often the end of the log was cut off because it could not be made durable. A position above the
- * durable mark counts only while this has not changed: look at the mark first, then here. Changes under
- * both the sync lock and the lock. */
+/* How often the end of the log was cut off because it could not be made durable. A position above
+ * the durable mark counts only while this has not changed: look at the mark first, then here.
+ * Changes under both the sync lock and the lock. */
 uint32_t ring_cuts(const struct ring *ring);
 
 /* Follows the hash chain from `from` as far as it goes, at most to `to`; for recovery and check. */

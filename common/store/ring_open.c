@@ -15,11 +15,12 @@
 enum {
 	CONTROL_LAYOUT = 3,
 	PATH_ROOM = 4096,
-	OLDER_WAIT_MS = 3000, /* the supervisor looks into lock.mdb for a moment whenever a worker ends */
+	OLDER_WAIT_MS =
+	        3000, /* the supervisor looks into lock.mdb for a moment whenever a worker ends */
 	OLDER_LOOK_MS = 20,
 };
-/* Damage wider than this, in front of the first record that could prove it, is not looked behind: a start
- * reads no more of a ring of many GiB. */
+/* Damage wider than this, in front of the first record that could prove it, is not looked behind: a
+ * start reads no more of a ring of many GiB. */
 static const uint64_t proof_bytes_max = 1ull << 30;
 
 static int fail(char reason[256], const char *what, const char *dir, const char *file)
@@ -109,7 +110,8 @@ static int map_control(struct ring *ring, const char *dir, char reason[256])
 	snprintf(path, sizeof path, "%s/control", dir);
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd >= 0 && ftruncate(fd, sizeof(struct ring_control)) == 0)
-		at = mmap(NULL, sizeof(struct ring_control), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		at = mmap(NULL, sizeof(struct ring_control), PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		          0);
 	int error = at == MAP_FAILED ? fail(reason, "cannot map", dir, "control") : 0;
 	if (fd >= 0)
 		close(fd);
@@ -117,8 +119,9 @@ static int map_control(struct ring *ring, const char *dir, char reason[256])
 	return error;
 }
 
-/* Mapped by a descriptor that cannot write: the kernel then knows that no page is made dirty through
- * the map, and does not walk the maps of all processes at each sync to make pages clean again. */
+/* Mapped by a descriptor that cannot write: the kernel then knows that no page is made dirty
+ * through the map, and does not walk the maps of all processes at each sync to make pages clean
+ * again. */
 static int map_ring(struct ring *ring, const char *dir, char reason[256])
 {
 	char path[PATH_ROOM];
@@ -141,7 +144,8 @@ static int take_file(struct ring *ring, const char *dir, int fd, char reason[256
 		return fail(reason, "cannot open", dir, "ring");
 	ring->bytes = (uint64_t)st.st_size & ~4095ull;
 	ring->record_max = ring->bytes / 32 * 10;
-	/* More than a record and a pad: what ended at the checkpoint stands as long as that does. */
+	/* More than a record and a pad: what ended at the checkpoint stands as long as that does.
+	 */
 	ring->reserve = ring->record_max + 2 * sizeof(struct ring_record);
 	ring->alone = lock_for_life(fd, F_WRLCK);
 	if (!ring->alone && !lock_for_life(fd, F_RDLCK))
@@ -163,12 +167,14 @@ int ring_find(struct ring *ring, const char *dir, char reason[256])
 		error = map_control(ring, dir, reason);
 	const struct ring_control *control = ring->control;
 	if (error == 0 && ring->alone && older_has_it(ring, dir)) {
-		snprintf(reason, 256, "a process of an older release has the store in %.150s open", dir);
+		snprintf(reason, 256, "a process of an older release has the store in %.150s open",
+		         dir);
 		error = EBUSY;
 	}
 	if (error == 0 && !ring->alone &&
 	    (!atomic_load(&control->ready) || control->layout != CONTROL_LAYOUT)) {
-		snprintf(reason, 256, "%.150s/control was removed or overwritten while others use it: stop them",
+		snprintf(reason, 256,
+		         "%.150s/control was removed or overwritten while others use it: stop them",
 		         dir);
 		error = EBADMSG;
 	}
@@ -207,13 +213,15 @@ struct ring_position ring_first(uint64_t lsn, uint64_t bytes)
 	return first;
 }
 
-/* Written once, so that later writes only overwrite: no journal, no allocation, no ENOSPC. In front of
- * the first position stands what would have ended there: by it the ring is known. */
+/* Written once, so that later writes only overwrite: no journal, no allocation, no ENOSPC. In front
+ * of the first position stands what would have ended there: by it the ring is known. */
 static int fill(int fd, uint64_t bytes, struct ring_position start)
 {
 	static const uint8_t zeros[1 << 20];
 	for (uint64_t at = 0; at < bytes; at += sizeof zeros) {
-		struct iovec iov = {(void *)(uintptr_t)zeros, bytes - at < sizeof zeros ? (size_t)(bytes - at) : sizeof zeros};
+		struct iovec iov = {(void *)(uintptr_t)zeros, bytes - at < sizeof zeros
+		                                                      ? (size_t)(bytes - at)
+		                                                      : sizeof zeros};
 		int error = ring_write_all(fd, &iov, 1, at);
 		if (error != 0)
 			return error;
@@ -263,7 +271,8 @@ int ring_make(struct ring *ring, const char *dir, uint64_t bytes, struct ring_po
 /* ---- what is in it ---- */
 
 /* Where the next record could begin, from `at` on, by its magic and its place; `to`: nowhere. */
-static uint64_t next_head(const struct ring *ring, uint64_t at, uint64_t to, struct ring_record *record)
+static uint64_t next_head(const struct ring *ring, uint64_t at, uint64_t to,
+                          struct ring_record *record)
 {
 	static const size_t magic_at = offsetof(struct ring_record, magic);
 	while (at < to) {
@@ -278,8 +287,9 @@ static uint64_t next_head(const struct ring *ring, uint64_t at, uint64_t to, str
 	return to;
 }
 
-/* The chain ends at `end`. A record that follows another by its hash is whole, whatever became of those
- * before; and if it was begun when the log was durable beyond `end`, what stood there was durable. 0: none. */
+/* The chain ends at `end`. A record that follows another by its hash is whole, whatever became of
+ * those before; and if it was begun when the log was durable beyond `end`, what stood there was
+ * durable. 0: none. */
 static uint64_t later_record(const struct ring *ring, struct ring_position start, uint64_t end)
 {
 	uint64_t to = start.lsn + ring->bytes;

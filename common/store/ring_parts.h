@@ -8,7 +8,8 @@ static const uint32_t ring_magic = 0x52494e47;
 /* 0 or errno; uses up the iovecs. */
 int ring_write_all(int fd, struct iovec *iov, size_t count, uint64_t at);
 
-/* Writes [from, to) again from the page cache and syncs. Nobody else may be changing it. 0 or errno. */
+/* Writes [from, to) again from the page cache and syncs. Nobody else may be changing it. 0 or
+ * errno. */
 int ring_rewrite(const struct ring *ring, uint64_t from, uint64_t to);
 
 /* Does the record, from ring_record_at(), continue one with that hash? Reads all of it. */

@@ -188,7 +188,8 @@ static enum ring_verdict judge_again(struct fixture *f, struct ring_finding *fin
 	return finding->verdict;
 }
 
-/* Wherever a record is hit that others follow which were begun when it was durable: that is not the end. */
+/* Wherever a record is hit that others follow which were begun when it was durable: that is not the
+ * end. */
 static void test_damage_is_not_the_end(void **state)
 {
 	struct fixture *f = *state;
@@ -269,7 +270,8 @@ static void test_a_foreign_ring(void **state)
 	free(noise);
 	/* For teardown. */
 	char reason[256];
-	assert_int_equal(ring_make(&f->ring, f->dir, RING_BYTES, ring_first(0, RING_BYTES), reason), 0);
+	assert_int_equal(ring_make(&f->ring, f->dir, RING_BYTES, ring_first(0, RING_BYTES), reason),
+	                 0);
 }
 
 /* Releases before said nothing of the durable mark: 0 stood there, and the log began at 0. */
@@ -323,7 +325,8 @@ static bool child_is_alone(const char *dir)
 	return WEXITSTATUS(status) == 1;
 }
 
-/* The control file is believed while somebody has the ring open, and not longer, whatever it says. */
+/* The control file is believed while somebody has the ring open, and not longer, whatever it says.
+ */
 static void test_control_is_believed_by_liveness(void **state)
 {
 	struct fixture *f = *state;
@@ -550,8 +553,8 @@ static void test_failed_sync_is_repaired(void **state)
 	assert_int_equal(ring_tail(&f->ring).lsn, tail.lsn);
 }
 
-/* After a failed sync the kernel may read a page again as it was on the disk. What then does not verify is
- * not made durable by writing it once more. */
+/* After a failed sync the kernel may read a page again as it was on the disk. What then does not
+ * verify is not made durable by writing it once more. */
 static void test_a_repair_does_not_trust_the_page_cache(void **state)
 {
 	struct fixture *f = *state;

@@ -35,6 +35,8 @@ void row_alert(struct counters_slot *counters, const char *key)
 	HASH_ADD_KEYPTR(hh, all, known->key, len, known);
 	if (counters != NULL)
 		counter_set(counters, rows_unreadable, HASH_COUNT(all));
-	log_error("row unreadable", "key=%s why=\"not a row that this release knows; what it belongs to stands "
-	          "still, and it is not written over\"", key);
+	log_error("row unreadable",
+	          "key=%s why=\"not a row that this release knows; what it belongs to stands "
+	          "still, and it is not written over\"",
+	          key);
 }

@@ -40,14 +40,14 @@ static void forget_kv(struct state *state, struct state_kv *kv)
 void state_finish(struct state *state)
 {
 	struct stream *stream, *stream_next;
-	HASH_ITER(hh, state->streams, stream, stream_next)
-	forget_stream(state, stream);
+	HASH_ITER (hh, state->streams, stream, stream_next)
+		forget_stream(state, stream);
 	struct state_path *path, *path_next;
-	HASH_ITER(hh, state->paths, path, path_next)
-	forget_path(state, path);
+	HASH_ITER (hh, state->paths, path, path_next)
+		forget_path(state, path);
 	struct state_kv *kv, *kv_next;
-	HASH_ITER(hh, state->kvs, kv, kv_next)
-	forget_kv(state, kv);
+	HASH_ITER (hh, state->kvs, kv, kv_next)
+		forget_kv(state, kv);
 	*state = (struct state){0};
 }
 
@@ -128,7 +128,9 @@ struct stream *state_find_living(struct state *state, struct span path, uint64_t
 	struct span spelling;
 	state->unreadable = false;
 	for (unsigned n = 0; stream_name_spelling(n, path, out, &spelling); n++) {
-		struct stream *stream = spelling.len <= STREAM_NAME_STORED_MAX ? state_find_exact(state, spelling) : NULL;
+		struct stream *stream = spelling.len <= STREAM_NAME_STORED_MAX
+		                                ? state_find_exact(state, spelling)
+		                                : NULL;
 		if (stream != NULL && !stream_expired(stream, now_ms))
 			return stream;
 		if (state->unreadable)
@@ -221,8 +223,7 @@ void state_path_each(struct state *state, struct span prefix,
 	bool whole = state->backing.path_each == NULL ||
 	             state->backing.path_each(state->backing.arg, prefix, path_walk_row, &walk);
 	struct state_path *path, *next;
-	HASH_ITER(hh, state->paths, path, next)
-	{
+	HASH_ITER (hh, state->paths, path, next) {
 		if (walk.stopped)
 			break;
 		if (path->id != 0 && path->len >= prefix.len &&
@@ -260,7 +261,8 @@ static void piece_add(struct state *state, struct stream *stream, uint64_t offse
 		stream_pieces_trim(stream, state->pieces_keep_lsn);
 		/* Room is left half empty after a trim, so that trimming stays rare. */
 		if (stream->pieces_count > stream->pieces_room / 2 || stream->pieces_room == 0) {
-			stream->pieces_room = stream->pieces_room != 0 ? stream->pieces_room * 2 : 4;
+			stream->pieces_room =
+			        stream->pieces_room != 0 ? stream->pieces_room * 2 : 4;
 			stream->pieces = xrealloc(stream->pieces,
 			                          stream->pieces_room * sizeof *stream->pieces);
 		}
@@ -268,7 +270,8 @@ static void piece_add(struct state *state, struct stream *stream, uint64_t offse
 	stream->pieces[stream->pieces_count++] = (struct stream_piece){offset, lsn};
 }
 
-static void take_data(struct state *state, struct stream *stream, const struct entry *entry, uint64_t lsn)
+static void take_data(struct state *state, struct stream *stream, const struct entry *entry,
+                      uint64_t lsn)
 {
 	if (entry->data.count == 0)
 		return;
@@ -460,7 +463,8 @@ struct stream *state_apply(struct state *state, const struct entry *entry, uint6
 			stream->touched_ms = entry->at_ms;
 		return stream;
 	case ENTRY_TRIM:
-		if ((stream = stream_for(state, entry, lsn)) != NULL && entry->offset > stream->first)
+		if ((stream = stream_for(state, entry, lsn)) != NULL &&
+		    entry->offset > stream->first)
 			stream->first = entry->offset;
 		return stream;
 	case ENTRY_PRODUCER_DROP:
@@ -477,8 +481,7 @@ void state_evict(struct state *state, uint64_t lsn, size_t keep)
 {
 	size_t count = HASH_COUNT(state->streams);
 	struct stream *stream, *stream_next;
-	HASH_ITER(hh, state->streams, stream, stream_next)
-	{
+	HASH_ITER (hh, state->streams, stream, stream_next) {
 		bool cached = stream->lsn < lsn && stream->pins == 0 && !stream->dirty;
 		if (!cached || (count <= keep && !stream->dropped))
 			continue;
@@ -487,16 +490,14 @@ void state_evict(struct state *state, uint64_t lsn, size_t keep)
 	}
 	count = HASH_COUNT(state->paths);
 	struct state_path *path, *path_next;
-	HASH_ITER(hh, state->paths, path, path_next)
-	{
+	HASH_ITER (hh, state->paths, path, path_next) {
 		if (path->lsn >= lsn || (count <= keep && path->id != 0))
 			continue;
 		forget_path(state, path);
 		count--;
 	}
 	struct state_kv *kv, *kv_next;
-	HASH_ITER(hh, state->kvs, kv, kv_next)
-	{
+	HASH_ITER (hh, state->kvs, kv, kv_next) {
 		if (kv->lsn < lsn)
 			forget_kv(state, kv);
 	}

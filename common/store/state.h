@@ -22,7 +22,7 @@ struct stream_producer {
 	uint64_t epoch, seq; /* highest accepted */
 	uint64_t at_ms;      /* when */
 	uint64_t lsn;
-	bool dropped;        /* a tombstone until checkpointed */
+	bool dropped; /* a tombstone until checkpointed */
 	UT_hash_handle hh;
 	uint16_t id_len;
 	uint8_t id[];
@@ -55,8 +55,8 @@ struct stream {
 	struct stream_piece *pieces; /* ascending by offset */
 	uint32_t pieces_count, pieces_room;
 
-	uint32_t pins;  /* > 0: never evicted (readers follow it) */
-	void *follower; /* the fan-out engine's; only in the loop's state */
+	uint32_t pins;             /* > 0: never evicted (readers follow it) */
+	void *follower;            /* the fan-out engine's; only in the loop's state */
 	struct stream *dirty_next; /* the checkpointer's list */
 	uint64_t indexed_ms;       /* the checkpointer's: its row in the expiry index; 0: none */
 	bool dirty;
@@ -82,7 +82,8 @@ struct state_kv {
 	uint8_t key[];
 };
 
-/* Is it there? Not to be able to tell is an answer of its own: what cannot be read is not absent. */
+/* Is it there? Not to be able to tell is an answer of its own: what cannot be read is not absent.
+ */
 enum row_found { ROW_ABSENT, ROW_PRESENT, ROW_UNREADABLE };
 
 /* What lies below the overlay. Every function reads one consistent snapshot, and the state tells
@@ -97,28 +98,33 @@ struct state_backing {
 	/* Calls stream_producer_load() for each; false: not all could be read. */
 	bool (*producers)(void *arg, struct stream *into);
 	enum row_found (*kv)(void *arg, struct span key, struct span *value, uint64_t *lsn);
-	/* Visits keys that begin with prefix, in byte order; stops when visit returns false. False: there
-	 * are more, which could not be read. */
+	/* Visits keys that begin with prefix, in byte order; stops when visit returns false. False:
+	 * there are more, which could not be read. */
 	bool (*kv_each)(void *arg, struct span prefix,
-	                bool (*visit)(void *visit_arg, struct span key, struct span value, uint64_t lsn),
+	                bool (*visit)(void *visit_arg, struct span key, struct span value,
+	                              uint64_t lsn),
 	                void *visit_arg);
 	/* As kv_each. */
 	bool (*path_each)(void *arg, struct span prefix,
-	                  bool (*visit)(void *visit_arg, struct span path, uint64_t id), void *visit_arg);
-	/* All messages of the one append that begins at or covers `at` in this stream's own data (fork
-	 * sources are the caller's), from ring or rows. ROW_ABSENT: trimmed. */
-	enum row_found (*append_at)(void *arg, const struct stream *stream, uint64_t at, struct batch *out,
-	                  uint64_t *begins_at);
+	                  bool (*visit)(void *visit_arg, struct span path, uint64_t id),
+	                  void *visit_arg);
+	/* All messages of the one append that begins at or covers `at` in this stream's own data
+	 * (fork sources are the caller's), from ring or rows. ROW_ABSENT: trimmed. */
+	enum row_found (*append_at)(void *arg, const struct stream *stream, uint64_t at,
+	                            struct batch *out, uint64_t *begins_at);
 };
 
-/* Is the path, in any spelling, the product's own? Its surfaces write there (feeds, sessions); everybody else reads. */
+/* Is the path, in any spelling, the product's own? Its surfaces write there (feeds, sessions);
+ * everybody else reads. */
 bool state_path_owned(struct span path);
 
 struct state_limits {
 	uint64_t streams_max;
 	uint32_t producers_per_stream_max;
-	size_t fork_prefix_bytes_max; /* Stream-Fork-Sub-Offset takes at most this much; 0: no limit */
-	uint64_t producer_idle_ms; /* a producer this long silent may be forgotten when at the limit */
+	size_t fork_prefix_bytes_max; /* Stream-Fork-Sub-Offset takes at most this much; 0: no limit
+	                               */
+	uint64_t producer_idle_ms; /* a producer this long silent may be forgotten when at the limit
+	                            */
 };
 
 /* Takes one entry into the log and returns the LSN it stands at (its own, unique, growing). Copies
@@ -131,21 +137,23 @@ struct entry_sink {
 struct state {
 	struct state_backing backing;
 	struct state_limits limits;
-	struct stream *streams;    /* hash by id */
-	struct state_path *paths;  /* hash by path */
-	struct state_kv *kvs;      /* hash by key */
-	size_t kvs_bytes;          /* what they take */
-	uint64_t next_id;          /* next stream id */
-	uint64_t streams_count;    /* living streams */
-	uint64_t counted_lsn;      /* entries up to here are in it */
-	uint64_t now_ms;           /* of the last entry; runs back only when the machine's clock was set back */
-	struct stream *dirty;      /* changed since state_clean(); only when track_dirty */
+	struct stream *streams;   /* hash by id */
+	struct state_path *paths; /* hash by path */
+	struct state_kv *kvs;     /* hash by key */
+	size_t kvs_bytes;         /* what they take */
+	uint64_t next_id;         /* next stream id */
+	uint64_t streams_count;   /* living streams */
+	uint64_t counted_lsn;     /* entries up to here are in it */
+	uint64_t now_ms; /* of the last entry; runs back only when the machine's clock was set back
+	                  */
+	struct stream *dirty; /* changed since state_clean(); only when track_dirty */
 	bool track_dirty;
-	bool unreadable;           /* the last look-up below had no answer: NULL or false means nothing */
+	bool unreadable; /* the last look-up below had no answer: NULL or false means nothing */
 	/* state_decide() put entries into the sink that it could then not apply, or not all of a
-	 * transaction: what is in the sink since its beginning must not be written. Its owner's to clear. */
+	 * transaction: what is in the sink since its beginning must not be written. Its owner's to
+	 * clear. */
 	bool torn;
-	uint64_t pieces_keep_lsn;  /* pieces below may go: the backing has them */
+	uint64_t pieces_keep_lsn; /* pieces below may go: the backing has them */
 };
 
 /* Begins empty, before the first entry. next_id and streams_count are then set from the backing
@@ -162,18 +170,19 @@ void state_decide(struct state *state, struct command *command, uint64_t now_ms,
                   const struct entry_sink *sink);
 
 /* Carries out one entry that stands at `lsn`. Returns the stream it touched, which may be a dropped
- * one, or NULL (kv, or already contained). An entry that makes no sense here has been applied before.
- * With state->unreadable afterwards it was not applied, and may be again. */
+ * one, or NULL (kv, or already contained). An entry that makes no sense here has been applied
+ * before. With state->unreadable afterwards it was not applied, and may be again. */
 struct stream *state_apply(struct state *state, const struct entry *entry, uint64_t lsn);
 
-/* Look-ups, here and below, set state->unreadable when they could not find out: whoever makes a decision
- * of "there is none" looks at it.
+/* Look-ups, here and below, set state->unreadable when they could not find out: whoever makes a
+ * decision of "there is none" looks at it.
  *
- * The stream of a path in any spelling, loaded if need be; NULL when none (soft-deleted ones are returned). Does not
- * look at expiry: see stream_expired(). Valid until the next state_apply() or state_evict(), or as
- * long as it is pinned. */
+ * The stream of a path in any spelling, loaded if need be; NULL when none (soft-deleted ones are
+ * returned). Does not look at expiry: see stream_expired(). Valid until the next state_apply() or
+ * state_evict(), or as long as it is pinned. */
 struct stream *state_find(struct state *state, struct span path);
-/* The same, looking at expiry: one whose time is over is passed over for another spelling's (stream_name.h). */
+/* The same, looking at expiry: one whose time is over is passed over for another spelling's
+ * (stream_name.h). */
 struct stream *state_find_living(struct state *state, struct span path, uint64_t now_ms);
 /* The stream that is stored under these very bytes. */
 struct stream *state_find_exact(struct state *state, struct span path);
@@ -184,8 +193,8 @@ bool state_kv_get(struct state *state, struct span key, struct span *value);
 void state_kv_each(struct state *state, struct span prefix,
                    bool (*visit)(void *arg, struct span key, struct span value), void *arg);
 
-/* Visits every living stream's path that begins with prefix, in no order; the overlay wins over the backing. What lies
- * beside the prefix in the backing costs nothing. */
+/* Visits every living stream's path that begins with prefix, in no order; the overlay wins over the
+ * backing. What lies beside the prefix in the backing costs nothing. */
 void state_path_each(struct state *state, struct span prefix,
                      bool (*visit)(void *arg, struct span path, uint64_t id), void *arg);
 

@@ -14,8 +14,8 @@ struct decision {
 	struct command *command;
 	uint64_t now_ms;
 	const struct entry_sink *sink;
-	/* Something could not be looked up: nothing may be made of its absence, nothing is emitted, and
-	 * the verdict is VERDICT_IO_ERROR. */
+	/* Something could not be looked up: nothing may be made of its absence, nothing is emitted,
+	 * and the verdict is VERDICT_IO_ERROR. */
 	bool unreadable;
 };
 
@@ -78,8 +78,7 @@ static void drop_chain(struct decision *d, struct stream *stream)
 		emit(d, &drop);
 		if (source_id == 0)
 			return;
-		struct entry unref = {
-		        .kind = ENTRY_REFS, .stream_id = source_id, .refs_delta = -1};
+		struct entry unref = {.kind = ENTRY_REFS, .stream_id = source_id, .refs_delta = -1};
 		emit(d, &unref);
 		struct stream *source = state_find_id(d->state, source_id);
 		bool last = source != NULL && source->deleted && source->refs == 0;
@@ -95,7 +94,8 @@ static bool chain_readable(struct decision *d, const struct stream *stream)
 	return !d->unreadable;
 }
 
-/* Forks still read from it: it stays, unreachable by its own path. Nothing when its sources cannot be read. */
+/* Forks still read from it: it stays, unreachable by its own path. Nothing when its sources cannot
+ * be read. */
 static void remove_stream(struct decision *d, struct stream *stream)
 {
 	if (!chain_readable(d, stream))
@@ -112,7 +112,8 @@ static void remove_stream(struct decision *d, struct stream *stream)
 
 bool state_path_owned(struct span path)
 {
-	static const struct span owned[] = {SPAN("/v1/stream/feeds/"), SPAN("/v1/stream/sessions/")};
+	static const struct span owned[] = {SPAN("/v1/stream/feeds/"),
+	                                    SPAN("/v1/stream/sessions/")};
 	uint8_t canonical[STREAM_NAME_ROOM];
 	if (path.len > STREAM_NAME_MAX)
 		return false;
@@ -183,8 +184,9 @@ static enum verdict decide_touch(struct decision *d)
 		return VERDICT_NOT_FOUND;
 	answer_stream(d->command, stream);
 	/* Another worker may have renewed it meanwhile. */
-	if (!stream->ttl_present || (!is_ahead(stream, d->now_ms) &&
-	    d->now_ms < stream->touched_ms + stream_touch_interval_ms(stream)))
+	if (!stream->ttl_present ||
+	    (!is_ahead(stream, d->now_ms) &&
+	     d->now_ms < stream->touched_ms + stream_touch_interval_ms(stream)))
 		return VERDICT_OK;
 	struct entry entry = {.kind = ENTRY_TOUCH, .stream_id = stream->id};
 	emit(d, &entry);
@@ -301,7 +303,8 @@ static enum verdict judge_closed(struct command *command, const struct stream *s
 	command->closed_by_match =
 	        stream->closed_by_present && stream->closed_epoch == tag->epoch &&
 	        stream->closed_seq == tag->seq &&
-	        span_equal(text_span(stream->closed_producer, stream->closed_producer_len), tag->id);
+	        span_equal(text_span(stream->closed_producer, stream->closed_producer_len),
+	                   tag->id);
 	return VERDICT_CLOSED;
 }
 
@@ -309,8 +312,9 @@ static enum verdict judge_append(struct decision *d, struct stream *stream, bool
 {
 	struct command *command = d->command;
 	bool has_body = command->body.count != 0 || command->body_fault != NULL;
-	if (has_body && !media_type_equal(command->content_type,
-	                                  text_span(stream->content_type, stream->content_type_len)))
+	if (has_body &&
+	    !media_type_equal(command->content_type,
+	                      text_span(stream->content_type, stream->content_type_len)))
 		return VERDICT_CONTENT_TYPE;
 	if (command->producer.present) {
 		struct stream_producer *known = producer_find(d, stream, command->producer.id);
@@ -402,9 +406,10 @@ static enum verdict judge_existing(struct command *command, const struct stream 
 	return same_config(command, stream) ? VERDICT_EXISTS : VERDICT_CONFIG_DIFFERS;
 }
 
-/* Which stream of the fork chain holds position `at` as its own. It counts up to *to only: a fork between
- * may have begun within what comes next. */
-static struct stream *holder_of(struct decision *d, struct stream *stream, uint64_t at, uint64_t *to)
+/* Which stream of the fork chain holds position `at` as its own. It counts up to *to only: a fork
+ * between may have begun within what comes next. */
+static struct stream *holder_of(struct decision *d, struct stream *stream, uint64_t at,
+                                uint64_t *to)
 {
 	*to = UINT64_MAX;
 	while (stream != NULL && stream->source_id != 0 && at < stream->fork_offset) {
@@ -490,8 +495,8 @@ static enum verdict judge_fork_point(struct decision *d, struct stream *source, 
 	struct stream *holder = holder_of(d, source, *at, &to);
 	if (holder == NULL || d->state->backing.append_at == NULL)
 		return VERDICT_FORK_TRIMMED;
-	enum row_found found =
-	        d->state->backing.append_at(d->state->backing.arg, holder, *at, &append, &begins_at);
+	enum row_found found = d->state->backing.append_at(d->state->backing.arg, holder, *at,
+	                                                   &append, &begins_at);
 	d->unreadable |= found == ROW_UNREADABLE;
 	if (found != ROW_PRESENT)
 		return VERDICT_FORK_TRIMMED;
@@ -536,7 +541,8 @@ static void inherit_expiry(struct entry *entry, const struct stream *source)
 	entry->expires_at_ms = source->expires_at_ms;
 }
 
-/* The path is held by a stream whose time is over: it goes, or moves out of the way of its forks. */
+/* The path is held by a stream whose time is over: it goes, or moves out of the way of its forks.
+ */
 static void make_way(struct decision *d, struct span path)
 {
 	struct stream *expired = find_exact(d, path);
@@ -566,7 +572,8 @@ static void emit_create(struct decision *d, struct span path, struct stream *sou
 	if (source != NULL) {
 		struct entry ref = {.kind = ENTRY_REFS, .stream_id = source->id, .refs_delta = 1};
 		if (command->content_type.len == 0)
-			create.content_type = text_span(source->content_type, source->content_type_len);
+			create.content_type =
+			        text_span(source->content_type, source->content_type_len);
 		inherit_expiry(&create, source);
 		create.lineage = source->lineage;
 		create.offset = create.fork_offset = at;
@@ -766,9 +773,9 @@ static void decide(struct state *state, struct command *command, uint64_t now_ms
 void state_decide(struct state *state, struct command *command, uint64_t now_ms,
                   const struct entry_sink *sink)
 {
-	/* The log's clock does not run back by what the clocks of two workers' looks differ by. When the
-	 * machine's was set back it follows: what lives for a time would else live until the old time is
-	 * reached again. */
+	/* The log's clock does not run back by what the clocks of two workers' looks differ by.
+	 * When the machine's was set back it follows: what lives for a time would else live until
+	 * the old time is reached again. */
 	bool slips = now_ms < state->now_ms && state->now_ms - now_ms < CLOCK_STEP_MS;
 	decide(state, command, slips ? state->now_ms : now_ms, sink);
 }

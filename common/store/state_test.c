@@ -55,8 +55,8 @@ static uint64_t sink_put(void *arg, const struct entry *entry)
 }
 
 /* The append that covers `at`, found by reading the log. */
-static enum row_found append_at(void *arg, const struct stream *stream, uint64_t at, struct batch *out,
-                      uint64_t *begins_at)
+static enum row_found append_at(void *arg, const struct stream *stream, uint64_t at,
+                                struct batch *out, uint64_t *begins_at)
 {
 	struct fixture *f = arg;
 	for (size_t i = 0; i < f->log_len;) {
@@ -138,11 +138,11 @@ static struct command run(struct fixture *f, struct command command)
 	return command;
 }
 
-#define TEXT      .content_type = SPAN("text/plain")
-#define BODY(s)   .body = {.bytes = SPAN(s)}
-#define CREATE(...) run(f, (struct command){.kind = COMMAND_CREATE, __VA_ARGS__})
-#define APPEND(...) run(f, (struct command){.kind = COMMAND_APPEND, __VA_ARGS__})
-#define DELETE(p)   run(f, (struct command){.kind = COMMAND_DELETE, .path = SPAN(p)}).verdict
+#define TEXT              .content_type = SPAN("text/plain")
+#define BODY(s)           .body = {.bytes = SPAN(s)}
+#define CREATE(...)       run(f, (struct command){.kind = COMMAND_CREATE, __VA_ARGS__})
+#define APPEND(...)       run(f, (struct command){.kind = COMMAND_APPEND, __VA_ARGS__})
+#define DELETE(p)         run(f, (struct command){.kind = COMMAND_DELETE, .path = SPAN(p)}).verdict
 #define PRODUCER(i, e, s) .producer = {.present = true, .id = SPAN(i), .epoch = e, .seq = s}
 
 static void test_create_append_close(void **state)
@@ -151,8 +151,9 @@ static void test_create_append_close(void **state)
 	struct command c = CREATE(.path = SPAN("/a"), TEXT);
 	assert_int_equal(c.verdict, VERDICT_CREATED);
 	assert_int_equal(c.tail, 0);
-	assert_int_equal(CREATE(.path = SPAN("/a"), .content_type = SPAN("TEXT/plain; x=1")).verdict,
-	                 VERDICT_EXISTS);
+	assert_int_equal(
+	        CREATE(.path = SPAN("/a"), .content_type = SPAN("TEXT/plain; x=1")).verdict,
+	        VERDICT_EXISTS);
 	assert_int_equal(CREATE(.path = SPAN("/a")).verdict, VERDICT_CONFIG_DIFFERS);
 	assert_int_equal(APPEND(.path = SPAN("/b"), TEXT, BODY("x")).verdict, VERDICT_NOT_FOUND);
 	c = APPEND(.path = SPAN("/a"), TEXT, BODY("hello"));
@@ -171,28 +172,38 @@ static void test_create_append_close(void **state)
 static void test_only_the_product_writes_what_it_owns(void **state)
 {
 	struct fixture *f = *state;
-	static const struct span owned[] = {SPAN("/v1/stream/feeds/arena/frames"), SPAN("/v1/stream/sessions/i/events")};
+	static const struct span owned[] = {SPAN("/v1/stream/feeds/arena/frames"),
+	                                    SPAN("/v1/stream/sessions/i/events")};
 	for (size_t i = 0; i < 2; i++) {
 		size_t before = f->log_len;
 		struct command kv = {.kind = COMMAND_KV, .key = SPAN("k"), .value = SPAN("v")};
 		struct command parts[] = {kv, {.kind = COMMAND_CREATE, .path = owned[i], TEXT}};
 		struct command txn = {.kind = COMMAND_TXN, .parts = parts, .part_count = 2};
 		assert_int_equal(CREATE(.path = owned[i], TEXT).verdict, VERDICT_OWNED);
-		assert_int_equal(CREATE(.path = owned[i], .fork = true, .fork_source = SPAN("/x")).verdict, VERDICT_OWNED);
+		assert_int_equal(
+		        CREATE(.path = owned[i], .fork = true, .fork_source = SPAN("/x")).verdict,
+		        VERDICT_OWNED);
 		assert_int_equal(APPEND(.path = owned[i], TEXT, BODY("x")).verdict, VERDICT_OWNED);
 		assert_int_equal(run(f, txn).verdict, VERDICT_OWNED);
 		assert_int_equal(f->log_len, before);
-		assert_int_equal(CREATE(.path = owned[i], TEXT, .by_owner = true).verdict, VERDICT_CREATED);
-		assert_int_equal(APPEND(.path = owned[i], TEXT, BODY("x"), .by_owner = true).verdict, VERDICT_OK);
+		assert_int_equal(CREATE(.path = owned[i], TEXT, .by_owner = true).verdict,
+		                 VERDICT_CREATED);
+		assert_int_equal(
+		        APPEND(.path = owned[i], TEXT, BODY("x"), .by_owner = true).verdict,
+		        VERDICT_OK);
 		before = f->log_len;
 		assert_int_equal(CREATE(.path = owned[i], TEXT).verdict, VERDICT_OWNED);
-		assert_int_equal(APPEND(.path = owned[i], TEXT, BODY("x"), PRODUCER("p", 0, 0)).verdict, VERDICT_OWNED);
+		assert_int_equal(
+		        APPEND(.path = owned[i], TEXT, BODY("x"), PRODUCER("p", 0, 0)).verdict,
+		        VERDICT_OWNED);
 		assert_int_equal(APPEND(.path = owned[i], .close = true).verdict, VERDICT_OWNED);
 		struct command delete = {.kind = COMMAND_DELETE, .path = owned[i]};
 		assert_int_equal(run(f, delete).verdict, VERDICT_OWNED);
 		assert_int_equal(f->log_len, before);
 		assert_int_equal(CREATE(.path = i == 0 ? SPAN("/f") : SPAN("/g"), .fork = true,
-		                        .fork_source = owned[i]).verdict, VERDICT_CREATED); /* reading is free */
+		                        .fork_source = owned[i])
+		                         .verdict,
+		                 VERDICT_CREATED); /* reading is free */
 		delete.by_owner = true;
 		assert_int_equal(run(f, delete).verdict, VERDICT_OK);
 	}
@@ -217,17 +228,26 @@ static void test_what_differs_only_in_encoding_is_one_stream(void **state)
 	struct command c = CREATE(.path = SPAN("/s/a|b:c%7e"), TEXT);
 	assert_int_equal(c.verdict, VERDICT_CREATED);
 	assert_string_equal(state_find_id(&f->head, c.id)->path, "/s/a%7Cb:c~");
-	static const struct span same[] = {SPAN("/s/a%7Cb:c~"), SPAN("/s/a%7cb%3ac~"), SPAN("/%73/a|b:c~")};
+	static const struct span same[] = {SPAN("/s/a%7Cb:c~"), SPAN("/s/a%7cb%3ac~"),
+	                                   SPAN("/%73/a|b:c~")};
 	for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
 		assert_int_equal(CREATE(.path = same[i], TEXT).verdict, VERDICT_EXISTS);
 		struct command append = APPEND(.path = same[i], TEXT, BODY("x"));
 		assert_true(append.verdict == VERDICT_OK && append.id == c.id);
 	}
-	assert_int_equal(APPEND(.path = SPAN("/s/a%252525"), TEXT, BODY("x")).verdict, VERDICT_NOT_FOUND);
-	assert_int_equal(CREATE(.path = SPAN("/s%2Fa%7Cb:c~"), TEXT).verdict, VERDICT_CREATED); /* another segment */
-	assert_int_equal(CREATE(.path = SPAN("/f"), .fork = true, .fork_source = SPAN("/s/a|b:c~")).verdict, VERDICT_CREATED);
-	assert_int_equal(CREATE(.path = SPAN("/f"), .fork = true, .fork_source = SPAN("/s/a%7cb:c~")).verdict, VERDICT_EXISTS);
-	assert_int_equal(CREATE(.path = SPAN("/v1/stream/%66eeds/arena/x"), TEXT).verdict, VERDICT_OWNED);
+	assert_int_equal(APPEND(.path = SPAN("/s/a%252525"), TEXT, BODY("x")).verdict,
+	                 VERDICT_NOT_FOUND);
+	assert_int_equal(CREATE(.path = SPAN("/s%2Fa%7Cb:c~"), TEXT).verdict,
+	                 VERDICT_CREATED); /* another segment */
+	assert_int_equal(
+	        CREATE(.path = SPAN("/f"), .fork = true, .fork_source = SPAN("/s/a|b:c~")).verdict,
+	        VERDICT_CREATED);
+	assert_int_equal(
+	        CREATE(.path = SPAN("/f"), .fork = true, .fork_source = SPAN("/s/a%7cb:c~"))
+	                .verdict,
+	        VERDICT_EXISTS);
+	assert_int_equal(CREATE(.path = SPAN("/v1/stream/%66eeds/arena/x"), TEXT).verdict,
+	                 VERDICT_OWNED);
 	assert_int_equal(DELETE("/s/%61|b:c%7E"), VERDICT_OK);
 	assert_int_equal(DELETE("/f"), VERDICT_OK);
 }
@@ -238,15 +258,19 @@ static void test_streams_stored_under_another_spelling_are_found(void **state)
 	store_as_spelled(f, SPAN("/s/a|b"));
 	store_as_spelled(f, SPAN("/s/x%3Ay"));
 	store_as_spelled(f, SPAN("/s/odd%41%7c"));
-	static const struct span asked[][2] = {{SPAN("/s/a|b"), SPAN("/s/a%7Cb")}, {SPAN("/s/x%3Ay"), SPAN("/s/x:y")}};
+	static const struct span asked[][2] = {{SPAN("/s/a|b"), SPAN("/s/a%7Cb")},
+	                                       {SPAN("/s/x%3Ay"), SPAN("/s/x:y")}};
 	for (size_t i = 0; i < 2; i++) {
 		struct command first = APPEND(.path = asked[i][0], TEXT, BODY("1"));
 		struct command second = APPEND(.path = asked[i][1], TEXT, BODY("2"));
-		assert_true(first.verdict == VERDICT_OK && second.verdict == VERDICT_OK && first.id == second.id);
+		assert_true(first.verdict == VERDICT_OK && second.verdict == VERDICT_OK &&
+		            first.id == second.id);
 		assert_int_equal(CREATE(.path = asked[i][1], TEXT).verdict, VERDICT_EXISTS);
 	}
-	assert_int_equal(APPEND(.path = SPAN("/s/odd%41%7c"), TEXT, BODY("1")).verdict, VERDICT_OK); /* as it always was */
-	/* Two that were two: each keeps the spelling it has, and any other means the canonical one. */
+	assert_int_equal(APPEND(.path = SPAN("/s/odd%41%7c"), TEXT, BODY("1")).verdict,
+	                 VERDICT_OK); /* as it always was */
+	/* Two that were two: each keeps the spelling it has, and any other means the canonical one.
+	 */
 	struct command c = CREATE(.path = SPAN("/s/t"), TEXT);
 	store_as_spelled(f, SPAN("/s/%74"));
 	assert_int_equal(APPEND(.path = SPAN("/s/t"), TEXT, BODY("1")).id, c.id);
@@ -264,7 +288,9 @@ static void test_bad_body_leaves_nothing(void **state)
 	struct fixture *f = *state;
 	size_t before = f->log_len;
 	assert_int_equal(CREATE(.path = SPAN("/j"), .content_type = SPAN("application/json"),
-	                        .body_fault = "not JSON").verdict, VERDICT_BAD_BODY);
+	                        .body_fault = "not JSON")
+	                         .verdict,
+	                 VERDICT_BAD_BODY);
 	assert_null(state_find(&f->head, SPAN("/j")));
 	assert_int_equal(f->log_len, before);
 }
@@ -279,11 +305,16 @@ static void test_producers(void **state)
 		enum verdict verdict;
 		uint64_t answer; /* seq on a duplicate, expected on a gap, epoch when stale */
 	} rows[] = {
-	        {"a", 0, 1, VERDICT_PRODUCER_GAP, 0},   {"a", 3, 0, VERDICT_OK, 0},
-	        {"a", 3, 1, VERDICT_OK, 1},             {"a", 3, 0, VERDICT_DUPLICATE, 1},
-	        {"a", 3, 1, VERDICT_DUPLICATE, 1},      {"a", 3, 3, VERDICT_PRODUCER_GAP, 2},
-	        {"a", 2, 0, VERDICT_PRODUCER_STALE, 3}, {"a", 4, 1, VERDICT_PRODUCER_EPOCH, 0},
-	        {"a", 4, 0, VERDICT_OK, 0},             {"a", 3, 2, VERDICT_PRODUCER_STALE, 4},
+	        {"a", 0, 1, VERDICT_PRODUCER_GAP, 0},
+	        {"a", 3, 0, VERDICT_OK, 0},
+	        {"a", 3, 1, VERDICT_OK, 1},
+	        {"a", 3, 0, VERDICT_DUPLICATE, 1},
+	        {"a", 3, 1, VERDICT_DUPLICATE, 1},
+	        {"a", 3, 3, VERDICT_PRODUCER_GAP, 2},
+	        {"a", 2, 0, VERDICT_PRODUCER_STALE, 3},
+	        {"a", 4, 1, VERDICT_PRODUCER_EPOCH, 0},
+	        {"a", 4, 0, VERDICT_OK, 0},
+	        {"a", 3, 2, VERDICT_PRODUCER_STALE, 4},
 	        {"b", 0, 0, VERDICT_OK, 0},
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -307,7 +338,8 @@ static void test_producer_limit_forgets_the_idle(void **state)
 	CREATE(.path = SPAN("/p"), TEXT);
 	const char *ids[] = {"a", "b", "c"};
 	for (int i = 0; i < 3; i++, f->now_ms++)
-		APPEND(.path = SPAN("/p"), TEXT, BODY("x"), .producer = {true, span_str(ids[i]), 0, 0});
+		APPEND(.path = SPAN("/p"), TEXT, BODY("x"),
+		       .producer = {true, span_str(ids[i]), 0, 0});
 	assert_int_equal(APPEND(.path = SPAN("/p"), TEXT, BODY("x"), PRODUCER("d", 0, 0)).verdict,
 	                 VERDICT_PRODUCER_LIMIT);
 	f->now_ms += 1000;
@@ -326,13 +358,19 @@ static void test_refusal_moves_nothing(void **state)
 	APPEND(.path = SPAN("/s"), TEXT, BODY("x"), .stream_seq = SPAN("2"), PRODUCER("a", 0, 0));
 	size_t before = f->log_len;
 	assert_int_equal(APPEND(.path = SPAN("/s"), TEXT, BODY("x"), .stream_seq = SPAN("10"),
-	                        PRODUCER("a", 0, 1)).verdict, VERDICT_STREAM_SEQ);
+	                        PRODUCER("a", 0, 1))
+	                         .verdict,
+	                 VERDICT_STREAM_SEQ);
 	/* A duplicate is one even when its Stream-Seq would conflict. */
 	assert_int_equal(APPEND(.path = SPAN("/s"), TEXT, BODY("x"), .stream_seq = SPAN("1"),
-	                        PRODUCER("a", 0, 0)).verdict, VERDICT_DUPLICATE);
+	                        PRODUCER("a", 0, 0))
+	                         .verdict,
+	                 VERDICT_DUPLICATE);
 	assert_int_equal(f->log_len, before);
 	assert_int_equal(APPEND(.path = SPAN("/s"), TEXT, BODY("x"), .stream_seq = SPAN("3"),
-	                        PRODUCER("a", 0, 1)).verdict, VERDICT_OK);
+	                        PRODUCER("a", 0, 1))
+	                         .verdict,
+	                 VERDICT_OK);
 }
 
 static void test_producer_close(void **state)
@@ -364,16 +402,19 @@ static void test_fork_keeps_its_source(void **state)
 	assert_int_equal(state_find(&f->head, SPAN("/src"))->refs, 1);
 	/* Idempotent by what was asked. */
 	assert_int_equal(CREATE(.path = SPAN("/f"), .fork = true, .fork_source = SPAN("/src"),
-	                        .fork_sub_present = true, .fork_sub_offset = 4).verdict,
+	                        .fork_sub_present = true, .fork_sub_offset = 4)
+	                         .verdict,
 	                 VERDICT_EXISTS);
-	assert_int_equal(CREATE(.path = SPAN("/f"), .fork = true, .fork_source = SPAN("/src"))
-	                         .verdict, VERDICT_CONFIG_DIFFERS);
+	assert_int_equal(
+	        CREATE(.path = SPAN("/f"), .fork = true, .fork_source = SPAN("/src")).verdict,
+	        VERDICT_CONFIG_DIFFERS);
 	assert_int_equal(DELETE("/src"), VERDICT_OK);
 	assert_int_equal(DELETE("/src"), VERDICT_GONE);
 	assert_int_equal(APPEND(.path = SPAN("/src"), TEXT, BODY("x")).verdict, VERDICT_GONE);
 	assert_int_equal(CREATE(.path = SPAN("/src"), TEXT).verdict, VERDICT_PATH_SOFT_DELETED);
-	assert_int_equal(CREATE(.path = SPAN("/g"), .fork = true, .fork_source = SPAN("/src")).verdict,
-	                 VERDICT_SOURCE_GONE);
+	assert_int_equal(
+	        CREATE(.path = SPAN("/g"), .fork = true, .fork_source = SPAN("/src")).verdict,
+	        VERDICT_SOURCE_GONE);
 	assert_int_equal(DELETE("/f"), VERDICT_OK);
 	assert_null(state_find(&f->head, SPAN("/src")));
 	assert_int_equal(f->head.streams_count, 0);
@@ -391,21 +432,17 @@ static void test_fork_points(void **state)
 		enum verdict verdict;
 		uint64_t tail;
 	} rows[] = {
-	        {0, 0, VERDICT_CREATED, 0},
-	        {0, 2, VERDICT_CREATED, 5},
-	        {0, 3, VERDICT_CREATED, 7},
-	        {0, 4, VERDICT_FORK_SUB_OFFSET, 0},
-	        {2, 1, VERDICT_CREATED, 5},
-	        {3, 0, VERDICT_FORK_OFFSET, 0},
-	        {7, 0, VERDICT_CREATED, 7},
-	        {7, 1, VERDICT_FORK_SUB_OFFSET, 0},
+	        {0, 0, VERDICT_CREATED, 0},     {0, 2, VERDICT_CREATED, 5},
+	        {0, 3, VERDICT_CREATED, 7},     {0, 4, VERDICT_FORK_SUB_OFFSET, 0},
+	        {2, 1, VERDICT_CREATED, 5},     {3, 0, VERDICT_FORK_OFFSET, 0},
+	        {7, 0, VERDICT_CREATED, 7},     {7, 1, VERDICT_FORK_SUB_OFFSET, 0},
 	        {8, 0, VERDICT_FORK_OFFSET, 0},
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-		struct command c = CREATE(.path = SPAN("/f"), .fork = true, .fork_source = SPAN("/j"),
-		                          .fork_offset_present = true, .fork_offset = rows[i].at,
-		                          .fork_offset_lineage = lineage,
-		                          .fork_sub_offset = rows[i].sub);
+		struct command c =
+		        CREATE(.path = SPAN("/f"), .fork = true, .fork_source = SPAN("/j"),
+		               .fork_offset_present = true, .fork_offset = rows[i].at,
+		               .fork_offset_lineage = lineage, .fork_sub_offset = rows[i].sub);
 		assert_int_equal(c.verdict, rows[i].verdict);
 		if (c.verdict != VERDICT_CREATED)
 			continue;
@@ -416,7 +453,9 @@ static void test_fork_points(void **state)
 	/* An offset of another stream is none of this one's. */
 	assert_int_equal(CREATE(.path = SPAN("/f"), .fork = true, .fork_source = SPAN("/j"),
 	                        .fork_offset_present = true, .fork_offset = 2,
-	                        .fork_offset_lineage = lineage + 1).verdict, VERDICT_FORK_OFFSET);
+	                        .fork_offset_lineage = lineage + 1)
+	                         .verdict,
+	                 VERDICT_FORK_OFFSET);
 	assert_int_equal(state_find(&f->head, SPAN("/j"))->refs, 0);
 }
 
@@ -425,8 +464,9 @@ static void test_expiry(void **state)
 	struct fixture *f = *state;
 	uint64_t id = CREATE(.path = SPAN("/t"), TEXT, .ttl_present = true, .ttl_s = 10).id;
 	f->now_ms += 9000;
-	assert_int_equal(run(f, (struct command){.kind = COMMAND_TOUCH, .path = SPAN("/t")}).verdict,
-	                 VERDICT_OK);
+	assert_int_equal(
+	        run(f, (struct command){.kind = COMMAND_TOUCH, .path = SPAN("/t")}).verdict,
+	        VERDICT_OK);
 	f->now_ms += 9000;
 	assert_int_equal(APPEND(.path = SPAN("/t"), TEXT, BODY("x")).verdict, VERDICT_OK);
 	f->now_ms += 10000 - 1;
@@ -447,7 +487,9 @@ static void test_expired_source_moves_out_of_the_way(void **state)
 	CREATE(.path = SPAN("/s"), TEXT, .expires_present = true,
 	       .expires_at_ms = (int64_t)f->now_ms + 5000, BODY("abc"));
 	assert_int_equal(CREATE(.path = SPAN("/f"), .fork = true, .fork_source = SPAN("/s"),
-	                        .ttl_present = true, .ttl_s = 100).verdict, VERDICT_CREATED);
+	                        .ttl_present = true, .ttl_s = 100)
+	                         .verdict,
+	                 VERDICT_CREATED);
 	f->now_ms += 6000;
 	assert_int_equal(CREATE(.path = SPAN("/s"), .content_type = SPAN("a/b")).verdict,
 	                 VERDICT_CREATED);
@@ -475,8 +517,8 @@ static void test_kv(void **state)
 {
 	struct fixture *f = *state;
 	struct span value;
-	const struct command put = {.kind = COMMAND_KV, .key = SPAN("k"), .value = SPAN("1"),
-	                            .expect_present = true};
+	const struct command put = {
+	        .kind = COMMAND_KV, .key = SPAN("k"), .value = SPAN("1"), .expect_present = true};
 	assert_int_equal(run(f, put).verdict, VERDICT_OK);
 	assert_int_equal(run(f, put).verdict, VERDICT_KV_CONFLICT);
 	assert_true(state_kv_get(&f->follower, SPAN("k"), &value) && span_equal(value, SPAN("1")));
@@ -507,9 +549,13 @@ static void test_txn_is_all_or_nothing(void **state)
 	assert_true(state_kv_get(&f->follower, SPAN("b"), &value) && span_equal(value, SPAN("2")));
 
 	/* The last condition fails: the append before it is not made. */
-	struct command again[] = {parts[1], parts[2],
-	                          {.kind = COMMAND_KV, .key = SPAN("a"), .value = SPAN("3"),
-	                           .expect_present = true, .expect = SPAN("2")}};
+	struct command again[] = {parts[1],
+	                          parts[2],
+	                          {.kind = COMMAND_KV,
+	                           .key = SPAN("a"),
+	                           .value = SPAN("3"),
+	                           .expect_present = true,
+	                           .expect = SPAN("2")}};
 	struct command refused = {.kind = COMMAND_TXN, .parts = again, .part_count = 3};
 	size_t len = f->log_len;
 	refused = run(f, refused);
@@ -566,11 +612,11 @@ static void test_evict_keeps_what_is_new_or_pinned(void **state)
 	state_evict(&f->head, bound, 0);
 	state_find(&f->follower, SPAN("/pinned"));
 	struct stream *pinned, *next;
-	HASH_ITER(hh, f->follower.streams, pinned, next)
-	if (pinned->pins != 0) {
-		HASH_DEL(f->follower.streams, pinned);
-		stream_free(pinned);
-	}
+	HASH_ITER (hh, f->follower.streams, pinned, next)
+		if (pinned->pins != 0) {
+			HASH_DEL(f->follower.streams, pinned);
+			stream_free(pinned);
+		}
 }
 
 static void test_evict_counts_the_bytes_of_kvs(void **state)
@@ -593,8 +639,11 @@ static void test_hostile_entries(void **state)
 {
 	(void)state;
 	static const uint32_t sizes[] = {1, 2};
-	const struct entry entry = {.kind = ENTRY_APPEND, .stream_id = 1, .data = {sizes, 2, SPAN("abc")},
-	                            .producer = {true, SPAN("p"), 1, 2}, .stream_seq = SPAN("s")};
+	const struct entry entry = {.kind = ENTRY_APPEND,
+	                            .stream_id = 1,
+	                            .data = {sizes, 2, SPAN("abc")},
+	                            .producer = {true, SPAN("p"), 1, 2},
+	                            .stream_seq = SPAN("s")};
 	size_t total;
 	uint8_t *bytes = entry_bytes(&entry, &total);
 	struct entry out;

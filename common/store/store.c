@@ -50,7 +50,8 @@ static int lock_directory(const char *dir, int *fd)
 	return *fd >= 0 ? 0 : errno;
 }
 
-/* Threads that began meanwhile have the descriptor too, so that closing ours would not let go of it. */
+/* Threads that began meanwhile have the descriptor too, so that closing ours would not let go of
+ * it. */
 static void unlock_directory(int fd)
 {
 	struct flock lock = {.l_type = F_UNLCK};
@@ -75,16 +76,19 @@ static int renew_epoch(struct store *store, char reason[256])
 {
 	char text[32];
 	struct span name = SPAN("store.epoch");
-	int len = snprintf(text, sizeof text, "%llu", (unsigned long long)present_epoch(store, name) + 1);
+	int len = snprintf(text, sizeof text, "%llu",
+	                   (unsigned long long)present_epoch(store, name) + 1);
 	struct command command = {
 	        .kind = COMMAND_KV, .key = name, .value = span_of(text, (size_t)len)};
 	store_execute(store, &command);
 	if (command.verdict != VERDICT_OK) {
-		snprintf(reason, 256, "cannot raise the epoch of the store in %.150s: %s", store->dir,
+		snprintf(reason, 256, "cannot raise the epoch of the store in %.150s: %s",
+		         store->dir,
 		         command.verdict == VERDICT_NO_SPACE ? "no space left" : "the disk failed");
 		return command.verdict == VERDICT_NO_SPACE ? ENOSPC : EIO;
 	}
-	log_warn("store begins anew", "epoch=%s reason=\"a backup was restored, or the log was given up\"", text);
+	log_warn("store begins anew",
+	         "epoch=%s reason=\"a backup was restored, or the log was given up\"", text);
 	return store_log_renewed(store, reason);
 }
 
@@ -147,8 +151,8 @@ static bool follow_to_tail(struct follower *follower)
 {
 	for (int tries = 0; tries < 10; tries++)
 		if (follower_restart(follower) == 0 &&
-		    follower_advance(follower, ring_durable(&follower->store->ring), 0, NULL, NULL) ==
-		            FOLLOW_DONE)
+		    follower_advance(follower, ring_durable(&follower->store->ring), 0, NULL,
+		                     NULL) == FOLLOW_DONE)
 			return true;
 	return false;
 }
@@ -169,7 +173,8 @@ static void begin(struct store *store)
 	follower_init(&store->view, store);
 	store->head_cuts = ring_cuts(&store->ring);
 	if (!follow_to_tail(&store->head) || !follow_to_tail(&store->view))
-		fatal("store in %s is not readable: keep the directory, restore a backup", store->dir);
+		fatal("store in %s is not readable: keep the directory, restore a backup",
+		      store->dir);
 	start_threads(store);
 }
 
@@ -242,7 +247,9 @@ void store_status(struct store *store, struct store_status *status)
 	                                .checkpoint_ns = atomic_load(&store->checkpoint_ns)};
 	int io_error = atomic_load(&store->ring.control->io_error);
 	int own = atomic_load(&store->checkpoint_error);
-	status->refusing = io_error != 0 ? EIO : own != 0 ? own : atomic_load(&store->ring.control->refuse);
+	status->refusing = io_error != 0 ? EIO
+	                   : own != 0    ? own
+	                                 : atomic_load(&store->ring.control->refuse);
 	status->unreadable = atomic_load(&store->tables.unreadable);
 	uint64_t refused_ms = atomic_load(&store->refused_ms);
 	bool refused = refused_ms != 0 && clock_monotonic_ms() - refused_ms < REFUSED_SHOWN_MS;
@@ -252,9 +259,10 @@ void store_status(struct store *store, struct store_status *status)
 	status->used_bytes = store->space.used_bytes;
 	status->free_bytes = store->space.free_bytes;
 	snprintf(status->reason, sizeof status->reason, "%s",
-	         io_error != 0                              ? strerror(io_error)
-	         : refused && *store->refuse_reason == '\0' ? "too little room left for the last append"
-	                                                    : store->refuse_reason);
+	         io_error != 0 ? strerror(io_error)
+	         : refused && *store->refuse_reason == '\0'
+	                 ? "too little room left for the last append"
+	                 : store->refuse_reason);
 	pthread_mutex_unlock(&store->queue_lock);
 }
 

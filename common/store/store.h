@@ -25,32 +25,34 @@ struct store_options {
 	uint64_t map_bytes;  /* LMDB map: virtual, an upper bound of data.mdb */
 	uint32_t readers_max;
 	uint64_t checkpoint_ms;
-	int commit_priority;         /* nice levels of the commit thread above the others, where allowed */
-	uint64_t chunk_bytes;        /* messages of a stream are gathered into rows of about this */
-	uint64_t retention_bytes;    /* per stream; 0: keep all */
-	uint64_t retention_ms;       /* per stream, by age of the append; 0: keep all */
-	uint64_t free_bytes_min;     /* refuse appends when the file system has less */
-	bool truncate;               /* go on with what is left of a lost or damaged log, else do not open */
+	int commit_priority;  /* nice levels of the commit thread above the others, where allowed */
+	uint64_t chunk_bytes; /* messages of a stream are gathered into rows of about this */
+	uint64_t retention_bytes; /* per stream; 0: keep all */
+	uint64_t retention_ms;    /* per stream, by age of the append; 0: keep all */
+	uint64_t free_bytes_min;  /* refuse appends when the file system has less */
+	bool truncate; /* go on with what is left of a lost or damaged log, else do not open */
 	struct state_limits limits;
-	bool maintain;               /* take part in checkpoint, sweep, retention (workers: yes) */
-	bool gather;                 /* store_submit() wakes nobody: store_kick() does */
+	bool maintain; /* take part in checkpoint, sweep, retention (workers: yes) */
+	bool gather;   /* store_submit() wakes nobody: store_kick() does */
 	/* Called from the store's threads when store_collect() or store_advance() has work.
 	 * Must not block: uv_async_send() in a worker. */
 	void (*notify)(void *arg);
 	void *notify_arg;
-	/* Where latencies are counted; NULL: nowhere. The first is the commit thread's, the second [loop]. */
+	/* Where latencies are counted; NULL: nowhere. The first is the commit thread's, the second
+	 * [loop]. */
 	struct histogram *commit_latency, *append_latency;
 };
 
-/* Opens or creates; recovers when nobody else has it open. Blocks (it zero-fills the ring once). Returns 0,
- * else an errno value with a reason for humans that names the file. ENOSPC, EIO, ENOMEM, EMFILE and their
- * like may pass: a worker tries again. Every other value (EINVAL, EACCES, ...) says that no attempt can
- * succeed, and ends the start (common/worker/worker_store.c): EBADMSG, the log is lost or damaged and
- * options.truncate is not set. */
+/* Opens or creates; recovers when nobody else has it open. Blocks (it zero-fills the ring once).
+ * Returns 0, else an errno value with a reason for humans that names the file. ENOSPC, EIO, ENOMEM,
+ * EMFILE and their like may pass: a worker tries again. Every other value (EINVAL, EACCES, ...)
+ * says that no attempt can succeed, and ends the start (common/worker/worker_store.c): EBADMSG, the
+ * log is lost or damaged and options.truncate is not set. */
 int store_open(struct store **store, const struct store_options *options, char reason[256]);
 
-/* Finishes what was submitted (done() is called from here) and frees everything. The ring keeps what
- * LMDB has not yet taken; the next opener goes on from there. Sets *store to NULL; NULL is fine. */
+/* Finishes what was submitted (done() is called from here) and frees everything. The ring keeps
+ * what LMDB has not yet taken; the next opener goes on from there. Sets *store to NULL; NULL is
+ * fine. */
 void store_close(struct store **store);
 
 /* ---- writing ---- */
@@ -58,33 +60,34 @@ void store_close(struct store **store);
 /* [loop] Queues the command for the commit thread. Order of submission is kept. Never blocks. */
 void store_submit(struct store *store, struct command *command);
 
-/* [loop] With options.gather: wakes the commit thread for what was submitted since. Once per turn of the
- * loop, after all input of the turn was read, so that what came together is committed together: one
- * command waking the thread would have the others wait for its sync. */
+/* [loop] With options.gather: wakes the commit thread for what was submitted since. Once per turn
+ * of the loop, after all input of the turn was read, so that what came together is committed
+ * together: one command waking the thread would have the others wait for its sync. */
 void store_kick(struct store *store);
 
 /* [loop] Calls done() of finished commands, after advancing the view past them: what a command did
  * is visible to reads from its done() on. Returns how many. */
 size_t store_collect(struct store *store);
 
-/* [loop] Is a command under way whose commit, by how long the last ones took, ends within `ns`? False
- * again when it takes twice as long. */
+/* [loop] Is a command under way whose commit, by how long the last ones took, ends within `ns`?
+ * False again when it takes twice as long. */
 bool store_expects(const struct store *store, uint64_t ns);
 
 /* Submits and waits; for tools and tests without a loop. `command->done` is not called. */
 void store_execute(struct store *store, struct command *command);
 
-/* [loop] For how long, in ms, the commit thread has had something to do without getting on: it waits for a
- * lock or a disk. Ask at least every STORE_LOOK_MS: longer pauses count no more, since the loop itself stood
- * still then. */
+/* [loop] For how long, in ms, the commit thread has had something to do without getting on: it
+ * waits for a lock or a disk. Ask at least every STORE_LOOK_MS: longer pauses count no more, since
+ * the loop itself stood still then. */
 enum { STORE_LOOK_MS = 1000 };
 uint64_t store_stalled_ms(struct store *store);
 
-/* [loop] While on, what is submitted ends at once with VERDICT_STALLED, and so does what was submitted and
- * not yet taken by the commit thread. What that has in hand ends when it gets on. */
+/* [loop] While on, what is submitted ends at once with VERDICT_STALLED, and so does what was
+ * submitted and not yet taken by the commit thread. What that has in hand ends when it gets on. */
 void store_refuse(struct store *store, bool on);
 
-/* The thread (as the kernel numbers it) that holds the lock all writers need; 0: nobody. For messages. */
+/* The thread (as the kernel numbers it) that holds the lock all writers need; 0: nobody. For
+ * messages. */
 int store_lock_holder(const struct store *store);
 
 /* ---- following ---- */
@@ -99,8 +102,8 @@ struct store_change {
 
 /* [loop] Called from store_advance() and store_collect() for every entry. Must not call back into
  * the store except to read its view. */
-void store_set_follower(struct store *store, void (*on_change)(void *arg, const struct store_change *),
-                        void *arg);
+void store_set_follower(struct store *store,
+                        void (*on_change)(void *arg, const struct store_change *), void *arg);
 
 /* [loop] Applies what has become durable, at most about `bytes_max` of log (0: all). Returns true
  * when there is more. */
@@ -151,14 +154,16 @@ struct store_message {
 /* Visits the messages in [from, to) in order until visit returns false or bytes_max was seen. */
 enum store_read_result store_scan(struct store *store, const struct stream *stream, uint64_t from,
                                   uint64_t to, size_t bytes_max,
-                                  bool (*visit)(void *arg, const struct store_message *), void *arg);
+                                  bool (*visit)(void *arg, const struct store_message *),
+                                  void *arg);
 
 /* The last append boundary in (from, from + bytes_max], or the first one behind it when a single
  * append is larger; at most `to`. */
-uint64_t store_page_end(struct store *store, const struct stream *stream, uint64_t from, uint64_t to,
-                        size_t bytes_max);
+uint64_t store_page_end(struct store *store, const struct stream *stream, uint64_t from,
+                        uint64_t to, size_t bytes_max);
 
-/* Is `at` between two messages (or 0, or the tail)? Also when that cannot be read: reading says so. */
+/* Is `at` between two messages (or 0, or the tail)? Also when that cannot be read: reading says so.
+ */
 bool store_boundary(struct store *store, const struct stream *stream, uint64_t at);
 
 /* ---- maintenance ---- */
@@ -170,8 +175,8 @@ struct store_status {
 	uint64_t commits, commit_ns, synced_bytes;  /* this process: batches, time in fdatasync */
 	uint64_t checkpoints, checkpoint_ns;        /* this process */
 	uint64_t unreadable; /* this process: look-ups that had no answer, damaged or unreadable */
-	int refusing;       /* 0, ENOSPC, EIO */
-	char reason[128];   /* why, when refusing */
+	int refusing;        /* 0, ENOSPC, EIO */
+	char reason[128];    /* why, when refusing */
 };
 void store_status(struct store *store, struct store_status *status);
 

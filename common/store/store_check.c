@@ -61,9 +61,9 @@ static void check_rows(struct inspection *in, const struct stream *s)
 		return;
 	uint64_t at = s->first;
 	struct chunk_row row;
-	enum row_found found = s->first < s->tail
-	                                ? tables_seek_chunk(&in->reader, cursor, s->id, s->first, &row)
-	                                : ROW_ABSENT;
+	enum row_found found =
+	        s->first < s->tail ? tables_seek_chunk(&in->reader, cursor, s->id, s->first, &row)
+	                           : ROW_ABSENT;
 	bool begun = false;
 	while (found == ROW_PRESENT) {
 		if (begun ? row.start != at : row.start > at)
@@ -86,8 +86,8 @@ static void check_rows(struct inspection *in, const struct stream *s)
 		found = tables_next_chunk(&in->reader, cursor, s->id, &row);
 	}
 	if (found == ROW_UNREADABLE)
-		find(in, "stream %llu: messages from %llu on cannot be read or are damaged", ULL(s->id),
-		     ULL(at));
+		find(in, "stream %llu: messages from %llu on cannot be read or are damaged",
+		     ULL(s->id), ULL(at));
 	else if (at != s->tail)
 		find(in, "stream %llu: rows end at %llu, its tail is %llu", ULL(s->id), ULL(at),
 		     ULL(s->tail));
@@ -121,8 +121,8 @@ static void check_stream(struct inspection *in, uint64_t id)
 		return;
 	}
 	uint64_t holder = 0, lsn;
-	bool reachable = tables_load_path(&in->reader, span_of(s->path, s->path_len), &holder, &lsn) ==
-	                 ROW_PRESENT;
+	bool reachable = tables_load_path(&in->reader, span_of(s->path, s->path_len), &holder,
+	                                  &lsn) == ROW_PRESENT;
 	if (!s->deleted && (!reachable || holder != id))
 		find(in, "stream %llu: path %s leads to %llu", ULL(id), s->path, ULL(holder));
 	if (s->first > s->tail)
@@ -132,7 +132,8 @@ static void check_stream(struct inspection *in, uint64_t id)
 		find(in, "stream %llu: %u forks counted, %u recorded", ULL(id), count_forks(in, id),
 		     s->refs);
 	uint64_t expires_ms = stream_expires_ms(s);
-	bool unindexed = s->deleted && s->indexed_ms == 0; /* releases before had these in the index too */
+	bool unindexed =
+	        s->deleted && s->indexed_ms == 0; /* releases before had these in the index too */
 	if (!unindexed && s->indexed_ms != (expires_ms == UINT64_MAX ? 0 : expires_ms + 1))
 		find(in, "stream %llu: expiry index says %llu", ULL(id), ULL(s->indexed_ms));
 	check_rows(in, s);
@@ -155,8 +156,8 @@ static bool check_path(void *arg, struct span path, uint64_t id)
 	struct inspection *in = arg;
 	struct stream *s = xcalloc(1, sizeof *s);
 	if (tables_load_stream(&in->reader, id, s) == ROW_ABSENT)
-		find(in, "path %.*s leads to stream %llu, which is not there", (int)path.len, path.at,
-		     ULL(id));
+		find(in, "path %.*s leads to stream %llu, which is not there", (int)path.len,
+		     path.at, ULL(id));
 	stream_free(s);
 	return true;
 }
@@ -175,8 +176,10 @@ static void check_owned(struct inspection *in, MDB_dbi table, const char *what, 
 		struct id_key id_key = key_of(id, 0);
 		MDB_val stream = {8, id_key.bytes}, garbage = stream, ignored;
 		if (id != last &&
-		    tables_get(tables, in->txn, tables->stream, &stream, &ignored) == MDB_NOTFOUND &&
-		    tables_get(tables, in->txn, tables->garbage, &garbage, &ignored) == MDB_NOTFOUND)
+		    tables_get(tables, in->txn, tables->stream, &stream, &ignored) ==
+		            MDB_NOTFOUND &&
+		    tables_get(tables, in->txn, tables->garbage, &garbage, &ignored) ==
+		            MDB_NOTFOUND)
 			find(in, "%s of stream %llu, which is not there", what, ULL(id));
 		last = id;
 	}
@@ -245,8 +248,7 @@ static int begin_inspection(struct inspection *in, struct tables_checkpoint *che
 uint64_t store_check(struct store *store, void (*finding)(void *arg, const char *text), void *arg,
                      struct store_check_totals *totals)
 {
-	struct inspection in = {
-	        .store = store, .finding = finding, .arg = arg, .totals = totals};
+	struct inspection in = {.store = store, .finding = finding, .arg = arg, .totals = totals};
 	struct tables_checkpoint checkpoint;
 	*totals = (struct store_check_totals){0};
 	/* The checkpointer stands still meanwhile, so that snapshot and ring belong together. */

@@ -12,10 +12,10 @@
 #include <unistd.h>
 
 enum {
-	PURGE_ROWS = 4000,    /* per transaction */
+	PURGE_ROWS = 4000,            /* per transaction */
 	PORTION_BYTES_MIN = 16 << 10, /* of the log, per transaction */
-	EXPIRE_MAX = 1000,    /* commands per round */
-	AGE_SCAN_STREAMS = 500, /* per round */
+	EXPIRE_MAX = 1000,            /* commands per round */
+	AGE_SCAN_STREAMS = 500,       /* per round */
 	ROUND_MS = 20,
 };
 
@@ -189,7 +189,8 @@ static int apply_log(struct flush *flush, struct tables_checkpoint *checkpoint, 
 	scratch.state.streams_count = checkpoint->streams_count;
 	scratch.state.now_ms = checkpoint->now_ms;
 	scratch.lsn = checkpoint->position.lsn;
-	enum follow_result result = follower_advance(&scratch, to, store->portion_bytes, NULL, NULL);
+	enum follow_result result =
+	        follower_advance(&scratch, to, store->portion_bytes, NULL, NULL);
 	check(result != FOLLOW_LAPPED); /* nobody overwrites what is not checkpointed */
 	if (result == FOLLOW_UNREADABLE) {
 		follower_finish(&scratch);
@@ -245,9 +246,9 @@ static void write_round(void *arg)
 	round->rc = rc;
 }
 
-/* A commit that failed may have reached the disk all the same, or be undone in the page cache only: what
- * counts must be on the disk before anybody's next transaction writes to pages that the other version
- * still refers to. */
+/* A commit that failed may have reached the disk all the same, or be undone in the page cache only:
+ * what counts must be on the disk before anybody's next transaction writes to pages that the other
+ * version still refers to. */
 static int settle_data(struct store *store)
 {
 	int fd;
@@ -255,18 +256,20 @@ static int settle_data(struct store *store)
 	return fdatasync(fd) == 0 ? 0 : errno;
 }
 
-/* The maintaining thread was torn out of a write transaction: LMDB's state in this process cannot be
- * trusted for another one, and its lock is free only when the thread has ended. Reading goes on. */
+/* The maintaining thread was torn out of a write transaction: LMDB's state in this process cannot
+ * be trusted for another one, and its lock is free only when the thread has ended. Reading goes on.
+ */
 static int lose_writer(struct store *store)
 {
 	store->writer_lost = true;
 	log_error("checkpoint given up", "%s",
-	          "error=\"a page that it needs cannot be read\" advice=\"see ringsidectl store check\"");
+	          "error=\"a page that it needs cannot be read\" advice=\"see ringsidectl store "
+	          "check\"");
 	return EIO;
 }
 
-/* What has no room whole may have it in portions: each needs copies of the pages that it changes, and
- * those of the one before the last are free again. */
+/* What has no room whole may have it in portions: each needs copies of the pages that it changes,
+ * and those of the one before the last are free again. */
 static void choose_portion(struct store *store, int rc)
 {
 	size_t whole = store->ring.bytes / 8, now = store->portion_bytes;
@@ -347,8 +350,8 @@ static uint64_t row_start_from(struct store *store, MDB_txn *txn, uint64_t id, u
 static void trim_to(struct store *store, uint64_t id, uint64_t to)
 {
 	if (to > 0)
-		submit_own(store, (struct command){
-		                          .kind = COMMAND_TRIM, .stream_id = id, .trim_to = to});
+		submit_own(store,
+		           (struct command){.kind = COMMAND_TRIM, .stream_id = id, .trim_to = to});
 }
 
 static void trim_over(struct flush *flush)
@@ -371,8 +374,9 @@ static void trim_over(struct flush *flush)
 	tables_reader_finish(&reader);
 }
 
-/* The position before which all of the stream's rows are older than `limit_ms`. A row from a time that has
- * not come (the clock was set back since) says nothing: it is as old as what stands behind it, or older. */
+/* The position before which all of the stream's rows are older than `limit_ms`. A row from a time
+ * that has not come (the clock was set back since) says nothing: it is as old as what stands behind
+ * it, or older. */
 static uint64_t aged_until(struct store *store, MDB_txn *txn, uint64_t id, uint64_t limit_ms,
                            uint64_t now_ms)
 {
@@ -473,9 +477,10 @@ static void look_ahead(struct store *store, MDB_txn *txn, uint64_t now_ms)
 	mdb_cursor_close(cursor);
 }
 
-/* What was renewed at a time that has not come, because the clock was set back since, would outlive its TTL by
- * as much. So after such a step, or when the log is ahead at the start, who expires later is looked at, and
- * renewed if ahead (decide_expire()). Twice: what was written just before has reached the index by then. */
+/* What was renewed at a time that has not come, because the clock was set back since, would outlive
+ * its TTL by as much. So after such a step, or when the log is ahead at the start, who expires
+ * later is looked at, and renewed if ahead (decide_expire()). Twice: what was written just before
+ * has reached the index by then. */
 static void renew_ahead(struct store *store)
 {
 	struct tables_reader reader = {.tables = &store->tables};
@@ -486,8 +491,7 @@ static void renew_ahead(struct store *store)
 	bool back = atomic_exchange(&store->ran_back, false) || step_ms < 0;
 	if (step_ms != 0)
 		log_warn("the clock was set", "by_ms=%lld", (long long)step_ms);
-	if ((!first && !back && store->ahead_passes == 0) ||
-	    (txn = tables_begin(&reader)) == NULL)
+	if ((!first && !back && store->ahead_passes == 0) || (txn = tables_begin(&reader)) == NULL)
 		return;
 	if (back || (first && checkpoint_is_ahead(store, txn, now_ms))) {
 		store->ahead_below = key_of(UINT64_MAX, UINT64_MAX);
@@ -521,7 +525,8 @@ static void round_of_work(struct store *store, int *last_error)
 		ring_sync(&store->ring);
 	while (more && rc == 0 && !atomic_load(&store->maintain_stop)) {
 		rc = checkpoint_once(store, &more);
-		/* Each time: what a busy writer may still add depends on what LMDB has taken by now. */
+		/* Each time: what a busy writer may still add depends on what LMDB has taken by
+		 * now. */
 		store_space_judge(store, rc);
 	}
 	if (rc != 0 && rc != *last_error)

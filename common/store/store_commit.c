@@ -1,5 +1,5 @@
-/* The commit thread: takes what has gathered, decides it under the lock, writes one record, makes it
- * durable with one sync, and says so.
+/* The commit thread: takes what has gathered, decides it under the lock, writes one record, makes
+ * it durable with one sync, and says so.
  *
  * One process syncs at a time, and its sync covers what every process has written before. What it
  * gathered meanwhile it writes before anybody's next sync may begin; so does every other when it
@@ -17,10 +17,12 @@
 enum {
 	HEAD_KEEP = 20000,
 	ROOM_WAIT_MS = 2000, /* for the checkpointer, when the ring is full */
-	HEADS_BYTES = 8192,       /* entries of an ordinary command with the longest texts, small bodies */
-	LIGHT_BYTES = 4 << 20, /* upper bound of a write that takes a moment: 500 ordinary commands */
-	LATELY = 8,               /* commits that the moving average of their time reaches back */
-	KV_HEAD_BYTES = 256,      /* of one small value, without key and value */
+	HEADS_BYTES =
+	        8192, /* entries of an ordinary command with the longest texts, small bodies */
+	LIGHT_BYTES =
+	        4 << 20,     /* upper bound of a write that takes a moment: 500 ordinary commands */
+	LATELY = 8,          /* commits that the moving average of their time reaches back */
+	KV_HEAD_BYTES = 256, /* of one small value, without key and value */
 	CHAIN_BYTES = 256 * 1024, /* of one that may drop a chain of forks (FORK_DEPTH_MAX) */
 };
 
@@ -193,12 +195,13 @@ static bool catch_up(struct store *store)
 	return false;
 }
 
-/* What stands in the log must fit into LMDB later: refused before it is written, not after. VERDICT_OK, or
- * why what grows is refused. */
+/* What stands in the log must fit into LMDB later: refused before it is written, not after.
+ * VERDICT_OK, or why what grows is refused. */
 static enum verdict refusal(struct store *store, size_t bytes)
 {
 	const struct ring *ring = &store->ring;
-	int refuse = atomic_load(&ring->control->refuse), own = atomic_load(&store->checkpoint_error);
+	int refuse = atomic_load(&ring->control->refuse),
+	    own = atomic_load(&store->checkpoint_error);
 	if (refuse == EIO || own == EIO)
 		return VERDICT_IO_ERROR;
 	bool full = refuse != 0 || own != 0 ||
@@ -316,7 +319,8 @@ static void finish_written(struct store *store, uint64_t lsn, enum verdict verdi
 		store->written = batch->next;
 		atomic_fetch_add(&store->progress, 1);
 		if (verdict != VERDICT_OK || was_cut(store, batch))
-			refuse_all(batch->commands, verdict != VERDICT_OK ? verdict : VERDICT_IO_ERROR);
+			refuse_all(batch->commands,
+			           verdict != VERDICT_OK ? verdict : VERDICT_IO_ERROR);
 		count_commit(store, clock_monotonic_ns() - batch->begun_ns);
 		finish(store, batch->commands);
 		free(batch);
@@ -331,10 +335,10 @@ static void finish_written(struct store *store, uint64_t lsn, enum verdict verdi
 static void commit_batch(struct store *store, struct command *list, size_t bytes_max)
 {
 	uint64_t begun_ns = clock_monotonic_ns();
-	enum verdict verdict = atomic_load(&store->ring.control->io_error) != 0 &&
-	                                       ring_sync(&store->ring) != 0
-	                               ? VERDICT_IO_ERROR
-	                               : write_batch(store, list, bytes_max);
+	enum verdict verdict =
+	        atomic_load(&store->ring.control->io_error) != 0 && ring_sync(&store->ring) != 0
+	                ? VERDICT_IO_ERROR
+	                : write_batch(store, list, bytes_max);
 	follower_evict(&store->head, HEAD_KEEP);
 	atomic_fetch_add(&store->progress, 1);
 	if (verdict != VERDICT_OK) {
@@ -344,11 +348,10 @@ static void commit_batch(struct store *store, struct command *list, size_t bytes
 		return;
 	}
 	struct written *batch = xmalloc(sizeof *batch);
-	*batch = (struct written){
-	        .cuts = store->head_cuts,
-	        .commands = list,
-	        .lsn = store->head.lsn,
-	        .begun_ns = begun_ns};
+	*batch = (struct written){.cuts = store->head_cuts,
+	                          .commands = list,
+	                          .lsn = store->head.lsn,
+	                          .begun_ns = begun_ns};
 	atomic_fetch_add(&store->synced_bytes, store->builder.bytes);
 	*store->written_last = batch;
 	store->written_last = &batch->next;
@@ -421,7 +424,8 @@ static void sync_all(struct store *store)
 {
 	while (store->written != NULL) {
 		uint32_t seen = ring_syncs(&store->ring);
-		if (store->written->lsn <= ring_durable(&store->ring) || was_cut(store, store->written))
+		if (store->written->lsn <= ring_durable(&store->ring) ||
+		    was_cut(store, store->written))
 			finish_written(store, ring_durable(&store->ring), VERDICT_OK);
 		else if (ring_sync_trylock(&store->ring))
 			sync_once(store);
@@ -431,9 +435,9 @@ static void sync_all(struct store *store)
 	}
 }
 
-/* It runs for some microseconds at a time and everybody waits for it; but on a CPU whose other thread never
- * sleeps (readers who catch up) each of its wake-ups may wait for the end of that one's slice, milliseconds.
- * [commit thread; nice is a thread's own on Linux, setpriority(2)] */
+/* It runs for some microseconds at a time and everybody waits for it; but on a CPU whose other
+ * thread never sleeps (readers who catch up) each of its wake-ups may wait for the end of that
+ * one's slice, milliseconds. [commit thread; nice is a thread's own on Linux, setpriority(2)] */
 static void go_before_others(int levels)
 {
 	setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) - levels);

@@ -55,17 +55,19 @@ static int setup(void **state)
 	snprintf(f->dir, sizeof f->dir, "/tmp/ringside-damage-XXXXXX");
 	assert_non_null(mkdtemp(f->dir));
 	snprintf(f->data, sizeof f->data, "%s/data.mdb", f->dir);
-	f->options = (struct store_options){.dir = f->dir,
-	                                    .ring_bytes = 4 << 20,
-	                                    .map_bytes = 64 << 20,
-	                                    .readers_max = 64,
-	                                    .checkpoint_ms = 20,
-	                                    .chunk_bytes = 8192,
-	                                    .limits = {.streams_max = 1000, .producers_per_stream_max = 16}};
+	f->options = (struct store_options){
+	        .dir = f->dir,
+	        .ring_bytes = 4 << 20,
+	        .map_bytes = 64 << 20,
+	        .readers_max = 64,
+	        .checkpoint_ms = 20,
+	        .chunk_bytes = 8192,
+	        .limits = {.streams_max = 1000, .producers_per_stream_max = 16}};
 	assert_int_equal(open_store(f), 0);
 	for (int i = 0; i < STREAMS; i++) {
 		memset(body, 'A' + i, sizeof body);
-		assert_int_equal(create(f, path_of(i), span_of(body, sizeof body)), VERDICT_CREATED);
+		assert_int_equal(create(f, path_of(i), span_of(body, sizeof body)),
+		                 VERDICT_CREATED);
 	}
 	struct command kv = {.kind = COMMAND_KV, .key = SPAN("row"), .value = span_of(body, 20000)};
 	store_execute(f->store, &kv);
@@ -93,7 +95,8 @@ static off_t size_of(const struct fixture *f)
 	return st.st_size;
 }
 
-/* 1: all of the stream is read and right; 0: reading fails; fails itself when something else is read. */
+/* 1: all of the stream is read and right; 0: reading fails; fails itself when something else is
+ * read. */
 static int reads(struct fixture *f, int i)
 {
 	struct stream *stream = state_find(store_view(f->store), span_str(path_of(i)));
@@ -163,7 +166,8 @@ static void test_a_file_cut_short_is_refused(void **state)
 	assert_int_equal(findings(f), 0);
 }
 
-/* What one transaction took and gave back is not written: LMDB counts pages behind the end of the file. */
+/* What one transaction took and gave back is not written: LMDB counts pages behind the end of the
+ * file. */
 static void test_free_pages_at_the_end_need_not_be_there(void **state)
 {
 	struct fixture *f = *state;
@@ -237,7 +241,8 @@ static void test_no_zeroed_page_ends_the_process(void **state)
 	assert_int_equal(findings(f), 0);
 }
 
-/* Somebody cuts the file under our hands: reads fail, nothing is taken for absent, the process lives. */
+/* Somebody cuts the file under our hands: reads fail, nothing is taken for absent, the process
+ * lives. */
 static void test_cut_short_while_open(void **state)
 {
 	struct fixture *f = *state;
@@ -249,7 +254,8 @@ static void test_cut_short_while_open(void **state)
 	struct command c = {.kind = COMMAND_DELETE, .path = SPAN("/s4")};
 	store_execute(f->store, &c);
 	assert_int_equal(c.verdict, VERDICT_IO_ERROR);
-	c = (struct command){.kind = COMMAND_KV, .key = SPAN("row"), .value = SPAN("x"), .expect_present = true};
+	c = (struct command){
+	        .kind = COMMAND_KV, .key = SPAN("row"), .value = SPAN("x"), .expect_present = true};
 	store_execute(f->store, &c);
 	assert_int_equal(c.verdict, VERDICT_IO_ERROR);
 	struct span value;
@@ -261,7 +267,8 @@ static void test_cut_short_while_open(void **state)
 	assert_true(whole > size_of(f));
 }
 
-/* The checkpointer meets the damage within its write transaction: it gives up and says so; reading goes on. */
+/* The checkpointer meets the damage within its write transaction: it gives up and says so; reading
+ * goes on. */
 static void test_checkpoint_over_a_file_cut_short(void **state)
 {
 	struct fixture *f = *state;
@@ -278,12 +285,14 @@ static void test_checkpoint_over_a_file_cut_short(void **state)
 	store_execute(f->store, &c);
 	assert_int_equal(c.verdict, VERDICT_IO_ERROR);
 	assert_int_equal(readable(f), 0);
-	/* Here, while the signals are the store's: between tests cmocka takes them, and its thread may meet one. */
+	/* Here, while the signals are the store's: between tests cmocka takes them, and its thread
+	 * may meet one. */
 	store_close(&f->store);
 }
 
-/* A write transaction that was left where it stood cannot be closed: what it holds goes with the process.
- * By the library: of its inner functions no name is known where its debug symbols are not installed. */
+/* A write transaction that was left where it stood cannot be closed: what it holds goes with the
+ * process. By the library: of its inner functions no name is known where its debug symbols are not
+ * installed. */
 const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {
@@ -311,20 +320,24 @@ static void test_rows_without_checks_are_read(void **state)
 	assert_int_equal(mdb_txn_begin(t.env, NULL, 0, &txn), 0);
 	const struct {
 		MDB_dbi table;
-		size_t cleared_at, clear_bytes, cut_at; /* cut_at: the check stands there and goes */
+		size_t cleared_at, clear_bytes,
+		        cut_at; /* cut_at: the check stands there and goes */
 	} forms[] = {{t.chunk, 4, 4, 0}, {t.kv, 0, 0, 8}, {t.path, 0, 0, 16}};
 	for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
 		assert_int_equal(mdb_cursor_open(txn, forms[i].table, &cursor), 0);
 		for (int rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST); rc == 0;
 		     rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
-			struct span old = forms[i].cut_at == 0
-			                          ? span_of(memcpy(row, value.mv_data, value.mv_size), value.mv_size)
-			                          : old_form(&value, forms[i].cut_at, 8, row);
+			struct span old =
+			        forms[i].cut_at == 0
+			                ? span_of(memcpy(row, value.mv_data, value.mv_size),
+			                          value.mv_size)
+			                : old_form(&value, forms[i].cut_at, 8, row);
 			memset(row + forms[i].cleared_at, 0, forms[i].clear_bytes);
 			if (forms[i].table == t.kv)
 				row[7] &= 0x7f;
 			uint8_t copy[512];
-			MDB_val same = {key.mv_size, memcpy(copy, key.mv_data, key.mv_size)}, put = {old.len, row};
+			MDB_val same = {key.mv_size, memcpy(copy, key.mv_data, key.mv_size)},
+			        put = {old.len, row};
 			assert_int_equal(mdb_cursor_put(cursor, &same, &put, 0), 0);
 		}
 		mdb_cursor_close(cursor);

@@ -22,7 +22,8 @@ static struct state_backing backing_of(struct follower *follower)
 
 void follower_init(struct follower *follower, struct store *store)
 {
-	*follower = (struct follower){.store = store, .reader = {.tables = &store->tables, .own = true}};
+	*follower = (struct follower){.store = store,
+	                              .reader = {.tables = &store->tables, .own = true}};
 	struct state_backing backing = backing_of(follower);
 	state_init(&follower->state, &backing, &store->options.limits);
 }
@@ -61,8 +62,8 @@ static void forget_overlay(struct follower *follower)
 	struct state *state = &follower->state;
 	struct stream *stream, *next;
 	state_evict(state, UINT64_MAX, 0);
-	HASH_ITER(hh, state->streams, stream, next)
-	reload_pinned(follower, stream);
+	HASH_ITER (hh, state->streams, stream, next)
+		reload_pinned(follower, stream);
 }
 
 int follower_restart(struct follower *follower)
@@ -91,7 +92,8 @@ enum { RECORD_KEEP = 1 << 20 }; /* a copy of a larger one is not kept */
 
 /* The record's entries, copied and then known to be whole: what is read in place may change under
  * our hands when the ring laps us. False: it has. */
-static bool copy_record(struct follower *follower, const struct ring_record *record, struct span *entries)
+static bool copy_record(struct follower *follower, const struct ring_record *record,
+                        struct span *entries)
 {
 	const struct ring *ring = &follower->store->ring;
 	size_t len = record->bytes - sizeof *record;
@@ -105,9 +107,9 @@ static bool copy_record(struct follower *follower, const struct ring_record *rec
 	return ring_holds(ring, follower->lsn);
 }
 
-static enum follow_result apply_record(struct follower *follower, const struct ring_record *record,
-                                       void (*visit)(void *arg, const struct entry *, struct stream *),
-                                       void *arg)
+static enum follow_result
+apply_record(struct follower *follower, const struct ring_record *record,
+             void (*visit)(void *arg, const struct entry *, struct stream *), void *arg)
 {
 	uint64_t lsn = follower->lsn + sizeof *record;
 	struct span left;
@@ -137,7 +139,8 @@ enum follow_result follower_advance(struct follower *follower, uint64_t to, size
 	const struct ring *ring = &follower->store->ring;
 	uint64_t from = follower->lsn;
 	uint64_t tail = ring_tail(ring).lsn, checkpoint = ring_checkpoint(ring);
-	/* The live path reads the ring: pieces stay while they are safe and younger than half of it. */
+	/* The live path reads the ring: pieces stay while they are safe and younger than half of
+	 * it. */
 	uint64_t young = tail > ring->bytes / 2 ? tail - ring->bytes / 2 : 0;
 	follower->state.pieces_keep_lsn = young < checkpoint ? young : checkpoint;
 	if (follower->lost)
@@ -164,7 +167,8 @@ enum { KVS_KEEP_BYTES = 1 << 20 };
 
 void follower_evict(struct follower *follower, size_t keep)
 {
-	if (HASH_COUNT(follower->state.streams) <= keep && HASH_COUNT(follower->state.paths) <= keep &&
+	if (HASH_COUNT(follower->state.streams) <= keep &&
+	    HASH_COUNT(follower->state.paths) <= keep &&
 	    follower->state.kvs_bytes <= KVS_KEEP_BYTES)
 		return;
 	uint64_t bound = ring_checkpoint(&follower->store->ring);
@@ -177,7 +181,6 @@ void follower_evict(struct follower *follower, size_t keep)
 /* ---- the loop's side ---- */
 
 enum { VIEW_KEEP = 20000 };
-
 
 static void on_entry(void *arg, const struct entry *entry, struct stream *stream)
 {

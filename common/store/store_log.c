@@ -1,8 +1,9 @@
 /* Which ring goes with this data.mdb, and what to do when it is another, damaged, or not there.
  *
- * LMDB says what it needs (struct tables_log). What an acknowledged write may be lost by stops the start,
- * unless the operator has said to go on with what is left; then, as with a backup, the epoch is raised:
- * first is written that it is to be, last that it was, so that no crash between keeps it from clients. */
+ * LMDB says what it needs (struct tables_log). What an acknowledged write may be lost by stops the
+ * start, unless the operator has said to go on with what is left; then, as with a backup, the epoch
+ * is raised: first is written that it is to be, last that it was, so that no crash between keeps it
+ * from clients. */
 #include "common/store/store_parts.h"
 #include "common/base/log.h"
 
@@ -22,7 +23,8 @@ struct opening {
 
 static int lmdb_failed(struct opening *o, const char *what, int rc)
 {
-	snprintf(o->reason, 256, "cannot %s %.150s/data.mdb: %s", what, o->store->dir, mdb_strerror(rc));
+	snprintf(o->reason, 256, "cannot %s %.150s/data.mdb: %s", what, o->store->dir,
+	         mdb_strerror(rc));
 	return rc > 0 ? rc : EIO;
 }
 
@@ -69,7 +71,8 @@ static int make(struct opening *o, bool renew)
 	o->log.renew_epoch |= renew;
 	int error = write_rows(o);
 	if (error == 0)
-		error = ring_make(&store->ring, store->dir, bytes, o->checkpoint.position, o->reason);
+		error = ring_make(&store->ring, store->dir, bytes, o->checkpoint.position,
+		                  o->reason);
 	return error;
 }
 
@@ -100,7 +103,8 @@ static bool may_lose(struct opening *o, const char *fault)
 {
 	const struct store *store = o->store;
 	if (store->options.truncate) {
-		log_error("log given up", "file=%s/ring reason=\"%s\" because=\"store.recover is truncate\"",
+		log_error("log given up",
+		          "file=%s/ring reason=\"%s\" because=\"store.recover is truncate\"",
 		          store->dir, fault);
 		return true;
 	}
@@ -125,7 +129,8 @@ static int take(struct opening *o)
 	case RING_SOUND:
 		return keep(o, finding.end, false, false);
 	case RING_DAMAGED:
-		snprintf(fault, sizeof fault, "is damaged at byte %llu: whole records stand behind it",
+		snprintf(fault, sizeof fault,
+		         "is damaged at byte %llu: whole records stand behind it",
 		         ULL(finding.end.lsn % ring->bytes));
 		return may_lose(o, fault) ? keep(o, finding.end, true, true) : EBADMSG;
 	case RING_FOREIGN:
@@ -189,7 +194,8 @@ static int settle(struct opening *o)
 	return EBADMSG;
 }
 
-/* What a crash may have taken is whatever a directory sync that failed once, or never was, left unsaid. */
+/* What a crash may have taken is whatever a directory sync that failed once, or never was, left
+ * unsaid. */
 static int sync_names(struct opening *o)
 {
 	char path[4096];
@@ -197,10 +203,12 @@ static int sync_names(struct opening *o)
 	snprintf(path, sizeof path, "%s/..", o->store->dir);
 	if (error == 0)
 		error = ring_sync_directory(path);
-	if (error == EACCES) /* a parent that we may not read: it is on the same file system, or above one */
+	if (error ==
+	    EACCES) /* a parent that we may not read: it is on the same file system, or above one */
 		error = ring_sync_file_system(o->store->dir);
 	if (error != 0)
-		snprintf(o->reason, 256, "cannot sync directory %.150s: %s", o->store->dir, strerror(error));
+		snprintf(o->reason, 256, "cannot sync directory %.150s: %s", o->store->dir,
+		         strerror(error));
 	return error;
 }
 

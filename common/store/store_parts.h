@@ -52,13 +52,13 @@ struct store {
 	pthread_t commit_thread;
 	pthread_mutex_t queue_lock;
 	pthread_cond_t queue_filled;
-	struct command *queue, **queue_last; /* under queue_lock */
+	struct command *queue, **queue_last;     /* under queue_lock */
 	struct written *written, **written_last; /* its own; in log order, not yet durable */
 	bool stopping;
-	bool kick_due; /* the loop's: commands were queued since the last store_kick() */
-	size_t under_way;    /* the loop's: submitted, not yet collected */
+	bool kick_due;      /* the loop's: commands were queued since the last store_kick() */
+	size_t under_way;   /* the loop's: submitted, not yet collected */
 	uint64_t kicked_ns; /* the loop's: the last store_kick() */
-	_Atomic bool busy;         /* the commit thread's: it has something to do */
+	_Atomic bool busy;  /* the commit thread's: it has something to do */
 	_Atomic uint64_t progress; /* and has done so much of it */
 	_Atomic bool refusing;     /* the loop's: store_refuse() */
 	struct {
@@ -86,14 +86,14 @@ struct store {
 	/* checkpointer thread */
 	pthread_t maintain_thread;
 	_Atomic bool maintain_stop;
-	/* 0, ENOSPC, EIO: this process's last checkpoint failed so. That another's went well does not heal
-	 * it: only one of its own does. */
+	/* 0, ENOSPC, EIO: this process's last checkpoint failed so. That another's went well does
+	 * not heal it: only one of its own does. */
 	_Atomic int checkpoint_error;
-	uint64_t failed_ms; /* monotonic: when it did */
-	bool writer_lost;   /* no more checkpoints of this process */
-	size_t portion_bytes;  /* of the log, that one transaction applies at most */
-	uint64_t reserved_to;  /* data.mdb has its blocks up to here, as far as this process knows */
-	bool unreservable;     /* its file system gives none ahead */
+	uint64_t failed_ms;   /* monotonic: when it did */
+	bool writer_lost;     /* no more checkpoints of this process */
+	size_t portion_bytes; /* of the log, that one transaction applies at most */
+	uint64_t reserved_to; /* data.mdb has its blocks up to here, as far as this process knows */
+	bool unreservable;    /* its file system gives none ahead */
 	_Atomic uint64_t checkpoints, checkpoint_ns;
 	struct {
 		uint64_t used_bytes, free_bytes;
@@ -102,13 +102,14 @@ struct store {
 	struct clock_watch clock;  /* the maintaining thread's */
 	struct id_key ahead_below; /* of the index of expiry, where renew_ahead() goes on */
 	unsigned ahead_passes;     /* that are left; 0: it does not look */
-	_Atomic bool ran_back; /* the log's time did: told by the commit thread */
-	uint64_t scan_id; /* retention by age walks all streams, a few each time */
+	_Atomic bool ran_back;     /* the log's time did: told by the commit thread */
+	uint64_t scan_id;          /* retention by age walks all streams, a few each time */
 };
 
 /* ---- the ring that goes with data.mdb (store_log.c) ---- */
-/* Opens it, makes it, or refuses; under the open lock, the ring found, the tables open. *renew: the epoch
- * is to be raised before anybody is served, and store_log_renewed() told. 0, or errno with a reason. */
+/* Opens it, makes it, or refuses; under the open lock, the ring found, the tables open. *renew: the
+ * epoch is to be raised before anybody is served, and store_log_renewed() told. 0, or errno with a
+ * reason. */
 int store_log_open(struct store *store, bool *renew, char reason[256]);
 int store_log_renewed(struct store *store, char reason[256]);
 
@@ -117,8 +118,8 @@ void follower_init(struct follower *follower, struct store *store);
 void follower_finish(struct follower *follower);
 /* Starts over from the present checkpoint. 0 or an LMDB error. */
 int follower_restart(struct follower *follower);
-/* Applies records up to `to`. LAPPED: the state is not to be trusted: restart it. UNREADABLE: it stands
- * before a record that changes what cannot be read; it may be tried again. */
+/* Applies records up to `to`. LAPPED: the state is not to be trusted: restart it. UNREADABLE: it
+ * stands before a record that changes what cannot be read; it may be tried again. */
 enum follow_result { FOLLOW_DONE, FOLLOW_LAPPED, FOLLOW_UNREADABLE };
 enum follow_result follower_advance(struct follower *follower, uint64_t to, size_t bytes_max,
                                     void (*visit)(void *arg, const struct entry *, struct stream *),
@@ -131,14 +132,14 @@ void follower_evict(struct follower *follower, size_t keep);
 bool ring_entry(const struct ring *ring, uint64_t lsn, uint8_t **copy, size_t *room,
                 struct entry *entry);
 enum row_found store_append_at(void *follower, const struct stream *stream, uint64_t at,
-                                struct batch *out, uint64_t *begins_at);
+                               struct batch *out, uint64_t *begins_at);
 
 /* ---- threads (store.c) ---- */
-/* First thing in each of the store's threads: its name (15 bytes at most), and a copy of the descriptors for itself. While a process
- * has one table for several threads, the kernel counts a reference up and down at every read and send
- * of the loop; that costs 4 % of a delivery. store_open() waits until it is done: a copy made later
- * would keep open what the loop has only for a moment, the pipe by which it hears that a child has
- * executed its program, say. */
+/* First thing in each of the store's threads: its name (15 bytes at most), and a copy of the
+ * descriptors for itself. While a process has one table for several threads, the kernel counts a
+ * reference up and down at every read and send of the loop; that costs 4 % of a delivery.
+ * store_open() waits until it is done: a copy made later would keep open what the loop has only for
+ * a moment, the pipe by which it hears that a child has executed its program, say. */
 void store_thread_begin(struct store *store, const char *name);
 
 /* ---- commit (store_commit.c) ---- */
@@ -150,8 +151,8 @@ int checkpoint_once(struct store *store, bool *more);
 /* ---- space (store_space.c) ---- */
 /* 0 for 0, ENOSPC: it helps to make room, EIO: all else. */
 int store_error_kind(int rc);
-/* After a checkpoint that ended with 0 or an error, under its lock: has blocks of data.mdb made ahead of its
- * end, and says whether and how much what grows the store may be accepted. */
+/* After a checkpoint that ended with 0 or an error, under its lock: has blocks of data.mdb made
+ * ahead of its end, and says whether and how much what grows the store may be accepted. */
 void store_space_judge(struct store *store, int checkpoint_error);
 
 /* For commands the store gives itself: freed when done. */

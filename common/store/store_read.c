@@ -1,4 +1,5 @@
-/* Reading: the newest bytes from the ring, copied and then verified; all older ones from LMDB's map. */
+/* Reading: the newest bytes from the ring, copied and then verified; all older ones from LMDB's
+ * map. */
 #include "common/store/store_parts.h"
 #include "common/base/check.h"
 #include "common/base/log.h"
@@ -127,8 +128,8 @@ static enum store_read_result read_rows(struct store *store, const struct stream
 	struct chunk_row row;
 	enum row_found found = tables_seek_chunk(reader, cursor, stream->id, from, &row);
 	size_t len = 0;
-	while (found == ROW_PRESENT && slice->count < SLICE_IOV_MAX && slice->to < to && len < bytes_max &&
-	       row.start <= slice->to && slice->to < row.start + row.data.len) {
+	while (found == ROW_PRESENT && slice->count < SLICE_IOV_MAX && slice->to < to &&
+	       len < bytes_max && row.start <= slice->to && slice->to < row.start + row.data.len) {
 		size_t skip = (size_t)(slice->to - row.start), n = row.data.len - skip;
 		n = n > to - slice->to ? (size_t)(to - slice->to) : n;
 		n = n > bytes_max - len ? bytes_max - len : n;
@@ -167,8 +168,9 @@ static const struct stream *holder_of(struct store *store, const struct stream *
 	return stream;
 }
 
-static enum store_read_result read_slice(struct store *store, const struct stream *stream, uint64_t from,
-                                         uint64_t to, size_t bytes_max, struct store_slice *slice)
+static enum store_read_result read_slice(struct store *store, const struct stream *stream,
+                                         uint64_t from, uint64_t to, size_t bytes_max,
+                                         struct store_slice *slice)
 {
 	const struct stream *holder = holder_of(store, stream, from, &to);
 	if (holder == NULL)
@@ -238,15 +240,16 @@ static uint32_t run_size(const struct message_run *run, uint32_t i, bool *append
 
 /* The run that covers `at` in `holder`'s own data. `cursor` is set when it comes from LMDB and must
  * then be closed; else the entry was copied. */
-static enum row_found run_covering(struct follower *follower, const struct stream *holder, uint64_t at,
-                                    uint8_t **copy, size_t *room, MDB_cursor **cursor,
-                                    struct message_run *run)
+static enum row_found run_covering(struct follower *follower, const struct stream *holder,
+                                   uint64_t at, uint8_t **copy, size_t *room, MDB_cursor **cursor,
+                                   struct message_run *run)
 {
 	struct store *store = follower->store;
 	struct entry entry;
 	uint32_t i = piece_covering(holder, at);
 	*cursor = NULL;
-	if (i < holder->pieces_count && ring_entry(&store->ring, holder->pieces[i].lsn, copy, room, &entry) &&
+	if (i < holder->pieces_count &&
+	    ring_entry(&store->ring, holder->pieces[i].lsn, copy, room, &entry) &&
 	    entry.offset == holder->pieces[i].offset) {
 		*run = run_of_entry(&entry);
 		return ROW_PRESENT;
@@ -273,8 +276,9 @@ struct scan {
 	bool stopped;
 };
 
-/* Returns the position behind the last message of the run that lies below scan->to. A fork may begin within
- * an append of its source: it has what lies before, as every reading of bytes has it. */
+/* Returns the position behind the last message of the run that lies below scan->to. A fork may
+ * begin within an append of its source: it has what lies before, as every reading of bytes has it.
+ */
 static uint64_t scan_run(struct scan *scan, const struct message_run *run)
 {
 	uint64_t at = run->start;
@@ -304,7 +308,8 @@ enum store_read_result store_scan(struct store *store, const struct stream *stre
                                   uint64_t to, size_t bytes_max,
                                   bool (*visit)(void *arg, const struct store_message *), void *arg)
 {
-	struct scan scan = {.json = stream->json, .from = from, .left = bytes_max, .visit = visit, .arg = arg};
+	struct scan scan = {
+	        .json = stream->json, .from = from, .left = bytes_max, .visit = visit, .arg = arg};
 	uint8_t *copy = NULL;
 	size_t room = 0;
 	enum store_read_result result = STORE_READ_OK;
@@ -354,8 +359,8 @@ struct covering {
 	uint64_t to; /* the run counts for this reader up to here */
 };
 
-static enum row_found cover(struct store *store, const struct stream *stream, uint64_t at, uint64_t to,
-                             struct covering *c)
+static enum row_found cover(struct store *store, const struct stream *stream, uint64_t at,
+                            uint64_t to, struct covering *c)
 {
 	*c = (struct covering){.to = to};
 	const struct stream *holder = holder_of(store, stream, at, &c->to);
@@ -388,8 +393,8 @@ bool store_boundary(struct store *store, const struct stream *stream, uint64_t a
 	return yes;
 }
 
-/* Of the ends of appends in a run, and its start: the last one in (from, aim], else the first behind. A
- * run begins with an append. */
+/* Of the ends of appends in a run, and its start: the last one in (from, aim], else the first
+ * behind. A run begins with an append. */
 static uint64_t append_end(const struct message_run *run, uint64_t from, uint64_t aim)
 {
 	uint64_t p = run->start, last = run->start;
@@ -402,10 +407,10 @@ static uint64_t append_end(const struct message_run *run, uint64_t from, uint64_
 	return last;
 }
 
-/* How rows were cut, and whether the ring still has it, must not show: URL, next offset and ETag of a page
- * are the same in every process, today and after compaction. */
-uint64_t store_page_end(struct store *store, const struct stream *stream, uint64_t from, uint64_t to,
-                        size_t bytes_max)
+/* How rows were cut, and whether the ring still has it, must not show: URL, next offset and ETag of
+ * a page are the same in every process, today and after compaction. */
+uint64_t store_page_end(struct store *store, const struct stream *stream, uint64_t from,
+                        uint64_t to, size_t bytes_max)
 {
 	struct covering c;
 	if (to - from <= bytes_max)
@@ -444,12 +449,11 @@ static void cut_append(const struct message_run *run, uint64_t at, uint32_t *fir
 	}
 }
 
-enum row_found store_append_at(void *arg, const struct stream *stream, uint64_t at, struct batch *out,
-                     uint64_t *begins_at)
+enum row_found store_append_at(void *arg, const struct stream *stream, uint64_t at,
+                               struct batch *out, uint64_t *begins_at)
 {
 	struct tables_reader *reader = arg;
-	struct follower *follower =
-	        (void *)((uint8_t *)reader - offsetof(struct follower, reader));
+	struct follower *follower = (void *)((uint8_t *)reader - offsetof(struct follower, reader));
 	struct message_run run;
 	MDB_cursor *cursor;
 	uint8_t *copy = NULL;

@@ -1,8 +1,9 @@
 /* What room there is: in data.mdb, on its file system, and ahead of what is used.
  *
- * Whatever stands in the log has been acknowledged and must get into LMDB, and so must what makes the store
- * smaller: LMDB writes new pages even for a delete. So data.mdb has blocks ahead of its end, which
- * nobody else can take, and what grows the store is accepted only as far as they reach. */
+ * Whatever stands in the log has been acknowledged and must get into LMDB, and so must what makes
+ * the store smaller: LMDB writes new pages even for a delete. So data.mdb has blocks ahead of its
+ * end, which nobody else can take, and what grows the store is accepted only as far as they reach.
+ */
 #include "common/store/store_parts.h"
 #include "common/base/log.h"
 
@@ -13,9 +14,9 @@
 #include <sys/statvfs.h>
 
 enum {
-	SHRINK_BYTES = 2 << 20,  /* ahead of the end, for what makes the store smaller alone */
+	SHRINK_BYTES = 2 << 20,    /* ahead of the end, for what makes the store smaller alone */
 	STEP_BYTES_MIN = 64 << 10, /* no smaller piece is asked for when the file system is full */
-	BLOCK_BYTES = 512,       /* of st_blocks, stat(2) */
+	BLOCK_BYTES = 512,         /* of st_blocks, stat(2) */
 };
 
 int store_error_kind(int rc)
@@ -68,8 +69,8 @@ static int allocate(int fd, uint64_t from, uint64_t bytes)
 	return rc == 0 ? 0 : errno;
 }
 
-/* As far as there are any. What has its blocks already costs nothing: the first time it is all of the file,
- * because pages that LMDB took and gave back in one transaction are holes in it. */
+/* As far as there are any. What has its blocks already costs nothing: the first time it is all of
+ * the file, because pages that LMDB took and gave back in one transaction are holes in it. */
 static int reserve_to(struct store *store, uint64_t end)
 {
 	int fd;
@@ -91,15 +92,19 @@ static int reserve_to(struct store *store, uint64_t end)
 static void give_up_reserving(struct store *store, int error)
 {
 	store->unreservable = true;
-	log_warn("no room kept to shrink", "file=%s/data.mdb error=\"%s\" advice=\"a full disk may then refuse "
-	         "deletes too: see store.free_bytes_min\"", store->dir, strerror(error));
+	log_warn("no room kept to shrink",
+	         "file=%s/data.mdb error=\"%s\" advice=\"a full disk may then refuse "
+	         "deletes too: see store.free_bytes_min\"",
+	         store->dir, strerror(error));
 }
 
-/* `above`: bytes of the file system that may be ours beyond `used`. How many there now are of which nobody
- * can take any; UINT64_MAX: as many as the log can ever need, or the file system does not say. */
+/* `above`: bytes of the file system that may be ours beyond `used`. How many there now are of which
+ * nobody can take any; UINT64_MAX: as many as the log can ever need, or the file system does not
+ * say. */
 static uint64_t reserve(struct store *store, uint64_t used, uint64_t above)
 {
-	const uint64_t whole = store->ring.bytes + SHRINK_BYTES, map_bytes = store->tables.map_bytes;
+	const uint64_t whole = store->ring.bytes + SHRINK_BYTES,
+	               map_bytes = store->tables.map_bytes;
 	uint64_t wanted = above < SHRINK_BYTES ? SHRINK_BYTES : lesser(above, whole);
 	int error = store->unreservable ? 0 : reserve_to(store, lesser(used + wanted, map_bytes));
 	if (store_error_kind(error) == EIO)
@@ -109,11 +114,12 @@ static uint64_t reserve(struct store *store, uint64_t used, uint64_t above)
 	return store->unreservable || enough ? UINT64_MAX : reserved;
 }
 
-/* How much log that leaves room for. Its rows and the copies of pages take more than itself, and of the free
- * pages not all stand together as large rows need them. */
+/* How much log that leaves room for. Its rows and the copies of pages take more than itself, and of
+ * the free pages not all stand together as large rows need them. */
 static uint64_t log_room(uint64_t reserved, uint64_t spare)
 {
-	return reserved == UINT64_MAX ? UINT64_MAX : room_above(reserved + spare / 2, SHRINK_BYTES) / 3 * 2;
+	return reserved == UINT64_MAX ? UINT64_MAX
+	                              : room_above(reserved + spare / 2, SHRINK_BYTES) / 3 * 2;
 }
 
 /* ---- judging ---- */
@@ -127,8 +133,8 @@ static uint64_t smallest(const struct room *room)
 	return lesser(room->map, lesser(room->disk, room->log));
 }
 
-/* Growing commands are refused at store.map_bytes; LMDB's own wall stands behind it, so that what was
- * admitted and what shrinks always fit. */
+/* Growing commands are refused at store.map_bytes; LMDB's own wall stands behind it, so that what
+ * was admitted and what shrinks always fit. */
 static struct room measure(struct store *store, uint64_t used, uint64_t spare)
 {
 	struct room room = {.map = room_above(store->options.map_bytes + spare, used),
@@ -166,12 +172,15 @@ void store_space_judge(struct store *store, int checkpoint_error)
 	uint64_t spare = free_pages(store) * page;
 	struct room room = measure(store, used, spare);
 	uint64_t least = smallest(&room);
-	int refuse = checkpoint_error != 0 ? store_error_kind(checkpoint_error) : least == 0 ? ENOSPC : 0;
+	int refuse = checkpoint_error != 0 ? store_error_kind(checkpoint_error)
+	             : least == 0          ? ENOSPC
+	                                   : 0;
 	atomic_store(&store->ring.control->room_bytes, least);
 	pthread_mutex_lock(&store->queue_lock);
 	store->space.used_bytes = used;
 	store->space.free_bytes = spare;
-	snprintf(store->refuse_reason, sizeof store->refuse_reason, "%s", reason_of(&room, checkpoint_error));
+	snprintf(store->refuse_reason, sizeof store->refuse_reason, "%s",
+	         reason_of(&room, checkpoint_error));
 	pthread_mutex_unlock(&store->queue_lock);
 	int before = atomic_exchange(&store->ring.control->refuse, refuse);
 	if (refuse != 0 && before == 0)

@@ -25,13 +25,13 @@
 
 /* ---- a disk that fails, and a process that dies, at the n-th thing done to files ---- */
 
-static int die_at;                  /* counts down; at 1 the process ends. 0: it does not */
+static int die_at; /* counts down; at 1 the process ends. 0: it does not */
 static int ring_syncs_fail, dir_syncs_fail, data_syncs_fail;
 static unsigned dir_syncs;
 static void (*on_failed_sync)(void); /* what the kernel does to pages that it could not write */
 
-/* What power loss takes with it: writes that no sync has followed, of them all pages, the even or the odd
- * ones. */
+/* What power loss takes with it: writes that no sync has followed, of them all pages, the even or
+ * the odd ones. */
 enum loss { LOSS_NONE, LOSS_ALL, LOSS_EVEN, LOSS_ODD };
 enum { LOSS_WAYS = LOSS_ODD, PAGE_BYTES = 4096, UNSYNCED_MAX = 1000 };
 static enum loss loss;
@@ -73,7 +73,8 @@ static void lose_power(void)
 			off_t page = at / PAGE_BYTES, end = (page + 1) * PAGE_BYTES;
 			end = end < unsynced[i].end ? end : unsynced[i].end;
 			if (loss == LOSS_ALL || (page % 2 == 0) == (loss == LOSS_EVEN))
-				syscall(SYS_pwrite64, unsynced[i].fd, zeros, (size_t)(end - at), at);
+				syscall(SYS_pwrite64, unsynced[i].fd, zeros, (size_t)(end - at),
+				        at);
 			at = end;
 		}
 }
@@ -102,7 +103,8 @@ static bool is_file(int fd, const char *name)
 	return readlink(link, path, sizeof path - 1) > 0 && strcmp(strrchr(path, '/'), name) == 0;
 }
 
-/* What is done to data.mdb, in its order: 'w' for writes in a row, 's' a sync, 'f' one that fails. */
+/* What is done to data.mdb, in its order: 'w' for writes in a row, 's' a sync, 'f' one that fails.
+ */
 static char data_calls[64];
 static void (*on_data_sync)(void);
 
@@ -110,7 +112,8 @@ static void note_data(int fd, char what)
 {
 	size_t len = strlen(data_calls);
 	bool again = what == 'w' && len > 0 && data_calls[len - 1] == 'w';
-	if (on_data_sync == NULL || again || len + 1 == sizeof data_calls || !is_file(fd, "/data.mdb"))
+	if (on_data_sync == NULL || again || len + 1 == sizeof data_calls ||
+	    !is_file(fd, "/data.mdb"))
 		return;
 	data_calls[len] = what;
 	if (what != 'w')
@@ -267,7 +270,8 @@ static struct command create(struct fixture *f, const char *path, const char *ty
 	return c;
 }
 
-static struct command append(struct fixture *f, const char *path, const char *type, struct span body)
+static struct command append(struct fixture *f, const char *path, const char *type,
+                             struct span body)
 {
 	uint32_t size = (uint32_t)body.len;
 	struct command c = {.kind = COMMAND_APPEND,
@@ -394,8 +398,9 @@ static void test_messages_boundaries_and_forks(void **state)
 	for (int round = 0; round < 2; round++) {
 		struct stream *stream = state_find(store_view(f->store), SPAN("/j"));
 		char text[64] = "";
-		assert_int_equal(store_scan(f->store, stream, 0, stream->tail, 1 << 20, collect, text),
-		                 STORE_READ_OK);
+		assert_int_equal(
+		        store_scan(f->store, stream, 0, stream->tail, 1 << 20, collect, text),
+		        STORE_READ_OK);
 		assert_string_equal(text, "1|22;1|22;1|22;");
 		static const bool boundary[] = {1, 0, 1, 0, 0, 1, 0, 1};
 		for (uint64_t at = 0; at < 8; at++)
@@ -414,7 +419,8 @@ static void test_messages_boundaries_and_forks(void **state)
 	assert_content(f, "/f", 0, SPAN("1,22,1,"));
 }
 
-static struct command fork_of(struct fixture *f, const char *path, const char *source, uint64_t at, uint64_t sub)
+static struct command fork_of(struct fixture *f, const char *path, const char *source, uint64_t at,
+                              uint64_t sub)
 {
 	struct command c = {.kind = COMMAND_CREATE,
 	                    .path = span_str(path),
@@ -431,7 +437,8 @@ static void assert_messages(struct fixture *f, const char *path, const char *wan
 {
 	struct stream *stream = state_find(store_view(f->store), span_str(path));
 	char text[64] = "";
-	assert_int_equal(store_scan(f->store, stream, 0, stream->tail, 1 << 20, collect, text), STORE_READ_OK);
+	assert_int_equal(store_scan(f->store, stream, 0, stream->tail, 1 << 20, collect, text),
+	                 STORE_READ_OK);
 	assert_string_equal(text, want);
 }
 
@@ -480,10 +487,12 @@ static void test_pages_end_alike_in_ring_and_rows(void **state)
 	create(f, "/p", "a/b");
 	uint64_t end = 0, ends[APPENDS];
 	for (size_t i = 0; i < APPENDS; i++)
-		ends[i] = end = append(f, "/p", "a/b", span_of(body, 1 + i * 977 % sizeof body)).tail;
+		ends[i] = end =
+		        append(f, "/p", "a/b", span_of(body, 1 + i * 977 % sizeof body)).tail;
 	for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
 		size_t count = pages_of(f, sizes[k], ring);
-		for (size_t i = 0, a = 0; i < count; i++) { /* the last append that fits, or one that does not */
+		for (size_t i = 0, a = 0; i < count;
+		     i++) { /* the last append that fits, or one that does not */
 			uint64_t from = i > 0 ? ring[i - 1] : 0;
 			while (ends[a] <= from)
 				a++;
@@ -549,7 +558,8 @@ static void test_retention_bounds_the_file(void **state)
 	uint8_t body[4096] = {0};
 	struct store_status status;
 	for (int i = 0; i < 8000; i++)
-		assert_int_equal(append(f, "/r", "a/b", span_of(body, sizeof body)).verdict, VERDICT_OK);
+		assert_int_equal(append(f, "/r", "a/b", span_of(body, sizeof body)).verdict,
+		                 VERDICT_OK);
 	usleep(200000);
 	store_advance(f->store, 0);
 	store_status(f->store, &status);
@@ -621,10 +631,8 @@ static void test_two_processes(void **state)
 static void test_ttl_expires_by_itself(void **state)
 {
 	struct fixture *f = *state;
-	struct command c = {.kind = COMMAND_CREATE,
-	                    .path = SPAN("/ttl"),
-	                    .ttl_present = true,
-	                    .ttl_s = 1};
+	struct command c = {
+	        .kind = COMMAND_CREATE, .path = SPAN("/ttl"), .ttl_present = true, .ttl_s = 1};
 	store_execute(f->store, &c);
 	checkpoint_now(f);
 	for (int i = 0; i < 200 && store_view(f->store)->streams_count > 0; i++) {
@@ -641,18 +649,19 @@ static struct command *created_by(struct command *c, const char *path, const cha
 	                      .fork = source != NULL,
 	                      .fork_source = source != NULL ? span_str(source) : (struct span){0},
 	                      .expires_present = true,
-	                      .expires_at_ms = (int64_t)clock_wall_ms() + (source != NULL ? 86400000 : 2000)};
+	                      .expires_at_ms = (int64_t)clock_wall_ms() +
+	                                       (source != NULL ? 86400000 : 2000)};
 	return c;
 }
 
-/* More than one round of expiry takes: all of them expired and kept for their forks, in front of one that
- * only has to go. */
+/* More than one round of expiry takes: all of them expired and kept for their forks, in front of
+ * one that only has to go. */
 static void test_expired_sources_of_forks_do_not_stop_expiry(void **state)
 {
 	struct fixture *f = *state;
 	enum { SOURCES = 1001 };
 	struct command *commands = xcalloc(2 * SOURCES + 1, sizeof *commands);
-	char (*paths)[2][16] = xcalloc(SOURCES, sizeof *paths);
+	char(*paths)[2][16] = xcalloc(SOURCES, sizeof *paths);
 	store_close(&f->store);
 	f->options.limits.streams_max = 3 * SOURCES;
 	open_store(f);
@@ -766,8 +775,8 @@ static bool opener_dies(struct fixture *f, int n)
 	return WEXITSTATUS(status) == 9;
 }
 
-/* Whenever the first process dies that opens a restored backup: the next one raises the epoch, or finds it
- * raised. */
+/* Whenever the first process dies that opens a restored backup: the next one raises the epoch, or
+ * finds it raised. */
 static void restore_and_crash(struct fixture *f, int stride)
 {
 	bool died = true;
@@ -845,7 +854,8 @@ static void copied_without_sync(struct fixture *f)
 	unsynced[unsynced_count++] = (struct unsynced){fd, file_of(fd), 0, lseek(fd, 0, SEEK_END)};
 }
 
-/* Before it has a log nothing was acknowledged, and it may be copied anew. Then it is there for good. */
+/* Before it has a log nothing was acknowledged, and it may be copied anew. Then it is there for
+ * good. */
 static void test_a_restored_backup_that_has_a_log_is_on_the_disk(void **state)
 {
 	struct fixture *f = *state;
@@ -914,8 +924,8 @@ static void assert_calls(const char *want)
 	memset(data_calls, 0, sizeof data_calls);
 }
 
-/* It may be on the disk all the same: that is settled before anybody's next writes over pages of the other
- * version; by whoever holds the lock, or else first thing in the next. */
+/* It may be on the disk all the same: that is settled before anybody's next writes over pages of
+ * the other version; by whoever holds the lock, or else first thing in the next. */
 static void test_a_failed_commit_is_synced_before_the_next(void **state)
 {
 	struct fixture *f = *state;
@@ -1015,8 +1025,9 @@ static void test_damage_in_the_log_stops_the_start(void **state)
 {
 	struct fixture *f = *state;
 	fill_ring(f, "/t");
-	shell(f, "at=$(grep -abo '<three>' $D/ring | head -1 | cut -d: -f1) && "
-	         "printf X | dd of=$D/ring bs=1 seek=$at conv=notrunc status=none && rm $D/control");
+	shell(f,
+	      "at=$(grep -abo '<three>' $D/ring | head -1 | cut -d: -f1) && "
+	      "printf X | dd of=$D/ring bs=1 seek=$at conv=notrunc status=none && rm $D/control");
 	refuses(f, "damaged");
 	refuses(f, "damaged");
 	opens_truncated(f);
@@ -1128,7 +1139,8 @@ static void test_torn_tail(void **state)
 	append(f, "/t", "a/b", SPAN("torn"));
 	store_close(&f->store);
 	snprintf(command, sizeof command,
-	         "printf XXXX | dd of=%s/ring bs=1 seek=%llu conv=notrunc status=none && rm %s/control",
+	         "printf XXXX | dd of=%s/ring bs=1 seek=%llu conv=notrunc status=none && rm "
+	         "%s/control",
 	         f->dir, (unsigned long long)status.durable + 60, f->dir);
 	assert_int_equal(system(command), 0);
 	f->options.maintain = true;
@@ -1331,7 +1343,8 @@ static void look(void *arg, const struct store_change *change)
 }
 
 /* One record of several appends is there, and not yet seen. */
-static void put_batch(struct fixture *f, struct command commands[BATCH], uint8_t bodies[BATCH][BATCH_BYTES])
+static void put_batch(struct fixture *f, struct command commands[BATCH],
+                      uint8_t bodies[BATCH][BATCH_BYTES])
 {
 	static const uint32_t size = BATCH_BYTES;
 	uint64_t durable = store_durable(f->store);
@@ -1370,7 +1383,8 @@ static void lap(struct fixture *f, bool within)
 	assert_int_equal(l.lapped, 1);
 	assert_int_equal(l.appends, within ? BATCH : 0);
 	assert_int_equal(state_find(store_view(f->store), SPAN("a"))->tail, BATCH * BATCH_BYTES);
-	assert_int_equal(state_find(store_view(f->store), SPAN("z"))->tail, OVERRUNS * OVERRUN_BYTES);
+	assert_int_equal(state_find(store_view(f->store), SPAN("z"))->tail,
+	                 OVERRUNS * OVERRUN_BYTES);
 }
 
 /* A loop that slept while the log went round starts over and says so, once. */
@@ -1397,7 +1411,8 @@ static int nice_of(const char *name)
 		FILE *file = fopen(found.gl_pathv[i], "r");
 		if (file == NULL)
 			continue;
-		if (fgets(text, sizeof text, file) != NULL && strcmp(strtok(text, "\n"), name) == 0 &&
+		if (fgets(text, sizeof text, file) != NULL &&
+		    strcmp(strtok(text, "\n"), name) == 0 &&
 		    sscanf(found.gl_pathv[i], "/proc/self/task/%u", &thread) == 1)
 			nice = getpriority(PRIO_PROCESS, thread);
 		fclose(file);
@@ -1411,7 +1426,8 @@ static bool may_rise_by(int levels)
 	int status;
 	pid_t child = fork();
 	if (child == 0)
-		_exit(setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) - levels) == 0 ? 0 : 1);
+		_exit(setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) - levels) == 0 ? 0
+		                                                                               : 1);
 	assert_int_equal(waitpid(child, &status, 0), child);
 	return status == 0;
 }

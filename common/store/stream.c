@@ -35,7 +35,8 @@ uint64_t stream_first(struct state *state, const struct stream *stream)
 		const struct stream *source = state_find_id(state, stream->source_id);
 		if (source == NULL)
 			return first;
-		/* What the source has trimmed is gone for the fork too, up to where its own begins. */
+		/* What the source has trimmed is gone for the fork too, up to where its own begins.
+		 */
 		uint64_t below = source->first;
 		first = below < stream->fork_offset ? below : stream->fork_offset;
 		if (below >= stream->fork_offset && below > source->fork_offset)
@@ -53,7 +54,8 @@ void stream_pieces_trim(struct stream *stream, uint64_t lsn)
 	if (gone == 0)
 		return;
 	stream->pieces_count -= gone;
-	memmove(stream->pieces, stream->pieces + gone, stream->pieces_count * sizeof *stream->pieces);
+	memmove(stream->pieces, stream->pieces + gone,
+	        stream->pieces_count * sizeof *stream->pieces);
 }
 
 void stream_producer_load(struct stream *stream, struct span id, uint64_t epoch, uint64_t seq,
@@ -73,8 +75,7 @@ void stream_producer_load(struct stream *stream, struct span id, uint64_t epoch,
 void stream_clear(struct stream *stream)
 {
 	struct stream_producer *producer, *next;
-	HASH_ITER(hh, stream->producers, producer, next)
-	{
+	HASH_ITER (hh, stream->producers, producer, next) {
 		HASH_DEL(stream->producers, producer);
 		free(producer);
 	}

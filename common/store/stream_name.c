@@ -6,12 +6,29 @@ enum { PLAIN = 1, RAW = 2 }; /* never encoded; not encoded in the canonical form
 
 static const uint8_t kinds[256] = {
 #define ROW(c) [(uint8_t)(c)] = PLAIN | RAW
-        ['A' ... 'Z'] = PLAIN | RAW, ['a' ... 'z'] = PLAIN | RAW, ['0' ... '9'] = PLAIN | RAW,
-        ROW('-'), ROW('.'), ROW('_'), ROW('~'), ROW('/'),
+        ['A' ... 'Z'] = PLAIN | RAW,
+        ['a' ... 'z'] = PLAIN | RAW,
+        ['0' ... '9'] = PLAIN | RAW,
+        ROW('-'),
+        ROW('.'),
+        ROW('_'),
+        ROW('~'),
+        ROW('/'),
 #undef ROW
 #define ROW(c) [(uint8_t)(c)] = RAW
-        ROW('!'), ROW('$'), ROW('&'), ROW('\''), ROW('('), ROW(')'), ROW('*'), ROW('+'), ROW(','), ROW(';'), ROW('='),
-        ROW(':'), ROW('@'),
+        ROW('!'),
+        ROW('$'),
+        ROW('&'),
+        ROW('\''),
+        ROW('('),
+        ROW(')'),
+        ROW('*'),
+        ROW('+'),
+        ROW(','),
+        ROW(';'),
+        ROW('='),
+        ROW(':'),
+        ROW('@'),
 #undef ROW
 };
 
@@ -26,7 +43,8 @@ static int hex(uint8_t c)
 /* The byte at `at`, decoded once; *used is how much it takes there. */
 static uint8_t byte_at(struct span name, size_t at, bool *escaped)
 {
-	int high = at + 2 < name.len ? hex(name.at[at + 1]) : -1, low = at + 2 < name.len ? hex(name.at[at + 2]) : -1;
+	int high = at + 2 < name.len ? hex(name.at[at + 1]) : -1,
+	    low = at + 2 < name.len ? hex(name.at[at + 2]) : -1;
 	*escaped = name.at[at] == '%' && high >= 0 && low >= 0;
 	return (uint8_t)(*escaped ? high << 4 | low : name.at[at]);
 }
@@ -51,7 +69,8 @@ static size_t spell(struct span name, const char *raw, const char *digits, uint8
 	return len;
 }
 
-static const char canonical[] = "!$&'()*+,;=:@", upper[] = "0123456789ABCDEF", lower[] = "0123456789abcdef";
+static const char canonical[] = "!$&'()*+,;=:@", upper[] = "0123456789ABCDEF",
+                  lower[] = "0123456789abcdef";
 
 size_t stream_name_canonical(struct span name, uint8_t *out)
 {
@@ -65,7 +84,8 @@ bool stream_name_is_canonical(struct span name)
 			continue;
 		bool escaped;
 		uint8_t c = byte_at(name, i, &escaped);
-		if (!escaped || ((kinds[c] & RAW) && c != '/') || name.at[i + 1] >= 'a' || name.at[i + 2] >= 'a')
+		if (!escaped || ((kinds[c] & RAW) && c != '/') || name.at[i + 1] >= 'a' ||
+		    name.at[i + 2] >= 'a')
 			return false;
 		i += 2;
 	}
@@ -92,7 +112,8 @@ bool stream_name_equal(struct span a, struct span b)
 		return true;
 	if (a.len > STREAM_NAME_MAX || b.len > STREAM_NAME_MAX)
 		return false;
-	return span_equal(span_of(one, stream_name_canonical(a, one)), span_of(two, stream_name_canonical(b, two)));
+	return span_equal(span_of(one, stream_name_canonical(a, one)),
+	                  span_of(two, stream_name_canonical(b, two)));
 }
 
 static bool is_plain(struct span name)
@@ -103,15 +124,23 @@ static bool is_plain(struct span name)
 	return true;
 }
 
-bool stream_name_spelling(unsigned n, struct span name, uint8_t out[STREAM_NAME_ROOM], struct span *spelling)
+bool stream_name_spelling(unsigned n, struct span name, uint8_t out[STREAM_NAME_ROOM],
+                          struct span *spelling)
 {
-	/* What stands as it is, and the digits of what does not: canonically, by curl, browsers of then and now,
-	 * encodeURIComponent, Go, Python; and where libraries write them in lower case. */
+	/* What stands as it is, and the digits of what does not: canonically, by curl, browsers of
+	 * then and now, encodeURIComponent, Go, Python; and where libraries write them in lower
+	 * case. */
 	static const struct {
 		const char *raw, *digits;
-	} rows[] = {{canonical, upper},           {"!$&'()*+,;=:@\"<>[\\]^`{|}", upper}, {"!$&'()*+,;=:@[]^|", upper},
-	            {"!$&'()*+,;=:@[]|", upper},  {"!*'()", upper},                       {"$&+=:@", upper},
-	            {"", upper},                  {canonical, lower},                     {"", lower}};
+	} rows[] = {{canonical, upper},
+	            {"!$&'()*+,;=:@\"<>[\\]^`{|}", upper},
+	            {"!$&'()*+,;=:@[]^|", upper},
+	            {"!$&'()*+,;=:@[]|", upper},
+	            {"!*'()", upper},
+	            {"$&+=:@", upper},
+	            {"", upper},
+	            {canonical, lower},
+	            {"", lower}};
 	*spelling = name;
 	if (n == 0)
 		return true;

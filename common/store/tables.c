@@ -28,8 +28,8 @@ static int open_tables(struct tables *t, MDB_txn *txn)
 	const struct {
 		const char *name;
 		MDB_dbi *dbi;
-	} rows[] = {{"path", &t->path},     {"stream", &t->stream},   {"producer", &t->producer},
-	            {"chunk", &t->chunk},   {"kv", &t->kv},           {"expiry", &t->expiry},
+	} rows[] = {{"path", &t->path},       {"stream", &t->stream}, {"producer", &t->producer},
+	            {"chunk", &t->chunk},     {"kv", &t->kv},         {"expiry", &t->expiry},
 	            {"garbage", &t->garbage}, {"meta", &t->meta}};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		int rc = mdb_dbi_open(txn, rows[i].name, MDB_CREATE, rows[i].dbi);
@@ -46,13 +46,15 @@ static int prepare(struct tables *t)
 	if (rc != 0)
 		return rc;
 	rc = open_tables(t, txn);
-	MDB_val key = {6, (void *)(uintptr_t) "format"}, value = {8, (void *)(uintptr_t)&format_number};
+	MDB_val key = {6, (void *)(uintptr_t) "format"},
+	        value = {8, (void *)(uintptr_t)&format_number};
 	MDB_val present;
 	if (rc == 0)
 		rc = mdb_get(txn, t->meta, &key, &present);
 	if (rc == MDB_NOTFOUND)
 		rc = mdb_put(txn, t->meta, &key, &value, 0);
-	else if (rc == 0 && (present.mv_size != 8 || memcmp(present.mv_data, &format_number, 8) != 0))
+	else if (rc == 0 &&
+	         (present.mv_size != 8 || memcmp(present.mv_data, &format_number, 8) != 0))
 		rc = MDB_VERSION_MISMATCH;
 	if (rc != 0) {
 		mdb_txn_abort(txn);
@@ -61,8 +63,8 @@ static int prepare(struct tables *t)
 	return mdb_txn_commit(txn);
 }
 
-/* What has been admitted must always fit, fragments and copies of pages included: LMDB's wall stands
- * well behind the limit that admission goes by. The map is virtual; it costs nothing. */
+/* What has been admitted must always fit, fragments and copies of pages included: LMDB's wall
+ * stands well behind the limit that admission goes by. The map is virtual; it costs nothing. */
 enum { MAP_SPARE_BYTES = 64 << 20 };
 
 uint64_t tables_map_room(uint64_t map_bytes)
@@ -114,7 +116,8 @@ void tables_unreadable(const struct tables *tables, const char *what)
 	if (last_ms != 0 && now_ms < last_ms + LOG_AGAIN_MS)
 		return;
 	atomic_store(&t->unreadable_ms, now_ms);
-	log_error("store not readable", "error=\"%s\" count=%llu advice=\"see ringsidectl store check\"", what,
+	log_error("store not readable",
+	          "error=\"%s\" count=%llu advice=\"see ringsidectl store check\"", what,
 	          (unsigned long long)count);
 }
 
@@ -166,9 +169,11 @@ static int read_safely(struct read *read)
 	return read->rc;
 }
 
-int tables_get(const struct tables *tables, MDB_txn *txn, MDB_dbi table, MDB_val *key, MDB_val *value)
+int tables_get(const struct tables *tables, MDB_txn *txn, MDB_dbi table, MDB_val *key,
+               MDB_val *value)
 {
-	struct read read = {.tables = tables, .txn = txn, .table = table, .key = key, .value = value};
+	struct read read = {
+	        .tables = tables, .txn = txn, .table = table, .key = key, .value = value};
 	return read_safely(&read);
 }
 
@@ -191,14 +196,15 @@ static void open_guarded(void *arg)
 {
 	struct opening *opening = arg;
 	MDB_stat stat;
-	/* Reads the table's root into the transaction: opening a cursor would do it with memory in hand, which leaving the
-	 * guard would lose. */
+	/* Reads the table's root into the transaction: opening a cursor would do it with memory in
+	 * hand, which leaving the guard would lose. */
 	opening->rc = mdb_stat(opening->txn, opening->table, &stat);
 	if (opening->rc == 0)
 		opening->rc = mdb_cursor_open(opening->txn, opening->table, &opening->cursor);
 }
 
-int tables_cursor_open(const struct tables *tables, MDB_txn *txn, MDB_dbi table, MDB_cursor **cursor)
+int tables_cursor_open(const struct tables *tables, MDB_txn *txn, MDB_dbi table,
+                       MDB_cursor **cursor)
 {
 	struct opening opening = {.txn = txn, .table = table};
 	if (!map_guard(open_guarded, &opening))
@@ -211,7 +217,8 @@ int tables_cursor_open(const struct tables *tables, MDB_txn *txn, MDB_dbi table,
 
 static uint64_t check_of(const MDB_val *key, const void *at, size_t len, uint64_t seed)
 {
-	return XXH3_64bits_withSeed(at, len, XXH3_64bits_withSeed(key->mv_data, key->mv_size, seed));
+	return XXH3_64bits_withSeed(at, len,
+	                            XXH3_64bits_withSeed(key->mv_data, key->mv_size, seed));
 }
 
 /* A row of `len` bytes with its check behind it, or one of a release that had none. */
@@ -428,10 +435,12 @@ enum stream_flag {
 struct stream_row {
 	uint64_t lineage, lsn, first, tail, last_start, created_ms, touched_ms, appended_ms, ttl_s;
 	int64_t expires_at_ms;
-	uint64_t source_id, fork_offset, fork_offset_asked, fork_sub_asked, closed_epoch, closed_seq;
+	uint64_t source_id, fork_offset, fork_offset_asked, fork_sub_asked, closed_epoch,
+	        closed_seq;
 	uint64_t indexed_ms;
 	uint32_t refs, flags;
-	uint16_t path_len, content_type_len, fork_source_len, closed_producer_len, stream_seq_len, pad;
+	uint16_t path_len, content_type_len, fork_source_len, closed_producer_len, stream_seq_len,
+	        pad;
 	uint32_t check; /* over the rest; 0: of a release that had none */
 };
 
@@ -442,7 +451,8 @@ static char *take_text(struct reader *r, uint16_t len)
 }
 
 /* Of the texts behind the row, seeded by the row without its check. Never 0. */
-static uint32_t stream_check(uint64_t id, const struct stream_row *row, const uint8_t *texts, size_t len)
+static uint32_t stream_check(uint64_t id, const struct stream_row *row, const uint8_t *texts,
+                             size_t len)
 {
 	struct stream_row bare = *row;
 	bare.check = 0;
@@ -457,9 +467,10 @@ static bool parse_stream(const MDB_val *value, struct stream *s)
 	if (value->mv_size < sizeof row)
 		return false;
 	memcpy(&row, value->mv_data, sizeof row);
-	if (row.lsn == 0 || (row.check != 0 &&
-	                     row.check != stream_check(s->id, &row, (const uint8_t *)value->mv_data + sizeof row,
-	                                               value->mv_size - sizeof row)))
+	if (row.lsn == 0 ||
+	    (row.check != 0 &&
+	     row.check != stream_check(s->id, &row, (const uint8_t *)value->mv_data + sizeof row,
+	                               value->mv_size - sizeof row)))
 		return false;
 	const uint8_t *at = value->mv_data;
 	struct reader r = {at + sizeof row, at + value->mv_size, true};
@@ -577,13 +588,15 @@ bool tables_load_producers(void *arg, struct stream *into)
 	struct tables_reader *reader = arg;
 	struct id_key id_key = key_of(into->id, 0);
 	struct walk walk = {.stream = into};
-	bool whole = each_row(reader, reader->tables->producer, span_of(id_key.bytes, 8), take_producer, &walk);
+	bool whole = each_row(reader, reader->tables->producer, span_of(id_key.bytes, 8),
+	                      take_producer, &walk);
 	if (walk.damaged)
 		tables_unreadable(reader->tables, "the row of a producer is damaged");
 	return whole && !walk.damaged;
 }
 
-/* A small value: u64 LSN, u64 check, the value. Without the top bit of the LSN there is no check. */
+/* A small value: u64 LSN, u64 check, the value. Without the top bit of the LSN there is no check.
+ */
 static const uint64_t kv_checked = 1ull << 63;
 
 static bool parse_kv(const MDB_val *key, const MDB_val *row, struct span *value, uint64_t *lsn)
@@ -604,7 +617,8 @@ static bool parse_kv(const MDB_val *key, const MDB_val *row, struct span *value,
 	return check == check_of(key, value->at, value->len, *lsn);
 }
 
-enum row_found tables_load_kv(void *arg, struct span key_span, struct span *value_out, uint64_t *lsn)
+enum row_found tables_load_kv(void *arg, struct span key_span, struct span *value_out,
+                              uint64_t *lsn)
 {
 	struct tables_reader *reader = arg;
 	MDB_txn *txn = tables_begin(reader);
@@ -669,7 +683,8 @@ static bool take_path(void *arg, const MDB_val *key, const MDB_val *value)
 	return true;
 }
 
-bool tables_each_path(void *arg, struct span prefix, bool (*visit)(void *, struct span, uint64_t), void *visit_arg)
+bool tables_each_path(void *arg, struct span prefix, bool (*visit)(void *, struct span, uint64_t),
+                      void *visit_arg)
 {
 	struct tables_reader *reader = arg;
 	struct walk walk = {
@@ -714,8 +729,8 @@ static int make_empty(const char *path)
 	return rc;
 }
 
-/* LMDB writes its two first pages without a sync: a start that power cut short could leave half of them.
- * So data.mdb appears only when all of it is on the disk. */
+/* LMDB writes its two first pages without a sync: a start that power cut short could leave half of
+ * them. So data.mdb appears only when all of it is on the disk. */
 static int make_data(const char *dir, const char *path)
 {
 	char aside[4200];
@@ -730,8 +745,8 @@ static int make_data(const char *dir, const char *path)
 	return rc != 0 ? rc : sync_path(dir, O_RDONLY | O_DIRECTORY);
 }
 
-/* What is to be opened is there, and on the disk: a backup was copied here by somebody who may not have
- * synced it. A data.mdb of no bytes, or none beside a log, is never ours. */
+/* What is to be opened is there, and on the disk: a backup was copied here by somebody who may not
+ * have synced it. A data.mdb of no bytes, or none beside a log, is never ours. */
 static int find_data(const char *dir, char reason[256])
 {
 	char path[4100], ring[4100];
@@ -743,15 +758,17 @@ static int find_data(const char *dir, char reason[256])
 	if (error == 0 && st.st_size == 0)
 		return refuse(reason, EUCLEAN, "%.150s is empty: restore a backup", path);
 	if (error == ENOENT && log)
-		return refuse(reason, EUCLEAN, "%.150s is missing, and its log is there: restore a backup", path);
+		return refuse(reason, EUCLEAN,
+		              "%.150s is missing, and its log is there: restore a backup", path);
 	if (error == ENOENT)
 		error = make_data(dir, path);
 	else if (error == 0 && !log)
 		error = sync_path(path, O_RDWR);
 	if (error == 0 && !log)
 		error = sync_path(dir, O_RDONLY | O_DIRECTORY);
-	return error == 0 ? 0 : refuse(reason, error > 0 ? error : EIO, "cannot make %.150s: %s", path,
-	                               mdb_strerror(error));
+	return error == 0 ? 0
+	                  : refuse(reason, error > 0 ? error : EIO, "cannot make %.150s: %s", path,
+	                           mdb_strerror(error));
 }
 
 struct sizes {
@@ -796,8 +813,8 @@ static bool take_free(void *arg, const MDB_val *key, const MDB_val *value)
 	return true;
 }
 
-/* Pages at the end that were taken and given back in one transaction are never written: a file without
- * those is sound. How long it must be for the others. */
+/* Pages at the end that were taken and given back in one transaction are never written: a file
+ * without those is sound. How long it must be for the others. */
 static uint64_t bytes_needed(const struct tables *tables, uint64_t file_bytes, uint64_t page_bytes,
                              uint64_t used_bytes)
 {
@@ -818,8 +835,8 @@ static int check_length(const struct tables *tables, const char *dir, char reaso
 	uint64_t page_bytes, used_bytes;
 	struct stat st;
 	int fd;
-	if (!tables_size(tables, &page_bytes, &used_bytes) || mdb_env_get_fd(tables->env, &fd) != 0 ||
-	    fstat(fd, &st) != 0)
+	if (!tables_size(tables, &page_bytes, &used_bytes) ||
+	    mdb_env_get_fd(tables->env, &fd) != 0 || fstat(fd, &st) != 0)
 		return refuse(reason, EIO, "%.150s/data.mdb cannot be read", dir);
 	uint64_t file_bytes = (uint64_t)st.st_size;
 	if (file_bytes >= used_bytes)
@@ -827,8 +844,9 @@ static int check_length(const struct tables *tables, const char *dir, char reaso
 	uint64_t needed = bytes_needed(tables, file_bytes, page_bytes, used_bytes);
 	if (file_bytes >= needed)
 		return 0;
-	return refuse(reason, EUCLEAN, "%.130s/data.mdb is cut short: %llu bytes, expected %llu; restore a backup", dir,
-	              (unsigned long long)file_bytes, (unsigned long long)needed);
+	return refuse(reason, EUCLEAN,
+	              "%.130s/data.mdb is cut short: %llu bytes, expected %llu; restore a backup",
+	              dir, (unsigned long long)file_bytes, (unsigned long long)needed);
 }
 
 static void prepare_guarded(void *arg)
@@ -865,13 +883,18 @@ int tables_open(struct tables *tables, const char *dir, uint64_t map_bytes, uint
 	if (rc == 0)
 		return 0;
 	tables_close(tables);
-	return refuse(reason, rc > 0 ? rc : rc == MDB_READERS_FULL ? EAGAIN : EINVAL, "cannot open %.150s/data.mdb: %s", dir, mdb_strerror(rc));
+	return refuse(reason,
+	              rc > 0                   ? rc
+	              : rc == MDB_READERS_FULL ? EAGAIN
+	                                       : EINVAL,
+	              "cannot open %.150s/data.mdb: %s", dir, mdb_strerror(rc));
 }
 
 /* ---- writing ---- */
 
-/* Moves the stream's row in the expiry index when its time has changed. What is deleted and only kept
- * for its forks goes with the last of them, not with time: in the index it would come up for ever. */
+/* Moves the stream's row in the expiry index when its time has changed. What is deleted and only
+ * kept for its forks goes with the last of them, not with time: in the index it would come up for
+ * ever. */
 static int index_expiry(const struct tables *tables, MDB_txn *txn, struct stream *stream)
 {
 	bool gone = stream->dropped || stream->deleted;
@@ -1035,7 +1058,8 @@ int tables_put_kv(const struct tables *tables, MDB_txn *txn, const struct state_
 	rc = mdb_put(txn, tables->kv, &key, &value, MDB_RESERVE);
 	if (rc != 0)
 		return rc;
-	uint64_t head[2] = {kv->lsn | kv_checked, check_of(&key, kv->value, kv->value_len, kv->lsn)};
+	uint64_t head[2] = {kv->lsn | kv_checked,
+	                    check_of(&key, kv->value, kv->value_len, kv->lsn)};
 	memcpy(value.mv_data, head, sizeof head);
 	if (kv->value_len != 0)
 		memcpy((uint8_t *)value.mv_data + sizeof head, kv->value, kv->value_len);
@@ -1118,7 +1142,8 @@ bool chunk_row_parse(const MDB_val *key, const MDB_val *value, struct chunk_row 
 		return false;
 	row->start = key_number(key, 1);
 	row->sizes = at + CHUNK_HEAD_BYTES;
-	row->data = span_of(at + CHUNK_HEAD_BYTES + table, value->mv_size - CHUNK_HEAD_BYTES - table);
+	row->data =
+	        span_of(at + CHUNK_HEAD_BYTES + table, value->mv_size - CHUNK_HEAD_BYTES - table);
 	return true;
 }
 
@@ -1169,9 +1194,11 @@ static void judge_chunk(void *arg)
 	if (!j->whole)
 		return;
 	memcpy(&check, at + 4, sizeof check);
-	size_t slot = (uintptr_t)at / PAGE_BYTES % (sizeof j->reader->verified / sizeof *j->reader->verified);
+	size_t slot = (uintptr_t)at / PAGE_BYTES %
+	              (sizeof j->reader->verified / sizeof *j->reader->verified);
 	bool large = len >= LARGE_ROW_BYTES;
-	bool known = large && j->reader->verified[slot].at == at && j->reader->verified[slot].len == len;
+	bool known =
+	        large && j->reader->verified[slot].at == at && j->reader->verified[slot].len == len;
 	if (known)
 		return;
 	if (check == 0) {
@@ -1186,8 +1213,8 @@ static void judge_chunk(void *arg)
 }
 
 /* What a cursor stands at, or why it stands nowhere. */
-static enum row_found chunk_at(struct tables_reader *reader, int rc, uint64_t id, const MDB_val *key,
-                                const MDB_val *value, struct chunk_row *row)
+static enum row_found chunk_at(struct tables_reader *reader, int rc, uint64_t id,
+                               const MDB_val *key, const MDB_val *value, struct chunk_row *row)
 {
 	if (rc != 0)
 		return missing(rc);
@@ -1200,7 +1227,7 @@ static enum row_found chunk_at(struct tables_reader *reader, int rc, uint64_t id
 }
 
 enum row_found tables_seek_chunk(struct tables_reader *reader, MDB_cursor *cursor, uint64_t id,
-                                  uint64_t at, struct chunk_row *row)
+                                 uint64_t at, struct chunk_row *row)
 {
 	const struct tables *tables = reader->tables;
 	struct id_key wanted = key_of(id, at);
@@ -1222,7 +1249,7 @@ enum row_found tables_seek_chunk(struct tables_reader *reader, MDB_cursor *curso
 }
 
 enum row_found tables_next_chunk(struct tables_reader *reader, MDB_cursor *cursor, uint64_t id,
-                                  struct chunk_row *row)
+                                 struct chunk_row *row)
 {
 	MDB_val key, value;
 	int rc = tables_cursor_get(reader->tables, cursor, &key, &value, MDB_NEXT);

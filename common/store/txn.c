@@ -92,8 +92,9 @@ void txn_put(struct txn *txn, struct span key, struct span expect, struct span v
 
 void txn_put_always(struct txn *txn, struct span key, struct span value)
 {
-	add_part(txn, (struct command){
-	                      .kind = COMMAND_KV, .key = copy(txn, key), .value = copy(txn, value)});
+	add_part(txn, (struct command){.kind = COMMAND_KV,
+	                               .key = copy(txn, key),
+	                               .value = copy(txn, value)});
 }
 
 static struct publication *publication_of(struct txn *txn, const char *path)
@@ -143,14 +144,17 @@ static void finish(struct txn *txn)
 	static const struct span type = {(const uint8_t *)"application/json", 16};
 	for (struct publication *p = txn->publications; p != NULL; p = p->next) {
 		struct span path = span_str(p->path);
-		add_part(txn, (struct command){
-		                      .kind = COMMAND_CREATE, .by_owner = true, .path = path, .content_type = type});
-		add_part(txn, (struct command){.kind = COMMAND_APPEND,
+		add_part(txn, (struct command){.kind = COMMAND_CREATE,
 		                               .by_owner = true,
 		                               .path = path,
-		                               .content_type = type,
-		                               .close = p->close,
-		                               .body = {p->sizes, p->count, span_of(p->bytes, p->len)}});
+		                               .content_type = type});
+		add_part(txn,
+		         (struct command){.kind = COMMAND_APPEND,
+		                          .by_owner = true,
+		                          .path = path,
+		                          .content_type = type,
+		                          .close = p->close,
+		                          .body = {p->sizes, p->count, span_of(p->bytes, p->len)}});
 	}
 	txn->command = (struct command){
 	        .kind = COMMAND_TXN, .parts = txn->parts, .part_count = txn->count};

@@ -1,6 +1,6 @@
 /* A transaction in the making: small values and stream messages that become durable together or
- * not at all (COMMAND_TXN). For the state machines that keep their state in KV rows and publish what
- * they did to a stream: both in one record of the log, so that no crash can part them.
+ * not at all (COMMAND_TXN). For the state machines that keep their state in KV rows and publish
+ * what they did to a stream: both in one record of the log, so that no crash can part them.
  *
  *     struct txn *txn = txn_create();
  *     txn_put(txn, key, old_value, new_value);
@@ -19,26 +19,29 @@ struct txn *txn_create(void);
 /* For one that is not to be submitted. NULL is fine. */
 void txn_destroy(struct txn **txn);
 
-/* The value of `key` is to become `value` (at NULL: none), if it is still `expect` (at NULL: absent).
- * One operation per key. Keys have at most 400 bytes. */
+/* The value of `key` is to become `value` (at NULL: none), if it is still `expect` (at NULL:
+ * absent). One operation per key. Keys have at most 400 bytes. */
 void txn_put(struct txn *txn, struct span key, struct span expect, struct span value);
 /* The same whatever the value is now. */
 void txn_put_always(struct txn *txn, struct span key, struct span value);
 
-/* One JSON message (`json` is the text of one value, trusted) at the end of the JSON stream `path` (as in URLs:
+/* One JSON message (`json` is the text of one value, trusted) at the end of the JSON stream `path`
+ * (as in URLs:
  * "/v1/stream/..."),
- * which is created when it is not there. Several messages for one stream are one append, in order. */
+ * which is created when it is not there. Several messages for one stream are one append, in order.
+ */
 void txn_publish(struct txn *txn, const char *path, struct span json);
 
-/* What is published to `path` in this transaction (something is) is the last: the stream is closed. */
+/* What is published to `path` in this transaction (something is) is the last: the stream is closed.
+ */
 void txn_close(struct txn *txn, const char *path);
 
 /* Bytes gathered so far: a transaction should stay well below store.ring_bytes / 32. */
 size_t txn_bytes(const struct txn *txn);
 
-/* Hands it to the store and sets *txn to NULL. `done` is called once, on the loop thread, when it is
- * durable (VERDICT_OK) or refused: VERDICT_KV_CONFLICT when a value was not as expected, else the
- * first refusal. An empty transaction is VERDICT_OK. */
+/* Hands it to the store and sets *txn to NULL. `done` is called once, on the loop thread, when it
+ * is durable (VERDICT_OK) or refused: VERDICT_KV_CONFLICT when a value was not as expected, else
+ * the first refusal. An empty transaction is VERDICT_OK. */
 void txn_submit(struct txn **txn, struct store *store,
                 void (*done)(void *owner, enum verdict verdict), void *owner);
 

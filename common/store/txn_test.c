@@ -152,7 +152,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test_setup_teardown(test_value_and_stream_agree, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_several_messages_are_one_append, setup, teardown),
+	        cmocka_unit_test_setup_teardown(test_several_messages_are_one_append, setup,
+	                                        teardown),
 	};
 	return cmocka_run_group_tests_name("txn", tests, NULL, NULL);
 }

@@ -37,12 +37,17 @@ static struct call *call_create(struct calls *calls, struct peer *from, const st
 	             m->base_url.len + 1;
 	struct call *call = xcalloc(1, sizeof *call + len);
 	uint8_t *at = (uint8_t *)(call + 1);
-	const struct span from_spans[] = {m->path,          m->query,           m->principal,
-	                                  m->authorization, m->idempotency_key, m->content_type,
-	                                  m->if_match,      m->body};
-	struct span *const to[] = {&call->path,          &call->query,           &call->principal,
-	                           &call->authorization, &call->idempotency_key, &call->content_type,
-	                           &call->if_match,      &call->body};
+	const struct span from_spans[] = {
+	        m->path,         m->query,    m->principal, m->authorization, m->idempotency_key,
+	        m->content_type, m->if_match, m->body};
+	struct span *const to[] = {&call->path,
+	                           &call->query,
+	                           &call->principal,
+	                           &call->authorization,
+	                           &call->idempotency_key,
+	                           &call->content_type,
+	                           &call->if_match,
+	                           &call->body};
 	call->method = (enum call_method)m->method;
 	call->context = calls->context;
 	call->calls = calls;
@@ -77,7 +82,8 @@ static void dispatch(struct calls *calls, struct call *call)
 		if (!path_fits(route->path, call->path))
 			continue;
 		methods |= route->methods;
-		if (call->method < CALL_METHOD_COUNT && (route->methods & 1u << call->method) != 0) {
+		if (call->method < CALL_METHOD_COUNT &&
+		    (route->methods & 1u << call->method) != 0) {
 			route->handler(call);
 			return;
 		}
@@ -141,7 +147,8 @@ static void send_reply(const struct call *call, struct peer *peer, unsigned stat
 	try_reply(call, peer, 503, "text/plain", "", SPAN("too many answers wait to be sent\n"));
 }
 
-void call_reply_bytes(struct call *call, unsigned status, const char *content_type, struct span body)
+void call_reply_bytes(struct call *call, unsigned status, const char *content_type,
+                      struct span body)
 {
 	struct calls *calls = call->calls;
 	struct peer *peer = worker_peer(calls->worker, ROLE_SSE, call->slot);
@@ -162,7 +169,10 @@ void call_reply_bytes(struct call *call, unsigned status, const char *content_ty
 
 void call_reply(struct call *call, unsigned status, json_t *body)
 {
-	char *text = body != NULL ? json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)) : NULL;
+	char *text =
+	        body != NULL
+	                ? json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15))
+	                : NULL;
 	json_decref(body);
 	call_reply_bytes(call, status, text != NULL ? "application/json" : "", span_str(text));
 	free(text);
@@ -181,8 +191,11 @@ void call_refuse_method(struct call *call, unsigned methods, const char *reason)
 	static const struct {
 		unsigned bit;
 		const char *names;
-	} rows[] = {{CALL_METHOD(GET), "GET, HEAD, "}, {CALL_METHOD(POST), "POST, "},     {CALL_METHOD(PUT), "PUT, "},
-	            {CALL_METHOD(PATCH), "PATCH, "},   {CALL_METHOD(DELETE), "DELETE, "}};
+	} rows[] = {{CALL_METHOD(GET), "GET, HEAD, "},
+	            {CALL_METHOD(POST), "POST, "},
+	            {CALL_METHOD(PUT), "PUT, "},
+	            {CALL_METHOD(PATCH), "PATCH, "},
+	            {CALL_METHOD(DELETE), "DELETE, "}};
 	char allow[64] = "";
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		if (methods & rows[i].bit)
@@ -196,14 +209,17 @@ json_t *call_json_with(struct call *call, const char *any)
 	json_error_t error = {.text = ""};
 	unsigned losses;
 	char reason[JSON_ERROR_TEXT_LENGTH + 40];
-	json_t *body = json_take(call->body, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &losses, &error);
-	const char *fault = body == NULL                    ? error.text
-	                    : json_has_nul(body, any)       ? "U+0000 in a text"
-	                    : any == NULL && losses != 0    ? json_loss_text(losses)
-	                                                    : NULL;
+	json_t *body =
+	        json_take(call->body, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL,
+	                  &losses, &error);
+	const char *fault = body == NULL                 ? error.text
+	                    : json_has_nul(body, any)    ? "U+0000 in a text"
+	                    : any == NULL && losses != 0 ? json_loss_text(losses)
+	                                                 : NULL;
 	if (fault == NULL)
 		return body;
-	snprintf(reason, sizeof reason, body == NULL ? "the body is no JSON: %s" : "the body is not taken: %s", fault);
+	snprintf(reason, sizeof reason,
+	         body == NULL ? "the body is no JSON: %s" : "the body is not taken: %s", fault);
 	json_decref(body);
 	call_refuse(call, 400, reason);
 	return NULL;

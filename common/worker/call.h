@@ -8,8 +8,8 @@
  *     calls = calls_create(worker, routes, 2, context);
  *     void on_call(ctx, m) { calls_take(ctx->calls, from, m); }
  *
- * A handler answers at once or later, exactly once, by call_reply() or call_refuse(). An answer to a
- * worker that has gone is dropped: whoever calls has to be able to repeat. Loop thread only. */
+ * A handler answers at once or later, exactly once, by call_reply() or call_refuse(). An answer to
+ * a worker that has gone is dropped: whoever calls has to be able to repeat. Loop thread only. */
 #pragma once
 
 #include "common/worker/worker.h"
@@ -24,10 +24,12 @@ struct calls;
 /* One under way. Everything lives until it is answered. */
 struct call {
 	enum call_method method;
-	struct span path;  /* raw, as in the request */
-	struct span query; /* raw; empty when there was none */
-	struct span principal;       /* hexadecimal SHA-256 of the Bearer token, of sessions other credentials too; empty: none */
-	struct span authorization;   /* the header, only where the forwarder passes it on; else empty */
+	struct span path;      /* raw, as in the request */
+	struct span query;     /* raw; empty when there was none */
+	struct span principal; /* hexadecimal SHA-256 of the Bearer token, of sessions other
+	                          credentials too; empty: none */
+	struct span
+	        authorization; /* the header, only where the forwarder passes it on; else empty */
 	struct span idempotency_key; /* empty: none */
 	struct span content_type;
 	struct span if_match; /* empty: none */
@@ -35,7 +37,7 @@ struct call {
 	const char *base_url; /* "http://host" that the client used, for links */
 	void *context;        /* of calls_create() */
 	void *state;          /* the handler's */
-	bool local; /* calls_local(): whoever may use the admin socket */
+	bool local;           /* calls_local(): whoever may use the admin socket */
 	/* private: */
 	void (*answer)(void *arg, unsigned status, struct span body);
 	void *answer_arg;
@@ -47,7 +49,8 @@ struct call {
 
 struct call_route {
 	unsigned methods; /* CALL_METHOD() */
-	const char *path; /* exact, or a prefix when it ends with '/'; the first that fits is taken */
+	const char
+	        *path; /* exact, or a prefix when it ends with '/'; the first that fits is taken */
 	void (*handler)(struct call *call);
 };
 
@@ -56,8 +59,8 @@ struct calls *calls_create(struct worker *worker, const struct call_route *route
                            void *context);
 /* Looks the path up and calls the handler; 404 and 405 are answered here. */
 void calls_take(struct calls *calls, struct peer *from, const struct proto_call *m);
-/* The same for one that comes from within, by the admin socket: `answer` gets status and body, once. `body`
- * is JSON, or empty. Everything is copied. */
+/* The same for one that comes from within, by the admin socket: `answer` gets status and body,
+ * once. `body` is JSON, or empty. Everything is copied. */
 void calls_local(struct calls *calls, enum call_method method, const char *path, const char *body,
                  void (*answer)(void *arg, unsigned status, struct span body), void *arg);
 size_t calls_open(const struct calls *calls);
@@ -67,13 +70,14 @@ void call_header(struct call *call, const char *name, const char *value);
 /* Answers and frees the call. `body` is taken; NULL: none. */
 void call_reply(struct call *call, unsigned status, json_t *body);
 /* The same with bytes of any type. */
-void call_reply_bytes(struct call *call, unsigned status, const char *content_type, struct span body);
+void call_reply_bytes(struct call *call, unsigned status, const char *content_type,
+                      struct span body);
 /* An error, as every other of the server: text/plain, one line. */
 void call_refuse(struct call *call, unsigned status, const char *reason);
 /* 405, with Allow made of `methods`, bits of CALL_METHOD(). */
 void call_refuse_method(struct call *call, unsigned methods, const char *reason);
 /* The body as a JSON tree; NULL: answered with 400. `call` is then gone. */
 json_t *call_json(struct call *call);
-/* The same, with members called `any`, at any depth, in which texts may be whatever JSON allows: U+0000 too; half of a
- * surrogate pair is U+FFFD then. */
+/* The same, with members called `any`, at any depth, in which texts may be whatever JSON allows:
+ * U+0000 too; half of a surrogate pair is U+FFFD then. */
 json_t *call_json_with(struct call *call, const char *any);

@@ -53,9 +53,10 @@ static void on_echo(struct call *call)
 		return;
 	call_header(call, "location", "/stream/7");
 	call_header(call, "retry-after", "3");
-	call_reply(call, 201, json_pack("{s:o, s:s%, s:s%, s:s}", "echo", body, "path", call->path.at,
-	                                call->path.len, "principal", call->principal.at,
-	                                call->principal.len, "base", call->base_url));
+	call_reply(call, 201,
+	           json_pack("{s:o, s:s%, s:s%, s:s}", "echo", body, "path", call->path.at,
+	                     call->path.len, "principal", call->principal.at, call->principal.len,
+	                     "base", call->base_url));
 }
 
 static void on_later(struct call *call)
@@ -72,7 +73,9 @@ static void join(struct fixture *f, uint64_t generation)
 {
 	int fds[2];
 	const struct peer_events near = {.on_frame = on_no_frame, .on_close = on_closed, .arg = f},
-	                         far = {.on_frame = on_reply_frame, .on_close = on_closed, .arg = f};
+	                         far = {.on_frame = on_reply_frame,
+	                                .on_close = on_closed,
+	                                .arg = f};
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
 	peer_destroy(&f->near);
 	peer_destroy(&f->far);
@@ -134,8 +137,9 @@ static void test_answered(void **state)
 {
 	struct fixture *f = *state;
 	take(f, CALL_POST, "/stream", "[1]");
-	expect_reply(f, 201, "application/json",
-	             "{\"echo\":[1],\"path\":\"/stream\",\"principal\":\"ab\",\"base\":\"http://h:1\"}");
+	expect_reply(
+	        f, 201, "application/json",
+	        "{\"echo\":[1],\"path\":\"/stream\",\"principal\":\"ab\",\"base\":\"http://h:1\"}");
 	assert_true(span_equal(f->reply.headers, SPAN("location: /stream/7\nretry-after: 3\n")));
 }
 
@@ -151,7 +155,8 @@ static void test_refused(void **state)
 	take(f, (enum call_method)200, "/stream", "");
 	expect_reply(f, 405, "text/plain", "this method is not for this path\n");
 	take(f, CALL_POST, "/stream", "{\"a\":1,\"a\":2}");
-	expect_reply(f, 400, "text/plain", "the body is no JSON: duplicate object key near '\"a\"'\n");
+	expect_reply(f, 400, "text/plain",
+	             "the body is no JSON: duplicate object key near '\"a\"'\n");
 }
 
 static void test_answered_later(void **state)

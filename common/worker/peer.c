@@ -44,7 +44,7 @@ struct peer {
 	struct lane queue;
 	struct lane large; /* sent in parts, each of which is queued when the queue is empty */
 	struct assembly assembly;
-	uint64_t durable_unsent; /* 0: none */
+	uint64_t durable_unsent;            /* 0: none */
 	int received_fds[RECEIVED_FDS_MAX]; /* in the order they came; oldest first; -1: was lost */
 	size_t received_fds_count;
 	bool closed, watching_writes, cut /* we hung up on it */;
@@ -86,11 +86,8 @@ struct peer *peer_create(uv_loop_t *loop, int fd, unsigned role, unsigned slot, 
                          const struct peer_events *events)
 {
 	struct peer *peer = xcalloc(1, sizeof *peer);
-	*peer = (struct peer){.fd = fd,
-	                      .role = role,
-	                      .slot = slot,
-	                      .generation = generation,
-	                      .events = *events};
+	*peer = (struct peer){
+	        .fd = fd, .role = role, .slot = slot, .generation = generation, .events = *events};
 	peer->queue.last = &peer->queue.first;
 	peer->large.last = &peer->large.first;
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
@@ -118,8 +115,7 @@ static int take_received_fd(struct peer *peer)
 		return -1;
 	int fd = peer->received_fds[0];
 	peer->received_fds_count--;
-	memmove(peer->received_fds, peer->received_fds + 1,
-	        peer->received_fds_count * sizeof fd);
+	memmove(peer->received_fds, peer->received_fds + 1, peer->received_fds_count * sizeof fd);
 	return fd;
 }
 
@@ -311,8 +307,8 @@ bool peer_send(struct peer *peer, unsigned type, struct span body, int fd)
 	}
 	int own_fd = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
 	if (fd >= 0 && own_fd < 0) {
-		log_error("descriptor not passed on", "peer=%s-%u error=\"%s\"", role_name(peer->role),
-		          peer->slot, strerror(errno));
+		log_error("descriptor not passed on", "peer=%s-%u error=\"%s\"",
+		          role_name(peer->role), peer->slot, strerror(errno));
 		return false;
 	}
 	enqueue(peer, type, body, own_fd);
@@ -327,13 +323,14 @@ void peer_send_durable(struct peer *peer, uint64_t lsn)
 	flush(peer);
 }
 
-/* False: more than any honest peer sends. When this process has no descriptor left the kernel drops the
- * one that was sent; its place is kept, or its frame would get the next one's. */
+/* False: more than any honest peer sends. When this process has no descriptor left the kernel drops
+ * the one that was sent; its place is kept, or its frame would get the next one's. */
 static bool take_fds(struct peer *peer, struct msghdr *message)
 {
 	bool cut = (message->msg_flags & MSG_CTRUNC) != 0, fit = true;
 	if (cut && CMSG_FIRSTHDR(message) == NULL && peer->received_fds_count < RECEIVED_FDS_MAX) {
-		log_error("no descriptor for what was sent", "peer=%s-%u", role_name(peer->role), peer->slot);
+		log_error("no descriptor for what was sent", "peer=%s-%u", role_name(peer->role),
+		          peer->slot);
 		peer->received_fds[peer->received_fds_count++] = -1;
 		cut = false;
 	}
@@ -363,7 +360,8 @@ static enum frame_result take_part(struct peer *peer, struct span body)
 	if (peer->events.link_bytes_max == 0 || !proto_get_part(body, &part))
 		return FRAME_CONDEMNED;
 	if (a->bytes == NULL) {
-		size_t max = part.type <= UINT16_MAX ? proto_body_max((unsigned)part.type) : SIZE_MAX;
+		size_t max =
+		        part.type <= UINT16_MAX ? proto_body_max((unsigned)part.type) : SIZE_MAX;
 		if (max == SIZE_MAX || part.total > max || part.total <= PROTO_PART_BYTES_MAX)
 			return FRAME_CONDEMNED;
 		*a = (struct assembly){.bytes = xmalloc(part.total),
@@ -395,8 +393,8 @@ static enum proto_verdict hand_over(struct peer *peer, unsigned type, struct spa
 	}
 	const struct assembly whole = peer->assembly;
 	peer->assembly = (struct assembly){0};
-	enum proto_verdict verdict = peer->events.on_frame(
-	        peer->events.arg, peer, whole.type, span_of(whole.bytes, whole.len), -1);
+	enum proto_verdict verdict = peer->events.on_frame(peer->events.arg, peer, whole.type,
+	                                                   span_of(whole.bytes, whole.len), -1);
 	free(whole.bytes);
 	return verdict;
 }
@@ -439,7 +437,8 @@ static void deliver(struct peer *peer, struct span in)
 			return;
 		if (verdict != PROTO_HANDLED) {
 			log_warn("frame refused", "peer=%s-%u type=%s why=\"%s\"",
-			         role_name(peer->role), peer->slot, proto_name(type), refusal(verdict));
+			         role_name(peer->role), peer->slot, proto_name(type),
+			         refusal(verdict));
 			fail(peer);
 			return;
 		}
@@ -481,7 +480,8 @@ void peer_drain(struct peer *peer)
 	}
 }
 
-/* Who went away with words of ours unread has reset the connection; what it said before that counts. */
+/* Who went away with words of ours unread has reset the connection; what it said before that
+ * counts. */
 static void fail_after_last_words(struct peer *peer)
 {
 	peer_drain(peer);

@@ -3,11 +3,11 @@
  * Loop thread only. A descriptor may ride along with a frame (SCM_RIGHTS). The outgoing queue is
  * bounded; mergeable notices never queue twice. There are two kinds:
  *
- *   between supervisor and worker, or ringsidectl: frames keep their order, and a peer that does not
- *   read is closed with a log line, for what it was told must not be lost silently;
+ *   between supervisor and worker, or ringsidectl: frames keep their order, and a peer that does
+ * not read is closed with a log line, for what it was told must not be lost silently;
  *
- *   a link between workers: each frame stands for itself. A full queue refuses the one frame that does
- *   not fit. One larger than PROTO_PART_BYTES_MAX goes in parts, when nothing smaller waits. */
+ *   a link between workers: each frame stands for itself. A full queue refuses the one frame that
+ * does not fit. One larger than PROTO_PART_BYTES_MAX goes in parts, when nothing smaller waits. */
 #pragma once
 
 #include "proto/frame.h"
@@ -17,17 +17,17 @@
 struct peer;
 
 struct peer_events {
-	/* One frame, whole. `fd` is -1 or, with PEER, a descriptor that is the callee's to close; one
-	 * that came with any other frame has been closed. PEER with -1: there was no descriptor left for
-	 * it in this process. Anything but PROTO_HANDLED closes the peer
-	 * after a log line. The peer may be destroyed within the call. */
-	enum proto_verdict (*on_frame)(void *arg, struct peer *peer, unsigned type, struct span body,
-	                               int fd);
+	/* One frame, whole. `fd` is -1 or, with PEER, a descriptor that is the callee's to close;
+	 * one that came with any other frame has been closed. PEER with -1: there was no descriptor
+	 * left for it in this process. Anything but PROTO_HANDLED closes the peer after a log line.
+	 * The peer may be destroyed within the call. */
+	enum proto_verdict (*on_frame)(void *arg, struct peer *peer, unsigned type,
+	                               struct span body, int fd);
 	/* End of file, error or condemned. The peer is gone when this returns. */
 	void (*on_close)(void *arg, struct peer *peer);
 	void *arg;
-	/* 0: of the first kind, PEER_QUEUE_BYTES_MAX. Else a link: so many bytes of small frames may
-	 * wait, and so many of large ones; no less than PEER_LINK_BYTES_MIN. */
+	/* 0: of the first kind, PEER_QUEUE_BYTES_MAX. Else a link: so many bytes of small frames
+	 * may wait, and so many of large ones; no less than PEER_LINK_BYTES_MIN. */
 	size_t link_bytes_max;
 };
 
@@ -43,8 +43,8 @@ struct peer *peer_create(uv_loop_t *loop, int fd, unsigned role, unsigned slot, 
 /* Closes without on_close; sets *peer to NULL; NULL is fine. */
 void peer_destroy(struct peer **peer);
 
-/* Hands over all frames that have arrived, of a process that has ended, say: before peer_destroy(). May
- * end with on_close. */
+/* Hands over all frames that have arrived, of a process that has ended, say: before peer_destroy().
+ * May end with on_close. */
 void peer_drain(struct peer *peer);
 
 unsigned peer_role(const struct peer *peer);
@@ -53,9 +53,9 @@ uint64_t peer_generation(const struct peer *peer);
 int peer_fd(const struct peer *peer);
 
 /* Queues one frame; `fd` -1 or a descriptor that is duplicated into the message (the caller keeps
- * its own; the receiver's is close-on-exec). False: the frame is lost, because the peer is gone, its
- * queue is full (where it is no link on_close follows from the loop), or the descriptor was not to be
- * copied. */
+ * its own; the receiver's is close-on-exec). False: the frame is lost, because the peer is gone,
+ * its queue is full (where it is no link on_close follows from the loop), or the descriptor was not
+ * to be copied. */
 bool peer_send(struct peer *peer, unsigned type, struct span body, int fd);
 
 /* A notice that replaces an unsent one of its kind. */
@@ -76,7 +76,7 @@ void peer_send_durable(struct peer *peer, uint64_t lsn);
 		uint8_t *body_ = xmalloc(room_);                                                   \
 		struct writer w_ = {body_, body_ + room_, true};                                   \
 		check(proto_put_##lname(&w_, &message));                                           \
-		sent = peer_send(peer, PROTO_TYPE_##NAME,                                          \
-		                 span_of(body_, (size_t)(w_.at - body_)), -1);                     \
+		sent = peer_send(peer, PROTO_TYPE_##NAME, span_of(body_, (size_t)(w_.at - body_)), \
+		                 -1);                                                              \
 		free(body_);                                                                       \
 	} while (0)

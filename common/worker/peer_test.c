@@ -58,7 +58,8 @@ static int begin(void **state)
 	if (uv_loop_init(&bench.loop) != 0 ||
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
 		return 1;
-	const struct peer_events events = {.on_frame = on_frame, .on_close = on_close, .arg = &bench};
+	const struct peer_events events = {
+	        .on_frame = on_frame, .on_close = on_close, .arg = &bench};
 	bench.peer = peer_create(&bench.loop, ends[0], ROLE_SSE, 3, 9, &events);
 	bench.other = ends[1];
 	return 0;
@@ -306,7 +307,8 @@ static void test_fd_arrives_with_its_frame(void **state)
 	assert_true(fcntl(b->fds[0], F_GETFD) & FD_CLOEXEC);
 }
 
-/* The first frame comes in two pieces, the second with the rest of it: each keeps its descriptor. */
+/* The first frame comes in two pieces, the second with the rest of it: each keeps its descriptor.
+ */
 static void test_fds_of_split_frames_keep_their_order(void **state)
 {
 	struct bench *b = *state;
@@ -427,8 +429,10 @@ static int begin_link(void **state)
 {
 	int code = begin(state);
 	struct bench *b = *state;
-	const struct peer_events events = {
-	        .on_frame = on_frame, .on_close = on_close, .arg = b, .link_bytes_max = PEER_LINK_BYTES_MIN};
+	const struct peer_events events = {.on_frame = on_frame,
+	                                   .on_close = on_close,
+	                                   .arg = b,
+	                                   .link_bytes_max = PEER_LINK_BYTES_MIN};
 	int ends[2];
 	peer_destroy(&b->peer);
 	close(b->other);
@@ -455,7 +459,9 @@ static void test_full_link_refuses_and_lives(void **state)
 	size_t before = small;
 	for (int i = 0; i < 1000 && drain(b, &reader, &last, &in_order) > 0; i++)
 		turn(b);
-	assert_int_equal(last, before); /* the small ones, whole and in order; the large ones came as parts */
+	assert_int_equal(
+	        last,
+	        before); /* the small ones, whole and in order; the large ones came as parts */
 	assert_true(in_order);
 	assert_true(send_reply(b, before + 1, 1000));
 	assert_true(send_reply(b, 1, 500000));
@@ -471,7 +477,8 @@ struct far {
 	bool small_first, intact;
 };
 
-static enum proto_verdict on_far_frame(void *arg, struct peer *peer, unsigned type, struct span body, int fd)
+static enum proto_verdict on_far_frame(void *arg, struct peer *peer, unsigned type,
+                                       struct span body, int fd)
 {
 	struct far *far = arg;
 	(void)peer;
@@ -484,7 +491,8 @@ static enum proto_verdict on_far_frame(void *arg, struct peer *peer, unsigned ty
 		for (size_t i = 8; i < body.len; i++)
 			far->intact = far->intact && body.at[i] == 0;
 		struct reader r = {body.at, body.at + body.len, true};
-		far->intact = far->intact && body.len == 900000 && reader_uint(&r, 8) == far->larges;
+		far->intact =
+		        far->intact && body.len == 900000 && reader_uint(&r, 8) == far->larges;
 	}
 	return PROTO_HANDLED;
 }
@@ -513,7 +521,8 @@ static void test_large_frames_arrive_whole_behind_small_ones(void **state)
 static void send_part(struct bench *b, uint64_t type, uint64_t total, size_t len)
 {
 	uint8_t *frame = xcalloc(1, FRAME_HEAD_BYTES + PROTO_MAX_PART);
-	struct writer w = {frame + FRAME_HEAD_BYTES, frame + FRAME_HEAD_BYTES + PROTO_MAX_PART, true};
+	struct writer w = {frame + FRAME_HEAD_BYTES, frame + FRAME_HEAD_BYTES + PROTO_MAX_PART,
+	                   true};
 	uint8_t *bytes = xcalloc(1, len + 1);
 	const struct proto_part part = {.type = type, .total = total, .bytes = span_of(bytes, len)};
 	assert_true(proto_put_part(&w, &part));
@@ -614,7 +623,8 @@ static void test_the_last_words_of_one_who_did_not_listen_are_heard(void **state
 {
 	struct bench *b = *state;
 	uint8_t frame[64];
-	assert_true(peer_send(b->peer, PROTO_TYPE_READY, SPAN("12345678"), -1)); /* never read: a reset */
+	assert_true(peer_send(b->peer, PROTO_TYPE_READY, SPAN("12345678"),
+	                      -1)); /* never read: a reset */
 	for (unsigned i = 0; i < 3; i++)
 		send_bytes(b, frame, put_frame(frame, PROTO_TYPE_READY, i, 8));
 	close(b->other);
@@ -655,7 +665,7 @@ static void test_destroyed_within_its_own_frame(void **state)
 	assert_int_equal(b->closes, 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name)      cmocka_unit_test_setup_teardown(name, begin, end)
 #define LINK_TEST(name) cmocka_unit_test_setup_teardown(name, begin_link, end)
 int main(void)
 {

@@ -103,7 +103,8 @@ static void on_peer_closed(void *arg, struct peer *peer)
 	struct worker *worker = arg;
 	for (size_t i = 0; i < worker->peers_count; i++)
 		if (worker->peers[i].peer == peer) {
-			report_link(worker, peer_role(peer), peer_slot(peer), worker->peers[i].link, false);
+			report_link(worker, peer_role(peer), peer_slot(peer), worker->peers[i].link,
+			            false);
 			worker->peers[i] = worker->peers[--worker->peers_count];
 			tell_gone(worker, peer);
 			return;
@@ -114,7 +115,8 @@ static struct counters_slot *find_slot(const struct worker *worker, unsigned rol
 {
 	for (size_t i = 0; i < COUNTERS_SLOTS; i++) {
 		struct counters_slot *slot = &worker->counters->slots[i];
-		if (slot->role == role && slot->slot == number && atomic_load(&slot->state) != WORKER_ABSENT)
+		if (slot->role == role && slot->slot == number &&
+		    atomic_load(&slot->state) != WORKER_ABSENT)
 			return slot;
 	}
 	return NULL;
@@ -123,7 +125,8 @@ static struct counters_slot *find_slot(const struct worker *worker, unsigned rol
 struct peer *worker_peer(struct worker *worker, unsigned role, unsigned slot)
 {
 	for (size_t i = 0; i < worker->peers_count; i++)
-		if (peer_role(worker->peers[i].peer) == role && peer_slot(worker->peers[i].peer) == slot)
+		if (peer_role(worker->peers[i].peer) == role &&
+		    peer_slot(worker->peers[i].peer) == slot)
 			return worker->peers[i].peer;
 	return NULL;
 }
@@ -152,9 +155,10 @@ void on_peer(struct worker_inbox *inbox, const struct proto_peer *m)
 		return;
 	const struct peer_events events = {on_peer_frame, on_peer_closed, worker,
 	                                   worker->settings.call_queue_bytes};
-	worker->peers[worker->peers_count++] = (struct worker_peer){
-	        peer_create(worker->loop, inbox->fd, m->role, (unsigned)m->slot, m->generation, &events),
-	        find_slot(worker, m->role, m->slot), m->link};
+	worker->peers[worker->peers_count++] =
+	        (struct worker_peer){peer_create(worker->loop, inbox->fd, m->role,
+	                                         (unsigned)m->slot, m->generation, &events),
+	                             find_slot(worker, m->role, m->slot), m->link};
 	inbox->fd = -1;
 }
 
@@ -333,7 +337,8 @@ int worker_main(int argc, char **argv, const struct worker_program *program)
 	worker.loop = uv_default_loop();
 	if (!find_my_slot(&worker))
 		return EXIT_USAGE;
-	const struct peer_events events = {.on_frame = on_supervisor_frame, .on_close = on_supervisor_gone, .arg = &worker};
+	const struct peer_events events = {
+	        .on_frame = on_supervisor_frame, .on_close = on_supervisor_gone, .arg = &worker};
 	worker.supervisor = peer_create(worker.loop, BOOT_FD_BUS, ROLE_SUPERVISOR, 0, 0, &events);
 	peer_put(worker.supervisor, hello, HELLO,
 	         {.schema_hash = proto_schema_hash(), .pid = (uint64_t)getpid()});

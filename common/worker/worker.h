@@ -14,22 +14,23 @@ struct worker;
 struct worker_program {
 	unsigned role;    /* ROLE_SSE, ... */
 	const char *name; /* "sse" */
-	/* Settings are there; open everything. Call worker_ready() when serving. Returns 0, or an exit
-	 * code after logging why: EXIT_FAILED, it is tried again; or worker_cannot_start(). */
+	/* Settings are there; open everything. Call worker_ready() when serving. Returns 0, or an
+	 * exit code after logging why: EXIT_FAILED, it is tried again; or worker_cannot_start(). */
 	int (*start)(struct worker *worker);
-	/* Settings changed; worker->settings are the new ones. Texts of keys that have not changed are
-	 * where they were, so that a pointer to the text of any key that is not LIVE is good for the
-	 * worker's life. May be NULL. */
+	/* Settings changed; worker->settings are the new ones. Texts of keys that have not changed
+	 * are where they were, so that a pointer to the text of any key that is not LIVE is good
+	 * for the worker's life. May be NULL. */
 	void (*reload)(struct worker *worker);
-	/* Stop accepting, finish, then worker_exit(). Called once. At due_ms (monotonic) the worker is
-	 * ended, finished or not. */
+	/* Stop accepting, finish, then worker_exit(). Called once. At due_ms (monotonic) the worker
+	 * is ended, finished or not. */
 	void (*drain)(struct worker *worker, uint64_t due_ms);
-	/* A frame from another worker, or one of the supervisor's that only this program is told; what
-	 * all workers are told is handled here. */
+	/* A frame from another worker, or one of the supervisor's that only this program is told;
+	 * what all workers are told is handled here. */
 	enum proto_verdict (*on_frame)(struct worker *worker, struct peer *from, unsigned type,
 	                               struct span body);
 	/* A worker that we were introduced to has gone, or has been replaced. May be NULL. */
-	void (*on_peer_gone)(struct worker *worker, unsigned role, unsigned slot, uint64_t generation);
+	void (*on_peer_gone)(struct worker *worker, unsigned role, unsigned slot,
+	                     uint64_t generation);
 };
 
 enum { WORKER_PEERS_MAX = COUNTERS_SLOTS };
@@ -49,21 +50,22 @@ struct worker {
 	struct worker_peer {
 		struct peer *peer;
 		const struct counters_slot *slot; /* its; NULL: unknown */
-		uint64_t link; /* number of the pair of sockets */
+		uint64_t link;                    /* number of the pair of sockets */
 	} peers[WORKER_PEERS_MAX];
 	size_t peers_count;
 	uv_timer_t heartbeat;
 	struct busy_poll busy_poll; /* of its loop; anybody's */
-	bool stalled; /* its store gets nowhere: no heartbeat, so that the supervisor takes it for hung */
+	bool stalled; /* its store gets nowhere: no heartbeat, so that the supervisor takes it for
+	                 hung */
 	bool started, ready, draining;
 	uint64_t drain_due_ms;
 	int exit_code;
 };
 
 /* From start(), for what no restart can mend: a file that is not ours, a limit that is too low. The
- * reason names the file, the limit or the setting. The supervisor logs it once, starts nothing again
- * and ends with EXIT_USAGE; only in a restart one by one the others serve on. Returns EXIT_USAGE, which
- * start() returns in turn. */
+ * reason names the file, the limit or the setting. The supervisor logs it once, starts nothing
+ * again and ends with EXIT_USAGE; only in a restart one by one the others serve on. Returns
+ * EXIT_USAGE, which start() returns in turn. */
 int worker_cannot_start(struct worker *worker, const char *format, ...)
         __attribute__((format(printf, 2, 3)));
 
@@ -76,6 +78,6 @@ struct peer *worker_supervisor(struct worker *worker);
 void worker_exit(struct worker *worker, int code);
 /* Tells every peer that follows that the log is durable to `lsn`. Merged where a peer is slow. */
 void worker_announce_durable(struct worker *worker, uint64_t lsn);
-/* Does this worker want to hear of it? Whoever begins must look at the durable mark once afterwards:
- * what became durable before was not announced to it. Cheap when nothing changes. */
+/* Does this worker want to hear of it? Whoever begins must look at the durable mark once
+ * afterwards: what became durable before was not announced to it. Cheap when nothing changes. */
 void worker_follow(struct worker *worker, bool follows);

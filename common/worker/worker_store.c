@@ -43,14 +43,16 @@ static void say_stalled(uint64_t stalled_ms)
 {
 	int holder = store_lock_holder(*turn.store);
 	if (holder == 0)
-		log_error("commits stand still", "for_ms=%llu cause=\"the disk\"", (unsigned long long)stalled_ms);
+		log_error("commits stand still", "for_ms=%llu cause=\"the disk\"",
+		          (unsigned long long)stalled_ms);
 	else
-		log_error("commits stand still", "for_ms=%llu cause=\"thread %d has the lock of the log\"",
+		log_error("commits stand still",
+		          "for_ms=%llu cause=\"thread %d has the lock of the log\"",
 		          (unsigned long long)stalled_ms, holder);
 }
 
-/* The loop turns, and nothing is written: whoever waits is told, and the supervisor hears nothing until it
- * goes on. */
+/* The loop turns, and nothing is written: whoever waits is told, and the supervisor hears nothing
+ * until it goes on. */
 static void on_watch(uv_timer_t *timer)
 {
 	struct worker *worker = turn.worker;

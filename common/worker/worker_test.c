@@ -342,7 +342,8 @@ static void test_reload(void **state)
 	for (int i = 0; i < 1000 && counter_get(slot, connections) != 77; i++)
 		usleep(10000);
 	assert_int_equal(counter_get(slot, connections), 77);
-	assert_int_equal(counter_get(slot, subscribers), 1); /* what was kept at the start is still there */
+	assert_int_equal(counter_get(slot, subscribers),
+	                 1); /* what was kept at the start is still there */
 }
 
 static void test_only_the_supervisor_ends_it(void **state)
@@ -490,8 +491,8 @@ static void test_a_bad_peer_costs_only_itself(void **state)
 	close(good);
 }
 
-/* The supervisor is told of each link whether it has come, and when it is lost; not of one that it has
- * replaced itself. */
+/* The supervisor is told of each link whether it has come, and when it is lost; not of one that it
+ * has replaced itself. */
 static void test_links_are_reported(void **state)
 {
 	struct bench *b = *state;

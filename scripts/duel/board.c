@@ -84,9 +84,14 @@ static const char *read_castling(struct board *board, const char *at)
 /* Rights that king and rook do not bear out are not believed. */
 static void check_castling(struct board *board)
 {
-	static const struct { unsigned right; uint8_t king, rook; bool white; } rows[] = {
-	        {BOARD_WHITE_SHORT, 4, 7, true}, {BOARD_WHITE_LONG, 4, 0, true},
-	        {BOARD_BLACK_SHORT, 60, 63, false}, {BOARD_BLACK_LONG, 60, 56, false}};
+	static const struct {
+		unsigned right;
+		uint8_t king, rook;
+		bool white;
+	} rows[] = {{BOARD_WHITE_SHORT, 4, 7, true},
+	            {BOARD_WHITE_LONG, 4, 0, true},
+	            {BOARD_BLACK_SHORT, 60, 63, false},
+	            {BOARD_BLACK_LONG, 60, 56, false}};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		if (board->square[rows[i].king] != piece_of('k', rows[i].white) ||
 		    board->square[rows[i].rook] != piece_of('r', rows[i].white))
@@ -121,7 +126,8 @@ bool board_read(struct board *board, const char *fen)
 		return false;
 	check_castling(board);
 	int king = find_king(board, !board->white);
-	return find_king(board, board->white) >= 0 && king >= 0 && !attacked(board, king, board->white);
+	return find_king(board, board->white) >= 0 && king >= 0 &&
+	       !attacked(board, king, board->white);
 }
 
 static size_t put_squares(const struct board *board, char *out)
@@ -173,8 +179,10 @@ void board_fen(const struct board *board, char out[BOARD_FEN_MAX])
 
 /* ---- attacks ---- */
 
-static const int8_t knight_steps[8][2] = {{1, 2}, {2, 1}, {2, -1}, {1, -2}, {-1, -2}, {-2, -1}, {-2, 1}, {-1, 2}};
-static const int8_t lines[8][2] = {{1, 0}, {0, 1}, {-1, 0}, {0, -1}, {1, 1}, {-1, 1}, {-1, -1}, {1, -1}};
+static const int8_t knight_steps[8][2] = {{1, 2},   {2, 1},   {2, -1}, {1, -2},
+                                          {-1, -2}, {-2, -1}, {-2, 1}, {-1, 2}};
+static const int8_t lines[8][2] = {{1, 0}, {0, 1},  {-1, 0},  {0, -1},
+                                   {1, 1}, {-1, 1}, {-1, -1}, {1, -1}};
 
 /* The square that lies so many files and ranks away, or -1. */
 static int step(int square, int files, int ranks)
@@ -206,7 +214,8 @@ static bool attacked(const struct board *board, int square, bool by_white)
 	if (holds(board, step(square, -1, from), pawn) || holds(board, step(square, 1, from), pawn))
 		return true;
 	for (size_t i = 0; i < 8; i++)
-		if (holds(board, step(square, knight_steps[i][0], knight_steps[i][1]), piece_of('n', by_white)) ||
+		if (holds(board, step(square, knight_steps[i][0], knight_steps[i][1]),
+		          piece_of('n', by_white)) ||
 		    attacked_on_line(board, square, i, by_white))
 			return true;
 	return false;
@@ -266,7 +275,8 @@ static void pawn_moves(const struct board *board, int from, struct list *list)
 	}
 }
 
-static void line_moves(const struct board *board, int from, size_t line, bool once, struct list *list)
+static void line_moves(const struct board *board, int from, size_t line, bool once,
+                       struct list *list)
 {
 	int to = from;
 	while ((to = step(to, lines[line][0], lines[line][1])) >= 0 && !own(board, to)) {
@@ -278,8 +288,8 @@ static void line_moves(const struct board *board, int from, size_t line, bool on
 
 /* Article 3.8.2: nothing between them, and the king neither starts from, nor crosses, an attacked
  * square. Where he arrives is looked at as with every move. */
-static void castling_move(const struct board *board, unsigned right, int king, int to, int last_free,
-                          struct list *list)
+static void castling_move(const struct board *board, unsigned right, int king, int to,
+                          int last_free, struct list *list)
 {
 	if (!(board->castling & right))
 		return;
@@ -298,8 +308,10 @@ static void king_moves(const struct board *board, int from, struct list *list)
 	int home = board->white ? 4 : 60;
 	if (from != home)
 		return;
-	castling_move(board, board->white ? BOARD_WHITE_SHORT : BOARD_BLACK_SHORT, home, home + 2, home + 2, list);
-	castling_move(board, board->white ? BOARD_WHITE_LONG : BOARD_BLACK_LONG, home, home - 2, home - 3, list);
+	castling_move(board, board->white ? BOARD_WHITE_SHORT : BOARD_BLACK_SHORT, home, home + 2,
+	              home + 2, list);
+	castling_move(board, board->white ? BOARD_WHITE_LONG : BOARD_BLACK_LONG, home, home - 2,
+	              home - 3, list);
 }
 
 static void piece_moves(const struct board *board, int from, struct list *list)
@@ -327,9 +339,15 @@ static void piece_moves(const struct board *board, int from, struct list *list)
 
 static void lose_castling(struct board *board, int square)
 {
-	static const struct { uint8_t square; unsigned rights; } rows[] = {
-	        {0, BOARD_WHITE_LONG}, {4, BOARD_WHITE_SHORT | BOARD_WHITE_LONG}, {7, BOARD_WHITE_SHORT},
-	        {56, BOARD_BLACK_LONG}, {60, BOARD_BLACK_SHORT | BOARD_BLACK_LONG}, {63, BOARD_BLACK_SHORT}};
+	static const struct {
+		uint8_t square;
+		unsigned rights;
+	} rows[] = {{0, BOARD_WHITE_LONG},
+	            {4, BOARD_WHITE_SHORT | BOARD_WHITE_LONG},
+	            {7, BOARD_WHITE_SHORT},
+	            {56, BOARD_BLACK_LONG},
+	            {60, BOARD_BLACK_SHORT | BOARD_BLACK_LONG},
+	            {63, BOARD_BLACK_SHORT}};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		if (rows[i].square == square)
 			board->castling &= ~rows[i].rights;
@@ -340,7 +358,8 @@ static bool can_be_taken(const struct board *board, int behind, bool by_white)
 {
 	char pawn = piece_of('p', by_white);
 	int from = by_white ? -1 : 1;
-	return holds(board, step(behind, -1, from), pawn) || holds(board, step(behind, 1, from), pawn);
+	return holds(board, step(behind, -1, from), pawn) ||
+	       holds(board, step(behind, 1, from), pawn);
 }
 
 static void move_rook_of_castling(struct board *board, int from, int to)
@@ -364,7 +383,8 @@ void board_play(struct board *board, struct board_move move)
 	lose_castling(board, from);
 	lose_castling(board, to);
 	board->en_passant = -1;
-	if (kind == 'p' && abs(to - from) == 16 && can_be_taken(board, (from + to) / 2, !board->white))
+	if (kind == 'p' && abs(to - from) == 16 &&
+	    can_be_taken(board, (from + to) / 2, !board->white))
 		board->en_passant = (from + to) / 2;
 	board->half_moves = kind == 'p' || takes ? 0 : board->half_moves + 1;
 	board->full_moves += !board->white;
@@ -429,7 +449,8 @@ bool board_move_read(const struct board *board, const char *text, struct board_m
 	return false;
 }
 
-/* What tells this piece from others of its kind that could go there too: nothing, file, rank or both. */
+/* What tells this piece from others of its kind that could go there too: nothing, file, rank or
+ * both. */
 static size_t put_origin(const struct board *board, struct board_move move, char *out)
 {
 	struct board_move moves[BOARD_MOVES_MAX];
@@ -453,7 +474,8 @@ static size_t put_origin(const struct board *board, struct board_move move, char
 void board_san(const struct board *board, struct board_move move, char out[BOARD_SAN_MAX])
 {
 	char piece = board->square[move.from], kind = kind_of(piece);
-	bool takes = board->square[move.to] != '\0' || (kind == 'p' && move.to == board->en_passant);
+	bool takes =
+	        board->square[move.to] != '\0' || (kind == 'p' && move.to == board->en_passant);
 	size_t len = 0;
 	if (kind == 'k' && abs(move.to - move.from) == 2) {
 		len = (size_t)snprintf(out, BOARD_SAN_MAX, move.to > move.from ? "O-O" : "O-O-O");
@@ -493,8 +515,8 @@ unsigned board_material(const struct board *board, bool white)
 	return sum;
 }
 
-/* Article 5.2.2, as far as it can be told by looking: bare kings, one minor piece, or only bishops that
- * all go on squares of one colour. */
+/* Article 5.2.2, as far as it can be told by looking: bare kings, one minor piece, or only bishops
+ * that all go on squares of one colour. */
 static bool material_suffices(const struct board *board)
 {
 	size_t knights = 0, bishops[2] = {0};

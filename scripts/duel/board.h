@@ -1,5 +1,5 @@
-/* The rules of chess (FIDE Laws, articles 1 to 5 and 9): which moves are legal, and when it is over.
- * Pure: plain values, nothing is allocated. Squares are 0 (a1) to 63 (h8). */
+/* The rules of chess (FIDE Laws, articles 1 to 5 and 9): which moves are legal, and when it is
+ * over. Pure: plain values, nothing is allocated. Squares are 0 (a1) to 63 (h8). */
 #pragma once
 
 #include <stdbool.h>
@@ -10,16 +10,22 @@ enum {
 	BOARD_MOVES_MAX = 256, /* no position has more; 218 is the most that is known */
 	BOARD_FEN_MAX = 96,
 	BOARD_SAN_MAX = 12,
-	BOARD_PLIES_MAX = 1024, /* of one game; the fifty-move rule alone does not bound it so well */
+	BOARD_PLIES_MAX =
+	        1024, /* of one game; the fifty-move rule alone does not bound it so well */
 };
 
-enum board_castling { BOARD_WHITE_SHORT = 1, BOARD_WHITE_LONG = 2, BOARD_BLACK_SHORT = 4, BOARD_BLACK_LONG = 8 };
+enum board_castling {
+	BOARD_WHITE_SHORT = 1,
+	BOARD_WHITE_LONG = 2,
+	BOARD_BLACK_SHORT = 4,
+	BOARD_BLACK_LONG = 8
+};
 
 struct board {
 	char square[64]; /* "PNBRQK" are White's, "pnbrqk" Black's, '\0' is empty */
 	bool white;      /* to move */
 	unsigned castling;
-	int en_passant; /* the square behind a pawn that has just made two steps, or -1 */
+	int en_passant;      /* the square behind a pawn that has just made two steps, or -1 */
 	unsigned half_moves; /* since a pawn moved or something was taken */
 	unsigned full_moves; /* 1 first */
 };
@@ -44,14 +50,15 @@ const char *board_end_name(enum board_end end);
 /* The position, and all that led to it since the start. */
 struct board_game {
 	struct board board;
-	char first[BOARD_FEN_MAX]; /* where it began */
+	char first[BOARD_FEN_MAX];          /* where it began */
 	uint64_t keys[BOARD_PLIES_MAX + 1]; /* of every position, the first one included */
 	struct board_move moves[BOARD_PLIES_MAX];
 	size_t plies;
 };
 
 void board_init(struct board *board);
-/* False: no such position. Both kings must be there, and who is not to move must not be in check. */
+/* False: no such position. Both kings must be there, and who is not to move must not be in check.
+ */
 bool board_read(struct board *board, const char *fen);
 void board_fen(const struct board *board, char out[BOARD_FEN_MAX]);
 

@@ -9,13 +9,18 @@
 static void counts_of_known_positions(void **state)
 {
 	(void)state;
-	static const struct { const char *fen; unsigned depth; uint64_t leaves; } rows[] = {
+	static const struct {
+		const char *fen;
+		unsigned depth;
+		uint64_t leaves;
+	} rows[] = {
 	        {"rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR w KQkq - 0 1", 4, 197281},
 	        {"r3k2r/p1ppqpb1/bn2pnp1/3PN3/1p2P3/2N2Q1p/PPPBBPPP/R3K2R w KQkq - 0 1", 3, 97862},
 	        {"8/2p5/3p4/KP5r/1R3p1k/8/4P1P1/8 w - - 0 1", 5, 674624},
 	        {"r3k2r/Pppp1ppp/1b3nbN/nP6/BBP1P3/q4N2/Pp1P2PP/R2Q1RK1 w kq - 0 1", 4, 422333},
 	        {"rnbq1k1r/pp1Pbppp/2p5/8/2B5/8/PPP1NnPP/RNBQK2R w KQ - 1 8", 3, 62379},
-	        {"r4rk1/1pp1qppp/p1np1n2/2b1p1B1/2B1P1b1/P1NP1N2/1PP1QPPP/R4RK1 w - - 0 10", 3, 89890},
+	        {"r4rk1/1pp1qppp/p1np1n2/2b1p1B1/2B1P1b1/P1NP1N2/1PP1QPPP/R4RK1 w - - 0 10", 3,
+	         89890},
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		struct board board;
@@ -52,9 +57,10 @@ static void ends(void **state)
 	(void)state;
 	assert_int_equal(end_of("e2e4 e7e5"), BOARD_NONE);
 	assert_int_equal(end_of("f2f3 e7e5 g2g4 d8h4"), BOARD_CHECKMATE);
-	assert_int_equal(end_of("e2e3 a7a5 d1h5 a8a6 h5a5 h7h5 h2h4 a6h6 a5c7 f7f6 c7d7 e8f7 d7b7 d8d3 "
-	                        "b7b8 d3h7 b8c8 f7g6 c8e6"),
-	                 BOARD_STALEMATE);
+	assert_int_equal(
+	        end_of("e2e3 a7a5 d1h5 a8a6 h5a5 h7h5 h2h4 a6h6 a5c7 f7f6 c7d7 e8f7 d7b7 d8d3 "
+	               "b7b8 d3h7 b8c8 f7g6 c8e6"),
+	        BOARD_STALEMATE);
 	assert_int_equal(end_of("g1f3 g8f6 f3g1 f6g8 g1f3 g8f6 f3g1"), BOARD_NONE);
 	assert_int_equal(end_of("g1f3 g8f6 f3g1 f6g8 g1f3 g8f6 f3g1 f6g8"), BOARD_REPETITION);
 }
@@ -63,8 +69,10 @@ static void ends(void **state)
 static void castling_rights_make_positions_differ(void **state)
 {
 	(void)state;
-	assert_int_equal(end_of("e2e4 e7e5 e1e2 e8e7 e2e1 e7e8 e1e2 e8e7 e2e1 e7e8 e1e2"), BOARD_NONE);
-	assert_int_equal(end_of("e2e4 e7e5 e1e2 e8e7 e2e1 e7e8 e1e2 e8e7 e2e1 e7e8 e1e2 e8e7"), BOARD_REPETITION);
+	assert_int_equal(end_of("e2e4 e7e5 e1e2 e8e7 e2e1 e7e8 e1e2 e8e7 e2e1 e7e8 e1e2"),
+	                 BOARD_NONE);
+	assert_int_equal(end_of("e2e4 e7e5 e1e2 e8e7 e2e1 e7e8 e1e2 e8e7 e2e1 e7e8 e1e2 e8e7"),
+	                 BOARD_REPETITION);
 }
 
 static enum board_end end_at(const char *fen)
@@ -97,7 +105,9 @@ static void positions_as_text(void **state)
 	        "8/8/4k3/8/8/3K4/8/8 b - - 12 60",
 	};
 	static const char *const bad[] = {
-	        "", "8/8/8/8/8/8/8/8 w - - 0 1", "9/8/8/8/8/8/8/8 w - - 0 1",
+	        "",
+	        "8/8/8/8/8/8/8/8 w - - 0 1",
+	        "9/8/8/8/8/8/8/8 w - - 0 1",
 	        "rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR x KQkq - 0 1",
 	        "rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNRR w KQkq - 0 1",
 	        "4k3/4R3/8/8/8/8/8/4K3 w - - 0 1", /* the king could be taken */
@@ -117,7 +127,9 @@ static void positions_as_text(void **state)
 static void moves_as_text(void **state)
 {
 	(void)state;
-	static const struct { const char *fen, *move, *san; } rows[] = {
+	static const struct {
+		const char *fen, *move, *san;
+	} rows[] = {
 	        {"rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR w KQkq - 0 1", "g1f3", "Nf3"},
 	        {"r3k2r/8/8/8/8/8/8/R3K2R w KQkq - 0 1", "e1g1", "O-O"},
 	        {"r3k2r/8/8/8/8/8/8/R3K2R b KQkq - 0 1", "e8c8", "O-O-O"},
@@ -147,7 +159,8 @@ static void illegal_moves_are_refused(void **state)
 	(void)state;
 	struct board board;
 	struct board_move move;
-	static const char *const bad[] = {"", "e2", "e2e5", "e7e5", "e1g1", "e2e4q", "0000", "e2e4 "};
+	static const char *const bad[] = {"",     "e2",    "e2e5", "e7e5",
+	                                  "e1g1", "e2e4q", "0000", "e2e4 "};
 	board_init(&board);
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
 		assert_false(board_move_read(&board, bad[i], &move));

@@ -17,7 +17,7 @@ struct engine {
 	const struct engine_order *order;
 	uint64_t patience_ms;
 	pid_t pid;
-	int in, out; /* ours */
+	int in, out;   /* ours */
 	char told[64]; /* what an answer is awaited to */
 	uint64_t told_ms;
 	char product[ENGINE_TEXT_MAX], author[ENGINE_TEXT_MAX];
@@ -44,7 +44,8 @@ static bool read_count(const char *value, int max, int *count)
 	return *value != '\0' && *end == '\0' && number >= 0 && number <= max;
 }
 
-static bool set_member(struct engine_order *order, const char *name, const char *value, char reason[160])
+static bool set_member(struct engine_order *order, const char *name, const char *value,
+                       char reason[160])
 {
 	if (strcmp(name, "id") == 0) {
 		keep(order->id, value, strlen(value));
@@ -86,7 +87,8 @@ bool engine_order_read(struct engine_order *order, const char *text, char reason
 	*order = (struct engine_order){0};
 	size_t len = strcspn(text, ",");
 	if (len == 0 || len >= sizeof order->command) {
-		snprintf(reason, 160, "it must begin with a command of 1 to %zu bytes", sizeof order->command - 1);
+		snprintf(reason, 160, "it must begin with a command of 1 to %zu bytes",
+		         sizeof order->command - 1);
 		return false;
 	}
 	memcpy(order->command, text, len);
@@ -116,7 +118,8 @@ static void become(const char *command, int in, int out)
 	size_t count = 0;
 	sigset_t none;
 	snprintf(text, sizeof text, "%s", command);
-	for (char *word = strtok_r(text, " ", &rest); word != NULL && count < 15; word = strtok_r(NULL, " ", &rest))
+	for (char *word = strtok_r(text, " ", &rest); word != NULL && count < 15;
+	     word = strtok_r(NULL, " ", &rest))
 		words[count++] = word;
 	setpgid(0, 0); /* Ctrl-C is for us: we end it when the duel has been closed */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -156,7 +159,8 @@ static bool spawn(struct engine *engine)
 	return engine->pid > 0;
 }
 
-/* One line to it. It reads all it gets, or is stuck: then the line is lost and its answer never comes. */
+/* One line to it. It reads all it gets, or is stuck: then the line is lost and its answer never
+ * comes. */
 static void say(struct engine *engine, const char *line)
 {
 	size_t len = strlen(line);
@@ -183,7 +187,8 @@ static bool read_more(struct engine *engine)
 		engine->len = 0;
 		engine->skipping = true;
 	}
-	ssize_t got = read(engine->out, engine->line + engine->len, sizeof engine->line - engine->len);
+	ssize_t got =
+	        read(engine->out, engine->line + engine->len, sizeof engine->line - engine->len);
 	if (got > 0)
 		engine->len += (size_t)got;
 	return got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR));
@@ -240,7 +245,8 @@ static void describe_end(struct engine *engine, char out[64])
 	}
 	engine->pid = 0;
 	if (WIFSIGNALED(status))
-		snprintf(out, 64, "was ended by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+		snprintf(out, 64, "was ended by signal %d (%s)", WTERMSIG(status),
+		         strsignal(WTERMSIG(status)));
 	else if (WEXITSTATUS(status) == 127)
 		snprintf(out, 64, "could not be started: is it installed?");
 	else
@@ -248,7 +254,8 @@ static void describe_end(struct engine *engine, char out[64])
 }
 
 /* Which engine, what it had been told, how long ago. */
-static enum engine_result complain(struct engine *engine, enum engine_result result, const char *answer)
+static enum engine_result complain(struct engine *engine, enum engine_result result,
+                                   const char *answer)
 {
 	char how[64];
 	unsigned long long ms = wait_now_ms() - engine->told_ms;
@@ -265,8 +272,8 @@ static enum engine_result complain(struct engine *engine, enum engine_result res
 	case ENGINE_GONE:
 		describe_end(engine, how);
 	}
-	fprintf(stderr, "ringside-duel: engine '%s' %s %llu ms after it was told '%s'\n", engine->order->id, how, ms,
-	        engine->told);
+	fprintf(stderr, "ringside-duel: engine '%s' %s %llu ms after it was told '%s'\n",
+	        engine->order->id, how, ms, engine->told);
 	return result;
 }
 
@@ -292,8 +299,8 @@ static bool greet(struct engine *engine)
 	if (!await(engine, "uciok"))
 		return false;
 	for (size_t i = 0; i < engine->order->count; i++) {
-		snprintf(line, sizeof line, "setoption name %s value %s\n", engine->order->options[i].name,
-		         engine->order->options[i].value);
+		snprintf(line, sizeof line, "setoption name %s value %s\n",
+		         engine->order->options[i].name, engine->order->options[i].value);
 		say(engine, line);
 	}
 	say(engine, "isready\n");
@@ -309,7 +316,8 @@ struct engine *engine_start(const struct engine_order *order, uint64_t patience_
 	if (spawn(engine) && greet(engine))
 		return engine;
 	if (!wait_stopped())
-		fprintf(stderr, "ringside-duel: '%s' does not start as an engine that speaks UCI\n", order->command);
+		fprintf(stderr, "ringside-duel: '%s' does not start as an engine that speaks UCI\n",
+		        order->command);
 	engine_stop(&engine);
 	return NULL;
 }
@@ -380,11 +388,13 @@ static void read_score(const char *line, struct engine_score *score)
 	if (sscanf(at, " score cp %d", &value) == 1 && abs(value) < ENGINE_MATE - 1000)
 		*score = (struct engine_score){true, value};
 	else if (sscanf(at, " score mate %d", &value) == 1 && abs(value) < 1000)
-		*score = (struct engine_score){true, value > 0 ? ENGINE_MATE - value : -ENGINE_MATE - value};
+		*score = (struct engine_score){true, value > 0 ? ENGINE_MATE - value
+		                                               : -ENGINE_MATE - value};
 }
 
-enum engine_result engine_move(struct engine *engine, const struct board_game *game, uint64_t think_ms,
-                               uint64_t due_ms, struct board_move *move, struct engine_score *score)
+enum engine_result engine_move(struct engine *engine, const struct board_game *game,
+                               uint64_t think_ms, uint64_t due_ms, struct board_move *move,
+                               struct engine_score *score)
 {
 	char go[64], depth[24] = "", *line;
 	enum engine_result result;
@@ -400,8 +410,9 @@ enum engine_result engine_move(struct engine *engine, const struct board_game *g
 		if (strncmp(line, "bestmove ", 9) != 0)
 			continue;
 		line[9 + strcspn(line + 9, " ")] = '\0';
-		return board_move_read(&game->board, line + 9, move) ? ENGINE_MOVED
-		                                                     : complain(engine, ENGINE_ILLEGAL, line + 9);
+		return board_move_read(&game->board, line + 9, move)
+		               ? ENGINE_MOVED
+		               : complain(engine, ENGINE_ILLEGAL, line + 9);
 	}
 	return complain(engine, result, "bestmove");
 }

@@ -6,8 +6,8 @@
 
 enum { MATERIAL_AT_START = 39, HOPELESS_MOVES = 5 };
 
-void match_init(struct match *match, const struct engine_order *first, const struct engine_order *second,
-                int white, uint64_t clock_ms)
+void match_init(struct match *match, const struct engine_order *first,
+                const struct engine_order *second, int white, uint64_t clock_ms)
 {
 	*match = (struct match){.orders = {first, second},
 	                        .white = white,
@@ -27,18 +27,20 @@ double match_chance(const struct match *match, int side)
 	double centipawns = 0, voices = 0;
 	for (int i = 0; i < 2; i++)
 		if (match->score[i].known) {
-			centipawns += i == side ? match->score[i].centipawns : -match->score[i].centipawns;
+			centipawns += i == side ? match->score[i].centipawns
+			                        : -match->score[i].centipawns;
 			voices++;
 		}
 	return voices > 0 ? 1 / (1 + pow(10, -centipawns / voices / 400)) : 0.5;
 }
 
-/* Half of the health is the army, half the prospects; who stands no worse than at the start has all of
- * it, and nobody is dead before he is mated. */
+/* Half of the health is the army, half the prospects; who stands no worse than at the start has all
+ * of it, and nobody is dead before he is mated. */
 static void update_hp(struct match *match)
 {
 	for (int side = 0; side < 2; side++) {
-		double army = board_material(&match->game.board, match->white == side) / (double)MATERIAL_AT_START;
+		double army = board_material(&match->game.board, match->white == side) /
+		              (double)MATERIAL_AT_START;
 		double prospects = 2 * match_chance(match, side);
 		double hp = MATCH_HP_MAX / 2.0 * (fmin(army, 1) + fmin(prospects, 1));
 		match->hp[side] = hp < 1 ? 1 : (int)lround(hp);
@@ -57,12 +59,14 @@ static void consider_resigning(struct match *match, int side)
 		match_forfeit(match, side, "resignation");
 }
 
-void match_play(struct match *match, struct board_move move, uint64_t used_ms, struct engine_score score)
+void match_play(struct match *match, struct board_move move, uint64_t used_ms,
+                struct engine_score score)
 {
 	int side = match_turn(match);
 	board_move_text(move, match->last_move);
 	board_san(&match->game.board, move, match->last_san);
-	memcpy(match->recent[match->game.plies % MATCH_RECENT_MOVES], match->last_san, BOARD_SAN_MAX);
+	memcpy(match->recent[match->game.plies % MATCH_RECENT_MOVES], match->last_san,
+	       BOARD_SAN_MAX);
 	match->clock_ms[side] -= used_ms < match->clock_ms[side] ? used_ms : match->clock_ms[side];
 	if (score.known)
 		match->score[side] = score;
@@ -102,17 +106,19 @@ static json_t *scene_of(const struct match *match, bool running, uint64_t now_ms
 	char fen[BOARD_FEN_MAX];
 	board_fen(&match->game.board, fen);
 	const char *end = match->end;
-	return json_pack("{s:s, s:s, s:s*, s:s*, s:I, s:s, s:s, s:s, s:b, s:{s:I, s:I}, s:b, s:I, s:f, s:o, s:s*}",
-	                 "game", "chess", "fen", fen, "lastMove", *match->last_move != '\0' ? match->last_move : NULL,
-	                 "san", *match->last_san != '\0' ? match->last_san : NULL,
-	                 "ply", (json_int_t)match->game.plies,
-	                 "white", match->orders[match->white]->id, "black", match->orders[!match->white]->id,
-	                 "turn", match->orders[match_turn(match)]->id,
-	                 "check", (int)board_check(&match->game.board),
-	                 "clocks", "agent1", (json_int_t)match->clock_ms[0], "agent2", (json_int_t)match->clock_ms[1],
-	                 "running", (int)running, "at", (json_int_t)now_ms,
-	                 "chance", round(match_chance(match, 0) * 1000) / 1000,
-	                 "moves", recent_moves(match), "end", end);
+	return json_pack("{s:s, s:s, s:s*, s:s*, s:I, s:s, s:s, s:s, s:b, s:{s:I, s:I}, s:b, s:I, "
+	                 "s:f, s:o, s:s*}",
+	                 "game", "chess", "fen", fen, "lastMove",
+	                 *match->last_move != '\0' ? match->last_move : NULL, "san",
+	                 *match->last_san != '\0' ? match->last_san : NULL, "ply",
+	                 (json_int_t)match->game.plies, "white", match->orders[match->white]->id,
+	                 "black", match->orders[!match->white]->id, "turn",
+	                 match->orders[match_turn(match)]->id, "check",
+	                 (int)board_check(&match->game.board), "clocks", "agent1",
+	                 (json_int_t)match->clock_ms[0], "agent2", (json_int_t)match->clock_ms[1],
+	                 "running", (int)running, "at", (json_int_t)now_ms, "chance",
+	                 round(match_chance(match, 0) * 1000) / 1000, "moves", recent_moves(match),
+	                 "end", end);
 }
 
 static void put(json_t *facts, json_t *fact)
@@ -120,37 +126,38 @@ static void put(json_t *facts, json_t *fact)
 	json_array_append_new(facts, fact);
 }
 
-static void put_health(json_t *facts, const struct match *match, const char *duel_id, const int before[2],
-                       int side)
+static void put_health(json_t *facts, const struct match *match, const char *duel_id,
+                       const int before[2], int side)
 {
 	const char *id = match->orders[side]->id, *other = match->orders[!side]->id;
 	int lost = before[side] - match->hp[side];
 	if (lost > 0)
-		put(facts, json_pack("{s:s, s:s, s:s, s:i, s:i}", "type", "damage", "duelId", duel_id, "attackerId",
-		                     other, "amount", lost, "targetHp", match->hp[side]));
+		put(facts,
+		    json_pack("{s:s, s:s, s:s, s:i, s:i}", "type", "damage", "duelId", duel_id,
+		              "attackerId", other, "amount", lost, "targetHp", match->hp[side]));
 	else if (lost < 0)
-		put(facts, json_pack("{s:s, s:s, s:s, s:i}", "type", "contestant", "duelId", duel_id, "id", id, "hp",
-		                     match->hp[side]));
+		put(facts, json_pack("{s:s, s:s, s:s, s:i}", "type", "contestant", "duelId",
+		                     duel_id, "id", id, "hp", match->hp[side]));
 }
 
 static void put_end(json_t *facts, const struct match *match, const char *duel_id)
 {
 	if (match->winner < 0) {
-		put(facts, json_pack("{s:s, s:s, s:s, s:s}", "type", "result", "duelId", duel_id, "outcome", "draw",
-		                     "detail", match->end));
+		put(facts, json_pack("{s:s, s:s, s:s, s:s}", "type", "result", "duelId", duel_id,
+		                     "outcome", "draw", "detail", match->end));
 		return;
 	}
 	const char *loser = match->orders[!match->winner]->id;
 	if (match->forfeited)
-		put(facts, json_pack("{s:s, s:s, s:s, s:s}", "type", "forfeit", "duelId", duel_id, "id", loser,
-		                     "detail", match->end));
+		put(facts, json_pack("{s:s, s:s, s:s, s:s}", "type", "forfeit", "duelId", duel_id,
+		                     "id", loser, "detail", match->end));
 	else
-		put(facts, json_pack("{s:s, s:s, s:[s], s:s}", "type", "death", "duelId", duel_id, "ids", loser,
-		                     "detail", match->end));
+		put(facts, json_pack("{s:s, s:s, s:[s], s:s}", "type", "death", "duelId", duel_id,
+		                     "ids", loser, "detail", match->end));
 }
 
-json_t *match_facts(const struct match *match, const char *duel_id, const int before[2], bool running,
-                    uint64_t now_ms)
+json_t *match_facts(const struct match *match, const char *duel_id, const int before[2],
+                    bool running, uint64_t now_ms)
 {
 	json_t *facts = json_array();
 	put(facts, json_pack("{s:s, s:s, s:o}", "type", "scene", "duelId", duel_id, "scene",

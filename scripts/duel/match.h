@@ -13,9 +13,9 @@ struct match {
 	const struct engine_order *orders[2];
 	int white; /* which side has the white pieces */
 	struct board_game game;
-	uint64_t clock_ms[2];    /* left */
+	uint64_t clock_ms[2];         /* left */
 	struct engine_score score[2]; /* each side's last word, from its own point of view */
-	unsigned hopeless[2];    /* moves in a row at which it saw itself lost */
+	unsigned hopeless[2];         /* moves in a row at which it saw itself lost */
 	int hp[2];
 	char last_move[6], last_san[BOARD_SAN_MAX];
 	char recent[MATCH_RECENT_MOVES][BOARD_SAN_MAX]; /* ring, by ply */
@@ -24,14 +24,16 @@ struct match {
 	bool forfeited;  /* won because the other gave up, ran out of time or broke down */
 };
 
-void match_init(struct match *match, const struct engine_order *first, const struct engine_order *second,
-                int white, uint64_t clock_ms);
+void match_init(struct match *match, const struct engine_order *first,
+                const struct engine_order *second, int white, uint64_t clock_ms);
 
 /* Whose turn it is. */
 int match_turn(const struct match *match);
 
-/* Side `side` played this, used so much time, and thinks so of it. Moves hp, and may end the match. */
-void match_play(struct match *match, struct board_move move, uint64_t used_ms, struct engine_score score);
+/* Side `side` played this, used so much time, and thinks so of it. Moves hp, and may end the match.
+ */
+void match_play(struct match *match, struct board_move move, uint64_t used_ms,
+                struct engine_score score);
 
 /* The side gave up, or may not go on. */
 void match_forfeit(struct match *match, int side, const char *how);
@@ -39,7 +41,8 @@ void match_forfeit(struct match *match, int side, const char *how);
 /* Chance to win, 0 to 1, by what both engines last said; 0.5 before that. */
 double match_chance(const struct match *match, int side);
 
-/* What happened since hp were `before`, as facts of the source API, the scene among them and, when it is
- * over, the end. `running`: the clock of whose turn it is goes, since now_ms. A new reference to an array. */
-json_t *match_facts(const struct match *match, const char *duel_id, const int before[2], bool running,
-                    uint64_t now_ms);
+/* What happened since hp were `before`, as facts of the source API, the scene among them and, when
+ * it is over, the end. `running`: the clock of whose turn it is goes, since now_ms. A new reference
+ * to an array. */
+json_t *match_facts(const struct match *match, const char *duel_id, const int before[2],
+                    bool running, uint64_t now_ms);

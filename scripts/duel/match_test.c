@@ -12,8 +12,10 @@ static int begin(void **state)
 {
 	char reason[160];
 	(void)state;
-	assert_true(engine_order_read(&stockfish, "/usr/games/stockfish,name=Stockfish,Skill Level=3", reason));
-	assert_true(engine_order_read(&gnuchess, "gnuchess --uci,id=gnu,resign=900,depth=14", reason));
+	assert_true(engine_order_read(&stockfish,
+	                              "/usr/games/stockfish,name=Stockfish,Skill Level=3", reason));
+	assert_true(
+	        engine_order_read(&gnuchess, "gnuchess --uci,id=gnu,resign=900,depth=14", reason));
 	match_init(&match, &stockfish, &gnuchess, 1, 10000);
 	return 0;
 }
@@ -73,7 +75,8 @@ static void a_loss_is_the_other_ones_damage(void **state)
 	assert_true(match.hp[0] < before[0]);
 	assert_int_equal(match.hp[1], 100);
 	assert_int_equal(match.clock_ms[1], 9800);
-	json_t *facts = match_facts(&match, "streaming-1", before, true, 5), *fact = json_array_get(facts, 1);
+	json_t *facts = match_facts(&match, "streaming-1", before, true, 5),
+	       *fact = json_array_get(facts, 1);
 	assert_string_equal(json_string_value(json_object_get(fact, "type")), "damage");
 	assert_string_equal(json_string_value(json_object_get(fact, "attackerId")), "gnu");
 	assert_int_equal(json_integer_value(json_object_get(fact, "targetHp")), match.hp[0]);

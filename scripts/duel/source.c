@@ -7,7 +7,13 @@
 #include <string.h>
 #include <time.h>
 
-enum { ANSWER_MAX = 1 << 18, TOKEN_MAX = 512, PAUSE_MS_MIN = 50, PAUSE_MS_MAX = 1000, LAST_MS = 2000 };
+enum {
+	ANSWER_MAX = 1 << 18,
+	TOKEN_MAX = 512,
+	PAUSE_MS_MIN = 50,
+	PAUSE_MS_MAX = 1000,
+	LAST_MS = 2000
+};
 
 struct source {
 	CURL *curl;
@@ -118,9 +124,12 @@ static void complain(struct source *source, long status)
 		return;
 	source->complained = true;
 	if (status == 0)
-		fprintf(stderr, "ringside-duel: no answer from %s; trying again until there is one\n", source->base);
+		fprintf(stderr,
+		        "ringside-duel: no answer from %s; trying again until there is one\n",
+		        source->base);
 	else
-		fprintf(stderr, "ringside-duel: %ld from %s: %s", status, source->base, source->answer);
+		fprintf(stderr, "ringside-duel: %ld from %s: %s", status, source->base,
+		        source->answer);
 }
 
 /* No answer, "not now" and a token that is out of date may all be better in a moment. */
@@ -129,8 +138,8 @@ static bool passing(long status)
 	return status == 0 || status >= 500 || status == 429 || status == 401 || status == 408;
 }
 
-static enum source_result ask_until_answered(struct source *source, const char *url, const char *text,
-                                             json_t **answer)
+static enum source_result ask_until_answered(struct source *source, const char *url,
+                                             const char *text, json_t **answer)
 {
 	uint64_t pause_ms = PAUSE_MS_MIN, last_ms = 0;
 	for (;;) {
@@ -138,11 +147,13 @@ static enum source_result ask_until_answered(struct source *source, const char *
 		if (status == 200) {
 			source->complained = false;
 			if (answer != NULL)
-				*answer = json_loadb(source->answer, source->len, JSON_REJECT_DUPLICATES, NULL);
+				*answer = json_loadb(source->answer, source->len,
+				                     JSON_REJECT_DUPLICATES, NULL);
 			return answer == NULL || *answer != NULL ? SOURCE_OK : SOURCE_REFUSED;
 		}
 		if (!passing(status)) {
-			fprintf(stderr, "ringside-duel: %ld from %s: %s", status, url, source->answer);
+			fprintf(stderr, "ringside-duel: %ld from %s: %s", status, url,
+			        source->answer);
 			return SOURCE_REFUSED;
 		}
 		complain(source, status);
@@ -181,7 +192,8 @@ enum source_result source_begin(struct source *source, json_t **state)
 	return SOURCE_OK;
 }
 
-enum source_result source_post(struct source *source, const char *kind, json_t *body, json_t **answer)
+enum source_result source_post(struct source *source, const char *kind, json_t *body,
+                               json_t **answer)
 {
 	char url[600];
 	json_object_set_new(body, "sourceEpoch", json_integer((json_int_t)source->epoch));

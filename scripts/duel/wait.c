@@ -55,7 +55,8 @@ uint64_t wait_wall_ms(void)
 enum wait_result wait_until(int fd, uint64_t due_ms)
 {
 	for (;;) {
-		struct pollfd fds[] = {{.fd = signals, .events = POLLIN}, {.fd = fd, .events = POLLIN}};
+		struct pollfd fds[] = {{.fd = signals, .events = POLLIN},
+		                       {.fd = fd, .events = POLLIN}};
 		uint64_t now = wait_now_ms(), left = due_ms > now ? due_ms - now : 0;
 		poll(fds, 2, left < 60000 ? (int)left : 60000);
 		look();

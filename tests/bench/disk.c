@@ -42,7 +42,8 @@ int main(int argc, char **argv)
 	uint64_t began = now_ns(), end = began + (uint64_t)(strtod(argv[2], NULL) * 1e9);
 	size_t count = 0;
 	for (uint64_t t = began; t < end && count < SAMPLES_MAX; count++) {
-		if (pwrite(fd, block, BLOCK_BYTES, (off_t)(count % BLOCKS) * BLOCK_BYTES) != BLOCK_BYTES ||
+		if (pwrite(fd, block, BLOCK_BYTES, (off_t)(count % BLOCKS) * BLOCK_BYTES) !=
+		            BLOCK_BYTES ||
 		    fdatasync(fd) != 0)
 			return 1;
 		uint64_t now = now_ns();

@@ -1,5 +1,5 @@
-/* The floor that fan-out is measured against: epoll, one send() for each reader and message, at once.
- * No log, no disk, no formatting per reader, the least HTTP that works. Not a server to use.
+/* The floor that fan-out is measured against: epoll, one send() for each reader and message, at
+ * once. No log, no disk, no formatting per reader, the least HTTP that works. Not a server to use.
  *
  *     fanfloor PORT       GET /sub/N: an event stream of channel N;  POST /pub/N: one message to it
  */

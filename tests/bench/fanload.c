@@ -7,8 +7,8 @@
  *             [--silent N] [--extra-readers N] [--server-pid PID]... [--hold S]
  *
  * %u in a PATH is the number of the stream. --silent: so many further readers read nothing.
- * --extra-readers: so many that are read but not verified. --hold: how long readers stay when nothing is
- * published. Prints one line of JSON. */
+ * --extra-readers: so many that are read but not verified. --hold: how long readers stay when
+ * nothing is published. Prints one line of JSON. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
@@ -41,7 +41,7 @@ struct connection {
 	int fd;
 	enum kind kind;
 	uint32_t stream;
-	bool open; /* its answer has begun */
+	bool open;     /* its answer has begun */
 	uint64_t seen; /* messages */
 	char *rest;    /* of a line that is not complete */
 	size_t rest_len, rest_room;
@@ -70,8 +70,14 @@ static struct {
 	uint64_t begin_ns, published, deliveries, wrong, refused, reads;
 	bool measuring;
 	uint64_t latency[BUCKETS], latencies, latency_max_us;
-} load = {.streams = 1, .window = 16, .publishers = 1, .pipeline = 1, .body_bytes = 200,
-          .seconds = 5, .warmup = 1, .hold = 1};
+} load = {.streams = 1,
+          .window = 16,
+          .publishers = 1,
+          .pipeline = 1,
+          .body_bytes = 200,
+          .seconds = 5,
+          .warmup = 1,
+          .hold = 1};
 
 static _Noreturn void die(const char *what)
 {
@@ -103,7 +109,8 @@ static double percentile_ms(double part)
 	for (unsigned i = 0; i < BUCKETS; i++) {
 		sum += load.latency[i];
 		if (sum > wanted)
-			return (i < 64 ? i : (double)((uint64_t)(i % 64 + 64) << (i / 64 - 1))) / 1000.0;
+			return (i < 64 ? i : (double)((uint64_t)(i % 64 + 64) << (i / 64 - 1))) /
+			       1000.0;
 	}
 	return 0;
 }
@@ -163,11 +170,13 @@ static void ask(struct connection *c)
 	const char *form = load.subscribe;
 	const char *mark = strstr(form, "%u");
 	if (mark != NULL)
-		snprintf(path, sizeof path, "%.*s%u%s", (int)(mark - form), form, c->stream, mark + 2);
+		snprintf(path, sizeof path, "%.*s%u%s", (int)(mark - form), form, c->stream,
+		         mark + 2);
 	else
 		snprintf(path, sizeof path, "%s", form);
 	int n = snprintf(text, sizeof text,
-	                 "GET %s HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n", path);
+	                 "GET %s HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n",
+	                 path);
 	if (write(c->fd, text, (size_t)n) != n)
 		die("write");
 	watch(c, EPOLL_CTL_MOD, EPOLLIN);
@@ -194,7 +203,8 @@ static void message(struct connection *c, uint64_t seq, uint64_t sent_ns, uint64
 		count_latency(sent_ns, at_ns);
 	}
 	if (++s->got[seq % WINDOW_ROOM] == s->readers)
-		while (s->delivered < s->published && s->got[s->delivered % WINDOW_ROOM] == s->readers)
+		while (s->delivered < s->published &&
+		       s->got[s->delivered % WINDOW_ROOM] == s->readers)
 			s->got[s->delivered++ % WINDOW_ROOM] = 0;
 }
 
@@ -287,12 +297,13 @@ static void post(struct connection *c, uint32_t stream, uint64_t due_ns)
 	memcpy(body + n, "\"}", 2);
 	n += 2;
 	const char *mark = strstr(load.publish, "%u");
-	snprintf(path, sizeof path, "%.*s%u%s", mark != NULL ? (int)(mark - load.publish) : 0, load.publish,
-	         stream, mark != NULL ? mark + 2 : "");
-	int head_len = snprintf(head, sizeof head,
-	                        "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-	                        "Content-Length: %d\r\n\r\n",
-	                        path, n);
+	snprintf(path, sizeof path, "%.*s%u%s", mark != NULL ? (int)(mark - load.publish) : 0,
+	         load.publish, stream, mark != NULL ? mark + 2 : "");
+	int head_len =
+	        snprintf(head, sizeof head,
+	                 "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+	                 "Content-Length: %d\r\n\r\n",
+	                 path, n);
 	put_out(c, head, (size_t)head_len);
 	put_out(c, body, (size_t)n);
 	s->published++;
@@ -322,7 +333,8 @@ static void publish(struct connection *c, uint32_t number)
 		struct stream *s = &load.all_streams[stream];
 		uint64_t due_ns = now_ns();
 		if (load.rate > 0) {
-			due_ns = load.begin_ns + (uint64_t)((double)load.published / load.rate * 1e9);
+			due_ns = load.begin_ns +
+			         (uint64_t)((double)load.published / load.rate * 1e9);
 			if (due_ns > now_ns())
 				break;
 		}
@@ -354,7 +366,8 @@ static void read_answers(struct connection *c)
 		size_t skip = (size_t)(end - at) < c->body_left ? (size_t)(end - at) : c->body_left;
 		at += skip;
 		c->body_left -= skip;
-		if (c->body_left > 0 || (stop = memmem(at, (size_t)(end - at), "\r\n\r\n", 4)) == NULL)
+		if (c->body_left > 0 ||
+		    (stop = memmem(at, (size_t)(end - at), "\r\n\r\n", 4)) == NULL)
 			break;
 		*stop = '\0';
 		if (at[9] != '2')
@@ -388,8 +401,9 @@ static struct cpu server_cpu(void)
 		fclose(file);
 		text[len] = '\0';
 		const char *at = strrchr(text, ')');
-		if (at != NULL && sscanf(at, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
-		                         &system) == 2) {
+		if (at != NULL &&
+		    sscanf(at, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
+		           &system) == 2) {
 			sum.user_s += (double)user * tick_s;
 			sum.system_s += (double)system * tick_s;
 		}
@@ -481,32 +495,72 @@ static uint64_t missing(void)
 
 static void take_options(int argc, char **argv)
 {
-	static const struct option options[] = {
-	        {"port", 1, NULL, 'p'},       {"subscribe", 1, NULL, 's'},  {"publish", 1, NULL, 'P'},
-	        {"readers", 1, NULL, 'n'},    {"streams", 1, NULL, 'C'},    {"seconds", 1, NULL, 'd'},
-	        {"window", 1, NULL, 'w'},     {"rate", 1, NULL, 'r'},       {"publishers", 1, NULL, 'k'},
-	        {"pipeline", 1, NULL, 'l'},   {"body-bytes", 1, NULL, 'b'}, {"silent", 1, NULL, 'S'},
-	        {"extra-readers", 1, NULL, 'X'}, {"server-pid", 1, NULL, 'i'},
-	        {"hold", 1, NULL, 'h'},       {"warmup", 1, NULL, 'W'},     {NULL, 0, NULL, 0}};
+	static const struct option options[] = {{"port", 1, NULL, 'p'},
+	                                        {"subscribe", 1, NULL, 's'},
+	                                        {"publish", 1, NULL, 'P'},
+	                                        {"readers", 1, NULL, 'n'},
+	                                        {"streams", 1, NULL, 'C'},
+	                                        {"seconds", 1, NULL, 'd'},
+	                                        {"window", 1, NULL, 'w'},
+	                                        {"rate", 1, NULL, 'r'},
+	                                        {"publishers", 1, NULL, 'k'},
+	                                        {"pipeline", 1, NULL, 'l'},
+	                                        {"body-bytes", 1, NULL, 'b'},
+	                                        {"silent", 1, NULL, 'S'},
+	                                        {"extra-readers", 1, NULL, 'X'},
+	                                        {"server-pid", 1, NULL, 'i'},
+	                                        {"hold", 1, NULL, 'h'},
+	                                        {"warmup", 1, NULL, 'W'},
+	                                        {NULL, 0, NULL, 0}};
 	int c;
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		uint32_t number = optarg != NULL ? (uint32_t)strtoul(optarg, NULL, 10) : 0;
 		switch (c) {
-		case 'p': load.port = (int)number; break;
-		case 's': load.subscribe = optarg; break;
-		case 'P': load.publish = optarg; break;
-		case 'n': load.readers = number; break;
-		case 'C': load.streams = number; break;
-		case 'd': load.seconds = strtod(optarg, NULL); break;
-		case 'w': load.window = number; break;
-		case 'r': load.rate = strtod(optarg, NULL); break;
-		case 'k': load.publishers = number < PUBLISHERS_MAX ? number : PUBLISHERS_MAX; break;
-		case 'l': load.pipeline = number; break;
-		case 'b': load.body_bytes = number < 60000 ? number : 60000; break;
-		case 'S': load.silent = number; break;
-		case 'X': load.extra_readers = number; break;
-		case 'W': load.warmup = strtod(optarg, NULL); break;
-		case 'h': load.hold = strtod(optarg, NULL); break;
+		case 'p':
+			load.port = (int)number;
+			break;
+		case 's':
+			load.subscribe = optarg;
+			break;
+		case 'P':
+			load.publish = optarg;
+			break;
+		case 'n':
+			load.readers = number;
+			break;
+		case 'C':
+			load.streams = number;
+			break;
+		case 'd':
+			load.seconds = strtod(optarg, NULL);
+			break;
+		case 'w':
+			load.window = number;
+			break;
+		case 'r':
+			load.rate = strtod(optarg, NULL);
+			break;
+		case 'k':
+			load.publishers = number < PUBLISHERS_MAX ? number : PUBLISHERS_MAX;
+			break;
+		case 'l':
+			load.pipeline = number;
+			break;
+		case 'b':
+			load.body_bytes = number < 60000 ? number : 60000;
+			break;
+		case 'S':
+			load.silent = number;
+			break;
+		case 'X':
+			load.extra_readers = number;
+			break;
+		case 'W':
+			load.warmup = strtod(optarg, NULL);
+			break;
+		case 'h':
+			load.hold = strtod(optarg, NULL);
+			break;
 		case 'i':
 			if (load.pids_count < PIDS_MAX)
 				load.pids[load.pids_count++] = (int)number;
@@ -543,17 +597,19 @@ int main(int argc, char **argv)
 	if (load.publish != NULL)
 		seconds = run(&spent);
 	else
-		for (uint64_t until_ns = now_ns() + (uint64_t)(load.hold * 1e9); now_ns() < until_ns;)
+		for (uint64_t until_ns = now_ns() + (uint64_t)(load.hold * 1e9);
+		     now_ns() < until_ns;)
 			turn(100);
 	printf("{\"readers\":%u,\"connect_per_s\":%.0f,\"deliveries\":%llu,\"seconds\":%.3f,"
-	       "\"per_second\":%.0f,\"server_cpu_s\":%.2f,\"server_user_s\":%.2f,\"published\":%llu,\"messages_per_read\":%.2f,"
+	       "\"per_second\":%.0f,\"server_cpu_s\":%.2f,\"server_user_s\":%.2f,\"published\":%"
+	       "llu,\"messages_per_read\":%.2f,"
 	       "\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.1f,\"wrong\":%llu,\"missing\":%llu,"
 	       "\"refused\":%llu}\n",
-	       load.opened, (double)load.readers / connect_s, (unsigned long long)load.deliveries, seconds,
-	       (double)load.deliveries / seconds, spent.user_s + spent.system_s, spent.user_s,
-	       (unsigned long long)load.published,
-	       load.reads > 0 ? (double)load.deliveries / (double)load.reads : 0, percentile_ms(0.5),
-	       percentile_ms(0.99), (double)load.latency_max_us / 1000,
+	       load.opened, (double)load.readers / connect_s, (unsigned long long)load.deliveries,
+	       seconds, (double)load.deliveries / seconds, spent.user_s + spent.system_s,
+	       spent.user_s, (unsigned long long)load.published,
+	       load.reads > 0 ? (double)load.deliveries / (double)load.reads : 0,
+	       percentile_ms(0.5), percentile_ms(0.99), (double)load.latency_max_us / 1000,
 	       (unsigned long long)load.wrong, (unsigned long long)missing(),
 	       (unsigned long long)load.refused);
 	return load.wrong + missing() + load.refused == 0 ? 0 : 1;

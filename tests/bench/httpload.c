@@ -127,7 +127,8 @@ static void push(struct connection *c, const void *bytes, size_t len)
 	c->out_len += len;
 }
 
-static void target_of(const struct load *load, const struct connection *c, char *target, size_t size)
+static void target_of(const struct load *load, const struct connection *c, char *target,
+                      size_t size)
 {
 	if (load->streams > 1)
 		snprintf(target, size, "%s/%llu", load->path,
@@ -142,8 +143,8 @@ static void make_request(struct load *load, struct connection *c)
 {
 	char head[1024], target[512];
 	target_of(load, c, target, sizeof target);
-	int n = snprintf(head, sizeof head, "%s %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n", load->method,
-	                 target, load->port);
+	int n = snprintf(head, sizeof head, "%s %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n",
+	                 load->method, target, load->port);
 	if (load->body != NULL)
 		n += snprintf(head + n, sizeof head - (size_t)n,
 		              "Content-Type: %s\r\nContent-Length: %zu\r\n", load->content_type,
@@ -218,7 +219,8 @@ static void on_head(struct load *load, struct connection *c)
 	if (load->follow) {
 		const char *next = field(c->head, "\r\nstream-next-offset: ");
 		if (next != NULL)
-			snprintf(c->offset, sizeof c->offset, "%.*s", (int)strcspn(next, "\r"), next);
+			snprintf(c->offset, sizeof c->offset, "%.*s", (int)strcspn(next, "\r"),
+			         next);
 		c->at_tail = next == NULL || field(c->head, "\r\nstream-up-to-date: true") != NULL;
 	}
 	const char *length = field(c->head, "\r\ncontent-length: ");
@@ -234,7 +236,8 @@ static void on_head(struct load *load, struct connection *c)
 }
 
 /* Gathers bytes until `end`; returns how many were taken, *whole when the end has come. */
-static size_t gather(struct connection *c, const char *bytes, size_t len, const char *end, bool *whole)
+static size_t gather(struct connection *c, const char *bytes, size_t len, const char *end,
+                     bool *whole)
 {
 	size_t end_len = strlen(end), taken = 0;
 	*whole = false;
@@ -362,12 +365,14 @@ static void run(struct load *load)
 
 static void report(const struct load *load)
 {
-	printf("{\"requests\":%llu,\"seconds\":%.3f,\"per_second\":%.1f,\"bad\":%llu,\"bad_status\":%d,"
+	printf("{\"requests\":%llu,\"seconds\":%.3f,\"per_second\":%.1f,\"bad\":%llu,\"bad_"
+	       "status\":%d,"
 	       "\"bytes\":%llu,\"p50_us\":%llu,\"p99_us\":%llu}\n",
 	       (unsigned long long)load->requests, load->seconds,
 	       (double)load->requests / load->seconds, (unsigned long long)load->bad,
 	       load->bad_status, (unsigned long long)load->bytes,
-	       (unsigned long long)percentile(load, 0.5), (unsigned long long)percentile(load, 0.99));
+	       (unsigned long long)percentile(load, 0.5),
+	       (unsigned long long)percentile(load, 0.99));
 }
 
 /* Creates the streams, one request at a time. */
@@ -419,33 +424,71 @@ static uint32_t number(const char *text, uint32_t min, uint32_t max)
 
 int main(int argc, char **argv)
 {
-	struct load load = {.method = "GET", .content_type = "application/octet-stream",
-	                    .connections = 1, .depth = 1, .streams = 1, .seconds = 3};
+	struct load load = {.method = "GET",
+	                    .content_type = "application/octet-stream",
+	                    .connections = 1,
+	                    .depth = 1,
+	                    .streams = 1,
+	                    .seconds = 3};
 	bool only_setup = false;
-	static const struct option options[] = {
-	        {"port", 1, 0, 'p'}, {"path", 1, 0, 'P'}, {"method", 1, 0, 'm'},
-	        {"connections", 1, 0, 'c'}, {"depth", 1, 0, 'd'}, {"seconds", 1, 0, 's'},
-	        {"streams", 1, 0, 'n'}, {"body-bytes", 1, 0, 'b'}, {"json-bytes", 1, 0, 'j'},
-	        {"producers", 0, 0, 'r'}, {"setup", 0, 0, 'S'}, {"follow", 0, 0, 'f'}, {0, 0, 0, 0}};
+	static const struct option options[] = {{"port", 1, 0, 'p'},
+	                                        {"path", 1, 0, 'P'},
+	                                        {"method", 1, 0, 'm'},
+	                                        {"connections", 1, 0, 'c'},
+	                                        {"depth", 1, 0, 'd'},
+	                                        {"seconds", 1, 0, 's'},
+	                                        {"streams", 1, 0, 'n'},
+	                                        {"body-bytes", 1, 0, 'b'},
+	                                        {"json-bytes", 1, 0, 'j'},
+	                                        {"producers", 0, 0, 'r'},
+	                                        {"setup", 0, 0, 'S'},
+	                                        {"follow", 0, 0, 'f'},
+	                                        {0, 0, 0, 0}};
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		switch (o) {
-		case 'p': load.port = (int)number(optarg, 1, 65535); break;
-		case 'P': load.path = optarg; break;
-		case 'm': load.method = optarg; break;
-		case 'c': load.connections = number(optarg, 1, CONNECTIONS_MAX); break;
-		case 'd': load.depth = number(optarg, 1, DEPTH_MAX); break;
-		case 's': load.seconds = strtod(optarg, NULL); break;
-		case 'n': load.streams = number(optarg, 1, 1000000); break;
-		case 'b': fill_body(&load, optarg, false); break;
-		case 'j': fill_body(&load, optarg, true); break;
-		case 'r': load.producers = true; break;
-		case 'S': only_setup = true; break;
-		case 'f': load.follow = true; break;
-		default: return 2;
+		case 'p':
+			load.port = (int)number(optarg, 1, 65535);
+			break;
+		case 'P':
+			load.path = optarg;
+			break;
+		case 'm':
+			load.method = optarg;
+			break;
+		case 'c':
+			load.connections = number(optarg, 1, CONNECTIONS_MAX);
+			break;
+		case 'd':
+			load.depth = number(optarg, 1, DEPTH_MAX);
+			break;
+		case 's':
+			load.seconds = strtod(optarg, NULL);
+			break;
+		case 'n':
+			load.streams = number(optarg, 1, 1000000);
+			break;
+		case 'b':
+			fill_body(&load, optarg, false);
+			break;
+		case 'j':
+			fill_body(&load, optarg, true);
+			break;
+		case 'r':
+			load.producers = true;
+			break;
+		case 'S':
+			only_setup = true;
+			break;
+		case 'f':
+			load.follow = true;
+			break;
+		default:
+			return 2;
 		}
 	}
 	if (load.port == 0 || load.path == NULL || optind != argc) {
-		fputs("usage: httpload --port N --path P [OPTION...], see the head of httpload.c\n", stderr);
+		fputs("usage: httpload --port N --path P [OPTION...], see the head of httpload.c\n",
+		      stderr);
 		return 2;
 	}
 	if (only_setup) {

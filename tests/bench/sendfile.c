@@ -22,8 +22,9 @@ static void *serve(void *arg)
 	int fd = (int)(intptr_t)arg, one = 1;
 	char request[8192], head[128];
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-	int head_len = snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %lld\r\n\r\n",
-	                        (long long)file_bytes);
+	int head_len =
+	        snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %lld\r\n\r\n",
+	                 (long long)file_bytes);
 	/* The load generator waits for each answer, so a read is one request. */
 	while (recv(fd, request, sizeof request, 0) > 0) {
 		if (send(fd, head, (size_t)head_len, MSG_NOSIGNAL | MSG_MORE) != head_len)
@@ -41,7 +42,8 @@ static void *serve(void *arg)
 int main(int argc, char **argv)
 {
 	struct stat stat;
-	if (argc != 2 || (file = open(argv[1], O_RDONLY | O_CLOEXEC)) < 0 || fstat(file, &stat) != 0) {
+	if (argc != 2 || (file = open(argv[1], O_RDONLY | O_CLOEXEC)) < 0 ||
+	    fstat(file, &stat) != 0) {
 		fputs("usage: sendfile FILE\n", stderr);
 		return 2;
 	}

@@ -2,9 +2,9 @@
  *
  *     storeload --dir D [--processes 1] [--streams 1] [--clients 64] [--bytes 100] [--seconds 2]
  *
- * Each process has so many clients; each of them appends to a random stream, and again when that is on disk.
- * Prints one line of JSON: appends, seconds, per_second, commits_per_second, bad, p50_us, p99_us. Fails when one of
- * them was refused. */
+ * Each process has so many clients; each of them appends to a random stream, and again when that is
+ * on disk. Prints one line of JSON: appends, seconds, per_second, commits_per_second, bad, p50_us,
+ * p99_us. Fails when one of them was refused. */
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -90,12 +90,13 @@ static void append(struct client *client)
 {
 	path_of(client->path, (uint32_t)(nrand48(own.random) % load.streams));
 	client->size = load.bytes;
-	client->command = (struct command){.kind = COMMAND_APPEND,
-	                                   .done = on_appended,
-	                                   .owner = client,
-	                                   .path = span_str(client->path),
-	                                   .content_type = span_str("application/octet-stream"),
-	                                   .body = {&client->size, 1, span_of(own.body, load.bytes)}};
+	client->command =
+	        (struct command){.kind = COMMAND_APPEND,
+	                         .done = on_appended,
+	                         .owner = client,
+	                         .path = span_str(client->path),
+	                         .content_type = span_str("application/octet-stream"),
+	                         .body = {&client->size, 1, span_of(own.body, load.bytes)}};
 	client->sent_ns = clock_monotonic_ns();
 	own.under_way++;
 	store_submit(own.store, &client->command);
@@ -128,11 +129,11 @@ static void create_streams(void)
 	for (uint32_t next = 0; next < load.streams;) {
 		for (uint32_t i = 0; i < AT_ONCE && next < load.streams; i++, next++) {
 			path_of(clients[i].path, next);
-			clients[i].command =
-			        (struct command){.kind = COMMAND_CREATE,
-			                         .done = on_created,
-			                         .path = span_str(clients[i].path),
-			                         .content_type = span_str("application/octet-stream")};
+			clients[i].command = (struct command){
+			        .kind = COMMAND_CREATE,
+			        .done = on_created,
+			        .path = span_str(clients[i].path),
+			        .content_type = span_str("application/octet-stream")};
 			own.under_way++;
 			store_submit(own.store, &clients[i].command);
 		}
@@ -145,16 +146,17 @@ static void create_streams(void)
 
 static void open_store(void)
 {
-	struct store_options options = {.dir = load.dir,
-	                                .ring_bytes = RING_BYTES,
-	                                .map_bytes = 64ull << 30,
-	                                .readers_max = 126,
-	                                .checkpoint_ms = 1000,
-	                                .chunk_bytes = 8192,
-	                                .limits = {.streams_max = STREAMS_MAX, .producers_per_stream_max = 16},
-	                                .maintain = true,
-	                                .gather = true,
-	                                .notify = notify};
+	struct store_options options = {
+	        .dir = load.dir,
+	        .ring_bytes = RING_BYTES,
+	        .map_bytes = 64ull << 30,
+	        .readers_max = 126,
+	        .checkpoint_ms = 1000,
+	        .chunk_bytes = 8192,
+	        .limits = {.streams_max = STREAMS_MAX, .producers_per_stream_max = 16},
+	        .maintain = true,
+	        .gather = true,
+	        .notify = notify};
 	char reason[256];
 	own.wake_fd = eventfd(0, EFD_CLOEXEC);
 	check(own.wake_fd >= 0);
@@ -218,10 +220,12 @@ static bool report(uint64_t began_ns)
 			latency[us] += tally->latency[us];
 	}
 	double seconds = (double)(ended_ns - began_ns) / 1e9;
-	printf("{\"appends\":%llu,\"seconds\":%.3f,\"per_second\":%.1f,\"commits_per_second\":%.1f,\"bad\":%llu,"
+	printf("{\"appends\":%llu,\"seconds\":%.3f,\"per_second\":%.1f,\"commits_per_second\":%.1f,"
+	       "\"bad\":%llu,"
 	       "\"p50_us\":%u,\"p99_us\":%u}\n",
-	       (unsigned long long)appends, seconds, (double)appends / seconds, (double)commits / seconds,
-	       (unsigned long long)bad, percentile(latency, appends, 0.5), percentile(latency, appends, 0.99));
+	       (unsigned long long)appends, seconds, (double)appends / seconds,
+	       (double)commits / seconds, (unsigned long long)bad,
+	       percentile(latency, appends, 0.5), percentile(latency, appends, 0.99));
 	free(latency);
 	return bad == 0;
 }
@@ -237,23 +241,37 @@ static uint32_t number(const char *text, uint32_t max)
 
 static void parse(int argc, char **argv)
 {
-	static const struct option options[] = {{"dir", 1, NULL, 'd'},     {"processes", 1, NULL, 'p'},
-	                                        {"streams", 1, NULL, 's'}, {"clients", 1, NULL, 'c'},
-	                                        {"bytes", 1, NULL, 'b'},   {"seconds", 1, NULL, 't'},
-	                                        {NULL, 0, NULL, 0}};
+	static const struct option options[] = {
+	        {"dir", 1, NULL, 'd'},     {"processes", 1, NULL, 'p'}, {"streams", 1, NULL, 's'},
+	        {"clients", 1, NULL, 'c'}, {"bytes", 1, NULL, 'b'},     {"seconds", 1, NULL, 't'},
+	        {NULL, 0, NULL, 0}};
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		switch (o) {
-		case 'd': load.dir = optarg; break;
-		case 'p': load.processes = number(optarg, PROCESSES_MAX); break;
-		case 's': load.streams = number(optarg, STREAMS_MAX); break;
-		case 'c': load.clients = number(optarg, CLIENTS_MAX); break;
-		case 'b': load.bytes = number(optarg, BODY_MAX); break;
-		case 't': load.seconds = strtod(optarg, NULL); break;
-		default: exit(2);
+		case 'd':
+			load.dir = optarg;
+			break;
+		case 'p':
+			load.processes = number(optarg, PROCESSES_MAX);
+			break;
+		case 's':
+			load.streams = number(optarg, STREAMS_MAX);
+			break;
+		case 'c':
+			load.clients = number(optarg, CLIENTS_MAX);
+			break;
+		case 'b':
+			load.bytes = number(optarg, BODY_MAX);
+			break;
+		case 't':
+			load.seconds = strtod(optarg, NULL);
+			break;
+		default:
+			exit(2);
 		}
 	}
 	if (load.dir == NULL || optind != argc || load.seconds <= 0) {
-		fputs("usage: storeload --dir D [--processes N] [--streams N] [--clients N] [--bytes N] [--seconds N]\n",
+		fputs("usage: storeload --dir D [--processes N] [--streams N] [--clients N] "
+		      "[--bytes N] [--seconds N]\n",
 		      stderr);
 		exit(2);
 	}
@@ -263,7 +281,8 @@ int main(int argc, char **argv)
 {
 	parse(argc, argv);
 	log_set_level(LOG_LEVEL_WARN);
-	shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+	              0);
 	check(shared != MAP_FAILED);
 	for (uint32_t p = 0; p < load.processes; p++) {
 		pid_t pid = fork();

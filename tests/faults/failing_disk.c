@@ -1,7 +1,8 @@
-/* Preloaded into workers by tests/system/test_faults.py: while the file named by FAILING_SYNC exists,
- * fdatasync() fails with EIO, as it does when a disk goes away; while that named by FAILING_WRITE
- * exists, pwritev() does; while that named by STUCK_SYNC exists, fdatasync() does not return; while that
- * named by FAILING_META exists, pwrite() below META_BYTES fails: there LMDB says which transaction is the last. */
+/* Preloaded into workers by tests/system/test_faults.py: while the file named by FAILING_SYNC
+ * exists, fdatasync() fails with EIO, as it does when a disk goes away; while that named by
+ * FAILING_WRITE exists, pwritev() does; while that named by STUCK_SYNC exists, fdatasync() does not
+ * return; while that named by FAILING_META exists, pwrite() below META_BYTES fails: there LMDB says
+ * which transaction is the last. */
 #undef _FILE_OFFSET_BITS /* both names of pwritev() are ours */
 #include <dlfcn.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* Reads and changes one small value of a store that nobody else has open, as a release of another time
- * would have left it: row DIR get KEY, row DIR put KEY TEXT, row DIR move KEY TO. */
+/* Reads and changes one small value of a store that nobody else has open, as a release of another
+ * time would have left it: row DIR get KEY, row DIR put KEY TEXT, row DIR move KEY TO. */
 #include "common/base/log.h"
 #include "common/store/txn.h"
 

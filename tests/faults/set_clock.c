@@ -1,6 +1,6 @@
-/* Preloaded by tests/system/test_clock.py: the wall clock is off by the number of milliseconds (a 64-bit
- * integer) that stands in the file named by CLOCK_FILE, and steps when that is written; the monotonic clocks
- * are the machine's. */
+/* Preloaded by tests/system/test_clock.py: the wall clock is off by the number of milliseconds (a
+ * 64-bit integer) that stands in the file named by CLOCK_FILE, and steps when that is written; the
+ * monotonic clocks are the machine's. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -16,7 +16,8 @@ static int64_t off_ms(void)
 	if (file == NULL) {
 		const char *path = getenv("CLOCK_FILE");
 		int fd = path != NULL ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-		void *at = fd >= 0 ? mmap(NULL, sizeof *file, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
+		void *at = fd >= 0 ? mmap(NULL, sizeof *file, PROT_READ, MAP_SHARED, fd, 0)
+		                   : MAP_FAILED;
 		file = at != MAP_FAILED ? at : &none;
 		if (fd >= 0)
 			close(fd);
@@ -33,7 +34,8 @@ int clock_gettime(clockid_t id, struct timespec *t)
 	if (rc != 0 || (id != CLOCK_REALTIME && id != CLOCK_REALTIME_COARSE))
 		return rc;
 	int64_t ms = t->tv_sec * 1000 + t->tv_nsec / 1000000 + off_ms();
-	*t = (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 + t->tv_nsec % 1000000};
+	*t = (struct timespec){.tv_sec = ms / 1000,
+	                       .tv_nsec = ms % 1000 * 1000000 + t->tv_nsec % 1000000};
 	return 0;
 }
 

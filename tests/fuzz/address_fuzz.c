@@ -1,5 +1,6 @@
-/* An address and a host against a list: IPv4 in IPv6's dress is judged as what it is, who may go further may go
- * wherever others may, and what is parsed holds no byte that a url or a command line would read otherwise. */
+/* An address and a host against a list: IPv4 in IPv6's dress is judged as what it is, who may go
+ * further may go wherever others may, and what is parsed holds no byte that a url or a command line
+ * would read otherwise. */
 #include "common/base/address.h"
 #include "common/base/check.h"
 
@@ -32,7 +33,8 @@ static void read_text(const char *host_text, const char *list)
 	struct span bad;
 	bool fits = address_list_fits(list, &bad);
 	check(fits || bad.len > 0);
-	if (!address_parse_url(span_str(host_text), &host) && !address_parse_host(span_str(host_text), &host))
+	if (!address_parse_url(span_str(host_text), &host) &&
+	    !address_parse_host(span_str(host_text), &host))
 		return;
 	check(*host.name != '\0' && strpbrk(host.name, " ,;\"<>/\\@%?#[]") == NULL);
 	check((strchr(host.name, ':') != NULL) == host.ipv6);

@@ -1,4 +1,5 @@
-/* A frame and a cursor from hostile bytes: what is taken for a frame gives a version 1 frame within its room. */
+/* A frame and a cursor from hostile bytes: what is taken for a frame gives a version 1 frame within
+ * its room. */
 #include "worker-sse/bet_sync_frame.h"
 
 #include <stdint.h>

@@ -24,7 +24,8 @@ static struct outcome decode(const uint8_t *data, size_t size, size_t step)
 			abort();
 		memcpy(copy, data + at, len);
 		struct span in = span_of(copy, len), piece;
-		while ((o.result = http1_chunked_read(&chunked, &in, &piece)) == HTTP1_CHUNKED_DATA) {
+		while ((o.result = http1_chunked_read(&chunked, &in, &piece)) ==
+		       HTTP1_CHUNKED_DATA) {
 			if (piece.at < copy || piece.at + piece.len > copy + len || piece.len == 0)
 				abort();
 			for (size_t i = 0; i < piece.len; i++)

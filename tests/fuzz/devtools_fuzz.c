@@ -1,4 +1,5 @@
-/* What a browser, whose renderers are not trusted, may say: never a crash, never a frame that is none. */
+/* What a browser, whose renderers are not trusted, may say: never a crash, never a frame that is
+ * none. */
 #include "common/base/check.h"
 #include "worker-capture/devtools_wire.h"
 

@@ -1,4 +1,5 @@
-/* A url and a list of hosts: what is allowed is on the list, and flags hold no byte that ends one. */
+/* A url and a list of hosts: what is allowed is on the list, and flags hold no byte that ends one.
+ */
 #include "common/base/check.h"
 #include "worker-capture/egress.h"
 
@@ -20,7 +21,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (egress_init(&egress, text, list != NULL ? list : "", "", "", reason)) {
 		check(parsed && egress_allows(&egress, first));
 		char *rules = egress_resolver_rules(&egress), *bypass = egress_bypass_list(&egress);
-		check(strstr(rules, "MAP * ~NOTFOUND") != NULL && strncmp(bypass, "<-loopback>", 11) == 0);
+		check(strstr(rules, "MAP * ~NOTFOUND") != NULL &&
+		      strncmp(bypass, "<-loopback>", 11) == 0);
 		free(rules);
 		free(bypass);
 	}

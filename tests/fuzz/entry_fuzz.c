@@ -1,5 +1,5 @@
-/* Log entries from hostile bytes: decoding never reads past them, and what decodes may be applied to
- * any state without harm. */
+/* Log entries from hostile bytes: decoding never reads past them, and what decodes may be applied
+ * to any state without harm. */
 #include "common/store/state.h"
 
 #include <stdlib.h>
@@ -9,7 +9,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	uint8_t *copy = malloc(size + 1); /* exact size and aligned, so that ASan sees an overread */
+	uint8_t *copy =
+	        malloc(size + 1); /* exact size and aligned, so that ASan sees an overread */
 	if (copy == NULL)
 		return 0;
 	memcpy(copy, data, size);

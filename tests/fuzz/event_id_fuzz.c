@@ -1,4 +1,5 @@
-/* Last-Event-ID of the EventSource view: never reads past its end, and what is accepted prints again. */
+/* Last-Event-ID of the EventSource view: never reads past its end, and what is accepted prints
+ * again. */
 #include "common/base/check.h"
 #include "worker-sse/event_id.h"
 

@@ -1,5 +1,5 @@
-/* A post of a game from hostile bytes, "KIND\nBODY": what is accepted is applied to a duel in each phase, and the
- * duel's record then reads back to the same. */
+/* A post of a game from hostile bytes, "KIND\nBODY": what is accepted is applied to a duel in each
+ * phase, and the duel's record then reads back to the same. */
 #include "worker-bridge/duel_record.h"
 #include "worker-bridge/fact.h"
 
@@ -11,7 +11,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct duel_cycle in_phase(enum duel_phase phase)
 {
-	struct duel_cycle c = {.times = {1000, 1000, 1000, 1000, 1000, 1000, 1000}, .duel.winner = -1};
+	struct duel_cycle c = {.times = {1000, 1000, 1000, 1000, 1000, 1000, 1000},
+	                       .duel.winner = -1};
 	static const uint8_t random[16];
 	char reason[160];
 	struct duel_fact fact = {.kind = DUEL_FACT_CYCLE,
@@ -48,7 +49,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			for (size_t i = 0; i < post.count; i++)
 				duel_apply(&c, &post.facts[i], 3, random, reason);
 			json_t *record = duel_record(&c);
-			if (!duel_record_read(&back, record) || memcmp(&back.duel, &c.duel, sizeof c.duel) != 0)
+			if (!duel_record_read(&back, record) ||
+			    memcmp(&back.duel, &c.duel, sizeof c.duel) != 0)
 				abort();
 			json_decref(record);
 		}

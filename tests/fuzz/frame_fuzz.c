@@ -12,7 +12,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 		if (!proto_get_##lname(body, &m))                                                  \
 			return;                                                                    \
 		struct writer w = {again, again + body.len, true};                                 \
-		if (!proto_put_##lname(&w, &m) || w.at != w.end || memcmp(again, body.at, body.len) != 0) \
+		if (!proto_put_##lname(&w, &m) || w.at != w.end ||                                 \
+		    memcmp(again, body.at, body.len) != 0)                                         \
 			abort();                                                                   \
 		return;                                                                            \
 	}

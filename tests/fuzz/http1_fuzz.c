@@ -1,5 +1,5 @@
-/* Request heads from hostile bytes: no read outside of them; a whole head lies within them, is framed
- * in one way only, and is whole at no shorter length; what was refused stays refused. */
+/* Request heads from hostile bytes: no read outside of them; a whole head lies within them, is
+ * framed in one way only, and is whole at no shorter length; what was refused stays refused. */
 #include "common/base/http1.h"
 
 #include <stdlib.h>
@@ -35,7 +35,8 @@ static void check_whole(const struct http1_head *head, const uint8_t *at)
 		abort();
 	for (size_t i = 0; i < head->fields_count; i++)
 		if (!within(head->fields[i].name, at, head->bytes) ||
-		    !within(head->fields[i].value, at, head->bytes) || head->fields[i].name.len == 0 ||
+		    !within(head->fields[i].value, at, head->bytes) ||
+		    head->fields[i].name.len == 0 ||
 		    memchr(head->fields[i].value.at, '\n', head->fields[i].value.len) != NULL)
 			abort();
 }
@@ -53,7 +54,8 @@ static struct outcome parse(const uint8_t *data, size_t size)
 	if (size > 0)
 		memcpy(copy, data, size);
 	o.result = http1_parse(span_of(copy, size), &limits, &o.head, &o.status, &reason);
-	if (o.head.bytes > size || (o.result == HTTP1_REFUSED && (o.status < 400 || reason == NULL)))
+	if (o.head.bytes > size ||
+	    (o.result == HTTP1_REFUSED && (o.status < 400 || reason == NULL)))
 		abort();
 	if (o.result == HTTP1_WHOLE)
 		check_whole(&o.head, copy);

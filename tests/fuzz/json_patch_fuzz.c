@@ -1,5 +1,5 @@
-/* A document and a patch from hostile bytes, parted by a newline: applying never does harm, a refused
- * patch leaves the document as it was, and an accepted one is undone by the diff back. */
+/* A document and a patch from hostile bytes, parted by a newline: applying never does harm, a
+ * refused patch leaves the document as it was, and an accepted one is undone by the diff back. */
 #include "common/base/json_patch.h"
 
 #include <stdint.h>
@@ -10,7 +10,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct json_patch_limits limits = {.operations = 64, .values = 2000, .depth = 32};
+	static const struct json_patch_limits limits = {
+	        .operations = 64, .values = 2000, .depth = 32};
 	const uint8_t *cut = size > 0 ? memchr(data, '\n', size) : NULL;
 	if (cut == NULL)
 		return 0;

@@ -13,8 +13,8 @@ static void require(bool condition)
 		abort();
 }
 
-/* Jansson refuses some valid texts (huge numbers, lone surrogates) and takes a NUL behind a value for
- * its end; whatever else it takes we must take. */
+/* Jansson refuses some valid texts (huge numbers, lone surrogates) and takes a NUL behind a value
+ * for its end; whatever else it takes we must take. */
 static bool taken_by_another(const uint8_t *data, size_t size)
 {
 	if (memchr(data, 0, size) != NULL)

@@ -1,5 +1,6 @@
-/* JSON of others from hostile bytes: what jansson takes is taken as it is, whatever is valid is taken (json_scan.h
- * knows what is), what is not stays refused, and what came of it can be written and is read again as the same. */
+/* JSON of others from hostile bytes: what jansson takes is taken as it is, whatever is valid is
+ * taken (json_scan.h knows what is), what is not stays refused, and what came of it can be written
+ * and is read again as the same. */
 #include "common/base/check.h"
 #include "common/base/json_scan.h"
 #include "common/base/json_take.h"
@@ -39,7 +40,8 @@ static void take(struct span text, size_t flags)
 {
 	unsigned losses = ~0u;
 	json_error_t error;
-	json_t *plain = json_loadb(text.len != 0 ? (const char *)text.at : "", text.len, flags, NULL);
+	json_t *plain =
+	        json_loadb(text.len != 0 ? (const char *)text.at : "", text.len, flags, NULL);
 	json_t *value = json_take(text, flags, &losses, &error);
 	check((*json_loss_text(losses) == '\0') == (losses == 0));
 	check(plain == NULL || (losses == 0 && json_equal(plain, value)));
@@ -59,11 +61,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size != 0)
 		memcpy(copy, data, size);
 	struct span text = span_of(copy, size);
-	static const size_t flags[] = {JSON_DECODE_ANY | JSON_ALLOW_NUL, JSON_DECODE_ANY, JSON_REJECT_DUPLICATES};
+	static const size_t flags[] = {JSON_DECODE_ANY | JSON_ALLOW_NUL, JSON_DECODE_ANY,
+	                               JSON_REJECT_DUPLICATES};
 	for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
 		take(text, flags[i]);
 	json_t *value = json_take(text, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL, NULL);
-	bool marked = size >= 3 && memcmp(text.at, "\xef\xbb\xbf", 3) == 0; /* jansson takes no byte order mark */
+	bool marked = size >= 3 && memcmp(text.at, "\xef\xbb\xbf", 3) ==
+	                                   0; /* jansson takes no byte order mark */
 	check(value != NULL || marked || !valid(text, JANSSON_DEPTH / 2));
 	/* A NUL behind a value is its end for jansson. */
 	check(value == NULL || valid(text, 2 * JANSSON_DEPTH) || memchr(text.at, 0, size) != NULL);

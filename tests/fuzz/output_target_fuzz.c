@@ -1,5 +1,5 @@
-/* NAME=URL as it comes over HTTP: what is taken makes a command line within its bounds, and what may be shown of
- * it holds nothing from behind its host. */
+/* NAME=URL as it comes over HTTP: what is taken makes a command line within its bounds, and what
+ * may be shown of it holds nothing from behind its host. */
 #include "common/base/check.h"
 #include "worker-capture/output_target.h"
 
@@ -30,7 +30,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		build(&target, "unix:/s", "");
 		build(&target, "unix:/s", "fd00::1");
 		output_target_public(&target, shown);
-		check(strchr(shown, '?') == NULL || target.kind == OUTPUT_HLS || target.kind == OUTPUT_FILE);
+		check(strchr(shown, '?') == NULL || target.kind == OUTPUT_HLS ||
+		      target.kind == OUTPUT_FILE);
 		if (output_target_within(&target, "/srv/video"))
 			check(strstr(target.url, "/../") == NULL || target.kind == OUTPUT_RTMP ||
 			      target.kind == OUTPUT_MPEGTS);

@@ -1,5 +1,5 @@
-/* What clients of render sessions send, and what may lie in the store, from hostile bytes: an order, a
- * document, a resumption mark. What is read is written back the same. */
+/* What clients of render sessions send, and what may lie in the store, from hostile bytes: an
+ * order, a document, a resumption mark. What is read is written back the same. */
 #include "common/domain/render_session.h"
 
 #include <stdlib.h>
@@ -11,8 +11,8 @@ static void fuzz_order(const json_t *body)
 	struct render_order order;
 	char reason[160];
 	if (render_order_read(&order, body, 1280, 720, reason) == RENDER_ORDER_OK) {
-		if (order.width < 16 || order.width > 3840 || order.height < 16 || order.height > 2160 ||
-		    order.fps < 1 || order.fps > 60 || *reason != '\0')
+		if (order.width < 16 || order.width > 3840 || order.height < 16 ||
+		    order.height > 2160 || order.fps < 1 || order.fps > 60 || *reason != '\0')
 			abort();
 	} else if (*reason == '\0') {
 		abort();

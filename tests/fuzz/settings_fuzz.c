@@ -1,5 +1,5 @@
-/* Settings from hostile text: the lines of the bus, and YAML files. What is taken over survives being
- * written and read again. */
+/* Settings from hostile text: the lines of the bus, and YAML files. What is taken over survives
+ * being written and read again. */
 #include "common/base/settings.h"
 
 #include <stdlib.h>

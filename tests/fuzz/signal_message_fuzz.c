@@ -1,4 +1,5 @@
-/* What a client of the stream-kit says: a candidate is one line of its fragment, whatever is in it. */
+/* What a client of the stream-kit says: a candidate is one line of its fragment, whatever is in it.
+ */
 #include "common/base/check.h"
 #include "worker-sse/signal_message.h"
 

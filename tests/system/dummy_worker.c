@@ -122,7 +122,8 @@ static int start(struct worker *worker)
 	if (asked(worker, "fail-start"))
 		return EXIT_FAILED;
 	if (asked(worker, "cannot-start"))
-		return worker_cannot_start(worker, "%s/cannot-start is there", worker->settings.data_dir);
+		return worker_cannot_start(worker, "%s/cannot-start is there",
+		                           worker->settings.data_dir);
 	if (asked(worker, "never-ready"))
 		return 0;
 	if (worker->program->role == ROLE_SSE) {

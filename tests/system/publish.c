@@ -1,5 +1,6 @@
-/* publish DIR RING_BYTES PATH JSON: one message into a stream of a store that nobody has open, as the product itself
- * writes, whatever it is. For tests of readers that must bear what should not be there. */
+/* publish DIR RING_BYTES PATH JSON: one message into a stream of a store that nobody has open, as
+ * the product itself writes, whatever it is. For tests of readers that must bear what should not be
+ * there. */
 #include "common/store/txn.h"
 
 #include <stdio.h>
@@ -11,13 +12,14 @@ int main(int argc, char **argv)
 	char reason[256] = "";
 	if (argc != 5)
 		return 2;
-	const struct store_options options = {.dir = argv[1],
-	                                      .ring_bytes = strtoull(argv[2], NULL, 10),
-	                                      .map_bytes = (size_t)1 << 30,
-	                                      .readers_max = 64,
-	                                      .checkpoint_ms = 20,
-	                                      .chunk_bytes = 8192,
-	                                      .limits = {.streams_max = 1000, .producers_per_stream_max = 16}};
+	const struct store_options options = {
+	        .dir = argv[1],
+	        .ring_bytes = strtoull(argv[2], NULL, 10),
+	        .map_bytes = (size_t)1 << 30,
+	        .readers_max = 64,
+	        .checkpoint_ms = 20,
+	        .chunk_bytes = 8192,
+	        .limits = {.streams_max = 1000, .producers_per_stream_max = 16}};
 	if (store_open(&store, &options, reason) != 0) {
 		fprintf(stderr, "%s\n", reason);
 		return 1;
