@@ -5,15 +5,15 @@
 #include "common/base/log.h"
 #include "common/worker/worker_store.h"
 #include "proto/roles.h"
-#include "worker-sse/bet_sync.h"
-#include "worker-sse/call.h"
-#include "worker-sse/conn.h"
-#include "worker-sse/events.h"
-#include "worker-sse/fanout.h"
-#include "worker-sse/health.h"
+#include "worker-sse/views/bet_sync.h"
+#include "worker-sse/views/call.h"
+#include "worker-sse/edge/conn.h"
+#include "worker-sse/views/events.h"
+#include "worker-sse/live/fanout.h"
+#include "worker-sse/views/health.h"
 #include "worker-sse/inbox.h"
-#include "worker-sse/subscriptions.h"
-#include "worker-sse/websocket.h"
+#include "worker-sse/views/subscriptions.h"
+#include "worker-sse/edge/websocket.h"
 
 #include <stdlib.h>
 

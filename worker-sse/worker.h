@@ -5,8 +5,8 @@
 #include "common/base/wheel.h"
 #include "common/worker/worker.h"
 #include "proto/roles.h"
-#include "worker-sse/auth.h"
-#include "worker-sse/turn.h"
+#include "worker-sse/edge/auth.h"
+#include "worker-sse/edge/turn.h"
 
 struct conn;
 struct events_reader;

@@ -18,7 +18,8 @@ enum command_kind {
 	COMMAND_TXN,    /* several of CREATE, APPEND and KV, all or nothing (common/store/txn.h) */
 };
 
-/* The answer. HTTP statuses are the surface's business (worker-sse/streams.c has the table). */
+/* The answer. HTTP statuses are the surface's business (worker-sse/views/streams.c has the table).
+ */
 enum verdict {
 	VERDICT_PENDING,   /* not judged yet */
 	VERDICT_OK,        /* done and durable */

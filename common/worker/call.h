@@ -1,5 +1,5 @@
 /* Calls: an HTTP request that another worker answers. The SSE worker checks who asks and forwards
- * (worker-sse/call.h); the worker that owns the thing answers from a table of its own:
+ * (worker-sse/views/call.h); the worker that owns the thing answers from a table of its own:
  *
  *     static const struct call_route routes[] = {
  *             {CALL_METHOD(POST), "/stream", on_create},

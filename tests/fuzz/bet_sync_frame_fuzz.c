@@ -1,6 +1,6 @@
 /* A frame and a cursor from hostile bytes: what is taken for a frame gives a version 1 frame within
  * its room. */
-#include "worker-sse/bet_sync_frame.h"
+#include "worker-sse/views/bet_sync_frame.h"
 
 #include <stdint.h>
 #include <stdlib.h>

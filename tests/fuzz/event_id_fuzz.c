@@ -1,7 +1,7 @@
 /* Last-Event-ID of the EventSource view: never reads past its end, and what is accepted prints
  * again. */
 #include "common/base/check.h"
-#include "worker-sse/event_id.h"
+#include "worker-sse/views/event_id.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* What viewers ask of an HLS output: the part of a file that is sent lies within it, and no name
  * leads out of its directory. The first 8 bytes are the file's size. */
 #include "common/base/check.h"
-#include "worker-sse/hls_range.h"
+#include "worker-sse/views/hls_range.h"
 
 #include <stdlib.h>
 #include <string.h>

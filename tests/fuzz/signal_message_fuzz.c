@@ -1,7 +1,7 @@
 /* What a client of the stream-kit says: a candidate is one line of its fragment, whatever is in it.
  */
 #include "common/base/check.h"
-#include "worker-sse/signal_message.h"
+#include "worker-sse/views/signal_message.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,0 +1,191 @@
+/* Inside the transport: one connection and its exchanges. Features know request.h only.
+ *
+ *   conn.c        life, time limits, the order of answers, drain
+ *   conn_read.c   bytes in: heads and bodies, when to read on
+ *   conn_write.c  bytes out: at once as far as the kernel takes them, the rest when it can
+ *   turn.c        how much of a turn of the loop all of them may have
+ *   exchange.c    one request: its headers, whether it is admitted, its body
+ *
+ * An idle connection is this struct and nothing else: no buffer, no timer of its own. */
+#pragma once
+
+#include "common/base/http1.h"
+#include "worker-sse/edge/request.h"
+#include "worker-sse/edge/route.h"
+#include "worker-sse/worker.h"
+
+/* Bytes to send: a range of a shared chunk. */
+struct piece {
+	struct chunk *chunk;
+	uint32_t from, len;
+};
+
+/* What came with a request, as long as it is needed. */
+struct exchange_head {
+	struct span headers[HEADER_COUNT];
+	uint8_t *lists; /* those of several fields, made one; NULL: there are none */
+	size_t lists_len;
+	uint8_t bytes[]; /* a copy of the head: all other spans point here */
+};
+
+/* One request and its answer. Several stand in a row when a client pipelines appends; only the
+ * first may write to the connection, the others hold their answers back. */
+struct exchange {
+	struct request request;
+	struct conn *conn; /* NULL: the client is gone, somebody still works on the answer */
+	struct exchange_head *head; /* NULL: forgotten */
+	struct exchange *next;
+	const struct route *route;
+	struct chunk *held; /* answer of one that is not first; held->len bytes of held_room */
+	size_t held_room;
+	struct http1_chunked chunked_in;
+	uint64_t body_left;    /* not yet received; only with Content-Length */
+	size_t body_max;       /* larger is refused with 413 */
+	size_t body_counted;   /* of worker->body_bytes */
+	uint64_t begun_ns;     /* monotonic: the head was there */
+	uint64_t body_late_ns; /* monotonic: without further bytes of the body it is late then */
+	bool body_chunked, body_whole, body_owned;
+	bool holds;   /* request_hold() */
+	bool discard; /* already answered: the body is read and dropped */
+	bool dispatched, answered /* head written */, ended, head_only, close_after;
+	bool chunked_out;
+	bool upgraded;    /* the connection's bytes are the feature's (reply_upgrade()) */
+	bool measured;    /* a streamed answer whose Content-Length is known */
+	bool wants_drain; /* reply_write() returned false, or reply_again() was called */
+};
+
+/* What a connection is waiting for, and so which time limit holds: conn_settle(). */
+enum conn_wait {
+	WAIT_NOTHING,
+	WAIT_REQUEST,
+	WAIT_FIRST,
+	WAIT_HEAD,
+	WAIT_BODY,
+	WAIT_WRITE,
+	WAIT_LINGER,
+	WAIT_GONE
+};
+
+struct conn {
+	uv_tcp_t tcp;
+	int fd; /* its descriptor */
+	struct sse_worker *worker;
+	struct exchange *first, *last;
+	struct conn *next, **previous; /* worker->conns */
+	struct conn *dirty_next;
+	struct conn *line_next; /* turn.c */
+	uint8_t *in;            /* bytes that could not be used yet */
+	uint32_t in_len, in_room;
+	struct piece *out;
+	uint32_t out_from, out_count, out_room;
+	size_t out_bytes;
+	size_t write_left; /* what neither we nor the kernel had delivered when last looked at */
+	struct wheel_node timer; /* may fire early: since_ms tells */
+	uint64_t since_ms;       /* when the present wait began */
+	struct address *address;
+	uint16_t exchanges;
+	uint8_t wait;  /* enum conn_wait */
+	uint8_t looks; /* for a client that sends no more and may be gone */
+	bool reading, writing, eof;
+	bool dirty;  /* on worker->dirty */
+	bool lined;  /* waits for its turn (turn.c) */
+	bool unread; /* ... with bytes that the kernel holds */
+	bool hungry; /* bytes of `in` may be usable now */
+	bool closing, closed /* by libuv, while dirty or lined: who takes it off frees it */;
+	bool lingering; /* no further request; closes when the answer has arrived */
+	bool shut;      /* our side is shut down */
+	bool served;    /* a whole request came */
+	bool refused;   /* one too many: its request is not read */
+};
+
+/* ---- conn.c ---- */
+
+/* Takes over an accepted handle. */
+void conn_start(struct conn *conn);
+/* The same for one too many: it gets this answer and is closed. */
+void conn_refuse(struct conn *conn, unsigned status, const char *reason);
+/* At once. Exchanges that nobody works on are freed with it. */
+void conn_close(struct conn *conn);
+
+/* After anything happened: which time limit holds, whether to read on, whether to close. */
+void conn_settle(struct conn *conn);
+/* The client did its part of what is waited for: its time begins anew. */
+void conn_touch(struct conn *conn);
+/* Its turn has come: it writes on, or reads. */
+void conn_proceed(struct conn *conn);
+/* Frees the exchanges that are through and lets the next one write. */
+void conn_advance(struct conn *conn);
+
+/* Ends idle connections and marks the rest to close after their answer. */
+void conns_drain(struct sse_worker *w);
+
+/* Answers 503 to requests from before `before_ns` (monotonic) that wait for the store, and closes
+ * their connections: what they asked for is under way, and may still happen. */
+void conns_refuse_stalled(struct sse_worker *w, uint64_t before_ns);
+
+/* ---- conn_read.c ---- */
+
+/* What the kernel holds, without waiting for the loop to say so. */
+void conn_read_now(struct conn *conn);
+void conn_set_reading(struct conn *conn, bool on);
+/* Uses what was left over, as far as it may be used now. */
+void conn_parse(struct conn *conn);
+
+/* ---- conn_write.c ---- */
+
+/* A row in the list of those that conns_flush() looks at before the loop sleeps. */
+void conn_mark_dirty(struct conn *conn);
+/* Takes over the reference. */
+void conn_write_later(struct conn *conn, struct chunk *chunk);
+/* Written now as far as the kernel takes it, the rest copied. True: all taken. */
+bool conn_write_now(struct conn *conn, const struct iovec *iov, int count);
+/* Shares the chunk. True: all taken by the kernel. */
+bool conn_write_chunk(struct conn *conn, struct chunk *chunk, size_t from, size_t len);
+/* Bytes that mean nothing to a client that is there: for one that is not, its kernel answers them
+ * with a reset. */
+void conn_probe(struct conn *conn);
+/* Did a reset come? */
+bool conn_was_reset(const struct conn *conn);
+/* Drops what is not sent; not while libuv is writing. */
+void conn_drop_output(struct conn *conn);
+/* Bytes that have not arrived at the client's kernel. */
+size_t conn_undelivered(const struct conn *conn);
+/* Bytes of an answer: to the connection when the exchange is first, else held back. */
+void exchange_write(struct exchange *exchange, const void *at, size_t len);
+/* Flushes every connection that was written to in this turn. */
+void conns_flush(struct sse_worker *w);
+
+/* ---- exchange.c ---- */
+
+/* Keeps a copy of the head's bytes: all spans of the request point there. Last in the row. */
+struct exchange *exchange_create(struct conn *conn, const struct http1_head *head,
+                                 const uint8_t *bytes);
+/* Finds the headers that features know. NULL, or why they are refused. */
+const char *exchange_headers(struct exchange *exchange, const struct http1_head *head,
+                             const uint8_t *bytes);
+/* What is decided by the head alone, before any of the body is read. False: answered. */
+bool exchange_admit(struct exchange *exchange, bool expect_continue);
+/* Answered before its body was read: what comes of it is dropped, within reason. The exchange may
+ * be gone afterwards. */
+void exchange_refuse(struct exchange *exchange, unsigned status, const char *reason);
+/* So many bytes of the body came, framing included. False: refused, for it takes too long. */
+bool exchange_credit(struct exchange *exchange, size_t bytes);
+/* Body bytes. False: refused. */
+bool exchange_take(struct exchange *exchange, struct span data);
+void exchange_dispatch(struct exchange *exchange);
+/* What it wrote has left: it may go on. */
+void exchange_drained(struct exchange *exchange);
+/* The answer is complete. */
+void exchange_end(struct exchange *exchange);
+/* Its connection is gone. One that somebody still works on is left to him: his answer frees it. */
+void exchange_abandon(struct exchange *exchange);
+void exchange_free(struct exchange *exchange);
+/* Answers what could not be read as a request; then the connection closes. */
+void conn_refuse_head(struct conn *conn, unsigned status, const char *reason);
+
+/* listen.c: one connection less from its address. */
+void listen_forget_address(struct sse_worker *w, struct conn *conn);
+
+/* Makes worker->common_headers, and keeps the Date in them; the second whenever time has passed. */
+void reply_prepare(struct sse_worker *w);
+void reply_tick(struct sse_worker *w, uint64_t wall_ms);

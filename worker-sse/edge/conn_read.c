@@ -1,0 +1,250 @@
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "worker-sse/edge/conn.h"
+#include "worker-sse/edge/websocket.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+enum {
+	READ_BYTES = 65536,
+	LOOK_BYTES = 16384,        /* after so much input at once the time is looked at */
+	PIECE_BYTES = 4096,        /* given to a WebSocket between two looks at its output */
+	OUT_PAUSE_BYTES = 1 << 20, /* no further request while so much waits to be sent */
+	FIELDS_ROOM = 1000,        /* the most that limits.headers allows */
+};
+
+/* ---- heads ---- */
+
+/* Consumes one head, or nothing when it is not complete. */
+static enum http1_result take_head(struct conn *conn, struct span *in)
+{
+	static struct http1_field fields[FIELDS_ROOM];
+	const struct settings *s = conn->worker->settings;
+	const struct http1_limits limits = {s->limits_header_bytes, s->limits_url_bytes};
+	struct http1_head head = {.fields = fields, .fields_max = s->limits_headers};
+	unsigned status;
+	const char *reason;
+	enum http1_result result = http1_parse(*in, &limits, &head, &status, &reason);
+	if (result == HTTP1_REFUSED) {
+		in->len = 0;
+		conn_refuse_head(conn, status, reason);
+		return result;
+	}
+	if (result == HTTP1_MORE)
+		return result;
+	counter_add(conn->worker->counters, requests_total, 1);
+	conn->served = true;
+	conn_touch(conn);
+	const uint8_t *bytes = in->at;
+	struct exchange *e = exchange_create(conn, &head, bytes);
+	*in = span_of(in->at + head.bytes, in->len - head.bytes);
+	const char *fault = exchange_headers(e, &head, bytes);
+	if (fault != NULL) {
+		e->close_after = true;
+		exchange_refuse(e, 400, fault);
+	} else if (exchange_admit(e, head.expect_continue) && e->body_whole) {
+		exchange_dispatch(e);
+	}
+	return result;
+}
+
+/* ---- bodies ---- */
+
+/* False: refused, and the exchange may be gone. */
+static bool take_chunked(struct exchange *e, struct span *in)
+{
+	for (;;) {
+		struct span data;
+		switch (http1_chunked_read(&e->chunked_in, in, &data)) {
+		case HTTP1_CHUNKED_MORE:
+			return true;
+		case HTTP1_CHUNKED_DATA:
+			if (!exchange_take(e, data))
+				return false;
+			break;
+		case HTTP1_CHUNKED_END:
+			e->body_whole = true;
+			return true;
+		case HTTP1_CHUNKED_BAD:
+			e->close_after = true;
+			in->len = 0;
+			if (e->discard)
+				conn_advance(e->conn); /* it has its answer */
+			else
+				exchange_refuse(e, 400, "malformed chunked body");
+			return false;
+		}
+	}
+}
+
+static bool take_measured(struct exchange *e, struct span *in)
+{
+	size_t n = in->len < e->body_left ? in->len : (size_t)e->body_left;
+	if (!exchange_take(e, span_of(in->at, n)))
+		return false;
+	*in = span_of(in->at + n, in->len - n);
+	e->body_left -= n;
+	e->body_whole = e->body_left == 0;
+	return true;
+}
+
+/* Feeds the body of the last exchange. */
+static void take_body(struct exchange *e, struct span *in)
+{
+	if (!exchange_credit(e, in->len))
+		return;
+	if (!(e->body_chunked ? take_chunked(e, in) : take_measured(e, in)) || !e->body_whole)
+		return;
+	if (e->discard)
+		conn_advance(e->conn);
+	else
+		exchange_dispatch(e);
+}
+
+/* ---- using what came ---- */
+
+/* May another request begin now? Appends go on in a row; everything else waits for what is before
+ * it, so that it reads its own writes. */
+static bool may_begin(const struct conn *conn, struct span in)
+{
+	const struct exchange *last = conn->last;
+	if (conn->out_bytes >= OUT_PAUSE_BYTES)
+		return false;
+	if (last == NULL)
+		return true;
+	bool post = in.len >= 5 && memcmp(in.at, "POST ", 5) == 0;
+	return post && last->request.method == METHOD_POST && last->dispatched && !last->holds &&
+	       !last->close_after && conn->exchanges < conn->worker->settings->limits_pipeline;
+}
+
+static void consume(struct conn *conn, struct span *in)
+{
+	while (in->len > 0 && !conn->closing && !conn->lingering) {
+		if (conn->worker->turn.over) {
+			conn->hungry = true;
+			turn_wait(conn);
+			return;
+		}
+		struct exchange *last = conn->last;
+		if (last != NULL && last->upgraded) {
+			if (conn->out_bytes >= conn->worker->settings->http_websocket_output_bytes)
+				return; /* what it is told must leave first */
+			struct span bytes =
+			        span_of(in->at, in->len < PIECE_BYTES ? in->len : PIECE_BYTES);
+			*in = span_of(in->at + bytes.len, in->len - bytes.len);
+			websocket_take(&last->request, bytes);
+			continue;
+		}
+		if (last != NULL && !last->body_whole) {
+			if (last->close_after && last->ended)
+				return; /* it will not be read any more */
+			take_body(last, in);
+			continue;
+		}
+		if (!may_begin(conn, *in) || take_head(conn, in) == HTTP1_MORE)
+			return;
+	}
+}
+
+static void keep_rest(struct conn *conn, struct span rest)
+{
+	if (rest.len == 0 || conn->closing || conn->lingering)
+		return;
+	conn->in = xmalloc(rest.len);
+	conn->in_len = conn->in_room = (uint32_t)rest.len;
+	memcpy(conn->in, rest.at, rest.len);
+}
+
+void conn_parse(struct conn *conn)
+{
+	conn->hungry = false;
+	if (conn->closing || conn->in_len == 0)
+		return;
+	/* Taken out meanwhile: a handler may answer at once. */
+	uint8_t *bytes = conn->in;
+	struct span rest = span_of(bytes, conn->in_len);
+	conn->in = NULL;
+	conn->in_len = conn->in_room = 0;
+	consume(conn, &rest);
+	keep_rest(conn, rest);
+	free(bytes);
+}
+
+/* ---- reading ---- */
+
+static uint8_t read_buffer[READ_BYTES]; /* of all connections: what is left over is copied */
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+	const struct conn *conn = handle->data;
+	(void)suggested;
+	/* Without room libuv reads nothing, and says so. */
+	*buf = uv_buf_init((char *)read_buffer, conn->worker->turn.over ? 0 : sizeof read_buffer);
+}
+
+static void on_bytes(struct conn *conn, struct span in)
+{
+	counter_add(conn->worker->counters, bytes_in_total, in.len);
+	if (in.len >= LOOK_BYTES)
+		turn_note(conn->worker, clock_monotonic_ns());
+	if (conn->lingering)
+		return;
+	if (conn->in_len == 0) {
+		consume(conn, &in);
+		keep_rest(conn, in);
+		return;
+	}
+	conn->in = xrealloc(conn->in, conn->in_len + in.len);
+	memcpy(conn->in + conn->in_len, in.at, in.len);
+	conn->in_len += (uint32_t)in.len;
+	conn->in_room = conn->in_len;
+	conn_parse(conn);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+	struct conn *conn = stream->data;
+	if (n == 0 || conn->closing)
+		return;
+	if (n == UV_ENOBUFS) {
+		conn->unread = true;
+		turn_wait(conn);
+	} else if (n == UV_EOF)
+		conn->eof = true; /* it may still want its answer: conn_settle() */
+	else if (n < 0)
+		conn_close(conn);
+	else
+		on_bytes(conn, span_of(buf->base, (size_t)n));
+	conn_settle(conn);
+}
+
+void conn_read_now(struct conn *conn)
+{
+	conn->unread = false;
+	if (conn->refused || conn->eof)
+		return;
+	ssize_t n = recv(conn->fd, read_buffer, sizeof read_buffer, MSG_DONTWAIT);
+	if (n > 0)
+		on_bytes(conn, span_of(read_buffer, (size_t)n));
+	else if (n == 0)
+		conn->eof = true;
+	else if (errno != EAGAIN && errno != EINTR)
+		conn_close(conn);
+}
+
+void conn_set_reading(struct conn *conn, bool on)
+{
+	/* While answers are under way a little is read ahead, enough to notice that the client
+	 * left. */
+	on = on && !conn->eof &&
+	     conn->in_len < conn->worker->settings->limits_header_bytes + READ_BYTES;
+	if (conn->reading == on || conn->closing)
+		return;
+	conn->reading = on;
+	if (on)
+		uv_read_start((uv_stream_t *)&conn->tcp, on_alloc, on_read);
+	else
+		uv_read_stop((uv_stream_t *)&conn->tcp);
+}

@@ -1,0 +1,429 @@
+/* One request on a connection: from its head to whoever answers it. */
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "proto/roles.h"
+#include "worker-sse/edge/conn.h"
+#include "worker-sse/edge/cors.h"
+#include "worker-sse/edge/dev_guard.h"
+
+#include <stdlib.h>
+
+enum {
+	BODY_SPARE = 8,         /* handlers may write behind the body */
+	BODY_ROOM_FIRST = 4096, /* more only as it comes: a promised length costs nothing */
+	MEMORY_PARTS = 4,   /* one of them for the bodies of all workers: they are in the log and in
+	                       pages too */
+	BODY_SMALL = 65536, /* larger ones leave an eighth of the budget to those */
+	DISCARD_BYTES_MAX = 65536, /* a refused body up to here is read to keep the connection */
+};
+
+/* ---- headers ---- */
+
+#define HEADER_NAME(NAME, text) SPAN(text),
+static const struct span header_names[] = {REQUEST_HEADERS(HEADER_NAME)};
+#undef HEADER_NAME
+
+/* Lists may come in several fields; everything else at most once. */
+static bool header_repeats(enum request_header h)
+{
+	return h == HEADER_ACCEPT || h == HEADER_ACCEPT_ENCODING || h == HEADER_CONNECTION ||
+	       h == HEADER_IF_MATCH || h == HEADER_IF_NONE_MATCH || h == HEADER_UPGRADE ||
+	       h == HEADER_X_FORWARDED_FOR || h == HEADER_X_FORWARDED_HOST ||
+	       h == HEADER_X_FORWARDED_PROTO || h == HEADER_ACCESS_CONTROL_REQUEST_HEADERS;
+}
+
+static enum method method_of(struct span name)
+{
+	static const struct {
+		const char *name;
+		enum method method;
+	} rows[] = {{"GET", METHOD_GET},    {"POST", METHOD_POST},     {"PUT", METHOD_PUT},
+	            {"HEAD", METHOD_HEAD},  {"DELETE", METHOD_DELETE}, {"OPTIONS", METHOD_OPTIONS},
+	            {"PATCH", METHOD_PATCH}};
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		if (span_equal(name, span_str(rows[i].name)))
+			return rows[i].method;
+	return METHOD_OTHER;
+}
+
+/* Where the span's bytes are in the copy; one that is not of these bytes stays. */
+static struct span moved(struct span s, const uint8_t *from, size_t len, const uint8_t *to)
+{
+	if (s.at == NULL || s.at < from || s.at > from + len)
+		return s;
+	return span_of(to + (s.at - from), s.len);
+}
+
+/* Fields of one name are one list, in their order (RFC 9110 5.3). All lists together are shorter
+ * than the head: between two fields stood more than ", ". */
+static struct span join_fields(struct exchange *e, const struct http1_head *head,
+                               enum request_header h)
+{
+	struct exchange_head *kept = e->head;
+	if (kept->lists == NULL)
+		kept->lists = xmalloc(head->bytes);
+	uint8_t *from = kept->lists + kept->lists_len, *at = from;
+	for (size_t i = 0; i < head->fields_count; i++) {
+		const struct http1_field *field = &head->fields[i];
+		if (!span_equal_nocase(field->name, header_names[h]))
+			continue;
+		if (at != from) {
+			memcpy(at, ", ", 2);
+			at += 2;
+		}
+		memcpy(at, field->value.at, field->value.len);
+		at += field->value.len;
+	}
+	kept->lists_len += (size_t)(at - from);
+	check(kept->lists_len <= head->bytes);
+	return span_of(from, (size_t)(at - from));
+}
+
+static bool is_joined(const struct exchange_head *kept, struct span value)
+{
+	return kept->lists != NULL && value.at >= kept->lists &&
+	       value.at < kept->lists + kept->lists_len;
+}
+
+const char *exchange_headers(struct exchange *e, const struct http1_head *head,
+                             const uint8_t *bytes)
+{
+	struct span *headers = e->head->headers;
+	const uint8_t *copy = e->head->bytes;
+	for (size_t i = 0; i < head->fields_count; i++) {
+		const struct http1_field *field = &head->fields[i];
+		for (int h = 0; h < HEADER_COUNT; h++) {
+			if (field->name.len != header_names[h].len ||
+			    !span_equal_nocase(field->name, header_names[h]))
+				continue;
+			if (headers[h].at != NULL && !header_repeats((enum request_header)h))
+				return "a header that may stand once stands twice";
+			if (headers[h].at != NULL && !is_joined(e->head, headers[h]))
+				headers[h] = join_fields(e, head, (enum request_header)h);
+			else if (headers[h].at == NULL)
+				headers[h] = moved(field->value, bytes, head->bytes, copy);
+			break;
+		}
+	}
+	headers[HEADER_HOST] = moved(head->host, bytes, head->bytes, copy);
+	return NULL;
+}
+
+/* ---- life ---- */
+
+struct exchange *exchange_create(struct conn *conn, const struct http1_head *head,
+                                 const uint8_t *bytes)
+{
+	struct exchange *e = xmalloc(sizeof *e);
+	struct exchange_head *kept = xmalloc(sizeof *kept + head->bytes);
+	uint8_t *copy = kept->bytes;
+	memset(kept, 0, sizeof *kept);
+	memcpy(copy, bytes, head->bytes);
+	*e = (struct exchange){.conn = conn, .head = kept, .begun_ns = clock_monotonic_ns()};
+	e->request = (struct request){.worker = conn->worker,
+	                              .headers = kept->headers,
+	                              .method = method_of(head->method),
+	                              .path = moved(head->path, bytes, head->bytes, copy),
+	                              .query = moved(head->query, bytes, head->bytes, copy),
+	                              .close_delimited = head->minor == 0,
+	                              .exchange = e};
+	turn_note(conn->worker, e->begun_ns);
+	e->head_only = e->request.method == METHOD_HEAD;
+	e->close_after = !head->keep_alive || conn->worker->draining;
+	e->body_chunked = head->chunked;
+	e->body_left = head->length_present ? head->content_length : 0;
+	e->body_whole = !head->chunked && e->body_left == 0;
+	e->body_late_ns = e->begun_ns + conn->worker->settings->http_body_timeout_ms * 1000000;
+	if (conn->last != NULL)
+		conn->last->next = e;
+	else
+		conn->first = e;
+	conn->last = e;
+	conn->exchanges++;
+	return e;
+}
+
+static void forget_body(struct exchange *e)
+{
+	e->request.worker->body_bytes -= e->body_counted;
+	e->body_counted = 0;
+	if (e->body_owned)
+		free(e->request.body);
+	e->body_owned = false;
+	e->request.body = NULL;
+	e->request.body_len = e->request.body_room = 0;
+}
+
+static void forget_head(struct exchange *e)
+{
+	if (e->head != NULL)
+		free(e->head->lists);
+	free(e->head);
+	e->head = NULL;
+}
+
+void exchange_free(struct exchange *e)
+{
+	forget_body(e);
+	forget_head(e);
+	chunk_unref(&e->held);
+	free(e);
+}
+
+void request_forget(struct request *request)
+{
+	static const struct span nothing[HEADER_COUNT];
+	struct exchange *e = request->exchange;
+	forget_body(e);
+	forget_head(e);
+	request->headers = nothing;
+	request->path = request->query = (struct span){0};
+}
+
+void exchange_abandon(struct exchange *e)
+{
+	e->conn = NULL;
+	if (e->dispatched && !e->ended) {
+		if (e->request.on_gone == NULL)
+			return;
+		e->request.on_gone(&e->request);
+	}
+	exchange_free(e);
+}
+
+void exchange_drained(struct exchange *e)
+{
+	e->wants_drain = false;
+	if (e->request.on_drain != NULL)
+		e->request.on_drain(&e->request);
+}
+
+void exchange_end(struct exchange *e)
+{
+	struct conn *conn = e->conn;
+	e->ended = true;
+	if (conn == NULL) {
+		exchange_free(e);
+		return;
+	}
+	conn_advance(conn);
+	conn->hungry = conn->in_len > 0;
+	conn_mark_dirty(conn);
+}
+
+void exchange_dispatch(struct exchange *e)
+{
+	e->dispatched = true;
+	sse_worker_catch_up(e->request.worker);
+	e->route->handler(&e->request);
+}
+
+/* ---- refusing ---- */
+
+static void discard_body(struct exchange *e)
+{
+	e->discard = true;
+	if (!e->body_whole && (e->body_chunked || e->body_left > DISCARD_BYTES_MAX))
+		e->close_after = true;
+}
+
+void exchange_refuse(struct exchange *e, unsigned status, const char *reason)
+{
+	discard_body(e);
+	reply_error(&e->request, status, reason);
+}
+
+void conn_refuse_head(struct conn *conn, unsigned status, const char *reason)
+{
+	const struct http1_head nothing = {.path = SPAN("/"), .minor = 1};
+	struct exchange *e = exchange_create(conn, &nothing, (const uint8_t *)"");
+	e->close_after = true;
+	counter_add(conn->worker->counters, requests_total, 1);
+	reply_error(&e->request, status, reason);
+}
+
+static void refuse_method(struct exchange *e)
+{
+	const struct header headers[] = {{"allow", span_str(e->route->allow)},
+	                                 {"content-type", SPAN("text/plain; charset=utf-8")},
+	                                 {"cache-control", SPAN("no-store")}};
+	discard_body(e);
+	reply(&e->request, e->request.method == METHOD_OTHER ? 501 : 405, headers, 3,
+	      SPAN("method not allowed here\n"));
+}
+
+/* ---- bodies ---- */
+
+void bodies_refresh(struct sse_worker *w)
+{
+	const struct counters *counters = w->worker->counters;
+	uint64_t workers = 0, max = w->settings->limits_body_bytes_total;
+	for (size_t i = 0; i < COUNTERS_SLOTS; i++)
+		workers += counters->slots[i].role == ROLE_SSE &&
+		           atomic_load(&counters->slots[i].state) != WORKER_ABSENT;
+	uint64_t part = w->memory_bytes / MEMORY_PARTS / (workers != 0 ? workers : 1);
+	w->body_bytes_max = (size_t)(part < max ? part : max);
+	counter_set(w->counters, body_bytes_max, w->body_bytes_max);
+	counter_set(w->counters, body_bytes, w->body_bytes);
+}
+
+/* The budget is taken by what came, not by what was promised or is allocated: the kernel gives
+ * pages as they are written. False: others have it. */
+static bool body_count(struct exchange *e, size_t needed)
+{
+	struct sse_worker *w = e->request.worker;
+	size_t others = w->body_bytes - e->body_counted, max = w->body_bytes_max;
+	if (needed > BODY_SMALL && others > 0)
+		max -= max / 8;
+	if (others + needed > max) {
+		w->body_refused_ms = w->now_ms;
+		return false;
+	}
+	w->body_bytes += needed - e->body_counted;
+	e->body_counted = needed;
+	return true;
+}
+
+/* Doubles, but not beyond what was announced or is allowed. */
+static bool body_grow(struct exchange *e, size_t needed)
+{
+	struct request *r = &e->request;
+	size_t most = e->body_chunked ? e->body_max : r->body_len + (size_t)e->body_left;
+	size_t wanted = needed * 2 > BODY_ROOM_FIRST ? needed * 2 : BODY_ROOM_FIRST;
+	if (needed + BODY_SPARE <= r->body_len + r->body_room)
+		return true;
+	if (wanted > most)
+		wanted = most;
+	uint8_t *grown = realloc(r->body, wanted + BODY_SPARE);
+	if (grown == NULL)
+		return false;
+	r->body = grown;
+	e->body_owned = true;
+	r->body_room = wanted + BODY_SPARE - r->body_len;
+	return true;
+}
+
+/* One that takes its time holds what others need. */
+static bool gives_way(const struct exchange *e)
+{
+	struct sse_worker *w = e->request.worker;
+	uint64_t timeout_ms = w->settings->http_body_timeout_ms;
+	if (e->discard || w->body_refused_ms == 0 || w->now_ms > w->body_refused_ms + timeout_ms ||
+	    w->now_ms < e->begun_ns / 1000000 + timeout_ms)
+		return false;
+	w->body_refused_ms = 0; /* one for each that was refused */
+	return true;
+}
+
+/* A byte now and then is silence too: each buys time at http.body_rate_min, but what came long ago
+ * is spent. */
+bool exchange_credit(struct exchange *e, size_t bytes)
+{
+	const struct sse_worker *w = e->request.worker;
+	uint64_t rate = w->settings->http_body_rate_min;
+	uint64_t timeout_ns = w->settings->http_body_timeout_ms * 1000000,
+	         most = w->now_ms * 1000000 + timeout_ns;
+	uint64_t late_ns = rate == 0 ? most : e->body_late_ns + bytes * 1000000000 / rate;
+	if (late_ns > most)
+		late_ns = most;
+	if (late_ns > e->body_late_ns)
+		e->body_late_ns = late_ns;
+	e->conn->since_ms = (e->body_late_ns - timeout_ns) / 1000000;
+	if (!gives_way(e))
+		return true;
+	e->close_after = true;
+	exchange_refuse(e, 503, "others need the room that this body takes so long to fill");
+	return false;
+}
+
+bool exchange_take(struct exchange *e, struct span data)
+{
+	struct request *r = &e->request;
+	size_t needed = r->body_len + data.len;
+	if (e->discard || data.len == 0)
+		return true;
+	if (needed > e->body_max) {
+		exchange_refuse(e, 413, "body larger than limits.body_bytes");
+		return false;
+	}
+	if (!body_count(e, needed) || !body_grow(e, needed)) {
+		e->close_after = true;
+		exchange_refuse(e, 503, "too many bodies in flight");
+		return false;
+	}
+	memcpy(r->body + r->body_len, data.at, data.len);
+	r->body_len = needed;
+	r->body_room -= data.len;
+	return true;
+}
+
+/* ---- admission ---- */
+
+/* False: answered. */
+static bool admit_page(struct exchange *e)
+{
+	struct request *r = &e->request;
+	const struct settings *s = r->worker->settings;
+	const char *reason;
+	char base_url[1024];
+	size_t len = request_base_url(r, base_url, sizeof base_url);
+	/* A route with a preflight of its own (bet-sync) lets in the origins of a setting of its
+	 * own, and asks a token. */
+	bool judges_origins = e->route != NULL && e->route->preflight != cors_preflight;
+	const struct dev_visit visit = {.host = r->headers[HEADER_HOST],
+	                                .origin = judges_origins ? (struct span){0}
+	                                                         : r->headers[HEADER_ORIGIN],
+	                                .browser = r->headers[HEADER_USER_AGENT].at != NULL,
+	                                .preflight = r->method == METHOD_OPTIONS,
+	                                .base_url = span_of(base_url, len),
+	                                .public_url = s->http_public_url,
+	                                .allowed_origin = s->http_allowed_origin};
+	unsigned status = dev_guard(&visit, &reason);
+	if (status != 0)
+		exchange_refuse(e, status, reason);
+	return status == 0;
+}
+
+bool exchange_admit(struct exchange *e, bool expect_continue)
+{
+	struct request *r = &e->request;
+	struct sse_worker *w = r->worker;
+	e->route = route_find(r->path);
+	if (w->settings->dev && !admit_page(e))
+		return false;
+	if (r->method == METHOD_OPTIONS) {
+		discard_body(e);
+		(e->route != NULL ? e->route->preflight : cors_preflight)(r);
+		return false;
+	}
+	if (e->route == NULL) {
+		exchange_refuse(e, 404, "nothing here");
+		return false;
+	}
+	if (!(e->route->methods & 1u << r->method)) {
+		refuse_method(e);
+		return false;
+	}
+	bool reads = r->method == METHOD_GET || r->method == METHOD_HEAD;
+	const char *reason;
+	unsigned status = request_refusal(r, reads ? e->route->read : e->route->write, &reason);
+	if (status != 0) {
+		exchange_refuse(e, status, reason);
+		return false;
+	}
+	e->body_max = e->route->body_bytes_max != 0 ? e->route->body_bytes_max
+	                                            : w->settings->limits_body_bytes;
+	if (e->body_max > w->body_bytes_max)
+		e->body_max = w->body_bytes_max;
+	if (e->body_left > e->body_max) {
+		exchange_refuse(e, 413,
+		                e->body_max == w->body_bytes_max
+		                        ? "body larger than this worker's part of the memory limit"
+		                        : "body larger than limits.body_bytes");
+		return false;
+	}
+	if (expect_continue && !e->body_whole)
+		exchange_write(e, "HTTP/1.1 100 Continue\r\n\r\n", 25);
+	return true;
+}

@@ -1,0 +1,205 @@
+/* A request and its answer, free of the protocol that carries them.
+ *
+ * Features (streams, events, health, ...) know this header, route.h, sse.h and fanout.h; never the
+ * connection. A handler is called once, with the whole body in memory (bounded by body_bytes_max of
+ * its route); it answers at once or later. Everything here belongs to the loop thread.
+ *
+ * Life: handler(request) ... exactly one of
+ *     reply(...)                                      a whole answer
+ *     reply_start(...) reply_write(...)* reply_end()  a streamed answer
+ *     reply_abort()                                   cut the connection
+ * after which the request is gone. If the client leaves first, on_gone is called (when set) and the
+ * request is gone after it returns. One that only closes its side behind the request has not left.
+ * A request waiting for the store sets on_gone to mark its own record dead: the record carries the
+ * generation, the late answer changes nothing. */
+#pragma once
+
+#include "common/base/chunk.h"
+#include "proto/bytes.h"
+#include "worker-sse/edge/auth.h"
+
+#include <sys/uio.h>
+
+/* Methods we know; anything else is METHOD_OTHER and gets 405 or 501. */
+enum method {
+	METHOD_GET,
+	METHOD_HEAD,
+	METHOD_POST,
+	METHOD_PUT,
+	METHOD_DELETE,
+	METHOD_OPTIONS,
+	METHOD_PATCH,
+	METHOD_OTHER
+};
+
+/* Request headers features may ask for, by number: found while parsing, no search. A header that
+ * occurs twice and may not is refused with 400 by the parser. */
+#define REQUEST_HEADERS(H)                                                                         \
+	H(ACCEPT, "accept")                                                                        \
+	H(ACCEPT_ENCODING, "accept-encoding")                                                      \
+	H(AUTHORIZATION, "authorization")                                                          \
+	H(CONTENT_TYPE, "content-type")                                                            \
+	H(CONNECTION, "connection")                                                                \
+	H(HOST, "host")                                                                            \
+	H(IDEMPOTENCY_KEY, "idempotency-key")                                                      \
+	H(IF_MATCH, "if-match")                                                                    \
+	H(IF_NONE_MATCH, "if-none-match")                                                          \
+	H(IF_RANGE, "if-range")                                                                    \
+	H(RANGE, "range")                                                                          \
+	H(LAST_EVENT_ID, "last-event-id")                                                          \
+	H(ORIGIN, "origin")                                                                        \
+	H(X_FORWARDED_FOR, "x-forwarded-for")                                                      \
+	H(X_FORWARDED_HOST, "x-forwarded-host")                                                    \
+	H(X_FORWARDED_PROTO, "x-forwarded-proto")                                                  \
+	H(ACCESS_CONTROL_REQUEST_METHOD, "access-control-request-method")                          \
+	H(ACCESS_CONTROL_REQUEST_HEADERS, "access-control-request-headers")                        \
+	H(UPGRADE, "upgrade")                                                                      \
+	H(USER_AGENT, "user-agent")                                                                \
+	H(SEC_WEBSOCKET_KEY, "sec-websocket-key")                                                  \
+	H(SEC_WEBSOCKET_VERSION, "sec-websocket-version")                                          \
+	H(STREAM_TTL, "stream-ttl")                                                                \
+	H(STREAM_EXPIRES_AT, "stream-expires-at")                                                  \
+	H(STREAM_SEQ, "stream-seq")                                                                \
+	H(STREAM_CLOSED, "stream-closed")                                                          \
+	H(STREAM_FORKED_FROM, "stream-forked-from")                                                \
+	H(STREAM_FORK_OFFSET, "stream-fork-offset")                                                \
+	H(STREAM_FORK_SUB_OFFSET, "stream-fork-sub-offset")                                        \
+	H(PRODUCER_ID, "producer-id")                                                              \
+	H(PRODUCER_EPOCH, "producer-epoch")                                                        \
+	H(PRODUCER_SEQ, "producer-seq")
+
+#define REQUEST_HEADER_ENUM(NAME, text) HEADER_##NAME,
+enum request_header { REQUEST_HEADERS(REQUEST_HEADER_ENUM) HEADER_COUNT };
+
+struct exchange;
+struct sse_worker;
+
+struct request {
+	struct sse_worker *worker; /* store, settings, fan-out: worker-sse/worker.h */
+	enum method method;
+	struct span path;           /* raw, still percent-encoded, as received; begins with '/' */
+	struct span query;          /* raw, without '?'; at NULL: there was none */
+	const struct span *headers; /* HEADER_COUNT of them; at NULL: absent; trimmed */
+	/* The body; writable, and body_room bytes may be used behind it (at least 1). It lives
+	 * until the request is gone: a command may borrow it. */
+	uint8_t *body;
+	size_t body_len, body_room;
+	bool bare_headers;    /* request_bare_headers() */
+	bool close_delimited; /* HTTP/1.0: a streamed answer has no chunks */
+	bool comments; /* a streamed answer of events: a comment may stand between any two writes */
+
+	/* The feature's. */
+	void *feature;
+	void (*on_gone)(struct request *request);
+	/* All written bytes have left for the kernel, and others had their turn: write more, or
+	 * end. */
+	void (*on_drain)(struct request *request);
+
+	struct exchange *exchange; /* the transport's */
+};
+
+struct header {
+	const char *name;  /* lower case constant */
+	struct span value; /* copied by reply*(); never contains CR, LF or NUL (checked) */
+};
+
+/* A whole answer. Adds Date, Content-Length, security and CORS headers, Connection. With HEAD
+ * the body is measured but not sent (body.at may then be NULL). A 401 without WWW-Authenticate gets
+ * one, a 405 without Allow that of its route. 204 and 304 have none. `body` is copied or sent at
+ * once. */
+void reply(struct request *request, unsigned status, const struct header *headers, size_t count,
+           struct span body);
+
+/* Is it one that reply() can give? Ask before relaying what somebody else said. */
+bool reply_status_known(unsigned status);
+
+/* text/plain "reason\n" with Cache-Control: no-store, and Retry-After with 429 and 503. For every
+ * error of every feature. */
+void reply_error(struct request *request, unsigned status, const char *reason);
+
+/* May it? 0, or the status (401, 403, 503) and the reason. What nobody may for want of a setting is
+ * logged once. */
+unsigned request_refusal(struct request *request, enum permission permission, const char **reason);
+
+/* What a known client that may not is answered with: 403, but 401 to an idempotent producer,
+ * because the official one takes every 403 for a stale epoch and repeats without end. */
+unsigned request_forbidden(const struct request *request);
+
+/* Begins a streamed answer. content_length UINT64_MAX: chunked (or close-delimited on HTTP/1.0).
+ * The head leaves with the first bytes, or when the handler returns. */
+void reply_start(struct request *request, unsigned status, const struct header *headers,
+                 size_t count, uint64_t content_length);
+
+/* 101: from here on the connection is the feature's both ways (RFC 9110 7.8). What comes goes to
+ * websocket_take(), reply_write() sends bytes as they are, reply_end() closes when they have left.
+ */
+void reply_upgrade(struct request *request, const struct header *headers, size_t count);
+
+/* Body bytes; what the kernel does not take at once is copied. True: all taken, go on. False: stop
+ * and wait for on_drain. Chunk framing is added when the answer is chunked. */
+bool reply_write(struct request *request, const struct iovec *iov, int count);
+
+/* The same for a shared frame whose bytes are already framed for this connection (see sse.h): the
+ * rest is kept by reference. `from` is the first byte to send. */
+bool reply_write_chunk(struct request *request, struct chunk *chunk, size_t from, size_t len);
+
+/* There is more to write than one slice, and the last was taken: on_drain follows when others have
+ * had their turn. */
+void reply_again(struct request *request);
+
+/* Bytes written but not yet taken by the kernel. */
+size_t reply_pending(const struct request *request);
+
+void reply_end(struct request *request);
+
+/* Frees what came with the request: path, query and headers are empty from here on, and so is the
+ * body. For answers that live as long as a viewer watches. */
+void request_forget(struct request *request);
+
+/* Fetches into the cache what reply_write_chunk() will touch; `far` first, `near` when that is
+ * there. */
+void reply_prefetch_far(const struct request *request);
+void reply_prefetch_near(const struct request *request);
+
+/* Cuts the connection without ending the answer: the client sees a truncation and resumes. */
+void reply_abort(struct request *request);
+
+/* Closes the connections of clients who have left for good: they closed their side, and then reset
+ * it. That is noticed without this too, a little later: for whoever is about to refuse somebody
+ * because of them. */
+void requests_drop_gone(struct sse_worker *w);
+
+/* Nothing that the client sends behind this request is begun until it is answered, or released: for
+ * one that is not yet where those behind it would be. */
+void request_hold(struct request *request, bool hold);
+
+/* This answer goes without the headers by which the server lets pages of other origins in. */
+void request_bare_headers(struct request *request);
+
+/* Whom limits by address mean: the /64 of the client's IPv6 address, or his IPv4 address as
+ * ::ffff:a.b.c.d. Behind a proxy that is trusted (http.trust_forwarded), the last one that
+ * X-Forwarded-For names. */
+void request_address(const struct request *request, uint8_t out[16]);
+
+/* "http://host[:port]" the client used: configured public_url, else X-Forwarded-* when trusted,
+ * else Host. Written into `out`; returns its length. */
+size_t request_base_url(const struct request *request, char *out, size_t out_len);
+
+/* Value of a query parameter, raw (not percent-decoded). Returns how often it occurs; *value is the
+ * first. */
+unsigned query_find(struct span query, const char *name, struct span *value);
+
+/* The next parameter of the query: its name and raw value; *query moves behind it. False: no more.
+ */
+bool query_next(struct span *query, struct span *name, struct span *value);
+
+/* The next element of a header's comma-separated value, without the blanks around it (RFC
+ * 9110 5.6.1); *list moves behind it. False: no more. */
+bool list_next(struct span *list, struct span *element);
+/* Its last element that is not empty: what the nearest proxy said. */
+struct span list_last(struct span list);
+
+/* Percent-decodes into out (at most in.len bytes); returns the length, SIZE_MAX when malformed. */
+size_t percent_decode(struct span in, uint8_t *out);
+/* The same for the value of a query parameter, where '+' is a blank (URLSearchParams, forms). */
+size_t query_decode(struct span in, uint8_t *out);

@@ -1,0 +1,18 @@
+/* Which handler answers which path, and who may ask: one table (route.c). */
+#pragma once
+
+#include "worker-sse/edge/auth.h"
+#include "worker-sse/edge/request.h"
+
+struct route {
+	const char *path;            /* exact, or a prefix when it ends with '/' (not "/" itself) */
+	unsigned methods;            /* 1 << METHOD_... */
+	const char *allow;           /* the same for people: "GET, HEAD" */
+	enum permission read, write; /* GET and HEAD; the others */
+	size_t body_bytes_max;       /* 0: limits.body_bytes */
+	void (*handler)(struct request *request);
+	void (*preflight)(struct request *request); /* answers OPTIONS */
+};
+
+/* NULL: nothing there. */
+const struct route *route_find(struct span path);

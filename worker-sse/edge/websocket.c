@@ -1,0 +1,324 @@
+#include "worker-sse/edge/websocket.h"
+#include "common/base/base64.h"
+#include "common/base/check.h"
+#include "worker-sse/worker.h"
+
+#include <openssl/sha.h>
+#include <stdlib.h>
+#include <wslay/wslay.h>
+
+enum {
+	CLOSE_MS = 5000, /* for the client's part of the closing handshake */
+	KEY_LEN = 24,
+	KEY_BYTES = 16, /* RFC 6455 4.1 */
+};
+
+struct websocket {
+	struct request *request;
+	wslay_event_context_ptr wslay;
+	struct websocket_events events;
+	struct span in; /* of what is being taken */
+	struct wheel_node timer;
+	uint64_t heard_ms;
+	bool taking, closing;
+	bool full; /* at the last beat it had more to take than it may, and was not read */
+	struct websocket *next, **previous; /* worker->websockets */
+	unsigned close_code;
+	const char *close_reason; /* not NULL: it is to be closed once what came has been taken */
+};
+
+/* ---- the handshake ---- */
+
+static bool lists(struct span list, struct span token)
+{
+	struct span element;
+	while (list_next(&list, &element))
+		if (span_equal_nocase(element, token))
+			return true;
+	return false;
+}
+
+static bool is_key(struct span key)
+{
+	uint8_t bytes[KEY_LEN / 4 * 3];
+	return key.len == KEY_LEN && base64_decode(key, bytes) == KEY_BYTES;
+}
+
+/* RFC 6455 4.2.2: the proof that the handshake was understood. To be freed. */
+static char *accept_of(struct span key)
+{
+	static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+	uint8_t text[KEY_LEN + sizeof guid - 1], digest[SHA_DIGEST_LENGTH];
+	memcpy(text, key.at, KEY_LEN);
+	memcpy(text + KEY_LEN, guid, sizeof guid - 1);
+	SHA1(text, sizeof text, digest);
+	return base64_text(span_of(digest, sizeof digest));
+}
+
+static void ask_for_upgrade(struct request *request)
+{
+	static const struct header headers[] = {{"upgrade", SPAN("websocket")},
+	                                        {"connection", SPAN("upgrade")},
+	                                        {"sec-websocket-version", SPAN("13")},
+	                                        {"content-type", SPAN("text/plain; charset=utf-8")},
+	                                        {"cache-control", SPAN("no-store")}};
+	reply(request, 426, headers, sizeof headers / sizeof *headers,
+	      SPAN("this is a WebSocket, version 13\n"));
+}
+
+/* False: answered. */
+static bool shakes_hands(struct request *request)
+{
+	const struct span *headers = request->headers;
+	if (request->worker->draining) {
+		reply_error(request, 503, "this worker is on its way out");
+	} else if (!lists(headers[HEADER_UPGRADE], SPAN("websocket")) ||
+	           !lists(headers[HEADER_CONNECTION], SPAN("upgrade")) ||
+	           !span_equal(headers[HEADER_SEC_WEBSOCKET_VERSION], SPAN("13"))) {
+		ask_for_upgrade(request);
+	} else if (request->close_delimited || request->method != METHOD_GET ||
+	           request->body_len > 0 || !is_key(headers[HEADER_SEC_WEBSOCKET_KEY])) {
+		reply_error(request, 400,
+		            "a WebSocket begins by GET of HTTP/1.1 with a Sec-WebSocket-Key");
+	} else {
+		return true;
+	}
+	return false;
+}
+
+/* ---- the end ---- */
+
+/* The request is the caller's, to end or to cut. */
+static struct request *finish(struct websocket *s, unsigned code)
+{
+	struct request *request = s->request;
+	const struct websocket_events events = s->events;
+	wheel_cancel(&s->timer);
+	*s->previous = s->next;
+	if (s->next != NULL)
+		s->next->previous = s->previous;
+	counter_add(request->worker->counters, websockets, -1);
+	request->feature = NULL;
+	request->on_gone = NULL;
+	wslay_event_context_free(s->wslay);
+	free(s);
+	events.on_closed(events.arg, code);
+	return request;
+}
+
+static void on_gone(struct request *request)
+{
+	finish(request->feature, WEBSOCKET_ABNORMAL);
+}
+
+static unsigned code_of(const struct websocket *s)
+{
+	return wslay_event_get_close_received(s->wslay)
+	               ? wslay_event_get_status_code_received(s->wslay)
+	               : WEBSOCKET_ABNORMAL;
+}
+
+static void flush(struct websocket *s)
+{
+	if (wslay_event_send(s->wslay) != 0)
+		s->closing = true; /* no memory: the timer cuts it */
+}
+
+/* What came is no frame. wslay would say goodbye without a code, so we say it. */
+static void end_broken(struct websocket *s)
+{
+	static const uint8_t protocol_error[] = {0x88, 2, 1002 >> 8, 1002 & 255};
+	const struct iovec iov = {(void *)(uintptr_t)protocol_error, sizeof protocol_error};
+	if (!wslay_event_get_close_sent(s->wslay))
+		reply_write(s->request, &iov, 1);
+	reply_end(finish(s, WEBSOCKET_ABNORMAL));
+}
+
+static void end_if_over(struct websocket *s)
+{
+	if (!wslay_event_want_read(s->wslay) && !wslay_event_want_write(s->wslay))
+		reply_end(finish(s, code_of(s)));
+}
+
+/* A close is a control frame, which wslay sends before all messages that wait, and none after it:
+ * what was said before must have left. */
+static void say_close(struct websocket *s)
+{
+	const char *reason = s->close_reason;
+	s->close_reason = NULL;
+	flush(s);
+	wslay_event_queue_close(s->wslay, (uint16_t)s->close_code, (const uint8_t *)reason,
+	                        strlen(reason));
+	flush(s);
+}
+
+void websocket_close(struct websocket *s, unsigned code, const char *reason)
+{
+	struct sse_worker *w = s->request->worker;
+	if (s->closing)
+		return;
+	s->closing = true;
+	s->close_code = code;
+	s->close_reason = reason;
+	wheel_set(&w->wheel, &s->timer, w->now_ms + CLOSE_MS);
+	if (!s->taking)
+		say_close(s);
+}
+
+/* ---- output ---- */
+
+static bool is_full(const struct websocket *s)
+{
+	return reply_pending(s->request) >=
+	       s->request->worker->settings->http_websocket_output_bytes;
+}
+
+static void end_full(struct websocket *s)
+{
+	counter_add(s->request->worker->counters, timeouts_total, 1);
+	websocket_close(s, WEBSOCKET_POLICY, "what is said to you is not read");
+}
+
+/* ---- time ---- */
+
+static void on_timer(struct wheel_node *node)
+{
+	struct websocket *s =
+	        (struct websocket *)((char *)node - offsetof(struct websocket, timer));
+	struct sse_worker *w = s->request->worker;
+	uint64_t beat_ms = w->settings->http_sse_keepalive_ms;
+	const struct wslay_event_msg ping = {.opcode = WSLAY_PING};
+	bool full = is_full(s), was_full = s->full;
+	s->full = full;
+	if (full)
+		s->heard_ms = w->now_ms; /* it may say what it likes: nobody listens */
+	if (s->closing || w->now_ms - s->heard_ms > 2 * beat_ms) {
+		reply_abort(finish(s, code_of(s)));
+		return;
+	}
+	if (full && was_full) {
+		end_full(s);
+		return;
+	}
+	wslay_event_queue_msg(s->wslay, &ping);
+	flush(s);
+	wheel_set(&w->wheel, &s->timer, w->now_ms + beat_ms);
+	if (s->events.on_beat != NULL)
+		s->events.on_beat(s->events.arg);
+}
+
+void websockets_drain(struct sse_worker *w)
+{
+	for (struct websocket *s = w->websockets; s != NULL; s = s->next)
+		websocket_close(s, WEBSOCKET_GOING_AWAY, "this worker is on its way out");
+}
+
+/* ---- frames ---- */
+
+static ssize_t give_bytes(wslay_event_context_ptr wslay, uint8_t *out, size_t len, int flags,
+                          void *arg)
+{
+	struct websocket *s = arg;
+	size_t n = len < s->in.len ? len : s->in.len;
+	(void)flags;
+	if (n == 0) {
+		wslay_event_set_error(wslay, WSLAY_ERR_WOULDBLOCK);
+		return -1;
+	}
+	memcpy(out, s->in.at, n);
+	s->in = span_of(s->in.at + n, s->in.len - n);
+	return (ssize_t)n;
+}
+
+static ssize_t take_bytes(wslay_event_context_ptr wslay, const uint8_t *bytes, size_t len,
+                          int flags, void *arg)
+{
+	struct websocket *s = arg;
+	const struct iovec iov = {(void *)(uintptr_t)bytes, len};
+	(void)wslay, (void)flags;
+	reply_write(s->request, &iov, 1); /* what the kernel does not take waits there */
+	return (ssize_t)len;
+}
+
+static void on_message(wslay_event_context_ptr wslay, const struct wslay_event_on_msg_recv_arg *m,
+                       void *arg)
+{
+	struct websocket *s = arg;
+	(void)wslay;
+	if (s->closing || wslay_is_ctrl_frame(m->opcode))
+		return; /* wslay answers pings and closes */
+	if (m->opcode == WSLAY_TEXT_FRAME)
+		s->events.on_text(s->events.arg, span_of(m->msg, m->msg_length));
+	else
+		websocket_close(s, WEBSOCKET_UNSUPPORTED, "text only");
+}
+
+void websocket_take(struct request *request, struct span bytes)
+{
+	struct websocket *s = request->feature;
+	s->heard_ms = request->worker->now_ms;
+	s->in = bytes;
+	s->taking = true;
+	bool broken = wslay_event_recv(s->wslay) != 0;
+	s->taking = false;
+	s->in = (struct span){0};
+	if (broken) {
+		end_broken(s);
+		return;
+	}
+	flush(s);
+	if (s->close_reason != NULL)
+		say_close(s);
+	end_if_over(s);
+}
+
+void websocket_send(struct websocket *s, struct span text)
+{
+	const struct wslay_event_msg message = {WSLAY_TEXT_FRAME, text.at, text.len};
+	if (s->closing)
+		return;
+	if (is_full(s)) {
+		end_full(s);
+		return;
+	}
+	wslay_event_queue_msg(s->wslay, &message);
+	if (!s->taking)
+		flush(s);
+}
+
+/* ---- beginning ---- */
+
+struct websocket *websocket_accept(struct request *request, const struct websocket_events *events,
+                                   size_t message_bytes)
+{
+	static const struct wslay_event_callbacks callbacks = {.recv_callback = give_bytes,
+	                                                       .send_callback = take_bytes,
+	                                                       .on_msg_recv_callback = on_message};
+	struct sse_worker *w = request->worker;
+	if (!shakes_hands(request))
+		return NULL;
+	char *proof = accept_of(request->headers[HEADER_SEC_WEBSOCKET_KEY]);
+	const struct header headers[] = {{"upgrade", SPAN("websocket")},
+	                                 {"connection", SPAN("upgrade")},
+	                                 {"sec-websocket-accept", span_str(proof)}};
+	struct websocket *s = xcalloc(1, sizeof *s);
+	s->request = request;
+	s->events = *events;
+	s->timer.due = on_timer;
+	s->heard_ms = w->now_ms;
+	check(wslay_event_context_server_init(&s->wslay, &callbacks, s) == 0);
+	wslay_event_config_set_max_recv_msg_length(s->wslay, message_bytes);
+	s->next = w->websockets;
+	s->previous = &w->websockets;
+	if (s->next != NULL)
+		s->next->previous = &s->next;
+	w->websockets = s;
+	counter_add(w->counters, websockets, 1);
+	counter_add(w->counters, websockets_total, 1);
+	request->feature = s;
+	request->on_gone = on_gone;
+	reply_upgrade(request, headers, 3);
+	free(proof);
+	wheel_set(&w->wheel, &s->timer, w->now_ms + w->settings->http_sse_keepalive_ms);
+	return s;
+}

@@ -1,9 +1,0 @@
-/* The reserved subscription APIs under /v1/stream/__ds/. */
-#pragma once
-
-#include "worker-sse/request.h"
-
-void subscriptions_handle(struct request *request);
-
-/* Makes the signing key and the token secret when the store has none yet. */
-void subscriptions_start(struct sse_worker *w);

@@ -1,0 +1,592 @@
+#include "worker-sse/views/bet_sync.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/quota.h"
+#include "proto/roles.h"
+#include "worker-sse/views/bet_sync_frame.h"
+#include "worker-sse/live/fanout.h"
+#include "worker-sse/views/feed_newest.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+	RETRY_MS = 2000,
+	WINDOW_MS = 60000,
+	SCAN_BYTES = 1 << 16, /* below this a search reads on instead of halving */
+	PURPOSE_STATE = 1,
+	PURPOSE_EVENTS,
+	PURPOSE_CLIENTS,
+	PURPOSE_ALL_CLIENTS,
+};
+
+/* Variants of a reader's frames. */
+enum { VARIANT_V2 = 1, VARIANT_PREVIOUS_TOKEN = 2 };
+
+/* ---- answers ---- */
+
+static const char legacy_prefix[] = "/api/streaming/betting/";
+
+static bool is_legacy(const struct request *r)
+{
+	return r->path.len > sizeof legacy_prefix - 1 &&
+	       memcmp(r->path.at, legacy_prefix, sizeof legacy_prefix - 1) == 0;
+}
+
+struct answer {
+	struct header headers[16];
+	size_t count;
+	char again[24], now[24];
+};
+
+static void add(struct answer *a, const char *name, struct span value)
+{
+	check(a->count < sizeof a->headers / sizeof *a->headers);
+	a->headers[a->count++] = (struct header){name, value};
+}
+
+/* What every answer carries: who may read it, and the time, for the offset of clocks. */
+static void begin(struct answer *a, struct request *r, const char *type)
+{
+	const char *origin = r->worker->settings->bet_sync_allowed_origin;
+	a->count = 0;
+	request_bare_headers(r);
+	add(a, "content-type", span_str(type));
+	snprintf(a->now, sizeof a->now, "%" PRIu64, sse_worker_wall_ms());
+	add(a, "x-server-time", span_str(a->now));
+	if (*origin != '\0') {
+		add(a, "access-control-allow-origin", span_str(origin));
+		add(a, "access-control-expose-headers", SPAN("retry-after, x-server-time"));
+		add(a, "vary", SPAN("origin"));
+	}
+	if (is_legacy(r)) { /* RFC 9745, RFC 8594; docs/bet-sync.md */
+		bool state = span_equal(r->path, SPAN("/api/streaming/betting/bootstrap"));
+		add(a, "deprecation", SPAN("@1795219200"));
+		add(a, "sunset", SPAN("Sun, 21 Nov 2027 00:00:00 GMT"));
+		add(a, "link",
+		    state ? SPAN("</api/internal/bet-sync/state>; rel=\"successor-version\"")
+		          : SPAN("</api/internal/bet-sync/events>; rel=\"successor-version\""));
+	}
+}
+
+/* `more`: further members, each with a comma before it. */
+static void refuse_with(struct request *r, unsigned status, const char *error, const char *message,
+                        const char *more, uint64_t again_ms)
+{
+	struct answer a;
+	char text[512];
+	int len = snprintf(text, sizeof text, "{\"error\":\"%s\",\"message\":\"%s\"%s}", error,
+	                   message, more);
+	begin(&a, r, "application/json");
+	add(&a, "cache-control", SPAN("no-store"));
+	if (status == 401)
+		add(&a, "www-authenticate", SPAN("Bearer realm=\"bet-sync\""));
+	if (again_ms != 0) {
+		snprintf(a.again, sizeof a.again, "%" PRIu64, (again_ms + 999) / 1000);
+		add(&a, "retry-after", span_str(a.again));
+	}
+	counter_add(r->worker->counters, bet_sync_refused_total, 1);
+	reply(r, status, a.headers, a.count, span_of(text, (size_t)len));
+}
+
+static void refuse(struct request *r, unsigned status, const char *error, const char *message,
+                   uint64_t again_ms)
+{
+	refuse_with(r, status, error, message, "", again_ms);
+}
+
+static void refuse_unconfigured(struct request *r)
+{
+	refuse_with(r, 503, "Service unavailable", "Betting feed auth token is not configured",
+	            ",\"setting\":\"bet_sync.token\"", 60000);
+}
+
+/* ---- admission ---- */
+
+static bool within_rate(struct request *r, unsigned purpose, uint64_t max)
+{
+	struct sse_worker *w = r->worker;
+	uint8_t address[16];
+	uint64_t again_ms;
+	request_address(r, address);
+	if (quota_take(&w->worker->counters->quota, quota_key(address, sizeof address, purpose),
+	               w->now_ms, WINDOW_MS, (uint32_t)max, &again_ms))
+		return true;
+	refuse(r, 429, "Too many requests", "Rate limit exceeded, see Retry-After", again_ms);
+	return false;
+}
+
+/* One exact origin or none; who sends no Origin is no browser. */
+static bool origin_allowed(struct request *r)
+{
+	struct span origin = r->headers[HEADER_ORIGIN];
+	const char *allowed = r->worker->settings->bet_sync_allowed_origin;
+	if (origin.at == NULL || (*allowed != '\0' && span_equal(origin, span_str(allowed))))
+		return true;
+	refuse(r, 403, "Forbidden", "This origin may not read the betting feed", 0);
+	return false;
+}
+
+static bool authorized(struct request *r, uint64_t *expires_ms)
+{
+	switch (auth_bet_sync(&r->worker->auth, r->headers[HEADER_AUTHORIZATION],
+	                      sse_worker_wall_ms(), expires_ms)) {
+	case AUTH_ALLOWED:
+		return true;
+	case AUTH_UNCONFIGURED:
+		refuse_unconfigured(r);
+		return false;
+	case AUTH_MISSING:
+	case AUTH_UNKNOWN:
+	case AUTH_FORBIDDEN:
+		break;
+	}
+	refuse(r, 401, "Unauthorized", "Missing or invalid betting feed token", 0);
+	return false;
+}
+
+struct asked {
+	struct stream *stream;
+	bool v2;
+	uint64_t expires_ms; /* of the token, Unix ms; UINT64_MAX: never */
+};
+
+static bool find_feed(struct request *r, struct asked *asked)
+{
+	struct span named;
+	char name[65], path[128];
+	if (query_find(r->query, "feed", &named) == 0)
+		named = span_str(r->worker->settings->bet_sync_feed);
+	size_t len = named.len < sizeof name - 1 ? named.len : sizeof name - 1;
+	memcpy(name, named.at, len);
+	name[len] = '\0';
+	int path_len = snprintf(path, sizeof path, "/v1/stream/feeds/%s/frames", name);
+	if (strchr(name, '/') == NULL)
+		asked->stream =
+		        state_find(store_view(r->worker->store), span_of(path, (size_t)path_len));
+	if (asked->stream != NULL && asked->stream->tail > 0)
+		return true;
+	refuse(r, 503, "Service unavailable", "Streaming mode not active", 5000);
+	return false;
+}
+
+static bool find_version(struct request *r, struct asked *asked)
+{
+	struct span version;
+	if (query_find(r->query, "schemaVersion", &version) == 0 || span_equal(version, SPAN("1")))
+		return true;
+	asked->v2 = span_equal(version, SPAN("2"));
+	if (!asked->v2)
+		refuse(r, 400, "Bad request", "schemaVersion must be 1 or 2", 0);
+	return asked->v2;
+}
+
+static bool admit(struct request *r, struct asked *asked, unsigned purpose, uint64_t rate)
+{
+	*asked = (struct asked){0};
+	return within_rate(r, purpose, rate) && origin_allowed(r) &&
+	       authorized(r, &asked->expires_ms) && find_feed(r, asked) && find_version(r, asked);
+}
+
+/* ---- frames in the store ---- */
+
+struct found {
+	uint64_t starts_at, ends_at;
+	uint64_t epoch, seq;
+	bool present;
+};
+
+static bool take_first_message(void *arg, const struct store_message *message)
+{
+	struct found *found = arg;
+	struct bet_sync_frame frame;
+	if (!bet_sync_frame_read(&frame, message->bytes))
+		return true;
+	*found = (struct found){.starts_at = message->ends_at - message->bytes.len - 1,
+	                        .ends_at = message->ends_at,
+	                        .epoch = frame.epoch,
+	                        .seq = frame.seq,
+	                        .present = true};
+	return false;
+}
+
+/* The first frame that begins at or behind `from`. */
+static struct found first_at(struct store *store, const struct stream *stream, uint64_t from)
+{
+	struct found found = {0};
+	if (from < stream->tail)
+		store_scan(store, stream, from, stream->tail, SIZE_MAX, take_first_message, &found);
+	return found;
+}
+
+/* Where the frame behind `seq` begins. Frames are in the order of their numbers: halving, then
+ * reading. */
+static uint64_t place_behind(struct store *store, const struct stream *stream, uint64_t seq)
+{
+	uint64_t low = stream->first, high = stream->tail;
+	while (high - low > SCAN_BYTES) {
+		struct found middle = first_at(store, stream, low + (high - low) / 2);
+		if (middle.present && middle.seq <= seq)
+			low = middle.ends_at;
+		else
+			high = low + (high - low) / 2;
+	}
+	for (struct found next; (next = first_at(store, stream, low)).present && next.seq <= seq;)
+		low = next.ends_at;
+	return low;
+}
+
+/* ---- state ---- */
+
+static void answer_state(struct request *r, const struct asked *asked,
+                         const struct feed_frame *newest_frame)
+{
+	const struct stream *stream = asked->stream;
+	struct found oldest = first_at(r->worker->store, stream, stream->first);
+	const struct bet_sync_frame *f = &newest_frame->frame;
+	size_t room = newest_frame->text.len + BET_SYNC_V1_MORE + 512;
+	char *body = xmalloc(room);
+	size_t len;
+	struct answer a;
+	if (asked->v2) {
+		len = newest_frame->text.len - 1;
+		memcpy(body, newest_frame->text.at, len);
+	} else
+		len = bet_sync_frame_v1(f, body);
+	len += (size_t)snprintf(body + len, room - len,
+	                        ",\"replay\":{\"sourceEpoch\":%" PRIu64 ",\"latestSeq\":%" PRIu64
+	                        ",\"oldestSeq\":%" PRIu64 ",\"bufferedFrames\":%" PRIu64
+	                        ",\"bufferedBytes\":%" PRIu64 ",\"lastBroadcastSeq\":%" PRIu64 "}",
+	                        f->epoch, f->seq, oldest.seq, f->seq - oldest.seq + 1,
+	                        stream->tail - stream->first, f->seq);
+	if (asked->v2)
+		len += (size_t)snprintf(body + len, room - len, ",\"now\":%" PRIu64,
+		                        sse_worker_wall_ms());
+	body[len++] = '}';
+	begin(&a, r, "application/json; charset=utf-8");
+	add(&a, "cache-control", SPAN("no-store"));
+	reply(r, 200, a.headers, a.count, span_of(body, len));
+	free(body);
+}
+
+void bet_sync_state(struct request *r)
+{
+	struct asked asked;
+	struct feed_frame newest;
+	if (!admit(r, &asked, PURPOSE_STATE, r->worker->settings->bet_sync_state_rate))
+		return;
+	if (feed_newest_read(r->worker->store, asked.stream, &newest))
+		answer_state(r, &asked, &newest);
+	else
+		refuse(r, 503, "Service unavailable", "The feed cannot be read", 5000);
+	feed_frame_finish(&newest);
+}
+
+/* ---- events ---- */
+
+static void put_event(const char *name, const struct bet_sync_frame *frame, struct span text,
+                      bool v2)
+{
+	static char *v1;
+	static size_t room;
+	if (v2) {
+		sse_printf("id: %" PRIu64 "-%" PRIu64 "\nevent: %s\ndata: ", frame->epoch,
+		           frame->seq, name);
+		sse_put(text);
+	} else {
+		if (room < text.len + BET_SYNC_V1_MORE) {
+			room = text.len + BET_SYNC_V1_MORE;
+			v1 = xrealloc(v1, room);
+		}
+		size_t len = bet_sync_frame_v1(frame, v1);
+		sse_printf("id: %" PRIu64 "\nevent: %s\ndata: ", frame->seq, name);
+		sse_put(span_of(v1, len));
+		SSE_PUT("}");
+	}
+	SSE_PUT("\n\n");
+}
+
+/* One message that is no frame must not end everybody's feed. */
+static void pass_over(const struct frame_query *q, const struct store_message *message)
+{
+	static uint64_t said_ms;
+	counter_add(q->worker->counters, bet_sync_unreadable_total, 1);
+	if (said_ms != 0 && q->worker->now_ms - said_ms < WINDOW_MS)
+		return;
+	said_ms = q->worker->now_ms;
+	log_error("a message of the feed is no frame", "stream=%s ends_at=%" PRIu64,
+	          q->stream->path, message->ends_at);
+}
+
+static bool put_message(void *arg, const struct store_message *message)
+{
+	const struct frame_query *q = arg;
+	struct bet_sync_frame frame;
+	if (bet_sync_frame_read(&frame, message->bytes))
+		put_event("betting", &frame, message->bytes, q->variant & VARIANT_V2);
+	else
+		pass_over(q, message);
+	return true;
+}
+
+static bool build(struct sse_frame *frame, const struct frame_query *q)
+{
+	sse_begin();
+	if (store_scan(q->worker->store, q->stream, q->from, q->to, SIZE_MAX, put_message,
+	               (void *)(uintptr_t)q) != STORE_READ_OK)
+		return false;
+	sse_end(frame);
+	return true;
+}
+
+/* For whoever cannot see comments, EventSource among them: that the feed lives, and what time it
+ * is. */
+static bool heartbeat(struct sse_frame *frame, const struct frame_query *q, uint64_t *variant)
+{
+	uint64_t now_ms = sse_worker_wall_ms();
+	struct feed_frame last;
+	(void)variant;
+	if (!feed_newest_read(q->worker->store, q->stream, &last)) {
+		feed_frame_finish(&last);
+		return false;
+	}
+	sse_begin();
+	sse_comment("hb %" PRIu64, now_ms);
+	sse_printf("event: heartbeat\ndata: {\"sourceEpoch\":%" PRIu64 ",\"latestSeq\":%" PRIu64
+	           ",\"now\":%" PRIu64 "}\n\n",
+	           last.frame.epoch, last.frame.seq, now_ms);
+	feed_frame_finish(&last);
+	sse_end(frame);
+	return true;
+}
+
+static const char *reason_of(enum fanout_end why, uint64_t variant)
+{
+	switch (why) {
+	case FANOUT_END_TIME:
+		return variant & VARIANT_PREVIOUS_TOKEN ? "token_or_lifetime_over"
+		                                        : "lifetime_over";
+	case FANOUT_END_DRAIN:
+		return "draining";
+	case FANOUT_END_TRIMMED:
+		return "history_trimmed";
+	case FANOUT_END_LAG:
+		return "too_far_behind";
+	case FANOUT_END_CLOSED:
+	case FANOUT_END_GONE:
+	case FANOUT_END_RESUME:
+		break;
+	}
+	return "feed_over";
+}
+
+static bool farewell(struct sse_frame *frame, const struct frame_query *q, enum fanout_end why)
+{
+	sse_begin();
+	sse_printf("event: bye\ndata: {\"reason\":\"%s\",\"now\":%" PRIu64 "}\n\n",
+	           reason_of(why, q->variant), sse_worker_wall_ms());
+	sse_end(frame);
+	return true;
+}
+
+static uint64_t key_of_all(void)
+{
+	return quota_key("", 0, PURPOSE_ALL_CLIENTS);
+}
+
+struct client {
+	struct sse_worker *worker;
+	uint64_t key;
+};
+
+static void client_left(void *owner)
+{
+	struct client *client = owner;
+	struct sse_worker *w = client->worker;
+	quota_release(&w->worker->counters->quota, client->key, w->worker->slot);
+	quota_release(&w->worker->counters->quota, key_of_all(), w->worker->slot);
+	counter_add(w->counters, bet_sync_clients, -1);
+	free(client);
+}
+
+static const struct fanout_view view = {.name = "bet-sync",
+                                        .shared = true,
+                                        .frame = build,
+                                        .heartbeat = heartbeat,
+                                        .farewell = farewell,
+                                        .left = client_left};
+
+/* Where a client begins, and what he is told first. */
+struct start {
+	uint64_t from;
+	const char *event; /* of the newest frame; NULL: it is not sent by itself */
+	const char *why;   /* of a reset */
+};
+
+/* Spec b.4, in its order; but what follows the oldest frame without a gap is replayed. */
+static bool find_start(struct request *r, const struct asked *asked, const struct found *last,
+                       struct start *start)
+{
+	struct span text = r->headers[HEADER_LAST_EVENT_ID], epoch;
+	struct bet_sync_cursor cursor, named;
+	const struct stream *stream = asked->stream;
+	if (text.len == 0 && query_find(r->query, "since", &text) == 0)
+		text = (struct span){0};
+	enum bet_sync_cursor_result result = bet_sync_cursor_read(&cursor, text);
+	bool foreign = result == BET_SYNC_CURSOR_PLACE && cursor.epoch != last->epoch;
+	if (query_find(r->query, "epoch", &epoch) > 0) {
+		if (bet_sync_cursor_read(&named, epoch) != BET_SYNC_CURSOR_SEQ)
+			result = BET_SYNC_CURSOR_BAD;
+		foreign = foreign || named.seq != last->epoch;
+	}
+	*start = (struct start){.from = stream->tail};
+	if (result == BET_SYNC_CURSOR_BAD) {
+		refuse(r, 400, "Bad request",
+		       "The cursor (Last-Event-ID, or since, and epoch) must be a frame number, or "
+		       "EPOCH-NUMBER",
+		       0);
+		return false;
+	}
+	struct found oldest = first_at(r->worker->store, stream, stream->first);
+	if (result == BET_SYNC_CURSOR_NONE || (cursor.seq == 0 && !foreign)) {
+		start->event = "betting";
+	} else if (foreign || cursor.seq > last->seq || cursor.seq + 1 < oldest.seq) {
+		start->event = "reset";
+		start->why = foreign                  ? "another source epoch"
+		             : cursor.seq > last->seq ? "ahead"
+		                                      : "trimmed";
+	} else if (cursor.seq < last->seq) {
+		start->from = place_behind(r->worker->store, stream, cursor.seq);
+	}
+	return true;
+}
+
+/* Slots of SSE workers: [0, this). */
+static uint32_t workers_of(const struct counters *counters)
+{
+	uint32_t workers = 0;
+	for (size_t i = 0; i < COUNTERS_SLOTS; i++) {
+		const struct counters_slot *slot = &counters->slots[i];
+		if (slot->role == ROLE_SSE && atomic_load(&slot->state) != WORKER_ABSENT &&
+		    slot->slot >= workers)
+			workers = slot->slot + 1;
+	}
+	return workers;
+}
+
+/* Who comes back at once is not refused because of the connection he has left. */
+static bool hold(struct sse_worker *w, uint64_t key, uint64_t max)
+{
+	struct quota *quota = &w->worker->counters->quota;
+	uint32_t workers = workers_of(w->worker->counters), slot = w->worker->slot;
+	if (quota_hold(quota, key, slot, workers, (uint32_t)max))
+		return true;
+	requests_drop_gone(w);
+	return quota_hold(quota, key, slot, workers, (uint32_t)max);
+}
+
+static bool hold_place(struct request *r, uint64_t *key)
+{
+	struct sse_worker *w = r->worker;
+	const struct settings *s = w->settings;
+	uint8_t address[16];
+	request_address(r, address);
+	*key = quota_key(address, sizeof address, PURPOSE_CLIENTS);
+	if (!hold(w, key_of_all(), s->bet_sync_clients)) {
+		refuse(r, 503, "Service unavailable", "Bet sync SSE capacity reached", 5000);
+		return false;
+	}
+	if (!hold(w, *key, s->bet_sync_clients_per_address)) {
+		quota_release(&w->worker->counters->quota, key_of_all(), w->worker->slot);
+		refuse(r, 429, "Too many requests", "Too many connections from this address", 5000);
+		return false;
+	}
+	counter_add(w->counters, bet_sync_clients, 1);
+	return true;
+}
+
+static uint64_t end_of(const struct sse_worker *w, uint64_t expires_ms)
+{
+	uint64_t lifetime_ms = w->settings->http_events_lifetime_ms, now_ms = sse_worker_wall_ms();
+	uint64_t left_ms = expires_ms > now_ms ? expires_ms - now_ms : 0;
+	lifetime_ms += clock_random_below(lifetime_ms / 4 + 1);
+	return w->now_ms +
+	       (expires_ms != UINT64_MAX && left_ms < lifetime_ms ? left_ms : lifetime_ms);
+}
+
+static void join(struct request *r, const struct asked *asked, const struct start *start,
+                 uint64_t key, const struct feed_frame *newest)
+{
+	struct sse_worker *w = r->worker;
+	struct client *client = xmalloc(sizeof *client);
+	struct sse_frame frame = {0};
+	struct answer a;
+	*client = (struct client){w, key};
+	sse_begin();
+	sse_printf("retry: %d\n\n", RETRY_MS);
+	if (start->why != NULL)
+		sse_comment("reset %s", start->why);
+	if (start->event != NULL)
+		put_event(start->event, &newest->frame, newest->text, asked->v2);
+	sse_end(&frame);
+	begin(&a, r, "text/event-stream; charset=utf-8");
+	add(&a, "cache-control", SPAN("no-cache, no-transform"));
+	add(&a, "x-accel-buffering", SPAN("no"));
+	reply_start(r, 200, a.headers, a.count, UINT64_MAX);
+	uint64_t variant = (asked->v2 ? VARIANT_V2 : 0) |
+	                   (asked->expires_ms != UINT64_MAX ? VARIANT_PREVIOUS_TOKEN : 0);
+	struct live_reader *reader =
+	        fanout_join(r, &view, client, variant, end_of(w, asked->expires_ms));
+	fanout_send(reader, &frame);
+	sse_frame_finish(&frame);
+	fanout_add(reader, asked->stream, start->from);
+}
+
+void bet_sync_events(struct request *r)
+{
+	struct asked asked;
+	struct feed_frame newest;
+	struct start start;
+	uint64_t key;
+	if (!admit(r, &asked, PURPOSE_EVENTS, r->worker->settings->bet_sync_events_rate))
+		return;
+	if (!feed_newest_read(r->worker->store, asked.stream, &newest)) {
+		refuse(r, 503, "Service unavailable", "The feed cannot be read", 5000);
+		feed_frame_finish(&newest);
+		return;
+	}
+	const struct found last = {
+	        .epoch = newest.frame.epoch, .seq = newest.frame.seq, .present = true};
+	if (find_start(r, &asked, &last, &start)) {
+		if (r->method == METHOD_HEAD) {
+			struct answer a;
+			begin(&a, r, "text/event-stream; charset=utf-8");
+			reply(r, 200, a.headers, a.count, (struct span){0});
+		} else if (hold_place(r, &key))
+			join(r, &asked, &start, key, &newest);
+	}
+	feed_frame_finish(&newest);
+}
+
+void bet_sync_preflight(struct request *r)
+{
+	struct answer a;
+	if (!within_rate(r, PURPOSE_EVENTS, r->worker->settings->bet_sync_events_rate) ||
+	    !origin_allowed(r))
+		return;
+	begin(&a, r, "text/plain");
+	add(&a, "access-control-allow-methods", SPAN("GET, HEAD"));
+	add(&a, "access-control-allow-headers", SPAN("authorization, last-event-id"));
+	add(&a, "access-control-max-age", SPAN("600"));
+	reply(r, 204, a.headers, a.count, (struct span){0});
+}
+
+void bet_sync_start(struct sse_worker *w)
+{
+	counter_set(w->counters, bet_sync_clients, 0);
+	if (*w->settings->bet_sync_token == '\0' && w->worker->slot == 0)
+		log_warn("bet-sync feed closed", "why=\"no token is set: bet_sync.token\"");
+	quota_forget(&w->worker->counters->quota, w->worker->slot);
+}

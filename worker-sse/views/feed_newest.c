@@ -1,0 +1,75 @@
+#include "worker-sse/views/feed_newest.h"
+#include "common/base/check.h"
+#include "worker-sse/worker.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { FEED_NAME_MAX = 64, LOOK_BACK_BYTES = 1 << 16 };
+
+static bool take(void *arg, const struct store_message *message)
+{
+	struct feed_frame *newest = arg;
+	struct bet_sync_frame frame;
+	if (!bet_sync_frame_read(&frame, message->bytes))
+		return true;
+	feed_frame_finish(newest); /* one append may hold several */
+	newest->at = xmemdup_text(message->bytes.at, message->bytes.len);
+	newest->text = span_of(newest->at, message->bytes.len);
+	return bet_sync_frame_read(&newest->frame, newest->text);
+}
+
+/* Nearly always it is in the last append. */
+bool feed_newest_read(struct store *store, const struct stream *stream, struct feed_frame *newest)
+{
+	uint64_t first = stream->first,
+	         from = stream->last_start > first ? stream->last_start : first;
+	*newest = (struct feed_frame){0};
+	for (uint64_t back = LOOK_BACK_BYTES;; back *= 4) {
+		if (store_scan(store, stream, from, stream->tail, SIZE_MAX, take, newest) !=
+		    STORE_READ_OK)
+			return false;
+		if (newest->at != NULL || from == first)
+			return newest->at != NULL;
+		from = stream->tail - first > back ? stream->tail - back : first;
+	}
+}
+
+void feed_frame_finish(struct feed_frame *frame)
+{
+	free(frame->at);
+	*frame = (struct feed_frame){0};
+}
+
+static struct stream *find(struct request *request)
+{
+	static const char prefix[] = "/v1/feeds/";
+	char path[128];
+	struct span name = span_of(request->path.at + sizeof prefix - 1,
+	                           request->path.len - (sizeof prefix - 1));
+	if (name.len > FEED_NAME_MAX || memchr(name.at, '/', name.len) != NULL)
+		return NULL;
+	int len =
+	        snprintf(path, sizeof path, "/v1/stream/feeds/%.*s/frames", (int)name.len, name.at);
+	return state_find(store_view(request->worker->store), span_of(path, (size_t)len));
+}
+
+void feed_newest_handle(struct request *request)
+{
+	sse_worker_catch_up(request->worker);
+	const struct stream *stream = find(request);
+	struct feed_frame newest = {0};
+	if (stream == NULL || !feed_newest_read(request->worker->store, stream, &newest)) {
+		feed_frame_finish(&newest);
+		if (store_view(request->worker->store)->unreadable) {
+			reply_error(request, 503, store_unreadable_reason);
+			return;
+		}
+		reply_error(request, 404, "no such feed");
+		return;
+	}
+	const struct header headers[] = {{"content-type", SPAN("application/json")},
+	                                 {"cache-control", SPAN("no-store")}};
+	reply(request, 200, headers, 2, newest.text);
+	feed_frame_finish(&newest);
+}

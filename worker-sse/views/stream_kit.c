@@ -1,0 +1,440 @@
+#include "worker-sse/views/stream_kit.h"
+#include "common/base/check.h"
+#include "common/base/hash.h"
+#include "common/base/json_take.h"
+#include "common/domain/render_session.h"
+#include "worker-sse/views/call.h"
+#include "worker-sse/live/fanout.h"
+#include "worker-sse/views/mjpeg.h"
+#include "worker-sse/views/picture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+	RETRY_MS = 1000,     /* what clients are told to wait before they come back */
+	SAY_AGAIN_MS = 2000, /* that a session has consumers */
+};
+
+/* ---- consumers: who follows what is told to the owner, and told again ---- */
+
+struct kit_session {
+	char id[RENDER_SESSION_ID_MAX + 1];
+	uint64_t consumers;
+	struct sse_worker *worker;
+	struct wheel_node again;
+	UT_hash_handle hh;
+};
+
+static void say(struct kit_session *s)
+{
+	struct peer *peer = worker_peer(s->worker->worker, ROLE_CAPTURE, 0);
+	if (peer != NULL)
+		peer_put(peer, render_consumers, RENDER_CONSUMERS,
+		         {.id = span_str(s->id), .count = s->consumers});
+	if (s->consumers > 0)
+		wheel_set(&s->worker->wheel, &s->again, s->worker->now_ms + SAY_AGAIN_MS);
+}
+
+static void on_again(struct wheel_node *node)
+{
+	say((struct kit_session *)((char *)node - offsetof(struct kit_session, again)));
+}
+
+static struct kit_session *consumer_comes(struct sse_worker *w, const char *id)
+{
+	struct kit_session *s;
+	HASH_FIND_STR(w->kit_sessions, id, s);
+	if (s == NULL) {
+		s = xcalloc(1, sizeof *s);
+		s->worker = w;
+		s->again.due = on_again;
+		strcpy(s->id, id);
+		HASH_ADD_STR(w->kit_sessions, id, s);
+	}
+	s->consumers++;
+	say(s);
+	return s;
+}
+
+static void consumer_leaves(void *owner)
+{
+	struct kit_session *s = owner;
+	s->consumers--;
+	say(s);
+	if (s->consumers > 0)
+		return;
+	wheel_cancel(&s->again);
+	HASH_DEL(s->worker->kit_sessions, s);
+	free(s);
+}
+
+/* ---- events as Server-Sent Events ---- */
+
+static void put_id(uint64_t lineage, struct render_mark mark)
+{
+	char text[RENDER_MARK_ROOM];
+	size_t len = render_mark_print(lineage, mark, text);
+	SSE_PUT("id: ");
+	sse_put(span_of(text, len));
+	SSE_PUT("\n");
+}
+
+static bool put_event(void *arg, const struct store_message *message)
+{
+	static const char *const names[] = {[RENDER_EVENT_STATE] = "state",
+	                                    [RENDER_EVENT_PATCH] = "state_patch",
+	                                    [RENDER_EVENT_SIGNAL] = "custom_signal",
+	                                    [RENDER_EVENT_END] = "end"};
+	const struct stream *stream = arg;
+	enum render_event kind;
+	struct render_mark mark;
+	struct span data;
+	if (!render_event_read(message->bytes, &kind, &mark, &data))
+		return true; /* not ours; nobody else writes here */
+	put_id(stream->lineage, mark);
+	sse_printf("event: %s\n", names[kind]);
+	if (kind == RENDER_EVENT_END) {
+		SSE_PUT("data: {\"reason\":");
+		sse_put(data);
+		SSE_PUT("}\n");
+	} else {
+		sse_put_data(data);
+	}
+	SSE_PUT("\n");
+	return true;
+}
+
+static bool build(struct sse_frame *frame, const struct frame_query *q)
+{
+	sse_begin();
+	if (store_scan(q->worker->store, q->stream, q->from, q->to, (size_t)(q->to - q->from),
+	               put_event, (void *)(uintptr_t)q->stream) != STORE_READ_OK)
+		return false;
+	sse_end(frame);
+	frame->closed = q->to == q->stream->tail && q->stream->closed;
+	return true;
+}
+
+static bool heartbeat(struct sse_frame *frame, const struct frame_query *q, uint64_t *variant)
+{
+	(void)q;
+	(void)variant;
+	sse_begin();
+	sse_printf("event: ping\ndata: {\"at\":%llu}\n\n",
+	           (unsigned long long)sse_worker_wall_ms());
+	sse_end(frame);
+	return true;
+}
+
+static const struct fanout_view view = {.name = "render session",
+                                        .shared = true,
+                                        .frame = build,
+                                        .heartbeat = heartbeat,
+                                        .left = consumer_leaves};
+
+/* ---- the session asked for ---- */
+
+struct asked {
+	char id[RENDER_SESSION_ID_MAX + 1];
+	struct span rest; /* of the path, behind the id */
+	struct render_session *paper;
+	struct stream *stream;
+};
+
+/* "/stream/ID/rest", "/stream/session/ID/rest". */
+static bool split_path(struct span path, struct asked *asked)
+{
+	static const struct span alias = {(const uint8_t *)"session/", 8};
+	struct span at = span_of(path.at + 8, path.len - 8);
+	if (at.len > alias.len && memcmp(at.at, alias.at, alias.len) == 0)
+		at = span_of(at.at + alias.len, at.len - alias.len);
+	const uint8_t *slash = memchr(at.at, '/', at.len);
+	size_t len = slash != NULL ? (size_t)(slash - at.at) : at.len;
+	if (!render_session_id_valid(span_of(at.at, len)))
+		return false;
+	memcpy(asked->id, at.at, len);
+	asked->id[len] = '\0';
+	asked->rest = span_of(at.at + len, at.len - len);
+	return true;
+}
+
+/* Document and stream at the same instant of the log. False: answered. */
+static bool find(struct request *request, struct asked *asked)
+{
+	struct state *state = store_view(request->worker->store);
+	char key[RENDER_PATH_ROOM], principal[AUTH_PRINCIPAL_ROOM];
+	struct span document;
+	auth_owner(request->headers[HEADER_AUTHORIZATION], principal);
+	size_t len = render_session_key(asked->id, key);
+	bool there = state_kv_get(state, span_of(key, len), &document);
+	if (there)
+		asked->paper = render_session_load(document, 0);
+	if (there && asked->paper == NULL) {
+		reply_error(request, 503,
+		            "this release cannot read this session: it stands still, as it is");
+		return false;
+	}
+	bool unreadable = state->unreadable;
+	if (asked->paper != NULL &&
+	    !render_session_is_of(asked->paper, request->worker->settings, span_str(principal)))
+		render_session_destroy(&asked->paper);
+	len = render_session_path(asked->id, key);
+	asked->stream = state_find(state, span_of(key, len));
+	unreadable |= state->unreadable;
+	if (unreadable) {
+		reply_error(request, 503, store_unreadable_reason);
+	} else if (asked->paper == NULL || asked->stream == NULL || asked->stream->dropped) {
+		reply_error(request, 404, "no such session");
+	} else if (asked->paper->ended_ms != 0) {
+		reply_error(request, 410, "this session is over");
+	} else {
+		return true;
+	}
+	render_session_destroy(&asked->paper);
+	return false;
+}
+
+static struct render_mark mark_of(const struct render_session *paper)
+{
+	return (struct render_mark){paper->rev, paper->signals};
+}
+
+/* ---- GET /stream/{id} ---- */
+
+static void reply_state(struct request *request, struct asked *asked)
+{
+	char etag[RENDER_MARK_ROOM + 2], mark[RENDER_MARK_ROOM];
+	const struct render_mark rev = {asked->paper->rev, 0};
+	render_mark_print(asked->stream->lineage, rev, mark);
+	int len = snprintf(etag, sizeof etag, "\"%s\"", mark);
+	const struct header headers[] = {{"content-type", SPAN("application/json")},
+	                                 {"cache-control", SPAN("no-cache")},
+	                                 {"etag", span_of(etag, (size_t)len)}};
+	if (span_equal(request->headers[HEADER_IF_NONE_MATCH], headers[2].value)) {
+		reply(request, 304, headers, 3, (struct span){0});
+		return;
+	}
+	char *text = json_dumps(asked->paper->published, JSON_COMPACT);
+	check(text != NULL);
+	reply(request, 200, headers, 3, span_str(text));
+	free(text);
+}
+
+/* ---- GET /stream/{id}/sse ---- */
+
+/* Does Accept name this type, or, when `any`, a range with it? */
+static bool accepts_events(const struct request *request, bool any)
+{
+	struct span accept = request->headers[HEADER_ACCEPT], item;
+	while (list_next(&accept, &item)) {
+		const uint8_t *parameters = item.len > 0 ? memchr(item.at, ';', item.len) : NULL;
+		item.len = parameters != NULL ? (size_t)(parameters - item.at) : item.len;
+		while (item.len > 0 &&
+		       (item.at[item.len - 1] == ' ' || item.at[item.len - 1] == '\t'))
+			item.len--;
+		if (span_equal_nocase(item, SPAN("text/event-stream")) ||
+		    (any &&
+		     (span_equal(item, SPAN("*/*")) || span_equal_nocase(item, SPAN("text/*")))))
+			return true;
+	}
+	return false;
+}
+
+struct search {
+	struct render_mark mark;
+	uint64_t ends_at;
+	bool found;
+};
+
+static bool look_for_mark(void *arg, const struct store_message *message)
+{
+	struct search *search = arg;
+	struct render_mark mark;
+	if (!render_mark_read(message->bytes, &mark))
+		return true;
+	int order = render_mark_compare(mark, search->mark);
+	search->found = search->found || order == 0;
+	if (order <= 0)
+		search->ends_at = message->ends_at;
+	return order <= 0;
+}
+
+/* The position behind the event that the client saw last, looked for in the stream's last part
+ * only: what lies before it would be more than a snapshot. */
+static bool find_mark(struct sse_worker *w, const struct stream *stream, struct render_mark mark,
+                      uint64_t *from)
+{
+	struct search search = {.mark = mark};
+	uint64_t first = stream_first(store_view(w->store), stream);
+	uint64_t keep = w->settings->sessions_replay_bytes, begin = first;
+	if (stream->tail - first > keep)
+		begin = store_page_end(w->store, stream, first, stream->tail,
+		                       stream->tail - first - keep);
+	if (store_scan(w->store, stream, begin, stream->tail, SIZE_MAX, look_for_mark, &search) !=
+	    STORE_READ_OK)
+		return false;
+	*from = search.ends_at;
+	return search.found;
+}
+
+static struct span last_id(const struct request *request)
+{
+	struct span id = request->headers[HEADER_LAST_EVENT_ID];
+	if (id.at == NULL)
+		query_find(request->query, "lastEventId", &id);
+	return id;
+}
+
+static bool resumes(struct request *request, const struct asked *asked, uint64_t *from)
+{
+	struct span id = last_id(request);
+	uint64_t lineage;
+	struct render_mark mark;
+	return id.at != NULL && render_mark_parse(id, &lineage, &mark) &&
+	       lineage == asked->stream->lineage &&
+	       find_mark(request->worker, asked->stream, mark, from);
+}
+
+static void put_snapshot(const struct asked *asked)
+{
+	json_t *event = render_session_first(asked->paper);
+	char *text = json_dumps(event, JSON_COMPACT);
+	check(text != NULL);
+	put_id(asked->stream->lineage, mark_of(asked->paper));
+	SSE_PUT("event: state\n");
+	sse_put_data(span_str(text));
+	SSE_PUT("\n");
+	free(text);
+	json_decref(event);
+}
+
+/* Takes the request over: snapshot or what was missed, then what comes. */
+static void follow(struct request *request, const struct asked *asked, unsigned status)
+{
+	struct sse_worker *w = request->worker;
+	char location[RENDER_SESSION_ID_MAX + 16];
+	int len = snprintf(location, sizeof location, "/stream/%s", asked->id);
+	const struct header headers[] = {{"content-type", SPAN("text/event-stream")},
+	                                 {"cache-control", SPAN("no-cache")},
+	                                 {"x-accel-buffering", SPAN("no")},
+	                                 {"location", span_of(location, (size_t)len)}};
+	struct sse_frame frame = {0};
+	uint64_t from = asked->stream->tail;
+	bool resumed = resumes(request, asked, &from);
+	sse_begin();
+	sse_printf("retry: %d\n\n", RETRY_MS);
+	if (!resumed) {
+		from = asked->stream->tail;
+		put_snapshot(asked);
+	}
+	sse_end(&frame);
+	reply_start(request, status, headers, status == 201 ? 4 : 3, UINT64_MAX);
+	struct live_reader *reader = fanout_join(request, &view, consumer_comes(w, asked->id), 0,
+	                                         fanout_lifetime_end(w));
+	fanout_send(reader, &frame);
+	sse_frame_finish(&frame);
+	fanout_add(reader, asked->stream, from);
+}
+
+/* sessions.validate_url has answered, by way of the capture worker. */
+static void on_may_follow(struct request *request, const struct proto_call_reply *m)
+{
+	struct asked asked = {0};
+	if (m->status != 204) {
+		call_relay(request, m);
+		return;
+	}
+	if (!split_path(request->path, &asked) || !find(request, &asked))
+		return;
+	follow(request, &asked, 200);
+	render_session_destroy(&asked.paper);
+}
+
+static void handle_events(struct request *request, struct asked *asked)
+{
+	if (!accepts_events(request, true))
+		reply_error(request, 406, "this is text/event-stream; say so in Accept");
+	else if (*request->worker->settings->sessions_validate_url != '\0')
+		call_send(request, ROLE_CAPTURE,
+		          &(struct call_options){.authorization = true, .on_reply = on_may_follow});
+	else
+		follow(request, asked, 200);
+}
+
+/* ---- POST /stream with Accept: text/event-stream ---- */
+
+static void on_created(struct request *request, const struct proto_call_reply *m)
+{
+	struct asked asked = {0};
+	json_t *body = m->status == 201 ? json_take(m->body, JSON_ALLOW_NUL, NULL, NULL) : NULL;
+	const char *id = json_string_value(json_object_get(body, "streamId"));
+	if (id == NULL || !render_session_id_valid(span_str(id))) {
+		json_decref(body);
+		call_relay(request, m);
+		return;
+	}
+	strcpy(asked.id, id);
+	json_decref(body);
+	sse_worker_catch_up(request->worker); /* it is durable, and may be new to us */
+	if (!find(request, &asked))
+		return;
+	follow(request, &asked, 201);
+	render_session_destroy(&asked.paper);
+}
+
+/* ---- all of it ---- */
+
+static void handle_read(struct request *request)
+{
+	struct asked asked = {0};
+	if (!split_path(request->path, &asked)) {
+		reply_error(request, 404, "no such session");
+		return;
+	}
+	if (span_equal(asked.rest, SPAN("/frame.jpg"))) {
+		picture_send(request, &(struct call_options){.path = request->path});
+		return;
+	}
+	if (span_equal(asked.rest, SPAN("/mjpeg")) && request->method == METHOD_GET) {
+		char path[RENDER_PATH_ROOM];
+		int len = snprintf(path, sizeof path, "/stream/%s/frame.jpg", asked.id);
+		mjpeg_start(request, span_of(path, (size_t)len));
+		return;
+	}
+	if (span_equal(asked.rest, SPAN("/whep"))) {
+		static const struct header headers[] = {{"content-type", SPAN("application/sdp")},
+		                                        {"accept-post", SPAN("application/sdp")}};
+		if (find(request, &asked))
+			reply(request, 200, headers, 2, (struct span){0});
+		render_session_destroy(&asked.paper);
+		return;
+	}
+	bool events = span_equal(asked.rest, SPAN("/sse")), state = asked.rest.len == 0;
+	if (!events && !state) {
+		reply_error(request, 404, "nothing here");
+		return;
+	}
+	if (!find(request, &asked))
+		return;
+	if (state || request->method == METHOD_HEAD)
+		reply_state(request, &asked);
+	else
+		handle_events(request, &asked);
+	render_session_destroy(&asked.paper);
+}
+
+void stream_kit_handle(struct request *request)
+{
+	bool creates = span_equal(request->path, SPAN("/stream"));
+	if (request->method == METHOD_GET || request->method == METHOD_HEAD)
+		handle_read(request);
+	else if (creates || span_equal(request->path, SPAN("/stream/session")))
+		call_send(request, ROLE_CAPTURE,
+		          &(struct call_options){
+		                  .authorization = true,
+		                  .on_reply = creates && accepts_events(request, false) ? on_created
+		                                                                        : NULL});
+	else
+		call_forward(request, ROLE_CAPTURE);
+}

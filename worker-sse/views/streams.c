@@ -1,0 +1,596 @@
+/* Durable Streams, the writing half: create, append, close, fork, delete; and HEAD. */
+#include "worker-sse/views/streams.h"
+#include "common/base/check.h"
+#include "common/base/json_scan.h"
+#include "common/store/offset.h"
+#include "common/store/stream_name.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+	HEADERS_ROOM = 12,
+	BASE_URL_ROOM = 2048,
+	ASIDE_BYTES = 256 * 1024, /* JSON from here on takes the loop longer than a turn may: a
+	                             million elements in 2 MB */
+};
+static const uint64_t producer_number_max = (1ull << 53) - 1;
+
+/* A command on its way, and the request it answers. */
+struct operation {
+	struct command command;
+	struct request *request;
+	struct json_split json;
+	uint32_t size; /* of a body that is one message */
+};
+
+/* ---- answers ---- */
+
+struct answer {
+	struct header headers[HEADERS_ROOM];
+	size_t count;
+	char offset[OFFSET_ROOM], numbers[3][24];
+	size_t numbers_used;
+	char location[BASE_URL_ROOM + 8192], expires[40];
+};
+
+static void add(struct answer *a, const char *name, struct span value)
+{
+	check(a->count < HEADERS_ROOM);
+	a->headers[a->count++] = (struct header){name, value};
+}
+
+static void add_number(struct answer *a, const char *name, uint64_t n)
+{
+	check(a->numbers_used < 3);
+	char *text = a->numbers[a->numbers_used++];
+	int len = snprintf(text, sizeof a->numbers[0], "%llu", (unsigned long long)n);
+	add(a, name, span_of(text, (size_t)len));
+}
+
+static void add_offset(struct answer *a, uint64_t lineage, uint64_t position)
+{
+	add(a, "stream-next-offset", offset_print(lineage, position, a->offset));
+}
+
+static void add_closed(struct answer *a, bool closed)
+{
+	if (closed)
+		add(a, "stream-closed", SPAN("true"));
+}
+
+static void answer_send(struct request *request, struct answer *a, unsigned status,
+                        const char *reason)
+{
+	char text[256] = "";
+	int len = 0;
+	if (reason != NULL) {
+		len = snprintf(text, sizeof text, "%s\n", reason);
+		add(a, "content-type", SPAN("text/plain; charset=utf-8"));
+		add(a, "cache-control", SPAN("no-store"));
+	}
+	if (status == 503 || status == 507 || status == 429)
+		add(a, "retry-after", SPAN("1"));
+	reply(request, status, a->headers, a->count, span_of(text, (size_t)len));
+}
+
+struct verdict_row {
+	unsigned status;
+	const char *reason; /* NULL: success */
+};
+
+/* What a verdict is over HTTP. Success of an append depends on its producer headers: below. */
+static struct verdict_row verdict_row(enum verdict verdict)
+{
+	switch (verdict) {
+	case VERDICT_OK:
+	case VERDICT_DUPLICATE:
+		return (struct verdict_row){204, NULL};
+	case VERDICT_CREATED:
+		return (struct verdict_row){201, NULL};
+	case VERDICT_EXISTS:
+		return (struct verdict_row){200, NULL};
+	case VERDICT_NOT_FOUND:
+		return (struct verdict_row){404, "stream not found"};
+	case VERDICT_GONE:
+		return (struct verdict_row){410, "stream is deleted"};
+	case VERDICT_OWNED:
+		return (struct verdict_row){403, "this stream is written by its own surface only"};
+	case VERDICT_CONFIG_DIFFERS:
+		return (struct verdict_row){409, "stream exists with another configuration"};
+	case VERDICT_PATH_SOFT_DELETED:
+		return (struct verdict_row){409, "path is held by a deleted stream with forks"};
+	case VERDICT_SOURCE_NOT_FOUND:
+		return (struct verdict_row){404, "fork source not found"};
+	case VERDICT_SOURCE_GONE:
+		return (struct verdict_row){409, "fork source is deleted"};
+	case VERDICT_SOURCE_TYPE:
+		return (struct verdict_row){409, "content type differs from the fork source's"};
+	case VERDICT_FORK_OFFSET:
+		return (struct verdict_row){400, "fork offset is not one of the source"};
+	case VERDICT_FORK_SUB_OFFSET:
+		return (struct verdict_row){400, "fork sub-offset goes beyond the next append"};
+	case VERDICT_FORK_DEPTH:
+		return (struct verdict_row){400, "chain of forks is too long"};
+	case VERDICT_FORK_TRIMMED:
+		return (struct verdict_row){410, "fork offset is before the first retained one"};
+	case VERDICT_CLOSED:
+		return (struct verdict_row){409, "stream is closed"};
+	case VERDICT_CONTENT_TYPE:
+		return (struct verdict_row){409, "content type differs from the stream's"};
+	case VERDICT_BAD_BODY:
+		return (struct verdict_row){400, "body is not valid JSON"};
+	case VERDICT_PRODUCER_STALE:
+		return (struct verdict_row){403, "producer epoch is stale"};
+	case VERDICT_PRODUCER_EPOCH:
+		return (struct verdict_row){400, "a new producer epoch begins with seq 0"};
+	case VERDICT_PRODUCER_GAP:
+		return (struct verdict_row){409, "producer seq leaves a gap"};
+	case VERDICT_PRODUCER_LIMIT:
+		return (struct verdict_row){429, "limits.producers_per_stream is reached"};
+	case VERDICT_STREAM_SEQ:
+		return (struct verdict_row){409, "Stream-Seq is not above the last sequence"};
+	case VERDICT_STREAM_LIMIT:
+		return (struct verdict_row){507, "limits.streams is reached"};
+	case VERDICT_OFFSET_LIMIT:
+		return (struct verdict_row){507, "the stream's offsets are used up"};
+	case VERDICT_NO_SPACE:
+		return (struct verdict_row){507, "no space left in the store"};
+	case VERDICT_IO_ERROR:
+		return (struct verdict_row){503, "the disk failed; nothing is promised"};
+	case VERDICT_STALLED:
+		return (struct verdict_row){503, "the log stands still; nothing is promised"};
+	case VERDICT_STOPPING:
+		return (struct verdict_row){503, "shutting down"};
+	case VERDICT_PENDING:
+	case VERDICT_KV_CONFLICT:
+		break;
+	}
+	return (struct verdict_row){500, "unexpected verdict"};
+}
+
+static void operation_free(struct operation *op)
+{
+	free(op->json.sizes);
+	free(op);
+}
+
+/* ---- PUT ---- */
+
+static void created(struct command *command)
+{
+	struct operation *op = command->owner;
+	struct request *request = op->request;
+	static struct answer a; /* one thread; too large for comfort on the stack */
+	struct verdict_row row = verdict_row(command->verdict);
+	a.count = a.numbers_used = 0;
+	if (row.reason == NULL) {
+		struct stream *stream =
+		        state_find_id(store_view(request->worker->store), command->id);
+		size_t len = request_base_url(request, a.location, BASE_URL_ROOM);
+		len += stream_name_canonical(command->path, (uint8_t *)a.location + len);
+		if (command->verdict == VERDICT_CREATED)
+			add(&a, "location", span_of(a.location, len));
+		if (stream != NULL)
+			add(&a, "content-type",
+			    span_of(stream->content_type, stream->content_type_len));
+		add_offset(&a, command->lineage, command->tail);
+		add_closed(&a, command->closed);
+		reply(request, row.status, a.headers, a.count, (struct span){0});
+	} else {
+		const char *reason =
+		        command->verdict == VERDICT_BAD_BODY && command->body_fault != NULL
+		                ? command->body_fault
+		                : row.reason;
+		answer_send(request, &a, row.status, reason);
+	}
+	operation_free(op);
+}
+
+/* A large body that is read by another thread. */
+struct aside {
+	uv_work_t work;
+	struct operation *op;
+	bool empty_array_ok;
+};
+
+/* The body as messages, or why it cannot be. The verdict on it comes in its turn: a missing stream
+ * is a 404 whatever was sent. */
+static void take_body(struct operation *op, bool json, bool empty_array_ok)
+{
+	struct request *r = op->request;
+	struct command *c = &op->command;
+	if (r->body_len == 0)
+		return;
+	if (!json) {
+		op->size = (uint32_t)r->body_len;
+		c->body = (struct batch){&op->size, 1, span_of(r->body, r->body_len)};
+		return;
+	}
+	c->body_fault =
+	        json_split(r->body, r->body_len, r->worker->settings->limits_json_depth, &op->json);
+	if (c->body_fault == NULL && op->json.count == 0 && !empty_array_ok)
+		c->body_fault = "an empty array appends nothing";
+	if (c->body_fault == NULL)
+		c->body = (struct batch){op->json.sizes, op->json.count, op->json.bytes};
+}
+
+static void split_aside(uv_work_t *work)
+{
+	const struct aside *aside = work->data;
+	take_body(aside->op, true, aside->empty_array_ok);
+}
+
+static void on_split(uv_work_t *work, int status)
+{
+	struct aside *aside = work->data;
+	struct operation *op = aside->op;
+	(void)status; /* never cancelled */
+	free(aside);
+	request_hold(op->request, false);
+	store_submit(op->request->worker->store, &op->command);
+}
+
+/* Appends of a connection are submitted in their order: while one is read aside, the next is not
+ * begun. */
+static void submit(struct operation *op, bool json, bool empty_array_ok)
+{
+	struct request *r = op->request;
+	if (!json || r->body_len < ASIDE_BYTES) {
+		take_body(op, json, empty_array_ok);
+		store_submit(r->worker->store, &op->command);
+		return;
+	}
+	struct aside *aside = xmalloc(sizeof *aside);
+	*aside = (struct aside){.work.data = aside, .op = op, .empty_array_ok = empty_array_ok};
+	request_hold(r, true);
+	check(uv_queue_work(r->worker->worker->loop, &aside->work, split_aside, on_split) == 0);
+}
+
+static const char *take_expiry(struct request *r, struct command *c)
+{
+	struct span ttl = r->headers[HEADER_STREAM_TTL], at = r->headers[HEADER_STREAM_EXPIRES_AT];
+	if (ttl.len != 0 && at.len != 0)
+		return "Stream-TTL and Stream-Expires-At exclude each other";
+	if (ttl.len != 0) {
+		uint64_t max = r->worker->settings->limits_ttl_max_ms / 1000;
+		if ((ttl.len > 1 && ttl.at[0] == '0') || !number_parse(ttl, max, &c->ttl_s))
+			return "Stream-TTL must be whole seconds, at most limits.ttl_max";
+		c->ttl_present = true;
+	}
+	if (at.len != 0) {
+		if (!timestamp_parse(at, &c->expires_at_ms))
+			return "Stream-Expires-At must be an RFC 3339 date-time";
+		c->expires_present = true;
+	}
+	return NULL;
+}
+
+static const char *take_fork(struct request *r, struct command *c)
+{
+	struct span from = r->headers[HEADER_STREAM_FORKED_FROM];
+	struct span offset = r->headers[HEADER_STREAM_FORK_OFFSET];
+	struct span sub = r->headers[HEADER_STREAM_FORK_SUB_OFFSET];
+	if (sub.at != NULL) {
+		if (from.len == 0)
+			return "Stream-Fork-Sub-Offset without Stream-Forked-From";
+		if ((sub.len > 1 && sub.at[0] == '0') ||
+		    !number_parse(sub, UINT32_MAX, &c->fork_sub_offset))
+			return "malformed Stream-Fork-Sub-Offset";
+		c->fork_sub_present = true;
+	}
+	if (from.len == 0)
+		return NULL;
+	c->fork = true;
+	c->fork_source = from;
+	if (offset.at != NULL) {
+		struct offset o = offset_parse(offset);
+		if (o.kind != OFFSET_AT)
+			return "malformed Stream-Fork-Offset";
+		c->fork_offset_present = true;
+		c->fork_offset = o.position;
+		c->fork_offset_lineage = o.lineage;
+	}
+	return NULL;
+}
+
+/* type "/" subtype, as the reference understands it; anything else counts as none given. */
+static bool plausible_type(struct span type)
+{
+	const uint8_t *slash = type.len > 0 ? memchr(type.at, '/', type.len) : NULL;
+	return slash != NULL && slash > type.at && slash + 1 < type.at + type.len;
+}
+
+static bool wants_close(const struct request *r)
+{
+	return span_equal_nocase(r->headers[HEADER_STREAM_CLOSED], SPAN("true"));
+}
+
+static struct operation *operation_create(struct request *r, enum command_kind kind,
+                                          void (*done)(struct command *))
+{
+	struct operation *op = xcalloc(1, sizeof *op);
+	op->request = r;
+	op->command = (struct command){.kind = kind,
+	                               .done = done,
+	                               .owner = op,
+	                               .path = r->path,
+	                               .content_type = r->headers[HEADER_CONTENT_TYPE]};
+	return op;
+}
+
+/* By what is the body to be read? A fork without a type of its own has the source's. */
+static struct span type_for_body(struct request *r, struct command *c)
+{
+	if (c->content_type.len != 0 || !c->fork || r->body_len == 0)
+		return c->content_type;
+	struct stream *source = state_find(store_view(r->worker->store), c->fork_source);
+	if (source != NULL)
+		c->content_type = span_of(source->content_type, source->content_type_len);
+	return c->content_type;
+}
+
+static void put(struct request *r)
+{
+	struct operation *op = operation_create(r, COMMAND_CREATE, created);
+	struct command *c = &op->command;
+	const char *fault = take_expiry(r, c);
+	if (fault == NULL)
+		fault = take_fork(r, c);
+	if (fault != NULL) {
+		operation_free(op);
+		reply_error(r, 400, fault);
+		return;
+	}
+	if (!plausible_type(c->content_type))
+		c->content_type = (struct span){0};
+	c->close = wants_close(r);
+	submit(op, media_type_json(type_for_body(r, c)), true);
+}
+
+/* ---- POST ---- */
+
+static void add_producer(struct answer *a, const struct command *c)
+{
+	add_number(a, "producer-epoch", c->producer_epoch);
+	if (c->verdict != VERDICT_PRODUCER_STALE)
+		add_number(a, "producer-seq", c->producer_seq);
+}
+
+/* The official client repeats without end what a 409 without these two does not explain. */
+static void add_expected(struct answer *a, uint64_t expected, uint64_t received)
+{
+	add_number(a, "producer-expected-seq", expected);
+	add_number(a, "producer-received-seq", received);
+}
+
+static unsigned append_headers(struct answer *a, const struct command *c, unsigned status)
+{
+	bool producer = c->producer.present;
+	switch (c->verdict) {
+	case VERDICT_OK:
+		add_offset(a, c->lineage, c->tail);
+		add_closed(a, c->closed);
+		if (producer)
+			add_producer(a, c);
+		return producer && c->body.count != 0 ? 200 : 204;
+	case VERDICT_DUPLICATE:
+		add_offset(a, c->lineage, c->tail);
+		add_closed(a, c->closed);
+		add_producer(a, c);
+		return 204;
+	case VERDICT_CLOSED:
+		add_offset(a, c->lineage, c->tail);
+		add_closed(a, true);
+		if (producer && c->closed_by_match) {
+			add_producer(a, c);
+			return 204;
+		}
+		if (producer)
+			add_expected(a, c->producer.seq, c->producer.seq);
+		return 409;
+	case VERDICT_PRODUCER_STALE:
+		add_producer(a, c);
+		return status;
+	case VERDICT_PRODUCER_GAP:
+		add_expected(a, c->expected_seq, c->producer.seq);
+		return status;
+	default:
+		return status;
+	}
+}
+
+static void appended(struct command *c)
+{
+	struct operation *op = c->owner;
+	struct request *request = op->request;
+	struct verdict_row row = verdict_row(c->verdict);
+	static struct answer a;
+	a.count = a.numbers_used = 0;
+	unsigned status = append_headers(&a, c, row.status);
+	if (c->verdict == VERDICT_OWNED)
+		status = request_forbidden(request);
+	if (c->verdict == VERDICT_OK) {
+		counter_add(request->worker->counters, appends_total, 1);
+		counter_add(request->worker->counters, append_bytes_total, c->body.bytes.len);
+	}
+	const char *reason = status < 300                     ? NULL
+	                     : c->verdict == VERDICT_BAD_BODY ? c->body_fault
+	                                                      : row.reason;
+	answer_send(request, &a, status, reason);
+	operation_free(op);
+}
+
+/* All three or none. NULL: fine. */
+static const char *take_producer(struct request *r, struct command *c)
+{
+	const struct settings *s = r->worker->settings;
+	struct span id = r->headers[HEADER_PRODUCER_ID], epoch = r->headers[HEADER_PRODUCER_EPOCH],
+	            seq = r->headers[HEADER_PRODUCER_SEQ];
+	if (id.at == NULL && epoch.at == NULL && seq.at == NULL)
+		return NULL;
+	if (id.at == NULL || epoch.at == NULL || seq.at == NULL)
+		return "Producer-Id, Producer-Epoch and Producer-Seq go together";
+	if (id.len == 0 || id.len > s->limits_producer_id_bytes)
+		return "Producer-Id must have 1 to limits.producer_id_bytes bytes";
+	c->producer = (struct producer_tag){.present = true, .id = id};
+	if (!number_parse(epoch, producer_number_max, &c->producer.epoch))
+		return "malformed Producer-Epoch";
+	if (!number_parse(seq, producer_number_max, &c->producer.seq))
+		return "malformed Producer-Seq";
+	return NULL;
+}
+
+static const char *append_fault(struct request *r, struct command *c)
+{
+	const char *fault = take_producer(r, c);
+	if (fault != NULL)
+		return fault;
+	c->close = wants_close(r);
+	c->stream_seq = r->headers[HEADER_STREAM_SEQ];
+	if (c->stream_seq.len > r->worker->settings->limits_stream_seq_bytes)
+		return "Stream-Seq longer than limits.stream_seq_bytes";
+	if (r->body_len == 0 && !c->close)
+		return "empty body";
+	if (r->body_len != 0 && c->content_type.len == 0)
+		return "Content-Type is missing";
+	return NULL;
+}
+
+static void post(struct request *r)
+{
+	struct operation *op = operation_create(r, COMMAND_APPEND, appended);
+	const char *fault = append_fault(r, &op->command);
+	if (fault != NULL) {
+		operation_free(op);
+		reply_error(r, 400, fault);
+		return;
+	}
+	submit(op, media_type_json(op->command.content_type), false);
+}
+
+/* ---- DELETE ---- */
+
+static void deleted(struct command *c)
+{
+	struct operation *op = c->owner;
+	struct verdict_row row = verdict_row(c->verdict);
+	struct answer *a = xcalloc(1, sizeof *a);
+	answer_send(op->request, a, row.status, row.reason);
+	free(a);
+	operation_free(op);
+}
+
+/* ---- HEAD ---- */
+
+struct stream *streams_find(struct request *r)
+{
+	struct stream *stream =
+	        state_find_living(store_view(r->worker->store), r->path, sse_worker_wall_ms());
+	if (stream != NULL && !stream->deleted)
+		return stream;
+	if (stream == NULL && store_view(r->worker->store)->unreadable)
+		reply_error(r, 503, store_unreadable_reason);
+	else if (stream == NULL)
+		reply_error(r, 404, "stream not found");
+	else
+		reply_error(r, 410, "stream is deleted");
+	return NULL;
+}
+
+static void head(struct request *r)
+{
+	struct stream *stream = streams_find(r);
+	if (stream == NULL)
+		return;
+	static struct answer a;
+	char etag[96];
+	a.count = a.numbers_used = 0;
+	add(&a, "content-type", span_of(stream->content_type, stream->content_type_len));
+	add(&a, STREAMS_POLICY_NAME, STREAMS_POLICY);
+	add_offset(&a, stream->lineage, stream->tail);
+	add(&a, "cache-control", SPAN("no-store"));
+	add(&a, "etag",
+	    etag_print(stream, stream_first(store_view(r->worker->store), stream), stream->tail,
+	               stream->closed, etag));
+	add_closed(&a, stream->closed);
+	if (stream->ttl_present)
+		add_number(&a, "stream-ttl", stream->ttl_s);
+	if (stream->expires_present)
+		add(&a, "stream-expires-at", timestamp_print(stream->expires_at_ms, a.expires));
+	reply(r, 200, a.headers, a.count, (struct span){0});
+}
+
+/* ---- touch ---- */
+
+static void touched(struct command *c)
+{
+	free(c);
+}
+
+void streams_touch(struct sse_worker *w, const struct stream *stream)
+{
+	if (!stream->ttl_present ||
+	    sse_worker_wall_ms() < stream->touched_ms + stream_touch_interval_ms(stream))
+		return;
+	struct command *c = xcalloc(1, sizeof *c + stream->path_len);
+	*c = (struct command){.kind = COMMAND_TOUCH, .done = touched};
+	memcpy(c + 1, stream->path, stream->path_len);
+	c->path = span_of(c + 1, stream->path_len);
+	store_submit(w->store, c);
+}
+
+/* Its length is that of the name that is stored. The reserved segment is so in any spelling. */
+static const char *name_fault(const struct request *r, unsigned *status)
+{
+	static const struct span reserved = {(const uint8_t *)"/v1/stream/__ds/", 16};
+	uint8_t canonical[STREAM_NAME_ROOM];
+	struct span name = r->path;
+	if (name.len <= STREAM_NAME_MAX && !stream_name_is_canonical(name))
+		name = span_of(canonical, stream_name_canonical(name, canonical));
+	*status = 414;
+	if (name.len > r->worker->settings->limits_path_bytes)
+		return "path longer than limits.path_bytes";
+	*status = 404;
+	bool reserves = name.len >= reserved.len && memcmp(name.at, reserved.at, reserved.len) == 0;
+	return r->method == METHOD_PUT && reserves ? "this segment is reserved" : NULL;
+}
+
+void streams_handle(struct request *r)
+{
+	const struct settings *s = r->worker->settings;
+	struct operation *op;
+	unsigned status;
+	const char *fault = name_fault(r, &status);
+	if (fault != NULL) {
+		reply_error(r, status, fault);
+		return;
+	}
+	if (r->headers[HEADER_CONTENT_TYPE].len > s->limits_content_type_bytes) {
+		reply_error(r, 400, "Content-Type longer than limits.content_type_bytes");
+		return;
+	}
+	switch (r->method) {
+	case METHOD_PUT:
+		put(r);
+		return;
+	case METHOD_POST:
+		post(r);
+		return;
+	case METHOD_GET:
+		streams_read(r);
+		return;
+	case METHOD_HEAD:
+		head(r);
+		return;
+	case METHOD_DELETE:
+		op = operation_create(r, COMMAND_DELETE, deleted);
+		store_submit(r->worker->store, &op->command);
+		return;
+	case METHOD_OPTIONS:
+	case METHOD_PATCH:
+	case METHOD_OTHER:
+		break;
+	}
+	reply_error(r, 405, "method not allowed here");
+}

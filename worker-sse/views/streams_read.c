@@ -1,0 +1,313 @@
+/* Durable Streams, the reading half: catch-up pages, and the way into the live modes. */
+#include "worker-sse/views/streams_read.h"
+#include "common/base/check.h"
+#include "worker-sse/live/fanout.h"
+#include "common/store/offset.h"
+#include "worker-sse/views/streams.h"
+#include "worker-sse/views/streams_live.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { SLICE_BYTES = 256 * 1024 };
+
+/* ---- pages ---- */
+
+/* A page under way: one slice of it at each of its turns, when the connection takes it. */
+struct page {
+	struct request *request;
+	struct stream *stream; /* pinned */
+	uint64_t at, to;
+	bool json, opened;
+};
+
+static void page_finish(struct page *page)
+{
+	page->stream->pins--;
+	free(page);
+}
+
+static void on_gone(struct request *request)
+{
+	page_finish(request->feature);
+}
+
+/* One slice with its brackets. */
+static void write_slice(struct page *page, struct store_slice *slice, bool *all)
+{
+	struct iovec iov[64];
+	int count = 0;
+	bool last = slice->to == page->to;
+	if (page->json && !page->opened)
+		iov[count++] = (struct iovec){(void *)(uintptr_t) "[", 1};
+	for (int i = 0; i < slice->count; i++)
+		iov[count++] = slice->iov[i];
+	if (page->json && last) {
+		iov[count - 1].iov_len--; /* the comma behind the last value */
+		iov[count++] = (struct iovec){(void *)(uintptr_t) "]", 1};
+	}
+	page->opened = true;
+	page->at = slice->to;
+	*all = reply_write(page->request, iov, count);
+	store_slice_release(page->request->worker->store, slice);
+}
+
+static enum store_read_result read_slice(struct page *page, struct store_slice *slice)
+{
+	if (page->stream->dropped)
+		return STORE_READ_TRIMMED;
+	return store_read(page->request->worker->store, page->stream, page->at, page->to,
+	                  SLICE_BYTES, slice);
+}
+
+/* Behind a slice: the end, or another turn. */
+static void page_go_on(struct page *page, bool all)
+{
+	struct request *request = page->request;
+	if (page->at == page->to) {
+		page_finish(page);
+		reply_end(request);
+	} else if (all) {
+		reply_again(request);
+	}
+}
+
+static void page_continue(struct request *request)
+{
+	struct page *page = request->feature;
+	struct store_slice slice;
+	bool all;
+	if (read_slice(page, &slice) != STORE_READ_OK) {
+		page_finish(page);
+		reply_abort(request);
+		return;
+	}
+	write_slice(page, &slice, &all);
+	page_go_on(page, all);
+}
+
+struct page_headers {
+	struct header headers[10];
+	size_t count;
+	char offset[OFFSET_ROOM], etag[96], cursor[24];
+};
+
+static void add(struct page_headers *h, const char *name, struct span value)
+{
+	h->headers[h->count++] = (struct header){name, value};
+}
+
+static void add_position(struct page_headers *h, const struct stream *stream, uint64_t to)
+{
+	add(h, "stream-next-offset", offset_print(stream->lineage, to, h->offset));
+	if (to == stream->tail) {
+		add(h, "stream-up-to-date", SPAN("true"));
+		if (stream->closed)
+			add(h, "stream-closed", SPAN("true"));
+	}
+}
+
+static void add_cursor(struct page_headers *h, uint64_t cursor)
+{
+	if (cursor == 0)
+		return;
+	int len = snprintf(h->cursor, sizeof h->cursor, "%llu", (unsigned long long)cursor);
+	add(h, "stream-cursor", span_of(h->cursor, (size_t)len));
+}
+
+static void build_headers(struct page_headers *h, struct request *request,
+                          const struct stream *stream, uint64_t from, uint64_t to, uint64_t cursor)
+{
+	bool at_tail = to == stream->tail;
+	bool guarded = request->headers[HEADER_AUTHORIZATION].at != NULL;
+	h->count = 0;
+	add(h, "content-type", span_of(stream->content_type, stream->content_type_len));
+	add(h, STREAMS_POLICY_NAME, STREAMS_POLICY);
+	add_position(h, stream, to);
+	add_cursor(h, cursor);
+	add(h, "etag", etag_print(stream, from, to, at_tail && stream->closed, h->etag));
+	/* A page that does not reach the tail will never change. */
+	add(h, "cache-control",
+	    at_tail   ? SPAN("no-cache")
+	    : guarded ? SPAN("private, max-age=60, stale-while-revalidate=300")
+	              : SPAN("public, max-age=60, stale-while-revalidate=300"));
+}
+
+void streams_reply_page(struct request *request, struct stream *stream, uint64_t from,
+                        uint64_t cursor)
+{
+	struct sse_worker *w = request->worker;
+	struct page_headers h;
+	uint64_t to = from < stream->tail ? store_page_end(w->store, stream, from, stream->tail,
+	                                                   w->settings->http_page_bytes)
+	                                  : from;
+	build_headers(&h, request, stream, from, to, cursor);
+	struct span etag = h.headers[h.count - 2].value;
+	if (etag_matches(request->headers[HEADER_IF_NONE_MATCH], etag)) {
+		reply(request, 304, h.headers, h.count, (struct span){0});
+		return;
+	}
+	if (from == to) {
+		reply(request, 200, h.headers, h.count,
+		      stream->json ? SPAN("[]") : (struct span){0});
+		return;
+	}
+	struct page *page = xmalloc(sizeof *page);
+	*page = (struct page){
+	        .request = request, .stream = stream, .at = from, .to = to, .json = stream->json};
+	stream->pins++;
+	/* The status says whether it can be read; so the first of it is read before. */
+	struct store_slice first;
+	enum store_read_result result = read_slice(page, &first);
+	if (result != STORE_READ_OK) {
+		page_finish(page);
+		reply_error(request, result == STORE_READ_FAILED ? 503 : 410,
+		            result == STORE_READ_FAILED
+		                    ? store_unreadable_reason
+		                    : "this offset is before the first retained one");
+		return;
+	}
+	bool all;
+	request->feature = page;
+	request->on_gone = on_gone;
+	request->on_drain = page_continue;
+	reply_start(request, 200, h.headers, h.count, to - from + (stream->json ? 1 : 0));
+	write_slice(page, &first, &all);
+	page_go_on(page, all);
+}
+
+void streams_reply_nothing(struct request *request, const struct stream *stream, uint64_t cursor)
+{
+	struct page_headers h = {.count = 0};
+	add_position(&h, stream, stream->tail);
+	add_cursor(&h, cursor);
+	add(&h, "cache-control", SPAN("no-store"));
+	reply(request, 204, h.headers, h.count, (struct span){0});
+}
+
+/* offset=now: the tail as it is, for whoever wants only what comes. */
+static void reply_now(struct request *request, const struct stream *stream)
+{
+	struct page_headers h = {.count = 0};
+	add(&h, "content-type", span_of(stream->content_type, stream->content_type_len));
+	add(&h, STREAMS_POLICY_NAME, STREAMS_POLICY);
+	add_position(&h, stream, stream->tail);
+	add(&h, "cache-control", SPAN("no-store"));
+	reply(request, 200, h.headers, h.count, stream->json ? SPAN("[]") : (struct span){0});
+}
+
+/* ---- what is asked for ---- */
+
+enum live { LIVE_NONE, LIVE_LONG_POLL, LIVE_SSE };
+
+/* False: answered. */
+static bool take_offset(struct request *request, struct offset *offset, bool *given)
+{
+	struct span raw;
+	uint8_t text[64];
+	unsigned count = query_find(request->query, "offset", &raw);
+	*given = count > 0;
+	*offset = (struct offset){.kind = OFFSET_START};
+	if (count == 0)
+		return true;
+	size_t len = raw.len <= sizeof text ? percent_decode(raw, text) : SIZE_MAX;
+	*offset = len == SIZE_MAX ? (struct offset){0} : offset_parse(span_of(text, len));
+	if (count == 1 && offset->kind != OFFSET_BAD)
+		return true;
+	reply_error(request, 400, count > 1 ? "offset is given twice" : "malformed offset");
+	return false;
+}
+
+static enum live live_mode(struct request *request)
+{
+	struct span live = {0};
+	query_find(request->query, "live", &live);
+	return span_equal(live, SPAN("long-poll")) ? LIVE_LONG_POLL
+	       : span_equal(live, SPAN("sse"))     ? LIVE_SSE
+	                                           : LIVE_NONE;
+}
+
+/* The position to read from; false: answered. */
+static bool resolve(struct request *request, struct stream *stream, const struct offset *offset,
+                    uint64_t *from)
+{
+	struct store *store = request->worker->store;
+	uint64_t first = stream_first(store_view(store), stream);
+	switch (offset->kind) {
+	case OFFSET_START:
+		*from = first;
+		return true;
+	case OFFSET_NOW:
+		*from = stream->tail;
+		return true;
+	case OFFSET_AT:
+	case OFFSET_BAD:
+		break;
+	}
+	*from = offset->position;
+	if (offset->position != 0 && offset->lineage != 0 && offset->lineage != stream->lineage) {
+		reply_error(request, 410, "this offset belongs to a stream that is gone");
+		return false;
+	}
+	if (*from > stream->tail)
+		*from = stream->tail; /* beyond the tail there is nothing yet */
+	if (*from < first) {
+		reply_error(request, 410, "this offset is before the first retained one");
+		return false;
+	}
+	if (stream->json && !store_boundary(store, stream, *from)) {
+		reply_error(request, 400, "this offset lies within a message");
+		return false;
+	}
+	return true;
+}
+
+static uint64_t cursor_of(struct request *request)
+{
+	struct span echoed = {0};
+	query_find(request->query, "cursor", &echoed);
+	return cursor_next(sse_worker_wall_ms(), echoed);
+}
+
+static void read_long_poll(struct request *request, struct stream *stream, uint64_t from)
+{
+	uint64_t cursor = cursor_of(request);
+	if (from < stream->tail)
+		streams_reply_page(request, stream, from, cursor);
+	else if (stream->closed)
+		streams_reply_nothing(request, stream, cursor);
+	else
+		fanout_join_long_poll(request, stream, from, cursor);
+}
+
+void streams_read(struct request *request)
+{
+	struct stream *stream = streams_find(request);
+	struct offset offset;
+	bool given;
+	uint64_t from;
+	if (stream == NULL || !take_offset(request, &offset, &given))
+		return;
+	enum live live = live_mode(request);
+	if (live != LIVE_NONE && !given) {
+		reply_error(request, 400, "live needs an offset");
+		return;
+	}
+	if (!resolve(request, stream, &offset, &from))
+		return;
+	streams_touch(request->worker, stream);
+	switch (live) {
+	case LIVE_NONE:
+		if (offset.kind == OFFSET_NOW)
+			reply_now(request, stream);
+		else
+			streams_reply_page(request, stream, from, 0);
+		return;
+	case LIVE_LONG_POLL:
+		read_long_poll(request, stream, from);
+		return;
+	case LIVE_SSE:
+		streams_follow(request, stream, from, cursor_of(request));
+		return;
+	}
+}
