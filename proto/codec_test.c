@@ -73,6 +73,7 @@ static void test_random_bodies(void **state)
 		uint8_t *out = malloc(body.len);                                                   \
 		assert_non_null(out);                                                              \
 		struct writer w = {out, out + body.len, true};                                     \
+		assert_int_equal(proto_len_##lname(&m), body.len);                                 \
 		assert_true(proto_put_##lname(&w, &m));                                            \
 		assert_ptr_equal(w.at, w.end);                                                     \
 		assert_memory_equal(out, body.at, body.len);                                       \
@@ -125,17 +126,20 @@ static void test_ceilings(void **state)
 struct seen {
 	unsigned drains;
 	uint64_t due_ms;
+	struct party from;
 };
 #define CTX struct seen
 static PROTO_HANDLER(6, DRAIN, drain, 0)
 
-        static void on_drain(struct seen *seen, const struct proto_drain *m)
+        static void on_drain(struct seen *seen, const struct party *from,
+                             const struct proto_drain *m)
 {
+	seen->from = *from;
 	seen->drains++;
 	seen->due_ms = m->due_ms;
 }
 
-static enum proto_verdict dispatch(struct seen *ctx, unsigned sender, unsigned type,
+static enum proto_verdict dispatch(struct seen *ctx, const struct party *from, unsigned type,
                                    struct span body)
 {
 	switch (type) {
@@ -149,15 +153,17 @@ static void test_dispatch(void **state)
 {
 	(void)state;
 	static const uint8_t body[9] = {0, 0, 0, 0, 0, 0, 0, 99};
+	static const struct party supervisor = {.role = ROLE_SUPERVISOR}, sse = {ROLE_SSE, 3, 8};
 	struct seen seen = {0};
-	assert_int_equal(dispatch(&seen, ROLE_SUPERVISOR, PROTO_TYPE_DRAIN, span_of(body, 8)),
+	assert_int_equal(dispatch(&seen, &supervisor, PROTO_TYPE_DRAIN, span_of(body, 8)),
 	                 PROTO_HANDLED);
 	assert_int_equal(seen.due_ms, 99);
-	assert_int_equal(dispatch(&seen, ROLE_SSE, PROTO_TYPE_DRAIN, span_of(body, 8)),
+	assert_int_equal(seen.from.role, ROLE_SUPERVISOR);
+	assert_int_equal(dispatch(&seen, &sse, PROTO_TYPE_DRAIN, span_of(body, 8)),
 	                 PROTO_FORBIDDEN);
-	assert_int_equal(dispatch(&seen, ROLE_SUPERVISOR, PROTO_TYPE_DRAIN, span_of(body, 9)),
+	assert_int_equal(dispatch(&seen, &supervisor, PROTO_TYPE_DRAIN, span_of(body, 9)),
 	                 PROTO_MALFORMED);
-	assert_int_equal(dispatch(&seen, ROLE_SUPERVISOR, PROTO_TYPE_READY, span_of(body, 8)),
+	assert_int_equal(dispatch(&seen, &supervisor, PROTO_TYPE_READY, span_of(body, 8)),
 	                 PROTO_NOT_MINE);
 	assert_int_equal(seen.drains, 1);
 }

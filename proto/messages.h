@@ -151,10 +151,10 @@ enum { PROTO_CALL_BODY_MAX = 1 << 20, PROTO_CALL_PATH_MAX = 1024 };
 	M(1, HELLO, hello, ROLE_WORKERS)                                                           \
 	M(2, READY, ready, ROLE_WORKERS)                                                           \
 	M(3, HEARTBEAT, heartbeat, ROLE_WORKERS)                                                   \
-	M(4, ADMIN_REQUEST, admin_request, ROLE_ADMIN)                                             \
 	M(40, CANNOT_START, cannot_start, ROLE_WORKERS)                                            \
 	M(31, WORKER_ANSWER, worker_answer, ROLE_CAPTURE | ROLE_BRIDGE)                            \
 	M(33, LINK_STATE, link_state, ROLE_WORKERS)
+#define PROTO_TO_ADMINISTERED(M) M(4, ADMIN_REQUEST, admin_request, ROLE_ADMIN)
 #define PROTO_TO_WORKERS(M)                                                                        \
 	M(5, SETTINGS, settings, ROLE_SUPERVISOR)                                                  \
 	M(6, DRAIN, drain, ROLE_SUPERVISOR)                                                        \
@@ -174,6 +174,7 @@ enum { PROTO_CALL_BODY_MAX = 1 << 20, PROTO_CALL_PATH_MAX = 1024 };
 
 #define PROTO_ALL(M)                                                                               \
 	PROTO_TO_SUPERVISOR(M)                                                                     \
+	PROTO_TO_ADMINISTERED(M)                                                                   \
 	PROTO_TO_WORKERS(M)                                                                        \
 	PROTO_TO_FOLLOWERS(M)                                                                      \
 	PROTO_TO_ADMIN(M)                                                                          \
@@ -183,12 +184,13 @@ enum { PROTO_CALL_BODY_MAX = 1 << 20, PROTO_CALL_PATH_MAX = 1024 };
 	PROTO_TO_COMMANDED(M)                                                                      \
 	PROTO_TO_BRIDGE(M)                                                                         \
 	PROTO_TO_LINKED(M)
-#define PROTO_INBOX_SUPERVISOR(M) PROTO_TO_SUPERVISOR(M)
-#define PROTO_INBOX_WORKER(M)     PROTO_TO_WORKERS(M) /* common/worker/worker.c, in every worker */
-#define PROTO_INBOX_FOLLOWER(M)   PROTO_TO_FOLLOWERS(M) /* each worker's own inbox.c */
-#define PROTO_INBOX_ANSWERING(M)  PROTO_TO_ANSWERING(M) /* bridge and capture */
-#define PROTO_INBOX_CALLING(M)    PROTO_TO_CALLING(M)   /* worker-sse */
-#define PROTO_INBOX_CAPTURE(M)    PROTO_TO_CAPTURE(M)
-#define PROTO_INBOX_COMMANDED(M)  PROTO_TO_COMMANDED(M) /* bridge and capture */
-#define PROTO_INBOX_BRIDGE(M)     PROTO_TO_BRIDGE(M)
-#define PROTO_INBOX_ADMIN(M)      PROTO_TO_ADMIN(M)
+#define PROTO_INBOX_SUPERVISOR(M)   PROTO_TO_SUPERVISOR(M)
+#define PROTO_INBOX_ADMINISTERED(M) PROTO_TO_ADMINISTERED(M) /* supervisor/admin.c */
+#define PROTO_INBOX_WORKER(M)       PROTO_TO_WORKERS(M)      /* common/worker/worker.c */
+#define PROTO_INBOX_FOLLOWER(M)     PROTO_TO_FOLLOWERS(M)    /* each worker's own inbox.c */
+#define PROTO_INBOX_ANSWERING(M)    PROTO_TO_ANSWERING(M)    /* bridge and capture */
+#define PROTO_INBOX_CALLING(M)      PROTO_TO_CALLING(M)      /* worker-sse */
+#define PROTO_INBOX_CAPTURE(M)      PROTO_TO_CAPTURE(M)
+#define PROTO_INBOX_COMMANDED(M)    PROTO_TO_COMMANDED(M) /* bridge and capture */
+#define PROTO_INBOX_BRIDGE(M)       PROTO_TO_BRIDGE(M)
+#define PROTO_INBOX_ADMIN(M)        PROTO_TO_ADMIN(M)

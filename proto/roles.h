@@ -6,6 +6,21 @@
  * When the bus descriptor reads end-of-file the supervisor is gone: the worker exits. */
 #pragma once
 
+#include <stdbool.h>
+#include <stdint.h>
+
+/* One process, this life of it: the slot-th of its role (ROLE_*), in the generation that the
+ * supervisor has started it with. Its successor has another generation. */
+struct party {
+	unsigned role, slot;
+	uint64_t generation;
+};
+
+static inline bool party_equal(const struct party *a, const struct party *b)
+{
+	return a->role == b->role && a->slot == b->slot && a->generation == b->generation;
+}
+
 enum {
 	/* 0 is /dev/null; 1 and 2 are the supervisor's stderr or log file. */
 	BOOT_FD_BUS = 3,      /* socketpair to the supervisor (proto frames) */

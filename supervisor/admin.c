@@ -1,7 +1,6 @@
 #include "supervisor/admin.h"
 #include "common/base/check.h"
 #include "common/base/log.h"
-#include "supervisor/inbox.h"
 #include "supervisor/supervisor.h"
 
 #include <errno.h>
@@ -44,23 +43,22 @@ struct admin {
 	struct forwarded forwarded[ADMIN_FORWARDED_MAX];
 };
 
+#define CTX struct admin_client
+PROTO_INBOX_ADMINISTERED(PROTO_HANDLER)
+#undef CTX
+
 /* ---- replies ---- */
 
 static void reply(struct admin_client *client, uint64_t id, enum admin_status status, bool last,
                   const char *text)
 {
 	size_t len = strlen(text), max = PROTO_MAX_ADMIN_REPLY - 32;
-	const struct proto_admin_reply message = {.id = id,
-	                                          .status = (uint8_t)status,
-	                                          .last = last,
-	                                          .body = span_of(text, len < max ? len : max)};
-	if (client->peer == NULL)
-		return;
-	uint8_t *body = xmalloc(PROTO_MAX_ADMIN_REPLY);
-	struct writer w = {body, body + PROTO_MAX_ADMIN_REPLY, true};
-	check(proto_put_admin_reply(&w, &message));
-	peer_send(client->peer, PROTO_TYPE_ADMIN_REPLY, span_of(body, (size_t)(w.at - body)), -1);
-	free(body);
+	if (client->peer != NULL)
+		peer_put(client->peer, admin_reply, ADMIN_REPLY,
+		         {.id = id,
+		          .status = (uint8_t)status,
+		          .last = last,
+		          .body = span_of(text, len < max ? len : max)});
 }
 
 static void reply_json(struct admin_client *client, uint64_t id, json_t *body)
@@ -219,9 +217,10 @@ void admin_event(struct admin *admin, const char *line)
 
 /* ---- requests ---- */
 
-void on_admin_request(struct sender *sender, const struct proto_admin_request *m)
+void on_admin_request(struct admin_client *client, const struct party *from,
+                      const struct proto_admin_request *m)
 {
-	struct admin_client *client = sender->client;
+	(void)from;
 	struct admin_request request = {
 	        .supervisor = client->admin->supervisor, .client = client, .id = m->id};
 	char *line = xmemdup_text(m->line.at, m->line.len);
@@ -241,13 +240,22 @@ void on_admin_request(struct sender *sender, const struct proto_admin_request *m
 	free(line);
 }
 
+static enum proto_verdict dispatch(struct admin_client *ctx, const struct party *from,
+                                   unsigned type, struct span body)
+{
+	switch (type) {
+		PROTO_INBOX_ADMINISTERED(PROTO_DISPATCH)
+	default:
+		return PROTO_NOT_MINE;
+	}
+}
+
 static enum proto_verdict on_frame(void *arg, struct peer *peer, unsigned type, struct span body,
                                    int fd)
 {
-	struct sender sender = {.client = arg};
 	if (fd >= 0)
 		close(fd);
-	return inbox_dispatch(&sender, peer_role(peer), type, body);
+	return dispatch(arg, peer_party(peer), type, body);
 }
 
 static void on_client_gone(void *arg, struct peer *peer)
@@ -284,7 +292,8 @@ static void take_client(struct admin *admin, int fd)
 		own.arg = client;
 		client->admin = admin;
 		client->follows = false;
-		client->peer = peer_create(admin->supervisor->loop, fd, ROLE_ADMIN, i, 0, &own);
+		client->peer = peer_create(admin->supervisor->loop, fd,
+		                           (struct party){.role = ROLE_ADMIN, .slot = i}, &own);
 		return;
 	}
 	log_warn("admin client refused", "reason=\"%d are connected\"", ADMIN_CLIENTS_MAX);

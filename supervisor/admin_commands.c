@@ -222,9 +222,11 @@ static void on_command_markets(struct admin_request *request)
 	admin_forward(request, fleet_find(&request->supervisor->fleet, "bridge-0"));
 }
 
-void on_worker_answer(struct sender *sender, const struct proto_worker_answer *m)
+void on_worker_answer(struct child *child, const struct party *from,
+                      const struct proto_worker_answer *m)
 {
-	struct supervisor *s = sender->child->fleet->arg;
+	(void)from;
+	struct supervisor *s = child->fleet->arg;
 	admin_forwarded(s->admin, m);
 }
 

@@ -1,6 +1,6 @@
 #include "supervisor/inbox.h"
 
-enum proto_verdict inbox_dispatch(struct sender *ctx, unsigned sender, unsigned type,
+enum proto_verdict inbox_dispatch(struct child *ctx, const struct party *from, unsigned type,
                                   struct span body)
 {
 	switch (type) {

@@ -1,18 +1,11 @@
-/* What the supervisor is told, by workers and by ringsidectl: one on_<message>() per row of its
- * inbox in proto/messages.h. */
+/* What workers tell the supervisor: one on_<message>() per row of its inbox in proto/messages.h.
+ * What ringsidectl asks is admin.c's. */
 #pragma once
 
 #include "supervisor/child.h"
 
-struct admin_client;
-
-/* Who sent it: the one that fits the sender's role is set. */
-struct sender {
-	struct child *child;
-	struct admin_client *client;
-};
-
-#define CTX struct sender
+#define CTX struct child
 PROTO_INBOX_SUPERVISOR(PROTO_HANDLER)
-enum proto_verdict inbox_dispatch(struct sender *ctx, unsigned sender, unsigned type,
+#undef CTX
+enum proto_verdict inbox_dispatch(struct child *ctx, const struct party *from, unsigned type,
                                   struct span body);

@@ -229,14 +229,15 @@ static void link_is_down(struct fleet *fleet, struct missing *m, size_t a, size_
 	fleet_step(fleet);
 }
 
-void on_link_state(struct sender *sender, const struct proto_link_state *m)
+void on_link_state(struct child *child, const struct party *from, const struct proto_link_state *m)
 {
-	struct fleet *fleet = sender->child->fleet;
-	size_t from = (size_t)(sender->child - fleet->children);
+	(void)from;
+	struct fleet *fleet = child->fleet;
+	size_t place = (size_t)(child - fleet->children);
 	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++) {
 		const struct child *other = &fleet->children[i];
-		size_t a = i < from ? i : from, b = i < from ? from : i;
-		if (other->role != m->role || other->slot != m->slot || i == from ||
+		size_t a = i < place ? i : place, b = i < place ? place : i;
+		if (other->role != m->role || other->slot != m->slot || i == place ||
 		    fleet->links->numbers[a][b] != m->link)
 			continue;
 		struct missing *missing = find_missing(fleet->links, a, b);

@@ -152,10 +152,9 @@ void life_signal(const struct child *child, int signal)
 static enum proto_verdict on_frame(void *arg, struct peer *peer, unsigned type, struct span body,
                                    int fd)
 {
-	struct sender sender = {.child = arg};
 	if (fd >= 0)
 		close(fd);
-	return inbox_dispatch(&sender, peer_role(peer), type, body);
+	return inbox_dispatch(arg, peer_party(peer), type, body);
 }
 
 /* Nobody can tell a worker without a bus anything: it must go. */
@@ -175,9 +174,9 @@ void life_send_settings(struct child *child)
 	free(lines);
 }
 
-void on_hello(struct sender *sender, const struct proto_hello *m)
+void on_hello(struct child *child, const struct party *from, const struct proto_hello *m)
 {
-	struct child *child = sender->child;
+	(void)from;
 	/* Programs that were replaced beneath us: it is tried again, until they fit or we are
 	 * replaced. */
 	if (m->schema_hash != proto_schema_hash()) {
@@ -193,9 +192,9 @@ void on_hello(struct sender *sender, const struct proto_hello *m)
 	introduce(child->fleet, child);
 }
 
-void on_ready(struct sender *sender, const struct proto_ready *m)
+void on_ready(struct child *child, const struct party *from, const struct proto_ready *m)
 {
-	struct child *child = sender->child;
+	(void)from;
 	uint64_t now_ms = clock_monotonic_ms();
 	if (m->generation != child->generation || child->state != CHILD_STARTING)
 		return;
@@ -209,17 +208,18 @@ void on_ready(struct sender *sender, const struct proto_ready *m)
 	fleet_step(child->fleet);
 }
 
-void on_cannot_start(struct sender *sender, const struct proto_cannot_start *m)
+void on_cannot_start(struct child *child, const struct party *from,
+                     const struct proto_cannot_start *m)
 {
-	struct child *child = sender->child;
+	(void)from;
 	if (child->state == CHILD_STARTING)
 		snprintf(child->refusal, sizeof child->refusal, "%.*s", (int)m->reason.len,
 		         (const char *)m->reason.at);
 }
 
-void on_heartbeat(struct sender *sender, const struct proto_heartbeat *m)
+void on_heartbeat(struct child *child, const struct party *from, const struct proto_heartbeat *m)
 {
-	struct child *child = sender->child;
+	(void)from;
 	(void)m;
 	/* While it starts, being ready in time is what counts. */
 	if (child->state == CHILD_READY)
@@ -279,8 +279,9 @@ static void begin(struct child *child, pid_t pid, int bus_fd)
 	        .on_frame = on_frame, .on_close = on_bus_closed, .arg = child};
 	struct counters_slot *c = child->counters;
 	child->pid = pid;
-	child->peer = peer_create(fleet->loop, bus_fd, child->role, child->slot, child->generation,
-	                          &events);
+	child->peer =
+	        peer_create(fleet->loop, bus_fd,
+	                    (struct party){child->role, child->slot, child->generation}, &events);
 	child->started_ms = clock_monotonic_ms();
 	child->said_hello = child->hung = child->late = child->recycle = false;
 	child->kill_due_ms = UINT64_MAX;

@@ -33,8 +33,10 @@ static void on_answer(void *arg, unsigned status, struct span body)
 	free(asked);
 }
 
-void on_worker_command(struct bridge *bridge, const struct proto_worker_command *m)
+void on_worker_command(struct bridge *bridge, const struct party *from,
+                       const struct proto_worker_command *m)
 {
+	(void)from;
 	char *line = xmemdup_text(m->line.at, m->line.len);
 	const char *arguments[4] = {"", "", "", ""}, *end = line + m->line.len;
 	size_t count = 0;

@@ -19,7 +19,6 @@ struct bridge {
 	uv_timer_t tick;
 	uint64_t drain_due_ms;
 	bool draining;
-	struct peer *from; /* of the message that is being handled */
 };
 
 /* Comes the call from an operator (auth.ledger_token; under dev anybody)? False: it has been

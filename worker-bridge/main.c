@@ -18,38 +18,38 @@ static const struct call_route routes[] = {
 };
 
 /* A request that comes while the worker stops is answered by its successor: the caller gets 503. */
-void on_call(struct bridge *bridge, const struct proto_call *m)
+void on_call(struct bridge *bridge, const struct party *from, const struct proto_call *m)
 {
 	if (!bridge->draining)
-		calls_take(bridge->calls, bridge->from, m);
+		calls_take(bridge->calls, from, m);
 }
 
-void on_capture_health(struct bridge *bridge, const struct proto_capture_health *m)
+void on_capture_health(struct bridge *bridge, const struct party *from,
+                       const struct proto_capture_health *m)
 {
+	(void)from;
 	feeds_take_report(bridge->feeds, m->feed, m->report);
 }
 
-static void on_peer_gone(struct worker *worker, unsigned role, unsigned slot, uint64_t generation)
+static void on_peer_gone(struct worker *worker, const struct party *gone)
 {
 	struct bridge *bridge = worker->context;
-	(void)slot;
-	(void)generation;
-	if (role == ROLE_CAPTURE && bridge->feeds != NULL)
+	if (gone->role == ROLE_CAPTURE && bridge->feeds != NULL)
 		feeds_forget_reports(bridge->feeds);
 }
 
-void on_log_durable(struct bridge *bridge, const struct proto_log_durable *m)
+void on_log_durable(struct bridge *bridge, const struct party *from,
+                    const struct proto_log_durable *m)
 {
+	(void)from;
 	(void)m;
 	uv_async_send(&bridge->store_async);
 }
 
-static enum proto_verdict on_frame(struct worker *worker, struct peer *from, unsigned type,
+static enum proto_verdict on_frame(struct worker *worker, const struct party *from, unsigned type,
                                    struct span body)
 {
 	struct bridge *ctx = worker->context;
-	unsigned sender = peer_role(from);
-	ctx->from = from;
 	switch (type) {
 		PROTO_INBOX_FOLLOWER(PROTO_DISPATCH)
 		PROTO_INBOX_COMMANDED(PROTO_DISPATCH)

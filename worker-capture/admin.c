@@ -208,11 +208,13 @@ static void run(const struct asked *asked)
 	            "what to do is expected: ls, show, restart, screenshot or outputs");
 }
 
-void on_worker_command(struct capture *capture, const struct proto_worker_command *m)
+void on_worker_command(struct capture *capture, const struct party *from,
+                       const struct proto_worker_command *m)
 {
 	struct asked asked = {.capture = capture, .id = m->id};
 	char *line = xmemdup_text(m->line.at, m->line.len);
 	const char *end = line + m->line.len;
+	(void)from;
 	bool fits = true;
 	for (const char *at = line; fits && at < end; at += strlen(at) + 1) {
 		fits = asked.argc < ARGUMENTS_MAX;

@@ -19,5 +19,4 @@ struct capture {
 	uv_timer_t tick;
 	uint64_t reported, report_due_ms; /* feed_session_report() */
 	bool draining;
-	struct peer *from; /* of the message that is being handled */
 };

@@ -24,23 +24,25 @@ static const struct call_route routes[] = {
          "/v1/outputs/", output_calls_on_one},
 };
 
-void on_call(struct capture *capture, const struct proto_call *m)
+void on_call(struct capture *capture, const struct party *from, const struct proto_call *m)
 {
 	if (!capture->draining)
-		calls_take(capture->calls, capture->from, m);
+		calls_take(capture->calls, from, m);
 }
 
-void on_render_consumers(struct capture *capture, const struct proto_render_consumers *m)
+void on_render_consumers(struct capture *capture, const struct party *from,
+                         const struct proto_render_consumers *m)
 {
 	if (!capture->draining)
-		render_sessions_consumers(capture->render, peer_slot(capture->from), m->id,
-		                          m->count);
+		render_sessions_consumers(capture->render, from->slot, m->id, m->count);
 }
 
 /* ---- the store ---- */
 
-void on_log_durable(struct capture *capture, const struct proto_log_durable *m)
+void on_log_durable(struct capture *capture, const struct party *from,
+                    const struct proto_log_durable *m)
 {
+	(void)from;
 	(void)m;
 	uv_async_send(&capture->store_async);
 }
@@ -80,12 +82,10 @@ static int open_store(struct capture *capture)
 
 /* ---- life ---- */
 
-static enum proto_verdict on_frame(struct worker *worker, struct peer *from, unsigned type,
+static enum proto_verdict on_frame(struct worker *worker, const struct party *from, unsigned type,
                                    struct span body)
 {
 	struct capture *ctx = worker->context;
-	unsigned sender = peer_role(from);
-	ctx->from = from;
 	switch (type) {
 		PROTO_INBOX_FOLLOWER(PROTO_DISPATCH)
 		PROTO_INBOX_COMMANDED(PROTO_DISPATCH)
@@ -143,12 +143,11 @@ static void drain(struct worker *worker, uint64_t due_ms)
 	outputs_close(capture->outputs, on_outputs_closed, capture);
 }
 
-static void on_peer_gone(struct worker *worker, unsigned role, unsigned slot, uint64_t generation)
+static void on_peer_gone(struct worker *worker, const struct party *gone)
 {
 	struct capture *capture = worker->context;
-	(void)generation;
-	if (role == ROLE_SSE && !capture->draining)
-		render_sessions_slot_gone(capture->render, slot);
+	if (gone->role == ROLE_SSE && !capture->draining)
+		render_sessions_slot_gone(capture->render, gone->slot);
 }
 
 int main(int argc, char **argv)

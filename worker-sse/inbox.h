@@ -3,5 +3,5 @@
 
 #include "worker-sse/worker.h"
 
-enum proto_verdict inbox_dispatch(struct worker *worker, struct peer *from, unsigned type,
+enum proto_verdict inbox_dispatch(struct worker *worker, const struct party *from, unsigned type,
                                   struct span body);

@@ -148,11 +148,10 @@ static int start(struct worker *worker)
 	return code;
 }
 
-static void on_peer_gone(struct worker *worker, unsigned role, unsigned slot, uint64_t generation)
+static void on_peer_gone(struct worker *worker, const struct party *gone)
 {
 	struct sse_worker *w = worker->context;
-	(void)generation;
-	calls_peer_gone(w, role, slot);
+	calls_peer_gone(w, gone);
 	conns_flush(w);
 }
 

@@ -30,7 +30,8 @@ size_t calls_open(const struct calls *calls)
 }
 
 /* Everything the call points to, in one block behind it. */
-static struct call *call_create(struct calls *calls, struct peer *from, const struct proto_call *m)
+static struct call *call_create(struct calls *calls, const struct party *from,
+                                const struct proto_call *m)
 {
 	size_t len = m->path.len + m->query.len + m->principal.len + m->authorization.len +
 	             m->idempotency_key.len + m->content_type.len + m->if_match.len + m->body.len +
@@ -52,8 +53,7 @@ static struct call *call_create(struct calls *calls, struct peer *from, const st
 	call->context = calls->context;
 	call->calls = calls;
 	call->id = m->id;
-	call->generation = from != NULL ? peer_generation(from) : 0;
-	call->slot = from != NULL ? peer_slot(from) : 0;
+	call->from = from != NULL ? *from : (struct party){0};
 	for (size_t i = 0; i < sizeof to / sizeof *to; i++) {
 		if (from_spans[i].len != 0)
 			memcpy(at, from_spans[i].at, from_spans[i].len);
@@ -94,7 +94,7 @@ static void dispatch(struct calls *calls, struct call *call)
 		call_refuse_method(call, methods, "this method is not for this path");
 }
 
-void calls_take(struct calls *calls, struct peer *from, const struct proto_call *m)
+void calls_take(struct calls *calls, const struct party *from, const struct proto_call *m)
 {
 	dispatch(calls, call_create(calls, from, m));
 }
@@ -151,7 +151,7 @@ void call_reply_bytes(struct call *call, unsigned status, const char *content_ty
                       struct span body)
 {
 	struct calls *calls = call->calls;
-	struct peer *peer = worker_peer(calls->worker, ROLE_SSE, call->slot);
+	struct peer *peer = worker_peer(calls->worker, call->from.role, call->from.slot);
 	if (body.len > PROTO_CALL_BODY_MAX) {
 		log_error("answer too long", "bytes=%zu", body.len);
 		status = 500;
@@ -160,7 +160,7 @@ void call_reply_bytes(struct call *call, unsigned status, const char *content_ty
 	}
 	if (call->local)
 		call->answer(call->answer_arg, status, body);
-	else if (peer != NULL && peer_generation(peer) == call->generation)
+	else if (peer != NULL && peer_party(peer)->generation == call->from.generation)
 		send_reply(call, peer, status, content_type, body);
 	calls->open--;
 	free(call->headers);

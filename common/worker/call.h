@@ -6,7 +6,7 @@
  *             {CALL_METHOD(DELETE) | CALL_METHOD(PATCH), "/stream/", on_session},
  *     };
  *     calls = calls_create(worker, routes, 2, context);
- *     void on_call(ctx, m) { calls_take(ctx->calls, from, m); }
+ *     void on_call(ctx, from, m) { calls_take(ctx->calls, from, m); }
  *
  * A handler answers at once or later, exactly once, by call_reply() or call_refuse(). An answer to
  * a worker that has gone is dropped: whoever calls has to be able to repeat. Loop thread only. */
@@ -38,12 +38,12 @@ struct call {
 	void *context;        /* of calls_create() */
 	void *state;          /* the handler's */
 	bool local;           /* calls_local(): whoever may use the admin socket */
+	struct party from;    /* who asks; role 0: local */
 	/* private: */
 	void (*answer)(void *arg, unsigned status, struct span body);
 	void *answer_arg;
 	struct calls *calls;
-	uint64_t id, generation;
-	unsigned slot;
+	uint64_t id;
 	char *headers;
 };
 
@@ -58,7 +58,7 @@ struct call_route {
 struct calls *calls_create(struct worker *worker, const struct call_route *routes, size_t count,
                            void *context);
 /* Looks the path up and calls the handler; 404 and 405 are answered here. */
-void calls_take(struct calls *calls, struct peer *from, const struct proto_call *m);
+void calls_take(struct calls *calls, const struct party *from, const struct proto_call *m);
 /* The same for one that comes from within, by the admin socket: `answer` gets status and body,
  * once. `body` is JSON, or empty. Everything is copied. */
 void calls_local(struct calls *calls, enum call_method method, const char *path, const char *body,

@@ -79,8 +79,9 @@ static void join(struct fixture *f, uint64_t generation)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
 	peer_destroy(&f->near);
 	peer_destroy(&f->far);
-	f->near = peer_create(f->worker.loop, fds[0], ROLE_SSE, 1, generation, &near);
-	f->far = peer_create(f->worker.loop, fds[1], ROLE_CAPTURE, 0, 1, &far);
+	f->near =
+	        peer_create(f->worker.loop, fds[0], (struct party){ROLE_SSE, 1, generation}, &near);
+	f->far = peer_create(f->worker.loop, fds[1], (struct party){ROLE_CAPTURE, 0, 1}, &far);
 	f->worker.peers[0].peer = f->near;
 	f->worker.peers_count = 1;
 }
@@ -118,7 +119,7 @@ static void take(struct fixture *f, enum call_method method, const char *path, c
 	                             .principal = SPAN("ab"),
 	                             .base_url = SPAN("http://h:1"),
 	                             .body = span_str(body)};
-	calls_take(f->calls, f->near, &m);
+	calls_take(f->calls, peer_party(f->near), &m);
 }
 
 static void expect_reply(struct fixture *f, unsigned status, const char *type, const char *body)

@@ -37,8 +37,7 @@ struct assembly {
 struct peer {
 	uv_poll_t poll;
 	int fd;
-	unsigned role, slot;
-	uint64_t generation;
+	struct party party;
 	struct peer_events events;
 	struct frame_reader reader;
 	struct lane queue;
@@ -51,19 +50,9 @@ struct peer {
 	bool refusing; /* said once until everything that waited is sent */
 };
 
-unsigned peer_role(const struct peer *peer)
+const struct party *peer_party(const struct peer *peer)
 {
-	return peer->role;
-}
-
-unsigned peer_slot(const struct peer *peer)
-{
-	return peer->slot;
-}
-
-uint64_t peer_generation(const struct peer *peer)
-{
-	return peer->generation;
+	return &peer->party;
 }
 
 int peer_fd(const struct peer *peer)
@@ -82,12 +71,11 @@ static void watch(struct peer *peer)
 	uv_poll_start(&peer->poll, UV_READABLE | (writes ? UV_WRITABLE : 0), on_poll);
 }
 
-struct peer *peer_create(uv_loop_t *loop, int fd, unsigned role, unsigned slot, uint64_t generation,
+struct peer *peer_create(uv_loop_t *loop, int fd, struct party party,
                          const struct peer_events *events)
 {
 	struct peer *peer = xcalloc(1, sizeof *peer);
-	*peer = (struct peer){
-	        .fd = fd, .role = role, .slot = slot, .generation = generation, .events = *events};
+	*peer = (struct peer){.fd = fd, .party = party, .events = *events};
 	peer->queue.last = &peer->queue.first;
 	peer->large.last = &peer->large.first;
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
@@ -283,8 +271,9 @@ static bool take_large(struct peer *peer, unsigned type, struct span body)
 static bool refuse(struct peer *peer)
 {
 	if (!peer->refusing)
-		log_warn("link full", "peer=%s-%u queued=%zu large=%zu", role_name(peer->role),
-		         peer->slot, peer->queue.bytes, peer->large.bytes);
+		log_warn("link full", "peer=%s-%u queued=%zu large=%zu",
+		         role_name(peer->party.role), peer->party.slot, peer->queue.bytes,
+		         peer->large.bytes);
 	peer->refusing = true;
 	return false;
 }
@@ -300,15 +289,15 @@ bool peer_send(struct peer *peer, unsigned type, struct span body, int fd)
 	    (link ? peer->events.link_bytes_max : PEER_QUEUE_BYTES_MAX)) {
 		if (link)
 			return refuse(peer);
-		log_warn("peer does not read", "peer=%s-%u queued=%zu", role_name(peer->role),
-		         peer->slot, peer->queue.bytes);
+		log_warn("peer does not read", "peer=%s-%u queued=%zu", role_name(peer->party.role),
+		         peer->party.slot, peer->queue.bytes);
 		hang_up(peer);
 		return false;
 	}
 	int own_fd = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
 	if (fd >= 0 && own_fd < 0) {
 		log_error("descriptor not passed on", "peer=%s-%u error=\"%s\"",
-		          role_name(peer->role), peer->slot, strerror(errno));
+		          role_name(peer->party.role), peer->party.slot, strerror(errno));
 		return false;
 	}
 	enqueue(peer, type, body, own_fd);
@@ -329,8 +318,8 @@ static bool take_fds(struct peer *peer, struct msghdr *message)
 {
 	bool cut = (message->msg_flags & MSG_CTRUNC) != 0, fit = true;
 	if (cut && CMSG_FIRSTHDR(message) == NULL && peer->received_fds_count < RECEIVED_FDS_MAX) {
-		log_error("no descriptor for what was sent", "peer=%s-%u", role_name(peer->role),
-		          peer->slot);
+		log_error("no descriptor for what was sent", "peer=%s-%u",
+		          role_name(peer->party.role), peer->party.slot);
 		peer->received_fds[peer->received_fds_count++] = -1;
 		cut = false;
 	}
@@ -427,8 +416,8 @@ static void deliver(struct peer *peer, struct span in)
 			return;
 		}
 		if (result == FRAME_CONDEMNED) {
-			log_warn("hostile frame", "peer=%s-%u type=%u", role_name(peer->role),
-			         peer->slot, type);
+			log_warn("hostile frame", "peer=%s-%u type=%u", role_name(peer->party.role),
+			         peer->party.slot, type);
 			fail(peer);
 			return;
 		}
@@ -437,7 +426,7 @@ static void deliver(struct peer *peer, struct span in)
 			return;
 		if (verdict != PROTO_HANDLED) {
 			log_warn("frame refused", "peer=%s-%u type=%s why=\"%s\"",
-			         role_name(peer->role), peer->slot, proto_name(type),
+			         role_name(peer->party.role), peer->party.slot, proto_name(type),
 			         refusal(verdict));
 			fail(peer);
 			return;
@@ -466,7 +455,8 @@ static bool receive(struct peer *peer)
 		return false;
 	}
 	if (!take_fds(peer, &message)) {
-		log_warn("too many descriptors", "peer=%s-%u", role_name(peer->role), peer->slot);
+		log_warn("too many descriptors", "peer=%s-%u", role_name(peer->party.role),
+		         peer->party.slot);
 		fail(peer);
 		return false;
 	}

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "proto/frame.h"
+#include "proto/roles.h"
 
 #include <uv.h>
 
@@ -36,8 +37,8 @@ enum {
 	PEER_LINK_BYTES_MIN = 2 << 20, /* the largest frame, and one more */
 };
 
-/* Takes over the descriptor. `role` (ROLE_*), `slot` and `generation` say who it is. */
-struct peer *peer_create(uv_loop_t *loop, int fd, unsigned role, unsigned slot, uint64_t generation,
+/* Takes over the descriptor. `party` says who is at the other end. */
+struct peer *peer_create(uv_loop_t *loop, int fd, struct party party,
                          const struct peer_events *events);
 
 /* Closes without on_close; sets *peer to NULL; NULL is fine. */
@@ -47,9 +48,8 @@ void peer_destroy(struct peer **peer);
  * May end with on_close. */
 void peer_drain(struct peer *peer);
 
-unsigned peer_role(const struct peer *peer);
-unsigned peer_slot(const struct peer *peer);
-uint64_t peer_generation(const struct peer *peer);
+/* Who it is; as long as the peer. */
+const struct party *peer_party(const struct peer *peer);
 int peer_fd(const struct peer *peer);
 
 /* Queues one frame; `fd` -1 or a descriptor that is duplicated into the message (the caller keeps
@@ -72,7 +72,7 @@ void peer_send_durable(struct peer *peer, uint64_t lsn);
 #define peer_try(sent, peer, lname, NAME, ...)                                                     \
 	do {                                                                                       \
 		const struct proto_##lname message = __VA_ARGS__;                                  \
-		size_t room_ = PROTO_MAX_##NAME;                                                   \
+		size_t room_ = proto_len_##lname(&message);                                        \
 		uint8_t *body_ = xmalloc(room_);                                                   \
 		struct writer w_ = {body_, body_ + room_, true};                                   \
 		check(proto_put_##lname(&w_, &message));                                           \

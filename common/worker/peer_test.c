@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -60,7 +61,7 @@ static int begin(void **state)
 		return 1;
 	const struct peer_events events = {
 	        .on_frame = on_frame, .on_close = on_close, .arg = &bench};
-	bench.peer = peer_create(&bench.loop, ends[0], ROLE_SSE, 3, 9, &events);
+	bench.peer = peer_create(&bench.loop, ends[0], (struct party){ROLE_SSE, 3, 9}, &events);
 	bench.other = ends[1];
 	return 0;
 }
@@ -146,9 +147,9 @@ static int mark_of(int fd)
 static void test_identity(void **state)
 {
 	struct bench *b = *state;
-	assert_int_equal(peer_role(b->peer), ROLE_SSE);
-	assert_int_equal(peer_slot(b->peer), 3);
-	assert_int_equal(peer_generation(b->peer), 9);
+	assert_int_equal(peer_party(b->peer)->role, ROLE_SSE);
+	assert_int_equal(peer_party(b->peer)->slot, 3);
+	assert_int_equal(peer_party(b->peer)->generation, 9);
 }
 
 static void test_split_at_every_byte(void **state)
@@ -439,9 +440,20 @@ static int begin_link(void **state)
 	turn(b);
 	if (code != 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
 		return 1;
-	b->peer = peer_create(&b->loop, ends[0], ROLE_SSE, 3, 9, &events);
+	b->peer = peer_create(&b->loop, ends[0], (struct party){ROLE_SSE, 3, 9}, &events);
 	b->other = ends[1];
 	return 0;
+}
+
+/* What is encoded into is as large as the message, not as the largest of its type: the heap does
+ * not grow by a megabyte. */
+static void test_a_small_frame_takes_little_memory(void **state)
+{
+	struct bench *b = *state;
+	size_t before = mallinfo2().arena;
+	for (int i = 0; i < 4; i++)
+		peer_put(b->peer, call, CALL, {.id = 1, .path = SPAN("/v1/duels")});
+	assert_in_range(mallinfo2().arena - before, 0, 256 << 10);
 }
 
 static void test_full_link_refuses_and_lives(void **state)
@@ -507,7 +519,7 @@ static void test_large_frames_arrive_whole_behind_small_ones(void **state)
 	assert_true(send_reply(b, 2, 900000));
 	for (uint64_t i = 0; i < 200; i++)
 		assert_true(send_reply(b, i, 60000 / (1 + i)));
-	far.peer = peer_create(&b->loop, dup(b->other), ROLE_SSE, 1, 1, &events);
+	far.peer = peer_create(&b->loop, dup(b->other), (struct party){ROLE_SSE, 1, 1}, &events);
 	for (int i = 0; i < 1000 && far.larges < 2; i++)
 		turn(b);
 	assert_int_equal(far.frames, 202);
@@ -670,6 +682,7 @@ static void test_destroyed_within_its_own_frame(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	        LINK_TEST(test_a_small_frame_takes_little_memory), /* of a heap without holes */
 	        TEST(test_identity),
 	        TEST(test_split_at_every_byte),
 	        TEST(test_sent_frames_arrive_whole),

@@ -47,9 +47,11 @@ static void use_log_settings(struct worker *worker)
 	log_set_buffer(worker->settings.log_buffer_bytes);
 }
 
-void on_settings(struct worker_inbox *inbox, const struct proto_settings *m)
+void on_settings(struct worker_inbox *inbox, const struct party *from,
+                 const struct proto_settings *m)
 {
 	struct worker *worker = inbox->worker;
+	(void)from;
 	char reason[SETTINGS_REASON_MAX];
 	struct settings fresh;
 	settings_init(&fresh);
@@ -69,9 +71,10 @@ void on_settings(struct worker_inbox *inbox, const struct proto_settings *m)
 		worker_exit(worker, code);
 }
 
-void on_drain(struct worker_inbox *inbox, const struct proto_drain *m)
+void on_drain(struct worker_inbox *inbox, const struct party *from, const struct proto_drain *m)
 {
 	struct worker *worker = inbox->worker;
+	(void)from;
 	if (worker->draining)
 		return;
 	worker->draining = true;
@@ -86,8 +89,7 @@ void on_drain(struct worker_inbox *inbox, const struct proto_drain *m)
 static void tell_gone(struct worker *worker, const struct peer *peer)
 {
 	if (worker->program->on_peer_gone != NULL && worker->started)
-		worker->program->on_peer_gone(worker, peer_role(peer), peer_slot(peer),
-		                              peer_generation(peer));
+		worker->program->on_peer_gone(worker, peer_party(peer));
 }
 
 /* Of one that is not up the supervisor makes another, unless the other worker has ended. */
@@ -103,8 +105,8 @@ static void on_peer_closed(void *arg, struct peer *peer)
 	struct worker *worker = arg;
 	for (size_t i = 0; i < worker->peers_count; i++)
 		if (worker->peers[i].peer == peer) {
-			report_link(worker, peer_role(peer), peer_slot(peer), worker->peers[i].link,
-			            false);
+			report_link(worker, peer_party(peer)->role, peer_party(peer)->slot,
+			            worker->peers[i].link, false);
 			worker->peers[i] = worker->peers[--worker->peers_count];
 			tell_gone(worker, peer);
 			return;
@@ -122,49 +124,57 @@ static struct counters_slot *find_slot(const struct worker *worker, unsigned rol
 	return NULL;
 }
 
+/* Its index, or peers_count. */
+static size_t find_peer(const struct worker *worker, unsigned role, uint64_t slot)
+{
+	size_t i = 0;
+	while (i < worker->peers_count && (peer_party(worker->peers[i].peer)->role != role ||
+	                                   peer_party(worker->peers[i].peer)->slot != slot))
+		i++;
+	return i;
+}
+
 struct peer *worker_peer(struct worker *worker, unsigned role, unsigned slot)
 {
-	for (size_t i = 0; i < worker->peers_count; i++)
-		if (peer_role(worker->peers[i].peer) == role &&
-		    peer_slot(worker->peers[i].peer) == slot)
-			return worker->peers[i].peer;
-	return NULL;
+	size_t i = find_peer(worker, role, slot);
+	return i < worker->peers_count ? worker->peers[i].peer : NULL;
 }
 
 /* A peer that came back has a new generation and replaces its former self. */
-static void forget_peer(struct worker *worker, unsigned role, unsigned slot)
+static void forget_peer(struct worker *worker, unsigned role, uint64_t slot)
 {
-	for (size_t i = 0; i < worker->peers_count; i++)
-		if (peer_role(worker->peers[i].peer) == role &&
-		    peer_slot(worker->peers[i].peer) == slot) {
-			struct peer *old = worker->peers[i].peer;
-			worker->peers[i] = worker->peers[--worker->peers_count];
-			tell_gone(worker, old);
-			peer_destroy(&old);
-			return;
-		}
+	size_t i = find_peer(worker, role, slot);
+	if (i == worker->peers_count)
+		return;
+	struct peer *old = worker->peers[i].peer;
+	worker->peers[i] = worker->peers[--worker->peers_count];
+	tell_gone(worker, old);
+	peer_destroy(&old);
 }
 
-void on_peer(struct worker_inbox *inbox, const struct proto_peer *m)
+void on_peer(struct worker_inbox *inbox, const struct party *from, const struct proto_peer *m)
 {
 	struct worker *worker = inbox->worker;
-	forget_peer(worker, m->role, (unsigned)m->slot);
+	(void)from;
+	forget_peer(worker, m->role, m->slot);
 	bool up = inbox->fd >= 0 && worker->peers_count < WORKER_PEERS_MAX;
 	report_link(worker, m->role, m->slot, m->link, up);
 	if (!up)
 		return;
 	const struct peer_events events = {on_peer_frame, on_peer_closed, worker,
 	                                   worker->settings.call_queue_bytes};
+	const struct party party = {m->role, (unsigned)m->slot, m->generation};
 	worker->peers[worker->peers_count++] =
-	        (struct worker_peer){peer_create(worker->loop, inbox->fd, m->role,
-	                                         (unsigned)m->slot, m->generation, &events),
+	        (struct worker_peer){peer_create(worker->loop, inbox->fd, party, &events),
 	                             find_slot(worker, m->role, m->slot), m->link};
 	inbox->fd = -1;
 }
 
-void on_log_level(struct worker_inbox *inbox, const struct proto_log_level *m)
+void on_log_level(struct worker_inbox *inbox, const struct party *from,
+                  const struct proto_log_level *m)
 {
 	(void)inbox;
+	(void)from;
 	char text[17] = "";
 	enum log_level level;
 	memcpy(text, m->level.at, m->level.len);
@@ -172,14 +182,16 @@ void on_log_level(struct worker_inbox *inbox, const struct proto_log_level *m)
 		log_set_level(level);
 }
 
-void on_log_reopen(struct worker_inbox *inbox, const struct proto_log_reopen *m)
+void on_log_reopen(struct worker_inbox *inbox, const struct party *from,
+                   const struct proto_log_reopen *m)
 {
+	(void)from;
 	(void)m;
 	log_reopen(inbox->worker->settings.log_file);
 }
 
-static enum proto_verdict dispatch(struct worker_inbox *ctx, unsigned sender, unsigned type,
-                                   struct span body)
+static enum proto_verdict dispatch(struct worker_inbox *ctx, const struct party *from,
+                                   unsigned type, struct span body)
 {
 	switch (type) {
 		PROTO_INBOX_WORKER(PROTO_DISPATCH)
@@ -192,12 +204,12 @@ static enum proto_verdict on_supervisor_frame(void *arg, struct peer *peer, unsi
                                               struct span body, int fd)
 {
 	struct worker_inbox inbox = {arg, fd};
-	enum proto_verdict verdict = dispatch(&inbox, peer_role(peer), type, body);
+	enum proto_verdict verdict = dispatch(&inbox, peer_party(peer), type, body);
 	if (inbox.fd >= 0)
 		close(inbox.fd);
 	/* What only this program is told. */
 	if (verdict == PROTO_NOT_MINE && inbox.worker->started)
-		return inbox.worker->program->on_frame(inbox.worker, peer, type, body);
+		return inbox.worker->program->on_frame(inbox.worker, peer_party(peer), type, body);
 	return verdict;
 }
 
@@ -207,7 +219,7 @@ static enum proto_verdict on_peer_frame(void *arg, struct peer *peer, unsigned t
 	struct worker *worker = arg;
 	if (fd >= 0)
 		close(fd);
-	return worker->program->on_frame(worker, peer, type, body);
+	return worker->program->on_frame(worker, peer_party(peer), type, body);
 }
 
 /* Without a supervisor nobody restarts, drains or introduces: leave at once. */
@@ -339,7 +351,8 @@ int worker_main(int argc, char **argv, const struct worker_program *program)
 		return EXIT_USAGE;
 	const struct peer_events events = {
 	        .on_frame = on_supervisor_frame, .on_close = on_supervisor_gone, .arg = &worker};
-	worker.supervisor = peer_create(worker.loop, BOOT_FD_BUS, ROLE_SUPERVISOR, 0, 0, &events);
+	worker.supervisor = peer_create(worker.loop, BOOT_FD_BUS,
+	                                (struct party){.role = ROLE_SUPERVISOR}, &events);
 	peer_put(worker.supervisor, hello, HELLO,
 	         {.schema_hash = proto_schema_hash(), .pid = (uint64_t)getpid()});
 	uv_timer_init(worker.loop, &worker.heartbeat);

@@ -26,11 +26,10 @@ struct worker_program {
 	void (*drain)(struct worker *worker, uint64_t due_ms);
 	/* A frame from another worker, or one of the supervisor's that only this program is told;
 	 * what all workers are told is handled here. */
-	enum proto_verdict (*on_frame)(struct worker *worker, struct peer *from, unsigned type,
-	                               struct span body);
+	enum proto_verdict (*on_frame)(struct worker *worker, const struct party *from,
+	                               unsigned type, struct span body);
 	/* A worker that we were introduced to has gone, or has been replaced. May be NULL. */
-	void (*on_peer_gone)(struct worker *worker, unsigned role, unsigned slot,
-	                     uint64_t generation);
+	void (*on_peer_gone)(struct worker *worker, const struct party *gone);
 };
 
 enum { WORKER_PEERS_MAX = COUNTERS_SLOTS };

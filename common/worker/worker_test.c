@@ -53,13 +53,13 @@ static void drain(struct worker *worker, uint64_t due_ms)
 }
 
 /* A notice from one peer is told to all. */
-static enum proto_verdict on_frame(struct worker *worker, struct peer *from, unsigned type,
+static enum proto_verdict on_frame(struct worker *worker, const struct party *from, unsigned type,
                                    struct span body)
 {
 	struct proto_log_durable m;
 	if (type != PROTO_TYPE_LOG_DURABLE)
 		return PROTO_NOT_MINE;
-	if ((peer_role(from) & ROLE_WORKERS) == 0 || !proto_get_log_durable(body, &m))
+	if ((from->role & ROLE_WORKERS) == 0 || !proto_get_log_durable(body, &m))
 		return PROTO_MALFORMED;
 	worker_announce_durable(worker, m.lsn + 1);
 	return PROTO_HANDLED;

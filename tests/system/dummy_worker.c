@@ -145,8 +145,8 @@ static void drain(struct worker *worker, uint64_t due_ms)
 	worker_exit(worker, EXIT_DONE);
 }
 
-static enum proto_verdict on_peer_frame(struct worker *worker, struct peer *from, unsigned type,
-                                        struct span body)
+static enum proto_verdict on_peer_frame(struct worker *worker, const struct party *from,
+                                        unsigned type, struct span body)
 {
 	(void)worker;
 	(void)from;

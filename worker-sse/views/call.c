@@ -17,7 +17,7 @@ enum { HEADERS_MAX = 16 };
 /* A request that waits for its reply, or somebody without one. */
 struct call_waiting {
 	uint64_t id;
-	unsigned role, slot;
+	struct party to;
 	struct sse_worker *worker;
 	struct request *request;     /* NULL: call_ask() */
 	struct call_options options; /* but the path */
@@ -91,11 +91,11 @@ static void on_timer(struct wheel_node *node)
 	give_up(call, "the worker that knows did not answer in time");
 }
 
-void calls_peer_gone(struct sse_worker *w, unsigned role, unsigned slot)
+void calls_peer_gone(struct sse_worker *w, const struct party *gone)
 {
 	struct call_waiting *call, *next;
 	HASH_ITER (hh, w->calls, call, next)
-		if (call->role == role && call->slot == slot)
+		if (call->to.role == gone->role && call->to.slot == gone->slot)
 			give_up(call, "the worker that knows has gone; another is on its way");
 }
 
@@ -143,11 +143,8 @@ static struct call_waiting *wait_for_reply(struct sse_worker *w, const struct pe
                                            uint64_t id)
 {
 	struct call_waiting *call = xcalloc(1, sizeof *call);
-	*call = (struct call_waiting){.id = id,
-	                              .role = peer_role(peer),
-	                              .slot = peer_slot(peer),
-	                              .worker = w,
-	                              .timer = {.due = on_timer}};
+	*call = (struct call_waiting){
+	        .id = id, .to = *peer_party(peer), .worker = w, .timer = {.due = on_timer}};
 	HASH_ADD(hh, w->calls, id, sizeof call->id, call);
 	wheel_set(&w->wheel, &call->timer, w->now_ms + w->settings->call_timeout_ms);
 	return call;
@@ -295,11 +292,11 @@ void call_relay(struct request *request, const struct proto_call_reply *m)
 	free(text);
 }
 
-void on_call_reply(struct sse_worker *w, const struct proto_call_reply *m)
+void on_call_reply(struct sse_worker *w, const struct party *from, const struct proto_call_reply *m)
 {
 	struct call_waiting *call;
 	HASH_FIND(hh, w->calls, &m->id, sizeof m->id, call);
-	if (call == NULL)
+	if (call == NULL || !party_equal(&call->to, from))
 		return; /* the client or the time has gone */
 	if (call->request == NULL) {
 		answer_asker(call, m);

@@ -47,4 +47,4 @@ uint64_t call_ask(struct sse_worker *w, unsigned role, const struct call_questio
 void call_forget(struct sse_worker *w, uint64_t id);
 
 /* A worker has gone: what it was asked is answered with 503. */
-void calls_peer_gone(struct sse_worker *w, unsigned role, unsigned slot);
+void calls_peer_gone(struct sse_worker *w, const struct party *gone);
