@@ -13,7 +13,7 @@ enum {
 	ADMIN_CLIENTS_MAX = 32,
 	ADMIN_ARGUMENTS_MAX = 8,
 	ADMIN_WAITING_MAX = 64,   /* requests answered when the workers have settled */
-	ADMIN_FORWARDED_MAX = 64, /* requests that the capture worker answers */
+	ADMIN_FORWARDED_MAX = 64, /* requests that workers answer */
 };
 
 enum admin_status { ADMIN_OK, ADMIN_FAILED, ADMIN_USAGE };
@@ -40,11 +40,11 @@ void admin_destroy(struct admin **admin);
 
 /* The workers may have settled: answers who waits for that. */
 void admin_settled(struct admin *admin);
-/* Passes a request on to the capture worker, whose answer ends it; so does its death. */
+/* Passes a request on to a worker, whose answer ends it; so does its death. */
 void admin_forward(struct admin_request *request, struct child *worker);
 /* That answer. */
 void admin_forwarded(struct admin *admin, const struct proto_worker_answer *answer);
-/* Answers what a capture worker took with it. */
+/* Answers what a worker took with it. */
 void admin_refuse_lost(struct admin *admin);
 /* One event for those who follow. */
 void admin_event(struct admin *admin, const char *line);

@@ -206,22 +206,6 @@ static void on_command_events(struct admin_request *request)
 		admin_answer(request, json_object());
 }
 
-/* The worker knows which of these there are, and what they take. */
-static void on_command_capture(struct admin_request *request)
-{
-	admin_forward(request, fleet_find(&request->supervisor->fleet, "capture-0"));
-}
-
-static void on_command_duels(struct admin_request *request)
-{
-	admin_forward(request, fleet_find(&request->supervisor->fleet, "bridge-0"));
-}
-
-static void on_command_markets(struct admin_request *request)
-{
-	admin_forward(request, fleet_find(&request->supervisor->fleet, "bridge-0"));
-}
-
 void on_worker_answer(struct child *child, const struct party *from,
                       const struct proto_worker_answer *m)
 {
@@ -247,11 +231,13 @@ static void on_command_settings(struct admin_request *request)
 struct command_row {
 	const char *name, *synopsis;
 	unsigned least, most;
-	void (*handle)(struct admin_request *request);
+	void (*handle)(struct admin_request *request); /* NULL: a worker does it */
+	const char *worker;
 };
-#define COMMAND_ROW(ident, name, least, most, synopsis, help)                                      \
-	{name, synopsis, least, most, on_command_##ident},
-static const struct command_row rows[] = {ADMIN_COMMANDS(COMMAND_ROW)};
+#define OWN_ROW(ident, name, least, most, synopsis, help, more)                                    \
+	{name, synopsis, least, most, on_command_##ident, NULL},
+#define WORKER_ROW(ident, name, worker, help) {name, "METHOD PATH [BODY]", 2, 3, NULL, worker},
+static const struct command_row rows[] = {ADMIN_COMMANDS(OWN_ROW, WORKER_ROW)};
 
 void admin_command(struct admin_request *request)
 {
@@ -261,8 +247,11 @@ void admin_command(struct admin_request *request)
 		if (request->argc - 1 < rows[i].least || request->argc - 1 > rows[i].most)
 			admin_refuse(request, ADMIN_USAGE, "usage: %s %s", rows[i].name,
 			             rows[i].synopsis);
-		else
+		else if (rows[i].handle != NULL)
 			rows[i].handle(request);
+		else
+			admin_forward(request,
+			              fleet_find(&request->supervisor->fleet, rows[i].worker));
 		return;
 	}
 	admin_refuse(request, ADMIN_USAGE, "unknown command '%.64s'", request->argv[0]);

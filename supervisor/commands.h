@@ -1,28 +1,50 @@
-/* What ringsidectl may ask of the supervisor, one row per command; the admin socket's dispatch, its
- * checks and ringsidectl's help come from here.
+/* What ringsidectl may ask, one row per command; the admin socket's dispatch, its checks and
+ * ringsidectl's table and help come from here.
  *
- * C(ident, name, arguments least, most, synopsis, help) */
+ * OWN: the supervisor does it, by on_command_<ident>() of admin_commands.c; ringsidectl asks and
+ * prints by ctl_<ident>().
+ *     OWN(ident, name, arguments least, most, synopsis, help, more)
+ * WORKER: a worker does it, by its table of calls (common/worker/admin_call.h). What there is below
+ * the command stands with ctl_<ident>(), and its synopsis and more in ctl_text_<ident>.
+ *     WORKER(ident, name, worker, help)
+ *
+ * `help` is the line in the list of commands, `more` what the command's own help says besides. */
 #pragma once
 
-#define ADMIN_COMMANDS(C)                                                                          \
-	C(status, "status", 0, 0, "", "State of the supervisor and of every worker.")              \
-	C(scale, "scale", 2, 2, "sse N", "Run N SSE workers (or auto); scaling down drains.")      \
-	C(restart, "restart", 1, 1, "WORKER",                                                      \
-	  "Replace a worker (sse-0, bridge-0) by a fresh process, or all, one by one.")            \
-	C(reload, "reload", 0, 0, "", "Read the configuration again, as SIGHUP does.")             \
-	C(drain, "drain", 0, 0, "", "Finish what runs, then end, as SIGTERM does.")                \
-	C(stop, "stop", 0, 0, "",                                                                  \
-	  "End now; open connections are cut. Nothing acknowledged is lost.")                      \
-	C(log_level, "log-level", 1, 1, "LEVEL",                                                   \
-	  "debug, info, warn or error, until the next start.")                                     \
-	C(capture, "capture", 1, 6,                                                                \
-	  "ls | show [ID] | restart [ID] | screenshot [ID] FILE | outputs [ls | add NAME=URL | "   \
-	  "rm NAME]",                                                                              \
-	  "Look at the browser sessions, and at where their picture goes.")                        \
-	C(duels, "duels", 2, 3, "ls | show [FEED] | abort FEED REASON",                            \
-	  "Look at the duels of the feeds, or cancel one.")                                        \
-	C(markets, "markets", 2, 3,                                                                \
-	  "ls | show DUEL | bets DUEL | retry DUEL REASON | resolve DUEL --manual OUTCOME REASON", \
-	  "Look at the markets; decide those that need a person.")                                 \
-	C(events, "events", 0, 1, "[--follow]", "What happened lately; --follow goes on.")         \
-	C(settings, "settings", 0, 0, "", "The settings in effect; tokens are not shown.")
+#define ADMIN_COMMANDS(OWN, WORKER)                                                                \
+	OWN(status, "status", 0, 0, "", "State of the supervisor and of every worker.",            \
+	    "  --json   everything the supervisor knows, as JSON\n")                               \
+	OWN(scale, "scale", 2, 2, "sse N", "Run N SSE workers (or auto); scaling down drains.",    \
+	    "Returns when the workers are there, or the surplus ones have finished what they "     \
+	    "served.\n"                                                                            \
+	    "No connection is refused or reset. It lasts until sse_workers changes in the\n"       \
+	    "configuration, or until the next start.\n")                                           \
+	OWN(restart, "restart", 1, 1, "WORKER",                                                    \
+	    "Replace a worker (sse-0, bridge-0) by a fresh process, or all, one by one.",          \
+	    "A worker finishes what it serves (at most worker.drain_timeout) and is replaced; "    \
+	    "with\n"                                                                               \
+	    "all, the next one follows when the former is ready again. A failed worker gets "      \
+	    "another\n"                                                                            \
+	    "chance.\n")                                                                           \
+	OWN(reload, "reload", 0, 0, "", "Read the configuration again, as SIGHUP does.",           \
+	    "Prints what changed. Changes that concern the workers restart them one by one; "      \
+	    "others\n"                                                                             \
+	    "that take effect only at the next start of ringside are named. On any error the "     \
+	    "former\n"                                                                             \
+	    "configuration stays.\n")                                                              \
+	OWN(drain, "drain", 0, 0, "", "Finish what runs, then end, as SIGTERM does.",              \
+	    "Returns when ringside has ended.\n")                                                  \
+	OWN(stop, "stop", 0, 0, "",                                                                \
+	    "End now; open connections are cut. Nothing acknowledged is lost.",                    \
+	    "Returns when ringside has ended.\n")                                                  \
+	OWN(log_level, "log-level", 1, 1, "LEVEL",                                                 \
+	    "debug, info, warn or error, until the next start.", "")                               \
+	WORKER(capture, "capture", "capture-0",                                                    \
+	       "Look at the browser sessions, and at where their picture goes.")                   \
+	WORKER(duels, "duels", "bridge-0", "Look at the duels of the feeds, or cancel one.")       \
+	WORKER(markets, "markets", "bridge-0",                                                     \
+	       "Look at the markets; decide those that need a person.")                            \
+	OWN(events, "events", 0, 1, "[--follow]", "What happened lately; --follow goes on.",       \
+	    "One JSON object per line.\n")                                                         \
+	OWN(settings, "settings", 0, 0, "", "The settings in effect; tokens are not shown.",       \
+	    "  --json   as JSON\n")

@@ -4,6 +4,7 @@
 
 #include "common/base/settings.h"
 #include "common/store/store.h"
+#include "supervisor/commands.h"
 
 #include <jansson.h>
 
@@ -45,6 +46,18 @@ bool ctl_receive(int fd, struct ctl_reply *reply);
  * the exit code. */
 int ctl_ask(const struct ctl *ctl, int argc, const char *const *argv, json_t **answer);
 
+/* The same, of a call that a worker answers: method, path, body (taken; NULL: none). */
+int ctl_call(const struct ctl *ctl, const char *method, const char *path, json_t *body,
+             json_t **answer);
+
+/* ---- answers ---- */
+
+/* "" and 0 where the member is missing. */
+const char *ctl_text_of(const json_t *json, const char *key);
+long long ctl_number_of(const json_t *json, const char *key);
+/* On standard output, indented. `answer` is taken. Returns EXIT_DONE. */
+int ctl_print_json(json_t *answer);
+
 /* ---- the store (ctl_store.c) ---- */
 
 /* Opens the store of --data-dir, else of the running supervisor. An exit code after saying why not,
@@ -53,23 +66,26 @@ int ctl_open_store(const struct ctl *ctl, struct store **store, char data_dir[40
 
 /* ---- commands: return the exit code; argv without the command's name ---- */
 
-int ctl_status(const struct ctl *ctl, int argc, char **argv);
-int ctl_scale(const struct ctl *ctl, int argc, char **argv);
-int ctl_restart(const struct ctl *ctl, int argc, char **argv);
-int ctl_reload(const struct ctl *ctl, int argc, char **argv);
-int ctl_drain(const struct ctl *ctl, int argc, char **argv);
-int ctl_stop(const struct ctl *ctl, int argc, char **argv);
-int ctl_log_level(const struct ctl *ctl, int argc, char **argv);
-int ctl_capture(const struct ctl *ctl, int argc, char **argv);
-int ctl_duels(const struct ctl *ctl, int argc, char **argv);
-int ctl_markets(const struct ctl *ctl, int argc, char **argv);
-int ctl_feed(const struct ctl *ctl, int argc, char **argv);
-int ctl_events(const struct ctl *ctl, int argc, char **argv);
-int ctl_settings(const struct ctl *ctl, int argc, char **argv);
-int ctl_streams(const struct ctl *ctl, int argc, char **argv);
-int ctl_store(const struct ctl *ctl, int argc, char **argv);
+/* What the help of one command says. */
+struct ctl_text {
+	const char *synopsis, *more;
+};
+
+#define OWN_COMMAND(ident, name, least, most, synopsis, help, more)                                \
+	int ctl_##ident(const struct ctl *ctl, int argc, char **argv);
+#define WORKER_COMMAND(ident, name, worker, help)                                                  \
+	extern const struct ctl_text ctl_text_##ident;                                             \
+	int ctl_##ident(const struct ctl *ctl, int argc, char **argv);
+ADMIN_COMMANDS(OWN_COMMAND, WORKER_COMMAND)
+/* Those that need no supervisor. */
+WORKER_COMMAND(feed, , , )
+WORKER_COMMAND(streams, , , )
+WORKER_COMMAND(store, , , )
+#undef OWN_COMMAND
+#undef WORKER_COMMAND
 
 struct ctl_command {
-	const char *name, *synopsis, *help, *more;
+	const char *name, *help;
+	const struct ctl_text *text;
 	int (*run)(const struct ctl *ctl, int argc, char **argv);
 };

@@ -122,3 +122,33 @@ int ctl_ask(const struct ctl *ctl, int argc, const char *const *argv, json_t **a
 	free(reply.body);
 	return code;
 }
+
+int ctl_call(const struct ctl *ctl, const char *method, const char *path, json_t *body,
+             json_t **answer)
+{
+	char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
+	const char *const command[] = {ctl->command->name, method, path, text};
+	int code = ctl_ask(ctl, text != NULL ? 4 : 3, command, answer);
+	json_decref(body);
+	free(text);
+	return code;
+}
+
+const char *ctl_text_of(const json_t *json, const char *key)
+{
+	const char *text = json_string_value(json_object_get(json, key));
+	return text != NULL ? text : "";
+}
+
+long long ctl_number_of(const json_t *json, const char *key)
+{
+	return json_integer_value(json_object_get(json, key));
+}
+
+int ctl_print_json(json_t *answer)
+{
+	json_dumpf(answer, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(answer);
+	return EXIT_DONE;
+}

@@ -11,54 +11,37 @@ static int too_many(const struct ctl *ctl, int argc, char **argv, int most)
 	return argc > most ? ctl_usage(ctl, "unexpected argument '%s'", argv[most]) : 0;
 }
 
-static void print_json(const json_t *json)
-{
-	json_dumpf(json, stdout, JSON_INDENT(2));
-	putchar('\n');
-}
-
 /* ---- status ---- */
-
-static const char *text_of(const json_t *json, const char *key)
-{
-	const char *text = json_string_value(json_object_get(json, key));
-	return text != NULL ? text : "";
-}
-
-static long long number_of(const json_t *json, const char *key)
-{
-	return json_integer_value(json_object_get(json, key));
-}
 
 static void print_worker(const json_t *w)
 {
 	const json_t *rates = json_object_get(w, "rates"),
 	             *counters = json_object_get(w, "counters");
 	char up[32] = "-", pid[16] = "-";
-	bool runs = number_of(w, "pid") != 0;
+	bool runs = ctl_number_of(w, "pid") != 0;
 	if (runs) {
-		ctl_duration((uint64_t)number_of(w, "up_ms"), up);
-		snprintf(pid, sizeof pid, "%lld", number_of(w, "pid"));
+		ctl_duration((uint64_t)ctl_number_of(w, "up_ms"), up);
+		snprintf(pid, sizeof pid, "%lld", ctl_number_of(w, "pid"));
 	}
-	printf("%-11s %8s %-9s %8s %8lld %8lld %9.1f %9.1f %9.1f %9lld", text_of(w, "name"), pid,
-	       json_is_true(json_object_get(w, "late")) ? "silent" : text_of(w, "state"), up,
-	       number_of(w, "restarts"), number_of(counters, "connections"),
+	printf("%-11s %8s %-9s %8s %8lld %8lld %9.1f %9.1f %9.1f %9lld", ctl_text_of(w, "name"),
+	       pid, json_is_true(json_object_get(w, "late")) ? "silent" : ctl_text_of(w, "state"),
+	       up, ctl_number_of(w, "restarts"), ctl_number_of(counters, "connections"),
 	       json_number_value(json_object_get(rates, "connections")),
 	       json_number_value(json_object_get(rates, "requests")),
 	       json_number_value(json_object_get(rates, "appends")),
-	       number_of(counters, "subscribers"));
-	if (!runs && *text_of(w, "last_exit"))
-		printf("  last exit: %s", text_of(w, "last_exit"));
+	       ctl_number_of(counters, "subscribers"));
+	if (!runs && *ctl_text_of(w, "last_exit"))
+		printf("  last exit: %s", ctl_text_of(w, "last_exit"));
 	putchar('\n');
 }
 
 static void print_alerts(const json_t *w)
 {
-	long long rows = number_of(json_object_get(w, "counters"), "rows_unreadable");
+	long long rows = ctl_number_of(json_object_get(w, "counters"), "rows_unreadable");
 	if (rows > 0)
 		printf("\n%s: %lld row%s of the store cannot be read, and what they belong to "
 		       "stands still: see its log\n",
-		       text_of(w, "name"), rows, rows == 1 ? "" : "s");
+		       ctl_text_of(w, "name"), rows, rows == 1 ? "" : "s");
 }
 
 static void print_missing_links(const json_t *status)
@@ -76,9 +59,10 @@ static void print_status(const json_t *status)
 	char up[32];
 	size_t i;
 	const json_t *w;
-	printf("ringside %s  %s  %s  pid %lld  up %s\n\n", text_of(status, "version"),
-	       text_of(status, "state"), text_of(status, "url"), number_of(status, "pid"),
-	       ctl_duration((uint64_t)number_of(status, "up_ms"), up));
+	printf("ringside %s  %s  %s  pid %lld  up %s\n\n", ctl_text_of(status, "version"),
+	       ctl_text_of(status, "state"), ctl_text_of(status, "url"),
+	       ctl_number_of(status, "pid"),
+	       ctl_duration((uint64_t)ctl_number_of(status, "up_ms"), up));
 	printf("%-11s %8s %-9s %8s %8s %8s %9s %9s %9s %9s\n", "WORKER", "PID", "STATE", "UP",
 	       "RESTARTS", "CONNS", "CONN/S", "REQ/S", "APPEND/S", "READERS");
 	json_array_foreach (json_object_get(status, "workers"), i, w)
@@ -99,9 +83,8 @@ int ctl_status(const struct ctl *ctl, int argc, char **argv)
 	if (code != 0)
 		return code;
 	if (as_json)
-		print_json(status);
-	else
-		print_status(status);
+		return ctl_print_json(status);
+	print_status(status);
 	json_decref(status);
 	return EXIT_DONE;
 }
@@ -111,7 +94,7 @@ int ctl_status(const struct ctl *ctl, int argc, char **argv)
 /* Says how the workers have settled. */
 static int print_outcome(const json_t *answer)
 {
-	long long failed = number_of(answer, "failed"), sse = number_of(answer, "sse");
+	long long failed = ctl_number_of(answer, "failed"), sse = ctl_number_of(answer, "sse");
 	if (failed > 0)
 		return ctl_fail("%lld worker%s failed; see 'ringsidectl events' and the log",
 		                failed, failed == 1 ? " has" : "s have");
@@ -120,7 +103,7 @@ static int print_outcome(const json_t *answer)
 		                "'ringsidectl events' and "
 		                "the log");
 	printf("%lld SSE worker%s; %lld ready, all roles counted\n", sse, sse == 1 ? "" : "s",
-	       number_of(answer, "ready"));
+	       ctl_number_of(answer, "ready"));
 	return EXIT_DONE;
 }
 
@@ -227,7 +210,7 @@ int ctl_log_level(const struct ctl *ctl, int argc, char **argv)
 	const char *const command[] = {"log-level", argv[0]};
 	int code = ctl_ask(ctl, 2, command, &answer);
 	if (code == 0)
-		printf("log level is %s\n", text_of(answer, "level"));
+		printf("log level is %s\n", ctl_text_of(answer, "level"));
 	json_decref(answer);
 	return code;
 }
@@ -271,10 +254,9 @@ int ctl_settings(const struct ctl *ctl, int argc, char **argv)
 	if (code != 0)
 		return code;
 	if (as_json)
-		print_json(answer);
-	else
-		json_object_foreach (answer, key, value)
-			printf("%-32s %s\n", key, json_string_value(value));
+		return ctl_print_json(answer);
+	json_object_foreach (answer, key, value)
+		printf("%-32s %s\n", key, json_string_value(value));
 	json_decref(answer);
 	return EXIT_DONE;
 }

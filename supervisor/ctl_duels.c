@@ -9,37 +9,6 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char *text_of(const json_t *json, const char *key)
-{
-	const char *text = json_string_value(json_object_get(json, key));
-	return text != NULL ? text : "";
-}
-
-static long long number_of(const json_t *json, const char *key)
-{
-	return json_integer_value(json_object_get(json, key));
-}
-
-/* `body` is taken; NULL: a GET. */
-static int ask(const struct ctl *ctl, const char *path, json_t *body, json_t **answer)
-{
-	char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
-	const char *const command[] = {ctl->command->name, text != NULL ? "POST" : "GET", path,
-	                               text};
-	int code = ctl_ask(ctl, text != NULL ? 4 : 3, command, answer);
-	json_decref(body);
-	free(text);
-	return code;
-}
-
-static int print_json(json_t *answer)
-{
-	json_dumpf(answer, stdout, JSON_INDENT(2));
-	putchar('\n');
-	json_decref(answer);
-	return EXIT_DONE;
-}
-
 static const char *clock_text(long long ms, char text[16])
 {
 	time_t s = (time_t)(ms / 1000);
@@ -51,27 +20,33 @@ static const char *clock_text(long long ms, char text[16])
 
 /* ---- duels ---- */
 
+const struct ctl_text ctl_text_duels = {
+        "ls | show [FEED] | abort FEED REASON",
+        "  --json   as JSON\n"
+        "FEED may be left out where there is one only. abort ends the duel as cancelled: REASON\n"
+        "is a word of [a-z0-9_.:-], told to all, and markets give the stakes back.\n"};
+
 static void print_feed(const json_t *feed)
 {
 	if (json_is_true(json_object_get(feed, "unreadable"))) {
 		printf("%-12s unreadable: its row is another release's or damaged; see the log\n",
-		       text_of(feed, "feed"));
+		       ctl_text_of(feed, "feed"));
 		return;
 	}
 	const json_t *duel = json_object_get(feed, "duel");
 	char close[16];
 	bool present = json_is_object(duel);
-	printf("%-12s %-10s %-13s %-46s %9s %8lld  %s\n", text_of(feed, "feed"),
-	       text_of(feed, "mode"), present ? text_of(duel, "phase") : "IDLE",
-	       present ? text_of(duel, "duelId") : "-",
-	       clock_text(number_of(duel, "betCloseTime"), close), number_of(feed, "seq"),
+	printf("%-12s %-10s %-13s %-46s %9s %8lld  %s\n", ctl_text_of(feed, "feed"),
+	       ctl_text_of(feed, "mode"), present ? ctl_text_of(duel, "phase") : "IDLE",
+	       present ? ctl_text_of(duel, "duelId") : "-",
+	       clock_text(ctl_number_of(duel, "betCloseTime"), close), ctl_number_of(feed, "seq"),
 	       json_is_true(json_object_get(feed, "rendererReady"))
 	               ? "ready"
-	               : text_of(feed, "rendererReason"));
+	               : ctl_text_of(feed, "rendererReason"));
 	const char *names[] = {"agent1", "agent2"};
 	for (size_t i = 0; present && i < 2; i++) {
 		const json_t *agent = json_object_get(duel, names[i]);
-		printf("  %-20s hp %.6g of %.6g, dealt %.6g\n", text_of(agent, "name"),
+		printf("  %-20s hp %.6g of %.6g, dealt %.6g\n", ctl_text_of(agent, "name"),
 		       json_number_value(json_object_get(agent, "hp")),
 		       json_number_value(json_object_get(agent, "maxHp")),
 		       json_number_value(json_object_get(agent, "damageDealtThisFight")));
@@ -82,9 +57,9 @@ static int list_duels(const struct ctl *ctl, bool as_json)
 {
 	json_t *answer, *feed;
 	size_t i;
-	int code = ask(ctl, "/v1/duels", NULL, &answer);
+	int code = ctl_call(ctl, "GET", "/v1/duels", NULL, &answer);
 	if (code != 0 || as_json)
-		return code != 0 ? code : print_json(answer);
+		return code != 0 ? code : ctl_print_json(answer);
 	printf("%-12s %-10s %-13s %-46s %9s %8s  %s\n", "FEED", "MODE", "PHASE", "DUEL", "BETS END",
 	       "FRAME", "PICTURE");
 	json_array_foreach (json_object_get(answer, "feeds"), i, feed)
@@ -102,17 +77,18 @@ int ctl_duels(const struct ctl *ctl, int argc, char **argv)
 		return list_duels(ctl, as_json);
 	if (argc >= 1 && argc <= 2 && strcmp(argv[0], "show") == 0) {
 		snprintf(path, sizeof path, "/v1/duels/%s", argc == 2 ? argv[1] : "arena");
-		int code = ask(ctl, path, NULL, &answer);
-		return code != 0 ? code : print_json(answer);
+		int code = ctl_call(ctl, "GET", path, NULL, &answer);
+		return code != 0 ? code : ctl_print_json(answer);
 	}
 	if (argc == 3 && strcmp(argv[0], "abort") == 0) {
 		snprintf(path, sizeof path, "/v1/duels/%s/abort", argv[1]);
-		int code = ask(ctl, path, json_pack("{s:s}", "reason", argv[2]), &answer);
+		int code =
+		        ctl_call(ctl, "POST", path, json_pack("{s:s}", "reason", argv[2]), &answer);
 		if (code != 0)
 			return code;
 		if (as_json)
-			return print_json(answer);
-		printf("cancelled; the feed is at frame %lld\n", number_of(answer, "seq"));
+			return ctl_print_json(answer);
+		printf("cancelled; the feed is at frame %lld\n", ctl_number_of(answer, "seq"));
 		json_decref(answer);
 		return EXIT_DONE;
 	}
@@ -121,28 +97,36 @@ int ctl_duels(const struct ctl *ctl, int argc, char **argv)
 
 /* ---- markets ---- */
 
+const struct ctl_text ctl_text_markets = {
+        "ls | show DUEL | bets DUEL | retry DUEL REASON | resolve DUEL --manual OUTCOME REASON",
+        "  --json   as JSON\n"
+        "DUEL is a duelId as ls shows it. retry takes up the step that was given up. resolve\n"
+        "needs --manual, for it overrules the feed: OUTCOME is A (agent1 won), B, draw or\n"
+        "cancelled. REASON (10 to 500 bytes) and your name go into the audit.\n"};
+
 static int list_markets(const struct ctl *ctl, bool as_json)
 {
 	json_t *answer, *m;
 	size_t i;
-	int code = ask(ctl, "/v1/markets", NULL, &answer);
+	int code = ctl_call(ctl, "GET", "/v1/markets", NULL, &answer);
 	if (code != 0 || as_json)
-		return code != 0 ? code : print_json(answer);
+		return code != 0 ? code : ctl_print_json(answer);
 	printf("%-46s %-13s %9s %10s %10s %6s %8s  %s\n", "DUEL", "STATE", "BETS END", "POOL A",
 	       "POOL B", "BETS", "ATTEMPTS", "OUTCOME");
 	json_array_foreach (json_object_get(answer, "markets"), i, m) {
 		char close[16];
 		printf("%-46s %-13s %9s %10lld %10lld %6lld %8lld  %s%s%s%s%s\n",
-		       text_of(m, "duelId"), text_of(m, "state"),
-		       clock_text(number_of(m, "betCloseTime"), close), number_of(m, "poolA"),
-		       number_of(m, "poolB"), number_of(m, "bets"), number_of(m, "attempts"),
-		       text_of(m, "outcome"), *text_of(m, "winnerSide") != '\0' ? " " : "",
-		       text_of(m, "winnerSide"), *text_of(m, "error") != '\0' ? "  " : "",
-		       text_of(m, "error"));
+		       ctl_text_of(m, "duelId"), ctl_text_of(m, "state"),
+		       clock_text(ctl_number_of(m, "betCloseTime"), close),
+		       ctl_number_of(m, "poolA"), ctl_number_of(m, "poolB"),
+		       ctl_number_of(m, "bets"), ctl_number_of(m, "attempts"),
+		       ctl_text_of(m, "outcome"), *ctl_text_of(m, "winnerSide") != '\0' ? " " : "",
+		       ctl_text_of(m, "winnerSide"), *ctl_text_of(m, "error") != '\0' ? "  " : "",
+		       ctl_text_of(m, "error"));
 	}
 	json_array_foreach (json_object_get(answer, "unreadable"), i, m)
 		printf("%-46s unreadable: its row is another release's or damaged; see the log\n",
-		       text_of(m, "duelId"));
+		       ctl_text_of(m, "duelId"));
 	json_decref(answer);
 	return EXIT_DONE;
 }
@@ -159,10 +143,10 @@ static int decide(const struct ctl *ctl, const char *duel, const char *what, jso
 	char path[256];
 	json_t *answer;
 	snprintf(path, sizeof path, "/v1/markets/%s/%s", duel, what);
-	int code = ask(ctl, path, body, &answer);
+	int code = ctl_call(ctl, "POST", path, body, &answer);
 	if (code != 0)
 		return code;
-	printf("%s is %s\n", text_of(answer, "duelId"), text_of(answer, "state"));
+	printf("%s is %s\n", ctl_text_of(answer, "duelId"), ctl_text_of(answer, "state"));
 	json_decref(answer);
 	return EXIT_DONE;
 }
@@ -188,8 +172,8 @@ int ctl_markets(const struct ctl *ctl, int argc, char **argv)
 	if (argc == 2 && (strcmp(argv[0], "show") == 0 || strcmp(argv[0], "bets") == 0)) {
 		snprintf(path, sizeof path, "/v1/markets/%s%s", argv[1],
 		         *argv[0] == 'b' ? "/bets" : "");
-		int code = ask(ctl, path, NULL, &answer);
-		return code != 0 ? code : print_json(answer);
+		int code = ctl_call(ctl, "GET", path, NULL, &answer);
+		return code != 0 ? code : ctl_print_json(answer);
 	}
 	if (argc == 3 && strcmp(argv[0], "retry") == 0)
 		return decide(ctl, argv[1], "retry",
@@ -203,6 +187,10 @@ int ctl_markets(const struct ctl *ctl, int argc, char **argv)
 }
 
 /* ---- feed ---- */
+
+const struct ctl_text ctl_text_feed = {
+        "tail [FEED] [--follow] [--offset O]",
+        "The same as streams tail feeds/FEED/frames; without FEED: arena.\n"};
 
 int ctl_feed(const struct ctl *ctl, int argc, char **argv)
 {

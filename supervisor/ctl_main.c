@@ -1,67 +1,19 @@
 /* ringsidectl: arguments, help, and the table of commands. */
 #include "common/base/process.h"
 #include "proto/roles.h"
-#include "supervisor/commands.h"
 #include "supervisor/ctl.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
 
-/* What a command's own help says beyond its line in the table. */
-#define MORE_status "  --json   everything the supervisor knows, as JSON\n"
-#define MORE_scale                                                                                 \
-	"Returns when the workers are there, or the surplus ones have finished what they "         \
-	"served.\n"                                                                                \
-	"No connection is refused or reset. It lasts until sse_workers changes in the\n"           \
-	"configuration, or until the next start.\n"
-#define MORE_restart                                                                               \
-	"A worker finishes what it serves (at most worker.drain_timeout) and is replaced; with\n"  \
-	"all, the next one follows when the former is ready again. A failed worker gets another\n" \
-	"chance.\n"
-#define MORE_reload                                                                                \
-	"Prints what changed. Changes that concern the workers restart them one by one; others\n"  \
-	"that take effect only at the next start of ringside are named. On any error the former\n" \
-	"configuration stays.\n"
-#define MORE_drain     "Returns when ringside has ended.\n"
-#define MORE_stop      "Returns when ringside has ended.\n"
-#define MORE_log_level ""
-#define MORE_events    "One JSON object per line.\n"
-#define MORE_capture                                                                               \
-	"  --json   as JSON\n"                                                                     \
-	"ID is a session as ls shows it; without one the only session, or the feed's, is meant.\n" \
-	"restart ends its browser and starts another. screenshot writes the newest picture, a\n"   \
-	"JPEG, to FILE (- is standard output). outputs shows where the feed's picture goes; add\n" \
-	"and rm change it until the next start of the worker.\n"
-#define MORE_duels                                                                                 \
-	"  --json   as JSON\n"                                                                     \
-	"FEED may be left out where there is one only. abort ends the duel as cancelled: REASON\n" \
-	"is a word of [a-z0-9_.:-], told to all, and markets give the stakes back.\n"
-#define MORE_markets                                                                               \
-	"  --json   as JSON\n"                                                                     \
-	"DUEL is a duelId as ls shows it. retry takes up the step that was given up. resolve\n"    \
-	"needs --manual, for it overrules the feed: OUTCOME is A (agent1 won), B, draw or\n"       \
-	"cancelled. REASON (10 to 500 bytes) and your name go into the audit.\n"
-#define MORE_settings "  --json   as JSON\n"
-
-#define COMMAND_ROW(ident, name, least, most, synopsis, help)                                      \
-	{name, synopsis, help, MORE_##ident, ctl_##ident},
+#define OWN_ROW(ident, name, least, most, synopsis, help, more)                                    \
+	{name, help, &(const struct ctl_text){synopsis, more}, ctl_##ident},
+#define WORKER_ROW(ident, name, worker, help) {name, help, &ctl_text_##ident, ctl_##ident},
 static const struct ctl_command commands[] = {
-        ADMIN_COMMANDS(COMMAND_ROW){
-                "feed", "tail [FEED] [--follow] [--offset O]", "Print the frames of a feed.",
-                "The same as streams tail feeds/FEED/frames; without FEED: arena.\n", ctl_feed},
-        {"streams",
-         "ls [--prefix P] [--json] | stat PATH [--json] | tail PATH [--follow] [--offset O]",
-         "Look at the streams in the store.",
-         "A PATH that does not begin with / is below /v1/stream/. tail prints the last ten\n"
-         "messages, or everything from --offset on: an offset as the protocol gives it, a byte\n"
-         "position, -1 (the beginning) or now. JSON streams print one message per line.\n"
-         "Works without a supervisor when --data-dir says where the store is.\n",
-         ctl_streams},
-        {"store", "check | backup FILE", "Verify the store, or copy it while it is in use.",
-         "check looks at every invariant and prints what is violated. backup writes a consistent\n"
-         "copy of everything acknowledged so far; to restore, put it as data.mdb into an empty\n"
-         "data directory. Both work while ringside runs; when it does not, say --data-dir.\n",
-         ctl_store},
+        ADMIN_COMMANDS(OWN_ROW, WORKER_ROW){"feed", "Print the frames of a feed.", &ctl_text_feed,
+                                            ctl_feed},
+        {"streams", "Look at the streams in the store.", &ctl_text_streams, ctl_streams},
+        {"store", "Verify the store, or copy it while it is in use.", &ctl_text_store, ctl_store},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -83,9 +35,10 @@ int ctl_usage(const struct ctl *ctl, const char *format, ...)
 	fputs("ringsidectl: ", stderr);
 	vfprintf(stderr, format, args);
 	va_end(args);
-	if (ctl->command != NULL)
+	const struct ctl_text *text = ctl->command != NULL ? ctl->command->text : NULL;
+	if (text != NULL)
 		fprintf(stderr, " (usage: ringsidectl %s%s%s)\n", ctl->command->name,
-		        *ctl->command->synopsis ? " " : "", ctl->command->synopsis);
+		        *text->synopsis ? " " : "", text->synopsis);
 	else
 		fputs(" (see 'ringsidectl --help')\n", stderr);
 	return EXIT_USAGE;
@@ -170,10 +123,11 @@ static int print_help(void)
 
 static int print_command_help(const struct ctl_command *command)
 {
-	printf("usage: ringsidectl %s%s%s\n\n%s\n", command->name, *command->synopsis ? " " : "",
-	       command->synopsis, command->help);
-	if (*command->more)
-		printf("\n%s", command->more);
+	const struct ctl_text *text = command->text;
+	printf("usage: ringsidectl %s%s%s\n\n%s\n", command->name, *text->synopsis ? " " : "",
+	       text->synopsis, command->help);
+	if (*text->more)
+		printf("\n%s", text->more);
 	return EXIT_DONE;
 }
 

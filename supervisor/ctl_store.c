@@ -174,6 +174,12 @@ static int backup_store(const struct ctl *ctl, int argc, char **argv)
 	return EXIT_DONE;
 }
 
+const struct ctl_text ctl_text_store = {
+        "check | backup FILE",
+        "check looks at every invariant and prints what is violated. backup writes a consistent\n"
+        "copy of everything acknowledged so far; to restore, put it as data.mdb into an empty\n"
+        "data directory. Both work while ringside runs; when it does not, say --data-dir.\n"};
+
 int ctl_store(const struct ctl *ctl, int argc, char **argv)
 {
 	if (argc > 0 && strcmp(argv[0], "check") == 0)

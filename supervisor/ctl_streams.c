@@ -337,6 +337,13 @@ static int tail(const struct ctl *ctl, int argc, char **argv)
 	return code;
 }
 
+const struct ctl_text ctl_text_streams = {
+        "ls [--prefix P] [--json] | stat PATH [--json] | tail PATH [--follow] [--offset O]",
+        "A PATH that does not begin with / is below /v1/stream/. tail prints the last ten\n"
+        "messages, or everything from --offset on: an offset as the protocol gives it, a byte\n"
+        "position, -1 (the beginning) or now. JSON streams print one message per line.\n"
+        "Works without a supervisor when --data-dir says where the store is.\n"};
+
 int ctl_streams(const struct ctl *ctl, int argc, char **argv)
 {
 	if (argc > 0 && strcmp(argv[0], "ls") == 0)

@@ -1,6 +1,7 @@
 /* ringside-bridge: runs the duels and their feeds, wakes subscriptions, delivers webhooks. */
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/worker/admin_call.h"
 #include "common/worker/worker_store.h"
 #include "proto/roles.h"
 #include "worker-bridge/inbox.h"
@@ -22,6 +23,13 @@ void on_call(struct bridge *bridge, const struct party *from, const struct proto
 {
 	if (!bridge->draining)
 		calls_take(bridge->calls, from, m);
+}
+
+void on_worker_command(struct bridge *bridge, const struct party *from,
+                       const struct proto_worker_command *m)
+{
+	(void)from;
+	admin_call_take(bridge->worker, bridge->calls, bridge->draining, m);
 }
 
 void on_capture_health(struct bridge *bridge, const struct party *from,

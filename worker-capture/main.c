@@ -1,6 +1,7 @@
 /* ringside-capture: runs the browsers. */
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/worker/admin_call.h"
 #include "common/worker/worker_store.h"
 #include "proto/roles.h"
 #include "worker-capture/feed_session.h"
@@ -9,6 +10,7 @@
 #include "worker-capture/output_calls.h"
 #include "worker-capture/outputs.h"
 #include "worker-capture/render_sessions.h"
+#include "worker-capture/session_calls.h"
 
 enum { TICK_MS = 50 };
 
@@ -22,12 +24,21 @@ static const struct call_route routes[] = {
         {CALL_METHOD(GET), "/v1/outputs", output_calls_on_list},
         {CALL_METHOD(GET) | CALL_METHOD(PUT) | CALL_METHOD(PATCH) | CALL_METHOD(DELETE),
          "/v1/outputs/", output_calls_on_one},
+        {CALL_METHOD(GET), "/v1/capture/sessions", session_calls_on_list},
+        {CALL_METHOD(GET) | CALL_METHOD(POST), "/v1/capture/sessions/", session_calls_on_one},
 };
 
 void on_call(struct capture *capture, const struct party *from, const struct proto_call *m)
 {
 	if (!capture->draining)
 		calls_take(capture->calls, from, m);
+}
+
+void on_worker_command(struct capture *capture, const struct party *from,
+                       const struct proto_worker_command *m)
+{
+	(void)from;
+	admin_call_take(capture->worker, capture->calls, capture->draining, m);
 }
 
 void on_render_consumers(struct capture *capture, const struct party *from,
