@@ -1,4 +1,4 @@
-#include "common/store/state.h"
+#include "common/store/state_walk.h"
 #include "common/store/stream_name.h"
 #include "common/base/check.h"
 
@@ -20,6 +20,7 @@ static void forget_stream(struct state *state, struct stream *stream)
 
 static void forget_path(struct state *state, struct state_path *path)
 {
+	state_walks_leave(state, path);
 	HASH_DELETE(hh, state->paths, path);
 	free(path);
 }
@@ -39,6 +40,7 @@ static void forget_kv(struct state *state, struct state_kv *kv)
 
 void state_finish(struct state *state)
 {
+	state_walks_lose(state);
 	struct stream *stream, *stream_next;
 	HASH_ITER (hh, state->streams, stream, stream_next)
 		forget_stream(state, stream);
@@ -198,39 +200,14 @@ void state_kv_each(struct state *state, struct span prefix,
 	state->unreadable = !whole; /* last: a visitor may look things up */
 }
 
-struct path_walk {
-	struct state *state;
-	bool (*visit)(void *arg, struct span path, uint64_t id);
-	void *arg;
-	bool stopped;
-};
-
-static bool path_walk_row(void *arg, struct span path, uint64_t id)
-{
-	struct path_walk *walk = arg;
-	struct state_path *found;
-	HASH_FIND(hh, walk->state->paths, path.at, path.len, found);
-	if (found != NULL)
-		return true;
-	walk->stopped = !walk->visit(walk->arg, path, id);
-	return !walk->stopped;
-}
-
 void state_path_each(struct state *state, struct span prefix,
                      bool (*visit)(void *arg, struct span path, uint64_t id), void *arg)
 {
-	struct path_walk walk = {.state = state, .visit = visit, .arg = arg};
-	bool whole = state->backing.path_each == NULL ||
-	             state->backing.path_each(state->backing.arg, prefix, path_walk_row, &walk);
-	struct state_path *path, *next;
-	HASH_ITER (hh, state->paths, path, next) {
-		if (walk.stopped)
-			break;
-		if (path->id != 0 && path->len >= prefix.len &&
-		    (prefix.len == 0 || memcmp(path->path, prefix.at, prefix.len) == 0))
-			walk.stopped = !visit(arg, span_of(path->path, path->len), path->id);
-	}
-	state->unreadable = !whole;
+	struct state_walk walk;
+	state_walk_begin(&walk, state, prefix);
+	bool whole = state_walk_step(&walk, SIZE_MAX, visit, arg) != STATE_WALK_UNREADABLE;
+	state_walk_end(&walk);
+	state->unreadable = !whole; /* last: a visitor may look things up */
 }
 
 /* ---- carrying out ---- */
@@ -490,8 +467,11 @@ void state_evict(struct state *state, uint64_t lsn, size_t keep)
 	}
 	count = HASH_COUNT(state->paths);
 	struct state_path *path, *path_next;
+	uint64_t paths_lsn = state_walks_bound(state, lsn);
+	if (paths_lsn > state->overlay_lsn)
+		state->overlay_lsn = paths_lsn;
 	HASH_ITER (hh, state->paths, path, path_next) {
-		if (path->lsn >= lsn || (count <= keep && path->id != 0))
+		if (path->lsn >= paths_lsn || (count <= keep && path->id != 0))
 			continue;
 		forget_path(state, path);
 		count--;
@@ -501,4 +481,11 @@ void state_evict(struct state *state, uint64_t lsn, size_t keep)
 		if (kv->lsn < lsn)
 			forget_kv(state, kv);
 	}
+}
+
+void state_begin_anew(struct state *state, uint64_t lsn)
+{
+	state_walks_lose(state);
+	state_evict(state, UINT64_MAX, 0);
+	state->overlay_lsn = lsn;
 }

@@ -104,9 +104,10 @@ struct state_backing {
 	                bool (*visit)(void *visit_arg, struct span key, struct span value,
 	                              uint64_t lsn),
 	                void *visit_arg);
-	/* As kv_each. */
-	bool (*path_each)(void *arg, struct span prefix,
-	                  bool (*visit)(void *visit_arg, struct span path, uint64_t id),
+	/* As kv_each; only those behind `behind`, unless that is empty. */
+	bool (*path_each)(void *arg, struct span prefix, struct span behind,
+	                  bool (*visit)(void *visit_arg, struct span path, uint64_t id,
+	                                uint64_t lsn),
 	                  void *visit_arg);
 	/* All messages of the one append that begins at or covers `at` in this stream's own data
 	 * (fork sources are the caller's), from ring or rows. ROW_ABSENT: trimmed. */
@@ -134,6 +135,8 @@ struct entry_sink {
 	uint64_t (*put)(void *arg, const struct entry *entry);
 };
 
+struct state_walk;
+
 struct state {
 	struct state_backing backing;
 	struct state_limits limits;
@@ -154,6 +157,8 @@ struct state {
 	 * clear. */
 	bool torn;
 	uint64_t pieces_keep_lsn; /* pieces below may go: the backing has them */
+	uint64_t overlay_lsn;     /* every path that changed at or above it is in the overlay */
+	struct state_walk *walks; /* that are under way (state_walk.h) */
 };
 
 /* Begins empty, before the first entry. next_id and streams_count are then set from the backing
@@ -193,14 +198,18 @@ bool state_kv_get(struct state *state, struct span key, struct span *value);
 void state_kv_each(struct state *state, struct span prefix,
                    bool (*visit)(void *arg, struct span key, struct span value), void *arg);
 
-/* Visits every living stream's path that begins with prefix, in no order; the overlay wins over the
- * backing. What lies beside the prefix in the backing costs nothing. */
+/* Visits every living stream's path that begins with prefix, in no order and all in one go: for
+ * tools. Whoever has a loop to turn walks in slices (state_walk.h). */
 void state_path_each(struct state *state, struct span prefix,
                      bool (*visit)(void *arg, struct span path, uint64_t id), void *arg);
 
-/* Forgets what the backing holds anyway: everything last changed below `lsn`, unpinned. Keeps at
- * most `keep` such streams (the cache). */
+/* Forgets what the backing holds anyway: everything last changed below `lsn`, unpinned, but no path
+ * that a walk under way has yet to see here. Keeps at most `keep` such streams (the cache). */
 void state_evict(struct state *state, uint64_t lsn, size_t keep);
+
+/* Forgets everything unpinned, to go on from `lsn`, up to which the backing holds all. Walks under
+ * way are lost. */
+void state_begin_anew(struct state *state, uint64_t lsn);
 
 /* Forgets ring pieces that stand below `lsn` (the ring is about to reuse them, or the backing has
  * them). */

@@ -151,10 +151,11 @@ static void check_streams(struct inspection *in)
 	mdb_cursor_close(cursor);
 }
 
-static bool check_path(void *arg, struct span path, uint64_t id)
+static bool check_path(void *arg, struct span path, uint64_t id, uint64_t lsn)
 {
 	struct inspection *in = arg;
 	struct stream *s = xcalloc(1, sizeof *s);
+	(void)lsn;
 	if (tables_load_stream(&in->reader, id, s) == ROW_ABSENT)
 		find(in, "path %.*s leads to stream %llu, which is not there", (int)path.len,
 		     path.at, ULL(id));
@@ -260,7 +261,8 @@ uint64_t store_check(struct store *store, void (*finding)(void *arg, const char 
 	} else {
 		in.reader = (struct tables_reader){.tables = &store->tables, .txn = in.txn};
 		check_streams(&in);
-		if (!tables_each_path(&in.reader, (struct span){0}, check_path, &in))
+		if (!tables_each_path(&in.reader, (struct span){0}, (struct span){0}, check_path,
+		                      &in))
 			find(&in, "paths cannot be read or are damaged");
 		check_kvs(&in);
 		check_owned(&in, store->tables.producer, "producer", 0);

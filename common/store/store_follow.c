@@ -57,11 +57,11 @@ static void reload_pinned(struct follower *follower, struct stream *stream)
 }
 
 /* The pinned streams move over into the new overlay. */
-static void forget_overlay(struct follower *follower)
+static void forget_overlay(struct follower *follower, uint64_t lsn)
 {
 	struct state *state = &follower->state;
 	struct stream *stream, *next;
-	state_evict(state, UINT64_MAX, 0);
+	state_begin_anew(state, lsn);
 	HASH_ITER (hh, state->streams, stream, next)
 		reload_pinned(follower, stream);
 }
@@ -77,7 +77,7 @@ int follower_restart(struct follower *follower)
 	tables_end(&follower->reader);
 	if (rc != 0)
 		return rc;
-	forget_overlay(follower);
+	forget_overlay(follower, checkpoint.position.lsn);
 	follower->lsn = checkpoint.position.lsn;
 	follower->state.next_id = checkpoint.next_id;
 	follower->state.streams_count = checkpoint.streams_count;

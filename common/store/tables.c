@@ -247,10 +247,10 @@ struct producer_row {
 /* What a walk over rows is for. */
 struct walk {
 	const struct tables *tables;
-	struct span prefix;
+	struct span prefix, behind;
 	struct stream *stream;
 	bool (*visit_kv)(void *, struct span, struct span, uint64_t);
-	bool (*visit_path)(void *, struct span, uint64_t);
+	bool (*visit_path)(void *, struct span, uint64_t, uint64_t);
 	void *arg;
 	bool damaged;
 };
@@ -360,24 +360,31 @@ static bool take_path(void *arg, const MDB_val *key, const MDB_val *value)
 {
 	struct walk *walk = arg;
 	struct path_row row = {0};
+	if (walk->behind.len > 0 && span_equal(span_of(key->mv_data, key->mv_size), walk->behind))
+		return true;
 	if (!begins_with(key, walk->prefix))
 		return false;
 	if (row_whole(key, value, sizeof row))
 		memcpy(&row, value->mv_data, sizeof row);
 	if (row.id != 0)
-		return walk->visit_path(walk->arg, span_of(key->mv_data, key->mv_size), row.id);
+		return walk->visit_path(walk->arg, span_of(key->mv_data, key->mv_size), row.id,
+		                        row.lsn);
 	tables_unreadable(walk->tables, "the row of a path is damaged");
 	walk->damaged = true;
 	return true;
 }
 
-bool tables_each_path(void *arg, struct span prefix, bool (*visit)(void *, struct span, uint64_t),
-                      void *visit_arg)
+bool tables_each_path(void *arg, struct span prefix, struct span behind,
+                      bool (*visit)(void *, struct span, uint64_t, uint64_t), void *visit_arg)
 {
 	struct tables_reader *reader = arg;
-	struct walk walk = {
-	        .tables = reader->tables, .prefix = prefix, .visit_path = visit, .arg = visit_arg};
-	return tables_each_row(reader, reader->tables->path, prefix, take_path, &walk) &&
+	struct walk walk = {.tables = reader->tables,
+	                    .prefix = prefix,
+	                    .behind = behind,
+	                    .visit_path = visit,
+	                    .arg = visit_arg};
+	struct span from = behind.len > 0 ? behind : prefix;
+	return tables_each_row(reader, reader->tables->path, from, take_path, &walk) &&
 	       !walk.damaged;
 }
 
