@@ -7,8 +7,7 @@
  *   type     text | flag | count | bytes | ms
  *   default  as one would write it in the file; bytes take k, M, G; ms take ms, s, m, h, d
  *   min,max  bounds in the type's unit; text: length in bytes
- *   when     LIVE: at once on reload (a text: nobody keeps a pointer to it);
- *            WORKERS: restarts the workers one by one; START: next start
+ *   when     LIVE: at once on reload; WORKERS: restarts the workers one by one; START: next start
  */
 #pragma once
 

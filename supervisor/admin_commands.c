@@ -93,11 +93,11 @@ static void on_command_status(struct admin_request *request)
 	        workers);
 	check(body != NULL);
 	json_object_set_new(body, "missing_links", missing_links(s->fleet.counters));
-	json_object_set_new(body, "data_dir", absolute(s->settings.data_dir));
-	json_object_set_new(body, "run_dir", absolute(s->settings.run_dir));
+	json_object_set_new(body, "data_dir", absolute(s->settings.newest->data_dir));
+	json_object_set_new(body, "run_dir", absolute(s->settings.newest->run_dir));
 	json_object_set_new(body, "config",
 	                    s->options.config != NULL ? absolute(s->options.config) : json_null());
-	json_object_set_new(body, "dev", json_boolean(s->settings.dev));
+	json_object_set_new(body, "dev", json_boolean(s->settings.newest->dev));
 	admin_answer(request, body);
 }
 
@@ -105,7 +105,7 @@ static void on_command_status(struct admin_request *request)
 
 static bool set_live(struct supervisor *s, const char *key, const char *value, char *reason)
 {
-	return settings_set(&s->settings, span_str(key), span_str(value), reason);
+	return settings_renew_key(&s->settings.newest, span_str(key), span_str(value), reason);
 }
 
 static void on_command_scale(struct admin_request *request)
@@ -122,7 +122,7 @@ static void on_command_scale(struct admin_request *request)
 		return;
 	}
 	events_emit(&s->events, LOG_LEVEL_INFO, "scaled",
-	            json_pack("{s:s}", "sse", s->settings.sse_workers));
+	            json_pack("{s:s}", "sse", s->settings.newest->sse_workers));
 	s->fleet.halted = false; /* of a restart before */
 	fleet_step(&s->fleet);
 	admin_answer_settled(request, json_object());
@@ -157,8 +157,9 @@ static void on_command_reload(struct admin_request *request)
 
 static void on_command_drain(struct admin_request *request)
 {
-	admin_answer(request, json_pack("{s:I}", "within_ms",
-	                                (json_int_t)request->supervisor->settings.worker_drain_ms));
+	admin_answer(request,
+	             json_pack("{s:I}", "within_ms",
+	                       (json_int_t)request->supervisor->settings.newest->worker_drain_ms));
 	if (!request->supervisor->stopping)
 		supervisor_stop(request->supervisor, "ringsidectl drain");
 }
@@ -180,8 +181,8 @@ static void on_command_log_level(struct admin_request *request)
 	}
 	check(set_live(s, "log.level", request->argv[1], reason));
 	log_set_level(level);
-	tell_log_level(&s->fleet, s->settings.log_level);
-	admin_answer(request, json_pack("{s:s}", "level", s->settings.log_level));
+	tell_log_level(&s->fleet, s->settings.newest->log_level);
+	admin_answer(request, json_pack("{s:s}", "level", s->settings.newest->log_level));
 }
 
 /* ---- looking ---- */
@@ -221,7 +222,7 @@ static void on_command_settings(struct admin_request *request)
 		const struct setting_row *row = &setting_rows[i];
 		json_object_set_new(
 		        body, row->key,
-		        json_string(settings_show(&request->supervisor->settings, row)));
+		        json_string(settings_show(request->supervisor->settings.newest, row)));
 	}
 	admin_answer(request, body);
 }

@@ -64,8 +64,7 @@ struct child {
 	struct peer *peer;
 	struct restart restart;
 	struct watch watch;
-	struct settings settings; /* what the process was given */
-	bool settings_given;
+	const struct settings *settings; /* kept: what the process was given; NULL: none was */
 	struct counters_slot *counters;
 	uint64_t started_ms, start_due_ms, settle_due_ms, kill_due_ms; /* monotonic */
 	char last_exit[64]; /* "", "code 1", "signal 9 (Killed)" */

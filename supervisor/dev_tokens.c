@@ -27,16 +27,18 @@ static bool write_file(const char *run_dir, const char *text, char *reason, size
 	return false;
 }
 
-bool dev_tokens_make(struct settings *settings, char *reason, size_t reason_len)
+bool dev_tokens_make(struct settings_source *source, char *reason, size_t reason_len)
 {
 	uint8_t bytes[TOKEN_BYTES];
 	char token[2 * TOKEN_BYTES + 1], text[256], why[SETTINGS_REASON_MAX];
+	const struct settings *settings = source->newest;
 	if (!settings->dev || *settings->bet_sync_token != '\0')
 		return true;
 	clock_random(bytes, sizeof bytes);
 	for (size_t i = 0; i < TOKEN_BYTES; i++)
 		snprintf(token + 2 * i, 3, "%02x", bytes[i]);
-	check(settings_set(settings, SPAN("bet_sync.token"), span_str(token), why));
+	check(settings_renew_key(&source->newest, SPAN("bet_sync.token"), span_str(token), why));
+	settings = source->newest;
 	snprintf(text, sizeof text, "{\"betSync\":\"%s\"}\n", token);
 	/* Not a log line: those hold no secrets. */
 	fprintf(stderr,

@@ -6,4 +6,4 @@
 
 /* Does nothing without dev, or where a token is configured. False: the file could not be written;
  * `reason` and errno say why. */
-bool dev_tokens_make(struct settings *settings, char *reason, size_t reason_len);
+bool dev_tokens_make(struct settings_source *source, char *reason, size_t reason_len);

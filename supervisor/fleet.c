@@ -50,11 +50,11 @@ static void on_timer(uv_timer_t *timer)
  * milliseconds to let go of the address. */
 static int wait_for_address(struct fleet *fleet, unsigned *left_out)
 {
-	uint64_t end_ms = clock_monotonic_ms() + fleet->settings->listen_wait_ms;
+	uint64_t end_ms = clock_monotonic_ms() + fleet->settings->newest->listen_wait_ms;
 	int error = listeners_probe(&fleet->listeners, left_out);
-	if (error == EADDRINUSE && fleet->settings->listen_wait_ms > 0)
+	if (error == EADDRINUSE && fleet->settings->newest->listen_wait_ms > 0)
 		log_warn("address in use, waiting", "listen=%s listen_wait_ms=%" PRIu64,
-		         fleet->settings->listen, fleet->settings->listen_wait_ms);
+		         fleet->settings->newest->listen, fleet->settings->newest->listen_wait_ms);
 	while (error == EADDRINUSE && clock_monotonic_ms() < end_ms) {
 		nanosleep(&(struct timespec){.tv_nsec = ADDRESS_POLL_NS}, NULL);
 		error = listeners_probe(&fleet->listeners, left_out);
@@ -66,22 +66,22 @@ bool fleet_init(struct fleet *fleet, char *reason, size_t room)
 {
 	const char *why;
 	unsigned left_out;
-	if (!listeners_init(&fleet->listeners, fleet->settings->listen, fleet->settings->dev,
-	                    &why)) {
-		snprintf(reason, room, "listen: %s: %s", fleet->settings->listen, why);
+	if (!listeners_init(&fleet->listeners, fleet->settings->newest->listen,
+	                    fleet->settings->newest->dev, &why)) {
+		snprintf(reason, room, "listen: %s: %s", fleet->settings->newest->listen, why);
 		errno = EADDRNOTAVAIL; /* a name that nobody knows yet */
 		return false;
 	}
 	int error = wait_for_address(fleet, &left_out);
 	if (error != 0) {
-		snprintf(reason, room, "cannot listen on %s: %s", fleet->settings->listen,
+		snprintf(reason, room, "cannot listen on %s: %s", fleet->settings->newest->listen,
 		         strerror(error));
 		errno = error;
 		return false;
 	}
 	if (left_out > 0)
 		log_warn("listen has addresses that this machine has not", "listen=%s left_out=%u",
-		         fleet->settings->listen, left_out);
+		         fleet->settings->newest->listen, left_out);
 	fleet->counters_fd = counters_create();
 	if (fleet->counters_fd < 0) {
 		snprintf(reason, room, "no memory for counters: %s", strerror(errno));
@@ -129,7 +129,7 @@ bool fleet_exited(struct fleet *fleet, pid_t pid, int status)
 /* Returns when to look again. */
 static uint64_t watch_child(struct child *child, uint64_t now_ms)
 {
-	const struct settings *s = child->fleet->settings;
+	const struct settings *s = child->fleet->settings->newest;
 	if (child->state != CHILD_STARTING && child->state != CHILD_READY)
 		return UINT64_MAX;
 	const struct watch_limits limits = {
@@ -178,7 +178,7 @@ static void apply_plan(struct fleet *fleet, uint64_t now_ms)
 	for (size_t i = 0; i < FLEET_SSE_MAX; i++)
 		replacing = replacing ||
 		            (fleet->children[i].recycle && !child_failed(&fleet->children[i]));
-	struct plan plan = plan_make(fleet->settings, fleet->cpus, replacing);
+	struct plan plan = plan_make(fleet->settings->newest, fleet->cpus, replacing);
 	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++) {
 		struct child *child = &fleet->children[i];
 		unsigned count = child->role == ROLE_SSE      ? plan.sse
@@ -291,8 +291,8 @@ static void look_for_outage(struct fleet *fleet, uint64_t now_ms)
 		facts.failed = facts.failed || (child->wanted && (child->state == CHILD_FAILED ||
 		                                                  child->restart.failures > 0));
 	}
-	fleet->gave_up =
-	        outage_step(&fleet->outage, &facts, fleet->settings->worker_give_up_ms, now_ms);
+	fleet->gave_up = outage_step(&fleet->outage, &facts,
+	                             fleet->settings->newest->worker_give_up_ms, now_ms);
 }
 
 static void update_rates(struct fleet *fleet, uint64_t now_ms)
@@ -403,8 +403,7 @@ void fleet_finish(struct fleet *fleet)
 	listeners_finish(&fleet->listeners);
 	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++) {
 		peer_destroy(&fleet->children[i].peer);
-		if (fleet->children[i].settings_given)
-			settings_finish(&fleet->children[i].settings);
+		settings_drop(&fleet->children[i].settings);
 	}
 	links_destroy(&fleet->links);
 	close(fleet->counters_fd);

@@ -17,7 +17,7 @@ enum {
 
 struct fleet {
 	uv_loop_t *loop;
-	const struct settings *settings; /* the effective ones */
+	const struct settings_source *settings; /* the effective ones; the newest at each step */
 	struct events *events;
 	void (*on_change)(void *arg); /* after every step */
 	void *arg;

@@ -127,7 +127,7 @@ static void refuse(struct child *child)
 
 static void start_later(struct child *child)
 {
-	struct restart_limits limits = restart_limits_of(child->fleet->settings);
+	struct restart_limits limits = restart_limits_of(child->fleet->settings->newest);
 	bool failing = child->restart.failing;
 	uint64_t now_ms = clock_monotonic_ms();
 	child->start_due_ms = restart_exited(&child->restart, &limits, now_ms,
@@ -169,7 +169,7 @@ static void on_bus_closed(void *arg, struct peer *peer)
 
 void life_send_settings(struct child *child)
 {
-	char *lines = settings_text(&child->settings);
+	char *lines = settings_text(child->settings);
 	peer_put(child->peer, settings, SETTINGS, {.lines = span_str(lines)});
 	free(lines);
 }
@@ -236,7 +236,7 @@ static bool open_listener(struct child *child)
 	int error = listeners_open(listeners, child->slot);
 	if (error != 0)
 		log_error("cannot listen", "worker=%s address=%s error=\"%s\"", child->name,
-		          child->fleet->settings->listen, strerror(error));
+		          child->fleet->settings->newest->listen, strerror(error));
 	return error == 0;
 }
 
@@ -286,10 +286,8 @@ static void begin(struct child *child, pid_t pid, int bus_fd)
 	child->said_hello = child->hung = child->late = child->recycle = false;
 	child->kill_due_ms = UINT64_MAX;
 	*child->refusal = '\0';
-	if (child->settings_given)
-		settings_finish(&child->settings);
-	settings_copy(&child->settings, fleet->settings);
-	child->settings_given = true;
+	settings_drop(&child->settings);
+	child->settings = settings_keep(fleet->settings->newest);
 	watch_begin(&child->watch, child->started_ms);
 	atomic_store(&c->pid, (uint32_t)pid);
 	atomic_store(&c->started_ms, clock_wall_ms());
@@ -380,7 +378,7 @@ static bool others_run(const struct fleet *fleet)
 void life_drain(struct child *child, uint64_t now_ms)
 {
 	struct fleet *fleet = child->fleet;
-	uint64_t due_ms = now_ms + fleet->settings->worker_drain_ms;
+	uint64_t due_ms = now_ms + fleet->settings->newest->worker_drain_ms;
 	if (fleet->stopping) {
 		due_ms = fleet->stop_due_ms;
 		/* The others come after the SSE workers and need some of the time. */

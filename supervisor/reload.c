@@ -39,14 +39,12 @@ static void use(struct supervisor *s, struct settings *fresh, struct settings *n
                 const struct change *change)
 {
 	enum log_level level;
-	settings_finish(&s->loaded);
-	s->loaded = *fresh;
-	settings_update(&s->settings, next);
-	settings_finish(next);
-	if (log_level_parse(s->settings.log_level, &level))
+	settings_renew(&s->loaded, fresh);
+	settings_renew(&s->settings.newest, next);
+	if (log_level_parse(s->settings.newest->log_level, &level))
 		log_set_level(level);
-	log_set_json(strcmp(s->settings.log_format, "json") == 0);
-	log_set_buffer(s->settings.log_buffer_bytes);
+	log_set_json(strcmp(s->settings.newest->log_format, "json") == 0);
+	log_set_buffer(s->settings.newest->log_buffer_bytes);
 	s->fleet.cpus = cpus_usable("", cpus_affinity());
 	tell_settings(&s->fleet);
 	/* What failed may work with other settings. */
@@ -71,13 +69,13 @@ bool reload_configuration(struct supervisor *s, json_t **report, char reason[SET
 	            (unsigned long long)(clock_monotonic_ns() / 1000));
 	if (!options_load(&s->options, &fresh, reason))
 		return refuse(s, reason);
-	settings_copy(&next, &s->settings);
+	settings_copy(&next, s->settings.newest);
 	struct change change = {.next = &next,
 	                        .fresh = &fresh,
 	                        .changed = json_array(),
 	                        .needs_restart = json_array()};
-	settings_diff(&s->loaded, &fresh, take_row, &change);
-	settings_diff(&s->settings, &fresh, note_start_row, &change);
+	settings_diff(s->loaded, &fresh, take_row, &change);
+	settings_diff(s->settings.newest, &fresh, note_start_row, &change);
 	/* Valid with the START keys that stay as they are, too. */
 	if (!settings_validate(&next, reason)) {
 		settings_finish(&fresh);

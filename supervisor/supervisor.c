@@ -33,22 +33,24 @@ enum { UPKEEP_MS = 60000 };
 static void reap_readers(uv_work_t *work)
 {
 	struct supervisor *s = work->data;
-	store_reap_readers(s->settings.data_dir);
+	store_reap_readers(s->reaping_in->data_dir);
 }
 
 static void on_readers_reaped(uv_work_t *work, int status)
 {
 	struct supervisor *s = work->data;
 	(void)status;
-	s->reaping_busy = false;
+	settings_drop(&s->reaping_in);
 }
 
 static void free_readers(struct supervisor *s)
 {
-	if (s->reaping_busy || s->stopping)
+	if (s->reaping_in != NULL || s->stopping)
 		return;
 	s->reaping.data = s;
-	s->reaping_busy = uv_queue_work(s->loop, &s->reaping, reap_readers, on_readers_reaped) == 0;
+	s->reaping_in = settings_keep(s->settings.newest);
+	if (uv_queue_work(s->loop, &s->reaping, reap_readers, on_readers_reaped) != 0)
+		settings_drop(&s->reaping_in);
 }
 
 /* ---- children ---- */
@@ -148,9 +150,9 @@ static void act_on_hopeless(struct supervisor *s)
 		supervisor_stop(s, "a worker cannot start");
 	} else if (s->fleet.gave_up) {
 		s->exit_code = EXIT_FAILED;
-		events_emit(
-		        &s->events, LOG_LEVEL_ERROR, "gave-up",
-		        json_pack("{s:I}", "after_ms", (json_int_t)s->settings.worker_give_up_ms));
+		events_emit(&s->events, LOG_LEVEL_ERROR, "gave-up",
+		            json_pack("{s:I}", "after_ms",
+		                      (json_int_t)s->settings.newest->worker_give_up_ms));
 		supervisor_stop(s, "nothing has served for worker.give_up");
 	}
 }
@@ -210,16 +212,16 @@ void supervisor_stop(struct supervisor *s, const char *why)
 	s->stopping = true;
 	events_emit(&s->events, LOG_LEVEL_INFO, "stopping",
 	            json_pack("{s:s, s:I}", "why", why, "within_ms",
-	                      (json_int_t)s->settings.worker_drain_ms));
+	                      (json_int_t)s->settings.newest->worker_drain_ms));
 	notify_send(&s->notify, "STOPPING=1");
-	fleet_stop(&s->fleet, clock_monotonic_ms() + s->settings.worker_drain_ms);
+	fleet_stop(&s->fleet, clock_monotonic_ms() + s->settings.newest->worker_drain_ms);
 }
 
 void supervisor_reopen_log(struct supervisor *s)
 {
-	if (*s->settings.log_file == '\0')
+	if (*s->settings.newest->log_file == '\0')
 		return;
-	log_reopen(s->settings.log_file);
+	log_reopen(s->settings.newest->log_file);
 	tell_log_reopen(&s->fleet);
 	events_emit(&s->events, LOG_LEVEL_INFO, "log-reopened", NULL);
 }
@@ -338,7 +340,7 @@ static void find_programs(char *dir, size_t room)
 /* Later a program may be missing for the moment in which it is replaced; not at a start. */
 static void look_for_programs(const struct fleet *fleet)
 {
-	const struct plan plan = plan_make(fleet->settings, fleet->cpus, false);
+	const struct plan plan = plan_make(fleet->settings->newest, fleet->cpus, false);
 	const struct {
 		unsigned role, count;
 	} roles[] = {
@@ -366,14 +368,14 @@ static void prepare(struct supervisor *s)
 {
 	char reason[SETTINGS_REASON_MAX];
 	unsigned cpus = cpus_usable("", cpus_affinity());
-	use_log_settings(&s->settings);
+	use_log_settings(s->settings.newest);
 	reap_each_child(note_foreign, s);
 	log_info("starting", "version=%s pid=%d data_dir=%s run_dir=%s", RINGSIDE_VERSION,
-	         (int)getpid(), s->settings.data_dir, s->settings.run_dir);
+	         (int)getpid(), s->settings.newest->data_dir, s->settings.newest->run_dir);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	process_raise_limits();
-	compare_limits(&s->settings, cpus);
-	look_at_medium(&s->settings);
+	compare_limits(s->settings.newest, cpus);
+	look_at_medium(s->settings.newest);
 	s->fleet = (struct fleet){.loop = s->loop,
 	                          .settings = &s->settings,
 	                          .events = &s->events,
@@ -382,20 +384,20 @@ static void prepare(struct supervisor *s)
 	                          .cpus = cpus};
 	find_programs(s->fleet.program_dir, sizeof s->fleet.program_dir);
 	look_for_programs(&s->fleet);
-	if (!instance_claim(&s->instance, s->settings.run_dir, s->settings.data_dir, reason,
-	                    sizeof reason))
+	if (!instance_claim(&s->instance, s->settings.newest->run_dir, s->settings.newest->data_dir,
+	                    reason, sizeof reason))
 		refuse_start(process_exit_code(errno), reason);
-	s->admin = admin_create(s, s->settings.run_dir, reason, sizeof reason);
+	s->admin = admin_create(s, s->settings.newest->run_dir, reason, sizeof reason);
 	bool ok = s->admin != NULL && dev_tokens_make(&s->settings, reason, sizeof reason) &&
 	          fleet_init(&s->fleet, reason, sizeof reason);
 	/* Only now: what prevents a start is said where it was started, and a second instance does
 	 * not write into the first one's file. */
-	if (ok && *s->settings.log_file != '\0')
+	if (ok && *s->settings.newest->log_file != '\0')
 		s->console_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
-	if (ok && !log_open(s->settings.log_file)) {
+	if (ok && !log_open(s->settings.newest->log_file)) {
 		int error = errno;
 		snprintf(reason, sizeof reason, "cannot open log.file %.300s: %s",
-		         s->settings.log_file, strerror(error));
+		         s->settings.newest->log_file, strerror(error));
 		errno = error;
 		ok = false;
 	}
@@ -441,8 +443,8 @@ static void finish(struct supervisor *s)
 	instance_release(&s->instance);
 	notify_finish(&s->notify);
 	events_finish(&s->events);
-	settings_finish(&s->loaded);
-	settings_finish(&s->settings);
+	settings_drop(&s->loaded);
+	settings_drop(&s->settings.newest);
 }
 
 int supervisor_run(const struct options *options)
@@ -453,11 +455,13 @@ int supervisor_run(const struct options *options)
 	log_init("ringside");
 	s->options = *options;
 	s->console_fd = -1;
-	if (!options_load(options, &s->loaded, reason)) {
+	struct settings loaded;
+	if (!options_load(options, &loaded, reason)) {
 		fprintf(stderr, "ringside: %s\n", reason);
 		return EXIT_USAGE;
 	}
-	settings_copy(&s->settings, &s->loaded);
+	s->loaded = settings_freeze(&loaded);
+	s->settings.newest = settings_keep(s->loaded);
 	s->loop = uv_default_loop();
 	s->started_ms = clock_monotonic_ms();
 	notify_init(&s->notify);

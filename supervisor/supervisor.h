@@ -12,9 +12,9 @@ enum { SUPERVISOR_SIGNALS = 5, SUPERVISOR_FOREIGN_MAX = 64 };
 struct supervisor {
 	uv_loop_t *loop;
 	struct options options;
-	struct settings loaded; /* what the configuration said last */
-	struct settings
-	        settings; /* in effect: START keys as at the start, scale and log-level on top */
+	const struct settings *loaded; /* what the configuration said last; kept */
+	/* In effect: START keys as at the start, scale and log-level on top. */
+	struct settings_source settings;
 	struct events events;
 	struct fleet fleet;
 	struct admin *admin;
@@ -22,8 +22,8 @@ struct supervisor {
 	struct notify notify;
 	uv_signal_t signals[SUPERVISOR_SIGNALS];
 	uv_timer_t upkeep, watchdog;
-	uv_work_t reaping; /* stale reader slots, off the loop */
-	bool reaping_busy;
+	uv_work_t reaping;                 /* stale reader slots, off the loop */
+	const struct settings *reaping_in; /* kept while it goes on; NULL: it does not */
 	/* Children from before an exec made this process what it is: not ours to kill. */
 	pid_t foreign[SUPERVISOR_FOREIGN_MAX];
 	unsigned foreign_count;

@@ -3,7 +3,7 @@
 #include "supervisor/life.h"
 
 struct telling {
-	struct child *child;
+	struct settings *next;
 	const struct settings *from;
 	bool changed;
 };
@@ -13,20 +13,31 @@ static void take_live(void *arg, const struct setting_row *row)
 	struct telling *tell = arg;
 	if (row->when != SETTING_LIVE)
 		return;
-	settings_copy_row(&tell->child->settings, tell->from, row);
+	settings_copy_row(tell->next, tell->from, row);
 	tell->changed = true;
+}
+
+static void tell_child(struct child *child, const struct settings *newest)
+{
+	struct settings next;
+	struct telling tell = {.next = &next, .from = newest};
+	settings_copy(&next, child->settings);
+	settings_diff(child->settings, newest, take_live, &tell);
+	if (!tell.changed) {
+		settings_finish(&next);
+		return;
+	}
+	settings_renew(&child->settings, &next);
+	if (child->said_hello)
+		life_send_settings(child);
 }
 
 void tell_settings(struct fleet *fleet)
 {
 	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++) {
 		struct child *child = &fleet->children[i];
-		struct telling tell = {.child = child, .from = fleet->settings};
-		if (child->pid == 0 || child->peer == NULL)
-			continue;
-		settings_diff(&child->settings, fleet->settings, take_live, &tell);
-		if (tell.changed && child->said_hello)
-			life_send_settings(child);
+		if (child->pid != 0 && child->peer != NULL)
+			tell_child(child, fleet->settings->newest);
 	}
 }
 
@@ -37,8 +48,8 @@ void tell_log_level(struct fleet *fleet, const char *level)
 		char reason[SETTINGS_REASON_MAX];
 		if (child->pid == 0 || child->peer == NULL)
 			continue;
-		check(settings_set(&child->settings, span_str("log.level"), span_str(level),
-		                   reason));
+		check(settings_renew_key(&child->settings, span_str("log.level"), span_str(level),
+		                         reason));
 		if (child->said_hello)
 			peer_put(child->peer, log_level, LOG_LEVEL, {.level = span_str(level)});
 	}

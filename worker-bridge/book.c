@@ -51,7 +51,7 @@ struct book {
 	struct worker *worker;
 	struct store *store;
 	const struct feeds *source;
-	const struct settings *settings;
+	const struct settings_source *settings;
 	struct counters_slot *counters;
 	struct operator_webhook *webhook;
 	struct book_feed feeds[FEEDS_MAX];
@@ -248,10 +248,11 @@ static struct listed *begin_market(struct book_change *change, const struct book
 {
 	struct book *book = change->book;
 	struct market m;
-	if (*book->settings->market_operator == '\0' ||
-	    !market_begin(&m, feed->name, book->settings->market_operator, frame, change->now_ms))
+	if (*book->settings->newest->market_operator == '\0' ||
+	    !market_begin(&m, feed->name, book->settings->newest->market_operator, frame,
+	                  change->now_ms))
 		return NULL;
-	m.fee_ppm = book->settings->ledger_fee_ppm;
+	m.fee_ppm = book->settings->newest->ledger_fee_ppm;
 	uint64_t active = unsettled(book);
 	struct listed *e = listed_add(book, &m);
 	note_recent(change, feed, m.duel_id);
@@ -260,7 +261,7 @@ static struct listed *begin_market(struct book_change *change, const struct book
 	           json_pack("{s:s,s:I}", "operator", m.operator, "betCloseTime",
 	                     (json_int_t)m.bet_close_ms));
 	counter_add(book->counters, markets_created_total, 1);
-	if (active >= book->settings->market_active_max)
+	if (active >= book->settings->newest->market_active_max)
 		refuse_market(change, &e->market);
 	return e;
 }
@@ -411,7 +412,7 @@ static struct backoff backoff_of(const struct settings *s)
 
 static uint64_t delay_ms(const struct book *book, const struct market *m, uint64_t asked_ms)
 {
-	struct backoff backoff = backoff_of(book->settings);
+	struct backoff backoff = backoff_of(book->settings->newest);
 	return backoff_ms(&backoff, m->attempts, asked_ms,
 	                  (unsigned)clock_random_below(BACKOFF_DICE));
 }
@@ -424,9 +425,9 @@ static void prepare_call(struct book_change *change, struct listed *e, enum mark
 	if (e->calling)
 		return;
 	market_start(m, step);
-	struct backoff backoff = backoff_of(book->settings);
-	uint64_t longest_ms =
-	        2 * book->settings->market_webhook_timeout_ms + backoff_longest_ms(&backoff);
+	struct backoff backoff = backoff_of(book->settings->newest);
+	uint64_t longest_ms = 2 * book->settings->newest->market_webhook_timeout_ms +
+	                      backoff_longest_ms(&backoff);
 	if (!backoff_over(m->attempted_ms, m->next_attempt_ms, longest_ms, change->now_ms)) {
 		book->due_ms =
 		        m->next_attempt_ms < book->due_ms ? m->next_attempt_ms : book->due_ms;
@@ -436,7 +437,8 @@ static void prepare_call(struct book_change *change, struct listed *e, enum mark
 	e->doubt = m->unknown;
 	m->unknown = true; /* until its outcome is durable */
 	m->attempted_ms = change->now_ms;
-	m->next_attempt_ms = change->now_ms + 2 * book->settings->market_webhook_timeout_ms +
+	m->next_attempt_ms = change->now_ms +
+	                     2 * book->settings->newest->market_webhook_timeout_ms +
 	                     delay_ms(book, m, 0);
 	e->to_call = step;
 	book_changed(change, m, false);
@@ -555,8 +557,8 @@ static void load_past(struct book *book)
 static void forget_past(struct book_change *change)
 {
 	struct book *book = change->book;
-	const struct forget how = {change->rows, book->names, book->settings->market_keep_ms,
-	                           change->now_ms};
+	const struct forget how = {change->rows, book->names,
+	                           book->settings->newest->market_keep_ms, change->now_ms};
 	const struct past_duel *duel;
 	for (size_t i = 0; how.keep_ms != 0 && (duel = past_at(&book->past, i)) != NULL;) {
 		uint64_t due_ms = duel->settled_ms + how.keep_ms;
@@ -797,7 +799,7 @@ static void run_called(struct book_work *work, struct book_change *change)
 	           json_pack("{s:s,s:I,s:s}", "step", market_step_name(called->step), "number",
 	                     (json_int_t)m->attempts, "error", called->error));
 	if (called->result == OPERATOR_REFUSED ||
-	    m->attempts >= book->settings->market_attempts_max) {
+	    m->attempts >= book->settings->newest->market_attempts_max) {
 		char why[160];
 		snprintf(why, sizeof why, "%s %s: %.110s", market_step_name(called->step),
 		         called->result == OPERATOR_REFUSED ? "was refused" : "failed too often",
@@ -1037,7 +1039,7 @@ void book_turn(struct book *book)
 
 bool book_submit(struct book *book, struct book_work *work)
 {
-	if (book->draining || book->queued >= book->settings->market_queue)
+	if (book->draining || book->queued >= book->settings->newest->market_queue)
 		return false;
 	work->next = NULL;
 	*book->queue_last = work;
@@ -1065,7 +1067,7 @@ struct store *book_store(const struct book *book)
 
 const struct settings *book_settings(const struct book *book)
 {
-	return book->settings;
+	return book->settings->newest;
 }
 
 const char *const *book_feeds(const struct book *book)

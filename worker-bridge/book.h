@@ -23,6 +23,7 @@
 
 struct book;
 
+/* The worker's newest settings, whenever they are needed. */
 struct book *book_create(struct worker *worker, struct store *store, const struct feeds *feeds);
 
 /* The store moved on, or time has passed. */
@@ -62,6 +63,7 @@ void book_audit(struct book_change *change, const struct market *market, const c
                 json_t *more);
 
 struct store *book_store(const struct book *book);
+/* The newest; until the loop turns. */
 const struct settings *book_settings(const struct book *book);
 /* Names of the feeds; NULL ends them. */
 const char *const *book_feeds(const struct book *book);

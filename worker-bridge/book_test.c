@@ -120,7 +120,8 @@ static void on_millisecond(uv_timer_t *timer)
 static void set(const char *key, const char *value)
 {
 	char why[512];
-	assert_true(settings_set(&worker.settings, span_str(key), span_str(value), why));
+	assert_true(
+	        settings_renew_key(&worker.settings.newest, span_str(key), span_str(value), why));
 }
 
 static void run_bridge(unsigned slot, uint64_t generation)
@@ -135,7 +136,9 @@ static void run_bridge(unsigned slot, uint64_t generation)
 	                         .generation = generation,
 	                         .counters = &shared->counters,
 	                         .mine = &shared->counters.slots[slot]};
-	settings_init(&worker.settings);
+	struct settings defaults;
+	settings_init(&defaults);
+	settings_renew(&worker.settings.newest, &defaults);
 	set("feeds.scheduled", "");
 	set("feeds.source_driven", "arena");
 	struct feeds *feeds = feeds_create(&worker, store); /* names alone: it is given no turn */

@@ -85,7 +85,7 @@ struct feed {
 struct feeds {
 	struct worker *worker;
 	struct store *store;
-	const struct settings *settings;
+	const struct settings_source *settings;
 	struct counters_slot *counters;
 	struct frame *scratch;
 	struct clock_watch clock;
@@ -167,7 +167,7 @@ static struct frame_health health_now(const struct feed *feed, const struct feed
 {
 	static struct renderer_health h;
 	const struct duel *d = &state->cycle.duel;
-	const struct settings *s = feed->all->settings;
+	const struct settings *s = feed->all->settings->newest;
 	char id[64];
 	duel_id(d, id);
 	renderer_health_derive(
@@ -512,7 +512,7 @@ static void see_pause(struct feed *feed, uint64_t now_ms)
 	if (paused)
 		log_warn("feed was paused", "feed=%s for_ms=%" PRIu64, feed->name,
 		         feed->turned_ms - turned_ms);
-	feed->state.cycle.grace_until_ms = now_ms + feed->all->settings->duel_grace_ms;
+	feed->state.cycle.grace_until_ms = now_ms + feed->all->settings->newest->duel_grace_ms;
 }
 
 /* When a transaction is judged. The clock does not go back by less than a step; when it was set,
@@ -668,7 +668,7 @@ static void show_schema(struct call *call, struct span name)
 
 static void enqueue(struct feed *feed, struct post *post)
 {
-	if (feed->all->draining || feed->queue.count >= feed->all->settings->feeds_queue) {
+	if (feed->all->draining || feed->queue.count >= feed->all->settings->newest->feeds_queue) {
 		post_refuse(post, 503,
 		            feed->all->draining ? "this worker stops; try again"
 		                                : "too many posts wait (feeds.queue); try again");
@@ -881,17 +881,17 @@ static bool add_feed(struct feeds *feeds, struct span name, bool scheduled)
 	snprintf(feed->frames, sizeof feed->frames, "/v1/stream/feeds/%s/frames", feed->name);
 	snprintf(feed->results, sizeof feed->results, "/v1/stream/feeds/%s/results", feed->name);
 	posts_init(&feed->queue);
-	feed->state.cycle = (struct duel_cycle){.scheduled = scheduled,
-	                                        .times = times_of(feeds->settings),
-	                                        .grace_until_ms = clock_wall_ms() +
-	                                                          feeds->settings->duel_grace_ms,
-	                                        .duel.winner = -1};
+	feed->state.cycle = (struct duel_cycle){
+	        .scheduled = scheduled,
+	        .times = times_of(feeds->settings->newest),
+	        .grace_until_ms = clock_wall_ms() + feeds->settings->newest->duel_grace_ms,
+	        .duel.winner = -1};
 	uv_timer_init(feeds->worker->loop, &feed->timer);
 	feed->timer.data = feed;
-	if (*feeds->settings->health_status_dir != '\0')
+	if (*feeds->settings->newest->health_status_dir != '\0')
 		feed->status = status_file_watch(
-		        feeds->worker->loop, feeds->settings->health_status_dir, feed->name,
-		        feeds->settings->health_status_every_ms, on_picture, feed);
+		        feeds->worker->loop, feeds->settings->newest->health_status_dir, feed->name,
+		        feeds->settings->newest->health_status_every_ms, on_picture, feed);
 	feeds->feeds[feeds->count++] = feed;
 	return true;
 }
@@ -921,8 +921,8 @@ struct feeds *feeds_create(struct worker *worker, struct store *store)
 	feeds->settings = &worker->settings;
 	feeds->counters = worker->mine;
 	feeds->scratch = xmalloc(sizeof *feeds->scratch);
-	if (add_feeds(feeds, feeds->settings->feeds_scheduled, true) &&
-	    add_feeds(feeds, feeds->settings->feeds_source_driven, false))
+	if (add_feeds(feeds, feeds->settings->newest->feeds_scheduled, true) &&
+	    add_feeds(feeds, feeds->settings->newest->feeds_source_driven, false))
 		return feeds;
 	return NULL; /* the process ends */
 }

@@ -15,7 +15,8 @@
 
 struct feeds;
 
-/* Reads feeds.* and duel.*; NULL: logged why not. Nothing happens before the store has caught up:
+/* Reads feeds.* and duel.*, later the worker's newest settings, whenever they are needed; NULL:
+ * logged why not. Nothing happens before the store has caught up:
  * feeds_turn() finds out. */
 struct feeds *feeds_create(struct worker *worker, struct store *store);
 

@@ -12,7 +12,7 @@
 
 struct operator_webhook {
 	struct http_posts *posts;
-	const struct settings *settings;
+	const struct settings_source *settings;
 };
 
 struct step_call {
@@ -26,12 +26,13 @@ struct step_call {
 	void *arg;
 };
 
-struct operator_webhook *operator_webhook_create(uv_loop_t *loop, const struct settings *settings)
+struct operator_webhook *operator_webhook_create(uv_loop_t *loop,
+                                                 const struct settings_source *settings)
 {
-	struct operator_webhook *operator= xcalloc(1, sizeof *operator);
-	*operator=(struct operator_webhook){http_posts_create(loop, settings->tls_ca_file),
-	                                    settings};
-	return operator;
+	struct operator_webhook *webhook = xcalloc(1, sizeof *webhook);
+	webhook->posts = http_posts_create(loop, settings->newest->tls_ca_file);
+	webhook->settings = settings;
+	return webhook;
 }
 
 /* 408, 425, 429 and 5xx pass with time; any other refusal will be the same tomorrow. */
@@ -91,18 +92,17 @@ static void send_to(struct step_call *call, const char *url, const char *body,
 	struct span seed = span_of(call->seed, call->seed_len),
 	            text = body != NULL ? span_str(body) : SPAN("");
 	bool sign = seed.len != 0 && signing_header(seed, clock_wall_ms() / 1000, text, signature);
-	http_posts_send(call->operator->posts,
-	                &(struct http_post){
-				.url = url,
-				.reach = address_reach_of_own(url),
-				.body = text,
-				.get = body == NULL,
-				.signature = sign ? signature : NULL,
-				.headers = headers,
-				.status_only = body != NULL,
-				.once = body != NULL,
-				.timeout_ms = call->operator->settings->market_webhook_timeout_ms},
-	                on, call);
+	const struct settings *settings = call->operator->settings->newest;
+	const struct http_post post = {.url = url,
+	                               .reach = address_reach_of_own(url),
+	                               .body = text,
+	                               .get = body == NULL,
+	                               .signature = sign ? signature : NULL,
+	                               .headers = headers,
+	                               .status_only = body != NULL,
+	                               .once = body != NULL,
+	                               .timeout_ms = settings->market_webhook_timeout_ms};
+	http_posts_send(call->operator->posts, &post, on, call);
 }
 
 static void post(struct step_call *call)
@@ -113,7 +113,8 @@ static void post(struct step_call *call)
 	         market_step_name(call->step));
 	snprintf(fence, sizeof fence, "Ringside-Fence: %" PRIu64, call->fence);
 	const char *const headers[] = {key, fence, NULL};
-	send_to(call, call->operator->settings->market_webhook_url, body, headers, on_answer);
+	send_to(call, call->operator->settings->newest->market_webhook_url, body, headers,
+	        on_answer);
 	free(body);
 }
 
@@ -170,7 +171,7 @@ static void on_view(void *arg, const struct http_post_answer *answer)
 
 static void ask(struct step_call *call)
 {
-	const char *base = call->operator->settings->market_webhook_url;
+	const char *base = call->operator->settings->newest->market_webhook_url;
 	const char *const headers[] = {NULL};
 	char url[2048 + 128];
 	snprintf(url, sizeof url, "%s%sduel=%s", base, strchr(base, '?') != NULL ? "&" : "?",

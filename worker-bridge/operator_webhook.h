@@ -20,7 +20,9 @@ enum operator_result {
 	OPERATOR_REFUSED, /* never: a person is needed */
 };
 
-struct operator_webhook *operator_webhook_create(uv_loop_t *loop, const struct settings *settings);
+/* The newest settings at each call; tls.ca_file as it is now. */
+struct operator_webhook *operator_webhook_create(uv_loop_t *loop,
+                                                 const struct settings_source *settings);
 
 /* One attempt. `doubt`: nobody knows whether an earlier attempt of this step took effect; the
  * receiver is asked for its view of the duel first, and the step is posted only if that does not

@@ -14,10 +14,10 @@ bool bridge_principal_is(const struct call *call, const char *digest)
 bool bridge_is_operator(const struct call *call)
 {
 	const struct bridge *bridge = call->context;
-	const char *token = bridge->worker->settings.auth_ledger_token;
+	const char *token = bridge->worker->settings.newest->auth_ledger_token;
 	uint8_t digest[SHA256_DIGEST_LENGTH];
 	char text[65];
-	if (call->local || bridge->worker->settings.dev)
+	if (call->local || bridge->worker->settings.newest->dev)
 		return true;
 	SHA256((const uint8_t *)token, strlen(token), digest);
 	for (size_t i = 0; i < sizeof digest; i++)

@@ -37,7 +37,7 @@ struct touched {
 struct wakes {
 	struct store *store;
 	struct webhooks *webhooks;
-	const struct settings *settings;
+	const struct settings_source *settings;
 	struct counters_slot *counters;
 	struct watched *watched; /* hash by id */
 	struct touched *touched; /* hash by path */
@@ -208,7 +208,7 @@ static void deliver_again(struct watched *s, uint64_t generation, enum webhook_o
 	/* The document may be newer than when the delivery began: what it says is judged afresh. */
 	json_t *doc = json_deep_copy(s->doc);
 	uint64_t now_ms = clock_wall_ms();
-	struct backoff backoff = backoff_of(s->wakes->settings);
+	struct backoff backoff = backoff_of(s->wakes->settings->newest);
 	enum subscription_result result;
 	switch (outcome) {
 	case WEBHOOK_DONE:
@@ -375,13 +375,14 @@ static void say_full(struct watched *s, bool full)
 	if (full && !s->full)
 		log_warn("subscription has no room for more streams",
 		         "id=%s limits.subscription_streams=%llu", s->id,
-		         (unsigned long long)s->wakes->settings->limits_subscription_streams);
+		         (unsigned long long)
+		                 s->wakes->settings->newest->limits_subscription_streams);
 	s->full = full;
 }
 
 static bool link_one(struct watched *s, json_t *doc, const char *path)
 {
-	size_t max = s->wakes->settings->limits_subscription_streams;
+	size_t max = s->wakes->settings->newest->limits_subscription_streams;
 	enum subscription_result result = subscription_link(doc, path, false, "-1", max);
 	bool made_room =
 	        result == SUBSCRIPTION_FULL &&
@@ -395,7 +396,7 @@ static bool link_one(struct watched *s, json_t *doc, const char *path)
 
 static bool link_touched(struct watched *s, json_t *doc)
 {
-	size_t max = s->wakes->settings->limits_subscription_streams;
+	size_t max = s->wakes->settings->newest->limits_subscription_streams;
 	const char *pattern = subscription_text(doc, "pattern");
 	bool changed = false;
 	struct touched *t, *next;
@@ -417,7 +418,7 @@ static bool link_touched(struct watched *s, json_t *doc)
 
 static bool is_due(const struct watched *s, uint64_t now_ms)
 {
-	struct backoff backoff = backoff_of(s->wakes->settings);
+	struct backoff backoff = backoff_of(s->wakes->settings->newest);
 	return backoff_over(subscription_number(s->doc, "failed_ms"),
 	                    subscription_number(s->doc, "next_ms"), backoff_longest_ms(&backoff),
 	                    now_ms);
@@ -503,7 +504,7 @@ void wakes_tick(struct wakes *w)
 }
 
 struct wakes *wakes_create(struct store *store, struct webhooks *webhooks,
-                           const struct settings *settings, struct counters_slot *counters)
+                           const struct settings_source *settings, struct counters_slot *counters)
 {
 	struct wakes *w = xcalloc(1, sizeof *w);
 	*w = (struct wakes){

@@ -10,8 +10,9 @@
 
 struct wakes;
 
+/* The newest settings, whenever they are needed. */
 struct wakes *wakes_create(struct store *store, struct webhooks *webhooks,
-                           const struct settings *settings, struct counters_slot *counters);
+                           const struct settings_source *settings, struct counters_slot *counters);
 
 /* The store moved on: look at what changed. */
 void wakes_turn(struct wakes *wakes);

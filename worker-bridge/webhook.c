@@ -11,7 +11,7 @@
 
 struct webhooks {
 	struct http_posts *posts;
-	const struct settings *settings;
+	const struct settings_source *settings;
 };
 
 struct delivery {
@@ -45,22 +45,22 @@ bool webhooks_send(struct webhooks *w, const char *url, struct span body, const 
                    void (*done)(void *arg, enum webhook_outcome outcome, uint64_t retry_after_ms),
                    void *arg)
 {
-	if (webhooks_in_flight(w) >= w->settings->webhook_parallel)
+	if (webhooks_in_flight(w) >= w->settings->newest->webhook_parallel)
 		return false;
 	struct delivery *d = xcalloc(1, sizeof *d);
 	*d = (struct delivery){.done = done, .arg = arg};
 	address_url_shown(url, d->url);
-	http_posts_send(
-	        w->posts,
-	        &(struct http_post){.url = url,
-	                            .body = body,
-	                            .signature = signature,
-	                            .once = true, /* an attempt is one POST */
-	                            .timeout_ms = w->settings->webhook_timeout_ms,
-	                            .reach = webhook_reach(url, w->settings->webhook_allow_private,
-	                                                   w->settings->dev),
-	                            .never_public = strncmp(url, "http://", 7) == 0},
-	        on_answer, d);
+	http_posts_send(w->posts,
+	                &(struct http_post){.url = url,
+	                                    .body = body,
+	                                    .signature = signature,
+	                                    .once = true, /* an attempt is one POST */
+	                                    .timeout_ms = w->settings->newest->webhook_timeout_ms,
+	                                    .reach = webhook_reach(
+	                                            url, w->settings->newest->webhook_allow_private,
+	                                            w->settings->newest->dev),
+	                                    .never_public = strncmp(url, "http://", 7) == 0},
+	                on_answer, d);
 	return true;
 }
 
@@ -69,10 +69,10 @@ size_t webhooks_in_flight(const struct webhooks *webhooks)
 	return http_posts_in_flight(webhooks->posts);
 }
 
-struct webhooks *webhooks_create(uv_loop_t *loop, const struct settings *settings)
+struct webhooks *webhooks_create(uv_loop_t *loop, const struct settings_source *settings)
 {
 	struct webhooks *w = xcalloc(1, sizeof *w);
-	*w = (struct webhooks){.posts = http_posts_create(loop, settings->tls_ca_file),
+	*w = (struct webhooks){.posts = http_posts_create(loop, settings->newest->tls_ca_file),
 	                       .settings = settings};
 	return w;
 }

@@ -13,7 +13,8 @@ enum webhook_outcome {
 	WEBHOOK_FAILED,   /* anything else; logged */
 };
 
-struct webhooks *webhooks_create(uv_loop_t *loop, const struct settings *settings);
+/* The newest settings at each delivery; tls.ca_file as it is now. */
+struct webhooks *webhooks_create(uv_loop_t *loop, const struct settings_source *settings);
 
 /* False: webhook.parallel deliveries are under way, try later. `signature` is the header's value;
  * url, body and signature are copied. `done` is called once, with the argument; `retry_after_ms`:

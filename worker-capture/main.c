@@ -117,7 +117,7 @@ static int start(struct worker *worker)
 	if (code != 0)
 		return code;
 	capture.calls = calls_create(worker, routes, sizeof routes / sizeof *routes, &capture);
-	struct session *feed = feed_session_open(capture.sessions, &worker->settings);
+	struct session *feed = feed_session_open(capture.sessions, worker->settings.newest);
 	capture.outputs = outputs_create(&capture, feed);
 	capture.render = render_sessions_create(&capture);
 	worker_ready(worker);

@@ -49,7 +49,7 @@ struct lookup {
 
 struct output {
 	uv_loop_t *loop;
-	const struct settings *settings;
+	const struct settings_source *settings;
 	struct counters_slot *counters;
 	struct session *session;
 	struct session_watcher *watcher;
@@ -143,7 +143,7 @@ static void on_tick(uv_timer_t *timer)
 {
 	struct output *o = timer->data;
 	uint64_t now_ns = clock_monotonic_ns();
-	uint64_t interval_ns = 1000000000 / o->settings->capture_fps;
+	uint64_t interval_ns = 1000000000 / o->settings->newest->capture_fps;
 	unsigned given = 0;
 	if (o->pipes == NULL || o->state == OUTPUT_CLOSING)
 		return;
@@ -357,7 +357,7 @@ static void choose_user(const struct output *o, struct kept_options *options)
 	if (geteuid() != 0)
 		return;
 	if (o->target.kind != OUTPUT_HLS && o->target.kind != OUTPUT_FILE) {
-		options->uid = options->gid = (uid_t)o->settings->capture_output_uid;
+		options->uid = options->gid = (uid_t)o->settings->newest->capture_output_uid;
 		return;
 	}
 	snprintf(dir, sizeof dir, "%s", o->target.url);
@@ -384,7 +384,7 @@ static bool has_space(const struct output *o)
 	if (slash != NULL)
 		slash[slash == dir] = '\0';
 	return statvfs(dir, &fs) != 0 ||
-	       (uint64_t)fs.f_bavail * fs.f_frsize >= o->settings->capture_free_bytes;
+	       (uint64_t)fs.f_bavail * fs.f_frsize >= o->settings->newest->capture_free_bytes;
 }
 
 static const char no_space[] = "the disk is nearly full (capture.free_bytes)";
@@ -429,14 +429,14 @@ static bool spawn(struct output *o, const char *address, int input_fd, int progr
 	if (!keep_recording(&o->target, reason))
 		return false;
 	const struct sound *sound = sound_of(o);
-	const struct output_quality quality = {.fps = (unsigned)o->settings->capture_fps,
-	                                       .kbps = (unsigned)o->settings->capture_kbps,
+	const struct output_quality quality = {.fps = (unsigned)o->settings->newest->capture_fps,
+	                                       .kbps = (unsigned)o->settings->newest->capture_kbps,
 	                                       .sound = sound_listens(sound) ? sound_address(sound)
 	                                                                     : NULL};
 	const struct kept_events events = {on_exit_of_ffmpeg, o};
 	struct output_command command;
-	output_command_init(&command, o->settings->capture_ffmpeg, o->settings->tls_ca_file,
-	                    &o->target, address, &quality);
+	output_command_init(&command, o->settings->newest->capture_ffmpeg,
+	                    o->settings->newest->tls_ca_file, &o->target, address, &quality);
 	struct kept_options options = {.remove_dir = "",
 	                               .argv = command.argv,
 	                               .three = input_fd,
@@ -505,7 +505,7 @@ static bool choose(const struct output *o, const struct addrinfo *found,
 	struct address_host host;
 	size_t count = 0, wanted;
 	check(output_target_host(&o->target, &host));
-	enum address_reach reach = output_reach(o->settings, &o->target, &host);
+	enum address_reach reach = output_reach(o->settings->newest, &o->target, &host);
 	for (const struct addrinfo *at = found; at != NULL; at = at->ai_next)
 		count += address_allowed(reach, at->ai_addr);
 	if (count == 0)
@@ -592,10 +592,9 @@ struct output *output_create(const struct capture *capture, struct session *sess
                              const struct output_target *target)
 {
 	uv_loop_t *loop = capture->worker->loop;
-	const struct settings *settings = &capture->worker->settings;
 	struct output *o = xcalloc(1, sizeof *o);
 	*o = (struct output){.loop = loop,
-	                     .settings = settings,
+	                     .settings = &capture->worker->settings,
 	                     .counters = capture->worker->mine,
 	                     .session = session,
 	                     .target = *target,
@@ -607,7 +606,7 @@ struct output *output_create(const struct capture *capture, struct session *sess
 	const struct session_watch watch = {.on_frame = on_frame,
 	                                    .on_closed = on_session_closed,
 	                                    .arg = o,
-	                                    .fps = (double)settings->capture_fps};
+	                                    .fps = (double)o->settings->newest->capture_fps};
 	o->watcher = session_watch(session, &watch);
 	struct frame *last = session_last_frame(session);
 	if (last != NULL)

@@ -23,7 +23,9 @@ enum address_reach output_reach(const struct settings *settings, const struct ou
 /* Why one is refused that names a host beyond its reach. */
 extern const char output_closed_host[];
 
-/* Watches the session from now on, and records what its page plays into, if there is such when
+/* The worker's newest settings at each start of ffmpeg, and the session's watcher those of now.
+ *
+ * Watches the session from now on, and records what its page plays into, if there is such when
  * ffmpeg starts. */
 struct output *output_create(const struct capture *capture, struct session *session,
                              const struct output_target *target);

@@ -16,7 +16,7 @@ void output_calls_on_list(struct call *call)
 	json_t *all = outputs_describe(capture->outputs);
 	call_header(call, "cache-control", "no-store");
 	call_reply(call, 200,
-	           json_pack("{s:s, s:o}", "feed", capture->worker->settings.feed_default,
+	           json_pack("{s:s, s:o}", "feed", capture->worker->settings.newest->feed_default,
 	                     "outputs", all));
 }
 
@@ -112,7 +112,7 @@ static bool read_body(struct call *call, bool with_url, json_t **body, const cha
  * up. */
 static const char *why_closed(const struct capture *capture, const struct output_target *target)
 {
-	const struct settings *settings = &capture->worker->settings;
+	const struct settings *settings = capture->worker->settings.newest;
 	struct address_host host;
 	if (!output_target_within(target, settings->capture_output_dir))
 		return *settings->capture_output_dir != '\0'

@@ -22,7 +22,7 @@ struct output_entry {
 
 struct outputs {
 	struct capture *capture;
-	const struct settings *settings;
+	const struct settings_source *settings;
 	struct session *session; /* NULL: it is closed */
 	struct session_watcher *watcher;
 	uv_timer_t look;
@@ -152,7 +152,7 @@ static void stop(struct outputs *outputs, struct output_entry *entry)
 static void make_key(const struct outputs *outputs, const char *name, char key[OUTPUT_ROW_KEY_ROOM])
 {
 	snprintf(key, OUTPUT_ROW_KEY_ROOM, OUTPUT_ROW_PREFIX "%s/%s",
-	         outputs->settings->feed_default, name);
+	         outputs->settings->newest->feed_default, name);
 }
 
 static void put_row(const struct outputs *outputs, struct txn *txn,
@@ -346,7 +346,7 @@ static bool add_item(struct outputs *outputs, struct span item, char reason[256]
 
 static void add_of_settings(struct outputs *outputs)
 {
-	const char *list = outputs->settings->capture_outputs;
+	const char *list = outputs->settings->newest->capture_outputs;
 	char reason[256];
 	struct span item;
 	while (output_target_next(&list, &item))
@@ -485,14 +485,14 @@ static void on_session_closed(void *arg, struct session *session)
 
 struct outputs *outputs_create(struct capture *capture, struct session *session)
 {
-	const struct settings *settings = &capture->worker->settings;
+	const struct settings_source *settings = &capture->worker->settings;
 	if (session == NULL)
 		return NULL;
 	struct outputs *outputs = xcalloc(1, sizeof *outputs);
 	*outputs = (struct outputs){.capture = capture,
 	                            .settings = settings,
 	                            .session = session,
-	                            .max = settings->capture_outputs_max,
+	                            .max = settings->newest->capture_outputs_max,
 	                            .unreadable = json_object()};
 	const struct session_watch watch = {.on_closed = on_session_closed, .arg = outputs};
 	outputs->watcher = session_watch(session, &watch);

@@ -29,8 +29,8 @@ struct outputs_answer {
 	void *arg;
 };
 
-/* Starts those of capture.outputs and of the store for `session`; NULL: there is no session, and
- * none can be added. */
+/* Starts those of capture.outputs (capture.outputs_max at most) and of the store for `session`;
+ * NULL: there is no session, and none can be added. The two settings are those of now. */
 struct outputs *outputs_create(struct capture *capture, struct session *session);
 void outputs_add(struct outputs *outputs, const struct output_target *target, bool paused,
                  const struct outputs_answer *answer);

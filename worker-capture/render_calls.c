@@ -58,7 +58,7 @@ static void retry_key_of(const struct call *call, char out[65])
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
 	*out = '\0';
 	if (call->idempotency_key.len > 0 &&
-	    render_session_may_own(sessions_of(call)->settings, call->principal)) {
+	    render_session_may_own(sessions_of(call)->settings->newest, call->principal)) {
 		check(context != NULL && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1 &&
 		      EVP_DigestUpdate(context, call->principal.at, call->principal.len) == 1 &&
 		      EVP_DigestUpdate(context, "\n", 1) == 1 &&
@@ -138,9 +138,10 @@ static bool admitted(struct render_sessions *all, struct call *call)
 		lives++;
 		own += span_equal(call->principal, span_str(live->paper->owner));
 	}
-	if (own < all->settings->sessions_per_principal && lives < all->settings->sessions_max)
+	if (own < all->settings->newest->sessions_per_principal &&
+	    lives < all->settings->newest->sessions_max)
 		return true;
-	bool mine = own >= all->settings->sessions_per_principal;
+	bool mine = own >= all->settings->newest->sessions_per_principal;
 	call_header(call, "retry-after", mine ? "30" : "10");
 	call_refuse(call, mine ? 429 : 503,
 	            mine ? "you have as many sessions as one may have"
@@ -200,7 +201,7 @@ static void on_validated(struct call *call, const json_t *caller)
 	free(call->state);
 	call->state = NULL;
 	retry_key_of(call, retry_key);
-	if (!render_session_may_own(all->settings, call->principal)) {
+	if (!render_session_may_own(all->settings->newest, call->principal)) {
 		call_header(call, "www-authenticate", "Bearer realm=\"ringside\"");
 		call_refuse(call, 401, "a session belongs to somebody: credentials are needed");
 	} else if (!answered_again(all, call, retry_key) && admitted(all, call))
@@ -215,8 +216,8 @@ static bool read_order(struct render_sessions *all, struct call *call, struct re
 	json_t *body = call_json_with(call, "initialData");
 	if (body == NULL)
 		return false;
-	uint32_t width = (uint32_t)all->settings->sessions_width & ~1u,
-	         height = (uint32_t)all->settings->sessions_height & ~1u;
+	uint32_t width = (uint32_t)all->settings->newest->sessions_width & ~1u,
+	         height = (uint32_t)all->settings->newest->sessions_height & ~1u;
 	enum render_order_result result = render_order_read(order, body,
 	                                                    width != 0         ? width
 	                                                    : for_client(call) ? 1920
@@ -235,7 +236,7 @@ static bool read_order(struct render_sessions *all, struct call *call, struct re
 
 static bool validates(const struct render_sessions *all)
 {
-	return *all->settings->sessions_validate_url != '\0';
+	return *all->settings->newest->sessions_validate_url != '\0';
 }
 
 void render_sessions_on_create(struct call *call)
@@ -388,7 +389,7 @@ static void on_step_done(void *arg, enum devtools_outcome outcome, const json_t 
 /* False: answered. A page that is not there cannot be asked; one client may not bury it. */
 static bool page_ready(struct render_live *live, struct call *call)
 {
-	if (!render_within(&live->inputs, live->all->settings->sessions_inputs, call,
+	if (!render_within(&live->inputs, live->all->settings->newest->sessions_inputs, call,
 	                   "more than sessions.inputs within a second"))
 		return false;
 	if (!page_there(live)) {
@@ -450,7 +451,8 @@ static void on_signal(struct render_live *live, struct call *call)
 	} else if (to != NULL && strcmp(to, "clients") != 0 && strcmp(to, "page") != 0) {
 		call_refuse(call, 422, "to is page or clients");
 	} else if (to != NULL && strcmp(to, "clients") == 0) {
-		if (json_array_size(live->signals) >= live->all->settings->sessions_signals) {
+		if (json_array_size(live->signals) >=
+		    live->all->settings->newest->sessions_signals) {
 			call_header(call, "retry-after", "1");
 			call_refuse(call, 503, "more than sessions.signals wait to be written");
 		} else {
@@ -475,7 +477,7 @@ static void on_picture(struct render_live *live, struct call *call)
 	char etag[32];
 	if (live->watcher != NULL)
 		session_watcher_fps(live->watcher,
-		                    (double)live->all->settings->sessions_preview_fps);
+		                    (double)live->all->settings->newest->sessions_preview_fps);
 	live->looked_ms = clock_monotonic_ms();
 	render_touch(live);
 	if (frame == NULL) {
@@ -542,7 +544,7 @@ static struct render_live *live_of(struct call *call, struct span *rest)
 	*rest = span_of(at.at + len, at.len - len);
 	struct render_live *live = render_find(sessions_of(call), span_of(at.at, len));
 	if (live != NULL && live->document != NULL && !live->forgetting &&
-	    render_session_is_of(live->paper, live->all->settings, call->principal))
+	    render_session_is_of(live->paper, live->all->settings->newest, call->principal))
 		return live;
 	if (live != NULL || !refused_unreadable(sessions_of(call), call, span_of(at.at, len)))
 		call_refuse(call, 404, "no such session");

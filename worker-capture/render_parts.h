@@ -64,7 +64,7 @@ struct render_live {
 
 struct render_sessions {
 	struct capture *capture;
-	const struct settings *settings;
+	const struct settings_source *settings;
 	struct render_live *lives;
 	uv_timer_t publish, keep;
 	struct ice_servers ice;

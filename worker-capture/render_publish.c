@@ -24,7 +24,8 @@ static void publish(struct render_live *live, json_t *event, struct txn *txn, co
 static bool due(const struct render_live *live, uint64_t now_ms)
 {
 	return live->ending != NULL || live->patch_now ||
-	       now_ms >= live->published_ms + live->all->settings->sessions_state_interval_ms;
+	       now_ms >=
+	               live->published_ms + live->all->settings->newest->sessions_state_interval_ms;
 }
 
 /* Every event there is to tell now. False: there is none. */
@@ -124,7 +125,7 @@ static void on_trimmed(struct command *command)
 static void trim(struct render_live *live)
 {
 	struct store *store = live->all->capture->store;
-	uint64_t keep = live->all->settings->sessions_replay_bytes;
+	uint64_t keep = live->all->settings->newest->sessions_replay_bytes;
 	char path[RENDER_PATH_ROOM];
 	size_t len = render_session_path(live->paper->id, path);
 	struct stream *stream = state_find(store_view(store), span_of(path, len));
@@ -233,8 +234,9 @@ static uint64_t write_due_ms(const struct render_live *live)
 	if (live->writing != NULL || live->forgetting || live->paper->ended_ms != 0 ||
 	    !wants_to_write(live))
 		return UINT64_MAX;
-	uint64_t due_ms =
-	        at_once ? 0 : live->published_ms + live->all->settings->sessions_state_interval_ms;
+	uint64_t due_ms = at_once ? 0
+	                          : live->published_ms +
+	                                    live->all->settings->newest->sessions_state_interval_ms;
 	return due_ms > live->retry_ms ? due_ms : live->retry_ms;
 }
 

@@ -90,7 +90,7 @@ static void take_state(struct render_live *live, const json_t *value, unsigned l
 	if (!json_is_object(value)) {
 		say_fault(live, "the page's state is no object");
 	} else if (json_dumpb(value, NULL, 0, JSON_COMPACT) >
-	           live->all->settings->sessions_state_bytes) {
+	           live->all->settings->newest->sessions_state_bytes) {
 		say_fault(live, too_large);
 	} else if (depth_of(value) > STATE_DEPTH_MAX) {
 		say_fault(live, too_deep);
@@ -103,7 +103,7 @@ static void take_state(struct render_live *live, const json_t *value, unsigned l
 static void take_signal(struct render_live *live, const json_t *value)
 {
 	if (!json_is_string(json_object_get(value, "type")) ||
-	    json_array_size(live->signals) >= live->all->settings->sessions_signals)
+	    json_array_size(live->signals) >= live->all->settings->newest->sessions_signals)
 		return; /* no signal, or a flood of them while the disk is slow */
 	json_array_append_new(live->signals, json_deep_copy(value));
 	render_changed(live);
@@ -324,7 +324,7 @@ struct session *render_sessions_use(struct render_sessions *all, struct span id,
 {
 	struct render_live *live = render_find(all, id);
 	if (live == NULL || live->ending != NULL || live->browser == NULL ||
-	    !render_session_is_of(live->paper, all->settings, principal))
+	    !render_session_is_of(live->paper, all->settings->newest, principal))
 		return NULL;
 	render_touch(live);
 	return live->browser;
@@ -396,7 +396,7 @@ static void look_at_pictures(struct render_live *live)
 
 static void keep(struct render_live *live, uint64_t now_ms)
 {
-	const struct settings *settings = live->all->settings;
+	const struct settings *settings = live->all->settings->newest;
 	const struct render_times times = {.idle_ms = settings->sessions_idle_timeout_ms,
 	                                   .lifetime_ms = settings->sessions_lifetime_ms};
 	if (live->paper->ended_ms != 0) {
@@ -471,9 +471,9 @@ struct render_sessions *render_sessions_create(struct capture *capture)
 	struct render_live *live, *next;
 	all->capture = capture;
 	all->settings = &capture->worker->settings;
-	all->posts = http_posts_create(capture->worker->loop, all->settings->tls_ca_file);
+	all->posts = http_posts_create(capture->worker->loop, all->settings->newest->tls_ca_file);
 	char reason[160];
-	if (!ice_servers_read(&all->ice, all->settings->sessions_ice_servers, reason))
+	if (!ice_servers_read(&all->ice, all->settings->newest->sessions_ice_servers, reason))
 		log_error("sessions.ice_servers not used", "reason=\"%s\"", reason);
 	uv_timer_init(capture->worker->loop, &all->publish);
 	uv_timer_init(capture->worker->loop, &all->keep);

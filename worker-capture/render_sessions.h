@@ -7,7 +7,8 @@
  * DELETE, by sessions.idle_timeout after its last consumer left, by sessions.lifetime; it is
  * remembered for sessions.remember (410) and then forgotten with its stream (404).
  *
- * To every client but its owner a session does not exist. Loop thread only. */
+ * To every client but its owner a session does not exist. Settings are read where they are needed,
+ * from the worker's newest. Loop thread only. */
 #pragma once
 
 #include "worker-capture/capture.h"

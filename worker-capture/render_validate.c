@@ -90,11 +90,12 @@ void render_validate(struct render_sessions *all, struct call *call, json_t *que
 		http_posts_send(
 		        all->posts,
 		        &(struct http_post){
-		                .url = all->settings->sessions_validate_url,
-		                .reach = address_reach_of_own(all->settings->sessions_validate_url),
+		                .url = all->settings->newest->sessions_validate_url,
+		                .reach = address_reach_of_own(
+		                        all->settings->newest->sessions_validate_url),
 		                .body = span_str(text),
 		                .signature = signature,
-		                .timeout_ms = all->settings->sessions_validate_timeout_ms},
+		                .timeout_ms = all->settings->newest->sessions_validate_timeout_ms},
 		        on_answer, a);
 	} else { /* the first moments of a new store; what is not signed is not asked */
 		refused(call);

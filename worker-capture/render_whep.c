@@ -257,7 +257,7 @@ static void offer(struct render_live *live, struct call *call)
 		call_refuse(call, 415, "an offer is application/sdp");
 		return;
 	}
-	if (live->viewers_count >= live->all->settings->sessions_viewers) {
+	if (live->viewers_count >= live->all->settings->newest->sessions_viewers) {
 		call_header(call, "retry-after", "10");
 		call_refuse(call, 503, "as many look as sessions.viewers lets");
 		return;
@@ -341,8 +341,9 @@ void render_whep_call(struct render_live *live, struct call *call, struct span r
 		                   viewer == NULL ? CALL_METHOD(POST)
 		                                  : CALL_METHOD(PATCH) | CALL_METHOD(DELETE),
 		                   "this method is not for this path");
-	} else if (!render_within(&live->negotiations, live->all->settings->sessions_negotiations,
-	                          call, "more than sessions.negotiations within a second")) {
+	} else if (!render_within(&live->negotiations,
+	                          live->all->settings->newest->sessions_negotiations, call,
+	                          "more than sessions.negotiations within a second")) {
 		return;
 	} else if (!there) {
 		call_header(call, "retry-after", "2");

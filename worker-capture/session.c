@@ -79,7 +79,7 @@ static void set_state(struct session *session, enum session_state state)
 
 double session_wanted_fps(const struct session *session)
 {
-	double fps = (double)session->sessions->settings->capture_idle_fps;
+	double fps = (double)session->sessions->settings->newest->capture_idle_fps;
 	for (size_t i = 0; i < session->watchers_count; i++)
 		if (!session->watchers[i]->gone && session->watchers[i]->watch.fps > fps)
 			fps = session->watchers[i]->watch.fps;
@@ -180,7 +180,7 @@ static void put_on(struct session *session, struct stage *stage)
 	uint64_t now_ms = clock_monotonic_ms();
 	session->on = stage;
 	session->on_ms = now_ms;
-	uint64_t rotate_ms = session->sessions->settings->capture_rotate_ms;
+	uint64_t rotate_ms = session->sessions->settings->newest->capture_rotate_ms;
 	session->rotate_due_ms = rotate_ms > 0 ? now_ms + rotate_ms : UINT64_MAX;
 	session->bare = (struct health_signals){0};
 	update_fps(session);
@@ -242,7 +242,7 @@ static struct health_limits limits_of(const struct settings *s)
 
 static struct ladder_limits ladder_limits_of(const struct session *session)
 {
-	const struct settings *s = session->sessions->settings;
+	const struct settings *s = session->sessions->settings->newest;
 	return (struct ladder_limits){.terminate_ms = TERMINATE_MS,
 	                              .load_ms = s->capture_load_ms,
 	                              .not_ready_ms = s->capture_not_ready_ms,
@@ -313,7 +313,7 @@ static void judge(struct session *session)
 	uint64_t now_ms = clock_monotonic_ms();
 	struct health_signals signals =
 	        session->on != NULL ? *page_signals(session->on->page) : session->bare;
-	struct health_limits limits = limits_of(session->sessions->settings);
+	struct health_limits limits = limits_of(session->sessions->settings->newest);
 	struct ladder_limits ladder_limits = ladder_limits_of(session);
 	if (session->closing || session->gave_up)
 		return;
@@ -337,7 +337,7 @@ static void judge(struct session *session)
 static enum health_reason reason_of(const struct session *session, const struct stage *stage)
 {
 	struct health health = {0};
-	struct health_limits limits = limits_of(session->sessions->settings);
+	struct health_limits limits = limits_of(session->sessions->settings->newest);
 	health_judge(&health, page_signals(stage->page), &limits, clock_monotonic_ms(), 0);
 	return health.reason;
 }
@@ -362,7 +362,7 @@ static bool is_deaf(const struct session *session)
 /* A browser does not get better with age. Its successor is shown once it is at least as well. */
 static void rotate(struct session *session, uint64_t now_ms)
 {
-	const struct settings *s = session->sessions->settings;
+	const struct settings *s = session->sessions->settings->newest;
 	if (session->coming != NULL) {
 		enum health_reason reason = reason_of(session, session->coming);
 		if ((reason == HEALTH_NONE || reason == session->health.reason) &&
@@ -485,7 +485,7 @@ static struct session *session_create(struct sessions *sessions, const struct se
 	s->height = o->height;
 	s->tab_capture = o->tab_capture;
 	s->webrtc = o->webrtc;
-	s->sound = o->sound ? sound_create(sessions->loop, sessions->settings) : NULL;
+	s->sound = o->sound ? sound_create(sessions->loop, sessions->settings->newest) : NULL;
 	s->opened_ms = s->rate_ms = clock_monotonic_ms();
 	s->health.reason = HEALTH_STARTING;
 	s->following = sessions->first;
@@ -499,7 +499,7 @@ enum session_open_result session_open(struct sessions *sessions,
                                       const struct session_options *options,
                                       struct session **session, char reason[256])
 {
-	const struct settings *settings = sessions->settings;
+	const struct settings *settings = sessions->settings->newest;
 	struct egress egress;
 	if (!options_fit(options, reason))
 		return SESSION_INVALID;
@@ -656,7 +656,7 @@ static void owe(struct sessions *sessions, devtools_on_reply *on_reply, void *ar
 	uv_timer_start(&sessions->owing, on_owing, 0, 0);
 }
 
-struct sessions *sessions_create(uv_loop_t *loop, const struct settings *settings,
+struct sessions *sessions_create(uv_loop_t *loop, const struct settings_source *settings,
                                  struct counters_slot *counters)
 {
 	struct sessions *sessions = xcalloc(1, sizeof *sessions);
@@ -666,9 +666,9 @@ struct sessions *sessions_create(uv_loop_t *loop, const struct settings *setting
 	uv_timer_init(loop, &sessions->owing);
 	sessions->tick.data = sessions->owing.data = sessions;
 	uv_timer_start(&sessions->tick, on_tick, TICK_MS, TICK_MS);
-	browser_sweep(settings->capture_profile_dir, settings->data_dir);
-	counter_set(counters, capture_unsafe, settings->capture_no_sandbox);
-	if (settings->capture_no_sandbox)
+	browser_sweep(settings->newest->capture_profile_dir, settings->newest->data_dir);
+	counter_set(counters, capture_unsafe, settings->newest->capture_no_sandbox);
+	if (settings->newest->capture_no_sandbox)
 		log_warn("browsers run without their sandbox",
 		         "key=capture.no_sandbox consequence=\"a page that breaks out of its "
 		         "renderer "
@@ -822,7 +822,7 @@ json_t *session_describe(const struct session *s)
 	        "frames", (json_int_t)s->seq, "recoveries", (json_int_t)s->recoveries, "browsers",
 	        (json_int_t)s->browsers, "blocked", (json_int_t)s->blocked, "upMs",
 	        (json_int_t)(now_ms - s->opened_ms), "sandbox",
-	        !s->sessions->settings->capture_no_sandbox);
+	        !s->sessions->settings->newest->capture_no_sandbox);
 	check(json != NULL);
 	json_object_set_new(json, "frameAgeMs",
 	                    s->last != NULL ? json_integer((json_int_t)(now_ms - s->last->at_ms))

@@ -97,9 +97,11 @@ struct session_watch {
 
 /* ---- all sessions of the worker ---- */
 
-struct sessions *sessions_create(uv_loop_t *loop, const struct settings *settings,
+/* The newest settings, whenever they are needed: a browser is started with those of that moment. */
+struct sessions *sessions_create(uv_loop_t *loop, const struct settings_source *settings,
                                  struct counters_slot *counters);
-/* New settings have been put in place; the pointer given before stays valid. */
+/* The source has a newer snapshot: what browsers were told of the one before, they are told anew.
+ */
 void sessions_reload(struct sessions *sessions);
 /* Closes every session and calls back once no process of theirs is left. */
 void sessions_close(struct sessions *sessions, void (*on_closed)(void *arg), void *arg);

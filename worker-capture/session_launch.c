@@ -44,9 +44,10 @@ static bool take_uid(const struct sessions *sessions, uid_t *uid)
 {
 	uint64_t first, last;
 	*uid = NOT_ROOT;
-	if (geteuid() != 0 || *sessions->settings->capture_browser_uids == '\0')
+	if (geteuid() != 0 || *sessions->settings->newest->capture_browser_uids == '\0')
 		return true;
-	check(settings_split_range(sessions->settings->capture_browser_uids, &first, &last));
+	check(settings_split_range(sessions->settings->newest->capture_browser_uids, &first,
+	                           &last));
 	for (*uid = (uid_t)first; *uid <= last; ++*uid)
 		if (!uid_is_used(sessions, *uid))
 			return true;
@@ -86,7 +87,7 @@ static uint64_t page_memory(const struct settings *settings)
 
 static void start(struct session *session, const struct egress *egress)
 {
-	const struct settings *s = session->sessions->settings;
+	const struct settings *s = session->sessions->settings->newest;
 	char program[BROWSER_PATH_MAX], reason[256] = "";
 	uid_t uid;
 	if (!browser_find(s->capture_browser, program)) {

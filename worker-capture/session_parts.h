@@ -36,7 +36,7 @@ struct owed {
 
 struct sessions {
 	uv_loop_t *loop;
-	const struct settings *settings;
+	const struct settings_source *settings;
 	struct counters_slot *counters;
 	uv_timer_t tick, owing;
 	struct session *first;

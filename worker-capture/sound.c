@@ -21,7 +21,7 @@ enum {
 
 struct sound {
 	uv_loop_t *loop;
-	const struct settings *settings;
+	const struct settings *settings; /* kept: those of its creation */
 	struct kept *kept; /* NULL: it has ended, and starts again when `again` says so */
 	uv_timer_t again;
 	uint64_t started_ms; /* monotonic */
@@ -46,6 +46,7 @@ static void on_timer_closed(uv_handle_t *handle)
 	struct sound *s = handle->data;
 	void (*on_closed)(void *arg) = s->on_closed;
 	void *arg = s->on_closed_arg;
+	settings_drop(&s->settings);
 	free(s);
 	on_closed(arg);
 }
@@ -144,11 +145,12 @@ struct sound *sound_create(uv_loop_t *loop, const struct settings *settings)
 	}
 	struct sound *s = xcalloc(1, sizeof *s);
 	*s = (struct sound){.loop = loop,
-	                    .settings = settings,
+	                    .settings = settings_keep(settings),
 	                    .uid = geteuid() == 0 ? (uid_t)settings->capture_output_uid : 0};
 	if (!browser_make_dir(settings->capture_profile_dir, settings->data_dir, s->uid, s->dir,
 	                      reason)) {
 		log_warn("pages are mute", "reason=\"%s\"", reason);
+		settings_drop(&s->settings);
 		free(s);
 		return NULL;
 	}

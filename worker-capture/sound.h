@@ -3,8 +3,8 @@
  * from a source that the browser takes for a microphone. Nothing of the page has to cooperate.
  *
  * It listens at a socket in a directory of its own, whose name is not to be guessed; modules can
- * neither be loaded nor unloaded from outside. One that ends is started again at the same address.
- * Loop thread only. */
+ * neither be loaded nor unloaded from outside. One that ends is started again at the same address,
+ * with the settings of its creation: it keeps them. Loop thread only. */
 #pragma once
 
 #include "common/base/settings.h"

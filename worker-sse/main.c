@@ -114,7 +114,7 @@ static int start(struct worker *worker)
 	static struct sse_worker w;
 	worker->context = &w;
 	w.worker = worker;
-	w.settings = &worker->settings;
+	w.settings = worker->settings.newest;
 	w.counters = worker->mine;
 	w.now_ms = clock_monotonic_ms();
 	wheel_init(&w.wheel, w.now_ms);
@@ -148,6 +148,13 @@ static int start(struct worker *worker)
 	return code;
 }
 
+/* What was made of the snapshot before (tokens, headers) are keys of class WORKERS. */
+static void reload(struct worker *worker)
+{
+	struct sse_worker *w = worker->context;
+	w->settings = worker->settings.newest;
+}
+
 static void on_peer_gone(struct worker *worker, const struct party *gone)
 {
 	struct sse_worker *w = worker->context;
@@ -171,6 +178,7 @@ int main(int argc, char **argv)
 	static const struct worker_program program = {.role = ROLE_SSE,
 	                                              .name = "sse",
 	                                              .start = start,
+	                                              .reload = reload,
 	                                              .drain = drain,
 	                                              .on_frame = inbox_dispatch,
 	                                              .on_peer_gone = on_peer_gone};

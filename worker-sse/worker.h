@@ -18,7 +18,7 @@ struct websocket;
 
 struct sse_worker {
 	struct worker *worker;
-	const struct settings *settings; /* worker->settings */
+	const struct settings *settings; /* the newest: a reload puts another here */
 	struct counters_slot *counters;
 	struct store *store;
 	struct auth auth;

@@ -11,7 +11,7 @@ struct http_posts {
 	CURLM *multi;
 	uv_loop_t *loop;
 	uv_timer_t timer;
-	const char *ca_file;
+	char *ca_file;
 	size_t in_flight;
 };
 
@@ -249,7 +249,9 @@ struct http_posts *http_posts_create(uv_loop_t *loop, const char *ca_file)
 {
 	struct http_posts *posts = xcalloc(1, sizeof *posts);
 	check(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
-	*posts = (struct http_posts){.multi = curl_multi_init(), .loop = loop, .ca_file = ca_file};
+	*posts = (struct http_posts){.multi = curl_multi_init(),
+	                             .loop = loop,
+	                             .ca_file = xmemdup_text(ca_file, strlen(ca_file))};
 	uv_timer_init(loop, &posts->timer);
 	posts->timer.data = posts;
 	curl_multi_setopt(posts->multi, CURLMOPT_SOCKETFUNCTION, set_socket);

@@ -38,7 +38,7 @@ struct http_post_answer {
 	bool sent; /* something was sent: without an answer, nobody knows what it did */
 };
 
-/* `ca_file`: PEM, of whom servers of https:// must be vouched for by; must outlive it. */
+/* `ca_file`: PEM, of whom servers of https:// must be vouched for by; copied. */
 struct http_posts *http_posts_create(uv_loop_t *loop, const char *ca_file);
 
 /* Everything is copied. `done` is called exactly once, from the loop. */

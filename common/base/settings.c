@@ -270,6 +270,7 @@ bool settings_set(struct settings *settings, struct span key, struct span value,
                   char reason[SETTINGS_REASON_MAX])
 {
 	const struct setting_row *row = setting_find(key);
+	check(settings->holders == 0);
 	if (row == NULL) {
 		snprintf(reason, SETTINGS_REASON_MAX, "unknown key '%.*s'", (int)key.len, key.at);
 		return false;
@@ -302,6 +303,7 @@ void settings_init(struct settings *settings)
 
 void settings_finish(struct settings *settings)
 {
+	check(settings->holders == 0);
 	for (size_t i = 0; i < setting_rows_count; i++)
 		if (setting_rows[i].type == SETTING_text)
 			free(*(char **)field_of(settings, &setting_rows[i]));
@@ -565,23 +567,6 @@ void settings_copy(struct settings *to, const struct settings *from)
 	settings_init(to);
 	for (size_t i = 0; i < setting_rows_count; i++)
 		settings_copy_row(to, from, &setting_rows[i]);
-}
-
-struct update {
-	struct settings *settings;
-	const struct settings *fresh;
-};
-
-static void update_row(void *arg, const struct setting_row *row)
-{
-	const struct update *update = arg;
-	settings_copy_row(update->settings, update->fresh, row);
-}
-
-void settings_update(struct settings *settings, const struct settings *fresh)
-{
-	struct update update = {settings, fresh};
-	settings_diff(settings, fresh, update_row, &update);
 }
 
 const char *settings_show(const struct settings *settings, const struct setting_row *row)

@@ -1,5 +1,5 @@
 /* Settings: one value of struct settings from defaults, file, environment and flags, in that order
- * of precedence. Built whole, validated, then used; proto/settings.h is the table. */
+ * of precedence. Built whole, validated, then used as a snapshot; proto/settings.h is the table. */
 #pragma once
 
 #include "proto/bytes.h"
@@ -20,9 +20,11 @@ enum { SETTING_ROWS = 0 SETTINGS(SETTING_ONE) };
 struct settings {
 	SETTINGS(SETTING_FIELD)
 	/* Where values came from, for settings_validate(): the file (borrowed from
-	 * settings_load_file()'s caller) and the line of each row, 0: not from the file. */
+	 * settings_load_file()'s caller; NULL in a snapshot) and the line of each row, 0: not from
+	 * the file. */
 	const char *file;
 	uint32_t lines[SETTING_ROWS];
+	unsigned holders; /* of a snapshot: who keeps it; 0: it is none, and may be changed */
 };
 
 enum setting_type { SETTING_text, SETTING_flag, SETTING_count, SETTING_bytes, SETTING_ms };
@@ -88,11 +90,34 @@ void settings_diff(const struct settings *a, const struct settings *b,
 void settings_copy_row(struct settings *to, const struct settings *from,
                        const struct setting_row *row);
 void settings_copy(struct settings *to, const struct settings *from);
-/* Takes over every key whose value differs; the others keep theirs, and their texts stay where they
- * are. What changes while a process runs is what it may change: whoever keeps a pointer to a text,
- * for longer than a call, may do so unless its key is LIVE (in the supervisor: unless it is LIVE or
- * WORKERS). */
-void settings_update(struct settings *settings, const struct settings *fresh);
+
+/* ---- snapshots ----
+ *
+ * A value belongs to whoever builds it. What others are to see is a snapshot of it: nothing in one
+ * ever changes, and it is there as long as anybody keeps it, texts and all. A new configuration is
+ * a new snapshot. So whoever keeps one of its texts for longer than a call keeps the snapshot, and
+ * goes on with the values of that day; whoever is to see the newest keeps none and reads through a
+ * settings_source, each time. The header of each module that is given settings says which of both
+ * it does. On one thread only: another one may read a snapshot that is kept for it. */
+
+/* Of a value that is built, which is finished by it (nothing is copied). The caller keeps it. */
+const struct settings *settings_freeze(struct settings *value);
+/* Keeps it once more, and returns it. */
+const struct settings *settings_keep(const struct settings *snapshot);
+/* Whoever kept it does so no longer; the last frees it. Sets it to NULL; NULL is fine. */
+void settings_drop(const struct settings **snapshot);
+/* Keeps a snapshot of `value`, as settings_freeze() makes it, in place of the one before (NULL: of
+ * none). */
+void settings_renew(const struct settings **kept, struct settings *value);
+/* The same with one that differs in one key. False: the reason says why, and nothing changes. */
+bool settings_renew_key(const struct settings **kept, struct span key, struct span value,
+                        char reason[SETTINGS_REASON_MAX]);
+
+/* The one place where a process has its newest snapshot. A reload puts another there and drops the
+ * one before: what is read through it is good until the loop turns. */
+struct settings_source {
+	const struct settings *newest;
+};
 
 /* One key's value as text, secrets (auth.*) replaced; into a static buffer. */
 const char *settings_show(const struct settings *settings, const struct setting_row *row);

@@ -41,10 +41,18 @@ static void on_heartbeat(uv_timer_t *timer)
 static void use_log_settings(struct worker *worker)
 {
 	enum log_level level;
-	if (log_level_parse(worker->settings.log_level, &level))
+	if (log_level_parse(worker->settings.newest->log_level, &level))
 		log_set_level(level);
-	log_set_json(strcmp(worker->settings.log_format, "json") == 0);
-	log_set_buffer(worker->settings.log_buffer_bytes);
+	log_set_json(strcmp(worker->settings.newest->log_format, "json") == 0);
+	log_set_buffer(worker->settings.newest->log_buffer_bytes);
+}
+
+static void begin(struct worker *worker)
+{
+	worker->started = true;
+	int code = worker->program->start(worker);
+	if (code != 0)
+		worker_exit(worker, code);
 }
 
 void on_settings(struct worker_inbox *inbox, const struct party *from,
@@ -57,18 +65,14 @@ void on_settings(struct worker_inbox *inbox, const struct party *from,
 	settings_init(&fresh);
 	if (!settings_from_text(&fresh, m->lines, reason))
 		fatal("settings from the supervisor: %s", reason);
-	settings_update(&worker->settings, &fresh);
-	settings_finish(&fresh);
+	const struct settings *former = worker->settings.newest;
+	worker->settings.newest = settings_freeze(&fresh);
 	use_log_settings(worker);
-	if (worker->started) {
-		if (worker->program->reload != NULL)
-			worker->program->reload(worker);
-		return;
-	}
-	worker->started = true;
-	int code = worker->program->start(worker);
-	if (code != 0)
-		worker_exit(worker, code);
+	if (!worker->started)
+		begin(worker);
+	else if (worker->program->reload != NULL)
+		worker->program->reload(worker);
+	settings_drop(&former);
 }
 
 void on_drain(struct worker_inbox *inbox, const struct party *from, const struct proto_drain *m)
@@ -162,7 +166,7 @@ void on_peer(struct worker_inbox *inbox, const struct party *from, const struct 
 	if (!up)
 		return;
 	const struct peer_events events = {on_peer_frame, on_peer_closed, worker,
-	                                   worker->settings.call_queue_bytes};
+	                                   worker->settings.newest->call_queue_bytes};
 	const struct party party = {m->role, (unsigned)m->slot, m->generation};
 	worker->peers[worker->peers_count++] =
 	        (struct worker_peer){peer_create(worker->loop, inbox->fd, party, &events),
@@ -187,7 +191,7 @@ void on_log_reopen(struct worker_inbox *inbox, const struct party *from,
 {
 	(void)from;
 	(void)m;
-	log_reopen(inbox->worker->settings.log_file);
+	log_reopen(inbox->worker->settings.newest->log_file);
 }
 
 static enum proto_verdict dispatch(struct worker_inbox *ctx, const struct party *from,
@@ -338,6 +342,7 @@ static void ignore_signals(void)
 int worker_main(int argc, char **argv, const struct worker_program *program)
 {
 	static struct worker worker;
+	struct settings defaults;
 	worker.program = program;
 	if (!parse_arguments(&worker, argc, argv) || !own_descriptors())
 		return usage(argv[0]);
@@ -345,7 +350,8 @@ int worker_main(int argc, char **argv, const struct worker_program *program)
 	ignore_signals();
 	snprintf(worker.name, sizeof worker.name, "%s-%u", program->name, worker.slot);
 	log_init(worker.name);
-	settings_init(&worker.settings);
+	settings_init(&defaults);
+	settings_renew(&worker.settings.newest, &defaults);
 	worker.loop = uv_default_loop();
 	if (!find_my_slot(&worker))
 		return EXIT_USAGE;

@@ -17,9 +17,8 @@ struct worker_program {
 	/* Settings are there; open everything. Call worker_ready() when serving. Returns 0, or an
 	 * exit code after logging why: EXIT_FAILED, it is tried again; or worker_cannot_start(). */
 	int (*start)(struct worker *worker);
-	/* Settings changed; worker->settings are the new ones. Texts of keys that have not changed
-	 * are where they were, so that a pointer to the text of any key that is not LIVE is good
-	 * for the worker's life. May be NULL. */
+	/* Settings changed: worker->settings has the new snapshot, which differs in LIVE keys only.
+	 * The one before is dropped when this returns. May be NULL. */
 	void (*reload)(struct worker *worker);
 	/* Stop accepting, finish, then worker_exit(). Called once. At due_ms (monotonic) the worker
 	 * is ended, finished or not. */
@@ -37,7 +36,7 @@ enum { WORKER_PEERS_MAX = COUNTERS_SLOTS };
 struct worker {
 	const struct worker_program *program;
 	uv_loop_t *loop;
-	struct settings settings;
+	struct settings_source settings; /* the defaults until start() */
 	unsigned slot;
 	uint64_t generation;
 	struct counters *counters;  /* everybody's */

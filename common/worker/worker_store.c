@@ -60,7 +60,7 @@ static void on_watch(uv_timer_t *timer)
 	if (*turn.store == NULL)
 		return;
 	uint64_t stalled_ms = store_stalled_ms(*turn.store);
-	bool stalled = stalled_ms >= worker->settings.store_commit_timeout_ms;
+	bool stalled = stalled_ms >= worker->settings.newest->store_commit_timeout_ms;
 	if (stalled == worker->stalled)
 		return;
 	worker->stalled = stalled;
@@ -77,7 +77,7 @@ static void begin_turns(struct worker *worker, struct store **store)
 	turn.worker = worker;
 	turn.store = store;
 	if (worker->program->role == ROLE_SSE) /* its clients wait for commits */
-		turn.poll_ns = worker->settings.store_busy_poll_us * 1000;
+		turn.poll_ns = worker->settings.newest->store_busy_poll_us * 1000;
 	atomic_store(&worker->mine->stalled, 0);
 	uv_timer_init(worker->loop, &turn.watch);
 	uv_timer_start(&turn.watch, on_watch, WATCH_MS, WATCH_MS);
@@ -97,7 +97,7 @@ static uint64_t map_bytes_within_file_limit(uint64_t map_bytes)
 
 int worker_open_store(struct worker *worker, uv_async_t *async, struct store **store)
 {
-	const struct settings *s = &worker->settings;
+	const struct settings *s = worker->settings.newest;
 	const struct store_options options = {
 	        .dir = s->data_dir,
 	        .ring_bytes = s->store_ring_bytes,

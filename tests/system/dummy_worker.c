@@ -23,7 +23,7 @@ static uv_poll_t listener;
 static bool asked(const struct worker *worker, const char *what)
 {
 	char path[4200];
-	snprintf(path, sizeof path, "%s/%s", worker->settings.data_dir, what);
+	snprintf(path, sizeof path, "%s/%s", worker->settings.newest->data_dir, what);
 	return access(path, F_OK) == 0;
 }
 
@@ -77,7 +77,7 @@ static void answer(struct worker *worker, const char *what, FILE *out)
 		for (char **variable = environ; *variable != NULL; variable++)
 			fprintf(out, "%s\n", *variable);
 	else if (strncmp(what, "/setting/limits.headers", 23) == 0)
-		fprintf(out, "%llu\n", (unsigned long long)worker->settings.limits_headers);
+		fprintf(out, "%llu\n", (unsigned long long)worker->settings.newest->limits_headers);
 	else
 		fprintf(out, "%s\n", worker->name);
 }
@@ -123,7 +123,7 @@ static int start(struct worker *worker)
 		return EXIT_FAILED;
 	if (asked(worker, "cannot-start"))
 		return worker_cannot_start(worker, "%s/cannot-start is there",
-		                           worker->settings.data_dir);
+		                           worker->settings.newest->data_dir);
 	if (asked(worker, "never-ready"))
 		return 0;
 	if (worker->program->role == ROLE_SSE) {
