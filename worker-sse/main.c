@@ -22,11 +22,6 @@ enum {
 	ADVANCE_BYTES = 4 << 20, /* of log at a turn, so that input is not starved */
 };
 
-uint64_t sse_worker_wall_ms(void)
-{
-	return clock_wall_ms();
-}
-
 /* ---- the store ---- */
 
 static void on_store(uv_async_t *async)
@@ -34,7 +29,7 @@ static void on_store(uv_async_t *async)
 	struct sse_worker *w = async->data;
 	if (w->store == NULL)
 		return; /* the last turn of a drained loop */
-	w->now_ms = clock_monotonic_ms();
+	w->wheel.now_ms = clock_monotonic_ms();
 	/* What this worker wrote is durable: the others hear of it before anything else. */
 	uint64_t durable = store_durable(w->store);
 	if (store_collect(w->store) > 0)
@@ -54,8 +49,11 @@ void sse_worker_catch_up(struct sse_worker *w)
 	uv_async_send(&w->store_async); /* the followers' turn comes with the loop's */
 }
 
-void sse_worker_count_readers(struct sse_worker *w, int change)
+/* With none, this worker asks the others not to tell it of every commit: it looks for itself at
+ * each request. */
+static void on_readers(void *context, int change)
 {
+	struct sse_worker *w = context;
 	counter_add(w->counters, subscribers, change);
 	bool any = counter_get(w->counters, subscribers) != 0;
 	worker_follow(w->worker, any);
@@ -67,7 +65,7 @@ void sse_worker_count_readers(struct sse_worker *w, int change)
 
 static void finish_drain(struct sse_worker *w)
 {
-	if (w->conns_count > 0 && w->now_ms < w->drain_due_ms)
+	if (w->conns_count > 0 && w->wheel.now_ms < w->drain_due_ms)
 		return;
 	if (w->conns_count > 0)
 		log_warn("drain cut short", "connections=%zu", w->conns_count);
@@ -81,14 +79,14 @@ static void finish_drain(struct sse_worker *w)
 static void on_tick(uv_timer_t *timer)
 {
 	struct sse_worker *w = timer->data;
-	w->now_ms = clock_monotonic_ms();
+	w->wheel.now_ms = clock_monotonic_ms();
 	reply_tick(w, clock_wall_ms());
-	wheel_run(&w->wheel, w->now_ms);
+	wheel_run(&w->wheel, w->wheel.now_ms);
 	/* Heals a wake-up that was lost with its sender. */
 	if (store_durable(w->store) > store_position(w->store))
 		on_store(&w->store_async);
-	if (w->now_ms >= w->refresh_due_ms) {
-		w->refresh_due_ms = w->now_ms + REFRESH_MS;
+	if (w->wheel.now_ms >= w->refresh_due_ms) {
+		w->refresh_due_ms = w->wheel.now_ms + REFRESH_MS;
 		health_refresh(w);
 	}
 	if (w->worker->stalled)
@@ -102,7 +100,7 @@ static void on_tick(uv_timer_t *timer)
 static void on_prepare(uv_prepare_t *prepare)
 {
 	struct sse_worker *w = prepare->data;
-	w->now_ms = clock_monotonic_ms();
+	w->wheel.now_ms = clock_monotonic_ms();
 	conns_flush(w);
 	turn_begin(w);
 }
@@ -116,8 +114,8 @@ static int start(struct worker *worker)
 	w.worker = worker;
 	w.settings = worker->settings.newest;
 	w.counters = worker->mine;
-	w.now_ms = clock_monotonic_ms();
-	wheel_init(&w.wheel, w.now_ms);
+	w.wheel.now_ms = clock_monotonic_ms();
+	wheel_init(&w.wheel, w.wheel.now_ms);
 	auth_init(&w.auth, w.settings);
 	reply_prepare(&w);
 	w.memory_bytes = cgroup_memory_bytes("");
@@ -129,7 +127,13 @@ static int start(struct worker *worker)
 	if (code != 0)
 		return code;
 	subscriptions_start(&w);
-	w.fanout = fanout_create(&w);
+	w.fanout = fanout_create(&(struct fanout_options){.loop = worker->loop,
+	                                                  .wheel = &w.wheel,
+	                                                  .settings = w.settings,
+	                                                  .counters = w.counters,
+	                                                  .store = w.store,
+	                                                  .on_readers = on_readers,
+	                                                  .context = &w});
 	events_start(&w);
 	bet_sync_start(&w);
 	uv_timer_init(worker->loop, &w.tick);

@@ -24,8 +24,7 @@ struct sse_worker {
 	struct auth auth;
 	struct fanout *fanout;
 	struct events_reader *events; /* those with patterns or several streams (events.c) */
-	struct wheel wheel;           /* every coarse timer */
-	uint64_t now_ms;              /* monotonic, of this turn of the loop */
+	struct wheel wheel;           /* every coarse timer, and the time of this turn */
 	uv_async_t store_async;
 	uv_timer_t tick;
 	uint64_t refresh_due_ms;
@@ -62,16 +61,9 @@ struct sse_worker {
 	size_t common_headers_len;
 };
 
-/* The wall clock for TTLs. */
-uint64_t sse_worker_wall_ms(void);
-
 /* Brings the view up to the durable mark: what any worker has acknowledged before this request came
  * is visible to it. An atomic load when there is nothing new. */
 void sse_worker_catch_up(struct sse_worker *w);
-
-/* Live readers came (positive) or went. With none, this worker asks the others not to tell it of
- * every commit: it looks for itself at each request. */
-void sse_worker_count_readers(struct sse_worker *w, int change);
 
 /* exchange.c: how many bytes of bodies may be in memory, from now on: limits.body_bytes_total, or
  * this worker's part of what the control group allows. */

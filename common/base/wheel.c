@@ -4,7 +4,7 @@
 
 void wheel_init(struct wheel *wheel, uint64_t now_ms)
 {
-	*wheel = (struct wheel){.tick = now_ms / WHEEL_TICK_MS};
+	*wheel = (struct wheel){.tick = now_ms / WHEEL_TICK_MS, .now_ms = now_ms};
 }
 
 void wheel_cancel(struct wheel_node *node)
@@ -38,6 +38,7 @@ void wheel_set(struct wheel *wheel, struct wheel_node *node, uint64_t due_ms)
 void wheel_run(struct wheel *wheel, uint64_t now_ms)
 {
 	uint64_t now = now_ms / WHEEL_TICK_MS;
+	wheel->now_ms = now_ms;
 	while (wheel->tick < now) {
 		wheel->tick++;
 		struct wheel_node *list = wheel->slots[wheel->tick % WHEEL_SLOTS];

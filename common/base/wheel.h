@@ -15,7 +15,9 @@ enum { WHEEL_TICK_MS = 50, WHEEL_SLOTS = 1024 /* about 51 s; what is due later g
 
 struct wheel {
 	struct wheel_node *slots[WHEEL_SLOTS];
-	uint64_t tick; /* all slots before it are empty of due nodes */
+	uint64_t tick;   /* all slots before it are empty of due nodes */
+	uint64_t now_ms; /* monotonic, of this turn of the loop: set by whoever runs it, for all
+	                    who set nodes */
 };
 
 void wheel_init(struct wheel *wheel, uint64_t now_ms);

@@ -80,7 +80,7 @@ static void set_wait(struct conn *conn, enum conn_wait wait)
 
 void conn_touch(struct conn *conn)
 {
-	conn->since_ms = conn->worker->now_ms;
+	conn->since_ms = conn->worker->wheel.now_ms;
 }
 
 /* A slow client may take long; one that takes nothing is cut. */
@@ -154,10 +154,10 @@ static void on_timer(struct wheel_node *node)
 	uint64_t due_ms = conn->since_ms + limit_ms(conn);
 	if (conn->wait == WAIT_NOTHING)
 		return;
-	if (due_ms > conn->worker->now_ms)
+	if (due_ms > conn->worker->wheel.now_ms)
 		wheel_set(&conn->worker->wheel, node, due_ms);
 	else if (conn->lined)
-		wheel_set(&conn->worker->wheel, node, conn->worker->now_ms + LINED_MS);
+		wheel_set(&conn->worker->wheel, node, conn->worker->wheel.now_ms + LINED_MS);
 	else
 		time_is_up(conn);
 }

@@ -315,21 +315,3 @@ void exchange_write(struct exchange *e, const void *at, size_t len)
 	memcpy(e->held->bytes + used, at, len);
 	e->held->len = (uint32_t)(used + len);
 }
-
-/* A request is the beginning of its exchange: nothing is read to find the lines. */
-void reply_prefetch_far(const struct request *request)
-{
-	const struct exchange *e = (const struct exchange *)request;
-	__builtin_prefetch(e);
-	__builtin_prefetch(&e->conn);
-	__builtin_prefetch(&e->wants_drain);
-}
-
-void reply_prefetch_near(const struct request *request)
-{
-	const struct conn *conn = ((const struct exchange *)request)->conn;
-	if (conn == NULL)
-		return;
-	__builtin_prefetch(&conn->fd);
-	__builtin_prefetch(&conn->writing);
-}

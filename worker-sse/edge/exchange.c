@@ -277,7 +277,7 @@ static bool body_count(struct exchange *e, size_t needed)
 	if (needed > BODY_SMALL && others > 0)
 		max -= max / 8;
 	if (others + needed > max) {
-		w->body_refused_ms = w->now_ms;
+		w->body_refused_ms = w->wheel.now_ms;
 		return false;
 	}
 	w->body_bytes += needed - e->body_counted;
@@ -309,8 +309,9 @@ static bool gives_way(const struct exchange *e)
 {
 	struct sse_worker *w = e->request.worker;
 	uint64_t timeout_ms = w->settings->http_body_timeout_ms;
-	if (e->discard || w->body_refused_ms == 0 || w->now_ms > w->body_refused_ms + timeout_ms ||
-	    w->now_ms < e->begun_ns / 1000000 + timeout_ms)
+	if (e->discard || w->body_refused_ms == 0 ||
+	    w->wheel.now_ms > w->body_refused_ms + timeout_ms ||
+	    w->wheel.now_ms < e->begun_ns / 1000000 + timeout_ms)
 		return false;
 	w->body_refused_ms = 0; /* one for each that was refused */
 	return true;
@@ -323,7 +324,7 @@ bool exchange_credit(struct exchange *e, size_t bytes)
 	const struct sse_worker *w = e->request.worker;
 	uint64_t rate = w->settings->http_body_rate_min;
 	uint64_t timeout_ns = w->settings->http_body_timeout_ms * 1000000,
-	         most = w->now_ms * 1000000 + timeout_ns;
+	         most = w->wheel.now_ms * 1000000 + timeout_ns;
 	uint64_t late_ns = rate == 0 ? most : e->body_late_ns + bytes * 1000000000 / rate;
 	if (late_ns > most)
 		late_ns = most;

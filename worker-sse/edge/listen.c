@@ -198,10 +198,10 @@ static void drop_one(struct sse_worker *w, int listen_fd)
 	if (w->spare_fd < 0) {
 		for (unsigned i = 0; i < w->listeners_count; i++)
 			uv_poll_stop(&w->listeners[i]);
-		wheel_set(&w->wheel, &w->accept_again, w->now_ms + ACCEPT_AGAIN_MS);
+		wheel_set(&w->wheel, &w->accept_again, w->wheel.now_ms + ACCEPT_AGAIN_MS);
 	}
-	if (w->drop_logged_ms == 0 || w->now_ms - w->drop_logged_ms >= DROP_LOG_MS) {
-		w->drop_logged_ms = w->now_ms;
+	if (w->drop_logged_ms == 0 || w->wheel.now_ms - w->drop_logged_ms >= DROP_LOG_MS) {
+		w->drop_logged_ms = w->wheel.now_ms;
 		log_warn("no descriptor for a connection", "connections=%zu", w->conns_count);
 	}
 }

@@ -17,6 +17,7 @@
 #include "common/base/chunk.h"
 #include "proto/bytes.h"
 #include "worker-sse/edge/auth.h"
+#include "worker-sse/live/sink.h"
 
 #include <sys/uio.h>
 
@@ -95,7 +96,8 @@ struct request {
 	 * end. */
 	void (*on_drain)(struct request *request);
 
-	struct exchange *exchange; /* the transport's */
+	const struct sink_events *holder_events; /* of request_sink(): what `feature` is told by */
+	struct exchange *exchange;               /* the transport's */
 };
 
 struct header {
@@ -147,6 +149,9 @@ bool reply_write_chunk(struct request *request, struct chunk *chunk, size_t from
  * had their turn. */
 void reply_again(struct request *request);
 
+/* The answer that has begun, for events that many readers share. */
+struct sink request_sink(struct request *request);
+
 /* Bytes written but not yet taken by the kernel. */
 size_t reply_pending(const struct request *request);
 
@@ -155,11 +160,6 @@ void reply_end(struct request *request);
 /* Frees what came with the request: path, query and headers are empty from here on, and so is the
  * body. For answers that live as long as a viewer watches. */
 void request_forget(struct request *request);
-
-/* Fetches into the cache what reply_write_chunk() will touch; `far` first, `near` when that is
- * there. */
-void reply_prefetch_far(const struct request *request);
-void reply_prefetch_near(const struct request *request);
 
 /* Cuts the connection without ending the answer: the client sees a truncation and resumes. */
 void reply_abort(struct request *request);

@@ -70,7 +70,7 @@ static void serve(struct sse_worker *w, struct turn_line *line, uint64_t ns)
 static void on_more(uv_idle_t *idle)
 {
 	struct sse_worker *w = idle->data;
-	w->now_ms = clock_monotonic_ms();
+	w->wheel.now_ms = clock_monotonic_ms();
 	serve(w, &w->turn.requests, requests_ns);
 	serve(w, &w->turn.answers, answers_ns);
 	if (w->turn.requests.first == NULL && w->turn.answers.first == NULL)

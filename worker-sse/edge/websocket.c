@@ -160,7 +160,7 @@ void websocket_close(struct websocket *s, unsigned code, const char *reason)
 	s->closing = true;
 	s->close_code = code;
 	s->close_reason = reason;
-	wheel_set(&w->wheel, &s->timer, w->now_ms + CLOSE_MS);
+	wheel_set(&w->wheel, &s->timer, w->wheel.now_ms + CLOSE_MS);
 	if (!s->taking)
 		say_close(s);
 }
@@ -191,8 +191,8 @@ static void on_timer(struct wheel_node *node)
 	bool full = is_full(s), was_full = s->full;
 	s->full = full;
 	if (full)
-		s->heard_ms = w->now_ms; /* it may say what it likes: nobody listens */
-	if (s->closing || w->now_ms - s->heard_ms > 2 * beat_ms) {
+		s->heard_ms = w->wheel.now_ms; /* it may say what it likes: nobody listens */
+	if (s->closing || w->wheel.now_ms - s->heard_ms > 2 * beat_ms) {
 		reply_abort(finish(s, code_of(s)));
 		return;
 	}
@@ -202,7 +202,7 @@ static void on_timer(struct wheel_node *node)
 	}
 	wslay_event_queue_msg(s->wslay, &ping);
 	flush(s);
-	wheel_set(&w->wheel, &s->timer, w->now_ms + beat_ms);
+	wheel_set(&w->wheel, &s->timer, w->wheel.now_ms + beat_ms);
 	if (s->events.on_beat != NULL)
 		s->events.on_beat(s->events.arg);
 }
@@ -256,7 +256,7 @@ static void on_message(wslay_event_context_ptr wslay, const struct wslay_event_o
 void websocket_take(struct request *request, struct span bytes)
 {
 	struct websocket *s = request->feature;
-	s->heard_ms = request->worker->now_ms;
+	s->heard_ms = request->worker->wheel.now_ms;
 	s->in = bytes;
 	s->taking = true;
 	bool broken = wslay_event_recv(s->wslay) != 0;
@@ -305,7 +305,7 @@ struct websocket *websocket_accept(struct request *request, const struct websock
 	s->request = request;
 	s->events = *events;
 	s->timer.due = on_timer;
-	s->heard_ms = w->now_ms;
+	s->heard_ms = w->wheel.now_ms;
 	check(wslay_event_context_server_init(&s->wslay, &callbacks, s) == 0);
 	wslay_event_config_set_max_recv_msg_length(s->wslay, message_bytes);
 	s->next = w->websockets;
@@ -319,6 +319,6 @@ struct websocket *websocket_accept(struct request *request, const struct websock
 	request->on_gone = on_gone;
 	reply_upgrade(request, headers, 3);
 	free(proof);
-	wheel_set(&w->wheel, &s->timer, w->now_ms + w->settings->http_sse_keepalive_ms);
+	wheel_set(&w->wheel, &s->timer, w->wheel.now_ms + w->settings->http_sse_keepalive_ms);
 	return s;
 }

@@ -4,77 +4,79 @@
 #include <openssl/evp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 enum {
 	CHUNK_PREFIX = 16, /* the length of a chunk in hex, and CRLF */
 	READ_SLICE = 1 << 20,
 };
 
-/* Grows; kept between frames. */
-struct out {
-	uint8_t *at;
-	size_t len, room;
-};
-static struct out out, payload; /* one thread */
-
-static uint8_t *out_room(struct out *o, size_t len)
+static uint8_t *grow(uint8_t *at, size_t len, size_t *room, size_t more)
 {
-	if (o->room - o->len < len) {
-		o->room = (o->len + len) * 2;
-		o->at = xrealloc(o->at, o->room);
-	}
-	return o->at + o->len;
+	if (*room - len >= more)
+		return at;
+	*room = (len + more) * 2;
+	return xrealloc(at, *room);
 }
 
-static void out_put(struct out *o, struct span bytes)
+char *sse_room(struct sse_builder *b, size_t len)
 {
-	memcpy(out_room(o, bytes.len), bytes.at, bytes.len);
-	o->len += bytes.len;
+	b->at = grow(b->at, b->len, &b->room, len);
+	return (char *)b->at + b->len;
 }
 
-void sse_begin(void)
+void sse_written(struct sse_builder *b, size_t len)
 {
-	out.len = 0;
+	check(len <= b->room - b->len);
+	b->len += len;
 }
 
-size_t sse_len(void)
+void sse_builder_finish(struct sse_builder *b)
 {
-	return out.len;
+	free(b->at);
+	free(b->payload.at);
+	*b = (struct sse_builder){0};
 }
 
-void sse_put(struct span bytes)
+void sse_begin(struct sse_builder *b)
 {
-	out_put(&out, bytes);
+	b->len = 0;
 }
 
-static void __attribute__((format(printf, 1, 0))) put_format(const char *format, va_list arguments)
+void sse_put(struct sse_builder *b, struct span bytes)
+{
+	memcpy(sse_room(b, bytes.len), bytes.at, bytes.len);
+	b->len += bytes.len;
+}
+
+static void __attribute__((format(printf, 2, 0)))
+put_format(struct sse_builder *b, const char *format, va_list arguments)
 {
 	enum { ROOM = 512 };
-	char *at = (char *)out_room(&out, ROOM);
-	int len = vsnprintf(at, ROOM, format, arguments);
+	int len = vsnprintf(sse_room(b, ROOM), ROOM, format, arguments);
 	check(len >= 0 && len < ROOM);
-	out.len += (size_t)len;
+	b->len += (size_t)len;
 }
 
-void sse_printf(const char *format, ...)
+void sse_printf(struct sse_builder *b, const char *format, ...)
 {
 	va_list arguments;
 	va_start(arguments, format);
-	put_format(format, arguments);
+	put_format(b, format, arguments);
 	va_end(arguments);
 }
 
-void sse_comment(const char *format, ...)
+void sse_comment(struct sse_builder *b, const char *format, ...)
 {
 	va_list arguments;
 	va_start(arguments, format);
-	SSE_PUT(":");
-	put_format(format, arguments);
-	SSE_PUT("\n\n");
+	SSE_PUT(b, ":");
+	put_format(b, format, arguments);
+	SSE_PUT(b, "\n\n");
 	va_end(arguments);
 }
 
-void sse_put_data(struct span bytes)
+void sse_put_data(struct sse_builder *b, struct span bytes)
 {
 	const uint8_t *at = bytes.at, *end = bytes.at + bytes.len;
 	for (;;) {
@@ -82,38 +84,38 @@ void sse_put_data(struct span bytes)
 		while (stop < end && *stop != '\n' && *stop != '\r')
 			stop++;
 		if (at < end && *at == ' ')
-			SSE_PUT("data: ");
+			SSE_PUT(b, "data: ");
 		else
-			SSE_PUT("data:");
-		sse_put(span_of(at, (size_t)(stop - at)));
-		SSE_PUT("\n");
+			SSE_PUT(b, "data:");
+		sse_put(b, span_of(at, (size_t)(stop - at)));
+		SSE_PUT(b, "\n");
 		if (stop == end)
 			return;
 		at = stop + (*stop == '\r' && stop + 1 < end && stop[1] == '\n' ? 2 : 1);
 	}
 }
 
-void sse_put_data_base64(struct span bytes)
+void sse_put_data_base64(struct sse_builder *b, struct span bytes)
 {
-	SSE_PUT("data:");
-	uint8_t *at = out_room(&out, bytes.len / 3 * 4 + 8);
-	out.len += (size_t)EVP_EncodeBlock(at, bytes.at, (int)bytes.len);
-	SSE_PUT("\n");
+	SSE_PUT(b, "data:");
+	uint8_t *at = (uint8_t *)sse_room(b, bytes.len / 3 * 4 + 8);
+	b->len += (size_t)EVP_EncodeBlock(at, bytes.at, (int)bytes.len);
+	SSE_PUT(b, "\n");
 }
 
-void sse_end(struct sse_frame *frame)
+void sse_end(struct sse_builder *b, struct sse_frame *frame)
 {
 	char prefix[CHUNK_PREFIX + 1];
-	if (out.len == 0)
-		sse_comment("%s", "");
-	size_t prefix_len = (size_t)snprintf(prefix, sizeof prefix, "%zx\r\n", out.len);
-	struct chunk *chunk = chunk_create(prefix_len + out.len + 2);
+	if (b->len == 0)
+		sse_comment(b, "%s", "");
+	size_t prefix_len = (size_t)snprintf(prefix, sizeof prefix, "%zx\r\n", b->len);
+	struct chunk *chunk = chunk_create(prefix_len + b->len + 2);
 	memcpy(chunk->bytes, prefix, prefix_len);
-	memcpy(chunk->bytes + prefix_len, out.at, out.len);
-	memcpy(chunk->bytes + prefix_len + out.len, "\r\n", 2);
+	memcpy(chunk->bytes + prefix_len, b->at, b->len);
+	memcpy(chunk->bytes + prefix_len + b->len, "\r\n", 2);
 	chunk_unref(&frame->chunk);
 	*frame = (struct sse_frame){
-	        .chunk = chunk, .bare_from = (uint32_t)prefix_len, .bare_len = (uint32_t)out.len};
+	        .chunk = chunk, .bare_from = (uint32_t)prefix_len, .bare_len = (uint32_t)b->len};
 }
 
 void sse_frame_finish(struct sse_frame *frame)
@@ -128,22 +130,26 @@ bool sse_needs_base64(const struct stream *stream)
 	         span_equal_nocase(span_of(stream->content_type, 5), SPAN("text/")));
 }
 
-bool sse_read(struct store *store, const struct stream *stream, uint64_t from, uint64_t to,
-              struct span *read)
+bool sse_read(struct sse_builder *b, struct store *store, const struct stream *stream,
+              uint64_t from, uint64_t to, struct span *read)
 {
-	payload.len = 0;
-	*out_room(&payload, 1) = 0;
-	payload.len = 1;
+	size_t len = 1; /* one byte before it */
+	b->payload.at = grow(b->payload.at, 0, &b->payload.room, len);
+	*b->payload.at = 0;
 	while (from < to) {
 		struct store_slice slice;
 		if (store_read(store, stream, from, to, READ_SLICE, &slice) != STORE_READ_OK)
 			return false;
-		for (int i = 0; i < slice.count; i++)
-			out_put(&payload, span_of(slice.iov[i].iov_base, slice.iov[i].iov_len));
+		for (int i = 0; i < slice.count; i++) {
+			size_t more = slice.iov[i].iov_len;
+			b->payload.at = grow(b->payload.at, len, &b->payload.room, more);
+			memcpy(b->payload.at + len, slice.iov[i].iov_base, more);
+			len += more;
+		}
 		from = slice.to;
 		store_slice_release(store, &slice);
 	}
-	out_room(&payload, 1);
-	*read = span_of(payload.at + 1, payload.len - 1);
+	b->payload.at = grow(b->payload.at, len, &b->payload.room, 1);
+	*read = span_of(b->payload.at + 1, len - 1);
 	return true;
 }

@@ -16,30 +16,46 @@ struct sse_frame {
 
 void sse_frame_finish(struct sse_frame *frame);
 
-/* ---- a frame in the making; one at a time, in one buffer that is kept ---- */
+/* ---- a frame in the making ---- */
 
-void sse_begin(void);
-void sse_put(struct span bytes);
-#define SSE_PUT(literal) sse_put(SPAN(literal))
-void sse_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Its bytes; the room is kept from frame to frame. Zero-initialised; one thread. */
+struct sse_builder {
+	uint8_t *at;
+	size_t len, room;
+	struct {
+		uint8_t *at;
+		size_t room;
+	} payload; /* of sse_read() */
+};
+
+void sse_builder_finish(struct sse_builder *builder);
+
+/* Empties it: each frame begins so. */
+void sse_begin(struct sse_builder *builder);
+void sse_put(struct sse_builder *builder, struct span bytes);
+#define SSE_PUT(builder, literal) sse_put(builder, SPAN(literal))
+void sse_printf(struct sse_builder *builder, const char *format, ...)
+        __attribute__((format(printf, 2, 3)));
+/* Room for so many bytes more, for whoever writes them itself and then says how many. */
+char *sse_room(struct sse_builder *builder, size_t len);
+void sse_written(struct sse_builder *builder, size_t len);
 /* A comment, in a block of its own: known clients skip a whole block that begins with one. */
-void sse_comment(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void sse_comment(struct sse_builder *builder, const char *format, ...)
+        __attribute__((format(printf, 2, 3)));
 /* "data:" lines: CR, LF and CRLF end lines alike; a line that begins with a space gets another
  * before it, because a parser takes one away. */
-void sse_put_data(struct span bytes);
-void sse_put_data_base64(struct span bytes);
-/* How much was put since sse_begin(). */
-size_t sse_len(void);
+void sse_put_data(struct sse_builder *builder, struct span bytes);
+void sse_put_data_base64(struct sse_builder *builder, struct span bytes);
 /* Makes the frame of what was put since sse_begin(). When that is nothing it is an empty comment: a
  * chunk without bytes would end the answer. */
-void sse_end(struct sse_frame *frame);
+void sse_end(struct sse_builder *builder, struct sse_frame *frame);
 
 /* ---- payload ---- */
 
 /* text/ and application/json go as they are; all else as base64. */
 bool sse_needs_base64(const struct stream *stream);
 
-/* [from, to) read whole: it is bounded by the caller. Valid until the next call; one writable byte
- * is before and behind it. False: retention took it, or I/O (logged). */
-bool sse_read(struct store *store, const struct stream *stream, uint64_t from, uint64_t to,
-              struct span *payload);
+/* [from, to) read whole: it is bounded by the caller. Valid until the builder's next
+ * call; one writable byte is before and behind it. False: retention took it, or I/O (logged). */
+bool sse_read(struct sse_builder *builder, struct store *store, const struct stream *stream,
+              uint64_t from, uint64_t to, struct span *payload);

@@ -6,6 +6,7 @@
 #include "proto/roles.h"
 #include "worker-sse/views/bet_sync_frame.h"
 #include "worker-sse/live/fanout.h"
+#include "worker-sse/worker.h"
 #include "worker-sse/views/feed_newest.h"
 
 #include <inttypes.h>
@@ -54,7 +55,7 @@ static void begin(struct answer *a, struct request *r, const char *type)
 	a->count = 0;
 	request_bare_headers(r);
 	add(a, "content-type", span_str(type));
-	snprintf(a->now, sizeof a->now, "%" PRIu64, sse_worker_wall_ms());
+	snprintf(a->now, sizeof a->now, "%" PRIu64, clock_wall_ms());
 	add(a, "x-server-time", span_str(a->now));
 	if (*origin != '\0') {
 		add(a, "access-control-allow-origin", span_str(origin));
@@ -112,7 +113,7 @@ static bool within_rate(struct request *r, unsigned purpose, uint64_t max)
 	uint64_t again_ms;
 	request_address(r, address);
 	if (quota_take(&w->worker->counters->quota, quota_key(address, sizeof address, purpose),
-	               w->now_ms, WINDOW_MS, (uint32_t)max, &again_ms))
+	               w->wheel.now_ms, WINDOW_MS, (uint32_t)max, &again_ms))
 		return true;
 	refuse(r, 429, "Too many requests", "Rate limit exceeded, see Retry-After", again_ms);
 	return false;
@@ -131,8 +132,8 @@ static bool origin_allowed(struct request *r)
 
 static bool authorized(struct request *r, uint64_t *expires_ms)
 {
-	switch (auth_bet_sync(&r->worker->auth, r->headers[HEADER_AUTHORIZATION],
-	                      sse_worker_wall_ms(), expires_ms)) {
+	switch (auth_bet_sync(&r->worker->auth, r->headers[HEADER_AUTHORIZATION], clock_wall_ms(),
+	                      expires_ms)) {
 	case AUTH_ALLOWED:
 		return true;
 	case AUTH_UNCONFIGURED:
@@ -263,7 +264,7 @@ static void answer_state(struct request *r, const struct asked *asked,
 	                        stream->tail - stream->first, f->seq);
 	if (asked->v2)
 		len += (size_t)snprintf(body + len, room - len, ",\"now\":%" PRIu64,
-		                        sse_worker_wall_ms());
+		                        clock_wall_ms());
 	body[len++] = '}';
 	begin(&a, r, "application/json; charset=utf-8");
 	add(&a, "cache-control", SPAN("no-store"));
@@ -286,36 +287,31 @@ void bet_sync_state(struct request *r)
 
 /* ---- events ---- */
 
-static void put_event(const char *name, const struct bet_sync_frame *frame, struct span text,
-                      bool v2)
+static void put_event(struct sse_builder *b, const char *name, const struct bet_sync_frame *frame,
+                      struct span text, bool v2)
 {
-	static char *v1;
-	static size_t room;
 	if (v2) {
-		sse_printf("id: %" PRIu64 "-%" PRIu64 "\nevent: %s\ndata: ", frame->epoch,
+		sse_printf(b, "id: %" PRIu64 "-%" PRIu64 "\nevent: %s\ndata: ", frame->epoch,
 		           frame->seq, name);
-		sse_put(text);
+		sse_put(b, text);
 	} else {
-		if (room < text.len + BET_SYNC_V1_MORE) {
-			room = text.len + BET_SYNC_V1_MORE;
-			v1 = xrealloc(v1, room);
-		}
-		size_t len = bet_sync_frame_v1(frame, v1);
-		sse_printf("id: %" PRIu64 "\nevent: %s\ndata: ", frame->seq, name);
-		sse_put(span_of(v1, len));
-		SSE_PUT("}");
+		sse_printf(b, "id: %" PRIu64 "\nevent: %s\ndata: ", frame->seq, name);
+		sse_written(b, bet_sync_frame_v1(frame, sse_room(b, text.len + BET_SYNC_V1_MORE)));
+		SSE_PUT(b, "}");
 	}
-	SSE_PUT("\n\n");
+	SSE_PUT(b, "\n\n");
 }
 
 /* One message that is no frame must not end everybody's feed. */
 static void pass_over(const struct frame_query *q, const struct store_message *message)
 {
 	static uint64_t said_ms;
-	counter_add(q->worker->counters, bet_sync_unreadable_total, 1);
-	if (said_ms != 0 && q->worker->now_ms - said_ms < WINDOW_MS)
+	const struct sse_worker *w = q->context;
+	uint64_t now_ms = w->wheel.now_ms;
+	counter_add(w->counters, bet_sync_unreadable_total, 1);
+	if (said_ms != 0 && now_ms - said_ms < WINDOW_MS)
 		return;
-	said_ms = q->worker->now_ms;
+	said_ms = now_ms;
 	log_error("a message of the feed is no frame", "stream=%s ends_at=%" PRIu64,
 	          q->stream->path, message->ends_at);
 }
@@ -323,9 +319,10 @@ static void pass_over(const struct frame_query *q, const struct store_message *m
 static bool put_message(void *arg, const struct store_message *message)
 {
 	const struct frame_query *q = arg;
+	struct sse_builder *b = q->builder;
 	struct bet_sync_frame frame;
 	if (bet_sync_frame_read(&frame, message->bytes))
-		put_event("betting", &frame, message->bytes, q->variant & VARIANT_V2);
+		put_event(b, "betting", &frame, message->bytes, q->variant & VARIANT_V2);
 	else
 		pass_over(q, message);
 	return true;
@@ -333,11 +330,12 @@ static bool put_message(void *arg, const struct store_message *message)
 
 static bool build(struct sse_frame *frame, const struct frame_query *q)
 {
-	sse_begin();
-	if (store_scan(q->worker->store, q->stream, q->from, q->to, SIZE_MAX, put_message,
+	struct sse_builder *b = q->builder;
+	sse_begin(b);
+	if (store_scan(q->store, q->stream, q->from, q->to, SIZE_MAX, put_message,
 	               (void *)(uintptr_t)q) != STORE_READ_OK)
 		return false;
-	sse_end(frame);
+	sse_end(b, frame);
 	return true;
 }
 
@@ -345,20 +343,22 @@ static bool build(struct sse_frame *frame, const struct frame_query *q)
  * is. */
 static bool heartbeat(struct sse_frame *frame, const struct frame_query *q, uint64_t *variant)
 {
-	uint64_t now_ms = sse_worker_wall_ms();
+	struct sse_builder *b = q->builder;
+	uint64_t now_ms = clock_wall_ms();
 	struct feed_frame last;
 	(void)variant;
-	if (!feed_newest_read(q->worker->store, q->stream, &last)) {
+	if (!feed_newest_read(q->store, q->stream, &last)) {
 		feed_frame_finish(&last);
 		return false;
 	}
-	sse_begin();
-	sse_comment("hb %" PRIu64, now_ms);
-	sse_printf("event: heartbeat\ndata: {\"sourceEpoch\":%" PRIu64 ",\"latestSeq\":%" PRIu64
+	sse_begin(b);
+	sse_comment(b, "hb %" PRIu64, now_ms);
+	sse_printf(b,
+	           "event: heartbeat\ndata: {\"sourceEpoch\":%" PRIu64 ",\"latestSeq\":%" PRIu64
 	           ",\"now\":%" PRIu64 "}\n\n",
 	           last.frame.epoch, last.frame.seq, now_ms);
 	feed_frame_finish(&last);
-	sse_end(frame);
+	sse_end(b, frame);
 	return true;
 }
 
@@ -384,10 +384,11 @@ static const char *reason_of(enum fanout_end why, uint64_t variant)
 
 static bool farewell(struct sse_frame *frame, const struct frame_query *q, enum fanout_end why)
 {
-	sse_begin();
-	sse_printf("event: bye\ndata: {\"reason\":\"%s\",\"now\":%" PRIu64 "}\n\n",
-	           reason_of(why, q->variant), sse_worker_wall_ms());
-	sse_end(frame);
+	struct sse_builder *b = q->builder;
+	sse_begin(b);
+	sse_printf(b, "event: bye\ndata: {\"reason\":\"%s\",\"now\":%" PRIu64 "}\n\n",
+	           reason_of(why, q->variant), clock_wall_ms());
+	sse_end(b, frame);
 	return true;
 }
 
@@ -509,36 +510,37 @@ static bool hold_place(struct request *r, uint64_t *key)
 
 static uint64_t end_of(const struct sse_worker *w, uint64_t expires_ms)
 {
-	uint64_t lifetime_ms = w->settings->http_events_lifetime_ms, now_ms = sse_worker_wall_ms();
+	uint64_t lifetime_ms = w->settings->http_events_lifetime_ms, now_ms = clock_wall_ms();
 	uint64_t left_ms = expires_ms > now_ms ? expires_ms - now_ms : 0;
 	lifetime_ms += clock_random_below(lifetime_ms / 4 + 1);
-	return w->now_ms +
+	return w->wheel.now_ms +
 	       (expires_ms != UINT64_MAX && left_ms < lifetime_ms ? left_ms : lifetime_ms);
 }
 
 static void join(struct request *r, const struct asked *asked, const struct start *start,
                  uint64_t key, const struct feed_frame *newest)
 {
+	struct sse_builder *b = fanout_builder(r->worker->fanout);
 	struct sse_worker *w = r->worker;
 	struct client *client = xmalloc(sizeof *client);
 	struct sse_frame frame = {0};
 	struct answer a;
 	*client = (struct client){w, key};
-	sse_begin();
-	sse_printf("retry: %d\n\n", RETRY_MS);
+	sse_begin(b);
+	sse_printf(b, "retry: %d\n\n", RETRY_MS);
 	if (start->why != NULL)
-		sse_comment("reset %s", start->why);
+		sse_comment(b, "reset %s", start->why);
 	if (start->event != NULL)
-		put_event(start->event, &newest->frame, newest->text, asked->v2);
-	sse_end(&frame);
+		put_event(b, start->event, &newest->frame, newest->text, asked->v2);
+	sse_end(b, &frame);
 	begin(&a, r, "text/event-stream; charset=utf-8");
 	add(&a, "cache-control", SPAN("no-cache, no-transform"));
 	add(&a, "x-accel-buffering", SPAN("no"));
 	reply_start(r, 200, a.headers, a.count, UINT64_MAX);
 	uint64_t variant = (asked->v2 ? VARIANT_V2 : 0) |
 	                   (asked->expires_ms != UINT64_MAX ? VARIANT_PREVIOUS_TOKEN : 0);
-	struct live_reader *reader =
-	        fanout_join(r, &view, client, variant, end_of(w, asked->expires_ms));
+	struct live_reader *reader = fanout_join(w->fanout, request_sink(r), &view, client, variant,
+	                                         end_of(w, asked->expires_ms));
 	fanout_send(reader, &frame);
 	sse_frame_finish(&frame);
 	fanout_add(reader, asked->stream, start->from);

@@ -146,7 +146,7 @@ static struct call_waiting *wait_for_reply(struct sse_worker *w, const struct pe
 	*call = (struct call_waiting){
 	        .id = id, .to = *peer_party(peer), .worker = w, .timer = {.due = on_timer}};
 	HASH_ADD(hh, w->calls, id, sizeof call->id, call);
-	wheel_set(&w->wheel, &call->timer, w->now_ms + w->settings->call_timeout_ms);
+	wheel_set(&w->wheel, &call->timer, w->wheel.now_ms + w->settings->call_timeout_ms);
 	return call;
 }
 

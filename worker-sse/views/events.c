@@ -6,6 +6,7 @@
 #include "common/domain/subscription.h"
 #include "worker-sse/views/event_id.h"
 #include "worker-sse/live/fanout.h"
+#include "worker-sse/worker.h"
 #include "worker-sse/views/streams.h"
 
 #include <jansson.h>
@@ -48,22 +49,17 @@ static const char *path_below_root(const struct stream *stream)
 
 /* ---- framing ---- */
 
-static void put_id(const struct events_reader *e, const struct frame_query *q, uint64_t position)
+static void put_id(struct sse_builder *b, const struct events_reader *e,
+                   const struct frame_query *q, uint64_t position)
 {
-	static char *text;
-	static size_t room;
 	const struct event_place one = {q->stream != NULL ? q->stream->id : 0, position};
 	bool single = e == NULL || e->single;
 	size_t needed = EVENT_ID_ROOM + (single ? 1 : e->count) * EVENT_ID_PLACE_ROOM;
-	if (room < needed) {
-		room = needed;
-		text = xrealloc(text, room);
-	}
-	size_t len = single ? event_id_print(0, &one, 1, text)
-	                    : event_id_print(e->newest, e->places, e->count, text);
-	SSE_PUT("id: ");
-	sse_put(span_of(text, len));
-	SSE_PUT("\n");
+	SSE_PUT(b, "id: ");
+	char *text = sse_room(b, needed);
+	sse_written(b, single ? event_id_print(0, &one, 1, text)
+	                      : event_id_print(e->newest, e->places, e->count, text));
+	SSE_PUT(b, "\n");
 }
 
 /* EventSource fires handlers of its own for the first two, and we send the others: what was
@@ -78,36 +74,36 @@ static bool reserved(struct span name)
 	return false;
 }
 
-static void put_event_name(struct span name)
+static void put_event_name(struct sse_builder *b, struct span name)
 {
 	if (reserved(name))
 		return;
-	SSE_PUT("event: ");
-	sse_put(name);
-	SSE_PUT("\n");
+	SSE_PUT(b, "event: ");
+	sse_put(b, name);
+	SSE_PUT(b, "\n");
 }
 
 /* The member as a name, when it can be one. */
-static void put_member(const char *member, struct span message)
+static void put_member(struct sse_builder *b, const char *member, struct span message)
 {
 	json_t *doc = json_take(message, JSON_DECODE_ANY, NULL, NULL);
 	const char *name = json_string_value(json_object_get(doc, member));
 	size_t len = json_string_length(json_object_get(doc, member));
 	if (name != NULL && len > 0 && len <= NAME_MAX_BYTES && strlen(name) == len &&
 	    strpbrk(name, "\r\n") == NULL)
-		put_event_name(span_of(name, len));
+		put_event_name(b, span_of(name, len));
 	json_decref(doc);
 }
 
-static void put_name(const struct events_reader *e, const struct stream *stream,
-                     struct span message)
+static void put_name(struct sse_builder *b, const struct events_reader *e,
+                     const struct stream *stream, struct span message)
 {
 	if (e == NULL || e->naming == NAMING_NONE)
 		return;
 	if (e->naming == NAMING_STREAM)
-		put_event_name(span_of(path_below_root(stream), stream->path_len - root_len));
+		put_event_name(b, span_of(path_below_root(stream), stream->path_len - root_len));
 	else if (stream->json)
-		put_member(e->member, message);
+		put_member(b, e->member, message);
 }
 
 static void set_place(struct events_reader *e, uint64_t stream_id, uint64_t position)
@@ -126,58 +122,62 @@ struct framing {
 static bool put_message(void *arg, const struct store_message *message)
 {
 	struct framing *f = arg;
+	struct sse_builder *b = f->q->builder;
 	struct events_reader *e = f->q->owner;
 	set_place(e, f->q->stream->id, message->ends_at);
-	put_id(e, f->q, message->ends_at);
-	put_name(e, f->q->stream, message->bytes);
+	put_id(b, e, f->q, message->ends_at);
+	put_name(b, e, f->q->stream, message->bytes);
 	if (f->base64)
-		sse_put_data_base64(message->bytes);
+		sse_put_data_base64(b, message->bytes);
 	else
-		sse_put_data(message->bytes);
-	SSE_PUT("\n");
+		sse_put_data(b, message->bytes);
+	SSE_PUT(b, "\n");
 	f->to = message->ends_at;
-	return sse_len() < FRAME_BYTES;
+	return b->len < FRAME_BYTES;
 }
 
 static bool build(struct sse_frame *frame, const struct frame_query *q)
 {
+	struct sse_builder *b = q->builder;
 	struct framing f = {.q = q, .base64 = sse_needs_base64(q->stream)};
-	sse_begin();
-	if (store_scan(q->worker->store, q->stream, q->from, q->to, SIZE_MAX, put_message, &f) !=
+	sse_begin(b);
+	if (store_scan(q->store, q->stream, q->from, q->to, SIZE_MAX, put_message, &f) !=
 	    STORE_READ_OK)
 		return false;
-	sse_end(frame);
+	sse_end(b, frame);
 	frame->to = f.to;
 	return true;
 }
 
 static bool heartbeat(struct sse_frame *frame, const struct frame_query *q, uint64_t *variant)
 {
+	struct sse_builder *b = q->builder;
 	(void)variant;
-	sse_begin();
-	SSE_PUT("event: heartbeat\n");
-	put_id(q->owner, q, q->from);
-	sse_printf("data: {\"now\":%llu}\n\n", (unsigned long long)sse_worker_wall_ms());
-	sse_end(frame);
+	sse_begin(b);
+	SSE_PUT(b, "event: heartbeat\n");
+	put_id(b, q->owner, q, q->from);
+	sse_printf(b, "data: {\"now\":%llu}\n\n", (unsigned long long)clock_wall_ms());
+	sse_end(b, frame);
 	return true;
 }
 
-static void put_json_text(const char *text)
+static void put_json_text(struct sse_builder *b, const char *text)
 {
 	json_t *string = json_string(text);
 	char *quoted = string != NULL ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
-	sse_put(quoted != NULL ? span_str(quoted) : SPAN("\"\""));
+	sse_put(b, quoted != NULL ? span_str(quoted) : SPAN("\"\""));
 	free(quoted);
 	json_decref(string);
 }
 
-static void put_reset(struct events_reader *e, const struct frame_query *q, const char *reason)
+static void put_reset(struct sse_builder *b, struct events_reader *e, const struct frame_query *q,
+                      const char *reason)
 {
-	SSE_PUT("event: reset\n");
-	put_id(e, q, q->to);
-	SSE_PUT("data: {\"stream\":");
-	put_json_text(path_below_root(q->stream));
-	sse_printf(",\"reason\":\"%s\"}\n\n", reason);
+	SSE_PUT(b, "event: reset\n");
+	put_id(b, e, q, q->to);
+	SSE_PUT(b, "data: {\"stream\":");
+	put_json_text(b, path_below_root(q->stream));
+	sse_printf(b, ",\"reason\":\"%s\"}\n\n", reason);
 }
 
 static void drop_place(struct events_reader *e, uint64_t stream_id)
@@ -192,6 +192,7 @@ static void drop_place(struct events_reader *e, uint64_t stream_id)
 /* Says so and goes on; a reader whose only stream was deleted has nothing to go on with. */
 static bool lost(struct sse_frame *frame, const struct frame_query *q, enum fanout_end why)
 {
+	struct sse_builder *b = q->builder;
 	struct events_reader *e = q->owner;
 	bool gone = why == FANOUT_END_GONE;
 	if (gone && (e == NULL || (e->count == 1 && e->patterns_count == 0)))
@@ -200,27 +201,28 @@ static bool lost(struct sse_frame *frame, const struct frame_query *q, enum fano
 		drop_place(e, q->stream->id);
 	else
 		set_place(e, q->stream->id, q->to);
-	sse_begin();
-	put_reset(e, q, gone ? "deleted" : "trimmed");
-	sse_end(frame);
+	sse_begin(b);
+	put_reset(b, e, q, gone ? "deleted" : "trimmed");
+	sse_end(b, frame);
 	return true;
 }
 
 static bool farewell(struct sse_frame *frame, const struct frame_query *q, enum fanout_end why)
 {
-	sse_begin();
+	struct sse_builder *b = q->builder;
+	sse_begin(b);
 	if (why == FANOUT_END_GONE && q->stream != NULL)
-		put_reset(q->owner, q, "deleted");
+		put_reset(b, q->owner, q, "deleted");
 	else if (why == FANOUT_END_LAG)
 		sse_comment(
-		        " further behind than limits.reader_lag_bytes; resume from the last id");
+		        b, " further behind than limits.reader_lag_bytes; resume from the last id");
 	else if (why == FANOUT_END_DRAIN)
-		sse_comment(" this worker stops; resume from the last id");
+		sse_comment(b, " this worker stops; resume from the last id");
 	else if (why == FANOUT_END_RESUME)
-		sse_comment(" resume from the last id");
+		sse_comment(b, " resume from the last id");
 	else
 		return false;
-	sse_end(frame);
+	sse_end(b, frame);
 	return true;
 }
 
@@ -521,7 +523,7 @@ static void starts_finish(struct starts *starts)
 static bool living(const struct stream *stream)
 {
 	return stream != NULL && !stream->deleted && !stream->dropped &&
-	       !stream_expired(stream, sse_worker_wall_ms());
+	       !stream_expired(stream, clock_wall_ms());
 }
 
 static bool matches(char *const *patterns, size_t count, const char *path)
@@ -573,7 +575,7 @@ static bool find_starts(struct starts *starts)
 	struct state *view = store_view(wish->request->worker->store);
 	for (size_t i = 0; i < wish->paths_count; i++) {
 		struct stream *stream =
-		        state_find_living(view, span_str(wish->paths[i]), sse_worker_wall_ms());
+		        state_find_living(view, span_str(wish->paths[i]), clock_wall_ms());
 		if (stream == NULL && view->unreadable)
 			return refuse(wish, 503, store_unreadable_reason);
 		if (!living(stream)) {
@@ -643,42 +645,43 @@ static struct events_reader *reader_create(struct wish *wish, const struct start
 }
 
 /* The lines of an event whose block has been begun, or begins here. */
-static void put_streams(const struct stream *const *streams, size_t count)
+static void put_streams(struct sse_builder *b, const struct stream *const *streams, size_t count)
 {
-	SSE_PUT("event: streams\ndata: [");
+	SSE_PUT(b, "event: streams\ndata: [");
 	for (size_t i = 0; i < count; i++) {
-		sse_put(i > 0 ? SPAN(",{\"stream\":") : SPAN("{\"stream\":"));
-		put_json_text(path_below_root(streams[i]));
-		sse_put(sse_needs_base64(streams[i]) ? SPAN(",\"encoding\":\"base64\"}")
-		                                     : SPAN(",\"encoding\":\"utf-8\"}"));
+		sse_put(b, i > 0 ? SPAN(",{\"stream\":") : SPAN("{\"stream\":"));
+		put_json_text(b, path_below_root(streams[i]));
+		sse_put(b, sse_needs_base64(streams[i]) ? SPAN(",\"encoding\":\"base64\"}")
+		                                        : SPAN(",\"encoding\":\"utf-8\"}"));
 	}
-	SSE_PUT("]\n\n");
+	SSE_PUT(b, "]\n\n");
 }
 
 /* retry and an id before anything else: a connection that breaks now resumes from here. They stand
  * in an event with a name and data, because some clients hand a block without data to their user as
  * an empty message. */
-static void put_opening(struct events_reader *e, const struct starts *starts)
+static void put_opening(struct sse_builder *b, struct events_reader *e, const struct starts *starts)
 {
 	struct sse_worker *w = starts->wish->request->worker;
-	struct frame_query q = {.worker = w};
+	struct frame_query q = {.store = w->store};
 	const struct stream **streams = xmalloc((starts->count + 1) * sizeof *streams);
 	if (starts->count > 0)
-		q = (struct frame_query){.worker = w,
+		q = (struct frame_query){.store = w->store,
 		                         .stream = starts->at[0].stream,
 		                         .from = starts->at[0].from,
 		                         .to = starts->at[0].from};
-	sse_printf("retry: %llu\n", (unsigned long long)w->settings->http_events_retry_ms);
-	put_id(e, &q, q.from);
+	sse_printf(b, "retry: %llu\n", (unsigned long long)w->settings->http_events_retry_ms);
+	put_id(b, e, &q, q.from);
 	for (size_t i = 0; i < starts->count; i++)
 		streams[i] = starts->at[i].stream;
-	put_streams(streams, starts->count);
+	put_streams(b, streams, starts->count);
 	free(streams);
 	for (size_t i = 0; i < starts->count; i++) {
 		const struct start *s = &starts->at[i];
-		const struct frame_query at = {.worker = w, .stream = s->stream, .to = s->from};
+		const struct frame_query at = {
+		        .store = w->store, .stream = s->stream, .to = s->from};
 		if (s->reset != NULL)
-			put_reset(e, &at, s->reset);
+			put_reset(b, e, &at, s->reset);
 	}
 }
 
@@ -692,7 +695,7 @@ static uint64_t variant_of(const struct events_reader *e)
 static uint64_t end_of(const struct sse_worker *w)
 {
 	uint64_t lifetime_ms = w->settings->http_events_lifetime_ms;
-	return w->now_ms + lifetime_ms + clock_random_below(lifetime_ms / 4 + 1);
+	return w->wheel.now_ms + lifetime_ms + clock_random_below(lifetime_ms / 4 + 1);
 }
 
 static const struct header headers[] = {{"content-type", SPAN("text/event-stream; charset=utf-8")},
@@ -701,15 +704,17 @@ static const struct header headers[] = {{"content-type", SPAN("text/event-stream
 
 static void join(struct wish *wish, const struct starts *starts)
 {
+	struct sse_builder *b = fanout_builder(wish->request->worker->fanout);
 	struct request *request = wish->request;
 	struct events_reader *e = reader_create(wish, starts);
 	struct sse_frame frame = {0};
-	sse_begin();
-	put_opening(e, starts);
-	sse_end(&frame);
+	sse_begin(b);
+	put_opening(b, e, starts);
+	sse_end(b, &frame);
 	reply_start(request, 200, headers, 3, UINT64_MAX);
 	bool one = e == NULL || e->single;
-	struct live_reader *reader = fanout_join(request, one ? &one_stream : &several_streams, e,
+	struct live_reader *reader = fanout_join(request->worker->fanout, request_sink(request),
+	                                         one ? &one_stream : &several_streams, e,
 	                                         variant_of(e), end_of(request->worker));
 	if (e != NULL)
 		e->reader = reader;
@@ -745,6 +750,7 @@ void events_handle(struct request *request)
 /* False: the reader is gone. */
 static bool include(struct events_reader *e, struct stream *stream)
 {
+	struct sse_builder *b = fanout_builder(e->worker->fanout);
 	struct sse_frame frame = {0};
 	const struct stream *const streams[] = {stream};
 	if (e->count == e->worker->settings->limits_events_streams) {
@@ -758,9 +764,9 @@ static bool include(struct events_reader *e, struct stream *stream)
 	}
 	uint64_t first = stream_first(store_view(e->worker->store), stream);
 	e->places[e->count++] = (struct event_place){stream->id, first};
-	sse_begin();
-	put_streams(streams, 1);
-	sse_end(&frame);
+	sse_begin(b);
+	put_streams(b, streams, 1);
+	sse_end(b, &frame);
 	fanout_send(e->reader, &frame);
 	sse_frame_finish(&frame);
 	return fanout_add(e->reader, stream, first);
@@ -791,5 +797,6 @@ static void on_created(void *arg, struct stream *stream)
 
 void events_start(struct sse_worker *w)
 {
-	fanout_observe(w->fanout, on_created, w);
+	static struct fanout_observer observer = {.created = on_created};
+	fanout_observe(w->fanout, &observer);
 }

@@ -1,5 +1,6 @@
 #include "worker-sse/views/feed_newest.h"
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "worker-sse/worker.h"
 
 #include <stdio.h>

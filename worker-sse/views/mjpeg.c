@@ -139,7 +139,7 @@ static void on_failed(struct request *request, const char *reason)
 
 static void ask(struct mjpeg *m)
 {
-	m->asked_ms = m->request->worker->now_ms;
+	m->asked_ms = m->request->worker->wheel.now_ms;
 	picture_send(m->request, &(struct call_options){.path = m->path,
 	                                                .on_reply = on_reply,
 	                                                .on_failed = on_failed,

@@ -189,10 +189,10 @@ static bool read_location(struct span headers, char out[VIEWER_ROOM])
 static void ask_again(struct signalling *s, const char *reason)
 {
 	struct sse_worker *w = s->worker;
-	if (w->now_ms >= s->give_up_ms)
+	if (w->wheel.now_ms >= s->give_up_ms)
 		give_up(s, reason);
 	else
-		wheel_set(&w->wheel, &s->again, w->now_ms + AGAIN_MS);
+		wheel_set(&w->wheel, &s->again, w->wheel.now_ms + AGAIN_MS);
 }
 
 static void on_offer(void *arg, const struct proto_call_reply *reply)
@@ -293,7 +293,7 @@ static void begin(struct request *request, const struct render_session *paper)
 	s->worker = w;
 	s->last = &s->first;
 	s->again.due = on_again;
-	s->give_up_ms = w->now_ms + PATIENCE_MS;
+	s->give_up_ms = w->wheel.now_ms + PATIENCE_MS;
 	strcpy(s->session, paper->id);
 	strcpy(s->owner, paper->owner);
 	s->websocket = websocket_accept(request, &events, MESSAGE_BYTES);

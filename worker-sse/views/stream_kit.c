@@ -1,10 +1,12 @@
 #include "worker-sse/views/stream_kit.h"
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "common/base/hash.h"
 #include "common/base/json_take.h"
 #include "common/domain/render_session.h"
 #include "worker-sse/views/call.h"
 #include "worker-sse/live/fanout.h"
+#include "worker-sse/worker.h"
 #include "worker-sse/views/mjpeg.h"
 #include "worker-sse/views/picture.h"
 
@@ -33,7 +35,7 @@ static void say(struct kit_session *s)
 		peer_put(peer, render_consumers, RENDER_CONSUMERS,
 		         {.id = span_str(s->id), .count = s->consumers});
 	if (s->consumers > 0)
-		wheel_set(&s->worker->wheel, &s->again, s->worker->now_ms + SAY_AGAIN_MS);
+		wheel_set(&s->worker->wheel, &s->again, s->worker->wheel.now_ms + SAY_AGAIN_MS);
 }
 
 static void on_again(struct wheel_node *node)
@@ -71,59 +73,62 @@ static void consumer_leaves(void *owner)
 
 /* ---- events as Server-Sent Events ---- */
 
-static void put_id(uint64_t lineage, struct render_mark mark)
+static void put_id(struct sse_builder *b, uint64_t lineage, struct render_mark mark)
 {
 	char text[RENDER_MARK_ROOM];
 	size_t len = render_mark_print(lineage, mark, text);
-	SSE_PUT("id: ");
-	sse_put(span_of(text, len));
-	SSE_PUT("\n");
+	SSE_PUT(b, "id: ");
+	sse_put(b, span_of(text, len));
+	SSE_PUT(b, "\n");
 }
 
 static bool put_event(void *arg, const struct store_message *message)
 {
+	const struct frame_query *q = arg;
+	struct sse_builder *b = q->builder;
 	static const char *const names[] = {[RENDER_EVENT_STATE] = "state",
 	                                    [RENDER_EVENT_PATCH] = "state_patch",
 	                                    [RENDER_EVENT_SIGNAL] = "custom_signal",
 	                                    [RENDER_EVENT_END] = "end"};
-	const struct stream *stream = arg;
+	const struct stream *stream = q->stream;
 	enum render_event kind;
 	struct render_mark mark;
 	struct span data;
 	if (!render_event_read(message->bytes, &kind, &mark, &data))
 		return true; /* not ours; nobody else writes here */
-	put_id(stream->lineage, mark);
-	sse_printf("event: %s\n", names[kind]);
+	put_id(b, stream->lineage, mark);
+	sse_printf(b, "event: %s\n", names[kind]);
 	if (kind == RENDER_EVENT_END) {
-		SSE_PUT("data: {\"reason\":");
-		sse_put(data);
-		SSE_PUT("}\n");
+		SSE_PUT(b, "data: {\"reason\":");
+		sse_put(b, data);
+		SSE_PUT(b, "}\n");
 	} else {
-		sse_put_data(data);
+		sse_put_data(b, data);
 	}
-	SSE_PUT("\n");
+	SSE_PUT(b, "\n");
 	return true;
 }
 
 static bool build(struct sse_frame *frame, const struct frame_query *q)
 {
-	sse_begin();
-	if (store_scan(q->worker->store, q->stream, q->from, q->to, (size_t)(q->to - q->from),
-	               put_event, (void *)(uintptr_t)q->stream) != STORE_READ_OK)
+	struct sse_builder *b = q->builder;
+	sse_begin(b);
+	if (store_scan(q->store, q->stream, q->from, q->to, (size_t)(q->to - q->from), put_event,
+	               (void *)(uintptr_t)q) != STORE_READ_OK)
 		return false;
-	sse_end(frame);
+	sse_end(b, frame);
 	frame->closed = q->to == q->stream->tail && q->stream->closed;
 	return true;
 }
 
 static bool heartbeat(struct sse_frame *frame, const struct frame_query *q, uint64_t *variant)
 {
+	struct sse_builder *b = q->builder;
 	(void)q;
 	(void)variant;
-	sse_begin();
-	sse_printf("event: ping\ndata: {\"at\":%llu}\n\n",
-	           (unsigned long long)sse_worker_wall_ms());
-	sse_end(frame);
+	sse_begin(b);
+	sse_printf(b, "event: ping\ndata: {\"at\":%llu}\n\n", (unsigned long long)clock_wall_ms());
+	sse_end(b, frame);
 	return true;
 }
 
@@ -296,15 +301,15 @@ static bool resumes(struct request *request, const struct asked *asked, uint64_t
 	       find_mark(request->worker, asked->stream, mark, from);
 }
 
-static void put_snapshot(const struct asked *asked)
+static void put_snapshot(struct sse_builder *b, const struct asked *asked)
 {
 	json_t *event = render_session_first(asked->paper);
 	char *text = json_dumps(event, JSON_COMPACT);
 	check(text != NULL);
-	put_id(asked->stream->lineage, mark_of(asked->paper));
-	SSE_PUT("event: state\n");
-	sse_put_data(span_str(text));
-	SSE_PUT("\n");
+	put_id(b, asked->stream->lineage, mark_of(asked->paper));
+	SSE_PUT(b, "event: state\n");
+	sse_put_data(b, span_str(text));
+	SSE_PUT(b, "\n");
 	free(text);
 	json_decref(event);
 }
@@ -312,6 +317,7 @@ static void put_snapshot(const struct asked *asked)
 /* Takes the request over: snapshot or what was missed, then what comes. */
 static void follow(struct request *request, const struct asked *asked, unsigned status)
 {
+	struct sse_builder *b = fanout_builder(request->worker->fanout);
 	struct sse_worker *w = request->worker;
 	char location[RENDER_SESSION_ID_MAX + 16];
 	int len = snprintf(location, sizeof location, "/stream/%s", asked->id);
@@ -322,16 +328,17 @@ static void follow(struct request *request, const struct asked *asked, unsigned 
 	struct sse_frame frame = {0};
 	uint64_t from = asked->stream->tail;
 	bool resumed = resumes(request, asked, &from);
-	sse_begin();
-	sse_printf("retry: %d\n\n", RETRY_MS);
+	sse_begin(b);
+	sse_printf(b, "retry: %d\n\n", RETRY_MS);
 	if (!resumed) {
 		from = asked->stream->tail;
-		put_snapshot(asked);
+		put_snapshot(b, asked);
 	}
-	sse_end(&frame);
+	sse_end(b, &frame);
 	reply_start(request, status, headers, status == 201 ? 4 : 3, UINT64_MAX);
-	struct live_reader *reader = fanout_join(request, &view, consumer_comes(w, asked->id), 0,
-	                                         fanout_lifetime_end(w));
+	struct live_reader *reader =
+	        fanout_join(w->fanout, request_sink(request), &view, consumer_comes(w, asked->id),
+	                    0, fanout_lifetime_end(w->fanout));
 	fanout_send(reader, &frame);
 	sse_frame_finish(&frame);
 	fanout_add(reader, asked->stream, from);

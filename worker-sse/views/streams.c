@@ -1,6 +1,7 @@
 /* Durable Streams, the writing half: create, append, close, fork, delete; and HEAD. */
 #include "worker-sse/views/streams.h"
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "common/base/json_scan.h"
 #include "common/store/offset.h"
 #include "common/store/stream_name.h"
@@ -486,7 +487,7 @@ static void deleted(struct command *c)
 struct stream *streams_find(struct request *r)
 {
 	struct stream *stream =
-	        state_find_living(store_view(r->worker->store), r->path, sse_worker_wall_ms());
+	        state_find_living(store_view(r->worker->store), r->path, clock_wall_ms());
 	if (stream != NULL && !stream->deleted)
 		return stream;
 	if (stream == NULL && store_view(r->worker->store)->unreadable)
@@ -519,25 +520,6 @@ static void head(struct request *r)
 	if (stream->expires_present)
 		add(&a, "stream-expires-at", timestamp_print(stream->expires_at_ms, a.expires));
 	reply(r, 200, a.headers, a.count, (struct span){0});
-}
-
-/* ---- touch ---- */
-
-static void touched(struct command *c)
-{
-	free(c);
-}
-
-void streams_touch(struct sse_worker *w, const struct stream *stream)
-{
-	if (!stream->ttl_present ||
-	    sse_worker_wall_ms() < stream->touched_ms + stream_touch_interval_ms(stream))
-		return;
-	struct command *c = xcalloc(1, sizeof *c + stream->path_len);
-	*c = (struct command){.kind = COMMAND_TOUCH, .done = touched};
-	memcpy(c + 1, stream->path, stream->path_len);
-	c->path = span_of(c + 1, stream->path_len);
-	store_submit(w->store, c);
 }
 
 /* Its length is that of the name that is stored. The reserved segment is so in any spelling. */

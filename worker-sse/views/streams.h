@@ -19,6 +19,3 @@ void streams_read(struct request *request);
 
 /* The living stream at the request's path; else answers 404 or 410 and returns NULL. */
 struct stream *streams_find(struct request *request);
-
-/* A read renews a sliding TTL, at most every stream_touch_interval_ms(). */
-void streams_touch(struct sse_worker *w, const struct stream *stream);

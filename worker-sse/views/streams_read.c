@@ -1,7 +1,9 @@
 /* Durable Streams, the reading half: catch-up pages, and the way into the live modes. */
-#include "worker-sse/views/streams_read.h"
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "worker-sse/live/fanout.h"
+#include "worker-sse/worker.h"
+#include "worker-sse/live/touch.h"
 #include "common/store/offset.h"
 #include "worker-sse/views/streams.h"
 #include "worker-sse/views/streams_live.h"
@@ -133,8 +135,8 @@ static void build_headers(struct page_headers *h, struct request *request,
 	              : SPAN("public, max-age=60, stale-while-revalidate=300"));
 }
 
-void streams_reply_page(struct request *request, struct stream *stream, uint64_t from,
-                        uint64_t cursor)
+static void reply_page(struct request *request, struct stream *stream, uint64_t from,
+                       uint64_t cursor)
 {
 	struct sse_worker *w = request->worker;
 	struct page_headers h;
@@ -176,7 +178,7 @@ void streams_reply_page(struct request *request, struct stream *stream, uint64_t
 	page_go_on(page, all);
 }
 
-void streams_reply_nothing(struct request *request, const struct stream *stream, uint64_t cursor)
+static void reply_nothing(struct request *request, const struct stream *stream, uint64_t cursor)
 {
 	struct page_headers h = {.count = 0};
 	add_position(&h, stream, stream->tail);
@@ -266,18 +268,58 @@ static uint64_t cursor_of(struct request *request)
 {
 	struct span echoed = {0};
 	query_find(request->query, "cursor", &echoed);
-	return cursor_next(sse_worker_wall_ms(), echoed);
+	return cursor_next(clock_wall_ms(), echoed);
+}
+
+/* ---- long-poll ---- */
+
+static void on_news(void *owner, struct stream *stream, uint64_t position, uint64_t cursor,
+                    enum fanout_news news)
+{
+	struct request *request = owner;
+	request->feature = NULL;
+	request->on_gone = NULL;
+	switch (news) {
+	case FANOUT_NEWS_DATA:
+		reply_page(request, stream, position, cursor);
+		return;
+	case FANOUT_NEWS_GONE:
+		reply_error(request, stream->dropped ? 404 : 410, "stream is deleted");
+		return;
+	case FANOUT_NEWS_CLOSED:
+	case FANOUT_NEWS_NONE:
+		reply_nothing(request, stream, cursor);
+		return;
+	}
+}
+
+static void on_poller_gone(struct request *request)
+{
+	fanout_cancel(request->feature);
+}
+
+static void wait_for_news(struct request *request, struct stream *stream, uint64_t from,
+                          uint64_t cursor)
+{
+	static const struct fanout_view view = {.name = "long-poll", .news = on_news};
+	struct sse_worker *w = request->worker;
+	struct live_reader *reader =
+	        fanout_join(w->fanout, (struct sink){0}, &view, request, cursor,
+	                    w->wheel.now_ms + w->settings->http_long_poll_timeout_ms);
+	request->feature = reader;
+	request->on_gone = on_poller_gone;
+	fanout_add(reader, stream, from);
 }
 
 static void read_long_poll(struct request *request, struct stream *stream, uint64_t from)
 {
 	uint64_t cursor = cursor_of(request);
 	if (from < stream->tail)
-		streams_reply_page(request, stream, from, cursor);
+		reply_page(request, stream, from, cursor);
 	else if (stream->closed)
-		streams_reply_nothing(request, stream, cursor);
+		reply_nothing(request, stream, cursor);
 	else
-		fanout_join_long_poll(request, stream, from, cursor);
+		wait_for_news(request, stream, from, cursor);
 }
 
 void streams_read(struct request *request)
@@ -295,13 +337,13 @@ void streams_read(struct request *request)
 	}
 	if (!resolve(request, stream, &offset, &from))
 		return;
-	streams_touch(request->worker, stream);
+	touch_stream(request->worker->store, stream, clock_wall_ms());
 	switch (live) {
 	case LIVE_NONE:
 		if (offset.kind == OFFSET_NOW)
 			reply_now(request, stream);
 		else
-			streams_reply_page(request, stream, from, 0);
+			reply_page(request, stream, from, 0);
 		return;
 	case LIVE_LONG_POLL:
 		read_long_poll(request, stream, from);

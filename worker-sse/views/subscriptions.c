@@ -304,7 +304,7 @@ static const char *build_wanted(struct call *c)
 	        c->id, subscription_text(b, "type"), pattern,
 	        subscription_text(json_object_get(b, "webhook"), "url"), wake,
 	        lease != NULL ? (uint64_t)json_integer_value(lease) : SUBSCRIPTION_LEASE_MS_DEFAULT,
-	        subscription_text(b, "description"), sse_worker_wall_ms());
+	        subscription_text(b, "description"), clock_wall_ms());
 	/* callback_url must begin as the client's own URLs do. */
 	size_t len = request_base_url(c->request, base, sizeof base - 1);
 	base[len] = '\0';
@@ -432,7 +432,7 @@ static void refuse_result(struct call *c, enum subscription_result result)
 static void step_claim(struct call *c)
 {
 	char wake_id[40], token[SUBSCRIPTION_TOKEN_ROOM];
-	uint64_t now_ms = sse_worker_wall_ms();
+	uint64_t now_ms = clock_wall_ms();
 	const char *worker = subscription_text(c->body, "worker");
 	if (missing(c))
 		return;
@@ -477,7 +477,7 @@ static void step_ack(struct call *c)
 	}
 	enum subscription_result result = subscription_ack(
 	        c->doc, view_of(c->request), c->generation, subscription_text(c->body, "wake_id"),
-	        json_object_get(c->body, "acks"), done, sse_worker_wall_ms());
+	        json_object_get(c->body, "acks"), done, clock_wall_ms());
 	if (result != SUBSCRIPTION_OK) {
 		refuse_result(c, result);
 		return;
@@ -557,8 +557,7 @@ static bool token_valid(struct call *c)
 		send_error(c->request, 503, "UNREADABLE", no_secret);
 		return false;
 	}
-	switch (subscription_token_check(secret, c->id, value, sse_worker_wall_ms(),
-	                                 &c->generation)) {
+	switch (subscription_token_check(secret, c->id, value, clock_wall_ms(), &c->generation)) {
 	case TOKEN_VALID:
 		return true;
 	case TOKEN_INVALID:
