@@ -7,15 +7,7 @@
  */
 #pragma once
 
-/* Roles, as a set. */
-enum {
-	ROLE_SUPERVISOR = 1,
-	ROLE_SSE = 2,
-	ROLE_CAPTURE = 4,
-	ROLE_BRIDGE = 8,
-	ROLE_ADMIN = 16, /* a client of the admin socket: ringsidectl */
-};
-#define ROLE_WORKERS (ROLE_SSE | ROLE_CAPTURE | ROLE_BRIDGE)
+#include "proto/roles.h"
 
 /* F(type, name, max, ...): max is the ceiling in bytes of bytes and text, else 0. */
 
@@ -162,9 +154,9 @@ enum { PROTO_CALL_BODY_MAX = 1 << 20, PROTO_CALL_PATH_MAX = 1024 };
 	M(8, LOG_LEVEL, log_level, ROLE_SUPERVISOR)                                                \
 	M(9, LOG_REOPEN, log_reopen, ROLE_SUPERVISOR)
 #define PROTO_TO_FOLLOWERS(M) /* every worker that follows the log */                              \
-	M(10, LOG_DURABLE, log_durable, ROLE_WORKERS)
-#define PROTO_TO_ANSWERING(M) M(20, CALL, call, ROLE_SSE)
-#define PROTO_TO_CALLING(M)   M(21, CALL_REPLY, call_reply, ROLE_CAPTURE | ROLE_BRIDGE)
+	M(10, LOG_DURABLE, log_durable, ROLE_FOLLOWERS)
+#define PROTO_TO_ANSWERING(M) M(20, CALL, call, ROLE_CALLING)
+#define PROTO_TO_CALLING(M)   M(21, CALL_REPLY, call_reply, ROLE_ANSWERING)
 #define PROTO_TO_CAPTURE(M)   M(22, RENDER_CONSUMERS, render_consumers, ROLE_SSE)
 #define PROTO_TO_COMMANDED(M) M(30, WORKER_COMMAND, worker_command, ROLE_SUPERVISOR)
 #define PROTO_TO_BRIDGE(M)    M(32, CAPTURE_HEALTH, capture_health, ROLE_CAPTURE)

@@ -1,4 +1,4 @@
-/* The boot contract between the supervisor and a worker, on one page.
+/* Who there is, and the boot contract between the supervisor and a worker, on one page.
  *
  * A worker is exec'd with these descriptors open and nothing else; its arguments are
  *     ringside-<role> --slot N --generation G
@@ -7,7 +7,94 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+/* What a role is. */
+enum role_trait {
+	/* Clients connect to it: it has listening sockets, one slot's own each, and to serve is
+	 * that such a one is ready. It is replaced while another serves, and leaves first. No more
+	 * than one role. */
+	ROLE_LISTENS = 1,
+	/* It opens the store: it says what it has made durable, and hears what others have. */
+	ROLE_FOLLOWS = 2,
+	/* Somebody waits for each of its commits (store.busy_poll_us). */
+	ROLE_HURRIES = 4,
+};
+
+/* Every role of a worker, a row; what the supervisor, the counters, the links and the calls know of
+ * one derives from here. The program is ringside-<name>.
+ *
+ *   R(bit, NAME, name, slots, count, traits, knows, answers)
+ *
+ * `slots`: so many places in the fleet. `count`: so many of them the plan wants, by settings `s`
+ * and usable `cpus`, while one that listens is being replaced or not (supervisor/plan.c). `knows`:
+ * has a link to each of these roles, which know it in turn. `answers`: calls of these roles
+ * (common/worker/call.h). */
+#define ROLES(R)                                                                                   \
+	R(2, SSE, "sse", 257, plan_listening(s->sse_workers, cpus, replacing),                     \
+	  ROLE_LISTENS | ROLE_FOLLOWS | ROLE_HURRIES, ROLE_SSE | ROLE_BRIDGE | ROLE_CAPTURE,       \
+	  ROLE_SSE)                                                                                \
+	R(8, BRIDGE, "bridge", 1, s->bridge_workers, ROLE_FOLLOWS, ROLE_SSE | ROLE_CAPTURE,        \
+	  ROLE_SSE)                                                                                \
+	R(4, CAPTURE, "capture", 1, s->capture_workers, ROLE_FOLLOWS, ROLE_SSE | ROLE_BRIDGE,      \
+	  ROLE_SSE)
+
+/* One bit each, so that some are a set; never used again for another. */
+#define ROLE_BIT(bit, NAME, ...) ROLE_##NAME = bit,
+enum {
+	ROLE_SUPERVISOR = 1,
+	ROLE_ADMIN = 16, /* a client of the admin socket: ringsidectl */
+	ROLES(ROLE_BIT)
+};
+#undef ROLE_BIT
+
+/* Sets that follow from the rows. */
+#define ROLE_ANY(bit, NAME, ...) | bit
+#define ROLE_IF_FOLLOWS(bit, NAME, name, slots, count, traits, ...)                                \
+	| (((traits)&ROLE_FOLLOWS) != 0 ? bit : 0)
+#define ROLE_IF_LISTENS(bit, NAME, name, slots, count, traits, ...)                                \
+	| (((traits)&ROLE_LISTENS) != 0 ? bit : 0)
+#define ROLE_IF_ANSWERS(bit, NAME, name, slots, count, traits, knows, answers)                     \
+	| ((answers) != 0 ? bit : 0)
+#define ROLE_ANSWERED(bit, NAME, name, slots, count, traits, knows, answers) | (answers)
+enum {
+	ROLE_WORKERS = 0 ROLES(ROLE_ANY),
+	ROLE_FOLLOWERS = 0 ROLES(ROLE_IF_FOLLOWS),
+	ROLE_LISTENERS = 0 ROLES(ROLE_IF_LISTENS),
+	ROLE_ANSWERING = 0 ROLES(ROLE_IF_ANSWERS),
+	ROLE_CALLING = 0 ROLES(ROLE_ANSWERED),
+};
+#undef ROLE_ANY
+#undef ROLE_IF_FOLLOWS
+#undef ROLE_IF_LISTENS
+#undef ROLE_IF_ANSWERS
+#undef ROLE_ANSWERED
+
+/* Rows and places in the fleet, each in the order of ROLES. */
+#define ROLE_INDEX(bit, NAME, ...)               ROLE_INDEX_##NAME,
+#define ROLE_PLACES(bit, NAME, name, slots, ...) char NAME[slots];
+enum role_index { ROLES(ROLE_INDEX) ROLE_COUNT };
+struct role_places {
+	ROLES(ROLE_PLACES)
+};
+#undef ROLE_INDEX
+#undef ROLE_PLACES
+enum { ROLE_PLACES_COUNT = sizeof(struct role_places) };
+
+struct role {
+	unsigned bit;
+	const char *name;
+	unsigned slots, first; /* its places: first, first + 1, ... */
+	unsigned traits;       /* enum role_trait */
+	unsigned knows, answers;
+};
+extern const struct role roles[ROLE_COUNT];
+
+/* NULL: none of a worker. */
+const struct role *role_of(unsigned bit);
+/* "sse", "bridge", ...; "ringside" and "admin"; "unknown". */
+const char *role_name(unsigned bit);
 
 /* One process, this life of it: the slot-th of its role (ROLE_*), in the generation that the
  * supervisor has started it with. Its successor has another generation. */

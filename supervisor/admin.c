@@ -182,7 +182,7 @@ static void answer_waiting(struct waiting *waiting, const struct fleet *fleet)
 	struct fleet_tally tally = fleet_tally(fleet);
 	struct waiting w = *waiting;
 	*waiting = (struct waiting){0};
-	json_object_set_new(w.body, "sse", json_integer(tally.sse_wanted));
+	json_object_set_new(w.body, "sse", json_integer(tally.listening_wanted));
 	json_object_set_new(w.body, "ready", json_integer(tally.ready));
 	json_object_set_new(w.body, "failed", json_integer(tally.failed));
 	json_object_set_new(w.body, "halted", json_boolean(fleet->halted));

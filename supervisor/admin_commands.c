@@ -26,16 +26,16 @@ static json_t *worker_json(const struct child *child, uint64_t now_ms)
 	const struct counters_slot *slot = child->counters;
 	const struct child_rates *r = &child->rates;
 	bool waits = child->state == CHILD_STOPPED && child->start_due_ms > now_ms;
-	json_t *json = json_pack(
-	        "{s:s, s:s, s:i, s:i, s:s, s:b, s:I, s:I, s:I, s:I, s:i, s:s, s:I}", "name",
-	        child->name, "role", role_name(child->role), "slot", (int)child->slot, "pid",
-	        (int)child->pid, "state", child_state_name(child), "wanted", (int)child->wanted,
-	        "generation", (json_int_t)child->generation, "restarts",
-	        (json_int_t)counter_get(slot, restarts), "started_at_ms",
-	        (json_int_t)counter_get(slot, started_ms), "up_ms",
-	        (json_int_t)(child->pid != 0 ? now_ms - child->started_ms : 0), "failures",
-	        (int)child->restart.failures, "last_exit", child->last_exit, "starts_in_ms",
-	        (json_int_t)(waits ? child->start_due_ms - now_ms : 0));
+	json_t *json =
+	        json_pack("{s:s, s:s, s:i, s:i, s:s, s:b, s:I, s:I, s:I, s:I, s:i, s:s, s:I}",
+	                  "name", child->name, "role", child->role->name, "slot", (int)child->slot,
+	                  "pid", (int)child->pid, "state", child_state_name(child), "wanted",
+	                  (int)child->wanted, "generation", (json_int_t)child->generation,
+	                  "restarts", (json_int_t)counter_get(slot, restarts), "started_at_ms",
+	                  (json_int_t)counter_get(slot, started_ms), "up_ms",
+	                  (json_int_t)(child->pid != 0 ? now_ms - child->started_ms : 0),
+	                  "failures", (int)child->restart.failures, "last_exit", child->last_exit,
+	                  "starts_in_ms", (json_int_t)(waits ? child->start_due_ms - now_ms : 0));
 	check(json != NULL);
 	json_object_set_new(json, "late", json_boolean(child->late));
 	json_object_set_new(json, "rates",
@@ -62,7 +62,7 @@ static const char *state_of(const struct supervisor *s)
 		return "stopping";
 	if (!s->announced)
 		return tally.failed != 0 ? "failed" : "starting";
-	if (tally.sse_ready == 0)
+	if (tally.listening_ready == 0)
 		return "down";
 	bool linked = atomic_load(&s->fleet.counters->links_missing) == 0;
 	return tally.failed != 0 || tally.ready < tally.wanted || !linked ? "degraded" : "ready";
@@ -118,7 +118,8 @@ static void on_command_scale(struct admin_request *request)
 		return;
 	}
 	if (!set_live(s, "sse_workers", request->argv[2], reason)) {
-		admin_refuse(request, ADMIN_USAGE, "sse: must be auto or 1 to %d", PLAN_SSE_MAX);
+		admin_refuse(request, ADMIN_USAGE, "sse: must be auto or 1 to %d",
+		             PLAN_LISTENING_MAX);
 		return;
 	}
 	events_emit(&s->events, LOG_LEVEL_INFO, "scaled",

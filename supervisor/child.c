@@ -6,6 +6,11 @@ bool child_failed(const struct child *child)
 	       (child->state == CHILD_STOPPED && child->restart.failing);
 }
 
+bool child_listens(const struct child *child)
+{
+	return (child->role->traits & ROLE_LISTENS) != 0;
+}
+
 const char *child_state_name(const struct child *child)
 {
 	if (child_failed(child))

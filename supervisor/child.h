@@ -54,7 +54,8 @@ struct fleet;
 
 struct child {
 	struct fleet *fleet;
-	unsigned role, slot;
+	const struct role *role;
+	unsigned slot;
 	char name[24]; /* "sse-0" */
 	enum child_state state;
 	bool wanted, recycle;
@@ -76,6 +77,9 @@ struct child {
 /* Nobody should be sent to it or wait for it: it refused its start, or failed too often and waits
  * for its next attempt. */
 bool child_failed(const struct child *child);
+
+/* Does it have listening sockets? */
+bool child_listens(const struct child *child);
 
 /* "absent", "waiting", "failed", ... */
 const char *child_state_name(const struct child *child);

@@ -19,25 +19,18 @@ enum {
 };
 
 static_assert((int)FLEET_CHILDREN_MAX <= (int)COUNTERS_SLOTS, "a counters slot per worker");
-static_assert((int)FLEET_SSE_MAX <= (int)LISTENER_SLOTS_MAX, "a socket per SSE worker");
+static_assert((int)PLAN_LISTENING_MAX < (int)LISTENER_SLOTS_MAX, "a socket per slot that listens");
 
-static struct child *child_at(struct fleet *fleet, unsigned role, unsigned slot)
+static void init_child(struct fleet *fleet, const struct role *role, unsigned slot)
 {
-	return &fleet->children[role == ROLE_SSE      ? slot
-	                        : role == ROLE_BRIDGE ? FLEET_SSE_MAX
-	                                              : FLEET_SSE_MAX + 1];
-}
-
-static void init_child(struct fleet *fleet, unsigned role, unsigned slot)
-{
-	struct child *child = child_at(fleet, role, slot);
+	struct child *child = &fleet->children[role->first + slot];
 	child->fleet = fleet;
 	child->role = role;
 	child->slot = slot;
 	child->kill_due_ms = UINT64_MAX;
-	snprintf(child->name, sizeof child->name, "%s-%u", role_name(role), slot);
+	snprintf(child->name, sizeof child->name, "%s-%u", role->name, slot);
 	child->counters = &fleet->counters->slots[child - fleet->children];
-	child->counters->role = role;
+	child->counters->role = role->bit;
 	child->counters->slot = slot;
 }
 
@@ -90,10 +83,9 @@ bool fleet_init(struct fleet *fleet, char *reason, size_t room)
 	fleet->counters = counters_map(fleet->counters_fd);
 	fleet->links = links_create();
 	atomic_store(&fleet->counters->started_ms, clock_wall_ms());
-	for (unsigned slot = 0; slot < FLEET_SSE_MAX; slot++)
-		init_child(fleet, ROLE_SSE, slot);
-	init_child(fleet, ROLE_BRIDGE, 0);
-	init_child(fleet, ROLE_CAPTURE, 0);
+	for (size_t i = 0; i < ROLE_COUNT; i++)
+		for (unsigned slot = 0; slot < roles[i].slots; slot++)
+			init_child(fleet, &roles[i], slot);
 	fleet->stepped_ms = clock_monotonic_ms();
 	uv_timer_init(fleet->loop, &fleet->timer);
 	fleet->timer.data = fleet;
@@ -174,20 +166,19 @@ static void forgive_own_pause(struct fleet *fleet, uint64_t now_ms)
 
 static void apply_plan(struct fleet *fleet, uint64_t now_ms)
 {
-	bool replacing = fleet->replacing != NULL && fleet->replacing->role == ROLE_SSE;
-	for (size_t i = 0; i < FLEET_SSE_MAX; i++)
+	bool replacing = fleet->replacing != NULL && child_listens(fleet->replacing);
+	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++) {
+		const struct child *child = &fleet->children[i];
 		replacing = replacing ||
-		            (fleet->children[i].recycle && !child_failed(&fleet->children[i]));
+		            (child_listens(child) && child->recycle && !child_failed(child));
+	}
 	struct plan plan = plan_make(fleet->settings->newest, fleet->cpus, replacing);
 	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++) {
 		struct child *child = &fleet->children[i];
-		unsigned count = child->role == ROLE_SSE      ? plan.sse
-		                 : child->role == ROLE_BRIDGE ? plan.bridge
-		                                              : plan.capture;
-		bool wanted = child->slot < count;
+		bool wanted = child->slot < plan.counts[child->role - roles];
 		if (child->wanted && !wanted)
 			child->settle_due_ms =
-			        now_ms + (child->role == ROLE_SSE ? LISTENER_SETTLE_MS : 0);
+			        now_ms + (child_listens(child) ? LISTENER_SETTLE_MS : 0);
 		child->wanted = wanted;
 		child->recycle = child->recycle && wanted;
 	}
@@ -198,11 +189,13 @@ static void steer(struct fleet *fleet)
 {
 	bool serving[LISTENER_SLOTS_MAX] = {false}, coming[LISTENER_SLOTS_MAX] = {false};
 	bool any = false;
-	for (unsigned slot = 0; slot < FLEET_SSE_MAX; slot++) {
-		const struct child *child = &fleet->children[slot];
-		serving[slot] = child->wanted && child->state == CHILD_READY && !child->late;
-		coming[slot] = child->wanted && !child_failed(child);
-		any = any || serving[slot];
+	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++) {
+		const struct child *child = &fleet->children[i];
+		if (!child_listens(child))
+			continue;
+		serving[child->slot] = child->wanted && child->state == CHILD_READY && !child->late;
+		coming[child->slot] = child->wanted && !child_failed(child);
+		any = any || serving[child->slot];
 	}
 	int error = listeners_steer(&fleet->listeners, any ? serving : coming);
 	if (error != 0)
@@ -214,9 +207,9 @@ static void steer(struct fleet *fleet)
 static bool others_serve(const struct fleet *fleet, const struct child *child)
 {
 	bool hope = false;
-	for (size_t i = 0; i < FLEET_SSE_MAX; i++) {
+	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++) {
 		const struct child *other = &fleet->children[i];
-		if (other == child || !other->wanted)
+		if (other == child || !other->wanted || !child_listens(other))
 			continue;
 		if (other->state == CHILD_READY && !other->late)
 			return true;
@@ -225,10 +218,10 @@ static bool others_serve(const struct fleet *fleet, const struct child *child)
 	return !hope; /* with nobody to wait for, the socket's queue bridges the gap */
 }
 
-static bool sse_left(const struct fleet *fleet)
+static bool listening_left(const struct fleet *fleet)
 {
-	for (size_t i = 0; i < FLEET_SSE_MAX; i++)
-		if (fleet->children[i].pid != 0)
+	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++)
+		if (child_listens(&fleet->children[i]) && fleet->children[i].pid != 0)
 			return true;
 	return false;
 }
@@ -236,17 +229,17 @@ static bool sse_left(const struct fleet *fleet)
 static struct child_facts facts_of(const struct child *child)
 {
 	const struct fleet *fleet = child->fleet;
-	bool sse = child->role == ROLE_SSE;
+	bool listens = child_listens(child);
 	bool turn = fleet->replacing == NULL || fleet->replacing == child;
 	return (struct child_facts){
 	        .state = child->state,
 	        .wanted = child->wanted,
 	        .recycle = child->recycle,
-	        .may_recycle = child->recycle && turn && (!sse || others_serve(fleet, child)),
-	        .queue_waits = sse && child->state == CHILD_STOPPED && !child->wanted &&
+	        .may_recycle = child->recycle && turn && (!listens || others_serve(fleet, child)),
+	        .queue_waits = listens && child->state == CHILD_STOPPED && !child->wanted &&
 	                       listeners_queue_waits(&fleet->listeners, child->slot),
 	        .stopping = fleet->stopping,
-	        .leave = fleet->stopping && (sse || !sse_left(fleet)),
+	        .leave = fleet->stopping && (listens || !listening_left(fleet)),
 	        .start_due_ms = child->start_due_ms,
 	        .settle_due_ms = child->settle_due_ms,
 	        .kill_due_ms = child->kill_due_ms};
@@ -285,8 +278,10 @@ static bool step_child(struct child *child, uint64_t now_ms, uint64_t *due_ms)
 static void look_for_outage(struct fleet *fleet, uint64_t now_ms)
 {
 	struct outage_facts facts = {0};
-	for (size_t i = 0; i < FLEET_SSE_MAX; i++) {
+	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++) {
 		const struct child *child = &fleet->children[i];
+		if (!child_listens(child))
+			continue;
 		facts.serves = facts.serves || (child->wanted && child->state == CHILD_READY);
 		facts.failed = facts.failed || (child->wanted && (child->state == CHILD_FAILED ||
 		                                                  child->restart.failures > 0));
@@ -383,13 +378,13 @@ struct fleet_tally fleet_tally(const struct fleet *fleet)
 	struct fleet_tally tally = {.settled = fleet->replacing == NULL};
 	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++) {
 		const struct child *child = &fleet->children[i];
-		bool sse = child->role == ROLE_SSE, ready = child->state == CHILD_READY;
+		bool listens = child_listens(child), ready = child->state == CHILD_READY;
 		tally.wanted += child->wanted;
 		tally.ready += child->wanted && ready;
 		tally.failed += child_failed(child);
 		tally.processes += child->pid != 0;
-		tally.sse_wanted += sse && child->wanted;
-		tally.sse_ready += sse && child->wanted && ready;
+		tally.listening_wanted += listens && child->wanted;
+		tally.listening_ready += listens && child->wanted && ready;
 		bool rests = child->wanted ? (ready && !child->late) || child_failed(child)
 		                           : child->state == CHILD_ABSENT;
 		tally.settled = tally.settled && rests && !child->recycle;

@@ -10,10 +10,7 @@
 #include "supervisor/outage.h"
 #include "supervisor/plan.h"
 
-enum {
-	FLEET_SSE_MAX = PLAN_SSE_MAX + 1, /* one more while a single one is replaced */
-	FLEET_CHILDREN_MAX = FLEET_SSE_MAX + 2,
-};
+enum { FLEET_CHILDREN_MAX = ROLE_PLACES_COUNT };
 
 struct fleet {
 	uv_loop_t *loop;
@@ -34,7 +31,7 @@ struct fleet {
 	struct links *links;                       /* between workers (introduce.h) */
 	uint64_t generation;                       /* of the last process started */
 	uint64_t stepped_ms;                       /* when time was last looked at */
-	struct child children[FLEET_CHILDREN_MAX]; /* same index as in counters */
+	struct child children[FLEET_CHILDREN_MAX]; /* by role->first + slot, as in counters */
 	struct child *replacing;                   /* whose turn it is in a restart one by one */
 	bool stopping, halted /* a restart one by one gave up */;
 	uint64_t stop_due_ms;
@@ -60,7 +57,8 @@ struct child *fleet_find(struct fleet *fleet, const char *name);
  * one. NULL: all. */
 void fleet_restart(struct fleet *fleet, struct child *child);
 
-/* Drains everything, SSE workers first, until due_ms (monotonic); what is left then is killed. */
+/* Drains everything, those that listen first, until due_ms (monotonic); what is left then is
+ * killed. */
 void fleet_stop(struct fleet *fleet, uint64_t due_ms);
 /* Kills every worker's process group now. */
 void fleet_kill(struct fleet *fleet);
@@ -70,7 +68,7 @@ void fleet_finish(struct fleet *fleet);
 
 struct fleet_tally {
 	unsigned wanted, ready, failed, processes;
-	unsigned sse_wanted, sse_ready;
+	unsigned listening_wanted, listening_ready;
 	bool settled; /* nothing is starting, leaving or being replaced */
 };
 struct fleet_tally fleet_tally(const struct fleet *fleet);

@@ -42,11 +42,9 @@ void links_destroy(struct links **links)
 	*links = NULL;
 }
 
-/* SSE workers write and follow the log; bridge and capture do too, and capture tells the bridge how
- * the picture is. */
 static bool should_know(const struct child *a, const struct child *b)
 {
-	return a != b && (a->role != b->role || a->role == ROLE_SSE);
+	return a != b && (a->role->knows & b->role->bit) != 0;
 }
 
 static bool can_be_told(const struct child *child)
@@ -132,7 +130,7 @@ static bool send_end(struct child *to, const struct child *about, uint64_t link,
 {
 	uint8_t body[PROTO_MAX_PEER];
 	struct writer w = {body, body + sizeof body, true};
-	const struct proto_peer message = {.role = (uint8_t)about->role,
+	const struct proto_peer message = {.role = (uint8_t)about->role->bit,
 	                                   .slot = about->slot,
 	                                   .generation = about->generation,
 	                                   .link = link};
@@ -237,7 +235,7 @@ void on_link_state(struct child *child, const struct party *from, const struct p
 	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++) {
 		const struct child *other = &fleet->children[i];
 		size_t a = i < place ? i : place, b = i < place ? place : i;
-		if (other->role != m->role || other->slot != m->slot || i == place ||
+		if (other->role->bit != m->role || other->slot != m->slot || i == place ||
 		    fleet->links->numbers[a][b] != m->link)
 			continue;
 		struct missing *missing = find_missing(fleet->links, a, b);

@@ -100,7 +100,7 @@ static void halt_replacing(struct fleet *fleet)
 /* Whoever waits in its queue is better off trying again than waiting so long. */
 static void close_queue(struct child *child)
 {
-	if (child->role == ROLE_SSE)
+	if (child_listens(child))
 		listeners_close(&child->fleet->listeners, child->slot);
 }
 
@@ -231,7 +231,7 @@ void on_heartbeat(struct child *child, const struct party *from, const struct pr
 static bool open_listener(struct child *child)
 {
 	struct listeners *listeners = &child->fleet->listeners;
-	if (child->role != ROLE_SSE || listeners_are_open(listeners, child->slot))
+	if (!child_listens(child) || listeners_are_open(listeners, child->slot))
 		return true;
 	int error = listeners_open(listeners, child->slot);
 	if (error != 0)
@@ -240,14 +240,14 @@ static bool open_listener(struct child *child)
 	return error == 0;
 }
 
-void life_find_program(const struct fleet *fleet, unsigned role_number, char *path, size_t room)
+void life_find_program(const struct fleet *fleet, const struct role *role, char *path, size_t room)
 {
-	const char *dir = fleet->program_dir, *role = role_name(role_number);
-	int len = snprintf(path, room, "%s/ringside-%s", dir, role);
+	const char *dir = fleet->program_dir, *name = role->name;
+	int len = snprintf(path, room, "%s/ringside-%s", dir, name);
 	check(len > 0 && (size_t)len < room);
 	if (access(path, X_OK) != 0) {
 		char tree[4400];
-		snprintf(tree, sizeof tree, "%s/../worker-%s/ringside-%s", dir, role, role);
+		snprintf(tree, sizeof tree, "%s/../worker-%s/ringside-%s", dir, name, name);
 		if (access(tree, X_OK) == 0)
 			snprintf(path, room, "%s", tree);
 	}
@@ -258,14 +258,14 @@ static pid_t spawn_child(struct child *child, int bus_fd)
 	struct fleet *fleet = child->fleet;
 	char path[4400], name[32];
 	life_find_program(fleet, child->role, path, sizeof path);
-	snprintf(name, sizeof name, "ringside-%s", role_name(child->role));
+	snprintf(name, sizeof name, "ringside-%s", child->role->name);
 	struct spawn spawn = {.path = path,
 	                      .name = name,
 	                      .slot = child->slot,
 	                      .generation = child->generation,
 	                      .bus_fd = bus_fd,
 	                      .counters_fd = fleet->counters_fd,
-	                      .listen_count = child->role == ROLE_SSE ? fleet->listeners.count : 0};
+	                      .listen_count = child_listens(child) ? fleet->listeners.count : 0};
 	if (spawn.listen_count > 0)
 		listeners_fds(&fleet->listeners, child->slot, spawn.listen_fds);
 	return spawn_start(&spawn);
@@ -279,9 +279,9 @@ static void begin(struct child *child, pid_t pid, int bus_fd)
 	        .on_frame = on_frame, .on_close = on_bus_closed, .arg = child};
 	struct counters_slot *c = child->counters;
 	child->pid = pid;
-	child->peer =
-	        peer_create(fleet->loop, bus_fd,
-	                    (struct party){child->role, child->slot, child->generation}, &events);
+	child->peer = peer_create(fleet->loop, bus_fd,
+	                          (struct party){child->role->bit, child->slot, child->generation},
+	                          &events);
 	child->started_ms = clock_monotonic_ms();
 	child->said_hello = child->hung = child->late = child->recycle = false;
 	child->kill_due_ms = UINT64_MAX;
@@ -369,8 +369,8 @@ void life_exited(struct child *child, int status)
 
 static bool others_run(const struct fleet *fleet)
 {
-	for (size_t i = FLEET_SSE_MAX; i < FLEET_CHILDREN_MAX; i++)
-		if (fleet->children[i].pid != 0)
+	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++)
+		if (!child_listens(&fleet->children[i]) && fleet->children[i].pid != 0)
 			return true;
 	return false;
 }
@@ -381,8 +381,8 @@ void life_drain(struct child *child, uint64_t now_ms)
 	uint64_t due_ms = now_ms + fleet->settings->newest->worker_drain_ms;
 	if (fleet->stopping) {
 		due_ms = fleet->stop_due_ms;
-		/* The others come after the SSE workers and need some of the time. */
-		if (child->role == ROLE_SSE && due_ms > now_ms && others_run(fleet))
+		/* The others come after those that listen and need some of the time. */
+		if (child_listens(child) && due_ms > now_ms && others_run(fleet))
 			due_ms -= (due_ms - now_ms) / 5;
 	} else if (child->wanted) {
 		fleet->replacing = child;
@@ -405,7 +405,7 @@ void life_cut(struct child *child)
 
 void life_release(struct child *child)
 {
-	if (child->role == ROLE_SSE)
+	if (child_listens(child))
 		listeners_close(&child->fleet->listeners, child->slot);
 	if (child->fleet->replacing == child)
 		child->fleet->replacing = NULL;

@@ -5,7 +5,7 @@
 
 /* Where the program of a role is: beside our own; or, in a build tree, in the directory of its
  * source. */
-void life_find_program(const struct fleet *fleet, unsigned role, char *path, size_t room);
+void life_find_program(const struct fleet *fleet, const struct role *role, char *path, size_t room);
 
 /* Starts a process for it; when that cannot be done it waits as after an exit. */
 void life_start(struct child *child);

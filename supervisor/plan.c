@@ -1,20 +1,35 @@
 #include "supervisor/plan.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct plan plan_make(const struct settings *settings, unsigned cpus, bool replacing)
+static_assert(sizeof((struct role_places){0}.SSE) == PLAN_LISTENING_MAX + 1,
+              "one more while a single one is replaced");
+
+static unsigned plan_listening(const char *setting, unsigned cpus, bool replacing)
 {
-	unsigned sse = cpus;
-	if (strcmp(settings->sse_workers, "auto") != 0)
-		sse = (unsigned)strtoul(settings->sse_workers, NULL, 10);
-	if (sse < 1)
-		sse = 1;
-	if (sse > PLAN_SSE_MAX)
-		sse = PLAN_SSE_MAX;
-	if (sse == 1 && replacing)
-		sse = 2;
-	return (struct plan){.sse = sse,
-	                     .bridge = (unsigned)settings->bridge_workers,
-	                     .capture = (unsigned)settings->capture_workers};
+	unsigned count = cpus;
+	if (strcmp(setting, "auto") != 0)
+		count = (unsigned)strtoul(setting, NULL, 10);
+	if (count < 1)
+		count = 1;
+	if (count > PLAN_LISTENING_MAX)
+		count = PLAN_LISTENING_MAX;
+	return count == 1 && replacing ? 2 : count;
+}
+
+#define PLAN_COUNT(bit, NAME, name, slots, count, ...) [ROLE_INDEX_##NAME] = (unsigned)(count),
+struct plan plan_make(const struct settings *s, unsigned cpus, bool replacing)
+{
+	return (struct plan){.counts = {ROLES(PLAN_COUNT)}};
+}
+#undef PLAN_COUNT
+
+unsigned plan_total(const struct plan *plan)
+{
+	unsigned total = 0;
+	for (size_t i = 0; i < ROLE_COUNT; i++)
+		total += plan->counts[i];
+	return total;
 }

@@ -2,13 +2,17 @@
 #pragma once
 
 #include "common/base/settings.h"
+#include "proto/roles.h"
 
-enum { PLAN_SSE_MAX = 256 };
+enum { PLAN_LISTENING_MAX = 256 };
 
 struct plan {
-	unsigned sse, bridge, capture; /* slots 0 to n - 1 of each role */
+	unsigned counts[ROLE_COUNT]; /* slots 0 to n - 1 of each role, in the order of ROLES */
 };
 
-/* `cpus` is what "auto" stands for. `replacing` is true while SSE workers are restarted one by one:
- * a single one gets company for that time, so that somebody accepts connections throughout. */
+/* `cpus` is what "auto" stands for. `replacing` is true while workers that listen are restarted one
+ * by one: a single one gets company for that time, so that somebody accepts connections throughout.
+ */
 struct plan plan_make(const struct settings *settings, unsigned cpus, bool replacing);
+
+unsigned plan_total(const struct plan *plan);

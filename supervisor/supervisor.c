@@ -176,7 +176,7 @@ static void on_fleet_change(void *arg)
 		return;
 	if (tally.failed == 0)
 		atomic_store(&s->fleet.counters->booted, 1);
-	if (!s->announced && tally.sse_ready > 0)
+	if (!s->announced && tally.listening_ready > 0)
 		announce(s, &tally);
 	if (s->reloading) {
 		s->reloading = false;
@@ -302,8 +302,7 @@ static void compare_limits(const struct settings *settings, unsigned cpus)
 	struct limits limits;
 	const struct plan plan = plan_make(settings, cpus, false);
 	limits_read(&limits);
-	if (!limits_suffice(&limits, settings, plan.sse + plan.bridge + plan.capture, reason,
-	                    sizeof reason))
+	if (!limits_suffice(&limits, settings, plan_total(&plan), reason, sizeof reason))
 		refuse_start(EXIT_USAGE, reason);
 	/* A connection is a descriptor. */
 	if (limits.files < settings->limits_connections + 1024)
@@ -341,14 +340,10 @@ static void find_programs(char *dir, size_t room)
 static void look_for_programs(const struct fleet *fleet)
 {
 	const struct plan plan = plan_make(fleet->settings->newest, fleet->cpus, false);
-	const struct {
-		unsigned role, count;
-	} roles[] = {
-	        {ROLE_SSE, plan.sse}, {ROLE_BRIDGE, plan.bridge}, {ROLE_CAPTURE, plan.capture}};
 	char path[4400], reason[SETTINGS_REASON_MAX];
-	for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
-		life_find_program(fleet, roles[i].role, path, sizeof path);
-		if (roles[i].count == 0 || access(path, X_OK) == 0)
+	for (size_t i = 0; i < ROLE_COUNT; i++) {
+		life_find_program(fleet, &roles[i], path, sizeof path);
+		if (plan.counts[i] == 0 || access(path, X_OK) == 0)
 			continue;
 		snprintf(reason, sizeof reason, "cannot execute %.300s: %s", path, strerror(errno));
 		refuse_start(EXIT_USAGE, reason);

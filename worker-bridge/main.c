@@ -144,7 +144,6 @@ static void drain(struct worker *worker, uint64_t due_ms)
 int main(int argc, char **argv)
 {
 	static const struct worker_program program = {.role = ROLE_BRIDGE,
-	                                              .name = "bridge",
 	                                              .start = start,
 	                                              .drain = drain,
 	                                              .on_frame = on_frame,

@@ -164,7 +164,6 @@ static void on_peer_gone(struct worker *worker, const struct party *gone)
 int main(int argc, char **argv)
 {
 	static const struct worker_program program = {.role = ROLE_CAPTURE,
-	                                              .name = "capture",
 	                                              .start = start,
 	                                              .reload = reload,
 	                                              .drain = drain,

@@ -180,7 +180,6 @@ static void drain(struct worker *worker, uint64_t due_ms)
 int main(int argc, char **argv)
 {
 	static const struct worker_program program = {.role = ROLE_SSE,
-	                                              .name = "sse",
 	                                              .start = start,
 	                                              .reload = reload,
 	                                              .drain = drain,

@@ -46,24 +46,6 @@ struct counters *counters_map(int fd)
 	return NULL;
 }
 
-const char *role_name(unsigned role)
-{
-	switch (role) {
-	case ROLE_SUPERVISOR:
-		return "ringside";
-	case ROLE_SSE:
-		return "sse";
-	case ROLE_CAPTURE:
-		return "capture";
-	case ROLE_BRIDGE:
-		return "bridge";
-	case ROLE_ADMIN:
-		return "admin";
-	default:
-		return "unknown";
-	}
-}
-
 const char *worker_state_name(unsigned state)
 {
 	static const char *const names[] = {"absent", "starting", "ready", "draining", "failed"};
@@ -91,7 +73,7 @@ bool counters_ready(const struct counters *counters)
 			return false;
 		if (state == WORKER_READY && atomic_load(&slot->stalled) != 0)
 			return false;
-		serving = serving || (state == WORKER_READY && slot->role == ROLE_SSE);
+		serving = serving || (state == WORKER_READY && (slot->role & ROLE_LISTENERS) != 0);
 	}
 	return serving && atomic_load(&counters->links_missing) == 0;
 }

@@ -63,17 +63,15 @@ int counters_create(void);
  * program of another build, whose table of counters is not ours. */
 struct counters *counters_map(int fd);
 
-/* "sse", "capture", "bridge". */
-const char *role_name(unsigned role);
 const char *worker_state_name(unsigned state);
 
 /* The name ("sse-0/bridge-0") of a link that is missing, index from 0; false: there are no more, or
  * they are not shown. */
 bool counters_missing_link(const struct counters *counters, size_t index, char name[64]);
 
-/* None failed, nobody's store is stalled, no link between workers is missing and at least one SSE
- * worker serves; before everything was ready for the first time, nothing may be starting either. A
- * single crash or a rolling restart thus stays green while others serve. */
+/* None failed, nobody's store is stalled, no link between workers is missing and at least one
+ * that listens serves; before everything was ready for the first time, nothing may be starting
+ * either. A single crash or a rolling restart thus stays green while others serve. */
 bool counters_ready(const struct counters *counters);
 
 /* Prometheus text format of every slot in use. */

@@ -348,7 +348,7 @@ int worker_main(int argc, char **argv, const struct worker_program *program)
 		return usage(argv[0]);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	ignore_signals();
-	snprintf(worker.name, sizeof worker.name, "%s-%u", program->name, worker.slot);
+	snprintf(worker.name, sizeof worker.name, "%s-%u", role_name(program->role), worker.slot);
 	log_init(worker.name);
 	settings_init(&defaults);
 	settings_renew(&worker.settings.newest, &defaults);

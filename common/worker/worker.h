@@ -12,8 +12,7 @@
 struct worker;
 
 struct worker_program {
-	unsigned role;    /* ROLE_SSE, ... */
-	const char *name; /* "sse" */
+	unsigned role; /* ROLE_SSE, ... */
 	/* Settings are there; open everything. Call worker_ready() when serving. Returns 0, or an
 	 * exit code after logging why: EXIT_FAILED, it is tried again; or worker_cannot_start(). */
 	int (*start)(struct worker *worker);

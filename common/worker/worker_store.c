@@ -76,7 +76,7 @@ static void begin_turns(struct worker *worker, struct store **store)
 {
 	turn.worker = worker;
 	turn.store = store;
-	if (worker->program->role == ROLE_SSE) /* its clients wait for commits */
+	if ((role_of(worker->program->role)->traits & ROLE_HURRIES) != 0)
 		turn.poll_ns = worker->settings.newest->store_busy_poll_us * 1000;
 	atomic_store(&worker->mine->stalled, 0);
 	uv_timer_init(worker->loop, &turn.watch);

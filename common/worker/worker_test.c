@@ -71,7 +71,6 @@ static enum proto_verdict on_frame(struct worker *worker, const struct party *fr
 }
 
 static const struct worker_program program = {.role = ROLE_CAPTURE,
-                                              .name = "capture",
                                               .start = start,
                                               .reload = reload,
                                               .drain = drain,

@@ -157,14 +157,9 @@ static enum proto_verdict on_peer_frame(struct worker *worker, const struct part
 
 int main(int argc, char **argv)
 {
-	struct worker_program program = {.role = ROLE_SSE,
-	                                 .name = "sse",
-	                                 .start = start,
-	                                 .drain = drain,
-	                                 .on_frame = on_peer_frame};
-	if (strstr(argv[0], "bridge") != NULL) {
+	struct worker_program program = {
+	        .role = ROLE_SSE, .start = start, .drain = drain, .on_frame = on_peer_frame};
+	if (strstr(argv[0], "bridge") != NULL)
 		program.role = ROLE_BRIDGE;
-		program.name = "bridge";
-	}
 	return worker_main(argc, argv, &program);
 }

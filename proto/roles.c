@@ -1,0 +1,23 @@
+#include "proto/roles.h"
+
+#define ROLE_ROW(bit, NAME, name, slots, count, traits, knows, answers)                            \
+	{bit, name, slots, offsetof(struct role_places, NAME), traits, knows, answers},
+const struct role roles[ROLE_COUNT] = {ROLES(ROLE_ROW)};
+#undef ROLE_ROW
+
+const struct role *role_of(unsigned bit)
+{
+	for (size_t i = 0; i < ROLE_COUNT; i++)
+		if (roles[i].bit == bit)
+			return &roles[i];
+	return NULL;
+}
+
+const char *role_name(unsigned bit)
+{
+	const struct role *role = role_of(bit);
+	return role != NULL             ? role->name
+	       : bit == ROLE_SUPERVISOR ? "ringside"
+	       : bit == ROLE_ADMIN      ? "admin"
+	                                : "unknown";
+}
