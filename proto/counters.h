@@ -1,6 +1,7 @@
 /* Every metric a worker keeps, declared once: C(name, kind, help). Exported as ringside_<name>, in
- * the base units that Prometheus asks for (seconds, bytes). kind  counter | gauge; counter_ns: kept
- * in nanoseconds, gauge_ms: kept in milliseconds, both exported in seconds */
+ * the base units that Prometheus asks for (seconds, bytes).
+ *   kind  counter | gauge; counter_ns: kept in nanoseconds, gauge_ms: kept in milliseconds, both
+ *         exported in seconds */
 #pragma once
 
 #define COUNTERS(C)                                                                                \

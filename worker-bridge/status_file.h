@@ -12,8 +12,8 @@
 enum { STATUS_FILE_BYTES_MAX = 65536 };
 
 /* The members of the specification:
- *     {"updatedAt":MS, "destinations":[...], "stats":{...}, "clientConnected":bool?,
- * "ffmpegRunning":bool?,
+ *     {"updatedAt":MS, "destinations":[...], "stats":{...},
+ *      "clientConnected":bool?, "ffmpegRunning":bool?,
  *      "rendererHealth":{"ready":bool,"degradedReason":text|null,"updatedAt":MS|null}|null}
  * NULL: taken; else what is wrong, constant. `written_ms`: when the file was, for one that does not
  * say. */

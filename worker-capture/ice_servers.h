@@ -1,10 +1,10 @@
 /* STUN and TURN servers by which viewers outside of this network find a session's browser (RFC
  * 8489, RFC 8656). Pure: what sessions.ice_servers says, as browsers, clients and WHEP want it.
  *
- *     stun:HOST[:PORT]   turn:HOST[:PORT][?transport=udp]|USER|PASSWORD      between them blanks or
- * commas
+ *     stun:HOST[:PORT]   turn:HOST[:PORT][?transport=udp]|USER|PASSWORD
  *
- * UDP only: nothing else but what a page may reach leaves its browser. */
+ * with blanks or commas between them. UDP only: nothing else but what a page may reach leaves its
+ * browser. */
 #pragma once
 
 #include "proto/bytes.h"

@@ -2,8 +2,10 @@
  *
  *     GET    /v1/outputs             {"feed":..., "outputs":[...]}
  *     GET    /v1/outputs/NAME
- *     PUT    /v1/outputs/NAME        {"url":"rtmp://...", "paused":false}    201, 200 when it is so
- * already PATCH  /v1/outputs/NAME        {"paused":true} DELETE /v1/outputs/NAME        204
+ *     PUT    /v1/outputs/NAME        {"url":"rtmp://...", "paused":false}
+ *                                    201, 200 when it is so already
+ *     PATCH  /v1/outputs/NAME        {"paused":true}
+ *     DELETE /v1/outputs/NAME        204
  *
  * 400 a body that is not understood, 404 no output of that name, 409 the name goes elsewhere, or a
  * change of it is under way, 422 not a url, or a file outside capture.output_dir, 503 no picture,

@@ -1,10 +1,10 @@
 /* What a client does, as what the browser is to do: stream-kit's input events to DevTools commands.
  * Pure.
  *
- *     {"type":"interaction","data":{"action":"click","position":{"x":10,"y":20}}}   mouse, keys,
- * text
- *     {"type":"command","data":{"command":"pause","args":[]}}                       to the page
- * itself
+ *     {"type":"interaction","data":{"action":"click","position":{"x":10,"y":20}}}
+ *         mouse, keys, text
+ *     {"type":"command","data":{"command":"pause","args":[]}}
+ *         to the page itself
  *
  * Interactions with an action of the table in render_input.c are real input: the page sees trusted
  * events. Everything else goes to the page as a "ringside:input" event. */

@@ -4,9 +4,9 @@
  * What somebody else names reaches public addresses only. Whoever runs the suite opens more by
  * lists of
  *
- *     HOST   HOST:PORT   [IPV6]   [IPV6]:PORT   *        comma-separated; without a port: each of
- * its ports
+ *     HOST   HOST:PORT   [IPV6]   [IPV6]:PORT   *
  *
+ * (comma-separated; without a port: each of its ports),
  * and where clouds keep their secrets (link-local, metadata services) is open to nothing but its
  * own address, named as such: neither * nor a name that leads there is enough. What counts is the
  * address that is connected to, not what a name led to a moment earlier (DNS rebinding). */

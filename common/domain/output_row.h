@@ -2,9 +2,11 @@
  *
  * The capture worker writes them (worker-capture/outputs.c); HTTP workers only read the one member
  * that they need, the directory that an HLS output fills:
- *     {"added":true,"url":"rtmp://..."}                added while Ringside runs; the url is secret
- *     {"added":false,"digest":"9f...","removed":false}  of capture.outputs; the digest is of its
- * text there and in both "paused", and, for HLS, "hls":"/directory". */
+ *     {"added":true,"url":"rtmp://..."}
+ *         added while Ringside runs; the url is secret
+ *     {"added":false,"digest":"9f...","removed":false}
+ *         of capture.outputs; the digest is of its text there
+ * and in both "paused", and, for HLS, "hls":"/directory". */
 #pragma once
 
 #include "proto/bytes.h"

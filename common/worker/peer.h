@@ -4,10 +4,11 @@
  * bounded; mergeable notices never queue twice. There are two kinds:
  *
  *   between supervisor and worker, or ringsidectl: frames keep their order, and a peer that does
- * not read is closed with a log line, for what it was told must not be lost silently;
+ *   not read is closed with a log line, for what it was told must not be lost silently;
  *
  *   a link between workers: each frame stands for itself. A full queue refuses the one frame that
- * does not fit. One larger than PROTO_PART_BYTES_MAX goes in parts, when nothing smaller waits. */
+ *   does not fit. One larger than PROTO_PART_BYTES_MAX goes in parts, when nothing smaller
+ *   waits. */
 #pragma once
 
 #include "proto/frame.h"

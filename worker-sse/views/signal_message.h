@@ -2,8 +2,7 @@
  *
  *     {"type":"answer","sdp":{"type":"answer","sdp":"v=0..."}}       or "sdp" as a plain string
  *     {"type":"ice-candidate","candidate":{"candidate":"candidate:...","sdpMid":"0"}}
- *     {"type":"ice-candidate","candidate":null}                      no more of them; nor is an
- * empty one
+ *     {"type":"ice-candidate","candidate":null}                      no more; as an empty one
  *
  *     {"type":"offer","sdp":{"type":"offer","sdp":"v=0..."}}         to the client
  *     {"type":"error","message":"..."} */
