@@ -1,14 +1,7 @@
 #include "supervisor/restart.h"
+#include "common/base/backoff.h"
 
 #include <string.h>
-
-static uint64_t delay_after(uint32_t failures, const struct restart_limits *limits)
-{
-	uint64_t delay_ms = limits->delay_ms_min;
-	for (uint32_t i = 1; i < failures && delay_ms < limits->delay_ms_max; i++)
-		delay_ms *= 2;
-	return delay_ms < limits->delay_ms_max ? delay_ms : limits->delay_ms_max;
-}
 
 static uint32_t exits_within(const struct restart *restart, uint64_t window_ms, uint64_t now_ms)
 {
@@ -35,8 +28,10 @@ uint64_t restart_exited(struct restart *restart, const struct restart_limits *li
 	restart->ready_ms = 0;
 	restart->exits_ms[restart->exits++ % RESTART_EXITS_MAX] = now_ms;
 	restart->failing = exits_within(restart, limits->window_ms, now_ms) >= limits->exits_max;
-	uint64_t delay_ms =
-	        restart->failing ? limits->delay_ms_max : delay_after(restart->failures, limits);
+	uint64_t delay_ms = restart->failing
+	                            ? limits->delay_ms_max
+	                            : backoff_doubled_ms(limits->delay_ms_min, limits->delay_ms_max,
+	                                                 restart->failures);
 	return now_ms + delay_ms - delay_ms / 2 * jitter / RESTART_JITTER_MAX;
 }
 

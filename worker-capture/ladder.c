@@ -1,4 +1,5 @@
 #include "worker-capture/ladder.h"
+#include "common/base/backoff.h"
 
 #include <string.h>
 
@@ -123,10 +124,7 @@ static enum ladder_step choose(struct ladder *ladder, const struct ladder_limits
 
 static uint64_t delay_of(const struct ladder *ladder, const struct ladder_limits *limits)
 {
-	uint64_t delay_ms = limits->delay_min_ms;
-	for (uint64_t i = 1; i < ladder->browsers && delay_ms < limits->delay_max_ms; i++)
-		delay_ms *= 2;
-	return delay_ms < limits->delay_max_ms ? delay_ms : limits->delay_max_ms;
+	return backoff_doubled_ms(limits->delay_min_ms, limits->delay_max_ms, ladder->browsers);
 }
 
 /* The first one comes at once when the old one is still there to be replaced, later ones wait. */

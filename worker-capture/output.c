@@ -1,4 +1,5 @@
 #include "worker-capture/output.h"
+#include "common/base/backoff.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -261,17 +262,13 @@ static void let_finish(struct output *o)
 
 static void back_off(struct output *o)
 {
-	uint64_t delay_ms = DELAY_MIN_MS;
 	if (o->live_ms != 0 && clock_monotonic_ms() - o->live_ms >= STABLE_MS)
 		o->failures = 0;
-	for (uint64_t i = 0; i < o->failures && delay_ms < DELAY_MAX_MS; i++)
-		delay_ms *= 2;
-	if (delay_ms > DELAY_MAX_MS)
-		delay_ms = DELAY_MAX_MS;
 	o->failures++;
 	o->live_ms = 0;
 	set_state(o, OUTPUT_BACKOFF);
 	/* A quarter more or less: those that fell together do not come back together. */
+	uint64_t delay_ms = backoff_doubled_ms(DELAY_MIN_MS, DELAY_MAX_MS, o->failures);
 	delay_ms = delay_ms * 3 / 4 + clock_random_below(delay_ms / 2 + 1);
 	uv_timer_start(&o->wait, on_wait, delay_ms, 0);
 }

@@ -1,13 +1,17 @@
 #include "common/base/backoff.h"
 #include "common/base/clock.h"
 
+uint64_t backoff_doubled_ms(uint64_t min_ms, uint64_t max_ms, uint64_t failures)
+{
+	uint64_t delay_ms = min_ms;
+	for (uint64_t i = 1; i < failures && delay_ms < max_ms; i++)
+		delay_ms *= 2;
+	return delay_ms < max_ms ? delay_ms : max_ms;
+}
+
 uint64_t backoff_ms(const struct backoff *b, uint64_t failures, uint64_t asked_ms, unsigned dice)
 {
-	uint64_t delay_ms = b->min_ms;
-	for (uint64_t i = 1; i < failures && delay_ms < b->max_ms; i++)
-		delay_ms *= 2;
-	delay_ms = delay_ms < b->max_ms ? delay_ms : b->max_ms;
-	delay_ms = delay_ms * (80 + dice) / 100;
+	uint64_t delay_ms = backoff_doubled_ms(b->min_ms, b->max_ms, failures) * (80 + dice) / 100;
 	asked_ms = asked_ms < b->asked_ms_max ? asked_ms : b->asked_ms_max;
 	asked_ms = asked_ms * (200 + dice) / 200;
 	return asked_ms > delay_ms ? asked_ms : delay_ms;

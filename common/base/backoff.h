@@ -1,8 +1,14 @@
-/* How long to wait before somebody else's server is asked again. Pure: no clock, no dice. */
+/* How long to wait before something that failed is tried again. Pure: no clock, no dice. */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
+
+/* min_ms after the first of `failures`, twice as long after each further one, max_ms at most. Where
+ * others fail at the same moment the caller spreads it, so that not all come back at once. */
+uint64_t backoff_doubled_ms(uint64_t min_ms, uint64_t max_ms, uint64_t failures);
+
+/* ---- of somebody else's server, which may say how long it wants to be left alone ---- */
 
 struct backoff {
 	uint64_t min_ms, max_ms; /* the first delay; what doubling ends at */

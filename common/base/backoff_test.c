@@ -20,6 +20,18 @@ static void delays_double_up_to_the_longest(void **state)
 	assert_int_equal(backoff_ms(&usual, 1, 0, BACKOFF_DICE - 1), 1200);
 }
 
+static void nothing_doubles_beyond_its_longest(void **state)
+{
+	(void)state;
+	assert_int_equal(backoff_doubled_ms(500, 3000, 0), 500);
+	assert_int_equal(backoff_doubled_ms(500, 3000, 1), 500);
+	assert_int_equal(backoff_doubled_ms(500, 3000, 3), 2000);
+	assert_int_equal(backoff_doubled_ms(500, 3000, 4), 3000);
+	assert_int_equal(backoff_doubled_ms(500, 3000, UINT64_MAX), 3000);
+	assert_int_equal(backoff_doubled_ms(500, 100, 1), 100);
+	assert_int_equal(backoff_doubled_ms(0, 0, 5), 0);
+}
+
 static void what_was_asked_for_is_the_least_and_bounded(void **state)
 {
 	static const struct backoff deaf = {.min_ms = 1000, .max_ms = 60000};
@@ -72,6 +84,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(delays_double_up_to_the_longest),
+	        cmocka_unit_test(nothing_doubles_beyond_its_longest),
 	        cmocka_unit_test(what_was_asked_for_is_the_least_and_bounded),
 	        cmocka_unit_test(none_is_longer_than_the_longest),
 	        cmocka_unit_test(a_wait_that_has_not_begun_is_over),
