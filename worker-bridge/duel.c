@@ -461,23 +461,12 @@ static enum duel_result on_contestant(struct duel *d, const struct duel_fact *fa
 	int index = agent_index(d, fact->agent_id[0]);
 	if (index < 0)
 		return refuse(DUEL_UNSUITABLE, reason, "id is neither contestant");
-	struct duel_agent *a = &d->agents[index];
-	double hp = fact->hp_present ? fact->hp : a->hp;
-	double hp_max = fact->hp_max_present ? fact->hp_max : a->hp_max;
-	if (!(hp_max > 0) || hp < 0 || hp > hp_max)
+	struct duel_agent next = d->agents[index];
+	duel_agent_update(&next, &fact->update, fact->update_members);
+	if (!(next.hp_max > 0) || next.hp < 0 || next.hp > next.hp_max)
 		return refuse(DUEL_UNSUITABLE, reason,
 		              "hp must be from 0 to maxHp, and maxHp above 0");
-	a->hp = hp;
-	a->hp_max = hp_max;
-	unsigned m = fact->update_members;
-	a->combat_level =
-	        m & DUEL_UPDATE_COMBAT_LEVEL ? fact->update.combat_level : a->combat_level;
-	a->wins = m & DUEL_UPDATE_WINS ? fact->update.wins : a->wins;
-	a->losses = m & DUEL_UPDATE_LOSSES ? fact->update.losses : a->losses;
-	a->rank = m & DUEL_UPDATE_RANK ? fact->update.rank : a->rank;
-	a->rival_wins = m & DUEL_UPDATE_RIVAL_WINS ? fact->update.rival_wins : a->rival_wins;
-	a->rival_losses =
-	        m & DUEL_UPDATE_RIVAL_LOSSES ? fact->update.rival_losses : a->rival_losses;
+	d->agents[index] = next;
 	return DUEL_OK;
 }
 

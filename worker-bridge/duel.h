@@ -12,19 +12,16 @@
  * The identity of a moment is (duelId, phaseVersion). Times are Unix ms, 0: not (yet) known. */
 #pragma once
 
+#include "worker-bridge/duel_agent.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
 enum {
-	DUEL_ID_MAX = 128, /* of contestants, bytes */
-	DUEL_NAME_MAX = 128,
-	DUEL_LABEL_MAX = 64,  /* provider, model */
 	DUEL_TOKEN_MAX = 128, /* reasons and details: [a-z0-9][a-z0-9_.:-]* */
 	DUEL_SCENE_MAX = 16384,
 	DUEL_UUID_LEN = 36,
 };
-#define DUEL_NUMBER_MAX 1e15
-#define DUEL_NO_RANK    INT64_MIN
 
 #define DUEL_PHASES(P)        P(IDLE) P(ANNOUNCEMENT) P(COUNTDOWN) P(FIGHTING) P(RESOLUTION)
 #define DUEL_PHASE_ENUM(NAME) DUEL_##NAME,
@@ -50,14 +47,6 @@ const char *duel_outcome_name(enum duel_outcome outcome);
 enum duel_win_reason { DUEL_WIN_REASONS(DUEL_WIN_REASON_ENUM) DUEL_WIN_REASON_COUNT };
 #undef DUEL_WIN_REASON_ENUM
 const char *duel_win_reason_name(enum duel_win_reason reason);
-
-struct duel_agent {
-	char id[DUEL_ID_MAX + 1], name[DUEL_NAME_MAX + 1];
-	char provider[DUEL_LABEL_MAX + 1], model[DUEL_LABEL_MAX + 1];
-	double hp, hp_max;
-	double damage; /* dealt in this fight */
-	int64_t combat_level, wins, losses, rank /* or DUEL_NO_RANK */, rival_wins, rival_losses;
-};
 
 struct duel_pair {
 	bool present;
@@ -140,24 +129,16 @@ struct duel_fact {
 	char agent_id[2][DUEL_ID_MAX +
 	                 1]; /* attacker, contestant, the dead (one or two), who forfeits, winner */
 	double amount;
-	bool hp_present, hp_max_present;
-	double hp, hp_max;         /* of the target, of the contestant */
+	bool hp_present;
+	double hp;                 /* of the target */
 	struct duel_agent update;  /* CONTESTANT: those members of which a bit is set */
-	unsigned update_members;   /* DUEL_UPDATE_* */
+	unsigned update_members;   /* as duel_agent_update() takes them */
 	enum duel_outcome outcome; /* WIN or DRAW */
 	enum duel_win_reason win_reason;
 	char detail[DUEL_TOKEN_MAX + 1];
 	char seed[21], replay_hash[65]; /* "": made here */
 	char reason[DUEL_TOKEN_MAX + 1];
 	char *scene; /* JSON text, owned by whoever made the fact */
-};
-enum {
-	DUEL_UPDATE_COMBAT_LEVEL = 1,
-	DUEL_UPDATE_WINS = 2,
-	DUEL_UPDATE_LOSSES = 4,
-	DUEL_UPDATE_RANK = 8,
-	DUEL_UPDATE_RIVAL_WINS = 16,
-	DUEL_UPDATE_RIVAL_LOSSES = 32,
 };
 
 enum duel_result {

@@ -23,37 +23,39 @@
 	F("plannedFightStartTime", fight_planned_ms, NEEDED)                                       \
 	F("fightStartTime", fight_start_ms, NEEDED)                                                \
 	F("duelEndTime", end_ms, NEEDED)
-#define AGENT_TEXTS(F)                                                                             \
-	F("id", id, NEEDED)                                                                        \
-	F("name", name, NEEDED)                                                                    \
-	F("provider", provider, OPTIONAL)                                                          \
-	F("model", model, OPTIONAL)
-#define AGENT_NUMBERS(F)                                                                           \
-	F("hp", hp, NEEDED) F("maxHp", hp_max, NEEDED) F("damageDealtThisFight", damage, NEEDED)
-#define AGENT_COUNTS(F)                                                                            \
-	F("combatLevel", combat_level, OPTIONAL)                                                   \
-	F("wins", wins, OPTIONAL)                                                                  \
-	F("losses", losses, OPTIONAL)                                                              \
-	F("headToHeadWins", rival_wins, OPTIONAL)                                                  \
-	F("headToHeadLosses", rival_losses, OPTIONAL)
 enum presence { OPTIONAL, NEEDED };
 
 /* ---- writing ---- */
 
+static json_t *agent_member(const struct duel_agent *a, const struct duel_agent_row *row)
+{
+	const void *value = duel_agent_value(a, row);
+	switch (row->kind) {
+	case DUEL_AGENT_ID:
+	case DUEL_AGENT_TEXT:
+		return json_string(value);
+	case DUEL_AGENT_NUMBER:
+	case DUEL_AGENT_TALLY:
+		return json_real(*(const double *)value);
+	case DUEL_AGENT_COUNT:
+		return json_integer(*(const int64_t *)value);
+	case DUEL_AGENT_RANK:
+		return *(const int64_t *)value == DUEL_NO_RANK
+		               ? json_null()
+		               : json_integer(*(const int64_t *)value);
+	}
+	check(false);
+}
+
 static json_t *agent_record(const struct duel_agent *a)
 {
 	json_t *o = json_object();
-#define PUT(name, member, presence) json_object_set_new(o, name, json_string(a->member));
-	AGENT_TEXTS(PUT)
-#undef PUT
-#define PUT(name, member, presence) json_object_set_new(o, name, json_real(a->member));
-	AGENT_NUMBERS(PUT)
-#undef PUT
-#define PUT(name, member, presence) json_object_set_new(o, name, json_integer(a->member));
-	AGENT_COUNTS(PUT)
-#undef PUT
-	json_object_set_new(o, "rank",
-	                    a->rank == DUEL_NO_RANK ? json_null() : json_integer(a->rank));
+	for (unsigned kind = 0; kind < DUEL_AGENT_KINDS; kind++)
+		for (size_t i = 0; i < DUEL_AGENT_ROWS; i++) {
+			const struct duel_agent_row *row = &duel_agent_rows[i];
+			if (row->kind == kind)
+				json_object_set_new(o, row->name, agent_member(a, row));
+		}
 	return o;
 }
 
@@ -136,24 +138,38 @@ static bool stamp(const json_t *o, const char *name, uint64_t *into, enum presen
 	return good;
 }
 
+static bool rank(const json_t *o, const char *name, int64_t *into)
+{
+	const json_t *value = json_object_get(o, name);
+	*into = DUEL_NO_RANK;
+	return value == NULL || json_is_null(value) || count(o, name, into, NEEDED);
+}
+
+static bool read_agent_member(struct duel_agent *a, const struct duel_agent_row *row,
+                              const json_t *o)
+{
+	enum presence presence = row->needed ? NEEDED : OPTIONAL;
+	void *into = duel_agent_member(a, row);
+	switch (row->kind) {
+	case DUEL_AGENT_ID:
+	case DUEL_AGENT_TEXT:
+		return text(o, row->name, into, row->bytes, presence);
+	case DUEL_AGENT_NUMBER:
+	case DUEL_AGENT_TALLY:
+		return number(o, row->name, into, presence);
+	case DUEL_AGENT_COUNT:
+		return count(o, row->name, into, presence);
+	case DUEL_AGENT_RANK:
+		return rank(o, row->name, into);
+	}
+	check(false);
+}
+
 static bool read_agent(struct duel_agent *a, const json_t *o)
 {
 	bool good = true;
-#define GET(name, member, presence)                                                                \
-	good = good && text(o, name, a->member, sizeof a->member, presence);
-	AGENT_TEXTS(GET)
-#undef GET
-#define GET(name, member, presence) good = good && number(o, name, &a->member, presence);
-	AGENT_NUMBERS(GET)
-#undef GET
-#define GET(name, member, presence) good = good && count(o, name, &a->member, presence);
-	AGENT_COUNTS(GET)
-#undef GET
-	const json_t *rank = json_object_get(o, "rank");
-	if (rank == NULL || json_is_null(rank))
-		a->rank = DUEL_NO_RANK;
-	else
-		good = good && count(o, "rank", &a->rank, NEEDED);
+	for (size_t i = 0; good && i < DUEL_AGENT_ROWS; i++)
+		good = read_agent_member(a, &duel_agent_rows[i], o);
 	return good;
 }
 

@@ -37,20 +37,25 @@ struct member {
 	const char *help;
 };
 
-static const struct member agent_members[] = {
-        {"id", ID, true, 0, 0, "Who it is, the same in every duel."},
-        {"name", TEXT, true, 1, DUEL_NAME_MAX, "What people call it."},
-        {"provider", TEXT, false, 0, DUEL_LABEL_MAX, "Who made the player."},
-        {"model", TEXT, false, 0, DUEL_LABEL_MAX, "Which player of theirs."},
-        {"hp", NUMBER, true, 0, DUEL_NUMBER_MAX, "Health, at most maxHp."},
-        {"maxHp", NUMBER, true, 0, DUEL_NUMBER_MAX, "Full health, above 0."},
-        {"combatLevel", INTEGER, false, 0, 1e9, "0 when not given."},
-        {"wins", INTEGER, false, 0, 1e9, "0 when not given."},
-        {"losses", INTEGER, false, 0, 1e9, "0 when not given."},
-        {"rank", INTEGER, false, 1, 1e9, "null when not given."},
-        {"headToHeadWins", INTEGER, false, 0, 1e9, "Against this opponent."},
-        {"headToHeadLosses", INTEGER, false, 0, 1e9, "Against this opponent."},
-};
+/* Of a contestant (duel_agent.h): what begins a duel with, and what may change in it. */
+#define AGENT_ID(name, needed, min, max, help)     {name, ID, needed, 0, 0, help},
+#define AGENT_TEXT(name, needed, min, max, help)   {name, TEXT, needed, min, max, help},
+#define AGENT_NUMBER(name, needed, min, max, help) {name, NUMBER, needed, min, max, help},
+#define AGENT_TALLY(name, needed, min, max, help)
+#define AGENT_COUNT(name, needed, min, max, help) {name, INTEGER, needed, min, max, help},
+#define AGENT_RANK(name, needed, min, max, help)  {name, INTEGER, needed, min, max, help},
+#define AGENT_MEMBER(kind, member, name, needed, min, max, help)                                   \
+	AGENT_##kind(name, needed, min, max, help)
+static const struct member agent_members[] = {DUEL_AGENT(AGENT_MEMBER)};
+
+#define CHANGE_ID(name, min, max, help)
+#define CHANGE_TEXT(name, min, max, help)
+#define CHANGE_NUMBER(name, min, max, help) {name, NUMBER, false, min, max, help},
+#define CHANGE_TALLY(name, min, max, help)
+#define CHANGE_COUNT(name, min, max, help) {name, INTEGER, false, min, max, ""},
+#define CHANGE_RANK(name, min, max, help)  {name, INTEGER, false, min, max, ""},
+
+#define AGENT_CHANGE(kind, member, name, needed, min, max, help) CHANGE_##kind(name, min, max, help)
 
 #define DUEL_MEMBER                                                                                \
 	{                                                                                          \
@@ -87,17 +92,7 @@ static const struct member damage_members[] = {
          "The target's hp after it, where that is not hp - amount."},
 };
 static const struct member contestant_members[] = {
-        DUEL_MEMBER,
-        {"id", ID, true, 0, 0, "Which contestant."},
-        {"hp", NUMBER, false, 0, DUEL_NUMBER_MAX, "Health, at most maxHp."},
-        {"maxHp", NUMBER, false, 0, DUEL_NUMBER_MAX, "Full health, above 0."},
-        {"combatLevel", INTEGER, false, 0, 1e9, ""},
-        {"wins", INTEGER, false, 0, 1e9, ""},
-        {"losses", INTEGER, false, 0, 1e9, ""},
-        {"rank", INTEGER, false, 1, 1e9, ""},
-        {"headToHeadWins", INTEGER, false, 0, 1e9, ""},
-        {"headToHeadLosses", INTEGER, false, 0, 1e9, ""},
-};
+        DUEL_MEMBER, {"id", ID, true, 0, 0, "Which contestant."}, DUEL_AGENT(AGENT_CHANGE)};
 static const struct member death_members[] = {
         DUEL_MEMBER,
         {"ids", IDS, true, 0, 0, "Who died; both at once when two are named."},
@@ -479,36 +474,44 @@ static int64_t take_integer(const json_t *object, const char *name, int64_t othe
 	return v != NULL ? json_integer_value(v) : otherwise;
 }
 
-static void take_records(const json_t *object, struct duel_agent *a)
+static void take_agent_member(const json_t *object, struct duel_agent *a,
+                              const struct duel_agent_row *row)
 {
-	a->combat_level = take_integer(object, "combatLevel", 0);
-	a->wins = take_integer(object, "wins", 0);
-	a->losses = take_integer(object, "losses", 0);
-	a->rank = take_integer(object, "rank", DUEL_NO_RANK);
-	a->rival_wins = take_integer(object, "headToHeadWins", 0);
-	a->rival_losses = take_integer(object, "headToHeadLosses", 0);
-}
-
-static unsigned records_present(const json_t *object)
-{
-	static const char *const names[] = {"combatLevel", "wins",           "losses",
-	                                    "rank",        "headToHeadWins", "headToHeadLosses"};
-	unsigned present = 0;
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (json_object_get(object, names[i]) != NULL)
-			present |= 1u << i;
-	return present;
+	void *into = duel_agent_member(a, row);
+	switch (row->kind) {
+	case DUEL_AGENT_ID:
+	case DUEL_AGENT_TEXT:
+		take_text(object, row->name, into, row->bytes);
+		break;
+	case DUEL_AGENT_NUMBER:
+		take_number(object, row->name, into);
+		break;
+	case DUEL_AGENT_COUNT:
+		*(int64_t *)into = take_integer(object, row->name, 0);
+		break;
+	case DUEL_AGENT_RANK:
+		*(int64_t *)into = take_integer(object, row->name, DUEL_NO_RANK);
+		break;
+	case DUEL_AGENT_TALLY:
+		break;
+	}
 }
 
 static void take_agent(const json_t *object, struct duel_agent *a)
 {
-	take_text(object, "id", a->id, sizeof a->id);
-	take_text(object, "name", a->name, sizeof a->name);
-	take_text(object, "provider", a->provider, sizeof a->provider);
-	take_text(object, "model", a->model, sizeof a->model);
-	take_number(object, "hp", &a->hp);
-	take_number(object, "maxHp", &a->hp_max);
-	take_records(object, a);
+	for (size_t i = 0; i < DUEL_AGENT_ROWS; i++)
+		take_agent_member(object, a, &duel_agent_rows[i]);
+}
+
+static void take_changes(const json_t *object, struct duel_fact *f)
+{
+	for (size_t i = 0; i < DUEL_AGENT_ROWS; i++) {
+		const struct duel_agent_row *row = &duel_agent_rows[i];
+		if (!duel_agent_changes(row) || json_object_get(object, row->name) == NULL)
+			continue;
+		take_agent_member(object, &f->update, row);
+		f->update_members |= 1u << i;
+	}
 }
 
 static void take_point(const json_t *array, double into[3])
@@ -569,10 +572,7 @@ static void take_fact(struct duel_fact *f, unsigned kind, const json_t *o)
 		break;
 	case DUEL_FACT_CONTESTANT:
 		take_text(o, "id", f->agent_id[0], sizeof f->agent_id[0]);
-		f->hp_present = take_number(o, "hp", &f->hp);
-		f->hp_max_present = take_number(o, "maxHp", &f->hp_max);
-		take_records(o, &f->update);
-		f->update_members = records_present(o);
+		take_changes(o, f);
 		break;
 	case DUEL_FACT_DEATH: {
 		const json_t *ids = json_object_get(o, "ids");

@@ -65,30 +65,39 @@ static void put_number(struct frame *f, double value)
 	put(f, "%s", text);
 }
 
+static void put_agent_value(struct frame *f, const struct duel_agent *a,
+                            const struct duel_agent_row *row)
+{
+	const void *value = duel_agent_value(a, row);
+	switch (row->kind) {
+	case DUEL_AGENT_ID:
+	case DUEL_AGENT_TEXT:
+		put_text(f, value);
+		break;
+	case DUEL_AGENT_NUMBER:
+	case DUEL_AGENT_TALLY:
+		put_number(f, *(const double *)value);
+		break;
+	case DUEL_AGENT_RANK:
+		if (*(const int64_t *)value == DUEL_NO_RANK)
+			put(f, "null");
+		else
+			put(f, "%" PRId64, *(const int64_t *)value);
+		break;
+	case DUEL_AGENT_COUNT:
+		put(f, "%" PRId64, *(const int64_t *)value);
+		break;
+	}
+}
+
 static void member_agent(struct frame *f, const char *name, const struct duel_agent *a)
 {
-	put(f, "\"%s\":{\"id\":", name);
-	put_text(f, a->id);
-	put(f, ",\"name\":");
-	put_text(f, a->name);
-	put(f, ",\"provider\":");
-	put_text(f, a->provider);
-	put(f, ",\"model\":");
-	put_text(f, a->model);
-	put(f, ",\"hp\":");
-	put_number(f, a->hp);
-	put(f, ",\"maxHp\":");
-	put_number(f, a->hp_max);
-	put(f, ",\"combatLevel\":%" PRId64 ",\"wins\":%" PRId64 ",\"losses\":%" PRId64,
-	    a->combat_level, a->wins, a->losses);
-	put(f, ",\"damageDealtThisFight\":");
-	put_number(f, a->damage);
-	if (a->rank == DUEL_NO_RANK)
-		put(f, ",\"rank\":null");
-	else
-		put(f, ",\"rank\":%" PRId64, a->rank);
-	put(f, ",\"headToHeadWins\":%" PRId64 ",\"headToHeadLosses\":%" PRId64 "},", a->rival_wins,
-	    a->rival_losses);
+	put(f, "\"%s\":", name);
+	for (size_t i = 0; i < DUEL_AGENT_ROWS; i++) {
+		put(f, "%s\"%s\":", i == 0 ? "{" : ",", duel_agent_rows[i].name);
+		put_agent_value(f, a, &duel_agent_rows[i]);
+	}
+	put(f, "},");
 }
 
 static void member_positions(struct frame *f, const struct duel *d)
