@@ -1,25 +1,34 @@
-/* ringside-sse: HTTP, SSE fan-out, durable streams. */
+/* ringside-sse: HTTP, SSE fan-out, durable streams. Wires routes and hooks together: the only file
+ * that sees all storeys. */
 #include "common/base/cgroup.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/worker/worker_store.h"
 #include "proto/roles.h"
+#include "worker-sse/edge/cors.h"
+#include "worker-sse/inbox.h"
+#include "worker-sse/live/fanout.h"
+#include "worker-sse/routes.h"
 #include "worker-sse/views/bet_sync.h"
 #include "worker-sse/views/call.h"
-#include "worker-sse/edge/conn.h"
 #include "worker-sse/views/events.h"
-#include "worker-sse/live/fanout.h"
 #include "worker-sse/views/health.h"
-#include "worker-sse/inbox.h"
 #include "worker-sse/views/subscriptions.h"
-#include "worker-sse/edge/websocket.h"
 
 #include <stdlib.h>
 
 enum {
 	REFRESH_MS = 1000,       /* of the store's figures */
 	ADVANCE_BYTES = 4 << 20, /* of log at a turn, so that input is not starved */
+};
+
+/* The program: its worker as the views know it, and what drives the loop. */
+struct program {
+	struct sse_worker sse; /* first: it is the worker's context */
+	uv_timer_t tick;
+	uv_prepare_t flush;
+	uint64_t refresh_due_ms, drain_due_ms;
 };
 
 /* ---- the store ---- */
@@ -37,16 +46,12 @@ static void on_store(uv_async_t *async)
 	if (store_advance(w->store, ADVANCE_BYTES))
 		uv_async_send(&w->store_async);
 	fanout_turn(w->fanout);
-	conns_flush(w);
+	edge_flush(&w->edge);
 }
 
-void sse_worker_catch_up(struct sse_worker *w)
+static void before_request(void *context)
 {
-	if (store_durable(w->store) <= store_position(w->store))
-		return;
-	while (store_advance(w->store, 0)) {
-	}
-	uv_async_send(&w->store_async); /* the followers' turn comes with the loop's */
+	sse_worker_catch_up(context);
 }
 
 /* With none, this worker asks the others not to tell it of every commit: it looks for itself at
@@ -63,90 +68,108 @@ static void on_readers(void *context, int change)
 
 /* ---- time ---- */
 
-static void finish_drain(struct sse_worker *w)
+static void finish_drain(struct program *p)
 {
-	if (w->conns_count > 0 && w->wheel.now_ms < w->drain_due_ms)
+	struct sse_worker *w = &p->sse;
+	if (!edge_is_empty(&w->edge) && w->wheel.now_ms < p->drain_due_ms)
 		return;
-	if (w->conns_count > 0)
-		log_warn("drain cut short", "connections=%zu", w->conns_count);
-	while (w->conns != NULL)
-		conn_close(w->conns);
+	if (!edge_is_empty(&w->edge))
+		log_warn("drain cut short", "connections=%zu", w->edge.conns_count);
+	edge_close(&w->edge);
 	store_close(&w->store);
 	worker_exit(w->worker, EXIT_DONE);
-	uv_timer_stop(&w->tick);
+	uv_timer_stop(&p->tick);
 }
 
 static void on_tick(uv_timer_t *timer)
 {
-	struct sse_worker *w = timer->data;
-	w->wheel.now_ms = clock_monotonic_ms();
-	reply_tick(w, clock_wall_ms());
-	wheel_run(&w->wheel, w->wheel.now_ms);
+	struct program *p = timer->data;
+	struct sse_worker *w = &p->sse;
+	edge_tick(&w->edge, clock_wall_ms());
+	wheel_run(&w->wheel, clock_monotonic_ms());
 	/* Heals a wake-up that was lost with its sender. */
 	if (store_durable(w->store) > store_position(w->store))
 		on_store(&w->store_async);
-	if (w->wheel.now_ms >= w->refresh_due_ms) {
-		w->refresh_due_ms = w->wheel.now_ms + REFRESH_MS;
+	if (w->wheel.now_ms >= p->refresh_due_ms) {
+		p->refresh_due_ms = w->wheel.now_ms + REFRESH_MS;
 		health_refresh(w);
 	}
 	if (w->worker->stalled)
-		conns_refuse_stalled(w, clock_monotonic_ns() -
-		                                w->settings->store_commit_timeout_ms * 1000000u);
-	conns_flush(w);
-	if (w->draining)
-		finish_drain(w);
+		edge_refuse_stalled(&w->edge,
+		                    clock_monotonic_ns() -
+		                            w->settings->store_commit_timeout_ms * 1000000u);
+	edge_flush(&w->edge);
+	if (w->edge.draining)
+		finish_drain(p);
 }
 
 static void on_prepare(uv_prepare_t *prepare)
 {
 	struct sse_worker *w = prepare->data;
 	w->wheel.now_ms = clock_monotonic_ms();
-	conns_flush(w);
-	turn_begin(w);
+	edge_prepare(&w->edge);
 }
 
 /* ---- life ---- */
 
+static void start_loop(struct program *p, uv_loop_t *loop)
+{
+	uv_timer_init(loop, &p->tick);
+	p->tick.data = p;
+	uv_timer_start(&p->tick, on_tick, WHEEL_TICK_MS, WHEEL_TICK_MS);
+	uv_prepare_init(loop, &p->flush);
+	p->flush.data = &p->sse;
+	uv_prepare_start(&p->flush, on_prepare);
+}
+
+static void start_edge(struct sse_worker *w)
+{
+	edge_init(&w->edge, &(struct edge_options){.loop = w->worker->loop,
+	                                           .wheel = &w->wheel,
+	                                           .settings = w->settings,
+	                                           .counters = w->counters,
+	                                           .busy_poll = &w->worker->busy_poll,
+	                                           .memory_bytes = cgroup_memory_bytes(""),
+	                                           .find_route = routes_find,
+	                                           .preflight = cors_preflight,
+	                                           .before_request = before_request,
+	                                           .context = w});
+	edge_share_bodies(&w->edge, sse_workers_count(w));
+}
+
+static void start_views(struct sse_worker *w)
+{
+	subscriptions_start(w);
+	w->fanout = fanout_create(&(struct fanout_options){.loop = w->worker->loop,
+	                                                   .wheel = &w->wheel,
+	                                                   .settings = w->settings,
+	                                                   .counters = w->counters,
+	                                                   .store = w->store,
+	                                                   .on_readers = on_readers,
+	                                                   .context = w});
+	events_start(w);
+	bet_sync_start(w);
+}
+
 static int start(struct worker *worker)
 {
-	static struct sse_worker w;
-	worker->context = &w;
-	w.worker = worker;
-	w.settings = worker->settings.newest;
-	w.counters = worker->mine;
-	w.wheel.now_ms = clock_monotonic_ms();
-	wheel_init(&w.wheel, w.wheel.now_ms);
-	auth_init(&w.auth, w.settings);
-	reply_prepare(&w);
-	w.memory_bytes = cgroup_memory_bytes("");
-	bodies_refresh(&w);
-	turn_start(&w);
-	uv_async_init(worker->loop, &w.store_async, on_store);
-	w.store_async.data = &w;
-	int code = worker_open_store(worker, &w.store_async, &w.store);
+	static struct program p;
+	struct sse_worker *w = &p.sse;
+	worker->context = w;
+	*w = (struct sse_worker){
+	        .worker = worker, .settings = worker->settings.newest, .counters = worker->mine};
+	wheel_init(&w->wheel, clock_monotonic_ms());
+	start_edge(w);
+	uv_async_init(worker->loop, &w->store_async, on_store);
+	w->store_async.data = w;
+	int code = worker_open_store(worker, &w->store_async, &w->store);
 	if (code != 0)
 		return code;
-	subscriptions_start(&w);
-	w.fanout = fanout_create(&(struct fanout_options){.loop = worker->loop,
-	                                                  .wheel = &w.wheel,
-	                                                  .settings = w.settings,
-	                                                  .counters = w.counters,
-	                                                  .store = w.store,
-	                                                  .on_readers = on_readers,
-	                                                  .context = &w});
-	events_start(&w);
-	bet_sync_start(&w);
-	uv_timer_init(worker->loop, &w.tick);
-	w.tick.data = &w;
-	uv_timer_start(&w.tick, on_tick, WHEEL_TICK_MS, WHEEL_TICK_MS);
-	uv_prepare_init(worker->loop, &w.flush);
-	w.flush.data = &w;
-	uv_prepare_start(&w.flush, on_prepare);
-	counter_set(w.counters, connections, 0);
-	counter_set(w.counters, subscribers, 0);
-	counter_set(w.counters, websockets, 0);
+	start_views(w);
+	start_loop(&p, worker->loop);
+	counter_set(w->counters, subscribers, 0);
 	worker_follow(worker, false);
-	code = listen_start(&w);
+	code = edge_listen(&w->edge);
 	if (code == 0)
 		worker_ready(worker);
 	return code;
@@ -157,24 +180,24 @@ static void reload(struct worker *worker)
 {
 	struct sse_worker *w = worker->context;
 	w->settings = worker->settings.newest;
+	edge_use(&w->edge, w->settings);
+	fanout_use(w->fanout, w->settings);
 }
 
 static void on_peer_gone(struct worker *worker, const struct party *gone)
 {
 	struct sse_worker *w = worker->context;
 	calls_peer_gone(w, gone);
-	conns_flush(w);
+	edge_flush(&w->edge);
 }
 
 static void drain(struct worker *worker, uint64_t due_ms)
 {
 	struct sse_worker *w = worker->context;
-	w->draining = true;
-	w->drain_due_ms = due_ms;
-	listen_drain(w);
+	((struct program *)w)->drain_due_ms = due_ms;
+	edge_stop_accepting(&w->edge);
 	fanout_drain(w->fanout);
-	websockets_drain(w);
-	conns_drain(w);
+	edge_drain(&w->edge);
 }
 
 int main(int argc, char **argv)

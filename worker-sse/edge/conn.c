@@ -1,4 +1,5 @@
 #include "worker-sse/edge/conn.h"
+#include "worker-sse/edge/client_address.h"
 #include "common/base/check.h"
 
 #include <stdlib.h>
@@ -18,7 +19,7 @@ enum {
 
 static uint64_t limit_ms(const struct conn *conn)
 {
-	const struct settings *s = conn->worker->settings;
+	const struct settings *s = conn->edge->settings;
 	switch ((enum conn_wait)conn->wait) {
 	case WAIT_NOTHING:
 		break;
@@ -62,7 +63,7 @@ static enum conn_wait wait_now(const struct conn *conn)
 		return may_be_gone(conn) ? WAIT_GONE : WAIT_NOTHING;
 	if (conn->in_len > 0)
 		return WAIT_HEAD;
-	return conn->worker->draining && !conn->served ? WAIT_FIRST : WAIT_REQUEST;
+	return conn->edge->draining && !conn->served ? WAIT_FIRST : WAIT_REQUEST;
 }
 
 /* The timer is moved only when it would come too late: most waits end long before their limit, and
@@ -75,12 +76,12 @@ static void set_wait(struct conn *conn, enum conn_wait wait)
 	conn_touch(conn);
 	uint64_t due_ms = conn->since_ms + limit_ms(conn);
 	if (wait != WAIT_NOTHING && (conn->timer.previous == NULL || conn->timer.due_ms > due_ms))
-		wheel_set(&conn->worker->wheel, &conn->timer, due_ms);
+		wheel_set(conn->edge->wheel, &conn->timer, due_ms);
 }
 
 void conn_touch(struct conn *conn)
 {
-	conn->since_ms = conn->worker->wheel.now_ms;
+	conn->since_ms = conn->edge->wheel->now_ms;
 }
 
 /* A slow client may take long; one that takes nothing is cut. */
@@ -91,7 +92,7 @@ static bool delivers(struct conn *conn)
 	conn->write_left = left;
 	if (less) {
 		conn_touch(conn);
-		wheel_set(&conn->worker->wheel, &conn->timer, conn->since_ms + limit_ms(conn));
+		wheel_set(conn->edge->wheel, &conn->timer, conn->since_ms + limit_ms(conn));
 	}
 	return less;
 }
@@ -110,7 +111,7 @@ static void look(struct conn *conn)
 		return;
 	}
 	conn_touch(conn);
-	wheel_set(&conn->worker->wheel, &conn->timer, conn->since_ms + limit_ms(conn));
+	wheel_set(conn->edge->wheel, &conn->timer, conn->since_ms + limit_ms(conn));
 }
 
 static void time_is_up(struct conn *conn)
@@ -118,11 +119,11 @@ static void time_is_up(struct conn *conn)
 	struct exchange *last = conn->last;
 	switch ((enum conn_wait)conn->wait) {
 	case WAIT_HEAD:
-		counter_add(conn->worker->counters, timeouts_total, 1);
+		counter_add(conn->edge->counters, timeouts_total, 1);
 		conn_refuse_head(conn, 408, "the request did not come");
 		return;
 	case WAIT_BODY:
-		counter_add(conn->worker->counters, timeouts_total, 1);
+		counter_add(conn->edge->counters, timeouts_total, 1);
 		last->close_after = true;
 		if (last->discard)
 			conn_close(conn);
@@ -132,7 +133,7 @@ static void time_is_up(struct conn *conn)
 	case WAIT_WRITE:
 		if (delivers(conn))
 			return;
-		counter_add(conn->worker->counters, timeouts_total, 1);
+		counter_add(conn->edge->counters, timeouts_total, 1);
 		conn_close(conn);
 		return;
 	case WAIT_REQUEST:
@@ -154,10 +155,10 @@ static void on_timer(struct wheel_node *node)
 	uint64_t due_ms = conn->since_ms + limit_ms(conn);
 	if (conn->wait == WAIT_NOTHING)
 		return;
-	if (due_ms > conn->worker->wheel.now_ms)
-		wheel_set(&conn->worker->wheel, node, due_ms);
-	else if (conn->lined)
-		wheel_set(&conn->worker->wheel, node, conn->worker->wheel.now_ms + LINED_MS);
+	if (due_ms > conn->edge->wheel->now_ms)
+		wheel_set(conn->edge->wheel, node, due_ms);
+	else if (conn->task.lined)
+		wheel_set(conn->edge->wheel, node, conn->edge->wheel->now_ms + LINED_MS);
 	else
 		time_is_up(conn);
 }
@@ -168,7 +169,7 @@ static void on_closed(uv_handle_t *handle)
 {
 	struct conn *conn = handle->data;
 	conn->closed = true;
-	if (!conn->dirty && !conn->lined)
+	if (!conn->dirty && !conn->task.lined)
 		free(conn);
 }
 
@@ -195,15 +196,15 @@ void conn_close(struct conn *conn)
 {
 	if (conn->closing)
 		return;
-	struct sse_worker *w = conn->worker;
+	struct edge *edge = conn->edge;
 	conn->closing = true;
 	wheel_cancel(&conn->timer);
 	*conn->previous = conn->next;
 	if (conn->next != NULL)
 		conn->next->previous = conn->previous;
-	w->conns_count--;
-	counter_add(w->counters, connections, -1);
-	listen_forget_address(w, conn);
+	edge->conns_count--;
+	counter_add(edge->counters, connections, -1);
+	client_address_release(&edge->addresses, conn->address);
 	abandon_all(conn);
 	if (!conn->writing)
 		conn_drop_output(conn);
@@ -295,11 +296,9 @@ void conn_advance(struct conn *conn)
 	}
 }
 
-void conn_proceed(struct conn *conn)
+static void go_on(struct conn *conn)
 {
 	struct exchange *e = conn->first;
-	if (conn->closing)
-		return;
 	if (e != NULL && e->wants_drain && conn->out_count == 0 && !conn->lingering)
 		exchange_drained(e);
 	if (conn->in_len > 0)
@@ -309,26 +308,43 @@ void conn_proceed(struct conn *conn)
 	conn_settle(conn);
 }
 
+static void proceed(struct turn_task *task)
+{
+	struct conn *conn = (void *)((uint8_t *)task - offsetof(struct conn, task));
+	if (!conn->closing)
+		go_on(conn);
+	else if (conn->closed && !conn->dirty)
+		free(conn);
+}
+
+void conn_wait_in_line(struct conn *conn)
+{
+	bool answer = conn->first != NULL && conn->first->wants_drain;
+	if (!conn->closing)
+		turn_wait(&conn->edge->turn, &conn->task, answer ? TURN_ANSWERS : TURN_REQUESTS);
+}
+
 /* ---- beginning, draining ---- */
 
 void conn_start(struct conn *conn)
 {
-	struct sse_worker *w = conn->worker;
+	struct edge *edge = conn->edge;
 	conn->tcp.data = conn;
 	if (uv_fileno((const uv_handle_t *)&conn->tcp, &conn->fd) != 0)
 		conn->fd = -1;
 	conn->timer.due = on_timer;
-	conn->next = w->conns;
-	conn->previous = &w->conns;
-	if (w->conns != NULL)
-		w->conns->previous = &conn->next;
-	w->conns = conn;
-	w->conns_count++;
-	counter_add(w->counters, connections_total, 1);
-	counter_add(w->counters, connections, 1);
-	if (w->turn.over) {
+	conn->task.proceed = proceed;
+	conn->next = edge->conns;
+	conn->previous = &edge->conns;
+	if (edge->conns != NULL)
+		edge->conns->previous = &conn->next;
+	edge->conns = conn;
+	edge->conns_count++;
+	counter_add(edge->counters, connections_total, 1);
+	counter_add(edge->counters, connections, 1);
+	if (edge->turn.over) {
 		conn->unread = true;
-		turn_wait(conn);
+		conn_wait_in_line(conn);
 	} else {
 		conn_read_now(conn); /* TCP_NODELAY is the listener's */
 	}
@@ -337,7 +353,7 @@ void conn_start(struct conn *conn)
 
 void conn_refuse(struct conn *conn, unsigned status, const char *reason)
 {
-	counter_add(conn->worker->counters, connections_refused_total, 1);
+	counter_add(conn->edge->counters, connections_refused_total, 1);
 	conn->refused = true;
 	conn_start(conn);
 	conn_refuse_head(conn, status, reason);
@@ -349,10 +365,10 @@ static bool waits_for_store(const struct exchange *e)
 	return e->dispatched && !e->answered && !e->ended && e->request.on_gone == NULL;
 }
 
-void conns_refuse_stalled(struct sse_worker *w, uint64_t before_ns)
+void conns_refuse_stalled(struct edge *edge, uint64_t before_ns)
 {
 	struct conn *next;
-	for (struct conn *conn = w->conns; conn != NULL; conn = next) {
+	for (struct conn *conn = edge->conns; conn != NULL; conn = next) {
 		struct exchange *e = conn->first;
 		next = conn->next;
 		if (e == NULL || conn->lingering || e->begun_ns > before_ns || !waits_for_store(e))
@@ -363,26 +379,26 @@ void conns_refuse_stalled(struct sse_worker *w, uint64_t before_ns)
 	}
 }
 
-void requests_drop_gone(struct sse_worker *w)
+void requests_drop_gone(struct edge *edge)
 {
 	struct conn *next;
-	for (struct conn *conn = w->conns; conn != NULL; conn = next) {
+	for (struct conn *conn = edge->conns; conn != NULL; conn = next) {
 		next = conn->next;
 		if (may_be_gone(conn) && conn_was_reset(conn))
 			conn_close(conn);
 	}
 }
 
-void conns_drain(struct sse_worker *w)
+void conns_drain(struct edge *edge)
 {
 	struct conn *next;
-	for (struct conn *conn = w->conns; conn != NULL; conn = next) {
+	for (struct conn *conn = edge->conns; conn != NULL; conn = next) {
 		next = conn->next;
 		for (struct exchange *e = conn->first; e != NULL; e = e->next)
 			e->close_after = true;
 		/* A first request may be on the way: a reset would lose it. */
 		if (conn->first == NULL && conn->in_len == 0 && conn->served && !conn->lingering &&
-		    !conn->lined)
+		    !conn->task.lined)
 			finish(conn);
 		conn_settle(conn);
 	}

@@ -12,7 +12,7 @@
 #include "common/base/http1.h"
 #include "worker-sse/edge/request.h"
 #include "worker-sse/edge/route.h"
-#include "worker-sse/worker.h"
+#include "worker-sse/edge/edge.h"
 
 /* Bytes to send: a range of a shared chunk. */
 struct piece {
@@ -36,6 +36,8 @@ struct exchange {
 	struct exchange_head *head; /* NULL: forgotten */
 	struct exchange *next;
 	const struct route *route;
+	/* Not NULL: the connection's bytes are the feature's (reply_upgrade()). */
+	void (*on_upgraded)(struct request *request, struct span bytes);
 	struct chunk *held; /* answer of one that is not first; held->len bytes of held_room */
 	size_t held_room;
 	struct http1_chunked chunked_in;
@@ -49,7 +51,6 @@ struct exchange {
 	bool discard; /* already answered: the body is read and dropped */
 	bool dispatched, answered /* head written */, ended, head_only, close_after;
 	bool chunked_out;
-	bool upgraded;    /* the connection's bytes are the feature's (reply_upgrade()) */
 	bool measured;    /* a streamed answer whose Content-Length is known */
 	bool wants_drain; /* reply_write() returned false, or reply_again() was called */
 };
@@ -69,12 +70,12 @@ enum conn_wait {
 struct conn {
 	uv_tcp_t tcp;
 	int fd; /* its descriptor */
-	struct sse_worker *worker;
+	struct edge *edge;
 	struct exchange *first, *last;
 	struct conn *next, **previous; /* worker->conns */
 	struct conn *dirty_next;
-	struct conn *line_next; /* turn.c */
-	uint8_t *in;            /* bytes that could not be used yet */
+	struct turn_task task; /* in line for its turn */
+	uint8_t *in;           /* bytes that could not be used yet */
 	uint32_t in_len, in_room;
 	struct piece *out;
 	uint32_t out_from, out_count, out_room;
@@ -88,7 +89,6 @@ struct conn {
 	uint8_t looks; /* for a client that sends no more and may be gone */
 	bool reading, writing, eof;
 	bool dirty;  /* on worker->dirty */
-	bool lined;  /* waits for its turn (turn.c) */
 	bool unread; /* ... with bytes that the kernel holds */
 	bool hungry; /* bytes of `in` may be usable now */
 	bool closing, closed /* by libuv, while dirty or lined: who takes it off frees it */;
@@ -111,17 +111,17 @@ void conn_close(struct conn *conn);
 void conn_settle(struct conn *conn);
 /* The client did its part of what is waited for: its time begins anew. */
 void conn_touch(struct conn *conn);
-/* Its turn has come: it writes on, or reads. */
-void conn_proceed(struct conn *conn);
+/* It goes on when its turn comes: it writes, or reads. */
+void conn_wait_in_line(struct conn *conn);
 /* Frees the exchanges that are through and lets the next one write. */
 void conn_advance(struct conn *conn);
 
 /* Ends idle connections and marks the rest to close after their answer. */
-void conns_drain(struct sse_worker *w);
+void conns_drain(struct edge *edge);
 
 /* Answers 503 to requests from before `before_ns` (monotonic) that wait for the store, and closes
  * their connections: what they asked for is under way, and may still happen. */
-void conns_refuse_stalled(struct sse_worker *w, uint64_t before_ns);
+void conns_refuse_stalled(struct edge *edge, uint64_t before_ns);
 
 /* ---- conn_read.c ---- */
 
@@ -153,7 +153,7 @@ size_t conn_undelivered(const struct conn *conn);
 /* Bytes of an answer: to the connection when the exchange is first, else held back. */
 void exchange_write(struct exchange *exchange, const void *at, size_t len);
 /* Flushes every connection that was written to in this turn. */
-void conns_flush(struct sse_worker *w);
+void conns_flush(struct edge *edge);
 
 /* ---- exchange.c ---- */
 
@@ -183,9 +183,9 @@ void exchange_free(struct exchange *exchange);
 /* Answers what could not be read as a request; then the connection closes. */
 void conn_refuse_head(struct conn *conn, unsigned status, const char *reason);
 
-/* listen.c: one connection less from its address. */
-void listen_forget_address(struct sse_worker *w, struct conn *conn);
+/* How many bytes of bodies may be in memory, from now on: limits.body_bytes_total, or a part of
+ * what the control group allows, which so many workers share. */
+void bodies_refresh(struct edge *edge, size_t workers);
 
-/* Makes worker->common_headers, and keeps the Date in them; the second whenever time has passed. */
-void reply_prepare(struct sse_worker *w);
-void reply_tick(struct sse_worker *w, uint64_t wall_ms);
+/* Of edge->common_headers, at its beginning. */
+enum { COMMON_DATE_BYTES = sizeof "date: Sat, 01 Jan 2000 00:00:00 GMT\r\n" - 1 };

@@ -1,7 +1,6 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "worker-sse/edge/conn.h"
-#include "worker-sse/edge/websocket.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -21,7 +20,7 @@ enum {
 static enum http1_result take_head(struct conn *conn, struct span *in)
 {
 	static struct http1_field fields[FIELDS_ROOM];
-	const struct settings *s = conn->worker->settings;
+	const struct settings *s = conn->edge->settings;
 	const struct http1_limits limits = {s->limits_header_bytes, s->limits_url_bytes};
 	struct http1_head head = {.fields = fields, .fields_max = s->limits_headers};
 	unsigned status;
@@ -34,7 +33,7 @@ static enum http1_result take_head(struct conn *conn, struct span *in)
 	}
 	if (result == HTTP1_MORE)
 		return result;
-	counter_add(conn->worker->counters, requests_total, 1);
+	counter_add(conn->edge->counters, requests_total, 1);
 	conn->served = true;
 	conn_touch(conn);
 	const uint8_t *bytes = in->at;
@@ -116,25 +115,25 @@ static bool may_begin(const struct conn *conn, struct span in)
 		return true;
 	bool post = in.len >= 5 && memcmp(in.at, "POST ", 5) == 0;
 	return post && last->request.method == METHOD_POST && last->dispatched && !last->holds &&
-	       !last->close_after && conn->exchanges < conn->worker->settings->limits_pipeline;
+	       !last->close_after && conn->exchanges < conn->edge->settings->limits_pipeline;
 }
 
 static void consume(struct conn *conn, struct span *in)
 {
 	while (in->len > 0 && !conn->closing && !conn->lingering) {
-		if (conn->worker->turn.over) {
+		if (conn->edge->turn.over) {
 			conn->hungry = true;
-			turn_wait(conn);
+			conn_wait_in_line(conn);
 			return;
 		}
 		struct exchange *last = conn->last;
-		if (last != NULL && last->upgraded) {
-			if (conn->out_bytes >= conn->worker->settings->http_websocket_output_bytes)
+		if (last != NULL && last->on_upgraded != NULL) {
+			if (conn->out_bytes >= conn->edge->settings->http_websocket_output_bytes)
 				return; /* what it is told must leave first */
 			struct span bytes =
 			        span_of(in->at, in->len < PIECE_BYTES ? in->len : PIECE_BYTES);
 			*in = span_of(in->at + bytes.len, in->len - bytes.len);
-			websocket_take(&last->request, bytes);
+			last->on_upgraded(&last->request, bytes);
 			continue;
 		}
 		if (last != NULL && !last->body_whole) {
@@ -181,14 +180,14 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 	const struct conn *conn = handle->data;
 	(void)suggested;
 	/* Without room libuv reads nothing, and says so. */
-	*buf = uv_buf_init((char *)read_buffer, conn->worker->turn.over ? 0 : sizeof read_buffer);
+	*buf = uv_buf_init((char *)read_buffer, conn->edge->turn.over ? 0 : sizeof read_buffer);
 }
 
 static void on_bytes(struct conn *conn, struct span in)
 {
-	counter_add(conn->worker->counters, bytes_in_total, in.len);
+	counter_add(conn->edge->counters, bytes_in_total, in.len);
 	if (in.len >= LOOK_BYTES)
-		turn_note(conn->worker, clock_monotonic_ns());
+		turn_note(&conn->edge->turn, clock_monotonic_ns());
 	if (conn->lingering)
 		return;
 	if (conn->in_len == 0) {
@@ -210,7 +209,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 		return;
 	if (n == UV_ENOBUFS) {
 		conn->unread = true;
-		turn_wait(conn);
+		conn_wait_in_line(conn);
 	} else if (n == UV_EOF)
 		conn->eof = true; /* it may still want its answer: conn_settle() */
 	else if (n < 0)
@@ -239,7 +238,7 @@ void conn_set_reading(struct conn *conn, bool on)
 	/* While answers are under way a little is read ahead, enough to notice that the client
 	 * left. */
 	on = on && !conn->eof &&
-	     conn->in_len < conn->worker->settings->limits_header_bytes + READ_BYTES;
+	     conn->in_len < conn->edge->settings->limits_header_bytes + READ_BYTES;
 	if (conn->reading == on || conn->closing)
 		return;
 	conn->reading = on;

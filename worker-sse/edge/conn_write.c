@@ -149,7 +149,7 @@ static void on_written(uv_write_t *req, int status)
 		conn_close(conn);
 		return;
 	}
-	counter_add(conn->worker->counters, bytes_out_total, bytes);
+	counter_add(conn->edge->counters, bytes_out_total, bytes);
 	out_pop(conn, bytes);
 	conn_mark_dirty(conn);
 }
@@ -186,7 +186,7 @@ static void flush(struct conn *conn)
 			return;
 		}
 		size_t taken = n > 0 ? (size_t)n : 0;
-		counter_add(conn->worker->counters, bytes_out_total, taken);
+		counter_add(conn->edge->counters, bytes_out_total, taken);
 		out_pop(conn, taken);
 		if (taken < wanted)
 			write_rest(conn);
@@ -200,9 +200,9 @@ static void after_flush(struct conn *conn)
 	if (conn->lingering)
 		return;
 	if (e != NULL && e->wants_drain) {
-		turn_note(conn->worker, clock_monotonic_ns());
-		if (conn->lined || conn->worker->turn.over) {
-			turn_wait(conn);
+		turn_note(&conn->edge->turn, clock_monotonic_ns());
+		if (conn->task.lined || conn->edge->turn.over) {
+			conn_wait_in_line(conn);
 			return;
 		}
 		exchange_drained(e);
@@ -216,18 +216,18 @@ void conn_mark_dirty(struct conn *conn)
 	if (conn->dirty || conn->closing)
 		return;
 	conn->dirty = true;
-	conn->dirty_next = conn->worker->dirty;
-	conn->worker->dirty = conn;
+	conn->dirty_next = conn->edge->dirty;
+	conn->edge->dirty = conn;
 }
 
-void conns_flush(struct sse_worker *w)
+void conns_flush(struct edge *edge)
 {
-	while (w->dirty != NULL) {
-		struct conn *conn = w->dirty;
-		w->dirty = conn->dirty_next;
+	while (edge->dirty != NULL) {
+		struct conn *conn = edge->dirty;
+		edge->dirty = conn->dirty_next;
 		conn->dirty = false;
 		if (conn->closed) {
-			if (!conn->lined)
+			if (!conn->task.lined)
 				free(conn);
 			continue;
 		}
@@ -260,7 +260,7 @@ bool conn_write_now(struct conn *conn, const struct iovec *iov, int count)
 		/* An error shows again when the rest is flushed. */
 		int taken = uv_try_write((uv_stream_t *)&conn->tcp, bufs, pieces + (unsigned)count);
 		n = taken > 0 ? (size_t)taken : 0;
-		counter_add(conn->worker->counters, bytes_out_total, n);
+		counter_add(conn->edge->counters, bytes_out_total, n);
 	}
 	size_t queued = n < conn->out_bytes ? n : conn->out_bytes;
 	if (queued > 0)
@@ -285,7 +285,7 @@ bool conn_write_chunk(struct conn *conn, struct chunk *chunk, size_t from, size_
 	if (conn->out_count == 0 && !conn->writing && !conn->closing) {
 		ssize_t n = send(conn->fd, chunk->bytes + from, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 		size_t taken = n > 0 ? (size_t)n : 0;
-		counter_add(conn->worker->counters, bytes_out_total, taken);
+		counter_add(conn->edge->counters, bytes_out_total, taken);
 		if (taken == len)
 			return true;
 		from += taken;

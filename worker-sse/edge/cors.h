@@ -3,7 +3,6 @@
 #pragma once
 
 #include "worker-sse/edge/request.h"
-#include "worker-sse/worker.h"
 
 /* The header lines that stand on every answer, malloc'ed. */
 char *cors_common_headers(const struct settings *settings);

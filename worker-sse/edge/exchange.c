@@ -2,9 +2,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "proto/roles.h"
 #include "worker-sse/edge/conn.h"
-#include "worker-sse/edge/cors.h"
 #include "worker-sse/edge/dev_guard.h"
 
 #include <stdlib.h>
@@ -121,20 +119,20 @@ struct exchange *exchange_create(struct conn *conn, const struct http1_head *hea
 	memset(kept, 0, sizeof *kept);
 	memcpy(copy, bytes, head->bytes);
 	*e = (struct exchange){.conn = conn, .head = kept, .begun_ns = clock_monotonic_ns()};
-	e->request = (struct request){.worker = conn->worker,
+	e->request = (struct request){.edge = conn->edge,
 	                              .headers = kept->headers,
 	                              .method = method_of(head->method),
 	                              .path = moved(head->path, bytes, head->bytes, copy),
 	                              .query = moved(head->query, bytes, head->bytes, copy),
 	                              .close_delimited = head->minor == 0,
 	                              .exchange = e};
-	turn_note(conn->worker, e->begun_ns);
+	turn_note(&conn->edge->turn, e->begun_ns);
 	e->head_only = e->request.method == METHOD_HEAD;
-	e->close_after = !head->keep_alive || conn->worker->draining;
+	e->close_after = !head->keep_alive || conn->edge->draining;
 	e->body_chunked = head->chunked;
 	e->body_left = head->length_present ? head->content_length : 0;
 	e->body_whole = !head->chunked && e->body_left == 0;
-	e->body_late_ns = e->begun_ns + conn->worker->settings->http_body_timeout_ms * 1000000;
+	e->body_late_ns = e->begun_ns + conn->edge->settings->http_body_timeout_ms * 1000000;
 	if (conn->last != NULL)
 		conn->last->next = e;
 	else
@@ -146,7 +144,7 @@ struct exchange *exchange_create(struct conn *conn, const struct http1_head *hea
 
 static void forget_body(struct exchange *e)
 {
-	e->request.worker->body_bytes -= e->body_counted;
+	e->request.edge->body_bytes -= e->body_counted;
 	e->body_counted = 0;
 	if (e->body_owned)
 		free(e->request.body);
@@ -215,7 +213,8 @@ void exchange_end(struct exchange *e)
 void exchange_dispatch(struct exchange *e)
 {
 	e->dispatched = true;
-	sse_worker_catch_up(e->request.worker);
+	struct edge *edge = e->request.edge;
+	edge->options.before_request(edge->options.context);
 	e->route->handler(&e->request);
 }
 
@@ -239,7 +238,7 @@ void conn_refuse_head(struct conn *conn, unsigned status, const char *reason)
 	const struct http1_head nothing = {.path = SPAN("/"), .minor = 1};
 	struct exchange *e = exchange_create(conn, &nothing, (const uint8_t *)"");
 	e->close_after = true;
-	counter_add(conn->worker->counters, requests_total, 1);
+	counter_add(conn->edge->counters, requests_total, 1);
 	reply_error(&e->request, status, reason);
 }
 
@@ -255,32 +254,28 @@ static void refuse_method(struct exchange *e)
 
 /* ---- bodies ---- */
 
-void bodies_refresh(struct sse_worker *w)
+void bodies_refresh(struct edge *edge, size_t workers)
 {
-	const struct counters *counters = w->worker->counters;
-	uint64_t workers = 0, max = w->settings->limits_body_bytes_total;
-	for (size_t i = 0; i < COUNTERS_SLOTS; i++)
-		workers += counters->slots[i].role == ROLE_SSE &&
-		           atomic_load(&counters->slots[i].state) != WORKER_ABSENT;
-	uint64_t part = w->memory_bytes / MEMORY_PARTS / (workers != 0 ? workers : 1);
-	w->body_bytes_max = (size_t)(part < max ? part : max);
-	counter_set(w->counters, body_bytes_max, w->body_bytes_max);
-	counter_set(w->counters, body_bytes, w->body_bytes);
+	uint64_t max = edge->settings->limits_body_bytes_total;
+	uint64_t part = edge->options.memory_bytes / MEMORY_PARTS / (workers != 0 ? workers : 1);
+	edge->body_bytes_max = (size_t)(part < max ? part : max);
+	counter_set(edge->counters, body_bytes_max, edge->body_bytes_max);
+	counter_set(edge->counters, body_bytes, edge->body_bytes);
 }
 
 /* The budget is taken by what came, not by what was promised or is allocated: the kernel gives
  * pages as they are written. False: others have it. */
 static bool body_count(struct exchange *e, size_t needed)
 {
-	struct sse_worker *w = e->request.worker;
-	size_t others = w->body_bytes - e->body_counted, max = w->body_bytes_max;
+	struct edge *edge = e->request.edge;
+	size_t others = edge->body_bytes - e->body_counted, max = edge->body_bytes_max;
 	if (needed > BODY_SMALL && others > 0)
 		max -= max / 8;
 	if (others + needed > max) {
-		w->body_refused_ms = w->wheel.now_ms;
+		edge->body_refused_ms = edge->wheel->now_ms;
 		return false;
 	}
-	w->body_bytes += needed - e->body_counted;
+	edge->body_bytes += needed - e->body_counted;
 	e->body_counted = needed;
 	return true;
 }
@@ -307,13 +302,13 @@ static bool body_grow(struct exchange *e, size_t needed)
 /* One that takes its time holds what others need. */
 static bool gives_way(const struct exchange *e)
 {
-	struct sse_worker *w = e->request.worker;
-	uint64_t timeout_ms = w->settings->http_body_timeout_ms;
-	if (e->discard || w->body_refused_ms == 0 ||
-	    w->wheel.now_ms > w->body_refused_ms + timeout_ms ||
-	    w->wheel.now_ms < e->begun_ns / 1000000 + timeout_ms)
+	struct edge *edge = e->request.edge;
+	uint64_t timeout_ms = edge->settings->http_body_timeout_ms;
+	if (e->discard || edge->body_refused_ms == 0 ||
+	    edge->wheel->now_ms > edge->body_refused_ms + timeout_ms ||
+	    edge->wheel->now_ms < e->begun_ns / 1000000 + timeout_ms)
 		return false;
-	w->body_refused_ms = 0; /* one for each that was refused */
+	edge->body_refused_ms = 0; /* one for each that was refused */
 	return true;
 }
 
@@ -321,10 +316,10 @@ static bool gives_way(const struct exchange *e)
  * is spent. */
 bool exchange_credit(struct exchange *e, size_t bytes)
 {
-	const struct sse_worker *w = e->request.worker;
-	uint64_t rate = w->settings->http_body_rate_min;
-	uint64_t timeout_ns = w->settings->http_body_timeout_ms * 1000000,
-	         most = w->wheel.now_ms * 1000000 + timeout_ns;
+	const struct edge *edge = e->request.edge;
+	uint64_t rate = edge->settings->http_body_rate_min;
+	uint64_t timeout_ns = edge->settings->http_body_timeout_ms * 1000000,
+	         most = edge->wheel->now_ms * 1000000 + timeout_ns;
 	uint64_t late_ns = rate == 0 ? most : e->body_late_ns + bytes * 1000000000 / rate;
 	if (late_ns > most)
 		late_ns = most;
@@ -365,13 +360,13 @@ bool exchange_take(struct exchange *e, struct span data)
 static bool admit_page(struct exchange *e)
 {
 	struct request *r = &e->request;
-	const struct settings *s = r->worker->settings;
+	const struct settings *s = r->edge->settings;
 	const char *reason;
 	char base_url[1024];
 	size_t len = request_base_url(r, base_url, sizeof base_url);
 	/* A route with a preflight of its own (bet-sync) lets in the origins of a setting of its
 	 * own, and asks a token. */
-	bool judges_origins = e->route != NULL && e->route->preflight != cors_preflight;
+	bool judges_origins = e->route != NULL && e->route->preflight != r->edge->options.preflight;
 	const struct dev_visit visit = {.host = r->headers[HEADER_HOST],
 	                                .origin = judges_origins ? (struct span){0}
 	                                                         : r->headers[HEADER_ORIGIN],
@@ -389,13 +384,13 @@ static bool admit_page(struct exchange *e)
 bool exchange_admit(struct exchange *e, bool expect_continue)
 {
 	struct request *r = &e->request;
-	struct sse_worker *w = r->worker;
-	e->route = route_find(r->path);
-	if (w->settings->dev && !admit_page(e))
+	struct edge *edge = r->edge;
+	e->route = edge->options.find_route(r->path);
+	if (edge->settings->dev && !admit_page(e))
 		return false;
 	if (r->method == METHOD_OPTIONS) {
 		discard_body(e);
-		(e->route != NULL ? e->route->preflight : cors_preflight)(r);
+		(e->route != NULL ? e->route->preflight : edge->options.preflight)(r);
 		return false;
 	}
 	if (e->route == NULL) {
@@ -414,12 +409,12 @@ bool exchange_admit(struct exchange *e, bool expect_continue)
 		return false;
 	}
 	e->body_max = e->route->body_bytes_max != 0 ? e->route->body_bytes_max
-	                                            : w->settings->limits_body_bytes;
-	if (e->body_max > w->body_bytes_max)
-		e->body_max = w->body_bytes_max;
+	                                            : edge->settings->limits_body_bytes;
+	if (e->body_max > edge->body_bytes_max)
+		e->body_max = edge->body_bytes_max;
 	if (e->body_left > e->body_max) {
 		exchange_refuse(e, 413,
-		                e->body_max == w->body_bytes_max
+		                e->body_max == edge->body_bytes_max
 		                        ? "body larger than this worker's part of the memory limit"
 		                        : "body larger than limits.body_bytes");
 		return false;

@@ -1,133 +1,20 @@
 /* Answers: heads, bodies, streams; and what features ask of a request. */
+#include "worker-sse/edge/client_address.h"
 #include "worker-sse/edge/conn.h"
+#include "worker-sse/edge/http1_out.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "worker-sse/edge/cors.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
-/* ---- what stands on every answer ---- */
-
-/* RFC 9110 5.6.7, in the "C" locale's names. */
-#define DATE_FORMAT "date: %a, %d %b %Y %H:%M:%S GMT\r\n"
-enum { DATE_BYTES = sizeof "date: Sat, 01 Jan 2000 00:00:00 GMT\r\n" - 1 };
-
-/* RFC 9110 6.6.1: an origin server with a clock sends the date. Once a second is enough. */
-void reply_tick(struct sse_worker *w, uint64_t wall_ms)
-{
-	time_t now = (time_t)(wall_ms / 1000);
-	char line[DATE_BYTES + 1];
-	struct tm tm;
-	if (now == w->date_s)
-		return;
-	w->date_s = now;
-	check(strftime(line, sizeof line, DATE_FORMAT, gmtime_r(&now, &tm)) == DATE_BYTES);
-	memcpy(w->common_headers, line, DATE_BYTES);
-}
-
-void reply_prepare(struct sse_worker *w)
-{
-	char *cors = cors_common_headers(w->settings);
-	size_t len = strlen(cors);
-	w->common_headers = xmalloc(DATE_BYTES + len);
-	w->common_headers_len = DATE_BYTES + len;
-	memcpy(w->common_headers + DATE_BYTES, cors, len);
-	free(cors);
-	reply_tick(w, clock_wall_ms());
-}
-
 /* ---- heads ---- */
-
-static const char *status_line(unsigned status)
-{
-	switch (status) {
-#define S(code, text)                                                                              \
-	case code:                                                                                 \
-		return "HTTP/1.1 " #code " " text "\r\n";
-		S(101, "Switching Protocols")
-		S(200, "OK")
-		S(201, "Created")
-		S(202, "Accepted")
-		S(204, "No Content")
-		S(206, "Partial Content")
-		S(304, "Not Modified")
-		S(400, "Bad Request")
-		S(401, "Unauthorized")
-		S(402, "Payment Required")
-		S(403, "Forbidden")
-		S(404, "Not Found")
-		S(405, "Method Not Allowed")
-		S(406, "Not Acceptable")
-		S(408, "Request Timeout")
-		S(409, "Conflict")
-		S(410, "Gone")
-		S(412, "Precondition Failed")
-		S(413, "Content Too Large")
-		S(414, "URI Too Long")
-		S(415, "Unsupported Media Type")
-		S(416, "Range Not Satisfiable")
-		S(417, "Expectation Failed")
-		S(421, "Misdirected Request")
-		S(422, "Unprocessable Content")
-		S(426, "Upgrade Required")
-		S(428, "Precondition Required")
-		S(429, "Too Many Requests")
-		S(431, "Request Header Fields Too Large")
-		S(500, "Internal Server Error")
-		S(501, "Not Implemented")
-		S(502, "Bad Gateway")
-		S(503, "Service Unavailable")
-		S(505, "HTTP Version Not Supported")
-		S(507, "Insufficient Storage")
-#undef S
-	default:
-		return NULL;
-	}
-}
 
 bool reply_status_known(unsigned status)
 {
-	return status_line(status) != NULL;
-}
-
-enum { HEAD_ROOM = 16384 };
-
-struct head {
-	uint8_t bytes[HEAD_ROOM];
-	size_t len;
-};
-
-static void put(struct head *head, const void *at, size_t len)
-{
-	check(head->len + len <= sizeof head->bytes);
-	memcpy(head->bytes + head->len, at, len);
-	head->len += len;
-}
-
-static void put_text(struct head *head, const char *text)
-{
-	put(head, text, strlen(text));
-}
-
-static void put_number(struct head *head, uint64_t n)
-{
-	char digits[24];
-	size_t at = sizeof digits;
-	do
-		digits[--at] = (char)('0' + n % 10);
-	while ((n /= 10) != 0);
-	put(head, digits + at, sizeof digits - at);
-}
-
-/* A value never splits a head: what a client sent may come back in it. */
-static void put_value(struct head *head, struct span value)
-{
-	for (size_t i = 0; i < value.len; i++)
-		check(value.at[i] != '\r' && value.at[i] != '\n' && value.at[i] != '\0');
-	put(head, value.at, value.len);
+	return http1_status_line(status) != NULL;
 }
 
 /* For the log. */
@@ -140,16 +27,16 @@ static const char *method_name(enum method method)
 	return names[method];
 }
 
-static void count_status(struct sse_worker *w, unsigned status)
+static void count_status(struct edge *edge, unsigned status)
 {
 	if (status < 300)
-		counter_add(w->counters, responses_2xx_total, 1);
+		counter_add(edge->counters, responses_2xx_total, 1);
 	else if (status < 400)
-		counter_add(w->counters, responses_3xx_total, 1);
+		counter_add(edge->counters, responses_3xx_total, 1);
 	else if (status < 500)
-		counter_add(w->counters, responses_4xx_total, 1);
+		counter_add(edge->counters, responses_4xx_total, 1);
 	else
-		counter_add(w->counters, responses_5xx_total, 1);
+		counter_add(edge->counters, responses_5xx_total, 1);
 }
 
 static bool has_header(const struct header *headers, size_t count, const char *name)
@@ -161,51 +48,51 @@ static bool has_header(const struct header *headers, size_t count, const char *n
 }
 
 /* What an answer of this status may not be without (RFC 9110 15.5.2, 15.5.6), whoever gave it. */
-static void put_needed(struct exchange *e, struct head *head, unsigned status,
+static void put_needed(struct exchange *e, struct http1_out *head, unsigned status,
                        const struct header *headers, size_t count)
 {
 	if (status == 401 && !has_header(headers, count, "www-authenticate")) {
-		put_text(head, "www-authenticate: Bearer realm=\"ringside\"");
-		put_text(head, e->request.headers[HEADER_AUTHORIZATION].at != NULL
-		                       ? ", error=\"invalid_token\"\r\n"
-		                       : "\r\n");
+		http1_put_text(head, "www-authenticate: Bearer realm=\"ringside\"");
+		http1_put_text(head, e->request.headers[HEADER_AUTHORIZATION].at != NULL
+		                             ? ", error=\"invalid_token\"\r\n"
+		                             : "\r\n");
 	}
 	if (status == 405 && e->route != NULL && !has_header(headers, count, "allow")) {
-		put_text(head, "allow: ");
-		put_text(head, e->route->allow);
-		put_text(head, "\r\n");
+		http1_put_text(head, "allow: ");
+		http1_put_text(head, e->route->allow);
+		http1_put_text(head, "\r\n");
 	}
 }
 
-static void build_head(struct exchange *e, struct head *head, unsigned status,
+static void build_head(struct exchange *e, struct http1_out *head, unsigned status,
                        const struct header *headers, size_t count)
 {
-	struct sse_worker *w = e->request.worker;
+	struct edge *edge = e->request.edge;
 	head->len = 0;
-	count_status(w, status);
+	count_status(edge, status);
 	log_debug("request", "status=%u method=%s path=\"%.*s\"", status,
 	          method_name(e->request.method), (int)e->request.path.len, e->request.path.at);
 	check(reply_status_known(status));
-	put_text(head, status_line(status));
+	http1_put_text(head, http1_status_line(status));
 	if (e->request.bare_headers) {
-		put(head, w->common_headers, DATE_BYTES);
-		put_text(head, "x-content-type-options: nosniff\r\n");
+		http1_put(head, edge->common_headers, COMMON_DATE_BYTES);
+		http1_put_text(head, "x-content-type-options: nosniff\r\n");
 	} else
-		put(head, w->common_headers, w->common_headers_len);
+		http1_put(head, edge->common_headers, edge->common_headers_len);
 	for (size_t i = 0; i < count; i++) {
-		put_text(head, headers[i].name);
-		put(head, ": ", 2);
-		put_value(head, headers[i].value);
-		put(head, "\r\n", 2);
+		http1_put_text(head, headers[i].name);
+		http1_put(head, ": ", 2);
+		http1_put_value(head, headers[i].value);
+		http1_put(head, "\r\n", 2);
 	}
 	if (status == 401 || status == 405)
 		put_needed(e, head, status, headers, count);
-	if (w->draining)
+	if (edge->draining)
 		e->close_after = true;
 	if (e->close_after)
-		put_text(head, "connection: close\r\n");
+		http1_put_text(head, "connection: close\r\n");
 	else if (e->request.close_delimited)
-		put_text(head, "connection: keep-alive\r\n");
+		http1_put_text(head, "connection: keep-alive\r\n");
 }
 
 /* ---- whole answers ---- */
@@ -213,14 +100,14 @@ static void build_head(struct exchange *e, struct head *head, unsigned status,
 static void mark_answered(struct exchange *e)
 {
 	e->answered = true;
-	histogram_add(&e->request.worker->counters->request, clock_monotonic_ns() - e->begun_ns);
+	histogram_add(&e->request.edge->counters->request, clock_monotonic_ns() - e->begun_ns);
 }
 
 void reply(struct request *request, unsigned status, const struct header *headers, size_t count,
            struct span body)
 {
 	struct exchange *e = request->exchange;
-	static struct head head; /* one thread, and reply() does not nest */
+	struct http1_out head;
 	check(!e->answered);
 	mark_answered(e);
 	if (e->conn == NULL) {
@@ -230,11 +117,11 @@ void reply(struct request *request, unsigned status, const struct header *header
 	build_head(e, &head, status, headers, count);
 	bool bodiless = status == 204 || status == 304;
 	if (!bodiless) {
-		put_text(&head, "content-length: ");
-		put_number(&head, body.len);
-		put(&head, "\r\n", 2);
+		http1_put_text(&head, "content-length: ");
+		http1_put_number(&head, body.len);
+		http1_put(&head, "\r\n", 2);
 	}
-	put(&head, "\r\n", 2);
+	http1_put(&head, "\r\n", 2);
 	exchange_write(e, head.bytes, head.len);
 	if (!bodiless && !e->head_only && body.len > 0)
 		exchange_write(e, body.at, body.len);
@@ -286,7 +173,7 @@ static void say_unconfigured(const char *reason)
 
 unsigned request_refusal(struct request *request, enum permission permission, const char **reason)
 {
-	unsigned status = auth_refusal(&request->worker->auth, permission,
+	unsigned status = auth_refusal(&request->edge->auth, permission,
 	                               request->headers[HEADER_AUTHORIZATION], reason);
 	if (status == 503)
 		say_unconfigured(*reason);
@@ -299,7 +186,7 @@ void reply_start(struct request *request, unsigned status, const struct header *
                  size_t count, uint64_t content_length)
 {
 	struct exchange *e = request->exchange;
-	static struct head head;
+	struct http1_out head;
 	check(!e->answered && (e->conn == NULL || e->conn->first == e));
 	mark_answered(e);
 	if (e->conn == NULL)
@@ -309,27 +196,28 @@ void reply_start(struct request *request, unsigned status, const struct header *
 	build_head(e, &head, status, headers, count);
 	if (content_length != UINT64_MAX) {
 		e->measured = true;
-		put_text(&head, "content-length: ");
-		put_number(&head, content_length);
-		put(&head, "\r\n", 2);
+		http1_put_text(&head, "content-length: ");
+		http1_put_number(&head, content_length);
+		http1_put(&head, "\r\n", 2);
 	} else if (!request->close_delimited) {
 		e->chunked_out = true;
-		put_text(&head, "transfer-encoding: chunked\r\n");
+		http1_put_text(&head, "transfer-encoding: chunked\r\n");
 	}
-	put(&head, "\r\n", 2);
+	http1_put(&head, "\r\n", 2);
 	exchange_write(e, head.bytes, head.len);
 }
 
-void reply_upgrade(struct request *request, const struct header *headers, size_t count)
+void reply_upgrade(struct request *request, const struct header *headers, size_t count,
+                   void (*on_bytes)(struct request *request, struct span bytes))
 {
 	struct exchange *e = request->exchange;
-	static struct head head;
-	check(!e->answered && e->conn != NULL && e->conn->first == e && !request->worker->draining);
+	struct http1_out head;
+	check(!e->answered && e->conn != NULL && e->conn->first == e && !request->edge->draining);
 	mark_answered(e);
-	e->upgraded = true;
+	e->on_upgraded = on_bytes;
 	e->close_after = false; /* would be said in the head */
 	build_head(e, &head, 101, headers, count);
-	put(&head, "\r\n", 2);
+	http1_put(&head, "\r\n", 2);
 	exchange_write(e, head.bytes, head.len);
 }
 
@@ -375,7 +263,7 @@ void reply_again(struct request *request)
 	struct exchange *e = request->exchange;
 	check(e->conn != NULL && e->conn->first == e);
 	e->wants_drain = true;
-	turn_wait(e->conn);
+	conn_wait_in_line(e->conn);
 }
 
 size_t reply_pending(const struct request *request)
@@ -390,7 +278,7 @@ void reply_end(struct request *request)
 	request->on_gone = NULL;
 	request->on_drain = NULL;
 	e->wants_drain = false;
-	if (request->worker->draining || e->upgraded)
+	if (request->edge->draining || e->on_upgraded != NULL)
 		e->close_after =
 		        true; /* the head left before the drain began, or nothing can follow */
 	if (e->conn != NULL && e->chunked_out && !e->head_only)
@@ -411,6 +299,18 @@ void reply_abort(struct request *request)
 
 /* ---- asking ---- */
 
+void request_address(const struct request *request, uint8_t out[16])
+{
+	const struct conn *conn = request->exchange->conn;
+	struct span forwarded = request->headers[HEADER_X_FORWARDED_FOR];
+	if (request->edge->settings->http_trust_forwarded && forwarded.at != NULL &&
+	    client_address_forwarded(forwarded, out))
+		return;
+	memset(out, 0, 16);
+	if (conn != NULL)
+		client_address_of(conn->fd, out);
+}
+
 /* Believed only as far as it could be in a URL. */
 static bool plausible(struct span host)
 {
@@ -425,7 +325,7 @@ static bool plausible(struct span host)
 
 size_t request_base_url(const struct request *request, char *out, size_t out_len)
 {
-	const struct settings *s = request->worker->settings;
+	const struct settings *s = request->edge->settings;
 	const struct span *headers = request->headers;
 	struct span host = headers[HEADER_HOST], proto = SPAN("http");
 	if (*s->http_public_url != '\0') {
@@ -445,102 +345,4 @@ size_t request_base_url(const struct request *request, char *out, size_t out_len
 	int len = snprintf(out, out_len, "%.*s://%.*s", (int)proto.len, proto.at, (int)host.len,
 	                   host.at);
 	return len > 0 && (size_t)len < out_len ? (size_t)len : 0;
-}
-
-bool query_next(struct span *query, struct span *name, struct span *value)
-{
-	if (query->at == NULL || query->len == 0)
-		return false;
-	const uint8_t *at = query->at, *end = query->at + query->len;
-	const uint8_t *amp = memchr(at, '&', query->len);
-	const uint8_t *stop = amp != NULL ? amp : end;
-	const uint8_t *equals = memchr(at, '=', (size_t)(stop - at));
-	*name = span_of(at, (size_t)((equals != NULL ? equals : stop) - at));
-	*value = equals != NULL ? span_of(equals + 1, (size_t)(stop - equals - 1))
-	                        : span_of(stop, 0);
-	*query = amp != NULL ? span_of(amp + 1, (size_t)(end - amp - 1)) : span_of(end, 0);
-	return true;
-}
-
-unsigned query_find(struct span query, const char *name, struct span *value)
-{
-	unsigned count = 0;
-	struct span found_name, found;
-	while (query_next(&query, &found_name, &found))
-		if (span_equal(found_name, span_str(name)) && count++ == 0)
-			*value = found;
-	return count;
-}
-
-bool list_next(struct span *list, struct span *element)
-{
-	if (list->len == 0)
-		return false;
-	const uint8_t *comma = memchr(list->at, ',', list->len);
-	size_t len = comma != NULL ? (size_t)(comma - list->at) : list->len;
-	struct span e = span_of(list->at, len);
-	len += comma != NULL;
-	*list = span_of(list->at + len, list->len - len);
-	while (e.len > 0 && (*e.at == ' ' || *e.at == '\t'))
-		e = span_of(e.at + 1, e.len - 1);
-	while (e.len > 0 && (e.at[e.len - 1] == ' ' || e.at[e.len - 1] == '\t'))
-		e.len--;
-	*element = e;
-	return true;
-}
-
-struct span list_last(struct span list)
-{
-	struct span element, last = {0};
-	while (list_next(&list, &element))
-		if (element.len > 0)
-			last = element;
-	return last;
-}
-
-static int hex(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-size_t query_decode(struct span in, uint8_t *out)
-{
-	size_t len = 0;
-	for (size_t i = 0; i < in.len; i++) { /* by pieces: a '+' that was escaped is one */
-		size_t piece = in.at[i] == '+' ? 0 : 1;
-		while (piece != 0 && i + piece < in.len && in.at[i + piece] != '+')
-			piece++;
-		if (piece == 0) {
-			out[len++] = ' ';
-			continue;
-		}
-		size_t more = percent_decode(span_of(in.at + i, piece), out + len);
-		if (more == SIZE_MAX)
-			return SIZE_MAX;
-		len += more;
-		i += piece - 1;
-	}
-	return len;
-}
-
-size_t percent_decode(struct span in, uint8_t *out)
-{
-	size_t len = 0;
-	for (size_t i = 0; i < in.len; i++) {
-		uint8_t c = in.at[i];
-		if (c == '%') {
-			if (in.len - i < 3)
-				return SIZE_MAX;
-			int high = hex(in.at[i + 1]), low = hex(in.at[i + 2]);
-			if (high < 0 || low < 0)
-				return SIZE_MAX;
-			c = (uint8_t)(high << 4 | low);
-			i += 2;
-		}
-		out[len++] = c;
-	}
-	return len;
 }

@@ -16,7 +16,8 @@
 
 #include "common/base/chunk.h"
 #include "proto/bytes.h"
-#include "worker-sse/edge/auth.h"
+#include "worker-sse/edge/edge.h"
+#include "worker-sse/edge/query.h"
 #include "worker-sse/live/sink.h"
 
 #include <sys/uio.h>
@@ -73,10 +74,9 @@ enum method {
 enum request_header { REQUEST_HEADERS(REQUEST_HEADER_ENUM) HEADER_COUNT };
 
 struct exchange;
-struct sse_worker;
 
 struct request {
-	struct sse_worker *worker; /* store, settings, fan-out: worker-sse/worker.h */
+	struct edge *edge; /* whose options have the handlers' context */
 	enum method method;
 	struct span path;           /* raw, still percent-encoded, as received; begins with '/' */
 	struct span query;          /* raw, without '?'; at NULL: there was none */
@@ -133,9 +133,10 @@ void reply_start(struct request *request, unsigned status, const struct header *
                  size_t count, uint64_t content_length);
 
 /* 101: from here on the connection is the feature's both ways (RFC 9110 7.8). What comes goes to
- * websocket_take(), reply_write() sends bytes as they are, reply_end() closes when they have left.
- */
-void reply_upgrade(struct request *request, const struct header *headers, size_t count);
+ * on_bytes() as it comes, a piece at a time; reply_write() sends bytes as they are, reply_end()
+ * closes when they have left. */
+void reply_upgrade(struct request *request, const struct header *headers, size_t count,
+                   void (*on_bytes)(struct request *request, struct span bytes));
 
 /* Body bytes; what the kernel does not take at once is copied. True: all taken, go on. False: stop
  * and wait for on_drain. Chunk framing is added when the answer is chunked. */
@@ -167,7 +168,7 @@ void reply_abort(struct request *request);
 /* Closes the connections of clients who have left for good: they closed their side, and then reset
  * it. That is noticed without this too, a little later: for whoever is about to refuse somebody
  * because of them. */
-void requests_drop_gone(struct sse_worker *w);
+void requests_drop_gone(struct edge *edge);
 
 /* Nothing that the client sends behind this request is begun until it is answered, or released: for
  * one that is not yet where those behind it would be. */
@@ -184,22 +185,3 @@ void request_address(const struct request *request, uint8_t out[16]);
 /* "http://host[:port]" the client used: configured public_url, else X-Forwarded-* when trusted,
  * else Host. Written into `out`; returns its length. */
 size_t request_base_url(const struct request *request, char *out, size_t out_len);
-
-/* Value of a query parameter, raw (not percent-decoded). Returns how often it occurs; *value is the
- * first. */
-unsigned query_find(struct span query, const char *name, struct span *value);
-
-/* The next parameter of the query: its name and raw value; *query moves behind it. False: no more.
- */
-bool query_next(struct span *query, struct span *name, struct span *value);
-
-/* The next element of a header's comma-separated value, without the blanks around it (RFC
- * 9110 5.6.1); *list moves behind it. False: no more. */
-bool list_next(struct span *list, struct span *element);
-/* Its last element that is not empty: what the nearest proxy said. */
-struct span list_last(struct span list);
-
-/* Percent-decodes into out (at most in.len bytes); returns the length, SIZE_MAX when malformed. */
-size_t percent_decode(struct span in, uint8_t *out);
-/* The same for the value of a query parameter, where '+' is a blank (URLSearchParams, forms). */
-size_t query_decode(struct span in, uint8_t *out);

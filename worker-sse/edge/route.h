@@ -1,4 +1,4 @@
-/* Which handler answers which path, and who may ask: one table (route.c). */
+/* Which handler answers which path, and who may ask. The table is the program's (routes.c). */
 #pragma once
 
 #include "worker-sse/edge/auth.h"
@@ -11,8 +11,7 @@ struct route {
 	enum permission read, write; /* GET and HEAD; the others */
 	size_t body_bytes_max;       /* 0: limits.body_bytes */
 	void (*handler)(struct request *request);
-	void (*preflight)(struct request *request); /* answers OPTIONS */
+	/* Answers OPTIONS. Another one than edge_options.preflight: the route judges the origins of
+	 * pages itself. */
+	void (*preflight)(struct request *request);
 };
-
-/* NULL: nothing there. */
-const struct route *route_find(struct span path);

@@ -1,86 +1,76 @@
 #include "worker-sse/edge/turn.h"
 #include "common/base/clock.h"
-#include "worker-sse/edge/conn.h"
 
-#include <stdlib.h>
+/* Of each line in a turn. Requests: a thousand appends, or some dozen slices of large answers;
+ * answers: live readers wait that much longer. */
+static const uint64_t line_ns[TURN_LINES] = {[TURN_REQUESTS] = 10000000, [TURN_ANSWERS] = 1000000};
 
-static const uint64_t requests_ns =
-        10000000; /* a turn; a thousand appends, or some dozen slices of large answers */
-static const uint64_t answers_ns =
-        1000000; /* of large answers: live readers wait that much longer */
-
-void turn_note(struct sse_worker *w, uint64_t now_ns)
+void turn_note(struct turn *turn, uint64_t now_ns)
 {
-	if (w->turn.due_ns == 0)
-		w->turn.due_ns = now_ns + requests_ns;
-	else if (now_ns >= w->turn.due_ns)
-		w->turn.over = true;
+	if (turn->due_ns == 0)
+		turn->due_ns = now_ns + line_ns[TURN_REQUESTS];
+	else if (now_ns >= turn->due_ns)
+		turn->over = true;
 }
 
-void turn_begin(struct sse_worker *w)
+void turn_begin(struct turn *turn)
 {
-	w->turn.due_ns = 0;
-	w->turn.over = w->turn.requests.first != NULL;
+	turn->due_ns = 0;
+	turn->over = turn->lines[TURN_REQUESTS].first != NULL;
 }
 
 /* ---- the lines ---- */
 
 static void on_more(uv_idle_t *idle);
 
-void turn_wait(struct conn *conn)
+void turn_wait(struct turn *turn, struct turn_task *task, enum turn_line line)
 {
-	struct turn *turn = &conn->worker->turn;
-	if (conn->lined || conn->closing)
+	if (task->lined)
 		return;
-	bool answer = conn->first != NULL && conn->first->wants_drain;
-	struct turn_line *line = answer ? &turn->answers : &turn->requests;
-	conn->lined = true;
-	conn->line_next = NULL;
-	*line->last = conn;
-	line->last = &conn->line_next;
+	task->lined = true;
+	task->next = NULL;
+	*turn->lines[line].last = task;
+	turn->lines[line].last = &task->next;
 	if (!uv_is_active((const uv_handle_t *)&turn->more))
 		uv_idle_start(&turn->more, on_more);
 }
 
-static struct conn *take_first(struct turn_line *line)
+static struct turn_task *take_first(struct turn *turn, enum turn_line line)
 {
-	struct conn *conn = line->first;
-	line->first = conn->line_next;
-	if (line->first == NULL)
-		line->last = &line->first;
-	conn->lined = false;
-	return conn;
+	struct turn_task *task = turn->lines[line].first;
+	turn->lines[line].first = task->next;
+	if (task->next == NULL)
+		turn->lines[line].last = &turn->lines[line].first;
+	task->lined = false;
+	return task;
 }
 
-static void serve(struct sse_worker *w, struct turn_line *line, uint64_t ns)
+static void serve(struct turn *turn, enum turn_line line)
 {
-	uint64_t now_ns = clock_monotonic_ns();
-	w->turn.due_ns = now_ns + ns;
-	w->turn.over = false;
-	while (line->first != NULL && !w->turn.over) {
-		struct conn *conn = take_first(line);
-		if (!conn->closed)
-			conn_proceed(conn);
-		else if (!conn->dirty)
-			free(conn);
-		turn_note(w, clock_monotonic_ns());
+	turn->due_ns = clock_monotonic_ns() + line_ns[line];
+	turn->over = false;
+	while (turn->lines[line].first != NULL && !turn->over) {
+		struct turn_task *task = take_first(turn, line);
+		task->proceed(task);
+		turn_note(turn, clock_monotonic_ns());
 	}
 }
 
 static void on_more(uv_idle_t *idle)
 {
-	struct sse_worker *w = idle->data;
-	w->wheel.now_ms = clock_monotonic_ms();
-	serve(w, &w->turn.requests, requests_ns);
-	serve(w, &w->turn.answers, answers_ns);
-	if (w->turn.requests.first == NULL && w->turn.answers.first == NULL)
-		uv_idle_stop(&w->turn.more);
+	struct turn *turn = idle->data;
+	turn->wheel->now_ms = clock_monotonic_ms();
+	serve(turn, TURN_REQUESTS);
+	serve(turn, TURN_ANSWERS);
+	if (turn->lines[TURN_REQUESTS].first == NULL && turn->lines[TURN_ANSWERS].first == NULL)
+		uv_idle_stop(&turn->more);
 }
 
-void turn_start(struct sse_worker *w)
+void turn_init(struct turn *turn, uv_loop_t *loop, struct wheel *wheel)
 {
-	w->turn.requests.last = &w->turn.requests.first;
-	w->turn.answers.last = &w->turn.answers.first;
-	uv_idle_init(w->worker->loop, &w->turn.more);
-	w->turn.more.data = w;
+	*turn = (struct turn){.wheel = wheel};
+	for (int i = 0; i < TURN_LINES; i++)
+		turn->lines[i].last = &turn->lines[i].first;
+	uv_idle_init(loop, &turn->more);
+	turn->more.data = turn;
 }

@@ -8,33 +8,38 @@
  * kernel, which slows them down. Loop thread only. */
 #pragma once
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "common/base/wheel.h"
+
 #include <uv.h>
 
-struct conn;
-struct sse_worker;
-
-struct turn_line {
-	struct conn *first, **last;
+/* Something that waits in line; zero-initialised but for proceed(). */
+struct turn_task {
+	struct turn_task *next;
+	/* Its turn has come; it stands in no line any more, and may stand in line again. */
+	void (*proceed)(struct turn_task *task);
+	bool lined;
 };
+
+enum turn_line { TURN_REQUESTS, TURN_ANSWERS, TURN_LINES };
 
 struct turn {
 	uint64_t due_ns; /* monotonic; 0: nothing was begun in it yet */
 	bool over;       /* nothing more is begun: it waits in line */
-	struct turn_line requests, answers;
+	struct wheel *wheel;
+	struct {
+		struct turn_task *first, **last;
+	} lines[TURN_LINES];
 	uv_idle_t more; /* runs while somebody waits: the loop does not sleep */
 };
 
-void turn_start(struct sse_worker *w);
+void turn_init(struct turn *turn, uv_loop_t *loop, struct wheel *wheel);
 
 /* Before the loop looks for input again. Whoever comes while others wait stands behind them. */
-void turn_begin(struct sse_worker *w);
+void turn_begin(struct turn *turn);
 
-/* It is `now_ns`, and something is begun: sets turn.over when the turn has had its time. */
-void turn_note(struct sse_worker *w, uint64_t now_ns);
+/* It is `now_ns` (monotonic), and something is begun: sets turn.over when the turn has had its
+ * time. */
+void turn_note(struct turn *turn, uint64_t now_ns);
 
-/* The connection goes on (conn_proceed()) when it is at the head of its line: that of the answers
- * when it waits for its turn to write, else that of the requests. Once in line it stays where it
- * is. */
-void turn_wait(struct conn *conn);
+/* The task goes on when it is at the head of the line. Once in line it stays where it is. */
+void turn_wait(struct turn *turn, struct turn_task *task, enum turn_line line);

@@ -1,7 +1,7 @@
 #include "worker-sse/edge/websocket.h"
 #include "common/base/base64.h"
 #include "common/base/check.h"
-#include "worker-sse/worker.h"
+#include "worker-sse/edge/edge.h"
 
 #include <openssl/sha.h>
 #include <stdlib.h>
@@ -70,7 +70,7 @@ static void ask_for_upgrade(struct request *request)
 static bool shakes_hands(struct request *request)
 {
 	const struct span *headers = request->headers;
-	if (request->worker->draining) {
+	if (request->edge->draining) {
 		reply_error(request, 503, "this worker is on its way out");
 	} else if (!lists(headers[HEADER_UPGRADE], SPAN("websocket")) ||
 	           !lists(headers[HEADER_CONNECTION], SPAN("upgrade")) ||
@@ -97,7 +97,7 @@ static struct request *finish(struct websocket *s, unsigned code)
 	*s->previous = s->next;
 	if (s->next != NULL)
 		s->next->previous = s->previous;
-	counter_add(request->worker->counters, websockets, -1);
+	counter_add(request->edge->counters, websockets, -1);
 	request->feature = NULL;
 	request->on_gone = NULL;
 	wslay_event_context_free(s->wslay);
@@ -154,13 +154,13 @@ static void say_close(struct websocket *s)
 
 void websocket_close(struct websocket *s, unsigned code, const char *reason)
 {
-	struct sse_worker *w = s->request->worker;
+	struct edge *edge = s->request->edge;
 	if (s->closing)
 		return;
 	s->closing = true;
 	s->close_code = code;
 	s->close_reason = reason;
-	wheel_set(&w->wheel, &s->timer, w->wheel.now_ms + CLOSE_MS);
+	wheel_set(edge->wheel, &s->timer, edge->wheel->now_ms + CLOSE_MS);
 	if (!s->taking)
 		say_close(s);
 }
@@ -169,13 +169,12 @@ void websocket_close(struct websocket *s, unsigned code, const char *reason)
 
 static bool is_full(const struct websocket *s)
 {
-	return reply_pending(s->request) >=
-	       s->request->worker->settings->http_websocket_output_bytes;
+	return reply_pending(s->request) >= s->request->edge->settings->http_websocket_output_bytes;
 }
 
 static void end_full(struct websocket *s)
 {
-	counter_add(s->request->worker->counters, timeouts_total, 1);
+	counter_add(s->request->edge->counters, timeouts_total, 1);
 	websocket_close(s, WEBSOCKET_POLICY, "what is said to you is not read");
 }
 
@@ -185,14 +184,14 @@ static void on_timer(struct wheel_node *node)
 {
 	struct websocket *s =
 	        (struct websocket *)((char *)node - offsetof(struct websocket, timer));
-	struct sse_worker *w = s->request->worker;
-	uint64_t beat_ms = w->settings->http_sse_keepalive_ms;
+	struct edge *edge = s->request->edge;
+	uint64_t beat_ms = edge->settings->http_sse_keepalive_ms;
 	const struct wslay_event_msg ping = {.opcode = WSLAY_PING};
 	bool full = is_full(s), was_full = s->full;
 	s->full = full;
 	if (full)
-		s->heard_ms = w->wheel.now_ms; /* it may say what it likes: nobody listens */
-	if (s->closing || w->wheel.now_ms - s->heard_ms > 2 * beat_ms) {
+		s->heard_ms = edge->wheel->now_ms; /* it may say what it likes: nobody listens */
+	if (s->closing || edge->wheel->now_ms - s->heard_ms > 2 * beat_ms) {
 		reply_abort(finish(s, code_of(s)));
 		return;
 	}
@@ -202,14 +201,14 @@ static void on_timer(struct wheel_node *node)
 	}
 	wslay_event_queue_msg(s->wslay, &ping);
 	flush(s);
-	wheel_set(&w->wheel, &s->timer, w->wheel.now_ms + beat_ms);
+	wheel_set(edge->wheel, &s->timer, edge->wheel->now_ms + beat_ms);
 	if (s->events.on_beat != NULL)
 		s->events.on_beat(s->events.arg);
 }
 
-void websockets_drain(struct sse_worker *w)
+void websockets_drain(struct edge *edge)
 {
-	for (struct websocket *s = w->websockets; s != NULL; s = s->next)
+	for (struct websocket *s = edge->websockets; s != NULL; s = s->next)
 		websocket_close(s, WEBSOCKET_GOING_AWAY, "this worker is on its way out");
 }
 
@@ -253,10 +252,10 @@ static void on_message(wslay_event_context_ptr wslay, const struct wslay_event_o
 		websocket_close(s, WEBSOCKET_UNSUPPORTED, "text only");
 }
 
-void websocket_take(struct request *request, struct span bytes)
+static void take(struct request *request, struct span bytes)
 {
 	struct websocket *s = request->feature;
-	s->heard_ms = request->worker->wheel.now_ms;
+	s->heard_ms = request->edge->wheel->now_ms;
 	s->in = bytes;
 	s->taking = true;
 	bool broken = wslay_event_recv(s->wslay) != 0;
@@ -294,7 +293,7 @@ struct websocket *websocket_accept(struct request *request, const struct websock
 	static const struct wslay_event_callbacks callbacks = {.recv_callback = give_bytes,
 	                                                       .send_callback = take_bytes,
 	                                                       .on_msg_recv_callback = on_message};
-	struct sse_worker *w = request->worker;
+	struct edge *edge = request->edge;
 	if (!shakes_hands(request))
 		return NULL;
 	char *proof = accept_of(request->headers[HEADER_SEC_WEBSOCKET_KEY]);
@@ -305,20 +304,21 @@ struct websocket *websocket_accept(struct request *request, const struct websock
 	s->request = request;
 	s->events = *events;
 	s->timer.due = on_timer;
-	s->heard_ms = w->wheel.now_ms;
+	s->heard_ms = edge->wheel->now_ms;
 	check(wslay_event_context_server_init(&s->wslay, &callbacks, s) == 0);
 	wslay_event_config_set_max_recv_msg_length(s->wslay, message_bytes);
-	s->next = w->websockets;
-	s->previous = &w->websockets;
+	s->next = edge->websockets;
+	s->previous = &edge->websockets;
 	if (s->next != NULL)
 		s->next->previous = &s->next;
-	w->websockets = s;
-	counter_add(w->counters, websockets, 1);
-	counter_add(w->counters, websockets_total, 1);
+	edge->websockets = s;
+	counter_add(edge->counters, websockets, 1);
+	counter_add(edge->counters, websockets_total, 1);
 	request->feature = s;
 	request->on_gone = on_gone;
-	reply_upgrade(request, headers, 3);
+	reply_upgrade(request, headers, 3, take);
 	free(proof);
-	wheel_set(&w->wheel, &s->timer, w->wheel.now_ms + w->settings->http_sse_keepalive_ms);
+	wheel_set(edge->wheel, &s->timer,
+	          edge->wheel->now_ms + edge->settings->http_sse_keepalive_ms);
 	return s;
 }

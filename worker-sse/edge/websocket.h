@@ -43,7 +43,4 @@ void websocket_send(struct websocket *websocket, struct span text);
 void websocket_close(struct websocket *websocket, unsigned code, const char *reason);
 
 /* All of this worker: closed with 1001, their clients come to another. */
-void websockets_drain(struct sse_worker *w);
-
-/* The transport's: bytes of an upgraded connection. */
-void websocket_take(struct request *request, struct span bytes);
+void websockets_drain(struct edge *edge);

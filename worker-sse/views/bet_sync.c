@@ -6,7 +6,7 @@
 #include "proto/roles.h"
 #include "worker-sse/views/bet_sync_frame.h"
 #include "worker-sse/live/fanout.h"
-#include "worker-sse/worker.h"
+#include "worker-sse/views/worker.h"
 #include "worker-sse/views/feed_newest.h"
 
 #include <inttypes.h>
@@ -51,7 +51,7 @@ static void add(struct answer *a, const char *name, struct span value)
 /* What every answer carries: who may read it, and the time, for the offset of clocks. */
 static void begin(struct answer *a, struct request *r, const char *type)
 {
-	const char *origin = r->worker->settings->bet_sync_allowed_origin;
+	const char *origin = worker_of(r)->settings->bet_sync_allowed_origin;
 	a->count = 0;
 	request_bare_headers(r);
 	add(a, "content-type", span_str(type));
@@ -88,7 +88,7 @@ static void refuse_with(struct request *r, unsigned status, const char *error, c
 		snprintf(a.again, sizeof a.again, "%" PRIu64, (again_ms + 999) / 1000);
 		add(&a, "retry-after", span_str(a.again));
 	}
-	counter_add(r->worker->counters, bet_sync_refused_total, 1);
+	counter_add(worker_of(r)->counters, bet_sync_refused_total, 1);
 	reply(r, status, a.headers, a.count, span_of(text, (size_t)len));
 }
 
@@ -108,7 +108,7 @@ static void refuse_unconfigured(struct request *r)
 
 static bool within_rate(struct request *r, unsigned purpose, uint64_t max)
 {
-	struct sse_worker *w = r->worker;
+	struct sse_worker *w = worker_of(r);
 	uint8_t address[16];
 	uint64_t again_ms;
 	request_address(r, address);
@@ -123,7 +123,7 @@ static bool within_rate(struct request *r, unsigned purpose, uint64_t max)
 static bool origin_allowed(struct request *r)
 {
 	struct span origin = r->headers[HEADER_ORIGIN];
-	const char *allowed = r->worker->settings->bet_sync_allowed_origin;
+	const char *allowed = worker_of(r)->settings->bet_sync_allowed_origin;
 	if (origin.at == NULL || (*allowed != '\0' && span_equal(origin, span_str(allowed))))
 		return true;
 	refuse(r, 403, "Forbidden", "This origin may not read the betting feed", 0);
@@ -132,7 +132,7 @@ static bool origin_allowed(struct request *r)
 
 static bool authorized(struct request *r, uint64_t *expires_ms)
 {
-	switch (auth_bet_sync(&r->worker->auth, r->headers[HEADER_AUTHORIZATION], clock_wall_ms(),
+	switch (auth_bet_sync(&r->edge->auth, r->headers[HEADER_AUTHORIZATION], clock_wall_ms(),
 	                      expires_ms)) {
 	case AUTH_ALLOWED:
 		return true;
@@ -159,14 +159,14 @@ static bool find_feed(struct request *r, struct asked *asked)
 	struct span named;
 	char name[65], path[128];
 	if (query_find(r->query, "feed", &named) == 0)
-		named = span_str(r->worker->settings->bet_sync_feed);
+		named = span_str(worker_of(r)->settings->bet_sync_feed);
 	size_t len = named.len < sizeof name - 1 ? named.len : sizeof name - 1;
 	memcpy(name, named.at, len);
 	name[len] = '\0';
 	int path_len = snprintf(path, sizeof path, "/v1/stream/feeds/%s/frames", name);
 	if (strchr(name, '/') == NULL)
-		asked->stream =
-		        state_find(store_view(r->worker->store), span_of(path, (size_t)path_len));
+		asked->stream = state_find(store_view(worker_of(r)->store),
+		                           span_of(path, (size_t)path_len));
 	if (asked->stream != NULL && asked->stream->tail > 0)
 		return true;
 	refuse(r, 503, "Service unavailable", "Streaming mode not active", 5000);
@@ -245,7 +245,7 @@ static void answer_state(struct request *r, const struct asked *asked,
                          const struct feed_frame *newest_frame)
 {
 	const struct stream *stream = asked->stream;
-	struct found oldest = first_at(r->worker->store, stream, stream->first);
+	struct found oldest = first_at(worker_of(r)->store, stream, stream->first);
 	const struct bet_sync_frame *f = &newest_frame->frame;
 	size_t room = newest_frame->text.len + BET_SYNC_V1_MORE + 512;
 	char *body = xmalloc(room);
@@ -276,9 +276,9 @@ void bet_sync_state(struct request *r)
 {
 	struct asked asked;
 	struct feed_frame newest;
-	if (!admit(r, &asked, PURPOSE_STATE, r->worker->settings->bet_sync_state_rate))
+	if (!admit(r, &asked, PURPOSE_STATE, worker_of(r)->settings->bet_sync_state_rate))
 		return;
-	if (feed_newest_read(r->worker->store, asked.stream, &newest))
+	if (feed_newest_read(worker_of(r)->store, asked.stream, &newest))
 		answer_state(r, &asked, &newest);
 	else
 		refuse(r, 503, "Service unavailable", "The feed cannot be read", 5000);
@@ -450,7 +450,7 @@ static bool find_start(struct request *r, const struct asked *asked, const struc
 		       0);
 		return false;
 	}
-	struct found oldest = first_at(r->worker->store, stream, stream->first);
+	struct found oldest = first_at(worker_of(r)->store, stream, stream->first);
 	if (result == BET_SYNC_CURSOR_NONE || (cursor.seq == 0 && !foreign)) {
 		start->event = "betting";
 	} else if (foreign || cursor.seq > last->seq || cursor.seq + 1 < oldest.seq) {
@@ -459,7 +459,7 @@ static bool find_start(struct request *r, const struct asked *asked, const struc
 		             : cursor.seq > last->seq ? "ahead"
 		                                      : "trimmed";
 	} else if (cursor.seq < last->seq) {
-		start->from = place_behind(r->worker->store, stream, cursor.seq);
+		start->from = place_behind(worker_of(r)->store, stream, cursor.seq);
 	}
 	return true;
 }
@@ -484,13 +484,13 @@ static bool hold(struct sse_worker *w, uint64_t key, uint64_t max)
 	uint32_t workers = workers_of(w->worker->counters), slot = w->worker->slot;
 	if (quota_hold(quota, key, slot, workers, (uint32_t)max))
 		return true;
-	requests_drop_gone(w);
+	requests_drop_gone(&w->edge);
 	return quota_hold(quota, key, slot, workers, (uint32_t)max);
 }
 
 static bool hold_place(struct request *r, uint64_t *key)
 {
-	struct sse_worker *w = r->worker;
+	struct sse_worker *w = worker_of(r);
 	const struct settings *s = w->settings;
 	uint8_t address[16];
 	request_address(r, address);
@@ -520,8 +520,8 @@ static uint64_t end_of(const struct sse_worker *w, uint64_t expires_ms)
 static void join(struct request *r, const struct asked *asked, const struct start *start,
                  uint64_t key, const struct feed_frame *newest)
 {
-	struct sse_builder *b = fanout_builder(r->worker->fanout);
-	struct sse_worker *w = r->worker;
+	struct sse_builder *b = fanout_builder(worker_of(r)->fanout);
+	struct sse_worker *w = worker_of(r);
 	struct client *client = xmalloc(sizeof *client);
 	struct sse_frame frame = {0};
 	struct answer a;
@@ -552,9 +552,9 @@ void bet_sync_events(struct request *r)
 	struct feed_frame newest;
 	struct start start;
 	uint64_t key;
-	if (!admit(r, &asked, PURPOSE_EVENTS, r->worker->settings->bet_sync_events_rate))
+	if (!admit(r, &asked, PURPOSE_EVENTS, worker_of(r)->settings->bet_sync_events_rate))
 		return;
-	if (!feed_newest_read(r->worker->store, asked.stream, &newest)) {
+	if (!feed_newest_read(worker_of(r)->store, asked.stream, &newest)) {
 		refuse(r, 503, "Service unavailable", "The feed cannot be read", 5000);
 		feed_frame_finish(&newest);
 		return;
@@ -575,7 +575,7 @@ void bet_sync_events(struct request *r)
 void bet_sync_preflight(struct request *r)
 {
 	struct answer a;
-	if (!within_rate(r, PURPOSE_EVENTS, r->worker->settings->bet_sync_events_rate) ||
+	if (!within_rate(r, PURPOSE_EVENTS, worker_of(r)->settings->bet_sync_events_rate) ||
 	    !origin_allowed(r))
 		return;
 	begin(&a, r, "text/plain");

@@ -10,6 +10,8 @@
 
 #include "worker-sse/edge/request.h"
 
+struct sse_worker;
+
 void bet_sync_state(struct request *request);
 void bet_sync_events(struct request *request);
 /* OPTIONS of either. */

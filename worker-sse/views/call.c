@@ -4,7 +4,7 @@
 #include "common/base/hash.h"
 #include "common/store/offset.h"
 #include "worker-sse/edge/auth.h"
-#include "worker-sse/worker.h"
+#include "worker-sse/views/worker.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,7 +57,7 @@ static void answer_asker(struct call_waiting *call, const struct proto_call_repl
 static void fail(struct request *request, const struct call_options *options, unsigned status,
                  const char *reason)
 {
-	counter_add(request->worker->counters, calls_failed_total, 1);
+	counter_add(worker_of(request)->counters, calls_failed_total, 1);
 	if (options->on_failed != NULL)
 		options->on_failed(request, reason);
 	else
@@ -201,7 +201,7 @@ void call_forget(struct sse_worker *w, uint64_t id)
 
 void call_send(struct request *request, unsigned role, const struct call_options *options)
 {
-	struct sse_worker *w = request->worker;
+	struct sse_worker *w = worker_of(request);
 	struct peer *peer = worker_peer(w->worker, role, 0);
 	char base_url[1024], principal[AUTH_PRINCIPAL_ROOM];
 	unsigned status;

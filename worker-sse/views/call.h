@@ -10,6 +10,8 @@
 #include "proto/codec.h"
 #include "worker-sse/edge/request.h"
 
+struct sse_worker;
+
 struct call_options {
 	struct span path;   /* asked of the other worker; at NULL: the request's */
 	bool authorization; /* show it the Authorization header itself, not only the principal */

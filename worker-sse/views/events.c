@@ -6,7 +6,7 @@
 #include "common/domain/subscription.h"
 #include "worker-sse/views/event_id.h"
 #include "worker-sse/live/fanout.h"
-#include "worker-sse/worker.h"
+#include "worker-sse/views/worker.h"
 #include "worker-sse/views/streams.h"
 
 #include <jansson.h>
@@ -369,11 +369,11 @@ static bool take_stream(struct wish *wish, struct span raw)
 	bool whole = strncmp(text, SUBSCRIPTION_ROOT, root_len) == 0;
 	const char *below = whole ? text + root_len : text;
 	bool wild = has_wildcard(below);
-	char *path = as_path(store_view(wish->request->worker->store), below, !wild);
+	char *path = as_path(store_view(worker_of(wish->request)->store), below, !wild);
 	bool empty = *below == '\0', rooted = !whole && *below == '/';
 	free(text);
 	size_t len = strlen(path) + (wild ? root_len : 0);
-	if (empty || rooted || len > wish->request->worker->settings->limits_path_bytes) {
+	if (empty || rooted || len > worker_of(wish->request)->settings->limits_path_bytes) {
 		free(path);
 		return empty    ? refuse(wish, 400, "stream is empty")
 		       : rooted ? refuse(wish, 400, "stream is a path below /v1/stream/")
@@ -408,7 +408,7 @@ static bool take_naming(struct wish *wish, struct span raw)
  * good. */
 static void take_id(struct wish *wish, struct span text)
 {
-	size_t max = wish->request->worker->settings->limits_events_streams;
+	size_t max = worker_of(wish->request)->settings->limits_events_streams;
 	if (text.len == 0)
 		return; /* what EventSource has before the first id */
 	wish->known = xmalloc(max * sizeof *wish->known);
@@ -480,7 +480,7 @@ static uint64_t unlisted_start(const struct wish *wish, const struct stream *str
 static bool add_start(struct starts *starts, struct stream *stream, bool pattern)
 {
 	struct wish *wish = starts->wish;
-	struct sse_worker *w = wish->request->worker;
+	struct sse_worker *w = worker_of(wish->request);
 	uint64_t first = stream_first(store_view(w->store), stream);
 	const struct event_place *known = known_place(wish, stream->id);
 	struct start start = {.stream = stream};
@@ -539,7 +539,7 @@ static bool visit_path(void *arg, struct span path, uint64_t id)
 	struct starts *starts = arg;
 	struct wish *wish = starts->wish;
 	char text[512];
-	counter_add(wish->request->worker->counters, patterns_paths_total, 1);
+	counter_add(worker_of(wish->request)->counters, patterns_paths_total, 1);
 	if (path.len <= root_len || path.len >= sizeof text ||
 	    memcmp(path.at, SUBSCRIPTION_ROOT, root_len) != 0)
 		return true;
@@ -547,7 +547,7 @@ static bool visit_path(void *arg, struct span path, uint64_t id)
 	text[path.len] = '\0';
 	if (!matches(wish->patterns, wish->patterns_count, text + root_len))
 		return true;
-	struct state *view = store_view(wish->request->worker->store);
+	struct state *view = store_view(worker_of(wish->request)->store);
 	struct stream *stream = state_find_id(view, id);
 	if (stream == NULL && view->unreadable)
 		return refuse(wish, 503, store_unreadable_reason);
@@ -572,7 +572,7 @@ static bool covered(const struct wish *wish, size_t i)
 static bool find_starts(struct starts *starts)
 {
 	struct wish *wish = starts->wish;
-	struct state *view = store_view(wish->request->worker->store);
+	struct state *view = store_view(worker_of(wish->request)->store);
 	for (size_t i = 0; i < wish->paths_count; i++) {
 		struct stream *stream =
 		        state_find_living(view, span_str(wish->paths[i]), clock_wall_ms());
@@ -614,7 +614,7 @@ static bool nothing_to_come(const struct starts *starts)
 
 static struct events_reader *reader_create(struct wish *wish, const struct starts *starts)
 {
-	struct sse_worker *w = wish->request->worker;
+	struct sse_worker *w = worker_of(wish->request);
 	bool single = starts->count == 1 && wish->patterns_count == 0;
 	if (single && wish->naming == NAMING_NONE)
 		return NULL;
@@ -662,7 +662,7 @@ static void put_streams(struct sse_builder *b, const struct stream *const *strea
  * an empty message. */
 static void put_opening(struct sse_builder *b, struct events_reader *e, const struct starts *starts)
 {
-	struct sse_worker *w = starts->wish->request->worker;
+	struct sse_worker *w = worker_of(starts->wish->request);
 	struct frame_query q = {.store = w->store};
 	const struct stream **streams = xmalloc((starts->count + 1) * sizeof *streams);
 	if (starts->count > 0)
@@ -704,7 +704,7 @@ static const struct header headers[] = {{"content-type", SPAN("text/event-stream
 
 static void join(struct wish *wish, const struct starts *starts)
 {
-	struct sse_builder *b = fanout_builder(wish->request->worker->fanout);
+	struct sse_builder *b = fanout_builder(worker_of(wish->request)->fanout);
 	struct request *request = wish->request;
 	struct events_reader *e = reader_create(wish, starts);
 	struct sse_frame frame = {0};
@@ -713,9 +713,9 @@ static void join(struct wish *wish, const struct starts *starts)
 	sse_end(b, &frame);
 	reply_start(request, 200, headers, 3, UINT64_MAX);
 	bool one = e == NULL || e->single;
-	struct live_reader *reader = fanout_join(request->worker->fanout, request_sink(request),
+	struct live_reader *reader = fanout_join(worker_of(request)->fanout, request_sink(request),
 	                                         one ? &one_stream : &several_streams, e,
-	                                         variant_of(e), end_of(request->worker));
+	                                         variant_of(e), end_of(worker_of(request)));
 	if (e != NULL)
 		e->reader = reader;
 	fanout_send(reader, &frame);
@@ -725,7 +725,7 @@ static void join(struct wish *wish, const struct starts *starts)
 			return;
 	/* An event stream that ends makes EventSource come back; any error status would stop it for
 	 * good. */
-	if (starts->count == 0 && fanout_draining(request->worker->fanout))
+	if (starts->count == 0 && fanout_draining(worker_of(request)->fanout))
 		fanout_leave(reader, FANOUT_END_DRAIN);
 }
 

@@ -17,5 +17,7 @@
 
 #include "worker-sse/edge/request.h"
 
+struct sse_worker;
+
 void events_start(struct sse_worker *w);
 void events_handle(struct request *request);

@@ -1,7 +1,7 @@
 #include "worker-sse/views/feed_newest.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
-#include "worker-sse/worker.h"
+#include "worker-sse/views/worker.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,17 +52,17 @@ static struct stream *find(struct request *request)
 		return NULL;
 	int len =
 	        snprintf(path, sizeof path, "/v1/stream/feeds/%.*s/frames", (int)name.len, name.at);
-	return state_find(store_view(request->worker->store), span_of(path, (size_t)len));
+	return state_find(store_view(worker_of(request)->store), span_of(path, (size_t)len));
 }
 
 void feed_newest_handle(struct request *request)
 {
-	sse_worker_catch_up(request->worker);
+	sse_worker_catch_up(worker_of(request));
 	const struct stream *stream = find(request);
 	struct feed_frame newest = {0};
-	if (stream == NULL || !feed_newest_read(request->worker->store, stream, &newest)) {
+	if (stream == NULL || !feed_newest_read(worker_of(request)->store, stream, &newest)) {
 		feed_frame_finish(&newest);
-		if (store_view(request->worker->store)->unreadable) {
+		if (store_view(worker_of(request)->store)->unreadable) {
 			reply_error(request, 503, store_unreadable_reason);
 			return;
 		}

@@ -1,6 +1,6 @@
 #include "worker-sse/views/health.h"
 #include "common/base/check.h"
-#include "worker-sse/worker.h"
+#include "worker-sse/views/worker.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +24,7 @@ static void print_missing_links(const struct counters *counters, FILE *out)
  * say which. */
 void health_ready(struct request *request)
 {
-	const struct counters *counters = request->worker->worker->counters;
+	const struct counters *counters = worker_of(request)->worker->counters;
 	bool ready = counters_ready(counters);
 	char *text = NULL;
 	size_t len;
@@ -66,7 +66,7 @@ void health_refresh(struct sse_worker *w)
 	counter_set(w->counters, store_refusing, status.refusing != 0);
 	counter_set(w->counters, store_unreadable_total, status.unreadable);
 	counter_set(w->counters, streams, status.streams);
-	bodies_refresh(w);
+	edge_share_bodies(&w->edge, sse_workers_count(w));
 }
 
 void health_metrics(struct request *request)
@@ -75,8 +75,8 @@ void health_metrics(struct request *request)
 	size_t len;
 	FILE *out = open_memstream(&text, &len);
 	check(out != NULL);
-	health_refresh(request->worker);
-	counters_print(request->worker->worker->counters, out);
+	health_refresh(worker_of(request));
+	counters_print(worker_of(request)->worker->counters, out);
 	check(fclose(out) == 0);
 	const struct header headers[] = {
 	        no_store, {"content-type", SPAN("text/plain; version=0.0.4; charset=utf-8")}};

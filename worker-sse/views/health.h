@@ -3,6 +3,8 @@
 
 #include "worker-sse/edge/request.h"
 
+struct sse_worker;
+
 void health_live(struct request *request);
 void health_ready(struct request *request);
 void health_metrics(struct request *request);

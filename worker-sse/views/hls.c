@@ -3,7 +3,7 @@
 #include "common/domain/output_row.h"
 #include "common/store/row.h"
 #include "worker-sse/views/hls_range.h"
-#include "worker-sse/worker.h"
+#include "worker-sse/views/worker.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -101,7 +101,7 @@ static enum row_found read_alerting(struct request *request, const char *key, st
 {
 	enum row_found found = read_row(row, dir);
 	if (found == ROW_UNREADABLE)
-		row_alert(request->worker->worker->mine, key);
+		row_alert(worker_of(request)->worker->mine, key);
 	return found;
 }
 
@@ -127,11 +127,11 @@ static bool consider(void *arg, struct span key, struct span row)
 static enum row_found find_dir(struct request *request, const struct asked *asked,
                                char dir[PATH_ROOM])
 {
-	struct state *state = store_view(request->worker->store);
+	struct state *state = store_view(worker_of(request)->store);
 	struct choice choice = {.request = request};
 	struct span row;
 	char key[OUTPUT_ROW_KEY_ROOM];
-	if (request->worker->settings->capture_workers == 0)
+	if (worker_of(request)->settings->capture_workers == 0)
 		return ROW_ABSENT;
 	int len = snprintf(key, sizeof key, OUTPUT_ROW_PREFIX "%.*s/%.*s", (int)asked->feed.len,
 	                   asked->feed.at, (int)asked->output.len,
@@ -199,7 +199,7 @@ static void work(struct hls *h, void (*what)(uv_work_t *work))
 	h->request->on_gone = on_gone;
 	h->request->on_drain = NULL;
 	h->working = true;
-	check(uv_queue_work(h->request->worker->worker->loop, &h->work, what, on_worked) == 0);
+	check(uv_queue_work(worker_of(h->request)->worker->loop, &h->work, what, on_worked) == 0);
 }
 
 static void on_drain(struct request *request)
@@ -339,7 +339,7 @@ void hls_handle(struct request *request)
 {
 	struct asked asked;
 	char dir[PATH_ROOM];
-	sse_worker_catch_up(request->worker);
+	sse_worker_catch_up(worker_of(request));
 	enum row_found found =
 	        split_path(request->path, &asked) ? find_dir(request, &asked, dir) : ROW_ABSENT;
 	if (found == ROW_UNREADABLE) {

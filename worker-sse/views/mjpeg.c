@@ -1,7 +1,7 @@
 #include "worker-sse/views/mjpeg.h"
 #include "common/base/check.h"
 #include "worker-sse/views/picture.h"
-#include "worker-sse/worker.h"
+#include "worker-sse/views/worker.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +36,7 @@ static void on_gone(struct request *request)
 
 static void wait(struct mjpeg *m)
 {
-	struct sse_worker *w = m->request->worker;
+	struct sse_worker *w = worker_of(m->request);
 	m->request->on_gone = on_gone;
 	m->request->feature = m;
 	wheel_set(&w->wheel, &m->timer, m->asked_ms + 1000 / w->settings->sessions_preview_fps);
@@ -46,7 +46,7 @@ static void on_timer(struct wheel_node *node)
 {
 	struct mjpeg *m = (struct mjpeg *)((char *)node - offsetof(struct mjpeg, timer));
 	struct request *request = m->request;
-	if (!request->worker->draining) {
+	if (!request->edge->draining) {
 		ask(m);
 		return;
 	}
@@ -139,7 +139,7 @@ static void on_failed(struct request *request, const char *reason)
 
 static void ask(struct mjpeg *m)
 {
-	m->asked_ms = m->request->worker->wheel.now_ms;
+	m->asked_ms = worker_of(m->request)->wheel.now_ms;
 	picture_send(m->request, &(struct call_options){.path = m->path,
 	                                                .on_reply = on_reply,
 	                                                .on_failed = on_failed,

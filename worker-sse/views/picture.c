@@ -1,7 +1,7 @@
 #include "worker-sse/views/picture.h"
 #include "common/base/check.h"
 #include "common/base/hash.h"
-#include "worker-sse/worker.h"
+#include "worker-sse/views/worker.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,7 +104,7 @@ static struct picture *ask(struct sse_worker *w, const char *key, const char *pr
 
 void picture_send(struct request *request, const struct call_options *options)
 {
-	struct sse_worker *w = request->worker;
+	struct sse_worker *w = worker_of(request);
 	char principal[AUTH_PRINCIPAL_ROOM], key[AUTH_PRINCIPAL_ROOM + PROTO_CALL_PATH_MAX + 1];
 	struct picture *picture;
 	auth_owner(request->headers[HEADER_AUTHORIZATION], principal);

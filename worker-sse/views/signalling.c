@@ -7,7 +7,7 @@
 #include "worker-sse/views/call.h"
 #include "worker-sse/views/signal_message.h"
 #include "worker-sse/edge/websocket.h"
-#include "worker-sse/worker.h"
+#include "worker-sse/views/worker.h"
 
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -276,7 +276,7 @@ static bool holds_token(const struct request *request, const struct render_sessi
 /* A page of another origin may connect where it might also read. */
 static bool welcome(const struct request *request)
 {
-	const char *allowed = request->worker->settings->http_allowed_origin;
+	const char *allowed = worker_of(request)->settings->http_allowed_origin;
 	struct span origin = request->headers[HEADER_ORIGIN];
 	char own[1024];
 	size_t len = request_base_url(request, own, sizeof own);
@@ -287,7 +287,7 @@ static bool welcome(const struct request *request)
 
 static void begin(struct request *request, const struct render_session *paper)
 {
-	struct sse_worker *w = request->worker;
+	struct sse_worker *w = worker_of(request);
 	struct signalling *s = xcalloc(1, sizeof *s);
 	const struct websocket_events events = {on_text, on_beat, on_closed, s};
 	s->worker = w;
@@ -309,8 +309,9 @@ void signalling_handle(struct request *request)
 {
 	size_t len = strlen("/v1/signal/");
 	struct render_session *paper;
-	enum row_found found = load(
-	        request->worker, span_of(request->path.at + len, request->path.len - len), &paper);
+	enum row_found found =
+	        load(worker_of(request), span_of(request->path.at + len, request->path.len - len),
+	             &paper);
 	if (found == ROW_UNREADABLE)
 		reply_error(request, 503, "this session cannot be read: it stands still, as it is");
 	else if (found == ROW_ABSENT)

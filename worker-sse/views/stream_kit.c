@@ -6,7 +6,7 @@
 #include "common/domain/render_session.h"
 #include "worker-sse/views/call.h"
 #include "worker-sse/live/fanout.h"
-#include "worker-sse/worker.h"
+#include "worker-sse/views/worker.h"
 #include "worker-sse/views/mjpeg.h"
 #include "worker-sse/views/picture.h"
 
@@ -167,7 +167,7 @@ static bool split_path(struct span path, struct asked *asked)
 /* Document and stream at the same instant of the log. False: answered. */
 static bool find(struct request *request, struct asked *asked)
 {
-	struct state *state = store_view(request->worker->store);
+	struct state *state = store_view(worker_of(request)->store);
 	char key[RENDER_PATH_ROOM], principal[AUTH_PRINCIPAL_ROOM];
 	struct span document;
 	auth_owner(request->headers[HEADER_AUTHORIZATION], principal);
@@ -182,7 +182,7 @@ static bool find(struct request *request, struct asked *asked)
 	}
 	bool unreadable = state->unreadable;
 	if (asked->paper != NULL &&
-	    !render_session_is_of(asked->paper, request->worker->settings, span_str(principal)))
+	    !render_session_is_of(asked->paper, worker_of(request)->settings, span_str(principal)))
 		render_session_destroy(&asked->paper);
 	len = render_session_path(asked->id, key);
 	asked->stream = state_find(state, span_of(key, len));
@@ -298,7 +298,7 @@ static bool resumes(struct request *request, const struct asked *asked, uint64_t
 	struct render_mark mark;
 	return id.at != NULL && render_mark_parse(id, &lineage, &mark) &&
 	       lineage == asked->stream->lineage &&
-	       find_mark(request->worker, asked->stream, mark, from);
+	       find_mark(worker_of(request), asked->stream, mark, from);
 }
 
 static void put_snapshot(struct sse_builder *b, const struct asked *asked)
@@ -317,8 +317,8 @@ static void put_snapshot(struct sse_builder *b, const struct asked *asked)
 /* Takes the request over: snapshot or what was missed, then what comes. */
 static void follow(struct request *request, const struct asked *asked, unsigned status)
 {
-	struct sse_builder *b = fanout_builder(request->worker->fanout);
-	struct sse_worker *w = request->worker;
+	struct sse_builder *b = fanout_builder(worker_of(request)->fanout);
+	struct sse_worker *w = worker_of(request);
 	char location[RENDER_SESSION_ID_MAX + 16];
 	int len = snprintf(location, sizeof location, "/stream/%s", asked->id);
 	const struct header headers[] = {{"content-type", SPAN("text/event-stream")},
@@ -362,7 +362,7 @@ static void handle_events(struct request *request, struct asked *asked)
 {
 	if (!accepts_events(request, true))
 		reply_error(request, 406, "this is text/event-stream; say so in Accept");
-	else if (*request->worker->settings->sessions_validate_url != '\0')
+	else if (*worker_of(request)->settings->sessions_validate_url != '\0')
 		call_send(request, ROLE_CAPTURE,
 		          &(struct call_options){.authorization = true, .on_reply = on_may_follow});
 	else
@@ -383,7 +383,7 @@ static void on_created(struct request *request, const struct proto_call_reply *m
 	}
 	strcpy(asked.id, id);
 	json_decref(body);
-	sse_worker_catch_up(request->worker); /* it is durable, and may be new to us */
+	sse_worker_catch_up(worker_of(request)); /* it is durable, and may be new to us */
 	if (!find(request, &asked))
 		return;
 	follow(request, &asked, 201);

@@ -1,5 +1,6 @@
 /* Durable Streams, the writing half: create, append, close, fork, delete; and HEAD. */
 #include "worker-sse/views/streams.h"
+#include "worker-sse/views/worker.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/json_scan.h"
@@ -167,7 +168,7 @@ static void created(struct command *command)
 	a.count = a.numbers_used = 0;
 	if (row.reason == NULL) {
 		struct stream *stream =
-		        state_find_id(store_view(request->worker->store), command->id);
+		        state_find_id(store_view(worker_of(request)->store), command->id);
 		size_t len = request_base_url(request, a.location, BASE_URL_ROOM);
 		len += stream_name_canonical(command->path, (uint8_t *)a.location + len);
 		if (command->verdict == VERDICT_CREATED)
@@ -208,8 +209,8 @@ static void take_body(struct operation *op, bool json, bool empty_array_ok)
 		c->body = (struct batch){&op->size, 1, span_of(r->body, r->body_len)};
 		return;
 	}
-	c->body_fault =
-	        json_split(r->body, r->body_len, r->worker->settings->limits_json_depth, &op->json);
+	c->body_fault = json_split(r->body, r->body_len, worker_of(r)->settings->limits_json_depth,
+	                           &op->json);
 	if (c->body_fault == NULL && op->json.count == 0 && !empty_array_ok)
 		c->body_fault = "an empty array appends nothing";
 	if (c->body_fault == NULL)
@@ -229,7 +230,7 @@ static void on_split(uv_work_t *work, int status)
 	(void)status; /* never cancelled */
 	free(aside);
 	request_hold(op->request, false);
-	store_submit(op->request->worker->store, &op->command);
+	store_submit(worker_of(op->request)->store, &op->command);
 }
 
 /* Appends of a connection are submitted in their order: while one is read aside, the next is not
@@ -239,13 +240,13 @@ static void submit(struct operation *op, bool json, bool empty_array_ok)
 	struct request *r = op->request;
 	if (!json || r->body_len < ASIDE_BYTES) {
 		take_body(op, json, empty_array_ok);
-		store_submit(r->worker->store, &op->command);
+		store_submit(worker_of(r)->store, &op->command);
 		return;
 	}
 	struct aside *aside = xmalloc(sizeof *aside);
 	*aside = (struct aside){.work.data = aside, .op = op, .empty_array_ok = empty_array_ok};
 	request_hold(r, true);
-	check(uv_queue_work(r->worker->worker->loop, &aside->work, split_aside, on_split) == 0);
+	check(uv_queue_work(worker_of(r)->worker->loop, &aside->work, split_aside, on_split) == 0);
 }
 
 static const char *take_expiry(struct request *r, struct command *c)
@@ -254,7 +255,7 @@ static const char *take_expiry(struct request *r, struct command *c)
 	if (ttl.len != 0 && at.len != 0)
 		return "Stream-TTL and Stream-Expires-At exclude each other";
 	if (ttl.len != 0) {
-		uint64_t max = r->worker->settings->limits_ttl_max_ms / 1000;
+		uint64_t max = worker_of(r)->settings->limits_ttl_max_ms / 1000;
 		if ((ttl.len > 1 && ttl.at[0] == '0') || !number_parse(ttl, max, &c->ttl_s))
 			return "Stream-TTL must be whole seconds, at most limits.ttl_max";
 		c->ttl_present = true;
@@ -325,7 +326,7 @@ static struct span type_for_body(struct request *r, struct command *c)
 {
 	if (c->content_type.len != 0 || !c->fork || r->body_len == 0)
 		return c->content_type;
-	struct stream *source = state_find(store_view(r->worker->store), c->fork_source);
+	struct stream *source = state_find(store_view(worker_of(r)->store), c->fork_source);
 	if (source != NULL)
 		c->content_type = span_of(source->content_type, source->content_type_len);
 	return c->content_type;
@@ -412,8 +413,8 @@ static void appended(struct command *c)
 	if (c->verdict == VERDICT_OWNED)
 		status = request_forbidden(request);
 	if (c->verdict == VERDICT_OK) {
-		counter_add(request->worker->counters, appends_total, 1);
-		counter_add(request->worker->counters, append_bytes_total, c->body.bytes.len);
+		counter_add(worker_of(request)->counters, appends_total, 1);
+		counter_add(worker_of(request)->counters, append_bytes_total, c->body.bytes.len);
 	}
 	const char *reason = status < 300                     ? NULL
 	                     : c->verdict == VERDICT_BAD_BODY ? c->body_fault
@@ -425,7 +426,7 @@ static void appended(struct command *c)
 /* All three or none. NULL: fine. */
 static const char *take_producer(struct request *r, struct command *c)
 {
-	const struct settings *s = r->worker->settings;
+	const struct settings *s = worker_of(r)->settings;
 	struct span id = r->headers[HEADER_PRODUCER_ID], epoch = r->headers[HEADER_PRODUCER_EPOCH],
 	            seq = r->headers[HEADER_PRODUCER_SEQ];
 	if (id.at == NULL && epoch.at == NULL && seq.at == NULL)
@@ -449,7 +450,7 @@ static const char *append_fault(struct request *r, struct command *c)
 		return fault;
 	c->close = wants_close(r);
 	c->stream_seq = r->headers[HEADER_STREAM_SEQ];
-	if (c->stream_seq.len > r->worker->settings->limits_stream_seq_bytes)
+	if (c->stream_seq.len > worker_of(r)->settings->limits_stream_seq_bytes)
 		return "Stream-Seq longer than limits.stream_seq_bytes";
 	if (r->body_len == 0 && !c->close)
 		return "empty body";
@@ -487,10 +488,10 @@ static void deleted(struct command *c)
 struct stream *streams_find(struct request *r)
 {
 	struct stream *stream =
-	        state_find_living(store_view(r->worker->store), r->path, clock_wall_ms());
+	        state_find_living(store_view(worker_of(r)->store), r->path, clock_wall_ms());
 	if (stream != NULL && !stream->deleted)
 		return stream;
-	if (stream == NULL && store_view(r->worker->store)->unreadable)
+	if (stream == NULL && store_view(worker_of(r)->store)->unreadable)
 		reply_error(r, 503, store_unreadable_reason);
 	else if (stream == NULL)
 		reply_error(r, 404, "stream not found");
@@ -512,7 +513,7 @@ static void head(struct request *r)
 	add_offset(&a, stream->lineage, stream->tail);
 	add(&a, "cache-control", SPAN("no-store"));
 	add(&a, "etag",
-	    etag_print(stream, stream_first(store_view(r->worker->store), stream), stream->tail,
+	    etag_print(stream, stream_first(store_view(worker_of(r)->store), stream), stream->tail,
 	               stream->closed, etag));
 	add_closed(&a, stream->closed);
 	if (stream->ttl_present)
@@ -531,7 +532,7 @@ static const char *name_fault(const struct request *r, unsigned *status)
 	if (name.len <= STREAM_NAME_MAX && !stream_name_is_canonical(name))
 		name = span_of(canonical, stream_name_canonical(name, canonical));
 	*status = 414;
-	if (name.len > r->worker->settings->limits_path_bytes)
+	if (name.len > worker_of(r)->settings->limits_path_bytes)
 		return "path longer than limits.path_bytes";
 	*status = 404;
 	bool reserves = name.len >= reserved.len && memcmp(name.at, reserved.at, reserved.len) == 0;
@@ -540,7 +541,7 @@ static const char *name_fault(const struct request *r, unsigned *status)
 
 void streams_handle(struct request *r)
 {
-	const struct settings *s = r->worker->settings;
+	const struct settings *s = worker_of(r)->settings;
 	struct operation *op;
 	unsigned status;
 	const char *fault = name_fault(r, &status);
@@ -567,7 +568,7 @@ void streams_handle(struct request *r)
 		return;
 	case METHOD_DELETE:
 		op = operation_create(r, COMMAND_DELETE, deleted);
-		store_submit(r->worker->store, &op->command);
+		store_submit(worker_of(r)->store, &op->command);
 		return;
 	case METHOD_OPTIONS:
 	case METHOD_PATCH:

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "worker-sse/edge/request.h"
-#include "worker-sse/worker.h"
+#include "worker-sse/views/worker.h"
 
 /* Bodies of streams are other people's, under our origin: none of them runs script here, nor is
  * anything but what it says it is (nosniff stands on every answer). On every answer that tells a

@@ -2,7 +2,7 @@
 #include "common/base/clock.h"
 #include "common/store/offset.h"
 #include "worker-sse/live/fanout.h"
-#include "worker-sse/worker.h"
+#include "worker-sse/views/worker.h"
 #include "worker-sse/views/streams.h"
 
 enum { FRAME_BYTES = 256 * 1024 }; /* then the next element goes into the next frame */
@@ -104,7 +104,7 @@ static const struct fanout_view view = {.name = "stream",
 
 void streams_follow(struct request *request, struct stream *stream, uint64_t from, uint64_t cursor)
 {
-	struct sse_worker *w = request->worker;
+	struct sse_worker *w = worker_of(request);
 	struct header headers[5] = {{"content-type", SPAN("text/event-stream")},
 	                            {STREAMS_POLICY_NAME, STREAMS_POLICY},
 	                            {"cache-control", SPAN("no-cache")},

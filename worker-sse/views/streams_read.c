@@ -2,7 +2,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "worker-sse/live/fanout.h"
-#include "worker-sse/worker.h"
+#include "worker-sse/views/worker.h"
 #include "worker-sse/live/touch.h"
 #include "common/store/offset.h"
 #include "worker-sse/views/streams.h"
@@ -51,14 +51,14 @@ static void write_slice(struct page *page, struct store_slice *slice, bool *all)
 	page->opened = true;
 	page->at = slice->to;
 	*all = reply_write(page->request, iov, count);
-	store_slice_release(page->request->worker->store, slice);
+	store_slice_release(worker_of(page->request)->store, slice);
 }
 
 static enum store_read_result read_slice(struct page *page, struct store_slice *slice)
 {
 	if (page->stream->dropped)
 		return STORE_READ_TRIMMED;
-	return store_read(page->request->worker->store, page->stream, page->at, page->to,
+	return store_read(worker_of(page->request)->store, page->stream, page->at, page->to,
 	                  SLICE_BYTES, slice);
 }
 
@@ -138,7 +138,7 @@ static void build_headers(struct page_headers *h, struct request *request,
 static void reply_page(struct request *request, struct stream *stream, uint64_t from,
                        uint64_t cursor)
 {
-	struct sse_worker *w = request->worker;
+	struct sse_worker *w = worker_of(request);
 	struct page_headers h;
 	uint64_t to = from < stream->tail ? store_page_end(w->store, stream, from, stream->tail,
 	                                                   w->settings->http_page_bytes)
@@ -233,7 +233,7 @@ static enum live live_mode(struct request *request)
 static bool resolve(struct request *request, struct stream *stream, const struct offset *offset,
                     uint64_t *from)
 {
-	struct store *store = request->worker->store;
+	struct store *store = worker_of(request)->store;
 	uint64_t first = stream_first(store_view(store), stream);
 	switch (offset->kind) {
 	case OFFSET_START:
@@ -302,7 +302,7 @@ static void wait_for_news(struct request *request, struct stream *stream, uint64
                           uint64_t cursor)
 {
 	static const struct fanout_view view = {.name = "long-poll", .news = on_news};
-	struct sse_worker *w = request->worker;
+	struct sse_worker *w = worker_of(request);
 	struct live_reader *reader =
 	        fanout_join(w->fanout, (struct sink){0}, &view, request, cursor,
 	                    w->wheel.now_ms + w->settings->http_long_poll_timeout_ms);
@@ -337,7 +337,7 @@ void streams_read(struct request *request)
 	}
 	if (!resolve(request, stream, &offset, &from))
 		return;
-	touch_stream(request->worker->store, stream, clock_wall_ms());
+	touch_stream(worker_of(request)->store, stream, clock_wall_ms());
 	switch (live) {
 	case LIVE_NONE:
 		if (offset.kind == OFFSET_NOW)

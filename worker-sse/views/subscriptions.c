@@ -3,7 +3,7 @@
 #include "common/base/clock.h"
 #include "common/store/row.h"
 #include "common/domain/subscription.h"
-#include "worker-sse/worker.h"
+#include "worker-sse/views/worker.h"
 
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -80,12 +80,12 @@ static void call_error(struct call *c, unsigned status, const char *code, const 
 
 static struct state *view_of(struct request *request)
 {
-	return store_view(request->worker->store);
+	return store_view(worker_of(request)->store);
 }
 
 static size_t streams_max(const struct call *c)
 {
-	return c->request->worker->settings->limits_subscription_streams;
+	return worker_of(c->request)->settings->limits_subscription_streams;
 }
 
 /* ---- read, change, write if unchanged ---- */
@@ -120,7 +120,7 @@ static enum row_found load(struct call *c)
 	c->before_len = value.len;
 	c->doc = subscription_read(value);
 	if (c->doc == NULL)
-		row_alert(c->request->worker->worker->mine, c->key);
+		row_alert(worker_of(c->request)->worker->mine, c->key);
 	return c->doc != NULL ? ROW_PRESENT : ROW_UNREADABLE;
 }
 
@@ -166,7 +166,7 @@ static void run(struct call *c)
 	        .value = span_str(c->after),
 	        .expect_present = true,
 	        .expect = span_of(c->before, c->before != NULL ? c->before_len : 0)};
-	store_submit(c->request->worker->store, &c->command);
+	store_submit(worker_of(c->request)->store, &c->command);
 }
 
 /* ---- what a subscription looks like from outside ---- */
@@ -185,7 +185,7 @@ static const char no_secret[] =
 static bool may_see_url(const struct request *request)
 {
 	const char *reason;
-	return auth_refusal(&request->worker->auth, PERMISSION_PUBLISH,
+	return auth_refusal(&request->edge->auth, PERMISSION_PUBLISH,
 	                    request->headers[HEADER_AUTHORIZATION], &reason) == 0;
 }
 
@@ -261,7 +261,7 @@ static bool owned(const char *stream)
 
 static const char *check_put(struct call *c, const char **code)
 {
-	const struct settings *settings = c->request->worker->settings;
+	const struct settings *settings = worker_of(c->request)->settings;
 	const json_t *b = c->body, *lease = json_object_get(b, "lease_ttl_ms");
 	const char *type = subscription_text(b, "type"), *pattern = subscription_text(b, "pattern");
 	const char *url = subscription_text(json_object_get(b, "webhook"), "url");
@@ -337,7 +337,7 @@ static void step_put(struct call *c)
 		call_error(c, 503, "UNREADABLE", store_unreadable_reason);
 		return;
 	}
-	if (count >= c->request->worker->settings->limits_subscriptions) {
+	if (count >= worker_of(c->request)->settings->limits_subscriptions) {
 		call_error(c, 429, "LIMIT", "limits.subscriptions is reached");
 		return;
 	}

@@ -3,6 +3,8 @@
 
 #include "worker-sse/edge/request.h"
 
+struct sse_worker;
+
 void subscriptions_handle(struct request *request);
 
 /* Makes the signing key and the token secret when the store has none yet. */

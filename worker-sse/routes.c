@@ -1,4 +1,4 @@
-#include "worker-sse/edge/route.h"
+#include "worker-sse/routes.h"
 #include "proto/roles.h"
 #include "worker-sse/views/bet_sync.h"
 #include "worker-sse/views/call.h"
@@ -93,7 +93,7 @@ static const struct route routes[] = {
          health_metrics, cors_preflight},
 };
 
-const struct route *route_find(struct span path)
+const struct route *routes_find(struct span path)
 {
 	for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
 		size_t len = strlen(routes[i].path);

@@ -1,0 +1,109 @@
+#include "worker-sse/edge/edge.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "worker-sse/edge/conn.h"
+#include "worker-sse/edge/cors.h"
+#include "worker-sse/edge/listen.h"
+#include "worker-sse/edge/websocket.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+/* ---- what stands on every answer ---- */
+
+/* RFC 9110 5.6.7, in the "C" locale's names. */
+#define DATE_FORMAT "date: %a, %d %b %Y %H:%M:%S GMT\r\n"
+
+/* RFC 9110 6.6.1: an origin server with a clock sends the date. Once a second is enough. */
+void edge_tick(struct edge *edge, uint64_t wall_ms)
+{
+	time_t now = (time_t)(wall_ms / 1000);
+	char line[COMMON_DATE_BYTES + 1];
+	struct tm tm;
+	if (now == edge->date_s)
+		return;
+	edge->date_s = now;
+	check(strftime(line, sizeof line, DATE_FORMAT, gmtime_r(&now, &tm)) == COMMON_DATE_BYTES);
+	memcpy(edge->common_headers, line, COMMON_DATE_BYTES);
+}
+
+static void prepare_headers(struct edge *edge)
+{
+	char *cors = cors_common_headers(edge->settings);
+	size_t len = strlen(cors);
+	edge->common_headers = xmalloc(COMMON_DATE_BYTES + len);
+	edge->common_headers_len = COMMON_DATE_BYTES + len;
+	memcpy(edge->common_headers + COMMON_DATE_BYTES, cors, len);
+	free(cors);
+	edge_tick(edge, clock_wall_ms());
+}
+
+/* ---- life ---- */
+
+void edge_use(struct edge *edge, const struct settings *settings)
+{
+	edge->settings = edge->options.settings = settings;
+}
+
+void edge_init(struct edge *edge, const struct edge_options *options)
+{
+	edge->options = *options;
+	edge->loop = options->loop;
+	edge->wheel = options->wheel;
+	edge->counters = options->counters;
+	edge_use(edge, options->settings);
+	auth_init(&edge->auth, edge->settings);
+	prepare_headers(edge);
+	turn_init(&edge->turn, edge->loop, edge->wheel);
+	counter_set(edge->counters, connections, 0);
+	counter_set(edge->counters, websockets, 0);
+}
+
+int edge_listen(struct edge *edge)
+{
+	return listen_start(edge);
+}
+
+void edge_flush(struct edge *edge)
+{
+	conns_flush(edge);
+}
+
+void edge_prepare(struct edge *edge)
+{
+	conns_flush(edge);
+	turn_begin(&edge->turn);
+}
+
+void edge_share_bodies(struct edge *edge, size_t workers)
+{
+	bodies_refresh(edge, workers);
+}
+
+void edge_refuse_stalled(struct edge *edge, uint64_t before_ns)
+{
+	conns_refuse_stalled(edge, before_ns);
+}
+
+void edge_stop_accepting(struct edge *edge)
+{
+	edge->draining = true;
+	listen_drain(edge);
+}
+
+void edge_drain(struct edge *edge)
+{
+	websockets_drain(edge);
+	conns_drain(edge);
+}
+
+bool edge_is_empty(const struct edge *edge)
+{
+	return edge->conns_count == 0;
+}
+
+void edge_close(struct edge *edge)
+{
+	while (edge->conns != NULL)
+		conn_close(edge->conns);
+}

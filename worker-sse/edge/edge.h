@@ -1,0 +1,100 @@
+/* The edge: connections, requests and answers. It knows no feature: routes, and what happens before
+ * each request, are handed to it (edge_options). Loop thread only. */
+#pragma once
+
+#include "common/base/busy_poll.h"
+#include "common/base/counters.h"
+#include "common/base/settings.h"
+#include "common/base/wheel.h"
+#include "proto/roles.h"
+#include "worker-sse/edge/auth.h"
+#include "worker-sse/edge/turn.h"
+
+#include <uv.h>
+
+struct address;
+struct conn;
+struct request;
+struct route;
+struct websocket;
+
+/* Everything is the caller's and outlives the edge. */
+struct edge_options {
+	uv_loop_t *loop;
+	struct wheel *wheel; /* with the time of this turn */
+	const struct settings *settings;
+	struct counters_slot *counters;
+	struct busy_poll *busy_poll;
+	uint64_t memory_bytes; /* what the control group allows; UINT64_MAX: no limit */
+	/* Who answers this path. NULL: nobody. */
+	const struct route *(*find_route)(struct span path);
+	/* Answers OPTIONS of a path that nobody answers. */
+	void (*preflight)(struct request *request);
+	/* A request is about to be handled: what anybody acknowledged before it came is to be
+	 * visible to it. */
+	void (*before_request)(void *context);
+	void *context; /* for whoever handles requests */
+};
+
+struct edge {
+	struct edge_options options;
+	/* For speed, of options: */
+	uv_loop_t *loop;
+	struct wheel *wheel;
+	const struct settings *settings;
+	struct counters_slot *counters;
+
+	struct auth auth;
+	/* listen.c */
+	uv_poll_t listeners[BOOT_LISTENERS_MAX];
+	unsigned listeners_count;
+	struct wheel_node accept_again; /* set: no descriptors, not even one to drop with */
+	int spare_fd;                   /* given up to accept one that must be dropped; -1: none */
+	uint64_t drop_logged_ms;
+	bool listening, draining;
+	uint64_t conns_max;        /* limits.connections, or what the descriptors allow */
+	struct address *addresses; /* hash; only when limited */
+	/* conn.c */
+	struct conn *conns; /* all */
+	struct conn *dirty; /* with bytes to flush at the end of the turn */
+	size_t conns_count;
+	struct turn turn; /* who waits for the next one */
+	/* exchange.c */
+	size_t body_bytes, body_bytes_max; /* in memory; bodies_refresh() */
+	uint64_t body_refused_ms; /* when a body last found no room; 0: since then one gave way to
+	                             it */
+	/* request.c */
+	char *common_headers; /* on every answer; the Date first */
+	int64_t date_s;       /* which second it says */
+	size_t common_headers_len;
+	/* websocket.c */
+	struct websocket *websockets; /* all */
+};
+
+/* `edge` is zero-initialised. Nothing is accepted yet. */
+void edge_init(struct edge *edge, const struct edge_options *options);
+/* After a reload. */
+void edge_use(struct edge *edge, const struct settings *settings);
+/* Accepts on the sockets that were inherited. 0, or an exit code after logging why. */
+int edge_listen(struct edge *edge);
+
+/* Before the loop sleeps: every answer of this turn leaves. */
+void edge_flush(struct edge *edge);
+/* The same, and what is to be read next has its own time. */
+void edge_prepare(struct edge *edge);
+/* Now and then: the Date of answers. */
+void edge_tick(struct edge *edge, uint64_t wall_ms);
+/* So many workers share the memory for bodies, from now on. */
+void edge_share_bodies(struct edge *edge, size_t workers);
+/* Answers 503 to requests from before `before_ns` (monotonic) that wait for the store. */
+void edge_refuse_stalled(struct edge *edge, uint64_t before_ns);
+
+/* The way out has two steps, so that live readers can say farewell between them. First: accepts no
+ * more. */
+void edge_stop_accepting(struct edge *edge);
+/* Then: what is under way is finished, WebSockets are told to go, idle connections end. */
+void edge_drain(struct edge *edge);
+/* Drained: nobody is connected any more. */
+bool edge_is_empty(const struct edge *edge);
+/* Cuts who is left. */
+void edge_close(struct edge *edge);

@@ -1,0 +1,58 @@
+/* One SSE worker: what its views share. */
+#pragma once
+
+#include "common/base/wheel.h"
+#include "common/store/store.h"
+#include "common/worker/worker.h"
+#include "worker-sse/edge/edge.h"
+#include "worker-sse/edge/request.h"
+
+struct events_reader;
+struct fanout;
+struct call_waiting;
+struct kit_session;
+struct picture;
+
+struct sse_worker {
+	struct worker *worker;
+	const struct settings *settings; /* the newest: a reload puts another here */
+	struct counters_slot *counters;
+	struct wheel wheel; /* every coarse timer, and the time of this turn */
+	struct store *store;
+	struct edge edge;
+	struct fanout *fanout;
+	uv_async_t store_async;           /* the store has something to collect or to follow */
+	struct events_reader *events;     /* those with patterns or several streams (events.c) */
+	struct call_waiting *calls;       /* hash (call.c): what another worker is to answer */
+	uint64_t calls_id;                /* the last one's */
+	struct picture *pictures;         /* hash (picture.c): what is asked for at the moment */
+	struct kit_session *kit_sessions; /* hash (stream_kit.c): who is followed here */
+};
+
+/* Whose request it is. */
+static inline struct sse_worker *worker_of(const struct request *request)
+{
+	return request->edge->options.context;
+}
+
+/* Brings the view up to the durable mark: what any worker has acknowledged before this request came
+ * is visible to it. An atomic load when there is nothing new. */
+static inline void sse_worker_catch_up(struct sse_worker *w)
+{
+	if (store_durable(w->store) <= store_position(w->store))
+		return;
+	while (store_advance(w->store, 0)) {
+	}
+	uv_async_send(&w->store_async); /* the followers' turn comes with the loop's */
+}
+
+/* Workers of this kind that there are, by the counters that all share. */
+static inline size_t sse_workers_count(const struct sse_worker *w)
+{
+	const struct counters *counters = w->worker->counters;
+	size_t workers = 0;
+	for (size_t i = 0; i < COUNTERS_SLOTS; i++)
+		workers += counters->slots[i].role == ROLE_SSE &&
+		           atomic_load(&counters->slots[i].state) != WORKER_ABSENT;
+	return workers;
+}
