@@ -703,14 +703,6 @@ void page_reload(struct page *page)
 	}
 }
 
-void page_navigate(struct page *page, const char *url)
-{
-	free(page->url);
-	page->url = xmemdup_text(url, strlen(url));
-	if (*page->session != '\0')
-		navigate(page);
-}
-
 /* ---- life ---- */
 
 struct page *page_create(uv_loop_t *loop, const struct page_options *options,

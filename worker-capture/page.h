@@ -55,7 +55,6 @@ void page_tick(struct page *page, uint64_t now_ms);
 void page_terminate(struct page *page); /* ends the script that runs */
 void page_reload(struct page *page);    /* to its url, in the process it is in or a new one */
 void page_retarget(struct page *page);  /* a new page in the same browser */
-void page_navigate(struct page *page, const char *url); /* another url from now on */
 
 /* ---- doing something in it ---- */
 

@@ -145,6 +145,7 @@ static enum render_status status_of(enum session_state state)
 		return RENDER_RECONNECTING;
 	case SESSION_FAILED:
 	case SESSION_CLOSING:
+	case SESSION_RELEASED:
 		return RENDER_ERROR;
 	}
 	return RENDER_ERROR;

@@ -22,8 +22,6 @@ enum {
 	SESSION_ID_MAX = 64,
 	SESSION_URL_MAX = 2048,
 	SESSION_SCRIPTS_MAX = 4,
-	SESSION_MESSAGE_BYTES_MAX = 65536,
-	SESSION_MESSAGES_PER_S = 50,
 };
 
 enum session_state {
@@ -32,7 +30,8 @@ enum session_state {
 	SESSION_RECOVERING, /* a step of the ladder is under way, or its back-off */
 	SESSION_FAILED,     /* gave up: no browser, or too many recoveries; session_restart() tries
 	                       again */
-	SESSION_CLOSING,    /* its processes are ending; on_closed follows */
+	SESSION_CLOSING,    /* its browsers are ending; on_closed follows */
+	SESSION_RELEASED,   /* they have ended; so does what they played into */
 };
 const char *session_state_name(enum session_state state);
 
@@ -82,8 +81,7 @@ struct session_watch {
 	/* State, health or something worth an event changed. */
 	void (*on_event)(void *arg, struct session *session, const struct session_event *event);
 	/* __ringside(kind, value) was called in that world; `value` is borrowed, and from the
-	 * page's world anything; `losses` as page.h has it. At most 64 kB each and
-	 * SESSION_MESSAGES_PER_S; more are dropped. */
+	 * page's world anything; `losses` as page.h has it, and the limits. */
 	void (*on_message)(void *arg, struct session *session, enum session_world world,
 	                   const char *kind, const json_t *value, unsigned losses);
 	/* The session is gone when this returns, the watcher with it. */
@@ -129,9 +127,6 @@ void sessions_each(struct sessions *sessions, void (*visit)(void *arg, struct se
 void session_close(struct session *session);
 /* A new browser at once, whatever the state; the reason is for the event. */
 void session_restart(struct session *session, const char *why);
-/* Another url in the same browser; judged like session_open() judges. */
-enum session_open_result session_navigate(struct session *session, const char *url,
-                                          char reason[256]);
 
 const char *session_id(const struct session *session);
 const char *session_feed(const struct session *session);

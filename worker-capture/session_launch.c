@@ -20,6 +20,7 @@ struct lookup {
 
 struct launch {
 	struct session *session; /* NULL: cancelled */
+	enum launch_purpose purpose;
 	struct egress egress;
 	uv_timer_t begin; /* results always come from the loop */
 	struct lookup lookups[EGRESS_HOSTS_MAX];
@@ -85,20 +86,20 @@ static uint64_t page_memory(const struct settings *settings)
 	return half < wanted ? half : settings->capture_page_memory;
 }
 
-static void start(struct session *session, const struct egress *egress)
+static void start(struct session *session, enum launch_purpose purpose, const struct egress *egress)
 {
 	const struct settings *s = session->sessions->settings->newest;
 	char program[BROWSER_PATH_MAX], reason[256] = "";
 	uid_t uid;
 	if (!browser_find(s->capture_browser, program)) {
-		session_launched(session, NULL, HEALTH_BROWSER_MISSING,
+		session_launched(session, NULL, purpose, HEALTH_BROWSER_MISSING,
 		                 *s->capture_browser == '\0'
 		                         ? "chromium-headless-shell is not installed"
 		                         : "capture.browser is nothing that can be executed");
 		return;
 	}
 	if (!take_uid(session->sessions, &uid)) {
-		session_launched(session, NULL, HEALTH_BROWSER_FAILED,
+		session_launched(session, NULL, purpose, HEALTH_BROWSER_FAILED,
 		                 "every uid of capture.browser_uids is in use");
 		return;
 	}
@@ -130,8 +131,8 @@ static void start(struct session *session, const struct egress *egress)
 		stage_drop(stage);
 		stage = NULL;
 	}
-	session_launched(session, stage, stage == NULL ? HEALTH_BROWSER_FAILED : HEALTH_NONE,
-	                 reason);
+	session_launched(session, stage, purpose,
+	                 stage == NULL ? HEALTH_BROWSER_FAILED : HEALTH_NONE, reason);
 }
 
 /* ---- names ---- */
@@ -147,9 +148,10 @@ static void finish(struct launch *launch)
 	if (session != NULL) {
 		session->launch = NULL;
 		if (*launch->reason != '\0')
-			session_launched(session, NULL, launch->why, launch->reason);
+			session_launched(session, NULL, launch->purpose, launch->why,
+			                 launch->reason);
 		else
-			start(session, &launch->egress);
+			start(session, launch->purpose, &launch->egress);
 	}
 	uv_close((uv_handle_t *)&launch->begin, on_begin_closed);
 }
@@ -203,11 +205,12 @@ static void on_begin(uv_timer_t *timer)
 		finish(launch);
 }
 
-void session_launch(struct session *session)
+void session_launch(struct session *session, enum launch_purpose purpose)
 {
 	struct launch *launch = xcalloc(1, sizeof *launch);
 	check(session->launch == NULL);
 	launch->session = session;
+	launch->purpose = purpose;
 	launch->egress = session->egress;
 	session->launch = launch;
 	uv_timer_init(session->sessions->loop, &launch->begin);

@@ -4,6 +4,7 @@
 #include "worker-capture/ladder.h"
 #include "worker-capture/page.h"
 #include "worker-capture/session.h"
+#include "worker-capture/session_life.h"
 
 enum { SESSION_WATCHERS_MAX = 64 };
 
@@ -17,8 +18,10 @@ struct stage {
 	struct stage *following;
 };
 
-/* Names are being resolved for the next stage. */
+/* Names are being resolved for the next stage: who is to be seen at once, or who will replace that
+ * one once it is well. */
 struct launch;
+enum launch_purpose { LAUNCH_TO_SHOW, LAUNCH_TO_REPLACE };
 
 struct session_watcher {
 	struct session *session;
@@ -38,7 +41,7 @@ struct sessions {
 	uv_loop_t *loop;
 	const struct settings_source *settings;
 	struct counters_slot *counters;
-	uv_timer_t tick, owing;
+	uv_timer_t tick, turn;
 	struct session *first;
 	size_t count;
 	struct owed *owed;
@@ -48,6 +51,11 @@ struct sessions {
 	void *on_closed_arg;
 };
 
+/* Freed by sessions_forget() alone, in SESSION_RELEASED: it was closed, no stage of it is left, no
+ * watcher of it is being called, and its sound has ended. Until then it may still hear, and must be
+ * able to: its pages (each stage, until on_page_closed), the launch (cancelled with it: that holds
+ * no session any more), its sound. Replies that are owed hold none. Whoever keeps a pointer to it
+ * watches it: on_closed is the last moment that may be used. */
 struct session {
 	struct sessions *sessions;
 	struct session *following;
@@ -56,14 +64,14 @@ struct session {
 	const char *scripts[SESSION_SCRIPTS_MAX + 1];
 	uint32_t width, height;
 	bool tab_capture, webrtc;
-	struct sound *sound; /* NULL: it is mute */
-	enum session_state state;
+	struct sound *sound;      /* NULL: it is mute */
+	enum session_state state; /* live_on() changes it, as session_life.h says */
+	bool been_live;
 	struct egress egress;
 	struct stage *stages; /* all of them */
 	struct stage *on,
 	        *coming; /* the one that is seen; the one that will replace it (rotation) */
 	struct launch *launch;
-	bool launch_replaces;       /* it is for `coming` */
 	struct health_signals bare; /* while there is no page */
 	const char *encoder;
 	struct health health;
@@ -76,20 +84,46 @@ struct session {
 	struct session_watcher *watchers[SESSION_WATCHERS_MAX];
 	size_t watchers_count;
 	unsigned calling; /* callbacks under way: watchers are not removed from the list */
-	bool been_live, gave_up, closing, released, counted_healthy;
 };
 
 /* ---- session_launch.c: from names to a running browser ---- */
 
 /* Starts a browser for the session; session_launched() follows from the loop. One at a time. */
-void session_launch(struct session *session);
+void session_launch(struct session *session, enum launch_purpose purpose);
 /* Forgets the one under way. */
 void session_launch_cancel(struct session *session);
 /* `stage` is NULL when it failed: `why` and the words for it say so. */
-void session_launched(struct session *session, struct stage *stage, enum health_reason why,
-                      const char *words);
+void session_launched(struct session *session, struct stage *stage, enum launch_purpose purpose,
+                      enum health_reason why, const char *words);
 
 /* ---- session.c ---- */
 
 extern const struct page_events session_page_events; /* arg is a stage */
+/* Ends what it has, and starts anew. */
+void session_start_browser(struct session *session);
+void session_update_fps(struct session *session);
+void session_tick(struct session *session, uint64_t now_ms);
+/* Goes on with the end of one that was closed, when nothing stands in the way any more. */
+void session_release(struct session *session);
+
+/* ---- session_watchers.c ---- */
+
 double session_wanted_fps(const struct session *session);
+void session_tell_event(struct session *session, const struct session_event *event);
+void session_tell_frame(struct session *session, struct frame *frame);
+void session_tell_message(struct session *session, enum session_world world, const char *kind,
+                          const json_t *value, unsigned losses);
+/* The last they hear; they are freed. */
+void session_tell_closed(struct session *session);
+
+/* ---- session_ask.c ---- */
+
+/* Answers everybody to whom a reply is owed. */
+void session_pay_owed(struct sessions *sessions);
+
+/* ---- sessions.c ---- */
+
+/* Looks at what is owed and at what may be released, from the loop. */
+void sessions_turn_soon(struct sessions *sessions);
+/* Takes it out and frees it; the end of all, if that was the last of it. */
+void sessions_forget(struct sessions *sessions, struct session *session);
