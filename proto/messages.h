@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "proto/forwarded.h"
 #include "proto/roles.h"
 
 /* F(type, name, max, ...): max is the ceiling in bytes of bytes and text, else 0. */
@@ -74,22 +75,27 @@ enum { PROTO_PART_BYTES_MAX = 64 << 10 };
 	F(u64, total, 0)                                                                           \
 	F(bytes, bytes, PROTO_PART_BYTES_MAX)
 
-enum { PROTO_CALL_BODY_MAX = 1 << 20, PROTO_CALL_PATH_MAX = 1024 };
+enum { PROTO_CALL_BODY_MAX = 1 << 20, PROTO_CALL_PATH_MAX = 1024, PROTO_CALL_QUERY_MAX = 4096 };
+
+/* What it asks: raw path and query as in the request; who asks, by the hexadecimal SHA-256 of the
+ * Bearer token, of sessions other credentials too; the headers that are forwarded; the
+ * "http://host" that the client used, for links. Empty: none. Authorization only where the
+ * forwarder passes it on. */
+#define PROTO_CALL_SPANS(F)                                                                        \
+	F(text, path, PROTO_CALL_PATH_MAX)                                                         \
+	F(text, query, PROTO_CALL_QUERY_MAX)                                                       \
+	F(text, principal, 64)                                                                     \
+	FORWARDED_HEADERS(PROTO_CALL_HEADER, F)                                                    \
+	F(text, base_url, 1024)                                                                    \
+	F(bytes, body, PROTO_CALL_BODY_MAX)
+#define PROTO_CALL_HEADER(F, member, NAME, title, max) F(text, member, max)
 
 /* An HTTP request that the receiver answers with CALL_REPLY (common/worker/call.h). `id` is the
  * sender's. */
 #define PROTO_CALL(F)                                                                              \
 	F(u64, id, 0)                                                                              \
 	F(u8, method, 0)                                                                           \
-	F(text, path, PROTO_CALL_PATH_MAX)                                                         \
-	F(text, query, 4096)                                                                       \
-	F(text, principal, 64)                                                                     \
-	F(text, authorization, 4096)                                                               \
-	F(text, idempotency_key, 256)                                                              \
-	F(text, content_type, 256)                                                                 \
-	F(text, if_match, 256)                                                                     \
-	F(text, base_url, 1024)                                                                    \
-	F(bytes, body, PROTO_CALL_BODY_MAX)
+	PROTO_CALL_SPANS(F)
 
 /* `headers` are "name: value\n" lines. */
 #define PROTO_CALL_REPLY(F)                                                                        \

@@ -67,9 +67,3 @@ struct store *book_store(const struct book *book);
 const struct settings *book_settings(const struct book *book);
 /* Names of the feeds; NULL ends them. */
 const char *const *book_feeds(const struct book *book);
-
-/* ---- calls: /v1/markets, /v1/ledger, /v1/oracle ---- */
-
-void book_on_market_call(struct call *call);
-void book_on_ledger_call(struct call *call);
-void book_on_oracle_call(struct call *call);

@@ -1,7 +1,7 @@
 /* What people and programs ask of markets, ledger and oracle over HTTP. */
 #include "common/base/check.h"
 #include "common/base/clock.h"
-#include "worker-bridge/bridge.h"
+#include "worker-bridge/inbox.h"
 #include "worker-bridge/ledger.h"
 #include "worker-bridge/oracle.h"
 

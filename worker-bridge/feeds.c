@@ -1,4 +1,4 @@
-#include "worker-bridge/bridge.h"
+#include "worker-bridge/inbox.h"
 #include "common/base/check.h"
 #include "common/base/json_take.h"
 #include "common/base/clock.h"

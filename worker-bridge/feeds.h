@@ -35,12 +35,5 @@ void feeds_turn(struct feeds *feeds);
 void feeds_take_report(struct feeds *feeds, struct span feed, struct span report);
 void feeds_forget_reports(struct feeds *feeds);
 
-/* Calls below /v1/source/. */
-void feeds_on_call(struct call *call);
-
-/* Calls of operators: GET /v1/duels, GET /v1/duels/FEED, POST /v1/duels/FEED/abort {reason,
- * duelId?}. */
-void feeds_on_duels_call(struct call *call);
-
 /* Stops all clocks; posts get 503. Nothing is under way any more when it returns true. */
 bool feeds_drain(struct feeds *feeds);

@@ -8,15 +8,7 @@
 
 enum { TICK_MS = 50 };
 
-static const struct call_route routes[] = {
-        {CALL_METHOD(GET) | CALL_METHOD(POST), "/v1/source/", feeds_on_call},
-        {CALL_METHOD(GET), "/v1/duels", feeds_on_duels_call},
-        {CALL_METHOD(GET) | CALL_METHOD(POST), "/v1/duels/", feeds_on_duels_call},
-        {CALL_METHOD(GET), "/v1/markets", book_on_market_call},
-        {CALL_METHOD(GET) | CALL_METHOD(POST), "/v1/markets/", book_on_market_call},
-        {CALL_METHOD(GET) | CALL_METHOD(POST), "/v1/ledger/", book_on_ledger_call},
-        {CALL_METHOD(GET), "/v1/oracle/", book_on_oracle_call},
-};
+static const struct call_route routes[] = {FORWARDED_TO_BRIDGE(CALL_ROUTE, CALL_METHOD)};
 
 /* A request that comes while the worker stops is answered by its successor: the caller gets 503. */
 void on_call(struct bridge *bridge, const struct party *from, const struct proto_call *m)

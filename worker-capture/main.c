@@ -7,7 +7,6 @@
 #include "worker-capture/feed_session.h"
 #include "worker-capture/inbox.h"
 #include "worker-capture/keeper.h"
-#include "worker-capture/output_calls.h"
 #include "worker-capture/outputs.h"
 #include "worker-capture/render_sessions.h"
 #include "worker-capture/session_calls.h"
@@ -21,10 +20,8 @@ static const struct call_route routes[] = {
         {CALL_METHOD(POST), "/stream/session", render_sessions_on_create},
         {CALL_METHOD(GET) | CALL_METHOD(POST) | CALL_METHOD(PATCH) | CALL_METHOD(DELETE),
          "/stream/", render_sessions_on_session},
-        {CALL_METHOD(GET), "/v1/outputs", output_calls_on_list},
-        {CALL_METHOD(GET) | CALL_METHOD(PUT) | CALL_METHOD(PATCH) | CALL_METHOD(DELETE),
-         "/v1/outputs/", output_calls_on_one},
-        {CALL_METHOD(GET), "/v1/capture/sessions", session_calls_on_list},
+        FORWARDED_TO_CAPTURE(CALL_ROUTE, CALL_METHOD){CALL_METHOD(GET), "/v1/capture/sessions",
+                                                      session_calls_on_list},
         {CALL_METHOD(GET) | CALL_METHOD(POST), "/v1/capture/sessions/", session_calls_on_one},
 };
 

@@ -1,4 +1,15 @@
-#include "worker-capture/output_calls.h"
+/* Outputs over HTTP:
+ *
+ *     GET    /v1/outputs             {"feed":..., "outputs":[...]}
+ *     GET    /v1/outputs/NAME
+ *     PUT    /v1/outputs/NAME        {"url":"rtmp://...", "paused":false}    201; 200: it is so
+ *     PATCH  /v1/outputs/NAME        {"paused":true}
+ *     DELETE /v1/outputs/NAME        204
+ *
+ * 400 a body that is not understood, 404 no output of that name, 409 the name goes elsewhere, or a
+ * change of it is under way, 422 not a url, or a file outside capture.output_dir, 503 no picture,
+ * too many outputs, or not durable. */
+#include "worker-capture/inbox.h"
 #include "common/base/check.h"
 #include "worker-capture/outputs.h"
 

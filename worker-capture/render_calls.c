@@ -35,10 +35,11 @@ static void answer_created(struct call *call, struct render_live *live)
 	call_header(call, "location", location);
 	if (for_client(call)) {
 		char *url;
-		bool http =
-		        strncmp(call->base_url, "http", 4) == 0; /* of "http://" or "https://" */
-		check(asprintf(&url, "ws%s/v1/signal/%s?token=%s", call->base_url + (http ? 4 : 0),
-		               paper->id, paper->signal_token) > 0);
+		struct span base = call->base_url;
+		if (base.len >= 4 && memcmp(base.at, "http", 4) == 0) /* or "https" */
+			base = span_of(base.at + 4, base.len - 4);
+		check(asprintf(&url, "ws%.*s/v1/signal/%s?token=%s", (int)base.len,
+		               (const char *)base.at, paper->id, paper->signal_token) > 0);
 		call_reply(call, 201,
 		           json_pack("{s:s, s:s, s:O, s:s}", "sessionId", paper->id, "status",
 		                     render_status_client_name(paper->status), "iceServers",

@@ -29,40 +29,31 @@ size_t calls_open(const struct calls *calls)
 	return calls->open;
 }
 
+/* The bytes move behind the call. */
+static uint8_t *keep(struct span *span, struct span from, uint8_t *at)
+{
+	if (from.len != 0)
+		memcpy(at, from.at, from.len);
+	*span = span_of(at, from.len);
+	return at + from.len;
+}
+
 /* Everything the call points to, in one block behind it. */
 static struct call *call_create(struct calls *calls, const struct party *from,
                                 const struct proto_call *m)
 {
-	size_t len = m->path.len + m->query.len + m->principal.len + m->authorization.len +
-	             m->idempotency_key.len + m->content_type.len + m->if_match.len + m->body.len +
-	             m->base_url.len + 1;
-	struct call *call = xcalloc(1, sizeof *call + len);
+#define CALL_LEN(type, name, max) +m->name.len
+	struct call *call = xcalloc(1, sizeof *call + (0 PROTO_CALL_SPANS(CALL_LEN)));
+#undef CALL_LEN
 	uint8_t *at = (uint8_t *)(call + 1);
-	const struct span from_spans[] = {
-	        m->path,         m->query,    m->principal, m->authorization, m->idempotency_key,
-	        m->content_type, m->if_match, m->body};
-	struct span *const to[] = {&call->path,
-	                           &call->query,
-	                           &call->principal,
-	                           &call->authorization,
-	                           &call->idempotency_key,
-	                           &call->content_type,
-	                           &call->if_match,
-	                           &call->body};
 	call->method = (enum call_method)m->method;
 	call->context = calls->context;
 	call->calls = calls;
 	call->id = m->id;
 	call->from = from != NULL ? *from : (struct party){0};
-	for (size_t i = 0; i < sizeof to / sizeof *to; i++) {
-		if (from_spans[i].len != 0)
-			memcpy(at, from_spans[i].at, from_spans[i].len);
-		*to[i] = span_of(at, from_spans[i].len);
-		at += from_spans[i].len;
-	}
-	if (m->base_url.len != 0)
-		memcpy(at, m->base_url.at, m->base_url.len);
-	call->base_url = (const char *)at;
+#define CALL_KEEP(type, name, max) at = keep(&call->name, m->name, at);
+	PROTO_CALL_SPANS(CALL_KEEP)
+#undef CALL_KEEP
 	calls->open++;
 	return call;
 }
@@ -105,7 +96,6 @@ void calls_local(struct calls *calls, enum call_method method, const char *path,
 	const struct proto_call m = {.method = (uint8_t)method,
 	                             .path = span_str(path),
 	                             .content_type = SPAN("application/json"),
-	                             .base_url = SPAN(""),
 	                             .body = span_str(body)};
 	struct call *call = call_create(calls, NULL, &m);
 	call->local = true;

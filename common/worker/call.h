@@ -8,6 +8,10 @@
  *     calls = calls_create(worker, routes, 2, context);
  *     void on_call(ctx, from, m) { calls_take(ctx->calls, from, m); }
  *
+ * For what is forwarded as it comes, the table is made of the rows that the SSE worker has, too:
+ *
+ *     static const struct call_route routes[] = {FORWARDED_TO_BRIDGE(CALL_ROUTE, CALL_METHOD)};
+ *
  * A handler answers at once or later, exactly once, by call_reply() or call_refuse(). An answer to
  * a worker that has gone is dropped: whoever calls has to be able to repeat. Loop thread only. */
 #pragma once
@@ -16,29 +20,28 @@
 
 #include <jansson.h>
 
-enum call_method { CALL_GET, CALL_POST, CALL_PUT, CALL_PATCH, CALL_DELETE, CALL_METHOD_COUNT };
+enum call_method {
+	CALL_GET,
+	CALL_HEAD = CALL_GET, /* whoever forwards it drops the body */
+	CALL_POST,
+	CALL_PUT,
+	CALL_PATCH,
+	CALL_DELETE,
+	CALL_METHOD_COUNT
+};
 #define CALL_METHOD(name) (1u << CALL_##name)
 
 struct calls;
 
+#define CALL_SPAN(type, name, max) struct span name;
 /* One under way. Everything lives until it is answered. */
 struct call {
 	enum call_method method;
-	struct span path;      /* raw, as in the request */
-	struct span query;     /* raw; empty when there was none */
-	struct span principal; /* hexadecimal SHA-256 of the Bearer token, of sessions other
-	                          credentials too; empty: none */
-	struct span
-	        authorization; /* the header, only where the forwarder passes it on; else empty */
-	struct span idempotency_key; /* empty: none */
-	struct span content_type;
-	struct span if_match; /* empty: none */
-	struct span body;
-	const char *base_url; /* "http://host" that the client used, for links */
-	void *context;        /* of calls_create() */
-	void *state;          /* the handler's */
-	bool local;           /* calls_local(): whoever may use the admin socket */
-	struct party from;    /* who asks; role 0: local */
+	PROTO_CALL_SPANS(CALL_SPAN) /* path, query, principal, ... */
+	void *context;              /* of calls_create() */
+	void *state;                /* the handler's */
+	bool local;                 /* calls_local(): whoever may use the admin socket */
+	struct party from;          /* who asks; role 0: local */
 	/* private: */
 	void (*answer)(void *arg, unsigned status, struct span body);
 	void *answer_arg;
@@ -46,6 +49,7 @@ struct call {
 	uint64_t id;
 	char *headers;
 };
+#undef CALL_SPAN
 
 struct call_route {
 	unsigned methods; /* CALL_METHOD() */
@@ -53,6 +57,10 @@ struct call_route {
 	        *path; /* exact, or a prefix when it ends with '/'; the first that fits is taken */
 	void (*handler)(struct call *call);
 };
+/* Of a row of proto/forwarded.h: its route, its handler's prototype. */
+#define CALL_ROUTE(path, methods, read, write, body_bytes_max, handler) {methods, path, handler},
+#define CALL_HANDLER(path, methods, read, write, body_bytes_max, handler)                          \
+	void handler(struct call *call);
 
 /* The routes are borrowed for good. */
 struct calls *calls_create(struct worker *worker, const struct call_route *routes, size_t count,

@@ -54,9 +54,9 @@ static void on_echo(struct call *call)
 	call_header(call, "location", "/stream/7");
 	call_header(call, "retry-after", "3");
 	call_reply(call, 201,
-	           json_pack("{s:o, s:s%, s:s%, s:s}", "echo", body, "path", call->path.at,
+	           json_pack("{s:o, s:s%, s:s%, s:s%}", "echo", body, "path", call->path.at,
 	                     call->path.len, "principal", call->principal.at, call->principal.len,
-	                     "base", call->base_url));
+	                     "base", call->base_url.at, call->base_url.len));
 }
 
 static void on_later(struct call *call)

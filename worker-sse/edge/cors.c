@@ -39,17 +39,19 @@ char *cors_common_headers(const struct settings *settings)
 	return text;
 }
 
+#define CORS_NAME(X, member, NAME, title, max) title ", "
+#define CORS_HEADERS                                                                               \
+	FORWARDED_HEADERS(CORS_NAME, )                                                             \
+	"if-none-match, last-event-id, stream-seq, stream-ttl, stream-expires-at, stream-closed, " \
+	"producer-id, producer-epoch, producer-seq, stream-forked-from, stream-fork-offset, "      \
+	"stream-fork-sub-offset"
+
 void cors_preflight(struct request *request)
 {
 	static const struct header headers[] = {
 	        {"access-control-allow-methods",
 	         SPAN("GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS")},
-	        {"access-control-allow-headers",
-	         SPAN("content-type, authorization, if-match, if-none-match, last-event-id, "
-	              "stream-seq, "
-	              "stream-ttl, stream-expires-at, stream-closed, producer-id, producer-epoch, "
-	              "producer-seq, idempotency-key, stream-forked-from, stream-fork-offset, "
-	              "stream-fork-sub-offset")},
+	        {"access-control-allow-headers", SPAN(CORS_HEADERS)},
 	        {"access-control-max-age", SPAN("86400")},
 	        {"allow", SPAN("GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS")},
 	        {"accept-post", SPAN("application/sdp")},

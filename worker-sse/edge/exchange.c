@@ -244,7 +244,9 @@ void conn_refuse_head(struct conn *conn, unsigned status, const char *reason)
 
 static void refuse_method(struct exchange *e)
 {
-	const struct header headers[] = {{"allow", span_str(e->route->allow)},
+	char allow[ROUTE_ALLOW_ROOM];
+	route_allow(e->route, allow);
+	const struct header headers[] = {{"allow", span_str(allow)},
 	                                 {"content-type", SPAN("text/plain; charset=utf-8")},
 	                                 {"cache-control", SPAN("no-store")}};
 	discard_body(e);

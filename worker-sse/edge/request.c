@@ -58,8 +58,10 @@ static void put_needed(struct exchange *e, struct http1_out *head, unsigned stat
 		                             : "\r\n");
 	}
 	if (status == 405 && e->route != NULL && !has_header(headers, count, "allow")) {
+		char allow[ROUTE_ALLOW_ROOM];
+		route_allow(e->route, allow);
 		http1_put_text(head, "allow: ");
-		http1_put_text(head, e->route->allow);
+		http1_put_text(head, allow);
 		http1_put_text(head, "\r\n");
 	}
 }

@@ -16,6 +16,7 @@
 
 #include "common/base/chunk.h"
 #include "proto/bytes.h"
+#include "proto/forwarded.h"
 #include "worker-sse/edge/edge.h"
 #include "worker-sse/edge/query.h"
 #include "worker-sse/live/sink.h"
@@ -37,14 +38,11 @@ enum method {
 /* Request headers features may ask for, by number: found while parsing, no search. A header that
  * occurs twice and may not is refused with 400 by the parser. */
 #define REQUEST_HEADERS(H)                                                                         \
+	FORWARDED_HEADERS(REQUEST_FORWARDED_HEADER, H)                                             \
 	H(ACCEPT, "accept")                                                                        \
 	H(ACCEPT_ENCODING, "accept-encoding")                                                      \
-	H(AUTHORIZATION, "authorization")                                                          \
-	H(CONTENT_TYPE, "content-type")                                                            \
 	H(CONNECTION, "connection")                                                                \
 	H(HOST, "host")                                                                            \
-	H(IDEMPOTENCY_KEY, "idempotency-key")                                                      \
-	H(IF_MATCH, "if-match")                                                                    \
 	H(IF_NONE_MATCH, "if-none-match")                                                          \
 	H(IF_RANGE, "if-range")                                                                    \
 	H(RANGE, "range")                                                                          \
@@ -69,6 +67,8 @@ enum method {
 	H(PRODUCER_ID, "producer-id")                                                              \
 	H(PRODUCER_EPOCH, "producer-epoch")                                                        \
 	H(PRODUCER_SEQ, "producer-seq")
+
+#define REQUEST_FORWARDED_HEADER(H, member, NAME, title, max) H(NAME, title)
 
 #define REQUEST_HEADER_ENUM(NAME, text) HEADER_##NAME,
 enum request_header { REQUEST_HEADERS(REQUEST_HEADER_ENUM) HEADER_COUNT };

@@ -7,7 +7,6 @@
 struct route {
 	const char *path;            /* exact, or a prefix when it ends with '/' (not "/" itself) */
 	unsigned methods;            /* 1 << METHOD_... */
-	const char *allow;           /* the same for people: "GET, HEAD" */
 	enum permission read, write; /* GET and HEAD; the others */
 	size_t body_bytes_max;       /* 0: limits.body_bytes */
 	void (*handler)(struct request *request);
@@ -15,3 +14,7 @@ struct route {
 	 * pages itself. */
 	void (*preflight)(struct request *request);
 };
+
+enum { ROUTE_ALLOW_ROOM = 64 };
+/* What Allow says of it: "GET, HEAD, OPTIONS". */
+void route_allow(const struct route *route, char out[ROUTE_ALLOW_ROOM]);

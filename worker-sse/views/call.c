@@ -122,21 +122,25 @@ static enum call_method method_of(const struct request *request)
 }
 
 /* NULL, or why it cannot be forwarded. */
-static const char *too_long(const struct proto_call *m, unsigned *status)
+static const char *unfit(const struct proto_call *m, unsigned *status)
 {
-	*status = m->path.len > PROTO_CALL_PATH_MAX || m->query.len > 4096 ? 414
-	          : m->body.len > PROTO_CALL_BODY_MAX                      ? 413
-	                                                                   : 400;
-	return m->path.len > PROTO_CALL_PATH_MAX   ? "this path is too long"
-	       : m->query.len > 4096               ? "this query is too long"
-	       : m->body.len > PROTO_CALL_BODY_MAX ? "the body has more than a megabyte"
-	       : m->authorization.len > 4096       ? "this Authorization is too long"
-	       : m->idempotency_key.len > 256      ? "an Idempotency-Key has at most 256 bytes"
-	       : m->idempotency_key.at != NULL && m->idempotency_key.len == 0
+	*status = 414;
+	if (m->path.len > PROTO_CALL_PATH_MAX)
+		return "this path is too long";
+	if (m->query.len > PROTO_CALL_QUERY_MAX)
+		return "this query is too long";
+	*status = 413;
+	if (m->body.len > PROTO_CALL_BODY_MAX)
+		return "the body has more than a megabyte";
+	*status = 400;
+#define CALL_TOO_LONG(X, member, NAME, title, max)                                                 \
+	if (m->member.len > (max))                                                                 \
+		return title " has more than " #max " bytes";
+	FORWARDED_HEADERS(CALL_TOO_LONG, )
+#undef CALL_TOO_LONG
+	return m->idempotency_key.at != NULL && m->idempotency_key.len == 0
 	               ? "an Idempotency-Key is not empty"
-	       : m->content_type.len > 256 ? "this Content-Type is too long"
-	       : m->if_match.len > 256     ? "this If-Match is too long"
-	                                   : NULL;
+	               : NULL;
 }
 
 static struct call_waiting *wait_for_reply(struct sse_worker *w, const struct peer *peer,
@@ -172,7 +176,7 @@ uint64_t call_ask(struct sse_worker *w, unsigned role, const struct call_questio
 	                             .content_type = question->content_type,
 	                             .body = question->body};
 	unsigned status;
-	if (peer == NULL || too_long(&m, &status) != NULL) {
+	if (peer == NULL || unfit(&m, &status) != NULL) {
 		counter_add(w->counters, calls_failed_total, 1);
 		return 0;
 	}
@@ -214,14 +218,14 @@ void call_send(struct request *request, unsigned role, const struct call_options
 	                       .path = options->path.at != NULL ? options->path : request->path,
 	                       .query = request->query,
 	                       .principal = span_str(principal),
-	                       .idempotency_key = request->headers[HEADER_IDEMPOTENCY_KEY],
-	                       .content_type = request->headers[HEADER_CONTENT_TYPE],
-	                       .if_match = request->headers[HEADER_IF_MATCH],
 	                       .base_url = span_of(base_url, base_len),
 	                       .body = span_of(request->body, request->body_len)};
-	if (options->authorization)
-		m.authorization = request->headers[HEADER_AUTHORIZATION];
-	const char *reason = too_long(&m, &status);
+#define CALL_TAKE_HEADER(X, member, NAME, title, max) m.member = request->headers[HEADER_##NAME];
+	FORWARDED_HEADERS(CALL_TAKE_HEADER, )
+#undef CALL_TAKE_HEADER
+	if (!options->authorization)
+		m.authorization = (struct span){0};
+	const char *reason = unfit(&m, &status);
 	if (reason == NULL && peer == NULL) {
 		status = 503;
 		reason = "no worker for this is running";
