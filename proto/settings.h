@@ -135,9 +135,9 @@
 	  "A control event is sent after this much silence.")                                      \
 	S(http_websocket_output_bytes, "http.websocket_output_bytes", bytes, "256k", 4096,         \
 	  1 << 30, WORKERS,                                                                        \
-	  "What a WebSocket's client has not taken of its output: beyond it nothing of "           \
-	  "his is read, and if that lasts from one http.sse_keepalive to the next, it "            \
-	  "ends with 1008.")                                                                       \
+	  "What a WebSocket's client has not taken of its output: beyond that nothing of "         \
+	  "what it sends is read, and if that lasts from one http.sse_keepalive to the "           \
+	  "next, it ends with 1008.")                                                              \
 	S(http_events_lifetime_ms, "http.events_lifetime", ms, "1h", 2000, 604800000, WORKERS,     \
 	  "An EventSource answer ends after about this (spread by a quarter); the "                \
 	  "client resumes.")                                                                       \

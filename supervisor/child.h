@@ -16,8 +16,7 @@ enum child_state {
 	CHILD_STARTING, /* a process that has not said READY */
 	CHILD_READY,
 	CHILD_DRAINING, /* told to finish and exit */
-	CHILD_FAILED, /* no process; refused its start, until an operator or a reload says otherwise
-	               */
+	CHILD_FAILED,   /* no process; refused its start, until people or a reload say otherwise */
 };
 
 struct child_facts {

@@ -38,7 +38,7 @@
 	    "End now; open connections are cut. Nothing acknowledged is lost.",                    \
 	    "Returns when ringside has ended.\n")                                                  \
 	OWN(log_level, "log-level", 1, 1, "LEVEL",                                                 \
-	    "debug, info, warn or error, until the next start.", "")                               \
+	    "debug, info, warn or error, until log.level changes or the next start.", "")          \
 	WORKER(capture, "capture", "capture-0",                                                    \
 	       "Look at the browser sessions, and at where their picture goes.")                   \
 	WORKER(duels, "duels", "bridge-0", "Look at the duels of the feeds, or cancel one.")       \

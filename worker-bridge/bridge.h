@@ -21,8 +21,8 @@ struct bridge {
 	bool draining;
 };
 
-/* Comes the call from an operator (auth.ledger_token; under dev anybody)? False: it has been
- * refused. */
+/* Comes the call from an operator (auth.ledger_token, or the admin socket; under dev anybody)?
+ * False: it has been refused. */
 bool bridge_operator(struct call *call);
 /* The same question alone. */
 bool bridge_is_operator(const struct call *call);

@@ -15,8 +15,8 @@
 
 struct feeds;
 
-/* Reads feeds.* and duel.*, later the worker's newest settings, whenever they are needed; NULL:
- * logged why not. Nothing happens before the store has caught up:
+/* The feeds are those that feeds.* names now; of all else the worker's newest settings count,
+ * whenever they are needed. NULL: logged why not. Nothing happens before the store has caught up:
  * feeds_turn() finds out. */
 struct feeds *feeds_create(struct worker *worker, struct store *store);
 

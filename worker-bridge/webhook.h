@@ -1,4 +1,4 @@
-/* One signed POST to a subscriber, and what he made of it. */
+/* One signed POST to a subscriber, and what it made of it. */
 #pragma once
 
 #include "common/base/settings.h"

@@ -97,7 +97,7 @@ static void on_timer(uv_timer_t *timer)
 		wake_at(d, next_ms, now_ms);
 }
 
-/* Callbacks come from the loop: whoever called need not expect his own to run already. */
+/* Callbacks come from the loop: whoever called need not expect its own to run already. */
 static void answer_later(struct devtools *d, struct call *call, enum devtools_outcome outcome,
                          const char *reason)
 {

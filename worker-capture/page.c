@@ -16,8 +16,6 @@ enum {
 	CALL_MS = 10000,
 	NAVIGATE_MS = 60000, /* until the server answered; the load's own limit is the ladder's */
 	LUMA_EVERY_MS = 1000,
-	PAYLOAD_BYTES_MAX = 65536,
-	MESSAGES_PER_S = 50,
 	URL_KEPT = 256, /* without the fragment, maybe cut: only to be compared */
 };
 #define FLAT_DEVIATION 0.75 /* of 255: less is one colour, JPEG noise included */
@@ -432,7 +430,7 @@ static bool too_many_messages(struct page *page, uint64_t now_ms)
 	if (page->messages_second != now_ms / 1000)
 		page->messages_count = 0;
 	page->messages_second = now_ms / 1000;
-	return ++page->messages_count > MESSAGES_PER_S;
+	return ++page->messages_count > PAGE_MESSAGES_PER_S;
 }
 
 #define STATE_BEGINS "{\"kind\":\"state\"" /* as injected/heartbeat.js writes it */
@@ -442,7 +440,7 @@ static void on_binding(struct page *page, const json_t *params)
 	uint64_t now_ms = clock_monotonic_ms();
 	const json_t *text = json_object_get(params, "payload");
 	size_t len = json_string_length(text);
-	if (len == 0 || len > PAYLOAD_BYTES_MAX)
+	if (len == 0 || len > PAGE_MESSAGE_BYTES_MAX)
 		return;
 	unsigned losses;
 	const struct span said = span_of(json_string_value(text), len);

@@ -5,6 +5,11 @@
 #include "worker-capture/browser.h"
 #include "worker-capture/health.h"
 
+enum {
+	PAGE_MESSAGE_BYTES_MAX = 65536, /* of a message of its scripts; a longer one is dropped */
+	PAGE_MESSAGES_PER_S = 50,       /* more of them are dropped */
+};
+
 enum page_world { PAGE_WORLD_PAGE, PAGE_WORLD_OWN };
 
 struct page_options {

@@ -408,7 +408,7 @@ static void keep(struct render_live *live, uint64_t now_ms)
 	}
 	look_at_consumers(live);
 	look_at_pictures(live);
-	/* Followers and viewers; who only looked at pictures was counted when he did. */
+	/* Followers and viewers; who only looked at pictures was counted then. */
 	bool consumed = render_consumer_count(live) > 0 || live->viewers_count > 0;
 	const char *reason = render_session_overdue(live->paper, &times, consumed, now_ms);
 	if (reason != NULL)

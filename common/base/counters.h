@@ -20,7 +20,7 @@ enum worker_state {
 	WORKER_STARTING, /* or waiting for its restart */
 	WORKER_READY,
 	WORKER_DRAINING,
-	WORKER_FAILED, /* gave up restarting */
+	WORKER_FAILED, /* refused its start, or ended too often: it is tried seldom, or never */
 };
 
 #define HISTOGRAM_FIELD(name, help)     struct histogram name;

@@ -397,7 +397,7 @@ static void log_and_fail(void)
 	check(1 + 1 == 3);
 }
 
-/* Who ends says what he has to say for a second, and ends. */
+/* What ends says what it has to say for a second, and ends. */
 static void test_a_stalled_log_keeps_nobody_from_ending(void **state)
 {
 	(void)state;

@@ -119,7 +119,9 @@ struct settings_source {
 	const struct settings *newest;
 };
 
-/* One key's value as text, secrets (auth.*) replaced; into a static buffer. */
+/* One key's value as text, for people: "(set)" in place of what is secret (tokens, and the urls and
+ * servers that may hold one), of urls of ours what address_url_shown() lets through. Lives until
+ * the next call, at most as long as `settings`. */
 const char *settings_show(const struct settings *settings, const struct setting_row *row);
 
 /* The flags for --help; the reference page in Markdown. */

@@ -3,7 +3,7 @@
  * A subscription is one JSON document in the store's small values, under "sub/<id>". Whoever
  * changes it (an HTTP call in a worker, the bridge) reads it, changes a copy with the functions
  * here (what did not end well leaves a copy to throw away) and writes it back on condition that it
- * is still what was read (COMMAND_KV with expect); on conflict he begins again. So every rule
+ * is still what was read (COMMAND_KV with expect); on conflict it begins again. So every rule
  * stands here, pure, and generations fence whoever came too late.
  *
  *     idle --wake--> woken --claim (pull-wake)--> leased --ack done, release--> idle

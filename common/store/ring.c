@@ -71,7 +71,7 @@ void ring_checkpoint_unlock(struct ring *ring)
 	pthread_mutex_unlock(&ring->control->checkpoint_lock);
 }
 
-/* A reader who was overtaken while he read sees that the index has moved, and reads again. */
+/* A reader that was overtaken meanwhile sees that the index has moved, and reads again. */
 static struct ring_position slots_get(const struct ring_slots *slots)
 {
 	struct ring_position position;

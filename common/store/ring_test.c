@@ -474,7 +474,7 @@ static void test_announces_what_it_overwrites(void **state)
 	ring_unlock(&f->ring);
 }
 
-/* Whoever waits for another process's sync needs none of his own. */
+/* Whoever waits for another process's sync needs none of its own. */
 static void test_one_sync_for_all(void **state)
 {
 	struct fixture *f = *state;

@@ -287,7 +287,7 @@ static void line_moves(const struct board *board, int from, size_t line, bool on
 }
 
 /* Article 3.8.2: nothing between them, and the king neither starts from, nor crosses, an attacked
- * square. Where he arrives is looked at as with every move. */
+ * square. Where it arrives is looked at as with every move. */
 static void castling_move(const struct board *board, unsigned right, int king, int to,
                           int last_free, struct list *list)
 {

@@ -66,7 +66,7 @@ void board_fen(const struct board *board, char out[BOARD_FEN_MAX]);
 size_t board_moves(const struct board *board, struct board_move moves[BOARD_MOVES_MAX]);
 /* The move must be legal. */
 void board_play(struct board *board, struct board_move move);
-/* Whose turn it is, is he in check? */
+/* Is the side whose turn it is in check? */
 bool board_check(const struct board *board);
 /* Leaves of the tree of legal moves: the usual test of move generators. */
 uint64_t board_perft(const struct board *board, unsigned depth);

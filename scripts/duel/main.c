@@ -351,7 +351,7 @@ static enum engine_result think(struct play *play, int side, uint64_t due_ms,
 }
 
 /* One move. The clock goes from the moment it is somebody's turn until the move is on the board:
- * who answers faster than people can follow waits, less and less as his time runs out. */
+ * who answers faster than people can follow waits, less and less as its time runs out. */
 static enum play_result play_move(struct play *play)
 {
 	struct match *match = &play->match;

@@ -35,7 +35,7 @@ double match_chance(const struct match *match, int side)
 }
 
 /* Half of the health is the army, half the prospects; who stands no worse than at the start has all
- * of it, and nobody is dead before he is mated. */
+ * of it, and nobody is dead before the mate. */
 static void update_hp(struct match *match)
 {
 	for (int side = 0; side < 2; side++) {

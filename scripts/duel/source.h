@@ -25,7 +25,7 @@ void source_destroy(struct source **source);
 enum source_result source_state(struct source *source, json_t **state);
 
 /* Reads the state and opens a new epoch above the one it finds: whoever posted before us is told
- * that his time is over. `state` may be NULL. */
+ * that its time is over. `state` may be NULL. */
 enum source_result source_begin(struct source *source, json_t **state);
 uint64_t source_epoch(const struct source *source);
 
