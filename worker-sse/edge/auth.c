@@ -8,6 +8,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define A(NAME) (1u << PERMISSION_##NAME)
+#define PERMISSION_ROW(NAME, setting, also, instead, alone, unconfigured)                          \
+	[PERMISSION_##NAME] = {also, instead, alone, unconfigured},
+static const struct {
+	unsigned also, instead;
+	bool alone;
+	const char *unconfigured;
+} permissions[PERMISSION_COUNT] = {PERMISSIONS(PERMISSION_ROW, A)};
+#undef PERMISSION_ROW
+#undef A
+
 static void add_tokens(struct auth_list *list, const char *tokens)
 {
 	while (*tokens != '\0' && list->count < AUTH_TOKENS_MAX) {
@@ -22,12 +33,10 @@ void auth_init(struct auth *auth, const struct settings *settings)
 {
 	*auth = (struct auth){.open = settings->dev,
 	                      .render_asks = *settings->sessions_validate_url != '\0'};
-	add_tokens(&auth->publish, settings->auth_publish_tokens);
-	add_tokens(&auth->subscribe, settings->auth_subscribe_tokens);
-	add_tokens(&auth->metrics, settings->auth_metrics_token);
-	add_tokens(&auth->render, settings->auth_session_tokens);
-	add_tokens(&auth->source, settings->auth_source_token);
-	add_tokens(&auth->outputs, settings->auth_outputs_token);
+#define PERMISSION_TOKENS(NAME, setting, ...)                                                      \
+	add_tokens(&auth->lists[PERMISSION_##NAME], settings->setting);
+	PERMISSIONS(PERMISSION_TOKENS, )
+#undef PERMISSION_TOKENS
 	add_tokens(&auth->others, settings->auth_ledger_token);
 	add_tokens(&auth->bet_sync, settings->bet_sync_token);
 	add_tokens(&auth->bet_sync_previous, settings->bet_sync_token_previous);
@@ -43,40 +52,29 @@ static bool holds(const struct auth_list *list, const uint8_t digest[AUTH_DIGEST
 	return found != 0;
 }
 
+/* Of each permission: is the token one of its own? A set. */
+static unsigned held(const struct auth *auth, const uint8_t digest[AUTH_DIGEST_BYTES])
+{
+	unsigned found = 0;
+	for (unsigned p = 0; p < PERMISSION_COUNT; p++)
+		found |= (unsigned)holds(&auth->lists[p], digest) << p;
+	return found;
+}
+
 static bool may(const struct auth *auth, enum permission permission,
                 const uint8_t digest[AUTH_DIGEST_BYTES])
 {
-	bool publish = holds(&auth->publish, digest);
-	bool subscribe = holds(&auth->subscribe, digest) || publish;
-	switch (permission) {
-	case PERMISSION_NONE:
-		return true;
-	case PERMISSION_PUBLISH:
-		return publish;
-	case PERMISSION_SUBSCRIBE:
-		return subscribe;
-	case PERMISSION_METRICS:
-		return auth->metrics.count > 0 ? holds(&auth->metrics, digest) : subscribe;
-	case PERMISSION_RENDER:
-		return holds(&auth->render, digest) || publish;
-	case PERMISSION_SOURCE:
-		return holds(&auth->source, digest);
-	case PERMISSION_OUTPUTS:
-		return holds(&auth->outputs, digest);
-	case PERMISSION_COUNT:
-		break;
-	}
-	return false;
+	unsigned good = 1u << permission | permissions[permission].also;
+	if (auth->lists[permission].count == 0)
+		good |= permissions[permission].instead;
+	return (held(auth, digest) & good) != 0;
 }
 
 static bool known(const struct auth *auth, const uint8_t digest[AUTH_DIGEST_BYTES])
 {
-	const struct auth_list *const lists[] = {&auth->publish,  &auth->subscribe, &auth->metrics,
-	                                         &auth->render,   &auth->source,    &auth->outputs,
-	                                         &auth->bet_sync, &auth->others};
-	unsigned found = 0;
-	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-		found |= holds(lists[i], digest);
+	unsigned found = held(auth, digest);
+	found |= holds(&auth->bet_sync, digest);
+	found |= holds(&auth->others, digest);
 	return found != 0;
 }
 
@@ -197,13 +195,11 @@ enum auth_result auth_bet_sync(const struct auth *auth, struct span authorizatio
 /* Is there anybody who may? */
 static bool configured(const struct auth *auth, enum permission permission)
 {
-	if (permission == PERMISSION_SOURCE)
-		return auth->source.count > 0;
-	if (permission == PERMISSION_OUTPUTS)
-		return auth->outputs.count > 0;
-	return auth->publish.count + auth->subscribe.count + auth->metrics.count +
-	               auth->render.count >
-	       0;
+	size_t count = 0;
+	for (unsigned p = 0; p < PERMISSION_COUNT; p++)
+		if (permissions[permission].alone ? p == permission : !permissions[p].alone)
+			count += auth->lists[p].count;
+	return count > 0;
 }
 
 enum auth_result auth_check(const struct auth *auth, enum permission permission,
@@ -225,13 +221,6 @@ enum auth_result auth_check(const struct auth *auth, enum permission permission,
 unsigned auth_refusal(const struct auth *auth, enum permission permission,
                       struct span authorization, const char **reason)
 {
-	static const char *const unconfigured[PERMISSION_COUNT] = {
-	        [PERMISSION_SUBSCRIBE] = "nobody may read here: set auth.subscribe_tokens",
-	        [PERMISSION_PUBLISH] = "nobody may write here: set auth.publish_tokens",
-	        [PERMISSION_METRICS] = "nobody may read metrics: set auth.metrics_token",
-	        [PERMISSION_RENDER] = "nobody may order sessions: set auth.session_tokens",
-	        [PERMISSION_SOURCE] = "no game may post here: set auth.source_token",
-	        [PERMISSION_OUTPUTS] = "nobody may manage outputs: set auth.outputs_token"};
 	*reason = NULL;
 	switch (auth_check(auth, permission, authorization)) {
 	case AUTH_ALLOWED:
@@ -246,7 +235,7 @@ unsigned auth_refusal(const struct auth *auth, enum permission permission,
 		*reason = "this token may not do that";
 		return 403;
 	case AUTH_UNCONFIGURED:
-		*reason = unconfigured[permission];
+		*reason = permissions[permission].unconfigured;
 		return 503;
 	}
 	return 503;

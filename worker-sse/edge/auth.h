@@ -3,16 +3,33 @@
 
 #include "common/base/settings.h"
 
+/* Every permission, a row:
+ *
+ *   P(NAME, setting, also, instead, alone, unconfigured)
+ *
+ * `setting`: whose tokens may it. `also`: a set, A(NAME), of permissions whose tokens are as good.
+ * `instead`: the same, where the setting is empty. `alone`: without tokens in its setting nobody
+ * may; else only where none of those that are not alone has any. `unconfigured`: what is said
+ * then. */
+#define PERMISSIONS(P, A)                                                                          \
+	P(SUBSCRIBE, auth_subscribe_tokens, A(PUBLISH), 0, false,                                  \
+	  "nobody may read here: set auth.subscribe_tokens")                                       \
+	P(PUBLISH, auth_publish_tokens, 0, 0, false,                                               \
+	  "nobody may write here: set auth.publish_tokens")                                        \
+	P(METRICS, auth_metrics_token, 0, A(SUBSCRIBE) | A(PUBLISH), false,                        \
+	  "nobody may read metrics: set auth.metrics_token")                                       \
+	P(RENDER, auth_session_tokens, A(PUBLISH), 0, false,                                       \
+	  "nobody may order sessions: set auth.session_tokens")                                    \
+	P(SOURCE, auth_source_token, 0, 0, true, "no game may post here: set auth.source_token")   \
+	P(OUTPUTS, auth_outputs_token, 0, 0, true,                                                 \
+	  "nobody may manage outputs: set auth.outputs_token")
+
+#define PERMISSION_ENUM(NAME, ...) PERMISSION_##NAME,
 enum permission {
-	PERMISSION_NONE,
-	PERMISSION_SUBSCRIBE,
-	PERMISSION_PUBLISH,
-	PERMISSION_METRICS,
-	PERMISSION_RENDER,
-	PERMISSION_SOURCE,
-	PERMISSION_OUTPUTS,
-	PERMISSION_COUNT
+	PERMISSION_NONE, /* anybody */
+	PERMISSIONS(PERMISSION_ENUM, ) PERMISSION_COUNT
 };
+#undef PERMISSION_ENUM
 
 enum auth_result {
 	AUTH_ALLOWED,
@@ -32,7 +49,7 @@ struct auth_list {
 struct auth {
 	bool open;        /* dev */
 	bool render_asks; /* sessions.validate_url says who may, where a session's owner does not */
-	struct auth_list publish, subscribe, metrics, render, source, outputs;
+	struct auth_list lists[PERMISSION_COUNT];
 	struct auth_list others; /* known, and good for nothing here: the bridge judges by them */
 	struct auth_list bet_sync, bet_sync_previous; /* at most one in each */
 	uint64_t bet_sync_previous_expires_ms;        /* Unix ms */

@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -88,6 +89,88 @@ static void only_bearer_is_a_token(void **state)
 	assert_int_equal(strlen(principal("Bearer  a")), 64);
 }
 
+/* ---- permissions ---- */
+
+static enum auth_result with(const struct settings *settings, enum permission permission,
+                             const char *authorization)
+{
+	static struct auth auth;
+	auth_init(&auth, settings);
+	return auth_check(&auth, permission,
+	                  authorization != NULL ? span_str(authorization) : (struct span){0});
+}
+
+static char *text(const char *constant)
+{
+	return (char *)(uintptr_t)constant;
+}
+
+/* Each with a token of its own, named after it. */
+static struct settings all_set(void)
+{
+	return (struct settings){.auth_publish_tokens = text("publish,publish2"),
+	                         .auth_subscribe_tokens = text("subscribe"),
+	                         .auth_metrics_token = text("metrics"),
+	                         .auth_session_tokens = text("render"),
+	                         .auth_source_token = text("source"),
+	                         .auth_outputs_token = text("outputs"),
+	                         .auth_ledger_token = text("ledger"),
+	                         .bet_sync_token = text("bets"),
+	                         .bet_sync_token_previous = text(""),
+	                         .sessions_validate_url = text("")};
+}
+
+static void who_may_what(void **state)
+{
+	(void)state;
+	static const char *const tokens[] = {"publish", "publish2", "subscribe",
+	                                     "metrics", "render",   "source",
+	                                     "outputs", "ledger",   "bets"};
+	static const struct {
+		enum permission permission;
+		const char *may; /* a letter for each of `tokens` */
+	} rows[] = {{PERMISSION_PUBLISH, "yy......."}, {PERMISSION_SUBSCRIBE, "yyy......"},
+	            {PERMISSION_METRICS, "...y....."}, {PERMISSION_RENDER, "yy..y...."},
+	            {PERMISSION_SOURCE, ".....y..."},  {PERMISSION_OUTPUTS, "......y.."},
+	            {PERMISSION_NONE, "yyyyyyyyy"}};
+	const struct settings settings = all_set();
+	for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
+		for (size_t t = 0; t < sizeof tokens / sizeof *tokens; t++) {
+			char authorization[40];
+			snprintf(authorization, sizeof authorization, "Bearer %s", tokens[t]);
+			assert_int_equal(with(&settings, rows[r].permission, authorization),
+			                 rows[r].may[t] == 'y' ? AUTH_ALLOWED : AUTH_FORBIDDEN);
+		}
+	assert_int_equal(with(&settings, PERMISSION_SOURCE, "Bearer nobody"), AUTH_UNKNOWN);
+	assert_int_equal(with(&settings, PERMISSION_SOURCE, NULL), AUTH_MISSING);
+	assert_int_equal(with(&settings, PERMISSION_NONE, NULL), AUTH_ALLOWED);
+}
+
+static void what_is_not_set(void **state)
+{
+	(void)state;
+	struct settings settings = all_set();
+	settings.auth_metrics_token = text("");
+	assert_int_equal(with(&settings, PERMISSION_METRICS, "Bearer subscribe"), AUTH_ALLOWED);
+	assert_int_equal(with(&settings, PERMISSION_METRICS, "Bearer publish"), AUTH_ALLOWED);
+	assert_int_equal(with(&settings, PERMISSION_METRICS, "Bearer render"), AUTH_FORBIDDEN);
+	settings.auth_source_token = text("");
+	assert_int_equal(with(&settings, PERMISSION_SOURCE, "Bearer publish"), AUTH_UNCONFIGURED);
+	settings.auth_session_tokens = text("");
+	assert_int_equal(with(&settings, PERMISSION_RENDER, "Bearer publish"), AUTH_ALLOWED);
+	settings.auth_publish_tokens = settings.auth_subscribe_tokens = text("");
+	assert_int_equal(with(&settings, PERMISSION_PUBLISH, "Bearer outputs"), AUTH_UNCONFIGURED);
+	assert_int_equal(with(&settings, PERMISSION_OUTPUTS, "Bearer outputs"), AUTH_ALLOWED);
+	settings.auth_session_tokens = text("render");
+	assert_int_equal(with(&settings, PERMISSION_PUBLISH, "Bearer render"), AUTH_FORBIDDEN);
+	settings.dev = true;
+	assert_int_equal(with(&settings, PERMISSION_PUBLISH, NULL), AUTH_ALLOWED);
+	settings = all_set();
+	settings.sessions_validate_url = text("http://127.0.0.1/");
+	assert_int_equal(with(&settings, PERMISSION_RENDER, NULL), AUTH_ALLOWED);
+	assert_int_equal(with(&settings, PERMISSION_SUBSCRIBE, NULL), AUTH_MISSING);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -96,6 +179,8 @@ int main(void)
 	        cmocka_unit_test(each_credential_is_somebody_else),
 	        cmocka_unit_test(what_can_be_read_in_two_ways_is_nobody),
 	        cmocka_unit_test(only_bearer_is_a_token),
+	        cmocka_unit_test(who_may_what),
+	        cmocka_unit_test(what_is_not_set),
 	};
 	return cmocka_run_group_tests_name("auth", tests, NULL, NULL);
 }
