@@ -185,7 +185,7 @@ enum { PROTO_CALL_BODY_MAX = 1 << 20, PROTO_CALL_PATH_MAX = 1024, PROTO_CALL_QUE
 #define PROTO_INBOX_SUPERVISOR(M)   PROTO_TO_SUPERVISOR(M)
 #define PROTO_INBOX_ADMINISTERED(M) PROTO_TO_ADMINISTERED(M) /* supervisor/admin.c */
 #define PROTO_INBOX_WORKER(M)       PROTO_TO_WORKERS(M)      /* common/worker/worker.c */
-#define PROTO_INBOX_FOLLOWER(M)     PROTO_TO_FOLLOWERS(M)    /* each worker's own inbox.c */
+#define PROTO_INBOX_FOLLOWER(M)     PROTO_TO_FOLLOWERS(M)    /* each worker's own inbox */
 #define PROTO_INBOX_ANSWERING(M)    PROTO_TO_ANSWERING(M)    /* bridge and capture */
 #define PROTO_INBOX_CALLING(M)      PROTO_TO_CALLING(M)      /* worker-sse */
 #define PROTO_INBOX_CAPTURE(M)      PROTO_TO_CAPTURE(M)

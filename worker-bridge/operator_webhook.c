@@ -3,7 +3,7 @@
 #include "common/base/clock.h"
 #include "common/base/http_post.h"
 #include "common/base/json_take.h"
-#include "common/domain/subscription.h"
+#include "common/base/signing.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
 #include "common/base/base64.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
-#include "common/domain/subscription.h"
+#include "common/base/signing.h"
 #include "worker-bridge/js_text.h"
 
 #include <stdio.h>

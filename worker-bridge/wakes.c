@@ -5,6 +5,7 @@
 #include "common/base/log.h"
 #include "common/store/row.h"
 #include "common/store/stream_name.h"
+#include "common/base/signing.h"
 #include "common/domain/subscription.h"
 
 #include <stdio.h>

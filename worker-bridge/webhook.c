@@ -4,7 +4,7 @@
 #include "common/base/http_post.h"
 #include "common/base/json_take.h"
 #include "common/base/log.h"
-#include "common/domain/subscription.h"
+#include "common/domain/webhook_url.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -56,7 +56,7 @@ bool webhooks_send(struct webhooks *w, const char *url, struct span body, const 
 	                                    .signature = signature,
 	                                    .once = true, /* an attempt is one POST */
 	                                    .timeout_ms = w->settings->newest->webhook_timeout_ms,
-	                                    .reach = webhook_reach(
+	                                    .reach = webhook_url_reach(
 	                                            url, w->settings->newest->webhook_allow_private,
 	                                            w->settings->newest->dev),
 	                                    .never_public = strncmp(url, "http://", 7) == 0},

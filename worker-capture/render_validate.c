@@ -4,6 +4,7 @@
 #include "common/base/http_post.h"
 #include "common/base/json_take.h"
 #include "common/base/log.h"
+#include "common/base/signing.h"
 #include "common/domain/subscription.h"
 #include "worker-capture/render_parts.h"
 

@@ -10,7 +10,6 @@
  *       woken (webhook) --done--> idle;  leased, woken --lease runs out--> idle, woken again */
 #pragma once
 
-#include "common/base/address.h"
 #include "common/store/state.h"
 
 #include <jansson.h>
@@ -114,7 +113,7 @@ json_t *subscription_streams(const json_t *doc, struct state *view);
 const char *subscription_text(const json_t *doc, const char *name);
 uint64_t subscription_number(const json_t *doc, const char *name);
 
-/* ---- tokens and signatures; the secrets are small values too, made once ---- */
+/* ---- tokens (subscription_token.c); the secrets are small values too, made once ---- */
 
 enum token_result { TOKEN_VALID, TOKEN_INVALID, TOKEN_EXPIRED };
 
@@ -123,20 +122,7 @@ void subscription_token_make(struct span secret, const char *id, uint64_t genera
 enum token_result subscription_token_check(struct span secret, const char *id, struct span token,
                                            uint64_t now_ms, uint64_t *generation);
 
-/* Ed25519 from a 32-byte seed (OpenSSL). `kid` is "ds_" and the thumbprint (RFC 7638). */
-bool signing_public(struct span seed, char x[64], char kid[64]);
-/* The signature of `message`, base64 for URLs, to be freed; NULL: the seed is none. */
-char *signing_sign(struct span seed, struct span message);
-/* "t=<s>,kid=<kid>,ed25519=<signature>" over "<s>.<body>". */
-bool signing_header(struct span seed, uint64_t unix_s, struct span body, char out[256]);
-
 #define SUBSCRIPTION_KEY_PREFIX  "sub/"
 #define SUBSCRIPTION_SECRET_KEY  "ds/secret"
 #define SUBSCRIPTION_SIGNING_KEY "ds/signing"
 #define SUBSCRIPTION_ROOT        "/v1/stream/"
-
-/* How far a webhook to this URL may reach: public addresses, and the hosts of `open`
- * (webhook.allow_private); with `dev` loopback by http. */
-enum address_reach webhook_reach(const char *url, const char *open, bool dev);
-/* May there be one? https, or http to what is not public; no address beyond its reach. */
-bool webhook_url_allowed(const char *url, const char *open, bool dev);

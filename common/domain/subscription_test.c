@@ -3,6 +3,8 @@
 #include "common/store/entry.h"
 #include "common/store/offset.h"
 #include "common/domain/subscription.h"
+#include "common/base/signing.h"
+#include "common/domain/webhook_url.h"
 
 #include <arpa/inet.h>
 #include <openssl/evp.h>

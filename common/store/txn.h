@@ -26,10 +26,8 @@ void txn_put(struct txn *txn, struct span key, struct span expect, struct span v
 void txn_put_always(struct txn *txn, struct span key, struct span value);
 
 /* One JSON message (`json` is the text of one value, trusted) at the end of the JSON stream `path`
- * (as in URLs:
- * "/v1/stream/..."),
- * which is created when it is not there. Several messages for one stream are one append, in order.
- */
+ * (as in URLs: "/v1/stream/..."), which is created when it is not there. Several messages for one
+ * stream are one append, in order. */
 void txn_publish(struct txn *txn, const char *path, struct span json);
 
 /* What is published to `path` in this transaction (something is) is the last: the stream is closed.

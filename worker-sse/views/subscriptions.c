@@ -1,8 +1,10 @@
 #include "worker-sse/views/subscriptions.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/signing.h"
 #include "common/store/row.h"
 #include "common/domain/subscription.h"
+#include "common/domain/webhook_url.h"
 #include "worker-sse/views/worker.h"
 
 #include <openssl/crypto.h>
