@@ -20,6 +20,13 @@
 	C(body_bytes, gauge, "Bytes of request bodies in memory.")                                 \
 	C(body_bytes_max, gauge,                                                                   \
 	  "How many there may be: limits.body_bytes_total, or what the memory limit leaves.")      \
+	C(waiting_bytes, gauge,                                                                    \
+	  "Bytes that wait for clients: answers not taken, requests not begun.")                   \
+	C(waiting_bytes_max, gauge,                                                                \
+	  "How many there may be: limits.waiting_bytes_total, or what the memory limit leaves.")   \
+	C(link_bytes_max, gauge,                                                                   \
+	  "How many may wait in a queue to another worker: call.queue_bytes, or what the "         \
+	  "memory limit leaves.")                                                                  \
 	C(timeouts_total, counter, "Connections cut by a time limit.")                             \
 	C(subscribers, gauge, "Live readers: SSE and long-poll.")                                  \
 	C(log_dropped_total, counter, "Log lines dropped because nobody took them.")               \

@@ -78,6 +78,11 @@
 	  "Bodies in memory of one worker; beyond it requests get 503. At most the "               \
 	  "worker's part of a quarter of what the control group's memory limit allows. "           \
 	  "Bodies above 64k leave an eighth to smaller ones.")                                     \
+	S(limits_waiting_bytes_total, "limits.waiting_bytes_total", bytes, "512M", 1 << 20,        \
+	  1ull << 40, WORKERS,                                                                     \
+	  "What waits in memory of one worker for clients: answers that they do not take, "        \
+	  "requests that cannot begin yet. The nearer to it, the smaller the pieces that "         \
+	  "each may have. At most the worker's part of an eighth of the memory limit.")            \
 	S(limits_connections, "limits.connections", count, "200000", 1, 10000000, WORKERS,         \
 	  "Open connections of one worker; more get 503.")                                         \
 	S(limits_connections_per_address, "limits.connections_per_address", count, "0", 0,         \

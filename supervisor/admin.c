@@ -282,18 +282,19 @@ static bool may_enter(int fd)
 
 static void take_client(struct admin *admin, int fd)
 {
-	const struct peer_events events = {
-	        .on_frame = on_frame, .on_close = on_client_gone, .arg = NULL};
+	struct peer_events events = {.on_frame = on_frame,
+	                             .on_close = on_client_gone,
+	                             .queue_bytes_max =
+	                                     fleet_ceilings(&admin->supervisor->fleet).bus_bytes};
 	for (unsigned i = 0; i < ADMIN_CLIENTS_MAX; i++) {
 		struct admin_client *client = &admin->clients[i];
 		if (client->peer != NULL)
 			continue;
-		struct peer_events own = events;
-		own.arg = client;
+		events.arg = client;
 		client->admin = admin;
 		client->follows = false;
 		client->peer = peer_create(admin->supervisor->loop, fd,
-		                           (struct party){.role = ROLE_ADMIN, .slot = i}, &own);
+		                           (struct party){.role = ROLE_ADMIN, .slot = i}, &events);
 		return;
 	}
 	log_warn("admin client refused", "reason=\"%d are connected\"", ADMIN_CLIENTS_MAX);

@@ -55,6 +55,17 @@ static int wait_for_address(struct fleet *fleet, unsigned *left_out)
 	return error;
 }
 
+struct ceilings fleet_ceilings(const struct fleet *fleet)
+{
+	struct ceilings ceilings;
+	const struct ceilings_among among = {
+	        .memory_bytes = fleet->memory_bytes,
+	        .listeners = counters_workers(fleet->counters, ROLE_LISTENERS),
+	        .others = counters_workers(fleet->counters, ROLE_WORKERS & ~ROLE_LISTENERS)};
+	ceilings_find(&ceilings, fleet->settings->newest, &among);
+	return ceilings;
+}
+
 bool fleet_init(struct fleet *fleet, char *reason, size_t room)
 {
 	const char *why;

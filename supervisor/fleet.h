@@ -4,6 +4,7 @@
  * each worker's present facts and does what child_decide() says, until nothing is left to do. */
 #pragma once
 
+#include "common/base/ceilings.h"
 #include "supervisor/child.h"
 #include "supervisor/events.h"
 #include "supervisor/listeners.h"
@@ -20,6 +21,7 @@ struct fleet {
 	void *arg;
 	char program_dir[4096]; /* where the workers' programs are */
 	unsigned cpus;
+	uint64_t memory_bytes; /* what the control group allows; UINT64_MAX: no limit */
 	/* What the caller must act on, after a step: */
 	const struct child
 	        *refused; /* it cannot start, nor can any other attempt; its refusal says why */
@@ -42,6 +44,9 @@ struct fleet {
 /* The fields above "private" are set; resolves the address and creates the counters. False: reason,
  * and errno says what was wrong. */
 bool fleet_init(struct fleet *fleet, char *reason, size_t room);
+
+/* As they are at the moment. */
+struct ceilings fleet_ceilings(const struct fleet *fleet);
 
 /* Looks at everything and acts. Call after changing settings or cpus. */
 void fleet_step(struct fleet *fleet);

@@ -275,8 +275,10 @@ static pid_t spawn_child(struct child *child, int bus_fd)
 static void begin(struct child *child, pid_t pid, int bus_fd)
 {
 	struct fleet *fleet = child->fleet;
-	const struct peer_events events = {
-	        .on_frame = on_frame, .on_close = on_bus_closed, .arg = child};
+	const struct peer_events events = {.on_frame = on_frame,
+	                                   .on_close = on_bus_closed,
+	                                   .arg = child,
+	                                   .queue_bytes_max = fleet_ceilings(fleet).bus_bytes};
 	struct counters_slot *c = child->counters;
 	child->pid = pid;
 	child->peer = peer_create(fleet->loop, bus_fd,

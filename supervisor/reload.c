@@ -44,7 +44,7 @@ static void use(struct supervisor *s, struct settings *fresh, struct settings *n
 	if (log_level_parse(s->settings.newest->log_level, &level))
 		log_set_level(level);
 	log_set_json(strcmp(s->settings.newest->log_format, "json") == 0);
-	log_set_buffer(s->settings.newest->log_buffer_bytes);
+	log_set_buffer(fleet_ceilings(&s->fleet).log_bytes);
 	s->fleet.cpus = cpus_usable("", cpus_affinity());
 	tell_settings(&s->fleet);
 	/* What failed may work with other settings. */

@@ -1,4 +1,5 @@
 #include "supervisor/supervisor.h"
+#include "common/base/cgroup.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/process.h"
@@ -376,7 +377,8 @@ static void prepare(struct supervisor *s)
 	                          .events = &s->events,
 	                          .on_change = on_fleet_change,
 	                          .arg = s,
-	                          .cpus = cpus};
+	                          .cpus = cpus,
+	                          .memory_bytes = cgroup_memory_bytes("")};
 	find_programs(s->fleet.program_dir, sizeof s->fleet.program_dir);
 	look_for_programs(&s->fleet);
 	if (!instance_claim(&s->instance, s->settings.newest->run_dir, s->settings.newest->data_dir,

@@ -1,5 +1,6 @@
 /* From a session's allow-list to a running browser: names are resolved and judged, a uid is taken.
  */
+#include "common/base/ceilings.h"
 #include "common/base/cgroup.h"
 #include "common/base/check.h"
 #include "common/base/log.h"
@@ -77,10 +78,18 @@ static void stage_drop(struct stage *stage)
 	free(stage);
 }
 
-/* A page that may take all the memory there is takes its browser, and us, with it. */
-static uint64_t page_memory(const struct settings *settings)
+static size_t message_bytes(const struct settings *settings, uint64_t memory_bytes)
 {
-	uint64_t half = cgroup_memory_bytes("") / 2, browsers_own = 4ull << 30;
+	struct ceilings ceilings;
+	const struct ceilings_among among = {.memory_bytes = memory_bytes};
+	ceilings_find(&ceilings, settings, &among);
+	return ceilings.message_bytes;
+}
+
+/* A page that may take all the memory there is takes its browser, and us, with it. */
+static uint64_t page_memory(const struct settings *settings, uint64_t memory_bytes)
+{
+	uint64_t half = memory_bytes / 2, browsers_own = 4ull << 30;
 	uint64_t wanted =
 	        settings->capture_page_memory != 0 ? settings->capture_page_memory : browsers_own;
 	return half < wanted ? half : settings->capture_page_memory;
@@ -89,6 +98,7 @@ static uint64_t page_memory(const struct settings *settings)
 static void start(struct session *session, enum launch_purpose purpose, const struct egress *egress)
 {
 	const struct settings *s = session->sessions->settings->newest;
+	const uint64_t memory_bytes = cgroup_memory_bytes("");
 	char program[BROWSER_PATH_MAX], reason[256] = "";
 	uid_t uid;
 	if (!browser_find(s->capture_browser, program)) {
@@ -114,8 +124,8 @@ static void start(struct session *session, enum launch_purpose purpose, const st
 	                    .width = session->width,
 	                    .height = session->height,
 	                    .egress = egress,
-	                    .message_bytes_max = s->capture_message_bytes,
-	                    .page_memory = page_memory(s),
+	                    .message_bytes_max = message_bytes(s, memory_bytes),
+	                    .page_memory = page_memory(s, memory_bytes),
 	                    .no_sandbox = s->capture_no_sandbox,
 	                    .webrtc = session->webrtc,
 	                    .tab_capture = session->tab_capture,

@@ -1,6 +1,5 @@
 /* ringside-sse: HTTP, SSE fan-out, durable streams. Wires routes and hooks together: the only file
  * that sees all storeys. */
-#include "common/base/cgroup.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -129,12 +128,12 @@ static void start_edge(struct sse_worker *w)
 	                                           .settings = w->settings,
 	                                           .counters = w->counters,
 	                                           .busy_poll = &w->worker->busy_poll,
-	                                           .memory_bytes = cgroup_memory_bytes(""),
 	                                           .find_route = routes_find,
 	                                           .preflight = cors_preflight,
 	                                           .before_request = before_request,
 	                                           .context = w});
-	edge_share_bodies(&w->edge, sse_workers_count(w));
+	const struct ceilings ceilings = worker_ceilings(w->worker);
+	edge_set_ceilings(&w->edge, &ceilings);
 }
 
 static void start_views(struct sse_worker *w)
@@ -143,6 +142,7 @@ static void start_views(struct sse_worker *w)
 	w->fanout = fanout_create(&(struct fanout_options){.loop = w->worker->loop,
 	                                                   .wheel = &w->wheel,
 	                                                   .settings = w->settings,
+	                                                   .waiting = &w->edge.waiting,
 	                                                   .counters = w->counters,
 	                                                   .store = w->store,
 	                                                   .on_readers = on_readers,

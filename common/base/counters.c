@@ -63,6 +63,15 @@ bool counters_missing_link(const struct counters *counters, size_t index, char n
 	return true;
 }
 
+unsigned counters_workers(const struct counters *counters, unsigned set)
+{
+	unsigned workers = 0;
+	for (size_t i = 0; i < COUNTERS_SLOTS; i++)
+		workers += (counters->slots[i].role & set) != 0 &&
+		           atomic_load(&counters->slots[i].state) != WORKER_ABSENT;
+	return workers;
+}
+
 bool counters_ready(const struct counters *counters)
 {
 	bool serving = false, booted = atomic_load(&counters->booted) != 0;

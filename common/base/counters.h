@@ -69,6 +69,9 @@ const char *worker_state_name(unsigned state);
  * they are not shown. */
 bool counters_missing_link(const struct counters *counters, size_t index, char name[64]);
 
+/* How many workers there are, or are to be, of a set of roles. */
+unsigned counters_workers(const struct counters *counters, unsigned set);
+
 /* None failed, nobody's store is stalled, no link between workers is missing and at least one
  * that listens serves; before everything was ready for the first time, nothing may be starting
  * either. A single crash or a rolling restart thus stays green while others serve. */

@@ -34,11 +34,25 @@ char *xmemdup_text(const void *at, size_t len)
 	return copy;
 }
 
+static size_t chunks_bytes;
+
 struct chunk *chunk_create(size_t len)
 {
 	check(len <= UINT32_MAX);
 	struct chunk *chunk = xmalloc(sizeof *chunk + len);
 	chunk->refs = 1;
-	chunk->len = (uint32_t)len;
+	chunk->len = chunk->room = (uint32_t)len;
+	chunks_bytes += sizeof *chunk + len;
 	return chunk;
+}
+
+void chunk_free(struct chunk *chunk)
+{
+	chunks_bytes -= sizeof *chunk + chunk->room;
+	free(chunk);
+}
+
+size_t chunk_bytes(void)
+{
+	return chunks_bytes;
 }

@@ -82,8 +82,12 @@ static const struct call_route routes[] = {
 
 static int setup(void **state)
 {
-	const struct peer_events near = {.on_frame = on_no_frame, .on_close = on_closed},
-	                         far = {.on_frame = on_answer_frame, .on_close = on_closed};
+	const struct peer_events near = {.on_frame = on_no_frame,
+	                                 .on_close = on_closed,
+	                                 .queue_bytes_max = PEER_QUEUE_BYTES_MIN},
+	                         far = {.on_frame = on_answer_frame,
+	                                .on_close = on_closed,
+	                                .queue_bytes_max = PEER_QUEUE_BYTES_MIN};
 	struct fixture *f = xcalloc(1, sizeof *f);
 	struct peer_events far_events = far;
 	int fds[2];

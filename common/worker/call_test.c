@@ -72,10 +72,14 @@ static const struct call_route routes[] = {
 static void join(struct fixture *f, uint64_t generation)
 {
 	int fds[2];
-	const struct peer_events near = {.on_frame = on_no_frame, .on_close = on_closed, .arg = f},
+	const struct peer_events near = {.on_frame = on_no_frame,
+	                                 .on_close = on_closed,
+	                                 .arg = f,
+	                                 .queue_bytes_max = PEER_QUEUE_BYTES_MIN},
 	                         far = {.on_frame = on_reply_frame,
 	                                .on_close = on_closed,
-	                                .arg = f};
+	                                .arg = f,
+	                                .queue_bytes_max = PEER_QUEUE_BYTES_MIN};
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
 	peer_destroy(&f->near);
 	peer_destroy(&f->far);

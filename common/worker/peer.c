@@ -75,6 +75,7 @@ struct peer *peer_create(uv_loop_t *loop, int fd, struct party party,
                          const struct peer_events *events)
 {
 	struct peer *peer = xcalloc(1, sizeof *peer);
+	check(events->queue_bytes_max >= PEER_QUEUE_BYTES_MIN);
 	*peer = (struct peer){.fd = fd, .party = party, .events = *events};
 	peer->queue.last = &peer->queue.first;
 	peer->large.last = &peer->large.first;
@@ -262,7 +263,7 @@ static void hang_up(struct peer *peer)
 /* False: this frame does not go. */
 static bool take_large(struct peer *peer, unsigned type, struct span body)
 {
-	if (peer->large.bytes + body.len > peer->events.link_bytes_max)
+	if (peer->large.bytes + body.len > peer->events.queue_bytes_max)
 		return false;
 	enqueue_large(peer, type, body);
 	return flush(peer);
@@ -280,13 +281,12 @@ static bool refuse(struct peer *peer)
 
 bool peer_send(struct peer *peer, unsigned type, struct span body, int fd)
 {
-	bool link = peer->events.link_bytes_max != 0;
+	bool link = peer->events.link;
 	if (peer->closed || peer->cut)
 		return false;
 	if (link && body.len > PROTO_PART_BYTES_MAX)
 		return take_large(peer, type, body) || refuse(peer);
-	if (peer->queue.bytes + FRAME_HEAD_BYTES + body.len >
-	    (link ? peer->events.link_bytes_max : PEER_QUEUE_BYTES_MAX)) {
+	if (peer->queue.bytes + FRAME_HEAD_BYTES + body.len > peer->events.queue_bytes_max) {
 		if (link)
 			return refuse(peer);
 		log_warn("peer does not read", "peer=%s-%u queued=%zu", role_name(peer->party.role),
@@ -346,7 +346,7 @@ static enum frame_result take_part(struct peer *peer, struct span body)
 {
 	struct assembly *a = &peer->assembly;
 	struct proto_part part;
-	if (peer->events.link_bytes_max == 0 || !proto_get_part(body, &part))
+	if (!peer->events.link || !proto_get_part(body, &part))
 		return FRAME_CONDEMNED;
 	if (a->bytes == NULL) {
 		size_t max =

@@ -11,6 +11,7 @@
  *   waits. */
 #pragma once
 
+#include "common/base/ceilings.h"
 #include "proto/frame.h"
 #include "proto/roles.h"
 
@@ -28,15 +29,13 @@ struct peer_events {
 	/* End of file, error or condemned. The peer is gone when this returns. */
 	void (*on_close)(void *arg, struct peer *peer);
 	void *arg;
-	/* 0: of the first kind, PEER_QUEUE_BYTES_MAX. Else a link: so many bytes of small frames
-	 * may wait, and so many of large ones; no less than PEER_LINK_BYTES_MIN. */
-	size_t link_bytes_max;
+	/* So many bytes of small frames may wait, and on a link so many of large ones, too; no less
+	 * than PEER_QUEUE_BYTES_MIN. */
+	size_t queue_bytes_max;
+	bool link; /* of the second kind */
 };
 
-enum {
-	PEER_QUEUE_BYTES_MAX = 8 << 20,
-	PEER_LINK_BYTES_MIN = 2 << 20, /* the largest frame, and one more */
-};
+enum { PEER_QUEUE_BYTES_MIN = CEILINGS_LINK_MIN };
 
 /* Takes over the descriptor. `party` says who is at the other end. */
 struct peer *peer_create(uv_loop_t *loop, int fd, struct party party,

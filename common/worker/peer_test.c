@@ -15,6 +15,8 @@
 enum { FRAMES_MAX = 4096 };
 
 /* One peer under test, its other end as a plain socket, and what came out of it. */
+enum { QUEUE_BYTES_MAX = 8 << 20 };
+
 struct bench {
 	uv_loop_t loop;
 	struct peer *peer;
@@ -59,8 +61,10 @@ static int begin(void **state)
 	if (uv_loop_init(&bench.loop) != 0 ||
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
 		return 1;
-	const struct peer_events events = {
-	        .on_frame = on_frame, .on_close = on_close, .arg = &bench};
+	const struct peer_events events = {.on_frame = on_frame,
+	                                   .on_close = on_close,
+	                                   .arg = &bench,
+	                                   .queue_bytes_max = QUEUE_BYTES_MAX};
 	bench.peer = peer_create(&bench.loop, ends[0], (struct party){ROLE_SSE, 3, 9}, &events);
 	bench.other = ends[1];
 	return 0;
@@ -249,7 +253,7 @@ static void test_dead_reader_is_cut_at_the_maximum(void **state)
 		sent++;
 		assert_true(sent < 200);
 	}
-	assert_true(sent * 100000 > PEER_QUEUE_BYTES_MAX / 2);
+	assert_true(sent * 100000 > QUEUE_BYTES_MAX / 2);
 	assert_int_equal(b->closes, 0); /* not within the call */
 	assert_non_null(b->peer);
 	assert_false(send_reply(b, 1, 100));
@@ -433,7 +437,8 @@ static int begin_link(void **state)
 	const struct peer_events events = {.on_frame = on_frame,
 	                                   .on_close = on_close,
 	                                   .arg = b,
-	                                   .link_bytes_max = PEER_LINK_BYTES_MIN};
+	                                   .queue_bytes_max = PEER_QUEUE_BYTES_MIN,
+	                                   .link = true};
 	int ends[2];
 	peer_destroy(&b->peer);
 	close(b->other);
@@ -513,8 +518,10 @@ static void test_large_frames_arrive_whole_behind_small_ones(void **state)
 {
 	struct bench *b = *state;
 	struct far far = {.small_first = true, .intact = true};
-	const struct peer_events events = {
-	        .on_frame = on_far_frame, .arg = &far, .link_bytes_max = PEER_LINK_BYTES_MIN};
+	const struct peer_events events = {.on_frame = on_far_frame,
+	                                   .arg = &far,
+	                                   .queue_bytes_max = PEER_QUEUE_BYTES_MIN,
+	                                   .link = true};
 	assert_true(send_reply(b, 1, 900000));
 	assert_true(send_reply(b, 2, 900000));
 	for (uint64_t i = 0; i < 200; i++)

@@ -1,4 +1,5 @@
 #include "common/worker/worker.h"
+#include "common/base/cgroup.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -38,13 +39,24 @@ static void on_heartbeat(uv_timer_t *timer)
 		peer_put(worker->supervisor, heartbeat, HEARTBEAT, {.at_ms = clock_monotonic_ms()});
 }
 
+struct ceilings worker_ceilings(const struct worker *worker)
+{
+	struct ceilings ceilings;
+	const struct ceilings_among among = {
+	        .memory_bytes = worker->memory_bytes,
+	        .listeners = counters_workers(worker->counters, ROLE_LISTENERS),
+	        .others = counters_workers(worker->counters, ROLE_WORKERS & ~ROLE_LISTENERS)};
+	ceilings_find(&ceilings, worker->settings.newest, &among);
+	return ceilings;
+}
+
 static void use_log_settings(struct worker *worker)
 {
 	enum log_level level;
 	if (log_level_parse(worker->settings.newest->log_level, &level))
 		log_set_level(level);
 	log_set_json(strcmp(worker->settings.newest->log_format, "json") == 0);
-	log_set_buffer(worker->settings.newest->log_buffer_bytes);
+	log_set_buffer(worker_ceilings(worker).log_bytes);
 }
 
 static void begin(struct worker *worker)
@@ -165,8 +177,12 @@ void on_peer(struct worker_inbox *inbox, const struct party *from, const struct 
 	report_link(worker, m->role, m->slot, m->link, up);
 	if (!up)
 		return;
-	const struct peer_events events = {on_peer_frame, on_peer_closed, worker,
-	                                   worker->settings.newest->call_queue_bytes};
+	const struct peer_events events = {.on_frame = on_peer_frame,
+	                                   .on_close = on_peer_closed,
+	                                   .arg = worker,
+	                                   .queue_bytes_max = worker_ceilings(worker).link_bytes,
+	                                   .link = true};
+	counter_set(worker->mine, link_bytes_max, events.queue_bytes_max);
 	const struct party party = {m->role, (unsigned)m->slot, m->generation};
 	worker->peers[worker->peers_count++] =
 	        (struct worker_peer){peer_create(worker->loop, inbox->fd, party, &events),
@@ -355,8 +371,11 @@ int worker_main(int argc, char **argv, const struct worker_program *program)
 	worker.loop = uv_default_loop();
 	if (!find_my_slot(&worker))
 		return EXIT_USAGE;
-	const struct peer_events events = {
-	        .on_frame = on_supervisor_frame, .on_close = on_supervisor_gone, .arg = &worker};
+	worker.memory_bytes = cgroup_memory_bytes("");
+	const struct peer_events events = {.on_frame = on_supervisor_frame,
+	                                   .on_close = on_supervisor_gone,
+	                                   .arg = &worker,
+	                                   .queue_bytes_max = worker_ceilings(&worker).bus_bytes};
 	worker.supervisor = peer_create(worker.loop, BOOT_FD_BUS,
 	                                (struct party){.role = ROLE_SUPERVISOR}, &events);
 	peer_put(worker.supervisor, hello, HELLO,

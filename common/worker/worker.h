@@ -36,6 +36,7 @@ struct worker {
 	const struct worker_program *program;
 	uv_loop_t *loop;
 	struct settings_source settings; /* the defaults until start() */
+	uint64_t memory_bytes;           /* what the control group allows; UINT64_MAX: no limit */
 	unsigned slot;
 	uint64_t generation;
 	struct counters *counters;  /* everybody's */
@@ -68,6 +69,8 @@ int worker_cannot_start(struct worker *worker, const char *format, ...)
 
 int worker_main(int argc, char **argv, const struct worker_program *program);
 void worker_ready(struct worker *worker);
+/* As they are at the moment: workers may have come or gone. */
+struct ceilings worker_ceilings(const struct worker *worker);
 /* The peer in this place, NULL when there is none now. */
 struct peer *worker_peer(struct worker *worker, unsigned role, unsigned slot);
 struct peer *worker_supervisor(struct worker *worker);

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 
 import pytest
 
@@ -296,3 +297,38 @@ def test_bodies_follow_the_memory_limit():
                 s.sendall(b"POST /v1/stream/p HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n"
                           b"Content-Length: 67108865\r\n\r\n")
                 assert s.recv(4096).startswith(b"HTTP/1.1 413")
+
+
+def test_ceilings_follow_the_memory_limit():
+    """Of what waits for clients, and of the queues between workers; what is less by setting stays."""
+    with memory_group(256 << 20) as procs:
+        join = ["sh", "-c", f'echo $$ > {procs} && exec "$@"', "sh"]
+        with Ringside("--sse-workers=3", "--store-ring-bytes=32M", "--limits-body-bytes=2M", prefix=join) as r:
+            maximum = lambda name: metric(r.get("/metrics"), name)
+            assert maximum("waiting_bytes_max") == (32 << 20) // 3
+            wait_for(lambda: maximum("link_bytes_max") == (32 << 20) // (3 * 2 * 2), "links")
+    with Ringside("--sse-workers=1", "--limits-waiting-bytes-total=5M") as r:
+        assert metric(r.get("/metrics"), "waiting_bytes_max") == 5 << 20
+
+
+@pytest.mark.parametrize("query", ["offset=-1", "offset=-1&live=sse"])
+def test_slow_readers_of_many_pages_stay_below_the_ceiling(query):
+    """Each would hold a page of 256k, and those of `live` a frame of their own place in the stream."""
+    readers, least = 200, 8192  # a piece, its framing and what an empty connection has
+    with Ringside("--sse-workers=1", "--store-ring-bytes=32M", "--limits-body-bytes=2M",
+                  "--limits-waiting-bytes-total=1M") as r:
+        fill(r, "/v1/stream/big", 8)
+        with contextlib.ExitStack() as stack:
+            waiting = lambda: metric(r.get("/metrics"), "waiting_bytes")
+            for _ in range(readers):
+                s = stack.enter_context(r.connect(60))
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                s.sendall(f"GET /v1/stream/big?{query} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            seen, sent = [], [0]
+            steady = lambda: len(sent) > 20 and sent[-1] - sent[-10] < 400000
+            wait_for(lambda: seen.append(waiting()) or sent.append(metric(r.get("/metrics"), "bytes_out_total"))
+                     or sent[-1] > readers * 65536 and steady(), "full sockets")
+            assert max(seen) < (1 << 20) + readers * least
+            # Whoever reads is served beside them, in smaller pieces.
+            assert len(r.request("GET", "/v1/stream/big?offset=-1")[2]) > 1 << 20
+        wait_for(lambda: waiting() < 1 << 20, "memory to come back")

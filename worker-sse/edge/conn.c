@@ -188,6 +188,7 @@ static void forget_input(struct conn *conn)
 {
 	free(conn->in);
 	conn->in = NULL;
+	conn->edge->waiting.in_bytes -= conn->in_len;
 	conn->in_len = conn->in_room = 0;
 	conn->hungry = false;
 }

@@ -183,9 +183,5 @@ void exchange_free(struct exchange *exchange);
 /* Answers what could not be read as a request; then the connection closes. */
 void conn_refuse_head(struct conn *conn, unsigned status, const char *reason);
 
-/* How many bytes of bodies may be in memory, from now on: limits.body_bytes_total, or a part of
- * what the control group allows, which so many workers share. */
-void bodies_refresh(struct edge *edge, size_t workers);
-
 /* Of edge->common_headers, at its beginning. */
 enum { COMMON_DATE_BYTES = sizeof "date: Sat, 01 Jan 2000 00:00:00 GMT\r\n" - 1 };

@@ -1,6 +1,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "worker-sse/edge/conn.h"
+#include "worker-sse/edge/websocket.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -109,7 +110,7 @@ static void take_body(struct exchange *e, struct span *in)
 static bool may_begin(const struct conn *conn, struct span in)
 {
 	const struct exchange *last = conn->last;
-	if (conn->out_bytes >= OUT_PAUSE_BYTES)
+	if (conn->out_bytes >= waiting_room(&conn->edge->waiting, OUT_PAUSE_BYTES))
 		return false;
 	if (last == NULL)
 		return true;
@@ -128,7 +129,7 @@ static void consume(struct conn *conn, struct span *in)
 		}
 		struct exchange *last = conn->last;
 		if (last != NULL && last->on_upgraded != NULL) {
-			if (conn->out_bytes >= conn->edge->settings->http_websocket_output_bytes)
+			if (conn->out_bytes >= websocket_output_max(conn->edge))
 				return; /* what it is told must leave first */
 			struct span bytes =
 			        span_of(in->at, in->len < PIECE_BYTES ? in->len : PIECE_BYTES);
@@ -153,6 +154,7 @@ static void keep_rest(struct conn *conn, struct span rest)
 		return;
 	conn->in = xmalloc(rest.len);
 	conn->in_len = conn->in_room = (uint32_t)rest.len;
+	conn->edge->waiting.in_bytes += rest.len;
 	memcpy(conn->in, rest.at, rest.len);
 }
 
@@ -165,6 +167,7 @@ void conn_parse(struct conn *conn)
 	uint8_t *bytes = conn->in;
 	struct span rest = span_of(bytes, conn->in_len);
 	conn->in = NULL;
+	conn->edge->waiting.in_bytes -= conn->in_len;
 	conn->in_len = conn->in_room = 0;
 	consume(conn, &rest);
 	keep_rest(conn, rest);
@@ -175,12 +178,19 @@ void conn_parse(struct conn *conn)
 
 static uint8_t read_buffer[READ_BYTES]; /* of all connections: what is left over is copied */
 
+/* What is read may have to wait. */
+static size_t read_most(const struct edge *edge)
+{
+	return waiting_piece(&edge->waiting, sizeof read_buffer);
+}
+
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
 	const struct conn *conn = handle->data;
 	(void)suggested;
 	/* Without room libuv reads nothing, and says so. */
-	*buf = uv_buf_init((char *)read_buffer, conn->edge->turn.over ? 0 : sizeof read_buffer);
+	*buf = uv_buf_init((char *)read_buffer,
+	                   conn->edge->turn.over ? 0 : (unsigned)read_most(conn->edge));
 }
 
 static void on_bytes(struct conn *conn, struct span in)
@@ -198,6 +208,7 @@ static void on_bytes(struct conn *conn, struct span in)
 	conn->in = xrealloc(conn->in, conn->in_len + in.len);
 	memcpy(conn->in + conn->in_len, in.at, in.len);
 	conn->in_len += (uint32_t)in.len;
+	conn->edge->waiting.in_bytes += in.len;
 	conn->in_room = conn->in_len;
 	conn_parse(conn);
 }
@@ -224,7 +235,7 @@ void conn_read_now(struct conn *conn)
 	conn->unread = false;
 	if (conn->refused || conn->eof)
 		return;
-	ssize_t n = recv(conn->fd, read_buffer, sizeof read_buffer, MSG_DONTWAIT);
+	ssize_t n = recv(conn->fd, read_buffer, read_most(conn->edge), MSG_DONTWAIT);
 	if (n > 0)
 		on_bytes(conn, span_of(read_buffer, (size_t)n));
 	else if (n == 0)
@@ -238,7 +249,7 @@ void conn_set_reading(struct conn *conn, bool on)
 	/* While answers are under way a little is read ahead, enough to notice that the client
 	 * left. */
 	on = on && !conn->eof &&
-	     conn->in_len < conn->edge->settings->limits_header_bytes + READ_BYTES;
+	     conn->in_len < conn->edge->settings->limits_header_bytes + read_most(conn->edge);
 	if (conn->reading == on || conn->closing)
 		return;
 	conn->reading = on;

@@ -75,9 +75,12 @@ void edge_prepare(struct edge *edge)
 	turn_begin(&edge->turn);
 }
 
-void edge_share_bodies(struct edge *edge, size_t workers)
+void edge_set_ceilings(struct edge *edge, const struct ceilings *ceilings)
 {
-	bodies_refresh(edge, workers);
+	edge->body_bytes_max = ceilings->body_bytes;
+	counter_set(edge->counters, body_bytes_max, edge->body_bytes_max);
+	counter_set(edge->counters, body_bytes, edge->body_bytes);
+	waiting_set(&edge->waiting, ceilings->waiting_bytes, edge->counters);
 }
 
 void edge_refuse_stalled(struct edge *edge, uint64_t before_ns)

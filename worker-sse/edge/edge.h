@@ -3,12 +3,14 @@
 #pragma once
 
 #include "common/base/busy_poll.h"
+#include "common/base/ceilings.h"
 #include "common/base/counters.h"
 #include "common/base/settings.h"
 #include "common/base/wheel.h"
 #include "proto/roles.h"
 #include "worker-sse/edge/auth.h"
 #include "worker-sse/edge/turn.h"
+#include "worker-sse/live/waiting.h"
 
 #include <uv.h>
 
@@ -25,7 +27,6 @@ struct edge_options {
 	const struct settings *settings;
 	struct counters_slot *counters;
 	struct busy_poll *busy_poll;
-	uint64_t memory_bytes; /* what the control group allows; UINT64_MAX: no limit */
 	/* Who answers this path. NULL: nobody. */
 	const struct route *(*find_route)(struct span path);
 	/* Answers OPTIONS of a path that nobody answers. */
@@ -60,13 +61,14 @@ struct edge {
 	size_t conns_count;
 	struct turn turn; /* who waits for the next one */
 	/* exchange.c */
-	size_t body_bytes, body_bytes_max; /* in memory; bodies_refresh() */
+	size_t body_bytes, body_bytes_max; /* in memory */
 	uint64_t body_refused_ms; /* when a body last found no room; 0: since then one gave way to
 	                             it */
 	/* request.c */
 	char *common_headers; /* on every answer; the Date first */
 	int64_t date_s;       /* which second it says */
 	size_t common_headers_len;
+	struct waiting waiting;
 	/* websocket.c */
 	struct websocket *websockets; /* all */
 };
@@ -84,8 +86,9 @@ void edge_flush(struct edge *edge);
 void edge_prepare(struct edge *edge);
 /* Now and then: the Date of answers. */
 void edge_tick(struct edge *edge, uint64_t wall_ms);
-/* So many workers share the memory for bodies, from now on. */
-void edge_share_bodies(struct edge *edge, size_t workers);
+/* How many bytes bodies, and what waits for clients, may have from now on; keeps the metrics.
+ * Before anything is accepted, and now and then. */
+void edge_set_ceilings(struct edge *edge, const struct ceilings *ceilings);
 /* Answers 503 to requests from before `before_ns` (monotonic) that wait for the store. */
 void edge_refuse_stalled(struct edge *edge, uint64_t before_ns);
 

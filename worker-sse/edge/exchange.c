@@ -8,11 +8,9 @@
 #include <stdlib.h>
 
 enum {
-	BODY_SPARE = 8,         /* handlers may write behind the body */
-	BODY_ROOM_FIRST = 4096, /* more only as it comes: a promised length costs nothing */
-	MEMORY_PARTS = 4,   /* one of them for the bodies of all workers: they are in the log and in
-	                       pages too */
-	BODY_SMALL = 65536, /* larger ones leave an eighth of the budget to those */
+	BODY_SPARE = 8,            /* handlers may write behind the body */
+	BODY_ROOM_FIRST = 4096,    /* more only as it comes: a promised length costs nothing */
+	BODY_SMALL = 65536,        /* larger ones leave an eighth of the budget to those */
 	DISCARD_BYTES_MAX = 65536, /* a refused body up to here is read to keep the connection */
 };
 
@@ -255,15 +253,6 @@ static void refuse_method(struct exchange *e)
 }
 
 /* ---- bodies ---- */
-
-void bodies_refresh(struct edge *edge, size_t workers)
-{
-	uint64_t max = edge->settings->limits_body_bytes_total;
-	uint64_t part = edge->options.memory_bytes / MEMORY_PARTS / (workers != 0 ? workers : 1);
-	edge->body_bytes_max = (size_t)(part < max ? part : max);
-	counter_set(edge->counters, body_bytes_max, edge->body_bytes_max);
-	counter_set(edge->counters, body_bytes, edge->body_bytes);
-}
 
 /* The budget is taken by what came, not by what was promised or is allocated: the kernel gives
  * pages as they are written. False: others have it. */

@@ -111,6 +111,10 @@ void reply(struct request *request, unsigned status, const struct header *header
 	struct exchange *e = request->exchange;
 	struct http1_out head;
 	check(!e->answered);
+	if (request->method == METHOD_GET && !waiting_fits(&request->edge->waiting, body.len)) {
+		reply_error(request, 503, "too many answers wait for clients that do not read");
+		return;
+	}
 	mark_answered(e);
 	if (e->conn == NULL) {
 		exchange_end(e);

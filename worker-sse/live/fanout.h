@@ -14,6 +14,7 @@
 #include "common/base/settings.h"
 #include "common/base/wheel.h"
 #include "worker-sse/live/sink.h"
+#include "worker-sse/live/waiting.h"
 
 #include <uv.h>
 
@@ -35,7 +36,8 @@ enum fanout_end {
 struct frame_query {
 	struct store *store;
 	struct sse_builder *builder; /* to make it with; the fan-out's, free */
-	void *context;               /* fanout_options.context */
+	const struct waiting *waiting;
+	void *context; /* fanout_options.context */
 	const struct stream *stream;
 	uint64_t from, to;
 	uint64_t variant; /* the reader's own number: frames of another variant are other frames */
@@ -87,6 +89,7 @@ struct fanout_options {
 	uv_loop_t *loop;
 	struct wheel *wheel; /* with the time of this turn */
 	const struct settings *settings;
+	const struct waiting *waiting; /* how large frames may be */
 	struct counters_slot *counters;
 	struct store *store;
 	/* Readers came (positive) or went. */

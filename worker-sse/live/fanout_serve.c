@@ -17,6 +17,7 @@ struct frame_query cursor_query(const struct live_cursor *c, uint64_t to)
 	struct fanout *fanout = r->fanout;
 	return (struct frame_query){.store = fanout->options.store,
 	                            .builder = &fanout->builder,
+	                            .waiting = fanout->options.waiting,
 	                            .context = fanout->options.context,
 	                            .stream = c->followed != NULL ? c->followed->stream : NULL,
 	                            .from = c->position,
@@ -232,8 +233,9 @@ void fanout_leave(struct live_reader *r, enum fanout_end why)
 
 bool reader_overfull(const struct live_reader *r)
 {
+	const struct fanout_options *o = &r->fanout->options;
 	return r->blocked && r->sink.kind->pending(r->sink.to) >
-	                             r->fanout->options.settings->limits_reader_lag_bytes;
+	                             waiting_room(o->waiting, o->settings->limits_reader_lag_bytes);
 }
 
 /* True: it goes on. */
@@ -331,7 +333,15 @@ static bool serve_up_to(struct live_cursor *c, size_t bytes_max)
 			fanout_leave(r, FANOUT_END_LAG);
 			return false;
 		}
-		if (!deliver(c, page_end(c, bytes_max)))
+		const struct waiting *waiting = r->fanout->options.waiting;
+		uint64_t to = page_end(c, waiting_piece(waiting, bytes_max));
+		if (!waiting_fits(waiting, (size_t)(to - c->position))) { /* one message */
+			log_info("no room for a message", "bytes=%llu",
+			         (unsigned long long)(to - c->position));
+			fanout_leave(r, FANOUT_END_LAG);
+			return false;
+		}
+		if (!deliver(c, to))
 			return false;
 	}
 	if (c->position < s->tail && !r->blocked && c->followed != NULL)

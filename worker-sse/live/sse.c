@@ -9,6 +9,7 @@
 enum {
 	CHUNK_PREFIX = 16, /* the length of a chunk in hex, and CRLF */
 	READ_SLICE = 1 << 20,
+	KEEP_BYTES = 1 << 20,
 };
 
 static uint8_t *grow(uint8_t *at, size_t len, size_t *room, size_t more)
@@ -116,6 +117,8 @@ void sse_end(struct sse_builder *b, struct sse_frame *frame)
 	chunk_unref(&frame->chunk);
 	*frame = (struct sse_frame){
 	        .chunk = chunk, .bare_from = (uint32_t)prefix_len, .bare_len = (uint32_t)b->len};
+	if (b->room > KEEP_BYTES || b->payload.room > KEEP_BYTES)
+		sse_builder_finish(b); /* one large message is not held in memory for ever */
 }
 
 void sse_frame_finish(struct sse_frame *frame)

@@ -18,7 +18,8 @@ void sse_frame_finish(struct sse_frame *frame);
 
 /* ---- a frame in the making ---- */
 
-/* Its bytes; the room is kept from frame to frame. Zero-initialised; one thread. */
+/* Its bytes; the room is kept from frame to frame, unless one was large. Zero-initialised; one
+ * thread. */
 struct sse_builder {
 	uint8_t *at;
 	size_t len, room;

@@ -133,7 +133,7 @@ static bool put_message(void *arg, const struct store_message *message)
 		sse_put_data(b, message->bytes);
 	SSE_PUT(b, "\n");
 	f->to = message->ends_at;
-	return b->len < FRAME_BYTES;
+	return b->len < waiting_piece(f->q->waiting, FRAME_BYTES);
 }
 
 static bool build(struct sse_frame *frame, const struct frame_query *q)
@@ -663,10 +663,11 @@ static void put_streams(struct sse_builder *b, const struct stream *const *strea
 static void put_opening(struct sse_builder *b, struct events_reader *e, const struct starts *starts)
 {
 	struct sse_worker *w = worker_of(starts->wish->request);
-	struct frame_query q = {.store = w->store};
+	struct frame_query q = {.store = w->store, .waiting = &w->edge.waiting};
 	const struct stream **streams = xmalloc((starts->count + 1) * sizeof *streams);
 	if (starts->count > 0)
 		q = (struct frame_query){.store = w->store,
+		                         .waiting = &w->edge.waiting,
 		                         .stream = starts->at[0].stream,
 		                         .from = starts->at[0].from,
 		                         .to = starts->at[0].from};
@@ -678,8 +679,10 @@ static void put_opening(struct sse_builder *b, struct events_reader *e, const st
 	free(streams);
 	for (size_t i = 0; i < starts->count; i++) {
 		const struct start *s = &starts->at[i];
-		const struct frame_query at = {
-		        .store = w->store, .stream = s->stream, .to = s->from};
+		const struct frame_query at = {.store = w->store,
+		                               .waiting = &w->edge.waiting,
+		                               .stream = s->stream,
+		                               .to = s->from};
 		if (s->reset != NULL)
 			put_reset(b, e, &at, s->reset);
 	}

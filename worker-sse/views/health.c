@@ -66,7 +66,8 @@ void health_refresh(struct sse_worker *w)
 	counter_set(w->counters, store_refusing, status.refusing != 0);
 	counter_set(w->counters, store_unreadable_total, status.unreadable);
 	counter_set(w->counters, streams, status.streams);
-	edge_share_bodies(&w->edge, sse_workers_count(w));
+	const struct ceilings ceilings = worker_ceilings(w->worker);
+	edge_set_ceilings(&w->edge, &ceilings);
 }
 
 void health_metrics(struct request *request)

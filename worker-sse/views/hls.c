@@ -26,7 +26,7 @@ struct hls {
 	struct stat found;
 	uint64_t at, end; /* what is left of the file */
 	size_t piece_len;
-	uint8_t *piece;
+	struct chunk *piece; /* its length is how much is read at a time */
 };
 
 /* ---- which file ---- */
@@ -161,8 +161,8 @@ static void read_piece(uv_work_t *work)
 {
 	struct hls *h = work->data;
 	uint64_t left = h->end - h->at;
-	ssize_t n = pread(h->fd, h->piece, left < PIECE_BYTES ? (size_t)left : PIECE_BYTES,
-	                  (off_t)h->at);
+	ssize_t n = pread(h->fd, h->piece->bytes,
+	                  left < h->piece->len ? (size_t)left : h->piece->len, (off_t)h->at);
 	h->error = n < 0    ? errno
 	           : n == 0 ? EPIPE
 	                    : 0; /* shorter than it was: never end it as if whole */
@@ -179,7 +179,7 @@ static void destroy(struct hls *h)
 	}
 	if (h->fd >= 0)
 		close(h->fd);
-	free(h->piece);
+	chunk_unref(&h->piece);
 	free(h);
 }
 
@@ -293,14 +293,15 @@ static void answer(struct hls *h)
 	h->at = from;
 	h->end = from + len;
 	h->begun = true;
-	h->piece = xmalloc(len < PIECE_BYTES ? (size_t)len : PIECE_BYTES);
+	size_t room = waiting_piece(&request->edge->waiting, PIECE_BYTES);
+	h->piece = chunk_create(len < room ? (size_t)len : room);
 	reply_start(request, part == HLS_RANGE_PART ? 206 : 200, head.headers, head.count, len);
 	work(h, read_piece);
 }
 
 static void send_piece(struct hls *h)
 {
-	const struct iovec iov = {h->piece, h->piece_len};
+	const struct iovec iov = {h->piece->bytes, h->piece_len};
 	h->at += h->piece_len;
 	bool taken = reply_write(h->request, &iov, 1);
 	if (h->at == h->end) {

@@ -120,7 +120,9 @@ static void on_reply(struct request *request, const struct proto_call_reply *rep
 	}
 	if (!m->begun)
 		begin(m);
-	if (reply->status == 200 && is_new(m, reply->headers))
+	bool fits =
+	        waiting_fits(&m->request->edge->waiting, reply->body.len); /* else the next one */
+	if (reply->status == 200 && fits && is_new(m, reply->headers))
 		send_picture(m, reply->body);
 	else
 		wait(m);

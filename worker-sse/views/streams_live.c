@@ -45,7 +45,7 @@ static bool is_short(void *arg, const struct store_message *message)
 {
 	struct frame_query *q = arg;
 	q->to = message->ends_at;
-	return q->to - q->from < FRAME_BYTES;
+	return q->to - q->from < waiting_piece(q->waiting, FRAME_BYTES);
 }
 
 /* One append of very many elements is not made into one frame in one turn: each element ends at a
@@ -53,7 +53,8 @@ static bool is_short(void *arg, const struct store_message *message)
 static bool shorten(struct frame_query *q)
 {
 	const struct frame_query whole = *q;
-	return !whole.stream->json || whole.to - whole.from <= FRAME_BYTES ||
+	return !whole.stream->json ||
+	       whole.to - whole.from <= waiting_piece(q->waiting, FRAME_BYTES) ||
 	       store_scan(q->store, whole.stream, whole.from, whole.to, SIZE_MAX, is_short, q) ==
 	               STORE_READ_OK;
 }
@@ -119,6 +120,7 @@ void streams_follow(struct request *request, struct stream *stream, uint64_t fro
 	if (from == stream->tail) {
 		struct sse_frame frame = {0};
 		const struct frame_query query = {.store = w->store,
+		                                  .waiting = &w->edge.waiting,
 		                                  .builder = fanout_builder(w->fanout),
 		                                  .stream = stream,
 		                                  .from = from,

@@ -59,7 +59,7 @@ static enum store_read_result read_slice(struct page *page, struct store_slice *
 	if (page->stream->dropped)
 		return STORE_READ_TRIMMED;
 	return store_read(worker_of(page->request)->store, page->stream, page->at, page->to,
-	                  SLICE_BYTES, slice);
+	                  waiting_piece(&page->request->edge->waiting, SLICE_BYTES), slice);
 }
 
 /* Behind a slice: the end, or another turn. */

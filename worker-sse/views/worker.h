@@ -45,14 +45,3 @@ static inline void sse_worker_catch_up(struct sse_worker *w)
 	}
 	uv_async_send(&w->store_async); /* the followers' turn comes with the loop's */
 }
-
-/* Workers of this kind that there are, by the counters that all share. */
-static inline size_t sse_workers_count(const struct sse_worker *w)
-{
-	const struct counters *counters = w->worker->counters;
-	size_t workers = 0;
-	for (size_t i = 0; i < COUNTERS_SLOTS; i++)
-		workers += counters->slots[i].role == ROLE_SSE &&
-		           atomic_load(&counters->slots[i].state) != WORKER_ABSENT;
-	return workers;
-}
