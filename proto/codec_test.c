@@ -129,10 +129,9 @@ struct seen {
 	struct party from;
 };
 #define CTX struct seen
-static PROTO_HANDLER(6, DRAIN, drain, 0)
+PROTO_HANDLER(6, DRAIN, drain, 0)
 
-        static void on_drain(struct seen *seen, const struct party *from,
-                             const struct proto_drain *m)
+static void on_drain(struct seen *seen, const struct party *from, const struct proto_drain *m)
 {
 	seen->from = *from;
 	seen->drains++;

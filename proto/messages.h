@@ -2,7 +2,7 @@
  *
  * A message is a field list plus one row in the group of processes that receive it. Struct,
  * bounded codec, size ceiling, log name and dispatch case are derived (codec.h). A row whose
- * receiver has no on_<name>() fails to link; a number used twice fails to compile.
+ * receiver has no on_<name>() fails to build; a number used twice fails to compile.
  * Numbers are never reused. Two processes whose tables differ do not talk (schema hash in HELLO).
  */
 #pragma once

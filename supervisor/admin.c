@@ -217,8 +217,8 @@ void admin_event(struct admin *admin, const char *line)
 
 /* ---- requests ---- */
 
-void on_admin_request(struct admin_client *client, const struct party *from,
-                      const struct proto_admin_request *m)
+static void on_admin_request(struct admin_client *client, const struct party *from,
+                             const struct proto_admin_request *m)
 {
 	(void)from;
 	struct admin_request request = {

@@ -5,7 +5,7 @@
 #include "supervisor/child.h"
 
 #define CTX struct child
-PROTO_INBOX_SUPERVISOR(PROTO_HANDLER)
+PROTO_INBOX_SUPERVISOR(PROTO_HANDLER_ELSEWHERE)
 #undef CTX
 enum proto_verdict inbox_dispatch(struct child *ctx, const struct party *from, unsigned type,
                                   struct span body);

@@ -6,26 +6,32 @@
 #include "proto/roles.h"
 #include "worker-bridge/inbox.h"
 
+#define CTX struct bridge
+PROTO_INBOX_FOLLOWER(PROTO_HANDLER)
+PROTO_INBOX_COMMANDED(PROTO_HANDLER)
+PROTO_INBOX_ANSWERING(PROTO_HANDLER)
+PROTO_INBOX_BRIDGE(PROTO_HANDLER)
+
 enum { TICK_MS = 50 };
 
 static const struct call_route routes[] = {FORWARDED_TO_BRIDGE(CALL_ROUTE, CALL_METHOD)};
 
 /* A request that comes while the worker stops is answered by its successor: the caller gets 503. */
-void on_call(struct bridge *bridge, const struct party *from, const struct proto_call *m)
+static void on_call(struct bridge *bridge, const struct party *from, const struct proto_call *m)
 {
 	if (!bridge->draining)
 		calls_take(bridge->calls, from, m);
 }
 
-void on_worker_command(struct bridge *bridge, const struct party *from,
-                       const struct proto_worker_command *m)
+static void on_worker_command(struct bridge *bridge, const struct party *from,
+                              const struct proto_worker_command *m)
 {
 	(void)from;
 	admin_call_take(bridge->worker, bridge->calls, bridge->draining, m);
 }
 
-void on_capture_health(struct bridge *bridge, const struct party *from,
-                       const struct proto_capture_health *m)
+static void on_capture_health(struct bridge *bridge, const struct party *from,
+                              const struct proto_capture_health *m)
 {
 	(void)from;
 	feeds_take_report(bridge->feeds, m->feed, m->report);
@@ -38,8 +44,8 @@ static void on_peer_gone(struct worker *worker, const struct party *gone)
 		feeds_forget_reports(bridge->feeds);
 }
 
-void on_log_durable(struct bridge *bridge, const struct party *from,
-                    const struct proto_log_durable *m)
+static void on_log_durable(struct bridge *bridge, const struct party *from,
+                           const struct proto_log_durable *m)
 {
 	(void)from;
 	(void)m;

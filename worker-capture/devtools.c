@@ -43,11 +43,6 @@ struct devtools {
 static const char *const method_names[] = {DEVTOOLS_METHODS(METHOD_NAME)};
 #undef METHOD_NAME
 
-const char *devtools_method_name(enum devtools_method method)
-{
-	return method < DEVTOOLS_METHOD_COUNT ? method_names[method] : "unknown";
-}
-
 /* ---- calls ---- */
 
 static void answer(struct devtools *d, struct call *call, enum devtools_outcome outcome,

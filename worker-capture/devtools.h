@@ -116,4 +116,3 @@ void devtools_call(struct devtools *devtools, enum devtools_method method, const
 /* Answers every open call of a session that will not answer any more with DEVTOOLS_GONE, from the
  * loop. */
 void devtools_forget(struct devtools *devtools, const char *session);
-const char *devtools_method_name(enum devtools_method method);

@@ -11,7 +11,8 @@ const char *health_reason_name(enum health_reason reason)
 	return reason < HEALTH_REASON_COUNT ? names[reason] : "unknown";
 }
 
-bool health_phase_is_live(const char *phase)
+/* Does a phase mean that something moves on the screen? */
+static bool phase_is_live(const char *phase)
 {
 	return strcmp(phase, "COUNTDOWN") == 0 || strcmp(phase, "FIGHTING") == 0;
 }
@@ -59,7 +60,7 @@ static bool is_frozen(const struct health_signals *s, const struct health_limits
                       uint64_t now_ms)
 {
 	return stale(s->pulse_ms != 0 ? s->pulse_ms : s->first_beat_ms, l->freeze_ms, now_ms) ||
-	       (health_phase_is_live(s->page.phase) && stale(s->drawn_ms, l->freeze_ms, now_ms));
+	       (phase_is_live(s->page.phase) && stale(s->drawn_ms, l->freeze_ms, now_ms));
 }
 
 /* What the page says of itself (its explicit health, else what it shows of its start). */
@@ -87,7 +88,7 @@ static enum health_reason judge_picture(const struct health_signals *s,
 	enum health_reason said = judge_page(s);
 	if (said != HEALTH_NONE)
 		return said;
-	if (health_phase_is_live(s->page.phase) && stale(s->picture_ms, l->frozen_ms, now_ms))
+	if (phase_is_live(s->page.phase) && stale(s->picture_ms, l->frozen_ms, now_ms))
 		return HEALTH_FROZEN_FRAME;
 	if (s->flat)
 		return HEALTH_FLAT_FRAME;

@@ -103,9 +103,6 @@ struct health_limits {
 bool health_judge(struct health *health, const struct health_signals *signals,
                   const struct health_limits *limits, uint64_t now_ms, uint64_t wall_ms);
 
-/* Does a phase mean that something moves on the screen? */
-bool health_phase_is_live(const char *phase);
-
 /* The report that goes to the bridge as CAPTURE_HEALTH.report, and to whoever asks:
  *     {"ready":true,"degradedReason":null,"detail":null,"updatedAt":MS,"since":MS,
  *      "source":"capture","page":{"duelId":...,"phase":...,"at":MS}|null}

@@ -11,6 +11,12 @@
 #include "worker-capture/render_sessions.h"
 #include "worker-capture/session_calls.h"
 
+#define CTX struct capture
+PROTO_INBOX_FOLLOWER(PROTO_HANDLER)
+PROTO_INBOX_COMMANDED(PROTO_HANDLER)
+PROTO_INBOX_ANSWERING(PROTO_HANDLER)
+PROTO_INBOX_CAPTURE(PROTO_HANDLER)
+
 enum { TICK_MS = 50 };
 
 /* ---- calls ---- */
@@ -25,21 +31,21 @@ static const struct call_route routes[] = {
         {CALL_METHOD(GET) | CALL_METHOD(POST), "/v1/capture/sessions/", session_calls_on_one},
 };
 
-void on_call(struct capture *capture, const struct party *from, const struct proto_call *m)
+static void on_call(struct capture *capture, const struct party *from, const struct proto_call *m)
 {
 	if (!capture->draining)
 		calls_take(capture->calls, from, m);
 }
 
-void on_worker_command(struct capture *capture, const struct party *from,
-                       const struct proto_worker_command *m)
+static void on_worker_command(struct capture *capture, const struct party *from,
+                              const struct proto_worker_command *m)
 {
 	(void)from;
 	admin_call_take(capture->worker, capture->calls, capture->draining, m);
 }
 
-void on_render_consumers(struct capture *capture, const struct party *from,
-                         const struct proto_render_consumers *m)
+static void on_render_consumers(struct capture *capture, const struct party *from,
+                                const struct proto_render_consumers *m)
 {
 	if (!capture->draining)
 		render_sessions_consumers(capture->render, from->slot, m->id, m->count);
@@ -47,8 +53,8 @@ void on_render_consumers(struct capture *capture, const struct party *from,
 
 /* ---- the store ---- */
 
-void on_log_durable(struct capture *capture, const struct party *from,
-                    const struct proto_log_durable *m)
+static void on_log_durable(struct capture *capture, const struct party *from,
+                           const struct proto_log_durable *m)
 {
 	(void)from;
 	(void)m;

@@ -48,6 +48,14 @@ struct lookup {
 	struct output *output; /* NULL: it is over */
 };
 
+enum output_state {
+	OUTPUT_WAITING,    /* for the first picture */
+	OUTPUT_CONNECTING, /* ffmpeg runs and has encoded nothing yet */
+	OUTPUT_LIVE,
+	OUTPUT_BACKOFF, /* it ended; it is started again after a while */
+	OUTPUT_CLOSING,
+};
+
 struct output {
 	uv_loop_t *loop;
 	const struct settings_source *settings;
@@ -625,16 +633,6 @@ void output_close(struct output *o, void (*on_closed)(void *arg, struct output *
 		return;
 	}
 	let_finish(o);
-}
-
-const char *output_name(const struct output *output)
-{
-	return output->target.name;
-}
-
-enum output_state output_state(const struct output *output)
-{
-	return output->state;
 }
 
 const char *output_fault(const struct output *output)

@@ -7,14 +7,6 @@
 #include "worker-capture/capture.h"
 #include "worker-capture/output_target.h"
 
-enum output_state {
-	OUTPUT_WAITING,    /* for the first picture */
-	OUTPUT_CONNECTING, /* ffmpeg runs and has encoded nothing yet */
-	OUTPUT_LIVE,
-	OUTPUT_BACKOFF, /* it ended; it is started again after a while */
-	OUTPUT_CLOSING,
-};
-
 struct output;
 
 /* How far one may reach to `host`, its own (address.h). */
@@ -34,8 +26,6 @@ struct output *output_create(const struct capture *capture, struct session *sess
 void output_close(struct output *output, void (*on_closed)(void *arg, struct output *output),
                   void *arg);
 
-const char *output_name(const struct output *output);
-enum output_state output_state(const struct output *output);
 /* Why it does not do its work although it should, static text; NULL: it does, or has only begun. */
 const char *output_fault(const struct output *output);
 /* Twice a second or so: what has to be looked after, such as the disk that a recording fills. */

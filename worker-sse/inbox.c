@@ -2,11 +2,11 @@
 
 #define CTX struct sse_worker
 PROTO_INBOX_FOLLOWER(PROTO_HANDLER)
-PROTO_INBOX_CALLING(PROTO_HANDLER)
+PROTO_INBOX_CALLING(PROTO_HANDLER_ELSEWHERE)
 
 /* Somebody wrote: see what is new. The mark itself is in shared memory. */
-void on_log_durable(struct sse_worker *w, const struct party *from,
-                    const struct proto_log_durable *m)
+static void on_log_durable(struct sse_worker *w, const struct party *from,
+                           const struct proto_log_durable *m)
 {
 	(void)from;
 	(void)m;

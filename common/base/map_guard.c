@@ -5,23 +5,14 @@
 #include <signal.h>
 #include <stddef.h>
 
-static _Thread_local struct {
-	sigjmp_buf *innermost;
-	const void *fault;
-} guard;
-
-static void leave(const void *fault)
-{
-	guard.fault = fault;
-	siglongjmp(*guard.innermost, 1);
-}
+static _Thread_local sigjmp_buf *innermost;
 
 /* Both come from the very instruction that reads: this thread's, now. */
 static void on_bad_read(int number, siginfo_t *info, void *context)
 {
+	(void)info;
 	(void)context;
-	if (guard.innermost != NULL)
-		leave(info->si_addr);
+	map_guard_leave();
 	signal(number, SIG_DFL); /* the instruction is done again, and ends the process */
 }
 
@@ -36,24 +27,19 @@ void map_guard_install(void)
 
 bool map_guard(void (*work)(void *arg), void *arg)
 {
-	sigjmp_buf here, *outer = guard.innermost;
+	sigjmp_buf here, *outer = innermost;
 	if (sigsetjmp(here, 0) != 0) {
-		guard.innermost = outer;
+		innermost = outer;
 		return false;
 	}
-	guard.innermost = &here;
+	innermost = &here;
 	work(arg);
-	guard.innermost = outer;
+	innermost = outer;
 	return true;
 }
 
 void map_guard_leave(void)
 {
-	if (guard.innermost != NULL)
-		leave(NULL);
-}
-
-const void *map_guard_fault(void)
-{
-	return guard.fault;
+	if (innermost != NULL)
+		siglongjmp(*innermost, 1);
 }

@@ -20,7 +20,3 @@ bool map_guard(void (*work)(void *arg), void *arg);
 
 /* Leaves the innermost guard of this thread; returns when there is none. */
 void map_guard_leave(void);
-
-/* The address that could not be read when this thread last left a guard; NULL: by
- * map_guard_leave(). */
-const void *map_guard_fault(void);

@@ -571,6 +571,23 @@ int tables_put_garbage(const struct tables *tables, MDB_txn *txn, uint64_t id, u
 	return mdb_put(txn, tables->garbage, &key, &value, 0);
 }
 
+static bool parse_chunk(const MDB_val *key, const MDB_val *value, struct chunk_row *row)
+{
+	if (key->mv_size != 16 || value->mv_size < CHUNK_HEAD_BYTES)
+		return false;
+	const uint8_t *at = value->mv_data;
+	memcpy(&row->count, at, 4);
+	memcpy(&row->at_ms, at + 8, 8);
+	size_t table = 4 * (size_t)row->count;
+	if (value->mv_size < CHUNK_HEAD_BYTES + table)
+		return false;
+	row->start = key_number(key, 1);
+	row->sizes = at + CHUNK_HEAD_BYTES;
+	row->data =
+	        span_of(at + CHUNK_HEAD_BYTES + table, value->mv_size - CHUNK_HEAD_BYTES - table);
+	return true;
+}
+
 /* Rows of one stream that end at or below `below`. */
 static int purge_stream(const struct tables *tables, MDB_txn *txn, uint64_t id, uint64_t below,
                         size_t *rows_left)
@@ -584,7 +601,7 @@ static int purge_stream(const struct tables *tables, MDB_txn *txn, uint64_t id, 
 	rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
 	while (rc == 0 && *rows_left > 0 && key_number(&key, 0) == id) {
 		struct chunk_row row;
-		bool whole = chunk_row_parse(&key, &value, &row);
+		bool whole = parse_chunk(&key, &value, &row);
 		if (below != UINT64_MAX && (!whole || row.start + row.data.len > below))
 			break;
 		rc = mdb_cursor_del(cursor, 0);
@@ -627,23 +644,6 @@ int tables_purge(const struct tables *tables, MDB_txn *txn, size_t rows_max, boo
 }
 
 /* ---- chunks ---- */
-
-bool chunk_row_parse(const MDB_val *key, const MDB_val *value, struct chunk_row *row)
-{
-	if (key->mv_size != 16 || value->mv_size < CHUNK_HEAD_BYTES)
-		return false;
-	const uint8_t *at = value->mv_data;
-	memcpy(&row->count, at, 4);
-	memcpy(&row->at_ms, at + 8, 8);
-	size_t table = 4 * (size_t)row->count;
-	if (value->mv_size < CHUNK_HEAD_BYTES + table)
-		return false;
-	row->start = key_number(key, 1);
-	row->sizes = at + CHUNK_HEAD_BYTES;
-	row->data =
-	        span_of(at + CHUNK_HEAD_BYTES + table, value->mv_size - CHUNK_HEAD_BYTES - table);
-	return true;
-}
 
 /* Not of the count that 185bcb3 wrote zero: the check stands in its place. Never 0. */
 static uint32_t chunk_check(uint64_t id, uint64_t start, const uint8_t *row, size_t len)
@@ -688,7 +688,7 @@ static void judge_chunk(void *arg)
 	const uint8_t *at = j->value->mv_data;
 	size_t len = j->value->mv_size;
 	uint32_t check;
-	j->whole = chunk_row_parse(j->key, j->value, j->row);
+	j->whole = parse_chunk(j->key, j->value, j->row);
 	if (!j->whole)
 		return;
 	memcpy(&check, at + 4, sizeof check);

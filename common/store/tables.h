@@ -152,7 +152,6 @@ struct chunk_row {
 	const uint8_t *sizes; /* unaligned u32s */
 	struct span data;
 };
-bool chunk_row_parse(const MDB_val *key, const MDB_val *value, struct chunk_row *row);
 /* Fills in the check of a row that is otherwise complete. */
 void chunk_row_seal(uint64_t id, uint64_t start, uint8_t *row, size_t len);
 static inline uint32_t chunk_size(const struct chunk_row *row, uint32_t i)

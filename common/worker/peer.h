@@ -50,7 +50,6 @@ void peer_drain(struct peer *peer);
 
 /* Who it is; as long as the peer. */
 const struct party *peer_party(const struct peer *peer);
-int peer_fd(const struct peer *peer);
 
 /* Queues one frame; `fd` -1 or a descriptor that is duplicated into the message (the caller keeps
  * its own; the receiver's is close-on-exec). False: the frame is lost, because the peer is gone,

@@ -67,8 +67,8 @@ static void begin(struct worker *worker)
 		worker_exit(worker, code);
 }
 
-void on_settings(struct worker_inbox *inbox, const struct party *from,
-                 const struct proto_settings *m)
+static void on_settings(struct worker_inbox *inbox, const struct party *from,
+                        const struct proto_settings *m)
 {
 	struct worker *worker = inbox->worker;
 	(void)from;
@@ -87,7 +87,8 @@ void on_settings(struct worker_inbox *inbox, const struct party *from,
 	settings_drop(&former);
 }
 
-void on_drain(struct worker_inbox *inbox, const struct party *from, const struct proto_drain *m)
+static void on_drain(struct worker_inbox *inbox, const struct party *from,
+                     const struct proto_drain *m)
 {
 	struct worker *worker = inbox->worker;
 	(void)from;
@@ -168,7 +169,8 @@ static void forget_peer(struct worker *worker, unsigned role, uint64_t slot)
 	peer_destroy(&old);
 }
 
-void on_peer(struct worker_inbox *inbox, const struct party *from, const struct proto_peer *m)
+static void on_peer(struct worker_inbox *inbox, const struct party *from,
+                    const struct proto_peer *m)
 {
 	struct worker *worker = inbox->worker;
 	(void)from;
@@ -190,8 +192,8 @@ void on_peer(struct worker_inbox *inbox, const struct party *from, const struct 
 	inbox->fd = -1;
 }
 
-void on_log_level(struct worker_inbox *inbox, const struct party *from,
-                  const struct proto_log_level *m)
+static void on_log_level(struct worker_inbox *inbox, const struct party *from,
+                         const struct proto_log_level *m)
 {
 	(void)inbox;
 	(void)from;
@@ -202,8 +204,8 @@ void on_log_level(struct worker_inbox *inbox, const struct party *from,
 		log_set_level(level);
 }
 
-void on_log_reopen(struct worker_inbox *inbox, const struct party *from,
-                   const struct proto_log_reopen *m)
+static void on_log_reopen(struct worker_inbox *inbox, const struct party *from,
+                          const struct proto_log_reopen *m)
 {
 	(void)from;
 	(void)m;

@@ -369,7 +369,8 @@ static void move_rook_of_castling(struct board *board, int from, int to)
 	board->square[rook] = '\0';
 }
 
-void board_play(struct board *board, struct board_move move)
+/* The move must be legal. */
+static void play(struct board *board, struct board_move move)
 {
 	int from = move.from, to = move.to;
 	char piece = board->square[from], kind = kind_of(piece);
@@ -394,11 +395,12 @@ void board_play(struct board *board, struct board_move move)
 static bool legal(const struct board *board, struct board_move move)
 {
 	struct board after = *board;
-	board_play(&after, move);
+	play(&after, move);
 	return !attacked(&after, find_king(&after, board->white), after.white);
 }
 
-size_t board_moves(const struct board *board, struct board_move moves[BOARD_MOVES_MAX])
+/* How many there are. */
+static size_t legal_moves(const struct board *board, struct board_move moves[BOARD_MOVES_MAX])
 {
 	struct list list = {.moves = moves};
 	for (int from = 0; from < 64; from++)
@@ -414,13 +416,13 @@ size_t board_moves(const struct board *board, struct board_move moves[BOARD_MOVE
 uint64_t board_perft(const struct board *board, unsigned depth)
 {
 	struct board_move moves[BOARD_MOVES_MAX];
-	size_t count = board_moves(board, moves);
+	size_t count = legal_moves(board, moves);
 	if (depth <= 1)
 		return depth == 0 ? 1 : count;
 	uint64_t leaves = 0;
 	for (size_t i = 0; i < count; i++) {
 		struct board after = *board;
-		board_play(&after, moves[i]);
+		play(&after, moves[i]);
 		leaves += board_perft(&after, depth - 1);
 	}
 	return leaves;
@@ -437,7 +439,7 @@ void board_move_text(struct board_move move, char out[6])
 bool board_move_read(const struct board *board, const char *text, struct board_move *move)
 {
 	struct board_move moves[BOARD_MOVES_MAX];
-	size_t count = board_moves(board, moves);
+	size_t count = legal_moves(board, moves);
 	for (size_t i = 0; i < count; i++) {
 		char own_text[6];
 		board_move_text(moves[i], own_text);
@@ -454,7 +456,7 @@ bool board_move_read(const struct board *board, const char *text, struct board_m
 static size_t put_origin(const struct board *board, struct board_move move, char *out)
 {
 	struct board_move moves[BOARD_MOVES_MAX];
-	size_t count = board_moves(board, moves), len = 0;
+	size_t count = legal_moves(board, moves), len = 0;
 	bool others = false, file_shared = false, rank_shared = false;
 	for (size_t i = 0; i < count; i++) {
 		if (moves[i].to != move.to || moves[i].from == move.from ||
@@ -497,9 +499,9 @@ void board_san(const struct board *board, struct board_move move, char out[BOARD
 	}
 	struct board after = *board;
 	struct board_move replies[BOARD_MOVES_MAX];
-	board_play(&after, move);
+	play(&after, move);
 	if (board_check(&after))
-		out[len++] = board_moves(&after, replies) == 0 ? '#' : '+';
+		out[len++] = legal_moves(&after, replies) == 0 ? '#' : '+';
 	out[len] = '\0';
 }
 
@@ -554,14 +556,14 @@ void board_game_play(struct board_game *game, struct board_move move)
 {
 	assert(game->plies < BOARD_PLIES_MAX);
 	game->moves[game->plies++] = move;
-	board_play(&game->board, move);
+	play(&game->board, move);
 	game->keys[game->plies] = key_of(&game->board);
 }
 
 enum board_end board_game_end(const struct board_game *game)
 {
 	struct board_move moves[BOARD_MOVES_MAX];
-	if (board_moves(&game->board, moves) == 0)
+	if (legal_moves(&game->board, moves) == 0)
 		return board_check(&game->board) ? BOARD_CHECKMATE : BOARD_STALEMATE;
 	if (!material_suffices(&game->board))
 		return BOARD_MATERIAL;

@@ -62,10 +62,6 @@ void board_init(struct board *board);
 bool board_read(struct board *board, const char *fen);
 void board_fen(const struct board *board, char out[BOARD_FEN_MAX]);
 
-/* All legal moves; how many. */
-size_t board_moves(const struct board *board, struct board_move moves[BOARD_MOVES_MAX]);
-/* The move must be legal. */
-void board_play(struct board *board, struct board_move move);
 /* Is the side whose turn it is in check? */
 bool board_check(const struct board *board);
 /* Leaves of the tree of legal moves: the usual test of move generators. */

@@ -22,7 +22,8 @@ int match_turn(const struct match *match)
 	return match->game.board.white ? match->white : !match->white;
 }
 
-double match_chance(const struct match *match, int side)
+/* To win, 0 to 1, by what both engines last said; 0.5 before that. */
+static double chance(const struct match *match, int side)
 {
 	double centipawns = 0, voices = 0;
 	for (int i = 0; i < 2; i++)
@@ -41,7 +42,7 @@ static void update_hp(struct match *match)
 	for (int side = 0; side < 2; side++) {
 		double army = board_material(&match->game.board, match->white == side) /
 		              (double)MATERIAL_AT_START;
-		double prospects = 2 * match_chance(match, side);
+		double prospects = 2 * chance(match, side);
 		double hp = MATCH_HP_MAX / 2.0 * (fmin(army, 1) + fmin(prospects, 1));
 		match->hp[side] = hp < 1 ? 1 : (int)lround(hp);
 	}
@@ -106,19 +107,18 @@ static json_t *scene_of(const struct match *match, bool running, uint64_t now_ms
 	char fen[BOARD_FEN_MAX];
 	board_fen(&match->game.board, fen);
 	const char *end = match->end;
-	return json_pack("{s:s, s:s, s:s*, s:s*, s:I, s:s, s:s, s:s, s:b, s:{s:I, s:I}, s:b, s:I, "
-	                 "s:f, s:o, s:s*}",
-	                 "game", "chess", "fen", fen, "lastMove",
-	                 *match->last_move != '\0' ? match->last_move : NULL, "san",
-	                 *match->last_san != '\0' ? match->last_san : NULL, "ply",
-	                 (json_int_t)match->game.plies, "white", match->orders[match->white]->id,
-	                 "black", match->orders[!match->white]->id, "turn",
-	                 match->orders[match_turn(match)]->id, "check",
-	                 (int)board_check(&match->game.board), "clocks", "agent1",
-	                 (json_int_t)match->clock_ms[0], "agent2", (json_int_t)match->clock_ms[1],
-	                 "running", (int)running, "at", (json_int_t)now_ms, "chance",
-	                 round(match_chance(match, 0) * 1000) / 1000, "moves", recent_moves(match),
-	                 "end", end);
+	return json_pack(
+	        "{s:s, s:s, s:s*, s:s*, s:I, s:s, s:s, s:s, s:b, s:{s:I, s:I}, s:b, s:I, "
+	        "s:f, s:o, s:s*}",
+	        "game", "chess", "fen", fen, "lastMove",
+	        *match->last_move != '\0' ? match->last_move : NULL, "san",
+	        *match->last_san != '\0' ? match->last_san : NULL, "ply",
+	        (json_int_t)match->game.plies, "white", match->orders[match->white]->id, "black",
+	        match->orders[!match->white]->id, "turn", match->orders[match_turn(match)]->id,
+	        "check", (int)board_check(&match->game.board), "clocks", "agent1",
+	        (json_int_t)match->clock_ms[0], "agent2", (json_int_t)match->clock_ms[1], "running",
+	        (int)running, "at", (json_int_t)now_ms, "chance",
+	        round(chance(match, 0) * 1000) / 1000, "moves", recent_moves(match), "end", end);
 }
 
 static void put(json_t *facts, json_t *fact)

@@ -38,9 +38,6 @@ void match_play(struct match *match, struct board_move move, uint64_t used_ms,
 /* The side gave up, or may not go on. */
 void match_forfeit(struct match *match, int side, const char *how);
 
-/* Chance to win, 0 to 1, by what both engines last said; 0.5 before that. */
-double match_chance(const struct match *match, int side);
-
 /* What happened since hp were `before`, as facts of the source API, the scene among them and, when
  * it is over, the end. `running`: the clock of whose turn it is goes, since now_ms. A new reference
  * to an array. */

@@ -35,7 +35,8 @@ static bool is_loopback4(struct span name)
 	return dots == 3 && memcmp(name.at, "127.", 4) == 0;
 }
 
-bool dev_host_is_loopback(struct span host)
+/* "localhost", anything below it, 127.0.0.0/8 or [::1], with a port or without. */
+static bool host_is_loopback(struct span host)
 {
 	struct span name, port;
 	split_host(host, &name, &port);
@@ -81,8 +82,8 @@ static bool is_own(const struct dev_visit *visit)
 	if (span_equal_nocase(origin, visit->base_url))
 		return true;
 	return at.len > 0 && span_equal_nocase(span_of(origin.at, http.len), http) &&
-	       dev_host_is_loopback(at) && visit->host.len > 0 &&
-	       dev_host_is_loopback(visit->host) && same_port(at, visit->host);
+	       host_is_loopback(at) && visit->host.len > 0 && host_is_loopback(visit->host) &&
+	       same_port(at, visit->host);
 }
 
 /* A name without a dot is nobody's to point here, save by whoever answers for names in this very
@@ -90,7 +91,7 @@ static bool is_own(const struct dev_visit *visit)
 static bool names_us(const struct dev_visit *visit)
 {
 	struct span host = visit->host;
-	return host.len == 0 || dev_host_is_loopback(host) || is_public(host, visit->public_url) ||
+	return host.len == 0 || host_is_loopback(host) || is_public(host, visit->public_url) ||
 	       (!visit->browser && visit->origin.at == NULL &&
 	        memchr(host.at, '.', host.len) == NULL);
 }

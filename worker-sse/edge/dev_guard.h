@@ -17,6 +17,3 @@ struct dev_visit {
 /* 0: let it in. 421: the Host is none of this machine's own names. 403: a page of a foreign origin.
  */
 unsigned dev_guard(const struct dev_visit *visit, const char **reason);
-
-/* "localhost", anything below it, 127.0.0.0/8 or [::1], with a port or without. */
-bool dev_host_is_loopback(struct span host);

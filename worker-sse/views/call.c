@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #define CTX struct sse_worker
-PROTO_INBOX_CALLING(PROTO_HANDLER)
+PROTO_INBOX_CALLING(PROTO_HANDLER_ELSEWHERE)
 
 enum { HEADERS_MAX = 16 };
 
