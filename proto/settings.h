@@ -172,7 +172,7 @@
 	  "Bearer token of games, for /v1/source/; empty: nobody may post, but under "             \
 	  "dev everybody.")                                                                        \
 	S(auth_ledger_token, "auth.ledger_token", text, "", 0, 512, WORKERS,                       \
-	  "Bearer token of operators: opens accounts, decides markets in "                         \
+	  "Bearer token of the house: opens accounts, decides markets in "                         \
 	  "manual_review; empty: nobody may, but under dev everybody.")                            \
 	S(auth_outputs_token, "auth.outputs_token", text, "", 0, 512, WORKERS,                     \
 	  "Bearer token that may add, pause and remove outputs; empty: nobody may, but "           \

@@ -39,5 +39,5 @@ void restart_ready(struct restart *restart, uint64_t now_ms);
 uint64_t restart_exited(struct restart *restart, const struct restart_limits *limits,
                         uint64_t now_ms, uint32_t jitter);
 
-/* An operator, or a new configuration, gives it another chance. */
+/* People, or a new configuration, give it another chance. */
 void restart_forget(struct restart *restart);

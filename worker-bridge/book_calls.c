@@ -270,7 +270,7 @@ static void random_hex(size_t bytes, char *out)
 static void open_account(struct call *call)
 {
 	const struct settings *s = book_settings(book_of(call));
-	if (!bridge_is_operator(call)) {
+	if (!bridge_is_house(call)) {
 		refuse_stranger(call, "accounts are opened with auth.ledger_token");
 		return;
 	}
@@ -329,7 +329,7 @@ static void show_account(struct call *call, struct span id_span)
 	json_t *account = NULL;
 	enum row_found found =
 	        text_of(id_span, id, sizeof id) ? account_stored(call, id, &account) : ROW_ABSENT;
-	bool allowed = account != NULL && (bridge_is_operator(call) || owns(call, account));
+	bool allowed = account != NULL && (bridge_is_house(call) || owns(call, account));
 	if (allowed) {
 		call_reply(call, 200, account_shown(account));
 		return;
@@ -337,7 +337,7 @@ static void show_account(struct call *call, struct span id_span)
 	json_decref(account);
 	if (found == ROW_UNREADABLE)
 		call_refuse(call, 503, unreadable);
-	else if (account == NULL && bridge_is_operator(call))
+	else if (account == NULL && bridge_is_house(call))
 		call_refuse(call, 404, "no such account");
 	else
 		refuse_stranger(call, "an account is its owner's: his secret as Bearer token");
@@ -346,7 +346,7 @@ static void show_account(struct call *call, struct span id_span)
 static void show_sums(struct call *call)
 {
 	struct ledger_sums sums;
-	if (!bridge_is_operator(call)) {
+	if (!bridge_is_house(call)) {
 		refuse_stranger(call, "sums are for the holder of auth.ledger_token");
 		return;
 	}
@@ -586,7 +586,7 @@ static struct asked *read_decision(struct call *call, const char *duel_id, bool 
 
 static void decide(struct call *call, const char *duel_id, bool resolve)
 {
-	if (!bridge_operator(call))
+	if (!bridge_house(call))
 		return;
 	struct asked *a = read_decision(call, duel_id, resolve);
 	if (a != NULL)

@@ -21,10 +21,10 @@ struct bridge {
 	bool draining;
 };
 
-/* Comes the call from an operator (auth.ledger_token, or the admin socket; under dev anybody)?
+/* Comes the call from the house (auth.ledger_token, or the admin socket; under dev anybody)?
  * False: it has been refused. */
-bool bridge_operator(struct call *call);
+bool bridge_house(struct call *call);
 /* The same question alone. */
-bool bridge_is_operator(const struct call *call);
+bool bridge_is_house(const struct call *call);
 /* Is `digest`, hexadecimal SHA-256, that of the call's Bearer token? */
 bool bridge_principal_is(const struct call *call, const char *digest);

@@ -277,7 +277,7 @@ static bool in_turn(const struct feed_state *s, struct post *post, bool *repeate
 	uint64_t expected = epoch == s->source_epoch ? s->source_seq + 1 : 1;
 	*repeated = false;
 	if (epoch == 0)
-		return true; /* the operator */
+		return true; /* the house */
 	if (epoch < s->source_epoch) {
 		post_refuse(post, 409, "");
 		snprintf(post->reason, sizeof post->reason,
@@ -754,7 +754,7 @@ void feeds_on_call(struct call *call)
 		                   "GET /v1/source/FEED or POST /v1/source/FEED/KIND");
 }
 
-/* ---- operators ---- */
+/* ---- the house ---- */
 
 static void abort_duel(struct feed *feed, struct call *call)
 {
@@ -824,7 +824,7 @@ void feeds_on_duels_call(struct call *call)
 	else if (!aborts || call->method != CALL_POST)
 		call_refuse_method(call, aborts ? CALL_METHOD(POST) : CALL_METHOD(GET),
 		                   "GET /v1/duels/FEED or POST /v1/duels/FEED/abort");
-	else if (bridge_operator(call))
+	else if (bridge_house(call))
 		abort_duel(feed, call);
 }
 

@@ -1,7 +1,7 @@
 /* One duel's market: what state it is in, and what is to be done next. Pure.
  *
  *     created -> open -> locked -> resolving -> resolved | cancelled
- *     any but the last two -> manual_review -> (an operator) -> resolving | cancelled
+ *     any but the last two -> manual_review -> (the house) -> resolving | cancelled
  *
  * Frames of the feed say what has happened, the clock says what is due; an operator (ledger,
  * webhook) carries the steps out. A step that has taken effect is never due again, and the outcome

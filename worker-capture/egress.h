@@ -34,8 +34,8 @@ struct egress {
 bool egress_init(struct egress *egress, const char *url, const char *allow, const char *allow_more,
                  const char *open, char reason[EGRESS_REASON_MAX]);
 
-/* Comma-separated HOST or [IPV6] that the operator named for WebRTC (STUN, TURN), wherever they
- * are. */
+/* Comma-separated HOST or [IPV6] that whoever runs the suite named for WebRTC (STUN, TURN),
+ * wherever they are. */
 bool egress_add_peers(struct egress *egress, const char *hosts, char reason[EGRESS_REASON_MAX]);
 
 /* The browser knows one address for a name, so all hosts of that name get the first address that

@@ -1,4 +1,5 @@
-/* Render sessions: may this client? Asked of the operator's own server (sessions.validate_url). */
+/* Render sessions: may this client? Asked of a server of whoever runs the suite
+ * (sessions.validate_url). */
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/http_post.h"

@@ -1,6 +1,6 @@
 /* What a process inherits from whoever started it, and what of it would break a server: a signal
  * mask, ignored signals, a running alarm, closed standard descriptors, a umask that takes our own
- * rights away, soft limits. What an operator may mean (nice, scheduling, affinity, OOM score, hard
+ * rights away, soft limits. What people may mean (nice, scheduling, affinity, OOM score, hard
  * limits, working directory, core files) stays. */
 #pragma once
 

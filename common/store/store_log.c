@@ -1,7 +1,7 @@
 /* Which ring goes with this data.mdb, and what to do when it is another, damaged, or not there.
  *
  * LMDB says what it needs (struct tables_log). What an acknowledged write may be lost by stops the
- * start, unless the operator has said to go on with what is left; then, as with a backup, the epoch
+ * start, unless store.recover says to go on with what is left; then, as with a backup, the epoch
  * is raised: first is written that it is to be, last that it was, so that no crash between keeps it
  * from clients. */
 #include "common/store/store_parts.h"

@@ -1012,7 +1012,7 @@ static void refuses(struct fixture *f, const char *why)
 		fail_msg("'%s' does not say '%s'", reason, why);
 }
 
-/* As the operator tells it to. */
+/* As store.recover tells it to. */
 static void opens_truncated(struct fixture *f)
 {
 	f->options.truncate = true;

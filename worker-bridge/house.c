@@ -1,4 +1,5 @@
-/* Who may decide for the house: whoever holds auth.ledger_token, or may use the admin socket. */
+/* The house, which decides what no market can by itself: whoever holds auth.ledger_token, or may
+ * use the admin socket. */
 #include "worker-bridge/bridge.h"
 
 #include <openssl/crypto.h>
@@ -11,7 +12,7 @@ bool bridge_principal_is(const struct call *call, const char *digest)
 	       CRYPTO_memcmp(call->principal.at, digest, 64) == 0;
 }
 
-bool bridge_is_operator(const struct call *call)
+bool bridge_is_house(const struct call *call)
 {
 	const struct bridge *bridge = call->context;
 	const char *token = bridge->worker->settings.newest->auth_ledger_token;
@@ -25,9 +26,9 @@ bool bridge_is_operator(const struct call *call)
 	return *token != '\0' && bridge_principal_is(call, text);
 }
 
-bool bridge_operator(struct call *call)
+bool bridge_house(struct call *call)
 {
-	if (bridge_is_operator(call))
+	if (bridge_is_house(call))
 		return true;
 	if (call->principal.len == 0)
 		call_header(call, "WWW-Authenticate", "Bearer realm=\"operators\"");
