@@ -248,20 +248,25 @@ static void delivered(void *arg, enum webhook_outcome outcome, uint64_t retry_af
 	free(hook);
 }
 
-static struct span small_value(struct wakes *w, const char *name)
+enum { SECRET_BYTES = 32 };
+
+/* Of our own making, so one that is absent is as bad as one that cannot be read: whoever knew could
+ * make tokens. */
+static bool secret_of(struct wakes *w, const char *name, struct span *secret)
 {
-	struct span value = {0};
-	state_kv_get(store_view(w->store), span_str(name), &value);
-	return value;
+	if (state_kv_get(store_view(w->store), span_str(name), secret) &&
+	    secret->len == SECRET_BYTES)
+		return true;
+	row_alert(w->counters, name);
+	return false;
 }
 
-static char *hook_body(struct watched *s, uint64_t generation)
+static char *hook_body(struct watched *s, struct span secret, uint64_t generation)
 {
 	char token[SUBSCRIPTION_TOKEN_ROOM], callback[2048];
 	uint64_t expires_ms =
 	        clock_wall_ms() + 3600000 + subscription_number(s->doc, "lease_ttl_ms");
-	subscription_token_make(small_value(s->wakes, SUBSCRIPTION_SECRET_KEY), s->id, generation,
-	                        expires_ms, token);
+	subscription_token_make(secret, s->id, generation, expires_ms, token);
 	snprintf(callback, sizeof callback, "%s" SUBSCRIPTION_ROOT "__ds/subscriptions/%s/callback",
 	         subscription_text(s->doc, "base_url"), s->id);
 	json_t *body = json_pack("{ss ss sI so ss ss}", "subscription_id", s->id, "wake_id",
@@ -274,16 +279,21 @@ static char *hook_body(struct watched *s, uint64_t generation)
 	return text;
 }
 
+/* Without the secrets it waits: evaluate() comes again. */
 static void deliver(struct watched *s)
 {
+	struct wakes *w = s->wakes;
+	struct span secret, seed;
 	char signature[256];
 	uint64_t generation = subscription_number(s->doc, "generation");
-	char *body = hook_body(s, generation);
+	if (!secret_of(w, SUBSCRIPTION_SECRET_KEY, &secret))
+		return;
+	char *body = hook_body(s, secret, generation);
 	struct hook *hook = xmalloc(sizeof *hook);
 	*hook = (struct hook){s, generation};
-	s->delivering = signing_header(small_value(s->wakes, SUBSCRIPTION_SIGNING_KEY),
-	                               clock_wall_ms() / 1000, span_str(body), signature) &&
-	                webhooks_send(s->wakes->webhooks, subscription_text(s->doc, "webhook_url"),
+	s->delivering = secret_of(w, SUBSCRIPTION_SIGNING_KEY, &seed) &&
+	                signing_header(seed, clock_wall_ms() / 1000, span_str(body), signature) &&
+	                webhooks_send(w->webhooks, subscription_text(s->doc, "webhook_url"),
 	                              span_str(body), signature, delivered, hook);
 	if (!s->delivering)
 		free(hook);

@@ -11,7 +11,7 @@ import pytest
 from duel_game import Game, agents
 from ringside import BUILD, Ringside, wait_for
 from test_market import JSON, Bettor, announce, fight, get, market, wait_state
-from test_subscriptions import call, put_stream
+from test_subscriptions import Receiver, call, put_stream
 
 ROW = os.environ.get("ROW_TOOL", os.path.join(BUILD, "tests/faults/row"))
 ENVIRONMENT = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
@@ -290,3 +290,23 @@ def test_what_the_store_cannot_read_is_not_called_absent():
                                    ("GET", "/v1/hls/arena/web/index.m3u8", None)):
             assert refused(r, method, path, body) == 503, (method, path)
         wait_for(lambda: refused(r, "DELETE", f"/stream/{SESSION}") == 503, "the capture worker")
+
+
+def test_a_webhook_waits_while_the_secrets_cannot_be_read():
+    """Its token would have been made with nothing, and of no use to whoever got it."""
+    receiver = Receiver(answer={"done": True})
+    with Ringside(f"--webhook-allow-private=127.0.0.1:{receiver.server_port}", workers=1, bridge=1) as r:
+        assert call(r, "PUT", "w", {"type": "webhook", "pattern": "ev/*", "webhook": {"url": receiver.url}})[0] == 201
+        for name in ("ds/secret", "ds/signing"):
+            with Rows(r) as rows:
+                rows.move(name, "kept")
+                rows.put(name, "")
+            put_stream(r, f"ev/{name[3:]}", b"[1]")
+            wait_for(lambda: unreadable(r) == 1, "the alert")
+            assert f"row unreadable key={name}" in r.log()
+            time.sleep(1.5)  # it is looked at each second
+            assert not receiver.got
+            with Rows(r) as rows:
+                rows.move("kept", name)
+            wait_for(lambda: receiver.got, "the delivery")
+            receiver.got.clear()
