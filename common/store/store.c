@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -116,34 +115,14 @@ static int open_files(struct store *store, bool *renew, char reason[256])
 	return error;
 }
 
-void store_thread_begin(struct store *store, const char *name)
-{
-	pthread_setname_np(pthread_self(), name);
-	if (unshare(CLONE_FILES) == 0) /* where it is forbidden, it is only slower */
-		log_thread_alone();
-	sem_post(&store->begun);
-}
-
-static void wait_begun(struct store *store)
-{
-	while (sem_wait(&store->begun) != 0)
-		check(errno == EINTR);
-}
-
 static void start_threads(struct store *store)
 {
-	pthread_mutex_init(&store->queue_lock, NULL);
-	pthread_cond_init(&store->queue_filled, NULL);
-	store->queue_last = &store->queue;
-	store->finished_last = &store->finished;
+	queue_init(store);
 	store->written_last = &store->written;
 	check(sem_init(&store->begun, 0, 0) == 0);
-	check(pthread_create(&store->commit_thread, NULL, commit_main, store) == 0);
-	wait_begun(store);
-	if (!store->options.maintain)
-		return;
-	check(pthread_create(&store->maintain_thread, NULL, maintain_main, store) == 0);
-	wait_begun(store);
+	thread_start(store, &store->commit_thread, commit_main);
+	if (store->options.maintain)
+		thread_start(store, &store->maintain_thread, maintain_main);
 }
 
 /* Both followers begin at the checkpoint; a lap between the two steps just means trying again. */
@@ -216,10 +195,7 @@ void store_close(struct store **out)
 		atomic_store(&store->maintain_stop, true);
 		pthread_join(store->maintain_thread, NULL);
 	}
-	pthread_mutex_lock(&store->queue_lock);
-	store->stopping = true;
-	pthread_cond_signal(&store->queue_filled);
-	pthread_mutex_unlock(&store->queue_lock);
+	queue_stop(store);
 	pthread_join(store->commit_thread, NULL);
 	store_collect(store);
 	follower_finish(&store->head);

@@ -350,8 +350,9 @@ static uint64_t row_start_from(struct store *store, MDB_txn *txn, uint64_t id, u
 static void trim_to(struct store *store, uint64_t id, uint64_t to)
 {
 	if (to > 0)
-		submit_own(store,
-		           (struct command){.kind = COMMAND_TRIM, .stream_id = id, .trim_to = to});
+		queue_submit_own(
+		        store,
+		        (struct command){.kind = COMMAND_TRIM, .stream_id = id, .trim_to = to});
 }
 
 static void trim_over(struct flush *flush)
@@ -439,8 +440,8 @@ static void expire_due(struct store *store)
 		                tables_cursor_get(tables, cursor, &key, &value, MDB_NEXT) == 0 &&
 		                key_number(&key, 0) <= now_ms;
 		     i++)
-			submit_own(store, (struct command){.kind = COMMAND_EXPIRE,
-			                                   .stream_id = key_number(&key, 1)});
+			queue_submit_own(store, (struct command){.kind = COMMAND_EXPIRE,
+			                                         .stream_id = key_number(&key, 1)});
 		mdb_cursor_close(cursor);
 	}
 	tables_end(&reader);
@@ -466,8 +467,8 @@ static void look_ahead(struct store *store, MDB_txn *txn, uint64_t now_ms)
 	rc = tables_cursor_get(tables, cursor, &key, &value, rc == 0 ? MDB_PREV : MDB_LAST);
 	for (int i = 0; i < EXPIRE_MAX && rc == 0 && key_number(&key, 0) > now_ms; i++) {
 		store->ahead_below = key_of(key_number(&key, 0), key_number(&key, 1));
-		submit_own(store, (struct command){.kind = COMMAND_EXPIRE,
-		                                   .stream_id = key_number(&key, 1)});
+		queue_submit_own(store, (struct command){.kind = COMMAND_EXPIRE,
+		                                         .stream_id = key_number(&key, 1)});
 		rc = tables_cursor_get(tables, cursor, &key, &value, MDB_PREV);
 	}
 	if (rc != 0 || key_number(&key, 0) <= now_ms) {
@@ -541,7 +542,7 @@ void *maintain_main(void *arg)
 {
 	struct store *store = arg;
 	int last_error = 0;
-	store_thread_begin(store, "maintain");
+	thread_begin(store, "maintain");
 	while (!atomic_load(&store->maintain_stop) && !store->writer_lost) {
 		if (due(store) && ring_checkpoint_trylock(&store->ring, 0)) {
 			if (due(store))

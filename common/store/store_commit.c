@@ -154,12 +154,6 @@ static bool grows(const struct command *c)
 	       (c->kind == COMMAND_KV && c->value.at != NULL);
 }
 
-static void refuse_all(struct command *list, enum verdict verdict)
-{
-	for (struct command *c = list; c != NULL; c = c->next)
-		c->verdict = verdict;
-}
-
 static bool wait_for_room(struct store *store, size_t bytes)
 {
 	uint64_t due_ms = clock_monotonic_ms() + ROOM_WAIT_MS;
@@ -269,31 +263,6 @@ static enum verdict write_batch(struct store *store, struct command *list, size_
 	return verdict;
 }
 
-static void finish(struct store *store, struct command *list)
-{
-	struct command *next;
-	pthread_mutex_lock(&store->queue_lock);
-	for (struct command *c = list; c != NULL; c = next) {
-		next = c->next;
-		c->next = NULL;
-		free(c->scratch);
-		c->scratch = NULL;
-		if (c->done == store_own_done) {
-			free(c);
-			continue;
-		}
-		*store->finished_last = c;
-		store->finished_last = &c->next;
-	}
-	pthread_mutex_unlock(&store->queue_lock);
-}
-
-static void say_finished(struct store *store)
-{
-	if (store->options.notify != NULL)
-		store->options.notify(store->options.notify_arg);
-}
-
 /* ---- syncing ---- */
 
 static void count_commit(struct store *store, uint64_t took_ns)
@@ -319,15 +288,15 @@ static void finish_written(struct store *store, uint64_t lsn, enum verdict verdi
 		store->written = batch->next;
 		atomic_fetch_add(&store->progress, 1);
 		if (verdict != VERDICT_OK || was_cut(store, batch))
-			refuse_all(batch->commands,
-			           verdict != VERDICT_OK ? verdict : VERDICT_IO_ERROR);
+			queue_refuse(batch->commands,
+			             verdict != VERDICT_OK ? verdict : VERDICT_IO_ERROR);
 		count_commit(store, clock_monotonic_ns() - batch->begun_ns);
-		finish(store, batch->commands);
+		queue_finish(store, batch->commands);
 		free(batch);
 	}
 	if (store->written == NULL)
 		store->written_last = &store->written;
-	say_finished(store);
+	queue_say_finished(store);
 }
 
 /* ---- batches ---- */
@@ -342,9 +311,9 @@ static void commit_batch(struct store *store, struct command *list, size_t bytes
 	follower_evict(&store->head, HEAD_KEEP);
 	atomic_fetch_add(&store->progress, 1);
 	if (verdict != VERDICT_OK) {
-		refuse_all(list, verdict);
-		finish(store, list);
-		say_finished(store);
+		queue_refuse(list, verdict);
+		queue_finish(store, list);
+		queue_say_finished(store);
 		return;
 	}
 	struct written *batch = xmalloc(sizeof *batch);
@@ -372,16 +341,6 @@ static struct command *take_batch(struct store *store, struct command **list, si
 	return first;
 }
 
-static struct command *take_queue(struct store *store)
-{
-	pthread_mutex_lock(&store->queue_lock);
-	struct command *list = store->queue;
-	store->queue = NULL;
-	store->queue_last = &store->queue;
-	pthread_mutex_unlock(&store->queue_lock);
-	return list;
-}
-
 static void write_list(struct store *store, struct command *list)
 {
 	while (list != NULL) {
@@ -407,7 +366,7 @@ static void sync_once(struct store *store)
 	struct command *heavy = NULL;
 	bool durable = ring_sync_locked(&store->ring) == 0;
 	if (durable) {
-		struct command *list = take_queue(store);
+		struct command *list = queue_take(store);
 		if (is_light(store, list))
 			write_list(store, list);
 		else
@@ -431,7 +390,7 @@ static void sync_all(struct store *store)
 			sync_once(store);
 		else
 			ring_sync_wait(&store->ring, seen);
-		write_list(store, take_queue(store));
+		write_list(store, queue_take(store));
 	}
 }
 
@@ -447,20 +406,14 @@ void *commit_main(void *arg)
 {
 	struct store *store = arg;
 	go_before_others(store->options.commit_priority);
-	store_thread_begin(store, "commit");
-	for (;;) {
-		pthread_mutex_lock(&store->queue_lock);
-		while (store->queue == NULL && !store->stopping)
-			pthread_cond_wait(&store->queue_filled, &store->queue_lock);
-		bool stop = store->queue == NULL;
-		pthread_mutex_unlock(&store->queue_lock);
-		if (stop)
-			return NULL;
+	thread_begin(store, "commit");
+	while (queue_wait(store)) {
 		atomic_store(&store->busy, true);
-		write_list(store, take_queue(store));
+		write_list(store, queue_take(store));
 		sync_all(store);
 		atomic_store(&store->busy, false);
 	}
+	return NULL;
 }
 
 /* ---- a thread that does not get on ---- */
@@ -478,133 +431,7 @@ uint64_t store_stalled_ms(struct store *store)
 	return store->watch.stalled_ms;
 }
 
-static void give_back(struct store *store, struct command *list)
-{
-	refuse_all(list, VERDICT_STALLED);
-	finish(store, list);
-	say_finished(store);
-}
-
-void store_refuse(struct store *store, bool on)
-{
-	atomic_store(&store->refusing, on);
-	struct command *list = on ? take_queue(store) : NULL;
-	if (list != NULL)
-		give_back(store, list);
-}
-
 int store_lock_holder(const struct store *store)
 {
 	return ring_lock_holder(&store->ring);
-}
-
-/* ---- the submitter's side ---- */
-
-/* True when the thread may be asleep. */
-static bool enqueue(struct store *store, struct command *command)
-{
-	command->verdict = VERDICT_PENDING;
-	command->next = NULL;
-	command->scratch = NULL;
-	command->submitted_ns = clock_monotonic_ns();
-	pthread_mutex_lock(&store->queue_lock);
-	bool first = store->queue == NULL;
-	*store->queue_last = command;
-	store->queue_last = &command->next;
-	pthread_mutex_unlock(&store->queue_lock);
-	return first;
-}
-
-void store_submit(struct store *store, struct command *command)
-{
-	store->under_way++;
-	if (atomic_load(&store->refusing)) {
-		command->next = NULL;
-		command->scratch = NULL;
-		command->submitted_ns = clock_monotonic_ns();
-		give_back(store, command);
-		return;
-	}
-	if (!enqueue(store, command))
-		return;
-	if (store->options.gather)
-		store->kick_due = true;
-	else
-		pthread_cond_signal(&store->queue_filled);
-}
-
-void store_kick(struct store *store)
-{
-	if (!store->kick_due)
-		return;
-	store->kick_due = false;
-	store->kicked_ns = clock_monotonic_ns();
-	pthread_cond_signal(&store->queue_filled);
-}
-
-bool store_expects(const struct store *store, uint64_t ns)
-{
-	return store->under_way != 0 && atomic_load(&store->commit_ns_lately) <= ns &&
-	       clock_monotonic_ns() - store->kicked_ns <= 2 * ns;
-}
-
-void store_own_done(struct command *command)
-{
-	(void)command;
-}
-
-void submit_own(struct store *store, struct command command)
-{
-	if (atomic_load(&store->refusing))
-		return; /* it comes up again */
-	struct command *copy = xmalloc(sizeof *copy);
-	*copy = command;
-	copy->done = store_own_done;
-	if (enqueue(store, copy))
-		pthread_cond_signal(&store->queue_filled);
-}
-
-size_t store_collect(struct store *store)
-{
-	pthread_mutex_lock(&store->queue_lock);
-	struct command *list = store->finished;
-	store->finished = NULL;
-	store->finished_last = &store->finished;
-	pthread_mutex_unlock(&store->queue_lock);
-	if (list == NULL)
-		return 0;
-	/* Read your writes: the view first. */
-	while (store_advance(store, 0)) {
-	}
-	size_t count = 0;
-	uint64_t now_ns = clock_monotonic_ns();
-	struct command *next;
-	for (struct command *c = list; c != NULL; c = next, count++) {
-		next = c->next;
-		c->next = NULL;
-		store->under_way--;
-		if (c->kind == COMMAND_APPEND)
-			histogram_add(store->options.append_latency, now_ns - c->submitted_ns);
-		if (c->done != NULL)
-			c->done(c);
-	}
-	return count;
-}
-
-void store_execute(struct store *store, struct command *command)
-{
-	void (*done)(struct command *) = command->done;
-	command->done = NULL;
-	store_submit(store, command);
-	store_kick(store);
-	struct timespec nap = {.tv_nsec = 20000};
-	for (;;) {
-		pthread_mutex_lock(&store->queue_lock);
-		bool finished = store->finished != NULL;
-		pthread_mutex_unlock(&store->queue_lock);
-		if (finished && store_collect(store) > 0)
-			break;
-		nanosleep(&nap, NULL);
-	}
-	command->done = done;
 }

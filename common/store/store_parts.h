@@ -134,13 +134,30 @@ bool ring_entry(const struct ring *ring, uint64_t lsn, uint8_t **copy, size_t *r
 enum row_found store_append_at(void *follower, const struct stream *stream, uint64_t at,
                                struct batch *out, uint64_t *begins_at);
 
-/* ---- threads (store.c) ---- */
+/* ---- threads (store_thread.c) ---- */
+/* Starts one, and waits until it has begun. */
+void thread_start(struct store *store, pthread_t *thread, void *(*run)(void *store));
 /* First thing in each of the store's threads: its name (15 bytes at most), and a copy of the
  * descriptors for itself. While a process has one table for several threads, the kernel counts a
  * reference up and down at every read and send of the loop; that costs 4 % of a delivery.
- * store_open() waits until it is done: a copy made later would keep open what the loop has only for
- * a moment, the pipe by which it hears that a child has executed its program, say. */
-void store_thread_begin(struct store *store, const char *name);
+ * thread_start() waits until it is done: a copy made later would keep open what the loop has only
+ * for a moment, the pipe by which it hears that a child has executed its program, say. */
+void thread_begin(struct store *store, const char *name);
+
+/* ---- commands on their way (store_queue.c) ---- */
+void queue_init(struct store *store);
+/* The commit thread's: waits for commands. False: there are none, and none will come. */
+bool queue_wait(struct store *store);
+/* Lets the commit thread end when it has done what there is. */
+void queue_stop(struct store *store);
+/* All that wait, in their order; NULL: none. */
+struct command *queue_take(struct store *store);
+void queue_refuse(struct command *list, enum verdict verdict);
+/* Gives decided ones back to the loop, which queue_say_finished() tells of it. */
+void queue_finish(struct store *store, struct command *list);
+void queue_say_finished(struct store *store);
+/* For commands the store gives itself: freed when done. Any thread. */
+void queue_submit_own(struct store *store, struct command command);
 
 /* ---- commit (store_commit.c) ---- */
 void *commit_main(void *store);
@@ -154,7 +171,3 @@ int store_error_kind(int rc);
 /* After a checkpoint that ended with 0 or an error, under its lock: has blocks of data.mdb made
  * ahead of its end, and says whether and how much what grows the store may be accepted. */
 void store_space_judge(struct store *store, int checkpoint_error);
-
-/* For commands the store gives itself: freed when done. */
-void submit_own(struct store *store, struct command command);
-void store_own_done(struct command *command);
