@@ -84,7 +84,7 @@ static void on_timer(uv_timer_t *timer)
 	wait_for_due(cast);
 }
 
-bool cast_take(struct cast *cast, const struct frame *frame, int64_t ack)
+bool cast_take(struct cast *cast, const struct picture *picture, int64_t ack)
 {
 	if (cast->devtools == NULL)
 		return false;
@@ -94,9 +94,9 @@ bool cast_take(struct cast *cast, const struct frame *frame, int64_t ack)
 	cast->unacked[cast->unacked_count++] = ack;
 	pace(cast);
 	wait_for_due(cast);
-	if (frame->drawn_at_s < cast->newest_s)
+	if (picture->drawn_at_s < cast->newest_s)
 		return false;
-	cast->newest_s = frame->drawn_at_s;
+	cast->newest_s = picture->drawn_at_s;
 	return true;
 }
 

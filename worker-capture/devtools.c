@@ -202,7 +202,7 @@ static void take_reply(struct devtools *d, const struct devtools_message *m)
 static void take_message(struct devtools *d, struct span text)
 {
 	struct devtools_message m;
-	struct frame *frame;
+	struct picture *picture;
 	devtools_message_parse(text, &m);
 	switch (m.kind) {
 	case DEVTOOLS_KIND_REPLY:
@@ -212,9 +212,9 @@ static void take_message(struct devtools *d, struct span text)
 		d->events.on_event(d->events.arg, m.event, m.session, m.body);
 		break;
 	case DEVTOOLS_KIND_FRAME:
-		frame = m.frame;
-		m.frame = NULL;
-		d->events.on_frame(d->events.arg, m.session, frame, m.ack);
+		picture = m.picture;
+		m.picture = NULL;
+		d->events.on_picture(d->events.arg, m.session, picture, m.ack);
 		break;
 	case DEVTOOLS_KIND_IGNORED:
 		break;

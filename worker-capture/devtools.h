@@ -2,11 +2,11 @@
  *
  * Every command has a time limit and exactly one reply, also when the browser goes away. Screencast
  * frames never meet a JSON parser: their bytes are found, decoded from base64 straight into a
- * struct frame, and only the few bytes around them are parsed. Loop thread only; no callback is
+ * struct picture, and only the few bytes around them are parsed. Loop thread only; no callback is
  * ever called from within devtools_call(). */
 #pragma once
 
-#include "worker-capture/frame.h"
+#include "worker-capture/picture.h"
 
 #include <jansson.h>
 #include <uv.h>
@@ -92,9 +92,9 @@ struct devtools_events {
 	/* `session` is "" for the browser's own. */
 	void (*on_event)(void *arg, enum devtools_event event, const char *session,
 	                 const json_t *params);
-	/* A screencast frame; the reference is the callee's. `ack` is what acknowledges it. seq and
-	 * at_ms are not set. */
-	void (*on_frame)(void *arg, const char *session, struct frame *frame, int64_t ack);
+	/* A picture (a screencast frame); the reference is the callee's. `ack` is what acknowledges
+	 * it. seq and at_ms are not set. */
+	void (*on_picture)(void *arg, const char *session, struct picture *picture, int64_t ack);
 	/* End of file, a broken pipe, or a message beyond all limits. Called once; every call has
 	 * been answered DEVTOOLS_GONE before. */
 	void (*on_gone)(void *arg, const char *reason);

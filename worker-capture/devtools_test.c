@@ -35,14 +35,14 @@ static void on_event(void *arg, enum devtools_event event, const char *session,
 	wire->value = json_integer_value(json_object_get(params, "n"));
 }
 
-static void on_frame(void *arg, const char *session, struct frame *frame, int64_t ack)
+static void on_picture(void *arg, const char *session, struct picture *picture, int64_t ack)
 {
 	struct wire *wire = arg;
 	wire->frames++;
 	snprintf(wire->session, sizeof wire->session, "%s", session);
 	wire->ack = ack;
-	wire->width = frame->width;
-	frame_unref(&frame);
+	wire->width = picture->width;
+	picture_unref(&picture);
 }
 
 static void on_gone(void *arg, const char *reason)
@@ -71,7 +71,7 @@ static int set_up(void **state)
 	wire->commands = commands[1];
 	wire->messages = messages[1];
 	uv_loop_init(&wire->loop);
-	const struct devtools_events events = {on_event, on_frame, on_gone, wire};
+	const struct devtools_events events = {on_event, on_picture, on_gone, wire};
 	wire->devtools =
 	        devtools_create(&wire->loop, commands[0], messages[0], MESSAGE_MAX, &events);
 	*state = wire;

@@ -45,20 +45,20 @@ static bool take_rest(struct devtools_message *m, struct span head, struct span 
 	const json_t *at = json_object_get(json_object_get(params, "metadata"), "timestamp");
 	bool ok = json_is_integer(ack) && take_session(m, root);
 	m->ack = json_integer_value(ack);
-	m->frame->drawn_at_s = json_number_value(at);
+	m->picture->drawn_at_s = json_number_value(at);
 	json_decref(root);
-	return ok && isfinite(m->frame->drawn_at_s);
+	return ok && isfinite(m->picture->drawn_at_s);
 }
 
 static bool take_picture(struct devtools_message *m, struct span data)
 {
-	m->frame = frame_create(data.len / 4 * 3);
-	int64_t len = base64_decode(data, m->frame->bytes);
+	m->picture = picture_create(data.len / 4 * 3);
+	int64_t len = base64_decode(data, m->picture->bytes);
 	if (len < 0)
 		return false;
-	m->frame->len = (uint32_t)len;
-	return frame_measure(span_of(m->frame->bytes, (size_t)len), &m->frame->width,
-	                     &m->frame->height);
+	m->picture->len = (uint32_t)len;
+	return picture_measure(span_of(m->picture->bytes, (size_t)len), &m->picture->width,
+	                       &m->picture->height);
 }
 
 static enum devtools_kind parse_frame(struct span text, struct devtools_message *m)
@@ -142,6 +142,6 @@ void devtools_message_parse(struct span text, struct devtools_message *message)
 void devtools_message_finish(struct devtools_message *message)
 {
 	json_decref(message->json);
-	frame_unref(&message->frame);
+	picture_unref(&message->picture);
 	message->json = NULL;
 }

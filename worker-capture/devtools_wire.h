@@ -17,10 +17,10 @@ struct devtools_message {
 	char session[DEVTOOLS_SESSION_MAX + 1]; /* "" for the browser's own */
 	uint64_t id;                            /* of a reply */
 	enum devtools_event event;
-	json_t *json;        /* what the following borrow from; NULL for a frame */
-	const json_t *body;  /* result or params; NULL: the reply is an error */
-	const char *error;   /* its text, else "" */
-	struct frame *frame; /* a reference; the taker sets it to NULL */
+	json_t *json;            /* what the following borrow from; NULL for a picture */
+	const json_t *body;      /* result or params; NULL: the reply is an error */
+	const char *error;       /* its text, else "" */
+	struct picture *picture; /* a reference; the taker sets it to NULL */
 	int64_t ack;
 };
 

@@ -30,14 +30,14 @@ void luma_meter_destroy(struct luma_meter **meter)
 	*meter = NULL;
 }
 
-bool luma_measure(struct luma_meter *meter, const struct frame *frame, struct luma *luma)
+bool luma_measure(struct luma_meter *meter, const struct picture *picture, struct luma *luma)
 {
-	int width = ((int)frame->width + 7) / 8, height = ((int)frame->height + 7) / 8;
+	int width = ((int)picture->width + 7) / 8, height = ((int)picture->height + 7) / 8;
 	size_t count = (size_t)width * (size_t)height;
 	uint64_t sum = 0, squares = 0;
 	if (count == 0 || count > PIXELS_MAX ||
-	    tjDecompress2(meter->decoder, frame->bytes, frame->len, meter->pixels, width, 0, height,
-	                  TJPF_GRAY, TJFLAG_FASTDCT) != 0)
+	    tjDecompress2(meter->decoder, picture->bytes, picture->len, meter->pixels, width, 0,
+	                  height, TJPF_GRAY, TJFLAG_FASTDCT) != 0)
 		return false;
 	for (size_t i = 0; i < count; i++) {
 		uint8_t pixel = meter->pixels[i];

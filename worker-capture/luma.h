@@ -2,7 +2,7 @@
  * one picture a second (under a millisecond at 720p), not for each. */
 #pragma once
 
-#include "worker-capture/frame.h"
+#include "worker-capture/picture.h"
 
 struct luma {
 	double mean, deviation; /* 0 to 255 */
@@ -15,4 +15,4 @@ struct luma_meter *luma_meter_create(void);
 void luma_meter_destroy(struct luma_meter **meter);
 
 /* False: the picture is not to be decoded. */
-bool luma_measure(struct luma_meter *meter, const struct frame *frame, struct luma *luma);
+bool luma_measure(struct luma_meter *meter, const struct picture *picture, struct luma *luma);

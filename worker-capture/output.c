@@ -67,7 +67,7 @@ struct output {
 	struct kept *kept;
 	struct pipes *pipes;
 	uv_timer_t tick, wait; /* the next picture; the next start, or the end of patience */
-	struct frame *newest;
+	struct picture *newest;
 	enum output_state state;
 	uint64_t next_ns, state_ms, progress_ms, live_ms, failures;
 	uint64_t given, repeated, left_out, encoded, starts;
@@ -107,14 +107,14 @@ static void set_state(struct output *o, enum output_state state)
 
 struct given {
 	uv_write_t write;
-	struct frame *frame;
+	struct picture *picture;
 };
 
 static void on_given(uv_write_t *write, int status)
 {
 	struct given *given = write->data;
 	(void)status; /* ffmpeg's end tells */
-	frame_unref(&given->frame);
+	picture_unref(&given->picture);
 	free(given);
 }
 
@@ -127,7 +127,7 @@ static void give(struct output *o)
 		return;
 	}
 	struct given *given = xmalloc(sizeof *given);
-	given->frame = frame_ref(o->newest);
+	given->picture = picture_ref(o->newest);
 	given->write.data = given;
 	uv_buf_t buf = uv_buf_init((char *)o->newest->bytes, o->newest->len);
 	if (uv_write(&given->write, stream, &buf, 1, on_given) != 0) {
@@ -286,7 +286,7 @@ static void on_timer_closed(uv_handle_t *handle)
 	struct output *o = handle->data;
 	if (--o->handles > 0)
 		return;
-	frame_unref(&o->newest);
+	picture_unref(&o->newest);
 	o->on_closed(o->on_closed_arg, o);
 	free(o);
 }
@@ -574,12 +574,12 @@ static void start(struct output *o)
 
 /* ---- the session ---- */
 
-static void on_frame(void *arg, struct session *session, struct frame *frame)
+static void on_picture(void *arg, struct session *session, struct picture *picture)
 {
 	struct output *o = arg;
 	(void)session;
-	frame_unref(&o->newest);
-	o->newest = frame_ref(frame);
+	picture_unref(&o->newest);
+	o->newest = picture_ref(picture);
 	if (o->state == OUTPUT_WAITING)
 		start(o);
 }
@@ -608,14 +608,14 @@ struct output *output_create(const struct capture *capture, struct session *sess
 	uv_timer_init(loop, &o->tick);
 	uv_timer_init(loop, &o->wait);
 	o->tick.data = o->wait.data = o;
-	const struct session_watch watch = {.on_frame = on_frame,
+	const struct session_watch watch = {.on_picture = on_picture,
 	                                    .on_closed = on_session_closed,
 	                                    .arg = o,
 	                                    .fps = (double)o->settings->newest->capture_fps};
 	o->watcher = session_watch(session, &watch);
-	struct frame *last = session_last_frame(session);
+	struct picture *last = session_last_picture(session);
 	if (last != NULL)
-		on_frame(o, session, last);
+		on_picture(o, session, last);
 	return o;
 }
 

@@ -51,7 +51,7 @@ void page_begin_document(struct page *page)
 	                             .dialog_ms = s->dialog_ms,
 	                             .document_ms = clock_monotonic_ms()};
 	page->counts = (struct beat_counts){0};
-	frame_unref(&page->last);
+	picture_unref(&page->last);
 	page->luma_hash = 0;
 }
 
@@ -90,28 +90,28 @@ static void measure(struct page *page, uint64_t now_ms)
 		page->luma_hash = luma.hash;
 		page->signals.flat = luma.deviation < FLAT_DEVIATION;
 	}
-	frame_unref(&page->last);
+	picture_unref(&page->last);
 }
 
-static void on_frame(void *arg, const char *session, struct frame *frame, int64_t ack)
+static void on_picture(void *arg, const char *session, struct picture *picture, int64_t ack)
 {
 	struct page *page = arg;
 	uint64_t now_ms = clock_monotonic_ms();
 	if (!page_life_has_page(page->state) || strcmp(session, page->session) != 0 ||
-	    !cast_take(&page->cast, frame, ack)) {
-		frame_unref(&frame);
+	    !cast_take(&page->cast, picture, ack)) {
+		picture_unref(&picture);
 		return;
 	}
-	frame->at_ms = now_ms;
+	picture->at_ms = now_ms;
 	page->signals.frame_ms = now_ms;
 	bool first = page->signals.first_frame_ms == 0;
 	if (first)
 		page->signals.first_frame_ms = now_ms;
-	frame_unref(&page->last);
-	page->last = frame_ref(frame);
+	picture_unref(&page->last);
+	page->last = picture_ref(picture);
 	if (now_ms - page->measured_ms >= LUMA_EVERY_MS || first)
 		measure(page, now_ms);
-	page->events.on_frame(page->events.arg, frame);
+	page->events.on_picture(page->events.arg, picture);
 	if (first)
 		page_changed(page);
 }
@@ -197,7 +197,7 @@ static void on_part_closed(struct page *page)
 	if (--page->handles > 0)
 		return;
 	const struct page_events events = page->events;
-	frame_unref(&page->last);
+	picture_unref(&page->last);
 	luma_meter_destroy(&page->meter);
 	free(page->url);
 	free(page->page_script);
@@ -306,7 +306,7 @@ struct page *page_create(uv_loop_t *loop, const struct page_options *options,
 	page->options.browser.egress = &page->egress;
 	page->events = *events;
 	const struct browser_events of_browser = {.devtools = {.on_event = page_on_event,
-	                                                       .on_frame = on_frame,
+	                                                       .on_picture = on_picture,
 	                                                       .on_gone = on_gone,
 	                                                       .arg = page},
 	                                          .on_exit = on_exit_of_browser,

@@ -24,7 +24,7 @@ struct page_options {
 
 struct page_events {
 	/* A new picture; the reference is the callee's. seq is not set. */
-	void (*on_frame)(void *arg, struct frame *frame);
+	void (*on_picture)(void *arg, struct picture *picture);
 	/* Signals changed in a way worth judging at once. */
 	void (*on_change)(void *arg);
 	/* __ringside(kind, value); value is borrowed. `losses`: what of it could not be taken

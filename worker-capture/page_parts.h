@@ -37,7 +37,7 @@ struct page {
 	int64_t own_context;
 	struct health_signals signals;
 	struct beat_counts counts;
-	struct frame *last; /* newest picture, while it was not measured */
+	struct picture *last; /* newest picture, while it was not measured */
 	uint64_t measured_ms, luma_hash;
 	int64_t gpu; /* process id of the GPU process, 0: not known */
 	uint64_t messages_second;

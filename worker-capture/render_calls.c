@@ -474,22 +474,23 @@ static void on_signal(struct render_live *live, struct call *call)
 /* Who looks wants more pictures than the page's health needs; keep() puts that back. */
 static void on_picture(struct render_live *live, struct call *call)
 {
-	struct frame *frame = live->browser != NULL ? session_last_frame(live->browser) : NULL;
+	struct picture *picture =
+	        live->browser != NULL ? session_last_picture(live->browser) : NULL;
 	char etag[32];
 	if (live->watcher != NULL)
 		session_watcher_fps(live->watcher,
 		                    (double)live->all->settings->newest->sessions_preview_fps);
 	live->looked_ms = clock_monotonic_ms();
 	render_touch(live);
-	if (frame == NULL) {
+	if (picture == NULL) {
 		call_header(call, "retry-after", "1");
 		call_refuse(call, 409, "there is no picture yet");
 		return;
 	}
-	snprintf(etag, sizeof etag, "\"%llu\"", (unsigned long long)frame->seq);
+	snprintf(etag, sizeof etag, "\"%llu\"", (unsigned long long)picture->seq);
 	call_header(call, "etag", etag);
 	call_header(call, "cache-control", "no-store");
-	call_reply_bytes(call, 200, "image/jpeg", span_of(frame->bytes, frame->len));
+	call_reply_bytes(call, 200, "image/jpeg", span_of(picture->bytes, picture->len));
 }
 
 /* ---- following, where somebody else says who may ---- */

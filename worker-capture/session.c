@@ -56,29 +56,29 @@ static void retire(struct stage **stage)
 }
 
 /* The picture of who is on. */
-static void show(struct session *session, struct frame *frame)
+static void show(struct session *session, struct picture *picture)
 {
-	frame->seq = ++session->seq;
-	frame_unref(&session->last);
-	session->last = frame;
+	picture->seq = ++session->seq;
+	picture_unref(&session->last);
+	session->last = picture;
 	counter_add(session->sessions->counters, capture_frames_total, 1);
-	counter_add(session->sessions->counters, capture_frame_bytes_total, frame->len);
-	frame_ref(frame);
-	session_tell_frame(session, frame);
-	frame_unref(&frame);
+	counter_add(session->sessions->counters, capture_frame_bytes_total, picture->len);
+	picture_ref(picture);
+	session_tell_picture(session, picture);
+	picture_unref(&picture);
 }
 
 static void judge(struct session *session);
 
-static void on_page_frame(void *arg, struct frame *frame)
+static void on_page_picture(void *arg, struct picture *picture)
 {
 	struct stage *stage = arg;
 	if (stage == stage->session->on) {
-		show(stage->session, frame);
+		show(stage->session, picture);
 		return;
 	}
-	frame_unref(&stage->newest);
-	stage->newest = frame;
+	picture_unref(&stage->newest);
+	stage->newest = picture;
 }
 
 static void on_page_change(void *arg)
@@ -117,13 +117,13 @@ static void on_page_closed(void *arg)
 	while (*at != stage)
 		at = &(*at)->following;
 	*at = stage->following;
-	frame_unref(&stage->newest);
+	picture_unref(&stage->newest);
 	free(stage);
 	counter_add(session->sessions->counters, capture_browsers, -1);
 	session_release(session);
 }
 
-const struct page_events session_page_events = {.on_frame = on_page_frame,
+const struct page_events session_page_events = {.on_picture = on_page_picture,
                                                 .on_change = on_page_change,
                                                 .on_message = on_page_message,
                                                 .on_note = on_page_note,
@@ -140,7 +140,7 @@ static void put_on(struct session *session, struct stage *stage)
 	session_update_fps(session);
 	if (stage->newest == NULL)
 		return;
-	struct frame *newest = stage->newest;
+	struct picture *newest = stage->newest;
 	stage->newest = NULL;
 	show(session, newest);
 }
@@ -407,7 +407,7 @@ static void on_sound_closed(void *arg)
 	struct session *session = arg;
 	struct sessions *sessions = session->sessions;
 	session_tell_closed(session);
-	frame_unref(&session->last);
+	picture_unref(&session->last);
 	free(session->url);
 	free(session->allow);
 	free(session->owner);

@@ -3,7 +3,7 @@
  * Whoever wants its pictures or its news watches it (outputs, previews, viewers, the health
  * report); whoever wants something done in the page evaluates or sends a DevTools command. A
  * session outlives its page and its browser: both are replaced by the recovery ladder while the
- * session, its watchers, its last frame and its numbers stay. Loop thread only.
+ * session, its watchers, its last picture and its numbers stay. Loop thread only.
  *
  * Watchers must expect to be called from within any session_*() call but session_watch(), and may
  * call everything here from their callbacks, session_unwatch() and session_close() included. */
@@ -12,7 +12,7 @@
 #include "common/base/counters.h"
 #include "common/base/settings.h"
 #include "worker-capture/devtools.h"
-#include "worker-capture/frame.h"
+#include "worker-capture/picture.h"
 #include "worker-capture/health.h"
 
 #include <jansson.h>
@@ -77,7 +77,7 @@ struct session_event {
 
 struct session_watch {
 	/* A new picture, borrowed: frame_ref() to keep it. Older ones never follow newer ones. */
-	void (*on_frame)(void *arg, struct session *session, struct frame *frame);
+	void (*on_picture)(void *arg, struct session *session, struct picture *picture);
 	/* State, health or something worth an event changed. */
 	void (*on_event)(void *arg, struct session *session, const struct session_event *event);
 	/* __ringside(kind, value) was called in that world; `value` is borrowed, and from the
@@ -137,7 +137,7 @@ const struct health *session_health(const struct session *session);
 /* What its page plays into; NULL: it is mute. Lives as long as the session. */
 const struct sound *session_sound(const struct session *session);
 /* The newest picture, borrowed, or NULL before the first. It stays through every recovery. */
-struct frame *session_last_frame(const struct session *session);
+struct picture *session_last_picture(const struct session *session);
 /* The same page in another size, both even; its pictures follow. */
 void session_resize(struct session *session, uint32_t width, uint32_t height);
 void session_size(const struct session *session, uint32_t *width, uint32_t *height);

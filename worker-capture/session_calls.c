@@ -72,14 +72,14 @@ static void on_restart(struct call *call, struct session *session)
 
 static void on_screenshot(struct call *call, struct session *session)
 {
-	const struct frame *frame = session_last_frame(session);
-	if (frame == NULL) {
+	const struct picture *picture = session_last_picture(session);
+	if (picture == NULL) {
 		call_refuse(call, 409, "no picture has been taken yet");
 		return;
 	}
-	char *text = base64_text(span_of(frame->bytes, frame->len));
+	char *text = base64_text(span_of(picture->bytes, picture->len));
 	json_t *json = json_pack("{s:s, s:i, s:i, s:s}", "session", session_id(session), "width",
-	                         (int)frame->width, "height", (int)frame->height, "jpeg", text);
+	                         (int)picture->width, "height", (int)picture->height, "jpeg", text);
 	free(text);
 	if (json_string_length(json_object_get(json, "jpeg")) >
 	    PROTO_MAX_WORKER_ANSWER - DESCRIPTION_ROOM) {

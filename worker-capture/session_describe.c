@@ -38,7 +38,7 @@ const struct sound *session_sound(const struct session *session)
 	return session->sound;
 }
 
-struct frame *session_last_frame(const struct session *session)
+struct picture *session_last_picture(const struct session *session)
 {
 	return session->last;
 }

@@ -13,8 +13,8 @@ struct stage {
 	struct session *session;
 	struct page *page;
 	uid_t uid;
-	uint64_t sound_start; /* the sound server that its browser knows */
-	struct frame *newest; /* of a page that is not on yet */
+	uint64_t sound_start;   /* the sound server that its browser knows */
+	struct picture *newest; /* of a page that is not on yet */
 	struct stage *following;
 };
 
@@ -76,7 +76,7 @@ struct session {
 	const char *encoder;
 	struct health health;
 	struct ladder ladder;
-	struct frame *last;
+	struct picture *last;
 	uint64_t seq, opened_ms, on_ms, coming_ms, rotate_due_ms, deaf_due_ms; /* monotonic */
 	uint64_t recoveries, browsers, blocked;
 	double rate; /* frames a second, measured */
@@ -110,7 +110,7 @@ void session_release(struct session *session);
 
 double session_wanted_fps(const struct session *session);
 void session_tell_event(struct session *session, const struct session_event *event);
-void session_tell_frame(struct session *session, struct frame *frame);
+void session_tell_picture(struct session *session, struct picture *picture);
 void session_tell_message(struct session *session, enum session_world world, const char *kind,
                           const json_t *value, unsigned losses);
 /* The last they hear; they are freed. */

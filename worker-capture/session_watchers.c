@@ -42,9 +42,9 @@ void session_tell_event(struct session *session, const struct session_event *eve
 	EACH(session, on_event, session, event);
 }
 
-void session_tell_frame(struct session *session, struct frame *frame)
+void session_tell_picture(struct session *session, struct picture *picture)
 {
-	EACH(session, on_frame, session, frame);
+	EACH(session, on_picture, session, picture);
 }
 
 void session_tell_message(struct session *session, enum session_world world, const char *kind,

@@ -8,8 +8,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct devtools_message m;
 	devtools_message_parse(span_of(data, size), &m);
-	check((m.kind == DEVTOOLS_KIND_FRAME) <= (m.frame != NULL));
-	check(m.kind != DEVTOOLS_KIND_FRAME || (m.frame->width != 0 && m.frame->height != 0));
+	check((m.kind == DEVTOOLS_KIND_FRAME) <= (m.picture != NULL));
+	check(m.kind != DEVTOOLS_KIND_FRAME || (m.picture->width != 0 && m.picture->height != 0));
 	check(m.kind != DEVTOOLS_KIND_EVENT || (m.body != NULL && m.event < DEVTOOLS_EVENT_COUNT));
 	check(m.error != NULL && strlen(m.session) <= DEVTOOLS_SESSION_MAX);
 	devtools_message_finish(&m);

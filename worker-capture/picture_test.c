@@ -1,4 +1,4 @@
-#include "worker-capture/frame.h"
+#include "worker-capture/picture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +16,7 @@ static bool measure(const uint8_t *at, size_t len, uint32_t *width, uint32_t *he
 {
 	uint8_t *copy = malloc(len != 0 ? len : 1); /* so that a sanitizer sees reads beyond it */
 	memcpy(copy, at, len);
-	bool ok = frame_measure(span_of(copy, len), width, height);
+	bool ok = picture_measure(span_of(copy, len), width, height);
 	free(copy);
 	return ok;
 }
@@ -58,13 +58,13 @@ static void what_is_no_jpeg_is_refused(void **state)
 static void references_are_counted(void **state)
 {
 	(void)state;
-	struct frame *frame = frame_create(3), *second = frame_ref(frame);
-	frame_unref(&frame);
-	assert_null(frame);
+	struct picture *picture = picture_create(3), *second = picture_ref(picture);
+	picture_unref(&picture);
+	assert_null(picture);
 	second->bytes[2] = 1;
 	assert_int_equal(second->refs, 1);
-	frame_unref(&second);
-	frame_unref(&second);
+	picture_unref(&second);
+	picture_unref(&second);
 }
 
 int main(void)

@@ -1,21 +1,21 @@
-#include "worker-capture/frame.h"
+#include "worker-capture/picture.h"
 #include "common/base/check.h"
 
 #include <stdlib.h>
 
-struct frame *frame_create(size_t len)
+struct picture *picture_create(size_t len)
 {
 	check(len <= UINT32_MAX);
-	struct frame *frame = xmalloc(sizeof *frame + len);
-	*frame = (struct frame){.refs = 1, .len = (uint32_t)len};
-	return frame;
+	struct picture *picture = xmalloc(sizeof *picture + len);
+	*picture = (struct picture){.refs = 1, .len = (uint32_t)len};
+	return picture;
 }
 
-void frame_unref(struct frame **frame)
+void picture_unref(struct picture **picture)
 {
-	if (*frame != NULL && --(*frame)->refs == 0)
-		free(*frame);
-	*frame = NULL;
+	if (*picture != NULL && --(*picture)->refs == 0)
+		free(*picture);
+	*picture = NULL;
 }
 
 /* SOF0 to SOF15 without the three of that range that mean something else (ITU T.81 table B.1). */
@@ -31,7 +31,7 @@ static bool is_bare(unsigned marker)
 	return marker == 0x01 || (marker >= 0xd0 && marker <= 0xd8);
 }
 
-bool frame_measure(struct span jpeg, uint32_t *width, uint32_t *height)
+bool picture_measure(struct span jpeg, uint32_t *width, uint32_t *height)
 {
 	struct reader r = {jpeg.at, jpeg.at + jpeg.len, true};
 	if (reader_uint(&r, 2) != 0xffd8)
