@@ -1,5 +1,6 @@
 #include "worker-bridge/market.h"
 #include "common/base/check.h"
+#include "common/store/record.h"
 
 #include <math.h>
 #include <openssl/sha.h>
@@ -7,20 +8,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MARKET_NAME(NAME, text) text,
+static const char *const state_names[] = {MARKET_STATES(MARKET_NAME)};
+static const char *const step_names[] = {MARKET_STEPS(MARKET_NAME)};
+#undef MARKET_NAME
+
 const char *market_state_name(enum market_state state)
 {
-#define MARKET_STATE_NAME(NAME, text) text,
-	static const char *const names[] = {MARKET_STATES(MARKET_STATE_NAME)};
-#undef MARKET_STATE_NAME
-	return names[state];
+	return state_names[state];
 }
 
 const char *market_step_name(enum market_step step)
 {
-#define MARKET_STEP_NAME(NAME, text) text,
-	static const char *const names[] = {MARKET_STEPS(MARKET_STEP_NAME)};
-#undef MARKET_STEP_NAME
-	return names[step];
+	return step_names[step];
 }
 
 void market_key(const char *feed, const char *duel_id, char key[MARKET_KEY_ROOM])
@@ -30,116 +30,63 @@ void market_key(const char *feed, const char *duel_id, char key[MARKET_KEY_ROOM]
 
 /* ---- records ---- */
 
-/* Member of the row, of the struct, and whether a row may lack it: OPTIONAL ones are then "" or 0.
- * What decides who is paid is NEEDED: a default would be somebody's loss. */
-#define TEXTS(F)                                                                                   \
-	F("feed", feed, NEEDED)                                                                    \
-	F("duelId", duel_id, NEEDED)                                                               \
-	F("cycleId", cycle_id, OPTIONAL)                                                           \
-	F("duelKey", duel_key, NEEDED)                                                             \
-	F("operator", operator, NEEDED)                                                            \
-	F("agent1Id", agent_id[0], NEEDED)                                                         \
-	F("agent1Name", agent_name[0], OPTIONAL)                                                   \
-	F("agent2Id", agent_id[1], NEEDED)                                                         \
-	F("agent2Name", agent_name[1], OPTIONAL)                                                   \
-	F("outcome", outcome, NEEDED)                                                              \
-	F("winnerSide", side, NEEDED)                                                              \
-	F("reason", reason, OPTIONAL)                                                              \
-	F("seed", seed, OPTIONAL)                                                                  \
-	F("replayHash", replay_hash, OPTIONAL)                                                     \
-	F("fingerprint", fingerprint, NEEDED)                                                      \
-	F("error", error, OPTIONAL)
-#define NUMBERS(F)                                                                                 \
-	F("betOpenTime", bet_open_ms, OPTIONAL)                                                    \
-	F("betCloseTime", bet_close_ms, NEEDED)                                                    \
-	F("createdAt", created_ms, OPTIONAL)                                                       \
-	F("openedAt", opened_ms, NEEDED)                                                           \
-	F("lockedAt", locked_ms, NEEDED)                                                           \
-	F("settledAt", settled_ms, NEEDED)                                                         \
-	F("poolA", pool[0], NEEDED)                                                                \
-	F("poolB", pool[1], NEEDED)                                                                \
-	F("bets", bets, NEEDED)                                                                    \
-	F("settledBets", settled_bets, NEEDED)                                                     \
-	F("paid", paid, NEEDED)                                                                    \
-	F("feePpm", fee_ppm, OPTIONAL)                                                             \
-	F("attempts", attempts, OPTIONAL)                                                          \
-	F("attemptedAt", attempted_ms, OPTIONAL)                                                   \
-	F("nextAttemptAt", next_attempt_ms, OPTIONAL)
-enum presence { OPTIONAL, NEEDED };
+/* What decides who is paid is needed: a default would be somebody's loss. "entered": asking a
+ * receiver to create a market that he has is harmless, not asking him to cancel one is not.
+ * "unknown": he is asked for his view first. So both are taken for true by default. */
+#define FIELD(name, member) RECORD_MEMBER(name, struct market, member)
+static const struct record_field fields[] = {
+        {RECORD_ENUM("state", struct market, state, state_names), RECORD_NEEDED},
+        {RECORD_ENUM("step", struct market, step, step_names)},
+        {FIELD("entered", entered), .standard = true},
+        {FIELD("unknown", unknown), .standard = true},
+        {FIELD("feed", feed), RECORD_NEEDED},
+        {FIELD("duelId", duel_id), RECORD_NEEDED},
+        {FIELD("cycleId", cycle_id)},
+        {FIELD("duelKey", duel_key), RECORD_NEEDED},
+        {FIELD("operator", operator), RECORD_NEEDED},
+        {FIELD("agent1Id", agent_id[0]), RECORD_NEEDED},
+        {FIELD("agent1Name", agent_name[0])},
+        {FIELD("agent2Id", agent_id[1]), RECORD_NEEDED},
+        {FIELD("agent2Name", agent_name[1])},
+        {FIELD("outcome", outcome), RECORD_NEEDED},
+        {FIELD("winnerSide", side), RECORD_NEEDED},
+        {FIELD("reason", reason)},
+        {FIELD("seed", seed)},
+        {FIELD("replayHash", replay_hash)},
+        {FIELD("fingerprint", fingerprint), RECORD_NEEDED},
+        {FIELD("error", error)},
+        {FIELD("betOpenTime", bet_open_ms)},
+        {FIELD("betCloseTime", bet_close_ms), RECORD_NEEDED},
+        {FIELD("createdAt", created_ms)},
+        {FIELD("openedAt", opened_ms), RECORD_NEEDED},
+        {FIELD("lockedAt", locked_ms), RECORD_NEEDED},
+        {FIELD("settledAt", settled_ms), RECORD_NEEDED},
+        {FIELD("poolA", pool[0]), RECORD_NEEDED},
+        {FIELD("poolB", pool[1]), RECORD_NEEDED},
+        {FIELD("bets", bets), RECORD_NEEDED},
+        {FIELD("settledBets", settled_bets), RECORD_NEEDED},
+        {FIELD("paid", paid), RECORD_NEEDED},
+        {FIELD("feePpm", fee_ppm), .max = 1000000},
+        {FIELD("attempts", attempts)},
+        {FIELD("attemptedAt", attempted_ms)},
+        {FIELD("nextAttemptAt", next_attempt_ms)},
+        {FIELD("forgottenBets", forgotten_bets), .sparse = true},
+};
+#undef FIELD
+static const struct record record = {RECORD_FIELDS(fields)};
 
 json_t *market_record(const struct market *m)
 {
-	json_t *o =
-	        json_pack("{s:s,s:s,s:b,s:b}", "state", market_state_name(m->state), "step",
-	                  market_step_name(m->step), "entered", m->entered, "unknown", m->unknown);
-#define PUT(name, member, presence) json_object_set_new(o, name, json_string(m->member));
-	TEXTS(PUT)
-#undef PUT
-#define PUT(name, member, presence)                                                                \
-	json_object_set_new(o, name, json_integer((json_int_t)m->member));
-	NUMBERS(PUT)
-#undef PUT
-	if (m->forgotten_bets > 0)
-		json_object_set_new(o, "forgottenBets",
-		                    json_integer((json_int_t)m->forgotten_bets));
+	json_t *o = json_object();
+	record_write(&record, m, o);
 	return o;
-}
-
-static bool get_text(const json_t *o, const char *name, char *into, size_t room,
-                     enum presence presence)
-{
-	const json_t *value = json_object_get(o, name);
-	if (value == NULL)
-		return presence == OPTIONAL;
-	const char *text = json_string_value(value);
-	return text != NULL && (size_t)snprintf(into, room, "%s", text) < room;
-}
-
-static bool get_number(const json_t *o, const char *name, uint64_t *into, enum presence presence)
-{
-	const json_t *value = json_object_get(o, name);
-	if (value == NULL)
-		return presence == OPTIONAL;
-	*into = (uint64_t)json_integer_value(value);
-	return json_is_integer(value) && json_integer_value(value) >= 0;
-}
-
-/* "entered": asking a receiver to create a market that he has is harmless, not asking him to cancel
- * one is not. "unknown": he is asked for his view first. So both are taken for true by default. */
-static bool get_flag(const json_t *o, const char *name, bool *into)
-{
-	const json_t *value = json_object_get(o, name);
-	*into = value == NULL || json_is_true(value);
-	return value == NULL || json_is_boolean(value);
-}
-
-static bool get_states(struct market *m, const json_t *o)
-{
-	const char *state = json_string_value(json_object_get(o, "state"));
-	const json_t *step = json_object_get(o, "step");
-	m->state = MARKET_STATE_COUNT;
-	m->step = step == NULL ? MARKET_STEP_NONE : MARKET_STEP_COUNT;
-	for (unsigned i = 0; state != NULL && i < MARKET_STATE_COUNT; i++)
-		m->state = strcmp(state, market_state_name(i)) == 0 ? i : m->state;
-	for (unsigned i = 0; json_is_string(step) && i < MARKET_STEP_COUNT; i++)
-		m->step = strcmp(json_string_value(step), market_step_name(i)) == 0 ? i : m->step;
-	return m->state < MARKET_STATE_COUNT && m->step < MARKET_STEP_COUNT;
 }
 
 bool market_read(struct market *m, const json_t *o)
 {
 	*m = (struct market){0};
-	bool good = get_states(m, o) && get_flag(o, "entered", &m->entered) &&
-	            get_flag(o, "unknown", &m->unknown);
-#define GET(name, member, presence)                                                                \
-	good = good && get_text(o, name, m->member, sizeof m->member, presence);
-	TEXTS(GET)
-#undef GET
-#define GET(name, member, presence) good = good && get_number(o, name, &m->member, presence);
-	NUMBERS(GET)
-#undef GET
-	return good && get_number(o, "forgottenBets", &m->forgotten_bets, OPTIONAL) &&
-	       m->settled_bets <= m->bets && m->forgotten_bets <= m->bets && m->fee_ppm <= 1000000;
+	return record_read(&record, o, m) == ROW_PRESENT && m->settled_bets <= m->bets &&
+	       m->forgotten_bets <= m->bets;
 }
 
 /* ---- what frames say ---- */

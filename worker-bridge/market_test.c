@@ -282,6 +282,81 @@ static void a_record_reads_back(void **state)
 	json_decref(again);
 }
 
+/* What 0.1.0 wrote: each release writes it, and reads it. */
+static void a_record_has_its_bytes(void **state)
+{
+	static const char golden[] =
+	        "{\"state\":\"resolving\",\"step\":\"resolve\",\"entered\":true,\"unknown\":false"
+	        ",\"feed\":\"arena\",\"duelId\":\"d\",\"cycleId\":\"c\",\"duelKey\":\"k\",\"opera"
+	        "tor\":\"ledger\",\"agent1Id\":\"a\",\"agent1Name\":\"A\",\"agent2Id\":\"b\",\"ag"
+	        "ent2Name\":\"\xc3\x84\",\"outcome\":\"win\",\"winnerSide\":\"B\",\"reason\":\"ki"
+	        "ll\",\"seed\":\"7\",\"replayHash\":\"h\",\"fingerprint\":\"f\",\"error\":\"e\",\""
+	        "betOpenTime\":1,\"betCloseTime\":2,\"createdAt\":3,\"openedAt\":4,\"lockedAt\":5"
+	        ",\"settledAt\":6,\"poolA\":8,\"poolB\":9,\"bets\":10,\"settledBets\":3,\"paid\":"
+	        "11,\"feePpm\":12,\"attempts\":13,\"attemptedAt\":14,\"nextAttemptAt\":15"
+	        "%s}";
+	struct market m = {.feed = "arena",
+	                   .duel_id = "d",
+	                   .cycle_id = "c",
+	                   .duel_key = "k",
+	                   .operator= "ledger",
+	                   .agent_id = {"a", "b"},
+	                   .agent_name = {"A", "\xc3\x84"},
+	                   .state = MARKET_RESOLVING,
+	                   .bet_open_ms = 1,
+	                   .bet_close_ms = 2,
+	                   .created_ms = 3,
+	                   .opened_ms = 4,
+	                   .locked_ms = 5,
+	                   .settled_ms = 6,
+	                   .outcome = "win",
+	                   .side = "B",
+	                   .reason = "kill",
+	                   .seed = "7",
+	                   .replay_hash = "h",
+	                   .fingerprint = "f",
+	                   .pool = {8, 9},
+	                   .bets = 10,
+	                   .settled_bets = 3,
+	                   .paid = 11,
+	                   .fee_ppm = 12,
+	                   .step = MARKET_STEP_RESOLVE,
+	                   .entered = true,
+	                   .attempts = 13,
+	                   .attempted_ms = 14,
+	                   .next_attempt_ms = 15,
+	                   .error = "e"};
+	(void)state;
+	for (m.forgotten_bets = 0; m.forgotten_bets <= 2; m.forgotten_bets += 2) {
+		struct market back;
+		char expected[1024];
+		snprintf(expected, sizeof expected, golden,
+		         m.forgotten_bets == 0 ? "" : ",\"forgottenBets\":2");
+		json_t *row = market_record(&m);
+		char *text = json_dumps(row, JSON_COMPACT);
+		assert_string_equal(text, expected);
+		assert_true(market_read(&back, row));
+		assert_memory_equal(&back, &m, sizeof m);
+		free(text);
+		json_decref(row);
+	}
+}
+
+static void a_record_that_contradicts_itself_is_none(void **state)
+{
+	static const char *const members[] = {"settledBets", "forgottenBets", "feePpm"};
+	struct market m = fresh(), back;
+	(void)state;
+	m.bets = 1000000;
+	for (size_t i = 0; i < 3; i++)
+		for (json_int_t n = 1000000; n <= 1000001; n++) {
+			json_t *row = market_record(&m);
+			json_object_set_new(row, members[i], json_integer(n));
+			assert_int_equal(market_read(&back, row), n == 1000000);
+			json_decref(row);
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -299,6 +374,8 @@ int main(void)
 	        cmocka_unit_test(what_was_never_created_is_cancelled),
 	        cmocka_unit_test(people_decide),
 	        cmocka_unit_test(a_record_reads_back),
+	        cmocka_unit_test(a_record_has_its_bytes),
+	        cmocka_unit_test(a_record_that_contradicts_itself_is_none),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
