@@ -24,8 +24,8 @@ static void start(struct cast *cast)
 	                           (int)cast->quality, "maxWidth", (int)cast->width, "maxHeight",
 	                           (int)cast->height, "everyNthFrame", 1);
 	cast->asked_ms = clock_monotonic_ms();
-	devtools_call(cast->devtools, DEVTOOLS_PAGE_SCREENCAST_START, cast->session, params,
-	              CALL_MS, NULL, NULL);
+	devtools_command(cast->devtools, DEVTOOLS_PAGE_SCREENCAST_START, cast->session, params,
+	                 CALL_MS, NULL, NULL);
 }
 
 void cast_start(struct cast *cast, struct devtools *devtools, const char *session)
@@ -49,8 +49,8 @@ static void acknowledge_oldest(struct cast *cast)
 {
 	json_t *params = json_pack("{s:I}", "sessionId", (json_int_t)cast->unacked[0]);
 	memmove(cast->unacked, cast->unacked + 1, --cast->unacked_count * sizeof *cast->unacked);
-	devtools_call(cast->devtools, DEVTOOLS_PAGE_SCREENCAST_ACK, cast->session, params, CALL_MS,
-	              NULL, NULL);
+	devtools_command(cast->devtools, DEVTOOLS_PAGE_SCREENCAST_ACK, cast->session, params,
+	                 CALL_MS, NULL, NULL);
 }
 
 /* Acknowledges what is due. An interval that was missed is not made up for. */
@@ -120,8 +120,8 @@ void cast_set_size(struct cast *cast, uint32_t width, uint32_t height)
 	cast->height = height;
 	if (cast->devtools == NULL)
 		return;
-	devtools_call(cast->devtools, DEVTOOLS_PAGE_SCREENCAST_STOP, cast->session, NULL, CALL_MS,
-	              NULL, NULL);
+	devtools_command(cast->devtools, DEVTOOLS_PAGE_SCREENCAST_STOP, cast->session, NULL,
+	                 CALL_MS, NULL, NULL);
 	cast->unacked_count = 0;
 	start(cast);
 }
@@ -130,8 +130,8 @@ void cast_nudge(struct cast *cast, uint64_t now_ms)
 {
 	if (cast->devtools == NULL || now_ms - cast->asked_ms < NUDGE_MS)
 		return;
-	devtools_call(cast->devtools, DEVTOOLS_PAGE_SCREENCAST_STOP, cast->session, NULL, CALL_MS,
-	              NULL, NULL);
+	devtools_command(cast->devtools, DEVTOOLS_PAGE_SCREENCAST_STOP, cast->session, NULL,
+	                 CALL_MS, NULL, NULL);
 	cast->unacked_count = 0;
 	start(cast);
 }

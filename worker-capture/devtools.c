@@ -14,7 +14,7 @@ enum {
 	UNSENT_BYTES_MAX = 4 << 20, /* to a browser that does not read */
 };
 
-struct call {
+struct asked {
 	uint64_t id, due_ms;
 	enum devtools_method method;
 	enum devtools_outcome outcome; /* DEVTOOLS_OK: open; else it is answered at the next turn */
@@ -30,7 +30,7 @@ struct devtools {
 	uv_timer_t timer;
 	uint64_t timer_due_ms;
 	struct devtools_events events;
-	struct call *calls;
+	struct asked *open;
 	uint64_t last_id;
 	size_t message_bytes_max;
 	uint8_t *buffer;
@@ -45,25 +45,25 @@ static const char *const method_names[] = {DEVTOOLS_METHODS(METHOD_NAME)};
 
 /* ---- calls ---- */
 
-static void answer(struct devtools *d, struct call *call, enum devtools_outcome outcome,
+static void answer(struct devtools *d, struct asked *asked, enum devtools_outcome outcome,
                    const json_t *result, const char *reason)
 {
-	HASH_DEL(d->calls, call);
+	HASH_DEL(d->open, asked);
 	if (outcome != DEVTOOLS_OK)
 		log_debug("devtools call failed", "method=%s reason=\"%s\"",
-		          method_names[call->method], reason);
-	if (call->on_reply != NULL)
-		call->on_reply(call->arg, outcome, result, reason);
-	free(call);
+		          method_names[asked->method], reason);
+	if (asked->on_reply != NULL)
+		asked->on_reply(asked->arg, outcome, result, reason);
+	free(asked);
 }
 
-static struct call *first_due(struct devtools *d, uint64_t now_ms, uint64_t *next_ms)
+static struct asked *first_due(struct devtools *d, uint64_t now_ms, uint64_t *next_ms)
 {
 	*next_ms = UINT64_MAX;
-	for (struct call *call = d->calls; call != NULL; call = call->hh.next) {
-		if (call->due_ms <= now_ms)
-			return call;
-		*next_ms = call->due_ms < *next_ms ? call->due_ms : *next_ms;
+	for (struct asked *asked = d->open; asked != NULL; asked = asked->hh.next) {
+		if (asked->due_ms <= now_ms)
+			return asked;
+		*next_ms = asked->due_ms < *next_ms ? asked->due_ms : *next_ms;
 	}
 	return NULL;
 }
@@ -80,32 +80,32 @@ static void on_timer(uv_timer_t *timer)
 {
 	struct devtools *d = timer->data;
 	uint64_t now_ms = clock_monotonic_ms(), next_ms;
-	struct call *call;
+	struct asked *asked;
 	d->timer_due_ms = UINT64_MAX;
-	while (!d->destroyed && (call = first_due(d, now_ms, &next_ms)) != NULL) {
-		if (call->outcome == DEVTOOLS_OK)
-			answer(d, call, DEVTOOLS_TIMEOUT, NULL, "no answer in time");
+	while (!d->destroyed && (asked = first_due(d, now_ms, &next_ms)) != NULL) {
+		if (asked->outcome == DEVTOOLS_OK)
+			answer(d, asked, DEVTOOLS_TIMEOUT, NULL, "no answer in time");
 		else
-			answer(d, call, call->outcome, NULL, call->reason);
+			answer(d, asked, asked->outcome, NULL, asked->reason);
 	}
 	if (!d->destroyed && next_ms != UINT64_MAX)
 		wake_at(d, next_ms, now_ms);
 }
 
 /* Callbacks come from the loop: whoever called need not expect its own to run already. */
-static void answer_later(struct devtools *d, struct call *call, enum devtools_outcome outcome,
+static void answer_later(struct devtools *d, struct asked *asked, enum devtools_outcome outcome,
                          const char *reason)
 {
-	call->outcome = outcome;
-	call->reason = reason;
-	call->due_ms = 0;
+	asked->outcome = outcome;
+	asked->reason = reason;
+	asked->due_ms = 0;
 	wake_at(d, 0, 0);
 }
 
 static void answer_all(struct devtools *d, const char *reason)
 {
-	while (d->calls != NULL)
-		answer(d, d->calls, DEVTOOLS_GONE, NULL, reason);
+	while (d->open != NULL)
+		answer(d, d->open, DEVTOOLS_GONE, NULL, reason);
 }
 
 struct sent {
@@ -143,13 +143,13 @@ static bool send_text(struct devtools *d, const char *text)
 	return false;
 }
 
-static bool send_command(struct devtools *d, const struct call *call, json_t *params)
+static bool send_command(struct devtools *d, const struct asked *asked, json_t *params)
 {
-	json_t *command = json_pack("{s:I, s:s, s:o}", "id", (json_int_t)call->id, "method",
-	                            method_names[call->method], "params",
+	json_t *command = json_pack("{s:I, s:s, s:o}", "id", (json_int_t)asked->id, "method",
+	                            method_names[asked->method], "params",
 	                            params != NULL ? params : json_object());
-	if (*call->session != '\0')
-		json_object_set_new(command, "sessionId", json_string(call->session));
+	if (*asked->session != '\0')
+		json_object_set_new(command, "sessionId", json_string(asked->session));
 	char *text = json_dumps(command, JSON_COMPACT);
 	bool sent = text != NULL && send_text(d, text);
 	free(text);
@@ -157,46 +157,46 @@ static bool send_command(struct devtools *d, const struct call *call, json_t *pa
 	return sent;
 }
 
-void devtools_call(struct devtools *d, enum devtools_method method, const char *session,
-                   json_t *params, uint64_t timeout_ms, devtools_on_reply *on_reply, void *arg)
+void devtools_command(struct devtools *d, enum devtools_method method, const char *session,
+                      json_t *params, uint64_t timeout_ms, devtools_on_reply *on_reply, void *arg)
 {
 	uint64_t now_ms = clock_monotonic_ms();
-	struct call *call = xcalloc(1, sizeof *call);
-	*call = (struct call){.id = ++d->last_id,
-	                      .due_ms = now_ms + timeout_ms,
-	                      .method = method,
-	                      .on_reply = on_reply,
-	                      .arg = arg};
-	snprintf(call->session, sizeof call->session, "%s", session);
-	bool full = HASH_COUNT(d->calls) >= DEVTOOLS_CALLS_MAX;
-	HASH_ADD(hh, d->calls, id, sizeof call->id, call);
+	struct asked *asked = xcalloc(1, sizeof *asked);
+	*asked = (struct asked){.id = ++d->last_id,
+	                        .due_ms = now_ms + timeout_ms,
+	                        .method = method,
+	                        .on_reply = on_reply,
+	                        .arg = arg};
+	snprintf(asked->session, sizeof asked->session, "%s", session);
+	bool full = HASH_COUNT(d->open) >= DEVTOOLS_COMMANDS_MAX;
+	HASH_ADD(hh, d->open, id, sizeof asked->id, asked);
 	if (d->gone || full) {
 		json_decref(params);
-		answer_later(d, call, d->gone ? DEVTOOLS_GONE : DEVTOOLS_REFUSED,
+		answer_later(d, asked, d->gone ? DEVTOOLS_GONE : DEVTOOLS_REFUSED,
 		             d->gone ? "the browser is gone" : "too many calls are open");
-	} else if (!send_command(d, call, params)) {
-		answer_later(d, call, DEVTOOLS_REFUSED, "the browser does not read");
-	} else if (call->due_ms < d->timer_due_ms) {
-		wake_at(d, call->due_ms, now_ms);
+	} else if (!send_command(d, asked, params)) {
+		answer_later(d, asked, DEVTOOLS_REFUSED, "the browser does not read");
+	} else if (asked->due_ms < d->timer_due_ms) {
+		wake_at(d, asked->due_ms, now_ms);
 	}
 }
 
 void devtools_forget(struct devtools *d, const char *session)
 {
-	for (struct call *call = d->calls; call != NULL; call = call->hh.next)
-		if (strcmp(call->session, session) == 0)
-			answer_later(d, call, DEVTOOLS_GONE, "the page is gone");
+	for (struct asked *asked = d->open; asked != NULL; asked = asked->hh.next)
+		if (strcmp(asked->session, session) == 0)
+			answer_later(d, asked, DEVTOOLS_GONE, "the page is gone");
 }
 
 /* ---- messages ---- */
 
 static void take_reply(struct devtools *d, const struct devtools_message *m)
 {
-	struct call *call;
-	HASH_FIND(hh, d->calls, &m->id, sizeof m->id, call);
-	if (call == NULL || call->outcome != DEVTOOLS_OK)
+	struct asked *asked;
+	HASH_FIND(hh, d->open, &m->id, sizeof m->id, asked);
+	if (asked == NULL || asked->outcome != DEVTOOLS_OK)
 		return; /* too late */
-	answer(d, call, m->body != NULL ? DEVTOOLS_OK : DEVTOOLS_REFUSED, m->body, m->error);
+	answer(d, asked, m->body != NULL ? DEVTOOLS_OK : DEVTOOLS_REFUSED, m->body, m->error);
 }
 
 static void take_message(struct devtools *d, struct span text)

@@ -3,7 +3,7 @@
  * Every command has a time limit and exactly one reply, also when the browser goes away. Screencast
  * frames never meet a JSON parser: their bytes are found, decoded from base64 straight into a
  * struct picture, and only the few bytes around them are parsed. Loop thread only; no callback is
- * ever called from within devtools_call(). */
+ * ever called from within devtools_command(). */
 #pragma once
 
 #include "worker-capture/picture.h"
@@ -84,7 +84,7 @@ enum devtools_outcome {
 typedef void devtools_on_reply(void *arg, enum devtools_outcome outcome, const json_t *result,
                                const char *reason);
 
-enum { DEVTOOLS_SESSION_MAX = 64, DEVTOOLS_CALLS_MAX = 512 };
+enum { DEVTOOLS_SESSION_MAX = 64, DEVTOOLS_COMMANDS_MAX = 512 };
 
 struct devtools;
 
@@ -95,8 +95,8 @@ struct devtools_events {
 	/* A picture (a screencast frame); the reference is the callee's. `ack` is what acknowledges
 	 * it. seq and at_ms are not set. */
 	void (*on_picture)(void *arg, const char *session, struct picture *picture, int64_t ack);
-	/* End of file, a broken pipe, or a message beyond all limits. Called once; every call has
-	 * been answered DEVTOOLS_GONE before. */
+	/* End of file, a broken pipe, or a message beyond all limits. Called once; every command
+	 * has been answered DEVTOOLS_GONE before. */
 	void (*on_gone)(void *arg, const char *reason);
 	void *arg;
 };
@@ -105,14 +105,14 @@ struct devtools_events {
  * may have `message_bytes_max` bytes; a longer one ends the connection. */
 struct devtools *devtools_create(uv_loop_t *loop, int commands_fd, int messages_fd,
                                  size_t message_bytes_max, const struct devtools_events *events);
-/* Closes; open calls are answered DEVTOOLS_GONE within this call. Sets it to NULL; NULL is fine. */
+/* Closes; open commands are answered DEVTOOLS_GONE within it. Sets it to NULL; NULL is fine. */
 void devtools_destroy(struct devtools **devtools);
 
 /* Sends one command to `session` ("" for the browser). `params` is taken, NULL for none. `on_reply`
- * may be NULL: then only the log tells of a failure. With DEVTOOLS_CALLS_MAX calls open, the call
+ * may be NULL: then only the log tells of a failure. With DEVTOOLS_COMMANDS_MAX of them open, it
  * is answered DEVTOOLS_REFUSED from the loop. */
-void devtools_call(struct devtools *devtools, enum devtools_method method, const char *session,
-                   json_t *params, uint64_t timeout_ms, devtools_on_reply *on_reply, void *arg);
-/* Answers every open call of a session that will not answer any more with DEVTOOLS_GONE, from the
- * loop. */
+void devtools_command(struct devtools *devtools, enum devtools_method method, const char *session,
+                      json_t *params, uint64_t timeout_ms, devtools_on_reply *on_reply, void *arg);
+/* Answers every open command of a session that will not answer any more with DEVTOOLS_GONE, from
+ * the loop. */
 void devtools_forget(struct devtools *devtools, const char *session);

@@ -129,8 +129,8 @@ static json_t *heard(struct wire *wire)
 static void commands_are_sent_and_answered(void **state)
 {
 	struct wire *wire = *state;
-	devtools_call(wire->devtools, DEVTOOLS_PAGE_NAVIGATE, "S1", json_pack("{s:s}", "url", "x"),
-	              NEVER_MS, on_reply, wire);
+	devtools_command(wire->devtools, DEVTOOLS_PAGE_NAVIGATE, "S1",
+	                 json_pack("{s:s}", "url", "x"), NEVER_MS, on_reply, wire);
 	json_t *command = heard(wire);
 	assert_string_equal(json_string_value(json_object_get(command, "method")), "Page.navigate");
 	assert_string_equal(json_string_value(json_object_get(command, "sessionId")), "S1");
@@ -149,11 +149,11 @@ static void commands_are_sent_and_answered(void **state)
 static void errors_and_time_are_answers_too(void **state)
 {
 	struct wire *wire = *state;
-	devtools_call(wire->devtools, DEVTOOLS_PAGE_ENABLE, "", NULL, NEVER_MS, on_reply, wire);
+	devtools_command(wire->devtools, DEVTOOLS_PAGE_ENABLE, "", NULL, NEVER_MS, on_reply, wire);
 	SAY(wire, "{\"id\":1,\"error\":{\"code\":-32000,\"message\":\"no\"}}");
 	assert_int_equal(wire->outcome, DEVTOOLS_REFUSED);
 	assert_string_equal(wire->reason, "no");
-	devtools_call(wire->devtools, DEVTOOLS_PAGE_ENABLE, "", NULL, SOON_MS, on_reply, wire);
+	devtools_command(wire->devtools, DEVTOOLS_PAGE_ENABLE, "", NULL, SOON_MS, on_reply, wire);
 	run_until(wire, &wire->replies, 2);
 	assert_int_equal(wire->outcome, DEVTOOLS_TIMEOUT);
 	SAY(wire, "{\"id\":2,\"result\":{}}");
@@ -163,8 +163,10 @@ static void errors_and_time_are_answers_too(void **state)
 static void a_forgotten_session_is_gone(void **state)
 {
 	struct wire *wire = *state;
-	devtools_call(wire->devtools, DEVTOOLS_PAGE_ENABLE, "S1", NULL, NEVER_MS, on_reply, wire);
-	devtools_call(wire->devtools, DEVTOOLS_PAGE_ENABLE, "S2", NULL, NEVER_MS, on_reply, wire);
+	devtools_command(wire->devtools, DEVTOOLS_PAGE_ENABLE, "S1", NULL, NEVER_MS, on_reply,
+	                 wire);
+	devtools_command(wire->devtools, DEVTOOLS_PAGE_ENABLE, "S2", NULL, NEVER_MS, on_reply,
+	                 wire);
 	devtools_forget(wire->devtools, "S1");
 	assert_int_equal(wire->replies, 0); /* not from within */
 	run_until(wire, &wire->replies, 1);
@@ -176,9 +178,10 @@ static void a_forgotten_session_is_gone(void **state)
 static void too_many_calls_are_refused(void **state)
 {
 	struct wire *wire = *state;
-	for (unsigned i = 0; i < DEVTOOLS_CALLS_MAX; i++)
-		devtools_call(wire->devtools, DEVTOOLS_PAGE_ENABLE, "", NULL, NEVER_MS, NULL, NULL);
-	devtools_call(wire->devtools, DEVTOOLS_PAGE_ENABLE, "", NULL, NEVER_MS, on_reply, wire);
+	for (unsigned i = 0; i < DEVTOOLS_COMMANDS_MAX; i++)
+		devtools_command(wire->devtools, DEVTOOLS_PAGE_ENABLE, "", NULL, NEVER_MS, NULL,
+		                 NULL);
+	devtools_command(wire->devtools, DEVTOOLS_PAGE_ENABLE, "", NULL, NEVER_MS, on_reply, wire);
 	run_until(wire, &wire->replies, 1);
 	assert_int_equal(wire->outcome, DEVTOOLS_REFUSED);
 }
@@ -186,13 +189,13 @@ static void too_many_calls_are_refused(void **state)
 static void the_end_answers_everybody(void **state)
 {
 	struct wire *wire = *state;
-	devtools_call(wire->devtools, DEVTOOLS_PAGE_ENABLE, "", NULL, NEVER_MS, on_reply, wire);
+	devtools_command(wire->devtools, DEVTOOLS_PAGE_ENABLE, "", NULL, NEVER_MS, on_reply, wire);
 	close(wire->messages);
 	wire->messages = -1;
 	run_until(wire, &wire->gone, 1);
 	assert_int_equal(wire->replies, 1);
 	assert_int_equal(wire->outcome, DEVTOOLS_GONE);
-	devtools_call(wire->devtools, DEVTOOLS_PAGE_ENABLE, "", NULL, NEVER_MS, on_reply, wire);
+	devtools_command(wire->devtools, DEVTOOLS_PAGE_ENABLE, "", NULL, NEVER_MS, on_reply, wire);
 	run_until(wire, &wire->replies, 2);
 	assert_int_equal(wire->outcome, DEVTOOLS_GONE);
 	assert_int_equal(wire->gone, 1);

@@ -73,9 +73,9 @@ void page_go_home(struct page *page)
 {
 	page_begin_document(page);
 	page_live_on(page, PAGE_LIFE_NAVIGATE);
-	devtools_call(page_devtools(page), DEVTOOLS_PAGE_NAVIGATE, page->session,
-	              json_pack("{s:s}", "url", page->url), PAGE_NAVIGATE_MS,
-	              page_on_navigate_reply, page);
+	devtools_command(page_devtools(page), DEVTOOLS_PAGE_NAVIGATE, page->session,
+	                 json_pack("{s:s}", "url", page->url), PAGE_NAVIGATE_MS,
+	                 page_on_navigate_reply, page);
 }
 
 /* ---- pictures ---- */
@@ -169,8 +169,8 @@ static void on_probe(uv_timer_t *timer)
 	page->asking = true;
 	if (page->signals.asked_ms == 0)
 		page->signals.asked_ms = clock_monotonic_ms();
-	devtools_call(page_devtools(page), DEVTOOLS_SYSTEM_GET_PROCESSES, "", NULL, PAGE_CALL_MS,
-	              on_processes, page);
+	devtools_command(page_devtools(page), DEVTOOLS_SYSTEM_GET_PROCESSES, "", NULL, PAGE_CALL_MS,
+	                 on_processes, page);
 }
 
 static void on_gone(void *arg, const char *reason)
@@ -258,8 +258,8 @@ void page_close(struct page *page)
 
 void page_terminate(struct page *page)
 {
-	devtools_call(page_devtools(page), DEVTOOLS_RUNTIME_TERMINATE, page->session, NULL,
-	              PAGE_CALL_MS, NULL, NULL);
+	devtools_command(page_devtools(page), DEVTOOLS_RUNTIME_TERMINATE, page->session, NULL,
+	                 PAGE_CALL_MS, NULL, NULL);
 }
 
 void page_retarget(struct page *page)
@@ -267,9 +267,9 @@ void page_retarget(struct page *page)
 	if (!page_life_has_browser(page->state))
 		return; /* there is one as soon as it answers; or never again */
 	if (*page->target != '\0')
-		devtools_call(page_devtools(page), DEVTOOLS_TARGET_CLOSE, "",
-		              json_pack("{s:s}", "targetId", page->target), PAGE_CALL_MS, NULL,
-		              NULL);
+		devtools_command(page_devtools(page), DEVTOOLS_TARGET_CLOSE, "",
+		                 json_pack("{s:s}", "targetId", page->target), PAGE_CALL_MS, NULL,
+		                 NULL);
 	if (*page->session != '\0')
 		devtools_forget(page_devtools(page), page->session);
 	cast_forget(&page->cast);
@@ -289,9 +289,9 @@ void page_reload(struct page *page)
 		page_go_home(page);
 	} else {
 		page_begin_document(page);
-		devtools_call(page_devtools(page), DEVTOOLS_PAGE_RELOAD, page->session,
-		              json_pack("{s:b}", "ignoreCache", 1), PAGE_NAVIGATE_MS,
-		              page_on_navigate_reply, page);
+		devtools_command(page_devtools(page), DEVTOOLS_PAGE_RELOAD, page->session,
+		                 json_pack("{s:b}", "ignoreCache", 1), PAGE_NAVIGATE_MS,
+		                 page_on_navigate_reply, page);
 	}
 }
 
@@ -358,8 +358,8 @@ void page_set_fps(struct page *page, double fps)
 void page_command(struct page *page, enum devtools_method method, json_t *params,
                   uint64_t timeout_ms, devtools_on_reply *on_reply, void *arg)
 {
-	devtools_call(page_devtools(page), method, page->session, params, timeout_ms, on_reply,
-	              arg);
+	devtools_command(page_devtools(page), method, page->session, params, timeout_ms, on_reply,
+	                 arg);
 }
 
 int64_t page_context(const struct page *page, enum page_world world)

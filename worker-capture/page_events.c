@@ -82,13 +82,13 @@ static void on_paused(struct page *page, const char *session, const json_t *para
 	if (id == NULL || url == NULL)
 		return;
 	if (egress_allows(&page->egress, span_str(url))) {
-		devtools_call(page_devtools(page), DEVTOOLS_FETCH_CONTINUE, session,
-		              json_pack("{s:s}", "requestId", id), PAGE_CALL_MS, NULL, NULL);
+		devtools_command(page_devtools(page), DEVTOOLS_FETCH_CONTINUE, session,
+		                 json_pack("{s:s}", "requestId", id), PAGE_CALL_MS, NULL, NULL);
 		return;
 	}
-	devtools_call(page_devtools(page), DEVTOOLS_FETCH_FAIL, session,
-	              json_pack("{s:s, s:s}", "requestId", id, "errorReason", "BlockedByClient"),
-	              PAGE_CALL_MS, NULL, NULL);
+	devtools_command(page_devtools(page), DEVTOOLS_FETCH_FAIL, session,
+	                 json_pack("{s:s, s:s}", "requestId", id, "errorReason", "BlockedByClient"),
+	                 PAGE_CALL_MS, NULL, NULL);
 	if (is_ours(page, params, "frameId"))
 		set_blocked(page, url);
 	else
@@ -99,8 +99,8 @@ static void on_paused(struct page *page, const char *session, const json_t *para
 static void on_dialog(struct page *page, const char *session, const json_t *params)
 {
 	const char *type = json_string_value(json_object_get(params, "type"));
-	devtools_call(page_devtools(page), DEVTOOLS_PAGE_HANDLE_DIALOG, session,
-	              json_pack("{s:b}", "accept", 1), PAGE_CALL_MS, NULL, NULL);
+	devtools_command(page_devtools(page), DEVTOOLS_PAGE_HANDLE_DIALOG, session,
+	                 json_pack("{s:b}", "accept", 1), PAGE_CALL_MS, NULL, NULL);
 	page->signals.dialog_ms = clock_monotonic_ms();
 	page_note(page, "dialog", type != NULL ? type : "");
 	page_changed(page);

@@ -21,8 +21,8 @@ static void on_setup_reply(void *arg, enum devtools_outcome outcome, const json_
 
 static void set_up(struct page *page, enum devtools_method method, json_t *params)
 {
-	devtools_call(page_devtools(page), method, page->session, params, PAGE_CALL_MS,
-	              on_setup_reply, page);
+	devtools_command(page_devtools(page), method, page->session, params, PAGE_CALL_MS,
+	                 on_setup_reply, page);
 }
 
 /* ---- the page ---- */
@@ -37,16 +37,16 @@ static json_t *script_params(const char *source, const char *world)
 
 static void add_script(struct page *page, const char *session, const uint8_t *script)
 {
-	devtools_call(page_devtools(page), DEVTOOLS_PAGE_ADD_SCRIPT, session,
-	              script_params((const char *)script, NULL), PAGE_CALL_MS, on_setup_reply,
-	              page);
+	devtools_command(page_devtools(page), DEVTOOLS_PAGE_ADD_SCRIPT, session,
+	                 script_params((const char *)script, NULL), PAGE_CALL_MS, on_setup_reply,
+	                 page);
 }
 
 /* Every frame gets the first scripts, an inner one of another process too. */
 static void add_scripts(struct page *page, const char *session)
 {
-	devtools_call(page_devtools(page), DEVTOOLS_PAGE_ENABLE, session, NULL, PAGE_CALL_MS,
-	              on_setup_reply, page);
+	devtools_command(page_devtools(page), DEVTOOLS_PAGE_ENABLE, session, NULL, PAGE_CALL_MS,
+	                 on_setup_reply, page);
 	if (page->options.browser.webrtc)
 		add_script(page, session, injected_close_media_js);
 	add_script(page, session, injected_heartbeat_js);
@@ -54,10 +54,10 @@ static void add_scripts(struct page *page, const char *session)
 
 static void fence_documents(struct page *page, const char *session)
 {
-	devtools_call(page_devtools(page), DEVTOOLS_FETCH_ENABLE, session,
-	              json_pack("{s:[{s:s, s:s}]}", "patterns", "urlPattern", "*", "resourceType",
-	                        "Document"),
-	              PAGE_CALL_MS, on_setup_reply, page);
+	devtools_command(page_devtools(page), DEVTOOLS_FETCH_ENABLE, session,
+	                 json_pack("{s:[{s:s, s:s}]}", "patterns", "urlPattern", "*",
+	                           "resourceType", "Document"),
+	                 PAGE_CALL_MS, on_setup_reply, page);
 }
 
 static json_t *auto_attach_params(void)
@@ -101,8 +101,8 @@ static void set_up_page(struct page *page)
 	if (page->page_script != NULL)
 		set_up(page, DEVTOOLS_PAGE_ADD_SCRIPT, script_params(page->page_script, NULL));
 	set_up(page, DEVTOOLS_EMULATION_SET_METRICS, metrics_params(b));
-	devtools_call(page_devtools(page), DEVTOOLS_RUNTIME_RUN, page->session, NULL, PAGE_CALL_MS,
-	              on_runs, page);
+	devtools_command(page_devtools(page), DEVTOOLS_RUNTIME_RUN, page->session, NULL,
+	                 PAGE_CALL_MS, on_runs, page);
 }
 
 /* ---- its size ---- */
@@ -117,24 +117,25 @@ static void on_window(void *arg, enum devtools_outcome outcome, const json_t *re
 	const json_t *window = json_object_get(result, "windowId");
 	(void)reason;
 	if (outcome == DEVTOOLS_OK && !page_life_is_ending(page->state) && json_is_integer(window))
-		devtools_call(page_devtools(page), DEVTOOLS_BROWSER_SET_CONTENTS_SIZE, "",
-		              json_pack("{s:I, s:i, s:i}", "windowId", json_integer_value(window),
-		                        "width", (int)b->width, "height", (int)b->height),
-		              PAGE_CALL_MS, NULL, NULL);
+		devtools_command(page_devtools(page), DEVTOOLS_BROWSER_SET_CONTENTS_SIZE, "",
+		                 json_pack("{s:I, s:i, s:i}", "windowId",
+		                           json_integer_value(window), "width", (int)b->width,
+		                           "height", (int)b->height),
+		                 PAGE_CALL_MS, NULL, NULL);
 }
 
 static void size_window(struct page *page)
 {
 	if (page->options.browser.tab_capture)
-		devtools_call(page_devtools(page), DEVTOOLS_BROWSER_GET_WINDOW, "",
-		              json_pack("{s:s}", "targetId", page->target), PAGE_CALL_MS, on_window,
-		              page);
+		devtools_command(page_devtools(page), DEVTOOLS_BROWSER_GET_WINDOW, "",
+		                 json_pack("{s:s}", "targetId", page->target), PAGE_CALL_MS,
+		                 on_window, page);
 }
 
 void page_send_size(struct page *page)
 {
-	devtools_call(page_devtools(page), DEVTOOLS_EMULATION_SET_METRICS, page->session,
-	              metrics_params(&page->options.browser), PAGE_CALL_MS, NULL, NULL);
+	devtools_command(page_devtools(page), DEVTOOLS_EMULATION_SET_METRICS, page->session,
+	                 metrics_params(&page->options.browser), PAGE_CALL_MS, NULL, NULL);
 	size_window(page);
 }
 
@@ -163,10 +164,10 @@ void page_create_target(struct page *page)
 {
 	const struct browser_options *b = &page->options.browser;
 	page_live_on(page, PAGE_LIFE_CREATE);
-	devtools_call(page_devtools(page), DEVTOOLS_TARGET_CREATE, "",
-	              json_pack("{s:s, s:i, s:i, s:b}", "url", "about:blank", "width",
-	                        (int)b->width, "height", (int)b->height, "newWindow", 1),
-	              PAGE_CALL_MS, on_created, page);
+	devtools_command(page_devtools(page), DEVTOOLS_TARGET_CREATE, "",
+	                 json_pack("{s:s, s:i, s:i, s:b}", "url", "about:blank", "width",
+	                           (int)b->width, "height", (int)b->height, "newWindow", 1),
+	                 PAGE_CALL_MS, on_created, page);
 }
 
 void page_on_attached(struct page *page, const json_t *params)
@@ -188,18 +189,18 @@ void page_on_attached(struct page *page, const json_t *params)
 		return;
 	}
 	if (is_page) {
-		devtools_call(d, DEVTOOLS_TARGET_CLOSE, "", json_pack("{s:s}", "targetId", target),
-		              PAGE_CALL_MS, NULL, NULL);
+		devtools_command(d, DEVTOOLS_TARGET_CLOSE, "",
+		                 json_pack("{s:s}", "targetId", target), PAGE_CALL_MS, NULL, NULL);
 		page_note(page, "popup_blocked", "");
 		return;
 	}
 	if (strcmp(type, "iframe") == 0) {
 		fence_documents(page, session);
-		devtools_call(d, DEVTOOLS_TARGET_AUTO_ATTACH, session, auto_attach_params(),
-		              PAGE_CALL_MS, NULL, NULL);
+		devtools_command(d, DEVTOOLS_TARGET_AUTO_ATTACH, session, auto_attach_params(),
+		                 PAGE_CALL_MS, NULL, NULL);
 		add_scripts(page, session);
 	}
-	devtools_call(d, DEVTOOLS_RUNTIME_RUN, session, NULL, PAGE_CALL_MS, NULL, NULL);
+	devtools_command(d, DEVTOOLS_RUNTIME_RUN, session, NULL, PAGE_CALL_MS, NULL, NULL);
 }
 
 /* ---- the browser ---- */
@@ -207,15 +208,16 @@ void page_on_attached(struct page *page, const json_t *params)
 static void set_up_browser(struct page *page)
 {
 	struct devtools *d = page_devtools(page);
-	devtools_call(d, DEVTOOLS_TARGET_DISCOVER, "", json_pack("{s:b}", "discover", 1),
-	              PAGE_CALL_MS, on_setup_reply, page);
-	devtools_call(d, DEVTOOLS_TARGET_AUTO_ATTACH, "", auto_attach_params(), PAGE_CALL_MS,
-	              on_setup_reply, page);
-	devtools_call(d, DEVTOOLS_BROWSER_SET_DOWNLOADS, "", json_pack("{s:s}", "behavior", "deny"),
-	              PAGE_CALL_MS, on_setup_reply, page);
+	devtools_command(d, DEVTOOLS_TARGET_DISCOVER, "", json_pack("{s:b}", "discover", 1),
+	                 PAGE_CALL_MS, on_setup_reply, page);
+	devtools_command(d, DEVTOOLS_TARGET_AUTO_ATTACH, "", auto_attach_params(), PAGE_CALL_MS,
+	                 on_setup_reply, page);
+	devtools_command(d, DEVTOOLS_BROWSER_SET_DOWNLOADS, "",
+	                 json_pack("{s:s}", "behavior", "deny"), PAGE_CALL_MS, on_setup_reply,
+	                 page);
 	/* Without it a viewer gets only names that nobody else can resolve (mDNS). */
 	if (page->options.browser.webrtc)
-		devtools_call(
+		devtools_command(
 		        d, DEVTOOLS_BROWSER_GRANT_PERMISSIONS, "",
 		        json_pack("{s:[s, s]}", "permissions", "audioCapture", "videoCapture"),
 		        PAGE_CALL_MS, on_setup_reply, page);
@@ -245,6 +247,6 @@ static void on_version(void *arg, enum devtools_outcome outcome, const json_t *r
 
 void page_ask_version(struct page *page)
 {
-	devtools_call(page_devtools(page), DEVTOOLS_BROWSER_GET_VERSION, "", NULL, START_MS,
-	              on_version, page);
+	devtools_command(page_devtools(page), DEVTOOLS_BROWSER_GET_VERSION, "", NULL, START_MS,
+	                 on_version, page);
 }
