@@ -106,7 +106,7 @@ static void look(struct conn *conn)
 		conn_probe(conn);
 	if (conn->looks < LOOKS_LONGER)
 		conn->looks++;
-	if (conn_was_reset(conn)) {
+	if (conn->wire.kind->was_reset(&conn->wire)) {
 		conn_close(conn);
 		return;
 	}
@@ -165,9 +165,14 @@ static void on_timer(struct wheel_node *node)
 
 /* ---- the end ---- */
 
-static void on_closed(uv_handle_t *handle)
+static struct conn *conn_of(struct wire *wire)
 {
-	struct conn *conn = handle->data;
+	return (struct conn *)((uint8_t *)wire - offsetof(struct conn, wire));
+}
+
+static void on_closed(struct wire *wire)
+{
+	struct conn *conn = conn_of(wire);
 	conn->closed = true;
 	if (!conn->dirty && !conn->task.lined)
 		free(conn);
@@ -207,10 +212,9 @@ void conn_close(struct conn *conn)
 	counter_add(edge->counters, connections, -1);
 	client_address_release(&edge->addresses, conn->address);
 	abandon_all(conn);
-	if (!conn->writing)
-		conn_drop_output(conn);
+	out_queue_drop(&conn->out);
 	forget_input(conn);
-	uv_close((uv_handle_t *)&conn->tcp, on_closed);
+	conn->wire.kind->close(&conn->wire);
 }
 
 /* No further request is read; what is answered still leaves. */
@@ -222,36 +226,23 @@ static void finish(struct conn *conn)
 	conn_mark_dirty(conn);
 }
 
-static void on_shutdown(uv_shutdown_t *req, int status)
-{
-	(void)status;
-	free(req);
-}
-
 /* The answer has left, but the client may still be sending: closing now would reset the connection
  * and take the answer with it. */
 static void shut_down(struct conn *conn)
 {
 	conn->shut = true;
-	if (conn->eof) {
+	if (conn->eof || !conn->wire.kind->shut(&conn->wire))
 		conn_close(conn);
-		return;
-	}
-	uv_shutdown_t *req = xmalloc(sizeof *req);
-	if (uv_shutdown(req, (uv_stream_t *)&conn->tcp, on_shutdown) != 0) {
-		free(req);
-		conn_close(conn);
-	}
 }
 
 void conn_settle(struct conn *conn)
 {
 	if (conn->closing)
 		return;
-	if (conn->out_count == 0 && conn->lingering && !conn->shut)
+	if (conn->out.count == 0 && conn->lingering && !conn->shut)
 		shut_down(conn);
 	/* Nothing more comes: neither a request nor the rest of one. */
-	bool starved = conn->eof && !conn->hungry && conn->out_count == 0 &&
+	bool starved = conn->eof && !conn->hungry && conn->out.count == 0 &&
 	               (conn->first == NULL || !conn->first->body_whole);
 	/* Nothing can be said that tells whether it is there: to a picture in many parts, or a
 	 * WebSocket. */
@@ -263,7 +254,10 @@ void conn_settle(struct conn *conn)
 	set_wait(conn, wait_now(conn));
 	if (conn->wait == WAIT_GONE && conn->looks == 0)
 		look(conn);
-	conn_set_reading(conn, true);
+	if (conn->closing)
+		return;
+	conn->wire.kind->want(&conn->wire, (conn_wants_input(conn) ? WIRE_READABLE : 0u) |
+	                                           (conn->writing ? WIRE_WRITABLE : 0u));
 }
 
 /* ---- the order of answers ---- */
@@ -300,7 +294,7 @@ void conn_advance(struct conn *conn)
 static void go_on(struct conn *conn)
 {
 	struct exchange *e = conn->first;
-	if (e != NULL && e->wants_drain && conn->out_count == 0 && !conn->lingering)
+	if (e != NULL && e->wants_drain && conn->out.count == 0 && !conn->lingering)
 		exchange_drained(e);
 	if (conn->in_len > 0)
 		conn_parse(conn);
@@ -327,12 +321,31 @@ void conn_wait_in_line(struct conn *conn)
 
 /* ---- beginning, draining ---- */
 
+static void on_readable(struct wire *wire)
+{
+	conn_on_readable(conn_of(wire));
+}
+
+static void on_writable(struct wire *wire)
+{
+	conn_on_writable(conn_of(wire));
+}
+
+struct conn *conn_open(struct edge *edge, int fd)
+{
+	static const struct wire_events events = {
+	        .readable = on_readable, .writable = on_writable, .closed = on_closed};
+	struct conn *conn = xcalloc(1, sizeof *conn);
+	conn->edge = edge;
+	if (wire_plain_open(&conn->wire, edge->loop, fd, &events))
+		return conn;
+	free(conn);
+	return NULL;
+}
+
 void conn_start(struct conn *conn)
 {
 	struct edge *edge = conn->edge;
-	conn->tcp.data = conn;
-	if (uv_fileno((const uv_handle_t *)&conn->tcp, &conn->fd) != 0)
-		conn->fd = -1;
 	conn->timer.due = on_timer;
 	conn->task.proceed = proceed;
 	conn->next = edge->conns;
@@ -385,7 +398,7 @@ void requests_drop_gone(struct edge *edge)
 	struct conn *next;
 	for (struct conn *conn = edge->conns; conn != NULL; conn = next) {
 		next = conn->next;
-		if (may_be_gone(conn) && conn_was_reset(conn))
+		if (may_be_gone(conn) && conn->wire.kind->was_reset(&conn->wire))
 			conn_close(conn);
 	}
 }

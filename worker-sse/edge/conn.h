@@ -10,23 +10,12 @@
 #pragma once
 
 #include "common/base/http1.h"
+#include "worker-sse/edge/exchange_head.h"
+#include "worker-sse/edge/out_queue.h"
 #include "worker-sse/edge/request.h"
 #include "worker-sse/edge/route.h"
+#include "worker-sse/edge/wire.h"
 #include "worker-sse/edge/edge.h"
-
-/* Bytes to send: a range of a shared chunk. */
-struct piece {
-	struct chunk *chunk;
-	uint32_t from, len;
-};
-
-/* What came with a request, as long as it is needed. */
-struct exchange_head {
-	struct span headers[HEADER_COUNT];
-	uint8_t *lists; /* those of several fields, made one; NULL: there are none */
-	size_t lists_len;
-	uint8_t bytes[]; /* a copy of the head: all other spans point here */
-};
 
 /* One request and its answer. Several stand in a row when a client pipelines appends; only the
  * first may write to the connection, the others hold their answers back. */
@@ -68,8 +57,7 @@ enum conn_wait {
 };
 
 struct conn {
-	uv_tcp_t tcp;
-	int fd; /* its descriptor */
+	struct wire wire;
 	struct edge *edge;
 	struct exchange *first, *last;
 	struct conn *next, **previous; /* worker->conns */
@@ -77,9 +65,7 @@ struct conn {
 	struct turn_task task; /* in line for its turn */
 	uint8_t *in;           /* bytes that could not be used yet */
 	uint32_t in_len, in_room;
-	struct piece *out;
-	uint32_t out_from, out_count, out_room;
-	size_t out_bytes;
+	struct out_queue out;
 	size_t write_left; /* what neither we nor the kernel had delivered when last looked at */
 	struct wheel_node timer; /* may fire early: since_ms tells */
 	uint64_t since_ms;       /* when the present wait began */
@@ -87,11 +73,12 @@ struct conn {
 	uint16_t exchanges;
 	uint8_t wait;  /* enum conn_wait */
 	uint8_t looks; /* for a client that sends no more and may be gone */
-	bool reading, writing, eof;
-	bool dirty;  /* on worker->dirty */
-	bool unread; /* ... with bytes that the kernel holds */
-	bool hungry; /* bytes of `in` may be usable now */
-	bool closing, closed /* by libuv, while dirty or lined: who takes it off frees it */;
+	bool writing;  /* the wire takes no more at present */
+	bool eof;      /* the client sends no more */
+	bool dirty;    /* on worker->dirty */
+	bool unread;   /* ... with bytes that the kernel holds */
+	bool hungry;   /* bytes of `in` may be usable now */
+	bool closing, closed /* its wire, while dirty or lined: who takes it off frees it */;
 	bool lingering; /* no further request; closes when the answer has arrived */
 	bool shut;      /* our side is shut down */
 	bool served;    /* a whole request came */
@@ -100,7 +87,9 @@ struct conn {
 
 /* ---- conn.c ---- */
 
-/* Takes over an accepted handle. */
+/* Over an accepted socket, which is its own from here on. NULL: the loop does not take it. */
+struct conn *conn_open(struct edge *edge, int fd);
+/* It is served. */
 void conn_start(struct conn *conn);
 /* The same for one too many: it gets this answer and is closed. */
 void conn_refuse(struct conn *conn, unsigned status, const char *reason);
@@ -127,7 +116,10 @@ void conns_refuse_stalled(struct edge *edge, uint64_t before_ns);
 
 /* What the kernel holds, without waiting for the loop to say so. */
 void conn_read_now(struct conn *conn);
-void conn_set_reading(struct conn *conn, bool on);
+/* Its wire has something to read: now, or when its turn comes. */
+void conn_on_readable(struct conn *conn);
+/* May more be read at present? */
+bool conn_wants_input(const struct conn *conn);
 /* Uses what was left over, as far as it may be used now. */
 void conn_parse(struct conn *conn);
 
@@ -144,10 +136,8 @@ bool conn_write_chunk(struct conn *conn, struct chunk *chunk, size_t from, size_
 /* Bytes that mean nothing to a client that is there: for one that is not, its kernel answers them
  * with a reset. */
 void conn_probe(struct conn *conn);
-/* Did a reset come? */
-bool conn_was_reset(const struct conn *conn);
-/* Drops what is not sent; not while libuv is writing. */
-void conn_drop_output(struct conn *conn);
+/* Its wire takes bytes again. */
+void conn_on_writable(struct conn *conn);
 /* Bytes that have not arrived at the client's kernel. */
 size_t conn_undelivered(const struct conn *conn);
 /* Bytes of an answer: to the connection when the exchange is first, else held back. */
@@ -160,9 +150,6 @@ void conns_flush(struct edge *edge);
 /* Keeps a copy of the head's bytes: all spans of the request point there. Last in the row. */
 struct exchange *exchange_create(struct conn *conn, const struct http1_head *head,
                                  const uint8_t *bytes);
-/* Finds the headers that features know. NULL, or why they are refused. */
-const char *exchange_headers(struct exchange *exchange, const struct http1_head *head,
-                             const uint8_t *bytes);
 /* What is decided by the head alone, before any of the body is read. False: answered. */
 bool exchange_admit(struct exchange *exchange, bool expect_continue);
 /* Answered before its body was read: what comes of it is dropped, within reason. The exchange may

@@ -1,18 +1,14 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "worker-sse/edge/conn.h"
-#include "worker-sse/edge/websocket.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 enum {
-	READ_BYTES = 65536,
+	READ_BYTES = EDGE_READ_BYTES,
 	LOOK_BYTES = 16384,        /* after so much input at once the time is looked at */
 	PIECE_BYTES = 4096,        /* given to a WebSocket between two looks at its output */
 	OUT_PAUSE_BYTES = 1 << 20, /* no further request while so much waits to be sent */
-	FIELDS_ROOM = 1000,        /* the most that limits.headers allows */
 };
 
 /* ---- heads ---- */
@@ -20,10 +16,9 @@ enum {
 /* Consumes one head, or nothing when it is not complete. */
 static enum http1_result take_head(struct conn *conn, struct span *in)
 {
-	static struct http1_field fields[FIELDS_ROOM];
 	const struct settings *s = conn->edge->settings;
 	const struct http1_limits limits = {s->limits_header_bytes, s->limits_url_bytes};
-	struct http1_head head = {.fields = fields, .fields_max = s->limits_headers};
+	struct http1_head head = {.fields = conn->edge->fields, .fields_max = s->limits_headers};
 	unsigned status;
 	const char *reason;
 	enum http1_result result = http1_parse(*in, &limits, &head, &status, &reason);
@@ -40,7 +35,7 @@ static enum http1_result take_head(struct conn *conn, struct span *in)
 	const uint8_t *bytes = in->at;
 	struct exchange *e = exchange_create(conn, &head, bytes);
 	*in = span_of(in->at + head.bytes, in->len - head.bytes);
-	const char *fault = exchange_headers(e, &head, bytes);
+	const char *fault = exchange_head_read(e->head, &head, bytes);
 	if (fault != NULL) {
 		e->close_after = true;
 		exchange_refuse(e, 400, fault);
@@ -110,7 +105,7 @@ static void take_body(struct exchange *e, struct span *in)
 static bool may_begin(const struct conn *conn, struct span in)
 {
 	const struct exchange *last = conn->last;
-	if (conn->out_bytes >= waiting_room(&conn->edge->waiting, OUT_PAUSE_BYTES))
+	if (conn->out.bytes >= waiting_room(&conn->edge->waiting, OUT_PAUSE_BYTES))
 		return false;
 	if (last == NULL)
 		return true;
@@ -129,7 +124,7 @@ static void consume(struct conn *conn, struct span *in)
 		}
 		struct exchange *last = conn->last;
 		if (last != NULL && last->on_upgraded != NULL) {
-			if (conn->out_bytes >= websocket_output_max(conn->edge))
+			if (conn->out.bytes >= websocket_output_max(conn->edge))
 				return; /* what it is told must leave first */
 			struct span bytes =
 			        span_of(in->at, in->len < PIECE_BYTES ? in->len : PIECE_BYTES);
@@ -176,21 +171,10 @@ void conn_parse(struct conn *conn)
 
 /* ---- reading ---- */
 
-static uint8_t read_buffer[READ_BYTES]; /* of all connections: what is left over is copied */
-
 /* What is read may have to wait. */
 static size_t read_most(const struct edge *edge)
 {
-	return waiting_piece(&edge->waiting, sizeof read_buffer);
-}
-
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
-{
-	const struct conn *conn = handle->data;
-	(void)suggested;
-	/* Without room libuv reads nothing, and says so. */
-	*buf = uv_buf_init((char *)read_buffer,
-	                   conn->edge->turn.over ? 0 : (unsigned)read_most(conn->edge));
+	return waiting_piece(&edge->waiting, READ_BYTES);
 }
 
 static void on_bytes(struct conn *conn, struct span in)
@@ -213,48 +197,35 @@ static void on_bytes(struct conn *conn, struct span in)
 	conn_parse(conn);
 }
 
-static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
-{
-	struct conn *conn = stream->data;
-	if (n == 0 || conn->closing)
-		return;
-	if (n == UV_ENOBUFS) {
-		conn->unread = true;
-		conn_wait_in_line(conn);
-	} else if (n == UV_EOF)
-		conn->eof = true; /* it may still want its answer: conn_settle() */
-	else if (n < 0)
-		conn_close(conn);
-	else
-		on_bytes(conn, span_of(buf->base, (size_t)n));
-	conn_settle(conn);
-}
-
 void conn_read_now(struct conn *conn)
 {
+	uint8_t *buffer = conn->edge->read_buffer;
 	conn->unread = false;
 	if (conn->refused || conn->eof)
 		return;
-	ssize_t n = recv(conn->fd, read_buffer, read_most(conn->edge), MSG_DONTWAIT);
+	ssize_t n = conn->wire.kind->read(&conn->wire, buffer, read_most(conn->edge));
 	if (n > 0)
-		on_bytes(conn, span_of(read_buffer, (size_t)n));
+		on_bytes(conn, span_of(buffer, (size_t)n));
 	else if (n == 0)
-		conn->eof = true;
-	else if (errno != EAGAIN && errno != EINTR)
+		conn->eof = true; /* it may still want its answer: conn_settle() */
+	else if (n == WIRE_BROKEN)
 		conn_close(conn);
 }
 
-void conn_set_reading(struct conn *conn, bool on)
+void conn_on_readable(struct conn *conn)
 {
-	/* While answers are under way a little is read ahead, enough to notice that the client
-	 * left. */
-	on = on && !conn->eof &&
-	     conn->in_len < conn->edge->settings->limits_header_bytes + read_most(conn->edge);
-	if (conn->reading == on || conn->closing)
-		return;
-	conn->reading = on;
-	if (on)
-		uv_read_start((uv_stream_t *)&conn->tcp, on_alloc, on_read);
-	else
-		uv_read_stop((uv_stream_t *)&conn->tcp);
+	if (conn->edge->turn.over) {
+		conn->unread = true;
+		conn_wait_in_line(conn);
+	} else {
+		conn_read_now(conn);
+	}
+	conn_settle(conn);
+}
+
+/* While answers are under way a little is read ahead, enough to notice that the client left. */
+bool conn_wants_input(const struct conn *conn)
+{
+	return !conn->eof &&
+	       conn->in_len < conn->edge->settings->limits_header_bytes + read_most(conn->edge);
 }

@@ -54,6 +54,8 @@ void edge_init(struct edge *edge, const struct edge_options *options)
 	edge_use(edge, options->settings);
 	auth_init(&edge->auth, edge->settings);
 	prepare_headers(edge);
+	edge->read_buffer = xmalloc(EDGE_READ_BYTES);
+	edge->fields = xcalloc(EDGE_FIELDS_MAX, sizeof *edge->fields);
 	turn_init(&edge->turn, edge->loop, edge->wheel);
 	counter_set(edge->counters, connections, 0);
 	counter_set(edge->counters, websockets, 0);

@@ -16,6 +16,7 @@
 
 struct address;
 struct conn;
+struct http1_field;
 struct request;
 struct route;
 struct websocket;
@@ -35,6 +36,11 @@ struct edge_options {
 	 * visible to it. */
 	void (*before_request)(void *context);
 	void *context; /* for whoever handles requests */
+};
+
+enum {
+	EDGE_READ_BYTES = 65536,
+	EDGE_FIELDS_MAX = 1000, /* the most that limits.headers allows */
 };
 
 struct edge {
@@ -64,6 +70,9 @@ struct edge {
 	size_t body_bytes, body_bytes_max; /* in memory */
 	uint64_t body_refused_ms; /* when a body last found no room; 0: since then one gave way to
 	                             it */
+	/* conn_read.c: of all connections; what is left over is copied */
+	uint8_t *read_buffer;       /* EDGE_READ_BYTES */
+	struct http1_field *fields; /* EDGE_FIELDS_MAX */
 	/* request.c */
 	char *common_headers; /* on every answer; the Date first */
 	int64_t date_s;       /* which second it says */
@@ -101,3 +110,9 @@ void edge_drain(struct edge *edge);
 bool edge_is_empty(const struct edge *edge);
 /* Cuts who is left. */
 void edge_close(struct edge *edge);
+
+/* How many bytes may wait for the client of a WebSocket. */
+static inline size_t websocket_output_max(const struct edge *edge)
+{
+	return waiting_room(&edge->waiting, edge->settings->http_websocket_output_bytes);
+}

@@ -14,21 +14,6 @@ enum {
 	DISCARD_BYTES_MAX = 65536, /* a refused body up to here is read to keep the connection */
 };
 
-/* ---- headers ---- */
-
-#define HEADER_NAME(NAME, text) SPAN(text),
-static const struct span header_names[] = {REQUEST_HEADERS(HEADER_NAME)};
-#undef HEADER_NAME
-
-/* Lists may come in several fields; everything else at most once. */
-static bool header_repeats(enum request_header h)
-{
-	return h == HEADER_ACCEPT || h == HEADER_ACCEPT_ENCODING || h == HEADER_CONNECTION ||
-	       h == HEADER_IF_MATCH || h == HEADER_IF_NONE_MATCH || h == HEADER_UPGRADE ||
-	       h == HEADER_X_FORWARDED_FOR || h == HEADER_X_FORWARDED_HOST ||
-	       h == HEADER_X_FORWARDED_PROTO || h == HEADER_ACCESS_CONTROL_REQUEST_HEADERS;
-}
-
 static enum method method_of(struct span name)
 {
 	static const struct {
@@ -43,87 +28,23 @@ static enum method method_of(struct span name)
 	return METHOD_OTHER;
 }
 
-/* Where the span's bytes are in the copy; one that is not of these bytes stays. */
-static struct span moved(struct span s, const uint8_t *from, size_t len, const uint8_t *to)
-{
-	if (s.at == NULL || s.at < from || s.at > from + len)
-		return s;
-	return span_of(to + (s.at - from), s.len);
-}
-
-/* Fields of one name are one list, in their order (RFC 9110 5.3). All lists together are shorter
- * than the head: between two fields stood more than ", ". */
-static struct span join_fields(struct exchange *e, const struct http1_head *head,
-                               enum request_header h)
-{
-	struct exchange_head *kept = e->head;
-	if (kept->lists == NULL)
-		kept->lists = xmalloc(head->bytes);
-	uint8_t *from = kept->lists + kept->lists_len, *at = from;
-	for (size_t i = 0; i < head->fields_count; i++) {
-		const struct http1_field *field = &head->fields[i];
-		if (!span_equal_nocase(field->name, header_names[h]))
-			continue;
-		if (at != from) {
-			memcpy(at, ", ", 2);
-			at += 2;
-		}
-		memcpy(at, field->value.at, field->value.len);
-		at += field->value.len;
-	}
-	kept->lists_len += (size_t)(at - from);
-	check(kept->lists_len <= head->bytes);
-	return span_of(from, (size_t)(at - from));
-}
-
-static bool is_joined(const struct exchange_head *kept, struct span value)
-{
-	return kept->lists != NULL && value.at >= kept->lists &&
-	       value.at < kept->lists + kept->lists_len;
-}
-
-const char *exchange_headers(struct exchange *e, const struct http1_head *head,
-                             const uint8_t *bytes)
-{
-	struct span *headers = e->head->headers;
-	const uint8_t *copy = e->head->bytes;
-	for (size_t i = 0; i < head->fields_count; i++) {
-		const struct http1_field *field = &head->fields[i];
-		for (int h = 0; h < HEADER_COUNT; h++) {
-			if (field->name.len != header_names[h].len ||
-			    !span_equal_nocase(field->name, header_names[h]))
-				continue;
-			if (headers[h].at != NULL && !header_repeats((enum request_header)h))
-				return "a header that may stand once stands twice";
-			if (headers[h].at != NULL && !is_joined(e->head, headers[h]))
-				headers[h] = join_fields(e, head, (enum request_header)h);
-			else if (headers[h].at == NULL)
-				headers[h] = moved(field->value, bytes, head->bytes, copy);
-			break;
-		}
-	}
-	headers[HEADER_HOST] = moved(head->host, bytes, head->bytes, copy);
-	return NULL;
-}
-
 /* ---- life ---- */
 
 struct exchange *exchange_create(struct conn *conn, const struct http1_head *head,
                                  const uint8_t *bytes)
 {
 	struct exchange *e = xmalloc(sizeof *e);
-	struct exchange_head *kept = xmalloc(sizeof *kept + head->bytes);
-	uint8_t *copy = kept->bytes;
-	memset(kept, 0, sizeof *kept);
-	memcpy(copy, bytes, head->bytes);
+	struct exchange_head *kept = exchange_head_create(head, bytes);
+	const uint8_t *copy = kept->bytes;
 	*e = (struct exchange){.conn = conn, .head = kept, .begun_ns = clock_monotonic_ns()};
-	e->request = (struct request){.edge = conn->edge,
-	                              .headers = kept->headers,
-	                              .method = method_of(head->method),
-	                              .path = moved(head->path, bytes, head->bytes, copy),
-	                              .query = moved(head->query, bytes, head->bytes, copy),
-	                              .close_delimited = head->minor == 0,
-	                              .exchange = e};
+	e->request = (struct request){
+	        .edge = conn->edge,
+	        .headers = kept->headers,
+	        .method = method_of(head->method),
+	        .path = exchange_head_moved(head->path, bytes, head->bytes, copy),
+	        .query = exchange_head_moved(head->query, bytes, head->bytes, copy),
+	        .close_delimited = head->minor == 0,
+	        .exchange = e};
 	turn_note(&conn->edge->turn, e->begun_ns);
 	e->head_only = e->request.method == METHOD_HEAD;
 	e->close_after = !head->keep_alive || conn->edge->draining;
@@ -153,9 +74,7 @@ static void forget_body(struct exchange *e)
 
 static void forget_head(struct exchange *e)
 {
-	if (e->head != NULL)
-		free(e->head->lists);
-	free(e->head);
+	exchange_head_free(e->head);
 	e->head = NULL;
 }
 

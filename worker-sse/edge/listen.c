@@ -27,26 +27,10 @@ static bool count_address(struct edge *edge, struct conn *conn)
 {
 	uint64_t max = edge->settings->limits_connections_per_address;
 	uint8_t bytes[16];
-	int fd;
-	if (max == 0 || uv_fileno((const uv_handle_t *)&conn->tcp, &fd) != 0 ||
-	    !client_address_of(fd, bytes))
+	if (max == 0 || !conn->wire.kind->address(&conn->wire, bytes))
 		return true;
 	conn->address = client_address_hold(&edge->addresses, bytes, max);
 	return conn->address != NULL;
-}
-
-static void on_never_opened(uv_handle_t *handle)
-{
-	free(handle->data);
-}
-
-static struct conn *conn_alloc(struct edge *edge)
-{
-	struct conn *conn = xcalloc(1, sizeof *conn);
-	conn->edge = edge;
-	uv_tcp_init(edge->loop, &conn->tcp);
-	conn->tcp.data = conn;
-	return conn;
 }
 
 /* One too many gets its answer; of those there may be REFUSED_MAX at a time, the rest is cut. */
@@ -56,7 +40,7 @@ static void admit(struct edge *edge, struct conn *conn)
 		conn_start(conn);
 	} else if (edge->conns_count >= edge->conns_max + REFUSED_MAX) {
 		counter_add(edge->counters, connections_refused_total, 1);
-		uv_close((uv_handle_t *)&conn->tcp, on_never_opened);
+		conn->wire.kind->close(&conn->wire); /* which frees it */
 	} else if (edge->conns_count >= edge->conns_max) {
 		conn_refuse(conn, 503, "limits.connections is reached");
 	} else {
@@ -76,13 +60,11 @@ static int listen_fd_of(const struct edge *edge, const uv_poll_t *poll)
 
 static void take(struct edge *edge, int fd)
 {
-	struct conn *conn = conn_alloc(edge);
-	if (uv_tcp_open(&conn->tcp, fd) == 0) {
+	struct conn *conn = conn_open(edge, fd);
+	if (conn != NULL)
 		admit(edge, conn);
-		return;
-	}
-	close(fd);
-	uv_close((uv_handle_t *)&conn->tcp, on_never_opened);
+	else
+		close(fd);
 }
 
 static void on_acceptable(uv_poll_t *poll, int status, int events);

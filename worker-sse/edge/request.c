@@ -1,5 +1,4 @@
 /* Answers: heads, bodies, streams; and what features ask of a request. */
-#include "worker-sse/edge/client_address.h"
 #include "worker-sse/edge/conn.h"
 #include "worker-sse/edge/http1_out.h"
 #include "common/base/check.h"
@@ -275,7 +274,7 @@ void reply_again(struct request *request)
 size_t reply_pending(const struct request *request)
 {
 	const struct exchange *e = request->exchange;
-	return e->conn != NULL ? e->conn->out_bytes : 0;
+	return e->conn != NULL ? e->conn->out.bytes : 0;
 }
 
 void reply_end(struct request *request)
@@ -301,54 +300,4 @@ void reply_abort(struct request *request)
 		conn_close(e->conn);
 	else
 		exchange_end(e);
-}
-
-/* ---- asking ---- */
-
-void request_address(const struct request *request, uint8_t out[16])
-{
-	const struct conn *conn = request->exchange->conn;
-	struct span forwarded = request->headers[HEADER_X_FORWARDED_FOR];
-	if (request->edge->settings->http_trust_forwarded && forwarded.at != NULL &&
-	    client_address_forwarded(forwarded, out))
-		return;
-	memset(out, 0, 16);
-	if (conn != NULL)
-		client_address_of(conn->fd, out);
-}
-
-/* Believed only as far as it could be in a URL. */
-static bool plausible(struct span host)
-{
-	for (size_t i = 0; i < host.len; i++) {
-		uint8_t c = host.at[i];
-		if (c <= 0x20 || c >= 0x7f || c == '/' || c == '?' || c == '#' || c == '"' ||
-		    c == '<' || c == '>' || c == ',' || c == '\\')
-			return false;
-	}
-	return host.len > 0;
-}
-
-size_t request_base_url(const struct request *request, char *out, size_t out_len)
-{
-	const struct settings *s = request->edge->settings;
-	const struct span *headers = request->headers;
-	struct span host = headers[HEADER_HOST], proto = SPAN("http");
-	if (*s->http_public_url != '\0') {
-		int len = snprintf(out, out_len, "%s", s->http_public_url);
-		while (len > 0 && out[len - 1] == '/')
-			len--;
-		return (size_t)len;
-	}
-	if (s->http_trust_forwarded) {
-		if (plausible(list_last(headers[HEADER_X_FORWARDED_HOST])))
-			host = list_last(headers[HEADER_X_FORWARDED_HOST]);
-		if (span_equal_nocase(list_last(headers[HEADER_X_FORWARDED_PROTO]), SPAN("https")))
-			proto = SPAN("https");
-	}
-	if (host.len == 0)
-		host = span_str(s->listen);
-	int len = snprintf(out, out_len, "%.*s://%.*s", (int)proto.len, proto.at, (int)host.len,
-	                   host.at);
-	return len > 0 && (size_t)len < out_len ? (size_t)len : 0;
 }

@@ -67,7 +67,8 @@ static void prefetch_near(const void *to)
 	const struct conn *conn = ((const struct exchange *)to)->conn;
 	if (conn == NULL)
 		return;
-	__builtin_prefetch(&conn->fd);
+	__builtin_prefetch(&conn->wire);
+	__builtin_prefetch(&conn->wire.fd);
 	__builtin_prefetch(&conn->writing);
 }
 

@@ -167,11 +167,6 @@ void websocket_close(struct websocket *s, unsigned code, const char *reason)
 
 /* ---- output ---- */
 
-size_t websocket_output_max(const struct edge *edge)
-{
-	return waiting_room(&edge->waiting, edge->settings->http_websocket_output_bytes);
-}
-
 static bool is_full(const struct websocket *s)
 {
 	return reply_pending(s->request) >= websocket_output_max(s->request->edge);

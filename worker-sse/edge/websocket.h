@@ -43,7 +43,5 @@ void websocket_send(struct websocket *websocket, struct span text);
 void websocket_close(struct websocket *websocket, unsigned code, const char *reason);
 
 /* All of this worker: closed with 1001, their clients come to another. */
-/* How many bytes may wait for the client of one. */
-size_t websocket_output_max(const struct edge *edge);
 
 void websockets_drain(struct edge *edge);
