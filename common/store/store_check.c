@@ -288,12 +288,51 @@ static int sync_directory_of(const char *path)
 	return rc;
 }
 
+static int read_table(const struct tables *tables, MDB_txn *txn, MDB_dbi table)
+{
+	MDB_cursor *cursor;
+	MDB_val key, value;
+	int rc = tables_cursor_open(tables, txn, table, &cursor);
+	if (rc != 0)
+		return rc;
+	do
+		rc = tables_cursor_get(tables, cursor, &key, &value, MDB_NEXT);
+	while (rc == 0);
+	mdb_cursor_close(cursor);
+	return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+/* LMDB copies with a thread and locks of its own, so a guard around that could not be left: what it
+ * is going to read is read before. */
+static int read_all(const struct tables *tables)
+{
+	enum { FREE_TABLE = 0, MAIN_TABLE = 1 }; /* LMDB's own */
+	const MDB_dbi all[] = {FREE_TABLE,       MAIN_TABLE,    tables->path, tables->stream,
+	                       tables->producer, tables->chunk, tables->kv,   tables->expiry,
+	                       tables->garbage,  tables->meta};
+	struct tables_reader reader = {.tables = tables};
+	MDB_txn *txn = tables_begin(&reader);
+	int rc = reader.rc;
+	for (size_t i = 0; txn != NULL && rc == 0 && i < sizeof all / sizeof *all; i++)
+		rc = read_table(tables, txn, all[i]);
+	tables_end(&reader);
+	tables_reader_finish(&reader);
+	return rc;
+}
+
 int store_backup(struct store *store, const char *path, char reason[256])
 {
 	char part[4096];
 	int rc = store_checkpoint(store, reason);
 	if (rc != 0)
 		return rc;
+	rc = read_all(&store->tables);
+	if (rc != 0) {
+		snprintf(reason, 256,
+		         "data.mdb cannot be read whole: %s; see ringsidectl store check",
+		         mdb_strerror(rc));
+		return rc;
+	}
 	snprintf(part, sizeof part, "%s.part", path);
 	int fd = open(part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	rc = fd < 0 ? errno : mdb_env_copyfd2(store->tables.env, fd, MDB_CP_COMPACT);

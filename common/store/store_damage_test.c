@@ -267,6 +267,24 @@ static void test_cut_short_while_open(void **state)
 	assert_true(whole > size_of(f));
 }
 
+/* A backup says so, and leaves nothing that could be taken for one. */
+static void test_backup_of_a_file_cut_short(void **state)
+{
+	struct fixture *f = *state;
+	char path[96], part[112];
+	snprintf(path, sizeof path, "%s/backup", f->dir);
+	snprintf(part, sizeof part, "%s.part", path);
+	assert_int_equal(open_store(f), 0);
+	assert_int_equal(store_backup(f->store, path, f->reason), 0);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(truncate(f->data, 4 * PAGE), 0);
+	assert_int_not_equal(store_backup(f->store, path, f->reason), 0);
+	assert_non_null(strstr(f->reason, "cannot be read"));
+	assert_int_not_equal(access(path, F_OK), 0);
+	assert_int_not_equal(access(part, F_OK), 0);
+	store_close(&f->store);
+}
+
 /* The checkpointer meets the damage within its write transaction: it gives up and says so; reading
  * goes on. */
 static void test_checkpoint_over_a_file_cut_short(void **state)
@@ -275,8 +293,17 @@ static void test_checkpoint_over_a_file_cut_short(void **state)
 	struct store_status status = {0};
 	f->options.maintain = true;
 	assert_int_equal(open_store(f), 0);
+	/* Known by now, so that it takes more without a look at the file; a checkpointer that was
+	 * through before the file was cut has something to do again. */
+	assert_int_equal(create(f, "/known", SPAN("")), VERDICT_CREATED);
 	assert_int_equal(truncate(f->data, 2 * PAGE), 0);
 	for (int i = 0; i < 6000 && status.refusing != EIO; i++) {
+		uint32_t size = 1;
+		struct command more = {.kind = COMMAND_APPEND,
+		                       .path = SPAN("/known"),
+		                       .content_type = SPAN("a/b"),
+		                       .body = {&size, 1, SPAN("x")}};
+		store_execute(f->store, &more);
 		usleep(10000);
 		store_status(f->store, &status);
 	}
@@ -361,6 +388,7 @@ int main(void)
 	        T(test_zeroed_pages_are_not_messages),
 	        T(test_no_zeroed_page_ends_the_process),
 	        T(test_cut_short_while_open),
+	        T(test_backup_of_a_file_cut_short),
 	        T(test_checkpoint_over_a_file_cut_short),
 	        T(test_rows_without_checks_are_read),
 #undef T

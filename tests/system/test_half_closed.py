@@ -102,8 +102,9 @@ def test_a_half_closed_reader_gets_the_events_of_later(r, target, version):
     wait_for(lambda: subscribers(r) == 0, "its end")
 
 
-def test_a_half_closed_client_gets_what_another_worker_answers(r):
-    with ask_and_close_our_side(r, head("/v1/source/arena")) as s:
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+def test_a_half_closed_client_gets_what_another_worker_answers(r, version):
+    with ask_and_close_our_side(r, head("/v1/source/arena", version)) as s:
         assert statuses(read_whole(s)) == [200]
 
 
