@@ -91,9 +91,10 @@ enum { PROTO_CALL_BODY_MAX = 1 << 20, PROTO_CALL_PATH_MAX = 1024, PROTO_CALL_QUE
 #define PROTO_CALL_HEADER(F, member, NAME, title, max) F(text, member, max)
 
 /* An HTTP request that the receiver answers with CALL_REPLY (common/worker/call.h). `id` is the
- * sender's. */
+ * sender's. With a generation it is for that one alone. */
 #define PROTO_CALL(F)                                                                              \
 	F(u64, id, 0)                                                                              \
+	F(u64, generation, 0)                                                                      \
 	F(u8, method, 0)                                                                           \
 	PROTO_CALL_SPANS(F)
 
@@ -186,8 +187,8 @@ enum { PROTO_CALL_BODY_MAX = 1 << 20, PROTO_CALL_PATH_MAX = 1024, PROTO_CALL_QUE
 #define PROTO_INBOX_ADMINISTERED(M) PROTO_TO_ADMINISTERED(M) /* supervisor/admin.c */
 #define PROTO_INBOX_WORKER(M)       PROTO_TO_WORKERS(M)      /* common/worker/worker.c */
 #define PROTO_INBOX_FOLLOWER(M)     PROTO_TO_FOLLOWERS(M)    /* each worker's own inbox */
-#define PROTO_INBOX_ANSWERING(M)    PROTO_TO_ANSWERING(M)    /* bridge and capture */
-#define PROTO_INBOX_CALLING(M)      PROTO_TO_CALLING(M)      /* worker-sse */
+#define PROTO_INBOX_ANSWERING(M)    PROTO_TO_ANSWERING(M)    /* roles that answer calls */
+#define PROTO_INBOX_CALLING(M)      PROTO_TO_CALLING(M)      /* roles whose calls are answered */
 #define PROTO_INBOX_CAPTURE(M)      PROTO_TO_CAPTURE(M)
 #define PROTO_INBOX_COMMANDED(M)    PROTO_TO_COMMANDED(M) /* bridge and capture */
 #define PROTO_INBOX_BRIDGE(M)       PROTO_TO_BRIDGE(M)

@@ -1,8 +1,11 @@
 #include "worker-sse/inbox.h"
+#include "common/worker/ask.h"
+#include "common/worker/call.h"
 
 #define CTX struct sse_worker
 PROTO_INBOX_FOLLOWER(PROTO_HANDLER)
-PROTO_INBOX_CALLING(PROTO_HANDLER_ELSEWHERE)
+PROTO_INBOX_CALLING(PROTO_HANDLER)
+PROTO_INBOX_ANSWERING(PROTO_HANDLER)
 
 /* Somebody wrote: see what is new. The mark itself is in shared memory. */
 static void on_log_durable(struct sse_worker *w, const struct party *from,
@@ -13,6 +16,17 @@ static void on_log_durable(struct sse_worker *w, const struct party *from,
 	uv_async_send(&w->store_async);
 }
 
+static void on_call_reply(struct sse_worker *w, const struct party *from,
+                          const struct proto_call_reply *m)
+{
+	asks_take(w->asks, from, m);
+}
+
+static void on_call(struct sse_worker *w, const struct party *from, const struct proto_call *m)
+{
+	calls_take(w->calls, from, m);
+}
+
 enum proto_verdict inbox_dispatch(struct worker *worker, const struct party *from, unsigned type,
                                   struct span body)
 {
@@ -20,6 +34,7 @@ enum proto_verdict inbox_dispatch(struct worker *worker, const struct party *fro
 	switch (type) {
 		PROTO_INBOX_FOLLOWER(PROTO_DISPATCH)
 		PROTO_INBOX_CALLING(PROTO_DISPATCH)
+		PROTO_INBOX_ANSWERING(PROTO_DISPATCH)
 	default:
 		return PROTO_NOT_MINE;
 	}

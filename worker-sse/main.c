@@ -3,6 +3,8 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/worker/ask.h"
+#include "common/worker/call.h"
 #include "common/worker/worker_store.h"
 #include "proto/roles.h"
 #include "worker-sse/edge/cors.h"
@@ -10,7 +12,6 @@
 #include "worker-sse/live/fanout.h"
 #include "worker-sse/routes.h"
 #include "worker-sse/views/bet_sync.h"
-#include "worker-sse/views/call.h"
 #include "worker-sse/views/events.h"
 #include "worker-sse/views/health.h"
 #include "worker-sse/views/subscriptions.h"
@@ -159,6 +160,8 @@ static int start(struct worker *worker)
 	*w = (struct sse_worker){
 	        .worker = worker, .settings = worker->settings.newest, .counters = worker->mine};
 	wheel_init(&w->wheel, clock_monotonic_ms());
+	w->asks = asks_create(worker, &w->wheel);
+	w->calls = calls_create(worker, NULL, 0, w);
 	start_edge(w);
 	uv_async_init(worker->loop, &w->store_async, on_store);
 	w->store_async.data = w;
@@ -187,7 +190,7 @@ static void reload(struct worker *worker)
 static void on_peer_gone(struct worker *worker, const struct party *gone)
 {
 	struct sse_worker *w = worker->context;
-	calls_peer_gone(w, gone);
+	asks_peer_gone(w->asks, gone);
 	edge_flush(&w->edge);
 }
 

@@ -87,7 +87,14 @@ static void dispatch(struct calls *calls, struct call *call)
 
 void calls_take(struct calls *calls, const struct party *from, const struct proto_call *m)
 {
-	dispatch(calls, call_create(calls, from, m));
+	struct worker *worker = calls->worker;
+	struct call *call = call_create(calls, from, m);
+	if ((role_of(worker->program->role)->answers & from->role) == 0)
+		call_refuse(call, 403, "calls of this role are not answered here");
+	else if (m->generation != 0 && m->generation != worker->generation)
+		call_refuse(call, CALL_MISDIRECTED, "this was for my predecessor");
+	else
+		dispatch(calls, call);
 }
 
 void calls_local(struct calls *calls, enum call_method method, const char *path, const char *body,

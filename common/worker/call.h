@@ -1,5 +1,5 @@
-/* Calls: an HTTP request that another worker answers. The SSE worker checks who asks and forwards
- * (worker-sse/views/call.h); the worker that owns the thing answers from a table of its own:
+/* Calls: an HTTP request that another worker answers. Whoever has it checks who asks and sends it
+ * on (common/worker/ask.h); the worker that owns the thing answers from a table of its own:
  *
  *     static const struct call_route routes[] = {
  *             {CALL_METHOD(POST), "/stream", on_create},
@@ -30,6 +30,10 @@ enum call_method {
 	CALL_METHOD_COUNT
 };
 #define CALL_METHOD(name) (1u << CALL_##name)
+
+/* The status by which a question that was for another generation is refused (RFC 9110 15.5.20); the
+ * asker hears ASK_STALE (common/worker/ask.h). */
+enum { CALL_MISDIRECTED = 421 };
 
 struct calls;
 
@@ -62,10 +66,11 @@ struct call_route {
 #define CALL_HANDLER(path, methods, read, write, body_bytes_max, handler)                          \
 	void handler(struct call *call);
 
-/* The routes are borrowed for good. */
+/* The routes are borrowed for good; a role that answers nothing yet has none. */
 struct calls *calls_create(struct worker *worker, const struct call_route *routes, size_t count,
                            void *context);
-/* Looks the path up and calls the handler; 404 and 405 are answered here. */
+/* Looks the path up and calls the handler; 404 and 405 are answered here, 403 to a role whose calls
+ * this one does not answer (proto/roles.h), and what is for another generation. */
 void calls_take(struct calls *calls, const struct party *from, const struct proto_call *m);
 /* The same for one that comes from within, by the admin socket: `answer` gets status and body,
  * once. `body` is JSON, or empty. Everything is copied. */

@@ -95,6 +95,9 @@ static int setup(void **state)
 	struct fixture *f = xcalloc(1, sizeof *f);
 	f->worker.loop = xmalloc(sizeof *f->worker.loop);
 	assert_int_equal(uv_loop_init(f->worker.loop), 0);
+	static const struct worker_program program = {.role = ROLE_CAPTURE};
+	f->worker.program = &program;
+	f->worker.generation = 1;
 	f->calls = calls_create(&f->worker, routes, 2, f);
 	join(f, 5);
 	*state = f;

@@ -110,6 +110,24 @@ def test_a_restarted_worker_is_no_lost_link():
         assert not [e for e in r.events() if e["event"].startswith("link-")]
 
 
+def test_sse_workers_ask_each_other_and_never_a_successor():
+    """A question that is for one process is not given to the next in its place."""
+    with Ringside(dummy=True, workers=2) as r:
+        def heard(generation):  # from sse-0; sse-1 has no link to itself
+            return {r.get(f"/ask/1/{generation}").strip() for _ in range(20)}
+
+        answered, stale = {"answered sse-1", "absent"}, {"stale", "absent"}
+        first = r.worker("sse-1")["generation"]
+        wait_for(lambda: heard(0) == answered, "answers of whoever is there")
+        assert heard(first) == answered
+        r.ctl("restart", "sse-1")
+        second = r.worker("sse-1")["generation"]
+        assert second > first
+        wait_for(lambda: heard(0) == answered, "answers of the next")
+        assert heard(first) == stale
+        assert heard(second) == answered
+
+
 def first_free(pid):
     taken = set(map(int, os.listdir(f"/proc/{pid}/fd")))
     return next(n for n in range(len(taken) + 1) if n not in taken)

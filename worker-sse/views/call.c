@@ -1,7 +1,6 @@
 #include "worker-sse/views/call.h"
 #include "common/worker/call.h"
 #include "common/base/check.h"
-#include "common/base/hash.h"
 #include "common/store/offset.h"
 #include "worker-sse/edge/auth.h"
 #include "worker-sse/views/worker.h"
@@ -9,94 +8,84 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define CTX struct sse_worker
-PROTO_INBOX_CALLING(PROTO_HANDLER_ELSEWHERE)
-
 enum { HEADERS_MAX = 16 };
 
-/* A request that waits for its reply, or somebody without one. */
+/* A request that waits for its reply. */
 struct call_waiting {
 	uint64_t id;
-	struct party to;
-	struct sse_worker *worker;
-	struct request *request;     /* NULL: call_ask() */
+	struct request *request;
 	struct call_options options; /* but the path */
-	call_on_answer *on_answer;
-	void *arg;
-	struct wheel_node timer;
-	UT_hash_handle hh;
 };
 
 /* ---- waiting ---- */
 
-static void remove_waiting(struct call_waiting *call)
-{
-	HASH_DEL(call->worker->calls, call);
-	wheel_cancel(&call->timer);
-	free(call);
-}
-
-/* Off every list; the request is the caller's again. */
+/* The request is the caller's again. */
 static struct request *take_back(struct call_waiting *call)
 {
 	struct request *request = call->request;
 	request->on_gone = NULL;
 	request->feature = call->options.kept;
-	remove_waiting(call);
+	free(call);
 	return request;
-}
-
-static void answer_asker(struct call_waiting *call, const struct proto_call_reply *reply)
-{
-	call_on_answer *on_answer = call->on_answer;
-	void *arg = call->arg;
-	remove_waiting(call);
-	on_answer(arg, reply);
 }
 
 static void fail(struct request *request, const struct call_options *options, unsigned status,
                  const char *reason)
 {
-	counter_add(worker_of(request)->counters, calls_failed_total, 1);
 	if (options->on_failed != NULL)
 		options->on_failed(request, reason);
 	else
 		reply_error(request, status, reason);
 }
 
-static void give_up(struct call_waiting *call, const char *reason)
-{
-	const struct call_options options = call->options;
-	if (call->request == NULL) {
-		counter_add(call->worker->counters, calls_failed_total, 1);
-		answer_asker(call, NULL);
-	} else {
-		fail(take_back(call), &options, 503, reason);
-	}
-}
-
 static void on_gone(struct request *request)
 {
 	struct call_waiting *call = request->feature;
 	void (*gone)(struct request *) = call->options.on_gone;
+	asks_forget(worker_of(request)->asks, call->id);
 	take_back(call);
 	if (gone != NULL)
 		gone(request);
 }
 
-static void on_timer(struct wheel_node *node)
+/* What came, instead of a reply. */
+static const char *reason_of(enum ask_outcome outcome)
 {
-	struct call_waiting *call =
-	        (struct call_waiting *)((char *)node - offsetof(struct call_waiting, timer));
-	give_up(call, "the worker that knows did not answer in time");
+	switch (outcome) {
+	case ASK_SENT:
+	case ASK_ANSWERED:
+		break;
+	case ASK_UNFIT:
+		return "the worker that knows cannot be asked this";
+	case ASK_ABSENT:
+		return "no worker for this is running";
+	case ASK_STALE:
+		return "the worker that had this has gone";
+	case ASK_FULL:
+		return "the worker that knows has too much to do";
+	case ASK_GONE:
+		return "the worker that knows has gone; another is on its way";
+	case ASK_LATE:
+		return "the worker that knows did not answer in time";
+	}
+	return NULL;
 }
 
-void calls_peer_gone(struct sse_worker *w, const struct party *gone)
+static void on_outcome(void *arg, enum ask_outcome outcome, const struct party *from,
+                       const struct proto_call_reply *m)
 {
-	struct call_waiting *call, *next;
-	HASH_ITER (hh, w->calls, call, next)
-		if (call->to.role == gone->role && call->to.slot == gone->slot)
-			give_up(call, "the worker that knows has gone; another is on its way");
+	struct call_waiting *call = arg;
+	const struct call_options options = call->options;
+	struct request *request = take_back(call);
+	(void)from;
+	if (outcome != ASK_ANSWERED)
+		fail(request, &options, 503, reason_of(outcome));
+	else if (m->status > 599 || !reply_status_known((unsigned)m->status))
+		reply_error(request, 500, "the worker that knows gave no proper answer");
+	else if (options.on_reply != NULL)
+		options.on_reply(request, m);
+	else
+		call_relay(request, m);
 }
 
 /* ---- asking ---- */
@@ -143,78 +132,17 @@ static const char *unfit(const struct proto_call *m, unsigned *status)
 	               : NULL;
 }
 
-static struct call_waiting *wait_for_reply(struct sse_worker *w, const struct peer *peer,
-                                           uint64_t id)
-{
-	struct call_waiting *call = xcalloc(1, sizeof *call);
-	*call = (struct call_waiting){
-	        .id = id, .to = *peer_party(peer), .worker = w, .timer = {.due = on_timer}};
-	HASH_ADD(hh, w->calls, id, sizeof call->id, call);
-	wheel_set(&w->wheel, &call->timer, w->wheel.now_ms + w->settings->call_timeout_ms);
-	return call;
-}
-
-static void hold_request(struct call_waiting *call, struct request *request,
-                         const struct call_options *options)
-{
-	call->request = request;
-	call->options = *options;
-	call->options.path = (struct span){0}; /* borrowed */
-	request->feature = call;
-	request->on_gone = on_gone;
-}
-
-uint64_t call_ask(struct sse_worker *w, unsigned role, const struct call_question *question,
-                  call_on_answer *on_answer, void *arg)
-{
-	struct peer *peer = worker_peer(w->worker, role, 0);
-	const struct proto_call m = {.id = ++w->calls_id,
-	                             .method = (uint8_t)question->method,
-	                             .path = question->path,
-	                             .query = question->query,
-	                             .principal = question->principal,
-	                             .content_type = question->content_type,
-	                             .body = question->body};
-	unsigned status;
-	if (peer == NULL || unfit(&m, &status) != NULL) {
-		counter_add(w->counters, calls_failed_total, 1);
-		return 0;
-	}
-	counter_add(w->counters, calls_total, 1);
-	if (on_answer != NULL) {
-		struct call_waiting *call = wait_for_reply(w, peer, m.id);
-		call->on_answer = on_answer;
-		call->arg = arg;
-	}
-	bool sent;
-	peer_try(sent, peer, call, CALL, m);
-	if (sent)
-		return m.id;
-	call_forget(w, m.id);
-	counter_add(w->counters, calls_refused_total, 1);
-	return 0;
-}
-
-void call_forget(struct sse_worker *w, uint64_t id)
-{
-	struct call_waiting *call;
-	HASH_FIND(hh, w->calls, &id, sizeof id, call);
-	if (call != NULL && call->request == NULL)
-		remove_waiting(call);
-}
-
 void call_send(struct request *request, unsigned role, const struct call_options *options)
 {
 	struct sse_worker *w = worker_of(request);
-	struct peer *peer = worker_peer(w->worker, role, 0);
+	const struct party to = {role, options->slot, options->generation};
 	char base_url[1024], principal[AUTH_PRINCIPAL_ROOM];
 	unsigned status;
 	/* The bridge knows tokens alone; what a session belongs to may be of any scheme. */
 	(role == ROLE_CAPTURE ? auth_owner : auth_principal)(request->headers[HEADER_AUTHORIZATION],
 	                                                     principal);
 	size_t base_len = request_base_url(request, base_url, sizeof base_url);
-	struct proto_call m = {.id = ++w->calls_id,
-	                       .method = (uint8_t)method_of(request),
+	struct proto_call m = {.method = (uint8_t)method_of(request),
 	                       .path = options->path.at != NULL ? options->path : request->path,
 	                       .query = request->query,
 	                       .principal = span_str(principal),
@@ -226,25 +154,17 @@ void call_send(struct request *request, unsigned role, const struct call_options
 	if (!options->authorization)
 		m.authorization = (struct span){0};
 	const char *reason = unfit(&m, &status);
-	if (reason == NULL && peer == NULL) {
+	struct call_waiting *call = xcalloc(1, sizeof *call);
+	*call = (struct call_waiting){.request = request, .options = *options};
+	call->options.path = (struct span){0}; /* borrowed */
+	request->feature = call;
+	request->on_gone = on_gone;
+	if (reason == NULL) {
 		status = 503;
-		reason = "no worker for this is running";
+		reason = reason_of(asks_send(w->asks, &to, &m, on_outcome, call, &call->id));
 	}
-	if (reason != NULL) {
-		request->feature = options->kept;
-		fail(request, options, status, reason);
-		return;
-	}
-	counter_add(w->counters, calls_total, 1);
-	bool sent;
-	peer_try(sent, peer, call, CALL, m);
-	if (sent) {
-		hold_request(wait_for_reply(w, peer, m.id), request, options);
-		return;
-	}
-	counter_add(w->counters, calls_refused_total, 1);
-	request->feature = options->kept;
-	fail(request, options, 503, "the worker that knows has too much to do");
+	if (reason != NULL)
+		fail(take_back(call), options, status, reason);
 }
 
 void call_forward(struct request *request, unsigned role)
@@ -294,25 +214,4 @@ void call_relay(struct request *request, const struct proto_call_reply *m)
 	else
 		reply(request, (unsigned)m->status, headers, count, m->body);
 	free(text);
-}
-
-void on_call_reply(struct sse_worker *w, const struct party *from, const struct proto_call_reply *m)
-{
-	struct call_waiting *call;
-	HASH_FIND(hh, w->calls, &m->id, sizeof m->id, call);
-	if (call == NULL || !party_equal(&call->to, from))
-		return; /* the client or the time has gone */
-	if (call->request == NULL) {
-		answer_asker(call, m);
-		return;
-	}
-	void (*on_reply)(struct request *, const struct proto_call_reply *) =
-	        call->options.on_reply;
-	struct request *request = take_back(call);
-	if (m->status > 599 || !reply_status_known((unsigned)m->status))
-		reply_error(request, 500, "the worker that knows gave no proper answer");
-	else if (on_reply != NULL)
-		on_reply(request, m);
-	else
-		call_relay(request, m);
 }

@@ -19,7 +19,7 @@ struct look {
 struct picture {
 	struct sse_worker *worker;
 	struct look *looks;
-	uint64_t asked; /* of call_ask(); 0: is being handed out */
+	uint64_t asked; /* of asks_send(); 0: is being handed out */
 	UT_hash_handle hh;
 	char key[]; /* principal and path */
 };
@@ -42,7 +42,7 @@ static void on_gone(struct request *request)
 	void (*gone)(struct request *) = look->options.on_gone;
 	take_back(look);
 	if (picture->looks == NULL && picture->asked != 0) {
-		call_forget(picture->worker, picture->asked);
+		asks_forget(picture->worker->asks, picture->asked);
 		HASH_DEL(picture->worker->pictures, picture);
 		free(picture);
 	}
@@ -72,9 +72,12 @@ static void answer(struct request *request, const struct call_options *options,
 		call_relay(request, reply);
 }
 
-static void on_answer(void *arg, const struct proto_call_reply *reply)
+static void on_outcome(void *arg, enum ask_outcome outcome, const struct party *from,
+                       const struct proto_call_reply *reply)
 {
 	struct picture *picture = arg;
+	(void)outcome;
+	(void)from;
 	HASH_DEL(picture->worker->pictures, picture); /* who comes meanwhile gets the next one */
 	picture->asked = 0;
 	while (picture->looks != NULL) {
@@ -87,14 +90,15 @@ static void on_answer(void *arg, const struct proto_call_reply *reply)
 static struct picture *ask(struct sse_worker *w, const char *key, const char *principal,
                            struct span path)
 {
-	const struct call_question question = {
+	static const struct party owner = {.role = ROLE_CAPTURE};
+	const struct proto_call question = {
 	        .method = CALL_GET, .path = path, .principal = span_str(principal)};
 	size_t len = strlen(key) + 1;
 	struct picture *picture = xcalloc(1, sizeof *picture + len);
 	memcpy(picture->key, key, len);
 	picture->worker = w;
-	picture->asked = call_ask(w, ROLE_CAPTURE, &question, on_answer, picture);
-	if (picture->asked == 0) {
+	if (asks_send(w->asks, &owner, &question, on_outcome, picture, &picture->asked) !=
+	    ASK_SENT) {
 		free(picture);
 		return NULL;
 	}

@@ -31,6 +31,7 @@ struct signalling {
 	struct websocket *websocket; /* NULL: it is over */
 	char session[RENDER_SESSION_ID_MAX + 1], owner[RENDER_OWNER_MAX + 1];
 	char viewer[VIEWER_ROOM]; /* its path, from the offer on */
+	struct party renderer;    /* whose it is: none but this process knows it */
 	uint64_t asked;           /* number of the call under way; 0: none */
 	bool answering;           /* it brings the client's answer */
 	uint64_t give_up_ms;
@@ -58,14 +59,14 @@ static void drop_queue(struct signalling *s)
 static void on_closed(void *arg, unsigned code)
 {
 	struct signalling *s = arg;
-	const struct call_question leave = {.method = CALL_DELETE,
-	                                    .path = span_str(s->viewer),
-	                                    .principal = span_str(s->owner)};
+	const struct proto_call leave = {.method = CALL_DELETE,
+	                                 .path = span_str(s->viewer),
+	                                 .principal = span_str(s->owner)};
 	if (*s->viewer != '\0' && code != WEBSOCKET_ABNORMAL)
-		call_ask(s->worker, ROLE_CAPTURE, &leave, NULL, NULL);
+		asks_send(s->worker->asks, &s->renderer, &leave, NULL, NULL, NULL);
 	wheel_cancel(&s->again);
 	if (s->asked != 0)
-		call_forget(s->worker, s->asked);
+		asks_forget(s->worker->asks, s->asked);
 	drop_queue(s);
 	free(s);
 }
@@ -99,14 +100,18 @@ static void refuse(struct signalling *s, const struct proto_call_reply *reply)
 
 /* ---- what the client says, one after another ---- */
 
+static const char renderer_gone[] = "the worker that renders has gone; begin anew";
+
 static void next(struct signalling *s);
 
-static void on_taken(void *arg, const struct proto_call_reply *reply)
+static void on_taken(void *arg, enum ask_outcome outcome, const struct party *from,
+                     const struct proto_call_reply *reply)
 {
 	struct signalling *s = arg;
+	(void)from;
 	s->asked = 0;
-	if (reply == NULL) {
-		give_up(s, "the worker that renders has gone; begin anew");
+	if (outcome != ASK_ANSWERED) {
+		give_up(s, renderer_gone);
 	} else if (reply->status == 404 || reply->status == 410 ||
 	           (reply->status >= 400 && s->answering)) {
 		refuse(s, reply);
@@ -123,14 +128,15 @@ static void next(struct signalling *s)
 	while (s->first != NULL && s->asked == 0 && *s->viewer != '\0') {
 		struct queued *q = s->first;
 		bool answers = q->message.kind == SIGNAL_ANSWER;
-		const struct call_question question = {
+		const struct proto_call question = {
 		        .method = CALL_PATCH,
 		        .path = span_str(s->viewer),
 		        .principal = span_str(s->owner),
 		        .content_type = answers ? SPAN("application/sdp")
 		                                : SPAN("application/trickle-ice-sdpfrag"),
 		        .body = span_str(q->message.text)};
-		s->asked = call_ask(s->worker, ROLE_CAPTURE, &question, on_taken, s);
+		enum ask_outcome outcome =
+		        asks_send(s->worker->asks, &s->renderer, &question, on_taken, s, &s->asked);
 		s->answering = answers;
 		s->first = q->next;
 		if (s->first == NULL)
@@ -138,8 +144,9 @@ static void next(struct signalling *s)
 		s->queued--;
 		signal_message_finish(&q->message);
 		free(q);
-		if (s->asked == 0) {
-			give_up(s, "no worker for this is running");
+		if (outcome != ASK_SENT) {
+			give_up(s, outcome == ASK_STALE ? renderer_gone
+			                                : "no worker for this is running");
 			return;
 		}
 	}
@@ -195,15 +202,17 @@ static void ask_again(struct signalling *s, const char *reason)
 		wheel_set(&w->wheel, &s->again, w->wheel.now_ms + AGAIN_MS);
 }
 
-static void on_offer(void *arg, const struct proto_call_reply *reply)
+static void on_offer(void *arg, enum ask_outcome outcome, const struct party *from,
+                     const struct proto_call_reply *reply)
 {
 	struct signalling *s = arg;
 	s->asked = 0;
-	if (reply == NULL || reply->status == 409) { /* the page is on its way */
+	if (outcome != ASK_ANSWERED || reply->status == 409) { /* the page is on its way */
 		ask_again(s, "the page is not there");
 	} else if (reply->status != 201 || !read_location(reply->headers, s->viewer)) {
 		refuse(s, reply);
 	} else {
+		s->renderer = *from;
 		char *sdp = xmemdup_text(reply->body.at, reply->body.len),
 		     *text = signal_message_offer(sdp);
 		websocket_send(s->websocket, span_str(text));
@@ -217,11 +226,11 @@ static void ask_for_offer(struct signalling *s)
 {
 	char path[RENDER_SESSION_ID_MAX + 16];
 	int len = snprintf(path, sizeof path, "/stream/%s/whep", s->session);
-	const struct call_question question = {.method = CALL_POST,
-	                                       .path = span_of(path, (size_t)len),
-	                                       .principal = span_str(s->owner)};
-	s->asked = call_ask(s->worker, ROLE_CAPTURE, &question, on_offer, s);
-	if (s->asked == 0)
+	static const struct party whoever = {.role = ROLE_CAPTURE};
+	const struct proto_call question = {.method = CALL_POST,
+	                                    .path = span_of(path, (size_t)len),
+	                                    .principal = span_str(s->owner)};
+	if (asks_send(s->worker->asks, &whoever, &question, on_offer, s, &s->asked) != ASK_SENT)
 		ask_again(s, "no worker for this is running");
 }
 

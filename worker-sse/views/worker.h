@@ -7,9 +7,10 @@
 #include "worker-sse/edge/edge.h"
 #include "worker-sse/edge/request.h"
 
+struct asks;
+struct calls;
 struct events_reader;
 struct fanout;
-struct call_waiting;
 struct kit_session;
 struct picture;
 
@@ -23,8 +24,8 @@ struct sse_worker {
 	struct fanout *fanout;
 	uv_async_t store_async;           /* the store has something to collect or to follow */
 	struct events_reader *events;     /* those with patterns or several streams (events.c) */
-	struct call_waiting *calls;       /* hash (call.c): what another worker is to answer */
-	uint64_t calls_id;                /* the last one's */
+	struct asks *asks;                /* what other workers are to answer */
+	struct calls *calls;              /* what those of our kind ask us */
 	struct picture *pictures;         /* hash (picture.c): what is asked for at the moment */
 	struct kit_session *kit_sessions; /* hash (stream_kit.c): who is followed here */
 };
