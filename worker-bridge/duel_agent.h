@@ -1,6 +1,6 @@
 /* A contestant of a duel. One table says what is known of one; the struct, what a game may post of
- * it and the schema of that (fact.c), the stored record (duel_record.c) and the frame (frame.c)
- * come from it. A row more is a member more in all of them.
+ * it and the schema of that (fact.c), the stored record (duel_record.c) and the frame
+ * (feed_frame.c) come from it. A row more is a member more in all of them.
  *
  *     A(kind, member, "name", needed, min, max, "help")      in the order that frames have
  *

@@ -87,7 +87,7 @@ struct feeds {
 	struct store *store;
 	const struct settings_source *settings;
 	struct counters_slot *counters;
-	struct frame *scratch;
+	struct feed_frame *scratch;
 	struct clock_watch clock;
 	bool draining;
 	size_t count;
@@ -163,7 +163,7 @@ static const char *phase_before(const struct duel *d)
 }
 
 /* Of a state, at its time; texts live until the next call. */
-static struct frame_health health_now(const struct feed *feed, const struct feed_state *state)
+static struct feed_frame_health health_now(const struct feed *feed, const struct feed_state *state)
 {
 	static struct renderer_health h;
 	const struct duel *d = &state->cycle.duel;
@@ -182,16 +182,16 @@ static struct frame_health health_now(const struct feed *feed, const struct feed
 	                    .now_ms = state->now_ms,
 	                    .stale_ms = s->health_stale_ms,
 	                    .phase_grace_ms = s->health_phase_grace_ms});
-	return (struct frame_health){.ready = h.ready,
-	                             .reason = h.ready ? NULL : h.reason,
-	                             .source = h.source,
-	                             .updated_ms = h.updated_ms,
-	                             .page_duel_id = h.page_ms != 0 ? h.page_duel_id : NULL,
-	                             .page_phase = h.page_phase,
-	                             .page_ms = h.page_ms};
+	return (struct feed_frame_health){.ready = h.ready,
+	                                  .reason = h.ready ? NULL : h.reason,
+	                                  .source = h.source,
+	                                  .updated_ms = h.updated_ms,
+	                                  .page_duel_id = h.page_ms != 0 ? h.page_duel_id : NULL,
+	                                  .page_phase = h.page_phase,
+	                                  .page_ms = h.page_ms};
 }
 
-static XXH128_hash_t core_hash(const struct frame *frame)
+static XXH128_hash_t core_hash(const struct feed_frame *frame)
 {
 	return XXH3_128bits(frame->text + frame->core_at, frame->core_len);
 }
@@ -200,9 +200,9 @@ static XXH128_hash_t core_hash(const struct frame *frame)
  * never repeated, so that it need not be told apart here. */
 static XXH128_hash_t state_core(struct feeds *all, const struct feed_state *state)
 {
-	const struct frame_health none = {.reason = "-"};
-	const struct frame_place place = {.feed = "-", .seq = 1};
-	frame_build(all->scratch, &state->cycle.duel, false, &none, &place);
+	const struct feed_frame_health none = {.reason = "-"};
+	const struct feed_frame_place place = {.feed = "-", .seq = 1};
+	feed_frame_build(all->scratch, &state->cycle.duel, false, &none, &place);
 	return core_hash(all->scratch);
 }
 
@@ -210,13 +210,13 @@ static XXH128_hash_t state_core(struct feeds *all, const struct feed_state *stat
 static void work_frame(struct feed *feed, struct work *work)
 {
 	struct feed_state *s = &work->state;
-	struct frame *frame = feed->all->scratch;
+	struct feed_frame *frame = feed->all->scratch;
 	if (s->cycle.duel.outcome != DUEL_OUTCOME_NONE && !s->cycle.ended)
 		return; /* its terminal frame was its last, whatever is posted about the next */
-	const struct frame_health health = health_now(feed, s);
-	const struct frame_place place = {feed->name, s->epoch, s->seq + 1, s->last_ms};
+	const struct feed_frame_health health = health_now(feed, s);
+	const struct feed_frame_place place = {feed->name, s->epoch, s->seq + 1, s->last_ms};
 	const char *reason = health.reason != NULL ? health.reason : "";
-	frame_build(frame, &s->cycle.duel, s->cycle.ended, &health, &place);
+	feed_frame_build(frame, &s->cycle.duel, s->cycle.ended, &health, &place);
 	XXH128_hash_t core = core_hash(frame);
 	if (s->seq > 0 && !s->cycle.ended && XXH128_isEqual(core, work->core) &&
 	    health.ready == s->ready && strcmp(reason, s->reason) == 0)

@@ -11,7 +11,7 @@
 
 #include "common/worker/call.h"
 #include "common/store/store.h"
-#include "worker-bridge/frame.h"
+#include "worker-bridge/feed_frame.h"
 
 struct feeds;
 

@@ -9,10 +9,10 @@
 
 #include <stddef.h>
 
-enum { FRAME_TEXT_MAX = 65536 };
+enum { FEED_FRAME_TEXT_MAX = 65536 };
 
 /* What is known of the picture. Texts are borrowed. */
-struct frame_health {
+struct feed_frame_health {
 	bool ready;
 	const char *reason; /* NULL when ready */
 	const char *source; /* "guardrail", "capture", "status_file", "none" */
@@ -22,19 +22,19 @@ struct frame_health {
 	uint64_t page_ms;
 };
 
-struct frame_place {
+struct feed_frame_place {
 	const char *feed;
 	uint64_t epoch, seq;
 	uint64_t now_ms;
 };
 
-struct frame {
+struct feed_frame {
 	size_t len;
 	size_t core_at,
 	        core_len; /* what is compared with the frame before: all but place and health */
-	char text[FRAME_TEXT_MAX];
+	char text[FEED_FRAME_TEXT_MAX];
 };
 
 /* `terminal`: this frame tells of the duel's outcome for the first and only time. */
-void frame_build(struct frame *frame, const struct duel *duel, bool terminal,
-                 const struct frame_health *health, const struct frame_place *place);
+void feed_frame_build(struct feed_frame *frame, const struct duel *duel, bool terminal,
+                      const struct feed_frame_health *health, const struct feed_frame_place *place);

@@ -1,4 +1,4 @@
-#include "worker-bridge/frame.h"
+#include "worker-bridge/feed_frame.h"
 #include "common/base/check.h"
 #include "worker-bridge/js_text.h"
 
@@ -8,8 +8,9 @@
 #include <string.h>
 
 /* Every text is bounded (duel.h), so that a frame always fits: checked, not handled. */
-static void put(struct frame *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void put(struct frame *f, const char *format, ...)
+static void put(struct feed_frame *f, const char *format, ...)
+        __attribute__((format(printf, 2, 3)));
+static void put(struct feed_frame *f, const char *format, ...)
 {
 	va_list arguments;
 	va_start(arguments, format);
@@ -20,7 +21,7 @@ static void put(struct frame *f, const char *format, ...)
 }
 
 /* As JSON.stringify escapes (ECMA-262, QuoteJSONString). */
-static void put_text(struct frame *f, const char *text)
+static void put_text(struct feed_frame *f, const char *text)
 {
 	put(f, "\"");
 	for (const unsigned char *c = (const unsigned char *)text; *c != '\0'; c++) {
@@ -39,7 +40,7 @@ static void put_text(struct frame *f, const char *text)
 	put(f, "\"");
 }
 
-static void member_text(struct frame *f, const char *name, const char *text)
+static void member_text(struct feed_frame *f, const char *name, const char *text)
 {
 	put(f, "\"%s\":", name);
 	if (text == NULL || *text == '\0')
@@ -50,7 +51,7 @@ static void member_text(struct frame *f, const char *name, const char *text)
 	}
 }
 
-static void member_ms(struct frame *f, const char *name, uint64_t ms)
+static void member_ms(struct feed_frame *f, const char *name, uint64_t ms)
 {
 	if (ms == 0)
 		put(f, "\"%s\":null,", name);
@@ -58,14 +59,14 @@ static void member_ms(struct frame *f, const char *name, uint64_t ms)
 		put(f, "\"%s\":%" PRIu64 ",", name, ms);
 }
 
-static void put_number(struct frame *f, double value)
+static void put_number(struct feed_frame *f, double value)
 {
 	char text[JS_NUMBER_ROOM];
 	js_number(value, text);
 	put(f, "%s", text);
 }
 
-static void put_agent_value(struct frame *f, const struct duel_agent *a,
+static void put_agent_value(struct feed_frame *f, const struct duel_agent *a,
                             const struct duel_agent_row *row)
 {
 	const void *value = duel_agent_value(a, row);
@@ -90,7 +91,7 @@ static void put_agent_value(struct frame *f, const struct duel_agent *a,
 	}
 }
 
-static void member_agent(struct frame *f, const char *name, const struct duel_agent *a)
+static void member_agent(struct feed_frame *f, const char *name, const struct duel_agent *a)
 {
 	put(f, "\"%s\":", name);
 	for (size_t i = 0; i < DUEL_AGENT_ROWS; i++) {
@@ -100,7 +101,7 @@ static void member_agent(struct frame *f, const char *name, const struct duel_ag
 	put(f, "},");
 }
 
-static void member_positions(struct frame *f, const struct duel *d)
+static void member_positions(struct feed_frame *f, const struct duel *d)
 {
 	if (!d->positions_present) {
 		put(f, "\"arenaPositions\":null,");
@@ -118,7 +119,7 @@ static void member_positions(struct frame *f, const struct duel *d)
 	put(f, "},");
 }
 
-static void put_no_duel(struct frame *f)
+static void put_no_duel(struct feed_frame *f)
 {
 	put(f,
 	    "\"cycleId\":null,\"duelId\":null,\"duelKey\":null,\"phase\":null,\"phaseVersion\":0,"
@@ -130,7 +131,7 @@ static void put_no_duel(struct frame *f)
 	    "\"scene\":null,");
 }
 
-static void put_duel(struct frame *f, const struct duel *d, bool terminal)
+static void put_duel(struct feed_frame *f, const struct duel *d, bool terminal)
 {
 	const struct duel_agent *winner = d->winner >= 0 ? &d->agents[d->winner] : NULL;
 	const struct duel_agent *loser = d->winner >= 0 ? &d->agents[!d->winner] : NULL;
@@ -163,7 +164,7 @@ static void put_duel(struct frame *f, const struct duel *d, bool terminal)
 	put(f, "\"scene\":%s,", *d->scene != '\0' ? d->scene : "null");
 }
 
-static void put_health(struct frame *f, const struct frame_health *h)
+static void put_health(struct feed_frame *f, const struct feed_frame_health *h)
 {
 	put(f, "\"rendererHealth\":{\"ready\":%s,", h->ready ? "true" : "false");
 	member_text(f, "degradedReason", h->reason);
@@ -179,8 +180,8 @@ static void put_health(struct frame *f, const struct frame_health *h)
 	put(f, "\"at\":%" PRIu64 "}}", h->page_ms);
 }
 
-void frame_build(struct frame *f, const struct duel *duel, bool terminal,
-                 const struct frame_health *health, const struct frame_place *place)
+void feed_frame_build(struct feed_frame *f, const struct duel *duel, bool terminal,
+                      const struct feed_frame_health *health, const struct feed_frame_place *place)
 {
 	f->len = 0;
 	put(f,

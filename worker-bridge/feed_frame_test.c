@@ -2,7 +2,7 @@
  * (duel_agent.h), and bytes that consumers compare. */
 #include "worker-bridge/duel_record.h"
 #include "worker-bridge/fact.h"
-#include "worker-bridge/frame.h"
+#include "worker-bridge/feed_frame.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -56,10 +56,10 @@ static void change(struct duel_cycle *cycle)
 
 static void assert_agents(const struct duel_cycle *cycle, const char *expected)
 {
-	static struct frame frame;
-	const struct frame_health health = {.ready = true, .source = "none"};
-	const struct frame_place place = {.feed = "arena", .epoch = 1, .seq = 1};
-	frame_build(&frame, &cycle->duel, false, &health, &place);
+	static struct feed_frame frame;
+	const struct feed_frame_health health = {.ready = true, .source = "none"};
+	const struct feed_frame_place place = {.feed = "arena", .epoch = 1, .seq = 1};
+	feed_frame_build(&frame, &cycle->duel, false, &health, &place);
 	const char *from = strstr(frame.text, "\"agent1\":"),
 	           *to = strstr(frame.text, ",\"arenaPositions\"");
 	assert_non_null(from);
@@ -153,5 +153,5 @@ int main(void)
 	        cmocka_unit_test(records_have_every_member_in_its_place),
 	        cmocka_unit_test(schemas_are_these),
 	};
-	return cmocka_run_group_tests_name("frame", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("feed_frame", tests, NULL, NULL);
 }
