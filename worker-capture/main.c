@@ -26,10 +26,9 @@ static const struct call_route routes[] = {
         {CALL_METHOD(POST), "/stream/session", render_sessions_on_create},
         {CALL_METHOD(GET) | CALL_METHOD(POST) | CALL_METHOD(PATCH) | CALL_METHOD(DELETE),
          "/stream/", render_sessions_on_session},
-        FORWARDED_TO_CAPTURE(CALL_ROUTE, CALL_METHOD){CALL_METHOD(GET), "/v1/capture/sessions",
-                                                      session_calls_on_list},
+        {CALL_METHOD(GET), "/v1/capture/sessions", session_calls_on_list},
         {CALL_METHOD(GET) | CALL_METHOD(POST), "/v1/capture/sessions/", session_calls_on_one},
-};
+        FORWARDED_TO_CAPTURE(CALL_ROUTE, CALL_METHOD)};
 
 static void on_call(struct capture *capture, const struct party *from, const struct proto_call *m)
 {

@@ -9,9 +9,8 @@
 
 enum {
 	PAGE_CALL_MS = 10000,
-	PAGE_NAVIGATE_MS =
-	        60000,       /* until the server answered; the load's own limit is the ladder's */
-	PAGE_URL_KEPT = 256, /* without the fragment, maybe cut: only to be compared */
+	PAGE_NAVIGATE_MS = 60000, /* until the server answered; the ladder limits the load */
+	PAGE_URL_KEPT = 256,      /* without the fragment, maybe cut: only to be compared */
 };
 
 /* Freed by on_part_closed() alone, in PAGE_FINISHED: page_close() was called, its browser's

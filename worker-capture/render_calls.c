@@ -102,7 +102,8 @@ static bool answered_again(struct render_sessions *all, struct call *call, const
 	if (*retry_key == '\0')
 		return false;
 	for (struct render_live *live = all->lives; live != NULL; live = live->hh.next)
-		if (live->document == NULL && strcmp(live->paper->retry_key, retry_key) == 0) {
+		if (render_life_is_new(live->state) &&
+		    strcmp(live->paper->retry_key, retry_key) == 0) {
 			call_header(call, "retry-after", "1");
 			call_refuse(call, 409,
 			            "the first request with this Idempotency-Key is under way");
@@ -121,7 +122,7 @@ static bool answered_again(struct render_sessions *all, struct call *call, const
 	render_retry_digest(call, digest);
 	if (strcmp(was, digest) != 0)
 		call_refuse(call, 422, "this Idempotency-Key was used for another request");
-	else if (live != NULL && !live->forgetting)
+	else if (live != NULL && live->state != RENDER_FORGETTING)
 		answer_created(call, live);
 	else if (live != NULL || !refused_unreadable(all, call, span_str(id)))
 		call_refuse(call, 410, "the session of this Idempotency-Key is over");
@@ -134,7 +135,7 @@ static bool admitted(struct render_sessions *all, struct call *call)
 {
 	uint64_t lives = 0, own = 0;
 	for (const struct render_live *live = all->lives; live != NULL; live = live->hh.next) {
-		if (live->paper->ended_ms != 0 || live->ending != NULL)
+		if (!render_life_lives(live->state))
 			continue;
 		lives++;
 		own += span_equal(call->principal, span_str(live->paper->owner));
@@ -178,7 +179,7 @@ static void create(struct render_sessions *all, struct call *call, struct render
 		if (status == 503)
 			call_header(call, "retry-after", "10");
 		call_refuse(call, status, reason);
-		render_remove(live);
+		render_remove(live, RENDER_LIFE_LOST);
 		return;
 	}
 	counter_add(all->capture->worker->mine, render_sessions_created_total, 1);
@@ -271,7 +272,7 @@ static void answer_nothing(struct call *call, struct render_live *live)
 
 static void on_delete(struct render_live *live, struct call *call)
 {
-	if (live->paper->ended_ms != 0 && live->writing == NULL) {
+	if (live->state == RENDER_OVER) {
 		call_reply(call, 204, NULL);
 		return;
 	}
@@ -545,7 +546,7 @@ static struct render_live *live_of(struct call *call, struct span *rest)
 	size_t len = slash != NULL ? (size_t)(slash - at.at) : at.len;
 	*rest = span_of(at.at + len, at.len - len);
 	struct render_live *live = render_find(sessions_of(call), span_of(at.at, len));
-	if (live != NULL && live->document != NULL && !live->forgetting &&
+	if (live != NULL && render_life_is_known(live->state) &&
 	    render_session_is_of(live->paper, live->all->settings->newest, call->principal))
 		return live;
 	if (live != NULL || !refused_unreadable(sessions_of(call), call, span_of(at.at, len)))
@@ -562,7 +563,7 @@ void render_sessions_on_session(struct call *call)
 		return;
 	if (span_equal(rest, SPAN("/whep")) ||
 	    (rest.len > 6 && memcmp(rest.at, "/whep/", 6) == 0)) {
-		if (live->ending != NULL || live->paper->ended_ms != 0)
+		if (!render_life_lives(live->state))
 			call_refuse(call, 410, "this session is over");
 		else
 			render_whep_call(live, call, rest);
@@ -575,8 +576,7 @@ void render_sessions_on_session(struct call *call)
 		methods |= 1u << route->method;
 		if (route->method != call->method)
 			continue;
-		if (route->handler != on_delete &&
-		    (live->ending != NULL || live->paper->ended_ms != 0))
+		if (route->handler != on_delete && !render_life_lives(live->state))
 			call_refuse(call, 410, "this session is over");
 		else
 			route->handler(live, call);

@@ -6,6 +6,7 @@
 #include "common/domain/render_session.h"
 #include "common/store/row.h"
 #include "worker-capture/ice_servers.h"
+#include "worker-capture/render_life.h"
 #include "worker-capture/render_sessions.h"
 
 #include <uthash.h>
@@ -33,8 +34,17 @@ struct render_answer {
 	void (*answer)(struct call *call, struct render_live *live); /* live NULL: it failed, 503 */
 };
 
+/* Freed by render_remove() alone, which makes it RENDER_GONE: where the order was refused, where
+ * its write failed for good, where it was forgotten. At each of these places nothing of the store's
+ * is under way: one write at a time has `writing` and holds it, and so does `forget`; none is begun
+ * in RENDER_OVER but the forgetting, and none in RENDER_FORGETTING. What else may be under way
+ * holds the call, or finds it by its id again: input and signals on their way to the page, offers,
+ * questions to sessions.validate_url. Its browser ends by itself and tells nobody any more; calls
+ * that wait for a write are answered 503. When the worker drains, all stay as they are until the
+ * process ends. */
 struct render_live {
 	struct render_sessions *all;
+	enum render_state state; /* render_live_on() changes it, as render_life.h says */
 	struct render_session *paper;
 	struct session *browser; /* NULL when it is over, or could not be opened */
 	struct session_watcher *watcher;
@@ -47,7 +57,7 @@ struct render_live {
 	size_t signals_writing;
 	struct render_answer *asked;   /* for the next write */
 	struct render_answer *writers; /* for the one under way */
-	const char *ending;            /* the reason; the next write is the last */
+	const char *ending;            /* the reason, from RENDER_LIFE_END on */
 	uint64_t published_ms;         /* monotonic: the last patch */
 	uint64_t retry_ms;             /* monotonic: no write before, since one failed */
 	uint64_t looked_ms;            /* monotonic: the last picture asked for; 0: none lately */
@@ -57,7 +67,6 @@ struct render_live {
 	} consumers[COUNTERS_SLOTS]; /* by SSE worker */
 	struct render_viewer viewers[RENDER_VIEWERS_MAX];
 	size_t viewers_count;
-	bool forgetting;
 	struct command forget;
 	UT_hash_handle hh; /* by paper->id */
 };
@@ -81,8 +90,10 @@ void render_close_browser(struct render_live *live);
 /* Begins the end; it is over when it is durable. */
 void render_end(struct render_live *live, const char *reason);
 void render_add(struct render_sessions *all, struct render_live *live);
-/* Frees it; nothing may be on its way. */
-void render_remove(struct render_live *live);
+/* The one place where the state changes. */
+void render_live_on(struct render_live *live, enum render_life_event event);
+/* Frees it, for one of the events that make it RENDER_GONE. */
+void render_remove(struct render_live *live, enum render_life_event event);
 void render_touch(struct render_live *live);
 uint64_t render_consumer_count(const struct render_live *live);
 /* Hands JSON to the page's script; see there. */
@@ -106,7 +117,7 @@ void render_changed(struct render_live *live);
 /* `call` is answered when everything changed so far is durable. */
 void render_answer_later(struct render_live *live, struct call *call,
                          void (*answer)(struct call *call, struct render_live *live));
-/* Drops stream and document of one that is over. */
+/* Drops stream and document of one that is RENDER_OVER; not yet, when that failed just now. */
 void render_forget(struct render_live *live);
 void render_on_publish_timer(uv_timer_t *timer);
 /* The row of an Idempotency-Key: {"id":...,"digest":...}, a new reference with ROW_PRESENT; else

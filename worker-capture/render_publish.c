@@ -23,7 +23,7 @@ static void publish(struct render_live *live, json_t *event, struct txn *txn, co
 
 static bool due(const struct render_live *live, uint64_t now_ms)
 {
-	return live->ending != NULL || live->patch_now ||
+	return live->state == RENDER_ENDING || live->patch_now ||
 	       now_ms >=
 	               live->published_ms + live->all->settings->newest->sessions_state_interval_ms;
 }
@@ -35,7 +35,7 @@ static bool gather(struct render_live *live, struct txn *txn, uint64_t now_ms)
 	char path[RENDER_PATH_ROOM];
 	bool any = false;
 	render_session_path(paper->id, path);
-	if (live->document == NULL) {
+	if (render_life_is_new(live->state)) {
 		publish(live, render_session_first(paper), txn, path);
 		return true;
 	}
@@ -51,7 +51,8 @@ static bool gather(struct render_live *live, struct txn *txn, uint64_t now_ms)
 		        path);
 		any = true;
 	}
-	if (live->ending != NULL) {
+	if (live->state == RENDER_ENDING) {
+		render_live_on(live, RENDER_LIFE_LAST);
 		paper->ended_ms = clock_wall_ms();
 		publish(live, render_session_end(paper, live->ending), txn, path);
 		txn_close(txn, path);
@@ -93,7 +94,7 @@ void render_retry_digest(struct call *call, char out[65])
 static void put_retry_row(struct render_live *live, struct txn *txn)
 {
 	char key[RENDER_PATH_ROOM], value[160];
-	if (*live->paper->retry_key == '\0' || live->document != NULL)
+	if (*live->paper->retry_key == '\0' || !render_life_is_new(live->state))
 		return;
 	size_t key_len = retry_row_key(live->paper->retry_key, key);
 	int len = snprintf(value, sizeof value, "{\"id\":\"%s\",\"digest\":\"%s\"}",
@@ -142,15 +143,14 @@ static void trim(struct render_live *live)
 
 static void on_durable(struct render_live *live)
 {
-	bool over = live->ending != NULL && live->paper->ended_ms != 0;
 	free(live->document);
 	live->document = live->writing;
 	live->writing = NULL;
 	for (; live->signals_writing > 0; live->signals_writing--)
 		json_array_remove(live->signals, 0);
+	render_live_on(live, RENDER_LIFE_WRITTEN);
 	answer_all(&live->writers, live);
-	if (over) {
-		live->ending = NULL;
+	if (live->state == RENDER_OVER) {
 		answer_all(&live->asked, live);
 		return;
 	}
@@ -169,11 +169,12 @@ static void on_failed(struct render_live *live, enum verdict verdict)
 	log_warn("render session not written", "session=%s verdict=%s", live->paper->id,
 	         verdict_name(verdict));
 	answer_all(&live->writers, NULL);
-	if (live->document == NULL || verdict == VERDICT_KV_CONFLICT) {
+	if (render_life_is_new(live->state) || verdict == VERDICT_KV_CONFLICT) {
 		/* It never came to be, or somebody else has it: it is not ours. */
-		render_remove(live);
+		render_remove(live, RENDER_LIFE_LOST);
 		return;
 	}
+	render_live_on(live, RENDER_LIFE_UNWRITTEN);
 	was = render_session_load(span_str(live->document), 0);
 	check(was != NULL);
 	live->paper->rev = was->rev;
@@ -219,24 +220,26 @@ static void write_now(struct render_live *live, uint64_t now_ms)
 
 /* ---- when ---- */
 
+/* Is there something that is not held back for sessions.state_interval? */
+static bool does_not_wait(const struct render_live *live)
+{
+	return render_life_is_new(live->state) || live->state == RENDER_ENDING ||
+	       live->document_changed || json_array_size(live->signals) > 0;
+}
+
 static bool wants_to_write(const struct render_live *live)
 {
-	return live->document == NULL || live->ending != NULL || live->document_changed ||
-	       json_array_size(live->signals) > 0 || live->asked != NULL ||
+	return does_not_wait(live) || live->asked != NULL ||
 	       !json_equal(live->paper->state, live->paper->published);
 }
 
 /* Monotonic; UINT64_MAX: nothing to write. */
 static uint64_t write_due_ms(const struct render_live *live)
 {
-	bool at_once = live->document == NULL || live->ending != NULL || live->document_changed ||
-	               json_array_size(live->signals) > 0;
-	if (live->writing != NULL || live->forgetting || live->paper->ended_ms != 0 ||
-	    !wants_to_write(live))
+	uint64_t interval_ms = live->all->settings->newest->sessions_state_interval_ms;
+	if (live->writing != NULL || !render_life_writes(live->state) || !wants_to_write(live))
 		return UINT64_MAX;
-	uint64_t due_ms = at_once ? 0
-	                          : live->published_ms +
-	                                    live->all->settings->newest->sessions_state_interval_ms;
+	uint64_t due_ms = does_not_wait(live) ? 0 : live->published_ms + interval_ms;
 	return due_ms > live->retry_ms ? due_ms : live->retry_ms;
 }
 
@@ -294,10 +297,10 @@ static void on_forgotten(void *owner, enum verdict verdict)
 {
 	struct render_live *live = owner;
 	if (verdict == VERDICT_OK) {
-		render_remove(live);
+		render_remove(live, RENDER_LIFE_FORGOTTEN);
 		return;
 	}
-	live->forgetting = false;
+	render_live_on(live, RENDER_LIFE_KEPT);
 	live->retry_ms = clock_monotonic_ms() + RETRY_MS;
 }
 
@@ -319,9 +322,9 @@ static void on_stream_dropped(struct command *command)
 void render_forget(struct render_live *live)
 {
 	char path[RENDER_PATH_ROOM];
-	if (live->forgetting || live->writing != NULL || clock_monotonic_ms() < live->retry_ms)
+	if (clock_monotonic_ms() < live->retry_ms)
 		return;
-	live->forgetting = true;
+	render_live_on(live, RENDER_LIFE_FORGET);
 	size_t len = render_session_path(live->paper->id, path);
 	live->forget = (struct command){.kind = COMMAND_DELETE,
 	                                .by_owner = true,

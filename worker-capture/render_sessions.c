@@ -114,7 +114,7 @@ static void on_message(void *arg, struct session *session, enum session_world wo
 {
 	struct render_live *live = arg;
 	(void)session;
-	if (live->ending != NULL)
+	if (!render_life_lives(live->state))
 		return;
 	if (world == SESSION_WORLD_OWN) {
 		render_whep_message(live, kind, value);
@@ -172,7 +172,7 @@ static void describe_health(struct render_live *live)
 static void on_event(void *arg, struct session *session, const struct session_event *event)
 {
 	struct render_live *live = arg;
-	if (live->ending != NULL || session_state(session) == SESSION_CLOSING)
+	if (!render_life_lives(live->state) || session_state(session) == SESSION_CLOSING)
 		return;
 	(void)event;
 	describe_health(live);
@@ -257,7 +257,7 @@ static void count_lives(struct render_sessions *all)
 {
 	uint64_t count = 0;
 	for (struct render_live *live = all->lives; live != NULL; live = live->hh.next)
-		count += live->paper->ended_ms == 0;
+		count += live->state != RENDER_OVER && live->state != RENDER_FORGETTING;
 	counter_set(all->capture->worker->mine, render_sessions, count);
 }
 
@@ -270,10 +270,16 @@ void render_add(struct render_sessions *all, struct render_live *live)
 	count_lives(all);
 }
 
-void render_remove(struct render_live *live)
+void render_live_on(struct render_live *live, enum render_life_event event)
+{
+	live->state = (enum render_state)machine_step(&render_life, live->state, event);
+}
+
+void render_remove(struct render_live *live, enum render_life_event event)
 {
 	struct render_sessions *all = live->all;
-	check(live->writing == NULL);
+	render_live_on(live, event);
+	check(live->state == RENDER_GONE && live->writing == NULL);
 	render_close_browser(live);
 	HASH_DEL(all->lives, live);
 	count_lives(all);
@@ -291,8 +297,9 @@ void render_remove(struct render_live *live)
 
 void render_end(struct render_live *live, const char *reason)
 {
-	if (live->ending != NULL || live->paper->ended_ms != 0)
+	if (!render_life_lives(live->state))
 		return;
+	render_live_on(live, RENDER_LIFE_END);
 	log_info("render session ends", "session=%s reason=%s", live->paper->id, reason);
 	counter_add(live->all->capture->worker->mine, render_sessions_ended_total, 1);
 	live->ending = reason;
@@ -324,7 +331,7 @@ struct session *render_sessions_use(struct render_sessions *all, struct span id,
                                     struct span principal)
 {
 	struct render_live *live = render_find(all, id);
-	if (live == NULL || live->ending != NULL || live->browser == NULL ||
+	if (live == NULL || !render_life_lives(live->state) || live->browser == NULL ||
 	    !render_session_is_of(live->paper, all->settings->newest, principal))
 		return NULL;
 	render_touch(live);
@@ -334,7 +341,7 @@ struct session *render_sessions_use(struct render_sessions *all, struct span id,
 void render_sessions_webrtc(struct render_sessions *all, const char *id, const char *signaling)
 {
 	struct render_live *live = render_find(all, span_str(id));
-	if (live == NULL || live->ending != NULL)
+	if (live == NULL || !render_life_lives(live->state))
 		return;
 	render_session_set(live->paper, "webrtc", json_pack("{s:s}", "signalingState", signaling));
 	render_changed(live);
@@ -400,12 +407,11 @@ static void keep(struct render_live *live, uint64_t now_ms)
 	const struct settings *settings = live->all->settings->newest;
 	const struct render_times times = {.idle_ms = settings->sessions_idle_timeout_ms,
 	                                   .lifetime_ms = settings->sessions_lifetime_ms};
-	if (live->paper->ended_ms != 0) {
-		if (live->ending == NULL &&
-		    now_ms >= live->paper->ended_ms + settings->sessions_remember_ms)
-			render_forget(live);
+	if (live->state == RENDER_OVER &&
+	    now_ms >= live->paper->ended_ms + settings->sessions_remember_ms)
+		render_forget(live);
+	if (!render_life_writes(live->state))
 		return;
-	}
 	look_at_consumers(live);
 	look_at_pictures(live);
 	/* Followers and viewers; who only looked at pictures was counted then. */
@@ -447,6 +453,7 @@ static bool take_document(void *arg, struct span key, struct span value)
 	live->paper = paper;
 	if (paper->created_ms > now_ms) /* the clock was set back while nobody looked */
 		render_session_clock_moved(paper, -(int64_t)(paper->created_ms - now_ms));
+	live->state = render_life_found(paper->ended_ms != 0);
 	live->document = xmemdup_text(value.at, value.len);
 	render_add(all, live);
 	return true;
@@ -456,7 +463,7 @@ static void resume(struct render_live *live)
 {
 	char reason[256];
 	unsigned status;
-	if (live->paper->ended_ms != 0)
+	if (live->state == RENDER_OVER)
 		return;
 	render_session_set(live->paper, "clientConnected", json_false());
 	if (render_open_browser(live, &status, reason))

@@ -31,7 +31,7 @@ static void say_state(struct render_live *live)
 	for (size_t i = 0; i < live->viewers_count; i++)
 		if (live->viewers[i].connected)
 			state = "connected";
-	if (live->ending != NULL)
+	if (!render_life_lives(live->state))
 		return;
 	render_session_set(live->paper, "webrtc", json_pack("{s:s}", "signalingState", state));
 	render_touch(live);
