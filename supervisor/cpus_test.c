@@ -5,43 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <cmocka.h>
-
-static char root[64];
-
-static void put(const char *path, const char *text)
-{
-	char whole[512];
-	snprintf(whole, sizeof whole, "%s%s", root, path);
-	for (char *at = whole + strlen(root) + 1; (at = strchr(at, '/')) != NULL; at++) {
-		*at = '\0';
-		mkdir(whole, 0700);
-		*at = '/';
-	}
-	FILE *file = fopen(whole, "w");
-	assert_non_null(file);
-	fputs(text, file);
-	fclose(file);
-}
-
-static int setup(void **state)
-{
-	(void)state;
-	snprintf(root, sizeof root, "/tmp/ringside-cpus-XXXXXX");
-	return mkdtemp(root) == NULL;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	char command[128];
-	snprintf(command, sizeof command, "rm -r '%s'", root);
-	return system(command);
-}
+#include "tests/fake_root.h"
 
 static const char mounts[] = "22 1 0:20 / /sys rw - sysfs sysfs rw\n"
                              "30 22 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw\n";

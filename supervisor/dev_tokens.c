@@ -1,6 +1,7 @@
 #include "supervisor/dev_tokens.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/hex.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,8 +36,7 @@ bool dev_tokens_make(struct settings_source *source, char *reason, size_t reason
 	if (!settings->dev || *settings->bet_sync_token != '\0')
 		return true;
 	clock_random(bytes, sizeof bytes);
-	for (size_t i = 0; i < TOKEN_BYTES; i++)
-		snprintf(token + 2 * i, 3, "%02x", bytes[i]);
+	hex_print(bytes, sizeof bytes, token);
 	check(settings_renew_key(&source->newest, SPAN("bet_sync.token"), span_str(token), why));
 	settings = source->newest;
 	snprintf(text, sizeof text, "{\"betSync\":\"%s\"}\n", token);

@@ -1,6 +1,7 @@
 /* What people and programs ask of markets, ledger and oracle over HTTP. */
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/hex.h"
 #include "worker-bridge/inbox.h"
 #include "worker-bridge/ledger.h"
 #include "worker-bridge/oracle.h"
@@ -75,8 +76,7 @@ static void digest_of(const char *text, char out[65])
 {
 	uint8_t digest[SHA256_DIGEST_LENGTH];
 	SHA256((const uint8_t *)text, strlen(text), digest);
-	for (size_t i = 0; i < sizeof digest; i++)
-		snprintf(out + 2 * i, 3, "%02x", digest[i]);
+	hex_print(digest, sizeof digest, out);
 }
 
 static void refuse_stranger(struct call *call, const char *reason)
@@ -263,8 +263,7 @@ static void random_hex(size_t bytes, char *out)
 {
 	uint8_t random[64];
 	clock_random(random, bytes);
-	for (size_t i = 0; i < bytes; i++)
-		snprintf(out + 2 * i, 3, "%02x", random[i]);
+	hex_print(random, bytes, out);
 }
 
 static void open_account(struct call *call)

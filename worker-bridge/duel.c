@@ -1,6 +1,7 @@
 #include "worker-bridge/duel.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/hex.h"
 #include "worker-bridge/js_text.h"
 
 #include <inttypes.h>
@@ -87,12 +88,6 @@ const char *duel_guardrail(const struct duel *duel)
 
 /* ---- steps ---- */
 
-static void hex(const uint8_t *bytes, size_t count, char *out)
-{
-	for (size_t i = 0; i < count; i++)
-		snprintf(out + 2 * i, 3, "%02x", bytes[i]);
-}
-
 static void enter(struct duel_cycle *cycle, enum duel_phase phase, uint64_t now_ms)
 {
 	static const unsigned allowed[DUEL_PHASE_COUNT] = {
@@ -116,7 +111,7 @@ static void make_uuid(const uint8_t random[16], char out[DUEL_UUID_LEN + 1])
 	memcpy(b, random, sizeof b);
 	b[6] = (uint8_t)((b[6] & 0x0f) | 0x40); /* RFC 9562 §5.4 */
 	b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
-	hex(b, sizeof b, digits);
+	hex_print(b, sizeof b, digits);
 	snprintf(out, DUEL_UUID_LEN + 1, "%.8s-%.4s-%.4s-%.4s-%.12s", digits, digits + 8,
 	         digits + 12, digits + 16, digits + 20);
 }
@@ -135,7 +130,7 @@ static void begin(struct duel_cycle *cycle, const struct duel_pair *pair, uint64
 		make_uuid(random, d->cycle_id);
 	int len = snprintf(text, sizeof text, "hyperscape-streaming-duel:%s", d->cycle_id);
 	SHA256((const uint8_t *)text, (size_t)len, digest);
-	hex(digest, sizeof digest, d->key);
+	hex_print(digest, sizeof digest, d->key);
 	enter(cycle, DUEL_ANNOUNCEMENT, now_ms);
 	d->cycle_start_ms = d->bet_open_ms = now_ms;
 	d->bet_close_ms = now_ms + (pair->announcement_ms != 0 ? pair->announcement_ms
@@ -196,7 +191,7 @@ static void make_proof(struct duel *d)
 	                   d->end_ms, damage[0], damage[1]);
 	check(len > 0 && (size_t)len < sizeof text);
 	SHA256((const uint8_t *)text, (size_t)len, digest);
-	hex(digest, sizeof digest, d->replay_hash);
+	hex_print(digest, sizeof digest, d->replay_hash);
 }
 
 /* winner -1: a draw. */

@@ -1,6 +1,7 @@
 /* The house, which decides what no market can by itself: whoever holds auth.ledger_token, or may
  * use the admin socket. */
 #include "worker-bridge/bridge.h"
+#include "common/base/hex.h"
 
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
@@ -21,8 +22,7 @@ bool bridge_is_house(const struct call *call)
 	if (call->local || bridge->worker->settings.newest->dev)
 		return true;
 	SHA256((const uint8_t *)token, strlen(token), digest);
-	for (size_t i = 0; i < sizeof digest; i++)
-		snprintf(text + 2 * i, 3, "%02x", digest[i]);
+	hex_print(digest, sizeof digest, text);
 	return *token != '\0' && bridge_principal_is(call, text);
 }
 

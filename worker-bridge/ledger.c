@@ -1,5 +1,6 @@
 #include "worker-bridge/ledger.h"
 #include "common/base/check.h"
+#include "common/base/hex.h"
 
 #include <inttypes.h>
 #include <openssl/sha.h>
@@ -131,8 +132,7 @@ static void key_hash(struct span idempotency_key, char hash[HASH_ROOM])
 {
 	uint8_t digest[SHA256_DIGEST_LENGTH];
 	SHA256(idempotency_key.at, idempotency_key.len, digest);
-	for (size_t i = 0; i < HASH_ROOM / 2; i++)
-		snprintf(hash + 2 * i, 3, "%02x", digest[i]);
+	hex_print(digest, HASH_ROOM / 2, hash);
 }
 
 static void key_row(const char *account, const char *hash, char key[LEDGER_KEY_ROOM])

@@ -1,5 +1,6 @@
 #include "worker-bridge/market.h"
 #include "common/base/check.h"
+#include "common/base/hex.h"
 #include "common/store/record.h"
 
 #include <math.h>
@@ -147,8 +148,7 @@ static void fingerprint(const struct market *m, const struct market *told, char 
 	                   told->reason, told->seed, told->replay_hash);
 	check(len > 0 && (size_t)len < sizeof text);
 	SHA256((const uint8_t *)text, (size_t)len, digest);
-	for (size_t i = 0; i < sizeof digest; i++)
-		snprintf(out + 2 * i, 3, "%02x", digest[i]);
+	hex_print(digest, sizeof digest, out);
 }
 
 /* NULL, or why the outcome cannot be believed. */

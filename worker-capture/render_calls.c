@@ -2,6 +2,7 @@
 #include "common/base/base64.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/hex.h"
 #include "common/base/log.h"
 #include "common/store/row.h"
 #include "worker-capture/render_input.h"
@@ -66,8 +67,7 @@ static void retry_key_of(const struct call *call, char out[65])
 		      EVP_DigestUpdate(context, call->idempotency_key.at,
 		                       call->idempotency_key.len) == 1 &&
 		      EVP_DigestFinal_ex(context, digest, NULL) == 1);
-		for (size_t i = 0; i < 32; i++)
-			snprintf(out + 2 * i, 3, "%02x", digest[i]);
+		hex_print(digest, 32, out);
 	}
 	EVP_MD_CTX_free(context);
 }

@@ -1,6 +1,7 @@
 /* Render sessions and the store: what is written when. */
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/hex.h"
 #include "common/base/log.h"
 #include "common/store/txn.h"
 #include "worker-capture/render_parts.h"
@@ -87,8 +88,7 @@ void render_retry_digest(struct call *call, char out[65])
 {
 	uint8_t digest[SHA256_DIGEST_LENGTH];
 	SHA256(call->body.at, call->body.len, digest);
-	for (size_t i = 0; i < sizeof digest; i++)
-		snprintf(out + 2 * i, 3, "%02x", digest[i]);
+	hex_print(digest, sizeof digest, out);
 }
 
 static void put_retry_row(struct render_live *live, struct txn *txn)

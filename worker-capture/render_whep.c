@@ -1,6 +1,7 @@
 #include "worker-capture/render_whep.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/hex.h"
 #include "worker-capture/sound.h"
 
 #include <stdio.h>
@@ -265,8 +266,7 @@ static void offer(struct render_live *live, struct call *call)
 	struct render_viewer *viewer = &live->viewers[live->viewers_count++];
 	*viewer = (struct render_viewer){.connected = false};
 	clock_random(random, sizeof random);
-	for (size_t i = 0; i < sizeof random; i++)
-		snprintf(viewer->id + 2 * i, 3, "%02x", random[i]);
+	hex_print(random, sizeof random, viewer->id);
 	struct whep_asking *a = asking(live, call, viewer->id);
 	int fps = (int)live->paper->order.fps;
 	const char *device = session_sound(live->browser) != NULL ? SOUND_DEVICE : NULL;

@@ -1,4 +1,5 @@
 #include "common/base/address.h"
+#include "common/base/hex.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -231,8 +232,7 @@ void address_url_shown(const char *url, char out[ADDRESS_URL_SHOWN_ROOM])
 	                : strncmp(url, "http://", 7) == 0 ? 7
 	                                                  : 0;
 	SHA256((const uint8_t *)url, strlen(url), digest);
-	for (size_t i = 0; i < 4; i++)
-		snprintf(id + 2 * i, 3, "%02x", digest[i]);
+	hex_print(digest, 4, id);
 	if (scheme == 0 || !parse_authority(url + scheme, &host)) {
 		snprintf(out, ADDRESS_URL_SHOWN_ROOM, "#%s", id);
 		return;

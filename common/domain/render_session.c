@@ -1,6 +1,7 @@
 #include "common/domain/render_session.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/hex.h"
 #include "common/base/json_patch.h"
 #include "common/base/json_take.h"
 
@@ -253,12 +254,10 @@ void render_session_id(char out[RENDER_SESSION_ID_MAX + 1])
 	clock_random(b, sizeof b);
 	b[6] = (uint8_t)((b[6] & 0x0f) | 0x40); /* RFC 9562 §5.4 */
 	b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
-	size_t at = 0;
-	for (size_t i = 0; i < sizeof b; i++) {
-		if (i == 4 || i == 6 || i == 8 || i == 10)
-			out[at++] = '-';
-		at += (size_t)snprintf(out + at, 3, "%02x", b[i]);
-	}
+	char h[33];
+	hex_print(b, sizeof b, h);
+	snprintf(out, RENDER_SESSION_ID_MAX + 1, "%.8s-%.4s-%.4s-%.4s-%.12s", h, h + 8, h + 12,
+	         h + 16, h + 20);
 }
 
 bool render_session_id_valid(struct span id)

@@ -1,6 +1,7 @@
 /* What a consumer shows to be the one that was woken: wake ids, and tokens that need no table. */
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/hex.h"
 #include "common/domain/subscription.h"
 
 #include <openssl/crypto.h>
@@ -8,18 +9,12 @@
 #include <openssl/hmac.h>
 #include <stdio.h>
 
-static void hex(const uint8_t *at, size_t len, char *out)
-{
-	for (size_t i = 0; i < len; i++)
-		snprintf(out + 2 * i, 3, "%02x", at[i]);
-}
-
 void subscription_wake_id(char out[40])
 {
 	uint8_t bytes[16];
 	clock_random(bytes, sizeof bytes);
 	memcpy(out, "w_", 3);
-	hex(bytes, sizeof bytes, out + 2);
+	hex_print(bytes, sizeof bytes, out + 2);
 }
 
 void subscription_token_make(struct span secret, const char *id, uint64_t generation,
@@ -32,7 +27,7 @@ void subscription_token_make(struct span secret, const char *id, uint64_t genera
 	                   (unsigned long long)expires_ms, id);
 	check(HMAC(EVP_sha256(), secret.at, (int)secret.len, (uint8_t *)text, (size_t)len, mac,
 	           &mac_len) != NULL);
-	hex(mac, sizeof mac, mac_text);
+	hex_print(mac, sizeof mac, mac_text);
 	snprintf(out, SUBSCRIPTION_TOKEN_ROOM, "%llu.%llu.%s", (unsigned long long)generation,
 	         (unsigned long long)expires_ms, mac_text);
 }

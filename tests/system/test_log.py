@@ -13,8 +13,25 @@ from ringside import PATIENCE, Ringside, wait_for
 JSON = {"content-type": "application/json"}
 
 
-class Piped(Ringside):
-    """Standard error is a pipe of 4 KiB that is read when the test says so."""
+class Unread(Ringside):
+    """Its log goes to a pipe of 4 KiB, self.reader, that is read when the test says so."""
+
+    def log(self):
+        with open(self.log_path, "ab") as log:
+            try:
+                while piece := os.read(self.reader, 65536):
+                    log.write(piece)
+            except BlockingIOError:
+                pass
+        return super().log()
+
+    def __exit__(self, *failure):
+        super().__exit__(*failure)
+        os.close(self.reader)
+
+
+class Piped(Unread):
+    """Standard error is the pipe."""
 
     def spawn(self):
         self.reader, writer = os.pipe()
@@ -27,23 +44,16 @@ class Piped(Ringside):
         return self
 
     def log(self):
-        """Reads what has come; the writing end has been left as it was given."""
+        """The writing end has been left as it was given."""
         assert fcntl.fcntl(self.writer, fcntl.F_GETFL) & os.O_NONBLOCK == 0
-        with open(self.log_path, "ab") as log:
-            try:
-                while piece := os.read(self.reader, 65536):
-                    log.write(piece)
-            except BlockingIOError:
-                pass
         return super().log()
 
     def __exit__(self, *failure):
         super().__exit__(*failure)
-        os.close(self.reader)
         os.close(self.writer)
 
 
-class Stalling(Ringside):
+class Stalling(Unread):
     """log.file is a FIFO: a file that takes an open, and hangs in write."""
 
     def spawn(self):
@@ -53,19 +63,6 @@ class Stalling(Ringside):
         fcntl.fcntl(self.reader, fcntl.F_SETPIPE_SZ, 4096)
         self.flags.append(f"--log-file={path}")
         return super().spawn()
-
-    def log(self):
-        with open(self.log_path, "ab") as log:
-            try:
-                while piece := os.read(self.reader, 65536):
-                    log.write(piece)
-            except BlockingIOError:
-                pass
-        return super().log()
-
-    def __exit__(self, *failure):
-        super().__exit__(*failure)
-        os.close(self.reader)
 
 
 @pytest.mark.parametrize("kind", (Piped, Stalling))

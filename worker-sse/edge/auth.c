@@ -1,6 +1,7 @@
 #include "worker-sse/edge/auth.h"
 #include "common/base/base64.h"
 #include "common/base/check.h"
+#include "common/base/hex.h"
 
 #include <ctype.h>
 #include <openssl/crypto.h>
@@ -126,8 +127,7 @@ static void print_digest(struct span text, char out[AUTH_PRINCIPAL_ROOM])
 {
 	uint8_t digest[SHA256_DIGEST_LENGTH];
 	SHA256(text.at, text.len, digest);
-	for (size_t i = 0; i < sizeof digest; i++)
-		snprintf(out + 2 * i, 3, "%02x", digest[i]);
+	hex_print(digest, sizeof digest, out);
 }
 
 /* The scheme in lower case, one space wherever there are some. */
