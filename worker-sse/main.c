@@ -163,6 +163,7 @@ static int start(struct worker *worker)
 	w->asks = asks_create(worker, &w->wheel);
 	w->calls = calls_create(worker, NULL, 0, w);
 	start_edge(w);
+	slices_start(&w->slices, worker->loop);
 	uv_async_init(worker->loop, &w->store_async, on_store);
 	w->store_async.data = w;
 	int code = worker_open_store(worker, &w->store_async, &w->store);

@@ -187,6 +187,69 @@ def test_a_pattern_with_a_beginning_looks_at_nothing_else():
             r.start()
 
 
+def make_streams(r, paths):
+    with r.connect(60) as s:
+        for i in range(0, len(paths), 500):
+            part = paths[i:i + 500]
+            s.sendall(b"".join(b"PUT /v1/stream/%s HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n"
+                               b"Content-Length: 0\r\n\r\n" % path.encode() for path in part))
+            got = b""
+            while got.count(b"HTTP/1.1 201") < len(part):
+                more = s.recv(1 << 20)
+                assert more, got[-500:]
+                got += more
+
+
+@contextlib.contextmanager
+def held(r, name):
+    """What is sent within reaches the worker in one turn of its loop, in that order."""
+    pid = r.worker(name)["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def named(told):
+    """Paths of all `streams` events, in order."""
+    return [x["stream"] for line in re.findall(rb"event: streams\ndata: (\[.*\])", told) for x in json.loads(line)]
+
+
+def test_a_pattern_without_a_beginning_is_looked_for_in_slices():
+    """Others are answered before all paths were looked at, and each stream is attached once, also one that is created
+    meanwhile."""
+    with Ringside() as r:
+        make_streams(r, [f"m/{i}" for i in range(8000)] + ["p/x", "q/r/x", "x"])
+        for _ in range(2):  # as they were just written, and as a new worker finds them
+            before = metric(r.get("/metrics"), "patterns_slices_total")
+            with r.connect(60) as follower, r.connect(60) as other, r.connect(60) as gone, r.connect(60) as writer:
+                for s in (follower, other, gone, writer):  # accepted
+                    s.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+                    answer(s)
+                with held(r, "sse-0"):
+                    follower.sendall(b"GET /v1/events?stream=**/x&stream=*/x&from=start HTTP/1.1\r\nHost: x\r\n\r\n")
+                    gone.sendall(b"GET /v1/events?stream=** HTTP/1.1\r\nHost: x\r\n\r\n")
+                    gone.close()
+                    writer.sendall(b"PUT /v1/stream/later/x HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n"
+                                   b"Content-Length: 5\r\n\r\nhello")
+                    other.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+                meanwhile = metric(answer(other)[1].decode(), "patterns_slices_total") - before
+                told = b""
+                while b"data:hello" not in told:
+                    more = follower.recv(65536)
+                    assert more, told
+                    told += more
+                assert sorted(named(told)) == ["later/x", "p/x", "q/r/x", "x"]
+                assert told.count(b"data:hello") == 1
+                wait_for(lambda: metric(r.get("/metrics"), "subscribers") == 1, "the other one gone")
+            assert 1 <= meanwhile < 8000 / 256
+            assert metric(r.get("/metrics"), "patterns_slices_total") - before > 8000 / 256
+            r.request("DELETE", "/v1/stream/later/x")
+            r.stop()
+            r.start()
+
+
 def rates(r, addresses):
     """Statuses of as many requests, each with these fields of X-Forwarded-For; 429 when they are one client's."""
     out = []

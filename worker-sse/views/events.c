@@ -2,6 +2,7 @@
 #include "common/base/check.h"
 #include "common/base/json_take.h"
 #include "common/base/clock.h"
+#include "common/store/state_walk.h"
 #include "common/store/stream_name.h"
 #include "common/domain/subscription.h"
 #include "worker-sse/views/event_id.h"
@@ -19,6 +20,7 @@ enum {
 	FRAME_BYTES = 256 * 1024, /* then the next message goes into the next frame: each has an id,
 	                             and small ones grow by it */
 	NAME_MAX_BYTES = 128,     /* of an event */
+	SLICE_GLOBS = 512,        /* paths times patterns: about a millisecond */
 };
 
 /* What an event is called. */
@@ -294,6 +296,7 @@ struct wish {
 struct start {
 	struct stream *stream;
 	uint64_t from;
+	bool named;        /* not found by a pattern */
 	const char *reset; /* NULL or the reason */
 };
 
@@ -477,13 +480,27 @@ static uint64_t unlisted_start(const struct wish *wish, const struct stream *str
 	return stream->closed || !wish->from_start ? stream->tail : first;
 }
 
+/* Follows it, unless that is one too many. */
+static bool take_start(struct starts *starts, const struct start *start)
+{
+	if (starts->count == worker_of(starts->wish->request)->settings->limits_events_streams)
+		return refuse(starts->wish, 400, "more streams than limits.events_streams");
+	if (starts->count == starts->room) {
+		starts->room = starts->room != 0 ? starts->room * 2 : 8;
+		starts->at = xrealloc(starts->at, starts->room * sizeof *starts->at);
+	}
+	start->stream->pins++; /* until he follows it */
+	starts->at[starts->count++] = *start;
+	return true;
+}
+
 static bool add_start(struct starts *starts, struct stream *stream, bool pattern)
 {
 	struct wish *wish = starts->wish;
 	struct sse_worker *w = worker_of(wish->request);
 	uint64_t first = stream_first(store_view(w->store), stream);
 	const struct event_place *known = known_place(wish, stream->id);
-	struct start start = {.stream = stream};
+	struct start start = {.stream = stream, .named = !pattern};
 	for (size_t i = 0; i < starts->count; i++)
 		if (starts->at[i].stream == stream)
 			return true;
@@ -502,15 +519,7 @@ static bool add_start(struct starts *starts, struct stream *stream, bool pattern
 	}
 	if (pattern && stream->closed && start.from == stream->tail && start.reset == NULL)
 		return true; /* finished for him */
-	if (starts->count == w->settings->limits_events_streams)
-		return refuse(wish, 400, "more streams than limits.events_streams");
-	if (starts->count == starts->room) {
-		starts->room = starts->room != 0 ? starts->room * 2 : 8;
-		starts->at = xrealloc(starts->at, starts->room * sizeof *starts->at);
-	}
-	stream->pins++; /* until he follows it */
-	starts->at[starts->count++] = start;
-	return true;
+	return take_start(starts, &start);
 }
 
 static void starts_finish(struct starts *starts)
@@ -518,6 +527,8 @@ static void starts_finish(struct starts *starts)
 	for (size_t i = 0; i < starts->count; i++)
 		starts->at[i].stream->pins--;
 	free(starts->at);
+	starts->at = NULL;
+	starts->count = starts->room = 0;
 }
 
 static bool living(const struct stream *stream)
@@ -534,13 +545,30 @@ static bool matches(char *const *patterns, size_t count, const char *path)
 	return false;
 }
 
+/* ---- looking for them ---- */
+
+/* A request whose streams are looked for: in slices, since its patterns may begin like any number
+ * of paths. */
+struct search {
+	struct slices_job job;           /* first */
+	struct search *next, **previous; /* worker->searches; previous NULL: not waiting */
+	struct sse_worker *worker;       /* outlives the request */
+	struct wish wish;
+	struct starts starts;
+	struct state_walk walk;
+	size_t walked;   /* patterns whose paths were looked at, or are being */
+	uint64_t newest; /* streams up to this number are found, or were told of */
+	bool again;      /* of some created since it was not told: from the beginning */
+};
+
 static bool visit_path(void *arg, struct span path, uint64_t id)
 {
-	struct starts *starts = arg;
-	struct wish *wish = starts->wish;
+	struct search *search = arg;
+	struct starts *starts = &search->starts;
+	struct wish *wish = &search->wish;
 	char text[512];
 	counter_add(worker_of(wish->request)->counters, patterns_paths_total, 1);
-	if (path.len <= root_len || path.len >= sizeof text ||
+	if (id > search->newest || path.len <= root_len || path.len >= sizeof text ||
 	    memcmp(path.at, SUBSCRIPTION_ROOT, root_len) != 0)
 		return true;
 	memcpy(text, path.at, path.len);
@@ -569,7 +597,13 @@ static bool covered(const struct wish *wish, size_t i)
 	return false;
 }
 
-static bool find_starts(struct starts *starts)
+static bool no_stream(struct wish *wish, const char *path)
+{
+	snprintf(wish->text, sizeof wish->text, "no stream %s", path);
+	return refuse(wish, 404, wish->text);
+}
+
+static bool find_named(struct starts *starts)
 {
 	struct wish *wish = starts->wish;
 	struct state *view = store_view(worker_of(wish->request)->store);
@@ -578,23 +612,75 @@ static bool find_starts(struct starts *starts)
 		        state_find_living(view, span_str(wish->paths[i]), clock_wall_ms());
 		if (stream == NULL && view->unreadable)
 			return refuse(wish, 503, store_unreadable_reason);
-		if (!living(stream)) {
-			snprintf(wish->text, sizeof wish->text, "no stream %s", wish->paths[i]);
-			return refuse(wish, 404, wish->text);
-		}
+		if (!living(stream))
+			return no_stream(wish, wish->paths[i]);
 		if (!add_start(starts, stream, false))
 			return false;
 	}
-	for (size_t i = 0; i < wish->patterns_count && wish->fault == NULL; i++) {
-		char prefix[SUBSCRIPTION_PREFIX_ROOM];
-		if (covered(wish, i))
-			continue;
-		state_path_each(view, subscription_prefix(wish->patterns[i], prefix), visit_path,
-		                starts);
-		if (view->unreadable && wish->fault == NULL)
-			refuse(wish, 503, store_unreadable_reason);
+	return true;
+}
+
+/* True: there is a pattern whose paths are yet to be looked at. */
+static bool begin_walk(struct search *search)
+{
+	struct wish *wish = &search->wish;
+	char prefix[SUBSCRIPTION_PREFIX_ROOM];
+	state_walk_end(&search->walk);
+	while (search->walked < wish->patterns_count && covered(wish, search->walked))
+		search->walked++;
+	if (search->walked == wish->patterns_count)
+		return false;
+	state_walk_begin(&search->walk, store_view(worker_of(wish->request)->store),
+	                 subscription_prefix(wish->patterns[search->walked++], prefix));
+	return true;
+}
+
+/* True: there is more to look at. */
+static bool search_begin(struct search *search)
+{
+	starts_finish(&search->starts);
+	search->again = false;
+	search->walked = 0;
+	search->newest = store_view(search->worker->store)->next_id - 1;
+	return find_named(&search->starts) && begin_walk(search);
+}
+
+/* One slice. True: there is more to look at. */
+static bool search_step(struct search *search)
+{
+	struct wish *wish = &search->wish;
+	if (search->again && !search_begin(search))
+		return false;
+	counter_add(worker_of(wish->request)->counters, patterns_slices_total, 1);
+	switch (state_walk_step(&search->walk, SLICE_GLOBS / wish->patterns_count, visit_path,
+	                        search)) {
+	case STATE_WALK_MORE:
+		return true;
+	case STATE_WALK_DONE:
+		break;
+	case STATE_WALK_UNREADABLE:
+		refuse(wish, 503, store_unreadable_reason);
+		break;
+	case STATE_WALK_LOST:
+		search->again = true;
+		return true;
 	}
-	return wish->fault == NULL;
+	return wish->fault == NULL && begin_walk(search);
+}
+
+/* What was found in earlier slices may be gone by now. */
+static bool drop_gone(struct starts *starts)
+{
+	for (size_t i = starts->count; i-- > 0;) {
+		struct start *start = &starts->at[i];
+		if (living(start->stream))
+			continue;
+		if (start->named)
+			return no_stream(starts->wish, start->stream->path);
+		start->stream->pins--;
+		*start = starts->at[--starts->count];
+	}
+	return true;
 }
 
 /* Everything is closed and delivered, and nothing else can come: EventSource stops at 204. */
@@ -612,7 +698,8 @@ static bool nothing_to_come(const struct starts *starts)
 
 /* ---- joining ---- */
 
-static struct events_reader *reader_create(struct wish *wish, const struct starts *starts)
+static struct events_reader *reader_create(struct wish *wish, const struct starts *starts,
+                                           uint64_t newest)
 {
 	struct sse_worker *w = worker_of(wish->request);
 	bool single = starts->count == 1 && wish->patterns_count == 0;
@@ -633,7 +720,7 @@ static struct events_reader *reader_create(struct wish *wish, const struct start
 	for (size_t i = 0; i < starts->count; i++)
 		e->places[e->count++] =
 		        (struct event_place){starts->at[i].stream->id, starts->at[i].from};
-	e->newest = store_view(w->store)->next_id - 1;
+	e->newest = newest;
 	if (e->patterns_count == 0)
 		return e;
 	e->next = w->events;
@@ -705,11 +792,11 @@ static const struct header headers[] = {{"content-type", SPAN("text/event-stream
                                         {"cache-control", SPAN("no-cache, no-transform")},
                                         {"x-accel-buffering", SPAN("no")}};
 
-static void join(struct wish *wish, const struct starts *starts)
+static void join(struct wish *wish, const struct starts *starts, uint64_t newest)
 {
 	struct sse_builder *b = fanout_builder(worker_of(wish->request)->fanout);
 	struct request *request = wish->request;
-	struct events_reader *e = reader_create(wish, starts);
+	struct events_reader *e = reader_create(wish, starts, newest);
 	struct sse_frame frame = {0};
 	sse_begin(b);
 	put_opening(b, e, starts);
@@ -732,20 +819,75 @@ static void join(struct wish *wish, const struct starts *starts)
 		fanout_leave(reader, FANOUT_END_DRAIN);
 }
 
-void events_handle(struct request *request)
+static void search_free(struct search *search)
 {
-	struct wish wish = {.request = request};
-	struct starts starts = {.wish = &wish};
-	if (!take_query(&wish) || !find_starts(&starts))
-		reply_error(request, wish.status, wish.fault);
-	else if (nothing_to_come(&starts))
+	slices_remove(&search->worker->slices, &search->job);
+	state_walk_end(&search->walk);
+	if (search->previous != NULL) {
+		*search->previous = search->next;
+		if (search->next != NULL)
+			search->next->previous = search->previous;
+	}
+	starts_finish(&search->starts);
+	wish_finish(&search->wish);
+	free(search);
+}
+
+static void search_answer(struct search *search)
+{
+	struct wish *wish = &search->wish;
+	struct request *request = wish->request;
+	request->on_gone = NULL;
+	if (wish->fault != NULL || !drop_gone(&search->starts))
+		reply_error(request, wish->status, wish->fault);
+	else if (nothing_to_come(&search->starts))
 		reply(request, 204, NULL, 0, (struct span){0});
 	else if (request->method == METHOD_HEAD)
 		reply(request, 200, headers, 3, (struct span){0});
 	else
-		join(&wish, &starts);
-	starts_finish(&starts);
-	wish_finish(&wish);
+		join(wish, &search->starts, search->newest);
+	search_free(search);
+}
+
+static bool search_run(struct slices_job *job)
+{
+	struct search *search = (struct search *)job;
+	bool more = search_step(search);
+	if (!more)
+		search_answer(search);
+	return more;
+}
+
+static void search_gone(struct request *request)
+{
+	search_free(request->feature);
+}
+
+static void search_wait(struct search *search)
+{
+	struct request *request = search->wish.request;
+	struct sse_worker *w = worker_of(request);
+	search->next = w->searches;
+	search->previous = &w->searches;
+	if (search->next != NULL)
+		search->next->previous = &search->next;
+	w->searches = search;
+	request->feature = search;
+	request->on_gone = search_gone;
+	slices_add(&w->slices, &search->job);
+}
+
+void events_handle(struct request *request)
+{
+	struct search *search = xcalloc(1, sizeof *search);
+	search->job.run = search_run;
+	search->worker = worker_of(request);
+	search->wish.request = request;
+	search->starts.wish = &search->wish;
+	if (take_query(&search->wish) && search_begin(search) && search_step(search))
+		search_wait(search);
+	else
+		search_answer(search);
 }
 
 /* ---- streams that come later ---- */
@@ -786,9 +928,31 @@ static void offer(struct events_reader *e, struct stream *stream)
 		include(e, stream);
 }
 
+/* To a search that has begun: he asked before it was there, so he gets all of it. */
+static void offer_search(struct search *search, struct stream *stream)
+{
+	const struct start start = {
+	        .stream = stream, .from = stream_first(store_view(search->worker->store), stream)};
+	if (stream->id <= search->newest)
+		return;
+	search->newest = stream->id;
+	if (stream->path_len > root_len &&
+	    strncmp(stream->path, SUBSCRIPTION_ROOT, root_len) == 0 &&
+	    matches(search->wish.patterns, search->wish.patterns_count, path_below_root(stream)) &&
+	    !take_start(&search->starts, &start))
+		search_answer(search);
+}
+
 static void on_created(void *arg, struct stream *stream)
 {
 	struct sse_worker *w = arg;
+	for (struct search *search = w->searches, *next; search != NULL; search = next) {
+		next = search->next;
+		if (stream != NULL)
+			offer_search(search, stream);
+		else
+			search->again = true;
+	}
 	for (struct events_reader *e = w->events, *next; e != NULL; e = next) {
 		next = e->next;
 		if (stream != NULL)

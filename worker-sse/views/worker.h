@@ -3,6 +3,7 @@
 
 #include "common/base/wheel.h"
 #include "common/store/store.h"
+#include "common/worker/slices.h"
 #include "common/worker/worker.h"
 #include "worker-sse/edge/edge.h"
 #include "worker-sse/edge/request.h"
@@ -13,6 +14,7 @@ struct events_reader;
 struct fanout;
 struct kit_session;
 struct picture;
+struct search;
 
 struct sse_worker {
 	struct worker *worker;
@@ -24,6 +26,8 @@ struct sse_worker {
 	struct fanout *fanout;
 	uv_async_t store_async;           /* the store has something to collect or to follow */
 	struct events_reader *events;     /* those with patterns or several streams (events.c) */
+	struct search *searches;          /* who waits for the streams of patterns (events.c) */
+	struct slices slices;             /* what takes more than one turn */
 	struct asks *asks;                /* what other workers are to answer */
 	struct calls *calls;              /* what those of our kind ask us */
 	struct picture *pictures;         /* hash (picture.c): what is asked for at the moment */
