@@ -331,16 +331,14 @@ static void on_writable(struct wire *wire)
 	conn_on_writable(conn_of(wire));
 }
 
-struct conn *conn_open(struct edge *edge, int fd)
+const struct wire_events conn_wire_events = {
+        .readable = on_readable, .writable = on_writable, .closed = on_closed};
+
+struct conn *conn_create(struct edge *edge)
 {
-	static const struct wire_events events = {
-	        .readable = on_readable, .writable = on_writable, .closed = on_closed};
 	struct conn *conn = xcalloc(1, sizeof *conn);
 	conn->edge = edge;
-	if (wire_plain_open(&conn->wire, edge->loop, fd, &events))
-		return conn;
-	free(conn);
-	return NULL;
+	return conn;
 }
 
 void conn_start(struct conn *conn)

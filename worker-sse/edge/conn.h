@@ -87,9 +87,11 @@ struct conn {
 
 /* ---- conn.c ---- */
 
-/* Over an accepted socket, which is its own from here on. NULL: the loop does not take it. */
-struct conn *conn_open(struct edge *edge, int fd);
-/* It is served. */
+/* Its wire is to be opened, with these events; their closed() frees it. Without a wire it is to be
+ * freed by free(). */
+struct conn *conn_create(struct edge *edge);
+extern const struct wire_events conn_wire_events;
+/* Its wire is open: it is served. */
 void conn_start(struct conn *conn);
 /* The same for one too many: it gets this answer and is closed. */
 void conn_refuse(struct conn *conn, unsigned status, const char *reason);

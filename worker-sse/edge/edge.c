@@ -61,6 +61,14 @@ void edge_init(struct edge *edge, const struct edge_options *options)
 	counter_set(edge->counters, websockets, 0);
 }
 
+void edge_finish(struct edge *edge)
+{
+	check(edge->conns == NULL);
+	free(edge->common_headers);
+	free(edge->read_buffer);
+	free(edge->fields);
+}
+
 int edge_listen(struct edge *edge)
 {
 	return listen_start(edge);

@@ -84,6 +84,8 @@ struct edge {
 
 /* `edge` is zero-initialised. Nothing is accepted yet. */
 void edge_init(struct edge *edge, const struct edge_options *options);
+/* Nobody is connected any more. */
+void edge_finish(struct edge *edge);
 /* After a reload. */
 void edge_use(struct edge *edge, const struct settings *settings);
 /* Accepts on the sockets that were inherited. 0, or an exit code after logging why. */

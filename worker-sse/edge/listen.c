@@ -60,11 +60,13 @@ static int listen_fd_of(const struct edge *edge, const uv_poll_t *poll)
 
 static void take(struct edge *edge, int fd)
 {
-	struct conn *conn = conn_open(edge, fd);
-	if (conn != NULL)
+	struct conn *conn = conn_create(edge);
+	if (wire_plain_open(&conn->wire, edge->loop, fd, &conn_wire_events)) {
 		admit(edge, conn);
-	else
-		close(fd);
+		return;
+	}
+	free(conn);
+	close(fd);
 }
 
 static void on_acceptable(uv_poll_t *poll, int status, int events);
