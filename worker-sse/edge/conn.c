@@ -262,7 +262,7 @@ void conn_settle(struct conn *conn)
 
 /* ---- the order of answers ---- */
 
-/* Whoever is first now may write what he had to hold back. */
+/* Whoever is first now may write what it had to hold back. */
 static void promote(struct conn *conn)
 {
 	struct exchange *e = conn->first;

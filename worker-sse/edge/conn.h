@@ -166,7 +166,7 @@ void exchange_dispatch(struct exchange *exchange);
 void exchange_drained(struct exchange *exchange);
 /* The answer is complete. */
 void exchange_end(struct exchange *exchange);
-/* Its connection is gone. One that somebody still works on is left to him: his answer frees it. */
+/* Its connection is gone. One that is still worked on stays until its answer, which frees it. */
 void exchange_abandon(struct exchange *exchange);
 void exchange_free(struct exchange *exchange);
 /* Answers what could not be read as a request; then the connection closes. */

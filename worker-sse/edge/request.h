@@ -9,9 +9,9 @@
  *     reply_start(...) reply_write(...)* reply_end()  a streamed answer
  *     reply_abort()                                   cut the connection
  * after which the request is gone. If the client leaves first, on_gone is called (when set) and the
- * request is gone after it returns. One that only closes its side behind the request has not left.
- * A request waiting for the store sets on_gone to mark its own record dead: the record carries the
- * generation, the late answer changes nothing. */
+ * request is gone after it returns; without it (a request that waits for the store) the request
+ * stays until it is answered, and the answer goes nowhere. A client that only closes its side
+ * behind the request has not left. */
 #pragma once
 
 #include "common/base/chunk.h"
@@ -177,7 +177,7 @@ void request_hold(struct request *request, bool hold);
 /* This answer goes without the headers by which the server lets pages of other origins in. */
 void request_bare_headers(struct request *request);
 
-/* Whom limits by address mean: the /64 of the client's IPv6 address, or his IPv4 address as
+/* Whom limits by address mean: the /64 of the client's IPv6 address, or its IPv4 address as
  * ::ffff:a.b.c.d. Behind a proxy that is trusted (http.trust_forwarded), the last one that
  * X-Forwarded-For names. */
 void request_address(const struct request *request, uint8_t out[16]);

@@ -2,7 +2,7 @@
  *
  * libwslay reads and writes the frames; here are the handshake, the time limits and the end.
  * Compression is not offered. A ping is sent after each http.sse_keepalive; who says nothing for
- * two of them is cut. Who does not take what he is sent is not read beyond
+ * two of them is cut. Who does not take what it is sent is not read beyond
  * http.websocket_output_bytes; from one beat to the next, it ends with 1008. Loop thread only. */
 #pragma once
 

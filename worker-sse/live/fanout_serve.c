@@ -319,7 +319,7 @@ static uint64_t page_end(const struct live_cursor *c, size_t bytes_max)
 }
 
 /* One write of at most about bytes_max: for a live reader that is everything between its position
- * and the tail. Whoever has more to get waits for its turn among those who catch up. False: he is
+ * and the tail. Whoever has more to get waits for its turn among those who catch up. False: it is
  * gone. */
 static bool serve_up_to(struct live_cursor *c, size_t bytes_max)
 {

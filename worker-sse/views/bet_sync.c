@@ -419,7 +419,7 @@ static const struct fanout_view view = {.name = "bet-sync",
                                         .farewell = farewell,
                                         .left = client_left};
 
-/* Where a client begins, and what he is told first. */
+/* Where a client begins, and what it is told first. */
 struct start {
 	uint64_t from;
 	const char *event; /* of the newest frame; NULL: it is not sent by itself */
@@ -477,7 +477,7 @@ static uint32_t workers_of(const struct counters *counters)
 	return workers;
 }
 
-/* Who comes back at once is not refused because of the connection he has left. */
+/* Who comes back at once is not refused because of the connection it has left. */
 static bool hold(struct sse_worker *w, uint64_t key, uint64_t max)
 {
 	struct quota *quota = &w->worker->counters->quota;

@@ -1,6 +1,6 @@
 /* Frames of the feed as consumers of the bet-sync wire see them. Pure.
  *
- * The bridge writes frames of version 2 (worker-bridge/frame.h); version 1 is cut out of their
+ * The bridge writes frames of version 2 (worker-bridge/feed_frame.h); version 1 is cut out of their
  * bytes, so that numbers and escapes stay as they are. */
 #pragma once
 

@@ -1,10 +1,10 @@
-/* The id of an event in the EventSource view: where a reader stands in each of his streams, so that
+/* The id of an event in the EventSource view: where a reader stands in each of its streams, so that
  * one Last-Event-ID resumes them all, on any worker, without gap or repeat.
  *
  *     [NEWEST-]STREAM.POSITION[-STREAM.POSITION ...]      numbers in base 36
  *
  * NEWEST is the highest stream number looked at when the patterns of the request were matched: a
- * stream above it is new to the reader, one below it that is not listed is finished for him.
+ * stream above it is new to the reader, one below it that is not listed is finished for it.
  * Without it, it is the highest number listed. For clients the text is opaque. */
 #pragma once
 

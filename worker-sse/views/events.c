@@ -32,11 +32,11 @@ struct events_reader {
 	struct sse_worker *worker;
 	struct live_reader *reader;
 	struct events_reader *next, **previous; /* worker->events */
-	struct event_place *places;             /* streams he follows */
+	struct event_place *places;             /* streams it follows */
 	size_t count, room;
 	uint64_t newest; /* every stream up to this number was looked at */
 	enum naming naming;
-	bool single; /* his frames are those of any reader of that stream */
+	bool single; /* its frames are those of any reader of that stream */
 	char *member;
 	size_t patterns_count;
 	char *patterns[]; /* below the root */
@@ -292,7 +292,7 @@ struct wish {
 	char text[600];
 };
 
-/* A stream he will follow. */
+/* A stream it will follow. */
 struct start {
 	struct stream *stream;
 	uint64_t from;
@@ -454,7 +454,7 @@ static bool take_query(struct wish *wish)
 	return true;
 }
 
-/* ---- where he begins ---- */
+/* ---- where it begins ---- */
 
 static const struct event_place *known_place(const struct wish *wish, uint64_t stream_id)
 {
@@ -464,7 +464,7 @@ static const struct event_place *known_place(const struct wish *wish, uint64_t s
 	return NULL;
 }
 
-/* A stream the id does not list: new to him, or finished, or not asked for before. */
+/* A stream the id does not list: new to the reader, or finished, or not asked for before. */
 static uint64_t unlisted_start(const struct wish *wish, const struct stream *stream, uint64_t first,
                                bool pattern, const char **reset)
 {
@@ -489,7 +489,7 @@ static bool take_start(struct starts *starts, const struct start *start)
 		starts->room = starts->room != 0 ? starts->room * 2 : 8;
 		starts->at = xrealloc(starts->at, starts->room * sizeof *starts->at);
 	}
-	start->stream->pins++; /* until he follows it */
+	start->stream->pins++; /* until the reader follows it */
 	starts->at[starts->count++] = *start;
 	return true;
 }
@@ -518,7 +518,7 @@ static bool add_start(struct starts *starts, struct stream *stream, bool pattern
 		start.reset = "unknown";
 	}
 	if (pattern && stream->closed && start.from == stream->tail && start.reset == NULL)
-		return true; /* finished for him */
+		return true; /* finished for it */
 	return take_start(starts, &start);
 }
 
@@ -900,7 +900,7 @@ static bool include(struct events_reader *e, struct stream *stream)
 	const struct stream *const streams[] = {stream};
 	if (e->count == e->worker->settings->limits_events_streams) {
 		fanout_leave(e->reader,
-		             FANOUT_END_RESUME); /* he learns by 400 when he comes back */
+		             FANOUT_END_RESUME); /* it learns by 400 when it comes back */
 		return false;
 	}
 	if (e->count == e->room) {

@@ -7,7 +7,7 @@
  *     PATCH, DELETE /stream/{id}, POST /stream/{id}/input, /signal          forwarded
  *     /stream/session/...          the same in the words of the stream-kit web client
  *
- * Reading needs no capture worker: a client keeps his place while it is restarted. To everybody but
+ * Reading needs no capture worker: a client keeps its place while it is restarted. To everybody but
  * its owner a session is not there (404); one that is over is gone (410). */
 #pragma once
 
