@@ -298,8 +298,14 @@ static bool check_text(struct checker *c, const struct member *m, const json_t *
 		            : fault(c, FACT_UNSUITABLE, m->name,
 		                    "must be kill, forfeit, hp_advantage, damage_advantage or "
 		                    "draw");
-	default:
-		break;
+	case INTEGER:
+	case NUMBER:
+	case POINT:
+	case AGENT:
+	case IDS:
+	case OBJECT:
+	case FACTS:
+		break; /* no texts */
 	}
 	check(false);
 }

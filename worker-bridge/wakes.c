@@ -210,7 +210,7 @@ static void deliver_again(struct watched *s, uint64_t generation, enum webhook_o
 	json_t *doc = json_deep_copy(s->doc);
 	uint64_t now_ms = clock_wall_ms();
 	struct backoff backoff = backoff_of(s->wakes->settings->newest);
-	enum subscription_result result;
+	enum subscription_result result = SUBSCRIPTION_UNCHANGED;
 	switch (outcome) {
 	case WEBHOOK_DONE:
 		result = subscription_done(doc, generation);
@@ -219,7 +219,6 @@ static void deliver_again(struct watched *s, uint64_t generation, enum webhook_o
 		result = subscription_accepted(doc, generation, now_ms);
 		break;
 	case WEBHOOK_FAILED:
-	default:
 		result = subscription_failed(
 		        doc, generation, now_ms,
 		        now_ms + backoff_ms(&backoff, subscription_number(doc, "attempts") + 1,

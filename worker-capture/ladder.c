@@ -57,9 +57,28 @@ static uint64_t grace_of(const struct ladder_limits *limits, enum health_reason 
 	case HEALTH_LOADING_OVERLAY:
 	case HEALTH_CANVAS_MISSING:
 		return limits->not_ready_ms;
-	default:
-		return 0;
+	case HEALTH_HANG:
+	case HEALTH_NAVIGATION_BLOCKED:
+	case HEALTH_NAVIGATION_FAILED:
+	case HEALTH_TARGET_CRASHED:
+	case HEALTH_GPU_LOST:
+	case HEALTH_WEBGL_LOST:
+	case HEALTH_FREEZE:
+	case HEALTH_NO_FIRST_FRAME:
+	case HEALTH_FROZEN_FRAME:
+	case HEALTH_PROBE_FAILED:
+	case HEALTH_BROWSER_MISSING:
+	case HEALTH_BROWSER_FAILED:
+	case HEALTH_BROWSER_EXIT:
+	case HEALTH_BROWSER_SILENT:
+	case HEALTH_NONE:
+	case HEALTH_DIALOG:
+	case HEALTH_FLAT_FRAME:
+	case HEALTH_ENCODER:
+	case HEALTH_REASON_COUNT:
+		break;
 	}
+	return 0;
 }
 
 static bool is_browsers(enum health_reason reason)

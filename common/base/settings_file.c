@@ -107,7 +107,14 @@ static bool yaml_value(struct yaml_load *load, const char *key)
 		ok = is_section(key) ? yaml_mapping(load, key)
 		                     : yaml_fault(load, line, "no such section");
 		break;
-	default:
+	case YAML_NO_EVENT:
+	case YAML_STREAM_START_EVENT:
+	case YAML_STREAM_END_EVENT:
+	case YAML_DOCUMENT_START_EVENT:
+	case YAML_DOCUMENT_END_EVENT:
+	case YAML_ALIAS_EVENT:
+	case YAML_SEQUENCE_END_EVENT:
+	case YAML_MAPPING_END_EVENT:
 		yaml_fault(load, line, "a value is expected here");
 		break;
 	}

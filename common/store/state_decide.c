@@ -704,7 +704,11 @@ static enum verdict judge_part(struct decision *whole, uint32_t i, uint64_t *cre
 	case COMMAND_APPEND:
 		verdict = judge_part_append(&d, created_before(whole->command, i));
 		break;
-	default:
+	case COMMAND_DELETE:
+	case COMMAND_TOUCH:
+	case COMMAND_EXPIRE:
+	case COMMAND_TRIM:
+	case COMMAND_TXN:
 		check(false); /* not allowed in a transaction */
 	}
 	return d.unreadable ? VERDICT_IO_ERROR : verdict;

@@ -397,9 +397,36 @@ static unsigned append_headers(struct answer *a, const struct command *c, unsign
 	case VERDICT_PRODUCER_GAP:
 		add_expected(a, c->expected_seq, c->producer.seq);
 		return status;
-	default:
-		return status;
+	case VERDICT_PENDING:
+	case VERDICT_CREATED:
+	case VERDICT_EXISTS:
+	case VERDICT_NOT_FOUND:
+	case VERDICT_GONE:
+	case VERDICT_OWNED:
+	case VERDICT_CONFIG_DIFFERS:
+	case VERDICT_PATH_SOFT_DELETED:
+	case VERDICT_SOURCE_NOT_FOUND:
+	case VERDICT_SOURCE_GONE:
+	case VERDICT_SOURCE_TYPE:
+	case VERDICT_FORK_OFFSET:
+	case VERDICT_FORK_SUB_OFFSET:
+	case VERDICT_FORK_DEPTH:
+	case VERDICT_FORK_TRIMMED:
+	case VERDICT_CONTENT_TYPE:
+	case VERDICT_BAD_BODY:
+	case VERDICT_PRODUCER_EPOCH:
+	case VERDICT_PRODUCER_LIMIT:
+	case VERDICT_STREAM_SEQ:
+	case VERDICT_STREAM_LIMIT:
+	case VERDICT_OFFSET_LIMIT:
+	case VERDICT_KV_CONFLICT:
+	case VERDICT_NO_SPACE:
+	case VERDICT_IO_ERROR:
+	case VERDICT_STALLED:
+	case VERDICT_STOPPING:
+		break;
 	}
+	return status;
 }
 
 static void appended(struct command *c)
