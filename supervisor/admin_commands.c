@@ -2,7 +2,6 @@
 #include "supervisor/commands.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
-#include "supervisor/inbox.h"
 #include "supervisor/reload.h"
 #include "supervisor/tell.h"
 
@@ -87,7 +86,7 @@ static void on_command_status(struct admin_request *request)
 	json_t *body = json_pack(
 	        "{s:s, s:s, s:b, s:s, s:i, s:I, s:I, s:i, s:o}", "version", RINGSIDE_VERSION,
 	        "state", state_of(s), "ready", (int)counters_ready(s->fleet.counters), "url",
-	        listeners_url(&s->fleet.listeners), "pid", (int)getpid(), "started_at_ms",
+	        listeners_url(&s->fleet.life.listeners), "pid", (int)getpid(), "started_at_ms",
 	        (json_int_t)atomic_load(&s->fleet.counters->started_ms), "up_ms",
 	        (json_int_t)(now_ms - s->started_ms), "cpus", (int)s->fleet.cpus, "workers",
 	        workers);
@@ -206,14 +205,6 @@ static void on_command_events(struct admin_request *request)
 		admin_follow(request);
 	else
 		admin_answer(request, json_object());
-}
-
-void on_worker_answer(struct child *child, const struct party *from,
-                      const struct proto_worker_answer *m)
-{
-	(void)from;
-	struct supervisor *s = child->fleet->arg;
-	admin_forwarded(s->admin, m);
 }
 
 static void on_command_settings(struct admin_request *request)

@@ -49,10 +49,10 @@ struct child_rates {
 	double connections_s, requests_s, appends_s, deliveries_s;
 };
 
-struct fleet;
+struct life;
 
 struct child {
-	struct fleet *fleet;
+	struct life *life; /* what it has in common with all others */
 	const struct role *role;
 	unsigned slot;
 	char name[24]; /* "sse-0" */

@@ -2,29 +2,96 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "supervisor/introduce.h"
-#include "supervisor/life.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <signal.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
 	LOOK_MS = 500, /* time is looked at no seldomer */
 	RATES_MS = 2000,
-	ADDRESS_POLL_NS = 50000000,
+	CUT_GRACE_MS = 1000, /* from a drain's deadline, which the worker knows, to SIGKILL */
 };
 
 static_assert((int)FLEET_CHILDREN_MAX <= (int)COUNTERS_SLOTS, "a counters slot per worker");
 static_assert((int)PLAN_LISTENING_MAX < (int)LISTENER_SLOTS_MAX, "a socket per slot that listens");
 
+/* ---- what becomes of one ---- */
+
+static bool replacing_goes_on(const struct fleet *fleet)
+{
+	bool any = fleet->replacing != NULL;
+	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++)
+		any = any || fleet->children[i].recycle;
+	return any;
+}
+
+/* A restart one by one stops where it fails: the others keep what they have, and serve. */
+static void halt_replacing(struct fleet *fleet)
+{
+	bool more = false;
+	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++) {
+		more = more || fleet->children[i].recycle;
+		fleet->children[i].recycle = false;
+	}
+	fleet->replacing = NULL;
+	fleet->halted = true;
+	if (more)
+		events_emit(fleet->life.events, LOG_LEVEL_ERROR, "restart-halted", NULL);
+}
+
+/* That is the end of all of it, but in a restart one by one the others have started before, with
+ * what they still have. */
+static void take_refusal(struct fleet *fleet, struct child *child)
+{
+	if (replacing_goes_on(fleet)) {
+		life_emit(child, LOG_LEVEL_ERROR, "worker-failed",
+		          json_pack("{s:s}", "why", child->refusal));
+		halt_replacing(fleet);
+	} else if (fleet->refused == NULL) {
+		fleet->refused = child;
+	}
+}
+
+static void on_news(void *arg, struct child *child, enum life_news news)
+{
+	struct fleet *fleet = arg;
+	switch (news) {
+	case LIFE_KNOWN:
+		links_introduce(fleet->links, child);
+		break;
+	case LIFE_READY:
+		if (fleet->replacing == child)
+			fleet->replacing = NULL;
+		fleet_step(fleet);
+		break;
+	case LIFE_ENDED:
+		links_forget(fleet->links, child);
+		break;
+	case LIFE_FAILING:
+		if (replacing_goes_on(fleet))
+			halt_replacing(fleet);
+		break;
+	case LIFE_REFUSED:
+		take_refusal(fleet, child);
+		break;
+	}
+}
+
+void fleet_link_state(struct fleet *fleet, const struct child *child,
+                      const struct proto_link_state *report)
+{
+	if (links_report(fleet->links, child, report))
+		fleet_step(fleet);
+}
+
+/* ---- beginning ---- */
+
 static void init_child(struct fleet *fleet, const struct role *role, unsigned slot)
 {
 	struct child *child = &fleet->children[role->first + slot];
-	child->fleet = fleet;
+	child->life = &fleet->life;
 	child->role = role;
 	child->slot = slot;
 	child->kill_due_ms = UINT64_MAX;
@@ -39,22 +106,6 @@ static void on_timer(uv_timer_t *timer)
 	fleet_step(timer->data);
 }
 
-/* Killed together with its supervisor, a worker that is not its child any more takes some
- * milliseconds to let go of the address. */
-static int wait_for_address(struct fleet *fleet, unsigned *left_out)
-{
-	uint64_t end_ms = clock_monotonic_ms() + fleet->settings->newest->listen_wait_ms;
-	int error = listeners_probe(&fleet->listeners, left_out);
-	if (error == EADDRINUSE && fleet->settings->newest->listen_wait_ms > 0)
-		log_warn("address in use, waiting", "listen=%s listen_wait_ms=%" PRIu64,
-		         fleet->settings->newest->listen, fleet->settings->newest->listen_wait_ms);
-	while (error == EADDRINUSE && clock_monotonic_ms() < end_ms) {
-		nanosleep(&(struct timespec){.tv_nsec = ADDRESS_POLL_NS}, NULL);
-		error = listeners_probe(&fleet->listeners, left_out);
-	}
-	return error;
-}
-
 struct ceilings fleet_ceilings(const struct fleet *fleet)
 {
 	struct ceilings ceilings;
@@ -62,7 +113,7 @@ struct ceilings fleet_ceilings(const struct fleet *fleet)
 	        .memory_bytes = fleet->memory_bytes,
 	        .listeners = counters_workers(fleet->counters, ROLE_LISTENERS),
 	        .others = counters_workers(fleet->counters, ROLE_WORKERS & ~ROLE_LISTENERS)};
-	ceilings_find(&ceilings, fleet->settings->newest, &among);
+	ceilings_find(&ceilings, fleet->life.settings->newest, &among);
 	return ceilings;
 }
 
@@ -70,35 +121,38 @@ bool fleet_init(struct fleet *fleet, char *reason, size_t room)
 {
 	const char *why;
 	unsigned left_out;
-	if (!listeners_init(&fleet->listeners, fleet->settings->newest->listen,
-	                    fleet->settings->newest->dev, &why)) {
-		snprintf(reason, room, "listen: %s: %s", fleet->settings->newest->listen, why);
+	if (!listeners_init(&fleet->life.listeners, fleet->life.settings->newest->listen,
+	                    fleet->life.settings->newest->dev, &why)) {
+		snprintf(reason, room, "listen: %s: %s", fleet->life.settings->newest->listen, why);
 		errno = EADDRNOTAVAIL; /* a name that nobody knows yet */
 		return false;
 	}
-	int error = wait_for_address(fleet, &left_out);
+	int error = listeners_await(&fleet->life.listeners, fleet->life.settings->newest->listen,
+	                            fleet->life.settings->newest->listen_wait_ms, &left_out);
 	if (error != 0) {
-		snprintf(reason, room, "cannot listen on %s: %s", fleet->settings->newest->listen,
-		         strerror(error));
+		snprintf(reason, room, "cannot listen on %s: %s",
+		         fleet->life.settings->newest->listen, strerror(error));
 		errno = error;
 		return false;
 	}
 	if (left_out > 0)
 		log_warn("listen has addresses that this machine has not", "listen=%s left_out=%u",
-		         fleet->settings->newest->listen, left_out);
-	fleet->counters_fd = counters_create();
-	if (fleet->counters_fd < 0) {
+		         fleet->life.settings->newest->listen, left_out);
+	fleet->life.counters_fd = counters_create();
+	if (fleet->life.counters_fd < 0) {
 		snprintf(reason, room, "no memory for counters: %s", strerror(errno));
 		return false;
 	}
-	fleet->counters = counters_map(fleet->counters_fd);
-	fleet->links = links_create();
+	fleet->counters = counters_map(fleet->life.counters_fd);
+	fleet->links = links_create(fleet->children, fleet->counters, fleet->life.events);
+	fleet->life.on_news = on_news;
+	fleet->life.news_arg = fleet;
 	atomic_store(&fleet->counters->started_ms, clock_wall_ms());
 	for (size_t i = 0; i < ROLE_COUNT; i++)
 		for (unsigned slot = 0; slot < roles[i].slots; slot++)
 			init_child(fleet, &roles[i], slot);
 	fleet->stepped_ms = clock_monotonic_ms();
-	uv_timer_init(fleet->loop, &fleet->timer);
+	uv_timer_init(fleet->life.loop, &fleet->timer);
 	fleet->timer.data = fleet;
 	return true;
 }
@@ -132,7 +186,7 @@ bool fleet_exited(struct fleet *fleet, pid_t pid, int status)
 /* Returns when to look again. */
 static uint64_t watch_child(struct child *child, uint64_t now_ms)
 {
-	const struct settings *s = child->fleet->settings->newest;
+	const struct settings *s = child->life->settings->newest;
 	if (child->state != CHILD_STARTING && child->state != CHILD_READY)
 		return UINT64_MAX;
 	const struct watch_limits limits = {
@@ -183,7 +237,7 @@ static void apply_plan(struct fleet *fleet, uint64_t now_ms)
 		replacing = replacing ||
 		            (child_listens(child) && child->recycle && !child_failed(child));
 	}
-	struct plan plan = plan_make(fleet->settings->newest, fleet->cpus, replacing);
+	struct plan plan = plan_make(fleet->life.settings->newest, fleet->cpus, replacing);
 	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++) {
 		struct child *child = &fleet->children[i];
 		bool wanted = child->slot < plan.counts[child->role - roles];
@@ -208,7 +262,7 @@ static void steer(struct fleet *fleet)
 		coming[child->slot] = child->wanted && !child_failed(child);
 		any = any || serving[child->slot];
 	}
-	int error = listeners_steer(&fleet->listeners, any ? serving : coming);
+	int error = listeners_steer(&fleet->life.listeners, any ? serving : coming);
 	if (error != 0)
 		log_warn("connections cannot be steered",
 		         "error=\"%s\" consequence=\"scaling down may reset connections\"",
@@ -237,9 +291,8 @@ static bool listening_left(const struct fleet *fleet)
 	return false;
 }
 
-static struct child_facts facts_of(const struct child *child)
+static struct child_facts facts_of(const struct fleet *fleet, const struct child *child)
 {
-	const struct fleet *fleet = child->fleet;
 	bool listens = child_listens(child);
 	bool turn = fleet->replacing == NULL || fleet->replacing == child;
 	return (struct child_facts){
@@ -248,7 +301,7 @@ static struct child_facts facts_of(const struct child *child)
 	        .recycle = child->recycle,
 	        .may_recycle = child->recycle && turn && (!listens || others_serve(fleet, child)),
 	        .queue_waits = listens && child->state == CHILD_STOPPED && !child->wanted &&
-	                       listeners_queue_waits(&fleet->listeners, child->slot),
+	                       listeners_queue_waits(&fleet->life.listeners, child->slot),
 	        .stopping = fleet->stopping,
 	        .leave = fleet->stopping && (listens || !listening_left(fleet)),
 	        .start_due_ms = child->start_due_ms,
@@ -256,12 +309,43 @@ static struct child_facts facts_of(const struct child *child)
 	        .kill_due_ms = child->kill_due_ms};
 }
 
+static bool others_run(const struct fleet *fleet)
+{
+	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++)
+		if (!child_listens(&fleet->children[i]) && fleet->children[i].pid != 0)
+			return true;
+	return false;
+}
+
+static void drain(struct fleet *fleet, struct child *child, uint64_t now_ms)
+{
+	uint64_t due_ms = now_ms + fleet->life.settings->newest->worker_drain_ms;
+	if (fleet->stopping) {
+		due_ms = fleet->stop_due_ms;
+		/* The others come after those that listen and need some of the time. */
+		if (child_listens(child) && due_ms > now_ms && others_run(fleet))
+			due_ms -= (due_ms - now_ms) / 5;
+	} else if (child->wanted) {
+		fleet->replacing = child;
+	}
+	life_drain(child, due_ms, due_ms + (fleet->stopping ? 0 : CUT_GRACE_MS));
+}
+
+static void release(struct fleet *fleet, struct child *child)
+{
+	if (fleet->replacing == child)
+		fleet->replacing = NULL;
+	life_release(child);
+	if (!fleet->stopping)
+		life_emit(child, LOG_LEVEL_INFO, "worker-removed", NULL);
+}
+
 /* True when something was done; else *due_ms may be lowered. */
-static bool step_child(struct child *child, uint64_t now_ms, uint64_t *due_ms)
+static bool step_child(struct fleet *fleet, struct child *child, uint64_t now_ms, uint64_t *due_ms)
 {
 	bool was_late = child->late;
 	uint64_t due = UINT64_MAX, watch_at = watch_child(child, now_ms);
-	const struct child_facts facts = facts_of(child);
+	const struct child_facts facts = facts_of(fleet, child);
 	enum child_action action = child_decide(&facts, now_ms, &due);
 	switch (action) {
 	case CHILD_WAIT:
@@ -271,16 +355,16 @@ static bool step_child(struct child *child, uint64_t now_ms, uint64_t *due_ms)
 	case CHILD_START:
 		if (child->state == CHILD_FAILED || child->state == CHILD_ABSENT)
 			restart_forget(&child->restart);
-		life_start(child);
+		life_start(child, fleet_ceilings(fleet).bus_bytes);
 		return true;
 	case CHILD_DRAIN:
-		life_drain(child, now_ms);
+		drain(fleet, child, now_ms);
 		return true;
 	case CHILD_KILL:
 		life_cut(child);
 		return true;
 	case CHILD_RELEASE:
-		life_release(child);
+		release(fleet, child);
 		return true;
 	}
 	return false;
@@ -298,7 +382,7 @@ static void look_for_outage(struct fleet *fleet, uint64_t now_ms)
 		                                                  child->restart.failures > 0));
 	}
 	fleet->gave_up = outage_step(&fleet->outage, &facts,
-	                             fleet->settings->newest->worker_give_up_ms, now_ms);
+	                             fleet->life.settings->newest->worker_give_up_ms, now_ms);
 }
 
 static void update_rates(struct fleet *fleet, uint64_t now_ms)
@@ -322,9 +406,9 @@ void fleet_step(struct fleet *fleet)
 		apply_plan(fleet, now_ms);
 		steer(fleet);
 		for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++)
-			acted = step_child(&fleet->children[i], now_ms, &due_ms) || acted;
+			acted = step_child(fleet, &fleet->children[i], now_ms, &due_ms) || acted;
 	}
-	uint64_t links_ms = introduce_again(fleet, now_ms);
+	uint64_t links_ms = links_repair(fleet->links, now_ms);
 	due_ms = links_ms < due_ms ? links_ms : due_ms;
 	update_rates(fleet, now_ms);
 	look_for_outage(fleet, now_ms);
@@ -406,11 +490,11 @@ struct fleet_tally fleet_tally(const struct fleet *fleet)
 void fleet_finish(struct fleet *fleet)
 {
 	uv_close((uv_handle_t *)&fleet->timer, NULL);
-	listeners_finish(&fleet->listeners);
+	listeners_finish(&fleet->life.listeners);
 	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++) {
 		peer_destroy(&fleet->children[i].peer);
 		settings_drop(&fleet->children[i].settings);
 	}
 	links_destroy(&fleet->links);
-	close(fleet->counters_fd);
+	close(fleet->life.counters_fd);
 }

@@ -6,20 +6,19 @@
 
 #include "common/base/ceilings.h"
 #include "supervisor/child.h"
-#include "supervisor/events.h"
-#include "supervisor/listeners.h"
+#include "supervisor/life.h"
+#include "supervisor/links.h"
 #include "supervisor/outage.h"
 #include "supervisor/plan.h"
 
 enum { FLEET_CHILDREN_MAX = ROLE_PLACES_COUNT };
 
 struct fleet {
-	uv_loop_t *loop;
-	const struct settings_source *settings; /* the effective ones; the newest at each step */
-	struct events *events;
+	/* loop, settings, events, program_dir, on_message and its argument are the caller's; the
+	 * newest settings count at each step. */
+	struct life life;
 	void (*on_change)(void *arg); /* after every step */
 	void *arg;
-	char program_dir[4096]; /* where the workers' programs are */
 	unsigned cpus;
 	uint64_t memory_bytes; /* what the control group allows; UINT64_MAX: no limit */
 	/* What the caller must act on, after a step: */
@@ -27,11 +26,8 @@ struct fleet {
 	        *refused; /* it cannot start, nor can any other attempt; its refusal says why */
 	bool gave_up;     /* nothing has served for worker.give_up */
 	/* private: */
-	struct listeners listeners;
 	struct counters *counters;
-	int counters_fd;
-	struct links *links;                       /* between workers (introduce.h) */
-	uint64_t generation;                       /* of the last process started */
+	struct links *links;                       /* between workers */
 	uint64_t stepped_ms;                       /* when time was last looked at */
 	struct child children[FLEET_CHILDREN_MAX]; /* by role->first + slot, as in counters */
 	struct child *replacing;                   /* whose turn it is in a restart one by one */
@@ -54,6 +50,10 @@ void fleet_step(struct fleet *fleet);
 /* A child process ended; call fleet_step() after the last. False: it is none of ours. */
 bool fleet_exited(struct fleet *fleet, pid_t pid, int status);
 bool fleet_owns(const struct fleet *fleet, pid_t pid);
+
+/* A worker reports of a link. */
+void fleet_link_state(struct fleet *fleet, const struct child *child,
+                      const struct proto_link_state *report);
 
 /* By name ("sse-0"); NULL: none such. */
 struct child *fleet_find(struct fleet *fleet, const char *name);

@@ -1,11 +1,9 @@
-/* What workers tell the supervisor: one on_<message>() per row of its inbox in proto/messages.h.
- * What ringsidectl asks is admin.c's. */
+/* What workers tell the supervisor, a handler per row of its inbox in proto/messages.h, and whom it
+ * concerns. What ringsidectl asks is admin.c's. */
 #pragma once
 
 #include "supervisor/child.h"
 
-#define CTX struct child
-PROTO_INBOX_SUPERVISOR(PROTO_HANDLER_ELSEWHERE)
-#undef CTX
-enum proto_verdict inbox_dispatch(struct child *ctx, const struct party *from, unsigned type,
-                                  struct span body);
+/* As on_message of struct life; `supervisor` is a struct supervisor. */
+enum proto_verdict inbox_dispatch(void *supervisor, struct child *child, const struct party *from,
+                                  unsigned type, struct span body);

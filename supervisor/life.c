@@ -2,8 +2,6 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "proto/roles.h"
-#include "supervisor/inbox.h"
-#include "supervisor/introduce.h"
 #include "supervisor/reap.h"
 #include "supervisor/spawn.h"
 
@@ -13,8 +11,6 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-enum { CUT_GRACE_MS = 1000 }; /* from a drain's deadline, which the worker knows, to SIGKILL */
 
 /* ---- what others see ---- */
 
@@ -61,7 +57,7 @@ void life_emit(struct child *child, enum log_level level, const char *event, jso
 	if (more != NULL)
 		json_object_update(fields, more);
 	json_decref(more);
-	events_emit(child->fleet->events, level, event, fields);
+	events_emit(child->life->events, level, event, fields);
 }
 
 /* ---- trying again ---- */
@@ -75,59 +71,29 @@ static struct restart_limits restart_limits_of(const struct settings *s)
 	                               .window_ms = s->worker_restart_window_ms};
 }
 
-static bool replacing_goes_on(const struct fleet *fleet)
-{
-	bool any = fleet->replacing != NULL;
-	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++)
-		any = any || fleet->children[i].recycle;
-	return any;
-}
-
-/* A restart one by one stops where it fails: the others keep what they have, and serve. */
-static void halt_replacing(struct fleet *fleet)
-{
-	bool more = false;
-	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++) {
-		more = more || fleet->children[i].recycle;
-		fleet->children[i].recycle = false;
-	}
-	fleet->replacing = NULL;
-	fleet->halted = true;
-	if (more)
-		events_emit(fleet->events, LOG_LEVEL_ERROR, "restart-halted", NULL);
-}
-
 /* Whoever waits in its queue is better off trying again than waiting so long. */
 static void close_queue(struct child *child)
 {
 	if (child_listens(child))
-		listeners_close(&child->fleet->listeners, child->slot);
+		listeners_close(&child->life->listeners, child->slot);
 }
 
-/* It will not serve for a while. */
-static void leave_service(struct child *child, const char *why)
+static void tell(struct child *child, enum life_news news)
 {
-	life_emit(child, LOG_LEVEL_ERROR, "worker-failed", json_pack("{s:s}", "why", why));
-	if (replacing_goes_on(child->fleet))
-		halt_replacing(child->fleet);
+	child->life->on_news(child->life->news_arg, child, news);
 }
 
-/* No attempt can succeed. That is the end of all of it, but in a restart one by one the others have
- * started before, with what they still have. */
+/* No attempt can succeed. */
 static void refuse(struct child *child)
 {
-	struct fleet *fleet = child->fleet;
 	set_state(child, CHILD_FAILED);
 	close_queue(child);
-	if (replacing_goes_on(fleet))
-		leave_service(child, child->refusal);
-	else if (fleet->refused == NULL)
-		fleet->refused = child;
+	tell(child, LIFE_REFUSED);
 }
 
 static void start_later(struct child *child)
 {
-	struct restart_limits limits = restart_limits_of(child->fleet->settings->newest);
+	struct restart_limits limits = restart_limits_of(child->life->settings->newest);
 	bool failing = child->restart.failing;
 	uint64_t now_ms = clock_monotonic_ms();
 	child->start_due_ms = restart_exited(&child->restart, &limits, now_ms,
@@ -136,9 +102,13 @@ static void start_later(struct child *child)
 	if (!child->restart.failing)
 		return;
 	close_queue(child);
-	if (!failing)
-		leave_service(child, "it failed too often in too short a time; it is tried again "
-		                     "every worker.restart_delay_max");
+	if (failing)
+		return;
+	life_emit(child, LOG_LEVEL_ERROR, "worker-failed",
+	          json_pack("{s:s}", "why",
+	                    "it failed too often in too short a time; it is tried again every "
+	                    "worker.restart_delay_max"));
+	tell(child, LIFE_FAILING);
 }
 
 /* ---- the bus ---- */
@@ -154,7 +124,9 @@ static enum proto_verdict on_frame(void *arg, struct peer *peer, unsigned type, 
 {
 	if (fd >= 0)
 		close(fd);
-	return inbox_dispatch(arg, peer_party(peer), type, body);
+	struct child *child = arg;
+	const struct life *life = child->life;
+	return life->on_message(life->message_arg, child, peer_party(peer), type, body);
 }
 
 /* Nobody can tell a worker without a bus anything: it must go. */
@@ -174,12 +146,11 @@ void life_send_settings(struct child *child)
 	free(lines);
 }
 
-void on_hello(struct child *child, const struct party *from, const struct proto_hello *m)
+void life_hello(struct child *child, uint64_t schema_hash)
 {
-	(void)from;
 	/* Programs that were replaced beneath us: it is tried again, until they fit or we are
 	 * replaced. */
-	if (m->schema_hash != proto_schema_hash()) {
+	if (schema_hash != proto_schema_hash()) {
 		log_error("program is of another build than the supervisor", "worker=%s",
 		          child->name);
 		life_signal(child, SIGKILL);
@@ -189,38 +160,31 @@ void on_hello(struct child *child, const struct party *from, const struct proto_
 		return;
 	child->said_hello = true;
 	life_send_settings(child);
-	introduce(child->fleet, child);
+	tell(child, LIFE_KNOWN);
 }
 
-void on_ready(struct child *child, const struct party *from, const struct proto_ready *m)
+void life_ready(struct child *child, uint64_t generation)
 {
-	(void)from;
 	uint64_t now_ms = clock_monotonic_ms();
-	if (m->generation != child->generation || child->state != CHILD_STARTING)
+	if (generation != child->generation || child->state != CHILD_STARTING)
 		return;
 	set_state(child, CHILD_READY);
 	watch_begin(&child->watch, now_ms);
 	restart_ready(&child->restart, now_ms);
-	if (child->fleet->replacing == child)
-		child->fleet->replacing = NULL;
 	life_emit(child, LOG_LEVEL_INFO, "worker-ready",
 	          json_pack("{s:I}", "after_ms", (json_int_t)(now_ms - child->started_ms)));
-	fleet_step(child->fleet);
+	tell(child, LIFE_READY);
 }
 
-void on_cannot_start(struct child *child, const struct party *from,
-                     const struct proto_cannot_start *m)
+void life_refuses(struct child *child, struct span reason)
 {
-	(void)from;
 	if (child->state == CHILD_STARTING)
-		snprintf(child->refusal, sizeof child->refusal, "%.*s", (int)m->reason.len,
-		         (const char *)m->reason.at);
+		snprintf(child->refusal, sizeof child->refusal, "%.*s", (int)reason.len,
+		         (const char *)reason.at);
 }
 
-void on_heartbeat(struct child *child, const struct party *from, const struct proto_heartbeat *m)
+void life_heard(struct child *child)
 {
-	(void)from;
-	(void)m;
 	/* While it starts, being ready in time is what counts. */
 	if (child->state == CHILD_READY)
 		watch_heard(&child->watch, clock_monotonic_ms());
@@ -230,19 +194,19 @@ void on_heartbeat(struct child *child, const struct party *from, const struct pr
 
 static bool open_listener(struct child *child)
 {
-	struct listeners *listeners = &child->fleet->listeners;
+	struct listeners *listeners = &child->life->listeners;
 	if (!child_listens(child) || listeners_are_open(listeners, child->slot))
 		return true;
 	int error = listeners_open(listeners, child->slot);
 	if (error != 0)
 		log_error("cannot listen", "worker=%s address=%s error=\"%s\"", child->name,
-		          child->fleet->settings->newest->listen, strerror(error));
+		          child->life->settings->newest->listen, strerror(error));
 	return error == 0;
 }
 
-void life_find_program(const struct fleet *fleet, const struct role *role, char *path, size_t room)
+void life_find_program(const struct life *life, const struct role *role, char *path, size_t room)
 {
-	const char *dir = fleet->program_dir, *name = role->name;
+	const char *dir = life->program_dir, *name = role->name;
 	int len = snprintf(path, room, "%s/ringside-%s", dir, name);
 	check(len > 0 && (size_t)len < room);
 	if (access(path, X_OK) != 0) {
@@ -255,33 +219,33 @@ void life_find_program(const struct fleet *fleet, const struct role *role, char 
 
 static pid_t spawn_child(struct child *child, int bus_fd)
 {
-	struct fleet *fleet = child->fleet;
+	struct life *life = child->life;
 	char path[4400], name[32];
-	life_find_program(fleet, child->role, path, sizeof path);
+	life_find_program(life, child->role, path, sizeof path);
 	snprintf(name, sizeof name, "ringside-%s", child->role->name);
 	struct spawn spawn = {.path = path,
 	                      .name = name,
 	                      .slot = child->slot,
 	                      .generation = child->generation,
 	                      .bus_fd = bus_fd,
-	                      .counters_fd = fleet->counters_fd,
-	                      .listen_count = child_listens(child) ? fleet->listeners.count : 0};
+	                      .counters_fd = life->counters_fd,
+	                      .listen_count = child_listens(child) ? life->listeners.count : 0};
 	if (spawn.listen_count > 0)
-		listeners_fds(&fleet->listeners, child->slot, spawn.listen_fds);
+		listeners_fds(&life->listeners, child->slot, spawn.listen_fds);
 	return spawn_start(&spawn);
 }
 
 /* A process that has just been started. */
-static void begin(struct child *child, pid_t pid, int bus_fd)
+static void begin(struct child *child, pid_t pid, int bus_fd, size_t bus_bytes_max)
 {
-	struct fleet *fleet = child->fleet;
+	struct life *life = child->life;
 	const struct peer_events events = {.on_frame = on_frame,
 	                                   .on_close = on_bus_closed,
 	                                   .arg = child,
-	                                   .queue_bytes_max = fleet_ceilings(fleet).bus_bytes};
+	                                   .queue_bytes_max = bus_bytes_max};
 	struct counters_slot *c = child->counters;
 	child->pid = pid;
-	child->peer = peer_create(fleet->loop, bus_fd,
+	child->peer = peer_create(life->loop, bus_fd,
 	                          (struct party){child->role->bit, child->slot, child->generation},
 	                          &events);
 	child->started_ms = clock_monotonic_ms();
@@ -289,7 +253,7 @@ static void begin(struct child *child, pid_t pid, int bus_fd)
 	child->kill_due_ms = UINT64_MAX;
 	*child->refusal = '\0';
 	settings_drop(&child->settings);
-	child->settings = settings_keep(fleet->settings->newest);
+	child->settings = settings_keep(life->settings->newest);
 	watch_begin(&child->watch, child->started_ms);
 	atomic_store(&c->pid, (uint32_t)pid);
 	atomic_store(&c->started_ms, clock_wall_ms());
@@ -298,10 +262,10 @@ static void begin(struct child *child, pid_t pid, int bus_fd)
 	life_emit(child, LOG_LEVEL_INFO, "worker-started", NULL);
 }
 
-void life_start(struct child *child)
+void life_start(struct child *child, size_t bus_bytes_max)
 {
 	int ends[2];
-	child->generation = ++child->fleet->generation;
+	child->generation = ++child->life->generation;
 	/* The worker looks for its counters by role, slot and a state that is not absent. */
 	set_state(child, CHILD_STARTING);
 	if (!open_listener(child)) {
@@ -318,7 +282,7 @@ void life_start(struct child *child)
 	int error = errno;
 	close(ends[1]);
 	if (pid > 0) {
-		begin(child, pid, ends[0]);
+		begin(child, pid, ends[0], bus_bytes_max);
 		return;
 	}
 	close(ends[0]);
@@ -340,7 +304,7 @@ static void after_exit(struct child *child, int status)
 		refuse(child);
 	} else if (code == SPAWN_EXEC_FAILED) {
 		log_error("program cannot be executed", "worker=%s dir=%s", child->name,
-		          child->fleet->program_dir);
+		          child->life->program_dir);
 		start_later(child);
 	} else {
 		start_later(child);
@@ -361,39 +325,21 @@ void life_exited(struct child *child, int status)
 	          json_pack("{s:s, s:b, s:I}", "how", child->last_exit, "asked", asked, "up_ms",
 	                    (json_int_t)(clock_monotonic_ms() - child->started_ms)));
 	peer_destroy(&child->peer);
-	introduce_forget(child->fleet, child);
 	child->pid = 0;
 	child->said_hello = false;
 	atomic_store(&child->counters->pid, 0);
 	zero_gauges(child->counters);
+	tell(child, LIFE_ENDED);
 	after_exit(child, status);
 }
 
-static bool others_run(const struct fleet *fleet)
+void life_drain(struct child *child, uint64_t due_ms, uint64_t kill_due_ms)
 {
-	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++)
-		if (!child_listens(&fleet->children[i]) && fleet->children[i].pid != 0)
-			return true;
-	return false;
-}
-
-void life_drain(struct child *child, uint64_t now_ms)
-{
-	struct fleet *fleet = child->fleet;
-	uint64_t due_ms = now_ms + fleet->settings->newest->worker_drain_ms;
-	if (fleet->stopping) {
-		due_ms = fleet->stop_due_ms;
-		/* The others come after those that listen and need some of the time. */
-		if (child_listens(child) && due_ms > now_ms && others_run(fleet))
-			due_ms -= (due_ms - now_ms) / 5;
-	} else if (child->wanted) {
-		fleet->replacing = child;
-	}
 	child->recycle = false;
-	child->kill_due_ms = due_ms + (fleet->stopping ? 0 : CUT_GRACE_MS);
+	child->kill_due_ms = kill_due_ms;
 	set_state(child, CHILD_DRAINING);
 	life_emit(child, LOG_LEVEL_INFO, "worker-draining",
-	          json_pack("{s:I}", "within_ms", (json_int_t)(due_ms - now_ms)));
+	          json_pack("{s:I}", "within_ms", (json_int_t)(due_ms - clock_monotonic_ms())));
 	if (child->peer != NULL)
 		peer_put(child->peer, drain, DRAIN, {.due_ms = due_ms});
 }
@@ -407,13 +353,8 @@ void life_cut(struct child *child)
 
 void life_release(struct child *child)
 {
-	if (child_listens(child))
-		listeners_close(&child->fleet->listeners, child->slot);
-	if (child->fleet->replacing == child)
-		child->fleet->replacing = NULL;
+	close_queue(child);
 	restart_forget(&child->restart);
 	child->recycle = false;
 	set_state(child, CHILD_ABSENT);
-	if (!child->fleet->stopping)
-		life_emit(child, LOG_LEVEL_INFO, "worker-removed", NULL);
 }

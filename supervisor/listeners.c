@@ -1,12 +1,19 @@
 #include "supervisor/listeners.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
 #include "common/base/settings.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <time.h>
 
-enum { FREE_PORT_TRIES = 16 }; /* a port that is free on one address may be taken on another */
+enum {
+	FREE_PORT_TRIES = 16, /* a port that is free on one address may be taken on another */
+	POLL_NS = 50000000,
+};
 
 static bool known(const struct listeners *listeners, const struct addrinfo *address)
 {
@@ -96,6 +103,23 @@ int listeners_probe(struct listeners *listeners, unsigned *left_out)
 		}
 	}
 	return 0;
+}
+
+/* Killed together with its supervisor, a worker that is not its child any more takes some
+ * milliseconds to let go of the address. */
+int listeners_await(struct listeners *listeners, const char *listen, uint64_t wait_ms,
+                    unsigned *left_out)
+{
+	uint64_t end_ms = clock_monotonic_ms() + wait_ms;
+	int error = listeners_probe(listeners, left_out);
+	if (error == EADDRINUSE && wait_ms > 0)
+		log_warn("address in use, waiting", "listen=%s listen_wait_ms=%" PRIu64, listen,
+		         wait_ms);
+	while (error == EADDRINUSE && clock_monotonic_ms() < end_ms) {
+		nanosleep(&(struct timespec){.tv_nsec = POLL_NS}, NULL);
+		error = listeners_probe(listeners, left_out);
+	}
+	return error;
 }
 
 /* Port 0 is whatever the first one got. */

@@ -20,6 +20,11 @@ bool listeners_init(struct listeners *listeners, const char *listen, bool loopba
  */
 int listeners_probe(struct listeners *listeners, unsigned *left_out);
 
+/* listeners_probe() until the address is free, for wait_ms (listen_wait) at most: blocks. `listen`
+ * is how it is called. */
+int listeners_await(struct listeners *listeners, const char *listen, uint64_t wait_ms,
+                    unsigned *left_out);
+
 /* Of a slot, on all addresses or on none. 0 or an errno. */
 int listeners_open(struct listeners *listeners, unsigned slot);
 bool listeners_are_open(const struct listeners *listeners, unsigned slot);

@@ -8,7 +8,7 @@
 #include "proto/roles.h"
 #include "supervisor/cpus.h"
 #include "supervisor/dev_tokens.h"
-#include "supervisor/life.h"
+#include "supervisor/inbox.h"
 #include "supervisor/limits.h"
 #include "supervisor/medium.h"
 #include "supervisor/reap.h"
@@ -132,7 +132,7 @@ static void announce(struct supervisor *s, const struct fleet_tally *tally)
 	s->announced = true;
 	close_console(s);
 	events_emit(&s->events, LOG_LEVEL_INFO, "ready",
-	            json_pack("{s:s, s:i, s:i}", "url", listeners_url(&s->fleet.listeners),
+	            json_pack("{s:s, s:i, s:i}", "url", listeners_url(&s->fleet.life.listeners),
 	                      "workers", (int)tally->ready, "pid", (int)getpid()));
 	notify_send(&s->notify, "READY=1\nMAINPID=%d", (int)getpid());
 }
@@ -340,10 +340,10 @@ static void find_programs(char *dir, size_t room)
 /* Later a program may be missing for the moment in which it is replaced; not at a start. */
 static void look_for_programs(const struct fleet *fleet)
 {
-	const struct plan plan = plan_make(fleet->settings->newest, fleet->cpus, false);
+	const struct plan plan = plan_make(fleet->life.settings->newest, fleet->cpus, false);
 	char path[4400], reason[SETTINGS_REASON_MAX];
 	for (size_t i = 0; i < ROLE_COUNT; i++) {
-		life_find_program(fleet, &roles[i], path, sizeof path);
+		life_find_program(&fleet->life, &roles[i], path, sizeof path);
 		if (plan.counts[i] == 0 || access(path, X_OK) == 0)
 			continue;
 		snprintf(reason, sizeof reason, "cannot execute %.300s: %s", path, strerror(errno));
@@ -372,14 +372,16 @@ static void prepare(struct supervisor *s)
 	process_raise_limits();
 	compare_limits(s->settings.newest, cpus);
 	look_at_medium(s->settings.newest);
-	s->fleet = (struct fleet){.loop = s->loop,
-	                          .settings = &s->settings,
-	                          .events = &s->events,
+	s->fleet = (struct fleet){.life = {.loop = s->loop,
+	                                   .settings = &s->settings,
+	                                   .events = &s->events,
+	                                   .on_message = inbox_dispatch,
+	                                   .message_arg = s},
 	                          .on_change = on_fleet_change,
 	                          .arg = s,
 	                          .cpus = cpus,
 	                          .memory_bytes = cgroup_memory_bytes("")};
-	find_programs(s->fleet.program_dir, sizeof s->fleet.program_dir);
+	find_programs(s->fleet.life.program_dir, sizeof s->fleet.life.program_dir);
 	look_for_programs(&s->fleet);
 	if (!instance_claim(&s->instance, s->settings.newest->run_dir, s->settings.newest->data_dir,
 	                    reason, sizeof reason))

@@ -1,6 +1,5 @@
 #include "supervisor/tell.h"
 #include "common/base/check.h"
-#include "supervisor/life.h"
 
 struct telling {
 	struct settings *next;
@@ -37,7 +36,7 @@ void tell_settings(struct fleet *fleet)
 	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++) {
 		struct child *child = &fleet->children[i];
 		if (child->pid != 0 && child->peer != NULL)
-			tell_child(child, fleet->settings->newest);
+			tell_child(child, fleet->life.settings->newest);
 	}
 }
 

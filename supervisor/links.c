@@ -1,7 +1,6 @@
-#include "supervisor/introduce.h"
+#include "supervisor/links.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
-#include "supervisor/inbox.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -23,15 +22,22 @@ struct missing {
 };
 
 struct links {
+	struct child *children;
+	struct counters *counters;
+	struct events *events;
 	uint64_t last;
-	uint64_t numbers[FLEET_CHILDREN_MAX][FLEET_CHILDREN_MAX]; /* of the present link; [a][b] */
+	uint64_t numbers[ROLE_PLACES_COUNT][ROLE_PLACES_COUNT]; /* of the present link; [a][b] */
 	struct missing *missing;
 	size_t count, room;
 };
 
-struct links *links_create(void)
+struct links *links_create(struct child *children, struct counters *counters, struct events *events)
 {
-	return xcalloc(1, sizeof(struct links));
+	struct links *links = xcalloc(1, sizeof *links);
+	links->children = children;
+	links->counters = counters;
+	links->events = events;
+	return links;
 }
 
 void links_destroy(struct links **links)
@@ -54,26 +60,24 @@ static bool can_be_told(const struct child *child)
 
 /* ---- what is missing ---- */
 
-static void show_missing(struct fleet *fleet)
+static void show_missing(const struct links *links)
 {
-	const struct links *links = fleet->links;
 	uint32_t count = 0;
 	for (size_t i = 0; i < links->count; i++) {
 		const struct missing *m = &links->missing[i];
 		if (m->said && count++ < COUNTERS_LINKS_SHOWN)
-			atomic_store(&fleet->counters->links_shown[count - 1],
+			atomic_store(&links->counters->links_shown[count - 1],
 			             (uint32_t)(m->a << 16 | m->b));
 	}
-	atomic_store(&fleet->counters->links_missing, count);
+	atomic_store(&links->counters->links_missing, count);
 }
 
-static void remove_missing(struct fleet *fleet, size_t index)
+static void remove_missing(struct links *links, size_t index)
 {
-	struct links *links = fleet->links;
 	bool said = links->missing[index].said;
 	links->missing[index] = links->missing[--links->count];
 	if (said)
-		show_missing(fleet);
+		show_missing(links);
 }
 
 static struct missing *find_missing(const struct links *links, size_t a, size_t b)
@@ -84,17 +88,16 @@ static struct missing *find_missing(const struct links *links, size_t a, size_t 
 	return NULL;
 }
 
-static void forget_missing(struct fleet *fleet, size_t a, size_t b)
+static void forget_missing(struct links *links, size_t a, size_t b)
 {
-	struct missing *m = find_missing(fleet->links, a, b);
+	struct missing *m = find_missing(links, a, b);
 	if (m != NULL)
-		remove_missing(fleet, (size_t)(m - fleet->links->missing));
+		remove_missing(links, (size_t)(m - links->missing));
 }
 
 /* In the list until it is made, or one of the two has ended. */
-static struct missing *add_missing(struct fleet *fleet, size_t a, size_t b, uint64_t due_ms)
+static struct missing *add_missing(struct links *links, size_t a, size_t b, uint64_t due_ms)
 {
-	struct links *links = fleet->links;
 	struct missing *m = find_missing(links, a, b);
 	if (m != NULL)
 		return m;
@@ -107,21 +110,21 @@ static struct missing *add_missing(struct fleet *fleet, size_t a, size_t b, uint
 	return m;
 }
 
-static void emit(struct fleet *fleet, enum log_level level, const char *event,
+static void emit(struct links *links, enum log_level level, const char *event,
                  const struct missing *m)
 {
-	events_emit(fleet->events, level, event,
-	            json_pack("{s:s, s:s}", "a", fleet->children[m->a].name, "b",
-	                      fleet->children[m->b].name));
+	events_emit(links->events, level, event,
+	            json_pack("{s:s, s:s}", "a", links->children[m->a].name, "b",
+	                      links->children[m->b].name));
 }
 
-static void say_missing(struct fleet *fleet, struct missing *m)
+static void say_missing(struct links *links, struct missing *m)
 {
 	if (m->said)
 		return;
 	m->said = true;
-	show_missing(fleet);
-	emit(fleet, LOG_LEVEL_WARN, "link-missing", m);
+	show_missing(links);
+	emit(links, LOG_LEVEL_WARN, "link-missing", m);
 }
 
 /* ---- making them ---- */
@@ -140,11 +143,11 @@ static bool send_end(struct child *to, const struct child *about, uint64_t link,
 
 /* False: it is missing. An end that was sent alone is closed by this, which its receiver reports.
  */
-static bool join(struct fleet *fleet, size_t a, size_t b)
+static bool join(struct links *links, size_t a, size_t b)
 {
-	struct child *one = &fleet->children[a], *other = &fleet->children[b];
+	struct child *one = &links->children[a], *other = &links->children[b];
 	int ends[2];
-	uint64_t link = fleet->links->numbers[a][b] = ++fleet->links->last;
+	uint64_t link = links->numbers[a][b] = ++links->last;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
 		log_error("workers not introduced", "a=%s b=%s error=\"%s\"", one->name,
 		          other->name, strerror(errno));
@@ -157,48 +160,48 @@ static bool join(struct fleet *fleet, size_t a, size_t b)
 	return sent;
 }
 
-void introduce(struct fleet *fleet, struct child *newcomer)
+void links_introduce(struct links *links, struct child *newcomer)
 {
-	size_t new = (size_t)(newcomer - fleet->children);
-	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++) {
-		struct child *other = &fleet->children[i];
+	size_t new = (size_t)(newcomer - links->children);
+	for (size_t i = 0; i < ROLE_PLACES_COUNT; i++) {
+		struct child *other = &links->children[i];
 		size_t a = i < new ? i : new, b = i < new ? new : i;
 		if (!can_be_told(other) || !can_be_told(newcomer) || !should_know(newcomer, other))
 			continue;
-		if (join(fleet, a, b))
-			forget_missing(fleet, a, b);
+		if (join(links, a, b))
+			forget_missing(links, a, b);
 		else
-			say_missing(fleet,
-			            add_missing(fleet, a, b, clock_monotonic_ms() + AGAIN_MS));
+			say_missing(links,
+			            add_missing(links, a, b, clock_monotonic_ms() + AGAIN_MS));
 	}
 }
 
-void introduce_forget(struct fleet *fleet, const struct child *gone)
+void links_forget(struct links *links, const struct child *gone)
 {
-	size_t place = (size_t)(gone - fleet->children);
-	for (size_t i = fleet->links->count; i-- > 0;)
-		if (fleet->links->missing[i].a == place || fleet->links->missing[i].b == place)
-			remove_missing(fleet, i);
+	size_t place = (size_t)(gone - links->children);
+	for (size_t i = links->count; i-- > 0;)
+		if (links->missing[i].a == place || links->missing[i].b == place)
+			remove_missing(links, i);
 }
 
 /* True: it needs no more care. */
-static bool make_again(struct fleet *fleet, struct missing *m, uint64_t now_ms)
+static bool make_again(struct links *links, struct missing *m, uint64_t now_ms)
 {
-	if (!can_be_told(&fleet->children[m->a]) || !can_be_told(&fleet->children[m->b]))
+	if (!can_be_told(&links->children[m->a]) || !can_be_told(&links->children[m->b]))
 		return true; /* its HELLO introduces it */
-	say_missing(fleet, m);
+	say_missing(links, m);
 	m->up = 0;
-	m->due_ms = now_ms + (join(fleet, m->a, m->b) ? ANSWER_MS : AGAIN_MS);
+	m->due_ms = now_ms + (join(links, m->a, m->b) ? ANSWER_MS : AGAIN_MS);
 	return false;
 }
 
-uint64_t introduce_again(struct fleet *fleet, uint64_t now_ms)
+uint64_t links_repair(struct links *links, uint64_t now_ms)
 {
 	uint64_t due_ms = UINT64_MAX;
-	for (size_t i = fleet->links->count; i-- > 0;) {
-		struct missing *m = &fleet->links->missing[i];
-		if (now_ms >= m->due_ms && make_again(fleet, m, now_ms))
-			remove_missing(fleet, i);
+	for (size_t i = links->count; i-- > 0;) {
+		struct missing *m = &links->missing[i];
+		if (now_ms >= m->due_ms && make_again(links, m, now_ms))
+			remove_missing(links, i);
 		else
 			due_ms = m->due_ms < due_ms ? m->due_ms : due_ms;
 	}
@@ -207,42 +210,41 @@ uint64_t introduce_again(struct fleet *fleet, uint64_t now_ms)
 
 /* ---- what workers report ---- */
 
-static void link_is_up(struct fleet *fleet, struct missing *m)
+static void link_is_up(struct links *links, struct missing *m)
 {
 	if (m == NULL || ++m->up < 2)
 		return; /* the usual: nobody has missed it */
-	emit(fleet, LOG_LEVEL_INFO, "link-made-again", m);
-	remove_missing(fleet, (size_t)(m - fleet->links->missing));
+	emit(links, LOG_LEVEL_INFO, "link-made-again", m);
+	remove_missing(links, (size_t)(m - links->missing));
 }
 
-static void link_is_down(struct fleet *fleet, struct missing *m, size_t a, size_t b)
+static void link_is_down(struct links *links, struct missing *m, size_t a, size_t b)
 {
 	uint64_t now_ms = clock_monotonic_ms();
 	if (m == NULL) {
-		add_missing(fleet, a, b, now_ms + LOST_MS);
+		add_missing(links, a, b, now_ms + LOST_MS);
 	} else if (m->said) {
 		m->up = 0;
 		m->due_ms = now_ms + AGAIN_MS;
 	}
-	fleet_step(fleet);
 }
 
-void on_link_state(struct child *child, const struct party *from, const struct proto_link_state *m)
+bool links_report(struct links *links, const struct child *child,
+                  const struct proto_link_state *report)
 {
-	(void)from;
-	struct fleet *fleet = child->fleet;
-	size_t place = (size_t)(child - fleet->children);
-	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++) {
-		const struct child *other = &fleet->children[i];
+	size_t place = (size_t)(child - links->children);
+	for (size_t i = 0; i < ROLE_PLACES_COUNT; i++) {
+		const struct child *other = &links->children[i];
 		size_t a = i < place ? i : place, b = i < place ? place : i;
-		if (other->role->bit != m->role || other->slot != m->slot || i == place ||
-		    fleet->links->numbers[a][b] != m->link)
+		if (other->role->bit != report->role || other->slot != report->slot || i == place ||
+		    links->numbers[a][b] != report->link)
 			continue;
-		struct missing *missing = find_missing(fleet->links, a, b);
-		if (m->up != 0)
-			link_is_up(fleet, missing);
+		struct missing *missing = find_missing(links, a, b);
+		if (report->up != 0)
+			link_is_up(links, missing);
 		else
-			link_is_down(fleet, missing, a, b);
-		return;
+			link_is_down(links, missing, a, b);
+		return report->up == 0;
 	}
+	return false;
 }
