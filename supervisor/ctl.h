@@ -14,6 +14,8 @@ struct ctl {
 	const struct ctl_command *command; /* the one that runs */
 };
 
+/* ---- arguments and words (ctl_words.c) ---- */
+
 /* One line on standard error; return their exit codes. */
 int ctl_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int ctl_usage(const struct ctl *ctl, const char *format, ...) __attribute__((format(printf, 2, 3)));
