@@ -1,7 +1,7 @@
 #include "supervisor/admin.h"
 #include "common/base/check.h"
 #include "common/base/log.h"
-#include "supervisor/supervisor.h"
+#include "supervisor/fleet.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -34,7 +34,9 @@ struct forwarded {
 };
 
 struct admin {
-	struct supervisor *supervisor;
+	const struct fleet *fleet;
+	void (*on_request)(void *arg, struct admin_request *request);
+	void *arg;
 	int fd;
 	uv_poll_t poll;
 	char path[128];
@@ -194,12 +196,11 @@ static void answer_waiting(struct waiting *waiting, const struct fleet *fleet)
 
 void admin_settled(struct admin *admin)
 {
-	const struct fleet *fleet = &admin->supervisor->fleet;
-	if (!fleet_tally(fleet).settled)
+	if (!fleet_tally(admin->fleet).settled)
 		return;
 	for (size_t i = 0; i < ADMIN_WAITING_MAX; i++)
 		if (admin->waiting[i].client != NULL)
-			answer_waiting(&admin->waiting[i], fleet);
+			answer_waiting(&admin->waiting[i], admin->fleet);
 }
 
 void admin_follow(struct admin_request *request)
@@ -221,8 +222,8 @@ static void on_admin_request(struct admin_client *client, const struct party *fr
                              const struct proto_admin_request *m)
 {
 	(void)from;
-	struct admin_request request = {
-	        .supervisor = client->admin->supervisor, .client = client, .id = m->id};
+	const struct admin *admin = client->admin;
+	struct admin_request request = {.client = client, .id = m->id};
 	char *line = xmemdup_text(m->line.at, m->line.len);
 	const char *end = line + m->line.len;
 	bool fits = m->line.len > 0;
@@ -232,7 +233,7 @@ static void on_admin_request(struct admin_client *client, const struct party *fr
 			request.argv[request.argc++] = at;
 	}
 	if (fits)
-		admin_command(&request);
+		admin->on_request(admin->arg, &request);
 	else
 		admin_refuse(&request, ADMIN_USAGE,
 		             "a command and at most %d arguments are expected",
@@ -284,8 +285,7 @@ static void take_client(struct admin *admin, int fd)
 {
 	struct peer_events events = {.on_frame = on_frame,
 	                             .on_close = on_client_gone,
-	                             .queue_bytes_max =
-	                                     fleet_ceilings(&admin->supervisor->fleet).bus_bytes};
+	                             .queue_bytes_max = fleet_ceilings(admin->fleet).bus_bytes};
 	for (unsigned i = 0; i < ADMIN_CLIENTS_MAX; i++) {
 		struct admin_client *client = &admin->clients[i];
 		if (client->peer != NULL)
@@ -293,7 +293,7 @@ static void take_client(struct admin *admin, int fd)
 		events.arg = client;
 		client->admin = admin;
 		client->follows = false;
-		client->peer = peer_create(admin->supervisor->loop, fd,
+		client->peer = peer_create(admin->fleet->life.loop, fd,
 		                           (struct party){.role = ROLE_ADMIN, .slot = i}, &events);
 		return;
 	}
@@ -337,11 +337,14 @@ static int listen_at(const char *path)
 	return -1;
 }
 
-struct admin *admin_create(struct supervisor *supervisor, const char *run_dir, char *reason,
-                           size_t room)
+struct admin *admin_create(const struct fleet *fleet, const char *run_dir,
+                           void (*on_request)(void *arg, struct admin_request *request), void *arg,
+                           char *reason, size_t room)
 {
 	struct admin *admin = xcalloc(1, sizeof *admin);
-	admin->supervisor = supervisor;
+	admin->fleet = fleet;
+	admin->on_request = on_request;
+	admin->arg = arg;
 	snprintf(admin->path, sizeof admin->path, "%s/admin.sock", run_dir);
 	admin->fd = listen_at(admin->path);
 	if (admin->fd < 0) {
@@ -349,7 +352,7 @@ struct admin *admin_create(struct supervisor *supervisor, const char *run_dir, c
 		free(admin);
 		return NULL;
 	}
-	check(uv_poll_init(supervisor->loop, &admin->poll, admin->fd) == 0);
+	check(uv_poll_init(fleet->life.loop, &admin->poll, admin->fd) == 0);
 	admin->poll.data = admin;
 	uv_poll_start(&admin->poll, UV_READABLE, on_connect);
 	return admin;

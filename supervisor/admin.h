@@ -1,6 +1,7 @@
 /* The admin socket: RUN_DIR/admin.sock, mode 0600, peers of our own uid or root. Frames of
- * ADMIN_REQUEST and ADMIN_REPLY; commands in supervisor/commands.h. Clients are bounded in number
- * and in what may be queued for them: one that does not read is dropped. */
+ * ADMIN_REQUEST and ADMIN_REPLY; commands in supervisor/commands.h, done by admin_commands.c.
+ * Clients are bounded in number and in what may be queued for them: one that does not read is
+ * dropped. */
 #pragma once
 
 #include "proto/codec.h"
@@ -21,20 +22,21 @@ enum admin_status { ADMIN_OK, ADMIN_FAILED, ADMIN_USAGE };
 struct admin;
 struct admin_client;
 struct child;
-struct supervisor;
+struct fleet;
 
 /* One request; argv[0] is the command. Lives until the handler returns. */
 struct admin_request {
-	struct supervisor *supervisor;
 	struct admin_client *client;
 	uint64_t id;
 	unsigned argc;
 	const char *argv[ADMIN_ARGUMENTS_MAX];
 };
 
-/* NULL: reason, and errno. */
-struct admin *admin_create(struct supervisor *supervisor, const char *run_dir, char *reason,
-                           size_t room);
+/* `on_request` does what is asked. The fleet, whose loop it is on, lives longer. NULL: reason, and
+ * errno. */
+struct admin *admin_create(const struct fleet *fleet, const char *run_dir,
+                           void (*on_request)(void *arg, struct admin_request *request), void *arg,
+                           char *reason, size_t room);
 /* Removes the socket and closes all clients; sets it to NULL; NULL is fine. */
 void admin_destroy(struct admin **admin);
 
@@ -49,7 +51,7 @@ void admin_refuse_lost(struct admin *admin);
 /* One event for those who follow. */
 void admin_event(struct admin *admin, const char *line);
 
-/* ---- for handlers (admin_commands.c) ---- */
+/* ---- for on_request ---- */
 
 /* Ends the request with `body` (the reference is taken). */
 void admin_answer(struct admin_request *request, json_t *body);
@@ -61,5 +63,3 @@ void admin_line(struct admin_client *client, uint64_t id, const char *line);
 void admin_answer_settled(struct admin_request *request, json_t *body);
 /* Sends every further event as a line of this request. */
 void admin_follow(struct admin_request *request);
-/* Finds the command, checks the number of arguments, calls its handler. */
-void admin_command(struct admin_request *request);

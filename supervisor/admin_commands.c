@@ -1,8 +1,9 @@
 /* What each admin command does. */
-#include "supervisor/commands.h"
+#include "supervisor/admin_commands.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
-#include "supervisor/reload.h"
+#include "supervisor/commands.h"
+#include "supervisor/supervisor.h"
 #include "supervisor/tell.h"
 
 #include <stdlib.h>
@@ -75,9 +76,8 @@ static json_t *absolute(const char *path)
 	return json;
 }
 
-static void on_command_status(struct admin_request *request)
+static void on_command_status(struct supervisor *s, struct admin_request *request)
 {
-	struct supervisor *s = request->supervisor;
 	uint64_t now_ms = clock_monotonic_ms();
 	json_t *workers = json_array();
 	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++)
@@ -107,9 +107,8 @@ static bool set_live(struct supervisor *s, const char *key, const char *value, c
 	return settings_renew_key(&s->settings.newest, span_str(key), span_str(value), reason);
 }
 
-static void on_command_scale(struct admin_request *request)
+static void on_command_scale(struct supervisor *s, struct admin_request *request)
 {
-	struct supervisor *s = request->supervisor;
 	char reason[SETTINGS_REASON_MAX];
 	if (strcmp(request->argv[1], "sse") != 0) {
 		admin_refuse(request, ADMIN_USAGE, "only sse can be scaled, not '%.64s'",
@@ -128,9 +127,8 @@ static void on_command_scale(struct admin_request *request)
 	admin_answer_settled(request, json_object());
 }
 
-static void on_command_restart(struct admin_request *request)
+static void on_command_restart(struct supervisor *s, struct admin_request *request)
 {
-	struct supervisor *s = request->supervisor;
 	const char *name = request->argv[1];
 	bool all = strcmp(name, "all") == 0;
 	struct child *child = all ? NULL : fleet_find(&s->fleet, name);
@@ -145,34 +143,32 @@ static void on_command_restart(struct admin_request *request)
 	admin_answer_settled(request, json_object());
 }
 
-static void on_command_reload(struct admin_request *request)
+static void on_command_reload(struct supervisor *s, struct admin_request *request)
 {
 	char reason[SETTINGS_REASON_MAX];
 	json_t *report;
-	if (reload_configuration(request->supervisor, &report, reason))
+	if (supervisor_reload(s, &report, reason))
 		admin_answer_settled(request, report);
 	else
 		admin_refuse(request, ADMIN_FAILED, "%s; the former configuration stays", reason);
 }
 
-static void on_command_drain(struct admin_request *request)
+static void on_command_drain(struct supervisor *s, struct admin_request *request)
 {
-	admin_answer(request,
-	             json_pack("{s:I}", "within_ms",
-	                       (json_int_t)request->supervisor->settings.newest->worker_drain_ms));
-	if (!request->supervisor->stopping)
-		supervisor_stop(request->supervisor, "ringsidectl drain");
+	admin_answer(request, json_pack("{s:I}", "within_ms",
+	                                (json_int_t)s->settings.newest->worker_drain_ms));
+	if (!s->stopping)
+		supervisor_stop(s, "ringsidectl drain");
 }
 
-static void on_command_stop(struct admin_request *request)
+static void on_command_stop(struct supervisor *s, struct admin_request *request)
 {
 	admin_answer(request, json_object());
-	supervisor_kill(request->supervisor, "ringsidectl stop");
+	supervisor_kill(s, "ringsidectl stop");
 }
 
-static void on_command_log_level(struct admin_request *request)
+static void on_command_log_level(struct supervisor *s, struct admin_request *request)
 {
-	struct supervisor *s = request->supervisor;
 	char reason[SETTINGS_REASON_MAX];
 	enum log_level level;
 	if (!log_level_parse(request->argv[1], &level)) {
@@ -193,28 +189,27 @@ static void send_kept(void *arg, const char *line)
 	admin_line(request->client, request->id, line);
 }
 
-static void on_command_events(struct admin_request *request)
+static void on_command_events(struct supervisor *s, struct admin_request *request)
 {
 	bool follow = request->argc > 1 && strcmp(request->argv[1], "--follow") == 0;
 	if (request->argc > 1 && !follow) {
 		admin_refuse(request, ADMIN_USAGE, "usage: events [--follow]");
 		return;
 	}
-	events_each(&request->supervisor->events, send_kept, request);
+	events_each(&s->events, send_kept, request);
 	if (follow)
 		admin_follow(request);
 	else
 		admin_answer(request, json_object());
 }
 
-static void on_command_settings(struct admin_request *request)
+static void on_command_settings(struct supervisor *s, struct admin_request *request)
 {
 	json_t *body = json_object();
 	for (size_t i = 0; i < setting_rows_count; i++) {
 		const struct setting_row *row = &setting_rows[i];
-		json_object_set_new(
-		        body, row->key,
-		        json_string(settings_show(request->supervisor->settings.newest, row)));
+		json_object_set_new(body, row->key,
+		                    json_string(settings_show(s->settings.newest, row)));
 	}
 	admin_answer(request, body);
 }
@@ -224,7 +219,8 @@ static void on_command_settings(struct admin_request *request)
 struct command_row {
 	const char *name, *synopsis;
 	unsigned least, most;
-	void (*handle)(struct admin_request *request); /* NULL: a worker does it */
+	void (*handle)(struct supervisor *s,
+	               struct admin_request *request); /* NULL: a worker does it */
 	const char *worker;
 };
 #define OWN_ROW(ident, name, least, most, synopsis, help, more)                                    \
@@ -232,8 +228,9 @@ struct command_row {
 #define WORKER_ROW(ident, name, worker, help) {name, "METHOD PATH [BODY]", 2, 3, NULL, worker},
 static const struct command_row rows[] = {ADMIN_COMMANDS(OWN_ROW, WORKER_ROW)};
 
-void admin_command(struct admin_request *request)
+void admin_command(void *supervisor, struct admin_request *request)
 {
+	struct supervisor *s = supervisor;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		if (strcmp(rows[i].name, request->argv[0]) != 0)
 			continue;
@@ -241,10 +238,9 @@ void admin_command(struct admin_request *request)
 			admin_refuse(request, ADMIN_USAGE, "usage: %s %s", rows[i].name,
 			             rows[i].synopsis);
 		else if (rows[i].handle != NULL)
-			rows[i].handle(request);
+			rows[i].handle(s, request);
 		else
-			admin_forward(request,
-			              fleet_find(&request->supervisor->fleet, rows[i].worker));
+			admin_forward(request, fleet_find(&s->fleet, rows[i].worker));
 		return;
 	}
 	admin_refuse(request, ADMIN_USAGE, "unknown command '%.64s'", request->argv[0]);

@@ -2,7 +2,7 @@
 #include "common/base/log.h"
 #include "common/base/process.h"
 #include "proto/roles.h"
-#include "supervisor/supervisor.h"
+#include "supervisor/run.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -38,7 +38,7 @@ static int run(int argc, char **argv)
 		print_run_help();
 		return EXIT_DONE;
 	}
-	return supervisor_run(&options);
+	return run_supervisor(&options);
 }
 
 static int check_config(int argc, char **argv)

@@ -1,101 +1,11 @@
 #include "supervisor/supervisor.h"
-#include "common/base/cgroup.h"
-#include "common/base/check.h"
 #include "common/base/clock.h"
-#include "common/base/process.h"
-#include "common/store/store.h"
-#include "common/store/tables.h"
 #include "proto/roles.h"
 #include "supervisor/cpus.h"
-#include "supervisor/dev_tokens.h"
-#include "supervisor/inbox.h"
-#include "supervisor/limits.h"
-#include "supervisor/medium.h"
-#include "supervisor/reap.h"
 #include "supervisor/reload.h"
 #include "supervisor/tell.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <stdnoreturn.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-enum { UPKEEP_MS = 60000 };
-
-/* ---- stale reader slots ---- */
-
-/* Off the loop: the lock it takes may be held by a process that hangs, which only the loop can
- * kill. */
-static void reap_readers(uv_work_t *work)
-{
-	struct supervisor *s = work->data;
-	store_reap_readers(s->reaping_in->data_dir);
-}
-
-static void on_readers_reaped(uv_work_t *work, int status)
-{
-	struct supervisor *s = work->data;
-	(void)status;
-	settings_drop(&s->reaping_in);
-}
-
-static void free_readers(struct supervisor *s)
-{
-	if (s->reaping_in != NULL || s->stopping)
-		return;
-	s->reaping.data = s;
-	s->reaping_in = settings_keep(s->settings.newest);
-	if (uv_queue_work(s->loop, &s->reaping, reap_readers, on_readers_reaped) != 0)
-		settings_drop(&s->reaping_in);
-}
-
-/* ---- children ---- */
-
-static void on_child_exit(void *arg, pid_t pid, int status)
-{
-	struct supervisor *s = arg;
-	if (!fleet_exited(&s->fleet, pid, status))
-		log_debug("orphan reaped", "pid=%d", (int)pid);
-}
-
-static void note_foreign(void *arg, pid_t pid)
-{
-	struct supervisor *s = arg;
-	if (s->foreign_count < SUPERVISOR_FOREIGN_MAX)
-		s->foreign[s->foreign_count++] = pid;
-}
-
-static bool is_foreign(const struct supervisor *s, pid_t pid)
-{
-	for (unsigned i = 0; i < s->foreign_count; i++)
-		if (s->foreign[i] == pid)
-			return true;
-	return false;
-}
-
-/* What escaped from a worker's process group was handed to us, its subreaper. As PID 1 we are also
- * given what people start in the container, which is not ours to kill. */
-static void kill_orphan(void *arg, pid_t pid)
-{
-	struct supervisor *s = arg;
-	if (fleet_owns(&s->fleet, pid) || is_foreign(s, pid))
-		return;
-	log_warn("orphan killed", "pid=%d", (int)pid);
-	kill(pid, SIGKILL);
-}
-
-static void look_after_children(struct supervisor *s)
-{
-	reap_exited(on_child_exit, s);
-	if (getpid() != 1)
-		reap_each_child(kill_orphan, s);
-	fleet_step(&s->fleet);
-}
 
 /* ---- what the outside is told ---- */
 
@@ -158,7 +68,7 @@ static void act_on_hopeless(struct supervisor *s)
 	}
 }
 
-static void on_fleet_change(void *arg)
+void supervisor_look(void *arg)
 {
 	struct supervisor *s = arg;
 	struct fleet_tally tally = fleet_tally(&s->fleet);
@@ -187,14 +97,7 @@ static void on_fleet_change(void *arg)
 		admin_settled(s->admin);
 }
 
-static void on_event_line(void *arg, const char *line)
-{
-	struct supervisor *s = arg;
-	if (s->admin != NULL)
-		admin_event(s->admin, line);
-}
-
-/* ---- signals and timers ---- */
+/* ---- what it is asked to do ---- */
 
 void supervisor_kill(struct supervisor *s, const char *why)
 {
@@ -227,247 +130,38 @@ void supervisor_reopen_log(struct supervisor *s)
 	events_emit(&s->events, LOG_LEVEL_INFO, "log-reopened", NULL);
 }
 
-static void reload_on_signal(struct supervisor *s)
-{
-	char reason[SETTINGS_REASON_MAX];
-	json_t *report;
-	if (!s->stopping && reload_configuration(s, &report, reason))
-		json_decref(report);
-}
-
-static void on_signal(uv_signal_t *handle, int number)
-{
-	struct supervisor *s = handle->data;
-	switch (number) {
-	case SIGCHLD:
-		look_after_children(s);
-		free_readers(s);
-		break;
-	case SIGTERM:
-		supervisor_stop(s, "SIGTERM");
-		break;
-	case SIGINT:
-		supervisor_stop(s, "SIGINT");
-		break;
-	case SIGHUP:
-		reload_on_signal(s);
-		break;
-	case SIGUSR1:
-		supervisor_reopen_log(s);
-		break;
-	}
-}
-
-static void on_upkeep(uv_timer_t *timer)
-{
-	struct supervisor *s = timer->data;
-	look_after_children(s);
-	free_readers(s);
-}
-
-static void on_watchdog(uv_timer_t *timer)
-{
-	struct supervisor *s = timer->data;
-	notify_send(&s->notify, "WATCHDOG=1");
-}
-
-static void start_handles(struct supervisor *s)
-{
-	static const int numbers[SUPERVISOR_SIGNALS] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGUSR1};
-	for (size_t i = 0; i < SUPERVISOR_SIGNALS; i++) {
-		check(uv_signal_init(s->loop, &s->signals[i]) == 0);
-		s->signals[i].data = s;
-		check(uv_signal_start(&s->signals[i], on_signal, numbers[i]) == 0);
-	}
-	uv_timer_init(s->loop, &s->upkeep);
-	s->upkeep.data = s;
-	uv_timer_start(&s->upkeep, on_upkeep, UPKEEP_MS, UPKEEP_MS);
-	uv_timer_init(s->loop, &s->watchdog);
-	s->watchdog.data = s;
-	if (s->notify.watchdog_ms != 0)
-		uv_timer_start(&s->watchdog, on_watchdog, 0, s->notify.watchdog_ms);
-}
-
-/* ---- starting and ending ---- */
-
-/* Before log.file is in use: said where it was started. */
-static noreturn void refuse_start(int code, const char *reason)
-{
-	log_error("cannot-start", "reason=\"%s\"", reason);
-	exit(code);
-}
-
-static void compare_limits(const struct settings *settings, unsigned cpus)
-{
-	char reason[SETTINGS_REASON_MAX];
-	struct limits limits;
-	const struct plan plan = plan_make(settings, cpus, false);
-	limits_read(&limits);
-	if (!limits_suffice(&limits, settings, plan_total(&plan), reason, sizeof reason))
-		refuse_start(EXIT_USAGE, reason);
-	/* A connection is a descriptor. */
-	if (limits.files < settings->limits_connections + 1024)
-		log_info("fewer descriptors than connections allowed",
-		         "nofile=%llu limits.connections=%llu", (unsigned long long)limits.files,
-		         (unsigned long long)settings->limits_connections);
-	if (limits.file_bytes < tables_map_room(settings->store_map_bytes))
-		log_warn("data.mdb cannot become as large as allowed",
-		         "fsize=%llu store.map_bytes=%llu map_bytes_used=%llu",
-		         (unsigned long long)limits.file_bytes,
-		         (unsigned long long)settings->store_map_bytes,
-		         (unsigned long long)tables_map_within(limits.file_bytes));
-}
-
-static void look_at_medium(const struct settings *settings)
-{
-	struct medium medium;
-	if (medium_of_path_is_doubtful(settings->data_dir, &medium))
-		log_warn("data_dir is no place for what must last",
-		         "data_dir=%s filesystem=%s why=\"%s\"", settings->data_dir, medium.name,
-		         medium.warning);
-}
-
-static void find_programs(char *dir, size_t room)
-{
-	char path[4096];
-	ssize_t len = readlink("/proc/self/exe", path, sizeof path - 1);
-	if (len <= 0)
-		fatal("cannot read /proc/self/exe: %s", strerror(errno));
-	path[len] = '\0';
-	snprintf(dir, room, "%s", dirname(path));
-}
-
-/* Later a program may be missing for the moment in which it is replaced; not at a start. */
-static void look_for_programs(const struct fleet *fleet)
-{
-	const struct plan plan = plan_make(fleet->life.settings->newest, fleet->cpus, false);
-	char path[4400], reason[SETTINGS_REASON_MAX];
-	for (size_t i = 0; i < ROLE_COUNT; i++) {
-		life_find_program(&fleet->life, &roles[i], path, sizeof path);
-		if (plan.counts[i] == 0 || access(path, X_OK) == 0)
-			continue;
-		snprintf(reason, sizeof reason, "cannot execute %.300s: %s", path, strerror(errno));
-		refuse_start(EXIT_USAGE, reason);
-	}
-}
-
-static void use_log_settings(const struct settings *settings)
+static void use(struct supervisor *s, struct reload *reload)
 {
 	enum log_level level;
-	check(log_level_parse(settings->log_level, &level));
-	log_set_level(level);
-	log_set_json(strcmp(settings->log_format, "json") == 0);
-	log_set_buffer(settings->log_buffer_bytes);
+	settings_renew(&s->loaded, &reload->fresh);
+	settings_renew(&s->settings.newest, &reload->next);
+	if (log_level_parse(s->settings.newest->log_level, &level))
+		log_set_level(level);
+	log_set_json(strcmp(s->settings.newest->log_format, "json") == 0);
+	log_set_buffer(fleet_ceilings(&s->fleet).log_bytes);
+	s->fleet.cpus = cpus_usable("", cpus_affinity());
+	tell_settings(&s->fleet);
+	/* What failed may work with other settings. */
+	if (reload->workers)
+		fleet_restart(&s->fleet, NULL);
+	else
+		fleet_step(&s->fleet);
 }
 
-static void prepare(struct supervisor *s)
+bool supervisor_reload(struct supervisor *s, json_t **report, char reason[SETTINGS_REASON_MAX])
 {
-	char reason[SETTINGS_REASON_MAX];
-	unsigned cpus = cpus_usable("", cpus_affinity());
-	use_log_settings(s->settings.newest);
-	reap_each_child(note_foreign, s);
-	log_info("starting", "version=%s pid=%d data_dir=%s run_dir=%s", RINGSIDE_VERSION,
-	         (int)getpid(), s->settings.newest->data_dir, s->settings.newest->run_dir);
-	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	process_raise_limits();
-	compare_limits(s->settings.newest, cpus);
-	look_at_medium(s->settings.newest);
-	s->fleet = (struct fleet){.life = {.loop = s->loop,
-	                                   .settings = &s->settings,
-	                                   .events = &s->events,
-	                                   .on_message = inbox_dispatch,
-	                                   .message_arg = s},
-	                          .on_change = on_fleet_change,
-	                          .arg = s,
-	                          .cpus = cpus,
-	                          .memory_bytes = cgroup_memory_bytes("")};
-	find_programs(s->fleet.life.program_dir, sizeof s->fleet.life.program_dir);
-	look_for_programs(&s->fleet);
-	if (!instance_claim(&s->instance, s->settings.newest->run_dir, s->settings.newest->data_dir,
-	                    reason, sizeof reason))
-		refuse_start(process_exit_code(errno), reason);
-	s->admin = admin_create(s, s->settings.newest->run_dir, reason, sizeof reason);
-	bool ok = s->admin != NULL && dev_tokens_make(&s->settings, reason, sizeof reason) &&
-	          fleet_init(&s->fleet, reason, sizeof reason);
-	/* Only now: what prevents a start is said where it was started, and a second instance does
-	 * not write into the first one's file. */
-	if (ok && *s->settings.newest->log_file != '\0')
-		s->console_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
-	if (ok && !log_open(s->settings.newest->log_file)) {
-		int error = errno;
-		snprintf(reason, sizeof reason, "cannot open log.file %.300s: %s",
-		         s->settings.newest->log_file, strerror(error));
-		errno = error;
-		ok = false;
+	struct reload reload;
+	notify_send(&s->notify, "RELOADING=1\nMONOTONIC_USEC=%llu",
+	            (unsigned long long)(clock_monotonic_ns() / 1000));
+	if (!reload_read(&reload, &s->options, s->loaded, s->settings.newest, reason)) {
+		events_emit(&s->events, LOG_LEVEL_ERROR, "reload-refused",
+		            json_pack("{s:s}", "reason", reason));
+		notify_send(&s->notify, "READY=1\nSTATUS=reload refused: %s", reason);
+		return false;
 	}
-	if (!ok) {
-		int code = process_exit_code(errno);
-		admin_destroy(&s->admin);
-		instance_release(&s->instance);
-		refuse_start(code, reason);
-	}
-	s->events.on_line = on_event_line;
-	s->events.arg = s;
-}
-
-static void reap_rest(void *arg, pid_t pid)
-{
-	if (is_foreign(arg, pid))
-		return;
-	kill(pid, SIGKILL);
-	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
-	}
-}
-
-static void close_handle(uv_handle_t *handle, void *arg)
-{
-	(void)arg;
-	if (!uv_is_closing(handle))
-		uv_close(handle, NULL);
-}
-
-/* Nothing of ours may be left when we are gone. */
-static void finish(struct supervisor *s)
-{
-	fleet_kill(&s->fleet);
-	if (getpid() != 1)
-		reap_each_child(reap_rest, s);
-	events_emit(&s->events, LOG_LEVEL_INFO, "stopped", NULL);
-	s->events.on_line = NULL;
-	admin_destroy(&s->admin);
-	fleet_finish(&s->fleet);
-	uv_walk(s->loop, close_handle, NULL);
-	uv_run(s->loop, UV_RUN_DEFAULT);
-	close_console(s);
-	instance_release(&s->instance);
-	notify_finish(&s->notify);
-	events_finish(&s->events);
-	settings_drop(&s->loaded);
-	settings_drop(&s->settings.newest);
-}
-
-int supervisor_run(const struct options *options)
-{
-	static struct supervisor supervisor;
-	struct supervisor *s = &supervisor;
-	char reason[SETTINGS_REASON_MAX];
-	log_init("ringside");
-	s->options = *options;
-	s->console_fd = -1;
-	struct settings loaded;
-	if (!options_load(options, &loaded, reason)) {
-		fprintf(stderr, "ringside: %s\n", reason);
-		return EXIT_USAGE;
-	}
-	s->loaded = settings_freeze(&loaded);
-	s->settings.newest = settings_keep(s->loaded);
-	s->loop = uv_default_loop();
-	s->started_ms = clock_monotonic_ms();
-	notify_init(&s->notify);
-	prepare(s);
-	start_handles(s);
-	fleet_step(&s->fleet);
-	uv_run(s->loop, UV_RUN_DEFAULT);
-	finish(s);
-	return s->exit_code;
+	s->reloading = true;
+	*report = reload.report;
+	events_emit(&s->events, LOG_LEVEL_INFO, "reloaded", json_deep_copy(reload.report));
+	use(s, &reload);
+	return true;
 }

@@ -1,4 +1,4 @@
-/* The supervisor itself: what its files share. */
+/* The supervisor itself: what its files share, and what it can be asked to do. run.c wires it. */
 #pragma once
 
 #include "supervisor/admin.h"
@@ -44,5 +44,13 @@ void supervisor_kill(struct supervisor *supervisor, const char *why);
 /* Reopens the log file, here and in the workers. */
 void supervisor_reopen_log(struct supervisor *supervisor);
 
-/* `ringside run`. Returns the exit code. */
-int supervisor_run(const struct options *options);
+/* Reads the configuration again (supervisor/reload.h). On any error the old one stays, the reason
+ * is logged and left in `reason`, and false is returned. Otherwise LIVE keys are in effect, a key
+ * of class WORKERS has begun a restart one by one, and *report (the caller's reference) names them.
+ */
+bool supervisor_reload(struct supervisor *supervisor, json_t **report,
+                       char reason[SETTINGS_REASON_MAX]);
+
+/* As on_change of struct fleet; `supervisor` is a struct supervisor. Tells the outside, and acts on
+ * what no worker's restart can mend. */
+void supervisor_look(void *supervisor);
