@@ -1,5 +1,5 @@
 /* What the files of render sessions share: render_sessions.c (life), render_publish.c (the store),
- * render_calls.c (what clients ask for). */
+ * render_create.c and render_calls.c (what clients ask for), render_page.c (the page). */
 #pragma once
 
 #include "common/base/clock.h"
@@ -84,9 +84,6 @@ struct render_sessions {
 
 /* ---- render_sessions.c ---- */
 struct render_live *render_find(struct render_sessions *all, struct span id);
-/* Opens the browser for what the order says. False: `reason` says why, `status` as what. */
-bool render_open_browser(struct render_live *live, unsigned *status, char reason[256]);
-void render_close_browser(struct render_live *live);
 /* Begins the end; it is over when it is durable. */
 void render_end(struct render_live *live, const char *reason);
 void render_add(struct render_sessions *all, struct render_live *live);
@@ -96,14 +93,26 @@ void render_live_on(struct render_live *live, enum render_life_event event);
 void render_remove(struct render_live *live, enum render_life_event event);
 void render_touch(struct render_live *live);
 uint64_t render_consumer_count(const struct render_live *live);
-/* Hands JSON to the page's script; see there. */
-void render_deliver(struct render_live *live, const char *kind, const json_t *value,
-                    devtools_on_reply *on_reply, void *arg);
 
 /* One more within this second? False: `call` is answered with 429 and this reason. */
 bool render_within(struct render_rate *rate, uint64_t max, struct call *call, const char *reason);
 
+/* ---- render_page.c ---- */
+/* Opens the browser for what the order says. False: `reason` says why, `status` as what. */
+bool render_open_browser(struct render_live *live, unsigned *status, char reason[256]);
+void render_close_browser(struct render_live *live);
+/* Hands JSON to the page's script; see there. */
+void render_deliver(struct render_live *live, const char *kind, const json_t *value,
+                    devtools_on_reply *on_reply, void *arg);
+
+/* ---- render_calls.c ---- */
+/* Of an id that is none of the living: is there a row that cannot be read, or could one not be
+ * looked for? Then answered. */
+bool render_refused_unreadable(struct render_sessions *all, struct call *call, struct span id);
+
 /* ---- render_validate.c ---- */
+/* Is there a sessions.validate_url? */
+bool render_validates(const struct render_sessions *all);
 /* Asks sessions.validate_url, signed as webhooks are. `question` is taken; the client's
  * Authorization is added. When it may, `then` has the call (`caller`: callerContext, borrowed, may
  * be NULL); else it is answered after `refused` has freed what the asker keeps in call->state. */

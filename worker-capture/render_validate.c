@@ -107,3 +107,8 @@ void render_validate(struct render_sessions *all, struct call *call, json_t *que
 	}
 	free(text);
 }
+
+bool render_validates(const struct render_sessions *all)
+{
+	return *all->settings->newest->sessions_validate_url != '\0';
+}
