@@ -35,6 +35,8 @@
 	C(patterns_paths_total, counter,                                                           \
 	  "Paths looked at for the patterns of EventSource readers.")                              \
 	C(patterns_slices_total, counter, "Slices in which they were looked for.")                 \
+	C(subscription_slices_total, counter,                                                      \
+	  "Slices in which streams were looked for that patterns of subscriptions match.")         \
 	C(deliveries_total, counter, "Frames delivered to live readers.")                          \
 	C(readers_cut_total, counter, "Live readers cut because they fell too far behind.")        \
 	C(appends_total, counter, "Appends acknowledged.")                                         \

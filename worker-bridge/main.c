@@ -119,7 +119,8 @@ static int start(struct worker *worker)
 	if (code != 0)
 		return code;
 	bridge.webhooks = webhooks_create(worker->loop, &worker->settings);
-	bridge.wakes = wakes_create(bridge.store, bridge.webhooks, &worker->settings, worker->mine);
+	bridge.wakes = wakes_create(worker->loop, bridge.store, bridge.webhooks, &worker->settings,
+	                            worker->mine);
 	bridge.calls = calls_create(worker, routes, sizeof routes / sizeof *routes, &bridge);
 	bridge.feeds = feeds_create(worker, bridge.store);
 	if (bridge.feeds == NULL)
@@ -136,6 +137,7 @@ static void drain(struct worker *worker, uint64_t due_ms)
 {
 	struct bridge *bridge = worker->context;
 	bridge->draining = true;
+	wakes_drain(bridge->wakes);
 	bridge->drain_due_ms = due_ms;
 }
 

@@ -6,10 +6,11 @@
 #include "common/store/row.h"
 #include "common/store/stream_name.h"
 #include "common/base/signing.h"
-#include "common/domain/subscription.h"
+#include "common/domain/subscription_scan.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <utlist.h>
 
 /* One subscription as the view has it. */
 struct watched {
@@ -22,7 +23,9 @@ struct watched {
 	bool removed;    /* freed when nothing is under way */
 	bool full;       /* said so */
 	bool unreadable; /* as it is now: it stands still */
-	bool scan;       /* match its pattern against every stream, once */
+	bool scanned;    /* in line for its pattern to be matched against every stream */
+	json_t *found; /* {path: "-1"}: what its pattern matches and is yet to be linked; or NULL */
+	struct watched *prev, *next; /* of wakes->line */
 	uint64_t delivering_generation, announced_generation;
 	uint64_t announce_due_ms; /* monotonic */
 	UT_hash_handle hh;
@@ -42,6 +45,11 @@ struct wakes {
 	struct counters_slot *counters;
 	struct watched *watched; /* hash by id */
 	struct touched *touched; /* hash by path */
+	bool draining;
+	struct slices slices;
+	struct slices_job job;         /* in line while `line` is not empty */
+	struct watched *line;          /* one pattern after the other */
+	struct subscription_scan scan; /* the first one's; view NULL: not begun */
 };
 
 static const size_t prefix_len = sizeof SUBSCRIPTION_KEY_PREFIX - 1;
@@ -52,6 +60,7 @@ static const size_t root_len = sizeof SUBSCRIPTION_ROOT - 1;
 static void watched_free(struct watched *s)
 {
 	json_decref(s->doc);
+	json_decref(s->found);
 	free(s->text);
 	free(s);
 }
@@ -60,6 +69,31 @@ static void release(struct watched *s)
 {
 	if (s->removed && !s->writing && !s->delivering)
 		watched_free(s);
+}
+
+/* Its pattern is to be matched against every stream, in slices. */
+static void scan(struct watched *s)
+{
+	struct wakes *w = s->wakes;
+	if (s->scanned || w->draining || *subscription_text(s->doc, "pattern") == '\0')
+		return;
+	s->scanned = true;
+	DL_APPEND(w->line, s);
+	if (w->line == s)
+		slices_add(&w->slices, &w->job);
+}
+
+static void leave_line(struct watched *s)
+{
+	struct wakes *w = s->wakes;
+	if (!s->scanned)
+		return;
+	if (w->line == s)
+		subscription_scan_end(&w->scan);
+	s->scanned = false;
+	DL_DELETE(w->line, s);
+	if (w->line == NULL)
+		slices_remove(&w->slices, &w->job);
 }
 
 static void watch(struct wakes *w, struct span key, struct span value)
@@ -75,6 +109,7 @@ static void watch(struct wakes *w, struct span key, struct span value)
 		if (s == NULL)
 			return;
 		HASH_DEL(w->watched, s);
+		leave_line(s);
 		s->removed = true;
 		release(s);
 		return;
@@ -88,10 +123,10 @@ static void watch(struct wakes *w, struct span key, struct span value)
 		row_alert(w->counters, row);
 		return;
 	}
-	if (s == NULL) {
+	bool fresh = s == NULL;
+	if (fresh) {
 		s = xcalloc(1, sizeof *s);
 		s->wakes = w;
-		s->scan = true;
 		memcpy(s->id, id, sizeof id);
 		HASH_ADD_STR(w->watched, id, s);
 	}
@@ -100,6 +135,8 @@ static void watch(struct wakes *w, struct span key, struct span value)
 	s->doc = doc;
 	s->text = xmemdup_text(value.at, value.len);
 	s->look = true;
+	if (fresh)
+		scan(s);
 }
 
 static void touch(struct wakes *w, const struct stream *stream)
@@ -131,7 +168,7 @@ static void watch_all(struct wakes *w)
 	struct watched *s, *next;
 	state_kv_each(store_view(w->store), SPAN(SUBSCRIPTION_KEY_PREFIX), watch_row, w);
 	HASH_ITER (hh, w->watched, s, next) {
-		s->scan = true;
+		scan(s);
 		s->look = true;
 	}
 }
@@ -390,38 +427,21 @@ static void say_full(struct watched *s, bool full)
 	s->full = full;
 }
 
-static bool link_one(struct watched *s, json_t *doc, const char *path)
+/* True: `doc` has changed. What was found is kept until the store has it: on conflict the newer
+ * document lacks it. */
+static bool link_found(struct watched *s, json_t *doc)
 {
-	size_t max = s->wakes->settings->newest->limits_subscription_streams;
-	enum subscription_result result = subscription_link(doc, path, false, "-1", max);
-	bool made_room =
-	        result == SUBSCRIPTION_FULL &&
-	        subscription_forget_gone(doc, store_view(s->wakes->store)) == SUBSCRIPTION_OK;
-	if (made_room)
-		result = subscription_link(doc, path, false, "-1", max);
-	if (result != SUBSCRIPTION_UNCHANGED)
-		say_full(s, result == SUBSCRIPTION_FULL);
-	return made_room || result == SUBSCRIPTION_OK;
-}
-
-static bool link_touched(struct watched *s, json_t *doc)
-{
-	size_t max = s->wakes->settings->newest->limits_subscription_streams;
-	const char *pattern = subscription_text(doc, "pattern");
-	bool changed = false;
-	struct touched *t, *next;
-	if (*pattern == '\0')
+	bool full;
+	if (s->found == NULL)
 		return false;
-	HASH_ITER (hh, s->wakes->touched, t, next) {
-		if (subscription_glob(pattern, t->path))
-			changed |= link_one(s, doc, t->path);
-	}
-	if (s->scan) {
-		enum subscription_result result =
-		        subscription_link_matching(doc, store_view(s->wakes->store), false, max);
-		changed |= result != SUBSCRIPTION_UNCHANGED;
-		say_full(s, result == SUBSCRIPTION_FULL);
-		s->scan = false;
+	bool changed = subscription_link_found(
+	        doc, store_view(s->wakes->store), s->found,
+	        s->wakes->settings->newest->limits_subscription_streams, &full);
+	if (changed || full)
+		say_full(s, full);
+	if (!changed || full) {
+		json_decref(s->found);
+		s->found = NULL;
 	}
 	return changed;
 }
@@ -442,7 +462,7 @@ static void evaluate(struct watched *s)
 	if (s->writing || s->unreadable)
 		return;
 	json_t *doc = json_deep_copy(s->doc);
-	bool changed = link_touched(s, doc);
+	bool changed = link_found(s, doc);
 	changed |= subscription_expire(doc, now_ms) == SUBSCRIPTION_OK;
 	subscription_wake_id(wake_id);
 	if (subscription_wake(doc, store_view(w->store), wake_id, now_ms) == SUBSCRIPTION_OK) {
@@ -464,16 +484,23 @@ static void evaluate(struct watched *s)
 		announce(s);
 }
 
+/* Is one of the touched its stream? Those that its pattern matches are to be linked. */
 static bool concerns(struct watched *s)
 {
+	size_t max = s->wakes->settings->newest->limits_subscription_streams;
 	struct touched *t, *next;
 	const char *pattern = subscription_text(s->doc, "pattern");
+	bool any = false;
 	HASH_ITER (hh, s->wakes->touched, t, next) {
-		if (subscription_links(s->doc, t->path) ||
-		    (*pattern != '\0' && subscription_glob(pattern, t->path)))
-			return true;
+		bool linked = subscription_links(s->doc, t->path);
+		bool matches = !linked && *pattern != '\0' && subscription_glob(pattern, t->path);
+		any |= linked || matches;
+		if (matches && s->found == NULL)
+			s->found = json_object();
+		if (matches && json_object_size(s->found) <= max)
+			json_object_set_new(s->found, t->path, json_string("-1"));
 	}
-	return false;
+	return any;
 }
 
 static void forget_touched(struct wakes *w)
@@ -490,11 +517,8 @@ void wakes_turn(struct wakes *w)
 	struct watched *s, *next;
 	HASH_ITER (hh, w->watched, s, next) {
 		bool touched = w->touched != NULL && concerns(s);
-		if (touched && s->writing) {
-			s->scan = true; /* the touched paths are forgotten below */
-			s->look = true;
-		}
-		if ((s->look || touched) && !s->writing) {
+		s->look |= touched;
+		if (s->look && !s->writing) {
 			s->look = false;
 			evaluate(s);
 		}
@@ -513,13 +537,45 @@ void wakes_tick(struct wakes *w)
 	}
 }
 
-struct wakes *wakes_create(struct store *store, struct webhooks *webhooks,
+/* One slice. True: there is more to do. */
+static bool scan_on(struct slices_job *job)
+{
+	struct wakes *w = (struct wakes *)((char *)job - offsetof(struct wakes, job));
+	struct watched *s = w->line;
+	if (w->scan.view == NULL)
+		subscription_scan_begin(&w->scan, s->doc, store_view(w->store), false,
+		                        w->settings->newest->limits_subscription_streams);
+	counter_add(w->counters, subscription_slices_total, 1);
+	if (subscription_scan_step(&w->scan))
+		return true;
+	if (s->found == NULL)
+		s->found = json_object();
+	json_object_update_missing(s->found, w->scan.found);
+	leave_line(s);
+	s->look = false;
+	evaluate(s);
+	s->look = s->writing;
+	return w->line != NULL;
+}
+
+struct wakes *wakes_create(uv_loop_t *loop, struct store *store, struct webhooks *webhooks,
                            const struct settings_source *settings, struct counters_slot *counters)
 {
 	struct wakes *w = xcalloc(1, sizeof *w);
-	*w = (struct wakes){
-	        .store = store, .webhooks = webhooks, .settings = settings, .counters = counters};
+	*w = (struct wakes){.store = store,
+	                    .webhooks = webhooks,
+	                    .settings = settings,
+	                    .counters = counters,
+	                    .job.run = scan_on};
+	slices_start(&w->slices, loop);
 	store_set_follower(store, on_change, w);
 	watch_all(w);
 	return w;
+}
+
+void wakes_drain(struct wakes *w)
+{
+	w->draining = true;
+	while (w->line != NULL)
+		leave_line(w->line);
 }

@@ -344,28 +344,6 @@ bool subscription_tail(struct state *view, const char *path, char out[40])
 	return stream != NULL;
 }
 
-struct matching {
-	const char *pattern;
-	const json_t *links;
-	json_t *paths; /* array: those that are not linked */
-	size_t max;
-};
-
-static bool collect_matching(void *arg, struct span path, uint64_t id)
-{
-	struct matching *m = arg;
-	char text[600];
-	size_t root = sizeof SUBSCRIPTION_ROOT - 1;
-	(void)id;
-	if (path.len <= root || path.len - root >= sizeof text)
-		return true;
-	if (!stream_name_text(span_of(path.at + root, path.len - root), text, sizeof text))
-		return true;
-	if (glob(m->pattern, text) && link_of(m->links, text) == NULL)
-		json_array_append_new(m->paths, json_string(text));
-	return json_array_size(m->paths) <= m->max;
-}
-
 enum subscription_result subscription_forget_gone(json_t *doc, struct state *view)
 {
 	enum subscription_result result = SUBSCRIPTION_UNCHANGED;
@@ -381,32 +359,6 @@ enum subscription_result subscription_forget_gone(json_t *doc, struct state *vie
 		json_object_del(links, path);
 		result = SUBSCRIPTION_OK;
 	}
-	return result;
-}
-
-enum subscription_result subscription_link_matching(json_t *doc, struct state *view, bool at_tail,
-                                                    size_t max)
-{
-	char pattern[SUBSCRIPTION_NAME_ROOM] = "";
-	if (!stream_name_text(span_str(subscription_text(doc, "pattern")), pattern, sizeof pattern))
-		return SUBSCRIPTION_UNCHANGED;
-	struct matching m = {pattern, json_object_get(doc, "links"), json_array(), max};
-	enum subscription_result result = subscription_forget_gone(doc, view);
-	char prefix[SUBSCRIPTION_PREFIX_ROOM];
-	size_t i;
-	json_t *path;
-	if (*m.pattern != '\0')
-		state_path_each(view, subscription_prefix(m.pattern, prefix), collect_matching, &m);
-	json_array_foreach (m.paths, i, path) {
-		char tail[40] = "-1";
-		if (at_tail)
-			subscription_tail(view, json_string_value(path), tail);
-		enum subscription_result one =
-		        subscription_link(doc, json_string_value(path), false, tail, max);
-		if (one != SUBSCRIPTION_UNCHANGED)
-			result = one;
-	}
-	json_decref(m.paths);
 	return result;
 }
 
@@ -473,18 +425,14 @@ static void make_idle(json_t *doc)
 }
 
 enum subscription_result subscription_claim(json_t *doc, struct state *view, const char *worker,
-                                            const char *wake_id, uint64_t now_ms,
-                                            size_t streams_max)
+                                            const char *wake_id, uint64_t now_ms)
 {
 	if (phase_is(doc, "leased") && now_ms < subscription_number(doc, "lease_until_ms"))
 		return SUBSCRIPTION_CLAIMED;
 	if (phase_is(doc, "leased"))
 		make_idle(doc);
-	if (!subscription_pending(doc, view)) {
-		subscription_link_matching(doc, view, false, streams_max);
-		if (!subscription_pending(doc, view))
-			return SUBSCRIPTION_NO_WORK;
-	}
+	if (!subscription_pending(doc, view))
+		return SUBSCRIPTION_NO_WORK;
 	if (phase_is(doc, "idle"))
 		subscription_wake(doc, view, wake_id, now_ms);
 	take_snapshot(doc, view);

@@ -64,10 +64,6 @@ enum subscription_result subscription_link(json_t *doc, const char *path, bool e
 /* Removes an explicit link; one that the pattern matches stays as a glob's. */
 enum subscription_result subscription_unlink(json_t *doc, const char *path);
 
-/* Links every stream of the view that the pattern matches and that is not linked yet.
- * SUBSCRIPTION_FULL: not all of them had room. */
-enum subscription_result subscription_link_matching(json_t *doc, struct state *view, bool at_tail,
-                                                    size_t max);
 /* Drops what a pattern linked and is no more, of one that nobody holds: streams that come and go
  * must not fill it up. */
 enum subscription_result subscription_forget_gone(json_t *doc, struct state *view);
@@ -84,10 +80,10 @@ void subscription_wake_id(char out[40]);
 /* idle and pending: a new generation with this wake id and a snapshot of the tails. */
 enum subscription_result subscription_wake(json_t *doc, struct state *view, const char *wake_id,
                                            uint64_t now_ms);
-/* pull-wake: takes the lease, waking first when it is idle. */
+/* pull-wake: takes the lease, waking first when it is idle. SUBSCRIPTION_NO_WORK in what is linked:
+ * whoever gets that looks for streams that are not (subscription_scan.h), and tries again. */
 enum subscription_result subscription_claim(json_t *doc, struct state *view, const char *worker,
-                                            const char *wake_id, uint64_t now_ms,
-                                            size_t streams_max);
+                                            const char *wake_id, uint64_t now_ms);
 /* Acknowledges; `acks` is an array of {stream|path, offset} or NULL; `done` releases, else the
  * lease is renewed. */
 enum subscription_result subscription_ack(json_t *doc, struct state *view, uint64_t generation,

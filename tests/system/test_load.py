@@ -250,6 +250,43 @@ def test_a_pattern_without_a_beginning_is_looked_for_in_slices():
             r.start()
 
 
+def test_the_streams_of_a_subscription_are_looked_for_in_slices():
+    """By the call that makes it, by a claim that finds nothing to do, and by the bridge when it starts."""
+    slices = 6000 / 512
+    with Ringside(bridge=1) as r:
+        looked = lambda worker="sse-0": metric(r.get("/metrics"), "subscription_slices_total", worker)
+        wait_for(lambda: r.request("GET", "/v1/stream/__ds/jwks.json")[0] == 200, "the signing key")
+        make_streams(r, [f"m/{i}" for i in range(6000)] + ["p/x", "q/r/x", "wakes"])
+        body = json.dumps({"type": "pull-wake", "pattern": "**/x", "wake_stream": "wakes"})
+        with r.connect(60) as caller, r.connect(60) as other, r.connect(60) as gone:
+            for s in (caller, other, gone):  # accepted
+                s.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+                answer(s)
+            put = "PUT /v1/stream/__ds/subscriptions/%s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" \
+                  "Content-Length: %d\r\n\r\n%s"
+            with held(r, "sse-0"):
+                caller.sendall((put % ("s", len(body), body)).encode())
+                gone.sendall((put % ("gone", len(body), body)).encode())
+                gone.close()
+                other.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+            meanwhile = metric(answer(other)[1].decode(), "subscription_slices_total")
+            status, made = answer(caller)
+        assert status == 201
+        assert sorted(s["path"] for s in json.loads(made)["streams"]) == ["p/x", "q/r/x"]
+        assert 1 <= meanwhile < slices < looked()
+        assert r.request("GET", "/v1/stream/__ds/subscriptions/gone")[0] == 404
+        before = looked()
+        claim = b'{"worker":"one"}'
+        assert r.request("POST", "/v1/stream/__ds/subscriptions/s/claim", claim, {"content-type": "application/json"})[0] == 409
+        assert looked() - before > slices
+        wait_for(lambda: looked("bridge-0") > slices, "the bridge")
+        r.request("POST", "/v1/stream/q/r/x", b"hello", TEXT)
+        wait_for(lambda: '"subscription_id":"s"' in r.get("/v1/stream/wakes?offset=-1"), "a wake")
+        status, _, told = r.request("POST", "/v1/stream/__ds/subscriptions/s/claim", claim, {"content-type": "application/json"})
+        assert status == 200
+        assert {s["path"]: s["has_pending"] for s in json.loads(told)["streams"]} == {"p/x": False, "q/r/x": True}
+
+
 def rates(r, addresses):
     """Statuses of as many requests, each with these fields of X-Forwarded-For; 429 when they are one client's."""
     out = []

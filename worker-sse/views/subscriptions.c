@@ -3,7 +3,7 @@
 #include "common/base/clock.h"
 #include "common/base/signing.h"
 #include "common/store/row.h"
-#include "common/domain/subscription.h"
+#include "common/domain/subscription_scan.h"
 #include "common/domain/webhook_url.h"
 #include "worker-sse/views/worker.h"
 
@@ -17,14 +17,19 @@ static const char root[] = "/v1/stream/__ds/";
 /* One call under way. `step` changes a copy of the document and says what to answer; it runs again
  * when somebody else changed the document meanwhile. */
 struct call {
+	struct slices_job job; /* first: while streams are looked for */
 	struct command command;
 	struct request *request;
 	void (*step)(struct call *call);
 	char id[SUBSCRIPTION_ID_MAX + 1];
-	char *tail;          /* what follows the id in the path, decoded */
-	json_t *body;        /* the request's */
-	json_t *doc;         /* copy in hand; NULL: there is none */
-	json_t *wanted;      /* PUT: the document asked for */
+	char *tail;     /* what follows the id in the path, decoded */
+	json_t *body;   /* the request's */
+	json_t *doc;    /* copy in hand; NULL: there is none */
+	json_t *wanted; /* PUT: the document asked for */
+	struct subscription_scan scan;
+	json_t *found;       /* what the pattern matches and was not linked; NULL: not looked for */
+	bool look;           /* set by a step that needs `found` */
+	bool unreadable;     /* not all could be looked for */
 	uint64_t generation; /* of the token */
 	unsigned status;
 	json_t *answer; /* NULL: no body */
@@ -45,7 +50,9 @@ static void call_free(struct call *c)
 	json_decref(c->body);
 	json_decref(c->doc);
 	json_decref(c->wanted);
+	json_decref(c->found);
 	json_decref(c->answer);
+	subscription_scan_end(&c->scan);
 	free(c->tail);
 	free(c->before);
 	free(c->after);
@@ -143,16 +150,22 @@ static void run_unreadable(struct call *c)
 		                                   "is changed or deleted before it can be read");
 }
 
+static void look_for_streams(struct call *c);
+
 static void run(struct call *c)
 {
 	enum row_found found = load(c);
 	json_decref(c->answer);
 	c->answer = NULL;
-	c->write = c->remove = false;
+	c->write = c->remove = c->look = false;
 	if (found == ROW_UNREADABLE)
 		run_unreadable(c);
 	else
 		c->step(c);
+	if (c->look) {
+		look_for_streams(c);
+		return;
+	}
 	if (!c->write) {
 		send_json(c->request, c->status, c->answer);
 		call_free(c);
@@ -169,6 +182,50 @@ static void run(struct call *c)
 	        .expect_present = true,
 	        .expect = span_of(c->before, c->before != NULL ? c->before_len : 0)};
 	store_submit(worker_of(c->request)->store, &c->command);
+}
+
+/* ---- looking for streams, in slices ---- */
+
+static void gone(struct request *request)
+{
+	struct call *c = request->feature;
+	slices_remove(&worker_of(request)->slices, &c->job);
+	call_free(c);
+}
+
+/* One slice, and what follows the last. True: there is more to do. */
+static bool look_on(struct slices_job *job)
+{
+	struct call *c = (struct call *)job;
+	counter_add(worker_of(c->request)->counters, subscription_slices_total, 1);
+	if (subscription_scan_step(&c->scan))
+		return true;
+	c->request->on_gone = NULL;
+	c->found = json_incref(c->scan.found);
+	c->unreadable = c->scan.unreadable;
+	subscription_scan_end(&c->scan);
+	run(c);
+	return false;
+}
+
+/* For what was asked to be made, at its tail; else for what is there. */
+static void look_for_streams(struct call *c)
+{
+	json_t *doc = c->wanted != NULL ? c->wanted : c->doc;
+	subscription_scan_begin(&c->scan, doc, view_of(c->request), c->wanted != NULL,
+	                        streams_max(c));
+	c->job.run = look_on;
+	c->request->feature = c;
+	c->request->on_gone = gone;
+	if (look_on(&c->job))
+		slices_add(&worker_of(c->request)->slices, &c->job);
+}
+
+/* True: a step has to wait until they were looked for. */
+static bool needs_look(struct call *c, const json_t *doc)
+{
+	c->look = c->found == NULL && *subscription_text(doc, "pattern") != '\0';
+	return c->look;
 }
 
 /* ---- what a subscription looks like from outside ---- */
@@ -343,9 +400,16 @@ static void step_put(struct call *c)
 		call_error(c, 429, "LIMIT", "limits.subscriptions is reached");
 		return;
 	}
+	if (needs_look(c, c->wanted))
+		return;
+	if (c->unreadable) {
+		call_error(c, 503, "UNREADABLE", store_unreadable_reason);
+		return;
+	}
+	bool full;
 	c->doc = json_deep_copy(c->wanted);
-	if (subscription_link_matching(c->doc, view_of(c->request), true, streams_max(c)) ==
-	    SUBSCRIPTION_FULL) {
+	subscription_link_found(c->doc, view_of(c->request), c->found, streams_max(c), &full);
+	if (full) {
 		call_error(c, 400, "INVALID_REQUEST", too_many_streams);
 		return;
 	}
@@ -444,8 +508,14 @@ static void step_claim(struct call *c)
 		return;
 	}
 	subscription_wake_id(wake_id);
-	enum subscription_result result = subscription_claim(c->doc, view_of(c->request), worker,
-	                                                     wake_id, now_ms, streams_max(c));
+	bool full;
+	if (c->found != NULL)
+		subscription_link_found(c->doc, view_of(c->request), c->found, streams_max(c),
+		                        &full);
+	enum subscription_result result =
+	        subscription_claim(c->doc, view_of(c->request), worker, wake_id, now_ms);
+	if (result == SUBSCRIPTION_NO_WORK && needs_look(c, c->doc))
+		return;
 	if (result != SUBSCRIPTION_OK) {
 		refuse_result(c, result);
 		return;
