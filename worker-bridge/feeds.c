@@ -8,6 +8,7 @@
 #include "worker-bridge/duel_record.h"
 #include "worker-bridge/fact.h"
 #include "worker-bridge/feed_state.h"
+#include "worker-bridge/js_text.h"
 #include "worker-bridge/renderer_health.h"
 #include "worker-bridge/status_file.h"
 
@@ -650,6 +651,15 @@ static json_t *describe(const struct feed *feed)
 	return whole;
 }
 
+/* A scene's numbers are its game's: they are written as the frames have them. Takes over `body`. */
+static void reply_js(struct call *call, json_t *body)
+{
+	char *text = js_text(body);
+	json_decref(body);
+	call_reply_bytes(call, 200, "application/json", span_str(text));
+	free(text);
+}
+
 static void show_schema(struct call *call, struct span name)
 {
 	const struct fact_schema_text *schema = NULL;
@@ -746,7 +756,7 @@ void feeds_on_call(struct call *call)
 		            feed->unreadable ? unreadable
 		                             : "the store is still being read; try again");
 	} else if (call->method == CALL_GET && kind.len == 0)
-		call_reply(call, 200, describe(feed));
+		reply_js(call, describe(feed));
 	else if (call->method == CALL_POST && kind.len != 0)
 		take_post(feed, kind, call);
 	else
@@ -799,7 +809,7 @@ static void list_duels(struct feeds *feeds, struct call *call)
 			json_array_append_new(
 			        list, json_pack("{s:s,s:b}", "feed", feed->name, "unreadable", 1));
 	}
-	call_reply(call, 200, json_pack("{s:o}", "feeds", list));
+	reply_js(call, json_pack("{s:o}", "feeds", list));
 }
 
 void feeds_on_duels_call(struct call *call)
@@ -820,7 +830,7 @@ void feeds_on_duels_call(struct call *call)
 	else if (feed == NULL || !feed->loaded)
 		call_refuse(call, 404, "no such feed");
 	else if (!aborts && call->method == CALL_GET)
-		call_reply(call, 200, describe(feed));
+		reply_js(call, describe(feed));
 	else if (!aborts || call->method != CALL_POST)
 		call_refuse_method(call, aborts ? CALL_METHOD(POST) : CALL_METHOD(GET),
 		                   "GET /v1/duels/FEED or POST /v1/duels/FEED/abort");

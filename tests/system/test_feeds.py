@@ -157,8 +157,8 @@ def test_a_scene_holds_whatever_is_valid_json(ringside, game):
     """A number beyond 64 bits or U+0000 in it is no fault of the fact, and nothing behind it stumbles."""
     game.post("cycle", **agents())
     duel = game.state()["duel"]["duelId"]
-    game.post("scene", duelId=duel, scene={"big": 10 ** 19, "text": "a\0b", "half": "x\ud800"})
-    scene = {"big": 10 ** 19, "text": "a\0b", "half": "x\ufffd"}
+    game.post("scene", duelId=duel, scene={"big": 10 ** 19, "fine": 0.12345678901234568, "text": "a\0b", "half": "x\ud800"})
+    scene = {"big": 10 ** 19, "fine": 0.12345678901234568, "text": "a\0b", "half": "x\ufffd"}
     assert game.state()["duel"]["scene"] == scene
     assert frames_of(ringside, "game")[-1]["scene"] == scene
     game.post("abort", duelId=duel, reason="x")
