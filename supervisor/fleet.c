@@ -204,7 +204,7 @@ static uint64_t watch_child(struct child *child, uint64_t now_ms)
 		life_emit(child, LOG_LEVEL_ERROR, "worker-hung",
 		          json_pack("{s:I}", "silent_ms",
 		                    (json_int_t)(now_ms - child->watch.heard_ms)));
-		kill(child->pid, SIGABRT);
+		life_abort(child);
 		break;
 	case WATCH_KILL:
 		life_emit(child, LOG_LEVEL_ERROR, "worker-killed", NULL);

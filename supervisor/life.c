@@ -119,6 +119,12 @@ void life_signal(const struct child *child, int signal)
 		kill(-child->pid, signal);
 }
 
+void life_abort(const struct child *child)
+{
+	if (child->pid > 0)
+		kill(child->pid, SIGABRT);
+}
+
 static enum proto_verdict on_frame(void *arg, struct peer *peer, unsigned type, struct span body,
                                    int fd)
 {

@@ -55,6 +55,8 @@ void life_release(struct child *child);
 
 /* To its process group; nothing without a process. */
 void life_signal(const struct child *child, int signal);
+/* To the process alone: its core says where it hangs. */
+void life_abort(const struct child *child);
 void life_send_settings(struct child *child);
 
 /* An event about it; `more` (taken, may be NULL) are further fields. */
