@@ -138,8 +138,10 @@ static void on_binding(struct page *page, const json_t *params)
 	const struct span said = span_of(json_string_value(text), len);
 	json_t *payload = json_take(said, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &losses, NULL);
 	if (payload == NULL) {
-		log_warn("a page's message cannot be read", "bytes=%zu begins=\"%.20s\"", len,
-		         json_string_value(text));
+		if (!page->complained)
+			log_warn("a page's message cannot be read", "bytes=%zu begins=\"%.20s\"",
+			         len, json_string_value(text));
+		page->complained = true;
 		if (len > sizeof STATE_BEGINS &&
 		    memcmp(said.at, STATE_BEGINS, sizeof STATE_BEGINS - 1) == 0)
 			payload = json_pack("{s:s}", "kind", "unreadable");

@@ -41,6 +41,7 @@ struct page {
 	int64_t gpu; /* process id of the GPU process, 0: not known */
 	uint64_t messages_second;
 	unsigned messages_count;
+	bool complained; /* of a message that cannot be read: once, or the page fills the log */
 	unsigned handles;
 	bool asking; /* the browser, whether it is still there: one question at a time */
 };

@@ -86,9 +86,22 @@ static _Atomic unsigned opened; /* how often */
 static _Thread_local unsigned opened_here;
 static _Thread_local bool alone;
 
+/* A FIFO that nobody reads yet is taken as well: open() would wait for its reader, the writer's
+ * thread drops what finds no room. */
+static int open_file(const char *path)
+{
+	static const int flags = O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK;
+	int fd = open(path, O_WRONLY | flags, 0640);
+	if (fd < 0 && errno == ENXIO)
+		fd = open(path, O_RDWR | flags, 0640);
+	if (fd >= 0)
+		fcntl(fd, F_SETFL, O_APPEND);
+	return fd;
+}
+
 static bool open_here(const char *path)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+	int fd = open_file(path);
 	if (fd < 0)
 		return false;
 	dup2(fd, STDERR_FILENO);

@@ -443,6 +443,27 @@ static void test_a_rotation_is_behind_what_was_logged(void **state)
 	unlink(rotated);
 }
 
+/* open() of a FIFO waits for its reader, who may never come. */
+static void test_a_fifo_needs_no_reader(void **state)
+{
+	(void)state;
+	char fifo[64], text[1024];
+	snprintf(fifo, sizeof fifo, "%s.waits", path);
+	assert_int_equal(mkfifo(fifo, 0600), 0);
+	assert_true(log_open(fifo));
+	assert_int_equal(fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK, 0);
+	log_info("before its reader", "%s", "");
+	log_flush();
+	int reader = open(fifo, O_RDONLY);
+	ssize_t len = read(reader, text, sizeof text - 1);
+	assert_true(len > 0);
+	text[len] = '\0';
+	assert_non_null(strstr(text, "before its reader"));
+	assert_true(log_open(path));
+	close(reader);
+	unlink(fifo);
+}
+
 int main(void)
 {
 	alarm(120); /* what blocks fails */
@@ -462,6 +483,7 @@ int main(void)
 	                                        end),
 	        cmocka_unit_test_setup_teardown(test_a_stalled_log_keeps_nobody_from_ending, begin,
 	                                        end),
+	        cmocka_unit_test_setup_teardown(test_a_fifo_needs_no_reader, begin, end),
 	};
 	return cmocka_run_group_tests_name("log", tests, NULL, NULL);
 }

@@ -930,11 +930,12 @@ def test_what_is_valid_in_the_page_is_told(r, site):
         state = told(4, True)
         assert (state["metadata"]["text"], state["metadata"]["pair"]) == ("x\ufffdy", "\U0001f600")
         assert "surrogate" in state["metadataError"]
-        for name in ("deep", "bigint"):
+        for name in ("deep", "bigint", "deep"):
             publish("plain")
             told(7)
             publish(name)
             assert "deeply" in told(7, True)["metadataError"]
+        assert r.log().count("a page's message cannot be read") == 1
     # A scene is handed on as it is, and kept by the next worker.
     body = b'{"sceneData":{"big":100000000000000000000,"text":"a\\u0000b"}}'
     assert r.request("PATCH", f"/stream/{session}", body, {"content-type": "application/json"})[0] == 200

@@ -284,6 +284,21 @@ def test_an_error_is_the_end_and_nothing_else_is_one(r, session):
         assert s.message()["type"] == "offer"
 
 
+def test_a_client_does_not_fill_the_log(r, session):
+    """What makes no sense is said once a connection, however often it comes."""
+    def lines():
+        return [line for line in r.log().splitlines() if "a viewer's message is not understood" in line]
+    before = len(lines())
+    with Socket(r, path_of(session)) as s:
+        assert s.message()["type"] == "offer"
+        for _ in range(200):
+            s.frame(TEXT, b"x")
+        s.frame(PING, b"all read")
+        assert s.until(PONG) == b"all read"
+        wait_for(lambda: len(lines()) > before, "the line")
+    assert len(lines()) == before + 1
+
+
 def test_a_page_that_is_late_is_waited_for(r, site):  # noqa: F811
     """The client connects as soon as it has ordered; its page is not there yet."""
     session = order(r, f"{site}/session.html")

@@ -38,6 +38,7 @@ struct signalling {
 	struct wheel_node again;
 	struct queued *first, **last;
 	size_t queued;
+	bool complained; /* of what the client says: once, or it fills the log */
 };
 
 /* ---- the end ---- */
@@ -100,6 +101,13 @@ static void refuse(struct signalling *s, const struct proto_call_reply *reply)
 
 /* ---- what the client says, one after another ---- */
 
+static bool complains(struct signalling *s)
+{
+	bool first = !s->complained;
+	s->complained = true;
+	return first;
+}
+
 static const char renderer_gone[] = "the worker that renders has gone; begin anew";
 
 static void next(struct signalling *s);
@@ -116,7 +124,8 @@ static void on_taken(void *arg, enum ask_outcome outcome, const struct party *fr
 	           (reply->status >= 400 && s->answering)) {
 		refuse(s, reply);
 	} else {
-		if (reply->status >= 400) /* one address of many, or once too often */
+		/* One address of many, or once too often. */
+		if (reply->status >= 400 && complains(s))
 			log_info("a viewer's candidates are not taken", "session=%s status=%u",
 			         s->session, (unsigned)reply->status);
 		next(s);
@@ -157,8 +166,9 @@ static void on_text(void *arg, struct span text)
 	struct signalling *s = arg;
 	struct signal_message message = signal_message_read(text);
 	if (message.kind == SIGNAL_BAD) {
-		log_info("a viewer's message is not understood", "session=%s reason=\"%s\"",
-		         s->session, message.text);
+		if (complains(s))
+			log_info("a viewer's message is not understood", "session=%s reason=\"%s\"",
+			         s->session, message.text);
 	} else if (message.kind != SIGNAL_NOTHING && s->queued == QUEUE_MAX) {
 		websocket_close(s->websocket, WEBSOCKET_POLICY, "too many messages at once");
 	} else if (message.kind != SIGNAL_NOTHING) {
