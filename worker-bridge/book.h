@@ -19,7 +19,7 @@
 #include "common/worker/call.h"
 #include "worker-bridge/feeds.h"
 #include "worker-bridge/market.h"
-#include "worker-bridge/rows.h"
+#include "common/store/rows.h"
 
 struct book;
 

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "worker-bridge/past.h"
-#include "worker-bridge/rows.h"
+#include "common/store/rows.h"
 
 struct forget {
 	struct rows *rows;

@@ -11,7 +11,7 @@
 #pragma once
 
 #include "worker-bridge/market.h"
-#include "worker-bridge/rows.h"
+#include "common/store/rows.h"
 
 #define LEDGER_AMOUNT_MAX (((uint64_t)1 << 53) - 1)
 enum { LEDGER_ID_MAX = 64, LEDGER_KEY_ROOM = 224 };

@@ -6,7 +6,7 @@
  * directory. docs/market.md shows how to verify one in ten lines. */
 #pragma once
 
-#include "worker-bridge/rows.h"
+#include "common/store/rows.h"
 
 /* Attests what a terminal frame says, unless that duel has been attested before, or the key cannot
  * be read (rows_marked()). */

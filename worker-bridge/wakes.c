@@ -3,29 +3,43 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "common/store/row.h"
+#include "common/store/actor.h"
 #include "common/store/stream_name.h"
 #include "common/base/signing.h"
 #include "common/domain/subscription_scan.h"
+#include "worker-bridge/wake_event.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <utlist.h>
 
+enum { TRIES_MAX = 50, PAUSE_MS = 1000 };
+
+/* How a webhook's call ended. */
+struct heard {
+	bool present;
+	enum webhook_outcome outcome;
+	uint64_t generation, retry_after_ms;
+};
+
 /* One subscription as the view has it. */
 struct watched {
+	struct actor actor; /* first */
 	struct wakes *wakes;
 	json_t *doc;
-	char *text;      /* as stored: what a write expects */
-	bool writing;    /* a command is under way */
-	bool delivering; /* a webhook is under way */
-	bool look;       /* evaluate in this turn */
-	bool removed;    /* freed when nothing is under way */
-	bool full;       /* said so */
-	bool unreadable; /* as it is now: it stands still */
-	bool scanned;    /* in line for its pattern to be matched against every stream */
+	char *text;         /* as stored: what a write expects */
+	struct heard heard; /* goes into the document with the next turn */
+	bool announcing;    /* an event is being written */
+	bool delivering;    /* a webhook is under way */
+	bool look;          /* it needs a turn */
+	bool removed;       /* freed when nothing is under way */
+	bool left;          /* nor is a change of it */
+	bool full;          /* said so */
+	bool unreadable;    /* as it is now: it stands still */
+	bool scanned;       /* in line for its pattern to be matched against every stream */
 	json_t *found; /* {path: "-1"}: what its pattern matches and is yet to be linked; or NULL */
 	struct watched *prev, *next; /* of wakes->line */
+	bool taking, woke;           /* by the change that is under way: what was heard, a wake */
 	uint64_t delivering_generation, announced_generation;
 	uint64_t announce_due_ms; /* monotonic */
 	UT_hash_handle hh;
@@ -67,9 +81,18 @@ static void watched_free(struct watched *s)
 
 static void release(struct watched *s)
 {
-	if (s->removed && !s->writing && !s->delivering)
+	if (s->left && !s->announcing && !s->delivering)
 		watched_free(s);
 }
+
+static void on_left(struct actor *actor)
+{
+	struct watched *s = (struct watched *)actor;
+	s->left = true;
+	release(s);
+}
+
+static const struct actor_type watched_type;
 
 /* Its pattern is to be matched against every stream, in slices. */
 static void scan(struct watched *s)
@@ -111,7 +134,7 @@ static void watch(struct wakes *w, struct span key, struct span value)
 		HASH_DEL(w->watched, s);
 		leave_line(s);
 		s->removed = true;
-		release(s);
+		actor_leave(&s->actor, on_left);
 		return;
 	}
 	json_t *doc = subscription_read(value);
@@ -126,6 +149,7 @@ static void watch(struct wakes *w, struct span key, struct span value)
 	bool fresh = s == NULL;
 	if (fresh) {
 		s = xcalloc(1, sizeof *s);
+		actor_init(&s->actor, &watched_type, w->store, w->counters);
 		s->wakes = w;
 		memcpy(s->id, id, sizeof id);
 		HASH_ADD_STR(w->watched, id, s);
@@ -186,47 +210,6 @@ static void on_change(void *arg, const struct store_change *change)
 		touch(w, change->stream);
 }
 
-/* ---- writing a changed document ---- */
-
-struct write {
-	struct command command;
-	struct watched *watched;
-	char *value, *expect;
-	char key[sizeof SUBSCRIPTION_KEY_PREFIX + SUBSCRIPTION_ID_MAX];
-};
-
-static void written(struct command *command)
-{
-	struct write *write = command->owner;
-	struct watched *s = write->watched;
-	s->writing = false;
-	s->look = true; /* on conflict the newer document has come by now */
-	release(s);
-	free(write->value);
-	free(write->expect);
-	free(write);
-}
-
-/* Takes over `doc`. */
-static void write_doc(struct watched *s, json_t *doc)
-{
-	struct write *write = xcalloc(1, sizeof *write);
-	write->watched = s;
-	write->value = json_dumps(doc, JSON_COMPACT | JSON_SORT_KEYS);
-	write->expect = xmemdup_text(s->text, strlen(s->text));
-	snprintf(write->key, sizeof write->key, SUBSCRIPTION_KEY_PREFIX "%s", s->id);
-	write->command = (struct command){.kind = COMMAND_KV,
-	                                  .done = written,
-	                                  .owner = write,
-	                                  .key = span_str(write->key),
-	                                  .value = span_str(write->value),
-	                                  .expect_present = true,
-	                                  .expect = span_str(write->expect)};
-	json_decref(doc);
-	s->writing = true;
-	store_submit(s->wakes->store, &write->command);
-}
-
 /* ---- webhooks ---- */
 
 struct hook {
@@ -240,33 +223,35 @@ static struct backoff backoff_of(const struct settings *s)
 	                        s->webhook_retry_after_max_ms};
 }
 
-static void deliver_again(struct watched *s, uint64_t generation, enum webhook_outcome outcome,
-                          uint64_t retry_after_ms)
+/* The document may be newer than when the delivery began: what it says is judged afresh. True: it
+ * has changed. */
+static bool take_heard(const struct watched *s, json_t *doc, uint64_t now_ms)
 {
-	/* The document may be newer than when the delivery began: what it says is judged afresh. */
-	json_t *doc = json_deep_copy(s->doc);
-	uint64_t now_ms = clock_wall_ms();
+	const struct heard *heard = &s->heard;
 	struct backoff backoff = backoff_of(s->wakes->settings->newest);
-	enum subscription_result result = SUBSCRIPTION_UNCHANGED;
-	switch (outcome) {
+	uint64_t delay_ms;
+	if (!heard->present)
+		return false;
+	switch (heard->outcome) {
 	case WEBHOOK_DONE:
-		result = subscription_done(doc, generation);
-		break;
+		return subscription_done(doc, heard->generation) == SUBSCRIPTION_OK;
 	case WEBHOOK_ACCEPTED:
-		result = subscription_accepted(doc, generation, now_ms);
-		break;
+		return subscription_accepted(doc, heard->generation, now_ms) == SUBSCRIPTION_OK;
 	case WEBHOOK_FAILED:
-		result = subscription_failed(
-		        doc, generation, now_ms,
-		        now_ms + backoff_ms(&backoff, subscription_number(doc, "attempts") + 1,
-		                            retry_after_ms,
-		                            (unsigned)clock_random_below(BACKOFF_DICE)));
 		break;
 	}
-	if (result == SUBSCRIPTION_OK && !s->writing && !s->unreadable)
-		write_doc(s, doc);
-	else
-		json_decref(doc);
+	delay_ms = backoff_ms(&backoff, subscription_number(doc, "attempts") + 1,
+	                      heard->retry_after_ms, (unsigned)clock_random_below(BACKOFF_DICE));
+	return subscription_failed(doc, heard->generation, now_ms, now_ms + delay_ms) ==
+	       SUBSCRIPTION_OK;
+}
+
+/* Now, or when it can be: `look` stays then. */
+static void turn(struct watched *s)
+{
+	s->look = false;
+	if (s->announcing || !actor_turn(&s->actor))
+		s->look = true;
 }
 
 static void delivered(void *arg, enum webhook_outcome outcome, uint64_t retry_after_ms)
@@ -278,8 +263,9 @@ static void delivered(void *arg, enum webhook_outcome outcome, uint64_t retry_af
 		counter_add(s->wakes->counters, webhook_failures_total, 1);
 	else
 		counter_add(s->wakes->counters, webhook_deliveries_total, 1);
+	s->heard = (struct heard){true, outcome, hook->generation, retry_after_ms};
 	if (!s->removed)
-		deliver_again(s, hook->generation, outcome, retry_after_ms);
+		turn(s);
 	release(s);
 	free(hook);
 }
@@ -315,7 +301,7 @@ static char *hook_body(struct watched *s, struct span secret, uint64_t generatio
 	return text;
 }
 
-/* Without the secrets it waits: evaluate() comes again. */
+/* Without the secrets it waits: act() comes again. */
 static void deliver(struct watched *s)
 {
 	struct wakes *w = s->wakes;
@@ -336,82 +322,16 @@ static void deliver(struct watched *s)
 	free(body);
 }
 
-/* ---- pull-wake: an event in the wake stream ---- */
+/* ---- pull-wake ---- */
 
-struct announcement {
-	struct command command;
-	struct watched *watched;
-	uint64_t generation;
-	uint32_t size;
-	char path[700], producer[SUBSCRIPTION_ID_MAX + 8];
-	char *event;
-};
-
-static void announced(struct command *command)
+static void on_told(void *arg, uint64_t generation, bool told)
 {
-	struct announcement *a = command->owner;
-	struct watched *s = a->watched;
-	s->writing = false;
-	/* DUPLICATE: before a restart it had already been written. */
-	if (command->verdict == VERDICT_OK || command->verdict == VERDICT_DUPLICATE)
-		s->announced_generation = a->generation;
-	else
-		log_warn("wake not announced", "subscription=%s verdict=%s", s->id,
-		         verdict_name(command->verdict));
+	struct watched *s = arg;
+	s->announcing = false;
+	if (told)
+		s->announced_generation = generation;
 	s->announce_due_ms = clock_monotonic_ms() + 1000;
 	release(s);
-	free(a->event);
-	free(a);
-}
-
-static const char *first_pending(const json_t *doc, struct state *view)
-{
-	static char path[600];
-	json_t *streams = subscription_streams(doc, view), *stream;
-	size_t i;
-	*path = '\0';
-	json_array_foreach (streams, i, stream) {
-		if (*path == '\0' && json_is_true(json_object_get(stream, "has_pending")))
-			snprintf(path, sizeof path, "%s", subscription_text(stream, "path"));
-	}
-	json_decref(streams);
-	return path;
-}
-
-/* The generation as producer epoch makes the event unique, however often it is tried. */
-static void announce(struct watched *s)
-{
-	struct announcement *a = xcalloc(1, sizeof *a);
-	a->watched = s;
-	a->generation = subscription_number(s->doc, "generation");
-	snprintf(a->path, sizeof a->path, SUBSCRIPTION_ROOT "%s",
-	         subscription_text(s->doc, "wake_stream"));
-	snprintf(a->producer, sizeof a->producer, "__ds/%s", s->id);
-	json_t *event =
-	        json_pack("{ss ss ss sI sI}", "type", "wake", "subscription_id", s->id, "stream",
-	                  first_pending(s->doc, store_view(s->wakes->store)), "generation",
-	                  (json_int_t)a->generation, "ts", (json_int_t)clock_wall_ms());
-	char *text = json_dumps(event, JSON_COMPACT);
-	json_decref(event);
-	size_t len = strlen(text);
-	a->event = xmalloc(len + 2);
-	memcpy(a->event, text, len);
-	free(text);
-	struct stream *stream = state_find(store_view(s->wakes->store), span_str(a->path));
-	a->event[len] = stream != NULL && !stream->json ? '\n' : ',';
-	a->size = (uint32_t)len + 1;
-	a->command =
-	        (struct command){.kind = COMMAND_APPEND,
-	                         .done = announced,
-	                         .owner = a,
-	                         .path = span_str(a->path),
-	                         .content_type = stream != NULL ? span_of(stream->content_type,
-	                                                                  stream->content_type_len)
-	                                                        : SPAN("application/json"),
-	                         .body = {&a->size, 1, span_of(a->event, len + 1)},
-	                         .producer = {true, span_str(a->producer), a->generation, 0}};
-	s->writing = true;
-	store_submit(s->wakes->store, &a->command);
 }
 
 /* ---- evaluating ---- */
@@ -454,35 +374,81 @@ static bool is_due(const struct watched *s, uint64_t now_ms)
 	                    now_ms);
 }
 
-static void evaluate(struct watched *s)
+/* What time, streams and the webhook make of the document. True: it has changed. */
+static bool judge(struct watched *s, json_t *doc)
 {
-	struct wakes *w = s->wakes;
 	uint64_t now_ms = clock_wall_ms();
 	char wake_id[40];
-	if (s->writing || s->unreadable)
-		return;
-	json_t *doc = json_deep_copy(s->doc);
+	s->woke = false;
+	s->taking = s->heard.present;
+	if (take_heard(s, doc, now_ms))
+		return true;
 	bool changed = link_found(s, doc);
 	changed |= subscription_expire(doc, now_ms) == SUBSCRIPTION_OK;
 	subscription_wake_id(wake_id);
-	if (subscription_wake(doc, store_view(w->store), wake_id, now_ms) == SUBSCRIPTION_OK) {
-		counter_add(w->counters, wakes_total, 1);
-		changed = true;
-	}
+	s->woke = subscription_wake(doc, store_view(s->wakes->store), wake_id, now_ms) ==
+	          SUBSCRIPTION_OK;
+	return changed || s->woke;
+}
+
+static enum actor_decision decide(struct actor *actor, struct actor_change *change)
+{
+	struct watched *s = (struct watched *)actor;
+	char key[sizeof SUBSCRIPTION_KEY_PREFIX + SUBSCRIPTION_ID_MAX];
+	if (s->unreadable)
+		return ACTOR_STOP; /* watch() has told of it */
+	json_t *doc = json_deep_copy(s->doc);
+	bool changed = judge(s, doc);
 	if (changed) {
-		write_doc(s, doc);
-		return;
+		char *text = json_dumps(doc, JSON_COMPACT | JSON_SORT_KEYS);
+		snprintf(key, sizeof key, SUBSCRIPTION_KEY_PREFIX "%s", s->id);
+		rows_expect(change->rows, key, span_str(s->text));
+		rows_put(change->rows, key, span_str(text));
+		free(text);
 	}
 	json_decref(doc);
+	return changed ? ACTOR_WRITE : ACTOR_REST;
+}
+
+/* The document is as it should be: what it asks for is done. */
+static void act(struct watched *s)
+{
 	if (strcmp(subscription_text(s->doc, "phase"), "woken") != 0)
 		return;
 	bool webhook = strcmp(subscription_text(s->doc, "type"), "webhook") == 0;
-	if (webhook && !s->delivering && is_due(s, now_ms))
+	if (webhook && !s->delivering && is_due(s, clock_wall_ms()))
 		deliver(s);
 	if (!webhook && clock_monotonic_ms() >= s->announce_due_ms &&
-	    s->announced_generation != subscription_number(s->doc, "generation"))
-		announce(s);
+	    s->announced_generation != subscription_number(s->doc, "generation")) {
+		s->announcing = true;
+		wake_event_write(s->wakes->store, s->id, s->doc, on_told, s);
+	}
 }
+
+static void on_end(struct actor *actor, enum actor_end end)
+{
+	struct watched *s = (struct watched *)actor;
+	switch (end) {
+	case ACTOR_DURABLE:
+		counter_add(s->wakes->counters, wakes_total, s->woke);
+		s->heard.present = s->heard.present && !s->taking;
+		s->look = true;
+		break;
+	case ACTOR_RESTED:
+		s->heard.present = false;
+		act(s);
+		break;
+	case ACTOR_STOPPED:
+		break;
+	case ACTOR_OVERTAKEN:
+	case ACTOR_FAILED:
+		s->look = true;
+		break;
+	}
+}
+
+static const struct actor_type watched_type = {
+        .decide = decide, .end = on_end, .tries_max = TRIES_MAX, .pause_ms = PAUSE_MS};
 
 /* Is one of the touched its stream? Those that its pattern matches are to be linked. */
 static bool concerns(struct watched *s)
@@ -518,10 +484,8 @@ void wakes_turn(struct wakes *w)
 	HASH_ITER (hh, w->watched, s, next) {
 		bool touched = w->touched != NULL && concerns(s);
 		s->look |= touched;
-		if (s->look && !s->writing) {
-			s->look = false;
-			evaluate(s);
-		}
+		if (s->look)
+			turn(s);
 	}
 	forget_touched(w);
 }
@@ -530,10 +494,8 @@ void wakes_tick(struct wakes *w)
 {
 	struct watched *s, *next;
 	HASH_ITER (hh, w->watched, s, next) {
-		if (s->look || strcmp(subscription_text(s->doc, "phase"), "idle") != 0) {
-			s->look = false;
-			evaluate(s);
-		}
+		if (s->look || strcmp(subscription_text(s->doc, "phase"), "idle") != 0)
+			turn(s);
 	}
 }
 
@@ -552,9 +514,7 @@ static bool scan_on(struct slices_job *job)
 		s->found = json_object();
 	json_object_update_missing(s->found, w->scan.found);
 	leave_line(s);
-	s->look = false;
-	evaluate(s);
-	s->look = s->writing;
+	turn(s);
 	return w->line != NULL;
 }
 

@@ -303,7 +303,7 @@ def test_a_webhook_waits_while_the_secrets_cannot_be_read():
                 rows.put(name, "")
             put_stream(r, f"ev/{name[3:]}", b"[1]")
             wait_for(lambda: unreadable(r) == 1, "the alert")
-            assert f"row unreadable key={name}" in r.log()
+            wait_for(lambda: f"row unreadable key={name}" in r.log(), "its line in the log")
             time.sleep(1.5)  # it is looked at each second
             assert not receiver.got
             with Rows(r) as rows:

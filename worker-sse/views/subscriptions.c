@@ -2,7 +2,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/signing.h"
-#include "common/store/row.h"
+#include "common/store/actor.h"
 #include "common/domain/subscription_scan.h"
 #include "common/domain/webhook_url.h"
 #include "worker-sse/views/worker.h"
@@ -11,14 +11,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { RETRIES_MAX = 50, LEASE_MS_MIN = 1000, LEASE_MS_MAX = 600000 };
+enum { TRIES_MAX = 50, LEASE_MS_MIN = 1000, LEASE_MS_MAX = 600000 };
 static const char root[] = "/v1/stream/__ds/";
 
 /* One call under way. `step` changes a copy of the document and says what to answer; it runs again
  * when somebody else changed the document meanwhile. */
 struct call {
 	struct slices_job job; /* first: while streams are looked for */
-	struct command command;
+	struct actor actor;
 	struct request *request;
 	void (*step)(struct call *call);
 	char id[SUBSCRIPTION_ID_MAX + 1];
@@ -33,11 +33,9 @@ struct call {
 	uint64_t generation; /* of the token */
 	unsigned status;
 	json_t *answer; /* NULL: no body */
+	bool there;     /* its row is, though it may not be readable */
 	bool write, remove;
-	unsigned tries;
 	char key[sizeof SUBSCRIPTION_KEY_PREFIX + SUBSCRIPTION_ID_MAX];
-	char *before, *after;
-	size_t before_len; /* what cannot be read may have NULs */
 };
 
 static const struct header json_headers[] = {
@@ -54,8 +52,6 @@ static void call_free(struct call *c)
 	json_decref(c->answer);
 	subscription_scan_end(&c->scan);
 	free(c->tail);
-	free(c->before);
-	free(c->after);
 	free(c);
 }
 
@@ -99,48 +95,34 @@ static size_t streams_max(const struct call *c)
 
 /* ---- read, change, write if unchanged ---- */
 
-static void run(struct call *c);
-
-static void written(struct command *command)
+static struct call *call_of(struct actor *actor)
 {
-	struct call *c = command->owner;
-	if (command->verdict == VERDICT_KV_CONFLICT && c->tries++ < RETRIES_MAX) {
-		run(c);
-		return;
-	}
-	if (command->verdict != VERDICT_OK)
-		send_error(c->request, command->verdict == VERDICT_NO_SPACE ? 507 : 503,
-		           "UNAVAILABLE", verdict_name(command->verdict));
-	else
-		send_json(c->request, c->status, c->answer);
-	call_free(c);
+	return (struct call *)((char *)actor - offsetof(struct call, actor));
 }
 
-static enum row_found load(struct call *c)
+static enum row_found load(struct call *c, struct rows *rows)
 {
 	struct span value;
 	json_decref(c->doc);
-	free(c->before);
 	c->doc = NULL;
-	c->before = NULL;
-	if (!state_kv_get(view_of(c->request), span_str(c->key), &value))
-		return view_of(c->request)->unreadable ? ROW_UNREADABLE : ROW_ABSENT;
-	c->before = xmemdup_text(value.at, value.len);
-	c->before_len = value.len;
-	c->doc = subscription_read(value);
-	if (c->doc == NULL)
-		row_alert(worker_of(c->request)->worker->mine, c->key);
-	return c->doc != NULL ? ROW_PRESENT : ROW_UNREADABLE;
+	enum row_found found = rows_find(rows, c->key, &value);
+	c->there = found == ROW_PRESENT;
+	if (c->there)
+		c->doc = subscription_read(value);
+	return c->there && c->doc == NULL ? ROW_UNREADABLE : found;
 }
 
 static void step_delete(struct call *c);
 
 /* To remove a row nobody needs to understand it; but it must be seen what is removed. */
-static void run_unreadable(struct call *c)
+static void judge_unreadable(struct call *c, struct rows *rows)
 {
-	if (c->before != NULL && c->step == step_delete)
+	if (c->there && c->step == step_delete) {
 		step_delete(c);
-	else if (c->before != NULL)
+		return;
+	}
+	rows_mark(rows, c->key);
+	if (c->there)
 		call_error(c, 503, "UNREADABLE",
 		           "this release cannot read this subscription: it stands still, as it is, "
 		           "until a release comes that can, or it is deleted");
@@ -150,38 +132,23 @@ static void run_unreadable(struct call *c)
 		                                   "is changed or deleted before it can be read");
 }
 
-static void look_for_streams(struct call *c);
-
-static void run(struct call *c)
+static enum actor_decision decide(struct actor *actor, struct actor_change *change)
 {
-	enum row_found found = load(c);
+	struct call *c = call_of(actor);
+	enum row_found found = load(c, change->rows);
 	json_decref(c->answer);
 	c->answer = NULL;
 	c->write = c->remove = c->look = false;
 	if (found == ROW_UNREADABLE)
-		run_unreadable(c);
+		judge_unreadable(c, change->rows);
 	else
 		c->step(c);
-	if (c->look) {
-		look_for_streams(c);
-		return;
-	}
-	if (!c->write) {
-		send_json(c->request, c->status, c->answer);
-		call_free(c);
-		return;
-	}
-	free(c->after);
-	c->after = c->remove ? NULL : json_dumps(c->doc, JSON_COMPACT | JSON_SORT_KEYS);
-	c->command = (struct command){
-	        .kind = COMMAND_KV,
-	        .done = written,
-	        .owner = c,
-	        .key = span_str(c->key),
-	        .value = span_str(c->after),
-	        .expect_present = true,
-	        .expect = span_of(c->before, c->before != NULL ? c->before_len : 0)};
-	store_submit(worker_of(c->request)->store, &c->command);
+	if (!c->write)
+		return found == ROW_UNREADABLE ? ACTOR_STOP : ACTOR_REST;
+	char *text = c->remove ? NULL : json_dumps(c->doc, JSON_COMPACT | JSON_SORT_KEYS);
+	rows_put(change->rows, c->key, span_str(text));
+	free(text);
+	return ACTOR_WRITE;
 }
 
 /* ---- looking for streams, in slices ---- */
@@ -204,7 +171,7 @@ static bool look_on(struct slices_job *job)
 	c->found = json_incref(c->scan.found);
 	c->unreadable = c->scan.unreadable;
 	subscription_scan_end(&c->scan);
-	run(c);
+	check(actor_turn(&c->actor));
 	return false;
 }
 
@@ -227,6 +194,33 @@ static bool needs_look(struct call *c, const json_t *doc)
 	c->look = c->found == NULL && *subscription_text(doc, "pattern") != '\0';
 	return c->look;
 }
+
+/* ---- the end of it ---- */
+
+static void on_end(struct actor *actor, enum actor_end end)
+{
+	struct call *c = call_of(actor);
+	if (c->look) {
+		look_for_streams(c);
+		return;
+	}
+	switch (end) {
+	case ACTOR_DURABLE:
+	case ACTOR_RESTED:
+	case ACTOR_STOPPED:
+		send_json(c->request, c->status, c->answer);
+		break;
+	case ACTOR_OVERTAKEN:
+	case ACTOR_FAILED:
+		send_error(c->request, actor->verdict == VERDICT_NO_SPACE ? 507 : 503,
+		           "UNAVAILABLE", verdict_name(actor->verdict));
+		break;
+	}
+	call_free(c);
+}
+
+static const struct actor_type actor_type = {
+        .decide = decide, .end = on_end, .tries_max = TRIES_MAX};
 
 /* ---- what a subscription looks like from outside ---- */
 
@@ -433,7 +427,7 @@ static void step_get(struct call *c)
 static void step_delete(struct call *c)
 {
 	c->status = 204;
-	c->write = c->remove = c->before != NULL;
+	c->write = c->remove = c->there;
 }
 
 static bool missing(struct call *c)
@@ -683,7 +677,8 @@ static void begin(struct request *r, const struct subscription_route *route, str
 		call_free(c);
 		return;
 	}
-	run(c);
+	actor_init(&c->actor, &actor_type, worker_of(r)->store, worker_of(r)->worker->mine);
+	check(actor_turn(&c->actor));
 }
 
 static void send_jwks(struct request *r)

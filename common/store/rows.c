@@ -1,4 +1,4 @@
-#include "worker-bridge/rows.h"
+#include "common/store/rows.h"
 #include "common/base/check.h"
 
 #include <stdlib.h>
@@ -57,6 +57,15 @@ void rows_destroy(struct rows **rows_at)
 	free(rows);
 }
 
+static struct row *add(struct rows *rows, const char *key)
+{
+	size_t len = strlen(key);
+	struct row *row = xcalloc(1, sizeof *row + len + 1);
+	memcpy(row->key, key, len);
+	HASH_ADD_STR(rows->all, key, row);
+	return row;
+}
+
 static struct row *find(struct rows *rows, const char *key)
 {
 	struct row *row;
@@ -64,16 +73,23 @@ static struct row *find(struct rows *rows, const char *key)
 	HASH_FIND_STR(rows->all, key, row);
 	if (row != NULL)
 		return row;
-	size_t len = strlen(key);
-	row = xcalloc(1, sizeof *row + len + 1);
-	memcpy(row->key, key, len);
-	if (state_kv_get(rows->view, span_of(key, len), &value))
+	row = add(rows, key);
+	if (state_kv_get(rows->view, span_str(key), &value))
 		row->before = copy(value);
 	else
 		row->lost = rows->view->unreadable;
 	row->now = copy(row->before);
-	HASH_ADD_STR(rows->all, key, row);
 	return row;
+}
+
+void rows_expect(struct rows *rows, const char *key, struct span before)
+{
+	struct row *row;
+	HASH_FIND_STR(rows->all, key, row);
+	check(row == NULL);
+	row = add(rows, key);
+	row->before = copy(before);
+	row->now = copy(before);
 }
 
 struct span rows_get(struct rows *rows, const char *key)
@@ -81,17 +97,28 @@ struct span rows_get(struct rows *rows, const char *key)
 	return find(rows, key)->now;
 }
 
-enum row_found rows_json(struct rows *rows, const char *key, json_t **json)
+enum row_found rows_find(struct rows *rows, const char *key, struct span *value)
 {
 	struct row *row = find(rows, key);
+	*value = row->now;
+	if (row->now.at != NULL)
+		return ROW_PRESENT;
+	row->unreadable = row->unreadable || row->lost;
+	return row->lost ? ROW_UNREADABLE : ROW_ABSENT;
+}
+
+enum row_found rows_json(struct rows *rows, const char *key, json_t **json)
+{
+	struct span value;
+	enum row_found found = rows_find(rows, key, &value);
 	*json = NULL;
-	if (row->now.at == NULL) {
-		row->unreadable |= row->lost;
-		return row->lost ? ROW_UNREADABLE : ROW_ABSENT;
-	}
-	*json = json_loadb((const char *)row->now.at, row->now.len, JSON_DECODE_ANY, NULL);
-	row->unreadable = *json == NULL;
-	return *json != NULL ? ROW_PRESENT : ROW_UNREADABLE;
+	if (found != ROW_PRESENT)
+		return found;
+	*json = json_loadb((const char *)value.at, value.len, JSON_DECODE_ANY, NULL);
+	if (*json != NULL)
+		return ROW_PRESENT;
+	rows_mark(rows, key);
+	return ROW_UNREADABLE;
 }
 
 void rows_mark(struct rows *rows, const char *key)
@@ -131,11 +158,6 @@ void rows_put_json(struct rows *rows, const char *key, json_t *value)
 	rows_put(rows, key, span_str(text));
 	free(text);
 	json_decref(value);
-}
-
-void rows_keep(struct rows *rows, const char *key)
-{
-	find(rows, key)->kept = true;
 }
 
 size_t rows_bytes(const struct rows *rows)
