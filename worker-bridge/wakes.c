@@ -192,6 +192,7 @@ static void watch_all(struct wakes *w)
 	struct watched *s, *next;
 	state_kv_each(store_view(w->store), SPAN(SUBSCRIPTION_KEY_PREFIX), watch_row, w);
 	HASH_ITER (hh, w->watched, s, next) {
+		leave_line(s); /* what it began with may be another's pattern */
 		scan(s);
 		s->look = true;
 	}
