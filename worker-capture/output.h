@@ -15,7 +15,8 @@ enum address_reach output_reach(const struct settings *settings, const struct ou
 /* Why one is refused that names a host beyond its reach. */
 extern const char output_closed_host[];
 
-/* The worker's newest settings at each start of ffmpeg, and the session's watcher those of now.
+/* Reads the worker's newest settings whenever they are needed; the pictures a second that it asks
+ * the session for are those of now.
  *
  * Watches the session from now on, and records what its page plays into, if there is such when
  * ffmpeg starts. */

@@ -55,7 +55,7 @@ struct auth {
 	uint64_t bet_sync_previous_expires_ms;        /* Unix ms */
 };
 
-/* Reads auth.*; tokens beyond AUTH_TOKENS_MAX per list are an error for check-config. */
+/* Reads auth.* and keeps nothing of the settings but digests; tokens beyond AUTH_TOKENS_MAX per list are an error for check-config. */
 void auth_init(struct auth *auth, const struct settings *settings);
 
 /* Hexadecimal SHA-256 of the Bearer token, however many spaces stand before it; "": there is none.

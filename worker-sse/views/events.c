@@ -928,7 +928,7 @@ static void offer(struct events_reader *e, struct stream *stream)
 		include(e, stream);
 }
 
-/* To a search that has begun: he asked before it was there, so he gets all of it. */
+/* To a search that has begun: the reader asked before it was there, and gets all of it. */
 static void offer_search(struct search *search, struct stream *stream)
 {
 	const struct start start = {
