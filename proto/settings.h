@@ -161,13 +161,15 @@
 	  "Certificates that servers which Ringside calls are judged by: webhooks, and "           \
 	  "outputs to rtmps://.")                                                                  \
 	S(auth_publish_tokens, "auth.publish_tokens", text, "", 0, 16384, WORKERS,                 \
-	  "Bearer tokens (comma-separated) that may create, append, delete and read.")             \
+	  "Bearer tokens (comma-separated, 64 at most) that may create, append, delete "           \
+	  "and read.")                                                                             \
 	S(auth_subscribe_tokens, "auth.subscribe_tokens", text, "", 0, 16384, WORKERS,             \
-	  "Bearer tokens (comma-separated) that may read.")                                        \
+	  "Bearer tokens (comma-separated, 64 at most) that may read.")                            \
 	S(auth_metrics_token, "auth.metrics_token", text, "", 0, 512, WORKERS,                     \
 	  "Bearer token for /metrics; empty: a subscribe token.")                                  \
 	S(auth_session_tokens, "auth.session_tokens", text, "", 0, 16384, WORKERS,                 \
-	  "Bearer tokens (comma-separated) that may use render sessions, each its own.")           \
+	  "Bearer tokens (comma-separated, 64 at most) that may use render sessions, each "        \
+	  "its own.")                                                                              \
 	S(auth_source_token, "auth.source_token", text, "", 0, 512, WORKERS,                       \
 	  "Bearer token of games, for /v1/source/; empty: nobody may post, but under "             \
 	  "dev everybody.")                                                                        \

@@ -147,6 +147,14 @@ static bool are_tokens(const char *value)
 	return true;
 }
 
+static size_t items_of(const char *list)
+{
+	size_t count = *list != '\0';
+	for (; *list != '\0'; list++)
+		count += *list == ',';
+	return count;
+}
+
 static bool has_control(const char *value, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
@@ -154,6 +162,8 @@ static bool has_control(const char *value, size_t len)
 			return true;
 	return false;
 }
+
+_Static_assert(SETTINGS_TOKENS_MAX == 64, "as the reason below says");
 
 /* Texts with a grammar of their own. */
 static bool text_fits(const struct setting_row *row, const char *value,
@@ -214,6 +224,8 @@ static bool text_fits(const struct setting_row *row, const char *value,
 	    !are_tokens(value))
 		return bad(reason, row->key,
 		           "must be tokens of letters, digits and -._~+/= with commas between");
+	if (strncmp(row->key, "auth.", 5) == 0 && items_of(value) > SETTINGS_TOKENS_MAX)
+		return bad(reason, row->key, "must be 64 tokens at most");
 	return true;
 }
 

@@ -46,6 +46,9 @@ const struct setting_row *setting_find(struct span key);
 /* A number as one would write it in the file: 64k, 2h, 100. */
 const char *setting_number_text(enum setting_type type, uint64_t n, char buf[32]);
 
+/* Tokens that one setting may list. */
+enum { SETTINGS_TOKENS_MAX = 64 };
+
 /* Room for "FILE:LINE: key: reason". */
 enum { SETTINGS_REASON_MAX = 512 };
 

@@ -106,6 +106,23 @@ static void test_values(void **state)
 	}
 }
 
+/* A 65th was taken, and then was no token. */
+static void test_a_list_has_as_many_tokens_as_are_known(void **state)
+{
+	(void)state;
+	struct settings s;
+	char tokens[2 * SETTINGS_TOKENS_MAX + 2] = "a";
+	settings_init(&s);
+	for (size_t i = 1; i < SETTINGS_TOKENS_MAX; i++)
+		strcat(tokens, ",a");
+	assert_true(set(&s, "auth.publish_tokens", tokens));
+	strcat(tokens, ",a");
+	assert_false(set(&s, "auth.publish_tokens", tokens));
+	assert_string_equal(reason, "auth.publish_tokens: must be 64 tokens at most");
+	assert_false(set(&s, "auth.session_tokens", tokens));
+	settings_finish(&s);
+}
+
 /* Whoever writes 90 means seconds, and would have got milliseconds. */
 static void test_a_time_needs_its_unit(void **state)
 {
@@ -655,6 +672,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_defaults_are_valid),
 	        cmocka_unit_test(test_values),
+	        cmocka_unit_test(test_a_list_has_as_many_tokens_as_are_known),
 	        cmocka_unit_test(test_a_time_needs_its_unit),
 	        cmocka_unit_test(test_a_conflict_names_what_was_set),
 	        cmocka_unit_test(test_bad_value_changes_nothing),

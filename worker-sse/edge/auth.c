@@ -22,7 +22,8 @@ static const struct {
 
 static void add_tokens(struct auth_list *list, const char *tokens)
 {
-	while (*tokens != '\0' && list->count < AUTH_TOKENS_MAX) {
+	while (*tokens != '\0') {
+		check(list->count < SETTINGS_TOKENS_MAX);
 		size_t len = strcspn(tokens, ",");
 		if (len > 0)
 			SHA256((const uint8_t *)tokens, len, list->digests[list->count++]);

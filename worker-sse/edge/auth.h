@@ -39,10 +39,10 @@ enum auth_result {
 	AUTH_UNCONFIGURED, /* 503: no token is configured, so nobody may */
 };
 
-enum { AUTH_TOKENS_MAX = 64, AUTH_DIGEST_BYTES = 32, AUTH_PRINCIPAL_ROOM = 65 };
+enum { AUTH_DIGEST_BYTES = 32, AUTH_PRINCIPAL_ROOM = 65 };
 
 struct auth_list {
-	uint8_t digests[AUTH_TOKENS_MAX][AUTH_DIGEST_BYTES];
+	uint8_t digests[SETTINGS_TOKENS_MAX][AUTH_DIGEST_BYTES];
 	size_t count;
 };
 
@@ -55,7 +55,7 @@ struct auth {
 	uint64_t bet_sync_previous_expires_ms;        /* Unix ms */
 };
 
-/* Reads auth.* and keeps nothing of the settings but digests; tokens beyond AUTH_TOKENS_MAX per list are an error for check-config. */
+/* Reads auth.*, and keeps nothing of the settings but digests. */
 void auth_init(struct auth *auth, const struct settings *settings);
 
 /* Hexadecimal SHA-256 of the Bearer token, however many spaces stand before it; "": there is none.
