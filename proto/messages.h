@@ -67,13 +67,15 @@ enum { PROTO_REASON_MAX = 480 };
 /* The log is durable up to here. It only says so: may be merged, repeated or lost. */
 #define PROTO_LOG_DURABLE(F) F(u64, lsn, 0)
 
-/* The next bytes of a frame that is too large to go as one: `total` bytes of body of that type. The
- * parts of one frame come one after another, smaller frames in between (common/worker/peer.h). */
-enum { PROTO_PART_BYTES_MAX = 64 << 10 };
-#define PROTO_PART(F)                                                                              \
+/* A body of that type, too large for a socket: it lies in the memory file that rides along as
+ * SCM_RIGHTS (common/worker/handed.h). */
+enum { PROTO_HANDED_BYTES_MIN = (64 << 10) + 1 };
+#define PROTO_HANDED(F)                                                                            \
 	F(u64, type, 0)                                                                            \
-	F(u64, total, 0)                                                                           \
-	F(bytes, bytes, PROTO_PART_BYTES_MAX)
+	F(u64, len, 0)
+
+/* The receiver has done with so many bytes of them. */
+#define PROTO_TAKEN(F) F(u64, bytes, 0)
 
 enum { PROTO_CALL_BODY_MAX = 1 << 20, PROTO_CALL_PATH_MAX = 1024, PROTO_CALL_QUERY_MAX = 4096 };
 
@@ -168,7 +170,9 @@ enum { PROTO_CALL_BODY_MAX = 1 << 20, PROTO_CALL_PATH_MAX = 1024, PROTO_CALL_QUE
 #define PROTO_TO_COMMANDED(M) M(30, WORKER_COMMAND, worker_command, ROLE_SUPERVISOR)
 #define PROTO_TO_BRIDGE(M)    M(32, CAPTURE_HEALTH, capture_health, ROLE_CAPTURE)
 #define PROTO_TO_LINKED(M)                                                                         \
-	M(34, PART, part, ROLE_WORKERS) /* common/worker/peer.c, on links between workers */
+	/* 34 was PART. Both are common/worker/peer.c's, on links between workers. */              \
+	M(35, HANDED, handed, ROLE_WORKERS)                                                        \
+	M(36, TAKEN, taken, ROLE_WORKERS)
 #define PROTO_TO_ADMIN(M) M(11, ADMIN_REPLY, admin_reply, ROLE_SUPERVISOR)
 
 #define PROTO_ALL(M)                                                                               \

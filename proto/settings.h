@@ -364,8 +364,8 @@
 	S(call_timeout_ms, "call.timeout", ms, "10s", 100, 300000, WORKERS,                        \
 	  "Longest wait for another worker's answer to a request; then 503.")                      \
 	S(call_queue_bytes, "call.queue_bytes", bytes, "8M", 2 << 20, 1 << 30, WORKERS,            \
-	  "Bytes that may wait to be sent to one other worker, of small messages and "             \
-	  "of those above 64k each; what is beyond gets 503.")                                     \
+	  "Bytes of small messages that may wait to be sent to one other worker, and of "          \
+	  "those above 64k that it may have not done with; what is beyond gets 503.")              \
 	S(feeds_scheduled, "feeds.scheduled", text, "arena", 0, 4096, WORKERS,                     \
 	  "Feeds whose duels Ringside begins and times: names, comma-separated.")                  \
 	S(feeds_source_driven, "feeds.source_driven", text, "", 0, 4096, WORKERS,                  \

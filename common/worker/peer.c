@@ -2,6 +2,7 @@
 #include "common/base/check.h"
 #include "common/base/counters.h"
 #include "common/base/log.h"
+#include "common/worker/handed.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,25 +14,15 @@
  * than two are an attack. */
 enum { RECEIVED_FDS_MAX = 4 };
 
-/* A frame with its head; in the lane of large ones, a body alone. */
+/* Memory files that wait in the queue of one link, each a descriptor of this process. */
+enum { QUEUED_FDS_MAX = 64 };
+
+/* A frame with its head. */
 struct outgoing {
 	struct outgoing *next;
 	size_t len, sent;
-	unsigned type;
 	int fd;
 	uint8_t bytes[];
-};
-
-struct lane {
-	struct outgoing *first, **last;
-	size_t bytes; /* that wait, sent or not */
-};
-
-/* A large frame that comes in parts. */
-struct assembly {
-	uint8_t *bytes; /* owned; NULL: none */
-	size_t len, total;
-	unsigned type;
 };
 
 struct peer {
@@ -40,14 +31,15 @@ struct peer {
 	struct party party;
 	struct peer_events events;
 	struct frame_reader reader;
-	struct lane queue;
-	struct lane large; /* sent in parts, each of which is queued when the queue is empty */
-	struct assembly assembly;
+	struct outgoing *first, **last;
+	size_t queued_bytes, queued_fds;    /* sent in part or not at all */
 	uint64_t durable_unsent;            /* 0: none */
+	uint64_t handed_bytes;              /* that the other has not done with */
+	uint64_t taken_unsent;              /* of its, done with and not said */
 	int received_fds[RECEIVED_FDS_MAX]; /* in the order they came; oldest first; -1: was lost */
 	size_t received_fds_count;
 	bool closed, watching_writes, cut /* we hung up on it */;
-	bool refusing; /* said once until everything that waited is sent */
+	bool refusing; /* said once until everything has gone */
 };
 
 const struct party *peer_party(const struct peer *peer)
@@ -59,7 +51,7 @@ static void on_poll(uv_poll_t *handle, int status, int events);
 
 static void watch(struct peer *peer)
 {
-	bool writes = peer->queue.first != NULL;
+	bool writes = peer->first != NULL;
 	if (writes == peer->watching_writes)
 		return;
 	peer->watching_writes = writes;
@@ -72,8 +64,7 @@ struct peer *peer_create(uv_loop_t *loop, int fd, struct party party,
 	struct peer *peer = xcalloc(1, sizeof *peer);
 	check(events->queue_bytes_max >= PEER_QUEUE_BYTES_MIN);
 	*peer = (struct peer){.fd = fd, .party = party, .events = *events};
-	peer->queue.last = &peer->queue.first;
-	peer->large.last = &peer->large.first;
+	peer->last = &peer->first;
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	check(uv_poll_init(loop, &peer->poll, fd) == 0);
 	peer->poll.data = peer;
@@ -81,15 +72,17 @@ struct peer *peer_create(uv_loop_t *loop, int fd, struct party party,
 	return peer;
 }
 
-static void drop_first(struct lane *lane)
+static void drop_first(struct peer *peer)
 {
-	struct outgoing *out = lane->first;
-	lane->first = out->next;
-	if (lane->first == NULL)
-		lane->last = &lane->first;
-	lane->bytes -= out->len;
-	if (out->fd >= 0)
+	struct outgoing *out = peer->first;
+	peer->first = out->next;
+	if (peer->first == NULL)
+		peer->last = &peer->first;
+	peer->queued_bytes -= out->len;
+	if (out->fd >= 0) {
+		peer->queued_fds--;
 		close(out->fd);
+	}
 	free(out);
 }
 
@@ -116,11 +109,8 @@ static void on_closed(uv_handle_t *handle)
 {
 	struct peer *peer = handle->data;
 	close(peer->fd);
-	while (peer->queue.first != NULL)
-		drop_first(&peer->queue);
-	while (peer->large.first != NULL)
-		drop_first(&peer->large);
-	free(peer->assembly.bytes);
+	while (peer->first != NULL)
+		drop_first(peer);
 	close_received_fds(peer);
 	frame_reader_finish(&peer->reader);
 	free(peer);
@@ -171,78 +161,57 @@ static int send_one(struct peer *peer, struct outgoing *out)
 	return out->sent == out->len;
 }
 
-static struct outgoing *append(struct lane *lane, size_t len)
-{
-	struct outgoing *out = xmalloc(sizeof *out + len);
-	*out = (struct outgoing){.len = len, .fd = -1};
-	*lane->last = out;
-	lane->last = &out->next;
-	lane->bytes += len;
-	return out;
-}
-
 /* `fd` is the queue's from here on. */
 static void enqueue(struct peer *peer, unsigned type, struct span body, int fd)
 {
-	struct outgoing *out = append(&peer->queue, FRAME_HEAD_BYTES + body.len);
-	out->fd = fd;
+	size_t len = FRAME_HEAD_BYTES + body.len;
+	struct outgoing *out = xmalloc(sizeof *out + len);
+	*out = (struct outgoing){.len = len, .fd = fd};
 	frame_head(out->bytes, type, body.len);
 	if (body.len != 0)
 		memcpy(out->bytes + FRAME_HEAD_BYTES, body.at, body.len);
+	*peer->last = out;
+	peer->last = &out->next;
+	peer->queued_bytes += len;
+	peer->queued_fds += fd >= 0;
 }
 
-static void enqueue_large(struct peer *peer, unsigned type, struct span body)
-{
-	struct outgoing *out = append(&peer->large, body.len);
-	out->type = type;
-	memcpy(out->bytes, body.at, body.len);
-}
+/* The peer's own words: enqueue_own(peer, taken, TAKEN, fd, {.bytes = 1}). */
+#define enqueue_own(peer, lname, NAME, fd, ...)                                                    \
+	do {                                                                                       \
+		uint8_t body_[PROTO_MAX_##NAME];                                                   \
+		struct writer w_ = {body_, body_ + sizeof body_, true};                            \
+		const struct proto_##lname message_ = __VA_ARGS__;                                 \
+		check(proto_put_##lname(&w_, &message_));                                          \
+		enqueue(peer, PROTO_TYPE_##NAME, span_of(body_, (size_t)(w_.at - body_)), fd);     \
+	} while (0)
 
-static void enqueue_durable(struct peer *peer)
+/* What is said when nothing else waits, in its newest form. */
+static void enqueue_merged(struct peer *peer)
 {
-	uint8_t body[PROTO_MAX_LOG_DURABLE];
-	struct writer w = {body, body + sizeof body, true};
-	const struct proto_log_durable notice = {.lsn = peer->durable_unsent};
-	check(proto_put_log_durable(&w, &notice));
-	peer->durable_unsent = 0;
-	enqueue(peer, PROTO_TYPE_LOG_DURABLE, span_of(body, (size_t)(w.at - body)), -1);
-}
-
-static void enqueue_part(struct peer *peer)
-{
-	struct outgoing *whole = peer->large.first;
-	size_t left = whole->len - whole->sent;
-	size_t len = left < PROTO_PART_BYTES_MAX ? left : PROTO_PART_BYTES_MAX;
-	uint8_t body[PROTO_MAX_PART];
-	struct writer w = {body, body + sizeof body, true};
-	const struct proto_part part = {.type = whole->type,
-	                                .total = whole->len,
-	                                .bytes = span_of(whole->bytes + whole->sent, len)};
-	check(proto_put_part(&w, &part));
-	enqueue(peer, PROTO_TYPE_PART, span_of(body, (size_t)(w.at - body)), -1);
-	whole->sent += len;
-	if (whole->sent == whole->len)
-		drop_first(&peer->large);
+	if (peer->taken_unsent != 0)
+		enqueue_own(peer, taken, TAKEN, -1, {.bytes = peer->taken_unsent});
+	if (peer->durable_unsent != 0)
+		enqueue_own(peer, log_durable, LOG_DURABLE, -1, {.lsn = peer->durable_unsent});
+	peer->taken_unsent = peer->durable_unsent = 0;
 }
 
 /* False: the socket is broken; the poll handler will find out. */
 static bool flush(struct peer *peer)
 {
 	for (;;) {
-		if (peer->queue.first == NULL && peer->durable_unsent != 0)
-			enqueue_durable(peer);
-		if (peer->queue.first == NULL && peer->large.first != NULL)
-			enqueue_part(peer);
-		if (peer->queue.first == NULL) {
-			peer->refusing = false;
+		if (peer->first == NULL)
+			enqueue_merged(peer);
+		if (peer->first == NULL) {
+			peer->refusing = peer->refusing && peer->handed_bytes > 0;
 			break;
 		}
-		int sent = send_one(peer, peer->queue.first);
+		int sent = send_one(peer, peer->first);
 		if (sent < 0)
 			return false;
 		if (sent == 0)
 			break;
-		drop_first(&peer->queue);
+		drop_first(peer);
 	}
 	watch(peer);
 	return true;
@@ -255,23 +224,31 @@ static void hang_up(struct peer *peer)
 	shutdown(peer->fd, SHUT_RDWR);
 }
 
-/* False: this frame does not go. */
-static bool take_large(struct peer *peer, unsigned type, struct span body)
-{
-	if (peer->large.bytes + body.len > peer->events.queue_bytes_max)
-		return false;
-	enqueue_large(peer, type, body);
-	return flush(peer);
-}
-
 static bool refuse(struct peer *peer)
 {
 	if (!peer->refusing)
-		log_warn("link full", "peer=%s-%u queued=%zu large=%zu",
-		         role_name(peer->party.role), peer->party.slot, peer->queue.bytes,
-		         peer->large.bytes);
+		log_warn("link full", "peer=%s-%u queued=%zu handed=%llu",
+		         role_name(peer->party.role), peer->party.slot, peer->queued_bytes,
+		         (unsigned long long)peer->handed_bytes);
 	peer->refusing = true;
 	return false;
+}
+
+/* False: this frame does not go. */
+static bool hand(struct peer *peer, unsigned type, struct span body)
+{
+	if (peer->handed_bytes + body.len > peer->events.queue_bytes_max ||
+	    peer->queued_fds >= QUEUED_FDS_MAX)
+		return refuse(peer);
+	int fd = handed_make(body);
+	if (fd < 0) {
+		log_error("body not handed over", "peer=%s-%u error=\"%s\"",
+		          role_name(peer->party.role), peer->party.slot, strerror(errno));
+		return false;
+	}
+	enqueue_own(peer, handed, HANDED, fd, {.type = type, .len = body.len});
+	peer->handed_bytes += body.len;
+	return flush(peer);
 }
 
 bool peer_send(struct peer *peer, unsigned type, struct span body, int fd)
@@ -279,13 +256,13 @@ bool peer_send(struct peer *peer, unsigned type, struct span body, int fd)
 	bool link = peer->events.link;
 	if (peer->closed || peer->cut)
 		return false;
-	if (link && body.len > PROTO_PART_BYTES_MAX)
-		return take_large(peer, type, body) || refuse(peer);
-	if (peer->queue.bytes + FRAME_HEAD_BYTES + body.len > peer->events.queue_bytes_max) {
+	if (link && body.len >= PROTO_HANDED_BYTES_MIN)
+		return hand(peer, type, body);
+	if (peer->queued_bytes + FRAME_HEAD_BYTES + body.len > peer->events.queue_bytes_max) {
 		if (link)
 			return refuse(peer);
 		log_warn("peer does not read", "peer=%s-%u queued=%zu", role_name(peer->party.role),
-		         peer->party.slot, peer->queue.bytes);
+		         peer->party.slot, peer->queued_bytes);
 		hang_up(peer);
 		return false;
 	}
@@ -336,51 +313,68 @@ static bool take_fds(struct peer *peer, struct msghdr *message)
 	return fit && !cut;
 }
 
-/* Parts of one frame at a time. Its size is checked before anything is allocated. */
-static enum frame_result take_part(struct peer *peer, struct span body)
+/* False: nobody may hand over this. Judged before anything is mapped. */
+static bool may_be_handed(const struct proto_handed *m)
 {
-	struct assembly *a = &peer->assembly;
-	struct proto_part part;
-	if (!peer->events.link || !proto_get_part(body, &part))
-		return FRAME_CONDEMNED;
-	if (a->bytes == NULL) {
-		size_t max =
-		        part.type <= UINT16_MAX ? proto_body_max((unsigned)part.type) : SIZE_MAX;
-		if (max == SIZE_MAX || part.total > max || part.total <= PROTO_PART_BYTES_MAX)
-			return FRAME_CONDEMNED;
-		*a = (struct assembly){.bytes = xmalloc(part.total),
-		                       .total = part.total,
-		                       .type = (unsigned)part.type};
-	}
-	if (part.type != a->type || part.total != a->total || part.bytes.len == 0 ||
-	    part.bytes.len > a->total - a->len)
-		return FRAME_CONDEMNED;
-	memcpy(a->bytes + a->len, part.bytes.at, part.bytes.len);
-	a->len += part.bytes.len;
-	return a->len == a->total ? FRAME_WHOLE : FRAME_MORE;
+	size_t max = m->type <= UINT16_MAX ? proto_body_max((unsigned)m->type) : SIZE_MAX;
+	return max != SIZE_MAX && m->len >= PROTO_HANDED_BYTES_MIN && m->len <= max;
 }
 
-/* The verdict on a frame; a part is judged with its whole. */
-static enum proto_verdict hand_over(struct peer *peer, unsigned type, struct span body)
+/* The frame that a file holds; without the file it is lost. */
+static enum proto_verdict open_and_deliver(struct peer *peer, const struct proto_handed *m, int fd)
 {
-	if (type != PROTO_TYPE_PART) {
-		int fd = type == PROTO_TYPE_PEER ? take_received_fd(peer) : -1;
-		return peer->events.on_frame(peer->events.arg, peer, type, body, fd);
-	}
-	switch (take_part(peer, body)) {
-	case FRAME_MORE:
-		return PROTO_HANDLED;
-	case FRAME_CONDEMNED:
+	struct span body;
+	switch (fd >= 0 ? handed_open(fd, m->len, &body) : HANDED_NO_ROOM) {
+	case HANDED_FALSE:
 		return PROTO_MALFORMED;
-	case FRAME_WHOLE:
+	case HANDED_NO_ROOM:
+		log_error("large frame lost", "peer=%s-%u type=%s bytes=%llu",
+		          role_name(peer->party.role), peer->party.slot,
+		          proto_name((unsigned)m->type), (unsigned long long)m->len);
+		return PROTO_HANDLED;
+	case HANDED_OPEN:
 		break;
 	}
-	const struct assembly whole = peer->assembly;
-	peer->assembly = (struct assembly){0};
-	enum proto_verdict verdict = peer->events.on_frame(peer->events.arg, peer, whole.type,
-	                                                   span_of(whole.bytes, whole.len), -1);
-	free(whole.bytes);
+	enum proto_verdict verdict =
+	        peer->events.on_frame(peer->events.arg, peer, (unsigned)m->type, body, -1);
+	handed_close(&body);
 	return verdict;
+}
+
+static enum proto_verdict take_handed(struct peer *peer, struct span body)
+{
+	struct proto_handed m;
+	int fd = take_received_fd(peer);
+	enum proto_verdict verdict = PROTO_MALFORMED;
+	if (peer->events.link && proto_get_handed(body, &m) && may_be_handed(&m))
+		verdict = open_and_deliver(peer, &m, fd);
+	if (fd >= 0)
+		close(fd);
+	if (verdict == PROTO_HANDLED && !peer->closed) {
+		peer->taken_unsent += m.len;
+		flush(peer);
+	}
+	return verdict;
+}
+
+static enum proto_verdict take_taken(struct peer *peer, struct span body)
+{
+	struct proto_taken m;
+	if (!peer->events.link || !proto_get_taken(body, &m) || m.bytes > peer->handed_bytes)
+		return PROTO_MALFORMED;
+	peer->handed_bytes -= m.bytes;
+	return PROTO_HANDLED;
+}
+
+/* The verdict on a frame; one that was handed over is judged as what it holds. */
+static enum proto_verdict hand_over(struct peer *peer, unsigned type, struct span body)
+{
+	if (type == PROTO_TYPE_HANDED)
+		return take_handed(peer, body);
+	if (type == PROTO_TYPE_TAKEN)
+		return take_taken(peer, body);
+	int fd = type == PROTO_TYPE_PEER ? take_received_fd(peer) : -1;
+	return peer->events.on_frame(peer->events.arg, peer, type, body, fd);
 }
 
 static const char *refusal(enum proto_verdict verdict)

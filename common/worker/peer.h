@@ -7,8 +7,10 @@
  *   not read is closed with a log line, for what it was told must not be lost silently;
  *
  *   a link between workers: each frame stands for itself. A full queue refuses the one frame that
- *   does not fit. One larger than PROTO_PART_BYTES_MAX goes in parts, when nothing smaller
- *   waits. */
+ *   does not fit. A body of PROTO_HANDED_BYTES_MIN or more does not go through the socket: a small
+ *   frame hands it over in a memory file, in its turn, and the receiver says when it has done with
+ *   it. A receiver that has no descriptor or no room to map it loses that one frame, after a log
+ *   line; a sender without one refuses it. */
 #pragma once
 
 #include "common/base/ceilings.h"
@@ -29,8 +31,8 @@ struct peer_events {
 	/* End of file, error or condemned. The peer is gone when this returns. */
 	void (*on_close)(void *arg, struct peer *peer);
 	void *arg;
-	/* So many bytes of small frames may wait, and on a link so many of large ones, too; no less
-	 * than PEER_QUEUE_BYTES_MIN. */
+	/* So many bytes of small frames may wait, and on a link so many of large ones may be handed
+	 * over and not done with; no less than PEER_QUEUE_BYTES_MIN. */
 	size_t queue_bytes_max;
 	bool link; /* of the second kind */
 };
@@ -70,11 +72,11 @@ void peer_send_durable(struct peer *peer, uint64_t lsn);
 /* The same; `sent` becomes what peer_send() says. */
 #define peer_try(sent, peer, lname, NAME, ...)                                                     \
 	do {                                                                                       \
-		const struct proto_##lname message = __VA_ARGS__;                                  \
-		size_t room_ = proto_len_##lname(&message);                                        \
+		const struct proto_##lname message_ = __VA_ARGS__;                                 \
+		size_t room_ = proto_len_##lname(&message_);                                       \
 		uint8_t *body_ = xmalloc(room_);                                                   \
 		struct writer w_ = {body_, body_ + room_, true};                                   \
-		check(proto_put_##lname(&w_, &message));                                           \
+		check(proto_put_##lname(&w_, &message_));                                          \
 		sent = peer_send(peer, PROTO_TYPE_##NAME, span_of(body_, (size_t)(w_.at - body_)), \
 		                 -1);                                                              \
 		free(body_);                                                                       \

@@ -1,4 +1,5 @@
 #include "common/base/check.h"
+#include "common/worker/handed.h"
 #include "common/worker/peer.h"
 
 #include <errno.h>
@@ -461,6 +462,12 @@ static void test_a_small_frame_takes_little_memory(void **state)
 	assert_in_range(mallinfo2().arena - before, 0, 256 << 10);
 }
 
+static void send_taken(struct bench *b, uint64_t bytes)
+{
+	uint8_t frame[FRAME_HEAD_BYTES + 8];
+	send_bytes(b, frame, put_frame(frame, PROTO_TYPE_TAKEN, bytes, 8));
+}
+
 static void test_full_link_refuses_and_lives(void **state)
 {
 	struct bench *b = *state;
@@ -476,22 +483,46 @@ static void test_full_link_refuses_and_lives(void **state)
 	size_t before = small;
 	for (int i = 0; i < 1000 && drain(b, &reader, &last, &in_order) > 0; i++)
 		turn(b);
-	assert_int_equal(
-	        last,
-	        before); /* the small ones, whole and in order; the large ones came as parts */
+	assert_int_equal(last, before); /* whole and in order; of the large ones a word each */
 	assert_true(in_order);
 	assert_true(send_reply(b, before + 1, 1000));
-	assert_true(send_reply(b, 1, 500000));
+	assert_false(send_reply(b, 1, 500000)); /* nobody has said that they are done with */
+	send_taken(b, 500000);
 	turn(b);
+	assert_true(send_reply(b, 1, 500000));
+	assert_false(send_reply(b, 1, 500000));
 	assert_int_equal(b->closes, 0);
 	frame_reader_finish(&reader);
+}
+
+/* A descriptor each, if the other does not read. */
+static void test_few_descriptors_wait(void **state)
+{
+	struct bench *b = *state;
+	const struct peer_events events = {.on_frame = on_frame,
+	                                   .on_close = on_close,
+	                                   .arg = b,
+	                                   .queue_bytes_max = 1 << 30,
+	                                   .link = true};
+	peer_destroy(&b->peer);
+	turn(b);
+	close(b->other);
+	int ends[2];
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	b->peer = peer_create(&b->loop, ends[0], (struct party){ROLE_SSE, 3, 9}, &events);
+	b->other = ends[1];
+	size_t open = open_fds(), sent = 0;
+	while (send_reply(b, 1, PROTO_HANDED_BYTES_MIN))
+		assert_true(++sent < 5000);
+	assert_int_equal(open_fds(), open + 64);
+	assert_int_equal(b->closes, 0);
 }
 
 /* Two ends of one link in one loop. */
 struct far {
 	struct peer *peer;
 	size_t frames, larges;
-	bool small_first, intact;
+	bool intact;
 };
 
 static enum proto_verdict on_far_frame(void *arg, struct peer *peer, unsigned type,
@@ -502,8 +533,7 @@ static enum proto_verdict on_far_frame(void *arg, struct peer *peer, unsigned ty
 	assert_int_equal(type, PROTO_TYPE_ADMIN_REPLY);
 	assert_int_equal(fd, -1);
 	far->frames++;
-	if (body.len > PROTO_PART_BYTES_MAX) {
-		far->small_first = far->small_first && far->frames > 100;
+	if (body.len >= PROTO_HANDED_BYTES_MIN) {
 		far->larges++;
 		for (size_t i = 8; i < body.len; i++)
 			far->intact = far->intact && body.at[i] == 0;
@@ -514,79 +544,124 @@ static enum proto_verdict on_far_frame(void *arg, struct peer *peer, unsigned ty
 	return PROTO_HANDLED;
 }
 
-static void test_large_frames_arrive_whole_behind_small_ones(void **state)
+/* As many again and again: each is done with, and its descriptor gone, at both ends. */
+static void test_large_frames_arrive_whole_among_small_ones(void **state)
 {
 	struct bench *b = *state;
-	struct far far = {.small_first = true, .intact = true};
+	struct far far = {.intact = true};
 	const struct peer_events events = {.on_frame = on_far_frame,
 	                                   .arg = &far,
 	                                   .queue_bytes_max = PEER_QUEUE_BYTES_MIN,
 	                                   .link = true};
-	assert_true(send_reply(b, 1, 900000));
-	assert_true(send_reply(b, 2, 900000));
-	for (uint64_t i = 0; i < 200; i++)
-		assert_true(send_reply(b, i, 60000 / (1 + i)));
 	far.peer = peer_create(&b->loop, dup(b->other), (struct party){ROLE_SSE, 1, 1}, &events);
-	for (int i = 0; i < 1000 && far.larges < 2; i++)
+	size_t open = open_fds();
+	for (size_t round = 1; round <= 10; round++) {
+		assert_true(send_reply(b, 2 * round - 1, 900000));
+		assert_true(send_reply(b, 2 * round, 900000));
+		for (uint64_t i = 0; i < 200; i++)
+			assert_true(send_reply(b, i, 60000 / (1 + i)));
+		for (int i = 0; i < 1000 && far.frames < 202 * round; i++)
+			turn(b);
+		assert_int_equal(far.frames, 202 * round);
+		assert_int_equal(far.larges, 2 * round);
 		turn(b);
-	assert_int_equal(far.frames, 202);
-	assert_int_equal(far.larges, 2);
-	assert_true(far.small_first);
+	}
 	assert_true(far.intact);
+	assert_int_equal(open_fds(), open);
 	peer_destroy(&far.peer);
 	turn(b);
 }
 
-static void send_part(struct bench *b, uint64_t type, uint64_t total, size_t len)
+/* `fd` -1: without one; it is closed. */
+static void send_handed(struct bench *b, uint64_t type, uint64_t len, int fd)
 {
-	uint8_t *frame = xcalloc(1, FRAME_HEAD_BYTES + PROTO_MAX_PART);
-	struct writer w = {frame + FRAME_HEAD_BYTES, frame + FRAME_HEAD_BYTES + PROTO_MAX_PART,
-	                   true};
-	uint8_t *bytes = xcalloc(1, len + 1);
-	const struct proto_part part = {.type = type, .total = total, .bytes = span_of(bytes, len)};
-	assert_true(proto_put_part(&w, &part));
-	size_t body_len = (size_t)(w.at - frame) - FRAME_HEAD_BYTES;
-	frame_head(frame, PROTO_TYPE_PART, body_len);
-	send_bytes(b, frame, FRAME_HEAD_BYTES + body_len);
-	free(frame);
-	free(bytes);
+	uint8_t frame[FRAME_HEAD_BYTES + PROTO_MAX_HANDED];
+	struct writer w = {frame + FRAME_HEAD_BYTES, frame + sizeof frame, true};
+	const struct proto_handed m = {.type = type, .len = len};
+	assert_true(proto_put_handed(&w, &m));
+	frame_head(frame, PROTO_TYPE_HANDED, PROTO_MAX_HANDED);
+	if (fd < 0) {
+		send_bytes(b, frame, sizeof frame);
+		return;
+	}
+	send_fds(b, frame, sizeof frame, &fd, 1);
+	close(fd);
 }
 
-static void test_hostile_parts_condemn(void **state)
+static int file_of(size_t len)
+{
+	uint8_t *bytes = xcalloc(1, len);
+	int fd = handed_make(span_of(bytes, len));
+	assert_true(fd >= 0);
+	free(bytes);
+	return fd;
+}
+
+static void test_hostile_handing_over_condemns(void **state)
 {
 	static const struct {
-		uint64_t type, total;
-		size_t len;
-		uint64_t then_type, then_total;
-		size_t then_len;
+		uint64_t type, len;
+		size_t file; /* 0: no file, but a pipe */
 	} rows[] = {
-	        {PROTO_TYPE_CALL_REPLY, UINT64_MAX, 10, 0, 0, 0},
-	        {PROTO_TYPE_CALL_REPLY, PROTO_MAX_CALL_REPLY + 1, 10, 0, 0, 0},
-	        {PROTO_TYPE_CALL_REPLY, 100, 10, 0, 0, 0}, /* has no need of it */
-	        {PROTO_TYPE_CALL_REPLY, 100000, 0, 0, 0, 0},
-	        {999, 100000, 10, 0, 0, 0},
-	        {1 << 16 | PROTO_TYPE_CALL_REPLY, 100000, 10, 0, 0, 0},
-	        {PROTO_TYPE_CALL_REPLY, 100000, 60000, PROTO_TYPE_CALL_REPLY, 100001, 10},
-	        {PROTO_TYPE_CALL_REPLY, 100000, 60000, PROTO_TYPE_CALL, 100000, 10},
-	        {PROTO_TYPE_CALL_REPLY, 100000, 60000, PROTO_TYPE_CALL_REPLY, 100000, 40001},
+	        {PROTO_TYPE_CALL_REPLY, UINT64_MAX, 100000},
+	        {PROTO_TYPE_CALL_REPLY, PROTO_MAX_CALL_REPLY + 1, PROTO_MAX_CALL_REPLY + 1},
+	        {PROTO_TYPE_CALL_REPLY, 100, 100}, /* has no need of it */
+	        {PROTO_TYPE_CALL_REPLY, 100000, 99999},
+	        {PROTO_TYPE_CALL_REPLY, 100000, 0},
+	        {999, 100000, 100000},
+	        {1 << 16 | PROTO_TYPE_CALL_REPLY, 100000, 100000},
+	        {PROTO_TYPE_HANDED, 100000, 100000},
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		struct bench *b = *state;
-		send_part(b, rows[i].type, rows[i].total, rows[i].len);
-		if (rows[i].then_type != 0)
-			send_part(b, rows[i].then_type, rows[i].then_total, rows[i].then_len);
+		size_t open = open_fds();
+		send_handed(b, rows[i].type, rows[i].len,
+		            rows[i].file != 0 ? file_of(rows[i].file) : marked_fd(1));
 		turn(b);
 		assert_int_equal(b->closes, 1);
 		assert_int_equal(b->frames, 0);
+		assert_int_equal(open_fds(), open - 1); /* the peer's own socket */
 		assert_int_equal(end(state), 0);
 		assert_int_equal(begin_link(state), 0);
 	}
 }
 
-static void test_parts_are_for_links_only(void **state)
+/* What was done with was handed over. */
+static void test_too_much_taken_condemns(void **state)
 {
 	struct bench *b = *state;
-	send_part(b, PROTO_TYPE_CALL_REPLY, 100000, 10);
+	assert_true(send_reply(b, 1, 100000));
+	send_taken(b, 100000);
+	turn(b);
+	assert_int_equal(b->closes, 0);
+	send_taken(b, 1);
+	turn(b);
+	assert_int_equal(b->closes, 1);
+}
+
+/* The receiver had no descriptor left: that frame is lost, and done with. */
+static void test_without_its_file_a_frame_is_lost(void **state)
+{
+	struct bench *b = *state;
+	struct frame_reader reader = {0};
+	uint64_t last = 0;
+	bool in_order = true;
+	send_handed(b, PROTO_TYPE_ADMIN_REPLY, 100000, -1);
+	turn(b);
+	assert_int_equal(b->frames, 0);
+	assert_int_equal(b->closes, 0);
+	assert_int_equal(drain(b, &reader, &last, &in_order), 1); /* TAKEN */
+	send_handed(b, PROTO_TYPE_ADMIN_REPLY, 100000, file_of(100000));
+	turn(b);
+	assert_int_equal(b->frames, 1);
+	assert_int_equal(b->types[0], PROTO_TYPE_ADMIN_REPLY);
+	frame_reader_finish(&reader);
+}
+
+static void test_only_links_are_handed_bodies(void **state)
+{
+	struct bench *b = *state;
+	send_handed(b, PROTO_TYPE_CALL_REPLY, 100000, file_of(100000));
 	turn(b);
 	assert_int_equal(b->closes, 1);
 	assert_int_equal(b->frames, 0);
@@ -703,9 +778,12 @@ int main(void)
 	        TEST(test_fd_is_passed_on_and_kept),
 	        TEST(test_fd_that_finds_no_room_is_missing),
 	        LINK_TEST(test_full_link_refuses_and_lives),
-	        LINK_TEST(test_large_frames_arrive_whole_behind_small_ones),
-	        LINK_TEST(test_hostile_parts_condemn),
-	        TEST(test_parts_are_for_links_only),
+	        LINK_TEST(test_few_descriptors_wait),
+	        LINK_TEST(test_large_frames_arrive_whole_among_small_ones),
+	        LINK_TEST(test_hostile_handing_over_condemns),
+	        LINK_TEST(test_too_much_taken_condemns),
+	        LINK_TEST(test_without_its_file_a_frame_is_lost),
+	        TEST(test_only_links_are_handed_bodies),
 	        TEST(test_hostile_frame_condemns),
 	        TEST(test_refused_frame_closes),
 	        TEST(test_end_of_file),
