@@ -28,6 +28,23 @@ PATIENCE = 30
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
+    def do_GET(self):
+        if self.path != "/late.html":
+            super().do_GET()
+            return
+        # Its document is there before its script is.
+        self.send_response(200)
+        self.send_header("content-type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<!doctype html><title>late</title>" + b" " * 65536)
+        self.wfile.flush()
+        time.sleep(1)
+        self.wfile.write(b"""<script>
+            const heard = {document: performance.timeOrigin};
+            for (const kind of ["initialdata", "scene"])
+                addEventListener("ringside:" + kind, e => { heard[kind] = e.detail; ringside.publish(heard); });
+            </script>""")
+
     def log_message(self, *_):
         pass
 
@@ -412,6 +429,18 @@ def test_patch(r, session):
     assert patch({"renderOptions": {"resolution": "nothing"}})[0] == 422
     assert patch({"renderOptions": 1})[0] == 400
     assert patch([])[0] == 400
+
+
+def test_a_page_that_listens_late_is_told_what_it_begins_with(r, site):
+    session = create(r, site, "late.html", initialData={"early": 1})
+    first = wait_for(lambda: state_of(r, session)["metadata"], "the initial data", PATIENCE)
+    assert first["initialdata"] == {"early": 1}
+    assert r.request("PATCH", f"/stream/{session}", b'{"sceneData":{"n":7}}',
+                     {"content-type": "application/json"})[0] == 200
+    os.kill(r.worker("capture-0")["pid"], signal.SIGKILL)
+    wait_for(lambda: (m := state_of(r, session)["metadata"])["document"] != first["document"] and
+             m == {"document": m["document"], "initialdata": {"early": 1}, "scene": {"n": 7}}, "both again", PATIENCE)
+    assert delete(r, session) == 204
 
 
 def test_another_size_is_the_same_page(r, site):

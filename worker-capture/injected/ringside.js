@@ -27,8 +27,13 @@
 		signal(value) { window.__ringside("signal", value); },
 		deliver(kind, text) {
 			const detail = JSON.parse(text);
+			const say = () => window.dispatchEvent(new CustomEvent("ringside:" + kind, {detail}));
 			if (kind === "initialdata") give(detail);
-			window.dispatchEvent(new CustomEvent("ringside:" + kind, {detail}));
+			/* Told at the beginning of a document, maybe before its own scripts have begun to listen. */
+			if (document.readyState === "loading" && (kind === "initialdata" || kind === "scene"))
+				document.addEventListener("DOMContentLoaded", say, {once: true});
+			else
+				say();
 			return true;
 		},
 	};
