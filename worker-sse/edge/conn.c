@@ -47,8 +47,8 @@ static uint64_t limit_ms(const struct conn *conn)
 static bool may_be_gone(const struct conn *conn)
 {
 	const struct exchange *e = conn->first;
-	return conn->eof && e != NULL && e->dispatched && !e->ended && e->request.on_gone != NULL &&
-	       !e->measured;
+	return conn->eof && e != NULL && exchange_state_works(e->state) &&
+	       e->request.on_gone != NULL && !e->measured;
 }
 
 static enum conn_wait wait_now(const struct conn *conn)
@@ -246,7 +246,8 @@ void conn_settle(struct conn *conn)
 	               (conn->first == NULL || !conn->first->body_whole);
 	/* Nothing can be said that tells whether it is there: to a picture in many parts, or a
 	 * WebSocket. */
-	bool deaf = may_be_gone(conn) && conn->first->answered && !conn->first->request.comments;
+	bool deaf = may_be_gone(conn) && conn->first->state != EXCHANGE_WORKING &&
+	            !conn->first->request.comments;
 	if (starved || deaf)
 		conn_close(conn);
 	if (conn->closing)
@@ -275,7 +276,7 @@ static void promote(struct conn *conn)
 
 void conn_advance(struct conn *conn)
 {
-	while (conn->first != NULL && conn->first->ended &&
+	while (conn->first != NULL && exchange_state_over(conn->first->state) &&
 	       (conn->first->body_whole || conn->first->close_after)) {
 		struct exchange *e = conn->first;
 		if (e->close_after) {
@@ -374,7 +375,7 @@ void conn_refuse(struct conn *conn, unsigned status, const char *reason)
 /* Whoever waits for anything else wants to hear when the client leaves. */
 static bool waits_for_store(const struct exchange *e)
 {
-	return e->dispatched && !e->answered && !e->ended && e->request.on_gone == NULL;
+	return e->state == EXCHANGE_WORKING && e->request.on_gone == NULL;
 }
 
 void conns_refuse_stalled(struct edge *edge, uint64_t before_ns)

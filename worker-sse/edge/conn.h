@@ -11,6 +11,7 @@
 
 #include "common/base/http1.h"
 #include "worker-sse/edge/exchange_head.h"
+#include "worker-sse/edge/exchange_state.h"
 #include "worker-sse/edge/out_queue.h"
 #include "worker-sse/edge/request.h"
 #include "worker-sse/edge/route.h"
@@ -25,7 +26,7 @@ struct exchange {
 	struct exchange_head *head; /* NULL: forgotten */
 	struct exchange *next;
 	const struct route *route;
-	/* Not NULL: the connection's bytes are the feature's (reply_upgrade()). */
+	enum exchange_state state; /* changed by exchange_enter() alone */
 	void (*on_upgraded)(struct request *request, struct span bytes);
 	struct chunk *held; /* answer of one that is not first; held->len bytes of held_room */
 	size_t held_room;
@@ -38,7 +39,7 @@ struct exchange {
 	bool body_chunked, body_whole, body_owned;
 	bool holds;   /* request_hold() */
 	bool discard; /* already answered: the body is read and dropped */
-	bool dispatched, answered /* head written */, ended, head_only, close_after;
+	bool head_only, close_after;
 	bool chunked_out;
 	bool measured;    /* a streamed answer whose Content-Length is known */
 	bool wants_drain; /* reply_write() returned false, or reply_again() was called */
@@ -164,6 +165,8 @@ bool exchange_take(struct exchange *exchange, struct span data);
 void exchange_dispatch(struct exchange *exchange);
 /* What it wrote has left: it may go on. */
 void exchange_drained(struct exchange *exchange);
+/* The one way from state to state; aborts where none leads. */
+void exchange_enter(struct exchange *exchange, enum exchange_state state);
 /* The answer is complete. */
 void exchange_end(struct exchange *exchange);
 /* Its connection is gone. One that is still worked on stays until its answer, which frees it. */

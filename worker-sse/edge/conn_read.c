@@ -110,8 +110,9 @@ static bool may_begin(const struct conn *conn, struct span in)
 	if (last == NULL)
 		return true;
 	bool post = in.len >= 5 && memcmp(in.at, "POST ", 5) == 0;
-	return post && last->request.method == METHOD_POST && last->dispatched && !last->holds &&
-	       !last->close_after && conn->exchanges < conn->edge->settings->limits_pipeline;
+	return post && last->request.method == METHOD_POST && last->state != EXCHANGE_READING &&
+	       last->state != EXCHANGE_REFUSED && !last->holds && !last->close_after &&
+	       conn->exchanges < conn->edge->settings->limits_pipeline;
 }
 
 static void consume(struct conn *conn, struct span *in)
@@ -123,7 +124,7 @@ static void consume(struct conn *conn, struct span *in)
 			return;
 		}
 		struct exchange *last = conn->last;
-		if (last != NULL && last->on_upgraded != NULL) {
+		if (last != NULL && last->state == EXCHANGE_UPGRADED) {
 			if (conn->out.bytes >= websocket_output_max(conn->edge))
 				return; /* what it is told must leave first */
 			struct span bytes =
@@ -133,7 +134,7 @@ static void consume(struct conn *conn, struct span *in)
 			continue;
 		}
 		if (last != NULL && !last->body_whole) {
-			if (last->close_after && last->ended)
+			if (last->close_after && exchange_state_over(last->state))
 				return; /* it will not be read any more */
 			take_body(last, in);
 			continue;

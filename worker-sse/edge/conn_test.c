@@ -306,6 +306,28 @@ static void who_reads_nothing_is_not_read(void **state)
 	finish(&f);
 }
 
+static unsigned drained;
+
+static void on_drain(struct request *request)
+{
+	(void)request;
+	drained++;
+}
+
+static void begin_stream(struct request *request)
+{
+	keep(request);
+	request->on_gone = on_gone;
+	request->on_drain = on_drain;
+	reply_start(request, 200, NULL, 0, UINT64_MAX);
+}
+
+static bool write_text(struct request *request, const char *text)
+{
+	const struct iovec iov = {(void *)(uintptr_t)text, strlen(text)};
+	return reply_write(request, &iov, 1);
+}
+
 /* ---- leaving ---- */
 
 static void whoever_waits_hears_that_the_client_left(void **state)
@@ -351,6 +373,22 @@ static void a_late_answer_finds_nobody(void **state)
 	edge_bench_turn(f.bench, &f.memory);
 	assert_null(f.memory.wire);
 	reply(kept[0], 200, NULL, 0, SPAN("late"));
+	wire_memory_finish(&f.memory);
+	edge_bench_destroy(f.bench);
+}
+
+static void one_that_is_cut_late_finds_nobody(void **state)
+{
+	struct fixture f;
+	(void)state;
+	open_with(&f, begin_stream, NULL);
+	give(&f, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+	kept[0]->on_gone = NULL;
+	wire_memory_give_reset(&f.memory);
+	edge_bench_turn(f.bench, &f.memory);
+	assert_null(f.memory.wire);
+	assert_true(write_text(kept[0], "nobody"));
+	reply_abort(kept[0]);
 	wire_memory_finish(&f.memory);
 	edge_bench_destroy(f.bench);
 }
@@ -405,28 +443,6 @@ static void a_drain_ends_what_is_idle_and_lets_the_rest_finish(void **state)
 }
 
 /* ---- streamed answers ---- */
-
-static unsigned drained;
-
-static void on_drain(struct request *request)
-{
-	(void)request;
-	drained++;
-}
-
-static void begin_stream(struct request *request)
-{
-	keep(request);
-	request->on_gone = on_gone;
-	request->on_drain = on_drain;
-	reply_start(request, 200, NULL, 0, UINT64_MAX);
-}
-
-static bool write_text(struct request *request, const char *text)
-{
-	const struct iovec iov = {(void *)(uintptr_t)text, strlen(text)};
-	return reply_write(request, &iov, 1);
-}
 
 static void a_streamed_answer_is_chunked_and_waits_for_its_client(void **state)
 {
@@ -608,6 +624,7 @@ int main(void)
 	        cmocka_unit_test(whoever_waits_hears_that_the_client_left),
 	        cmocka_unit_test(a_half_closed_client_gets_its_answer),
 	        cmocka_unit_test(a_late_answer_finds_nobody),
+	        cmocka_unit_test(one_that_is_cut_late_finds_nobody),
 	        cmocka_unit_test(a_log_that_stands_still_is_said),
 	        cmocka_unit_test(a_drain_ends_what_is_idle_and_lets_the_rest_finish),
 	        cmocka_unit_test(a_streamed_answer_is_chunked_and_waits_for_its_client),

@@ -13,7 +13,7 @@ void conn_probe(struct conn *conn)
 	const struct exchange *e = conn->first;
 	/* RFC 9110 15.2.1: whoever did not ask for a 100 discards it. */
 	struct span bytes = SPAN("HTTP/1.1 100 Continue\r\n\r\n");
-	if (e->answered)
+	if (e->state != EXCHANGE_WORKING)
 		bytes = e->chunked_out ? SPAN("3\r\n:\n\n\r\n") : SPAN(":\n\n");
 	else if (e->request.close_delimited)
 		return; /* HTTP/1.0 knows no such thing: the time-out of its answer ends it */

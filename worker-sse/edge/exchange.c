@@ -99,7 +99,7 @@ void request_forget(struct request *request)
 void exchange_abandon(struct exchange *e)
 {
 	e->conn = NULL;
-	if (e->dispatched && !e->ended) {
+	if (exchange_state_works(e->state)) {
 		if (e->request.on_gone == NULL)
 			return;
 		e->request.on_gone(&e->request);
@@ -114,10 +114,16 @@ void exchange_drained(struct exchange *e)
 		e->request.on_drain(&e->request);
 }
 
+void exchange_enter(struct exchange *e, enum exchange_state state)
+{
+	check(exchange_state_follows(e->state, state));
+	e->state = state;
+}
+
 void exchange_end(struct exchange *e)
 {
 	struct conn *conn = e->conn;
-	e->ended = true;
+	exchange_enter(e, e->state == EXCHANGE_READING ? EXCHANGE_REFUSED : EXCHANGE_ANSWERED);
 	if (conn == NULL) {
 		exchange_free(e);
 		return;
@@ -129,7 +135,7 @@ void exchange_end(struct exchange *e)
 
 void exchange_dispatch(struct exchange *e)
 {
-	e->dispatched = true;
+	exchange_enter(e, EXCHANGE_WORKING);
 	struct edge *edge = e->request.edge;
 	edge->options.before_request(edge->options.context);
 	e->route->handler(&e->request);

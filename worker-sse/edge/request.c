@@ -98,9 +98,8 @@ static void build_head(struct exchange *e, struct http1_out *head, unsigned stat
 
 /* ---- whole answers ---- */
 
-static void mark_answered(struct exchange *e)
+static void count_time(const struct exchange *e)
 {
-	e->answered = true;
 	histogram_add(&e->request.edge->counters->request, clock_monotonic_ns() - e->begun_ns);
 }
 
@@ -109,12 +108,12 @@ void reply(struct request *request, unsigned status, const struct header *header
 {
 	struct exchange *e = request->exchange;
 	struct http1_out head;
-	check(!e->answered);
+	check(e->state == EXCHANGE_READING || e->state == EXCHANGE_WORKING);
 	if (request->method == METHOD_GET && !waiting_fits(&request->edge->waiting, body.len)) {
 		reply_error(request, 503, "too many answers wait for clients that do not read");
 		return;
 	}
-	mark_answered(e);
+	count_time(e);
 	if (e->conn == NULL) {
 		exchange_end(e);
 		return;
@@ -192,8 +191,9 @@ void reply_start(struct request *request, unsigned status, const struct header *
 {
 	struct exchange *e = request->exchange;
 	struct http1_out head;
-	check(!e->answered && (e->conn == NULL || e->conn->first == e));
-	mark_answered(e);
+	check(e->conn == NULL || e->conn->first == e);
+	exchange_enter(e, EXCHANGE_STREAMING);
+	count_time(e);
 	if (e->conn == NULL)
 		return;
 	if (content_length == UINT64_MAX && request->close_delimited)
@@ -217,8 +217,9 @@ void reply_upgrade(struct request *request, const struct header *headers, size_t
 {
 	struct exchange *e = request->exchange;
 	struct http1_out head;
-	check(!e->answered && e->conn != NULL && e->conn->first == e && !request->edge->draining);
-	mark_answered(e);
+	check(e->conn != NULL && e->conn->first == e && !request->edge->draining);
+	exchange_enter(e, EXCHANGE_UPGRADED);
+	count_time(e);
 	e->on_upgraded = on_bytes;
 	e->close_after = false; /* would be said in the head */
 	build_head(e, &head, 101, headers, count);
@@ -283,7 +284,7 @@ void reply_end(struct request *request)
 	request->on_gone = NULL;
 	request->on_drain = NULL;
 	e->wants_drain = false;
-	if (request->edge->draining || e->on_upgraded != NULL)
+	if (request->edge->draining || e->state == EXCHANGE_UPGRADED)
 		e->close_after =
 		        true; /* the head left before the drain began, or nothing can follow */
 	if (e->conn != NULL && e->chunked_out && !e->head_only)
@@ -295,9 +296,10 @@ void reply_abort(struct request *request)
 {
 	struct exchange *e = request->exchange;
 	request->on_gone = NULL;
-	e->ended = true;
-	if (e->conn != NULL)
-		conn_close(e->conn);
-	else
+	if (e->conn == NULL) {
 		exchange_end(e);
+		return;
+	}
+	exchange_enter(e, EXCHANGE_ANSWERED);
+	conn_close(e->conn); /* which frees it */
 }
