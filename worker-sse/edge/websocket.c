@@ -13,6 +13,19 @@ enum {
 	KEY_BYTES = 16, /* RFC 6455 4.1 */
 };
 
+/*     OPEN -> CLOSE_DUE -> CLOSING        OPEN -> CLOSING        OPEN, CLOSE_DUE -> BROKEN
+ *
+ * In each of them it may be over at any moment: finish() alone frees it, and tells its holder.
+ * While bytes are being taken (`taking`) nothing may end, for wslay stands on the stack: what is to
+ * be closed then is CLOSE_DUE until they have been taken. */
+enum websocket_state {
+	WEBSOCKET_OPEN,
+	WEBSOCKET_CLOSE_DUE, /* to be closed once what came has been taken */
+	WEBSOCKET_CLOSING,   /* our close is said; the client's is waited for, CLOSE_MS */
+	WEBSOCKET_BROKEN,    /* nothing can be said any more: the timer cuts it */
+	WEBSOCKET_STATES
+};
+
 struct websocket {
 	struct request *request;
 	wslay_event_context_ptr wslay;
@@ -20,12 +33,24 @@ struct websocket {
 	struct span in; /* of what is being taken */
 	struct wheel_node timer;
 	uint64_t heard_ms;
-	bool taking, closing;
+	enum websocket_state state; /* changed by enter() alone */
+	bool taking;
 	bool full; /* at the last beat it had more to take than it may, and was not read */
-	struct websocket *next, **previous; /* worker->websockets */
+	struct websocket *next, **previous; /* edge->websockets */
 	unsigned close_code;
-	const char *close_reason; /* not NULL: it is to be closed once what came has been taken */
+	const char *close_reason;
 };
+
+static void enter(struct websocket *s, enum websocket_state state)
+{
+	static const unsigned after[WEBSOCKET_STATES] = {
+	        [WEBSOCKET_OPEN] = 1u << WEBSOCKET_CLOSE_DUE | 1u << WEBSOCKET_CLOSING |
+	                           1u << WEBSOCKET_BROKEN,
+	        [WEBSOCKET_CLOSE_DUE] = 1u << WEBSOCKET_CLOSING | 1u << WEBSOCKET_BROKEN,
+	};
+	check((after[s->state] & 1u << state) != 0);
+	s->state = state;
+}
 
 /* ---- the handshake ---- */
 
@@ -120,8 +145,9 @@ static unsigned code_of(const struct websocket *s)
 
 static void flush(struct websocket *s)
 {
-	if (wslay_event_send(s->wslay) != 0)
-		s->closing = true; /* no memory: the timer cuts it */
+	bool failed = wslay_event_send(s->wslay) != 0; /* no memory */
+	if (failed && (s->state == WEBSOCKET_OPEN || s->state == WEBSOCKET_CLOSE_DUE))
+		enter(s, WEBSOCKET_BROKEN);
 }
 
 /* What came is no frame. wslay would say goodbye without a code, so we say it. */
@@ -144,24 +170,26 @@ static void end_if_over(struct websocket *s)
  * what was said before must have left. */
 static void say_close(struct websocket *s)
 {
-	const char *reason = s->close_reason;
-	s->close_reason = NULL;
 	flush(s);
-	wslay_event_queue_close(s->wslay, (uint16_t)s->close_code, (const uint8_t *)reason,
-	                        strlen(reason));
+	if (s->state == WEBSOCKET_BROKEN)
+		return;
+	enter(s, WEBSOCKET_CLOSING);
+	wslay_event_queue_close(s->wslay, (uint16_t)s->close_code, (const uint8_t *)s->close_reason,
+	                        strlen(s->close_reason));
 	flush(s);
 }
 
 void websocket_close(struct websocket *s, unsigned code, const char *reason)
 {
 	struct edge *edge = s->request->edge;
-	if (s->closing)
+	if (s->state != WEBSOCKET_OPEN)
 		return;
-	s->closing = true;
 	s->close_code = code;
 	s->close_reason = reason;
 	wheel_set(edge->wheel, &s->timer, edge->wheel->now_ms + CLOSE_MS);
-	if (!s->taking)
+	if (s->taking)
+		enter(s, WEBSOCKET_CLOSE_DUE);
+	else
 		say_close(s);
 }
 
@@ -191,7 +219,7 @@ static void on_timer(struct wheel_node *node)
 	s->full = full;
 	if (full)
 		s->heard_ms = edge->wheel->now_ms; /* it may say what it likes: nobody listens */
-	if (s->closing || edge->wheel->now_ms - s->heard_ms > 2 * beat_ms) {
+	if (s->state != WEBSOCKET_OPEN || edge->wheel->now_ms - s->heard_ms > 2 * beat_ms) {
 		reply_abort(finish(s, code_of(s)));
 		return;
 	}
@@ -244,7 +272,7 @@ static void on_message(wslay_event_context_ptr wslay, const struct wslay_event_o
 {
 	struct websocket *s = arg;
 	(void)wslay;
-	if (s->closing || wslay_is_ctrl_frame(m->opcode))
+	if (s->state != WEBSOCKET_OPEN || wslay_is_ctrl_frame(m->opcode))
 		return; /* wslay answers pings and closes */
 	if (m->opcode == WSLAY_TEXT_FRAME)
 		s->events.on_text(s->events.arg, span_of(m->msg, m->msg_length));
@@ -266,7 +294,7 @@ static void take(struct request *request, struct span bytes)
 		return;
 	}
 	flush(s);
-	if (s->close_reason != NULL)
+	if (s->state == WEBSOCKET_CLOSE_DUE)
 		say_close(s);
 	end_if_over(s);
 }
@@ -274,7 +302,7 @@ static void take(struct request *request, struct span bytes)
 void websocket_send(struct websocket *s, struct span text)
 {
 	const struct wslay_event_msg message = {WSLAY_TEXT_FRAME, text.at, text.len};
-	if (s->closing)
+	if (s->state != WEBSOCKET_OPEN)
 		return;
 	if (is_full(s)) {
 		end_full(s);
