@@ -1,9 +1,19 @@
 #include "proto/roles.h"
 
-#define ROLE_ROW(bit, NAME, name, slots, count, traits, knows, answers)                            \
-	{bit, name, slots, offsetof(struct role_places, NAME), traits, knows, answers},
+#define ROLE_ROW(bit, NAME, name, slots, count, traits, knows, answers, asks)                      \
+	{bit, name, slots, offsetof(struct role_places, NAME), traits, knows, answers, asks},
 const struct role roles[ROLE_COUNT] = {ROLES(ROLE_ROW)};
 #undef ROLE_ROW
+
+bool roles_know_each_other(const struct role *a, const struct role *b)
+{
+	return (a->knows & b->bit) != 0 || (b->knows & a->bit) != 0;
+}
+
+bool role_answers(const struct role *role, const struct role *asker)
+{
+	return (role->answers & asker->bit) != 0 || (asker->asks & role->bit) != 0;
+}
 
 const struct role *role_of(unsigned bit)
 {

@@ -25,20 +25,19 @@ enum role_trait {
 /* Every role of a worker, a row; what the supervisor, the counters, the links and the calls know of
  * one derives from here. The program is ringside-<name>.
  *
- *   R(bit, NAME, name, slots, count, traits, knows, answers)
+ *   R(bit, NAME, name, slots, count, traits, knows, answers, asks)
  *
  * `slots`: so many places in the fleet. `count`: so many of them the plan wants, by settings `s`
  * and usable `cpus`, while one that listens is being replaced or not (supervisor/plan.c). `knows`:
- * has a link to each of these roles, which know it in turn. `answers`: calls of these roles
- * (common/worker/call.h). */
+ * has a link to each of these roles, its own too when it is named. `answers`: calls of these roles;
+ * `asks`: is answered by these (common/worker/call.h). Of two roles one names the other, the later
+ * row the earlier: a new role changes no row but its own. */
 #define ROLES(R)                                                                                   \
 	R(2, SSE, "sse", 257, plan_listening(s->sse_workers, cpus, replacing),                     \
-	  ROLE_LISTENS | ROLE_FOLLOWS | ROLE_HURRIES, ROLE_SSE | ROLE_BRIDGE | ROLE_CAPTURE,       \
-	  ROLE_SSE)                                                                                \
-	R(8, BRIDGE, "bridge", 1, s->bridge_workers, ROLE_FOLLOWS, ROLE_SSE | ROLE_CAPTURE,        \
-	  ROLE_SSE)                                                                                \
+	  ROLE_LISTENS | ROLE_FOLLOWS | ROLE_HURRIES, ROLE_SSE, ROLE_SSE, 0)                       \
+	R(8, BRIDGE, "bridge", 1, s->bridge_workers, ROLE_FOLLOWS, ROLE_SSE, ROLE_SSE, 0)          \
 	R(4, CAPTURE, "capture", 1, s->capture_workers, ROLE_FOLLOWS, ROLE_SSE | ROLE_BRIDGE,      \
-	  ROLE_SSE)
+	  ROLE_SSE, 0)
 
 /* One bit each, so that some are a set; never used again for another. */
 #define ROLE_BIT(bit, NAME, ...) ROLE_##NAME = bit,
@@ -55,21 +54,22 @@ enum {
 	| (((traits)&ROLE_FOLLOWS) != 0 ? bit : 0)
 #define ROLE_IF_LISTENS(bit, NAME, name, slots, count, traits, ...)                                \
 	| (((traits)&ROLE_LISTENS) != 0 ? bit : 0)
-#define ROLE_IF_ANSWERS(bit, NAME, name, slots, count, traits, knows, answers)                     \
-	| ((answers) != 0 ? bit : 0)
-#define ROLE_ANSWERED(bit, NAME, name, slots, count, traits, knows, answers) | (answers)
+#define ROLE_ANSWERS(bit, NAME, name, slots, count, traits, knows, answers, asks)                  \
+	| ((answers) != 0 ? bit : 0) | (asks)
+#define ROLE_ASKS(bit, NAME, name, slots, count, traits, knows, answers, asks)                     \
+	| ((asks) != 0 ? bit : 0) | (answers)
 enum {
 	ROLE_WORKERS = 0 ROLES(ROLE_ANY),
 	ROLE_FOLLOWERS = 0 ROLES(ROLE_IF_FOLLOWS),
 	ROLE_LISTENERS = 0 ROLES(ROLE_IF_LISTENS),
-	ROLE_ANSWERING = 0 ROLES(ROLE_IF_ANSWERS),
-	ROLE_CALLING = 0 ROLES(ROLE_ANSWERED),
+	ROLE_ANSWERING = 0 ROLES(ROLE_ANSWERS),
+	ROLE_CALLING = 0 ROLES(ROLE_ASKS),
 };
 #undef ROLE_ANY
 #undef ROLE_IF_FOLLOWS
 #undef ROLE_IF_LISTENS
-#undef ROLE_IF_ANSWERS
-#undef ROLE_ANSWERED
+#undef ROLE_ANSWERS
+#undef ROLE_ASKS
 
 /* Rows and places in the fleet, each in the order of ROLES. */
 #define ROLE_INDEX(bit, NAME, ...)               ROLE_INDEX_##NAME,
@@ -87,9 +87,14 @@ struct role {
 	const char *name;
 	unsigned slots, first; /* its places: first, first + 1, ... */
 	unsigned traits;       /* enum role_trait */
-	unsigned knows, answers;
+	unsigned knows, answers, asks;
 };
 extern const struct role roles[ROLE_COUNT];
+
+/* Has each of the one a link to each of the other? */
+bool roles_know_each_other(const struct role *a, const struct role *b);
+/* Does it answer calls of that role? */
+bool role_answers(const struct role *role, const struct role *asker);
 
 /* NULL: none of a worker. */
 const struct role *role_of(unsigned bit);

@@ -46,36 +46,63 @@ static void test_places_lie_one_behind_the_other(void **state)
 	assert_int_equal(next, ROLE_PLACES_COUNT);
 }
 
-/* A link has two ends, and a call needs a link. */
-static void test_who_knows_whom(void **state)
+/* A call needs a link, and the sets of the message table are wide enough for it. */
+static void test_who_asks_knows_who_answers(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < ROLE_COUNT; i++) {
-		assert_int_equal(roles[i].answers & ~roles[i].knows, 0);
-		for (size_t k = 0; k < ROLE_COUNT; k++)
-			assert_int_equal((roles[i].knows & roles[k].bit) != 0,
-			                 (roles[k].knows & roles[i].bit) != 0);
-	}
+	for (size_t i = 0; i < ROLE_COUNT; i++)
+		for (size_t k = 0; k < ROLE_COUNT; k++) {
+			if (!role_answers(&roles[i], &roles[k]))
+				continue;
+			assert_true(roles_know_each_other(&roles[i], &roles[k]));
+			assert_true((ROLE_ANSWERING & roles[i].bit) != 0);
+			assert_true((ROLE_CALLING & roles[k].bit) != 0);
+		}
+	assert_true(role_answers(role_of(ROLE_SSE), role_of(ROLE_SSE)));
+	assert_true(role_answers(role_of(ROLE_BRIDGE), role_of(ROLE_SSE)));
+	assert_false(role_answers(role_of(ROLE_SSE), role_of(ROLE_BRIDGE)));
 }
 
 /* Who commits tells all who follow. */
 static void test_followers_know_each_other(void **state)
 {
 	(void)state;
+	for (size_t i = 0; i < ROLE_COUNT; i++)
+		for (size_t k = 0; k < ROLE_COUNT; k++)
+			if ((roles[i].traits & roles[k].traits & ROLE_FOLLOWS) != 0 &&
+			    (i != k || roles[i].slots > 1))
+				assert_true(roles_know_each_other(&roles[i], &roles[k]));
+}
+
+/* So that a new role changes no row but its own. */
+static void test_the_later_row_names_the_earlier(void **state)
+{
+	(void)state;
+	unsigned seen = 0;
 	for (size_t i = 0; i < ROLE_COUNT; i++) {
-		unsigned others = ROLE_FOLLOWERS & ~(roles[i].slots > 1 ? 0 : roles[i].bit);
-		if ((roles[i].traits & ROLE_FOLLOWS) != 0)
-			assert_int_equal(roles[i].knows & others, others);
+		seen |= roles[i].bit;
+		assert_int_equal((roles[i].knows | roles[i].answers | roles[i].asks) & ~seen, 0);
 	}
 }
 
 static void test_sets(void **state)
 {
 	(void)state;
-	assert_int_equal(ROLE_LISTENERS, ROLE_SSE);
-	assert_int_equal(ROLE_CALLING, ROLE_SSE);
-	assert_int_equal(ROLE_ANSWERING, ROLE_SSE | ROLE_BRIDGE | ROLE_CAPTURE);
-	assert_int_equal(ROLE_FOLLOWERS, ROLE_SSE | ROLE_BRIDGE | ROLE_CAPTURE);
+	unsigned listeners = 0, followers = 0, answering = 0, calling = 0;
+	for (size_t i = 0; i < ROLE_COUNT; i++) {
+		listeners |= (roles[i].traits & ROLE_LISTENS) != 0 ? roles[i].bit : 0;
+		followers |= (roles[i].traits & ROLE_FOLLOWS) != 0 ? roles[i].bit : 0;
+		for (size_t k = 0; k < ROLE_COUNT; k++)
+			if (role_answers(&roles[i], &roles[k])) {
+				answering |= roles[i].bit;
+				calling |= roles[k].bit;
+			}
+	}
+	assert_int_equal(listeners, ROLE_LISTENERS);
+	assert_int_equal(followers, ROLE_FOLLOWERS);
+	assert_int_equal(answering, ROLE_ANSWERING);
+	assert_int_equal(calling, ROLE_CALLING);
+	assert_int_equal(listeners & (listeners - 1), 0); /* listening sockets are by slot alone */
 }
 
 static void test_a_successor_is_another_party(void **state)
@@ -95,8 +122,9 @@ int main(void)
 	        cmocka_unit_test(test_rows_are_found),
 	        cmocka_unit_test(test_bits_and_names_are_their_own),
 	        cmocka_unit_test(test_places_lie_one_behind_the_other),
-	        cmocka_unit_test(test_who_knows_whom),
+	        cmocka_unit_test(test_who_asks_knows_who_answers),
 	        cmocka_unit_test(test_followers_know_each_other),
+	        cmocka_unit_test(test_the_later_row_names_the_earlier),
 	        cmocka_unit_test(test_sets),
 	        cmocka_unit_test(test_a_successor_is_another_party),
 	};

@@ -50,7 +50,7 @@ void links_destroy(struct links **links)
 
 static bool should_know(const struct child *a, const struct child *b)
 {
-	return a != b && (a->role->knows & b->role->bit) != 0;
+	return a != b && roles_know_each_other(a->role, b->role);
 }
 
 static bool can_be_told(const struct child *child)

@@ -243,6 +243,8 @@ static void test_gone_before_it_answered(void **state)
 {
 	struct fixture *f = *state;
 	assert_int_equal(ask(f, 0, CALL_POST, "/later", NULL), ASK_SENT);
+	turn(f);
+	struct call *first = f->kept;
 	assert_int_equal(ask(f, 0, CALL_POST, "/later", NULL), ASK_SENT);
 	turn(f);
 	introduce(f, GENERATION + 1);
@@ -250,6 +252,7 @@ static void test_gone_before_it_answered(void **state)
 	assert_int_equal(f->outcome, ASK_GONE);
 	turn(f);
 	assert_int_equal(f->outcomes, 2);
+	call_reply(first, 200, NULL);
 	call_reply(f->kept, 200, NULL);
 }
 

@@ -89,7 +89,7 @@ void calls_take(struct calls *calls, const struct party *from, const struct prot
 {
 	struct worker *worker = calls->worker;
 	struct call *call = call_create(calls, from, m);
-	if ((role_of(worker->program->role)->answers & from->role) == 0)
+	if (!role_answers(role_of(worker->program->role), role_of(from->role)))
 		call_refuse(call, 403, "calls of this role are not answered here");
 	else if (m->generation != 0 && m->generation != worker->generation)
 		call_refuse(call, CALL_MISDIRECTED, "this was for my predecessor");
