@@ -141,10 +141,19 @@ static void delivery_free(struct delivery *d)
 	free(d);
 }
 
-/* A server may say anything. */
-static uint64_t milliseconds(curl_off_t s)
+/* A server may say anything: a number that libcurl cannot hold is as long as can be. */
+static uint64_t retry_after_ms(CURL *easy)
 {
-	return s <= 0 ? 0 : (uint64_t)s > UINT64_MAX / 1000 ? UINT64_MAX : (uint64_t)s * 1000;
+	curl_off_t s = 0; /* of a date it is what is left */
+	struct curl_header *field;
+	curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &s);
+	if (s > 0)
+		return (uint64_t)s > UINT64_MAX / 1000 ? UINT64_MAX : (uint64_t)s * 1000;
+	if (curl_easy_header(easy, "Retry-After", 0, CURLH_HEADER, -1, &field) != CURLHE_OK)
+		return 0;
+	size_t digits = strspn(field->value, "0123456789");
+	bool number = digits > 0 && field->value[digits] == '\0';
+	return number && strspn(field->value, "0") < digits ? UINT64_MAX : 0;
 }
 
 static void finish(struct delivery *d, CURLcode code)
@@ -152,14 +161,12 @@ static void finish(struct delivery *d, CURLcode code)
 	struct http_post_answer answer = {.error = ""};
 	long status = 0;
 	long request_bytes = 0;
-	curl_off_t retry_after_s = 0; /* of a date it is what is left */
 	curl_easy_getinfo(d->easy, CURLINFO_RESPONSE_CODE, &status);
 	curl_easy_getinfo(d->easy, CURLINFO_REQUEST_SIZE, &request_bytes);
-	curl_easy_getinfo(d->easy, CURLINFO_RETRY_AFTER, &retry_after_s);
 	answer.sent = request_bytes > 0;
 	if (code == CURLE_OK) {
 		answer.status = (unsigned)status;
-		answer.retry_after_ms = milliseconds(retry_after_s);
+		answer.retry_after_ms = retry_after_ms(d->easy);
 		answer.body = span_of(d->answer, d->answer_len);
 	} else {
 		answer.error = curl_easy_strerror(code);

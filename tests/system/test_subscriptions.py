@@ -300,9 +300,10 @@ def test_retry_after_of_a_receiver_is_kept(retry_after):
         assert receiver.times[1] - receiver.times[0] >= 3, "not sooner than was asked for"
 
 
-def test_retry_after_is_bounded_and_outlives_the_bridge():
+@pytest.mark.parametrize("seconds", ["86400", "9" * 30], ids=["a day", "more than 64 bits"])
+def test_retry_after_is_bounded_and_outlives_the_bridge(seconds):
     receiver = Receiver(status=503)
-    receiver.headers["retry-after"] = "86400"
+    receiver.headers["retry-after"] = seconds
     flags = "--webhook-retry-min=50ms", "--webhook-retry-max=50ms"
     with Ringside(*flags, "--webhook-retry-after-max=1s", workers=1, bridge=1) as r:
         wait_for(lambda: r.request("GET", "/v1/stream/__ds/jwks.json")[0] == 200, "the signing key")
@@ -313,7 +314,7 @@ def test_retry_after_is_bounded_and_outlives_the_bridge():
     with Ringside(*flags, workers=1, bridge=1) as r:
         wait_for(lambda: r.request("GET", "/v1/stream/__ds/jwks.json")[0] == 200, "the signing key")
         other = Receiver(status=503)
-        other.headers["retry-after"] = "86400"
+        other.headers["retry-after"] = seconds
         call(r, "PUT", "a", {"type": "webhook", "pattern": "a/*", "webhook": {"url": other.url}})
         call(r, "PUT", "b", {"type": "webhook", "pattern": "b/*", "webhook": {"url": receiver.url}})
         put_stream(r, "a/1", b'{"n":0}')
