@@ -22,7 +22,7 @@ struct bridge {
 };
 
 /* Comes the call from the house (auth.ledger_token, or the admin socket; under dev anybody)?
- * False: it has been refused. */
+ * False: it has been refused, by 503 where no token is set. */
 bool bridge_house(struct call *call);
 /* The same question alone. */
 bool bridge_is_house(const struct call *call);

@@ -258,11 +258,15 @@ def test_what_nobody_may_names_the_setting():
     """A game without its token is refused for ever: its answers say why, and the log does, once."""
     with Ringside("--dev=false", "--auth-publish-tokens=pub", bridge=1) as own:
         for path, setting in (("/v1/source/arena", "auth.source_token"), ("/v1/outputs", "auth.outputs_token"),
-                              ("/api/internal/bet-sync/state", "bet_sync.token")):
+                              ("/api/internal/bet-sync/state", "bet_sync.token"),
+                              ("/v1/ledger/sums", "auth.ledger_token")):
             for _ in range(3):
                 status, answer, body = own.request("GET", path, headers={"authorization": "Bearer pub"})
                 assert status == 503 and setting.encode() in body and int(answer["retry-after"]) > 0, (path, body)
-        for setting in ("auth.source_token", "auth.outputs_token", "bet_sync.token"):
+        for method, path in (("POST", "/v1/ledger/accounts"), ("POST", "/v1/duels/arena/abort")):
+            status, answer, body = own.request(method, path, b"{}", {"content-type": "application/json"})
+            assert status == 503 and b"auth.ledger_token" in body and int(answer["retry-after"]) > 0, (path, body)
+        for setting in ("auth.source_token", "auth.outputs_token", "bet_sync.token", "auth.ledger_token"):
             lines = [line for line in own.log().splitlines() if " warn " in line and setting in line]
             assert len(lines) == 1, lines
 
