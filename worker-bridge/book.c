@@ -5,6 +5,7 @@
 #include "common/base/json_take.h"
 #include "common/base/log.h"
 #include "common/domain/subscription.h"
+#include "common/store/actor.h"
 #include "worker-bridge/forget.h"
 #include "worker-bridge/js_text.h"
 #include "worker-bridge/ledger.h"
@@ -28,6 +29,8 @@ enum {
 	LEASE_LOOK_MS = 200, /* who does not hold it looks again */
 	TIMER_MS_MAX = 1000,
 	RETRY_MS = 1000,
+	TRIES_MAX = 50,
+	SOON_MS = 20,
 	KEY_ROOM = 128,
 };
 
@@ -48,6 +51,7 @@ struct book_feed {
 };
 
 struct book {
+	struct actor actor; /* first */
 	struct worker *worker;
 	struct store *store;
 	const struct feeds *source;
@@ -64,8 +68,9 @@ struct book {
 	struct book_work *queue, **queue_last, *running;
 	size_t queued;
 	bool entered; /* the lease is durable */
-	bool loaded, busy, again, draining;
-	uint64_t retry_due_ms, due_ms;
+	bool mine;    /* at the last look */
+	bool loaded, again, draining;
+	uint64_t due_ms;
 	uint64_t fence, seen_fence, seen_until_ms; /* the lease as it was at the last look */
 	char holder[96];
 	uv_timer_t timer;
@@ -731,9 +736,9 @@ static void on_timer(uv_timer_t *timer)
 	book_turn(timer->data);
 }
 
-static void schedule(struct book *book, uint64_t now_ms, bool mine)
+static void schedule(struct book *book, uint64_t now_ms)
 {
-	uint64_t wait = !mine                                ? LEASE_LOOK_MS
+	uint64_t wait = !book->mine                          ? LEASE_LOOK_MS
 	                : book->again || book->queue != NULL ? 1
 	                : book->due_ms == UINT64_MAX         ? 0
 	                : book->due_ms <= now_ms             ? 1
@@ -882,30 +887,6 @@ static void adopt(struct book *book)
 	counter_set(book->counters, market_oldest_created_timestamp_seconds, oldest_ms);
 }
 
-static void on_written(void *owner, enum verdict verdict)
-{
-	struct book *book = owner;
-	book->busy = false;
-	if (verdict == VERDICT_OK) {
-		book->entered = true;
-		adopt(book);
-		finish_running(book, true);
-	} else {
-		/* What is in memory was never so. */
-		if (verdict == VERDICT_KV_CONFLICT && !book->draining) {
-			log_warn("market changed elsewhere", "holder=%s", book->holder);
-			requeue_running(book);
-			book->retry_due_ms = clock_monotonic_ms() + 20;
-		} else {
-			log_error("market not written", "verdict=%s", verdict_name(verdict));
-			finish_running(book, false);
-			book->retry_due_ms = clock_monotonic_ms() + RETRY_MS;
-		}
-		book->loaded = false;
-	}
-	book_turn(book);
-}
-
 /* What goes with every change. */
 static bool put_markets(struct book_change *change)
 {
@@ -1000,39 +981,70 @@ static void refuse_queue(struct book *book)
 	book->queue_last = &book->queue;
 }
 
+static enum actor_decision decide(struct actor *actor, struct actor_change *made)
+{
+	struct book *book = (struct book *)actor;
+	struct book_change change = {book, made->rows, made->txn, clock_wall_ms()};
+	book->again = false;
+	book->due_ms = UINT64_MAX;
+	book->mine = take_lease(&change);
+	if (book->mine && (book->entered ? act(&change) : enter(book))) {
+		put_lease(&change);
+		return ACTOR_WRITE;
+	}
+	return !book->mine && rows_marked(made->rows) != NULL ? ACTOR_STOP : ACTOR_REST;
+}
+
+/* What is in memory was never so. */
+static void undo(struct actor *actor)
+{
+	struct book *book = (struct book *)actor;
+	log_warn("market changed elsewhere", "holder=%s", book->holder);
+	requeue_running(book);
+	book->loaded = false;
+}
+
+static void on_end(struct actor *actor, enum actor_end end)
+{
+	struct book *book = (struct book *)actor;
+	switch (end) {
+	case ACTOR_DURABLE:
+		book->entered = true;
+		adopt(book);
+		finish_running(book, true);
+		break;
+	case ACTOR_STOPPED:
+		refuse_queue(book); /* there is nobody who could take it */
+		schedule(book, clock_wall_ms());
+		return;
+	case ACTOR_RESTED:
+		forget_settled(book);
+		schedule(book, clock_wall_ms());
+		finish_running(book, true); /* they found nothing to change */
+		return;
+	case ACTOR_OVERTAKEN:
+	case ACTOR_FAILED:
+		log_error("market not written", "verdict=%s", verdict_name(actor->verdict));
+		book->loaded = false;
+		finish_running(book, false);
+		break;
+	}
+	book_turn(book);
+}
+
+static const struct actor_type book_type = {.decide = decide,
+                                            .undo = undo,
+                                            .end = on_end,
+                                            .tries_max = TRIES_MAX,
+                                            .pause_ms = RETRY_MS};
+
 void book_turn(struct book *book)
 {
 	counter_set(book->counters, market_queue, book->queued);
-	if (book->busy || book->draining)
+	if (book->draining || actor_busy(&book->actor))
 		return;
-	if (clock_monotonic_ms() < book->retry_due_ms ||
-	    store_position(book->store) < store_durable(book->store)) {
-		uv_timer_start(&book->timer, on_timer, 20, 0);
-		return;
-	}
-	struct book_change change = {.book = book,
-	                             .rows = rows_create(store_view(book->store)),
-	                             .txn = txn_create(),
-	                             .now_ms = clock_wall_ms()};
-	book->again = false;
-	book->due_ms = UINT64_MAX;
-	bool mine = take_lease(&change), lost = !mine && rows_marked(change.rows) != NULL;
-	if (lost)
-		refuse_queue(book); /* there is nobody who could take it */
-	if (mine && (book->entered ? act(&change) : enter(book))) {
-		put_lease(&change);
-		rows_alert(change.rows, book->counters);
-		rows_add(change.rows, change.txn);
-		book->busy = true;
-		txn_submit(&change.txn, book->store, on_written, book);
-	} else {
-		rows_alert(change.rows, book->counters);
-		txn_destroy(&change.txn);
-		finish_running(book, true); /* they found nothing to change */
-		forget_settled(book);
-		schedule(book, change.now_ms, mine);
-	}
-	rows_destroy(&change.rows);
+	if (store_position(book->store) < store_durable(book->store) || !actor_turn(&book->actor))
+		uv_timer_start(&book->timer, on_timer, SOON_MS, 0);
 }
 
 /* ---- for others ---- */
@@ -1080,6 +1092,7 @@ const char *const *book_feeds(const struct book *book)
 struct book *book_create(struct worker *worker, struct store *store, const struct feeds *feeds)
 {
 	struct book *book = xcalloc(1, sizeof *book);
+	actor_init(&book->actor, &book_type, store, worker->mine);
 	book->worker = worker;
 	book->store = store;
 	book->source = feeds;
@@ -1113,5 +1126,5 @@ bool book_drain(struct book *book)
 		uv_timer_stop(&book->timer);
 		refuse_queue(book);
 	}
-	return !book->busy;
+	return !actor_busy(&book->actor);
 }

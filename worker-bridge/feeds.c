@@ -3,8 +3,7 @@
 #include "common/base/json_take.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "common/store/row.h"
-#include "common/store/txn.h"
+#include "common/store/actor.h"
 #include "worker-bridge/duel_record.h"
 #include "worker-bridge/fact.h"
 #include "worker-bridge/feed_state.h"
@@ -25,6 +24,8 @@ enum {
 	TIMER_MS_MAX = 1000,     /* the wall clock may be set */
 	PAUSE_MS = 2500, /* so long without a turn: we were not running, whoever paused us */
 	RETRY_MS = 1000,
+	TRIES_MAX = 50,
+	SOON_MS = 20,
 	EMITTED_AHEAD_MS_MAX =
 	        24 * 3600 * 1000, /* of a clock that was set back by more, emittedAt follows */
 };
@@ -52,11 +53,11 @@ struct posts {
 	size_t count;
 };
 
-/* A transaction in the making. */
+/* A transaction in the making, or on its way. */
 struct work {
 	struct feed_state state;
 	XXH128_hash_t core;
-	struct txn *txn;
+	struct txn *txn; /* borrowed while it is in the making */
 	struct posts posts;
 	char *row;
 	int64_t moved_ms; /* what the clock was set by, and is in `state` */
@@ -64,6 +65,7 @@ struct work {
 };
 
 struct feed {
+	struct actor actor; /* first; the row is its */
 	struct feeds *all;
 	char name[FEED_NAME_MAX + 1];
 	char key[FEED_NAME_MAX + 16];
@@ -72,10 +74,9 @@ struct feed {
 	XXH128_hash_t core;      /* of the last frame */
 	char *row;               /* as the store has it; NULL: none yet */
 	struct posts queue;
-	struct work *work;     /* on its way to the disk */
-	uint64_t retry_due_ms; /* monotonic: nothing is tried before */
-	uint64_t turned_ms;    /* monotonic: when it was last looked at */
-	int64_t moved_ms;      /* what the clock was set by, and is not durable yet */
+	struct work *work;  /* NULL: nothing is decided */
+	uint64_t turned_ms; /* monotonic: when it was last looked at */
+	int64_t moved_ms;   /* what the clock was set by, and is not durable yet */
 	uv_timer_t timer;
 	struct renderer_report report; /* the newest of the capture worker */
 	struct status_file *status;    /* NULL: none is watched */
@@ -398,16 +399,17 @@ static struct span row_now(struct feed *feed)
 }
 
 /* False: what is there makes no sense, and nothing may be built on it. */
-static bool feed_load(struct feed *feed)
+static bool feed_load(struct feed *feed, struct rows *rows)
 {
-	struct span row = row_now(feed);
-	if (feed->loaded && row_is(feed, row))
+	struct span row;
+	enum row_found found = rows_find(rows, feed->key, &row);
+	if (feed->loaded && found != ROW_UNREADABLE && row_is(feed, row))
 		return true;
-	feed->unreadable = row.at != NULL && !feed_state_read(&feed->state, row);
+	feed->unreadable = found == ROW_UNREADABLE ||
+	                   (found == ROW_PRESENT && !feed_state_read(&feed->state, row));
 	if (feed->unreadable) {
 		feed->loaded = false;
-		row_alert(feed->all->counters, feed->key);
-		refuse_all(feed, &feed->queue, unreadable);
+		rows_mark(rows, feed->key);
 		return false;
 	}
 	uint64_t now_ms = clock_wall_ms();
@@ -423,11 +425,11 @@ static bool feed_load(struct feed *feed)
 	return true;
 }
 
-static void work_destroy(struct work *work)
+static void work_destroy(struct feed *feed)
 {
-	txn_destroy(&work->txn);
-	free(work->row);
-	free(work);
+	free(feed->work->row);
+	free(feed->work);
+	feed->work = NULL;
 }
 
 static void requeue(struct feed *feed, struct posts *posts)
@@ -446,33 +448,21 @@ static void requeue(struct feed *feed, struct posts *posts)
 	feed->queue.count += posts->count;
 }
 
-static void on_written(void *owner, enum verdict verdict)
+static void answer_work(struct feed *feed)
 {
-	struct feed *feed = owner;
+	for (struct post *post; (post = posts_take(&feed->work->posts)) != NULL;)
+		post_answer(feed, post);
+}
+
+static void adopt(struct feed *feed)
+{
 	struct work *work = feed->work;
-	feed->work = NULL;
-	if (verdict == VERDICT_OK) {
-		feed->state = work->state;
-		feed->moved_ms -= work->moved_ms;
-		feed->core = work->core;
-		free(feed->row);
-		feed->row = work->row;
-		work->row = NULL;
-		for (struct post *post; (post = posts_take(&work->posts)) != NULL;)
-			post_answer(feed, post);
-	} else if (verdict == VERDICT_KV_CONFLICT) {
-		log_warn("feed changed elsewhere", "feed=%s", feed->name);
-		requeue(feed, &work->posts);
-		feed->retry_due_ms = clock_monotonic_ms() + 20; /* the view has to catch up */
-	} else {
-		log_error("feed not written", "feed=%s verdict=%s", feed->name,
-		          verdict_name(verdict));
-		refuse_all(feed, &work->posts, "it could not be made durable; try again");
-		feed->retry_due_ms = clock_monotonic_ms() + RETRY_MS;
-	}
-	work_destroy(work);
-	if (!feed->all->draining)
-		feed_turn(feed);
+	feed->state = work->state;
+	feed->moved_ms -= work->moved_ms;
+	feed->core = work->core;
+	free(feed->row);
+	feed->row = work->row;
+	work->row = NULL;
 }
 
 /* ---- turns ---- */
@@ -535,21 +525,9 @@ static void set_time(const struct feed *feed, struct work *work, uint64_t now_ms
 		s->last_ms = s->now_ms;
 }
 
-static void feed_turn(struct feed *feed)
+/* Everything that is due and was posted, as far as one transaction goes. */
+static void work_all(struct feed *feed, struct work *work, uint64_t now_ms)
 {
-	struct feeds *all = feed->all;
-	uint64_t now_ms = clock_wall_ms();
-	see_clock(all, now_ms);
-	see_pause(feed, now_ms);
-	if (feed->work != NULL || clock_monotonic_ms() < feed->retry_due_ms || !feed_load(feed)) {
-		uv_timer_start(&feed->timer, on_timer, feed->unreadable ? TIMER_MS_MAX : 20, 0);
-		return;
-	}
-	struct work *work = xcalloc(1, sizeof *work);
-	posts_init(&work->posts);
-	work->state = feed->state;
-	work->core = feed->core;
-	work->txn = txn_create();
 	set_time(feed, work, now_ms);
 	if (feed->row == NULL) { /* its first moment */
 		work->state.epoch = work->state.cycle.idle_since_ms = now_ms;
@@ -561,17 +539,78 @@ static void feed_turn(struct feed *feed)
 		work_post(feed, work, posts_take(&feed->queue));
 	work->state.cycle.ended = false;
 	work_frame(feed, work); /* the picture's health */
-	if (!work->changed) {
-		for (struct post *post; (post = posts_take(&work->posts)) != NULL;)
-			post_answer(feed, post);
-		work_destroy(work);
-		schedule(feed, now_ms);
-		return;
-	}
-	work->row = feed_state_row(&work->state);
-	txn_put(work->txn, span_str(feed->key), span_str(feed->row), span_str(work->row));
+}
+
+static enum actor_decision decide(struct actor *actor, struct actor_change *change)
+{
+	struct feed *feed = (struct feed *)actor;
+	if (!feed_load(feed, change->rows))
+		return ACTOR_STOP;
+	struct work *work = xcalloc(1, sizeof *work);
 	feed->work = work;
-	txn_submit(&work->txn, all->store, on_written, feed);
+	posts_init(&work->posts);
+	work->state = feed->state;
+	work->core = feed->core;
+	work->txn = change->txn;
+	work_all(feed, work, clock_wall_ms());
+	work->txn = NULL;
+	if (!work->changed)
+		return ACTOR_REST;
+	work->row = feed_state_row(&work->state);
+	rows_put(change->rows, feed->key, span_str(work->row));
+	return ACTOR_WRITE;
+}
+
+static void undo(struct actor *actor)
+{
+	struct feed *feed = (struct feed *)actor;
+	log_warn("feed changed elsewhere", "feed=%s", feed->name);
+	requeue(feed, &feed->work->posts);
+	work_destroy(feed);
+}
+
+static void on_end(struct actor *actor, enum actor_end end)
+{
+	struct feed *feed = (struct feed *)actor;
+	switch (end) {
+	case ACTOR_DURABLE:
+		adopt(feed);
+		answer_work(feed);
+		break;
+	case ACTOR_RESTED:
+		answer_work(feed);
+		work_destroy(feed);
+		schedule(feed, clock_wall_ms());
+		return;
+	case ACTOR_STOPPED:
+		refuse_all(feed, &feed->queue, unreadable);
+		uv_timer_start(&feed->timer, on_timer, TIMER_MS_MAX, 0);
+		return;
+	case ACTOR_OVERTAKEN:
+	case ACTOR_FAILED:
+		log_error("feed not written", "feed=%s verdict=%s", feed->name,
+		          verdict_name(actor->verdict));
+		refuse_all(feed, &feed->work->posts, "it could not be made durable; try again");
+		break;
+	}
+	work_destroy(feed);
+	if (!feed->all->draining)
+		feed_turn(feed);
+}
+
+static const struct actor_type feed_type = {.decide = decide,
+                                            .undo = undo,
+                                            .end = on_end,
+                                            .tries_max = TRIES_MAX,
+                                            .pause_ms = RETRY_MS};
+
+static void feed_turn(struct feed *feed)
+{
+	uint64_t now_ms = clock_wall_ms();
+	see_clock(feed->all, now_ms);
+	see_pause(feed, now_ms);
+	if (!actor_turn(&feed->actor))
+		uv_timer_start(&feed->timer, on_timer, SOON_MS, 0);
 }
 
 void feeds_turn(struct feeds *feeds)
@@ -582,7 +621,7 @@ void feeds_turn(struct feeds *feeds)
 	for (size_t i = 0; i < feeds->count; i++) {
 		struct feed *feed = feeds->feeds[i];
 		bool moved = feed->moved_ms != 0 || !row_is(feed, row_now(feed));
-		if (!feed->loaded || (feed->work == NULL && moved))
+		if (!feed->loaded || (!actor_busy(&feed->actor) && moved))
 			feed_turn(feed);
 	}
 }
@@ -885,6 +924,7 @@ static bool add_feed(struct feeds *feeds, struct span name, bool scheduled)
 		return false;
 	}
 	struct feed *feed = xcalloc(1, sizeof *feed);
+	actor_init(&feed->actor, &feed_type, feeds->store, feeds->counters);
 	feed->all = feeds;
 	memcpy(feed->name, name.at, name.len);
 	snprintf(feed->key, sizeof feed->key, "feed/%s", feed->name);
@@ -947,7 +987,7 @@ bool feeds_drain(struct feeds *feeds)
 		if (feed->status != NULL)
 			status_file_stop(feed->status);
 		refuse_all(feed, &feed->queue, "this worker stops; try again");
-		idle = idle && feed->work == NULL;
+		idle = idle && !actor_busy(&feed->actor);
 	}
 	return idle;
 }
