@@ -2,22 +2,22 @@
 #include "common/base/check.h"
 #include "common/base/log.h"
 #include "common/domain/output_row.h"
-#include "common/store/row.h"
-#include "common/store/txn.h"
+#include "common/store/actor.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-enum { LOOK_MS = 500, DIGEST_ROOM = 17 };
+enum { LOOK_MS = 500, TRIES_MAX = 50 };
 
 struct output_entry {
 	struct output_target target;
-	struct output *output;    /* NULL: paused, or not yet durable */
-	char digest[DIGEST_ROOM]; /* of its text in capture.outputs; "": added at run time */
-	bool paused, busy;        /* busy: a change of it is being written */
-	bool ended;               /* removed; it goes when its output has */
+	struct output *output; /* NULL: paused, or not yet durable */
+	/* Of its text in capture.outputs; "": added at run time. */
+	char digest[OUTPUT_ROW_DIGEST_ROOM];
+	bool paused, busy; /* busy: a change of it is being written */
+	bool ended;        /* removed; it goes when its output has */
 };
 
 struct outputs {
@@ -29,6 +29,8 @@ struct outputs {
 	struct output_entry **all;
 	size_t count, room, max;
 	size_t writing;     /* transactions under way */
+	struct actor seed;  /* the rows as they are to be from the start on */
+	json_t *seeds;      /* by key; null: none */
 	json_t *unreadable; /* names whose rows this release cannot read: nothing is put in their
 	                       place */
 	bool closing;
@@ -99,6 +101,7 @@ static void on_look_closed(uv_handle_t *handle)
 		free(outputs->all[--outputs->count]);
 	free(outputs->all);
 	json_decref(outputs->unreadable);
+	json_decref(outputs->seeds);
 	free(outputs);
 	on_closed(arg);
 }
@@ -155,38 +158,53 @@ static void make_key(const struct outputs *outputs, const char *name, char key[O
 	         outputs->settings->newest->feed_default, name);
 }
 
-static void put_row(const struct outputs *outputs, struct txn *txn,
-                    const struct output_entry *entry, bool paused, bool removed)
+/* What the row of an output is to be, malloc'd; NULL: none. */
+static char *row_text(const struct output_entry *entry, bool paused, bool removed)
 {
 	static const char *const schemes[] = {[OUTPUT_RTMP] = "",
 	                                      [OUTPUT_MPEGTS] = "",
 	                                      [OUTPUT_HLS] = "hls:",
 	                                      [OUTPUT_FILE] = "file:"};
-	char key[OUTPUT_ROW_KEY_ROOM], url[OUTPUT_URL_MAX + 8];
-	bool added = *entry->digest == '\0', hls = entry->target.kind == OUTPUT_HLS;
-	make_key(outputs, entry->target.name, key);
-	if (removed && added) {
-		txn_put_always(txn, span_str(key), (struct span){0});
-		return;
-	}
-	snprintf(url, sizeof url, "%s%s", schemes[entry->target.kind], entry->target.url);
-	json_t *row = json_pack("{s:b, s:b, s:s*, s:s*, s:s*, s:b, s:b}", "added", added, "own",
-	                        entry->target.own, "url", added ? url : NULL, "digest",
-	                        added ? NULL : entry->digest, "hls", hls ? entry->target.url : NULL,
-	                        "paused", paused, "removed", removed);
-	check(row != NULL);
-	char *text = json_dumps(row, JSON_COMPACT);
-	check(text != NULL);
-	txn_put_always(txn, span_str(key), span_str(text));
-	free(text);
-	json_decref(row);
+	const struct output_target *target = &entry->target;
+	struct output_row row = {.added = *entry->digest == '\0',
+	                         .own = target->own,
+	                         .paused = paused,
+	                         .removed = removed};
+	if (removed && row.added)
+		return NULL;
+	if (row.added)
+		snprintf(row.url, sizeof row.url, "%s%s", schemes[target->kind], target->url);
+	memcpy(row.digest, entry->digest, sizeof row.digest);
+	if (target->kind == OUTPUT_HLS)
+		snprintf(row.hls, sizeof row.hls, "%s", target->url);
+	return output_row_text(&row);
 }
+
+/* False: it has become one that this release cannot read. */
+static bool put_row(struct rows *rows, const char *key, const char *text)
+{
+	struct output_row there;
+	struct span value;
+	enum row_found found = rows_find(rows, key, &value);
+	if (found == ROW_PRESENT)
+		found = output_row_read(&there, value);
+	if (found == ROW_UNREADABLE) {
+		rows_mark(rows, key);
+		return false;
+	}
+	rows_put(rows, key, span_str(text));
+	return true;
+}
+
+static const char unreadable[] =
+        "this release cannot read the row of that output: it is left as it is";
 
 /* ---- changes: durable first, then done ---- */
 
 enum change_kind { CHANGE_ADD, CHANGE_REMOVE, CHANGE_PAUSE, CHANGE_RESUME };
 
 struct change {
+	struct actor actor; /* first */
 	struct outputs *outputs;
 	struct output_entry *entry;
 	enum change_kind kind;
@@ -208,15 +226,31 @@ static void apply(struct change *change, bool stored)
 		start(outputs, entry);
 }
 
-static void on_written(void *owner, enum verdict verdict)
+static enum actor_decision decide(struct actor *actor, struct actor_change *made)
 {
-	struct change *change = owner;
+	const struct change *change = (struct change *)actor;
+	const struct output_entry *entry = change->entry;
+	bool paused =
+	        change->kind == CHANGE_PAUSE || (change->kind != CHANGE_RESUME && entry->paused);
+	char key[OUTPUT_ROW_KEY_ROOM];
+	char *text = row_text(entry, paused, change->kind == CHANGE_REMOVE);
+	make_key(change->outputs, entry->target.name, key);
+	bool good = put_row(made->rows, key, text);
+	free(text);
+	return good ? ACTOR_WRITE : ACTOR_STOP;
+}
+
+static void on_end(struct actor *actor, enum actor_end end)
+{
+	struct change *change = (struct change *)actor;
 	struct outputs *outputs = change->outputs;
-	bool stored = verdict == VERDICT_OK;
+	bool stored = end == ACTOR_DURABLE;
 	outputs->writing--;
 	apply(change, stored);
 	change->answer.done(change->answer.arg, stored ? OUTPUTS_DONE : OUTPUTS_UNSTORED,
-	                    stored ? "" : "it could not be made durable; try again");
+	                    stored                 ? ""
+	                    : end == ACTOR_STOPPED ? unreadable
+	                                           : "it could not be made durable; try again");
 	free(change);
 	finish(outputs);
 }
@@ -224,14 +258,17 @@ static void on_written(void *owner, enum verdict verdict)
 static void submit(struct outputs *outputs, struct output_entry *entry, enum change_kind kind,
                    const struct outputs_answer *answer)
 {
+	static const struct actor_type type = {
+	        .decide = decide, .end = on_end, .tries_max = TRIES_MAX};
 	struct change *change = xcalloc(1, sizeof *change);
-	struct txn *txn = txn_create();
-	bool paused = kind == CHANGE_PAUSE || (kind != CHANGE_RESUME && entry->paused);
-	*change = (struct change){outputs, entry, kind, *answer};
-	put_row(outputs, txn, entry, paused, kind == CHANGE_REMOVE);
+	actor_init(&change->actor, &type, outputs->capture->store, outputs->capture->worker->mine);
+	change->outputs = outputs;
+	change->entry = entry;
+	change->kind = kind;
+	change->answer = *answer;
 	entry->busy = true;
 	outputs->writing++;
-	txn_submit(&txn, outputs->capture->store, on_written, change);
+	check(actor_turn(&change->actor));
 }
 
 static void say(const struct outputs_answer *answer, enum outputs_result result, const char *reason)
@@ -248,9 +285,6 @@ static bool is_open(const struct outputs *outputs, const struct outputs_answer *
 		    "there is no picture to send: capture.url is empty, or it ends");
 	return open;
 }
-
-static const char unreadable[] =
-        "this release cannot read the row of that output: it is left as it is";
 
 static bool is_unreadable(const struct outputs *outputs, const char *name)
 {
@@ -339,7 +373,7 @@ static bool add_item(struct outputs *outputs, struct span item, char reason[256]
 		return false;
 	}
 	target.own = true;
-	snprintf(entry_add(outputs, &target)->digest, DIGEST_ROOM, "%016" PRIx64,
+	snprintf(entry_add(outputs, &target)->digest, OUTPUT_ROW_DIGEST_ROOM, "%016" PRIx64,
 	         (uint64_t)XXH3_64bits(item.at, item.len));
 	return true;
 }
@@ -354,125 +388,123 @@ static void add_of_settings(struct outputs *outputs)
 			log_error("output not added", "key=capture.outputs reason=\"%s\"", reason);
 }
 
-static bool is_true(const json_t *row, const char *key)
-{
-	return json_is_true(json_object_get(row, key));
-}
-
 /* False: the row says nothing any more. */
-static bool take_row_of_settings(struct outputs *outputs, const char *name, const json_t *row)
+static bool take_row_of_settings(struct outputs *outputs, const char *name,
+                                 const struct output_row *row)
 {
 	struct output_entry *entry = find(outputs, name);
-	const char *digest = json_string_value(json_object_get(row, "digest"));
-	if (entry == NULL || digest == NULL || strcmp(entry->digest, digest) != 0)
+	if (entry == NULL || strcmp(entry->digest, row->digest) != 0)
 		return false;
-	entry->paused = is_true(row, "paused");
-	entry->busy = is_true(row, "removed"); /* for take_rows() */
+	entry->paused = row->paused;
+	entry->busy = row->removed; /* for take_rows() */
 	return true;
 }
 
-/* As it would stand in capture.outputs. False: it is too long. */
-static bool output_text(const char *name, const json_t *row,
-                        char text[OUTPUT_NAME_MAX + OUTPUT_URL_MAX + 16])
+/* False: the url means nothing to this release. */
+static bool target_of(const char *name, const struct output_row *row, struct output_target *target)
 {
-	enum { ROOM = OUTPUT_NAME_MAX + OUTPUT_URL_MAX + 16 };
-	return snprintf(text, ROOM, "%s=%s", name, json_string_value(json_object_get(row, "url"))) <
-	       ROOM;
+	char text[OUTPUT_NAME_MAX + OUTPUT_ROW_URL_MAX + 2], reason[256];
+	snprintf(text, sizeof text, "%s=%s", name, row->url);
+	bool good = output_target_parse(target, span_str(text), reason);
+	target->own = row->own;
+	return good;
 }
 
-static void take_added_row(struct outputs *outputs, const char *name, const json_t *row)
+static void take_added_row(struct outputs *outputs, const char *name,
+                           const struct output_target *target, bool paused)
 {
-	char text[OUTPUT_NAME_MAX + OUTPUT_URL_MAX + 16], reason[256];
-	struct output_target target;
-	output_text(name, row, text);
-	check(output_target_parse(&target, span_str(text), reason));
-	target.own = is_true(row, "own");
 	struct output_entry *hidden = find(outputs, name);
 	if (hidden != NULL) {
 		log_warn("output hidden",
 		         "name=%s reason=\"one added while Ringside ran has its name\"", name);
 		entry_remove(outputs, hidden);
 	}
-	entry_add(outputs, &target)->paused = is_true(row, "paused");
+	entry_add(outputs, target)->paused = paused;
 }
 
-/* Of those of the settings the digest is needed, of added ones a url that is understood. "paused"
- * and "removed" are false by default. */
-static bool row_valid(const char *name, const json_t *row)
+/* Takes `text`. */
+static void plant(struct outputs *outputs, const char *key, char *text)
 {
-	char text[OUTPUT_NAME_MAX + OUTPUT_URL_MAX + 16], reason[256];
-	struct output_target target;
-	const json_t *added = json_object_get(row, "added"), *url = json_object_get(row, "url");
-	if (*name == '\0' || !json_is_boolean(added))
-		return false;
-	if (json_is_false(added))
-		return json_is_string(json_object_get(row, "digest"));
-	return json_is_string(url) && output_text(name, row, text) &&
-	       output_target_parse(&target, span_str(text), reason);
+	json_object_set_new(outputs->seeds, key, text != NULL ? json_string(text) : json_null());
+	free(text);
 }
-
-struct rows {
-	struct outputs *outputs;
-	struct txn *txn;
-	size_t prefix_len;
-};
 
 static bool take_row(void *arg, struct span key, struct span value)
 {
-	struct rows *rows = arg;
-	char name[OUTPUT_NAME_MAX + 1] = "";
-	size_t len = key.len - rows->prefix_len;
-	json_t *row = json_loadb((const char *)value.at, value.len, JSON_REJECT_DUPLICATES, NULL);
-	if (len > 0 && len <= OUTPUT_NAME_MAX)
-		memcpy(name, key.at + rows->prefix_len, len);
-	if (!row_valid(name, row)) {
-		char row_key[OUTPUT_ROW_KEY_ROOM];
-		make_key(rows->outputs, name, row_key);
-		row_alert(rows->outputs->capture->worker->mine, row_key);
-		json_object_set_new(rows->outputs->unreadable, name, json_true());
-	} else if (is_true(row, "added")) {
-		take_added_row(rows->outputs, name, row);
-	} else {
-		bool taken = take_row_of_settings(rows->outputs, name, row);
+	struct outputs *outputs = arg;
+	char prefix[OUTPUT_ROW_KEY_ROOM], row_key[OUTPUT_ROW_KEY_ROOM],
+	        name[OUTPUT_NAME_MAX + 1] = "";
+	struct output_row row;
+	struct output_target target;
+	make_key(outputs, "", prefix);
+	size_t len = key.len - strlen(prefix);
+	if (len <= OUTPUT_NAME_MAX)
+		memcpy(name, key.at + strlen(prefix), len);
+	make_key(outputs, name, row_key);
+	if (*name == '\0' || output_row_read(&row, value) != ROW_PRESENT ||
+	    (row.added && !target_of(name, &row, &target))) {
+		row_alert(outputs->capture->worker->mine, row_key);
+		json_object_set_new(outputs->unreadable, name, json_true());
+	} else if (row.added) {
+		take_added_row(outputs, name, &target, row.paused);
+	} else if (!take_row_of_settings(outputs, name, &row)) {
 		/* Those of the settings are written anew, once, by take_rows(). */
-		const struct output_entry *entry = find(rows->outputs, name);
-		if (!taken && (entry == NULL || *entry->digest == '\0'))
-			txn_put_always(rows->txn, key, (struct span){0});
+		const struct output_entry *entry = find(outputs, name);
+		if (entry == NULL || *entry->digest == '\0')
+			plant(outputs, row_key, NULL);
 	}
-	json_decref(row);
 	return true;
 }
 
-static void on_seeded(void *owner, enum verdict verdict)
+static struct outputs *seeded(struct actor *actor)
 {
-	struct outputs *outputs = owner;
-	if (verdict != VERDICT_OK)
-		log_error("outputs not stored", "verdict=%s", verdict_name(verdict));
+	return (struct outputs *)((char *)actor - offsetof(struct outputs, seed));
+}
+
+static enum actor_decision decide_seeds(struct actor *actor, struct actor_change *change)
+{
+	struct outputs *outputs = seeded(actor);
+	const char *key;
+	json_t *text;
+	json_object_foreach (outputs->seeds, key, text) {
+		if (!put_row(change->rows, key, json_string_value(text)))
+			return ACTOR_STOP;
+	}
+	return ACTOR_WRITE;
+}
+
+static void on_seeded(struct actor *actor, enum actor_end end)
+{
+	struct outputs *outputs = seeded(actor);
+	if (end != ACTOR_DURABLE)
+		log_error("outputs not stored", "verdict=%s", verdict_name(actor->verdict));
 	outputs->writing--;
 	finish(outputs);
 }
 
 static void take_rows(struct outputs *outputs)
 {
-	char prefix[OUTPUT_ROW_KEY_ROOM];
+	static const struct actor_type type = {
+	        .decide = decide_seeds, .end = on_seeded, .tries_max = TRIES_MAX};
+	char key[OUTPUT_ROW_KEY_ROOM];
 	struct store *store = outputs->capture->store;
-	struct txn *txn = txn_create();
-	make_key(outputs, "", prefix);
-	struct rows rows = {outputs, txn, strlen(prefix)};
 	while (store_advance(store, 0)) {
 	}
-	state_kv_each(store_view(store), span_str(prefix), take_row, &rows);
+	make_key(outputs, "", key);
+	state_kv_each(store_view(store), span_str(key), take_row, outputs);
 	for (size_t i = outputs->count; i > 0; i--) {
 		struct output_entry *entry = outputs->all[i - 1];
 		bool removed = entry->busy;
 		entry->busy = false;
+		make_key(outputs, entry->target.name, key);
 		if (*entry->digest != '\0' && !is_unreadable(outputs, entry->target.name))
-			put_row(outputs, txn, entry, entry->paused, removed);
+			plant(outputs, key, row_text(entry, entry->paused, removed));
 		if (removed)
 			entry_remove(outputs, entry);
 	}
 	outputs->writing++;
-	txn_submit(&txn, store, on_seeded, outputs);
+	actor_init(&outputs->seed, &type, store, outputs->capture->worker->mine);
+	check(actor_turn(&outputs->seed));
 }
 
 static void on_session_closed(void *arg, struct session *session)
@@ -493,7 +525,8 @@ struct outputs *outputs_create(struct capture *capture, struct session *session)
 	                            .settings = settings,
 	                            .session = session,
 	                            .max = settings->newest->capture_outputs_max,
-	                            .unreadable = json_object()};
+	                            .unreadable = json_object(),
+	                            .seeds = json_object()};
 	const struct session_watch watch = {.on_closed = on_session_closed, .arg = outputs};
 	outputs->watcher = session_watch(session, &watch);
 	uv_timer_init(capture->worker->loop, &outputs->look);

@@ -4,7 +4,7 @@
 
 #include "common/base/clock.h"
 #include "common/domain/render_session.h"
-#include "common/store/row.h"
+#include "common/store/actor.h"
 #include "worker-capture/ice_servers.h"
 #include "worker-capture/render_life.h"
 #include "worker-capture/render_sessions.h"
@@ -36,7 +36,7 @@ struct render_answer {
 
 /* Freed by render_remove() alone, which makes it RENDER_GONE: where the order was refused, where
  * its write failed for good, where it was forgotten. At each of these places nothing of the store's
- * is under way: one write at a time has `writing` and holds it, and so does `forget`; none is begun
+ * is under way: the actor is busy with one write at a time, and `forget` holds it; none is begun
  * in RENDER_OVER but the forgetting, and none in RENDER_FORGETTING. What else may be under way
  * holds the call, or finds it by its id again: input and signals on their way to the page, offers,
  * questions to sessions.validate_url. Its browser ends by itself and tells nobody any more; calls
@@ -44,6 +44,7 @@ struct render_answer {
  * process ends. */
 struct render_live {
 	struct render_sessions *all;
+	struct actor actor;      /* the row is its, and so is that of retry_key */
 	enum render_state state; /* render_live_on() changes it, as render_life.h says */
 	struct render_session *paper;
 	struct session *browser; /* NULL when it is over, or could not be opened */
@@ -59,7 +60,6 @@ struct render_live {
 	struct render_answer *writers; /* for the one under way */
 	const char *ending;            /* the reason, from RENDER_LIFE_END on */
 	uint64_t published_ms;         /* monotonic: the last patch */
-	uint64_t retry_ms;             /* monotonic: no write before, since one failed */
 	uint64_t looked_ms;            /* monotonic: the last picture asked for; 0: none lately */
 	struct render_rate inputs, negotiations;
 	struct {
@@ -121,6 +121,8 @@ void render_validate(struct render_sessions *all, struct call *call, json_t *que
                      void (*refused)(struct call *call));
 
 /* ---- render_publish.c ---- */
+/* First of all. */
+void render_publish_start(struct render_live *live);
 /* Something changed: published now or when its time comes. */
 void render_changed(struct render_live *live);
 /* `call` is answered when everything changed so far is durable. */

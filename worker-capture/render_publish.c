@@ -3,7 +3,7 @@
 #include "common/base/clock.h"
 #include "common/base/hex.h"
 #include "common/base/log.h"
-#include "common/store/txn.h"
+#include "common/store/actor.h"
 #include "worker-capture/render_parts.h"
 
 #include <openssl/sha.h>
@@ -91,15 +91,16 @@ void render_retry_digest(struct call *call, char out[65])
 	hex_print(digest, sizeof digest, out);
 }
 
-static void put_retry_row(struct render_live *live, struct txn *txn)
+static void put_retry_row(struct render_live *live, struct rows *rows)
 {
 	char key[RENDER_PATH_ROOM], value[160];
 	if (*live->paper->retry_key == '\0' || !render_life_is_new(live->state))
 		return;
-	size_t key_len = retry_row_key(live->paper->retry_key, key);
+	retry_row_key(live->paper->retry_key, key);
 	int len = snprintf(value, sizeof value, "{\"id\":\"%s\",\"digest\":\"%s\"}",
 	                   live->paper->id, live->retry_digest);
-	txn_put(txn, span_of(key, key_len), (struct span){0}, span_of(value, (size_t)len));
+	rows_expect(rows, key, (struct span){0});
+	rows_put(rows, key, span_of(value, (size_t)len));
 }
 
 /* ---- writing ---- */
@@ -184,38 +185,88 @@ static void on_failed(struct render_live *live, enum verdict verdict)
 	live->paper->published = json_incref(was->published);
 	render_session_destroy(&was);
 	live->document_changed = true;
-	live->retry_ms = clock_monotonic_ms() + RETRY_MS;
 	render_changed(live);
 }
 
-static void on_written(void *owner, enum verdict verdict)
+static enum actor_decision write_changes(struct render_live *live, struct actor_change *change)
 {
-	struct render_live *live = owner;
-	if (verdict == VERDICT_OK)
-		on_durable(live);
-	else
-		on_failed(live, verdict);
-}
-
-static void write_now(struct render_live *live, uint64_t now_ms)
-{
-	struct txn *txn = txn_create();
 	char key[RENDER_PATH_ROOM];
-	if (!gather(live, txn, now_ms) && !live->document_changed) {
-		txn_destroy(&txn);
-		answer_all(&live->asked, live); /* there was nothing to wait for */
-		return;
-	}
-	size_t key_len = render_session_key(live->paper->id, key);
+	if (!gather(live, change->txn, clock_monotonic_ms()) && !live->document_changed)
+		return ACTOR_REST;
 	live->document_changed = live->patch_now = false;
 	live->writing = render_session_document(live->paper);
 	live->writers = live->asked;
 	live->asked = NULL;
-	txn_put(txn, span_of(key, key_len),
-	        live->document != NULL ? span_str(live->document) : (struct span){0},
-	        span_str(live->writing));
-	put_retry_row(live, txn);
-	txn_submit(&txn, live->all->capture->store, on_written, live);
+	render_session_key(live->paper->id, key);
+	rows_expect(change->rows, key, span_str(live->document));
+	rows_put(change->rows, key, span_str(live->writing));
+	put_retry_row(live, change->rows);
+	return ACTOR_WRITE;
+}
+
+static enum actor_decision forget_rows(struct render_live *live, struct actor_change *change)
+{
+	char key[RENDER_PATH_ROOM];
+	render_session_key(live->paper->id, key);
+	rows_expect(change->rows, key, span_str(live->document));
+	rows_put(change->rows, key, (struct span){0});
+	if (*live->paper->retry_key == '\0')
+		return ACTOR_WRITE;
+	retry_row_key(live->paper->retry_key, key);
+	rows_put(change->rows, key, (struct span){0});
+	return ACTOR_WRITE;
+}
+
+static struct render_live *live_of(struct actor *actor)
+{
+	return (struct render_live *)((char *)actor - offsetof(struct render_live, actor));
+}
+
+static enum actor_decision decide(struct actor *actor, struct actor_change *change)
+{
+	struct render_live *live = live_of(actor);
+	return live->state == RENDER_FORGETTING ? forget_rows(live, change)
+	                                        : write_changes(live, change);
+}
+
+static void on_forget_end(struct render_live *live, bool forgotten)
+{
+	if (forgotten)
+		render_remove(live, RENDER_LIFE_FORGOTTEN);
+	else
+		render_live_on(live, RENDER_LIFE_KEPT);
+}
+
+static void on_end(struct actor *actor, enum actor_end end)
+{
+	struct render_live *live = live_of(actor);
+	if (live->state == RENDER_FORGETTING) {
+		on_forget_end(live, end == ACTOR_DURABLE);
+		return;
+	}
+	switch (end) {
+	case ACTOR_DURABLE:
+		on_durable(live);
+		break;
+	case ACTOR_RESTED:
+		answer_all(&live->asked, live); /* there was nothing to wait for */
+		break;
+	case ACTOR_STOPPED:
+		break; /* its row was read when it was taken over */
+	case ACTOR_OVERTAKEN:
+	case ACTOR_FAILED:
+		on_failed(live, actor->verdict);
+		break;
+	}
+}
+
+void render_publish_start(struct render_live *live)
+{
+	/* What is compared is what was written last: who else writes it has it (on_failed()). */
+	static const struct actor_type type = {
+	        .decide = decide, .end = on_end, .tries_max = 1, .pause_ms = RETRY_MS};
+	actor_init(&live->actor, &type, live->all->capture->store,
+	           live->all->capture->worker->mine);
 }
 
 /* ---- when ---- */
@@ -237,10 +288,10 @@ static bool wants_to_write(const struct render_live *live)
 static uint64_t write_due_ms(const struct render_live *live)
 {
 	uint64_t interval_ms = live->all->settings->newest->sessions_state_interval_ms;
-	if (live->writing != NULL || !render_life_writes(live->state) || !wants_to_write(live))
+	if (actor_busy(&live->actor) || !render_life_writes(live->state) || !wants_to_write(live))
 		return UINT64_MAX;
 	uint64_t due_ms = does_not_wait(live) ? 0 : live->published_ms + interval_ms;
-	return due_ms > live->retry_ms ? due_ms : live->retry_ms;
+	return due_ms > live->actor.due_ms ? due_ms : live->actor.due_ms;
 }
 
 static void schedule(struct render_sessions *all, uint64_t now_ms)
@@ -266,18 +317,19 @@ void render_on_publish_timer(uv_timer_t *timer)
 		return;
 	HASH_ITER (hh, all->lives, live, next)
 		if (write_due_ms(live) <= now_ms)
-			write_now(live, now_ms);
+			actor_turn(&live->actor);
 	schedule(all, now_ms);
 }
 
 void render_changed(struct render_live *live)
 {
+	struct render_sessions *all = live->all;
 	uint64_t now_ms = clock_monotonic_ms();
-	if (live->all->draining)
+	if (all->draining)
 		return;
 	if (write_due_ms(live) <= now_ms)
-		write_now(live, now_ms);
-	schedule(live->all, now_ms);
+		actor_turn(&live->actor);
+	schedule(all, now_ms);
 }
 
 void render_answer_later(struct render_live *live, struct call *call,
@@ -293,36 +345,18 @@ void render_answer_later(struct render_live *live, struct call *call,
 
 /* ---- forgetting ---- */
 
-static void on_forgotten(void *owner, enum verdict verdict)
-{
-	struct render_live *live = owner;
-	if (verdict == VERDICT_OK) {
-		render_remove(live, RENDER_LIFE_FORGOTTEN);
-		return;
-	}
-	render_live_on(live, RENDER_LIFE_KEPT);
-	live->retry_ms = clock_monotonic_ms() + RETRY_MS;
-}
-
 /* The stream first: with the document the last trace of it goes. */
 static void on_stream_dropped(struct command *command)
 {
 	struct render_live *live = command->owner;
-	struct txn *txn = txn_create();
-	char key[RENDER_PATH_ROOM];
 	free((void *)(uintptr_t)command->path.at);
-	txn_put(txn, span_of(key, render_session_key(live->paper->id, key)),
-	        span_str(live->document), (struct span){0});
-	if (*live->paper->retry_key != '\0')
-		txn_put_always(txn, span_of(key, retry_row_key(live->paper->retry_key, key)),
-		               (struct span){0});
-	txn_submit(&txn, live->all->capture->store, on_forgotten, live);
+	check(actor_turn(&live->actor));
 }
 
 void render_forget(struct render_live *live)
 {
 	char path[RENDER_PATH_ROOM];
-	if (clock_monotonic_ms() < live->retry_ms)
+	if (clock_monotonic_ms() < live->actor.due_ms)
 		return;
 	render_live_on(live, RENDER_LIFE_FORGET);
 	size_t len = render_session_path(live->paper->id, path);

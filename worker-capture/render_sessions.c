@@ -36,6 +36,7 @@ static void count_lives(struct render_sessions *all)
 void render_add(struct render_sessions *all, struct render_live *live)
 {
 	live->all = all;
+	render_publish_start(live);
 	if (live->signals == NULL)
 		live->signals = json_array();
 	HASH_ADD(hh, all->lives, paper->id, RENDER_SESSION_ID_MAX, live);
@@ -51,7 +52,7 @@ void render_remove(struct render_live *live, enum render_life_event event)
 {
 	struct render_sessions *all = live->all;
 	render_live_on(live, event);
-	check(live->state == RENDER_GONE && live->writing == NULL);
+	check(live->state == RENDER_GONE && !actor_busy(&live->actor));
 	render_close_browser(live);
 	HASH_DEL(all->lives, live);
 	count_lives(all);

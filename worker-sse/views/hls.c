@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATH_ROOM = 1100, PIECE_BYTES = 1 << 18 };
+enum { PATH_ROOM = OUTPUT_ROW_DIR_MAX + 76, PIECE_BYTES = 1 << 18 };
 
 /* One answer under way. The request may leave while a thread works for it. */
 struct hls {
@@ -70,23 +70,15 @@ static bool split_path(struct span path, struct asked *asked)
 
 /* The directory that a row names, with ROW_PRESENT; ROW_ABSENT: it is none of HLS, or was removed.
  */
-static enum row_found read_row(struct span row, char dir[PATH_ROOM])
+static enum row_found read_row(struct span value, char dir[PATH_ROOM])
 {
-	json_t *json = json_loadb((const char *)row.at, row.len, JSON_REJECT_DUPLICATES, NULL);
-	const json_t *named = json_object_get(json, "hls"),
-	             *removed = json_object_get(json, "removed");
-	enum row_found found = ROW_ABSENT;
-	if (!json_is_boolean(json_object_get(json, "added")) ||
-	    (named != NULL && !json_is_string(named)) ||
-	    (removed != NULL && !json_is_boolean(removed)))
-		found = ROW_UNREADABLE;
-	else if (named != NULL && json_string_length(named) < PATH_ROOM - 64 &&
-	         !json_is_true(removed))
-		found = ROW_PRESENT;
-	if (found == ROW_PRESENT)
-		strcpy(dir, json_string_value(named));
-	json_decref(json);
-	return found;
+	struct output_row row;
+	if (output_row_read(&row, value) != ROW_PRESENT)
+		return ROW_UNREADABLE;
+	if (*row.hls == '\0' || row.removed)
+		return ROW_ABSENT;
+	strcpy(dir, row.hls);
+	return ROW_PRESENT;
 }
 
 /* Of the rows of a feed the first that is of HLS, or cannot be read: it may be. */
