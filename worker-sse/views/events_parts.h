@@ -1,0 +1,123 @@
+/* Inside the EventSource view: what is asked for (events_wish.c), the streams that are found for it
+ * (events_search.c), how their messages look (events_frames.c), and who reads them (events.c). */
+#pragma once
+
+#include "common/domain/subscription.h"
+#include "common/store/state_walk.h"
+#include "common/worker/slices.h"
+#include "worker-sse/live/fanout.h"
+#include "worker-sse/views/event_id.h"
+#include "worker-sse/views/worker.h"
+
+enum { EVENTS_PATTERNS_MAX = 64, EVENTS_ROOT_LEN = sizeof SUBSCRIPTION_ROOT - 1 };
+
+/* What an event is called. */
+enum events_naming { EVENTS_NAMING_NONE, EVENTS_NAMING_STREAM, EVENTS_NAMING_MEMBER };
+
+/* A reader of several streams, or whose events have names. A plain reader of one stream needs none.
+ */
+struct events_reader {
+	struct sse_worker *worker;
+	struct live_reader *reader;
+	struct events_reader *next, **previous; /* worker->events */
+	struct event_place *places;             /* streams it follows */
+	size_t count, room;
+	uint64_t newest; /* every stream up to this number was looked at */
+	enum events_naming naming;
+	bool single; /* its frames are those of any reader of that stream */
+	char *member;
+	size_t patterns_count;
+	char *patterns[]; /* below the root */
+};
+
+/* A request in the making. */
+struct events_wish {
+	struct request *request;
+	char *paths[EVENTS_PATTERNS_MAX]; /* of single streams, whole */
+	size_t paths_count;
+	char *patterns[EVENTS_PATTERNS_MAX]; /* below the root; owned */
+	size_t patterns_count;
+	enum events_naming naming;
+	char *member;
+	bool from_start;
+	bool resumes;
+	bool unknown_id;           /* none of ours: begins as without, and is told so */
+	uint64_t newest;           /* of the id */
+	struct event_place *known; /* of the id */
+	size_t known_count;
+	unsigned status; /* of the fault */
+	const char *fault;
+	char text[600];
+};
+
+/* A stream it will follow. */
+struct events_start {
+	struct stream *stream;
+	uint64_t from;
+	bool named;        /* not found by a pattern */
+	const char *reset; /* NULL or the reason */
+};
+
+struct events_starts {
+	struct events_start *at;
+	size_t count, room;
+	struct events_wish *wish;
+};
+
+/* A request whose streams are looked for: in slices, since its patterns may begin like any number
+ * of paths. */
+struct events_search {
+	struct slices_job job;                  /* first */
+	struct events_search *next, **previous; /* worker->searches; previous NULL: not waiting */
+	struct sse_worker *worker;              /* outlives the request */
+	struct events_wish wish;
+	struct events_starts starts;
+	struct state_walk walk;
+	size_t walked;   /* patterns whose paths were looked at, or are being */
+	uint64_t newest; /* streams up to this number are found, or were told of */
+	bool again;      /* of some created since it was not told: from the beginning */
+};
+
+/* Below the root. */
+static inline const char *events_path(const struct stream *stream)
+{
+	return stream->path + EVENTS_ROOT_LEN;
+}
+
+/* ---- events_wish.c ---- */
+
+/* Reads the query and the id. False: wish->status and wish->fault say why. */
+bool events_wish_take(struct events_wish *wish);
+/* Always false. `fault` lives as long as the wish. */
+bool events_wish_refuse(struct events_wish *wish, unsigned status, const char *fault);
+void events_wish_finish(struct events_wish *wish);
+
+/* ---- events_search.c ---- */
+
+/* True: there is more to look at. */
+bool events_search_begin(struct events_search *search);
+/* One slice. True: there is more to look at. */
+bool events_search_step(struct events_search *search);
+/* False: too many; the wish says so. */
+bool events_starts_take(struct events_starts *starts, const struct events_start *start);
+/* What was found in earlier slices may be gone by now. False: one that was named; the wish says so.
+ */
+bool events_starts_drop_gone(struct events_starts *starts);
+/* Everything is closed and delivered, and nothing else can come: EventSource stops at 204. */
+bool events_starts_over(const struct events_starts *starts);
+void events_starts_finish(struct events_starts *starts);
+/* Does one of the patterns match this path below the root? */
+bool events_path_matches(char *const *patterns, size_t count, const char *path);
+
+/* ---- events_frames.c ---- */
+
+/* `several`: each of its readers has frames of its own. */
+const struct fanout_view *events_view(bool several);
+/* retry, an id and what is followed, before anything else. `e` may be NULL. */
+void events_put_opening(struct sse_builder *builder, struct events_reader *e,
+                        const struct events_starts *starts);
+/* The lines of an event whose block has been begun, or begins here. */
+void events_put_streams(struct sse_builder *builder, const struct stream *const *streams,
+                        size_t count);
+/* NULL is fine. */
+void events_reader_free(void *owner);
