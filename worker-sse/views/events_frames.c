@@ -199,7 +199,7 @@ static bool finished(void *owner, const struct stream *stream)
 	return true;
 }
 
-void events_reader_free(void *owner)
+static void reader_free(void *owner)
 {
 	struct events_reader *e = owner;
 	if (e == NULL)
@@ -222,14 +222,14 @@ static const struct fanout_view one_stream = {.name = "events",
                                               .heartbeat = heartbeat,
                                               .farewell = farewell,
                                               .lost = lost,
-                                              .left = events_reader_free};
+                                              .left = reader_free};
 static const struct fanout_view several_streams = {.name = "events of several streams",
                                                    .frame = build,
                                                    .heartbeat = heartbeat,
                                                    .farewell = farewell,
                                                    .lost = lost,
                                                    .finished = finished,
-                                                   .left = events_reader_free};
+                                                   .left = reader_free};
 
 const struct fanout_view *events_view(bool several)
 {

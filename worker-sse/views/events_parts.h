@@ -119,5 +119,3 @@ void events_put_opening(struct sse_builder *builder, struct events_reader *e,
 /* The lines of an event whose block has been begun, or begins here. */
 void events_put_streams(struct sse_builder *builder, const struct stream *const *streams,
                         size_t count);
-/* NULL is fine. */
-void events_reader_free(void *owner);

@@ -26,7 +26,7 @@ struct sse_worker {
 	struct fanout *fanout;
 	uv_async_t store_async;           /* the store has something to collect or to follow */
 	struct events_reader *events;     /* those with patterns or several streams (events.c) */
-	struct events_search *searches;          /* who waits for the streams of patterns (events.c) */
+	struct events_search *searches;   /* who waits for the streams of patterns (events.c) */
 	struct slices slices;             /* what takes more than one turn */
 	struct asks *asks;                /* what other workers are to answer */
 	struct calls *calls;              /* what those of our kind ask us */
