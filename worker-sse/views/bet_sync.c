@@ -305,13 +305,12 @@ static void put_event(struct sse_builder *b, const char *name, const struct bet_
 /* One message that is no frame must not end everybody's feed. */
 static void pass_over(const struct frame_query *q, const struct store_message *message)
 {
-	static uint64_t said_ms;
-	const struct sse_worker *w = q->context;
+	struct sse_worker *w = q->context;
 	uint64_t now_ms = w->wheel.now_ms;
 	counter_add(w->counters, bet_sync_unreadable_total, 1);
-	if (said_ms != 0 && now_ms - said_ms < WINDOW_MS)
+	if (w->bet_sync_said_ms != 0 && now_ms - w->bet_sync_said_ms < WINDOW_MS)
 		return;
-	said_ms = now_ms;
+	w->bet_sync_said_ms = now_ms;
 	log_error("a message of the feed is no frame", "stream=%s ends_at=%" PRIu64,
 	          q->stream->path, message->ends_at);
 }

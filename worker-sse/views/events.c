@@ -234,6 +234,6 @@ static void on_created(void *arg, struct stream *stream)
 
 void events_start(struct sse_worker *w)
 {
-	static struct fanout_observer observer = {.created = on_created};
-	fanout_observe(w->fanout, &observer);
+	w->events_observer.created = on_created;
+	fanout_observe(w->fanout, &w->events_observer);
 }

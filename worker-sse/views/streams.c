@@ -36,6 +36,12 @@ struct answer {
 	char location[BASE_URL_ROOM + 8192], expires[40];
 };
 
+/* The rest is written as it is used: an answer is ten kilobytes. */
+static void answer_begin(struct answer *a)
+{
+	a->count = a->numbers_used = 0;
+}
+
 static void add(struct answer *a, const char *name, struct span value)
 {
 	check(a->count < HEADERS_ROOM);
@@ -163,9 +169,9 @@ static void created(struct command *command)
 {
 	struct operation *op = command->owner;
 	struct request *request = op->request;
-	static struct answer a; /* one thread; too large for comfort on the stack */
+	struct answer a;
 	struct verdict_row row = verdict_row(command->verdict);
-	a.count = a.numbers_used = 0;
+	answer_begin(&a);
 	if (row.reason == NULL) {
 		struct stream *stream =
 		        state_find_id(store_view(worker_of(request)->store), command->id);
@@ -434,8 +440,8 @@ static void appended(struct command *c)
 	struct operation *op = c->owner;
 	struct request *request = op->request;
 	struct verdict_row row = verdict_row(c->verdict);
-	static struct answer a;
-	a.count = a.numbers_used = 0;
+	struct answer a;
+	answer_begin(&a);
 	unsigned status = append_headers(&a, c, row.status);
 	if (c->verdict == VERDICT_OWNED)
 		status = request_forbidden(request);
@@ -504,9 +510,9 @@ static void deleted(struct command *c)
 {
 	struct operation *op = c->owner;
 	struct verdict_row row = verdict_row(c->verdict);
-	struct answer *a = xcalloc(1, sizeof *a);
-	answer_send(op->request, a, row.status, row.reason);
-	free(a);
+	struct answer a;
+	answer_begin(&a);
+	answer_send(op->request, &a, row.status, row.reason);
 	operation_free(op);
 }
 
@@ -532,9 +538,9 @@ static void head(struct request *r)
 	struct stream *stream = streams_find(r);
 	if (stream == NULL)
 		return;
-	static struct answer a;
+	struct answer a;
 	char etag[96];
-	a.count = a.numbers_used = 0;
+	answer_begin(&a);
 	add(&a, "content-type", span_of(stream->content_type, stream->content_type_len));
 	add(&a, STREAMS_POLICY_NAME, STREAMS_POLICY);
 	add_offset(&a, stream->lineage, stream->tail);

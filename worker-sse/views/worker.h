@@ -7,11 +7,11 @@
 #include "common/worker/worker.h"
 #include "worker-sse/edge/edge.h"
 #include "worker-sse/edge/request.h"
+#include "worker-sse/live/fanout.h"
 
 struct asks;
 struct calls;
 struct events_reader;
-struct fanout;
 struct kit_session;
 struct picture;
 struct events_search;
@@ -24,13 +24,15 @@ struct sse_worker {
 	struct store *store;
 	struct edge edge;
 	struct fanout *fanout;
-	uv_async_t store_async;           /* the store has something to collect or to follow */
-	struct events_reader *events;     /* those with patterns or several streams (events.c) */
-	struct events_search *searches;   /* who waits for the streams of patterns (events.c) */
-	struct slices slices;             /* what takes more than one turn */
-	struct asks *asks;                /* what other workers are to answer */
-	struct calls *calls;              /* what those of our kind ask us */
-	struct picture *pictures;         /* hash (picture.c): what is asked for at the moment */
+	uv_async_t store_async;         /* the store has something to collect or to follow */
+	struct events_reader *events;   /* those with patterns or several streams (events.c) */
+	struct events_search *searches; /* who waits for the streams of patterns (events.c) */
+	struct slices slices;           /* what takes more than one turn */
+	struct asks *asks;              /* what other workers are to answer */
+	struct calls *calls;            /* what those of our kind ask us */
+	struct picture *pictures;       /* hash (picture.c): what is asked for at the moment */
+	struct fanout_observer events_observer;
+	uint64_t bet_sync_said_ms; /* when an unreadable message was last in the log; 0: never */
 	struct kit_session *kit_sessions; /* hash (stream_kit.c): who is followed here */
 };
 
