@@ -1,42 +1,15 @@
 #include "supervisor/tell.h"
 #include "common/base/check.h"
 
-struct telling {
-	struct settings *next;
-	const struct settings *from;
-	bool changed;
-};
-
-static void take_live(void *arg, const struct setting_row *row)
-{
-	struct telling *tell = arg;
-	if (row->when != SETTING_LIVE)
-		return;
-	settings_copy_row(tell->next, tell->from, row);
-	tell->changed = true;
-}
-
-static void tell_child(struct child *child, const struct settings *newest)
-{
-	struct settings next;
-	struct telling tell = {.next = &next, .from = newest};
-	settings_copy(&next, child->settings);
-	settings_diff(child->settings, newest, take_live, &tell);
-	if (!tell.changed) {
-		settings_finish(&next);
-		return;
-	}
-	settings_renew(&child->settings, &next);
-	if (child->said_hello)
-		life_send_settings(child);
-}
-
 void tell_settings(struct fleet *fleet)
 {
 	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++) {
 		struct child *child = &fleet->children[i];
-		if (child->pid != 0 && child->peer != NULL)
-			tell_child(child, fleet->life.settings->newest);
+		if (child->pid == 0 || child->peer == NULL)
+			continue;
+		if (settings_renew_live(&child->settings, fleet->life.settings->newest) &&
+		    child->said_hello)
+			life_send_settings(child);
 	}
 }
 

@@ -115,6 +115,9 @@ void settings_renew(const struct settings **kept, struct settings *value);
 /* The same with one that differs in one key. False: the reason says why, and nothing changes. */
 bool settings_renew_key(const struct settings **kept, struct span key, struct span value,
                         char reason[SETTINGS_REASON_MAX]);
+/* The same with one that has the LIVE keys of `newest`: all that may change in a process that runs.
+ * False: none of them differs, and nothing changes. */
+bool settings_renew_live(const struct settings **kept, const struct settings *newest);
 
 /* The one place where a process has its newest snapshot. A reload puts another there and drops the
  * one before: what is read through it is good until the loop turns. */

@@ -58,3 +58,31 @@ bool settings_renew_key(const struct settings **kept, struct span key, struct sp
 		settings_finish(&next);
 	return ok;
 }
+
+struct live {
+	struct settings *next;
+	const struct settings *newest;
+	bool changed;
+};
+
+static void take_live(void *arg, const struct setting_row *row)
+{
+	struct live *live = arg;
+	if (row->when != SETTING_LIVE)
+		return;
+	settings_copy_row(live->next, live->newest, row);
+	live->changed = true;
+}
+
+bool settings_renew_live(const struct settings **kept, const struct settings *newest)
+{
+	struct settings next;
+	struct live live = {.next = &next, .newest = newest};
+	settings_copy(&next, *kept);
+	settings_diff(*kept, newest, take_live, &live);
+	if (live.changed)
+		settings_renew(kept, &next);
+	else
+		settings_finish(&next);
+	return live.changed;
+}

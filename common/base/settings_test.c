@@ -645,6 +645,30 @@ static void test_a_snapshot_with_another_key(void **state)
 	settings_drop(&kept);
 }
 
+/* A process that runs gets what is LIVE; what it was started with stays else. */
+static void test_a_process_that_runs_gets_what_is_live(void **state)
+{
+	(void)state;
+	struct settings value;
+	settings_init(&value);
+	const struct settings *given = settings_freeze(&value), *first = settings_keep(given),
+	                      *newest = settings_keep(given);
+	assert_true(settings_renew_key(&newest, SPAN("log.format"), SPAN("json"), reason));
+	assert_true(settings_renew_key(&newest, SPAN("feed.default"), SPAN("ring"), reason));
+	assert_false(settings_renew_live(&given, newest)); /* WORKERS and START */
+	assert_ptr_equal(given, first);
+	assert_true(settings_renew_key(&newest, SPAN("log.level"), SPAN("debug"), reason));
+	assert_true(settings_renew_live(&given, newest));
+	assert_string_equal(given->log_level, "debug");
+	assert_string_equal(given->log_format, "text");
+	assert_string_equal(given->feed_default, "arena");
+	assert_string_equal(first->log_level, "info");
+	assert_false(settings_renew_live(&given, newest));
+	settings_drop(&given);
+	settings_drop(&first);
+	settings_drop(&newest);
+}
+
 /* The page in docs/ is what the table says now: ringside reference > docs/configuration.md */
 static void test_reference_is_current(void **state)
 {
@@ -692,6 +716,7 @@ int main(void)
 	        cmocka_unit_test(test_numbers_as_written),
 	        cmocka_unit_test(test_a_kept_snapshot_outlives_reloads),
 	        cmocka_unit_test(test_a_snapshot_with_another_key),
+	        cmocka_unit_test(test_a_process_that_runs_gets_what_is_live),
 	        cmocka_unit_test(test_reference_is_current),
 	};
 	return cmocka_run_group_tests_name("settings", tests, NULL, NULL);
