@@ -42,7 +42,7 @@ void duel_id(const struct duel *duel, char out[64])
 	snprintf(out, 64, "streaming-%s", duel->cycle_id);
 }
 
-bool duel_is(const struct duel *duel, const char *id)
+static bool is_its_id(const struct duel *duel, const char *id)
 {
 	char own[64];
 	duel_id(duel, own);
@@ -529,7 +529,7 @@ static enum duel_result on_duel(struct duel_cycle *cycle, const struct duel_fact
 	struct duel *d = &cycle->duel;
 	if (!d->present)
 		return refuse(DUEL_CONFLICT, reason, "there is no duel");
-	if (!duel_is(d, fact->duel_id)) {
+	if (!is_its_id(d, fact->duel_id)) {
 		snprintf(reason, 160, "duelId is not that of the present duel, streaming-%s",
 		         d->cycle_id);
 		return DUEL_CONFLICT;

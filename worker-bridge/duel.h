@@ -97,7 +97,6 @@ struct duel_cycle {
 
 /* "streaming-<cycle_id>" */
 void duel_id(const struct duel *duel, char out[64]);
-bool duel_is(const struct duel *duel, const char *duel_id);
 
 /* ---- what is wrong with the picture of a duel (guardrails, the spec's three), in their order ----
  * NULL: nothing. "agents_missing", "invalid_agent_hp", "arena_positions_invalid". */

@@ -228,12 +228,6 @@ bool market_see(struct market *m, const json_t *frame)
 
 /* ---- what is due ---- */
 
-bool market_over(const struct market *m)
-{
-	return m->state == MARKET_RESOLVED || m->state == MARKET_CANCELLED ||
-	       m->state == MARKET_MANUAL_REVIEW;
-}
-
 bool market_paid(const struct market *m)
 {
 	return m->state == MARKET_RESOLVED || m->state == MARKET_CANCELLED || m->settled_bets > 0;

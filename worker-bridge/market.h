@@ -97,8 +97,6 @@ void market_decide(struct market *market, const char *outcome, const char *side)
 
 /* Somebody has been paid, or nobody has to be: the outcome stands, also under review. */
 bool market_paid(const struct market *market);
-/* Over: nothing will be done any more without a person. */
-bool market_over(const struct market *market);
 /* What one unit on a side pays if it wins now, to four decimals; 0: nobody has bet on it. */
 double market_odds(const struct market *market, unsigned side);
 /* Bets are taken now. */

@@ -196,8 +196,3 @@ void operator_webhook_call(struct operator_webhook *operator, const struct opera
 	}
 	(step->doubt ? ask : post)(call);
 }
-
-size_t operator_webhook_in_flight(const struct operator_webhook *operator)
-{
-	return http_posts_in_flight(operator->posts);
-}

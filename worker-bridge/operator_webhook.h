@@ -51,4 +51,3 @@ void operator_webhook_call(struct operator_webhook *operator, const struct opera
  * contradicts it; RETRY: neither. Pure. */
 enum operator_result operator_webhook_judge(const struct market *market, enum market_step step,
                                             struct span view);
-size_t operator_webhook_in_flight(const struct operator_webhook *operator);
