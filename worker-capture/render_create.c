@@ -145,6 +145,7 @@ static void create(struct render_sessions *all, struct call *call, struct render
 	make_signal_token(live->paper->signal_token);
 	render_retry_digest(call, live->retry_digest);
 	render_add(all, live);
+	render_publish_start(live);
 	if (!render_open_browser(live, &status, reason)) {
 		if (status == 503)
 			call_header(call, "retry-after", "10");

@@ -226,13 +226,3 @@ bool render_open_browser(struct render_live *live, unsigned *status, char reason
 	live->watcher = session_watch(live->browser, &watch);
 	return true;
 }
-
-void render_close_browser(struct render_live *live)
-{
-	struct session *browser = live->browser;
-	live->browser = NULL;
-	live->viewers_count = 0;
-	session_unwatch(&live->watcher);
-	if (browser != NULL)
-		session_close(browser);
-}

@@ -1,5 +1,6 @@
-/* What the files of render sessions share: render_sessions.c (life), render_publish.c (the store),
- * render_create.c and render_calls.c (what clients ask for), render_page.c (the page). */
+/* What the files of render sessions share: render_lives.c (which there are), render_sessions.c
+ * (their time), render_publish.c (the store), render_page.c (the page), render_create.c and
+ * render_calls.c (what clients ask for). */
 #pragma once
 
 #include "common/base/clock.h"
@@ -82,25 +83,23 @@ struct render_sessions {
 	bool draining;
 };
 
-/* ---- render_sessions.c ---- */
+/* ---- render_lives.c ---- */
 struct render_live *render_find(struct render_sessions *all, struct span id);
-/* Begins the end; it is over when it is durable. */
-void render_end(struct render_live *live, const char *reason);
 void render_add(struct render_sessions *all, struct render_live *live);
 /* The one place where the state changes. */
 void render_live_on(struct render_live *live, enum render_life_event event);
+/* It tells nobody any more; it ends by itself. */
+void render_close_browser(struct render_live *live);
 /* Frees it, for one of the events that make it RENDER_GONE. */
 void render_remove(struct render_live *live, enum render_life_event event);
-void render_touch(struct render_live *live);
-uint64_t render_consumer_count(const struct render_live *live);
-
+/* Into the counter: those that are not over. */
+void render_count(struct render_sessions *all);
 /* One more within this second? False: `call` is answered with 429 and this reason. */
 bool render_within(struct render_rate *rate, uint64_t max, struct call *call, const char *reason);
 
 /* ---- render_page.c ---- */
 /* Opens the browser for what the order says. False: `reason` says why, `status` as what. */
 bool render_open_browser(struct render_live *live, unsigned *status, char reason[256]);
-void render_close_browser(struct render_live *live);
 /* Hands JSON to the page's script; see there. */
 void render_deliver(struct render_live *live, const char *kind, const json_t *value,
                     devtools_on_reply *on_reply, void *arg);
@@ -121,10 +120,14 @@ void render_validate(struct render_sessions *all, struct call *call, json_t *que
                      void (*refused)(struct call *call));
 
 /* ---- render_publish.c ---- */
-/* First of all. */
+/* Once, after render_add(). */
 void render_publish_start(struct render_live *live);
 /* Something changed: published now or when its time comes. */
 void render_changed(struct render_live *live);
+/* Somebody used it. */
+void render_touch(struct render_live *live);
+/* Begins the end, unless it has begun; it is over when it is durable. */
+void render_end(struct render_live *live, const char *reason);
 /* `call` is answered when everything changed so far is durable. */
 void render_answer_later(struct render_live *live, struct call *call,
                          void (*answer)(struct call *call, struct render_live *live));

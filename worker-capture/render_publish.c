@@ -343,6 +343,28 @@ void render_answer_later(struct render_live *live, struct call *call,
 	render_changed(live);
 }
 
+/* ---- its changes ---- */
+
+void render_touch(struct render_live *live)
+{
+	render_session_touch(live->paper, clock_wall_ms());
+	render_changed(live);
+}
+
+void render_end(struct render_live *live, const char *reason)
+{
+	if (!render_life_lives(live->state))
+		return;
+	render_live_on(live, RENDER_LIFE_END);
+	log_info("render session ends", "session=%s reason=%s", live->paper->id, reason);
+	counter_add(live->all->capture->worker->mine, render_sessions_ended_total, 1);
+	live->ending = reason;
+	render_close_browser(live);
+	render_session_set(live->paper, "clientConnected", json_false());
+	render_session_status(live->paper, RENDER_TERMINATED, "");
+	render_changed(live);
+}
+
 /* ---- forgetting ---- */
 
 /* The stream first: with the document the last trace of it goes. */

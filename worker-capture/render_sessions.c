@@ -1,4 +1,4 @@
-/* Render sessions: their life, from their order to their last trace, and their time. */
+/* Render sessions: their beginning, and what time does to them. */
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/http_post.h"
@@ -11,94 +11,10 @@
 enum {
 	KEEP_MS = 100,              /* how often ends are looked for */
 	CONSUMER_SILENT_MS = 10000, /* an SSE worker that says nothing any more has none */
-	SECOND_MS = 1000,
-	LOOK_MS = 3000, /* who asked for a picture may ask for another within this */
+	LOOK_MS = 3000,             /* who asked for a picture may ask for another within this */
 };
 
-/* ---- life ---- */
-
-struct render_live *render_find(struct render_sessions *all, struct span id)
-{
-	struct render_live *live = NULL;
-	if (render_session_id_valid(id))
-		HASH_FIND(hh, all->lives, id.at, id.len, live);
-	return live;
-}
-
-static void count_lives(struct render_sessions *all)
-{
-	uint64_t count = 0;
-	for (struct render_live *live = all->lives; live != NULL; live = live->hh.next)
-		count += live->state != RENDER_OVER && live->state != RENDER_FORGETTING;
-	counter_set(all->capture->worker->mine, render_sessions, count);
-}
-
-void render_add(struct render_sessions *all, struct render_live *live)
-{
-	live->all = all;
-	render_publish_start(live);
-	if (live->signals == NULL)
-		live->signals = json_array();
-	HASH_ADD(hh, all->lives, paper->id, RENDER_SESSION_ID_MAX, live);
-	count_lives(all);
-}
-
-void render_live_on(struct render_live *live, enum render_life_event event)
-{
-	live->state = (enum render_state)machine_step(&render_life, live->state, event);
-}
-
-void render_remove(struct render_live *live, enum render_life_event event)
-{
-	struct render_sessions *all = live->all;
-	render_live_on(live, event);
-	check(live->state == RENDER_GONE && !actor_busy(&live->actor));
-	render_close_browser(live);
-	HASH_DEL(all->lives, live);
-	count_lives(all);
-	while (live->asked != NULL) {
-		struct render_answer *a = live->asked;
-		live->asked = a->next;
-		call_refuse(a->call, 503, "the session was lost; try again");
-		free(a);
-	}
-	json_decref(live->signals);
-	render_session_destroy(&live->paper);
-	free(live->document);
-	free(live);
-}
-
-void render_end(struct render_live *live, const char *reason)
-{
-	if (!render_life_lives(live->state))
-		return;
-	render_live_on(live, RENDER_LIFE_END);
-	log_info("render session ends", "session=%s reason=%s", live->paper->id, reason);
-	counter_add(live->all->capture->worker->mine, render_sessions_ended_total, 1);
-	live->ending = reason;
-	render_close_browser(live);
-	render_session_set(live->paper, "clientConnected", json_false());
-	render_session_status(live->paper, RENDER_TERMINATED, "");
-	render_changed(live);
-}
-
-bool render_within(struct render_rate *rate, uint64_t max, struct call *call, const char *reason)
-{
-	uint64_t now_ms = clock_monotonic_ms();
-	if (now_ms >= rate->from_ms + SECOND_MS)
-		*rate = (struct render_rate){now_ms, 0};
-	if (++rate->count <= max)
-		return true;
-	call_header(call, "retry-after", "1");
-	call_refuse(call, 429, reason);
-	return false;
-}
-
-void render_touch(struct render_live *live)
-{
-	render_session_touch(live->paper, clock_wall_ms());
-	render_changed(live);
-}
+/* ---- used by others ---- */
 
 struct session *render_sessions_use(struct render_sessions *all, struct span id,
                                     struct span principal)
@@ -122,7 +38,7 @@ void render_sessions_webrtc(struct render_sessions *all, const char *id, const c
 
 /* ---- consumers ---- */
 
-uint64_t render_consumer_count(const struct render_live *live)
+static uint64_t consumer_count(const struct render_live *live)
 {
 	uint64_t now_ms = clock_monotonic_ms(), count = 0;
 	for (size_t i = 0; i < COUNTERS_SLOTS; i++)
@@ -136,7 +52,7 @@ uint64_t render_consumer_count(const struct render_live *live)
  */
 static void look_at_consumers(struct render_live *live)
 {
-	bool connected = render_consumer_count(live) > 0;
+	bool connected = consumer_count(live) > 0;
 	bool was = json_is_true(json_object_get(live->paper->state, "clientConnected"));
 	if (connected == was || live->paper->status == RENDER_TERMINATED)
 		return;
@@ -188,7 +104,7 @@ static void keep(struct render_live *live, uint64_t now_ms)
 	look_at_consumers(live);
 	look_at_pictures(live);
 	/* Followers and viewers; who only looked at pictures was counted then. */
-	bool consumed = render_consumer_count(live) > 0 || live->viewers_count > 0;
+	bool consumed = consumer_count(live) > 0 || live->viewers_count > 0;
 	const char *reason = render_session_overdue(live->paper, &times, consumed, now_ms);
 	if (reason != NULL)
 		render_end(live, reason);
@@ -229,6 +145,7 @@ static bool take_document(void *arg, struct span key, struct span value)
 	live->state = render_life_found(paper->ended_ms != 0);
 	live->document = xmemdup_text(value.at, value.len);
 	render_add(all, live);
+	render_publish_start(live);
 	return true;
 }
 
@@ -265,7 +182,7 @@ struct render_sessions *render_sessions_create(struct capture *capture)
 	              all);
 	HASH_ITER (hh, all->lives, live, next)
 		resume(live);
-	count_lives(all);
+	render_count(all);
 	uv_timer_start(&all->keep, on_keep, KEEP_MS, KEEP_MS);
 	return all;
 }

@@ -406,13 +406,20 @@ static void on_sound_closed(void *arg)
 {
 	struct session *session = arg;
 	struct sessions *sessions = session->sessions;
+	struct session **at = &sessions->first;
 	session_tell_closed(session);
 	picture_unref(&session->last);
 	free(session->url);
 	free(session->allow);
 	free(session->owner);
 	free(session->page_script);
-	sessions_forget(sessions, session);
+	while (*at != session)
+		at = &(*at)->following;
+	*at = session->following;
+	free(session);
+	sessions->count--;
+	counter_set(sessions->counters, capture_sessions, sessions->count);
+	uv_async_send(&sessions->turn); /* it may have been the last that was waited for */
 }
 
 void session_release(struct session *session)
@@ -434,5 +441,5 @@ void session_close(struct session *session)
 	retire(&session->coming);
 	/* Whoever calls may still hold it: a session without browsers goes at the next turn too. */
 	if (session->stages == NULL)
-		sessions_turn_soon(session->sessions);
+		uv_async_send(&session->sessions->turn);
 }

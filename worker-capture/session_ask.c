@@ -25,7 +25,7 @@ static void owe(struct sessions *sessions, devtools_on_reply *on_reply, void *ar
 	struct owed *owed = xmalloc(sizeof *owed);
 	*owed = (struct owed){on_reply, arg, reason, sessions->owed};
 	sessions->owed = owed;
-	sessions_turn_soon(sessions);
+	uv_async_send(&sessions->turn);
 }
 
 /* ---- commands ---- */

@@ -41,7 +41,10 @@ struct sessions {
 	uv_loop_t *loop;
 	const struct settings_source *settings;
 	struct counters_slot *counters;
-	uv_timer_t tick, turn;
+	uv_timer_t tick;
+	/* Sent: what is owed is paid, what may be released is, and who waits for the end of all is
+	 * told, from the loop. */
+	uv_async_t turn;
 	struct session *first;
 	size_t count;
 	struct owed *owed;
@@ -51,7 +54,7 @@ struct sessions {
 	void *on_closed_arg;
 };
 
-/* Freed by sessions_forget() alone, in SESSION_RELEASED: it was closed, no stage of it is left, no
+/* Freed by on_sound_closed() alone, in SESSION_RELEASED: it was closed, no stage of it is left, no
  * watcher of it is being called, and its sound has ended. Until then it may still hear, and must be
  * able to: its pages (each stage, until on_page_closed), the launch (cancelled with it: that holds
  * no session any more), its sound. Replies that are owed hold none. Whoever keeps a pointer to it
@@ -120,10 +123,3 @@ void session_tell_closed(struct session *session);
 
 /* Answers everybody to whom a reply is owed. */
 void session_pay_owed(struct sessions *sessions);
-
-/* ---- sessions.c ---- */
-
-/* Looks at what is owed and at what may be released, from the loop. */
-void sessions_turn_soon(struct sessions *sessions);
-/* Takes it out and frees it; the end of all, if that was the last of it. */
-void sessions_forget(struct sessions *sessions, struct session *session);

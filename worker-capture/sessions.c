@@ -123,38 +123,7 @@ void sessions_each(struct sessions *sessions, void (*visit)(void *arg, struct se
 	}
 }
 
-/* ---- time ---- */
-
-static void on_tick(uv_timer_t *timer)
-{
-	struct sessions *sessions = timer->data;
-	uint64_t now_ms = clock_monotonic_ms();
-	struct session *next;
-	for (struct session *s = sessions->first; s != NULL; s = next) {
-		next = s->following;
-		session_tick(s, now_ms);
-	}
-}
-
-/* Before the loop waits again: what is owed, and sessions whose closer might still have held them.
- */
-static void on_turn(uv_timer_t *timer)
-{
-	struct sessions *sessions = timer->data;
-	struct session *next;
-	session_pay_owed(sessions);
-	for (struct session *s = sessions->first; s != NULL; s = next) {
-		next = s->following;
-		session_release(s);
-	}
-}
-
-void sessions_turn_soon(struct sessions *sessions)
-{
-	uv_timer_start(&sessions->turn, on_turn, 0, 0);
-}
-
-/* ---- their beginning and end ---- */
+/* ---- their end ---- */
 
 static void on_sessions_handle_closed(uv_handle_t *handle)
 {
@@ -177,17 +146,34 @@ static void finish_sessions(struct sessions *sessions)
 	uv_close((uv_handle_t *)&sessions->turn, on_sessions_handle_closed);
 }
 
-void sessions_forget(struct sessions *sessions, struct session *session)
+/* ---- time ---- */
+
+static void on_tick(uv_timer_t *timer)
 {
-	struct session **at = &sessions->first;
-	while (*at != session)
-		at = &(*at)->following;
-	*at = session->following;
-	free(session);
-	sessions->count--;
-	counter_set(sessions->counters, capture_sessions, sessions->count);
+	struct sessions *sessions = timer->data;
+	uint64_t now_ms = clock_monotonic_ms();
+	struct session *next;
+	for (struct session *s = sessions->first; s != NULL; s = next) {
+		next = s->following;
+		session_tick(s, now_ms);
+	}
+}
+
+/* Before the loop waits again: what is owed, and sessions whose closer might still have held them.
+ */
+static void on_turn(uv_async_t *turn)
+{
+	struct sessions *sessions = turn->data;
+	struct session *next;
+	session_pay_owed(sessions);
+	for (struct session *s = sessions->first; s != NULL; s = next) {
+		next = s->following;
+		session_release(s);
+	}
 	finish_sessions(sessions);
 }
+
+/* ---- their beginning and end ---- */
 
 void sessions_close(struct sessions *sessions, void (*on_closed)(void *arg), void *arg)
 {
@@ -209,7 +195,7 @@ struct sessions *sessions_create(uv_loop_t *loop, const struct settings_source *
 	*sessions = (struct sessions){
 	        .loop = loop, .settings = settings, .counters = counters, .handles = 2};
 	uv_timer_init(loop, &sessions->tick);
-	uv_timer_init(loop, &sessions->turn);
+	uv_async_init(loop, &sessions->turn, on_turn);
 	sessions->tick.data = sessions->turn.data = sessions;
 	uv_timer_start(&sessions->tick, on_tick, TICK_MS, TICK_MS);
 	browser_sweep(settings->newest->capture_profile_dir, settings->newest->data_dir);
