@@ -50,10 +50,11 @@ enum verdict {
 	VERDICT_STREAM_LIMIT,      /* too many streams */
 	VERDICT_OFFSET_LIMIT,      /* the 16-digit offset space of this stream is used up */
 	VERDICT_KV_CONFLICT,       /* kv: the present value is not the expected one */
-	VERDICT_NO_SPACE,          /* disk, map or ring is full: nothing was written (507) */
+	VERDICT_NO_SPACE,          /* disk or map is full: nothing was written (507) */
 	VERDICT_IO_ERROR,          /* the disk failed: nothing is promised (503) */
-	VERDICT_STALLED,  /* the log stands still (store_refuse()): nothing is promised (503) */
-	VERDICT_STOPPING, /* the store is closing: nothing was written (503) */
+	VERDICT_STALLED,           /* the log stands still (store_refuse()), or is full and the
+	                            * checkpoint gets nowhere: nothing is promised (503) */
+	VERDICT_STOPPING,          /* the store is closing: nothing was written (503) */
 };
 
 /* A constant name for logs: "created", "producer-gap", ... */

@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 /* A refusal shows in the status for this long. */
-enum { REFUSED_SHOWN_MS = 5000 };
 
 enum { FS_NFS = 0x6969, FS_OVERLAY = 0x794c7630, FS_FUSE = 0x65735546 };
 
@@ -209,6 +208,14 @@ void store_close(struct store **out)
 	free(store);
 }
 
+const char store_full_reason[] = "the log is full, and the checkpoint gets nowhere";
+
+static bool lately(const _Atomic uint64_t *at_ms)
+{
+	uint64_t ms = atomic_load(at_ms);
+	return ms != 0 && clock_monotonic_ms() - ms < REFUSED_SHOWN_MS;
+}
+
 void store_status(struct store *store, struct store_status *status)
 {
 	*status = (struct store_status){.durable = ring_durable(&store->ring),
@@ -227,10 +234,9 @@ void store_status(struct store *store, struct store_status *status)
 	                   : own != 0    ? own
 	                                 : atomic_load(&store->ring.control->refuse);
 	status->unreadable = atomic_load(&store->tables.unreadable);
-	uint64_t refused_ms = atomic_load(&store->refused_ms);
-	bool refused = refused_ms != 0 && clock_monotonic_ms() - refused_ms < REFUSED_SHOWN_MS;
-	if (status->refusing == 0 && refused)
-		status->refusing = ENOSPC;
+	bool refused = lately(&store->refused_ms), full = lately(&store->full_ms);
+	if (status->refusing == 0 && (refused || full))
+		status->refusing = refused ? ENOSPC : EBUSY;
 	pthread_mutex_lock(&store->queue_lock);
 	status->used_bytes = store->space.used_bytes;
 	status->free_bytes = store->space.free_bytes;
@@ -238,7 +244,8 @@ void store_status(struct store *store, struct store_status *status)
 	         io_error != 0 ? strerror(io_error)
 	         : refused && *store->refuse_reason == '\0'
 	                 ? "too little room left for the last append"
-	                 : store->refuse_reason);
+	         : full && *store->refuse_reason == '\0' ? store_full_reason
+	                                                 : store->refuse_reason);
 	pthread_mutex_unlock(&store->queue_lock);
 }
 

@@ -175,7 +175,7 @@ struct store_status {
 	uint64_t commits, commit_ns, synced_bytes;  /* this process: batches, time in fdatasync */
 	uint64_t checkpoints, checkpoint_ns;        /* this process */
 	uint64_t unreadable; /* this process: look-ups that had no answer, damaged or unreadable */
-	int refusing;        /* 0, ENOSPC, EIO */
+	int refusing;        /* 0, ENOSPC, EIO, or EBUSY: the checkpoint gets nowhere */
 	char reason[128];    /* why, when refusing */
 };
 void store_status(struct store *store, struct store_status *status);

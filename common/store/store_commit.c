@@ -204,6 +204,19 @@ static enum verdict refusal(struct store *store, size_t bytes)
 	return full ? VERDICT_NO_SPACE : VERDICT_OK;
 }
 
+/* Nobody has made room in the ring: as what grows is refused, or because the checkpoint gets
+ * nowhere. Whoever writes to data.mdb stands still, or its disk does: space would not help. */
+static enum verdict without_room(struct store *store)
+{
+	enum verdict verdict = refusal(store, 0);
+	if (verdict != VERDICT_OK)
+		return verdict;
+	uint64_t now_ms = clock_monotonic_ms(), last_ms = atomic_exchange(&store->full_ms, now_ms);
+	if (last_ms == 0 || now_ms - last_ms >= REFUSED_SHOWN_MS)
+		log_error("appends refused", "reason=\"%s\"", store_full_reason);
+	return VERDICT_STALLED;
+}
+
 static void decide_all(struct store *store, struct command *list, size_t bytes_max)
 {
 	struct follower *head = &store->head;
@@ -249,8 +262,10 @@ static enum verdict write_record(struct store *store, struct ring_position *at, 
 static enum verdict write_batch(struct store *store, struct command *list, size_t bytes_max)
 {
 	/* What never fits is not worth waiting for. */
-	if (bytes_max > store->ring.record_max || !wait_for_room(store, bytes_max))
+	if (bytes_max > store->ring.record_max)
 		return VERDICT_NO_SPACE;
+	if (!wait_for_room(store, bytes_max))
+		return without_room(store);
 	struct ring_position at;
 	enum verdict verdict = VERDICT_IO_ERROR;
 	if (ring_begin(&store->ring, bytes_max, &at) == 0 && catch_up(store)) {

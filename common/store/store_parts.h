@@ -42,6 +42,10 @@ struct written {
 	uint64_t begun_ns;
 };
 
+enum { REFUSED_SHOWN_MS = 5000 }; /* so long after the last one it counts as going on */
+
+extern const char store_full_reason[]; /* of refusals at store.full_ms */
+
 struct store {
 	struct store_options options;
 	char *dir;
@@ -70,6 +74,7 @@ struct store {
 	_Atomic uint64_t commits, commit_ns, synced_bytes;
 	_Atomic uint64_t commit_ns_lately; /* moving average */
 	_Atomic uint64_t refused_ms; /* monotonic: a growing command was last refused for space */
+	_Atomic uint64_t full_ms;    /* monotonic: the ring was last found full */
 
 	sem_t begun; /* posted by each thread when it has its descriptors */
 

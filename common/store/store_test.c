@@ -4,6 +4,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/store/ring.h"
+#include "common/store/tables.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -595,6 +596,59 @@ static void test_full_map_refuses_and_heals(void **state)
 		c = append(f, "/other", "a/b", SPAN("x"));
 	}
 	assert_int_equal(c.verdict, VERDICT_OK);
+	free(body);
+}
+
+/* In a process of its own: writes to data.mdb and stands still, from one byte to the next. */
+static void hold_writer(struct fixture *f, int go, int said)
+{
+	MDB_env *env;
+	MDB_txn *txn;
+	char byte = 0;
+	int rc = mdb_env_create(&env) | mdb_env_set_maxdbs(env, 16);
+	rc |= tables_env_open(env, f->dir, 0) | mdb_txn_begin(env, NULL, 0, &txn);
+	if (rc != 0 || write(said, "", 1) != 1 || read(go, &byte, 1) != 1)
+		_exit(1);
+	mdb_txn_abort(txn);
+	mdb_env_close(env);
+	_exit(0);
+}
+
+/* The log fills because nobody can checkpoint: space would not help, and it is no hurry of theirs
+ * who write. */
+static void test_a_checkpoint_that_gets_nowhere(void **state)
+{
+	struct fixture *f = *state;
+	int go[2], said[2], status;
+	char byte;
+	struct store_status told;
+	uint8_t *body = xcalloc(1, 400000);
+	create(f, "/held", "a/b");
+	assert_int_equal(pipe(go) | pipe(said), 0);
+	pid_t child = fork();
+	assert_true(child >= 0);
+	if (child == 0)
+		hold_writer(f, go[0], said[1]);
+	assert_int_equal(read(said[0], &byte, 1), 1);
+	struct command c = {0};
+	for (int i = 0; i < 20 && (i == 0 || c.verdict == VERDICT_OK); i++)
+		c = append(f, "/held", "a/b", span_of(body, 400000));
+	assert_int_equal(c.verdict, VERDICT_STALLED);
+	store_status(f->store, &told);
+	assert_int_equal(told.refusing, EBUSY);
+	assert_non_null(strstr(told.reason, "checkpoint"));
+	assert_int_equal(write(go[1], "", 1), 1);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	for (int i = 0; i < 200 && c.verdict != VERDICT_OK; i++) {
+		usleep(20000);
+		c = append(f, "/held", "a/b", SPAN("x"));
+	}
+	assert_int_equal(c.verdict, VERDICT_OK);
+	for (int i = 0; i < 2; i++) {
+		close(go[i]);
+		close(said[i]);
+	}
 	free(body);
 }
 
@@ -1457,6 +1511,7 @@ int main(void)
 	        T(test_producers_survive),
 	        T(test_retention_bounds_the_file),
 	        T(test_full_map_refuses_and_heals),
+	        T(test_a_checkpoint_that_gets_nowhere),
 	        T(test_two_processes),
 	        T(test_lapped_follower),
 	        T(test_lapped_within_a_record),
