@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OVERRUN_APPENDS = 8, OVERRUN_BYTES = 300000, WAIT_US = 50 };
+enum { OVERRUN_APPENDS = 16, OVERRUN_BYTES = 300000, WAIT_US = 50 };
 
 void store_bench_open(struct store_bench *b)
 {

@@ -9,7 +9,7 @@ struct store_bench {
 	char dir[64];
 };
 
-enum { STORE_BENCH_RING_BYTES = 1 << 20 };
+enum { STORE_BENCH_RING_BYTES = 4 << 20 };
 
 /* `bench` is zero-initialised. */
 void store_bench_open(struct store_bench *bench);
