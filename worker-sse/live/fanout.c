@@ -32,8 +32,11 @@ static void set_timer(struct live_reader *r)
 {
 	const struct fanout_options *o = &r->fanout->options;
 	uint64_t due_ms = r->end_ms;
-	if (r->view->heartbeat != NULL && r->sent_ms + o->settings->http_sse_keepalive_ms < due_ms)
-		due_ms = r->sent_ms + o->settings->http_sse_keepalive_ms;
+	/* One that takes nothing gets no heartbeat: it is looked at no oftener than others. */
+	uint64_t beat_ms =
+	        (r->blocked ? o->wheel->now_ms : r->sent_ms) + o->settings->http_sse_keepalive_ms;
+	if (r->view->heartbeat != NULL && beat_ms < due_ms)
+		due_ms = beat_ms;
 	wheel_set(o->wheel, &r->timer, renewal_due(r, due_ms));
 }
 
