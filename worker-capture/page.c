@@ -55,8 +55,8 @@ void page_begin_document(struct page *page)
 	page->luma_hash = 0;
 }
 
-void page_on_navigate_reply(void *arg, enum devtools_outcome outcome, const json_t *result,
-                            const char *reason)
+static void on_navigate_reply(void *arg, enum devtools_outcome outcome, const json_t *result,
+                              const char *reason)
 {
 	struct page *page = arg;
 	const char *error = json_string_value(json_object_get(result, "errorText"));
@@ -74,8 +74,8 @@ void page_go_home(struct page *page)
 	page_begin_document(page);
 	page_live_on(page, PAGE_LIFE_NAVIGATE);
 	devtools_command(page_devtools(page), DEVTOOLS_PAGE_NAVIGATE, page->session,
-	                 json_pack("{s:s}", "url", page->url), PAGE_NAVIGATE_MS,
-	                 page_on_navigate_reply, page);
+	                 json_pack("{s:s}", "url", page->url), PAGE_NAVIGATE_MS, on_navigate_reply,
+	                 page);
 }
 
 /* ---- pictures ---- */
@@ -291,7 +291,7 @@ void page_reload(struct page *page)
 		page_begin_document(page);
 		devtools_command(page_devtools(page), DEVTOOLS_PAGE_RELOAD, page->session,
 		                 json_pack("{s:b}", "ignoreCache", 1), PAGE_NAVIGATE_MS,
-		                 page_on_navigate_reply, page);
+		                 on_navigate_reply, page);
 	}
 }
 

@@ -59,9 +59,6 @@ void page_set_note(struct page *page, const char *what, const char *detail);
 void page_begin_document(struct page *page);
 /* To its url. */
 void page_go_home(struct page *page);
-/* Of a navigation. */
-void page_on_navigate_reply(void *arg, enum devtools_outcome outcome, const json_t *result,
-                            const char *reason);
 
 /* ---- page_setup.c: from a browser to a page in it that is fenced in ---- */
 

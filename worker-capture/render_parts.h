@@ -133,7 +133,6 @@ void render_answer_later(struct render_live *live, struct call *call,
                          void (*answer)(struct call *call, struct render_live *live));
 /* Drops stream and document of one that is RENDER_OVER; not yet, when that failed just now. */
 void render_forget(struct render_live *live);
-void render_on_publish_timer(uv_timer_t *timer);
 /* The row of an Idempotency-Key: {"id":...,"digest":...}, a new reference with ROW_PRESENT; else
  * NULL.
  */

@@ -294,6 +294,8 @@ static uint64_t write_due_ms(const struct render_live *live)
 	return due_ms > live->actor.due_ms ? due_ms : live->actor.due_ms;
 }
 
+static void on_publish_timer(uv_timer_t *timer);
+
 static void schedule(struct render_sessions *all, uint64_t now_ms)
 {
 	uint64_t first_ms = UINT64_MAX;
@@ -304,11 +306,11 @@ static void schedule(struct render_sessions *all, uint64_t now_ms)
 	if (first_ms == UINT64_MAX)
 		uv_timer_stop(&all->publish);
 	else
-		uv_timer_start(&all->publish, render_on_publish_timer,
+		uv_timer_start(&all->publish, on_publish_timer,
 		               first_ms > now_ms ? first_ms - now_ms : 0, 0);
 }
 
-void render_on_publish_timer(uv_timer_t *timer)
+static void on_publish_timer(uv_timer_t *timer)
 {
 	struct render_sessions *all = timer->data;
 	uint64_t now_ms = clock_monotonic_ms();

@@ -14,28 +14,6 @@ enum {
 	LOOK_MS = 3000,             /* who asked for a picture may ask for another within this */
 };
 
-/* ---- used by others ---- */
-
-struct session *render_sessions_use(struct render_sessions *all, struct span id,
-                                    struct span principal)
-{
-	struct render_live *live = render_find(all, id);
-	if (live == NULL || !render_life_lives(live->state) || live->browser == NULL ||
-	    !render_session_is_of(live->paper, all->settings->newest, principal))
-		return NULL;
-	render_touch(live);
-	return live->browser;
-}
-
-void render_sessions_webrtc(struct render_sessions *all, const char *id, const char *signaling)
-{
-	struct render_live *live = render_find(all, span_str(id));
-	if (live == NULL || !render_life_lives(live->state))
-		return;
-	render_session_set(live->paper, "webrtc", json_pack("{s:s}", "signalingState", signaling));
-	render_changed(live);
-}
-
 /* ---- consumers ---- */
 
 static uint64_t consumer_count(const struct render_live *live)

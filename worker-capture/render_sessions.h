@@ -26,10 +26,3 @@ void render_sessions_on_session(struct call *call); /* everything below /stream/
 void render_sessions_consumers(struct render_sessions *all, unsigned slot, struct span id,
                                uint64_t count);
 void render_sessions_slot_gone(struct render_sessions *all, unsigned slot);
-
-/* A living session by its id, for whoever shows its picture; NULL when it is over, not there, or
- * not this principal's. To look at it is to use it: its time starts anew. */
-struct session *render_sessions_use(struct render_sessions *all, struct span id,
-                                    struct span principal);
-/* What state.webrtc.signalingState says: "idle", "negotiating", "connected" or "failed". */
-void render_sessions_webrtc(struct render_sessions *all, const char *id, const char *signaling);

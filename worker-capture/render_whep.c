@@ -47,7 +47,8 @@ static void viewer_remove(struct render_live *live, struct span id)
 	say_state(live);
 }
 
-void render_whep_clear(struct render_live *live)
+/* The page is gone, its viewers with it. */
+static void clear(struct render_live *live)
 {
 	if (live->viewers_count == 0)
 		return;
@@ -60,7 +61,7 @@ void render_whep_message(struct render_live *live, const char *kind, const json_
 	const char *id = json_string_value(json_object_get(value, "id"));
 	const char *state = json_string_value(json_object_get(value, "state"));
 	if (strcmp(kind, "whep") == 0) {
-		render_whep_clear(live); /* a new document: the peers were the old one's */
+		clear(live); /* a new document: the peers were the old one's */
 	} else if (strcmp(kind, "peer") == 0 && id != NULL && state != NULL) {
 		struct render_viewer *viewer = viewer_find(live, span_str(id));
 		if (viewer == NULL)

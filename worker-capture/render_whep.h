@@ -13,5 +13,3 @@
 void render_whep_call(struct render_live *live, struct call *call, struct span rest);
 /* A message of the script. */
 void render_whep_message(struct render_live *live, const char *kind, const json_t *value);
-/* The page is gone, its viewers with it. */
-void render_whep_clear(struct render_live *live);

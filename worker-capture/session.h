@@ -130,8 +130,6 @@ void session_restart(struct session *session, const char *why);
 
 const char *session_id(const struct session *session);
 const char *session_feed(const struct session *session);
-const char *session_url(const struct session *session); /* may hold a token: never log it */
-const char *session_owner(const struct session *session);
 enum session_state session_state(const struct session *session);
 const struct health *session_health(const struct session *session);
 /* What its page plays into; NULL: it is mute. Lives as long as the session. */
@@ -140,7 +138,6 @@ const struct sound *session_sound(const struct session *session);
 struct picture *session_last_picture(const struct session *session);
 /* The same page in another size, both even; its pictures follow. */
 void session_resize(struct session *session, uint32_t width, uint32_t height);
-void session_size(const struct session *session, uint32_t *width, uint32_t *height);
 /* Everything known about it, secrets redacted: what `ringsidectl capture show` prints. */
 json_t *session_describe(const struct session *session);
 

@@ -13,16 +13,6 @@ const char *session_feed(const struct session *session)
 	return session->feed;
 }
 
-const char *session_url(const struct session *session)
-{
-	return session->url;
-}
-
-const char *session_owner(const struct session *session)
-{
-	return session->owner;
-}
-
 enum session_state session_state(const struct session *session)
 {
 	return session->state;
@@ -41,12 +31,6 @@ const struct sound *session_sound(const struct session *session)
 struct picture *session_last_picture(const struct session *session)
 {
 	return session->last;
-}
-
-void session_size(const struct session *session, uint32_t *width, uint32_t *height)
-{
-	*width = session->width;
-	*height = session->height;
 }
 
 /* The token is in the fragment or, against all advice, in the query. */
