@@ -1,8 +1,8 @@
 #include "worker-bridge/feed_state.h"
 #include "common/base/check.h"
+#include "common/store/record.h"
 #include "worker-bridge/duel_record.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,15 +17,27 @@ bool feed_name_valid(struct span name)
 	return true;
 }
 
+#define FIELD(name, member) RECORD_MEMBER(name, struct feed_state, member)
+static const struct record_field fields[] = {
+        {FIELD("epoch", epoch), RECORD_NEEDED, .min = 1, .max = INT64_MAX},
+        {FIELD("seq", seq), RECORD_NEEDED},
+        {FIELD("lastMs", last_ms), RECORD_NEEDED},
+        {FIELD("judgedMs", now_ms)}, /* 0: with the last frame */
+        {FIELD("sourceEpoch", source_epoch), RECORD_NEEDED},
+        {FIELD("sourceSeq", source_seq), RECORD_NEEDED},
+        {FIELD("sourceDigest", source_digest)},
+        {FIELD("ready", ready)},
+        {FIELD("reason", reason)},
+        {.name = "cycle", .kind = RECORD_OBJECT, RECORD_NEEDED},
+};
+#undef FIELD
+static const struct record record = {RECORD_FIELDS(fields), .format_name = "version", .format = 1};
+
 char *feed_state_row(const struct feed_state *s)
 {
-	json_t *row = json_pack(
-	        "{s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:s,s:b,s:s,s:o}", "version", 1, "epoch",
-	        (json_int_t)s->epoch, "seq", (json_int_t)s->seq, "lastMs", (json_int_t)s->last_ms,
-	        "judgedMs", (json_int_t)s->now_ms, "sourceEpoch", (json_int_t)s->source_epoch,
-	        "sourceSeq", (json_int_t)s->source_seq, "sourceDigest", s->source_digest, "ready",
-	        s->ready, "reason", s->reason, "cycle", duel_record(&s->cycle));
-	check(row != NULL);
+	json_t *row = json_object();
+	record_write(&record, s, row);
+	json_object_set_new(row, "cycle", duel_record(&s->cycle));
 	char *text = json_dumps(row, JSON_COMPACT);
 	check(text != NULL);
 	json_decref(row);
@@ -34,33 +46,13 @@ char *feed_state_row(const struct feed_state *s)
 
 bool feed_state_read(struct feed_state *state, struct span text)
 {
-	json_int_t version = 0, epoch = 0, seq = 0, last = 0, judged = 0, source_epoch = 0,
-	           source_seq = 0;
-	int ready = 0;
-	/* What an older release did not write, or may not have. */
-	const char *reason = "", *digest = "";
 	struct feed_state *s = xmalloc(sizeof *s);
 	*s = *state; /* a bad row leaves the good state */
-	json_t *cycle,
-	        *row = json_loadb((const char *)text.at, text.len, JSON_REJECT_DUPLICATES, NULL);
-	bool good = json_unpack(row, "{s:I,s:I,s:I,s?I,s?I,s:I,s:I,s?s,s?b,s?s,s:o}", "version",
-	                        &version, "epoch", &epoch, "seq", &seq, "lastMs", &last, "judgedMs",
-	                        &judged, "sourceEpoch", &source_epoch, "sourceSeq", &source_seq,
-	                        "sourceDigest", &digest, "ready", &ready, "reason", &reason,
-	                        "cycle", &cycle) == 0 &&
-	            version == 1 && epoch > 0 && seq >= 0 && last >= 0 && judged >= 0 &&
-	            strlen(reason) < sizeof s->reason && strlen(digest) < sizeof s->source_digest &&
-	            duel_record_read(&s->cycle, cycle);
+	json_t *row = json_loadb((const char *)text.at, text.len, JSON_REJECT_DUPLICATES, NULL);
+	bool good = record_read(&record, row, s) == ROW_PRESENT &&
+	            duel_record_read(&s->cycle, json_object_get(row, "cycle"));
 	if (good) {
-		s->epoch = (uint64_t)epoch;
-		s->seq = (uint64_t)seq;
-		s->last_ms = (uint64_t)last;
-		s->now_ms = (uint64_t)(judged != 0 ? judged : last);
-		s->source_epoch = (uint64_t)source_epoch;
-		s->source_seq = (uint64_t)source_seq;
-		snprintf(s->source_digest, sizeof s->source_digest, "%s", digest);
-		s->ready = ready;
-		snprintf(s->reason, sizeof s->reason, "%s", reason);
+		s->now_ms = s->now_ms != 0 ? s->now_ms : s->last_ms;
 		*state = *s;
 	}
 	free(s);
