@@ -6,6 +6,7 @@
 #include "common/base/log.h"
 #include "common/domain/subscription.h"
 #include "common/store/actor.h"
+#include "common/store/record.h"
 #include "worker-bridge/forget.h"
 #include "worker-bridge/js_text.h"
 #include "worker-bridge/ledger.h"
@@ -35,6 +36,29 @@ enum {
 };
 
 static const char lease_key[] = "market/lease";
+
+struct lease {
+	char holder[96];
+	uint64_t fence, until_ms;
+};
+
+/* Where a feed's stream was read to, and which of its markets are not settled. */
+struct cursor {
+	uint64_t position;
+};
+
+static const struct record_field lease_fields[] = {
+        {RECORD_MEMBER("holder", struct lease, holder), RECORD_NEEDED},
+        {RECORD_MEMBER("fence", struct lease, fence), RECORD_NEEDED},
+        {RECORD_MEMBER("until", struct lease, until_ms), RECORD_NEEDED},
+};
+static const struct record_field cursor_fields[] = {
+        {RECORD_MEMBER("position", struct cursor, position), RECORD_NEEDED},
+        {.name = "active", .kind = RECORD_ARRAY, RECORD_NEEDED},
+        {.name = "stopped", .kind = RECORD_ARRAY, .sparse = true},
+};
+static const struct record lease_record = {RECORD_FIELDS(lease_fields)},
+                           cursor_record = {RECORD_FIELDS(cursor_fields)};
 
 /* A market in memory: those that are not settled, and others while a change needs them. */
 struct listed {
@@ -72,7 +96,7 @@ struct book {
 	bool loaded, again, draining;
 	uint64_t due_ms;
 	uint64_t fence, seen_fence, seen_until_ms; /* the lease as it was at the last look */
-	char holder[96];
+	char holder[sizeof((struct lease *)0)->holder];
 	uv_timer_t timer;
 };
 
@@ -491,40 +515,36 @@ static bool is_dead(const struct book *book, const char *holder)
 	       (slot == book->worker->slot && generation != book->worker->generation);
 }
 
-/* *lease is NULL when there is none yet. False: it is somebody's whom this release does not
- * understand. */
-static bool read_lease(struct book_change *change, json_t **lease)
+/* ROW_UNREADABLE: it is somebody's whom this release does not understand. */
+static enum row_found read_lease(struct book_change *change, struct lease *lease)
 {
-	enum row_found found = rows_json(change->rows, lease_key, lease);
-	bool good = found == ROW_ABSENT ||
-	            (found == ROW_PRESENT && json_is_string(json_object_get(*lease, "holder")) &&
-	             json_is_integer(json_object_get(*lease, "fence")) &&
-	             json_is_integer(json_object_get(*lease, "until")));
-	if (good)
-		return true;
-	rows_mark(change->rows, lease_key);
-	json_decref(*lease);
-	*lease = NULL;
-	return false;
+	json_t *row;
+	enum row_found found = rows_json(change->rows, lease_key, &row);
+	if (found == ROW_PRESENT)
+		found = record_read(&lease_record, row, lease);
+	if (found == ROW_UNREADABLE)
+		rows_mark(change->rows, lease_key);
+	json_decref(row);
+	return found;
 }
 
 static bool take_lease(struct book_change *change)
 {
 	struct book *book = change->book;
-	json_t *lease;
-	if (!read_lease(change, &lease)) {
+	struct lease lease = {0};
+	enum row_found found = read_lease(change, &lease);
+	if (found == ROW_UNREADABLE) {
 		book->loaded = book->entered = false;
 		return false;
 	}
-	const char *holder = json_string_value(json_object_get(lease, "holder"));
-	uint64_t until_ms = (uint64_t)json_integer_value(json_object_get(lease, "until"));
-	book->fence = (uint64_t)json_integer_value(json_object_get(lease, "fence"));
-	bool mine = holder != NULL && strcmp(holder, book->holder) == 0;
+	uint64_t until_ms = lease.until_ms;
+	book->fence = lease.fence;
+	bool mine = found == ROW_PRESENT && strcmp(lease.holder, book->holder) == 0;
 	/* Nobody takes it for longer than LEASE_MS: who seems to have did so before the clock was
 	 * set back. */
-	bool free_now = holder == NULL || is_dead(book, holder) || change->now_ms >= until_ms ||
+	bool free_now = found == ROW_ABSENT || is_dead(book, lease.holder) ||
+	                change->now_ms >= until_ms ||
 	                until_ms > change->now_ms + LEASE_MS + CLOCK_STEP_MS;
-	json_decref(lease);
 	/* What is in memory is as old as the lease that it was read under. */
 	if (!mine &&
 	    (!free_now || book->fence != book->seen_fence || until_ms != book->seen_until_ms))
@@ -541,10 +561,11 @@ static bool take_lease(struct book_change *change)
 static void put_lease(struct book_change *change)
 {
 	struct book *book = change->book;
-	rows_put_json(change->rows, lease_key,
-	              json_pack("{s:s,s:I,s:I}", "holder", book->holder, "fence",
-	                        (json_int_t)book->fence, "until",
-	                        (json_int_t)(change->now_ms + LEASE_MS)));
+	struct lease lease = {.fence = book->fence, .until_ms = change->now_ms + LEASE_MS};
+	json_t *row = json_object();
+	memcpy(lease.holder, book->holder, sizeof lease.holder);
+	record_write(&lease_record, &lease, row);
+	rows_put_json(change->rows, lease_key, row);
 }
 
 /* ---- forgetting ---- */
@@ -667,27 +688,24 @@ static void load_active(struct book_change *change, struct book_feed *feed, cons
 	}
 }
 
-static bool cursor_valid(const json_t *cursor)
-{
-	return json_is_integer(json_object_get(cursor, "position")) &&
-	       json_is_array(json_object_get(cursor, "active"));
-}
-
 static void load_feed(struct book_change *change, struct book_feed *feed)
 {
-	json_t *cursor;
-	enum row_found found = rows_json(change->rows, feed->cursor_key, &cursor);
-	feed->lost = found == ROW_UNREADABLE || (found == ROW_PRESENT && !cursor_valid(cursor));
+	json_t *row;
+	struct cursor cursor = {0};
+	enum row_found found = rows_json(change->rows, feed->cursor_key, &row);
+	if (found == ROW_PRESENT)
+		found = record_read(&cursor_record, row, &cursor);
+	feed->lost = found == ROW_UNREADABLE;
 	if (feed->lost) {
 		rows_mark(change->rows, feed->cursor_key);
-		json_decref(cursor);
+		json_decref(row);
 		return;
 	}
-	feed->seen = feed->kept = (uint64_t)json_integer_value(json_object_get(cursor, "position"));
-	stopped_read(&change->book->stopped, feed->name, json_object_get(cursor, "stopped"));
-	load_active(change, feed, json_object_get(cursor, "active"));
+	feed->seen = feed->kept = cursor.position;
+	stopped_read(&change->book->stopped, feed->name, json_object_get(row, "stopped"));
+	load_active(change, feed, json_object_get(row, "active"));
 	load_stopped(change, feed);
-	json_decref(cursor);
+	json_decref(row);
 }
 
 static void load(struct book_change *change)
@@ -714,6 +732,17 @@ static json_t *active_of(struct book *book, const char *feed)
 	return active;
 }
 
+static json_t *cursor_row(struct book *book, const struct book_feed *feed)
+{
+	const struct cursor cursor = {feed->seen};
+	json_t *row = json_object(), *stopped = stopped_record(book->stopped, feed->name);
+	record_write(&cursor_record, &cursor, row);
+	json_object_set_new(row, "active", active_of(book, feed->name));
+	if (stopped != NULL)
+		json_object_set_new(row, "stopped", stopped);
+	return row;
+}
+
 static void put_cursors(struct book_change *change)
 {
 	struct book *book = change->book;
@@ -722,10 +751,7 @@ static void put_cursors(struct book_change *change)
 		if (feed->lost || (feed->seen == feed->kept &&
 		                   rows_get(change->rows, feed->cursor_key).at == NULL))
 			continue;
-		rows_put_json(change->rows, feed->cursor_key,
-		              json_pack("{s:I,s:o,s:o*}", "position", (json_int_t)feed->seen,
-		                        "active", active_of(book, feed->name), "stopped",
-		                        stopped_record(book->stopped, feed->name)));
+		rows_put_json(change->rows, feed->cursor_key, cursor_row(book, feed));
 	}
 }
 

@@ -1,5 +1,6 @@
 #include "worker-bridge/ledger.h"
 #include "common/base/check.h"
+#include "common/store/record.h"
 #include "common/base/hex.h"
 
 #include <inttypes.h>
@@ -8,6 +9,7 @@
 #include <stdlib.h>
 
 static const char account_prefix[] = "ledger/account/";
+enum { HASH_ROOM = 2 * 16 + 1 };
 
 uint64_t ledger_payout(uint64_t stake, uint64_t total, uint64_t winning)
 {
@@ -27,26 +29,82 @@ void ledger_bet_key(const char *duel_id, uint64_t number, char key[LEDGER_KEY_RO
 
 /* ---- rows ---- */
 
+/* As they are written; kept as JSON meanwhile, so that members of a newer release stay. */
+struct account {
+	char id[LEDGER_ID_MAX + 1], name[65], owner[65];
+	int64_t balance;
+	uint64_t granted, opened_ms;
+};
+
+struct bet {
+	char duel_id[64], account[LEDGER_ID_MAX + 1];
+	uint64_t number, amount, at_ms;
+	enum { SIDE_A, SIDE_B } side;
+	int64_t paid; /* RECORD_NULL: not yet */
+	char key_hash[HASH_ROOM];
+};
+
+struct bet_key {
+	char duel_id[64];
+	uint64_t number;
+};
+
+static const char *const sides[] = {"A", "B"};
+
+static const struct record_field account_fields[] = {
+        {RECORD_MEMBER("id", struct account, id)},
+        {RECORD_MEMBER("name", struct account, name)},
+        {RECORD_MEMBER("owner", struct account, owner)},
+        {RECORD_MEMBER("balance", struct account, balance), RECORD_NEEDED},
+        {RECORD_MEMBER("granted", struct account, granted)},
+        {RECORD_MEMBER("openedAt", struct account, opened_ms)},
+};
+/* The house's, which nobody opened. */
+static const struct record_field house_fields[] = {
+        {RECORD_MEMBER("id", struct account, id)},
+        {RECORD_MEMBER("balance", struct account, balance), RECORD_NEEDED},
+};
+static const struct record_field bet_fields[] = {
+        {RECORD_MEMBER("duelId", struct bet, duel_id), RECORD_NEEDED},
+        {RECORD_MEMBER("number", struct bet, number)},
+        {RECORD_MEMBER("account", struct bet, account), RECORD_NEEDED},
+        {RECORD_ENUM("side", struct bet, side, sides), RECORD_NEEDED},
+        {RECORD_MEMBER("amount", struct bet, amount), RECORD_NEEDED, .min = 1, .max = INT64_MAX},
+        {RECORD_MEMBER("at", struct bet, at_ms)},
+        {.name = "paid", .kind = RECORD_MAYBE, RECORD_PLACE(struct bet, paid), RECORD_NEEDED},
+        {RECORD_MEMBER("keyHash", struct bet, key_hash), .sparse = true},
+};
+static const struct record_field bet_key_fields[] = {
+        {RECORD_MEMBER("duelId", struct bet_key, duel_id), RECORD_NEEDED},
+        {RECORD_MEMBER("number", struct bet_key, number), RECORD_NEEDED},
+};
+static const struct record account_record = {RECORD_FIELDS(account_fields)},
+                           house_record = {RECORD_FIELDS(house_fields)},
+                           bet_record = {RECORD_FIELDS(bet_fields)},
+                           bet_key_record = {RECORD_FIELDS(bet_key_fields)};
+
+static json_t *written(const struct record *record, const void *from)
+{
+	json_t *row = json_object();
+	record_write(record, from, row);
+	return row;
+}
+
 bool ledger_account_valid(const json_t *account)
 {
-	return json_is_integer(json_object_get(account, "balance"));
+	return record_read(&account_record, account, NULL) == ROW_PRESENT;
 }
 
 bool ledger_bet_valid(const json_t *bet)
 {
-	const json_t *amount = json_object_get(bet, "amount"), *paid = json_object_get(bet, "paid");
-	const char *side = json_string_value(json_object_get(bet, "side"));
-	return json_is_string(json_object_get(bet, "duelId")) &&
-	       json_is_string(json_object_get(bet, "account")) && side != NULL &&
-	       (strcmp(side, "A") == 0 || strcmp(side, "B") == 0) && json_is_integer(amount) &&
-	       json_integer_value(amount) > 0 && (json_is_null(paid) || json_is_integer(paid));
+	return record_read(&bet_record, bet, NULL) == ROW_PRESENT;
 }
 
-static enum row_found read_row(struct rows *rows, const char *key, bool (*valid)(const json_t *row),
+static enum row_found read_row(struct rows *rows, const char *key, const struct record *record,
                                json_t **json)
 {
 	enum row_found found = rows_json(rows, key, json);
-	if (found != ROW_PRESENT || valid(*json))
+	if (found != ROW_PRESENT || record_read(record, *json, NULL) == ROW_PRESENT)
 		return found;
 	rows_mark(rows, key);
 	json_decref(*json);
@@ -58,7 +116,7 @@ enum row_found ledger_account(struct rows *rows, const char *id, json_t **json)
 {
 	char key[LEDGER_KEY_ROOM];
 	ledger_account_key(id, key);
-	return read_row(rows, key, ledger_account_valid, json);
+	return read_row(rows, key, &account_record, json);
 }
 
 /* Could be posted to? The house's accounts come into being with their first posting. */
@@ -80,8 +138,11 @@ static void post(struct rows *rows, const char *id, int64_t amount)
 {
 	char key[LEDGER_KEY_ROOM];
 	json_t *account;
-	if (ledger_account(rows, id, &account) == ROW_ABSENT)
-		account = json_pack("{s:s,s:I}", "id", id, "balance", (json_int_t)0);
+	if (ledger_account(rows, id, &account) == ROW_ABSENT) {
+		struct account fresh = {0};
+		snprintf(fresh.id, sizeof fresh.id, "%s", id);
+		account = written(&house_record, &fresh);
+	}
 	int64_t balance = json_integer_value(json_object_get(account, "balance")) + amount;
 	check(*id == '@' || (balance >= 0 && balance <= (int64_t)LEDGER_AMOUNT_MAX));
 	json_object_set_new(account, "balance", json_integer(balance));
@@ -109,10 +170,11 @@ enum ledger_result ledger_open(struct rows *rows, const char *id, const char *na
 	if (ledger_issued(rows, &issued) != LEDGER_OK)
 		return LEDGER_UNREADABLE;
 	check(grant <= LEDGER_AMOUNT_MAX && issued <= LEDGER_AMOUNT_MAX - grant);
-	rows_put_json(rows, key,
-	              json_pack("{s:s,s:s,s:s,s:I,s:I,s:I}", "id", id, "name", name, "owner", owner,
-	                        "balance", (json_int_t)0, "granted", (json_int_t)grant, "openedAt",
-	                        (json_int_t)now_ms));
+	struct account account = {.granted = grant, .opened_ms = now_ms};
+	snprintf(account.id, sizeof account.id, "%s", id);
+	snprintf(account.name, sizeof account.name, "%s", name);
+	snprintf(account.owner, sizeof account.owner, "%s", owner);
+	rows_put_json(rows, key, written(&account_record, &account));
 	post(rows, "@issue", -(int64_t)grant);
 	post(rows, id, (int64_t)grant);
 	return LEDGER_OK;
@@ -126,8 +188,6 @@ json_t *ledger_bet_shown(json_t *bet)
 	return bet;
 }
 
-enum { HASH_ROOM = 2 * 16 + 1 };
-
 static void key_hash(struct span idempotency_key, char hash[HASH_ROOM])
 {
 	uint8_t digest[SHA256_DIGEST_LENGTH];
@@ -140,12 +200,6 @@ static void key_row(const char *account, const char *hash, char key[LEDGER_KEY_R
 	snprintf(key, LEDGER_KEY_ROOM, "ledger/key/%s/%s", account, hash);
 }
 
-static bool key_valid(const json_t *row)
-{
-	return json_is_string(json_object_get(row, "duelId")) &&
-	       json_is_integer(json_object_get(row, "number"));
-}
-
 /* The bet that was made with this Idempotency-Key; without one, ROW_ABSENT. */
 static enum row_found earlier_bet(struct rows *rows, const struct ledger_bet *bet, json_t **found)
 {
@@ -156,11 +210,12 @@ static enum row_found earlier_bet(struct rows *rows, const struct ledger_bet *be
 		return ROW_ABSENT;
 	key_hash(bet->key, hash);
 	key_row(bet->account, hash, key);
-	enum row_found result = read_row(rows, key, key_valid, &row);
+	enum row_found result = read_row(rows, key, &bet_key_record, &row);
 	if (result == ROW_PRESENT) {
-		ledger_bet_key(json_string_value(json_object_get(row, "duelId")),
-		               (uint64_t)json_integer_value(json_object_get(row, "number")), key);
-		result = read_row(rows, key, ledger_bet_valid, found);
+		struct bet_key made;
+		record_read(&bet_key_record, row, &made);
+		ledger_bet_key(made.duel_id, made.number, key);
+		result = read_row(rows, key, &bet_record, found);
 		ledger_bet_shown(*found);
 	}
 	json_decref(row);
@@ -175,6 +230,18 @@ static bool same_bet(const json_t *made, const struct market *market, const stru
 	       (uint64_t)json_integer_value(json_object_get(made, "amount")) == bet->amount;
 }
 
+static json_t *bet_made(const struct market *market, const struct ledger_bet *bet, uint64_t now_ms)
+{
+	struct bet made = {.number = market->bets,
+	                   .side = bet->side == 0 ? SIDE_A : SIDE_B,
+	                   .amount = bet->amount,
+	                   .at_ms = now_ms,
+	                   .paid = RECORD_NULL};
+	memcpy(made.duel_id, market->duel_id, sizeof made.duel_id);
+	snprintf(made.account, sizeof made.account, "%s", bet->account);
+	return written(&bet_record, &made);
+}
+
 /* The bet's row and, where it came with one, that of its key. */
 static void put_bet(struct rows *rows, const struct market *market, const struct ledger_bet *bet,
                     const json_t *made)
@@ -185,9 +252,9 @@ static void put_bet(struct rows *rows, const struct market *market, const struct
 		key_hash(bet->key, hash);
 		json_object_set_new(row, "keyHash", json_string(hash));
 		key_row(bet->account, hash, key);
-		rows_put_json(rows, key,
-		              json_pack("{s:s,s:I}", "duelId", market->duel_id, "number",
-		                        (json_int_t)market->bets));
+		struct bet_key of = {.number = market->bets};
+		memcpy(of.duel_id, market->duel_id, sizeof of.duel_id);
+		rows_put_json(rows, key, written(&bet_key_record, &of));
 	}
 	ledger_bet_key(market->duel_id, market->bets, key);
 	rows_put_json(rows, key, row);
@@ -227,7 +294,6 @@ enum ledger_result ledger_stake(struct rows *rows, struct market *market,
                                 const struct ledger_bet *bet, uint64_t bets_max, uint64_t now_ms,
                                 json_t **made)
 {
-	const char side[2] = {"AB"[bet->side], '\0'};
 	uint64_t balance;
 	*made = NULL;
 	enum ledger_result result = judge_rows(rows, market, bet, &balance, made);
@@ -243,9 +309,7 @@ enum ledger_result ledger_stake(struct rows *rows, struct market *market,
 	post(rows, bet->account, -(int64_t)bet->amount);
 	market->pool[bet->side] += bet->amount;
 	market->bets++;
-	*made = json_pack("{s:s,s:I,s:s,s:s,s:I,s:I,s:n}", "duelId", market->duel_id, "number",
-	                  (json_int_t)market->bets, "account", bet->account, "side", side, "amount",
-	                  (json_int_t)bet->amount, "at", (json_int_t)now_ms, "paid");
+	*made = bet_made(market, bet, now_ms);
 	put_bet(rows, market, bet, *made);
 	return LEDGER_OK;
 }
@@ -289,7 +353,7 @@ static json_t *bet_of(struct rows *rows, const struct market *m, uint64_t number
 	char key[LEDGER_KEY_ROOM];
 	json_t *bet;
 	ledger_bet_key(m->duel_id, number, key);
-	if (read_row(rows, key, ledger_bet_valid, &bet) == ROW_PRESENT &&
+	if (read_row(rows, key, &bet_record, &bet) == ROW_PRESENT &&
 	    json_is_null(json_object_get(bet, "paid")) != paid)
 		return bet;
 	rows_mark(rows, key);
@@ -378,17 +442,17 @@ enum ledger_progress ledger_forget(struct rows *rows, struct market *m, uint64_t
 static bool add_account(void *arg, struct span key, struct span value)
 {
 	struct ledger_sums *sums = arg;
-	json_t *account = json_loadb((const char *)value.at, value.len, 0, NULL);
-	const json_t *balance = json_object_get(account, "balance");
-	if (!json_is_integer(balance))
+	json_t *row = json_loadb((const char *)value.at, value.len, 0, NULL);
+	struct account account;
+	if (record_read(&account_record, row, &account) != ROW_PRESENT)
 		sums->bad_rows++;
 	else if (key.at[sizeof account_prefix - 1] == '@')
-		sums->house += json_integer_value(balance);
+		sums->house += account.balance;
 	else {
-		sums->accounts += json_integer_value(balance);
+		sums->accounts += account.balance;
 		sums->account_count++;
 	}
-	json_decref(account);
+	json_decref(row);
 	return true;
 }
 

@@ -3,6 +3,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/signing.h"
+#include "common/store/record.h"
 #include "worker-bridge/js_text.h"
 
 #include <stdio.h>
@@ -10,6 +11,18 @@
 
 static const char key_row[] = "oracle/key", attestation_prefix[] = "oracle/attestation/";
 enum { SEED_BYTES = 32, ROW_ROOM = 128, PATH_ROOM = 128 };
+
+struct attestation {
+	char duel_id[64];
+	uint64_t at_ms;
+};
+
+static const struct record_field fields[] = {
+        {RECORD_MEMBER("duelId", struct attestation, duel_id), RECORD_NEEDED},
+        {RECORD_MEMBER("at", struct attestation, at_ms)},
+        {.name = "jws", .kind = RECORD_STRING, RECORD_NEEDED},
+};
+static const struct record record = {RECORD_FIELDS(fields)};
 
 static bool row_of(const char *duel_id, char key[ROW_ROOM])
 {
@@ -81,14 +94,18 @@ void oracle_attest(struct rows *rows, struct txn *txn, const char *feed, const j
 {
 	const char *duel_id = json_string_value(json_object_get(frame, "duelId"));
 	char key[ROW_ROOM], path[PATH_ROOM];
-	if (duel_id == NULL || !row_of(duel_id, key) || rows_get(rows, key).at != NULL)
+	if (duel_id == NULL || strlen(duel_id) >= sizeof((struct attestation *)0)->duel_id ||
+	    !row_of(duel_id, key) || rows_get(rows, key).at != NULL)
 		return;
 	struct span seed = seed_of(rows);
 	if (seed.at == NULL)
 		return;
 	char *payload = payload_of(frame, now_ms), *token = jws(seed, payload);
-	json_t *row = json_pack("{s:s,s:I,s:s}", "duelId", duel_id, "at", (json_int_t)now_ms, "jws",
-	                        token);
+	struct attestation made = {.at_ms = now_ms};
+	json_t *row = json_object();
+	strcpy(made.duel_id, duel_id);
+	record_write(&record, &made, row);
+	json_object_set_new(row, "jws", json_string(token));
 	char *text = json_dumps(row, JSON_COMPACT);
 	check(text != NULL);
 	snprintf(path, sizeof path, "/v1/stream/feeds/%s/attestations", feed);
@@ -104,7 +121,14 @@ enum row_found oracle_attestation(struct state *view, const char *duel_id, json_
 {
 	char key[ROW_ROOM];
 	*attestation = NULL;
-	return row_of(duel_id, key) ? row_json(view, key, attestation) : ROW_ABSENT;
+	if (!row_of(duel_id, key))
+		return ROW_ABSENT;
+	enum row_found found = row_json(view, key, attestation);
+	if (found != ROW_PRESENT || record_read(&record, *attestation, NULL) == ROW_PRESENT)
+		return found;
+	json_decref(*attestation);
+	*attestation = NULL;
+	return ROW_UNREADABLE;
 }
 
 void oracle_forget(struct rows *rows, const char *duel_id)
@@ -123,11 +147,10 @@ static bool walk_row(void *arg, struct span key, struct span value)
 {
 	const struct walk *walk = arg;
 	json_t *row = json_loadb((const char *)value.at, value.len, 0, NULL);
-	const char *duel_id = json_string_value(json_object_get(row, "duelId"));
+	struct attestation found;
 	(void)key;
-	if (duel_id != NULL)
-		walk->visit(walk->arg, duel_id,
-		            (uint64_t)json_integer_value(json_object_get(row, "at")));
+	if (record_read(&record, row, &found) == ROW_PRESENT)
+		walk->visit(walk->arg, found.duel_id, found.at_ms);
 	json_decref(row);
 	return true;
 }

@@ -1,9 +1,16 @@
 #include "worker-bridge/stopped.h"
 #include "common/base/check.h"
+#include "common/store/record.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static const struct record_field fields[] = {
+        {RECORD_MEMBER("duelId", struct stopped, duel_id), RECORD_NEEDED},
+        {RECORD_MEMBER("from", struct stopped, from)},
+};
+static const struct record record = {RECORD_FIELDS(fields)};
 
 struct stopped *stopped_find(struct stopped *all, const char *duel_id)
 {
@@ -45,20 +52,20 @@ json_t *stopped_record(struct stopped *all, const char *feed)
 			continue;
 		if (list == NULL)
 			list = json_array();
-		json_array_append_new(list, json_pack("{s:s,s:I}", "duelId", one->duel_id, "from",
-		                                      (json_int_t)one->from));
+		json_t *row = json_object();
+		record_write(&record, one, row);
+		json_array_append_new(list, row);
 	}
 	return list;
 }
 
-void stopped_read(struct stopped **all, const char *feed, const json_t *record)
+void stopped_read(struct stopped **all, const char *feed, const json_t *list)
 {
 	size_t i;
-	json_t *one;
-	json_array_foreach (record, i, one) {
-		const char *duel_id = json_string_value(json_object_get(one, "duelId"));
-		if (duel_id != NULL)
-			stopped_add(all, feed, duel_id,
-			            (uint64_t)json_integer_value(json_object_get(one, "from")));
+	json_t *row;
+	json_array_foreach (list, i, row) {
+		struct stopped one;
+		if (record_read(&record, row, &one) == ROW_PRESENT)
+			stopped_add(all, feed, one.duel_id, one.from);
 	}
 }

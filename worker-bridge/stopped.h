@@ -3,10 +3,11 @@
  * reads the frames of theirs that it has missed. */
 #pragma once
 
+#include "common/base/hash.h"
+
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <uthash.h>
 
 struct stopped {
 	char feed[65], duel_id[64];
@@ -23,4 +24,4 @@ void stopped_finish(struct stopped **all);
 /* As it is kept: [{"duelId", "from"}] of one feed; NULL: none of it. New reference. And back; what
  * is malformed is left out. */
 json_t *stopped_record(struct stopped *all, const char *feed);
-void stopped_read(struct stopped **all, const char *feed, const json_t *record);
+void stopped_read(struct stopped **all, const char *feed, const json_t *list);

@@ -4,6 +4,7 @@
 #include "common/base/hex.h"
 #include "common/base/log.h"
 #include "common/store/actor.h"
+#include "common/store/record.h"
 #include "worker-capture/render_parts.h"
 
 #include <openssl/sha.h>
@@ -69,14 +70,20 @@ static size_t retry_row_key(const char *retry_key, char out[RENDER_PATH_ROOM])
 	return (size_t)snprintf(out, RENDER_PATH_ROOM, RENDER_RETRY_KEY_PREFIX "%s", retry_key);
 }
 
+static const struct record_field retry_fields[] = {
+        {.name = "id", .kind = RECORD_STRING, RECORD_NEEDED},
+        {.name = "digest", .kind = RECORD_STRING, RECORD_NEEDED},
+};
+static const struct record retry_record = {RECORD_FIELDS(retry_fields)};
+
 enum row_found render_retry_row(struct render_sessions *all, const char *retry_key, json_t **row)
 {
 	char key[RENDER_PATH_ROOM];
 	retry_row_key(retry_key, key);
 	enum row_found found = row_json(store_view(all->capture->store), key, row);
-	bool good = found == ROW_PRESENT && json_is_string(json_object_get(*row, "id")) &&
-	            json_is_string(json_object_get(*row, "digest"));
-	if (good || found == ROW_ABSENT)
+	if (found == ROW_PRESENT)
+		found = record_read(&retry_record, *row, NULL);
+	if (found != ROW_UNREADABLE)
 		return found;
 	row_alert(all->capture->worker->mine, key);
 	json_decref(*row);

@@ -4,6 +4,7 @@
 #include "common/base/hex.h"
 #include "common/base/json_patch.h"
 #include "common/base/json_take.h"
+#include "common/store/record.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,83 +83,63 @@ void render_session_destroy(struct render_session **session)
 
 /* ---- the document ---- */
 
+/* Whose it is, which event comes next, when it ends and what it shows cannot be guessed. */
+#define FIELD(name, member) RECORD_MEMBER(name, struct render_session, member)
+static const struct record_field fields[] = {
+        {FIELD("id", id), RECORD_NEEDED},
+        {FIELD("owner", owner), RECORD_NEEDED},
+        {FIELD("retryKey", retry_key)},
+        {FIELD("signalToken", signal_token)},
+        {FIELD("rev", rev), RECORD_NEEDED},
+        {FIELD("signals", signals)},
+        {FIELD("createdAt", created_ms), RECORD_NEEDED},
+        {FIELD("endedAt", ended_ms)},
+        {FIELD("fps", order.fps)},
+        {.name = "state", .kind = RECORD_OBJECT, RECORD_NEEDED},
+};
+/* Of the state, which is the clients' own beside these. */
+static const struct record_field state_fields[] = {
+        {RECORD_ENUM("status", struct render_session, status, names), RECORD_NEEDED},
+        {FIELD("targetUrl", order.target_url), RECORD_NEEDED},
+        {.name = "instanceInfo", .kind = RECORD_OBJECT, RECORD_NEEDED},
+};
+static const struct record_field viewport_fields[] = {
+        {FIELD("width", order.width)},
+        {FIELD("height", order.height)},
+};
+#undef FIELD
+static const struct record record = {RECORD_FIELDS(fields)},
+                           state_record = {RECORD_FIELDS(state_fields)},
+                           viewport_record = {RECORD_FIELDS(viewport_fields)};
+
 char *render_session_document(const struct render_session *s)
 {
-	json_t *doc = json_pack(
-	        "{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:i, s:O?, s:O?, s:O?, s:O}", "id", s->id,
-	        "owner", s->owner, "retryKey", s->retry_key, "signalToken", s->signal_token, "rev",
-	        (json_int_t)s->rev, "signals", (json_int_t)s->signals, "createdAt",
-	        (json_int_t)s->created_ms, "endedAt", (json_int_t)s->ended_ms, "fps",
-	        (int)s->order.fps, "initialData", s->order.initial_data, "sceneData", s->scene,
-	        "callerContext", s->caller, "state", s->published);
-	check(doc != NULL);
+	json_t *doc = json_object(), *trees;
+	record_write(&record, s, doc);
+	trees = json_pack("{s:O?, s:O?, s:O?, s:O}", "initialData", s->order.initial_data,
+	                  "sceneData", s->scene, "callerContext", s->caller, "state", s->published);
+	check(trees != NULL && json_object_update_new(doc, trees) == 0);
 	char *text = json_dumps(doc, JSON_COMPACT);
 	check(text != NULL);
 	json_decref(doc);
 	return text;
 }
 
-static bool read_text(const json_t *doc, const char *name, char *out, size_t max)
-{
-	const char *text = json_string_value(json_object_get(doc, name));
-	if (text == NULL || strlen(text) > max)
-		return false;
-	strcpy(out, text);
-	return true;
-}
-
-/* By default "". */
-static bool read_optional(const json_t *doc, const char *name, char *out, size_t max)
-{
-	*out = '\0';
-	return json_object_get(doc, name) == NULL || read_text(doc, name, out, max);
-}
-
-static uint64_t number(const json_t *doc, const char *name)
-{
-	json_int_t value = json_integer_value(json_object_get(doc, name));
-	return value > 0 ? (uint64_t)value : 0;
-}
-
-static bool read_status(struct render_session *s)
-{
-	const char *text = json_string_value(json_object_get(s->state, "status"));
-	for (int i = 0; text != NULL && i < RENDER_STATUS_COUNT; i++)
-		if (strcmp(names[i], text) == 0) {
-			s->status = (enum render_status)i;
-			return true;
-		}
-	return false;
-}
-
 static bool read_document(struct render_session *s, const json_t *doc)
 {
 	json_t *state = json_object_get(doc, "state");
-	const json_t *viewport =
-	        json_object_get(json_object_get(state, "instanceInfo"), "viewport");
-	/* Whose it is, which event comes next, when it ends and what it shows cannot be guessed. */
-	if (!read_text(doc, "id", s->id, RENDER_SESSION_ID_MAX) ||
-	    !read_text(doc, "owner", s->owner, RENDER_OWNER_MAX) || !json_is_object(state) ||
-	    !read_text(state, "targetUrl", s->order.target_url, RENDER_URL_MAX) ||
-	    !json_is_integer(json_object_get(doc, "rev")) ||
-	    !json_is_integer(json_object_get(doc, "createdAt")) || !json_is_object(viewport) ||
-	    !read_optional(doc, "retryKey", s->retry_key, RENDER_OWNER_MAX) ||
-	    !read_optional(doc, "signalToken", s->signal_token, RENDER_SIGNAL_TOKEN_LEN))
+	const json_t *info = json_object_get(state, "instanceInfo");
+	if (record_read(&record, doc, s) != ROW_PRESENT ||
+	    record_read(&state_record, state, s) != ROW_PRESENT ||
+	    record_read(&viewport_record, json_object_get(info, "viewport"), s) != ROW_PRESENT)
 		return false;
-	s->rev = number(doc, "rev");
-	s->signals = number(doc, "signals");
-	s->created_ms = number(doc, "createdAt");
-	s->ended_ms = number(doc, "endedAt");
-	s->order.fps = (uint32_t)number(doc, "fps");
-	s->order.width = (uint32_t)number(viewport, "width");
-	s->order.height = (uint32_t)number(viewport, "height");
 	s->order.initial_data = json_incref(json_object_get(doc, "initialData"));
 	s->order.ignored = json_array();
 	s->scene = json_incref(json_object_get(doc, "sceneData"));
 	s->caller = json_incref(json_object_get(doc, "callerContext"));
 	s->state = json_incref(state);
 	s->published = json_deep_copy(state);
-	return read_status(s);
+	return true;
 }
 
 struct render_session *render_session_load(struct span document, uint64_t now_ms)

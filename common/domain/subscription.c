@@ -2,6 +2,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/store/offset.h"
+#include "common/store/record.h"
 #include "common/store/stream_name.h"
 
 #include <stdio.h>
@@ -178,68 +179,74 @@ json_t *subscription_create(const char *id, const char *type, const char *patter
 	return doc;
 }
 
-static const char *const phases[] = {"idle", "woken", "leased", NULL};
-static const char *const types[] = {"webhook", "pull-wake", NULL};
+static const char *const phases[] = {"idle", "woken", "leased"};
+static const char *const types[] = {"webhook", "pull-wake"};
 
-static bool is_one_of(const json_t *value, const char *const *texts)
-{
-	const char *text = json_string_value(value);
-	while (*texts != NULL && (text == NULL || strcmp(text, *texts) != 0))
-		texts++;
-	return *texts != NULL;
-}
+/* Documents stay JSON. What was not written is "" or 0 for subscription_text() and
+ * subscription_number(), and stays unwritten, but for what has another default. */
+#define NAMES(table)                                                                               \
+	.kind = RECORD_NAME, .names = (table), .names_count = sizeof(table) / sizeof *(table)
+#define TEXT(label)                                                                                \
+	{                                                                                          \
+		.name = (label), .kind = RECORD_STRING, .sparse = true                             \
+	}
+#define NUMBER(label)                                                                              \
+	{                                                                                          \
+		.name = (label), .kind = RECORD_NUMBER, .sparse = true                             \
+	}
+static const struct record_field fields[] = {
+        {.name = "type", NAMES(types), RECORD_NEEDED},
+        {.name = "phase", NAMES(phases), RECORD_NEEDED},
+        {.name = "generation", .kind = RECORD_NUMBER, RECORD_NEEDED},
+        {.name = "links", .kind = RECORD_OBJECT, RECORD_NEEDED},
+        {.name = "status", .kind = RECORD_STRING, .text = "active"},
+        {.name = "lease_ttl_ms", .kind = RECORD_NUMBER, .standard = SUBSCRIPTION_LEASE_MS_DEFAULT},
+        {.name = "snapshot", .kind = RECORD_OBJECT},
+        TEXT("id"),
+        TEXT("pattern"),
+        TEXT("webhook_url"),
+        TEXT("wake_stream"),
+        TEXT("description"),
+        TEXT("base_url"),
+        TEXT("wake_id"),
+        TEXT("holder"),
+        NUMBER("created_ms"),
+        NUMBER("lease_until_ms"),
+        NUMBER("attempts"),
+        NUMBER("failed_ms"),
+        NUMBER("next_ms"),
+};
+#undef NAMES
+#undef TEXT
+#undef NUMBER
+static const struct record record = {RECORD_FIELDS(fields)};
 
-/* What may be missing: "" or 0 then, but for those that subscription_read() sets. */
-static bool optional_valid(const json_t *doc)
-{
-	static const char *const texts[] = {"id",          "pattern",     "webhook_url",
-	                                    "wake_stream", "description", "base_url",
-	                                    "status",      "wake_id",     "holder"};
-	static const char *const numbers[] = {"lease_ttl_ms", "created_ms", "lease_until_ms",
-	                                      "attempts",     "failed_ms",  "next_ms"};
-	const json_t *snapshot = json_object_get(doc, "snapshot"), *value;
-	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-		if ((value = json_object_get(doc, texts[i])) != NULL && !json_is_string(value))
-			return false;
-	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-		if ((value = json_object_get(doc, numbers[i])) != NULL && !json_is_integer(value))
-			return false;
-	return snapshot == NULL || json_is_object(snapshot);
-}
+static const struct record_field link_fields[] = {
+        {.name = "acked", .kind = RECORD_STRING, RECORD_NEEDED},
+        {.name = "type", .kind = RECORD_STRING, RECORD_NEEDED},
+};
+static const struct record link_record = {RECORD_FIELDS(link_fields)};
 
 static bool links_valid(const json_t *links)
 {
 	const char *path;
 	json_t *link;
 	json_object_foreach ((json_t *)(uintptr_t)links, path, link) {
-		if (!json_is_string(json_object_get(link, "acked")) ||
-		    !json_is_string(json_object_get(link, "type")))
+		if (record_read(&link_record, link, NULL) != ROW_PRESENT)
 			return false;
 	}
-	return json_is_object(links);
-}
-
-static void set_default(json_t *doc, const char *name, json_t *value)
-{
-	if (json_object_get(doc, name) == NULL)
-		json_object_set_new(doc, name, value);
-	else
-		json_decref(value);
+	return true;
 }
 
 json_t *subscription_read(struct span text)
 {
 	json_t *doc = json_loadb((const char *)text.at, text.len, 0, NULL);
-	if (!is_one_of(json_object_get(doc, "type"), types) ||
-	    !is_one_of(json_object_get(doc, "phase"), phases) ||
-	    !json_is_integer(json_object_get(doc, "generation")) ||
-	    !links_valid(json_object_get(doc, "links")) || !optional_valid(doc)) {
+	if (record_read(&record, doc, NULL) != ROW_PRESENT ||
+	    !links_valid(json_object_get(doc, "links"))) {
 		json_decref(doc);
 		return NULL;
 	}
-	set_default(doc, "status", json_string("active"));
-	set_default(doc, "lease_ttl_ms", json_integer(SUBSCRIPTION_LEASE_MS_DEFAULT));
-	set_default(doc, "snapshot", json_object());
+	record_complete(&record, doc);
 	return doc;
 }
 

@@ -11,7 +11,7 @@ static bool text_fits(const struct record_field *field, const json_t *value)
 	if (text == NULL)
 		return false;
 	size_t len = json_string_length(value);
-	return strlen(text) == len && (field->size == 0 || len < field->size);
+	return strlen(text) == len && (field->kind == RECORD_STRING || len < field->size);
 }
 
 static bool whole_fits(const struct record_field *field, const json_t *value)
@@ -40,6 +40,7 @@ static bool value_fits(const struct record_field *field, const json_t *value)
 {
 	switch (field->kind) {
 	case RECORD_TEXT:
+	case RECORD_STRING:
 		return text_fits(field, value);
 	case RECORD_NUMBER:
 	case RECORD_SIGNED:
@@ -128,6 +129,7 @@ static void take(const struct record_field *field, const json_t *value, void *at
 	case RECORD_NAME:
 		whole = value != NULL ? (int64_t)name_of(field, value) : whole;
 		break;
+	case RECORD_STRING:
 	case RECORD_OBJECT:
 	case RECORD_ARRAY:
 		return;
@@ -184,6 +186,7 @@ static json_t *whole_json(const struct record_field *field, int64_t whole)
 	case RECORD_SIGNED:
 		return json_integer(whole);
 	case RECORD_TEXT:
+	case RECORD_STRING:
 	case RECORD_REAL:
 	case RECORD_OBJECT:
 	case RECORD_ARRAY:
@@ -212,6 +215,7 @@ static json_t *value_of(const struct record_field *field, const void *at)
 	case RECORD_NAME:
 		whole = whole_at(field, at);
 		return field->sparse && whole == field->standard ? NULL : whole_json(field, whole);
+	case RECORD_STRING:
 	case RECORD_OBJECT:
 	case RECORD_ARRAY:
 		return NULL;
@@ -219,9 +223,10 @@ static json_t *value_of(const struct record_field *field, const void *at)
 	return NULL;
 }
 
-static bool is_tree(const struct record_field *field)
+static bool is_anothers(const struct record_field *field)
 {
-	return field->kind == RECORD_OBJECT || field->kind == RECORD_ARRAY;
+	return field->kind == RECORD_STRING || field->kind == RECORD_OBJECT ||
+	       field->kind == RECORD_ARRAY;
 }
 
 void record_write(const struct record *record, const void *from, json_t *row)
@@ -231,7 +236,7 @@ void record_write(const struct record *record, const void *from, json_t *row)
 	for (size_t i = 0; i < record->count; i++) {
 		const struct record_field *field = &record->fields[i];
 		json_t *value = value_of(field, (const char *)from + field->offset);
-		check(value != NULL || field->since == 0 || is_tree(field));
+		check(value != NULL || field->since == 0 || is_anothers(field));
 		if (value != NULL)
 			check(json_object_set_new(row, field->name, value) == 0);
 	}
@@ -241,6 +246,7 @@ static json_t *default_of(const struct record_field *field)
 {
 	switch (field->kind) {
 	case RECORD_TEXT:
+	case RECORD_STRING:
 		return json_string(field->text != NULL ? field->text : "");
 	case RECORD_REAL:
 		return json_real(0);

@@ -18,15 +18,16 @@
 #include <stddef.h>
 
 enum record_kind {
-	RECORD_TEXT,   /* char[size]: a string without NUL that fits; with size 0 any */
+	RECORD_TEXT,   /* char[size]: a string without NUL that fits */
+	RECORD_STRING, /* of any length: judged, but taken and written by its owner */
 	RECORD_NUMBER, /* uint64_t or uint32_t: a whole number, not below 0 */
 	RECORD_SIGNED, /* int64_t or int: a whole number */
 	RECORD_MAYBE,  /* int64_t: a whole number, or null, which is RECORD_NULL */
 	RECORD_REAL,   /* double: any number */
 	RECORD_FLAG,   /* bool */
 	RECORD_NAME,   /* an enum: the text that `names` has at its value */
-	RECORD_OBJECT, /* an object, or an array: its type is judged; what is in it is taken and */
-	RECORD_ARRAY,  /* written by whoever knows it */
+	RECORD_OBJECT, /* an object, an array: the same; what is in it is its owner's, too */
+	RECORD_ARRAY,
 };
 #define RECORD_NULL INT64_MIN
 
@@ -79,7 +80,7 @@ struct record {
  * was. `into` may be NULL: then the row is only judged. */
 enum row_found record_read(const struct record *record, const json_t *row, void *into);
 
-/* Adds the members, those of objects and arrays excepted, to the object `row`. A text that is not
+/* Adds the members, strings, objects and arrays excepted, to the object `row`. A text that is not
  * UTF-8 (it was cut) is left out; it must not be a needed one. */
 void record_write(const struct record *record, const void *from, json_t *row);
 

@@ -36,6 +36,7 @@ static const struct record_field fields[] = {
         {RECORD_MEMBER("open", struct thing, open), .standard = true},
         {RECORD_ENUM("colour", struct thing, colour, colours), .standard = GREEN},
         {.name = "more", .kind = RECORD_OBJECT},
+        {.name = "long", .kind = RECORD_STRING, .sparse = true},
         {.name = "list", .kind = RECORD_ARRAY, .sparse = true},
 };
 static const struct record record = {RECORD_FIELDS(fields), .format_name = "v", .format = 2};
@@ -105,7 +106,9 @@ static void what_is_missing_has_its_default(void **state)
 	struct thing thing;
 	(void)state;
 	memset(&thing, 0x55, sizeof thing);
-	assert_int_equal(read("{\"v\":1,\"name\":\"x\",\"unknown\":[1]}", &thing), ROW_PRESENT);
+	assert_int_equal(
+	        read("{\"v\":1,\"name\":\"x\",\"long\":\"as it is\",\"unknown\":[1]}", &thing),
+	        ROW_PRESENT);
 	assert_string_equal(thing.note, "none");
 	assert_int_equal(thing.size, 0);
 	assert_int_equal(thing.small, 7);
@@ -147,6 +150,7 @@ static void what_does_not_fit_is_never_a_default(void **state)
 	        {"open", {"1", "\"true\"", "null"}},
 	        {"colour", {"0", "\"blue\"", "\"\"", "null"}},
 	        {"more", {"[]", "\"\"", "null"}},
+	        {"long", {"{}", "1", "\"a\\u0000\""}},
 	        {"list", {"{}", "\"\"", "null"}},
 	};
 	(void)state;
