@@ -315,6 +315,17 @@ def test_limits_by_address_take_a_64_of_ipv6_for_one():
         assert rates(r, [["::ffff:10.0.0.1"], ["::ffff:10.0.0.2"]])[0] == 429
 
 
+def test_a_forwarded_address_may_have_a_port():
+    """As some proxies say it: not the proxy's own address for everybody."""
+    with Ringside("--http-trust-forwarded", "--bet-sync-token=t-t-t", "--bet-sync-state-rate=2") as r:
+        assert 429 not in rates(r, [["10.0.0.1:1024"], ["10.0.0.1:1025"]])
+        assert rates(r, [["10.0.0.1"]]) == [429]
+        assert 429 not in rates(r, [["10.0.0.2:1024"]])
+        assert 429 not in rates(r, [["[2001:db8:0:1::1]:1024"], ["[2001:db8:0:1::2]"]])
+        assert rates(r, [["2001:db8:0:1::3"]]) == [429]
+        assert 429 not in rates(r, [["[2001:db8:0:2::1]:1024"]])
+
+
 # ---- bodies ----
 
 @contextlib.contextmanager

@@ -45,6 +45,19 @@ bool client_address_of(int fd, uint8_t bytes[16])
 	return true;
 }
 
+/* Some proxies say the port, too: "a.b.c.d:port", "[ipv6]:port". */
+static struct span without_port(struct span text)
+{
+	const uint8_t *end = text.at + text.len;
+	const uint8_t *close = *text.at == '[' ? memchr(text.at, ']', text.len) : NULL;
+	const uint8_t *colon = memchr(text.at, ':', text.len);
+	if (close != NULL)
+		return span_of(text.at + 1, (size_t)(close - text.at - 1));
+	if (colon == NULL || memchr(colon + 1, ':', (size_t)(end - colon - 1)) != NULL)
+		return text;
+	return span_of(text.at, (size_t)(colon - text.at));
+}
+
 /* The last element is what our own proxy has seen; those before it are hearsay. */
 bool client_address_forwarded(struct span list, uint8_t bytes[16])
 {
@@ -52,7 +65,10 @@ bool client_address_forwarded(struct span list, uint8_t bytes[16])
 	struct in_addr ipv4;
 	struct in6_addr ipv6;
 	struct span last = list_last(list);
-	if (last.len == 0 || last.len >= sizeof text)
+	if (last.len == 0)
+		return false;
+	last = without_port(last);
+	if (last.len >= sizeof text)
 		return false;
 	memcpy(text, last.at, last.len);
 	text[last.len] = '\0';
