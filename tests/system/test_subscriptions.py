@@ -119,6 +119,14 @@ def test_a_wake_stream_of_the_product_is_refused(r, path):
     assert r.request("PUT", f"/v1/stream/{path.strip('/')}", None, JSON)[0] == 403
 
 
+@pytest.mark.parametrize("path", ["__ds/x", "/__ds/x", "%5F%5Fds/x"])
+def test_a_wake_stream_that_nobody_can_read_is_refused(r, path):
+    status, answer = call(r, "PUT", "w", {"type": "pull-wake", "pattern": "a/*", "wake_stream": path})
+    assert status == 400 and "__ds/" in answer["error"]["message"]
+    assert call(r, "GET", "w")[0] == 404
+    assert r.request("PUT", f"/v1/stream/{path.strip('/')}", None, JSON)[0] == 404
+
+
 def kill_worker(r, name):
     pid = r.worker(name)["pid"]
     os.kill(pid, signal.SIGKILL)

@@ -303,13 +303,17 @@ static const char *link_named(json_t *doc, const json_t *streams, struct state *
 	return NULL;
 }
 
-static bool owned(const char *stream)
+/* Why nobody but us writes or reads a stream of that name; NULL: they may. */
+static const char *wake_stream_fault(const char *stream)
 {
 	char path[SUBSCRIPTION_NAME_ROOM], whole[sizeof SUBSCRIPTION_ROOT + sizeof path];
 	if (!subscription_name(stream, path))
-		return false;
+		return NULL;
 	int len = snprintf(whole, sizeof whole, SUBSCRIPTION_ROOT "%s", path);
-	return state_path_owned(span_of(whole, (size_t)len));
+	if (state_path_owned(span_of(whole, (size_t)len)))
+		return "wake_stream is written by its own surface only";
+	return strncmp(whole, root, sizeof root - 1) == 0 ? "wake_stream cannot be below __ds/"
+	                                                  : NULL;
 }
 
 static const char *check_put(struct call *c, const char **code)
@@ -334,8 +338,9 @@ static const char *check_put(struct call *c, const char **code)
 		return "webhook.url is needed";
 	if (!webhook && *subscription_text(b, "wake_stream") == '\0')
 		return "wake_stream is needed";
-	if (!webhook && owned(subscription_text(b, "wake_stream")))
-		return "wake_stream is written by its own surface only";
+	const char *fault = webhook ? NULL : wake_stream_fault(subscription_text(b, "wake_stream"));
+	if (fault != NULL)
+		return fault;
 	*code = "WEBHOOK_URL_REJECTED";
 	return webhook && !webhook_url_allowed(url, settings->webhook_allow_private, settings->dev)
 	               ? "webhook.url must be https to a public host; webhook.allow_private lists "
