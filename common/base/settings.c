@@ -181,7 +181,8 @@ static bool text_fits(const struct setting_row *row, const char *value,
 	if (strcmp(row->key, "store.recover") == 0 && !one_of(value, recoveries))
 		return bad(reason, row->key, "must be refuse or truncate");
 	if (strcmp(row->key, "listen") == 0 && !settings_split_listen(value, host, port))
-		return bad(reason, row->key, "must be HOST:PORT or [IPV6]:PORT");
+		return bad(reason, row->key,
+		           "must be HOST:PORT or [IPV6]:PORT, the port at most 65535");
 	if (strcmp(row->key, "sse_workers") == 0 && strcmp(value, "auto") != 0 &&
 	    (!parse_number(value, units_none, &n) || n < 1 || n > 256))
 		return bad(reason, row->key, "must be auto or 1 to 256");
@@ -235,7 +236,8 @@ static bool set_text(const struct setting_row *row, char **field, struct span va
 	if (has_control((const char *)value.at, value.len))
 		return bad(reason, row->key, "contains a control character");
 	char *text = xmemdup_text(value.at, value.len);
-	if (!in_bounds(row, value.len, reason) || !text_fits(row, text, reason)) {
+	/* What it must be says more than how long. */
+	if (!text_fits(row, text, reason) || !in_bounds(row, value.len, reason)) {
 		free(text);
 		return false;
 	}

@@ -3,6 +3,7 @@
 #include "common/base/settings.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 #include <yaml.h>
 
 enum { PREFIX_MAX = 256, VALUE_MAX = 65536 };
@@ -172,6 +173,13 @@ bool settings_load_file(struct settings *settings, const char *path,
                         char reason[SETTINGS_REASON_MAX])
 {
 	FILE *file = fopen(path, "rbe");
+	struct stat status;
+	/* fopen() takes a directory, and what reads it cannot say what it is. */
+	if (file != NULL && fstat(fileno(file), &status) == 0 && S_ISDIR(status.st_mode)) {
+		fclose(file);
+		file = NULL;
+		errno = EISDIR;
+	}
 	if (file == NULL) {
 		snprintf(reason, SETTINGS_REASON_MAX, "%.300s: %s", path, strerror(errno));
 		return false;

@@ -184,6 +184,39 @@ static void test_bad_value_changes_nothing(void **state)
 	settings_finish(&s);
 }
 
+/* One of a few words is said so, however long the wrong one is. */
+static void test_a_wrong_word_is_told_the_right_ones(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *key, *reason;
+		const char *values[3];
+	} rows[] = {
+	        {"log.level",
+	         "log.level: must be debug, info, warn or error",
+	         {"", "foo", "verbose"}},
+	        {"log.format", "log.format: must be text or json", {"", "xml", "logfmt"}},
+	        {"store.recover",
+	         "store.recover: must be refuse or truncate",
+	         {"", "yes", "truncated"}},
+	        {"sse_workers", "sse_workers: must be auto or 1 to 256", {"", "0", "automatic"}},
+	        {"market.operator",
+	         "market.operator: must be ledger, webhook, or empty",
+	         {"x", "ledgers", "somebody else who pays"}},
+	        {"listen",
+	         "listen: must be HOST:PORT or [IPV6]:PORT, the port at most 65535",
+	         {"", "4437", "127.0.0.1:70000"}},
+	};
+	struct settings s;
+	settings_init(&s);
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		for (size_t n = 0; n < 3; n++) {
+			assert_false(set(&s, rows[i].key, rows[i].values[n]));
+			assert_string_equal(reason, rows[i].reason);
+		}
+	settings_finish(&s);
+}
+
 static void test_what_concerns_several_keys(void **state)
 {
 	(void)state;
@@ -344,6 +377,7 @@ static void test_missing_file(void **state)
 	assert_false(settings_load_file(&s, "/nonexistent/ringside.yaml", reason));
 	assert_non_null(strstr(reason, "No such file"));
 	assert_false(settings_load_file(&s, "/tmp", reason));
+	assert_string_equal(reason, "/tmp: Is a directory");
 	settings_finish(&s);
 }
 
@@ -700,6 +734,7 @@ int main(void)
 	        cmocka_unit_test(test_a_time_needs_its_unit),
 	        cmocka_unit_test(test_a_conflict_names_what_was_set),
 	        cmocka_unit_test(test_bad_value_changes_nothing),
+	        cmocka_unit_test(test_a_wrong_word_is_told_the_right_ones),
 	        cmocka_unit_test(test_what_concerns_several_keys),
 	        cmocka_unit_test(test_file),
 	        cmocka_unit_test(test_empty_files_are_fine),
