@@ -224,10 +224,10 @@ static enum row_found earlier_bet(struct rows *rows, const struct ledger_bet *be
 
 static bool same_bet(const json_t *made, const struct market *market, const struct ledger_bet *bet)
 {
-	const char *duel = json_string_value(json_object_get(made, "duelId"));
-	const char *side = json_string_value(json_object_get(made, "side"));
-	return strcmp(duel, market->duel_id) == 0 && *side == "AB"[bet->side] &&
-	       (uint64_t)json_integer_value(json_object_get(made, "amount")) == bet->amount;
+	struct bet earlier;
+	check(record_read(&bet_record, made, &earlier) == ROW_PRESENT);
+	return strcmp(earlier.duel_id, market->duel_id) == 0 &&
+	       (unsigned)earlier.side == bet->side && earlier.amount == bet->amount;
 }
 
 static json_t *bet_made(const struct market *market, const struct ledger_bet *bet, uint64_t now_ms)
@@ -338,26 +338,27 @@ static struct terms terms_of(const struct market *m)
 }
 
 /* What the pool pays for one bet. */
-static uint64_t pay_of(const struct market *m, const json_t *bet, const struct terms *t)
+static uint64_t pay_of(const struct market *m, const struct bet *bet, const struct terms *t)
 {
-	uint64_t amount = (uint64_t)json_integer_value(json_object_get(bet, "amount"));
-	const char *side = json_string_value(json_object_get(bet, "side"));
-	bool won = (unsigned)(*side == 'B') == t->winner;
-	return t->refund ? amount : won ? ledger_payout(amount, t->total, m->pool[t->winner]) : 0;
+	bool won = (unsigned)bet->side == t->winner;
+	return t->refund ? bet->amount
+	       : won     ? ledger_payout(bet->amount, t->total, m->pool[t->winner])
+	                 : 0;
 }
 
-/* A bet of the market, whose "paid" is null (`paid` false) or a number; NULL: it is lost or says
- * something else, and has been marked. */
-static json_t *bet_of(struct rows *rows, const struct market *m, uint64_t number, bool paid)
+/* A bet of the market, whose "paid" is null (`paid` false) or a number: its row, and what that
+ * says. NULL: it is lost or says something else, and has been marked. */
+static json_t *bet_of(struct rows *rows, const struct market *m, uint64_t number, bool paid,
+                      struct bet *bet)
 {
 	char key[LEDGER_KEY_ROOM];
-	json_t *bet;
+	json_t *row;
 	ledger_bet_key(m->duel_id, number, key);
-	if (read_row(rows, key, &bet_record, &bet) == ROW_PRESENT &&
-	    json_is_null(json_object_get(bet, "paid")) != paid)
-		return bet;
+	if (read_row(rows, key, &bet_record, &row) == ROW_PRESENT &&
+	    record_read(&bet_record, row, bet) == ROW_PRESENT && (bet->paid == RECORD_NULL) != paid)
+		return row;
 	rows_mark(rows, key);
-	json_decref(bet);
+	json_decref(row);
 	return NULL;
 }
 
@@ -365,19 +366,19 @@ static json_t *bet_of(struct rows *rows, const struct market *m, uint64_t number
 static bool pay_bet(struct rows *rows, struct market *m, uint64_t number, const struct terms *t)
 {
 	char key[LEDGER_KEY_ROOM];
-	json_t *bet = bet_of(rows, m, number, false);
-	const char *account = json_string_value(json_object_get(bet, "account"));
-	uint64_t paid = bet != NULL ? pay_of(m, bet, t) : 0;
-	if (bet == NULL || (paid > 0 && !postable(rows, account))) {
-		json_decref(bet);
+	struct bet bet;
+	json_t *row = bet_of(rows, m, number, false, &bet);
+	uint64_t paid = row != NULL ? pay_of(m, &bet, t) : 0;
+	if (row == NULL || (paid > 0 && !postable(rows, bet.account))) {
+		json_decref(row);
 		return false;
 	}
 	if (paid > 0)
-		post(rows, account, (int64_t)paid);
+		post(rows, bet.account, (int64_t)paid);
 	m->paid += paid;
-	json_object_set_new(bet, "paid", json_integer((json_int_t)paid));
+	json_object_set_new(row, "paid", json_integer((json_int_t)paid));
 	ledger_bet_key(m->duel_id, number, key);
-	rows_put_json(rows, key, bet);
+	rows_put_json(rows, key, row);
 	return true;
 }
 
@@ -411,16 +412,15 @@ enum ledger_progress ledger_settle(struct rows *rows, struct market *m, uint64_t
 static bool forget_bet(struct rows *rows, const struct market *m, uint64_t number)
 {
 	char key[LEDGER_KEY_ROOM], of_key[LEDGER_KEY_ROOM];
-	json_t *bet = bet_of(rows, m, number, true);
-	const char *account = json_string_value(json_object_get(bet, "account"));
-	const char *hash = json_string_value(json_object_get(bet, "keyHash"));
-	if (bet == NULL)
+	struct bet bet;
+	json_t *row = bet_of(rows, m, number, true, &bet);
+	if (row == NULL)
 		return false;
-	if (hash != NULL) {
-		key_row(account, hash, of_key);
+	if (*bet.key_hash != '\0') {
+		key_row(bet.account, bet.key_hash, of_key);
 		rows_put(rows, of_key, (struct span){0});
 	}
-	json_decref(bet);
+	json_decref(row);
 	ledger_bet_key(m->duel_id, number, key);
 	rows_put(rows, key, (struct span){0});
 	return true;
