@@ -172,8 +172,8 @@ static void test_bad_documents(void **state)
 	        "[]",
 	        "{}",
 	        "{\"id\":\"x\"}",
-	        "{\"id\":\"x\",\"owner\":\"\",\"retryKey\":\"\",\"state\":{\"targetUrl\":\"http://"
-	        "a\",\"status\":\"odd\"}}",
+	        ("{\"id\":\"x\",\"owner\":\"\",\"retryKey\":\"\","
+	         "\"state\":{\"targetUrl\":\"http://a\",\"status\":\"odd\"}}"),
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		assert_null(render_session_load(span_str(rows[i]), 1));
