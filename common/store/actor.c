@@ -44,7 +44,8 @@ static void decide(struct actor *actor)
 	}
 }
 
-/* By now the view has what was faster (store_collect()). */
+/* By now the view has what was faster: a refusal is told when what it was judged by is durable, and
+ * store_collect() goes there first. */
 static void on_conflict(struct actor *actor)
 {
 	if (actor->tries >= actor->type->tries_max) {
