@@ -342,7 +342,7 @@ struct conn *conn_create(struct edge *edge)
 	return conn;
 }
 
-void conn_start(struct conn *conn)
+static void begin(struct conn *conn)
 {
 	struct edge *edge = conn->edge;
 	conn->timer.due = on_timer;
@@ -355,7 +355,12 @@ void conn_start(struct conn *conn)
 	edge->conns_count++;
 	counter_add(edge->counters, connections_total, 1);
 	counter_add(edge->counters, connections, 1);
-	if (edge->turn.over) {
+}
+
+void conn_start(struct conn *conn)
+{
+	begin(conn);
+	if (conn->edge->turn.over) {
 		conn->unread = true;
 		conn_wait_in_line(conn);
 	} else {
@@ -367,9 +372,9 @@ void conn_start(struct conn *conn)
 void conn_refuse(struct conn *conn, unsigned status, const char *reason)
 {
 	counter_add(conn->edge->counters, connections_refused_total, 1);
-	conn->refused = true;
-	conn_start(conn);
+	begin(conn);
 	conn_refuse_head(conn, status, reason);
+	conn_settle(conn);
 }
 
 /* Whoever waits for anything else wants to hear when the client leaves. */

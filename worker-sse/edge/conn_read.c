@@ -202,7 +202,7 @@ void conn_read_now(struct conn *conn)
 {
 	uint8_t *buffer = conn->edge->read_buffer;
 	conn->unread = false;
-	if (conn->refused || conn->eof)
+	if (conn->eof)
 		return;
 	ssize_t n = conn->wire.kind->read(&conn->wire, buffer, read_most(conn->edge));
 	if (n > 0)

@@ -209,6 +209,35 @@ static void what_is_no_request_is_refused(void **state)
 	}
 }
 
+/* What it sends must not stay with the kernel, which would wake us for it without end. */
+static void who_is_one_too_many_is_answered_and_its_request_dropped(void **state)
+{
+	struct fixture f;
+	struct wire_memory memory = {0};
+	(void)state;
+	open_with(&f, echo, NULL);
+	struct conn *conn = conn_create(&f.bench->edge);
+	wire_memory_open(&memory, &conn->wire, &conn_wire_events);
+	wire_memory_give_text(&memory, all);
+	conn_refuse(conn, 503, "too many");
+	edge_bench_turn(f.bench, &memory);
+	assert_int_equal(strncmp((const char *)memory.out, "HTTP/1.1 503 ", 13), 0);
+	assert_true(memory.shut);
+	assert_false(memory.closing);
+	assert_int_equal(memory.in_len, 0);
+	assert_string_equal(seen, "");
+	wire_memory_give_text(&memory, all);
+	edge_bench_turn(f.bench, &memory);
+	assert_int_equal(memory.in_len, 0);
+	assert_string_equal(seen, "");
+	wire_memory_give_end(&memory);
+	edge_bench_turn(f.bench, &memory);
+	assert_null(memory.wire);
+	assert_int_equal(f.bench->edge.conns_count, 1);
+	wire_memory_finish(&memory);
+	finish(&f);
+}
+
 static void a_body_that_is_expected_is_asked_for(void **state)
 {
 	struct fixture f;
@@ -617,6 +646,7 @@ int main(void)
 	        cmocka_unit_test(answers_keep_the_order_of_their_requests),
 	        cmocka_unit_test(a_held_request_lets_nothing_begin),
 	        cmocka_unit_test(what_is_no_request_is_refused),
+	        cmocka_unit_test(who_is_one_too_many_is_answered_and_its_request_dropped),
 	        cmocka_unit_test(a_body_that_is_expected_is_asked_for),
 	        cmocka_unit_test(what_does_not_come_in_time_is_refused),
 	        cmocka_unit_test(a_slow_reader_gets_all_and_a_dead_one_is_cut),
