@@ -39,6 +39,7 @@ struct edge_bench *edge_bench_create(const char *const *settings)
 	}
 	check(uv_loop_init(&b->loop) == 0);
 	wheel_init(&b->wheel, clock_by_hand_ms());
+	busy_poll_init(&b->busy_poll, &b->loop);
 	the_route = (struct route){.path = "/",
 	                           .methods = ~0u,
 	                           .read = PERMISSION_NONE,
@@ -48,6 +49,7 @@ struct edge_bench *edge_bench_create(const char *const *settings)
 	                                           .wheel = &b->wheel,
 	                                           .settings = &b->settings,
 	                                           .counters = &b->counters,
+	                                           .busy_poll = &b->busy_poll,
 	                                           .find_route = find_route,
 	                                           .preflight = preflight,
 	                                           .before_request = before_request,

@@ -544,6 +544,14 @@ static void join_three(const struct fanout_view *view)
 	}
 }
 
+static unsigned places_of(const struct live_reader *reader)
+{
+	unsigned count = 0;
+	for (const struct live_cursor *c = &reader->cursor; c != NULL; c = c->sibling)
+		count++;
+	return count;
+}
+
 static void a_reader_of_several_streams_goes_on_without_those_that_go(void **state)
 {
 	struct fanout_view view = fanout_bench_own;
@@ -568,6 +576,7 @@ static void a_reader_of_several_streams_goes_on_without_those_that_go(void **sta
 	store_bench_create(&bench->store, "/new", "text/plain");
 	append("/new", "n");
 	assert_true(fanout_add(listeners[0].reader, store_bench_find(&bench->store, "/new"), 0));
+	assert_int_equal(places_of(listeners[0].reader), 3);
 	append("/new", "m");
 	append("/b", "5");
 	fanout_bench_turn(bench);

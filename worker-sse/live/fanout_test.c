@@ -278,6 +278,20 @@ static void an_answer_ends_at_its_time(void **state)
 	finish();
 }
 
+/* One that follows nothing yet has its time, too. */
+static void who_follows_nothing_ends_at_its_time(void **state)
+{
+	struct listener *l = &listeners[0];
+	(void)state;
+	open_with(NULL);
+	l->reader = fanout_join(bench->fanout, sink_memory_of(&l->sink), &fanout_bench_own, l, 0,
+	                        clock_by_hand_ms() + 1000);
+	fanout_bench_wait(bench, 1100);
+	assert_string_equal(text_of(0), "!0");
+	assert_true(l->sink.over);
+	finish();
+}
+
 static const char *const beats[] = {"http.sse_keepalive=1s", NULL};
 
 static void silence_is_broken_by_a_heartbeat(void **state)
@@ -425,6 +439,19 @@ static void who_waits_is_told_of_every_end(void **state)
 	fanout_bench_turn(bench);
 	assert_told(0, FANOUT_NEWS_CLOSED, 2);
 	assert_told(1, FANOUT_NEWS_GONE, 0);
+	finish();
+}
+
+/* Whoever waits has looked itself: only what changes from then on is told. */
+static void who_begins_to_wait_is_not_told_at_once(void **state)
+{
+	(void)state;
+	open_with(NULL);
+	append_and_turn("a");
+	assert_true(fanout_bench_join(bench, &listeners[0], &fanout_bench_news, "/s", 0));
+	assert_int_equal(listeners[0].told, 0);
+	append_and_turn("b");
+	assert_told(0, FANOUT_NEWS_DATA, 0);
 	finish();
 }
 
@@ -601,12 +628,14 @@ int main(void)
 	        cmocka_unit_test(one_may_leave_and_another_join_in_the_same_turn),
 	        cmocka_unit_test(one_who_takes_over_gets_each_message_once),
 	        cmocka_unit_test(an_answer_ends_at_its_time),
+	        cmocka_unit_test(who_follows_nothing_ends_at_its_time),
 	        cmocka_unit_test(silence_is_broken_by_a_heartbeat),
 	        cmocka_unit_test(who_takes_nothing_gets_no_heartbeat),
 	        cmocka_unit_test(a_lifetime_is_spread_by_a_quarter),
 	        cmocka_unit_test(a_short_life_is_renewed_while_somebody_reads),
 	        cmocka_unit_test(who_waits_is_told_once),
 	        cmocka_unit_test(who_waits_is_told_of_every_end),
+	        cmocka_unit_test(who_begins_to_wait_is_not_told_at_once),
 	        cmocka_unit_test(news_of_data_goes_before_that_of_the_end),
 	        cmocka_unit_test(a_drain_ends_everybody_and_nobody_joins_any_more),
 	        cmocka_unit_test(observers_see_what_is_created_and_changed),
