@@ -93,8 +93,8 @@ struct conn *conn_create(struct edge *edge);
 extern const struct wire_events conn_wire_events;
 /* Its wire is open: it is served. */
 void conn_start(struct conn *conn);
-/* The same for one too many: it gets this answer and is closed; what it asks for is read, so that the
- * answer arrives, and dropped. */
+/* The same for one too many: it gets this answer and is closed; what it asks for is read, so that
+ * the answer arrives, and dropped. */
 void conn_refuse(struct conn *conn, unsigned status, const char *reason);
 /* At once. Exchanges that nobody works on are freed with it. */
 void conn_close(struct conn *conn);

@@ -1,5 +1,5 @@
-/* Who is let in, over sockets of this machine: descriptors of their own number, as a worker inherits
- * them. */
+/* Who is let in, over sockets of this machine: descriptors of their own number, as a worker
+ * inherits them. */
 #include "worker-sse/edge/listen.h"
 #include "common/base/check.h"
 #include "common/base/log.h"

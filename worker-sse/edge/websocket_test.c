@@ -402,6 +402,29 @@ static void a_connection_that_breaks_is_told(void **state)
 	finish();
 }
 
+static void several_may_leave_in_any_order(void **state)
+{
+	(void)state;
+	for (int first = 0; first < 2; first++) {
+		struct wire_memory other = {0};
+		struct wire_memory *wires[] = {&memory, &other};
+		open_websocket(NULL);
+		edge_bench_connect(bench, &other);
+		wire_memory_give_text(&other, HANDSHAKE "\r\n");
+		edge_bench_turn(bench, &other);
+		for (int i = 0; i < 2; i++) {
+			struct wire_memory *leaves = wires[i ^ first];
+			wire_memory_give_reset(leaves);
+			edge_bench_turn(bench, leaves);
+			assert_null(leaves->wire);
+			assert_int_equal(counter_get(&bench->counters, websockets), 1 - i);
+		}
+		assert_int_equal(closed, 2);
+		wire_memory_finish(&other);
+		finish();
+	}
+}
+
 static void a_drain_tells_all_to_go(void **state)
 {
 	struct wire_memory other = {0};
@@ -532,6 +555,7 @@ int main(void)
 	        cmocka_unit_test(it_may_close_from_within_a_message),
 	        cmocka_unit_test(a_client_that_does_not_close_is_cut),
 	        cmocka_unit_test(a_connection_that_breaks_is_told),
+	        cmocka_unit_test(several_may_leave_in_any_order),
 	        cmocka_unit_test(a_drain_tells_all_to_go),
 	        cmocka_unit_test(a_ping_goes_out_after_each_beat),
 	        cmocka_unit_test(who_says_nothing_is_cut),

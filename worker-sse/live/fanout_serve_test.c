@@ -576,6 +576,8 @@ static void a_reader_of_several_streams_goes_on_without_those_that_go(void **sta
 	store_bench_create(&bench->store, "/new", "text/plain");
 	append("/new", "n");
 	assert_true(fanout_add(listeners[0].reader, store_bench_find(&bench->store, "/new"), 0));
+	store_bench_create(&bench->store, "/quiet", "text/plain");
+	assert_true(fanout_add(listeners[0].reader, store_bench_find(&bench->store, "/quiet"), 0));
 	assert_int_equal(places_of(listeners[0].reader), 3);
 	append("/new", "m");
 	append("/b", "5");
