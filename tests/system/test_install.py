@@ -63,6 +63,15 @@ def test_what_is_installed_starts(tmp_path):
     starts(str(programs / "ringside"), tmp_path)
 
 
+def test_the_unit_lets_browsers_run():
+    """What a browser's pages need of the kernel: code that is made while they run, and the list of interfaces."""
+    with open(f"{ROOT}/docs/ringside.service", encoding="utf-8") as file:
+        unit = dict(re.findall(r"^(\w+)=(.*)$", file.read(), re.MULTILINE))
+    for directive in ("MemoryDenyWriteExecute", "RestrictNamespaces", "SystemCallFilter", "PrivateUsers"):
+        assert unit.get(directive, "no") == "no", directive
+    assert "AF_NETLINK" in unit["RestrictAddressFamilies"].split()
+
+
 def test_metrics_are_as_prometheus_wants_them():
     with Ringside("--capture-workers=1", bridge=1) as r:
         checked = subprocess.run(["promtool", "check", "metrics"], input=r.get("/metrics"), capture_output=True,
