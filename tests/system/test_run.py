@@ -1,5 +1,6 @@
 """scripts/run: what it started ends with it, however impatient its user is. Of what it starts stubs stand here."""
 
+import json
 import os
 import shutil
 import signal
@@ -27,7 +28,8 @@ def executable(path, text):
     os.chmod(path, 0o755)
 
 
-def test_two_interrupts_leave_nothing_running(tmp_path):
+def stage(tmp_path):
+    """The script, and stubs of what it starts."""
     at = lambda *names: os.path.join(tmp_path, *names)
     os.makedirs(at("scripts"))
     shutil.copy(os.path.join(ROOT, "scripts/run"), at("scripts/run"))
@@ -36,6 +38,29 @@ def test_two_interrupts_leave_nothing_running(tmp_path):
     executable(at("scripts/build"), "#!/bin/sh\n")
     executable(at("build/bin/ringside"), STUB)
     executable(at("stubs/curl"), f"#!/bin/sh\ntest -e {at('build/bin/pid')}\n")
+    return at
+
+
+def test_the_strict_one_leaves_every_token_where_the_readme_looks(tmp_path):
+    at = stage(tmp_path)
+    executable(at("build/bin/ringside"), "#!/bin/sh\nenv >\"$(dirname \"$0\")/environment\"\n")
+    script = subprocess.run([at("scripts/run"), "--strict", "--bare"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                            env={**os.environ, "PATH": f"{at('stubs')}:{os.environ['PATH']}"}, timeout=60, check=False)
+    assert script.returncode == 1  # the stub ended
+    path = at("cache/run/tokens.json")
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    with open(path) as file:
+        tokens = json.load(file)
+    with open(at("build/bin/environment")) as file:
+        given = dict(line.rstrip("\n").split("=", 1) for line in file if line.startswith("RINGSIDE_"))
+    for name, setting in {"viewer": "AUTH_SUBSCRIBE_TOKENS", "publish": "AUTH_PUBLISH_TOKENS", "ledger": "AUTH_LEDGER_TOKEN",
+                          "source": "AUTH_SOURCE_TOKEN", "betSync": "BET_SYNC_TOKEN"}.items():
+        assert tokens[name] == given[f"RINGSIDE_{setting}"]
+    assert list(tokens)[-1] == "betSync" and len(set(tokens.values())) == 5  # the README's sed takes the last
+
+
+def test_two_interrupts_leave_nothing_running(tmp_path):
+    at = stage(tmp_path)
     script = subprocess.Popen([at("scripts/run"), "--bare"], stdout=subprocess.PIPE, text=True,
                               env={**os.environ, "PATH": f"{at('stubs')}:{os.environ['PATH']}"})
     try:
