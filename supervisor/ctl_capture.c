@@ -20,7 +20,7 @@ static void print_session(const json_t *session)
 	ctl_duration((uint64_t)ctl_number_of(session, "upMs"), up);
 	if (json_is_integer(json_object_get(session, "frameAgeMs")))
 		ctl_duration((uint64_t)ctl_number_of(session, "frameAgeMs"), age);
-	printf("%-20s %-10s %8s %6.1f %8s %9lld  %s%s%s\n", ctl_text_of(session, "id"),
+	printf("%-36s %-10s %8s %6.1f %8s %9lld  %s%s%s\n", ctl_text_of(session, "id"),
 	       ctl_text_of(session, "state"), up,
 	       json_number_value(json_object_get(session, "fps")), age,
 	       ctl_number_of(session, "recoveries"), *reason != '\0' ? reason : "healthy",
@@ -33,7 +33,7 @@ static void print_all(const json_t *answer)
 {
 	size_t i;
 	const json_t *session, *sessions = json_object_get(answer, "sessions");
-	printf("%-20s %-10s %8s %6s %8s %9s  %s\n", "SESSION", "STATE", "UP", "FPS", "FRAME",
+	printf("%-36s %-10s %8s %6s %8s %9s  %s\n", "SESSION", "STATE", "UP", "FPS", "FRAME",
 	       "RECOVERED", "HEALTH");
 	json_array_foreach (sessions, i, session)
 		print_session(session);

@@ -130,7 +130,7 @@ bool fleet_init(struct fleet *fleet, char *reason, size_t room)
 	int error = listeners_await(&fleet->life.listeners, fleet->life.settings->newest->listen,
 	                            fleet->life.settings->newest->listen_wait_ms, &left_out);
 	if (error != 0) {
-		snprintf(reason, room, "cannot listen on %s: %s",
+		snprintf(reason, room, "cannot listen on %s: %s (set --listen)",
 		         fleet->life.settings->newest->listen, strerror(error));
 		errno = error;
 		return false;

@@ -13,6 +13,13 @@ static int usage_error(const char *reason)
 	return EXIT_USAGE;
 }
 
+/* Where the settings are listed. */
+static int setting_error(const char *reason)
+{
+	fprintf(stderr, "ringside: %s (see 'ringside run --help')\n", reason);
+	return EXIT_USAGE;
+}
+
 static void print_run_help(void)
 {
 	puts("usage: ringside run [--config FILE] [SETTING...]\n\n"
@@ -33,7 +40,7 @@ static int run(int argc, char **argv)
 	struct options options;
 	char reason[SETTINGS_REASON_MAX];
 	if (!options_parse(&options, argc, argv, reason))
-		return usage_error(reason);
+		return setting_error(reason);
 	if (options.help) {
 		print_run_help();
 		return EXIT_DONE;
@@ -47,7 +54,7 @@ static int check_config(int argc, char **argv)
 	struct settings settings;
 	char reason[SETTINGS_REASON_MAX];
 	if (!options_parse(&options, argc, argv, reason))
-		return usage_error(reason);
+		return setting_error(reason);
 	if (options.help) {
 		puts("usage: ringside check-config [--config FILE] [SETTING...]\n\n"
 		     "Says whether 'ringside run' with the same arguments would accept its\n"

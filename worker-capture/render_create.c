@@ -115,9 +115,10 @@ static bool admitted(struct render_sessions *all, struct call *call)
 		return true;
 	bool mine = own >= all->settings->newest->sessions_per_principal;
 	call_header(call, "retry-after", mine ? "30" : "10");
-	call_refuse(call, mine ? 429 : 503,
-	            mine ? "you have as many sessions as one may have"
-	                 : "there are as many sessions as there may be");
+	call_refuse(
+	        call, mine ? 429 : 503,
+	        mine ? "you have as many sessions as one may have (sessions.per_principal): end one"
+	             : "there are as many sessions as there may be (sessions.max)");
 	return false;
 }
 

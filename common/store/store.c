@@ -36,10 +36,8 @@ static void warn_of_file_system(const char *dir)
 }
 
 /* Openers come one at a time, processes and threads alike. */
-static int lock_directory(const char *dir, int *fd)
+static int lock_directory(const char *path, int *fd)
 {
-	char path[4096];
-	snprintf(path, sizeof path, "%s/open.lock", dir);
 	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	struct flock lock = {.l_type = F_WRLCK};
 	while (*fd >= 0 && fcntl(*fd, F_OFD_SETLKW, &lock) != 0)
@@ -140,8 +138,10 @@ static int open_directory(struct store *store, int *lock_fd, char reason[256])
 	if (mkdir(store->dir, 0700) != 0 && errno != EEXIST)
 		return fail(reason, "cannot create", store->dir);
 	warn_of_file_system(store->dir);
-	int error = lock_directory(store->dir, lock_fd);
-	return error != 0 ? (errno = error, fail(reason, "cannot lock", store->dir)) : 0;
+	char path[4096];
+	snprintf(path, sizeof path, "%s/open.lock", store->dir);
+	int error = lock_directory(path, lock_fd);
+	return error != 0 ? (errno = error, fail(reason, "cannot lock", path)) : 0;
 }
 
 static void begin(struct store *store)

@@ -221,7 +221,7 @@ class Address(unittest.TestCase):
             with Ringside("--listen-wait=100ms", listen=address, dummy=True, start=False) as r:
                 r.spawn()
                 self.assertEqual(r.wait_exit(), 1)
-                self.assertIn(f"cannot listen on {address}: Address already in use", r.log())
+                self.assertIn(f"cannot listen on {address}: Address already in use (set --listen)", r.log())
 
 
 class Ending(unittest.TestCase):
@@ -383,6 +383,9 @@ class Configuration(unittest.TestCase):
             done = self.run_once(*arguments)
             self.assertEqual(done.returncode, 2, arguments)
             self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+        for arguments, where in ((["nonsense"], "ringside --help"), (["run", "--nonsense"], "ringside run --help"),
+                                 (["check-config", "--nonsense"], "ringside run --help")):
+            self.assertIn(f"(see '{where}')", self.run_once(*arguments).stderr)  # where it is listed
         done = self.run_once("run", environment={"RINGSIDE_NO_SUCH": "1"})
         self.assertEqual(done.returncode, 2)
         self.assertIn("RINGSIDE_NO_SUCH", done.stderr)
