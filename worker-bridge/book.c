@@ -8,7 +8,7 @@
 #include "common/store/actor.h"
 #include "common/store/record.h"
 #include "worker-bridge/forget.h"
-#include "worker-bridge/js_text.h"
+#include "common/base/js_text.h"
 #include "worker-bridge/ledger.h"
 #include "worker-bridge/operator_webhook.h"
 #include "worker-bridge/oracle.h"

@@ -2,7 +2,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/hex.h"
-#include "worker-bridge/js_text.h"
+#include "common/base/js_text.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -1,6 +1,6 @@
 #include "worker-bridge/fact.h"
 #include "common/base/check.h"
-#include "worker-bridge/js_text.h"
+#include "common/base/js_text.h"
 
 #include <ctype.h>
 #include <math.h>

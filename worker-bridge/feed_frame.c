@@ -1,6 +1,6 @@
 #include "worker-bridge/feed_frame.h"
 #include "common/base/check.h"
-#include "worker-bridge/js_text.h"
+#include "common/base/js_text.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

@@ -7,7 +7,7 @@
 #include "worker-bridge/duel_record.h"
 #include "worker-bridge/fact.h"
 #include "worker-bridge/feed_state.h"
-#include "worker-bridge/js_text.h"
+#include "common/base/js_text.h"
 #include "worker-bridge/renderer_health.h"
 #include "worker-bridge/status_file.h"
 

@@ -4,7 +4,7 @@
 #include "common/base/clock.h"
 #include "common/base/signing.h"
 #include "common/store/record.h"
-#include "worker-bridge/js_text.h"
+#include "common/base/js_text.h"
 
 #include <stdio.h>
 #include <stdlib.h>

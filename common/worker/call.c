@@ -1,5 +1,6 @@
 #include "common/worker/call.h"
 #include "common/base/check.h"
+#include "common/base/js_text.h"
 #include "common/base/json_take.h"
 #include "common/base/log.h"
 
@@ -166,10 +167,7 @@ void call_reply_bytes(struct call *call, unsigned status, const char *content_ty
 
 void call_reply(struct call *call, unsigned status, json_t *body)
 {
-	char *text =
-	        body != NULL
-	                ? json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15))
-	                : NULL;
+	char *text = body != NULL ? js_text(body) : NULL;
 	json_decref(body);
 	call_reply_bytes(call, status, text != NULL ? "application/json" : "", span_str(text));
 	free(text);

@@ -151,6 +151,17 @@ static void test_answered(void **state)
 	assert_true(span_equal(f->reply.headers, SPAN("location: /stream/7\nretry-after: 3\n")));
 }
 
+/* What others gave us goes back as they gave it: no digit is lost. */
+static void test_numbers_are_answered_whole(void **state)
+{
+	struct fixture *f = *state;
+	take(f, CALL_POST, "/stream",
+	     "[0.1,0.30000000000000004,1.7976931348623157e+308,9007199254740993]");
+	expect_reply(f, 201, "application/json",
+	             "{\"echo\":[0.1,0.30000000000000004,1.7976931348623157e+308,9007199254740993],"
+	             "\"path\":\"/stream\",\"principal\":\"ab\",\"base\":\"http://h:1\"}");
+}
+
 static void test_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -197,6 +208,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test_setup_teardown(test_answered, setup, teardown),
+	        cmocka_unit_test_setup_teardown(test_numbers_are_answered_whole, setup, teardown),
 	        cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 	        cmocka_unit_test_setup_teardown(test_answered_later, setup, teardown),
 	        cmocka_unit_test_setup_teardown(test_asker_replaced, setup, teardown),

@@ -1,4 +1,4 @@
-#include "worker-bridge/js_text.h"
+#include "common/base/js_text.h"
 
 #include <math.h>
 #include <setjmp.h>
