@@ -402,6 +402,24 @@ static void a_connection_that_breaks_is_told(void **state)
 	finish();
 }
 
+/* After a close no other frame is sent (RFC 6455 5.5.1), whatever comes. */
+static void what_is_broken_after_a_close_is_not_closed_twice(void **state)
+{
+	static const uint8_t unmasked[] = {FIN | TEXT, 2, 'h', 'i'};
+	(void)state;
+	open_websocket(NULL);
+	websocket_close(websocket, WEBSOCKET_NORMAL, "done");
+	edge_bench_turn(bench, &memory);
+	assert_got(SPAN("\x88\x06\x03\xe8"
+	                "done"));
+	wire_memory_give(&memory, span_of(unmasked, sizeof unmasked));
+	edge_bench_turn(bench, &memory);
+	assert_got(SPAN(""));
+	assert_int_equal(closed, 1);
+	assert_int_equal(closed_code, WEBSOCKET_ABNORMAL);
+	finish();
+}
+
 static void several_may_leave_in_any_order(void **state)
 {
 	(void)state;
@@ -555,6 +573,7 @@ int main(void)
 	        cmocka_unit_test(it_may_close_from_within_a_message),
 	        cmocka_unit_test(a_client_that_does_not_close_is_cut),
 	        cmocka_unit_test(a_connection_that_breaks_is_told),
+	        cmocka_unit_test(what_is_broken_after_a_close_is_not_closed_twice),
 	        cmocka_unit_test(several_may_leave_in_any_order),
 	        cmocka_unit_test(a_drain_tells_all_to_go),
 	        cmocka_unit_test(a_ping_goes_out_after_each_beat),

@@ -194,6 +194,21 @@ static void it_writes_until_it_is_full_and_goes_on(void **state)
 	finish();
 }
 
+/* Pieces that fit go at once, in their order. */
+static void pieces_go_together(void **state)
+{
+	const struct iovec iov[3] = {{(void *)(uintptr_t) "ab", 2},
+	                             {(void *)(uintptr_t) "", 0},
+	                             {(void *)(uintptr_t) "cde", 3}};
+	char bytes[8];
+	(void)state;
+	open_wire();
+	assert_int_equal(wire.kind->write(&wire, iov, 3), 5);
+	assert_int_equal(recv(peer, bytes, 5, MSG_WAITALL), 5);
+	assert_memory_equal(bytes, "abcde", 5);
+	finish();
+}
+
 static void what_was_written_arrives_after_the_end(void **state)
 {
 	const struct iovec iov = {(void *)(uintptr_t) "last", 4};
@@ -354,6 +369,7 @@ int main(void)
 	        cmocka_unit_test(it_reads_what_comes_and_the_end),
 	        cmocka_unit_test(who_does_not_want_to_hear_does_not),
 	        cmocka_unit_test(it_writes_until_it_is_full_and_goes_on),
+	        cmocka_unit_test(pieces_go_together),
 	        cmocka_unit_test(what_was_written_arrives_after_the_end),
 	        cmocka_unit_test(a_reset_is_heard_by_who_reads),
 	        cmocka_unit_test(a_reset_is_heard_by_who_writes),
