@@ -100,6 +100,11 @@ fuzz_one() {
 		-artifact_prefix="$2/" "$2" "$corpus")
 }
 
+# What there is to run and to install.
+programs=(supervisor/ringside supervisor/ringsidectl worker-sse/ringside-sse worker-capture/ringside-capture
+	worker-bridge/ringside-bridge scripts/duel/ringside-duel)
+
+# compile DIR [TARGET...]: all of it, tests and all, or the targets.
 compile() {
 	ninja -C "$@" >"$cache/ninja.log" 2>&1 || { grep -v '^\[' "$cache/ninja.log" >&2; die "build failed"; }
 }
@@ -109,8 +114,7 @@ compile() {
 collect() {
 	mkdir -p "$1/bin"
 	local program
-	for program in supervisor/ringside supervisor/ringsidectl worker-sse/ringside-sse \
-		worker-capture/ringside-capture worker-bridge/ringside-bridge scripts/duel/ringside-duel; do
+	for program in "${programs[@]}"; do
 		install -C -m 755 "$1/$program" "$1/bin/$(basename "$program")"
 	done
 	sed "s|/usr/local/bin|$1/bin|" "$root/docs/ringside.service" >"$1/ringside.service"
