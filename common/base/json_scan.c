@@ -9,14 +9,16 @@
 enum { DEPTH_ROOM = 10001 };
 
 struct scan {
-	const uint8_t *at, *end;
+	const uint8_t *at, *end, *fault_at;
 	const char *fault;
 };
 
 static bool fail(struct scan *s, const char *fault)
 {
-	if (s->fault == NULL)
+	if (s->fault == NULL) {
 		s->fault = fault;
+		s->fault_at = s->at;
+	}
 	return false;
 }
 
@@ -272,15 +274,17 @@ static bool split_array(struct scan *s, uint8_t *body, size_t depth_max, struct 
 
 const char *json_split(uint8_t *body, size_t len, size_t depth_max, struct json_split *out)
 {
-	struct scan s = {body, body + len, NULL};
+	struct scan s = {body, body + len, body, NULL};
 	*out = (struct json_split){0};
 	if (depth_max >= DEPTH_ROOM)
 		depth_max = DEPTH_ROOM - 1;
 	if (len >= 3 && memcmp(body, "\xef\xbb\xbf", 3) == 0)
 		s.at += 3;
 	skip_blanks(&s);
-	if (s.at == s.end)
+	if (s.at == s.end) {
+		out->fault_at = len;
 		return "no JSON value";
+	}
 	bool array = *s.at == '[';
 	uint8_t *from = body + (s.at - body);
 	bool ok = array ? split_array(&s, body, depth_max, out) : take_value(&s, depth_max);
@@ -290,7 +294,7 @@ const char *json_split(uint8_t *body, size_t len, size_t depth_max, struct json_
 		ok = fail(&s, "something behind the JSON value");
 	if (!ok) {
 		free(out->sizes);
-		*out = (struct json_split){0};
+		*out = (struct json_split){.fault_at = (size_t)(s.fault_at - body)};
 		return s.fault;
 	}
 	if (!array) {

@@ -8,8 +8,10 @@ struct json_split {
 	uint32_t *sizes; /* owned; free() */
 	uint32_t count, room;
 	struct span bytes; /* the stored form, inside the caller's buffer */
+	size_t fault_at;   /* bytes of the body before what is not valid */
 };
 
 /* `body` has len bytes and room for one more behind them. Returns NULL, or a constant reason why it
- * is not valid JSON; then nothing is owned. An empty array gives count 0. */
+ * is not valid JSON; then
+ * nothing is owned, and fault_at says where. An empty array gives count 0. */
 const char *json_split(uint8_t *body, size_t len, size_t depth_max, struct json_split *out);

@@ -335,12 +335,40 @@ static void test_truncations(void **state)
 	assert_true(is_valid(text, sizeof text - 1, DEPTH));
 }
 
+static void test_faults_have_a_place(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text, *reason;
+		size_t at;
+	} rows[] = {
+	        {"", "no JSON value", 0},
+	        {"  ", "no JSON value", 2},
+	        {"{\"a\":1", "unexpected end", 6},
+	        {"{\"a\":1  ", "unexpected end", 8},
+	        {"{\"a\" 1}", "colon expected", 5},
+	        {"[1, 2 3]", "comma expected", 6},
+	        {"[ 1 ,\n 2, x]", "not a JSON value", 10},
+	        {"1 2", "something behind the JSON value", 2},
+	        {"\"a\x80\"", "invalid UTF-8", 2},
+	};
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		uint8_t *body;
+		struct json_split out;
+		const char *reason = split(rows[i].text, strlen(rows[i].text), DEPTH, &body, &out);
+		assert_string_equal(reason, rows[i].reason);
+		assert_int_equal(out.fault_at, rows[i].at);
+		free(body);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_valid),       cmocka_unit_test(test_invalid),
-	        cmocka_unit_test(test_stored_form), cmocka_unit_test(test_depth),
-	        cmocka_unit_test(test_truncations), cmocka_unit_test(test_against_jansson),
+	        cmocka_unit_test(test_valid),           cmocka_unit_test(test_invalid),
+	        cmocka_unit_test(test_stored_form),     cmocka_unit_test(test_depth),
+	        cmocka_unit_test(test_truncations),     cmocka_unit_test(test_faults_have_a_place),
+	        cmocka_unit_test(test_against_jansson),
 	};
 	return cmocka_run_group_tests_name("json_scan", tests, NULL, NULL);
 }

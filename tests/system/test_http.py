@@ -240,6 +240,18 @@ def test_who_is_not_known_gets_401_and_who_may_not_403():
             "content-type": "text/plain", "authorization": "Bearer pub"})[0] == 403
 
 
+def test_a_body_that_is_no_json_is_told_where():
+    with Ringside() as own:
+        json_type = {"content-type": "application/json"}
+        assert own.request("PUT", "/v1/stream/x", headers=json_type)[0] == 201
+        for method, path, body, reason in (("POST", "x", b'{"a":1', "unexpected end at byte 7"),
+                                           ("POST", "x", b"[1, 2 3]", "comma expected at byte 7"),
+                                           ("PUT", "y", b"x", "not a JSON value at byte 1")):
+            status, _, answer = own.request(method, f"/v1/stream/{path}", body, json_type)
+            assert (status, answer.decode()) == (400, f"the body is no JSON: {reason}\n")
+        assert own.request("POST", "/v1/stream/x", b"[]", json_type)[2] == b"an empty array appends nothing\n"
+
+
 def test_a_method_that_does_not_fit_names_those_that_do():
     with Ringside(bridge=1) as own:
         wait_for(lambda: own.request("GET", "/v1/source/arena")[0] == 200, "the feed")

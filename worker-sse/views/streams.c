@@ -15,6 +15,7 @@ enum {
 	BASE_URL_ROOM = 2048,
 	ASIDE_BYTES = 256 * 1024, /* JSON from here on takes the loop longer than a turn may: a
 	                             million elements in 2 MB */
+	FAULT_ROOM = 128,         /* what a body is wrong with */
 };
 static const uint64_t producer_number_max = (1ull << 53) - 1;
 
@@ -65,6 +66,18 @@ static void add_closed(struct answer *a, bool closed)
 {
 	if (closed)
 		add(a, "stream-closed", SPAN("true"));
+}
+
+/* Of an operation whose body is at fault. */
+static const char empty_array[] = "an empty array appends nothing";
+
+static const char *fault_text(const struct operation *op, char text[FAULT_ROOM])
+{
+	if (op->command.body_fault == empty_array)
+		return empty_array;
+	snprintf(text, FAULT_ROOM, "the body is no JSON: %s at byte %zu", op->command.body_fault,
+	         op->json.fault_at + 1);
+	return text;
 }
 
 static void answer_send(struct request *request, struct answer *a, unsigned status,
@@ -186,9 +199,10 @@ static void created(struct command *command)
 		add_closed(&a, command->closed);
 		reply(request, row.status, a.headers, a.count, (struct span){0});
 	} else {
+		char fault[FAULT_ROOM];
 		const char *reason =
 		        command->verdict == VERDICT_BAD_BODY && command->body_fault != NULL
-		                ? command->body_fault
+		                ? fault_text(op, fault)
 		                : row.reason;
 		answer_send(request, &a, row.status, reason);
 	}
@@ -218,7 +232,7 @@ static void take_body(struct operation *op, bool json, bool empty_array_ok)
 	c->body_fault = json_split(r->body, r->body_len, worker_of(r)->settings->limits_json_depth,
 	                           &op->json);
 	if (c->body_fault == NULL && op->json.count == 0 && !empty_array_ok)
-		c->body_fault = "an empty array appends nothing";
+		c->body_fault = empty_array;
 	if (c->body_fault == NULL)
 		c->body = (struct batch){op->json.sizes, op->json.count, op->json.bytes};
 }
@@ -449,9 +463,11 @@ static void appended(struct command *c)
 		counter_add(worker_of(request)->counters, appends_total, 1);
 		counter_add(worker_of(request)->counters, append_bytes_total, c->body.bytes.len);
 	}
-	const char *reason = status < 300                     ? NULL
-	                     : c->verdict == VERDICT_BAD_BODY ? c->body_fault
-	                                                      : row.reason;
+	char fault[FAULT_ROOM];
+	const char *reason = status < 300 ? NULL
+	                     : c->body_fault != NULL && c->verdict == VERDICT_BAD_BODY
+	                             ? fault_text(op, fault)
+	                             : row.reason;
 	answer_send(request, &a, status, reason);
 	operation_free(op);
 }
