@@ -86,9 +86,9 @@ struct conn *edge_bench_connect(struct edge_bench *b, struct wire_memory *memory
 
 void edge_bench_turn(struct edge_bench *b, struct wire_memory *memory)
 {
-	for (int i = 0; i < 8; i++) {
-		edge_prepare(&b->edge);
+	for (int i = 0; i < 8; i++) { /* in libuv's order: lines, flush, input */
 		uv_run(&b->loop, UV_RUN_NOWAIT);
+		edge_prepare(&b->edge);
 		wire_memory_turn(memory);
 	}
 }

@@ -299,7 +299,8 @@ static void go_on(struct conn *conn)
 		exchange_drained(e);
 	if (conn->in_len > 0)
 		conn_parse(conn);
-	else if (conn->unread)
+	/* Also behind what is not a whole head yet: while others wait, this is where it is read. */
+	if (conn->unread && !conn->closing && !conn->task.lined && conn_wants_input(conn))
 		conn_read_now(conn);
 	conn_settle(conn);
 }

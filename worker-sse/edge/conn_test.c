@@ -438,6 +438,35 @@ static void a_log_that_stands_still_is_said(void **state)
 	finish(&f);
 }
 
+/* ---- crowds ---- */
+
+/* One that takes all of every turn. */
+struct crowd {
+	struct turn_task task;
+	struct turn *turn;
+};
+
+static void crowd_proceed(struct turn_task *task)
+{
+	struct crowd *crowd = (struct crowd *)task;
+	crowd->turn->over = true;
+	turn_wait(crowd->turn, task, TURN_REQUESTS);
+}
+
+static void who_waits_in_line_is_read_behind_half_a_head(void **state)
+{
+	struct fixture f;
+	(void)state;
+	open_with(&f, echo, NULL);
+	give(&f, "GET /a HTTP/1.1\r\nHo");
+	struct crowd crowd = {.task = {.proceed = crowd_proceed}, .turn = &f.bench->edge.turn};
+	crowd.turn->over = true;
+	turn_wait(crowd.turn, &crowd.task, TURN_REQUESTS);
+	give(&f, "st: localhost\r\n\r\n");
+	assert_string_equal(seen, "0 /a []\n");
+	finish(&f);
+}
+
 /* ---- drain ---- */
 
 static void a_drain_ends_what_is_idle_and_lets_the_rest_finish(void **state)
@@ -656,6 +685,7 @@ int main(void)
 	        cmocka_unit_test(a_late_answer_finds_nobody),
 	        cmocka_unit_test(one_that_is_cut_late_finds_nobody),
 	        cmocka_unit_test(a_log_that_stands_still_is_said),
+	        cmocka_unit_test(who_waits_in_line_is_read_behind_half_a_head),
 	        cmocka_unit_test(a_drain_ends_what_is_idle_and_lets_the_rest_finish),
 	        cmocka_unit_test(a_streamed_answer_is_chunked_and_waits_for_its_client),
 	        cmocka_unit_test(of_http_1_0_it_is_bare_and_ends_with_the_connection),
