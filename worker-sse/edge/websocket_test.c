@@ -405,14 +405,23 @@ static void a_connection_that_breaks_is_told(void **state)
 /* After a close no other frame is sent (RFC 6455 5.5.1), whatever comes. */
 static void what_is_broken_after_a_close_is_not_closed_twice(void **state)
 {
-	static const uint8_t unmasked[] = {FIN | TEXT, 2, 'h', 'i'};
+	/* A ping of 200 bytes is no frame at all (RFC 6455 5.5). */
+	static const uint8_t no_frame[] = {FIN | PING, 0x80 | 126, 0, 200, 1, 2, 3, 4};
 	(void)state;
+	open_websocket(NULL);
+	wire_memory_give(&memory, span_of(no_frame, sizeof no_frame));
+	edge_bench_turn(bench, &memory);
+	assert_got(SPAN("\x88\x02\x03\xea"));
+	assert_int_equal(closed, 1);
+	assert_true(memory.shut);
+	finish();
+
 	open_websocket(NULL);
 	websocket_close(websocket, WEBSOCKET_NORMAL, "done");
 	edge_bench_turn(bench, &memory);
 	assert_got(SPAN("\x88\x06\x03\xe8"
 	                "done"));
-	wire_memory_give(&memory, span_of(unmasked, sizeof unmasked));
+	wire_memory_give(&memory, span_of(no_frame, sizeof no_frame));
 	edge_bench_turn(bench, &memory);
 	assert_got(SPAN(""));
 	assert_int_equal(closed, 1);
