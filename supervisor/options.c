@@ -16,6 +16,17 @@ static int config_flag(int argc, char **argv, const char **config)
 	return 2;
 }
 
+/* A secret that follows a mistyped name is for no log. */
+static void unknown(const char *argument, char reason[SETTINGS_REASON_MAX])
+{
+	char near[SETTING_NEAR_ROOM] = "";
+	size_t len = strcspn(argument, "=");
+	if (strncmp(argument, "--", 2) == 0 && len > 2)
+		setting_near(span_of(argument + 2, len - 2), near);
+	snprintf(reason, SETTINGS_REASON_MAX, "unknown argument '%.*s'%s", (int)len, argument,
+	         near);
+}
+
 bool options_parse(struct options *options, int argc, char **argv, char reason[SETTINGS_REASON_MAX])
 {
 	*options =
@@ -35,9 +46,7 @@ bool options_parse(struct options *options, int argc, char **argv, char reason[S
 		options->help =
 		        used == 0 && (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0);
 		if (used == 0 && !options->help)
-			/* A secret that follows a mistyped name is for no log. */
-			snprintf(reason, SETTINGS_REASON_MAX, "unknown argument '%.*s'",
-			         (int)strcspn(argv[i], "="), argv[i]);
+			unknown(argv[i], reason);
 		ok = used > 0 || options->help;
 		i += used;
 	}

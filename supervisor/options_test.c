@@ -95,7 +95,8 @@ static void test_wrong_arguments(void **state)
 	assert_non_null(strstr(reason, "--nonsense"));
 	assert_false(
 	        options_parse(&options, ARGUMENTS(TEXT("--auth-publish-tokenz=secret")), reason));
-	assert_string_equal(reason, "unknown argument '--auth-publish-tokenz'");
+	assert_string_equal(
+	        reason, "unknown argument '--auth-publish-tokenz' (is auth.publish_tokens meant?)");
 	assert_false(options_parse(&options, ARGUMENTS(TEXT("stray")), reason));
 	assert_false(options_parse(&options, ARGUMENTS(TEXT("--config")), reason));
 	assert_false(options_parse(&options, ARGUMENTS(TEXT("--limits-headers")), reason));

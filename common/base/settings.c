@@ -286,7 +286,9 @@ bool settings_set(struct settings *settings, struct span key, struct span value,
 	const struct setting_row *row = setting_find(key);
 	check(settings->holders == 0);
 	if (row == NULL) {
-		snprintf(reason, SETTINGS_REASON_MAX, "unknown key '%.*s'", (int)key.len, key.at);
+		char near[SETTING_NEAR_ROOM];
+		snprintf(reason, SETTINGS_REASON_MAX, "unknown key '%.*s'%s",
+		         key.len < 128 ? (int)key.len : 128, key.at, setting_near(key, near));
 		return false;
 	}
 	void *field = field_of(settings, row);

@@ -43,6 +43,11 @@ extern const size_t setting_rows_count;
 /* NULL: no such key. */
 const struct setting_row *setting_find(struct span key);
 
+enum { SETTING_NEAR_ROOM = 96 };
+/* For the end of a sentence about an unknown name, spelled as in the file, the environment or a
+ * flag (without what stands before it): " (is log.level meant?)", or "". */
+const char *setting_near(struct span name, char text[SETTING_NEAR_ROOM]);
+
 /* A number as one would write it in the file: 64k, 2h, 100. */
 const char *setting_number_text(enum setting_type type, uint64_t n, char buf[32]);
 

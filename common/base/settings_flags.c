@@ -74,8 +74,10 @@ bool settings_load_environment(struct settings *settings, char *const *environme
 		if (row == NULL && is_service_link(name))
 			continue;
 		if (row == NULL) {
-			snprintf(reason, SETTINGS_REASON_MAX, "environment: unknown variable %.*s",
-			         (int)(equals - name), name);
+			char near[SETTING_NEAR_ROOM];
+			snprintf(reason, SETTINGS_REASON_MAX,
+			         "environment: unknown variable %.*s%s", (int)(equals - name), name,
+			         setting_near(span_of(rest, (size_t)(equals - rest)), near));
 			return false;
 		}
 		if (!settings_set(settings, span_str(row->key), span_str(equals + 1), why)) {

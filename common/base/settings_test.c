@@ -184,6 +184,33 @@ static void test_bad_value_changes_nothing(void **state)
 	settings_finish(&s);
 }
 
+static void test_a_mistyped_name_is_near_to_one(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *name, *text;
+	} rows[] = {
+	        {"lisen", " (is listen meant?)"},
+	        {"listenn", " (is listen meant?)"},
+	        {"data-dir", " (is data_dir meant?)"},
+	        {"LOG_LEVL", " (is log.level meant?)"},
+	        {"Log.Level", " (is log.level meant?)"},
+	        {"http.sse_keepalives", " (is http.sse_keepalive meant?)"},
+	        {"auth-publish-tokenz", " (is auth.publish_tokens meant?)"},
+	        {"", ""},
+	        {"de", " (is dev meant?)"},
+	        {"d", ""},
+	        {"http", ""},
+	        {"no_such", ""},
+	        {"loglevel", " (is log.level meant?)"},
+	        {"level", ""},
+	        {"a-name-that-is-longer-than-any-setting-and-still-longer-than-that", ""},
+	};
+	char text[SETTING_NEAR_ROOM];
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		assert_string_equal(setting_near(span_str(rows[i].name), text), rows[i].text);
+}
+
 /* One of a few words is said so, however long the wrong one is. */
 static void test_a_wrong_word_is_told_the_right_ones(void **state)
 {
@@ -314,7 +341,7 @@ static void test_file_faults_name_the_line(void **state)
 		const char *yaml, *reason;
 	} rows[] = {
 	        {"listen: 1.2.3.4:5\nlogg:\n  level: info\n", "3: no such section"},
-	        {"log:\n  levl: info\n", "2: unknown key 'log.levl'"},
+	        {"log:\n  levl: info\n", "2: unknown key 'log.levl' (is log.level meant?)"},
 	        {"log:\n  level: loud\n", "2: log.level: must be debug, info, warn or error"},
 	        {"log.level: info\nlog:\n  level: warn\n", "3: log.level: given twice"},
 	        {"dev: true\ndev: true\n", "2: dev: given twice"},
@@ -735,6 +762,7 @@ int main(void)
 	        cmocka_unit_test(test_a_conflict_names_what_was_set),
 	        cmocka_unit_test(test_bad_value_changes_nothing),
 	        cmocka_unit_test(test_a_wrong_word_is_told_the_right_ones),
+	        cmocka_unit_test(test_a_mistyped_name_is_near_to_one),
 	        cmocka_unit_test(test_what_concerns_several_keys),
 	        cmocka_unit_test(test_file),
 	        cmocka_unit_test(test_empty_files_are_fine),
