@@ -825,9 +825,10 @@ static void abort_duel(struct feed *feed, struct call *call)
 	json_decref(body);
 	if (!fits) {
 		free(fact);
-		call_refuse(call, good ? 422 : 400,
-		            "the body must be {reason, duelId?}, reason matching "
-		            "[a-z0-9][a-z0-9_.:-]{0,127}");
+		call_refuse(
+		        call, good ? 422 : 400,
+		        "a reason is one word of a-z, 0-9 and _.:-, 128 bytes at most (the body: "
+		        "{reason, duelId?})");
 		return;
 	}
 	struct post *post = xcalloc(1, sizeof *post);
