@@ -4,6 +4,8 @@
 #include "supervisor/admin.h"
 #include "supervisor/ctl.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -51,6 +53,31 @@ static int find_store(const struct ctl *ctl, struct settings *settings, char dat
 	return code;
 }
 
+/* A restored store that root looks into before its first start gets the rest of its files then.
+ * They are for whoever runs ringside, as data.mdb is. */
+static void leave_to_owner(const char *data_dir)
+{
+	static const char *const names[] = {"ring", "control", "open.lock", "lock.mdb"};
+	char path[4200];
+	struct stat data, own;
+	snprintf(path, sizeof path, "%s/data.mdb", data_dir);
+	if (geteuid() != 0 || lstat(path, &data) != 0 || data.st_uid == 0)
+		return;
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		snprintf(path, sizeof path, "%s/%s", data_dir, names[i]);
+		/* O_PATH: closing any other would let go of LMDB's locks. */
+		int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+		/* Of one name only: another's link to a file of root stays what it is. */
+		if (fd >= 0 && fstat(fd, &own) == 0 && S_ISREG(own.st_mode) && own.st_uid == 0 &&
+		    own.st_nlink == 1 &&
+		    fchownat(fd, "", data.st_uid, data.st_gid, AT_EMPTY_PATH) != 0)
+			fprintf(stderr, "ringsidectl: %s stays root's: %s\n", path,
+			        strerror(errno));
+		if (fd >= 0)
+			close(fd);
+	}
+}
+
 static int open_store(struct store **store, const struct settings *s, const char *data_dir)
 {
 	const struct store_options options = {
@@ -73,9 +100,9 @@ static int open_store(struct store **store, const struct settings *s, const char
 		return ctl_fail(
 		        "%s belongs to another user: become root or the one who runs ringside",
 		        data_dir);
-	if (store_open(store, &options, reason) != 0)
-		return ctl_fail("%s", reason);
-	return 0;
+	int error = store_open(store, &options, reason);
+	leave_to_owner(data_dir);
+	return error != 0 ? ctl_fail("%s", reason) : 0;
 }
 
 int ctl_open_store(const struct ctl *ctl, struct store **store, char data_dir[4096])

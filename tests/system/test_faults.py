@@ -200,6 +200,20 @@ def test_files_stay_bounded_under_endless_append():
         r.ctl("store", "check")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files away")
+def test_a_restored_store_that_root_looked_into_stays_its_owners():
+    """Before its first start: the files that were made meanwhile were root's, and ringside could not start."""
+    with Ringside() as r:
+        assert r.request("PUT", "/v1/stream/b", headers=TEXT)[0] == 201
+        fresh = os.path.join(r.dir, "fresh")
+        os.mkdir(fresh)
+        r.ctl("store", "backup", os.path.join(fresh, "data.mdb"))
+        os.chown(os.path.join(fresh, "data.mdb"), 65534, 65534)
+        assert "/v1/stream/b" in r.ctl("--data-dir", fresh, "streams", "ls")[0]
+        assert {"ring", "control", "open.lock", "lock.mdb"} < set(os.listdir(fresh))
+        assert {entry.stat().st_uid for entry in os.scandir(fresh)} == {65534}
+
+
 def test_backup_while_writing_restores():
     with Ringside() as r:
         r.request("PUT", "/v1/stream/b", headers=TEXT)
