@@ -59,6 +59,30 @@ def test_the_strict_one_leaves_every_token_where_the_readme_looks(tmp_path):
     assert list(tokens)[-1] == "betSync" and len(set(tokens.values())) == 5  # the README's sed takes the last
 
 
+def test_a_second_one_leaves_the_first_alone(tmp_path):
+    """It truncated the log, wrote its own tokens, and its game took over the feed."""
+    at = stage(tmp_path)
+    executable(at("build/bin/ringside"), f"#!/bin/sh\ntouch {at('started')}\n")
+    for name, text in (("log", "of the first"), ("tokens.json", "of the first")):
+        os.makedirs(at("cache/run"), exist_ok=True)
+        with open(at("cache/run", name), "w") as file:
+            file.write(text)
+
+    def refused(why):
+        done = subprocess.run([at("scripts/run"), "--strict"], capture_output=True, text=True, timeout=60, check=False,
+                              env={**os.environ, "PATH": f"{at('stubs')}:{os.environ['PATH']}"})
+        assert done.returncode == 1 and why in done.stdout and not os.path.exists(at("started"))
+        for name in ("log", "tokens.json"):
+            with open(at("cache/run", name)) as file:
+                assert file.read() == "of the first"
+
+    executable(at("build/bin/ringsidectl"), "#!/bin/sh\necho 'ringside 0.1.0  ready  pid 7'\n")
+    refused("it runs already (ringside 0.1.0  ready  pid 7)")
+    executable(at("build/bin/ringsidectl"), "#!/bin/sh\nexit 1\n")
+    executable(at("stubs/curl"), "#!/bin/sh\n")  # somebody answers
+    refused("somebody serves http://127.0.0.1:4437 already")
+
+
 def test_two_interrupts_leave_nothing_running(tmp_path):
     at = stage(tmp_path)
     script = subprocess.Popen([at("scripts/run"), "--bare"], stdout=subprocess.PIPE, text=True,
