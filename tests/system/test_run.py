@@ -6,6 +6,8 @@ import shutil
 import signal
 import subprocess
 
+import pytest
+
 from ringside import wait_for
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
@@ -41,6 +43,12 @@ def stage(tmp_path):
     return at
 
 
+def end_stub(at):
+    pid = int(open(at("build/bin/pid")).read())
+    if os.path.exists(f"/proc/{pid}"):
+        os.kill(pid, signal.SIGKILL)
+
+
 def test_the_strict_one_leaves_every_token_where_the_readme_looks(tmp_path):
     at = stage(tmp_path)
     executable(at("build/bin/ringside"), "#!/bin/sh\nenv >\"$(dirname \"$0\")/environment\"\n")
@@ -57,6 +65,29 @@ def test_the_strict_one_leaves_every_token_where_the_readme_looks(tmp_path):
                           "source": "AUTH_SOURCE_TOKEN", "betSync": "BET_SYNC_TOKEN"}.items():
         assert tokens[name] == given[f"RINGSIDE_{setting}"]
     assert list(tokens)[-1] == "betSync" and len(set(tokens.values())) == 5  # the README's sed takes the last
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, None])
+def test_what_it_started_ends_also_when_nobody_listens(tmp_path, how):
+    """As with `scripts/run | head -3`: it ended at its next word, and Ringside ran on."""
+    at = stage(tmp_path)
+    reader, writer = os.pipe()
+    script = subprocess.Popen([at("scripts/run"), "--bare"], stdout=writer, stderr=writer,
+                              env={**os.environ, "PATH": f"{at('stubs')}:{os.environ['PATH']}"})
+    os.close(writer)
+    try:
+        with open(reader) as said:
+            for line in said:
+                if ("Ctrl-C ends it" if how else "starting Ringside") in line:
+                    break
+        wait_for(lambda: os.path.exists(at("build/bin/pid")), "the stub")
+        if how:
+            script.send_signal(how)
+        script.wait(60)
+        assert int(open(at("build/bin/told")).read()) >= 1
+    finally:
+        script.kill()
+        end_stub(at)
 
 
 def test_a_second_one_leaves_the_first_alone(tmp_path):
@@ -102,6 +133,4 @@ def test_two_interrupts_leave_nothing_running(tmp_path):
         assert int(open(at("build/bin/told")).read()) >= 1  # written last
     finally:
         script.kill()
-        pid = int(open(at("build/bin/pid")).read())
-        if os.path.exists(f"/proc/{pid}"):
-            os.kill(pid, signal.SIGKILL)
+        end_stub(at)
