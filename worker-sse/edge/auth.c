@@ -10,10 +10,11 @@
 #include <stdlib.h>
 
 #define A(NAME) (1u << PERMISSION_##NAME)
-#define PERMISSION_ROW(NAME, setting, also, instead, unconfigured)                                 \
-	[PERMISSION_##NAME] = {also, instead, unconfigured},
+#define PERMISSION_ROW(NAME, setting, also, instead, alone, unconfigured)                          \
+	[PERMISSION_##NAME] = {also, instead, alone, unconfigured},
 static const struct {
 	unsigned also, instead;
+	bool alone;
 	const char *unconfigured;
 } permissions[PERMISSION_COUNT] = {PERMISSIONS(PERMISSION_ROW, A)};
 #undef PERMISSION_ROW
@@ -62,13 +63,13 @@ static unsigned held(const struct auth *auth, const uint8_t digest[AUTH_DIGEST_B
 	return found;
 }
 
-/* The permissions whose tokens may it: a set. */
-static unsigned good_for(const struct auth *auth, enum permission permission)
+static bool may(const struct auth *auth, enum permission permission,
+                const uint8_t digest[AUTH_DIGEST_BYTES])
 {
 	unsigned good = 1u << permission | permissions[permission].also;
 	if (auth->lists[permission].count == 0)
 		good |= permissions[permission].instead;
-	return good;
+	return (held(auth, digest) & good) != 0;
 }
 
 static bool known(const struct auth *auth, const uint8_t digest[AUTH_DIGEST_BYTES])
@@ -195,10 +196,9 @@ enum auth_result auth_bet_sync(const struct auth *auth, struct span authorizatio
 /* Is there anybody who may? */
 static bool configured(const struct auth *auth, enum permission permission)
 {
-	unsigned good = good_for(auth, permission);
 	size_t count = 0;
 	for (unsigned p = 0; p < PERMISSION_COUNT; p++)
-		if ((good >> p & 1) != 0)
+		if (permissions[permission].alone ? p == permission : !permissions[p].alone)
 			count += auth->lists[p].count;
 	return count > 0;
 }
@@ -214,7 +214,7 @@ enum auth_result auth_check(const struct auth *auth, enum permission permission,
 		return AUTH_UNCONFIGURED;
 	if (!bearer_digest(authorization, digest))
 		return AUTH_MISSING;
-	if ((held(auth, digest) & good_for(auth, permission)) != 0)
+	if (may(auth, permission, digest))
 		return AUTH_ALLOWED;
 	return known(auth, digest) ? AUTH_FORBIDDEN : AUTH_UNKNOWN;
 }

