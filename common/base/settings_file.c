@@ -33,11 +33,27 @@ static bool yaml_next(struct yaml_load *load, yaml_event_t *event)
 	                  load->parser.problem != NULL ? load->parser.problem : "not YAML");
 }
 
+/* Some key lies below it. This also ends the recursion. */
+static bool is_section(const char *prefix)
+{
+	size_t len = strlen(prefix);
+	for (size_t i = 0; i < setting_rows_count; i++)
+		if (strncmp(setting_rows[i].key, prefix, len) == 0 &&
+		    setting_rows[i].key[len] == '.')
+			return true;
+	return false;
+}
+
 static bool yaml_assign(struct yaml_load *load, const char *key, struct span value, size_t line)
 {
 	const struct setting_row *row = setting_find(span_str(key));
 	if (row != NULL && load->seen[row - setting_rows]) {
 		snprintf(load->reason, SETTINGS_REASON_MAX, "%s: given twice", key);
+		return yaml_fault(load, line, load->reason);
+	}
+	if (row == NULL && is_section(key)) {
+		snprintf(load->reason, SETTINGS_REASON_MAX,
+		         "'%s' is a section: its keys stand below it, or as %s.KEY", key, key);
 		return yaml_fault(load, line, load->reason);
 	}
 	if (!settings_set(load->settings, span_str(key), value, load->reason))
@@ -74,17 +90,6 @@ static bool yaml_sequence(struct yaml_load *load, const char *key, size_t line)
 			return yaml_fault(load, line,
 			                  "a list may hold plain values without commas only");
 	}
-}
-
-/* Some key lies below it. This also ends the recursion. */
-static bool is_section(const char *prefix)
-{
-	size_t len = strlen(prefix);
-	for (size_t i = 0; i < setting_rows_count; i++)
-		if (strncmp(setting_rows[i].key, prefix, len) == 0 &&
-		    setting_rows[i].key[len] == '.')
-			return true;
-	return false;
 }
 
 static bool yaml_mapping(struct yaml_load *load, const char *prefix);
