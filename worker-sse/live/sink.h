@@ -11,7 +11,8 @@
 struct sink_events {
 	/* Everything written has left, and others had their turn. */
 	void (*drained)(void *holder);
-	/* Nobody listens any more. The sink is gone when this returns. */
+	/* Nobody listens any more. The sink is gone when this returns. Never told from within the
+	 * sink's own write() or end(). */
 	void (*gone)(void *holder);
 };
 
