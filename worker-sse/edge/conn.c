@@ -413,8 +413,9 @@ void conns_drain(struct edge *edge)
 	struct conn *next;
 	for (struct conn *conn = edge->conns; conn != NULL; conn = next) {
 		next = conn->next;
-		for (struct exchange *e = conn->first; e != NULL; e = e->next)
-			e->close_after = true;
+		/* The last in the row: those before it may be done, and are answered as well. */
+		if (conn->last != NULL)
+			conn->last->close_after = true;
 		/* A first request may be on the way: a reset would lose it. */
 		if (conn->first == NULL && conn->in_len == 0 && conn->served && !conn->lingering &&
 		    !conn->task.lined)

@@ -469,6 +469,27 @@ static void who_waits_in_line_is_read_behind_half_a_head(void **state)
 
 /* ---- drain ---- */
 
+static void a_drain_answers_all_of_a_row(void **state)
+{
+	struct fixture f;
+	(void)state;
+	open_with(&f, keep, NULL);
+	for (int i = 0; i < 3; i++)
+		give(&f, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx");
+	f.bench->edge.draining = true;
+	edge_drain(&f.bench->edge);
+	give(&f, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx");
+	assert_int_equal(kept_count, 3);
+	for (size_t i = 0; i < 3; i++) {
+		reply(kept[i], 204, NULL, 0, (struct span){0});
+		edge_bench_turn(f.bench, &f.memory);
+		assert_int_equal(occurrences(out(&f), "HTTP/1.1 204 "), i + 1);
+		assert_int_equal(f.memory.shut, i == 2);
+	}
+	assert_int_equal(occurrences(out(&f), "connection: close\r\n"), 1);
+	finish(&f);
+}
+
 static void a_drain_ends_what_is_idle_and_lets_the_rest_finish(void **state)
 {
 	struct fixture f;
@@ -686,6 +707,7 @@ int main(void)
 	        cmocka_unit_test(one_that_is_cut_late_finds_nobody),
 	        cmocka_unit_test(a_log_that_stands_still_is_said),
 	        cmocka_unit_test(who_waits_in_line_is_read_behind_half_a_head),
+	        cmocka_unit_test(a_drain_answers_all_of_a_row),
 	        cmocka_unit_test(a_drain_ends_what_is_idle_and_lets_the_rest_finish),
 	        cmocka_unit_test(a_streamed_answer_is_chunked_and_waits_for_its_client),
 	        cmocka_unit_test(of_http_1_0_it_is_bare_and_ends_with_the_connection),

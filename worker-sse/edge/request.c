@@ -88,7 +88,7 @@ static void build_head(struct exchange *e, struct http1_out *head, unsigned stat
 	}
 	if (status == 401 || status == 405)
 		put_needed(e, head, status, headers, count);
-	if (edge->draining)
+	if (edge->draining && e->next == NULL) /* else one behind it is the last */
 		e->close_after = true;
 	if (e->close_after)
 		http1_put_text(head, "connection: close\r\n");
