@@ -306,7 +306,7 @@ def test_ringsidectl(ringside, g):
     assert "say --manual" in ringside.ctl("markets", "resolve", duel, "A", "because of that", code=2)[1]
     assert "not in manual_review" in ringside.ctl("markets", "resolve", duel, "--manual", "A", "because of it",
                                                   code=1)[1]
-    assert "reason matching" in ringside.ctl("duels", "abort", "arena", "No Way", code=1)[1]
+    assert "a reason is one word" in ringside.ctl("duels", "abort", "arena", "No Way", code=1)[1]
     assert "no such feed" in ringside.ctl("duels", "abort", "nowhere", "x", code=1)[1]
     assert "cancelled" in ringside.ctl("duels", "abort", "arena", "ring_collapsed")[0]
     assert wait_state(ringside, duel, "cancelled")["reason"] == "ring_collapsed"
