@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Two builds in turn: what an append, a read, a delivery and an idle reader cost each, in CPU of the server.
 
-    compare.py BEFORE AFTER [--pairs 7] [--seconds 2] [--json FILE]
+    compare.py BEFORE AFTER [--pairs 7] [--seconds 2] [--only NAME,NAME] [--json FILE]
 
 Each pair runs BEFORE, AFTER and BEFORE again, on the same machine within seconds. The third run says how much two runs
 of one build differ here: a change costs something where the median of AFTER/BEFORE lies outside of what BEFORE/BEFORE
@@ -44,15 +44,15 @@ def private_bytes(pids):
 class Trial:
     """One server of one build, all scenarios; the tools are those of `tools`."""
 
-    def __init__(self, build, tools, seconds):
+    def __init__(self, build, tools, seconds, scenarios):
         self.bench, self.tools, self.seconds = Bench(build, seconds), Bench(tools, seconds), seconds
-        self.results = {}
+        self.scenarios, self.results = scenarios, {}
 
     def run(self):
         try:
             with self.bench.ringside("--http-long-poll-timeout=1s") as server:
                 self.server, self.pids = server, children(server.process.pid)
-                for name in ("append", "append_many_streams", "append_json", "catch_up", "fan_out", "idle_reader"):
+                for name in self.scenarios:
                     self.results[name] = getattr(self, name)()
         finally:
             self.bench.close()
@@ -103,6 +103,7 @@ class Trial:
         return used / readers
 
 
+SCENARIOS = ("append", "append_many_streams", "append_json", "catch_up", "fan_out", "idle_reader")
 UNITS = {"idle_reader": "B", "catch_up": "us/page", "fan_out": "us/delivery"}
 
 
@@ -112,12 +113,16 @@ def main():
     parser.add_argument("after")
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("--only", default=",".join(SCENARIOS), help=", ".join(SCENARIOS))
     parser.add_argument("--json")
     options = parser.parse_args()
+    scenarios = options.only.split(",")
+    if set(scenarios) - set(SCENARIOS):
+        parser.error("--only takes " + ", ".join(SCENARIOS))
     before, after = os.path.abspath(options.before), os.path.abspath(options.after)
     rows = []
     for pair in range(options.pairs):
-        rows.append([Trial(build, after, options.seconds).run() for build in (before, after, before)])
+        rows.append([Trial(build, after, options.seconds, scenarios).run() for build in (before, after, before)])
         print(f"pair {pair + 1} of {options.pairs}", flush=True)
     print(f"{'CPU of the server':22}{'before':>10}{'after':>10}{'after/before: median, min, max':>34}"
           f"{'before/before: median, min, max':>34}")
