@@ -52,6 +52,7 @@ struct edge {
 	struct counters_slot *counters;
 
 	struct auth auth;
+	bool unconfigured_said[PERMISSION_COUNT]; /* request.c: that it is for want of a setting */
 	/* listen.c */
 	uv_poll_t listeners[BOOT_LISTENERS_MAX];
 	unsigned listeners_count;

@@ -164,15 +164,11 @@ unsigned request_forbidden(const struct request *request)
 }
 
 /* Each want once: a game that posts for ever is in the log, and does not fill it. */
-static void say_unconfigured(const char *reason)
+static void say_unconfigured(struct edge *edge, enum permission permission, const char *reason)
 {
-	static const char *said[PERMISSION_COUNT];
-	for (size_t i = 0; i < PERMISSION_COUNT && said[i] != reason; i++)
-		if (said[i] == NULL) {
-			said[i] = reason;
-			log_warn("requests are refused", "why=\"%s\"", reason);
-			return;
-		}
+	if (!edge->unconfigured_said[permission])
+		log_warn("requests are refused", "why=\"%s\"", reason);
+	edge->unconfigured_said[permission] = true;
 }
 
 unsigned request_refusal(struct request *request, enum permission permission, const char **reason)
@@ -180,7 +176,7 @@ unsigned request_refusal(struct request *request, enum permission permission, co
 	unsigned status = auth_refusal(&request->edge->auth, permission,
 	                               request->headers[HEADER_AUTHORIZATION], reason);
 	if (status == 503)
-		say_unconfigured(*reason);
+		say_unconfigured(request->edge, permission, *reason);
 	return status == 403 ? request_forbidden(request) : status;
 }
 
