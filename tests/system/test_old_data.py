@@ -17,6 +17,7 @@ sys.path.insert(0, FIXTURES)
 
 from make import COMMON, JSON, TEXT, content, stream  # noqa: E402 pylint: disable=wrong-import-position
 
+OWNED = sorted(path.removesuffix(".tar.xz") for path in glob.glob(f"{FIXTURES}/owned/*.tar.xz"))
 RELEASES = sorted(path.removesuffix(".tar.xz") for path in glob.glob(f"{FIXTURES}/*.tar.xz"))
 
 
@@ -214,3 +215,34 @@ def test_old_data_outlives_a_kill(release):
         r.ctl("store", "check")
         was = had["streams"]["plain/text"]["tail"]
         assert stream(r, "GET", f"plain/text?offset={was}", statuses=(200,))[2] == b"0\n1\n"
+
+
+# ---- what belongs to whoever has a token ----
+
+def of_its_owner(r, had, owner, token):
+    """His session is there for him, and for nobody else."""
+    as_him = {"authorization": f"Bearer {token}"}
+    session = had["sessions"][owner]
+    wait_for(lambda: r.request("GET", f"/stream/{session}", headers=as_him)[0] == 200, "the session")
+    for other, theirs in had["sessions"].items():
+        if other != owner:
+            assert r.request("GET", f"/stream/{theirs}", headers=as_him)[0] == 404
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("release", OWNED, ids=os.path.basename)
+def test_sessions_are_still_of_their_tokens(release):
+    with open(f"{release}.json", encoding="utf-8") as file:
+        tokens = json.load(file)["tokens"]
+    r, had = opened(release, "--dev=false", "--capture-workers=1",
+                    environment={"RINGSIDE_AUTH_SESSION_TOKENS": ",".join(tokens.values())})
+    with r:
+        r.start()
+        for owner, token in tokens.items():
+            of_its_owner(r, had, owner, token)
+        # Asked for again by its key, it is the one of before.
+        body = {"targetUrl": f"{had['site']}/session.html", "renderOptions": {"resolution": "320x180"},
+                "initialData": {"kept": ["since", "then"]}}
+        status, _, answer = r.request("POST", "/stream", json.dumps(body).encode(), {
+            **JSON, "authorization": f"Bearer {tokens['bob']}", "idempotency-key": had["key"]}, timeout=60)
+        assert (status, json.loads(answer)["streamId"]) == (201, had["sessions"]["bob"])
