@@ -4,7 +4,9 @@
  * S(field, "key", type, default, min, max, when, help)
  *   field    member of struct settings
  *   key      "section.name" in the file; --section-name; RINGSIDE_SECTION_NAME
- *   type     text | flag | count | bytes | ms
+ *   type     text | secret | secret_url | token | tokens | flag | count | bytes | ms. Those from
+ *            secret to tokens are texts that nobody is shown (of a secret_url: scheme and host); a
+ *            token is one Bearer credential, tokens are 64 at most with commas between
  *   default  as one would write it in the file; bytes take k, M, G; ms take ms, s, m, h, d
  *   min,max  bounds in the type's unit; text: length in bytes
  *   when     LIVE: at once on reload; WORKERS: restarts the workers one by one; START: next start
@@ -160,29 +162,29 @@
 	  WORKERS,                                                                                 \
 	  "Certificates that servers which Ringside calls are judged by: webhooks, and "           \
 	  "outputs to rtmps://.")                                                                  \
-	S(auth_publish_tokens, "auth.publish_tokens", text, "", 0, 16384, WORKERS,                 \
-	  "Bearer tokens (comma-separated, 64 at most) that may create, append, delete "           \
+	S(auth_publish_tokens, "auth.publish_tokens", tokens, "", 0, 16384, WORKERS,               \
+	  "Bearer tokens that may create, append, delete "                                         \
 	  "and read.")                                                                             \
-	S(auth_subscribe_tokens, "auth.subscribe_tokens", text, "", 0, 16384, WORKERS,             \
-	  "Bearer tokens (comma-separated, 64 at most) that may read.")                            \
-	S(auth_metrics_token, "auth.metrics_token", text, "", 0, 512, WORKERS,                     \
+	S(auth_subscribe_tokens, "auth.subscribe_tokens", tokens, "", 0, 16384, WORKERS,           \
+	  "Bearer tokens that may read.")                                                          \
+	S(auth_metrics_token, "auth.metrics_token", tokens, "", 0, 512, WORKERS,                   \
 	  "Bearer token for /metrics; empty: a subscribe token.")                                  \
-	S(auth_session_tokens, "auth.session_tokens", text, "", 0, 16384, WORKERS,                 \
-	  "Bearer tokens (comma-separated, 64 at most) that may use render sessions, each "        \
+	S(auth_session_tokens, "auth.session_tokens", tokens, "", 0, 16384, WORKERS,               \
+	  "Bearer tokens that may use render sessions, each "                                      \
 	  "its own.")                                                                              \
-	S(auth_source_token, "auth.source_token", text, "", 0, 512, WORKERS,                       \
+	S(auth_source_token, "auth.source_token", token, "", 0, 512, WORKERS,                      \
 	  "Bearer token of games, for /v1/source/; empty: nobody may post, but under "             \
 	  "dev everybody.")                                                                        \
-	S(auth_ledger_token, "auth.ledger_token", text, "", 0, 512, WORKERS,                       \
+	S(auth_ledger_token, "auth.ledger_token", token, "", 0, 512, WORKERS,                      \
 	  "Bearer token of the house: opens accounts, decides markets in "                         \
 	  "manual_review; empty: nobody may, but under dev everybody.")                            \
-	S(auth_outputs_token, "auth.outputs_token", text, "", 0, 512, WORKERS,                     \
+	S(auth_outputs_token, "auth.outputs_token", tokens, "", 0, 512, WORKERS,                   \
 	  "Bearer token that may add, pause and remove outputs; empty: nobody may, but "           \
 	  "under dev everybody.")                                                                  \
-	S(bet_sync_token, "bet_sync.token", text, "", 0, 512, WORKERS,                             \
+	S(bet_sync_token, "bet_sync.token", token, "", 0, 512, WORKERS,                            \
 	  "Bearer token of the bet-sync feed. Empty: 503; under dev one is made at "               \
 	  "each start, see tokens.json in run_dir.")                                               \
-	S(bet_sync_token_previous, "bet_sync.token_previous", text, "", 0, 512, WORKERS,           \
+	S(bet_sync_token_previous, "bet_sync.token_previous", token, "", 0, 512, WORKERS,          \
 	  "Token before it, valid until bet_sync.token_previous_expires.")                         \
 	S(bet_sync_token_previous_expires, "bet_sync.token_previous_expires", count, "0", 0,       \
 	  9007199254740992, WORKERS,                                                               \
@@ -228,7 +230,7 @@
 	  "Name of the feed that the arena's page and the surfaces without a name mean.")          \
 	S(capture_workers, "capture.workers", count, "0", 0, 1, LIVE,                              \
 	  "Capture workers: they run the browsers.")                                               \
-	S(capture_url, "capture.url", text, "", 0, 2048, WORKERS,                                  \
+	S(capture_url, "capture.url", secret, "", 0, 2048, WORKERS,                                \
 	  "Page that shows the default feed, watched from the start; a token it needs "            \
 	  "belongs into its fragment. Empty: none.")                                               \
 	S(capture_width, "capture.width", count, "1280", 16, 3840, WORKERS,                        \
@@ -239,7 +241,7 @@
 	  "Frames a second that outputs send, exactly.")                                           \
 	S(capture_kbps, "capture.kbps", count, "2500", 100, 50000, WORKERS,                        \
 	  "Video bit rate of outputs, kilobits a second.")                                         \
-	S(capture_outputs, "capture.outputs", text, "", 0, 8192, WORKERS,                          \
+	S(capture_outputs, "capture.outputs", secret, "", 0, 8192, WORKERS,                        \
 	  "Where that page's picture goes, comma-separated: NAME=rtmp://..., rtmps://, "           \
 	  "srt://, udp://, hls:/DIRECTORY or file:/PATH.mkv.")                                     \
 	S(capture_outputs_max, "capture.outputs_max", count, "8", 1, 64, WORKERS,                  \
@@ -342,7 +344,7 @@
 	  "Inputs and signals to a page within a second; more get 429.")                           \
 	S(sessions_signals, "sessions.signals", count, "256", 1, 65536, WORKERS,                   \
 	  "Signals to clients that may wait for the disk; more get 503.")                          \
-	S(sessions_validate_url, "sessions.validate_url", text, "", 0, 2048, WORKERS,              \
+	S(sessions_validate_url, "sessions.validate_url", secret_url, "", 0, 2048, WORKERS,        \
 	  "Asked by a signed POST whether a client may create or follow a session; "               \
 	  "decides instead of tokens. Empty: tokens decide.")                                      \
 	S(sessions_validate_timeout_ms, "sessions.validate_timeout", ms, "5s", 100, 60000,         \
@@ -351,7 +353,7 @@
 	  "Pictures a second for each who looks at a session's MJPEG.")                            \
 	S(sessions_viewers, "sessions.viewers", count, "4", 0, 16, WORKERS,                        \
 	  "Viewers of a session by WebRTC; more get 503. Each costs an encoder.")                  \
-	S(sessions_ice_servers, "sessions.ice_servers", text, "", 0, 1024, WORKERS,                \
+	S(sessions_ice_servers, "sessions.ice_servers", secret, "", 0, 1024, WORKERS,              \
 	  "STUN and TURN servers of sessions and their viewers, by UDP: "                          \
 	  "stun:HOST[:PORT], turn:HOST[:PORT]|USER|PASSWORD, with blanks between them.")           \
 	S(sessions_negotiations, "sessions.negotiations", count, "50", 1, 10000, WORKERS,          \
@@ -402,7 +404,7 @@
 	S(market_operator, "market.operator", text, "ledger", 0, 16, WORKERS,                      \
 	  "Who keeps the markets: ledger (inside), webhook (market.webhook_url), or "              \
 	  "empty: no markets. A market stays with the one it was created with.")                   \
-	S(market_webhook_url, "market.webhook_url", text, "", 0, 2048, WORKERS,                    \
+	S(market_webhook_url, "market.webhook_url", secret_url, "", 0, 2048, WORKERS,              \
 	  "Where the webhook operator is asked; https, or http on loopback.")                      \
 	S(market_webhook_timeout_ms, "market.webhook_timeout", ms, "10s", 100, 300000, WORKERS,    \
 	  "Longest wait for its answer.")                                                          \

@@ -97,7 +97,7 @@ static bool in_bounds(const struct setting_row *row, uint64_t n, char reason[SET
 	snprintf(reason, SETTINGS_REASON_MAX, "%s: must be %s to %s%s", row->key,
 	         setting_number_text(row->type, row->min, min),
 	         setting_number_text(row->type, row->max, max),
-	         row->type == SETTING_text ? " characters long" : "");
+	         setting_is_text(row->type) ? " characters long" : "");
 	return false;
 }
 
@@ -216,16 +216,13 @@ static bool text_fits(const struct setting_row *row, const char *value,
 	if (strcmp(row->key, "bet_sync.allowed_origin") == 0 && *value != '\0' && !is_origin(value))
 		return bad(reason, row->key,
 		           "must be one origin: http:// or https://, host, maybe a port");
-	if ((strncmp(row->key, "bet_sync.token", 14) == 0 ||
-	     strcmp(row->key, "auth.source_token") == 0 ||
-	     strcmp(row->key, "auth.ledger_token") == 0) &&
-	    strchr(value, ',') != NULL)
+	bool token = row->type == SETTING_token, tokens = row->type == SETTING_tokens;
+	if (token && strchr(value, ',') != NULL)
 		return bad(reason, row->key, "must be one token");
-	if ((strncmp(row->key, "auth.", 5) == 0 || strncmp(row->key, "bet_sync.token", 14) == 0) &&
-	    !are_tokens(value))
+	if ((token || tokens) && !are_tokens(value))
 		return bad(reason, row->key,
 		           "must be tokens of letters, digits and -._~+/= with commas between");
-	if (strncmp(row->key, "auth.", 5) == 0 && items_of(value) > SETTINGS_TOKENS_MAX)
+	if (tokens && items_of(value) > SETTINGS_TOKENS_MAX)
 		return bad(reason, row->key, "must be 64 tokens at most");
 	return true;
 }
@@ -293,7 +290,7 @@ bool settings_set(struct settings *settings, struct span key, struct span value,
 	}
 	void *field = field_of(settings, row);
 	bool ok;
-	if (row->type == SETTING_text) {
+	if (setting_is_text(row->type)) {
 		ok = set_text(row, field, value, reason);
 	} else {
 		char *text = xmemdup_text(value.at, value.len);
@@ -321,7 +318,7 @@ void settings_finish(struct settings *settings)
 {
 	check(settings->holders == 0);
 	for (size_t i = 0; i < setting_rows_count; i++)
-		if (setting_rows[i].type == SETTING_text)
+		if (setting_is_text(setting_rows[i].type))
 			free(*(char **)field_of(settings, &setting_rows[i]));
 	*settings = (struct settings){0};
 }
@@ -330,7 +327,7 @@ static const char *value_text(const struct settings *settings, const struct sett
                               char buf[32])
 {
 	const void *field = field_of(settings, row);
-	if (row->type == SETTING_text)
+	if (setting_is_text(row->type))
 		return *(char *const *)field;
 	if (row->type == SETTING_flag)
 		return *(const bool *)field ? "true" : "false";
@@ -589,17 +586,10 @@ const char *settings_show(const struct settings *settings, const struct setting_
 {
 	static char buf[ADDRESS_URL_SHOWN_ROOM];
 	const char *value = value_text(settings, row, buf);
-	bool url = strcmp(row->key, "market.webhook_url") == 0 ||
-	           strcmp(row->key, "sessions.validate_url") == 0;
-	if (url && *value != '\0') {
-		address_url_shown(value, buf);
-		return buf;
-	}
-	bool secret =
-	        (strncmp(row->key, "auth.", 5) == 0 || strcmp(row->key, "bet_sync.token") == 0 ||
-	         strcmp(row->key, "bet_sync.token_previous") == 0 ||
-	         strcmp(row->key, "capture.url") == 0 || strcmp(row->key, "capture.outputs") == 0 ||
-	         strcmp(row->key, "sessions.ice_servers") == 0) &&
-	        *value != '\0';
-	return secret ? "(set)" : value;
+	if (!setting_is_secret(row->type) || *value == '\0')
+		return value;
+	if (row->type != SETTING_secret_url)
+		return "(set)";
+	address_url_shown(value, buf);
+	return buf;
 }

@@ -8,6 +8,10 @@
 #include <stdio.h>
 
 typedef char *setting_text;
+typedef char *setting_secret;
+typedef char *setting_secret_url;
+typedef char *setting_token;
+typedef char *setting_tokens;
 typedef bool setting_flag;
 typedef uint64_t setting_count;
 typedef uint64_t setting_bytes;
@@ -27,7 +31,17 @@ struct settings {
 	unsigned holders; /* of a snapshot: who keeps it; 0: it is none, and may be changed */
 };
 
-enum setting_type { SETTING_text, SETTING_flag, SETTING_count, SETTING_bytes, SETTING_ms };
+enum setting_type {
+	SETTING_text,
+	SETTING_secret,
+	SETTING_secret_url,
+	SETTING_token,
+	SETTING_tokens,
+	SETTING_flag,
+	SETTING_count,
+	SETTING_bytes,
+	SETTING_ms
+};
 enum setting_when { SETTING_LIVE, SETTING_WORKERS, SETTING_START };
 
 struct setting_row {
@@ -39,6 +53,18 @@ struct setting_row {
 };
 extern const struct setting_row setting_rows[];
 extern const size_t setting_rows_count;
+
+/* A char * in struct settings. */
+static inline bool setting_is_text(enum setting_type type)
+{
+	return type <= SETTING_tokens;
+}
+
+/* One that nobody is shown, and that a file of its own may hold. */
+static inline bool setting_is_secret(enum setting_type type)
+{
+	return setting_is_text(type) && type != SETTING_text;
+}
 
 /* NULL: no such key. */
 const struct setting_row *setting_find(struct span key);
@@ -130,9 +156,8 @@ struct settings_source {
 	const struct settings *newest;
 };
 
-/* One key's value as text, for people: "(set)" in place of what is secret (tokens, and the urls and
- * servers that may hold one), of urls of ours what address_url_shown() lets through. Lives until
- * the next call, at most as long as `settings`. */
+/* One key's value as text, for people: "(set)" in place of what is secret, of a secret url what
+ * address_url_shown() lets through. Lives until the next call, at most as long as `settings`. */
 const char *settings_show(const struct settings *settings, const struct setting_row *row);
 
 /* The flags for --help; the reference page in Markdown. */

@@ -120,11 +120,10 @@ int settings_load_flag(struct settings *settings, int argc, char **argv,
 
 /* ---- explaining ---- */
 
-static const char *const type_names[] = {[SETTING_text] = "text",
-                                         [SETTING_flag] = "flag",
-                                         [SETTING_count] = "count",
-                                         [SETTING_bytes] = "bytes",
-                                         [SETTING_ms] = "time"};
+static const char *const type_names[] = {
+        [SETTING_text] = "text",   [SETTING_secret] = "secret", [SETTING_secret_url] = "secret URL",
+        [SETTING_token] = "token", [SETTING_tokens] = "tokens", [SETTING_flag] = "flag",
+        [SETTING_count] = "count", [SETTING_bytes] = "bytes",   [SETTING_ms] = "time"};
 static const char *const when_names[] = {[SETTING_LIVE] = "at once",
                                          [SETTING_WORKERS] = "restarts workers",
                                          [SETTING_START] = "at the next start"};
@@ -137,7 +136,7 @@ static const char *bounds_text(const struct setting_row *row, char buf[80])
 		return "";
 	snprintf(buf, 80, "%s to %s%s", setting_number_text(row->type, row->min, min),
 	         setting_number_text(row->type, row->max, max),
-	         row->type == SETTING_text ? " characters" : "");
+	         setting_is_text(row->type) ? " characters" : "");
 	return buf;
 }
 
@@ -150,7 +149,7 @@ void settings_print_help(FILE *out)
 		fprintf(out, "  --%s%s\n        %s\n        default: %s", flag,
 		        row->type == SETTING_flag ? "" : " VALUE", row->help,
 		        *row->def != '\0' ? row->def : "(empty)");
-		if (row->type != SETTING_flag && row->type != SETTING_text)
+		if (row->type != SETTING_flag && !setting_is_text(row->type))
 			fprintf(out, "; %s", bounds_text(row, bounds));
 		fprintf(out, "; changes take effect %s\n",
 		        row->when == SETTING_WORKERS ? "as workers restart one by one"
@@ -183,7 +182,12 @@ void settings_print_reference(FILE *out)
 	      "or dotted), in the\nenvironment (`log.level` is `RINGSIDE_LOG_LEVEL`) and on the "
 	      "command line (`--log-level`). Flags win over\nthe environment, the environment over "
 	      "the file, the file over the defaults. Tokens belong into the file or\nthe "
-	      "environment: a command line is there for every user of the machine to read.\n\n"
+	      "environment: a command line is there for every user of the machine to read. What is "
+	      "secret by its type\n(`tokens` with commas between, 64 at most; one `token`; "
+	      "`secret`; "
+	      "of a `secret URL` all but scheme and host) is in no\nlog and no answer; "
+	      "`ringsidectl "
+	      "settings` says `(set)`.\n\n"
 	      "Sizes take `k`, `M`, `G`, `T` (powers of 1024), times take `ms`, `s`, `m`, `h`, `d` "
 	      "and are refused\n"
 	      "without one (`90`: seconds or milliseconds?). An unknown key, a value out of bounds "

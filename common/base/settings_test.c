@@ -91,6 +91,10 @@ static void test_values(void **state)
 	        {"auth.publish_tokens", ",abc", false},
 	        {"auth.publish_tokens", "abc,", false},
 	        {"auth.publish_tokens", "abc, def", false},
+	        {"auth.source_token", "abc", true},
+	        {"auth.source_token", "abc,def", false},
+	        {"auth.source_token", "a b", false},
+	        {"bet_sync.token_previous", "abc,def", false},
 	        {"data_dir", "", false},
 	        {"no.such", "1", false},
 	        {"", "1", false},
@@ -140,7 +144,7 @@ static void test_a_time_needs_its_unit(void **state)
 	assert_string_equal(settings_show(&s, setting_find(SPAN("store.ring_bytes"))), "256M");
 	assert_string_equal(settings_show(&s, setting_find(SPAN("limits.headers"))), "100");
 	for (size_t i = 0; i < setting_rows_count; i++)
-		if (setting_rows[i].type != SETTING_text)
+		if (!setting_is_text(setting_rows[i].type))
 			assert_true(settings_set(&s, span_str(setting_rows[i].key),
 			                         span_str(settings_show(&s, &setting_rows[i])),
 			                         reason));
@@ -569,7 +573,7 @@ static void test_longest_settings_fit_their_message(void **state)
 	settings_init(&s);
 	for (size_t i = 0; i < setting_rows_count; i++) {
 		const struct setting_row *row = &setting_rows[i];
-		if (row->type != SETTING_text)
+		if (!setting_is_text(row->type))
 			continue;
 		char *value = malloc(row->max + 1);
 		assert_non_null(value);
@@ -626,6 +630,23 @@ static void test_secrets_are_not_shown(void **state)
 	assert_memory_equal(settings_show(&s, setting_find(SPAN("sessions.validate_url"))),
 	                    "http://10.0.0.1:81/#", 20);
 	settings_finish(&s);
+}
+
+/* A row says by its type that nobody is shown it. Those that hold a path or a name may be text. */
+static void test_what_sounds_secret_is_one(void **state)
+{
+	(void)state;
+	static const char *const sounds[] = {"token", "secret", "password"};
+	static const char *const paths[] = {"auth.tokens", "secrets_dir"};
+	for (size_t i = 0; i < setting_rows_count; i++) {
+		const struct setting_row *row = &setting_rows[i];
+		bool path = false;
+		for (size_t n = 0; n < sizeof paths / sizeof *paths; n++)
+			path = path || strcmp(row->key, paths[n]) == 0;
+		for (size_t n = 0; n < sizeof sounds / sizeof *sounds; n++)
+			if (row->type == SETTING_text && !path && strstr(row->key, sounds[n]))
+				fail_msg("%s is for everybody to see", row->key);
+	}
 }
 
 static void test_numbers_as_written(void **state)
@@ -778,6 +799,7 @@ int main(void)
 	        cmocka_unit_test(test_longest_settings_fit_their_message),
 	        cmocka_unit_test(test_truncated_text),
 	        cmocka_unit_test(test_secrets_are_not_shown),
+	        cmocka_unit_test(test_what_sounds_secret_is_one),
 	        cmocka_unit_test(test_numbers_as_written),
 	        cmocka_unit_test(test_a_kept_snapshot_outlives_reloads),
 	        cmocka_unit_test(test_a_snapshot_with_another_key),
