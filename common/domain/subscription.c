@@ -1,6 +1,7 @@
 #include "common/domain/subscription.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/domain/glob.h"
 #include "common/store/offset.h"
 #include "common/store/record.h"
 #include "common/store/stream_name.h"
@@ -10,75 +11,6 @@
 
 /* ---- globs ---- */
 
-/* Patterns come from clients: only the last star is ever tried again, so that many stars cost no
- * more than pattern times path. */
-
-static const char *segment_end(const char *at)
-{
-	while (*at != '\0' && *at != '/')
-		at++;
-	return at;
-}
-
-/* NULL: there is no further one. */
-static const char *next_segment(const char *at)
-{
-	at = segment_end(at);
-	return *at == '/' ? at + 1 : NULL;
-}
-
-static bool segment_matches(const char *p, const char *s)
-{
-	const char *p_end = segment_end(p), *s_end = segment_end(s), *star = NULL, *mark = NULL;
-	if (s == s_end)
-		return false;
-	while (s < s_end) {
-		if (p < p_end && *p == '*') {
-			star = p++;
-			mark = s;
-		} else if (p < p_end && *p == *s) {
-			p++;
-			s++;
-		} else if (star != NULL) {
-			p = star + 1;
-			s = ++mark;
-		} else {
-			return false;
-		}
-	}
-	while (p < p_end && *p == '*')
-		p++;
-	return p == p_end;
-}
-
-static bool is_globstar(const char *segment)
-{
-	return segment_end(segment) - segment == 2 && memcmp(segment, "**", 2) == 0;
-}
-
-static bool glob(const char *pattern, const char *path)
-{
-	const char *star = NULL, *mark = NULL; /* behind the last "**", and where it was tried */
-	for (;;) {
-		if (pattern != NULL && is_globstar(pattern)) {
-			star = pattern = next_segment(pattern);
-			mark = path;
-			if (pattern == NULL)
-				return true;
-		} else if (pattern != NULL && path != NULL && segment_matches(pattern, path)) {
-			pattern = next_segment(pattern);
-			path = next_segment(path);
-		} else if (pattern == NULL && path == NULL) {
-			return true;
-		} else if (star != NULL && mark != NULL) {
-			pattern = star;
-			path = mark = next_segment(mark);
-		} else {
-			return false;
-		}
-	}
-}
-
 bool subscription_glob(const char *pattern, const char *path)
 {
 	char canonical[2][STREAM_NAME_ROOM];
@@ -87,7 +19,7 @@ bool subscription_glob(const char *pattern, const char *path)
 		if (!stream_name_is_canonical(span_str(texts[i])) &&
 		    stream_name_text(span_str(texts[i]), canonical[i], sizeof canonical[i]))
 			texts[i] = canonical[i];
-	return glob(texts[0], texts[1]);
+	return glob_matches(span_str(texts[0]), span_str(texts[1]));
 }
 
 bool subscription_name(const char *text, char out[SUBSCRIPTION_NAME_ROOM])
