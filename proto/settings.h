@@ -156,8 +156,10 @@
 	  "Base of absolute URLs in answers; empty: from the request's Host.")                     \
 	S(http_trust_forwarded, "http.trust_forwarded", flag, "false", 0, 1, WORKERS,              \
 	  "Believe X-Forwarded-Host and X-Forwarded-Proto (behind a proxy that sets them).")       \
-	S(http_allowed_origin, "http.allowed_origin", text, "*", 1, 255, WORKERS,                  \
-	  "Access-Control-Allow-Origin. Under dev * lets no page of another origin in.")           \
+	S(http_allowed_origin, "http.allowed_origin", text, "*", 1, 4096, WORKERS,                 \
+	  "Origins whose pages may read and write (CORS), scheme://host[:port], "                  \
+	  "comma-separated: with their cookies too. *: all pages, without cookies; under "         \
+	  "dev none but our own.")                                                                 \
 	S(tls_ca_file, "tls.ca_file", text, "/etc/ssl/certs/ca-certificates.crt", 1, 3900,         \
 	  WORKERS,                                                                                 \
 	  "Certificates that servers which Ringside calls are judged by: webhooks, and "           \

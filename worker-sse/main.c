@@ -7,7 +7,7 @@
 #include "common/worker/call.h"
 #include "common/worker/worker_store.h"
 #include "proto/roles.h"
-#include "worker-sse/edge/cors.h"
+#include "worker-sse/edge/cors_preflight.h"
 #include "worker-sse/inbox.h"
 #include "worker-sse/live/fanout.h"
 #include "worker-sse/routes.h"

@@ -1,7 +1,7 @@
 #include "worker-sse/routes.h"
 #include "worker-sse/views/bet_sync.h"
 #include "worker-sse/views/call.h"
-#include "worker-sse/edge/cors.h"
+#include "worker-sse/edge/cors_preflight.h"
 #include "worker-sse/views/events.h"
 #include "worker-sse/views/feed_newest.h"
 #include "worker-sse/views/health.h"

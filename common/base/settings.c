@@ -1,6 +1,7 @@
 #include "common/base/settings.h"
 #include "common/base/address.h"
 #include "common/base/check.h"
+#include "common/base/origin.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -126,11 +127,11 @@ static bool webhook_url_fits(const char *value)
 	        strncmp(value, "http://localhost", 16) == 0);
 }
 
-/* RFC 6454 §6.2, as browsers send it: no path, lower case. */
+/* Of a page that is fetched from a server. */
 static bool is_origin(const char *value)
 {
-	return is_url(value) && strpbrk(strstr(value, "//") + 2, "/,*@") == NULL &&
-	       strpbrk(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == NULL;
+	char text[ORIGIN_ROOM];
+	return is_url(value) && origin_read(span_str(value), text);
 }
 
 /* Comma-separated, of what a Bearer credential may consist of (RFC 6750 §2.1), none empty. */
@@ -200,8 +201,8 @@ static bool text_fits(const struct setting_row *row, const char *value,
 	if (strcmp(row->key, "http.public_url") == 0 && *value != '\0' && !is_url(value))
 		return bad(reason, row->key,
 		           "must be http://HOST or https://HOST, maybe with a path");
-	if (strcmp(row->key, "http.allowed_origin") == 0 && strchr(value, ' ') != NULL)
-		return bad(reason, row->key, "must be * or one origin");
+	if (strcmp(row->key, "http.allowed_origin") == 0 && origins_fault(value) != NULL)
+		return bad(reason, row->key, origins_fault(value));
 	if (strcmp(row->key, "health.status_dir") == 0 && *value != '\0' && *value != '/')
 		return bad(reason, row->key, "must be an absolute path");
 	if (strcmp(row->key, "market.operator") == 0 && *value != '\0' &&

@@ -408,10 +408,11 @@ def test_methods(ringside, name):
     status, headers, body = ringside.request("HEAD", f"/v1/events?stream={name}")
     assert status == 200 and headers["content-type"].startswith("text/event-stream") and not body
     assert ringside.request("POST", f"/v1/events?stream={name}", b"")[0] == 405
-    status, headers, _ = ringside.request("OPTIONS", "/v1/events", headers={
-        "origin": "http://a.example", "access-control-request-method": "GET",
-        "access-control-request-headers": "last-event-id"})
-    assert status == 204 and "last-event-id" in headers["access-control-allow-headers"]
+    with Ringside("--http-allowed-origin=http://a.example") as own:
+        status, headers, _ = own.request("OPTIONS", "/v1/events", headers={
+            "origin": "http://a.example", "access-control-request-method": "GET",
+            "access-control-request-headers": "last-event-id"})
+    assert status == 204 and headers["access-control-allow-origin"] == "http://a.example" and "last-event-id" in headers["access-control-allow-headers"]
 
 
 # ---- what happens to readers ----

@@ -724,7 +724,7 @@ def test_whep_refused(r, session, site):
     wait_for(lambda: state_of(r, session)["webrtc"]["signalingState"] == "idle", "nobody")
     status, headers, _ = r.request("HEAD", path)
     assert status == 200 and headers["content-type"] == headers["accept-post"] == "application/sdp"
-    status, headers, _ = r.request("OPTIONS", path)
+    status, headers, _ = r.request("OPTIONS", path, headers={"origin": f"http://127.0.0.1:{VIEWERS_PORT}"})
     assert status == 200 and headers["accept-post"] == "application/sdp"
     assert "if-match" in headers["access-control-allow-headers"]
     assert "etag" in headers["access-control-expose-headers"]

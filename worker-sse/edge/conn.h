@@ -174,6 +174,3 @@ void exchange_abandon(struct exchange *exchange);
 void exchange_free(struct exchange *exchange);
 /* Answers what could not be read as a request; then the connection closes. */
 void conn_refuse_head(struct conn *conn, unsigned status, const char *reason);
-
-/* Of edge->common_headers, at its beginning. */
-enum { COMMON_DATE_BYTES = sizeof "date: Sat, 01 Jan 2000 00:00:00 GMT\r\n" - 1 };

@@ -2,65 +2,63 @@
 #include "common/base/check.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
-/* Under dev a page needs no token: "*", the default, would let every page in the developer's
- * browser in. */
-static bool cors_lets_others_in(const struct settings *settings)
-{
-	return !settings->dev || strcmp(settings->http_allowed_origin, "*") != 0;
-}
+/* What a stream's address says (a ticket, a name) is nobody's who is linked to from here. */
+#define CORS_ALWAYS "x-content-type-options: nosniff\r\nreferrer-policy: no-referrer\r\n"
 
-char *cors_common_headers(const struct settings *settings)
+static const char exposed[] =
+        "access-control-expose-headers: stream-next-offset, stream-cursor, stream-up-to-date, "
+        "stream-closed, producer-epoch, producer-seq, producer-expected-seq, "
+        "producer-received-seq, etag, link, location, content-type, content-encoding, vary, "
+        "stream-sse-data-encoding, stream-ttl, stream-expires-at, retry-after\r\n";
+
+/* allow: NULL: nobody. */
+static struct cors_text make(const char *allow, bool credentials, bool embeds, bool varies)
 {
-	char *text = NULL;
-	size_t len;
-	FILE *out = open_memstream(&text, &len);
+	struct cors_text text = {0};
+	FILE *out = open_memstream(&text.at, &text.len);
 	check(out != NULL);
-	if (!cors_lets_others_in(settings)) {
-		fputs("x-content-type-options: nosniff\r\ncross-origin-resource-policy: "
-		      "same-origin\r\n",
-		      out);
-		check(fclose(out) == 0);
-		return text;
-	}
-	fprintf(out,
-	        "x-content-type-options: nosniff\r\n"
-	        "cross-origin-resource-policy: cross-origin\r\n"
-	        "access-control-allow-origin: %s\r\n"
-	        "access-control-expose-headers: stream-next-offset, stream-cursor, "
-	        "stream-up-to-date, stream-closed, producer-epoch, producer-seq, "
-	        "producer-expected-seq, producer-received-seq, etag, link, location, content-type, "
-	        "content-encoding, vary, stream-sse-data-encoding, stream-ttl, stream-expires-at, "
-	        "retry-after\r\n",
-	        settings->http_allowed_origin);
-	if (strcmp(settings->http_allowed_origin, "*") != 0)
+	fprintf(out, "%scross-origin-resource-policy: %s\r\n", CORS_ALWAYS,
+	        embeds ? "cross-origin" : "same-origin");
+	if (allow != NULL)
+		fprintf(out, "access-control-allow-origin: %s\r\n%s%s", allow,
+		        credentials ? "access-control-allow-credentials: true\r\n" : "", exposed);
+	if (varies)
 		fputs("vary: origin\r\n", out);
 	check(fclose(out) == 0);
 	return text;
 }
 
-#define CORS_NAME(X, member, NAME, title, max) title ", "
-#define CORS_HEADERS                                                                               \
-	FORWARDED_HEADERS(CORS_NAME, )                                                             \
-	"if-none-match, last-event-id, stream-seq, stream-ttl, stream-expires-at, stream-closed, " \
-	"producer-id, producer-epoch, producer-seq, stream-forked-from, stream-fork-offset, "      \
-	"stream-fork-sub-offset"
-
-void cors_preflight(struct request *request)
+/* Under dev a page needs no token: "*", the default, would let every page in the developer's
+ * browser in. And "null" is whoever wants to be it. */
+void cors_init(struct cors *cors, const struct settings *settings)
 {
-	static const struct header headers[] = {
-	        {"access-control-allow-methods",
-	         SPAN("GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS")},
-	        {"access-control-allow-headers", SPAN(CORS_HEADERS)},
-	        {"access-control-max-age", SPAN("86400")},
-	        {"allow", SPAN("GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS")},
-	        {"accept-post", SPAN("application/sdp")},
-	};
-	static const struct span whep = {(const uint8_t *)"/whep", 5};
-	struct span path = request->path;
-	bool offers = path.len > whep.len &&
-	              span_equal(span_of(path.at + path.len - whep.len, whep.len), whep);
-	/* draft-ietf-wish-whep: a client learns by OPTIONS what an offer is to be. */
-	reply(request, offers ? 200 : 204, headers,
-	      sizeof headers / sizeof *headers - (offers ? 0 : 1), (struct span){0});
+	origins_init(&cors->origins, settings->http_allowed_origin);
+	const struct origins *origins = &cors->origins;
+	bool all = origins->any && !settings->dev;
+	cors->texts = xcalloc(origins->count + 1, sizeof *cors->texts);
+	cors->texts[0] = make(all ? "*" : NULL, false, all || !origins->any, !origins->any);
+	for (size_t i = 0; i < origins->count; i++)
+		cors->texts[i + 1] =
+		        make(origins->texts[i], strcmp(origins->texts[i], "null") != 0, true, true);
+}
+
+void cors_finish(struct cors *cors)
+{
+	for (size_t i = 0; i <= cors->origins.count; i++)
+		free(cors->texts[i].at);
+	free(cors->texts);
+	origins_finish(&cors->origins);
+}
+
+struct span cors_headers(const struct cors *cors, struct span origin)
+{
+	const struct cors_text *text = &cors->texts[origins_find(&cors->origins, origin)];
+	return span_of(text->at, text->len);
+}
+
+struct span cors_bare_headers(void)
+{
+	return SPAN(CORS_ALWAYS);
 }

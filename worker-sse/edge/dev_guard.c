@@ -1,4 +1,5 @@
 #include "worker-sse/edge/dev_guard.h"
+#include "common/base/origin.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -79,7 +80,8 @@ static bool is_own(const struct dev_visit *visit)
 {
 	static const struct span http = {(const uint8_t *)"http://", 7};
 	struct span origin = visit->origin, at = without_scheme(origin);
-	if (span_equal_nocase(origin, visit->base_url))
+	char own[ORIGIN_ROOM];
+	if (origin_of_url(visit->base_url, own) && origin_same(origin, span_str(own)))
 		return true;
 	return at.len > 0 && span_equal_nocase(span_of(origin.at, http.len), http) &&
 	       host_is_loopback(at) && visit->host.len > 0 && host_is_loopback(visit->host) &&
@@ -103,9 +105,7 @@ unsigned dev_guard(const struct dev_visit *visit, const char **reason)
 		*reason = "dev answers to this machine's own names only (or http.public_url)";
 		return 421;
 	}
-	if (visit->origin.at == NULL || visit->preflight || is_own(visit) ||
-	    (strcmp(visit->allowed_origin, "*") != 0 &&
-	     span_equal(visit->origin, span_str(visit->allowed_origin))))
+	if (visit->origin.at == NULL || visit->preflight || visit->listed || is_own(visit))
 		return 0;
 	*reason = "dev lets no page of another origin in; name it in http.allowed_origin";
 	return 403;

@@ -9,9 +9,9 @@ struct dev_visit {
 	struct span host, origin; /* the headers; at NULL: absent */
 	bool browser;             /* it could be one: they always say what they are (User-Agent) */
 	bool preflight;           /* OPTIONS: does nothing, and says who may in its own headers */
-	struct span base_url; /* of this server, as this client knows it, without '/' at its end */
-	const char *public_url;     /* http.public_url */
-	const char *allowed_origin; /* http.allowed_origin; "*" allows none here */
+	bool listed;              /* http.allowed_origin names the origin; "*" names none */
+	struct span base_url;     /* of this server, as this client knows it */
+	const char *public_url;   /* http.public_url */
 };
 
 /* 0: let it in. 421: the Host is none of this machine's own names. 403: a page of a foreign origin.

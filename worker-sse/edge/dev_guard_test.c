@@ -16,7 +16,8 @@ static unsigned visit(const char *host, const char *origin)
 	                            .browser = true,
 	                            .base_url = span_str(base),
 	                            .public_url = "https://duels.example/x",
-	                            .allowed_origin = "https://friend.example"};
+	                            .listed = origin != NULL &&
+	                                      strcmp(origin, "https://friend.example") == 0};
 	unsigned status = dev_guard(&v, &reason);
 	assert_true((status == 0) == (reason == NULL));
 	return status;
@@ -77,15 +78,14 @@ static void test_only_own_and_configured_origins(void **state)
 	assert_int_equal(visit("localhost", "http://127.0.0.1:80"), 0);
 	assert_int_equal(visit("duels.example", "http://duels.example"), 0);
 	assert_int_equal(visit("duels.example", "http://127.0.0.1"), 403);
+	assert_int_equal(visit("duels.example", "http://duels.example:80"), 0);
+	assert_int_equal(visit("duels.example", "http://duels.example:81"), 403);
 }
 
 static void test_who_is_no_browser_and_what_is_a_preflight(void **state)
 {
 	const char *reason;
-	struct dev_visit v = {.host = SPAN("x"),
-	                      .public_url = "",
-	                      .allowed_origin = "*",
-	                      .base_url = SPAN("http://x")};
+	struct dev_visit v = {.host = SPAN("x"), .public_url = "", .base_url = SPAN("http://x")};
 	(void)state;
 	assert_int_equal(dev_guard(&v, &reason), 0);
 	v.browser = true;
@@ -95,7 +95,7 @@ static void test_who_is_no_browser_and_what_is_a_preflight(void **state)
 	assert_int_equal(dev_guard(&v, &reason), 421);
 	v.host = SPAN("127.0.0.1");
 	v.origin = SPAN("http://evil.example");
-	assert_int_equal(dev_guard(&v, &reason), 403); /* "*" lets nobody in here */
+	assert_int_equal(dev_guard(&v, &reason), 403);
 	v.preflight = true;
 	assert_int_equal(dev_guard(&v, &reason), 0);
 }

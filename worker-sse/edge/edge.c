@@ -2,7 +2,6 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "worker-sse/edge/conn.h"
-#include "worker-sse/edge/cors.h"
 #include "worker-sse/edge/listen.h"
 #include "worker-sse/edge/websocket.h"
 
@@ -18,24 +17,13 @@
 void edge_tick(struct edge *edge, uint64_t wall_ms)
 {
 	time_t now = (time_t)(wall_ms / 1000);
-	char line[COMMON_DATE_BYTES + 1];
+	char line[EDGE_DATE_BYTES + 1];
 	struct tm tm;
 	if (now == edge->date_s)
 		return;
 	edge->date_s = now;
-	check(strftime(line, sizeof line, DATE_FORMAT, gmtime_r(&now, &tm)) == COMMON_DATE_BYTES);
-	memcpy(edge->common_headers, line, COMMON_DATE_BYTES);
-}
-
-static void prepare_headers(struct edge *edge)
-{
-	char *cors = cors_common_headers(edge->settings);
-	size_t len = strlen(cors);
-	edge->common_headers = xmalloc(COMMON_DATE_BYTES + len);
-	edge->common_headers_len = COMMON_DATE_BYTES + len;
-	memcpy(edge->common_headers + COMMON_DATE_BYTES, cors, len);
-	free(cors);
-	edge_tick(edge, clock_wall_ms());
+	check(strftime(line, sizeof line, DATE_FORMAT, gmtime_r(&now, &tm)) == EDGE_DATE_BYTES);
+	memcpy(edge->date, line, EDGE_DATE_BYTES);
 }
 
 /* ---- life ---- */
@@ -53,7 +41,8 @@ void edge_init(struct edge *edge, const struct edge_options *options)
 	edge->counters = options->counters;
 	edge_use(edge, options->settings);
 	auth_init(&edge->auth, edge->settings);
-	prepare_headers(edge);
+	cors_init(&edge->cors, edge->settings);
+	edge_tick(edge, clock_wall_ms());
 	edge->read_buffer = xmalloc(EDGE_READ_BYTES);
 	edge->fields = xcalloc(EDGE_FIELDS_MAX, sizeof *edge->fields);
 	turn_init(&edge->turn, edge->loop, edge->wheel);
@@ -64,7 +53,7 @@ void edge_init(struct edge *edge, const struct edge_options *options)
 void edge_finish(struct edge *edge)
 {
 	check(edge->conns == NULL);
-	free(edge->common_headers);
+	cors_finish(&edge->cors);
 	free(edge->read_buffer);
 	free(edge->fields);
 }

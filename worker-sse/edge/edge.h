@@ -9,6 +9,7 @@
 #include "common/base/wheel.h"
 #include "proto/roles.h"
 #include "worker-sse/edge/auth.h"
+#include "worker-sse/edge/cors.h"
 #include "worker-sse/edge/turn.h"
 #include "worker-sse/live/waiting.h"
 
@@ -41,6 +42,7 @@ struct edge_options {
 enum {
 	EDGE_READ_BYTES = 65536,
 	EDGE_FIELDS_MAX = 1000, /* the most that limits.headers allows */
+	EDGE_DATE_BYTES = sizeof "date: Sat, 01 Jan 2000 00:00:00 GMT\r\n" - 1,
 };
 
 struct edge {
@@ -75,9 +77,9 @@ struct edge {
 	uint8_t *read_buffer;       /* EDGE_READ_BYTES */
 	struct http1_field *fields; /* EDGE_FIELDS_MAX */
 	/* request.c */
-	char *common_headers; /* on every answer; the Date first */
-	int64_t date_s;       /* which second it says */
-	size_t common_headers_len;
+	struct cors cors;           /* what stands on every answer */
+	char date[EDGE_DATE_BYTES]; /* the line, as that does */
+	int64_t date_s;             /* which second it says */
 	struct waiting waiting;
 	/* websocket.c */
 	struct websocket *websockets; /* all */

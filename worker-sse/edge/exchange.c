@@ -283,14 +283,15 @@ static bool admit_page(struct exchange *e)
 	/* A route with a preflight of its own (bet-sync) lets in the origins of a setting of its
 	 * own, and asks a token. */
 	bool judges_origins = e->route != NULL && e->route->preflight != r->edge->options.preflight;
+	struct span origin = r->headers[HEADER_ORIGIN];
 	const struct dev_visit visit = {.host = r->headers[HEADER_HOST],
-	                                .origin = judges_origins ? (struct span){0}
-	                                                         : r->headers[HEADER_ORIGIN],
+	                                .origin = judges_origins ? (struct span){0} : origin,
 	                                .browser = r->headers[HEADER_USER_AGENT].at != NULL,
 	                                .preflight = r->method == METHOD_OPTIONS,
 	                                .base_url = span_of(base_url, len),
 	                                .public_url = s->http_public_url,
-	                                .allowed_origin = s->http_allowed_origin};
+	                                .listed =
+	                                        origins_find(&r->edge->cors.origins, origin) != 0};
 	unsigned status = dev_guard(&visit, &reason);
 	if (status != 0)
 		exchange_refuse(e, status, reason);

@@ -75,11 +75,11 @@ static void build_head(struct exchange *e, struct http1_out *head, unsigned stat
 	          method_name(e->request.method), (int)e->request.path.len, e->request.path.at);
 	check(reply_status_known(status));
 	http1_put_text(head, http1_status_line(status));
-	if (e->request.bare_headers) {
-		http1_put(head, edge->common_headers, COMMON_DATE_BYTES);
-		http1_put_text(head, "x-content-type-options: nosniff\r\n");
-	} else
-		http1_put(head, edge->common_headers, edge->common_headers_len);
+	http1_put(head, edge->date, EDGE_DATE_BYTES);
+	struct span common = e->request.bare_headers
+	                             ? cors_bare_headers()
+	                             : cors_headers(&edge->cors, e->request.headers[HEADER_ORIGIN]);
+	http1_put(head, common.at, common.len);
 	for (size_t i = 0; i < count; i++) {
 		http1_put_text(head, headers[i].name);
 		http1_put(head, ": ", 2);

@@ -182,6 +182,15 @@ void request_bare_headers(struct request *request);
  * X-Forwarded-For names. */
 void request_address(const struct request *request, uint8_t out[16]);
 
+/* The page that a request comes from, by its Origin. */
+enum page_origin {
+	PAGE_UNSAID,  /* none, or one of our own that reads */
+	PAGE_OWN,     /* of the origin that the client knows us by */
+	PAGE_LISTED,  /* named by http.allowed_origin ("*" names none) */
+	PAGE_FOREIGN, /* any other */
+};
+enum page_origin request_page(const struct request *request);
+
 /* "http://host[:port]" the client used: configured public_url, else X-Forwarded-* when trusted,
  * else Host. Written into `out`; returns its length. */
 size_t request_base_url(const struct request *request, char *out, size_t out_len);

@@ -51,3 +51,15 @@ size_t request_base_url(const struct request *request, char *out, size_t out_len
 	                   host.at);
 	return len > 0 && (size_t)len < out_len ? (size_t)len : 0;
 }
+
+enum page_origin request_page(const struct request *request)
+{
+	struct span origin = request->headers[HEADER_ORIGIN];
+	char base[1024], own[ORIGIN_ROOM];
+	if (origin.at == NULL)
+		return PAGE_UNSAID;
+	size_t len = request_base_url(request, base, sizeof base);
+	if (origin_of_url(span_of(base, len), own) && origin_same(origin, span_str(own)))
+		return PAGE_OWN;
+	return origins_find(&request->edge->cors.origins, origin) != 0 ? PAGE_LISTED : PAGE_FOREIGN;
+}

@@ -39,7 +39,7 @@ static bool is_legacy(const struct request *r)
 struct answer {
 	struct header headers[16];
 	size_t count;
-	char again[24], now[24];
+	char again[24], now[24], origin[ORIGIN_ROOM];
 };
 
 static void add(struct answer *a, const char *name, struct span value)
@@ -51,14 +51,14 @@ static void add(struct answer *a, const char *name, struct span value)
 /* What every answer carries: who may read it, and the time, for the offset of clocks. */
 static void begin(struct answer *a, struct request *r, const char *type)
 {
-	const char *origin = worker_of(r)->settings->bet_sync_allowed_origin;
+	const char *allowed = worker_of(r)->settings->bet_sync_allowed_origin;
 	a->count = 0;
 	request_bare_headers(r);
 	add(a, "content-type", span_str(type));
 	snprintf(a->now, sizeof a->now, "%" PRIu64, clock_wall_ms());
 	add(a, "x-server-time", span_str(a->now));
-	if (*origin != '\0') {
-		add(a, "access-control-allow-origin", span_str(origin));
+	if (origin_read(span_str(allowed), a->origin)) {
+		add(a, "access-control-allow-origin", span_str(a->origin));
 		add(a, "access-control-expose-headers", SPAN("retry-after, x-server-time"));
 		add(a, "vary", SPAN("origin"));
 	}
@@ -124,7 +124,7 @@ static bool origin_allowed(struct request *r)
 {
 	struct span origin = r->headers[HEADER_ORIGIN];
 	const char *allowed = worker_of(r)->settings->bet_sync_allowed_origin;
-	if (origin.at == NULL || (*allowed != '\0' && span_equal(origin, span_str(allowed))))
+	if (origin.at == NULL || origin_same(origin, span_str(allowed)))
 		return true;
 	refuse(r, 403, "Forbidden", "This origin may not read the betting feed", 0);
 	return false;

@@ -68,8 +68,7 @@ void pages_handle(struct request *request)
 	const struct header headers[] = {{"content-type", span_str(page->type)},
 	                                 {"etag", span_str(page->tag)},
 	                                 {"cache-control", SPAN("no-cache")},
-	                                 {"content-security-policy", SPAN(POLICY)},
-	                                 {"referrer-policy", SPAN("no-referrer")}};
+	                                 {"content-security-policy", SPAN(POLICY)}};
 	struct span known = request->headers[HEADER_IF_NONE_MATCH];
 	bool same = known.at != NULL && span_equal(known, span_str(page->tag));
 	request_bare_headers(request);

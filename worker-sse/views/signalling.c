@@ -295,13 +295,7 @@ static bool holds_token(const struct request *request, const struct render_sessi
 /* A page of another origin may connect where it might also read. */
 static bool welcome(const struct request *request)
 {
-	const char *allowed = worker_of(request)->settings->http_allowed_origin;
-	struct span origin = request->headers[HEADER_ORIGIN];
-	char own[1024];
-	size_t len = request_base_url(request, own, sizeof own);
-	return strcmp(allowed, "*") == 0 || origin.at == NULL ||
-	       span_equal(origin, span_str(allowed)) ||
-	       span_equal_nocase(origin, span_of(own, len));
+	return request->edge->cors.origins.any || request_page(request) != PAGE_FOREIGN;
 }
 
 static void begin(struct request *request, const struct render_session *paper)
