@@ -25,6 +25,9 @@
 	  "Directory of the durable store; a local file system.")                                  \
 	S(run_dir, "run_dir", text, "/run/ringside", 1, 90, START,                                 \
 	  "Directory of the admin socket and the pid file.")                                       \
+	S(secrets_dir, "secrets_dir", text, "", 0, 3900, LIVE,                                     \
+	  "Directory in which a secret that is given nowhere else is looked for, as a "            \
+	  "file named ringside.KEY or KEY: /run/secrets in a container. Empty: none.")             \
 	S(sse_workers, "sse_workers", text, "auto", 1, 8, LIVE,                                    \
 	  "Number of SSE workers, or auto: one per CPU that affinity and the cgroup "              \
 	  "quota allow.")                                                                          \

@@ -160,6 +160,10 @@ int ctl_reload(const struct ctl *ctl, int argc, char **argv)
 	print_keys("changed", changed);
 	print_keys("waiting for the next start of ringside",
 	           json_object_get(answer, "needs_restart"));
+	size_t i;
+	const json_t *doubt;
+	json_array_foreach (json_object_get(answer, "doubts"), i, doubt)
+		printf("doubtful: %s\n", json_string_value(doubt));
 	code = print_outcome(answer);
 	json_decref(answer);
 	return code;

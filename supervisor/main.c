@@ -45,7 +45,14 @@ static int run(int argc, char **argv)
 		print_run_help();
 		return EXIT_DONE;
 	}
+	options_hide_secrets(&options);
 	return run_supervisor(&options);
+}
+
+static void print_doubt(void *arg, const char *doubt)
+{
+	(void)arg;
+	fprintf(stderr, "doubtful: %s\n", doubt);
 }
 
 static int check_config(int argc, char **argv)
@@ -65,6 +72,7 @@ static int check_config(int argc, char **argv)
 		fprintf(stderr, "%s\n", reason);
 		return EXIT_USAGE;
 	}
+	options_doubts(&options, &settings, print_doubt, NULL);
 	settings_finish(&settings);
 	puts("the configuration is valid");
 	return EXIT_DONE;

@@ -1,4 +1,5 @@
 #include "supervisor/options.h"
+#include "common/base/check.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -56,6 +57,19 @@ bool options_parse(struct options *options, int argc, char **argv, char reason[S
 	return ok;
 }
 
+void options_hide_secrets(struct options *options)
+{
+	char **copy = xcalloc((size_t)options->argc + 1, sizeof *copy);
+	for (int i = 0; i < options->argc; i++)
+		copy[i] = xmemdup_text((const uint8_t *)options->argv[i], strlen(options->argv[i]));
+	for (int i = 0; i < options->argc; i++) {
+		char *secret = settings_flag_secret(options->argc - i, options->argv + i);
+		if (secret != NULL)
+			memset(secret, '*', strlen(secret));
+	}
+	options->argv = copy;
+}
+
 static bool load_flags(const struct options *options, struct settings *settings,
                        char reason[SETTINGS_REASON_MAX])
 {
@@ -79,8 +93,16 @@ bool options_load(const struct options *options, struct settings *settings,
 	bool ok = (options->config == NULL ||
 	           settings_load_file(settings, options->config, reason)) &&
 	          settings_load_environment(settings, environ, reason) &&
-	          load_flags(options, settings, reason) && settings_validate(settings, reason);
+	          load_flags(options, settings, reason) &&
+	          settings_load_found(settings, getenv("CREDENTIALS_DIRECTORY"), reason) &&
+	          settings_validate(settings, reason);
 	if (!ok)
 		settings_finish(settings);
 	return ok;
+}
+
+void options_doubts(const struct options *options, const struct settings *settings,
+                    void (*say)(void *arg, const char *text), void *arg)
+{
+	settings_doubts(settings, options->config, getenv("CREDENTIALS_DIRECTORY"), say, arg);
 }

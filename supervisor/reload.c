@@ -41,6 +41,7 @@ bool reload_read(struct reload *reload, const struct options *options,
 	        .reload = reload, .changed = json_array(), .needs_restart = json_array()};
 	settings_copy(&reload->next, in_effect);
 	settings_diff(loaded, &reload->fresh, take_row, &change);
+	settings_copy_places(&reload->next, &reload->fresh);
 	settings_diff(in_effect, &reload->fresh, note_start_row, &change);
 	reload->report = json_pack("{s:o, s:b, s:o}", "changed", change.changed, "restarting",
 	                           reload->workers, "needs_restart", change.needs_restart);

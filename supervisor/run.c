@@ -239,6 +239,12 @@ static void use_log_settings(const struct settings *settings)
 	log_set_buffer(settings->log_buffer_bytes);
 }
 
+static void warn_of(void *arg, const char *doubt)
+{
+	(void)arg;
+	log_warn("doubtful setting", "what=\"%s\"", doubt);
+}
+
 static void prepare(struct supervisor *s)
 {
 	char reason[SETTINGS_REASON_MAX];
@@ -251,6 +257,7 @@ static void prepare(struct supervisor *s)
 	process_raise_limits();
 	compare_limits(s->settings.newest, cpus);
 	look_at_medium(s->settings.newest);
+	options_doubts(&s->options, s->loaded, warn_of, NULL);
 	s->fleet = (struct fleet){.life = {.loop = s->loop,
 	                                   .settings = &s->settings,
 	                                   .events = &s->events,

@@ -15,7 +15,8 @@ enum { FD_ABOVE = BOOT_FD_END }; /* sources out of the way of the numbers of rol
 
 static bool inherited(const char *variable)
 {
-	static const char *const own[] = {"RINGSIDE_", "NOTIFY_SOCKET=", "WATCHDOG_", "LISTEN_"};
+	static const char *const own[] = {"RINGSIDE_", "NOTIFY_SOCKET=", "WATCHDOG_", "LISTEN_",
+	                                  "CREDENTIALS_DIRECTORY="};
 	for (size_t i = 0; i < sizeof own / sizeof *own; i++)
 		if (strncmp(variable, own[i], strlen(own[i])) == 0)
 			return false;

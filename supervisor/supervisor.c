@@ -148,6 +148,12 @@ static void use(struct supervisor *s, struct reload *reload)
 		fleet_step(&s->fleet);
 }
 
+static void note_doubt(void *arg, const char *doubt)
+{
+	json_array_append_new(arg, json_string(doubt));
+	log_warn("doubtful setting", "what=\"%s\"", doubt);
+}
+
 bool supervisor_reload(struct supervisor *s, json_t **report, char reason[SETTINGS_REASON_MAX])
 {
 	struct reload reload;
@@ -162,6 +168,9 @@ bool supervisor_reload(struct supervisor *s, json_t **report, char reason[SETTIN
 	s->reloading = true;
 	*report = reload.report;
 	events_emit(&s->events, LOG_LEVEL_INFO, "reloaded", json_deep_copy(reload.report));
+	json_t *doubts = json_array();
+	options_doubts(&s->options, &reload.fresh, note_doubt, doubts);
+	json_object_set_new(reload.report, "doubts", doubts);
 	use(s, &reload);
 	return true;
 }

@@ -278,6 +278,16 @@ static bool set_number(const struct setting_row *row, uint64_t *field, const cha
 	return true;
 }
 
+static void set_place(struct setting_place *place, const struct setting_place *from)
+{
+	char *path = from->path != NULL
+	                     ? xmemdup_text((const uint8_t *)from->path, strlen(from->path))
+	                     : NULL;
+	free(place->path);
+	*place = *from;
+	place->path = path;
+}
+
 bool settings_set(struct settings *settings, struct span key, struct span value,
                   char reason[SETTINGS_REASON_MAX])
 {
@@ -300,7 +310,7 @@ bool settings_set(struct settings *settings, struct span key, struct span value,
 		free(text);
 	}
 	if (ok)
-		settings->lines[row - setting_rows] = 0;
+		set_place(&settings->places[row - setting_rows], &(struct setting_place){0});
 	return ok;
 }
 
@@ -321,6 +331,8 @@ void settings_finish(struct settings *settings)
 	for (size_t i = 0; i < setting_rows_count; i++)
 		if (setting_is_text(setting_rows[i].type))
 			free(*(char **)field_of(settings, &setting_rows[i]));
+	for (size_t i = 0; i < setting_rows_count; i++)
+		free(settings->places[i].path);
 	*settings = (struct settings){0};
 }
 
@@ -408,8 +420,8 @@ static bool conflict(const struct settings *settings, const char *key, const cha
 	const struct setting_row *row = setting_find(span_str(key)),
 	                         *other_row = setting_find(span_str(other));
 	bool blame_other = is_default(settings, row) && !is_default(settings, other_row);
-	uint32_t line = settings->lines[row - setting_rows],
-	         other_line = settings->lines[other_row - setting_rows];
+	uint32_t line = settings->places[row - setting_rows].line,
+	         other_line = settings->places[other_row - setting_rows].line;
 	if (line == 0 || (blame_other && other_line != 0))
 		line = other_line;
 	char text[SETTINGS_REASON_MAX / 2], place[SETTINGS_REASON_MAX / 2] = "";
@@ -574,6 +586,7 @@ void settings_copy_row(struct settings *to, const struct settings *from,
 {
 	char buf[32], reason[SETTINGS_REASON_MAX];
 	check(settings_set(to, span_str(row->key), span_str(value_text(from, row, buf)), reason));
+	set_place(&to->places[row - setting_rows], &from->places[row - setting_rows]);
 }
 
 void settings_copy(struct settings *to, const struct settings *from)
@@ -583,14 +596,29 @@ void settings_copy(struct settings *to, const struct settings *from)
 		settings_copy_row(to, from, &setting_rows[i]);
 }
 
+void settings_copy_places(struct settings *to, const struct settings *from)
+{
+	for (size_t i = 0; i < setting_rows_count; i++) {
+		char x[32], y[32];
+		if (strcmp(value_text(to, &setting_rows[i], x),
+		           value_text(from, &setting_rows[i], y)) == 0)
+			set_place(&to->places[i], &from->places[i]);
+	}
+}
+
 const char *settings_show(const struct settings *settings, const struct setting_row *row)
 {
-	static char buf[ADDRESS_URL_SHOWN_ROOM];
-	const char *value = value_text(settings, row, buf);
+	static char shown[ADDRESS_URL_SHOWN_ROOM + 4300];
+	const char *value = value_text(settings, row, shown),
+	           *path = settings->places[row - setting_rows].path;
 	if (!setting_is_secret(row->type) || *value == '\0')
 		return value;
-	if (row->type != SETTING_secret_url)
-		return "(set)";
-	address_url_shown(value, buf);
-	return buf;
+	char text[ADDRESS_URL_SHOWN_ROOM];
+	if (row->type == SETTING_secret_url) {
+		address_url_shown(value, text);
+		snprintf(shown, sizeof shown, path != NULL ? "%s (from %s)" : "%s", text, path);
+		return shown;
+	}
+	snprintf(shown, sizeof shown, path != NULL ? "(set, from %s)" : "(set)", path);
+	return shown;
 }

@@ -17,17 +17,30 @@ typedef uint64_t setting_count;
 typedef uint64_t setting_bytes;
 typedef uint64_t setting_ms;
 
+/* Who gave a row its value. */
+enum setting_giver {
+	GIVEN_BY_DEFAULT, /* or by a command while it ran */
+	GIVEN_BY_FILE,
+	GIVEN_BY_ENVIRONMENT,
+	GIVEN_BY_FLAG,
+	GIVEN_BY_DIRECTORY /* a secret that was found there */
+};
+struct setting_place {
+	enum setting_giver giver;
+	uint32_t line; /* of the configuration file; 0: not from there */
+	char *path;    /* the file that holds a secret; NULL: it was written where it was given */
+};
+
 #define SETTING_FIELD(field, key, type, def, min, max, when, help) setting_##type field;
 #define SETTING_ONE(field, key, type, def, min, max, when, help)   +1
 enum { SETTING_ROWS = 0 SETTINGS(SETTING_ONE) };
 #undef SETTING_ONE
 struct settings {
 	SETTINGS(SETTING_FIELD)
-	/* Where values came from, for settings_validate(): the file (borrowed from
-	 * settings_load_file()'s caller; NULL in a snapshot) and the line of each row, 0: not from
-	 * the file. */
+	/* Where values came from: the file (borrowed from settings_load_file()'s caller; NULL in a
+	 * snapshot), and who gave each row. */
 	const char *file;
-	uint32_t lines[SETTING_ROWS];
+	struct setting_place places[SETTING_ROWS];
 	unsigned holders; /* of a snapshot: who keeps it; 0: it is none, and may be changed */
 };
 
@@ -68,6 +81,8 @@ static inline bool setting_is_secret(enum setting_type type)
 
 /* NULL: no such key. */
 const struct setting_row *setting_find(struct span key);
+/* The secret whose KEY_file this is; NULL: of none. */
+const struct setting_row *setting_find_file(struct span key);
 
 enum { SETTING_NEAR_ROOM = 96 };
 /* For the end of a sentence about an unknown name, spelled as in the file, the environment or a
@@ -91,6 +106,19 @@ void settings_finish(struct settings *settings);
 bool settings_set(struct settings *settings, struct span key, struct span value,
                   char reason[SETTINGS_REASON_MAX]);
 
+/* Sets a row and says who did. By file: `value` is the path of a regular file that holds a secret;
+ * one newline at its end is cut, and an empty file, a NUL byte and more than the row's maximum are
+ * refused. The same giver cannot give it both ways. */
+struct setting_given {
+	const struct setting_row *row;
+	struct span value;
+	bool by_file;
+	enum setting_giver giver;
+	uint32_t line;
+};
+bool settings_give(struct settings *settings, const struct setting_given *given,
+                   char reason[SETTINGS_REASON_MAX]);
+
 /* YAML (libyaml): keys nested or dotted, sequences join with commas. False: "file:line: reason";
  * what stood before that line is set by then, so load into a value of its own. */
 bool settings_load_file(struct settings *settings, const char *path,
@@ -106,6 +134,20 @@ bool settings_load_environment(struct settings *settings, char *const *environme
  * 0 when argv[0] is no setting's flag, -1 with a reason. */
 int settings_load_flag(struct settings *settings, int argc, char **argv,
                        char reason[SETTINGS_REASON_MAX]);
+
+/* Where `argv`, good for settings_load_flag(), has a secret itself; NULL: nowhere. */
+char *settings_flag_secret(int argc, char **argv);
+
+/* The secrets that nobody gave, from files named ringside.KEY or KEY in `credentials` (systemd's
+ * CREDENTIALS_DIRECTORY; NULL: none) or else in secrets_dir. To be called last. */
+bool settings_load_found(struct settings *settings, const char *credentials,
+                         char reason[SETTINGS_REASON_MAX]);
+
+/* Says what is no error and may be a mistake: secrets that others can read, found ones that are not
+ * used, names in those directories that are nearly a setting's. Looks at the files again; `file` is
+ * that of settings_load_file(), or NULL. */
+void settings_doubts(const struct settings *settings, const char *file, const char *credentials,
+                     void (*say)(void *arg, const char *text), void *arg);
 
 /* What concerns several keys. False: "file:line: key: reason", without the place where neither key
  * of a conflict came from the file; the key is one that somebody has set. */
@@ -124,6 +166,8 @@ void settings_diff(const struct settings *a, const struct settings *b,
 void settings_copy_row(struct settings *to, const struct settings *from,
                        const struct setting_row *row);
 void settings_copy(struct settings *to, const struct settings *from);
+/* Takes over where values came from, of those that are the same. */
+void settings_copy_places(struct settings *to, const struct settings *from);
 
 /* ---- snapshots ----
  *
@@ -156,8 +200,9 @@ struct settings_source {
 	const struct settings *newest;
 };
 
-/* One key's value as text, for people: "(set)" in place of what is secret, of a secret url what
- * address_url_shown() lets through. Lives until the next call, at most as long as `settings`. */
+/* One key's value as text, for people: of a secret "(set)" or "(set, from FILE)", of a secret url
+ * what address_url_shown() lets through. Lives until the next call, at most as long as `settings`.
+ */
 const char *settings_show(const struct settings *settings, const struct setting_row *row);
 
 /* The flags for --help; the reference page in Markdown. */

@@ -13,7 +13,7 @@ struct yaml_load {
 	const char *path;
 	char *reason;
 	yaml_parser_t parser;
-	bool seen[SETTING_ROWS];
+	bool seen[SETTING_ROWS][2]; /* itself, and by KEY_file */
 };
 
 static bool yaml_fault(struct yaml_load *load, size_t line, const char *what)
@@ -46,21 +46,30 @@ static bool is_section(const char *prefix)
 
 static bool yaml_assign(struct yaml_load *load, const char *key, struct span value, size_t line)
 {
-	const struct setting_row *row = setting_find(span_str(key));
-	if (row != NULL && load->seen[row - setting_rows]) {
-		snprintf(load->reason, SETTINGS_REASON_MAX, "%s: given twice", key);
-		return yaml_fault(load, line, load->reason);
-	}
-	if (row == NULL && is_section(key)) {
+	const struct setting_row *row = setting_find(span_str(key)),
+	                         *secret = setting_find_file(span_str(key));
+	struct setting_given given = {.row = row != NULL ? row : secret,
+	                              .value = value,
+	                              .by_file = row == NULL,
+	                              .giver = GIVEN_BY_FILE,
+	                              .line = (uint32_t)line + 1};
+	if (given.row == NULL && is_section(key)) {
 		snprintf(load->reason, SETTINGS_REASON_MAX,
 		         "'%s' is a section: its keys stand below it, or as %s.KEY", key, key);
 		return yaml_fault(load, line, load->reason);
 	}
-	if (!settings_set(load->settings, span_str(key), value, load->reason))
+	if (given.row == NULL) {
+		settings_set(load->settings, span_str(key), value, load->reason); /* says so */
 		return yaml_fault(load, line, load->reason);
-	load->seen[row - setting_rows] = true;
-	load->settings->lines[row - setting_rows] = (uint32_t)line + 1;
-	return true;
+	}
+	bool *seen = &load->seen[given.row - setting_rows][given.by_file];
+	if (*seen) {
+		snprintf(load->reason, SETTINGS_REASON_MAX, "%s: given twice", key);
+		return yaml_fault(load, line, load->reason);
+	}
+	*seen = true;
+	return settings_give(load->settings, &given, load->reason) ||
+	       yaml_fault(load, line, load->reason);
 }
 
 /* A sequence of scalars joins with commas. */

@@ -13,14 +13,19 @@ static void spelled(const char *key, char separator, bool upper, char *out)
 	*out = '\0';
 }
 
-static const struct setting_row *row_spelled(const char *name, size_t len, char separator,
-                                             bool upper)
+/* The row that is spelled so, by itself or (a secret) with "_file" behind it; NULL: none. */
+static const struct setting_row *row_spelled(struct span name, char separator, bool upper,
+                                             bool *by_file)
 {
 	for (size_t i = 0; i < setting_rows_count; i++) {
-		char spelling[128];
-		spelled(setting_rows[i].key, separator, upper, spelling);
-		if (strlen(spelling) == len && memcmp(spelling, name, len) == 0)
-			return &setting_rows[i];
+		const struct setting_row *row = &setting_rows[i];
+		char key[128], spelling[128];
+		snprintf(key, sizeof key, "%s_file", row->key);
+		spelled(key, separator, upper, spelling);
+		size_t file_len = strlen(spelling), len = file_len - strlen("_file");
+		*by_file = name.len == file_len && setting_is_secret(row->type);
+		if ((*by_file || name.len == len) && memcmp(spelling, name.at, name.len) == 0)
+			return row;
 	}
 	return NULL;
 }
@@ -68,19 +73,21 @@ bool settings_load_environment(struct settings *settings, char *const *environme
 		    strncmp(name, "RINGSIDE_CONFIG=", 16) == 0)
 			continue;
 		const char *rest = name + sizeof prefix - 1;
-		const struct setting_row *row =
-		        row_spelled(rest, (size_t)(equals - rest), '_', true);
+		struct setting_given given = {.value = span_str(equals + 1),
+		                              .giver = GIVEN_BY_ENVIRONMENT};
+		given.row = row_spelled(span_of(rest, (size_t)(equals - rest)), '_', true,
+		                        &given.by_file);
 		char why[SETTINGS_REASON_MAX];
-		if (row == NULL && is_service_link(name))
+		if (given.row == NULL && is_service_link(name))
 			continue;
-		if (row == NULL) {
+		if (given.row == NULL) {
 			char near[SETTING_NEAR_ROOM];
 			snprintf(reason, SETTINGS_REASON_MAX,
 			         "environment: unknown variable %.*s%s", (int)(equals - name), name,
 			         setting_near(span_of(rest, (size_t)(equals - rest)), near));
 			return false;
 		}
-		if (!settings_set(settings, span_str(row->key), span_str(equals + 1), why)) {
+		if (!settings_give(settings, &given, why)) {
 			snprintf(reason, SETTINGS_REASON_MAX, "environment: %.*s: %.300s",
 			         (int)(equals - name), name, why);
 			return false;
@@ -89,33 +96,56 @@ bool settings_load_environment(struct settings *settings, char *const *environme
 	return true;
 }
 
-int settings_load_flag(struct settings *settings, int argc, char **argv,
-                       char reason[SETTINGS_REASON_MAX])
+/* What is meant by argv[0], and by argv[1] if need be. Its row is NULL: no setting's flag. Returns
+ * how many arguments that are. */
+static int take_flag(int argc, char **argv, struct setting_given *given)
 {
+	*given = (struct setting_given){.giver = GIVEN_BY_FLAG};
 	if (argc < 1 || strncmp(argv[0], "--", 2) != 0)
 		return 0;
 	const char *name = argv[0] + 2;
 	const char *equals = strchr(name, '=');
 	size_t len = equals != NULL ? (size_t)(equals - name) : strlen(name);
-	const struct setting_row *row = row_spelled(name, len, '-', false);
-	if (row == NULL)
+	given->row = row_spelled(span_of(name, len), '-', false, &given->by_file);
+	if (given->row == NULL)
 		return 0;
-	const char *value = equals != NULL ? equals + 1 : argc > 1 ? argv[1] : NULL;
-	int used = equals != NULL ? 1 : 2;
-	if (row->type == SETTING_flag && equals == NULL) {
-		value = "true";
-		used = 1;
+	if (given->row->type == SETTING_flag && equals == NULL) {
+		given->value = SPAN("true");
+		return 1;
 	}
+	const char *value = equals != NULL ? equals + 1 : argc > 1 ? argv[1] : NULL;
+	given->value = value != NULL ? span_str(value) : (struct span){0};
+	return equals != NULL ? 1 : 2;
+}
+
+int settings_load_flag(struct settings *settings, int argc, char **argv,
+                       char reason[SETTINGS_REASON_MAX])
+{
+	struct setting_given given;
 	char why[SETTINGS_REASON_MAX];
-	if (value == NULL) {
-		snprintf(reason, SETTINGS_REASON_MAX, "--%.*s needs a value", (int)len, name);
+	int used = take_flag(argc, argv, &given);
+	if (given.row == NULL)
+		return 0;
+	if (given.value.at == NULL) {
+		snprintf(reason, SETTINGS_REASON_MAX, "%s needs a value", argv[0]);
 		return -1;
 	}
-	if (!settings_set(settings, span_str(row->key), span_str(value), why)) {
-		snprintf(reason, SETTINGS_REASON_MAX, "--%.*s: %.300s", (int)len, name, why);
+	if (!settings_give(settings, &given, why)) {
+		snprintf(reason, SETTINGS_REASON_MAX, "%.*s: %.300s", (int)strcspn(argv[0], "="),
+		         argv[0], why);
 		return -1;
 	}
 	return used;
+}
+
+char *settings_flag_secret(int argc, char **argv)
+{
+	struct setting_given given;
+	int used = take_flag(argc, argv, &given);
+	if (given.row == NULL || !setting_is_secret(given.row->type) || given.by_file ||
+	    given.value.at == NULL)
+		return NULL;
+	return used == 2 ? argv[1] : strchr(argv[0], '=') + 1;
 }
 
 /* ---- explaining ---- */
@@ -146,8 +176,10 @@ void settings_print_help(FILE *out)
 		const struct setting_row *row = &setting_rows[i];
 		char flag[128], bounds[80];
 		spelled(row->key, '-', false, flag);
-		fprintf(out, "  --%s%s\n        %s\n        default: %s", flag,
-		        row->type == SETTING_flag ? "" : " VALUE", row->help,
+		fprintf(out, "  --%s%s\n", flag, row->type == SETTING_flag ? "" : " VALUE");
+		if (setting_is_secret(row->type))
+			fprintf(out, "  --%s-file FILE\n", flag);
+		fprintf(out, "        %s\n        default: %s", row->help,
 		        *row->def != '\0' ? row->def : "(empty)");
 		if (row->type != SETTING_flag && !setting_is_text(row->type))
 			fprintf(out, "; %s", bounds_text(row, bounds));
@@ -181,13 +213,27 @@ void settings_print_reference(FILE *out)
 	      "nested "
 	      "or dotted), in the\nenvironment (`log.level` is `RINGSIDE_LOG_LEVEL`) and on the "
 	      "command line (`--log-level`). Flags win over\nthe environment, the environment over "
-	      "the file, the file over the defaults. Tokens belong into the file or\nthe "
-	      "environment: a command line is there for every user of the machine to read. What is "
-	      "secret by its type\n(`tokens` with commas between, 64 at most; one `token`; "
-	      "`secret`; "
-	      "of a `secret URL` all but scheme and host) is in no\nlog and no answer; "
-	      "`ringsidectl "
-	      "settings` says `(set)`.\n\n"
+	      "the file, the file over the defaults.\n\n"
+	      "A key whose type is `tokens` (with commas between, 64 at most), `token`, `secret` "
+	      "or `secret URL` is a secret: it is in no\nlog, metric or answer, and `ringsidectl "
+	      "settings` says `(set)`, of a secret URL scheme and host. It can stand in a file of "
+	      "its\nown, which `KEY_file` names in any of the three places "
+	      "(`auth.source_token_file`, `RINGSIDE_AUTH_SOURCE_TOKEN_FILE`,\n"
+	      "`--auth-source-token-file`). A secret that is given nowhere is looked for as a file "
+	      "`ringside.KEY` or `KEY` in\n`$CREDENTIALS_DIRECTORY` (systemd's `LoadCredential=`), "
+	      "then in `secrets_dir`: whoever names something wins over what lies\nthere. These "
+	      "files are read at the start and at each reload. They are regular files; one newline "
+	      "at the end is cut, and what\nis empty, longer than the key's bound or has a NUL "
+	      "byte "
+	      "is refused, as is a key that one place gives both ways.\n\n"
+	      "Not refused, but said in the log and by `ringside check-config`: a file with "
+	      "secrets "
+	      "that others than its owner may use\n(containers are given theirs with mode 0444, "
+	      "where nobody else is), a secret on the command line (written over once it is\n"
+	      "read, but whoever looked before has seen it), a file in those directories that is "
+	      "not used because its key is given\nelsewhere, or whose name is nearly a key. Other "
+	      "files there are nobody's business. The environment of a process can be\nread by "
+	      "its own user and root; workers and browsers get none of these variables.\n\n"
 	      "Sizes take `k`, `M`, `G`, `T` (powers of 1024), times take `ms`, `s`, `m`, `h`, `d` "
 	      "and are refused\n"
 	      "without one (`90`: seconds or milliseconds?). An unknown key, a value out of bounds "

@@ -36,20 +36,29 @@ static size_t distance(struct span name, const char *key, size_t key_len)
 
 const char *setting_near(struct span name, char text[SETTING_NEAR_ROOM])
 {
-	const char *best = NULL;
+	const struct setting_row *best = NULL;
+	bool best_by_file = false;
 	size_t least = FAR;
-	for (size_t i = 0; i < setting_rows_count && name.len <= NAME_MAX_LEN; i++) {
-		const char *key = setting_rows[i].key;
-		size_t len = strlen(key);
+	size_t candidates = name.len <= NAME_MAX_LEN ? 2 * setting_rows_count : 0;
+	for (size_t i = 0; i < candidates; i++) {
+		const struct setting_row *row = &setting_rows[i / 2];
+		char key[NAME_MAX_LEN + 2];
+		bool by_file = i % 2 != 0;
+		if (by_file && !setting_is_secret(row->type))
+			continue;
+		size_t len =
+		        (size_t)snprintf(key, sizeof key, "%s%s", row->key, by_file ? "_file" : "");
 		size_t far = len <= NAME_MAX_LEN ? distance(name, key, len) : FAR;
 		/* A short name is near to many. */
 		if (far < least && far * 3 <= len) {
 			least = far;
-			best = key;
+			best = row;
+			best_by_file = by_file;
 		}
 	}
 	*text = '\0';
 	if (best != NULL)
-		snprintf(text, SETTING_NEAR_ROOM, " (is %s meant?)", best);
+		snprintf(text, SETTING_NEAR_ROOM, " (is %s%s meant?)", best->key,
+		         best_by_file ? "_file" : "");
 	return text;
 }
