@@ -50,6 +50,30 @@ int64_t base64_decode(struct span text, uint8_t *out)
 	return bad & NOT_BASE64 ? -1 : to - out;
 }
 
+static uint8_t url_sextet(uint8_t c)
+{
+	return c == '-' ? 62 : c == '_' ? 63 : c == '+' || c == '/' ? NOT_BASE64 : sextet(c);
+}
+
+int64_t base64url_decode(struct span text, uint8_t *out)
+{
+	uint32_t word = 0;
+	unsigned bits = 0;
+	uint8_t bad = 0, *to = out;
+	for (size_t i = 0; i < text.len; i++) {
+		uint8_t value = url_sextet(text.at[i]);
+		bad |= value;
+		word = word << 6 | (value & 63);
+		bits += 6;
+		if (bits >= 8) {
+			bits -= 8;
+			*to++ = (uint8_t)(word >> bits);
+			word &= (1u << bits) - 1;
+		}
+	}
+	return text.len % 4 == 1 || word != 0 || bad & NOT_BASE64 ? -1 : to - out;
+}
+
 char *base64_text(struct span bytes)
 {
 	static const char digits[] =
