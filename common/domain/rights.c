@@ -319,8 +319,9 @@ struct rights *rights_flat(const struct rights *rights)
 		for (unsigned v = 0; v < VERB_COUNT; v++)
 			for (size_t i = r->from[v]; i < r->from[v + 1]; i++) {
 				struct span text = span_str(r->patterns[i].text);
-				if (rights_covers(rights, (enum verb)v, text) &&
-				    !rights_draft_add(draft, (enum verb)v, text, reason))
+				bool shown = rights->also == NULL ||
+				             rights_covers(rights, (enum verb)v, text);
+				if (shown && !rights_draft_add(draft, (enum verb)v, text, reason))
 					break; /* full: what is left out is not said */
 			}
 	return rights_draft_finish(&draft);
