@@ -3,6 +3,7 @@
 #include "common/base/process.h"
 #include "proto/roles.h"
 #include "supervisor/run.h"
+#include "supervisor/survey.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -49,33 +50,78 @@ static int run(int argc, char **argv)
 	return run_supervisor(&options);
 }
 
+struct verdict {
+	size_t refused, doubtful;
+};
+
 static void print_doubt(void *arg, const char *doubt)
 {
-	(void)arg;
+	struct verdict *verdict = arg;
 	fprintf(stderr, "doubtful: %s\n", doubt);
+	verdict->doubtful++;
+}
+
+static void print_token(void *arg, bool certain, const char *text)
+{
+	struct verdict *verdict = arg;
+	if (!certain) {
+		print_doubt(verdict, text);
+		return;
+	}
+	fprintf(stderr, "%s\n", text);
+	verdict->refused++;
+}
+
+/* Takes it out of the arguments. */
+static bool take_strict(int *argc, char **argv)
+{
+	for (int i = 0; i < *argc; i++)
+		if (strcmp(argv[i], "--strict") == 0) {
+			memmove(argv + i, argv + i + 1, (size_t)(*argc - i) * sizeof *argv);
+			--*argc;
+			return true;
+		}
+	return false;
+}
+
+static void print_check_help(void)
+{
+	puts("usage: ringside check-config [--strict] [--config FILE] [SETTING...]\n\n"
+	     "Says whether 'ringside run' with the same arguments would accept its\n"
+	     "configuration: exit 0, or exit 2 and one line FILE:LINE: REASON. Refuses\n"
+	     "tokens that somebody could guess as well (run starts with them, and logs it):\n"
+	     "placeholders and those below 8 characters. Says what is doubtful, who may do\n"
+	     "what, and what a game and a market lack; with --strict, exit 1 if any of it is.");
 }
 
 static int check_config(int argc, char **argv)
 {
 	struct options options;
 	struct settings settings;
+	struct verdict verdict = {0};
 	char reason[SETTINGS_REASON_MAX];
+	bool strict = take_strict(&argc, argv);
 	if (!options_parse(&options, argc, argv, reason))
 		return setting_error(reason);
 	if (options.help) {
-		puts("usage: ringside check-config [--config FILE] [SETTING...]\n\n"
-		     "Says whether 'ringside run' with the same arguments would accept its\n"
-		     "configuration: exit 0, or exit 2 and one line FILE:LINE: REASON.");
+		print_check_help();
 		return EXIT_DONE;
 	}
 	if (!options_load(&options, &settings, reason)) {
 		fprintf(stderr, "%s\n", reason);
 		return EXIT_USAGE;
 	}
-	options_doubts(&options, &settings, print_doubt, NULL);
+	survey_tokens(&settings, options.config, print_token, &verdict);
+	options_doubts(&options, &settings, print_doubt, &verdict);
+	size_t lacking = 0;
+	if (verdict.refused == 0) {
+		puts("the configuration is valid");
+		lacking = survey_print(&settings, stdout);
+	}
 	settings_finish(&settings);
-	puts("the configuration is valid");
-	return EXIT_DONE;
+	if (verdict.refused != 0)
+		return EXIT_USAGE;
+	return strict && lacking + verdict.doubtful != 0 ? EXIT_FAILED : EXIT_DONE;
 }
 
 static int version(int argc, char **argv)

@@ -14,6 +14,7 @@
 #include "supervisor/medium.h"
 #include "supervisor/reap.h"
 #include "supervisor/supervisor.h"
+#include "supervisor/survey.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -245,6 +246,12 @@ static void warn_of(void *arg, const char *doubt)
 	log_warn("doubtful setting", "what=\"%s\"", doubt);
 }
 
+static void warn_of_token(void *arg, bool certain, const char *text)
+{
+	(void)arg;
+	log_warn(certain ? "token that can be guessed" : "doubtful setting", "what=\"%s\"", text);
+}
+
 static void prepare(struct supervisor *s)
 {
 	char reason[SETTINGS_REASON_MAX];
@@ -258,6 +265,7 @@ static void prepare(struct supervisor *s)
 	compare_limits(s->settings.newest, cpus);
 	look_at_medium(s->settings.newest);
 	options_doubts(&s->options, s->loaded, warn_of, NULL);
+	survey_tokens(s->loaded, s->options.config, warn_of_token, NULL);
 	s->fleet = (struct fleet){.life = {.loop = s->loop,
 	                                   .settings = &s->settings,
 	                                   .events = &s->events,

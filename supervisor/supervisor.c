@@ -1,4 +1,5 @@
 #include "supervisor/supervisor.h"
+#include "supervisor/survey.h"
 #include "common/base/clock.h"
 #include "proto/roles.h"
 #include "supervisor/cpus.h"
@@ -154,6 +155,12 @@ static void note_doubt(void *arg, const char *doubt)
 	log_warn("doubtful setting", "what=\"%s\"", doubt);
 }
 
+static void note_token(void *arg, bool certain, const char *text)
+{
+	(void)certain;
+	note_doubt(arg, text);
+}
+
 bool supervisor_reload(struct supervisor *s, json_t **report, char reason[SETTINGS_REASON_MAX])
 {
 	struct reload reload;
@@ -170,6 +177,7 @@ bool supervisor_reload(struct supervisor *s, json_t **report, char reason[SETTIN
 	events_emit(&s->events, LOG_LEVEL_INFO, "reloaded", json_deep_copy(reload.report));
 	json_t *doubts = json_array();
 	options_doubts(&s->options, &reload.fresh, note_doubt, doubts);
+	survey_tokens(&reload.fresh, s->options.config, note_token, doubts);
 	json_object_set_new(reload.report, "doubts", doubts);
 	use(s, &reload);
 	return true;

@@ -596,6 +596,12 @@ void settings_copy(struct settings *to, const struct settings *from)
 		settings_copy_row(to, from, &setting_rows[i]);
 }
 
+const char *settings_text_of(const struct settings *settings, const struct setting_row *row)
+{
+	check(setting_is_text(row->type));
+	return value_text(settings, row, NULL);
+}
+
 void settings_copy_places(struct settings *to, const struct settings *from)
 {
 	for (size_t i = 0; i < setting_rows_count; i++) {

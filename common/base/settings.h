@@ -143,6 +143,12 @@ char *settings_flag_secret(int argc, char **argv);
 bool settings_load_found(struct settings *settings, const char *credentials,
                          char reason[SETTINGS_REASON_MAX]);
 
+enum { SETTING_PLACE_ROOM = 256 };
+/* Where a row's value came from, for people: "FILE:LINE", the file that holds the secret, "the
+ * environment", ...; `file` is that of settings_load_file(), or NULL. */
+void settings_place_text(const struct settings *settings, const struct setting_row *row,
+                         const char *file, char text[SETTING_PLACE_ROOM]);
+
 /* Says what is no error and may be a mistake: secrets that others can read, found ones that are not
  * used, names in those directories that are nearly a setting's. Looks at the files again; `file` is
  * that of settings_load_file(), or NULL. */
@@ -165,6 +171,8 @@ void settings_diff(const struct settings *a, const struct settings *b,
 /* Takes over one key's value from another. */
 void settings_copy_row(struct settings *to, const struct settings *from,
                        const struct setting_row *row);
+/* The value of a row that is text (setting_is_text()), secret or not. */
+const char *settings_text_of(const struct settings *settings, const struct setting_row *row);
 void settings_copy(struct settings *to, const struct settings *from);
 /* Takes over where values came from, of those that are the same. */
 void settings_copy_places(struct settings *to, const struct settings *from);

@@ -192,6 +192,23 @@ bool settings_load_found(struct settings *settings, const char *credentials,
 
 /* ---- what is doubtful ---- */
 
+void settings_place_text(const struct settings *settings, const struct setting_row *row,
+                         const char *file, char text[SETTING_PLACE_ROOM])
+{
+	static const char *const givers[] = {[GIVEN_BY_DEFAULT] = "its default",
+	                                     [GIVEN_BY_FILE] = "the configuration file",
+	                                     [GIVEN_BY_ENVIRONMENT] = "the environment",
+	                                     [GIVEN_BY_FLAG] = "the command line",
+	                                     [GIVEN_BY_DIRECTORY] = "a directory"};
+	const struct setting_place *place = &settings->places[row - setting_rows];
+	if (place->path != NULL)
+		snprintf(text, SETTING_PLACE_ROOM, "%.250s", place->path);
+	else if (place->giver == GIVEN_BY_FILE && file != NULL)
+		snprintf(text, SETTING_PLACE_ROOM, "%.220s:%u", file, place->line);
+	else
+		snprintf(text, SETTING_PLACE_ROOM, "%s", givers[place->giver]);
+}
+
 struct doubts {
 	const struct settings *settings;
 	const char *file; /* of the configuration; NULL: none */
@@ -218,26 +235,12 @@ static void look_at_mode(const struct doubts *doubts, const char *path, const ch
 		      path, (unsigned)status.st_mode & 07777);
 }
 
-static const char *giver_text(const struct doubts *doubts, size_t i, char text[256])
-{
-	static const char *const givers[] = {[GIVEN_BY_DEFAULT] = "its default",
-	                                     [GIVEN_BY_FILE] = "the configuration file",
-	                                     [GIVEN_BY_ENVIRONMENT] = "the environment",
-	                                     [GIVEN_BY_FLAG] = "the command line",
-	                                     [GIVEN_BY_DIRECTORY] = "a directory"};
-	const struct setting_place *place = &doubts->settings->places[i];
-	if (place->giver != GIVEN_BY_FILE || doubts->file == NULL)
-		return givers[place->giver];
-	snprintf(text, 256, "%.200s:%u", doubts->file, place->line);
-	return text;
-}
-
 static void look_at_row(const struct doubts *doubts, const struct found_in *found, size_t i,
                         bool *written)
 {
 	const struct setting_row *row = &setting_rows[i];
 	const struct setting_place *place = &doubts->settings->places[i];
-	char path[PATH_ROOM], reason[SETTINGS_REASON_MAX], giver[256];
+	char path[PATH_ROOM], reason[SETTINGS_REASON_MAX], giver[SETTING_PLACE_ROOM];
 	if (!setting_is_secret(row->type) || place->giver == GIVEN_BY_DEFAULT)
 		return;
 	*written = *written || (place->giver == GIVEN_BY_FILE && place->path == NULL);
@@ -252,9 +255,9 @@ static void look_at_row(const struct doubts *doubts, const struct found_in *foun
 	                  strncmp(place->path, found->credentials, len) == 0;
 	if (place->path != NULL && !credential)
 		look_at_mode(doubts, place->path, row->key);
+	settings_place_text(doubts->settings, row, doubts->file, giver);
 	if (place->giver != GIVEN_BY_DIRECTORY && find(found, row, path, reason) && *path != '\0')
-		doubt(doubts, "%s: %.300s is not used: %s says otherwise", row->key, path,
-		      giver_text(doubts, i, giver));
+		doubt(doubts, "%s: %.300s is not used: %s says otherwise", row->key, path, giver);
 }
 
 /* A name that no setting has is somebody else's, unless it is nearly one. */

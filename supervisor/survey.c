@@ -1,0 +1,234 @@
+#include "supervisor/survey.h"
+#include "common/base/check.h"
+#include "common/domain/rights.h"
+#include "common/domain/short_keys.h"
+#include "supervisor/weak_token.h"
+
+#include <stdarg.h>
+
+/* ---- tokens ---- */
+
+struct judge {
+	const struct settings *settings;
+	const char *file;
+	void (*say)(void *arg, bool certain, const char *text);
+	void *arg;
+};
+
+static void say_of(const struct judge *judge, const struct setting_row *row, const char *which,
+                   bool certain, const char *what)
+{
+	char place[SETTING_PLACE_ROOM], text[SETTINGS_REASON_MAX];
+	settings_place_text(judge->settings, row, judge->file, place);
+	snprintf(text, sizeof text, "%s: %s: %s%s", place, row->key, which, what);
+	judge->say(judge->arg, certain, text);
+}
+
+static size_t commas(const char *text)
+{
+	size_t count = 0;
+	for (; *text != '\0'; text++)
+		count += *text == ',';
+	return count;
+}
+
+static void judge_row(const struct judge *judge, const struct setting_row *row)
+{
+	const char *at = settings_text_of(judge->settings, row);
+	size_t count = commas(at) + 1;
+	for (size_t i = 1; *at != '\0'; i++) {
+		char which[64] = "";
+		struct span token = span_of(at, strcspn(at, ","));
+		const char *weak = weak_token(token), *doubtful = doubtful_token(token);
+		if (count > 1)
+			snprintf(which, sizeof which, "token %zu of %zu ", i, count);
+		if (weak != NULL || doubtful != NULL)
+			say_of(judge, row, which, weak != NULL, weak != NULL ? weak : doubtful);
+		at += token.len;
+		at += *at == ',';
+	}
+}
+
+void survey_tokens(const struct settings *settings, const char *file,
+                   void (*say)(void *arg, bool certain, const char *text), void *arg)
+{
+	const struct judge judge = {settings, file, say, arg};
+	for (size_t i = 0; i < setting_rows_count && !settings->dev; i++)
+		if (setting_rows[i].type == SETTING_token || setting_rows[i].type == SETTING_tokens)
+			judge_row(&judge, &setting_rows[i]);
+}
+
+/* ---- who may do what ---- */
+
+enum { ASKERS_MAX = 16, NAME_ROOM = 96 };
+
+/* Somebody with rights: a setting's tokens. */
+struct asker {
+	char name[NAME_ROOM];
+	struct rights *rights;
+};
+struct askers {
+	struct asker list[ASKERS_MAX];
+	size_t count;
+};
+
+static void add_asker(struct askers *askers, const char *name, const char *rights)
+{
+	char reason[RIGHTS_REASON_ROOM];
+	check(askers->count < ASKERS_MAX);
+	struct asker *asker = &askers->list[askers->count++];
+	snprintf(asker->name, sizeof asker->name, "%s", name);
+	asker->rights = rights_of_text(span_str(rights), reason);
+	check(asker->rights != NULL);
+}
+
+static void add_keys(struct askers *askers, const struct settings *s)
+{
+	bool metrics = *s->auth_metrics_token != '\0';
+#define ADD_KEY(setting, key, rights)                                                              \
+	if (*s->setting != '\0')                                                                   \
+		add_asker(askers, key, rights);
+	SHORT_KEYS(ADD_KEY)
+#undef ADD_KEY
+	/* Readers read metrics where nobody else is named. */
+	if (!metrics && *s->auth_subscribe_tokens != '\0')
+		add_asker(askers, "auth.subscribe_tokens", "metrics=/**");
+	if (!metrics && *s->auth_publish_tokens != '\0')
+		add_asker(askers, "auth.publish_tokens", "metrics=/**");
+}
+
+static void print_verb(const struct askers *askers, enum verb verb, FILE *out)
+{
+	bool any = false;
+	fprintf(out, "  %-8s %s: ", verb_name(verb), verb_about(verb));
+	for (size_t i = 0; i < askers->count; i++) {
+		if (!rights_any(askers->list[i].rights, verb))
+			continue;
+		fprintf(out, "%s%s", any ? ", " : "", askers->list[i].name);
+		any = true;
+	}
+	fputs(any ? "\n" : "nobody\n", out);
+}
+
+/* ---- what is lacking ---- */
+
+struct lack {
+	const struct settings *settings;
+	const struct askers *askers;
+	FILE *out;
+	size_t count;
+};
+
+static void __attribute__((format(printf, 2, 3))) lacks(struct lack *lack, const char *format, ...)
+{
+	va_list arguments;
+	fputs(lack->count++ == 0 ? "lacking for a game and a market:\n  - " : "  - ", lack->out);
+	va_start(arguments, format);
+	vfprintf(lack->out, format, arguments);
+	va_end(arguments);
+	fputc('\n', lack->out);
+}
+
+static bool somebody_may(const struct lack *lack, enum verb verb, const char *path)
+{
+	for (size_t i = 0; i < lack->askers->count; i++)
+		if (rights_may(lack->askers->list[i].rights, verb, span_str(path)))
+			return true;
+	return false;
+}
+
+static void look_at_feed(struct lack *lack, struct span feed)
+{
+	char path[128];
+	int len = (int)feed.len;
+	snprintf(path, sizeof path, "/v1/source/%.*s", len, feed.at);
+	if (!somebody_may(lack, VERB_POST, path))
+		lacks(lack,
+		      "nobody may post the facts of %.*s: set auth.source_token, or give a token "
+		      "row post=%.*s",
+		      len, feed.at, len, feed.at);
+	snprintf(path, sizeof path, "/v1/feeds/%.*s", len, feed.at);
+	if (!somebody_may(lack, VERB_READ, path))
+		lacks(lack,
+		      "nobody may follow %.*s: set auth.subscribe_tokens, or give a token row "
+		      "read=/v1/feeds/%.*s,feeds/%.*s/**",
+		      len, feed.at, len, feed.at, len, feed.at);
+	if (!somebody_may(lack, VERB_FRAMES, path))
+		lacks(lack,
+		      "no betting service may have the frames of %.*s: set bet_sync.token, or give "
+		      "a token row frames=%.*s",
+		      len, feed.at, len, feed.at);
+}
+
+static size_t look_at_feeds(struct lack *lack, const char *list)
+{
+	size_t count = 0;
+	while (*list != '\0') {
+		struct span feed = span_of(list, strcspn(list, ","));
+		if (feed.len > 0 && feed.len <= 64) {
+			look_at_feed(lack, feed);
+			count++;
+		}
+		list += feed.len;
+		list += *list == ',';
+	}
+	return count;
+}
+
+static void look_at_market(struct lack *lack)
+{
+	const struct settings *s = lack->settings;
+	if (s->bridge_workers == 0)
+		lacks(lack, "no worker runs duels and markets: set bridge.workers to 1");
+	if (*s->market_operator == '\0')
+		lacks(lack, "there are no markets: set market.operator");
+	if (!somebody_may(lack, VERB_READ, "/v1/markets"))
+		lacks(lack, "nobody may see markets: set auth.subscribe_tokens, or give a token "
+		            "row read=/v1/markets,/v1/markets/**");
+	if (!somebody_may(lack, VERB_OPERATE, "/v1/markets/x/resolve"))
+		lacks(lack, "nobody is the house, which decides markets in manual_review: set "
+		            "auth.ledger_token, or give a token row "
+		            "operate=/v1/markets/**,/v1/ledger/**,/v1/duels/**");
+	if (strcmp(s->market_operator, "ledger") == 0 &&
+	    !somebody_may(lack, VERB_OPERATE, "/v1/ledger/accounts") &&
+	    !somebody_may(lack, VERB_BET, "/v1/ledger/accounts"))
+		lacks(lack, "nobody may open an account, so nobody bets: set auth.ledger_token, or "
+		            "give a token row bet=accounts");
+}
+
+static void look_at_the_way(struct lack *lack)
+{
+	const struct settings *s = lack->settings;
+	if (!somebody_may(lack, VERB_METRICS, "/metrics"))
+		lacks(lack, "nobody may read metrics: set auth.metrics_token, or give a token row "
+		            "metrics=metrics");
+	if (*s->http_public_url == '\0' && !s->http_trust_forwarded)
+		lacks(lack, "tokens go in the clear unless a TLS proxy stands in front, and it is "
+		            "not known how that is called: set http.public_url to https://HOST, or "
+		            "http.trust_forwarded");
+	else if (strncmp(s->http_public_url, "http://", 7) == 0)
+		lacks(lack, "http.public_url is no https:// address: tokens go in the clear");
+}
+
+size_t survey_print(const struct settings *settings, FILE *out)
+{
+	struct askers askers = {.count = 0};
+	if (settings->dev) {
+		fputs("development: whoever is on this machine may do everything\n", out);
+		return 0;
+	}
+	add_keys(&askers, settings);
+	fputs("who may do what:\n", out);
+	for (enum verb verb = 0; verb < VERB_COUNT; verb++)
+		print_verb(&askers, verb, out);
+	struct lack lack = {.settings = settings, .askers = &askers, .out = out};
+	size_t feeds = look_at_feeds(&lack, settings->feeds_scheduled) +
+	               look_at_feeds(&lack, settings->feeds_source_driven);
+	if (feeds == 0)
+		lacks(&lack, "there is no feed: set feeds.scheduled or feeds.source_driven");
+	look_at_market(&lack);
+	look_at_the_way(&lack);
+	for (size_t i = 0; i < askers.count; i++)
+		rights_release(&askers.list[i].rights);
+	return lack.count;
+}

@@ -1,0 +1,16 @@
+/* What a configuration means for those who will ask: for `ringside check-config`, and for the log.
+ * Reads settings and nothing else. */
+#pragma once
+
+#include "common/base/settings.h"
+
+#include <stdio.h>
+
+/* Says of each token that somebody could guess where it stands and what is wrong with it, never the
+ * token. `certain`: check-config refuses it; else it is doubtful. Nothing under dev. `file` is the
+ * configuration's, or NULL. */
+void survey_tokens(const struct settings *settings, const char *file,
+                   void (*say)(void *arg, bool certain, const char *text), void *arg);
+
+/* Prints who may do what, and what a game and a market lack. Returns how many things. */
+size_t survey_print(const struct settings *settings, FILE *out);

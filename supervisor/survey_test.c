@@ -1,0 +1,164 @@
+#include "supervisor/survey.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static struct settings s;
+static char reason[SETTINGS_REASON_MAX], said[4096];
+
+static int begin(void **state)
+{
+	(void)state;
+	settings_init(&s);
+	*said = '\0';
+	return 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	settings_finish(&s);
+	return 0;
+}
+
+static void set(const char *key, const char *value)
+{
+	if (!settings_set(&s, span_str(key), span_str(value), reason))
+		fail_msg("%s", reason);
+}
+
+static void say(void *arg, bool certain, const char *text)
+{
+	size_t len = strlen(said);
+	(void)arg;
+	snprintf(said + len, sizeof said - len, "%c %s\n", certain ? '!' : '?', text);
+}
+
+static const char *tokens(const char *file)
+{
+	*said = '\0';
+	survey_tokens(&s, file, say, NULL);
+	return said;
+}
+
+static void test_tokens_are_judged_where_they_stand(void **state)
+{
+	(void)state;
+	assert_string_equal(tokens(NULL), "");
+	char path[] = "/tmp/ringside-survey-XXXXXX", expected[512];
+	static const char yaml[] = "auth:\n  publish_tokens: [a0b1c2d3e4f5a6b7c8, CHANGE-ME]\n"
+	                           "  source_token: tiny4\nbet_sync.token: k7_Qz3pAk7\n"
+	                           "capture.url: 'http://x/#changeme'\n";
+	int fd = mkstemp(path);
+	assert_int_equal(write(fd, yaml, sizeof yaml - 1), sizeof yaml - 1);
+	close(fd);
+	assert_true(settings_load_file(&s, path, reason));
+	unlink(path);
+	snprintf(expected, sizeof expected,
+	         "! %s:2: auth.publish_tokens: token 2 of 2 is a placeholder\n"
+	         "! %s:3: auth.source_token: is shorter than 8 characters\n"
+	         "? %s:4: bet_sync.token: is shorter than 16 characters\n",
+	         path, path, path);
+	assert_string_equal(tokens(path), expected);
+	set("dev", "true");
+	assert_string_equal(tokens(path), "");
+}
+
+/* What is printed; *lacking: how many things. */
+static const char *survey(size_t *lacking)
+{
+	static char text[8192];
+	FILE *out = fmemopen(text, sizeof text, "w");
+	assert_non_null(out);
+	*lacking = survey_print(&s, out);
+	assert_int_equal(fclose(out), 0);
+	return text;
+}
+
+static void test_a_file_without_anything_lacks_everything(void **state)
+{
+	(void)state;
+	size_t lacking;
+	const char *text = survey(&lacking);
+	assert_int_equal(lacking, 8);
+	static const char *const lines[] = {
+	        "  read     read streams, markets, duels and feeds: nobody\n",
+	        "  post     post a game's facts: nobody\n",
+	        "  - nobody may post the facts of arena: set auth.source_token, or give a token "
+	        "row "
+	        "post=arena\n",
+	        "  - nobody may follow arena: ",
+	        "  - no betting service may have the frames of arena: ",
+	        "  - nobody may see markets: ",
+	        "  - nobody is the house, ",
+	        "  - nobody may open an account, ",
+	        "  - nobody may read metrics: ",
+	        "  - tokens go in the clear ",
+	};
+	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+		if (strstr(text, lines[i]) == NULL)
+			fail_msg("missing: %s", lines[i]);
+}
+
+static void test_each_setting_fills_its_gap(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *key, *value;
+		size_t lacking;
+	} rows[] = {
+	        {"auth.source_token", "game-0123456789abcdef", 7},
+	        {"auth.subscribe_tokens", "look-0123456789abcdef", 4}, /* metrics, too */
+	        {"auth.ledger_token", "house-0123456789abcdef", 2},
+	        {"bet_sync.token", "bets-0123456789abcdef", 1},
+	        {"http.public_url", "http://arena.example", 1},
+	        {"http.public_url", "https://arena.example", 0},
+	        {"feeds.source_driven", "other,third", 0},
+	        {"auth.metrics_token", "figures-0123456789abcdef", 0},
+	        {"bridge.workers", "0", 1},
+	        {"market.operator", "", 2},
+	        {"feeds.scheduled", "", 2},
+	        {"feeds.source_driven", "", 3},
+	};
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		size_t lacking;
+		set(rows[i].key, rows[i].value);
+		const char *text = survey(&lacking);
+		if (lacking != rows[i].lacking)
+			fail_msg("%s: %zu\n%s", rows[i].key, lacking, text);
+		assert_null(strstr(text, "0123456789abcdef"));
+	}
+}
+
+static void test_who_may(void **state)
+{
+	(void)state;
+	size_t lacking;
+	set("auth.subscribe_tokens", "look-0123456789abcdef,look-0123456789abcdee");
+	set("auth.publish_tokens", "pub-0123456789abcdef");
+	set("auth.outputs_token", "out-0123456789abcdef");
+	const char *text = survey(&lacking);
+	assert_non_null(strstr(text, ": auth.subscribe_tokens, auth.publish_tokens\n"));
+	assert_non_null(strstr(text, "close them: auth.publish_tokens\n"));
+	assert_non_null(strstr(text, "deciding markets: auth.outputs_token\n"));
+	assert_non_null(strstr(text, "nobody is the house")); /* outputs are not the house's */
+	set("dev", "true");
+	assert_memory_equal(survey(&lacking), "development: ", 13);
+	assert_int_equal(lacking, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
+	        T(test_tokens_are_judged_where_they_stand),
+	        T(test_a_file_without_anything_lacks_everything),
+	        T(test_each_setting_fills_its_gap),
+	        T(test_who_may),
+#undef T
+	};
+	return cmocka_run_group_tests_name("survey", tests, NULL, NULL);
+}
