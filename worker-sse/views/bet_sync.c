@@ -396,17 +396,22 @@ static uint64_t key_of_all(void)
 	return quota_key("", 0, PURPOSE_ALL_CLIENTS);
 }
 
+/* Among those of its address, and among all. */
+struct place {
+	uint32_t own, all;
+};
+
 struct client {
 	struct sse_worker *worker;
-	uint64_t key;
+	struct place place;
 };
 
 static void client_left(void *owner)
 {
 	struct client *client = owner;
 	struct sse_worker *w = client->worker;
-	quota_release(&w->worker->counters->quota, client->key, w->worker->slot);
-	quota_release(&w->worker->counters->quota, key_of_all(), w->worker->slot);
+	quota_release(&w->worker->counters->quota, client->place.own);
+	quota_release(&w->worker->counters->quota, client->place.all);
 	counter_add(w->counters, bet_sync_clients, -1);
 	free(client);
 }
@@ -477,29 +482,31 @@ static uint32_t workers_of(const struct counters *counters)
 }
 
 /* Who comes back at once is not refused because of the connection it has left. */
-static bool hold(struct sse_worker *w, uint64_t key, uint64_t max)
+static bool hold(struct sse_worker *w, uint64_t key, uint64_t max, uint32_t *place)
 {
 	struct quota *quota = &w->worker->counters->quota;
 	uint32_t workers = workers_of(w->worker->counters), slot = w->worker->slot;
-	if (quota_hold(quota, key, slot, workers, (uint32_t)max))
-		return true;
-	requests_drop_gone(&w->edge);
-	return quota_hold(quota, key, slot, workers, (uint32_t)max);
+	*place = quota_hold(quota, key, slot, workers, (uint32_t)max);
+	if (*place == QUOTA_USED_UP) {
+		requests_drop_gone(&w->edge);
+		*place = quota_hold(quota, key, slot, workers, (uint32_t)max);
+	}
+	return *place != QUOTA_USED_UP && *place != QUOTA_NO_PLACE;
 }
 
-static bool hold_place(struct request *r, uint64_t *key)
+static bool hold_place(struct request *r, struct place *place)
 {
 	struct sse_worker *w = worker_of(r);
 	const struct settings *s = w->settings;
 	uint8_t address[16];
 	request_address(r, address);
-	*key = quota_key(address, sizeof address, PURPOSE_CLIENTS);
-	if (!hold(w, key_of_all(), s->bet_sync_clients)) {
+	uint64_t key = quota_key(address, sizeof address, PURPOSE_CLIENTS);
+	if (!hold(w, key_of_all(), s->bet_sync_clients, &place->all)) {
 		refuse(r, 503, "Service unavailable", "Bet sync SSE capacity reached", 5000);
 		return false;
 	}
-	if (!hold(w, *key, s->bet_sync_clients_per_address)) {
-		quota_release(&w->worker->counters->quota, key_of_all(), w->worker->slot);
+	if (!hold(w, key, s->bet_sync_clients_per_address, &place->own)) {
+		quota_release(&w->worker->counters->quota, place->all);
 		refuse(r, 429, "Too many requests", "Too many connections from this address", 5000);
 		return false;
 	}
@@ -517,14 +524,14 @@ static uint64_t end_of(const struct sse_worker *w, uint64_t expires_ms)
 }
 
 static void join(struct request *r, const struct asked *asked, const struct start *start,
-                 uint64_t key, const struct feed_frame *newest)
+                 const struct place *place, const struct feed_frame *newest)
 {
 	struct sse_builder *b = fanout_builder(worker_of(r)->fanout);
 	struct sse_worker *w = worker_of(r);
 	struct client *client = xmalloc(sizeof *client);
 	struct sse_frame frame = {0};
 	struct answer a;
-	*client = (struct client){w, key};
+	*client = (struct client){w, *place};
 	sse_begin(b);
 	sse_printf(b, "retry: %d\n\n", RETRY_MS);
 	if (start->why != NULL)
@@ -550,7 +557,7 @@ void bet_sync_events(struct request *r)
 	struct asked asked;
 	struct feed_frame newest;
 	struct start start;
-	uint64_t key;
+	struct place place;
 	if (!admit(r, &asked, PURPOSE_EVENTS, worker_of(r)->settings->bet_sync_events_rate))
 		return;
 	if (!feed_newest_read(worker_of(r)->store, asked.stream, &newest)) {
@@ -565,8 +572,8 @@ void bet_sync_events(struct request *r)
 			struct answer a;
 			begin(&a, r, "text/event-stream; charset=utf-8");
 			reply(r, 200, a.headers, a.count, (struct span){0});
-		} else if (hold_place(r, &key))
-			join(r, &asked, &start, key, &newest);
+		} else if (hold_place(r, &place))
+			join(r, &asked, &start, &place, &newest);
 	}
 	feed_frame_finish(&newest);
 }
