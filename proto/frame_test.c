@@ -72,14 +72,14 @@ static void test_ceiling_before_allocation(void **state)
 {
 	(void)state;
 	uint8_t head[FRAME_HEAD_BYTES];
-	frame_head(head, PROTO_TYPE_SETTINGS, PROTO_MAX_SETTINGS);
+	frame_head(head, PROTO_TYPE_ADMIN_REPLY, PROTO_MAX_ADMIN_REPLY);
 	struct frame_reader reader = {0};
 	bool condemned = false;
 	frames_in(&reader, span_of(head, sizeof head), &condemned);
 	assert_false(condemned);
-	assert_true(reader.room <= FRAME_HEAD_BYTES + PROTO_MAX_SETTINGS);
+	assert_true(reader.room <= FRAME_HEAD_BYTES + PROTO_MAX_ADMIN_REPLY);
 	frame_reader_finish(&reader);
-	frame_head(head, PROTO_TYPE_SETTINGS, PROTO_MAX_SETTINGS + 1);
+	frame_head(head, PROTO_TYPE_ADMIN_REPLY, PROTO_MAX_ADMIN_REPLY + 1);
 	frames_in(&reader, span_of(head, sizeof head), &condemned);
 	assert_true(condemned);
 	assert_true(reader.room <= FRAME_HEAD_BYTES);

@@ -41,9 +41,11 @@ enum { PROTO_REASON_MAX = 480 };
 
 /* ---- supervisor to workers ---- */
 
-/* The whole effective configuration as "key=value\n" lines. The first comes before anything else;
- * later ones are reloads (only keys that take effect live have changed). */
-#define PROTO_SETTINGS(F) F(text, lines, 262144)
+/* The whole effective configuration as "key=value\n" lines, which lie in the memory file that rides
+ * along as SCM_RIGHTS (common/worker/handed.h): they may be many, and wait in no queue. The first
+ * comes before anything else; later ones are reloads (only LIVE keys have changed). */
+enum { PROTO_SETTINGS_BYTES_MAX = 16 << 20 };
+#define PROTO_SETTINGS(F) F(u64, len, 0)
 
 /* Stop accepting, finish what runs, exit 0 by then, finished or not. */
 #define PROTO_DRAIN(F) F(u64, due_ms, 0) /* monotonic */

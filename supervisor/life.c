@@ -1,6 +1,8 @@
 #include "supervisor/life.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/worker/handed.h"
 #include "proto/roles.h"
 #include "supervisor/reap.h"
 #include "supervisor/spawn.h"
@@ -145,11 +147,24 @@ static void on_bus_closed(void *arg, struct peer *peer)
 		life_signal(child, SIGKILL);
 }
 
+/* One that cannot be told goes: by settings that are no more it would let in who is to stay out. */
 void life_send_settings(struct child *child)
 {
+	uint8_t body[PROTO_MAX_SETTINGS];
+	struct writer w = {body, body + sizeof body, true};
 	char *lines = settings_text(child->settings);
-	peer_put(child->peer, settings, SETTINGS, {.lines = span_str(lines)});
+	const struct proto_settings message = {.len = strlen(lines)};
+	int fd = handed_make(span_str(lines));
 	free(lines);
+	check(proto_put_settings(&w, &message));
+	if (fd < 0 || !peer_send(child->peer, PROTO_TYPE_SETTINGS,
+	                         span_of(body, (size_t)(w.at - body)), fd)) {
+		log_error("worker cannot be told the settings", "worker=%s error=\"%s\"",
+		          child->name, strerror(errno));
+		life_signal(child, SIGKILL);
+	}
+	if (fd >= 0)
+		close(fd);
 }
 
 void life_hello(struct child *child, uint64_t schema_hash)

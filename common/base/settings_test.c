@@ -590,7 +590,7 @@ static void test_longest_settings_fit_their_message(void **state)
 		free(value);
 	}
 	char *text = settings_text(&s);
-	assert_true(strlen(text) <= PROTO_MAX_SETTINGS - 4);
+	assert_true(strlen(text) <= PROTO_SETTINGS_BYTES_MAX);
 	free(text);
 	settings_finish(&s);
 }

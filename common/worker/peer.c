@@ -373,7 +373,8 @@ static enum proto_verdict hand_over(struct peer *peer, unsigned type, struct spa
 		return take_handed(peer, body);
 	if (type == PROTO_TYPE_TAKEN)
 		return take_taken(peer, body);
-	int fd = type == PROTO_TYPE_PEER ? take_received_fd(peer) : -1;
+	bool rides = type == PROTO_TYPE_PEER || type == PROTO_TYPE_SETTINGS;
+	int fd = rides ? take_received_fd(peer) : -1;
 	return peer->events.on_frame(peer->events.arg, peer, type, body, fd);
 }
 

@@ -3,6 +3,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/worker/handed.h"
 #include "proto/roles.h"
 
 #include <fcntl.h>
@@ -74,9 +75,14 @@ static void on_settings(struct worker_inbox *inbox, const struct party *from,
 	(void)from;
 	char reason[SETTINGS_REASON_MAX];
 	struct settings fresh;
+	struct span lines;
+	if (m->len > PROTO_SETTINGS_BYTES_MAX || inbox->fd < 0 ||
+	    handed_open(inbox->fd, m->len, &lines) != HANDED_OPEN)
+		fatal("settings from the supervisor cannot be read");
 	settings_init(&fresh);
-	if (!settings_from_text(&fresh, m->lines, reason))
+	if (!settings_from_text(&fresh, lines, reason))
 		fatal("settings from the supervisor: %s", reason);
+	handed_close(&lines);
 	const struct settings *former = worker->settings.newest;
 	worker->settings.newest = settings_freeze(&fresh);
 	use_log_settings(worker);

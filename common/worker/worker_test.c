@@ -2,6 +2,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/worker/handed.h"
 #include "common/worker/worker.h"
 #include "proto/roles.h"
 
@@ -220,7 +221,10 @@ static void tell_settings(struct bench *b, const char *more)
 {
 	char text[512];
 	snprintf(text, sizeof text, "log.level=error\n%s", more);
-	TELL(b->bus, settings, SETTINGS, -1, {.lines = span_str(text)});
+	int fd = handed_make(span_str(text));
+	assert_true(fd >= 0);
+	TELL(b->bus, settings, SETTINGS, fd, {.len = strlen(text)});
+	close(fd);
 }
 
 static void boot(struct bench *b)
@@ -314,6 +318,27 @@ static void test_what_cannot_start_says_why(void **state)
 	assert_true(proto_get_cannot_start(body, &m));
 	assert_true(span_equal(m.reason, SPAN("/here/data.mdb is no store")));
 	assert_int_equal(exit_code(b), EXIT_USAGE);
+}
+
+/* Half of a configuration is none. */
+static void test_settings_that_cannot_be_read(void **state)
+{
+	struct bench *b = *state;
+	static const char text[] = "log.level=error\n";
+	struct span body;
+	for (size_t i = 0; i < 3; i++) {
+		int fd = i == 0 ? -1 : handed_make(span_str(text));
+		uint64_t len = i == 1 ? sizeof text - 2 : i == 2 ? UINT64_MAX : sizeof text - 1;
+		launch_usual(b);
+		expect(b, PROTO_TYPE_HELLO, &body);
+		TELL(b->bus, settings, SETTINGS, fd, {.len = len});
+		assert_int_equal(exit_code(b), EXIT_FAILED);
+		close(b->bus);
+		b->unread = (struct span){0};
+		if (fd >= 0)
+			close(fd);
+	}
+	b->bus = -1;
 }
 
 static void test_failed_start(void **state)
@@ -524,6 +549,7 @@ int main(void)
 	        TEST(test_drain_is_cut_when_due),
 	        TEST(test_supervisor_gone),
 	        TEST(test_failed_start),
+	        TEST(test_settings_that_cannot_be_read),
 	        TEST(test_what_cannot_start_says_why),
 	        TEST(test_bad_settings),
 	        TEST(test_reload),
