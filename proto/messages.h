@@ -79,27 +79,39 @@ enum { PROTO_HANDED_BYTES_MIN = (64 << 10) + 1 };
 /* The receiver has done with so many bytes of them. */
 #define PROTO_TAKEN(F) F(u64, bytes, 0)
 
-enum { PROTO_CALL_BODY_MAX = 1 << 20, PROTO_CALL_PATH_MAX = 1024, PROTO_CALL_QUERY_MAX = 4096 };
+enum {
+	PROTO_CALL_BODY_MAX = 1 << 20,
+	PROTO_CALL_PATH_MAX = 1024,
+	PROTO_CALL_QUERY_MAX = 4096,
+	PROTO_CALL_DIGEST = 64, /* hexadecimal SHA-256 */
+	PROTO_CALL_FORMER_MAX = 32,
+};
 
-/* What it asks: raw path and query as in the request; who asks, by the hexadecimal SHA-256 of the
- * Bearer token, of sessions other credentials too; the headers that are forwarded; the
- * "http://host" that the client used, for links. Empty: none. Authorization only where the
- * forwarder passes it on. */
+/* What it asks: raw path and query as in the request; who asks: `principal`, whom rows belong to,
+ * its name, and the digests that owned what is his now, one behind the other; the headers that are
+ * forwarded; the "http://host" that the client used, for links. Empty: none. Authorization only
+ * where the forwarder passes it on. */
 #define PROTO_CALL_SPANS(F)                                                                        \
 	F(text, path, PROTO_CALL_PATH_MAX)                                                         \
 	F(text, query, PROTO_CALL_QUERY_MAX)                                                       \
-	F(text, principal, 64)                                                                     \
+	F(text, principal, PROTO_CALL_DIGEST)                                                      \
+	F(text, subject, 256)                                                                      \
+	F(text, former, PROTO_CALL_DIGEST *PROTO_CALL_FORMER_MAX)                                  \
 	FORWARDED_HEADERS(PROTO_CALL_HEADER, F)                                                    \
 	F(text, base_url, 1024)                                                                    \
 	F(bytes, body, PROTO_CALL_BODY_MAX)
 #define PROTO_CALL_HEADER(F, member, NAME, title, max) F(text, member, max)
 
 /* An HTTP request that the receiver answers with CALL_REPLY (common/worker/call.h). `id` is the
- * sender's. With a generation it is for that one alone. */
+ * sender's. With a generation it is for that one alone. Of the verbs (common/domain/rights.h), as
+ * bits: `may`, those that who asks has on what the path names; `configured`, those that anybody
+ * might have there. */
 #define PROTO_CALL(F)                                                                              \
 	F(u64, id, 0)                                                                              \
 	F(u64, generation, 0)                                                                      \
 	F(u8, method, 0)                                                                           \
+	F(u64, may, 0)                                                                             \
+	F(u64, configured, 0)                                                                      \
 	PROTO_CALL_SPANS(F)
 
 /* `headers` are "name: value\n" lines. */

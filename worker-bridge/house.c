@@ -1,12 +1,10 @@
-/* The house, which decides what no market can by itself: whoever holds auth.ledger_token, or may
- * use the admin socket. */
+/* The house, which decides what no market can by itself: whoever has the right to operate here (the
+ * holder of auth.ledger_token, say), or may use the admin socket. */
 #include "worker-bridge/bridge.h"
-#include "common/base/hex.h"
 #include "common/base/log.h"
+#include "common/domain/rights.h"
 
 #include <openssl/crypto.h>
-#include <openssl/sha.h>
-#include <stdio.h>
 
 bool bridge_principal_is(const struct call *call, const char *digest)
 {
@@ -16,15 +14,7 @@ bool bridge_principal_is(const struct call *call, const char *digest)
 
 bool bridge_is_house(const struct call *call)
 {
-	const struct bridge *bridge = call->context;
-	const char *token = bridge->worker->settings.newest->auth_ledger_token;
-	uint8_t digest[SHA256_DIGEST_LENGTH];
-	char text[65];
-	if (call->local || bridge->worker->settings.newest->dev)
-		return true;
-	SHA256((const uint8_t *)token, strlen(token), digest);
-	hex_print(digest, sizeof digest, text);
-	return *token != '\0' && bridge_principal_is(call, text);
+	return (call->may & RIGHT(OPERATE)) != 0;
 }
 
 /* Nobody can be the house: said in the log once, whoever asks for it for ever. */
@@ -41,10 +31,9 @@ static void refuse_all(struct call *call)
 
 bool bridge_house(struct call *call)
 {
-	const struct bridge *bridge = call->context;
 	if (bridge_is_house(call))
 		return true;
-	if (*bridge->worker->settings.newest->auth_ledger_token == '\0') {
+	if (!(call->configured & RIGHT(OPERATE))) {
 		refuse_all(call);
 		return false;
 	}

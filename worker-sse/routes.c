@@ -12,6 +12,8 @@
 #include "worker-sse/views/streams.h"
 #include "worker-sse/views/subscriptions.h"
 
+#include <stdio.h>
+
 static void ask_bridge(struct request *request)
 {
 	call_forward(request, ROLE_BRIDGE);
@@ -22,53 +24,160 @@ static void ask_capture(struct request *request)
 	call_forward(request, ROLE_CAPTURE);
 }
 
+/* ---- what rights are about ---- */
+
+static struct span below(struct span path, const char *prefix)
+{
+	size_t len = strlen(prefix);
+	return span_of(path.at + len, path.len - len);
+}
+
+static struct span first_segment(struct span rest)
+{
+	const uint8_t *slash = rest.len > 0 ? memchr(rest.at, '/', rest.len) : NULL;
+	return span_of(rest.at, slash != NULL ? (size_t)(slash - rest.at) : rest.len);
+}
+
+/* The path up to the end of the segment behind the prefix. */
+static struct span up_to_segment(struct span path, const char *prefix)
+{
+	struct span segment = first_segment(below(path, prefix));
+	return span_of(path.at, (size_t)(segment.at - path.at) + segment.len);
+}
+
+/* Several, or none that has a name yet: the handler asks about each. */
+static struct span no_one_thing(struct span path, char room[REQUEST_RESOURCE_ROOM])
+{
+	(void)path, (void)room;
+	return (struct span){0};
+}
+
+static struct span the_source(struct span path, char room[REQUEST_RESOURCE_ROOM])
+{
+	static const char source[] = "/v1/source/";
+	(void)room;
+	return path.len > sizeof source - 1 && memcmp(path.at, source, sizeof source - 1) == 0
+	               ? up_to_segment(path, source)
+	               : path;
+}
+
+static struct span the_video(struct span path, char room[REQUEST_RESOURCE_ROOM])
+{
+	(void)room;
+	return up_to_segment(path, "/v1/hls/");
+}
+
+/* "/stream/ID", of "/stream/session/ID" too. */
+static struct span the_session(struct span path, char room[REQUEST_RESOURCE_ROOM])
+{
+	static const struct span alias = {(const uint8_t *)"session", 7};
+	struct span rest = below(path, "/stream/"), id = first_segment(rest);
+	if (span_equal(id, alias) && rest.len == id.len)
+		return (struct span){0}; /* orders one */
+	if (span_equal(id, alias))
+		id = first_segment(below(rest, "session/"));
+	/* No id is longer than fits; a longer one is nobody's, cut or not. */
+	int len = snprintf(room, REQUEST_RESOURCE_ROOM, "/stream/%.*s",
+	                   (int)(id.len < REQUEST_RESOURCE_ROOM ? id.len : REQUEST_RESOURCE_ROOM),
+	                   (const char *)id.at);
+	return span_of(room, (size_t)len < REQUEST_RESOURCE_ROOM ? (size_t)len
+	                                                         : REQUEST_RESOURCE_ROOM - 1);
+}
+
+/* ---- the table ---- */
+
+enum {
+	ASKS_NONE = 0,
+	ASKS_READ = RIGHT(READ),
+	ASKS_POST = RIGHT(POST),
+	ASKS_OPERATE = RIGHT(OPERATE),
+	ASKS_RENDER = RIGHT(RENDER),
+};
+
 #define M(name) (1u << METHOD_##name)
+#define LOOKS   (M(GET) | M(HEAD))
+#define BOTH(read, write)                                                                          \
+	{                                                                                          \
+		read, write, write, write, write                                                   \
+	}
 #define BRIDGE_ROUTE(path, methods, read, write, body_bytes_max, handler)                          \
-	{path,           methods,    PERMISSION_##read, PERMISSION_##write,                        \
-	 body_bytes_max, ask_bridge, cors_preflight},
+	{path,       methods,       BOTH(ASKS_##read, ASKS_##write), the_source, body_bytes_max,   \
+	 ask_bridge, cors_preflight},
 #define CAPTURE_ROUTE(path, methods, read, write, body_bytes_max, handler)                         \
-	{path,           methods,     PERMISSION_##read, PERMISSION_##write,                       \
-	 body_bytes_max, ask_capture, cors_preflight},
+	{path,        methods,       BOTH(ASKS_##read, ASKS_##write), NULL, body_bytes_max,        \
+	 ask_capture, cors_preflight},
 
 static const struct route routes[] = {
         /* Before the streams: the segment is reserved (Durable Streams, subscriptions). */
-        {"/v1/stream/__ds/", M(GET) | M(HEAD) | M(POST) | M(PUT) | M(DELETE), PERMISSION_NONE,
-         PERMISSION_NONE, 65536, subscriptions_handle, cors_preflight},
-        {"/v1/stream/", M(GET) | M(HEAD) | M(POST) | M(PUT) | M(DELETE), PERMISSION_SUBSCRIBE,
-         PERMISSION_PUBLISH, 0, streams_handle, cors_preflight},
-        {"/stream", M(POST), PERMISSION_RENDER, PERMISSION_RENDER, 1 << 20, stream_kit_handle,
+        {"/v1/stream/__ds/",
+         LOOKS | M(POST) | M(PUT) | M(DELETE),
+         {0},
+         NULL,
+         65536,
+         subscriptions_handle,
          cors_preflight},
-        {"/stream/", M(GET) | M(HEAD) | M(POST) | M(PATCH) | M(DELETE), PERMISSION_RENDER,
-         PERMISSION_RENDER, 1 << 20, stream_kit_handle, cors_preflight},
-        {"/api/internal/bet-sync/state", M(GET) | M(HEAD), PERMISSION_NONE, PERMISSION_NONE, 1024,
-         bet_sync_state, bet_sync_preflight},
-        {"/api/internal/bet-sync/events", M(GET) | M(HEAD), PERMISSION_NONE, PERMISSION_NONE, 1024,
-         bet_sync_events, bet_sync_preflight},
-        {"/api/streaming/betting/bootstrap", M(GET) | M(HEAD), PERMISSION_NONE, PERMISSION_NONE,
-         1024, bet_sync_state, bet_sync_preflight},
-        {"/api/streaming/betting/events", M(GET) | M(HEAD), PERMISSION_NONE, PERMISSION_NONE, 1024,
-         bet_sync_events, bet_sync_preflight},
-        {"/v1/hls/", M(GET) | M(HEAD), PERMISSION_SUBSCRIBE, PERMISSION_SUBSCRIBE, 1024, hls_handle,
+        {"/v1/stream/",
+         LOOKS | M(POST) | M(PUT) | M(DELETE),
+         {.get = RIGHT(READ), .post = RIGHT(APPEND), .put = RIGHT(CREATE), .delete = RIGHT(DELETE)},
+         NULL,
+         0,
+         streams_handle,
          cors_preflight},
+        {"/stream",
+         M(POST),
+         {.post = ASKS_RENDER},
+         no_one_thing,
+         1 << 20,
+         stream_kit_handle,
+         cors_preflight},
+        {"/stream/", LOOKS | M(POST) | M(PATCH) | M(DELETE), BOTH(ASKS_RENDER, ASKS_RENDER),
+         the_session, 1 << 20, stream_kit_handle, cors_preflight},
+        /* These judge by themselves: their refusals are JSON. */
+        {"/api/internal/bet-sync/state",
+         LOOKS,
+         {0},
+         NULL,
+         1024,
+         bet_sync_state,
+         bet_sync_preflight},
+        {"/api/internal/bet-sync/events",
+         LOOKS,
+         {0},
+         NULL,
+         1024,
+         bet_sync_events,
+         bet_sync_preflight},
+        {"/api/streaming/betting/bootstrap",
+         LOOKS,
+         {0},
+         NULL,
+         1024,
+         bet_sync_state,
+         bet_sync_preflight},
+        {"/api/streaming/betting/events",
+         LOOKS,
+         {0},
+         NULL,
+         1024,
+         bet_sync_events,
+         bet_sync_preflight},
+        {"/v1/hls/", LOOKS, {.get = RIGHT(VIEW)}, the_video, 1024, hls_handle, cors_preflight},
         /* The token in its query is a session's own. */
-        {"/v1/signal/", M(GET), PERMISSION_NONE, PERMISSION_NONE, 1024, signalling_handle,
+        {"/v1/signal/", M(GET), {0}, NULL, 1024, signalling_handle, cors_preflight},
+        {"/v1/events",
+         LOOKS,
+         {.get = RIGHT(READ)},
+         no_one_thing,
+         1024,
+         events_handle,
          cors_preflight},
-        {"/v1/events", M(GET) | M(HEAD), PERMISSION_SUBSCRIBE, PERMISSION_SUBSCRIBE, 1024,
-         events_handle, cors_preflight},
-        {"/v1/feeds/", M(GET) | M(HEAD), PERMISSION_SUBSCRIBE, PERMISSION_SUBSCRIBE, 1024,
-         feed_newest_handle, cors_preflight},
-        {"/", M(GET) | M(HEAD), PERMISSION_NONE, PERMISSION_NONE, 1024, pages_handle,
-         cors_preflight},
-        {"/page/", M(GET) | M(HEAD), PERMISSION_NONE, PERMISSION_NONE, 1024, pages_handle,
-         cors_preflight},
-        {"/arena/", M(GET) | M(HEAD), PERMISSION_NONE, PERMISSION_NONE, 1024, pages_handle,
-         cors_preflight},
-        {"/healthz", M(GET) | M(HEAD), PERMISSION_NONE, PERMISSION_NONE, 1024, health_live,
-         cors_preflight},
-        {"/readyz", M(GET) | M(HEAD), PERMISSION_NONE, PERMISSION_NONE, 1024, health_ready,
-         cors_preflight},
-        {"/metrics", M(GET) | M(HEAD), PERMISSION_METRICS, PERMISSION_METRICS, 1024, health_metrics,
-         cors_preflight},
+        {"/v1/feeds/", LOOKS, {.get = RIGHT(READ)}, NULL, 1024, feed_newest_handle, cors_preflight},
+        {"/", LOOKS, {0}, NULL, 1024, pages_handle, cors_preflight},
+        {"/page/", LOOKS, {0}, NULL, 1024, pages_handle, cors_preflight},
+        {"/arena/", LOOKS, {0}, NULL, 1024, pages_handle, cors_preflight},
+        {"/healthz", LOOKS, {0}, NULL, 1024, health_live, cors_preflight},
+        {"/readyz", LOOKS, {0}, NULL, 1024, health_ready, cors_preflight},
+        {"/metrics", LOOKS, {.get = RIGHT(METRICS)}, NULL, 1024, health_metrics, cors_preflight},
         FORWARDED_TO_BRIDGE(BRIDGE_ROUTE, M) FORWARDED_TO_CAPTURE(CAPTURE_ROUTE, M)};
 
 const struct route *routes_find(struct span path)

@@ -38,6 +38,8 @@
 #define VERB_ENUM(NAME, ...) VERB_##NAME,
 enum verb { VERBS(VERB_ENUM) VERB_COUNT };
 #undef VERB_ENUM
+/* As a bit, for sets of them. */
+#define RIGHT(NAME) (1u << VERB_##NAME)
 
 enum {
 	RIGHTS_PATTERNS_MAX = 256, /* of one set, all verbs together */

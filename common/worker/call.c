@@ -51,6 +51,8 @@ static struct call *call_create(struct calls *calls, const struct party *from,
 	call->context = calls->context;
 	call->calls = calls;
 	call->id = m->id;
+	call->may = m->may;
+	call->configured = m->configured;
 	call->from = from != NULL ? *from : (struct party){0};
 #define CALL_KEEP(type, name, max) at = keep(&call->name, m->name, at);
 	PROTO_CALL_SPANS(CALL_KEEP)
@@ -102,6 +104,8 @@ void calls_local(struct calls *calls, enum call_method method, const char *path,
                  void (*answer)(void *arg, unsigned status, struct span body), void *arg)
 {
 	const struct proto_call m = {.method = (uint8_t)method,
+	                             .may = UINT64_MAX,
+	                             .configured = UINT64_MAX,
 	                             .path = span_str(path),
 	                             .content_type = SPAN("application/json"),
 	                             .body = span_str(body)};

@@ -42,9 +42,10 @@ struct calls;
 struct call {
 	enum call_method method;
 	PROTO_CALL_SPANS(CALL_SPAN) /* path, query, principal, ... */
+	uint64_t may, configured;   /* verbs, as bits: proto/messages.h */
 	void *context;              /* of calls_create() */
 	void *state;                /* the handler's */
-	bool local;                 /* calls_local(): whoever may use the admin socket */
+	bool local;                 /* calls_local(): the admin socket, which may everything */
 	struct party from;          /* who asks; role 0: local */
 	/* private: */
 	void (*answer)(void *arg, unsigned status, struct span body);

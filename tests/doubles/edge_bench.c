@@ -40,11 +40,7 @@ struct edge_bench *edge_bench_create(const char *const *settings)
 	check(uv_loop_init(&b->loop) == 0);
 	wheel_init(&b->wheel, clock_by_hand_ms());
 	busy_poll_init(&b->busy_poll, &b->loop);
-	the_route = (struct route){.path = "/",
-	                           .methods = ~0u,
-	                           .read = PERMISSION_NONE,
-	                           .write = PERMISSION_NONE,
-	                           .preflight = preflight};
+	the_route = (struct route){.path = "/", .methods = ~0u, .preflight = preflight};
 	edge_init(&b->edge, &(struct edge_options){.loop = &b->loop,
 	                                           .wheel = &b->wheel,
 	                                           .settings = &b->settings,

@@ -2,6 +2,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "worker-sse/edge/conn.h"
+#include "worker-sse/edge/identity.h"
 #include "worker-sse/edge/listen.h"
 #include "worker-sse/edge/websocket.h"
 
@@ -31,6 +32,13 @@ void edge_tick(struct edge *edge, uint64_t wall_ms)
 void edge_use(struct edge *edge, const struct settings *settings)
 {
 	edge->settings = edge->options.settings = settings;
+	identities_use(edge->identities, settings, clock_wall_ms());
+}
+
+/* auth.* are keys of class WORKERS: a worker begins with others, and has no old ones. */
+static void on_stale(void *context)
+{
+	(void)context;
 }
 
 void edge_init(struct edge *edge, const struct edge_options *options)
@@ -39,8 +47,9 @@ void edge_init(struct edge *edge, const struct edge_options *options)
 	edge->loop = options->loop;
 	edge->wheel = options->wheel;
 	edge->counters = options->counters;
-	edge_use(edge, options->settings);
-	auth_init(&edge->auth, edge->settings);
+	edge->settings = options->settings;
+	edge->identities = identities_create(options->settings, options->sources,
+	                                     &(struct identities_events){on_stale, edge});
 	cors_init(&edge->cors, edge->settings);
 	edge_tick(edge, clock_wall_ms());
 	edge->read_buffer = xmalloc(EDGE_READ_BYTES);
@@ -53,6 +62,7 @@ void edge_init(struct edge *edge, const struct edge_options *options)
 void edge_finish(struct edge *edge)
 {
 	check(edge->conns == NULL);
+	identities_destroy(&edge->identities);
 	cors_finish(&edge->cors);
 	free(edge->read_buffer);
 	free(edge->fields);

@@ -8,8 +8,8 @@
 #include "common/base/settings.h"
 #include "common/base/wheel.h"
 #include "proto/roles.h"
-#include "worker-sse/edge/auth.h"
 #include "worker-sse/edge/cors.h"
+#include "worker-sse/edge/identity.h"
 #include "worker-sse/edge/turn.h"
 #include "worker-sse/live/waiting.h"
 
@@ -18,6 +18,7 @@
 struct address;
 struct conn;
 struct http1_field;
+struct identities;
 struct request;
 struct route;
 struct websocket;
@@ -36,12 +37,14 @@ struct edge_options {
 	/* A request is about to be handled: what anybody acknowledged before it came is to be
 	 * visible to it. */
 	void (*before_request)(void *context);
-	void *context; /* for whoever handles requests */
+	void *context;                                 /* for whoever handles requests */
+	struct identity_source sources[IDENTITY_WAYS]; /* credentials beside tokens; may be none */
 };
 
 enum {
 	EDGE_READ_BYTES = 65536,
 	EDGE_FIELDS_MAX = 1000, /* the most that limits.headers allows */
+	EDGE_WANTS_MAX = 16,
 	EDGE_DATE_BYTES = sizeof "date: Sat, 01 Jan 2000 00:00:00 GMT\r\n" - 1,
 };
 
@@ -53,8 +56,9 @@ struct edge {
 	const struct settings *settings;
 	struct counters_slot *counters;
 
-	struct auth auth;
-	bool unconfigured_said[PERMISSION_COUNT]; /* request.c: that it is for want of a setting */
+	struct identities *identities;
+	const char
+	        *wants_said[EDGE_WANTS_MAX]; /* request.c: what nobody may for want of a setting */
 	/* listen.c */
 	uv_poll_t listeners[BOOT_LISTENERS_MAX];
 	unsigned listeners_count;

@@ -83,6 +83,7 @@ void exchange_free(struct exchange *e)
 	forget_body(e);
 	forget_head(e);
 	chunk_unref(&e->held);
+	identity_release(&e->request.identity);
 	free(e);
 }
 
@@ -298,6 +299,20 @@ static bool admit_page(struct exchange *e)
 	return status == 0;
 }
 
+/* False: answered. */
+static bool admit_identity(struct exchange *e)
+{
+	struct request *r = &e->request;
+	char room[REQUEST_RESOURCE_ROOM];
+	const char *reason;
+	unsigned verbs = route_verbs(e->route, r->method);
+	unsigned status =
+	        verbs != 0 ? request_refusal(r, verbs, request_resource(r, room), &reason) : 0;
+	if (status != 0)
+		exchange_refuse(e, status, reason);
+	return status == 0;
+}
+
 bool exchange_admit(struct exchange *e, bool expect_continue)
 {
 	struct request *r = &e->request;
@@ -318,13 +333,9 @@ bool exchange_admit(struct exchange *e, bool expect_continue)
 		refuse_method(e);
 		return false;
 	}
-	bool reads = r->method == METHOD_GET || r->method == METHOD_HEAD;
-	const char *reason;
-	unsigned status = request_refusal(r, reads ? e->route->read : e->route->write, &reason);
-	if (status != 0) {
-		exchange_refuse(e, status, reason);
+	r->identity = identities_of(edge->identities, r, clock_wall_ms());
+	if (!admit_identity(e))
 		return false;
-	}
 	e->body_max = e->route->body_bytes_max != 0 ? e->route->body_bytes_max
 	                                            : edge->settings->limits_body_bytes;
 	if (e->body_max > edge->body_bytes_max)

@@ -46,16 +46,30 @@ static bool has_header(const struct header *headers, size_t count, const char *n
 	return false;
 }
 
+/* RFC 6750 3. A 403 that has nothing to do with rights has none. */
+static void put_challenge(const struct exchange *e, struct http1_out *head, unsigned status)
+{
+	enum refusal refusal = e->request.refusal;
+	const char *error = refusal_error(refusal);
+	if (refusal == REFUSAL_NONE && status == 403)
+		return;
+	if (refusal == REFUSAL_NONE && e->request.headers[HEADER_AUTHORIZATION].at != NULL)
+		error = "invalid_token"; /* whoever refused it knew more of it */
+	http1_put_text(head, "www-authenticate: Bearer realm=\"ringside\"");
+	if (*error != '\0') {
+		http1_put_text(head, ", error=\"");
+		http1_put_text(head, error);
+		http1_put_text(head, "\"");
+	}
+	http1_put_text(head, "\r\n");
+}
+
 /* What an answer of this status may not be without (RFC 9110 15.5.2, 15.5.6), whoever gave it. */
 static void put_needed(struct exchange *e, struct http1_out *head, unsigned status,
                        const struct header *headers, size_t count)
 {
-	if (status == 401 && !has_header(headers, count, "www-authenticate")) {
-		http1_put_text(head, "www-authenticate: Bearer realm=\"ringside\"");
-		http1_put_text(head, e->request.headers[HEADER_AUTHORIZATION].at != NULL
-		                             ? ", error=\"invalid_token\"\r\n"
-		                             : "\r\n");
-	}
+	if ((status == 401 || status == 403) && !has_header(headers, count, "www-authenticate"))
+		put_challenge(e, head, status);
 	if (status == 405 && e->route != NULL && !has_header(headers, count, "allow")) {
 		char allow[ROUTE_ALLOW_ROOM];
 		route_allow(e->route, allow);
@@ -86,7 +100,7 @@ static void build_head(struct exchange *e, struct http1_out *head, unsigned stat
 		http1_put_value(head, headers[i].value);
 		http1_put(head, "\r\n", 2);
 	}
-	if (status == 401 || status == 405)
+	if (status == 401 || status == 403 || status == 405)
 		put_needed(e, head, status, headers, count);
 	if (edge->draining && e->next == NULL) /* else one behind it is the last */
 		e->close_after = true;
@@ -164,20 +178,48 @@ unsigned request_forbidden(const struct request *request)
 }
 
 /* Each want once: a game that posts for ever is in the log, and does not fill it. */
-static void say_unconfigured(struct edge *edge, enum permission permission, const char *reason)
+static void say_unconfigured(struct edge *edge, const char *reason)
 {
-	if (!edge->unconfigured_said[permission])
-		log_warn("requests are refused", "why=\"%s\"", reason);
-	edge->unconfigured_said[permission] = true;
+	size_t i = 0;
+	while (i < EDGE_WANTS_MAX && edge->wants_said[i] != NULL && edge->wants_said[i] != reason)
+		i++;
+	if (i == EDGE_WANTS_MAX || edge->wants_said[i] == reason)
+		return;
+	edge->wants_said[i] = reason;
+	log_warn("requests are refused", "why=\"%s\"", reason);
 }
 
-unsigned request_refusal(struct request *request, enum permission permission, const char **reason)
+static enum verb first_of(unsigned verbs)
 {
-	unsigned status = auth_refusal(&request->edge->auth, permission,
-	                               request->headers[HEADER_AUTHORIZATION], reason);
-	if (status == 503)
-		say_unconfigured(request->edge, permission, *reason);
-	return status == 403 ? request_forbidden(request) : status;
+	unsigned v = 0;
+	while (v < VERB_COUNT - 1 && !(verbs & 1u << v))
+		v++;
+	return (enum verb)v;
+}
+
+unsigned request_refusal(struct request *request, unsigned verbs, struct span path,
+                         const char **reason)
+{
+	enum refusal refusal =
+	        identities_refusal(request->edge->identities, request->identity, verbs, path);
+	struct span about = path.at != NULL ? path : request->path;
+	request->refusal = (uint8_t)refusal;
+	*reason = refusal_reason(refusal, first_of(verbs), about);
+	if (refusal == REFUSAL_UNCONFIGURED)
+		say_unconfigured(request->edge, *reason);
+	return refusal == REFUSAL_FORBIDDEN ? request_forbidden(request) : refusal_status(refusal);
+}
+
+bool request_may(const struct request *request, unsigned verbs, struct span path)
+{
+	return identities_refusal(request->edge->identities, request->identity, verbs, path) ==
+	       REFUSAL_NONE;
+}
+
+struct span request_resource(const struct request *request, char room[REQUEST_RESOURCE_ROOM])
+{
+	const struct route *route = request->exchange->route;
+	return route->resource != NULL ? route->resource(request->path, room) : request->path;
 }
 
 /* ---- streamed answers ---- */

@@ -18,6 +18,7 @@
 #include "proto/bytes.h"
 #include "proto/forwarded.h"
 #include "worker-sse/edge/edge.h"
+#include "worker-sse/edge/identity.h"
 #include "worker-sse/edge/query.h"
 #include "worker-sse/live/sink.h"
 
@@ -78,6 +79,10 @@ struct exchange;
 struct request {
 	struct edge *edge; /* whose options have the handlers' context */
 	enum method method;
+	bool bare_headers;    /* request_bare_headers() */
+	bool close_delimited; /* HTTP/1.0: a streamed answer has no chunks */
+	bool comments; /* a streamed answer of events: a comment may stand between any two writes */
+	uint8_t refusal;            /* enum refusal: what request_refusal() said last */
 	struct span path;           /* raw, still percent-encoded, as received; begins with '/' */
 	struct span query;          /* raw, without '?'; at NULL: there was none */
 	const struct span *headers; /* HEADER_COUNT of them; at NULL: absent; trimmed */
@@ -85,9 +90,7 @@ struct request {
 	 * until the request is gone: a command may borrow it. */
 	uint8_t *body;
 	size_t body_len, body_room;
-	bool bare_headers;    /* request_bare_headers() */
-	bool close_delimited; /* HTTP/1.0: a streamed answer has no chunks */
-	bool comments; /* a streamed answer of events: a comment may stand between any two writes */
+	struct identity *identity; /* who asks: from its admission on, never NULL; a reference */
 
 	/* The feature's. */
 	void *feature;
@@ -119,9 +122,17 @@ bool reply_status_known(unsigned status);
  * error of every feature. */
 void reply_error(struct request *request, unsigned status, const char *reason);
 
-/* May it? 0, or the status (401, 403, 503) and the reason. What nobody may for want of a setting is
- * logged once. */
-unsigned request_refusal(struct request *request, enum permission permission, const char **reason);
+/* May who asks do one of these verbs (bits, RIGHT(NAME)) on this path, in whatever spelling; at
+ * NULL: anywhere? 0, or the status (401, 403, 503) and the reason; when that is the answer, it has
+ * its WWW-Authenticate. What nobody may for want of a setting is logged once. */
+unsigned request_refusal(struct request *request, unsigned verbs, struct span path,
+                         const char **reason);
+/* The same as a question. */
+bool request_may(const struct request *request, unsigned verbs, struct span path);
+/* What its route's rights are about: the path, or the part of it that has a name of its own; at
+ * NULL: nothing that has a name yet. Points into the request, or to `room`. */
+enum { REQUEST_RESOURCE_ROOM = 128 };
+struct span request_resource(const struct request *request, char room[REQUEST_RESOURCE_ROOM]);
 
 /* What a known client that may not is answered with: 403, but 401 to an idempotent producer,
  * because the official one takes every 403 for a stale epoch and repeats without end. */

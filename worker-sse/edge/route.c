@@ -1,5 +1,27 @@
 #include "worker-sse/edge/route.h"
 
+unsigned route_verbs(const struct route *route, enum method method)
+{
+	const struct route_rights *rights = &route->rights;
+	switch (method) {
+	case METHOD_GET:
+	case METHOD_HEAD:
+		return rights->get;
+	case METHOD_POST:
+		return rights->post;
+	case METHOD_PUT:
+		return rights->put;
+	case METHOD_PATCH:
+		return rights->patch;
+	case METHOD_DELETE:
+		return rights->delete;
+	case METHOD_OPTIONS:
+	case METHOD_OTHER:
+		break;
+	}
+	return 0;
+}
+
 void route_allow(const struct route *route, char out[ROUTE_ALLOW_ROOM])
 {
 	static const struct {

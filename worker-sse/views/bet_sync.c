@@ -132,16 +132,21 @@ static bool origin_allowed(struct request *r)
 
 static bool authorized(struct request *r, uint64_t *expires_ms)
 {
-	switch (auth_bet_sync(&r->edge->auth, r->headers[HEADER_AUTHORIZATION], clock_wall_ms(),
-	                      expires_ms)) {
-	case AUTH_ALLOWED:
+	switch (identities_refusal(r->edge->identities, r->identity, RIGHT(FRAMES),
+	                           (struct span){0})) {
+	case REFUSAL_NONE:
+		*expires_ms = r->identity->expires_ms;
 		return true;
-	case AUTH_UNCONFIGURED:
+	case REFUSAL_UNCONFIGURED:
 		refuse_unconfigured(r);
 		return false;
-	case AUTH_MISSING:
-	case AUTH_UNKNOWN:
-	case AUTH_FORBIDDEN:
+	case REFUSAL_MISSING:
+	case REFUSAL_MALFORMED:
+	case REFUSAL_UNKNOWN:
+	case REFUSAL_EXPIRED:
+	case REFUSAL_REVOKED:
+	case REFUSAL_FORBIDDEN:
+	case REFUSAL_COUNT:
 		break;
 	}
 	refuse(r, 401, "Unauthorized", "Missing or invalid betting feed token", 0);

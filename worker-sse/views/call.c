@@ -2,7 +2,6 @@
 #include "common/worker/call.h"
 #include "common/base/check.h"
 #include "common/store/offset.h"
-#include "worker-sse/edge/auth.h"
 #include "worker-sse/views/worker.h"
 
 #include <stdio.h>
@@ -136,16 +135,22 @@ void call_send(struct request *request, unsigned role, const struct call_options
 {
 	struct sse_worker *w = worker_of(request);
 	const struct party to = {role, options->slot, options->generation};
-	char base_url[1024], principal[AUTH_PRINCIPAL_ROOM];
+	char base_url[1024], room[REQUEST_RESOURCE_ROOM];
+	const struct identities *identities = request->edge->identities;
+	const struct identity *identity = request->identity;
+	struct span resource = request_resource(request, room);
 	unsigned status;
 	/* The bridge knows tokens alone; what a session belongs to may be of any scheme. */
-	(role == ROLE_CAPTURE ? auth_owner : auth_principal)(request->headers[HEADER_AUTHORIZATION],
-	                                                     principal);
+	bool named = role == ROLE_CAPTURE || identity->way != IDENTITY_OTHER;
 	size_t base_len = request_base_url(request, base_url, sizeof base_url);
 	struct proto_call m = {.method = (uint8_t)method_of(request),
 	                       .path = options->path.at != NULL ? options->path : request->path,
 	                       .query = request->query,
-	                       .principal = span_str(principal),
+	                       .may = identities_may(identities, identity, resource),
+	                       .configured = identities_configured(identities, resource),
+	                       .principal = span_str(named ? identity->principal : ""),
+	                       .subject = span_str(identity->subject),
+	                       .former = identity->former,
 	                       .base_url = span_of(base_url, base_len),
 	                       .body = span_of(request->body, request->body_len)};
 #define CALL_TAKE_HEADER(X, member, NAME, title, max) m.member = request->headers[HEADER_##NAME];

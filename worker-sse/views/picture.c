@@ -109,9 +109,9 @@ static struct picture *ask(struct sse_worker *w, const char *key, const char *pr
 void picture_send(struct request *request, const struct call_options *options)
 {
 	struct sse_worker *w = worker_of(request);
-	char principal[AUTH_PRINCIPAL_ROOM], key[AUTH_PRINCIPAL_ROOM + PROTO_CALL_PATH_MAX + 1];
+	const char *principal = request->identity->principal;
+	char key[IDENTITY_PRINCIPAL_ROOM + PROTO_CALL_PATH_MAX + 1];
 	struct picture *picture;
-	auth_owner(request->headers[HEADER_AUTHORIZATION], principal);
 	snprintf(key, sizeof key, "%s %.*s", principal, (int)options->path.len,
 	         (const char *)options->path.at);
 	HASH_FIND_STR(w->pictures, key, picture);

@@ -168,9 +168,8 @@ static bool split_path(struct span path, struct asked *asked)
 static bool find(struct request *request, struct asked *asked)
 {
 	struct state *state = store_view(worker_of(request)->store);
-	char key[RENDER_PATH_ROOM], principal[AUTH_PRINCIPAL_ROOM];
+	char key[RENDER_PATH_ROOM];
 	struct span document;
-	auth_owner(request->headers[HEADER_AUTHORIZATION], principal);
 	size_t len = render_session_key(asked->id, key);
 	bool there = state_kv_get(state, span_of(key, len), &document);
 	if (there)
@@ -182,7 +181,8 @@ static bool find(struct request *request, struct asked *asked)
 	}
 	bool unreadable = state->unreadable;
 	if (asked->paper != NULL &&
-	    !render_session_is_of(asked->paper, worker_of(request)->settings, span_str(principal)))
+	    !render_session_is_of(asked->paper, worker_of(request)->settings,
+	                          span_str(request->identity->principal)))
 		render_session_destroy(&asked->paper);
 	len = render_session_path(asked->id, key);
 	asked->stream = state_find(state, span_of(key, len));

@@ -237,9 +237,7 @@ static const char no_secret[] =
 /* Whoever may change it may see the whole of it; to others path and query are secrets. */
 static bool may_see_url(const struct request *request)
 {
-	const char *reason;
-	return auth_refusal(&request->edge->auth, PERMISSION_PUBLISH,
-	                    request->headers[HEADER_AUTHORIZATION], &reason) == 0;
+	return request_may(request, RIGHT(CREATE), request->path);
 }
 
 static json_t *webhook_json(struct request *request, const char *url)
@@ -607,10 +605,9 @@ static bool allowed(struct request *r, const struct subscription_route *route)
 {
 	if (route->token)
 		return true;
-	enum permission permission =
-	        route->method == METHOD_GET ? PERMISSION_SUBSCRIBE : PERMISSION_PUBLISH;
 	const char *fault;
-	unsigned status = request_refusal(r, permission, &fault);
+	unsigned status = request_refusal(
+	        r, route->method == METHOD_GET ? RIGHT(READ) : RIGHT(CREATE), r->path, &fault);
 	if (status != 0)
 		send_error(r, status, status == 403 ? "FORBIDDEN" : "UNAUTHORIZED", fault);
 	return status == 0;

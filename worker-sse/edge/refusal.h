@@ -1,0 +1,29 @@
+/* Why somebody may not: what is answered, in one place. */
+#pragma once
+
+#include "common/domain/rights.h"
+
+/* R(NAME, status, error, what is said)
+ *
+ * `error`: RFC 6750 3.1, in WWW-Authenticate; "": the client is told only that credentials are
+ * needed. 401: a better credential would help; 403: it is known who asks, and he may not; 503:
+ * nothing is configured by which anybody might, and it is said which setting is missing. */
+#define REFUSALS(R)                                                                                \
+	R(MISSING, 401, "", "a Bearer token is needed")                                            \
+	R(MALFORMED, 401, "invalid_token", "a Bearer token is needed")                             \
+	R(UNKNOWN, 401, "invalid_token", "this token is not known here")                           \
+	R(EXPIRED, 401, "invalid_token", "this token has expired")                                 \
+	R(REVOKED, 401, "invalid_token", "this token is good no longer")                           \
+	R(FORBIDDEN, 403, "insufficient_scope", "this token may not do that")                      \
+	R(UNCONFIGURED, 503, "", "")
+
+#define REFUSAL_ENUM(NAME, ...) REFUSAL_##NAME,
+enum refusal { REFUSAL_NONE, REFUSALS(REFUSAL_ENUM) REFUSAL_COUNT };
+#undef REFUSAL_ENUM
+
+/* 0 of REFUSAL_NONE. */
+unsigned refusal_status(enum refusal refusal);
+/* "" when there is none. */
+const char *refusal_error(enum refusal refusal);
+/* For people. `path`, of what was asked for, says which setting is missing. */
+const char *refusal_reason(enum refusal refusal, enum verb verb, struct span path);
