@@ -4,6 +4,7 @@
 #include "common/base/hex.h"
 #include "worker-bridge/inbox.h"
 #include "worker-bridge/ledger.h"
+#include "worker-bridge/market_news.h"
 #include "worker-bridge/oracle.h"
 
 #include <openssl/sha.h>
@@ -156,7 +157,7 @@ static void list_markets(struct call *call)
 /* ---- work that waits for the disk ---- */
 
 struct asked {
-	struct book_work work; /* first */
+	struct errand errand; /* first */
 	struct call *call;
 	unsigned status;
 	const char *reason; /* of a refusal, constant; NULL: `answer` */
@@ -169,9 +170,9 @@ struct asked {
 	uint64_t amount;
 };
 
-static void finish_asked(struct book_work *work, bool durable)
+static void finish_asked(struct errand *errand, bool durable)
 {
-	struct asked *a = (struct asked *)work;
+	struct asked *a = (struct asked *)errand;
 	if (!durable) {
 		call_header(a->call, "Retry-After", "1");
 		call_refuse(a->call, 503, "it could not be made durable; try again");
@@ -192,10 +193,10 @@ static void answer(struct asked *a, unsigned status, const char *reason, json_t 
 }
 
 static struct asked *asked_create(struct call *call,
-                                  void (*run)(struct book_work *, struct book_change *))
+                                  void (*run)(struct errand *, struct market_change *))
 {
 	struct asked *a = xcalloc(1, sizeof *a);
-	a->work = (struct book_work){.run = run, .finish = finish_asked};
+	a->errand = (struct errand){.run = run, .finish = finish_asked};
 	a->call = call;
 	return a;
 }
@@ -203,7 +204,7 @@ static struct asked *asked_create(struct call *call,
 static void submit(struct asked *a)
 {
 	struct call *call = a->call;
-	if (book_submit(book_of(call), &a->work))
+	if (book_submit(book_of(call), &a->errand))
 		return;
 	free(a);
 	call_header(call, "Retry-After", "1");
@@ -221,10 +222,10 @@ static json_t *account_shown(json_t *account)
 	return account;
 }
 
-static void run_open(struct book_work *work, struct book_change *change)
+static void run_open(struct errand *errand, struct market_change *change)
 {
-	struct asked *a = (struct asked *)work;
-	const struct settings *s = book_settings(change->book);
+	struct asked *a = (struct asked *)errand;
+	const struct settings *s = change->settings;
 	char digest[65];
 	json_t *count, *account;
 	uint64_t issued;
@@ -371,14 +372,14 @@ void book_on_ledger_call(struct call *call)
 
 /* ---- bets ---- */
 
-static void run_bet(struct book_work *work, struct book_change *change)
+static void run_bet(struct errand *errand, struct market_change *change)
 {
-	struct asked *a = (struct asked *)work;
+	struct asked *a = (struct asked *)errand;
 	struct counters_slot *counters = ((struct bridge *)a->call->context)->worker->mine;
 	struct market *m;
-	enum row_found found = book_market(change, a->duel_id, &m);
+	enum row_found found = markets_find(change, a->duel_id, &m);
 	const struct ledger_bet bet = {a->account, a->bet_side, a->amount, a->call->idempotency_key,
-	                               m == NULL || !book_takes_bets(change, m)};
+	                               m == NULL || !markets_takes_bets(change, m)};
 	json_t *made = NULL;
 	if (found == ROW_UNREADABLE) {
 		answer(a, 503, unreadable, NULL);
@@ -388,11 +389,10 @@ static void run_bet(struct book_work *work, struct book_change *change)
 		answer(a, 404, "no market of the ledger for this duel", NULL);
 		return;
 	}
-	switch (ledger_stake(change->rows, m, &bet,
-	                     book_settings(change->book)->ledger_bets_per_market, change->now_ms,
-	                     &made)) {
+	switch (ledger_stake(change->rows, m, &bet, change->settings->ledger_bets_per_market,
+	                     change->now_ms, &made)) {
 	case LEDGER_OK:
-		book_changed(change, m, true);
+		markets_changed(change, m, true);
 		counter_add(counters, ledger_bets_total, 1);
 		answer(a, 201, NULL, made);
 		return;
@@ -487,17 +487,17 @@ static void list_bets(struct call *call, const struct market *m)
 
 /* ---- what people decide ---- */
 
-static void audit_person(struct book_change *change, const struct market *m, const struct asked *a,
-                         const char *event)
+static void audit_person(struct market_change *change, const struct market *m,
+                         const struct asked *a, const char *event)
 {
-	book_audit(change, m, event, json_pack("{s:s,s:s}", "actor", a->who, "reason", a->why));
+	market_audit(change, m, event, json_pack("{s:s,s:s}", "actor", a->who, "reason", a->why));
 }
 
 /* NULL: it cannot be decided, and `a` says why. */
-static struct market *in_review(struct asked *a, struct book_change *change)
+static struct market *in_review(struct asked *a, struct market_change *change)
 {
 	struct market *m;
-	enum row_found found = book_market(change, a->duel_id, &m);
+	enum row_found found = markets_find(change, a->duel_id, &m);
 	if (found == ROW_UNREADABLE)
 		answer(a, 503, unreadable, NULL);
 	else if (found == ROW_ABSENT)
@@ -509,21 +509,21 @@ static struct market *in_review(struct asked *a, struct book_change *change)
 	return NULL;
 }
 
-static void run_retry(struct book_work *work, struct book_change *change)
+static void run_retry(struct errand *errand, struct market_change *change)
 {
-	struct asked *a = (struct asked *)work;
+	struct asked *a = (struct asked *)errand;
 	struct market *m = in_review(a, change);
 	if (m == NULL)
 		return;
 	market_retry(m);
-	book_changed(change, m, true);
+	markets_changed(change, m, true);
 	audit_person(change, m, a, "retried");
 	answer(a, 200, NULL, market_shown(m));
 }
 
-static void run_resolve(struct book_work *work, struct book_change *change)
+static void run_resolve(struct errand *errand, struct market_change *change)
 {
-	struct asked *a = (struct asked *)work;
+	struct asked *a = (struct asked *)errand;
 	struct market *m = in_review(a, change);
 	if (m == NULL)
 		return;
@@ -534,7 +534,7 @@ static void run_resolve(struct book_work *work, struct book_change *change)
 		return;
 	}
 	market_decide(m, a->outcome, a->side);
-	book_changed(change, m, true);
+	markets_changed(change, m, true);
 	audit_person(change, m, a, "decided");
 	answer(a, 200, NULL, market_shown(m));
 }

@@ -5,6 +5,7 @@
 #include "common/base/log.h"
 #include "common/worker/worker.h"
 #include "worker-bridge/ledger.h"
+#include "worker-bridge/markets.h"
 
 #include <inttypes.h>
 #include <setjmp.h>
@@ -57,7 +58,7 @@ static struct book *book;
 /* Both bridges are asked for the same bets until they have made them: by their keys they count
  * once. */
 struct bettor {
-	struct book_work work; /* first */
+	struct errand errand; /* first */
 	unsigned duel;
 	bool done;
 };
@@ -65,28 +66,28 @@ struct bettor {
 static struct bettor bettors[ROUNDS];
 static bool asked[ROUNDS];
 
-static void run_bets(struct book_work *work, struct book_change *change)
+static void run_bets(struct errand *errand, struct market_change *change)
 {
-	struct bettor *b = (struct bettor *)work;
+	struct bettor *b = (struct bettor *)errand;
 	char id[64];
 	json_t *made = NULL;
 	snprintf(id, sizeof id, "streaming-%u", b->duel);
 	struct market *m;
-	book_market(change, id, &m);
+	markets_find(change, id, &m);
 	b->done = m != NULL && m->state != MARKET_CREATED;
 	for (unsigned side = 0; b->done && side < 2; side++) {
 		const struct ledger_bet bet = {side == 0 ? "anna" : "bert", side, 100 + b->duel,
 		                               span_str(id), false};
 		if (ledger_stake(change->rows, m, &bet, 100, change->now_ms, &made) == LEDGER_OK)
-			book_changed(change, m, true);
+			markets_changed(change, m, true);
 		json_decref(made);
 		made = NULL;
 	}
 }
 
-static void finish_bets(struct book_work *work, bool durable)
+static void finish_bets(struct errand *errand, bool durable)
 {
-	struct bettor *b = (struct bettor *)work;
+	struct bettor *b = (struct bettor *)errand;
 	asked[b->duel] = durable && b->done;
 }
 
@@ -95,10 +96,10 @@ static void ask_for_bets(void)
 	for (unsigned duel = 0; duel < atomic_load(&shared->announced); duel++) {
 		if (asked[duel])
 			continue;
-		bettors[duel] = (struct bettor){.work = {.run = run_bets, .finish = finish_bets},
+		bettors[duel] = (struct bettor){.errand = {.run = run_bets, .finish = finish_bets},
 		                                .duel = duel};
 		asked[duel] = true;
-		assert_true(book_submit(book, &bettors[duel].work));
+		assert_true(book_submit(book, &bettors[duel].errand));
 	}
 }
 
@@ -141,9 +142,7 @@ static void run_bridge(unsigned slot, uint64_t generation)
 	settings_renew(&worker.settings.newest, &defaults);
 	set("feeds.scheduled", "");
 	set("feeds.source_driven", "arena");
-	struct feeds *feeds = feeds_create(&worker, store); /* names alone: it is given no turn */
-	assert_non_null(feeds);
-	book = book_create(&worker, store, feeds);
+	book = book_create(&worker, store);
 	uv_timer_init(worker.loop, &timer);
 	uv_timer_start(&timer, on_millisecond, 1, 1);
 	uv_run(worker.loop, UV_RUN_DEFAULT);

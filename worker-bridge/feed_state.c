@@ -6,17 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool feed_name_valid(struct span name)
-{
-	if (name.len == 0 || name.len > FEED_NAME_MAX || *name.at == '-' ||
-	    span_equal(name, SPAN("schemas")))
-		return false;
-	for (size_t i = 0; i < name.len; i++)
-		if (memchr("abcdefghijklmnopqrstuvwxyz0123456789-", name.at[i], 37) == NULL)
-			return false;
-	return true;
-}
-
 #define FIELD(name, member) RECORD_MEMBER(name, struct feed_state, member)
 static const struct record_field fields[] = {
         {FIELD("epoch", epoch), RECORD_NEEDED, .min = 1, .max = INT64_MAX},

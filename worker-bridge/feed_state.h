@@ -7,7 +7,7 @@
 
 #include <jansson.h>
 
-enum { FEED_NAME_MAX = 64, FEED_REASON_MAX = 200, FEED_DIGEST_ROOM = 33 };
+enum { FEED_REASON_MAX = 200, FEED_DIGEST_ROOM = 33 };
 
 struct feed_state {
 	struct duel_cycle cycle;
@@ -20,9 +20,6 @@ struct feed_state {
 	bool ready;                           /* renderer health of the last frame */
 	char reason[FEED_REASON_MAX];
 };
-
-/* [a-z0-9][a-z0-9-]{0,63}, and not "schemas". */
-bool feed_name_valid(struct span name);
 
 /* The row, malloc'd. */
 char *feed_state_row(const struct feed_state *state);

@@ -9,9 +9,7 @@
  * Streams, below /v1/stream/feeds/NAME/: frames (all), results (the terminal frames). */
 #pragma once
 
-#include "common/worker/call.h"
-#include "common/store/store.h"
-#include "worker-bridge/feed_frame.h"
+#include "worker-bridge/feed.h"
 
 struct feeds;
 
@@ -20,13 +18,9 @@ struct feeds;
  * feeds_turn() finds out. */
 struct feeds *feeds_create(struct worker *worker, struct store *store);
 
-/* The name of the feed at `index`; NULL: there are no more. */
-const char *feeds_name(const struct feeds *feeds, size_t index);
-
-/* False: no more bets on this duel, by all that is known here, what is on its way to the disk
- * included. Who only reads frames learns of it when they are durable. */
-bool feeds_takes_bets(const struct feeds *feeds, const char *name, const char *duel_id,
-                      uint64_t now_ms);
+/* NULL: there is none. */
+struct feed *feeds_find(const struct feeds *feeds, struct span name);
+struct feed *feeds_at(const struct feeds *feeds, size_t index);
 
 /* The store moved on, or time has passed. */
 void feeds_turn(struct feeds *feeds);

@@ -125,7 +125,7 @@ static int start(struct worker *worker)
 	bridge.feeds = feeds_create(worker, bridge.store);
 	if (bridge.feeds == NULL)
 		return EXIT_FAILED;
-	bridge.book = book_create(worker, bridge.store, bridge.feeds);
+	bridge.book = book_create(worker, bridge.store);
 	uv_timer_init(worker->loop, &bridge.tick);
 	bridge.tick.data = &bridge;
 	uv_timer_start(&bridge.tick, on_tick, TICK_MS, TICK_MS);

@@ -39,7 +39,7 @@ static const struct record_field fields[] = {
         {RECORD_ENUM("state", struct market, state, state_names), RECORD_NEEDED},
         {RECORD_ENUM("step", struct market, step, step_names)},
         {FIELD("entered", entered), .standard = true},
-        {FIELD("unknown", unknown), .standard = true},
+        {FIELD("unknown", attempt.unknown), .standard = true},
         {FIELD("feed", feed), RECORD_NEEDED},
         {FIELD("duelId", duel_id), RECORD_NEEDED},
         {FIELD("cycleId", cycle_id)},
@@ -68,9 +68,14 @@ static const struct record_field fields[] = {
         {FIELD("settledBets", settled_bets), RECORD_NEEDED},
         {FIELD("paid", paid), RECORD_NEEDED},
         {FIELD("feePpm", fee_ppm), .max = 1000000},
-        {FIELD("attempts", attempts)},
-        {FIELD("attemptedAt", attempted_ms)},
-        {FIELD("nextAttemptAt", next_attempt_ms)},
+        {FIELD("attempts", attempt.number)},
+        {FIELD("attemptedAt", attempt.at_ms)},
+        {FIELD("nextAttemptAt", attempt.next_ms)},
+        {FIELD("attemptReference", attempt.reference), .sparse = true},
+        {FIELD("attemptExpires", attempt.expires), .sparse = true},
+        {FIELD("attemptData", attempt.data), .sparse = true},
+        {FIELD("stepPart", attempt.part), .sparse = true},
+        {FIELD("notBefore", attempt.not_before_ms), .sparse = true},
         {FIELD("forgottenBets", forgotten_bets), .sparse = true},
 };
 #undef FIELD
@@ -277,10 +282,10 @@ void market_start(struct market *m, enum market_step step)
 {
 	if (m->step != step) {
 		m->step = step;
-		if (m->attempts > 0)
+		if (m->attempt.number > 0)
 			*m->error = '\0';
-		m->attempts = 0;
-		m->attempted_ms = m->next_attempt_ms = 0;
+		/* What was sent for another step is no part of this one; its doubt is. */
+		m->attempt = (struct market_attempt){.unknown = m->attempt.unknown};
 	}
 	if (step == MARKET_STEP_CREATE)
 		m->entered = true;
@@ -316,11 +321,10 @@ void market_done(struct market *m, enum market_step step, uint64_t now_ms)
 		check(false);
 	}
 	m->step = MARKET_STEP_NONE;
-	if (m->attempts > 0)
+	if (m->attempt.number > 0)
 		*m->error = '\0'; /* an attempt's; a conflict that was seen during the payment is
 		                     kept */
-	m->attempts = m->attempted_ms = m->next_attempt_ms = 0;
-	m->unknown = false;
+	m->attempt = (struct market_attempt){0};
 }
 
 void market_review(struct market *m, const char *why)
@@ -342,7 +346,7 @@ void market_retry(struct market *m)
 	check(m->state == MARKET_MANUAL_REVIEW);
 	m->state = state_before(m);
 	m->step = MARKET_STEP_NONE;
-	m->attempts = m->attempted_ms = m->next_attempt_ms = 0;
+	m->attempt.number = m->attempt.at_ms = m->attempt.next_ms = 0;
 	*m->error = '\0';
 }
 

@@ -13,6 +13,11 @@
 
 #include <jansson.h>
 
+enum {
+	MARKET_REFERENCE_MAX = 88, /* 64 bytes in base58 */
+	MARKET_DATA_MAX = 1644,    /* 1232 bytes in base64 */
+};
+
 #define MARKET_STATES(S)                                                                           \
 	S(CREATED, "created")                                                                      \
 	S(OPEN, "open")                                                                            \
@@ -32,6 +37,19 @@ const char *market_state_name(enum market_state state);
 enum market_step { MARKET_STEPS(MARKET_STEP_ENUM) MARKET_STEP_COUNT };
 #undef MARKET_STEP_ENUM
 const char *market_step_name(enum market_step step);
+
+/* The attempt at the step that is under way: durable before anything is sent. */
+struct market_attempt {
+	uint64_t number, at_ms, next_ms; /* the last began, or ended, at at_ms */
+	bool unknown;                    /* one may have taken effect that nobody has told of */
+	/* What the operator knows it by, and sends again as it is; "" and 0: nothing. */
+	char reference[MARKET_REFERENCE_MAX + 1]; /* a signature */
+	uint64_t expires;                         /* in the operator's own reckoning */
+	char data[MARKET_DATA_MAX + 1];
+	/* Of a step that is taken in parts: those that have taken effect, and when the next is due.
+	 */
+	uint64_t part, not_before_ms;
+};
 
 struct market {
 	char feed[65], duel_id[64], cycle_id[DUEL_UUID_LEN + 1], duel_key[65], operator[16];
@@ -53,10 +71,8 @@ struct market {
 	/* the step that is under way */
 	enum market_step step;
 	bool entered; /* with the operator: it was asked to create it at least once */
-	uint64_t attempts, attempted_ms,
-	        next_attempt_ms; /* the last began, or ended, at attempted_ms */
-	bool unknown;            /* an attempt may have taken effect that nobody has told of */
-	char error[160];         /* of the last attempt, or why a person is needed; "" */
+	struct market_attempt attempt;
+	char error[160]; /* of the last attempt, or why a person is needed; "" */
 };
 
 /* "market/FEED/DUELID" */

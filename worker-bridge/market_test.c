@@ -269,7 +269,7 @@ static void a_record_reads_back(void **state)
 	see(&m, WIN_A);
 	m.pool[1] = ((uint64_t)1 << 53) - 1;
 	market_start(&m, MARKET_STEP_LOCK);
-	m.attempts = 3;
+	m.attempt.number = 3;
 	json_t *record = market_record(&m);
 	char *text = json_dumps(record, 0);
 	json_t *again = json_loads(text, 0, NULL);
@@ -322,9 +322,9 @@ static void a_record_has_its_bytes(void **state)
 	                   .fee_ppm = 12,
 	                   .step = MARKET_STEP_RESOLVE,
 	                   .entered = true,
-	                   .attempts = 13,
-	                   .attempted_ms = 14,
-	                   .next_attempt_ms = 15,
+	                   .attempt.number = 13,
+	                   .attempt.at_ms = 14,
+	                   .attempt.next_ms = 15,
 	                   .error = "e"};
 	(void)state;
 	for (m.forgotten_bets = 0; m.forgotten_bets <= 2; m.forgotten_bets += 2) {

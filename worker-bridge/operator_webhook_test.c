@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-static enum operator_result judged(enum market_step step, const char *view)
+static enum operator_outcome judged(enum market_step step, const char *view)
 {
 	const struct market m = {.side = "B"};
 	return operator_webhook_judge(&m, step, span_str(view));
@@ -16,11 +16,11 @@ static enum operator_result judged(enum market_step step, const char *view)
 
 static void a_view_shows_a_step_or_not(void **state)
 {
-	const enum operator_result DONE = OPERATOR_DONE, AGAIN = OPERATOR_RETRY,
-	                           NEVER = OPERATOR_REFUSED;
+	const enum operator_outcome DONE = OPERATOR_DONE, AGAIN = OPERATOR_AGAIN,
+	                            NEVER = OPERATOR_FINAL;
 	const struct {
 		const char *view;
-		enum operator_result create, lock, resolve, cancel;
+		enum operator_outcome create, lock, resolve, cancel;
 	} rows[] = {
 	        {"{\"state\":\"open\"}", DONE, AGAIN, AGAIN, AGAIN},
 	        {"{\"state\":\"locked\",\"winnerSide\":\"\"}", DONE, DONE, AGAIN, AGAIN},
