@@ -37,6 +37,13 @@
 	C(patterns_slices_total, counter, "Slices in which they were looked for.")                 \
 	C(subscription_slices_total, counter,                                                      \
 	  "Slices in which streams were looked for that patterns of subscriptions match.")         \
+	C(jwks_fetches_total, counter, "Fetches of the keys of JSON Web Tokens.")                  \
+	C(jwks_failures_total, counter, "Those that brought none.")                                \
+	C(jwks_keys, gauge, "Keys that JSON Web Tokens are checked with.")                         \
+	C(jwks_fetched_timestamp_seconds, gauge_ms,                                                \
+	  "When the oldest of the fetched keys were fetched, Unix time; 0: nothing is to be "      \
+	  "fetched, or some issuer's never were.")                                                 \
+	C(jwts_refused_total, counter, "JSON Web Tokens that were refused.")                       \
 	C(deliveries_total, counter, "Frames delivered to live readers.")                          \
 	C(readers_cut_total, counter, "Live readers cut because they fell too far behind.")        \
 	C(appends_total, counter, "Appends acknowledged.")                                         \

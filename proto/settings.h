@@ -186,6 +186,45 @@
 	S(auth_outputs_token, "auth.outputs_token", tokens, "", 0, 512, WORKERS,                   \
 	  "Bearer token that may add, pause and remove outputs; empty: nobody may, but "           \
 	  "under dev everybody.")                                                                  \
+	S(auth_jwt_keys, "auth.jwt_keys", secret, "", 0, 65536, LIVE,                              \
+	  "Keys that JSON Web Tokens are checked with: a JWK Set, one JWK, or public "             \
+	  "keys or certificates as PEM. Usually in a file: auth.jwt_keys_file.")                   \
+	S(auth_jwt_secret, "auth.jwt_secret", secret, "", 0, 1024, LIVE,                           \
+	  "Secret of HS256, 32 bytes or more: whoever has it makes tokens.")                       \
+	S(auth_jwt_jwks_url, "auth.jwt_jwks_url", text, "", 0, 4096, LIVE,                         \
+	  "Where issuers publish their keys, comma-separated, 8 at most; https, or http "          \
+	  "on loopback. Needs auth.jwt_issuer; several are one for each issuer, in its "           \
+	  "order.")                                                                                \
+	S(auth_jwt_issuer, "auth.jwt_issuer", text, "", 0, 4096, LIVE,                             \
+	  "Whose JSON Web Tokens are accepted: values of iss, comma-separated. Empty: "            \
+	  "anybody's whose key is here.")                                                          \
+	S(auth_jwt_audience, "auth.jwt_audience", text, "", 0, 4096, LIVE,                         \
+	  "Values of aud, comma-separated, of which a token must have one. Empty: it "             \
+	  "must have no aud.")                                                                     \
+	S(auth_jwt_algorithms, "auth.jwt_algorithms", text, "HS256,RS256,PS256,ES256,EdDSA", 1,    \
+	  64, LIVE, "Algorithms that are accepted: of these, comma-separated.")                    \
+	S(auth_jwt_rights_claim, "auth.jwt_rights_claim", text, "ringside", 0, 255, LIVE,          \
+	  "Claim that says what a token allows, beside Mercure's; empty: none.")                   \
+	S(auth_jwt_require_expiry, "auth.jwt_require_expiry", flag, "true", 0, 1, LIVE,            \
+	  "A token without exp is refused.")                                                       \
+	S(auth_jwt_leeway_ms, "auth.jwt_leeway", ms, "30s", 0, 600000, LIVE,                       \
+	  "By so much an issuer's clock may differ: exp, nbf and iat are seen so "                 \
+	  "generously.")                                                                           \
+	S(auth_jwt_bytes, "auth.jwt_bytes", bytes, "8k", 256, 65536, LIVE,                         \
+	  "A longer JSON Web Token is refused with 401.")                                          \
+	S(auth_jwt_fetch_timeout_ms, "auth.jwt_fetch_timeout", ms, "10s", 100, 60000, LIVE,        \
+	  "Longest fetch of keys from auth.jwt_jwks_url.")                                         \
+	S(auth_jwt_refresh_min_ms, "auth.jwt_refresh_min", ms, "1m", 100, 86400000, LIVE,          \
+	  "Fetched keys are good so long at least, whatever their Cache-Control says; "            \
+	  "after failures the fetch is tried again, at last so often.")                            \
+	S(auth_jwt_refresh_max_ms, "auth.jwt_refresh_max", ms, "1h", 100, 86400000, LIVE,          \
+	  "So long at most, and where it says nothing. While fetches fail the keys stay.")         \
+	S(auth_jwt_unknown_key_ms, "auth.jwt_unknown_key", ms, "10s", 100, 86400000, LIVE,         \
+	  "A token with an unknown key has keys fetched before their time, no sooner "             \
+	  "than so long after the last fetch.")                                                    \
+	S(auth_jwt_wait_ms, "auth.jwt_wait", ms, "3s", 0, 30000, LIVE,                             \
+	  "So long a request waits at most for a fetch that may bring its token's key; "           \
+	  "0: not at all.")                                                                        \
 	S(bet_sync_token, "bet_sync.token", token, "", 0, 512, WORKERS,                            \
 	  "Bearer token of the bet-sync feed. Empty: 503; under dev one is made at "               \
 	  "each start, see tokens.json in run_dir.")                                               \

@@ -156,9 +156,17 @@ static uint64_t retry_after_ms(CURL *easy)
 	return number && strspn(field->value, "0") < digits ? UINT64_MAX : 0;
 }
 
+/* "": there is none. Lives as long as the transfer. */
+static const char *field_of(CURL *easy, const char *name)
+{
+	struct curl_header *field;
+	bool there = curl_easy_header(easy, name, 0, CURLH_HEADER, -1, &field) == CURLHE_OK;
+	return there ? field->value : "";
+}
+
 static void finish(struct delivery *d, CURLcode code)
 {
-	struct http_post_answer answer = {.error = ""};
+	struct http_post_answer answer = {.error = "", .cache_control = ""};
 	long status = 0;
 	long request_bytes = 0;
 	curl_easy_getinfo(d->easy, CURLINFO_RESPONSE_CODE, &status);
@@ -167,6 +175,8 @@ static void finish(struct delivery *d, CURLcode code)
 	if (code == CURLE_OK) {
 		answer.status = (unsigned)status;
 		answer.retry_after_ms = retry_after_ms(d->easy);
+		answer.cache_control = field_of(d->easy, "Cache-Control");
+		answer.age_s = strtoull(field_of(d->easy, "Age"), NULL, 10);
 		answer.body = span_of(d->answer, d->answer_len);
 	} else {
 		answer.error = curl_easy_strerror(code);

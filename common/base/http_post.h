@@ -30,11 +30,13 @@ struct http_post {
 };
 
 struct http_post_answer {
-	unsigned status;         /* 0: there was none */
-	struct span body;        /* borrowed until the callback returns */
-	const char *error;       /* constant, why there was none; "" else */
-	uint64_t retry_after_ms; /* as Retry-After says, from now; 0: it says nothing, or a time
+	unsigned status;           /* 0: there was none */
+	struct span body;          /* borrowed until the callback returns */
+	const char *error;         /* constant, why there was none; "" else */
+	uint64_t retry_after_ms;   /* as Retry-After says, from now; 0: it says nothing, or a time
 	                            that is past */
+	const char *cache_control; /* as it says; "": nothing. Borrowed as the body is */
+	uint64_t age_s;            /* as a cache on the way says (Age); 0: nothing */
 	bool sent; /* something was sent: without an answer, nobody knows what it did */
 };
 

@@ -1,6 +1,7 @@
 #include "common/base/settings.h"
 #include "common/base/address.h"
 #include "common/base/check.h"
+#include "common/base/settings_jwt.h"
 #include "common/base/origin.h"
 
 #include <arpa/inet.h>
@@ -156,11 +157,19 @@ static size_t items_of(const char *list)
 	return count;
 }
 
-static bool has_control(const char *value, size_t len)
+/* Is what it holds a text of several lines? */
+static bool has_lines(const struct setting_row *row)
 {
-	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)value[i] < 0x20 || value[i] == 0x7f)
+	return strcmp(row->key, "auth.jwt_keys") == 0;
+}
+
+static bool has_control(const char *value, size_t len, bool lines)
+{
+	for (size_t i = 0; i < len; i++) {
+		bool blank = value[i] == '\n' || value[i] == '\r' || value[i] == '\t';
+		if (((unsigned char)value[i] < 0x20 && !(lines && blank)) || value[i] == 0x7f)
 			return true;
+	}
 	return false;
 }
 
@@ -217,6 +226,8 @@ static bool text_fits(const struct setting_row *row, const char *value,
 	if (strcmp(row->key, "bet_sync.allowed_origin") == 0 && *value != '\0' && !is_origin(value))
 		return bad(reason, row->key,
 		           "must be one origin: http:// or https://, host, maybe a port");
+	if (settings_jwt_fault(row->key, value) != NULL)
+		return bad(reason, row->key, settings_jwt_fault(row->key, value));
 	bool token = row->type == SETTING_token, tokens = row->type == SETTING_tokens;
 	if (token && strchr(value, ',') != NULL)
 		return bad(reason, row->key, "must be one token");
@@ -231,7 +242,7 @@ static bool text_fits(const struct setting_row *row, const char *value,
 static bool set_text(const struct setting_row *row, char **field, struct span value,
                      char reason[SETTINGS_REASON_MAX])
 {
-	if (has_control((const char *)value.at, value.len))
+	if (has_control((const char *)value.at, value.len, has_lines(row)))
 		return bad(reason, row->key, "contains a control character");
 	char *text = xmemdup_text(value.at, value.len);
 	/* What it must be says more than how long. */
@@ -459,6 +470,8 @@ static bool are_ordered(const struct settings *s, char reason[SETTINGS_REASON_MA
 	         s->limits_header_bytes},
 	        {"limits.body_bytes", "limits.body_bytes_total", s->limits_body_bytes,
 	         s->limits_body_bytes_total},
+	        {"auth.jwt_refresh_min", "auth.jwt_refresh_max", s->auth_jwt_refresh_min_ms,
+	         s->auth_jwt_refresh_max_ms},
 	        {"http.sse_keepalive", "http.sse_lifetime", s->http_sse_keepalive_ms,
 	         s->http_sse_lifetime_ms},
 	};
@@ -504,6 +517,9 @@ bool settings_validate(const struct settings *settings, char reason[SETTINGS_REA
 	    *settings->market_webhook_url == '\0')
 		return conflict(settings, "market.operator", "market.webhook_url",
 		                "webhook needs market.webhook_url", reason);
+	const struct settings_clash clash = settings_jwt_clash(settings);
+	if (clash.what != NULL)
+		return conflict(settings, clash.key, clash.other, clash.what, reason);
 	return rotation_fits(settings, reason) && are_ordered(settings, reason);
 }
 
