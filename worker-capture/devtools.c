@@ -1,12 +1,12 @@
 #include "worker-capture/devtools.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/hash.h"
 #include "common/base/log.h"
 #include "worker-capture/devtools_wire.h"
 
 #include <stdlib.h>
 #include <unistd.h>
-#include <uthash.h>
 
 enum {
 	BUFFER_BYTES = 256 << 10,

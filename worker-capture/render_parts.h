@@ -4,13 +4,13 @@
 #pragma once
 
 #include "common/base/clock.h"
+#include "common/base/hash.h"
 #include "common/domain/render_session.h"
 #include "common/store/actor.h"
 #include "worker-capture/ice_servers.h"
 #include "worker-capture/render_life.h"
 #include "worker-capture/render_sessions.h"
 
-#include <uthash.h>
 
 enum { RENDER_VIEWER_ID_LEN = 32, RENDER_VIEWERS_MAX = 16 };
 

@@ -1,9 +1,9 @@
 #include "common/store/row.h"
 #include "common/base/check.h"
+#include "common/base/hash.h"
 #include "common/base/log.h"
 
 #include <string.h>
-#include <uthash.h>
 
 enum { ALERTED_MAX = 1000 }; /* rows that are told apart; beyond it they are counted as one */
 

@@ -1,8 +1,8 @@
 #include "common/store/rows.h"
 #include "common/base/check.h"
+#include "common/base/hash.h"
 
 #include <stdlib.h>
-#include <uthash.h>
 
 struct row {
 	struct span before, now; /* owned; at NULL: absent */
