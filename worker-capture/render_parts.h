@@ -11,7 +11,6 @@
 #include "worker-capture/render_life.h"
 #include "worker-capture/render_sessions.h"
 
-
 enum { RENDER_VIEWER_ID_LEN = 32, RENDER_VIEWERS_MAX = 16 };
 
 /* Somebody who looks by WebRTC. */

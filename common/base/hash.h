@@ -15,5 +15,5 @@
 unsigned hash_keyed(const void *key, size_t len);
 
 #define HASH_FUNCTION(keyptr, keylen, hashv) (hashv) = hash_keyed(keyptr, keylen)
-#define uthash_malloc(bytes)                  xmalloc(bytes)
+#define uthash_malloc(bytes)                 xmalloc(bytes)
 #include <uthash.h>
