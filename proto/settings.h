@@ -225,6 +225,10 @@
 	S(auth_jwt_wait_ms, "auth.jwt_wait", ms, "3s", 0, 30000, LIVE,                             \
 	  "So long a request waits at most for a fetch that may bring its token's key; "           \
 	  "0: not at all.")                                                                        \
+	S(auth_cookie_max_ms, "auth.cookie_max", ms, "30d", 1000, 34560000000, WORKERS,            \
+	  "A cookie of POST /v1/login ends with its token, and after this at the latest.")         \
+	S(auth_ticket_max_ms, "auth.ticket_max", ms, "1h", 1000, 2592000000, WORKERS,              \
+	  "Longest life of a ticket of POST /v1/tickets; more gets 400.")                          \
 	S(bet_sync_token, "bet_sync.token", token, "", 0, 512, WORKERS,                            \
 	  "Bearer token of the bet-sync feed. Empty: 503; under dev one is made at "               \
 	  "each start, see tokens.json in run_dir.")                                               \

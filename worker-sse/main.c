@@ -14,6 +14,7 @@
 #include "worker-sse/views/bet_sync.h"
 #include "worker-sse/views/events.h"
 #include "worker-sse/views/health.h"
+#include "worker-sse/views/passes.h"
 #include "worker-sse/views/subscriptions.h"
 
 #include <stdlib.h>
@@ -124,15 +125,17 @@ static void start_loop(struct program *p, uv_loop_t *loop)
 
 static void start_edge(struct sse_worker *w)
 {
-	edge_init(&w->edge, &(struct edge_options){.loop = w->worker->loop,
-	                                           .wheel = &w->wheel,
-	                                           .settings = w->settings,
-	                                           .counters = w->counters,
-	                                           .busy_poll = &w->worker->busy_poll,
-	                                           .find_route = routes_find,
-	                                           .preflight = cors_preflight,
-	                                           .before_request = before_request,
-	                                           .context = w});
+	struct edge_options options = {.loop = w->worker->loop,
+	                               .wheel = &w->wheel,
+	                               .settings = w->settings,
+	                               .counters = w->counters,
+	                               .busy_poll = &w->worker->busy_poll,
+	                               .find_route = routes_find,
+	                               .preflight = cors_preflight,
+	                               .before_request = before_request,
+	                               .context = w};
+	passes_sources(w, options.sources);
+	edge_init(&w->edge, &options);
 	const struct ceilings ceilings = worker_ceilings(w->worker);
 	edge_set_ceilings(&w->edge, &ceilings);
 }
@@ -140,6 +143,7 @@ static void start_edge(struct sse_worker *w)
 static void start_views(struct sse_worker *w)
 {
 	subscriptions_start(w);
+	passes_start(w);
 	w->fanout = fanout_create(&(struct fanout_options){.loop = w->worker->loop,
 	                                                   .wheel = &w->wheel,
 	                                                   .settings = w->settings,

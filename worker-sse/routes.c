@@ -6,6 +6,7 @@
 #include "worker-sse/views/feed_newest.h"
 #include "worker-sse/views/health.h"
 #include "worker-sse/views/hls.h"
+#include "worker-sse/views/login.h"
 #include "worker-sse/views/pages.h"
 #include "worker-sse/views/signalling.h"
 #include "worker-sse/views/stream_kit.h"
@@ -175,6 +176,10 @@ static const struct route routes[] = {
         {"/", LOOKS, {0}, NULL, 1024, pages_handle, cors_preflight},
         {"/page/", LOOKS, {0}, NULL, 1024, pages_handle, cors_preflight},
         {"/arena/", LOOKS, {0}, NULL, 1024, pages_handle, cors_preflight},
+        {"/v1/login", M(POST), {0}, NULL, 1024, login_handle, cors_preflight},
+        {"/v1/logout", M(POST), {0}, NULL, 1024, logout_handle, cors_preflight},
+        {"/v1/tickets", M(POST), {0}, NULL, 65536, tickets_handle, cors_preflight},
+        {"/v1/me", LOOKS, {0}, NULL, 1024, me_handle, cors_preflight},
         {"/healthz", LOOKS, {0}, NULL, 1024, health_live, cors_preflight},
         {"/readyz", LOOKS, {0}, NULL, 1024, health_ready, cors_preflight},
         {"/metrics", LOOKS, {.get = RIGHT(METRICS)}, NULL, 1024, health_metrics, cors_preflight},

@@ -299,6 +299,29 @@ static bool admit_page(struct exchange *e)
 	return status == 0;
 }
 
+/* What a browser adds by itself, whichever page asks, acts for pages that we know only. */
+static bool admit_cookie(struct exchange *e)
+{
+	struct request *r = &e->request;
+	bool acts = (r->method != METHOD_GET && r->method != METHOD_HEAD) ||
+	            r->headers[HEADER_UPGRADE].at != NULL;
+	if (r->identity->way != IDENTITY_COOKIE || !acts || request_page_trusted(r))
+		return true;
+	exchange_refuse(e, 403,
+	                "a cookie acts for pages of this origin, and of those that "
+	                "http.allowed_origin names");
+	return false;
+}
+
+/* A ticket is for this one question: nobody that it is handed on to sees it. */
+static void hide_ticket(struct exchange *e)
+{
+	struct request *r = &e->request;
+	if (r->query.len > 0)
+		r->query.len =
+		        query_remove((uint8_t *)(uintptr_t)r->query.at, r->query.len, "ticket");
+}
+
 /* False: answered. */
 static bool admit_identity(struct exchange *e)
 {
@@ -334,7 +357,8 @@ bool exchange_admit(struct exchange *e, bool expect_continue)
 		return false;
 	}
 	r->identity = identities_of(edge->identities, r, clock_wall_ms());
-	if (!admit_identity(e))
+	hide_ticket(e);
+	if (!admit_cookie(e) || !admit_identity(e))
 		return false;
 	e->body_max = e->route->body_bytes_max != 0 ? e->route->body_bytes_max
 	                                            : edge->settings->limits_body_bytes;

@@ -11,8 +11,8 @@ static const struct span header_names[] = {REQUEST_HEADERS(HEADER_NAME)};
 static bool header_repeats(enum request_header h)
 {
 	return h == HEADER_ACCEPT || h == HEADER_ACCEPT_ENCODING || h == HEADER_CONNECTION ||
-	       h == HEADER_IF_MATCH || h == HEADER_IF_NONE_MATCH || h == HEADER_UPGRADE ||
-	       h == HEADER_X_FORWARDED_FOR || h == HEADER_X_FORWARDED_HOST ||
+	       h == HEADER_COOKIE || h == HEADER_IF_MATCH || h == HEADER_IF_NONE_MATCH ||
+	       h == HEADER_UPGRADE || h == HEADER_X_FORWARDED_FOR || h == HEADER_X_FORWARDED_HOST ||
 	       h == HEADER_X_FORWARDED_PROTO || h == HEADER_ACCESS_CONTROL_REQUEST_HEADERS;
 }
 
@@ -37,7 +37,7 @@ static struct span join_fields(struct exchange_head *kept, const struct http1_he
 		if (!span_equal_nocase(field->name, header_names[h]))
 			continue;
 		if (at != from) {
-			memcpy(at, ", ", 2);
+			memcpy(at, h == HEADER_COOKIE ? "; " : ", ", 2); /* RFC 9113 8.2.3 */
 			at += 2;
 		}
 		memcpy(at, field->value.at, field->value.len);

@@ -56,6 +56,7 @@ struct identity *identity_create(enum identity_way way, const struct identity_fa
 	identity->subject = xmemdup_text(subject, strlen(subject));
 	identity->former =
 	        span_of(xmemdup_text(facts->former.at, facts->former.len), facts->former.len);
+	identity->note = span_of(xmemdup_text(facts->note.at, facts->note.len), facts->note.len);
 	identity->count = 1;
 	print_principal(facts, identity->principal);
 	return identity;
@@ -82,6 +83,7 @@ void identity_release(struct identity **identity)
 	identity_release(&i->successor);
 	rights_release(&i->rights);
 	free((void *)(uintptr_t)i->former.at);
+	free((void *)(uintptr_t)i->note.at);
 	free(i->subject);
 	free(i);
 }
@@ -357,6 +359,23 @@ struct identity *identities_of(struct identities *all, const struct request *req
 	if (found == NULL && kind == CREDENTIAL_OTHER)
 		found = other_create(all, authorization, REFUSAL_NONE);
 	return found != NULL ? found : identity_hold(all->anonymous);
+}
+
+struct identity *identities_of_token(const struct identities *all,
+                                     const uint8_t digest[IDENTITY_DIGEST_BYTES], uint64_t now_ms)
+{
+	return identity_tokens_find(all->tokens, digest, now_ms);
+}
+
+struct identity *identities_of_jwt(const struct identities *all, const struct identity_facts *facts,
+                                   uint64_t now_ms)
+{
+	const struct identity_source *source = &all->sources[IDENTITY_JWT];
+	struct identity *said = identity_create(IDENTITY_JWT, facts), *now = NULL;
+	if (source->again != NULL)
+		now = source->again(source->context, said, now_ms);
+	identity_release(&said);
+	return now;
 }
 
 /* ---- what it may ---- */

@@ -53,6 +53,7 @@ struct identity_facts {
 	struct rights *rights; /* NULL: none */
 	uint64_t expires_ms;   /* Unix; 0: never */
 	uint64_t generation;   /* the source's own: of the key that signed, say */
+	struct span note;      /* the source's own: what again() needs */
 };
 
 struct identity {
@@ -61,6 +62,7 @@ struct identity {
 	struct rights *rights;
 	uint64_t expires_ms; /* Unix; UINT64_MAX: never */
 	uint64_t generation; /* identity_facts */
+	struct span note;    /* the same */
 	char *subject;       /* "": none */
 	/* Whom rows belong to: hexadecimal SHA-256. Of a subject: of its name, so that it stays
 	 * when tokens come and go. Of a token of the old keys, and of a stranger: of the token
@@ -117,6 +119,13 @@ void identities_judge(struct identities *identities, uint64_t now_ms);
 /* Whose request it is; one reference. Never NULL. */
 struct identity *identities_of(struct identities *identities, const struct request *request,
                                uint64_t now_ms);
+
+/* What stands in a credential's place (a pass) is as good as that is now: of a token, its digest;
+ * of a JWT, what it said and the generation of its key. One reference; NULL: good no longer. */
+struct identity *identities_of_token(const struct identities *identities,
+                                     const uint8_t digest[IDENTITY_DIGEST_BYTES], uint64_t now_ms);
+struct identity *identities_of_jwt(const struct identities *identities,
+                                   const struct identity_facts *facts, uint64_t now_ms);
 
 /* May it? `verbs`: bits, of which one is enough; `path` as in rights_may(), at NULL: anywhere. */
 enum refusal identities_refusal(const struct identities *identities,

@@ -25,6 +25,24 @@ unsigned query_find(struct span query, const char *name, struct span *value)
 	return count;
 }
 
+size_t query_remove(uint8_t *query, size_t len, const char *name)
+{
+	struct span left = span_of(query, len), found, value;
+	uint8_t *to = query;
+	bool first = true;
+	for (const uint8_t *at = left.at; query_next(&left, &found, &value); at = left.at) {
+		size_t part = (size_t)(value.at + value.len - at);
+		if (span_equal(found, span_str(name)))
+			continue;
+		if (!first)
+			*to++ = '&';
+		memmove(to, at, part);
+		to += part;
+		first = false;
+	}
+	return (size_t)(to - query);
+}
+
 bool list_next(struct span *list, struct span *element)
 {
 	if (list->len == 0)

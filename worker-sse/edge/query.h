@@ -12,6 +12,9 @@
  * first. */
 unsigned query_find(struct span query, const char *name, struct span *value);
 
+/* Takes each parameter of this name out of the query, in its place; the length that is left. */
+size_t query_remove(uint8_t *query, size_t len, const char *name);
+
 /* The next parameter of the query: its name and raw value; *query moves behind it. False: no more.
  */
 bool query_next(struct span *query, struct span *name, struct span *value);

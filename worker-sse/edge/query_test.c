@@ -83,12 +83,34 @@ static void values_are_decoded(void **state)
 	}
 }
 
+static void what_is_taken_out_is_gone(void **state)
+{
+	static const char *const rows[][2] = {{"ticket=x", ""},
+	                                      {"ticket=x&a=b", "a=b"},
+	                                      {"a=b&ticket=x", "a=b"},
+	                                      {"a=b&ticket=x&c", "a=b&c"},
+	                                      {"ticket=x&ticket=y&a=ticket", "a=ticket"},
+	                                      {"a&ticket&b=", "a&b="},
+	                                      {"tickets=x&xticket=y", "tickets=x&xticket=y"},
+	                                      {"&&a=b", "&&a=b"},
+	                                      {"", ""}};
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		char text[64];
+		strcpy(text, rows[i][0]);
+		size_t len = query_remove((uint8_t *)text, strlen(text), "ticket");
+		text[len] = '\0';
+		assert_string_equal(text, rows[i][1]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(parameters_are_found),
 	        cmocka_unit_test(lists_are_split_at_commas),
 	        cmocka_unit_test(values_are_decoded),
+	        cmocka_unit_test(what_is_taken_out_is_gone),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,6 +14,8 @@
 	R(UNKNOWN, 401, "invalid_token", "this token is not known here")                           \
 	R(EXPIRED, 401, "invalid_token", "this token has expired")                                 \
 	R(REVOKED, 401, "invalid_token", "this token is good no longer")                           \
+	R(PASS, 401, "invalid_token", "this cookie or ticket is not good here")                    \
+	R(UNAVAILABLE, 503, "", "what this cookie or ticket is judged by cannot be read yet")      \
 	R(FORBIDDEN, 403, "insufficient_scope", "this token may not do that")                      \
 	R(UNCONFIGURED, 503, "", "")
 

@@ -1,5 +1,6 @@
 /* Answers: heads, bodies, streams; and what features ask of a request. */
 #include "worker-sse/edge/conn.h"
+#include "worker-sse/edge/cookie.h"
 #include "worker-sse/edge/http1_out.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
@@ -70,6 +71,12 @@ static void put_needed(struct exchange *e, struct http1_out *head, unsigned stat
 {
 	if ((status == 401 || status == 403) && !has_header(headers, count, "www-authenticate"))
 		put_challenge(e, head, status);
+	const struct identity *identity = e->request.identity;
+	if (status == 401 && identity != NULL && identity->way == IDENTITY_COOKIE) {
+		http1_put_text(head, "set-cookie: ");
+		http1_put_text(head, cookie_gone(request_over_tls(&e->request)));
+		http1_put_text(head, "\r\n");
+	}
 	if (status == 405 && e->route != NULL && !has_header(headers, count, "allow")) {
 		char allow[ROUTE_ALLOW_ROOM];
 		route_allow(e->route, allow);

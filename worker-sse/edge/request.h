@@ -43,6 +43,7 @@ enum method {
 	H(ACCEPT, "accept")                                                                        \
 	H(ACCEPT_ENCODING, "accept-encoding")                                                      \
 	H(CONNECTION, "connection")                                                                \
+	H(COOKIE, "cookie")                                                                        \
 	H(HOST, "host")                                                                            \
 	H(IF_NONE_MATCH, "if-none-match")                                                          \
 	H(IF_RANGE, "if-range")                                                                    \
@@ -201,6 +202,10 @@ enum page_origin {
 	PAGE_FOREIGN, /* any other */
 };
 enum page_origin request_page(const struct request *request);
+/* May a page act for whoever has its browser's cookie? Our own, and those that are named. */
+bool request_page_trusted(const struct request *request);
+/* Would the browser keep a cookie of ours that is for TLS only? Not under dev in the clear. */
+bool request_over_tls(const struct request *request);
 
 /* "http://host[:port]" the client used: configured public_url, else X-Forwarded-* when trusted,
  * else Host. Written into `out`; returns its length. */

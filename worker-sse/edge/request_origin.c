@@ -63,3 +63,20 @@ enum page_origin request_page(const struct request *request)
 		return PAGE_OWN;
 	return origins_find(&request->edge->cors.origins, origin) != 0 ? PAGE_LISTED : PAGE_FOREIGN;
 }
+
+/* "null" may read what it is told by name, but whoever likes can be it. */
+bool request_page_trusted(const struct request *request)
+{
+	enum page_origin page = request_page(request);
+	return page == PAGE_OWN ||
+	       (page == PAGE_LISTED && !span_equal(request->headers[HEADER_ORIGIN], SPAN("null")));
+}
+
+bool request_over_tls(const struct request *request)
+{
+	static const struct span https = {(const uint8_t *)"https:", 6};
+	char base[1024];
+	size_t len = request_base_url(request, base, sizeof base);
+	return !request->edge->settings->dev ||
+	       (len > https.len && span_equal_nocase(span_of(base, https.len), https));
+}

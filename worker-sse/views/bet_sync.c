@@ -145,6 +145,8 @@ static bool authorized(struct request *r, uint64_t *expires_ms)
 	case REFUSAL_UNKNOWN:
 	case REFUSAL_EXPIRED:
 	case REFUSAL_REVOKED:
+	case REFUSAL_PASS:
+	case REFUSAL_UNAVAILABLE:
 	case REFUSAL_FORBIDDEN:
 	case REFUSAL_COUNT:
 		break;

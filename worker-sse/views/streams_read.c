@@ -121,7 +121,7 @@ static void build_headers(struct page_headers *h, struct request *request,
                           const struct stream *stream, uint64_t from, uint64_t to, uint64_t cursor)
 {
 	bool at_tail = to == stream->tail;
-	bool guarded = request->headers[HEADER_AUTHORIZATION].at != NULL;
+	bool guarded = request->identity->way != IDENTITY_ANONYMOUS;
 	h->count = 0;
 	add(h, "content-type", span_of(stream->content_type, stream->content_type_len));
 	add(h, STREAMS_POLICY_NAME, STREAMS_POLICY);
