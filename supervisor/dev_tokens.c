@@ -2,6 +2,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/hex.h"
+#include "common/base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -40,9 +41,10 @@ bool dev_tokens_make(struct settings_source *source, char *reason, size_t reason
 	check(settings_renew_key(&source->newest, SPAN("bet_sync.token"), span_str(token), why));
 	settings = source->newest;
 	snprintf(text, sizeof text, "{\"betSync\":\"%s\"}\n", token);
-	/* Not a log line: those hold no secrets. */
-	fprintf(stderr,
-	        "Token of the bet-sync feed, for this run only: %s (also in %s/tokens.json)\n",
-	        token, settings->run_dir);
+	/* For whoever sits there; what is no terminal may be somebody's log. */
+	if (isatty(STDERR_FILENO))
+		fprintf(stderr, "Token of the bet-sync feed, for this run only: %s\n", token);
+	log_info("token made", "of=bet-sync for=\"this run\" file=%s/tokens.json",
+	         settings->run_dir);
 	return write_file(settings->run_dir, text, reason, reason_len);
 }

@@ -1,5 +1,6 @@
-/* Under --dev, what has no bypass gets a random token at each start: set in the settings, and
- * written to RUN_DIR/tokens.json (0600) for whoever tries things out. */
+/* Under --dev, what has no bypass gets a random token at each start: set in the settings, written
+ * to RUN_DIR/tokens.json (0600) for whoever tries things out, and told to whoever sits at a
+ * terminal. */
 #pragma once
 
 #include "common/base/settings.h"

@@ -105,6 +105,56 @@ static void test_wrong_arguments(void **state)
 	assert_true(options.help);
 }
 
+/* The order of all five givers: settings_secret_test.c. */
+static void test_secrets_are_found(void **state)
+{
+	(void)state;
+	char dir[] = "/tmp/ringside-options-XXXXXX", file[64];
+	assert_non_null(mkdtemp(dir));
+	snprintf(file, sizeof file, "%s/auth.source_token", dir);
+	FILE *out = fopen(file, "w");
+	fputs("of-the-directory\n", out);
+	assert_int_equal(fclose(out), 0);
+	setenv("CREDENTIALS_DIRECTORY", dir, 1);
+	assert_true(options_parse(&options, 0, NULL, reason));
+	assert_true(options_load(&options, &settings, reason));
+	assert_string_equal(settings.auth_source_token, "of-the-directory");
+	settings_finish(&settings);
+	unsetenv("CREDENTIALS_DIRECTORY");
+	assert_int_equal(unlink(file) | rmdir(dir), 0);
+}
+
+static void test_secrets_among_the_arguments_are_hidden(void **state)
+{
+	(void)state;
+	char *arguments[] = {TEXT("--config"),
+	                     path,
+	                     TEXT("--bet-sync-token"),
+	                     TEXT("hush"),
+	                     TEXT("--auth-publish-tokens=hush,hush"),
+	                     TEXT("--auth-source-token-file=/none"),
+	                     TEXT("--log-level=error")};
+	static const char *const left[] = {"--config",
+	                                   path,
+	                                   "--bet-sync-token",
+	                                   "****",
+	                                   "--auth-publish-tokens=*********",
+	                                   "--auth-source-token-file=/none",
+	                                   "--log-level=error"};
+	options = (struct options){.config = path, .argc = 7, .argv = arguments};
+	options_hide_secrets(&options);
+	for (size_t i = 0; i < 7; i++)
+		assert_string_equal(arguments[i], left[i]);
+	assert_string_equal(options.argv[3], "hush");
+	options.argv[5] = options.argv[6]; /* that file is not there */
+	for (unsigned again = 0; again < 2; again++) {
+		assert_true(options_load(&options, &settings, reason));
+		assert_string_equal(settings.bet_sync_token, "hush");
+		assert_string_equal(settings.auth_publish_tokens, "hush,hush");
+		settings_finish(&settings);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -113,6 +163,8 @@ int main(void)
 	        T(test_config_from_the_environment),
 	        T(test_again_after_the_file_changed),
 	        T(test_wrong_arguments),
+	        T(test_secrets_are_found),
+	        T(test_secrets_among_the_arguments_are_hidden),
 #undef T
 	};
 	return cmocka_run_group_tests_name("options", tests, NULL, NULL);

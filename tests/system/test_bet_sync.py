@@ -380,7 +380,7 @@ def test_dev_makes_a_token_and_has_no_bypass():
             token = json.load(file)["betSync"]
         wait_for(lambda: get_state(r, headers={"authorization": f"Bearer {token}"})[0] == 200, "the feed")
         assert get_state(r, headers={})[0] == 401
-        assert token in r.log() and not [line for line in r.log().splitlines() if token in line and "info" in line]
+        assert token not in r.log() and f"token made of=bet-sync for=\"this run\" file={path}" in r.log()
 
 
 def test_no_token_configured():
