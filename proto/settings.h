@@ -4,9 +4,10 @@
  * S(field, "key", type, default, min, max, when, help)
  *   field    member of struct settings
  *   key      "section.name" in the file; --section-name; RINGSIDE_SECTION_NAME
- *   type     text | secret | secret_url | token | tokens | flag | count | bytes | ms. Those from
- *            secret to tokens are texts that nobody is shown (of a secret_url: scheme and host); a
- *            token is one Bearer credential, tokens are 64 at most with commas between
+ *   type     text | secret | secret_url | secret_lines | token | tokens | flag | count | bytes |
+ *            ms. Those from secret to tokens are texts that nobody is shown (of a secret_url:
+ *            scheme and host); secret_lines may be several; a token is one Bearer credential,
+ *            tokens are 64 at most with commas between
  *   default  as one would write it in the file; bytes take k, M, G; ms take ms, s, m, h, d
  *   min,max  bounds in the type's unit; text: length in bytes
  *   when     LIVE: at once on reload; WORKERS: restarts the workers one by one; START: next start
@@ -167,6 +168,14 @@
 	  WORKERS,                                                                                 \
 	  "Certificates that servers which Ringside calls are judged by: webhooks, and "           \
 	  "outputs to rtmps://.")                                                                  \
+	S(auth_tokens, "auth.tokens", text, "", 0, 3900, LIVE,                                     \
+	  "File with a row for each token: who has it, what it may, until when. "                  \
+	  "ringsidectl tokens edits it; nobody but its owner may read it.")                        \
+	S(auth_token_rows, "auth.token_rows", secret_lines, "", 0, 4 << 20, LIVE,                  \
+	  "The same rows here, a line each; both count. At most 10000 together.")                  \
+	S(auth_public, "auth.public", text, "", 0, 16384, LIVE,                                    \
+	  "What whoever shows no token may, as VERB=PATTERN[,PATTERN...] with blanks "             \
+	  "between. Health, the pages' own files and signed results need no right.")               \
 	S(auth_publish_tokens, "auth.publish_tokens", tokens, "", 0, 16384, WORKERS,               \
 	  "Bearer tokens that may create, append, delete "                                         \
 	  "and read.")                                                                             \
@@ -186,7 +195,7 @@
 	S(auth_outputs_token, "auth.outputs_token", tokens, "", 0, 512, WORKERS,                   \
 	  "Bearer token that may add, pause and remove outputs; empty: nobody may, but "           \
 	  "under dev everybody.")                                                                  \
-	S(auth_jwt_keys, "auth.jwt_keys", secret, "", 0, 65536, LIVE,                              \
+	S(auth_jwt_keys, "auth.jwt_keys", secret_lines, "", 0, 65536, LIVE,                        \
 	  "Keys that JSON Web Tokens are checked with: a JWK Set, one JWK, or public "             \
 	  "keys or certificates as PEM. Usually in a file: auth.jwt_keys_file.")                   \
 	S(auth_jwt_secret, "auth.jwt_secret", secret, "", 0, 1024, LIVE,                           \

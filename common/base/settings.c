@@ -157,12 +157,6 @@ static size_t items_of(const char *list)
 	return count;
 }
 
-/* Is what it holds a text of several lines? */
-static bool has_lines(const struct setting_row *row)
-{
-	return strcmp(row->key, "auth.jwt_keys") == 0;
-}
-
 static bool has_control(const char *value, size_t len, bool lines)
 {
 	for (size_t i = 0; i < len; i++) {
@@ -242,7 +236,7 @@ static bool text_fits(const struct setting_row *row, const char *value,
 static bool set_text(const struct setting_row *row, char **field, struct span value,
                      char reason[SETTINGS_REASON_MAX])
 {
-	if (has_control((const char *)value.at, value.len, has_lines(row)))
+	if (has_control((const char *)value.at, value.len, row->type == SETTING_secret_lines))
 		return bad(reason, row->key, "contains a control character");
 	char *text = xmemdup_text(value.at, value.len);
 	/* What it must be says more than how long. */

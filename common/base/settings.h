@@ -10,6 +10,7 @@
 typedef char *setting_text;
 typedef char *setting_secret;
 typedef char *setting_secret_url;
+typedef char *setting_secret_lines;
 typedef char *setting_token;
 typedef char *setting_tokens;
 typedef bool setting_flag;
@@ -48,6 +49,7 @@ enum setting_type {
 	SETTING_text,
 	SETTING_secret,
 	SETTING_secret_url,
+	SETTING_secret_lines,
 	SETTING_token,
 	SETTING_tokens,
 	SETTING_flag,

@@ -150,10 +150,16 @@ char *settings_flag_secret(int argc, char **argv)
 
 /* ---- explaining ---- */
 
-static const char *const type_names[] = {
-        [SETTING_text] = "text",   [SETTING_secret] = "secret", [SETTING_secret_url] = "secret URL",
-        [SETTING_token] = "token", [SETTING_tokens] = "tokens", [SETTING_flag] = "flag",
-        [SETTING_count] = "count", [SETTING_bytes] = "bytes",   [SETTING_ms] = "time"};
+static const char *const type_names[] = {[SETTING_text] = "text",
+                                         [SETTING_secret] = "secret",
+                                         [SETTING_secret_url] = "secret URL",
+                                         [SETTING_secret_lines] = "secret lines",
+                                         [SETTING_token] = "token",
+                                         [SETTING_tokens] = "tokens",
+                                         [SETTING_flag] = "flag",
+                                         [SETTING_count] = "count",
+                                         [SETTING_bytes] = "bytes",
+                                         [SETTING_ms] = "time"};
 static const char *const when_names[] = {[SETTING_LIVE] = "at once",
                                          [SETTING_WORKERS] = "restarts workers",
                                          [SETTING_START] = "at the next start"};

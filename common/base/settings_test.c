@@ -594,11 +594,14 @@ static void test_text_round_trip(void **state)
 	assert_true(set(&a, "data_dir", "/srv/100%41 = \xc3\xbc/%"));
 	assert_true(set(&a, "auth.publish_tokens", "a==,b"));
 	assert_true(set(&a, "log.level", "debug"));
-	assert_int_equal(differences(&a, &b), 3);
+	assert_true(set(&a, "auth.token_rows", "a sha256:x\r\n\n# %0a\tb\n"));
+	assert_false(set(&a, "auth.token_rows", "a\x01"));
+	assert_int_equal(differences(&a, &b), 4);
 	char *text = settings_text(&a);
 	assert_true(from_text(&b, text, strlen(text)));
 	assert_int_equal(differences(&a, &b), 0);
 	assert_string_equal(b.data_dir, "/srv/100%41 = \xc3\xbc/%");
+	assert_string_equal(b.auth_token_rows, "a sha256:x\r\n\n# %0a\tb\n");
 	free(text);
 	settings_finish(&a);
 	settings_finish(&b);
