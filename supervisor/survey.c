@@ -1,10 +1,12 @@
 #include "supervisor/survey.h"
 #include "common/base/check.h"
-#include "common/domain/rights.h"
+#include "common/base/clock.h"
 #include "common/domain/short_keys.h"
+#include "common/domain/token_rows.h"
 #include "supervisor/weak_token.h"
 
 #include <stdarg.h>
+#include <stdlib.h>
 
 /* ---- tokens ---- */
 
@@ -53,33 +55,40 @@ void survey_tokens(const struct settings *settings, const char *file,
                    void (*say)(void *arg, bool certain, const char *text), void *arg)
 {
 	const struct judge judge = {settings, file, say, arg};
-	for (size_t i = 0; i < setting_rows_count && !settings->dev; i++)
+	if (settings->dev)
+		return;
+	for (size_t i = 0; i < setting_rows_count; i++)
 		if (setting_rows[i].type == SETTING_token || setting_rows[i].type == SETTING_tokens)
 			judge_row(&judge, &setting_rows[i]);
 }
 
 /* ---- who may do what ---- */
 
-enum { ASKERS_MAX = 16, NAME_ROOM = 96 };
+enum { OTHERS_MAX = 16, NAMES_SHOWN = 8 };
 
-/* Somebody with rights: a setting's tokens. */
+/* Somebody with rights: a setting's tokens, a row of tokens, whoever shows none. */
 struct asker {
-	char name[NAME_ROOM];
+	const char *name;
 	struct rights *rights;
 };
 struct askers {
-	struct asker list[ASKERS_MAX];
+	struct asker *list;
 	size_t count;
+	struct token_rows *rows; /* that the names are borrowed from */
 };
 
-static void add_asker(struct askers *askers, const char *name, const char *rights)
+static void add_asker(struct askers *askers, const char *name, struct rights *rights)
+{
+	check(rights != NULL);
+	askers->list[askers->count++] = (struct asker){name, rights};
+}
+
+static void add_text(struct askers *askers, const char *name, const char *text)
 {
 	char reason[RIGHTS_REASON_ROOM];
-	check(askers->count < ASKERS_MAX);
-	struct asker *asker = &askers->list[askers->count++];
-	snprintf(asker->name, sizeof asker->name, "%s", name);
-	asker->rights = rights_of_text(span_str(rights), reason);
-	check(asker->rights != NULL);
+	struct rights *rights = rights_of_text(span_str(text), reason);
+	if (rights != NULL) /* what is none is not valid, and said elsewhere */
+		add_asker(askers, name, rights);
 }
 
 static void add_keys(struct askers *askers, const struct settings *s)
@@ -87,27 +96,77 @@ static void add_keys(struct askers *askers, const struct settings *s)
 	bool metrics = *s->auth_metrics_token != '\0';
 #define ADD_KEY(setting, key, rights)                                                              \
 	if (*s->setting != '\0')                                                                   \
-		add_asker(askers, key, rights);
+		add_text(askers, key, rights);
 	SHORT_KEYS(ADD_KEY)
 #undef ADD_KEY
 	/* Readers read metrics where nobody else is named. */
 	if (!metrics && *s->auth_subscribe_tokens != '\0')
-		add_asker(askers, "auth.subscribe_tokens", "metrics=/**");
+		add_text(askers, "auth.subscribe_tokens", "metrics=/**");
 	if (!metrics && *s->auth_publish_tokens != '\0')
-		add_asker(askers, "auth.publish_tokens", "metrics=/**");
+		add_text(askers, "auth.publish_tokens", "metrics=/**");
+}
+
+/* What they say is known when they come. */
+static void add_claims(struct askers *askers, const struct settings *s)
+{
+	if (*s->auth_jwt_keys == '\0' && *s->auth_jwt_secret == '\0' &&
+	    *s->auth_jwt_jwks_url == '\0')
+		return;
+	struct rights_draft *draft = rights_draft_create();
+	rights_draft_add_all(draft);
+	add_asker(askers, "whose JSON Web Token says so", rights_draft_finish(&draft));
+}
+
+static void collect(struct askers *askers, const struct settings *s)
+{
+	char reason[TOKEN_ROWS_REASON_ROOM];
+	const struct token_row *row;
+	size_t count = 0;
+	uint64_t now_ms = clock_wall_ms();
+	*askers = (struct askers){.rows = token_rows_create()};
+	/* What cannot be read is not valid, and said elsewhere. */
+	token_rows_read(askers->rows, "auth.token_rows", span_str(s->auth_token_rows), reason);
+	while (token_rows_at(askers->rows, count) != NULL)
+		count++;
+	askers->list = xcalloc(count + OTHERS_MAX, sizeof *askers->list);
+	add_text(askers, "everybody (auth.public)", s->auth_public);
+	add_keys(askers, s);
+	add_claims(askers, s);
+	for (size_t i = 0; (row = token_rows_at(askers->rows, i)) != NULL; i++)
+		if (!token_row_ended(row, now_ms))
+			add_asker(askers, row->name, rights_hold(row->rights));
+}
+
+static void drop(struct askers *askers)
+{
+	for (size_t i = 0; i < askers->count; i++)
+		rights_release(&askers->list[i].rights);
+	free(askers->list);
+	token_rows_destroy(&askers->rows);
 }
 
 static void print_verb(const struct askers *askers, enum verb verb, FILE *out)
 {
-	bool any = false;
+	const char *shown[NAMES_SHOWN];
+	size_t names = 0, more = 0;
 	fprintf(out, "  %-8s %s: ", verb_name(verb), verb_about(verb));
 	for (size_t i = 0; i < askers->count; i++) {
-		if (!rights_any(askers->list[i].rights, verb))
+		const char *name = askers->list[i].name;
+		bool again = false;
+		for (size_t n = 0; n < names; n++)
+			again = again || strcmp(shown[n], name) == 0;
+		if (again || !rights_any(askers->list[i].rights, verb))
 			continue;
-		fprintf(out, "%s%s", any ? ", " : "", askers->list[i].name);
-		any = true;
+		if (names == NAMES_SHOWN) {
+			more++;
+			continue;
+		}
+		fprintf(out, "%s%s", names > 0 ? ", " : "", name);
+		shown[names++] = name;
 	}
-	fputs(any ? "\n" : "nobody\n", out);
+	if (more > 0)
+		fprintf(out, ", and %zu more rows", more);
+	fputs(names > 0 ? "\n" : "nobody\n", out);
 }
 
 /* ---- what is lacking ---- */
@@ -212,15 +271,19 @@ static void look_at_the_way(struct lack *lack)
 
 size_t survey_print(const struct settings *settings, FILE *out)
 {
-	struct askers askers = {.count = 0};
+	struct askers askers;
 	if (settings->dev) {
 		fputs("development: whoever is on this machine may do everything\n", out);
 		return 0;
 	}
-	add_keys(&askers, settings);
+	collect(&askers, settings);
 	fputs("who may do what:\n", out);
 	for (enum verb verb = 0; verb < VERB_COUNT; verb++)
 		print_verb(&askers, verb, out);
+	if (*settings->auth_public == '\0')
+		fputs("whoever has no token gets health, the pages' own files and signed results; "
+		      "auth.public opens more\n",
+		      out);
 	struct lack lack = {.settings = settings, .askers = &askers, .out = out};
 	size_t feeds = look_at_feeds(&lack, settings->feeds_scheduled) +
 	               look_at_feeds(&lack, settings->feeds_source_driven);
@@ -228,7 +291,6 @@ size_t survey_print(const struct settings *settings, FILE *out)
 		lacks(&lack, "there is no feed: set feeds.scheduled or feeds.source_driven");
 	look_at_market(&lack);
 	look_at_the_way(&lack);
-	for (size_t i = 0; i < askers.count; i++)
-		rights_release(&askers.list[i].rights);
+	drop(&askers);
 	return lack.count;
 }

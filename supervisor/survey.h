@@ -12,5 +12,7 @@
 void survey_tokens(const struct settings *settings, const char *file,
                    void (*say)(void *arg, bool certain, const char *text), void *arg);
 
-/* Prints who may do what, and what a game and a market lack. Returns how many things. */
+/* Prints who may do what, and what a game and a market lack. Returns how many things. The rows of
+ * tokens are those of auth.token_rows, where those of the file of auth.tokens are, once they are in
+ * effect. */
 size_t survey_print(const struct settings *settings, FILE *out);

@@ -150,6 +150,63 @@ static void test_who_may(void **state)
 	assert_int_equal(lacking, 0);
 }
 
+static void test_rows_fill_gaps_and_are_named(void **state)
+{
+	(void)state;
+	static const char rows[] =
+	        "# who\n"
+	        "game token:game-0123456789abcdef post=arena\n"
+	        "house token:house-0123456789abcdef operate=/v1/markets/**,/v1/ledger/**\n"
+	        "bets token:bets-0123456789abcdef frames=arena\n"
+	        "bets token:more-0123456789abcdef frames=arena\n"
+	        "prom token:prom-0123456789abcdef metrics=metrics\n"
+	        "late token:late-0123456789abcdef append=** expires=2020-01-01T00:00:00Z\n"
+	        "elsewhere token:else-0123456789abcdef append=other/** render=**\n";
+	size_t lacking;
+	set("auth.token_rows", rows);
+	const char *text = survey(&lacking);
+	assert_int_equal(lacking, 3); /* readers of feed and markets, TLS */
+	assert_non_null(strstr(text, "facts: game\n"));
+	assert_non_null(strstr(text, "markets: house\n"));
+	assert_non_null(strstr(text, "nothing else: bets\n"));
+	assert_non_null(strstr(text, "close them: elsewhere\n")); /* late has ended */
+	assert_non_null(strstr(text, "whoever has no token gets health"));
+	assert_null(strstr(text, "0123456789abcdef"));
+	set("auth.public", "read=/v1/feeds/**,feeds/**,/v1/markets,/v1/markets/**");
+	set("http.trust_forwarded", "true");
+	text = survey(&lacking);
+	assert_int_equal(lacking, 0);
+	assert_non_null(strstr(text, "feeds: everybody (auth.public)\n"));
+	assert_null(strstr(text, "whoever has no token"));
+	set("feeds.source_driven", "other");
+	text = survey(&lacking);
+	assert_int_equal(lacking, 2); /* facts and frames of that one */
+	assert_non_null(strstr(text, "post=other\n"));
+}
+
+static void test_many_rows_are_counted(void **state)
+{
+	(void)state;
+	char rows[8192] = "";
+	size_t lacking;
+	for (unsigned i = 0; i < 50; i++)
+		snprintf(rows + strlen(rows), sizeof rows - strlen(rows),
+		         "n%u token:token-0123456789-%u read=/v1/feeds/**\n", i, i);
+	set("auth.token_rows", rows);
+	assert_non_null(strstr(survey(&lacking),
+	                       "feeds: n0, n1, n2, n3, n4, n5, n6, n7, and 42 more rows\n"));
+}
+
+static void test_what_an_issuer_says_is_not_lacking(void **state)
+{
+	(void)state;
+	size_t lacking;
+	set("auth.jwt_secret", "0123456789abcdef0123456789abcdef");
+	const char *text = survey(&lacking);
+	assert_int_equal(lacking, 1); /* TLS */
+	assert_non_null(strstr(text, "facts: whose JSON Web Token says so\n"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -158,6 +215,9 @@ int main(void)
 	        T(test_a_file_without_anything_lacks_everything),
 	        T(test_each_setting_fills_its_gap),
 	        T(test_who_may),
+	        T(test_rows_fill_gaps_and_are_named),
+	        T(test_many_rows_are_counted),
+	        T(test_what_an_issuer_says_is_not_lacking),
 #undef T
 	};
 	return cmocka_run_group_tests_name("survey", tests, NULL, NULL);

@@ -22,7 +22,7 @@ with open(os.path.join(ROOT, "docs", "operations.md")) as file:
 with open(os.path.join(ROOT, "docs", "configuration.md")) as file:
     # From the page that the table prints, so that whatever becomes a secret is tried.
     SECRETS = [(key, kind) for key, kind in re.findall(r"^\| `([a-z_.]+)` \| ([a-zA-Z ]+) \|", file.read(), re.M)
-               if kind in ("token", "tokens", "secret", "secret URL")]
+               if kind in ("token", "tokens", "secret", "secret URL", "secret lines")]
 JSON = {"content-type": "application/json"}
 
 
@@ -258,10 +258,14 @@ def marker():
 
 def value_of(key, kind, mark):
     """A value of that kind which is good, with the marker where the secret is."""
+    if kind == "secret URL":
+        return f"https://{mark}:{mark}@127.0.0.1:9/{mark}"
     return {"capture.url": f"http://127.0.0.1:9/#token={mark}", "capture.outputs": f"x=rtmp://127.0.0.1:9/live/{mark}",
-            "sessions.ice_servers": f"turn:127.0.0.1:9|{mark}|{mark}"}.get(
-                key, f"https://{mark}:{mark}@127.0.0.1:9/{mark}?{mark}#{mark}".replace(f"?{mark}#{mark}", "")
-                if kind == "secret URL" else mark)
+            "sessions.ice_servers": f"turn:127.0.0.1:9|{mark}|{mark}",
+            "auth.token_rows": f"alice token:{mark} read=named/**  # {mark}\n\nbert token:{mark}b append=**",
+            "auth.jwt_secret": f"{mark}{mark}",
+            "auth.jwt_keys": json.dumps({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "k", "alg": "EdDSA", "note": mark,
+                                                   "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]})}.get(key, mark)
 
 
 class Given:
