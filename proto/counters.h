@@ -17,6 +17,10 @@
 	C(responses_5xx_total, counter, "Answers with status 5xx.")                                \
 	C(bytes_in_total, counter, "Bytes received.")                                              \
 	C(bytes_out_total, counter, "Bytes sent.")                                                 \
+	C(tls_handshakes_total, counter, "TLS handshakes that came to their end.")                 \
+	C(tls_failures_total, counter, "Connections that ended before that.")                      \
+	C(tls_certificate_expiry_seconds, gauge,                                                   \
+	  "Unix time when the first certificate in use ends; 0: there is none.")                   \
 	C(body_bytes, gauge, "Bytes of request bodies in memory.")                                 \
 	C(body_bytes_max, gauge,                                                                   \
 	  "How many there may be: limits.body_bytes_total, or what the memory limit leaves.")      \

@@ -47,6 +47,18 @@ enum { PROTO_REASON_MAX = 480 };
 enum { PROTO_SETTINGS_BYTES_MAX = 16 << 20 };
 #define PROTO_SETTINGS(F) F(u64, len, 0)
 
+/* What its listening sockets speak, to who listens. The first one lets it begin; later ones change
+ * what new connections begin with. `tls`: bit n is set where the n-th socket speaks TLS. `pairs`:
+ * chain and key of each certificate, PEM, each with a NUL behind it; `client_ca`: PEM; `clients`:
+ * enum tls_clients; `ticket_keys`: the newest first (worker-sse/edge/tls.h). */
+enum { PROTO_LISTEN_PAIRS_MAX = 4 << 20, PROTO_LISTEN_CA_MAX = 1 << 20 };
+#define PROTO_LISTEN(F)                                                                            \
+	F(u64, tls, 0)                                                                             \
+	F(u64, clients, 0)                                                                         \
+	F(bytes, pairs, PROTO_LISTEN_PAIRS_MAX)                                                    \
+	F(bytes, client_ca, PROTO_LISTEN_CA_MAX)                                                   \
+	F(bytes, ticket_keys, 320)
+
 /* Stop accepting, finish what runs, exit 0 by then, finished or not. */
 #define PROTO_DRAIN(F) F(u64, due_ms, 0) /* monotonic */
 
@@ -178,6 +190,7 @@ enum {
 	M(9, LOG_REOPEN, log_reopen, ROLE_SUPERVISOR)
 #define PROTO_TO_FOLLOWERS(M) /* every worker that follows the log */                              \
 	M(10, LOG_DURABLE, log_durable, ROLE_FOLLOWERS)
+#define PROTO_TO_LISTENERS(M) M(12, LISTEN, listen, ROLE_SUPERVISOR)
 #define PROTO_TO_ANSWERING(M) M(20, CALL, call, ROLE_CALLING)
 #define PROTO_TO_CALLING(M)   M(21, CALL_REPLY, call_reply, ROLE_ANSWERING)
 #define PROTO_TO_CAPTURE(M)   M(22, RENDER_CONSUMERS, render_consumers, ROLE_SSE)
@@ -194,6 +207,7 @@ enum {
 	PROTO_TO_ADMINISTERED(M)                                                                   \
 	PROTO_TO_WORKERS(M)                                                                        \
 	PROTO_TO_FOLLOWERS(M)                                                                      \
+	PROTO_TO_LISTENERS(M)                                                                      \
 	PROTO_TO_ADMIN(M)                                                                          \
 	PROTO_TO_ANSWERING(M)                                                                      \
 	PROTO_TO_CALLING(M)                                                                        \
@@ -205,6 +219,7 @@ enum {
 #define PROTO_INBOX_ADMINISTERED(M) PROTO_TO_ADMINISTERED(M) /* supervisor/admin.c */
 #define PROTO_INBOX_WORKER(M)       PROTO_TO_WORKERS(M)      /* common/worker/worker.c */
 #define PROTO_INBOX_FOLLOWER(M)     PROTO_TO_FOLLOWERS(M)    /* each worker's own inbox */
+#define PROTO_INBOX_LISTENER(M)     PROTO_TO_LISTENERS(M)    /* roles that clients connect to */
 #define PROTO_INBOX_ANSWERING(M)    PROTO_TO_ANSWERING(M)    /* roles that answer calls */
 #define PROTO_INBOX_CALLING(M)      PROTO_TO_CALLING(M)      /* roles whose calls are answered */
 #define PROTO_INBOX_CAPTURE(M)      PROTO_TO_CAPTURE(M)

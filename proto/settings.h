@@ -15,9 +15,10 @@
 #pragma once
 
 #define SETTINGS(S)                                                                                \
-	S(listen, "listen", text, "127.0.0.1:4437", 1, 255, START,                                 \
-	  "Address and port to serve on: HOST:PORT or [IPV6]:PORT. Port 0 picks a free "           \
-	  "one; of a name, all addresses (8 at most).")                                            \
+	S(listen, "listen", text, "127.0.0.1:4437", 1, 1024, START,                                \
+	  "Addresses and ports to serve on: HOST:PORT or [IPV6]:PORT, several with commas; "       \
+	  "https:// before one serves TLS there (tls.certificates). Port 0 picks a free "          \
+	  "one; of a name, all addresses (8 at most in all).")                                     \
 	S(listen_wait_ms, "listen_wait", ms, "3s", 0, 600000, START,                               \
 	  "How long to wait for an address in use: the one before may still be ending.")           \
 	S(dev, "dev", flag, "false", 0, 1, START,                                                  \
@@ -164,6 +165,21 @@
 	  "Origins whose pages may read and write (CORS), scheme://host[:port], "                  \
 	  "comma-separated: with their cookies too. *: all pages, without cookies; under "         \
 	  "dev none but our own.")                                                                 \
+	S(tls_certificates, "tls.certificates", text, "", 0, 16384, LIVE,                          \
+	  "Of https://: CERT.pem:KEY.pem, several with commas. The first is for who names "        \
+	  "no host, or one of nobody's. The files are watched (tls.watch); a pair that does "      \
+	  "not fit is refused whole, and what was there goes on.")                                 \
+	S(tls_client_certificates, "tls.client_certificates", text, "off", 3, 8, LIVE,             \
+	  "Clients show a certificate of their own: off, optional or required.")                   \
+	S(tls_client_ca_file, "tls.client_ca_file", text, "", 0, 3900, LIVE,                       \
+	  "Who signs the certificates of clients: a file of certificates in PEM.")                 \
+	S(tls_watch_ms, "tls.watch", ms, "5s", 0, 86400000, LIVE,                                  \
+	  "How often the files of certificates are looked at; 0: at a reload only.")               \
+	S(tls_ticket_rotation_ms, "tls.ticket_rotation", ms, "12h", 0, 604800000, LIVE,            \
+	  "Each key that sessions are resumed by is used so long, and is good for three "          \
+	  "times that; 0: no sessions are resumed.")                                               \
+	S(tls_handshake_timeout_ms, "tls.handshake_timeout", ms, "10s", 100, 600000, WORKERS,      \
+	  "Longest TLS handshake; then the connection is closed.")                                 \
 	S(tls_ca_file, "tls.ca_file", text, "/etc/ssl/certs/ca-certificates.crt", 1, 3900,         \
 	  WORKERS,                                                                                 \
 	  "Certificates that servers which Ringside calls are judged by: webhooks, and "           \

@@ -167,6 +167,11 @@ void life_send_settings(struct child *child)
 		close(fd);
 }
 
+void life_send_listen(struct child *child)
+{
+	tls_files_tell(child->life->tls, child->peer, listeners_tls(&child->life->listeners));
+}
+
 void life_hello(struct child *child, uint64_t schema_hash)
 {
 	/* Programs that were replaced beneath us: it is tried again, until they fit or we are
@@ -181,6 +186,8 @@ void life_hello(struct child *child, uint64_t schema_hash)
 		return;
 	child->said_hello = true;
 	life_send_settings(child);
+	if (child_listens(child))
+		life_send_listen(child);
 	tell(child, LIFE_KNOWN);
 }
 

@@ -5,6 +5,7 @@
 #include "supervisor/child.h"
 #include "supervisor/events.h"
 #include "supervisor/listeners.h"
+#include "supervisor/tls_files.h"
 
 /* What has happened to a process. */
 enum life_news {
@@ -24,6 +25,7 @@ struct life {
 	struct events *events;
 	char program_dir[4096]; /* where the workers' programs are */
 	struct listeners listeners;
+	const struct tls_files *tls; /* what those who listen are told */
 	int counters_fd;
 	uint64_t generation; /* of the last process started */
 	void (*on_news)(void *arg, struct child *child, enum life_news news);
@@ -58,6 +60,8 @@ void life_signal(const struct child *child, int signal);
 /* To the process alone: its core says where it hangs. */
 void life_abort(const struct child *child);
 void life_send_settings(struct child *child);
+/* What its sockets speak; only to one that listens. */
+void life_send_listen(struct child *child);
 
 /* An event about it; `more` (taken, may be NULL) are further fields. */
 void life_emit(struct child *child, enum log_level level, const char *event, json_t *more);

@@ -69,6 +69,22 @@ void listeners_fds(const struct listeners *listeners, unsigned slot, int fds[BOO
 	fds[0] = (int)slot;
 }
 
+uint64_t listeners_tls(const struct listeners *listeners)
+{
+	(void)listeners;
+	return 2;
+}
+
+static unsigned listens_told;
+
+void tls_files_tell(const struct tls_files *files, struct peer *peer, uint64_t tls)
+{
+	(void)files;
+	assert_non_null(peer);
+	assert_int_equal(tls, 2);
+	listens_told++;
+}
+
 /* ---- one child ---- */
 
 static uv_loop_t loop;
@@ -126,7 +142,7 @@ static int begin(void **state)
 	events.on_line = on_event;
 	memset(news, 0, sizeof news);
 	memset(open_slots, 0, sizeof open_slots);
-	messages = 0;
+	messages = listens_told = 0;
 	*lines = '\0';
 	spawn_error = 0;
 	counters = (struct counters_slot){0};
@@ -222,8 +238,10 @@ static void test_who_says_hello_is_given_its_settings_once(void **state)
 	life_hello(&child, proto_schema_hash());
 	assert_int_equal(news[LIFE_KNOWN], 1);
 	assert_true(read(bus, bytes, sizeof bytes) > 0);
+	assert_int_equal(listens_told, 1);
 	life_hello(&child, proto_schema_hash());
 	assert_int_equal(news[LIFE_KNOWN], 1);
+	assert_int_equal(listens_told, 1);
 }
 
 static void test_a_program_of_another_build_is_killed(void **state)

@@ -77,8 +77,8 @@ static void learn_address(struct listener *listener, int fd)
 	inet_ntop(is_v6 ? AF_INET6 : AF_INET,
 	          is_v6 ? (const void *)&v6->sin6_addr : (const void *)&v4->sin_addr, host,
 	          sizeof host);
-	snprintf(listener->url, sizeof listener->url, is_v6 ? "http://[%s]:%u" : "http://%s:%u",
-	         host, ntohs(is_v6 ? v6->sin6_port : v4->sin_port));
+	snprintf(listener->url, sizeof listener->url, is_v6 ? "http%s://[%s]:%u" : "http%s://%s:%u",
+	         listener->tls ? "s" : "", host, ntohs(is_v6 ? v6->sin6_port : v4->sin_port));
 }
 
 int listener_open(struct listener *listener, unsigned slot)

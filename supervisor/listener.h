@@ -29,7 +29,9 @@ struct listener {
 	unsigned count;
 	bool steered[LISTENER_SLOTS_MAX]; /* what the kernel was told last, by slot */
 	bool steering_works, steering_stale;
-	char url[128]; /* "http://127.0.0.1:4437"; valid once a socket listens */
+	bool tls;       /* for its URL */
+	unsigned group; /* those of one name in `listen`: a free port is the same on all */
+	char url[128];  /* "http://127.0.0.1:4437"; valid once a socket listens */
 };
 
 /* Copies an IPv4 or IPv6 address; nothing is opened yet. */

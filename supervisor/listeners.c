@@ -15,10 +15,13 @@ enum {
 	POLL_NS = 50000000,
 };
 
-static bool known(const struct listeners *listeners, const struct addrinfo *address)
+/* Any free port is another one for each name. */
+static bool known(const struct listeners *listeners, const struct addrinfo *address, unsigned group)
 {
 	for (unsigned i = 0; i < listeners->count; i++)
-		if (listeners->each[i].address_len == address->ai_addrlen &&
+		if ((listeners->each[i].group == group ||
+		     listener_port(&listeners->each[i]) != 0) &&
+		    listeners->each[i].address_len == address->ai_addrlen &&
 		    memcmp(&listeners->each[i].address, address->ai_addr, address->ai_addrlen) == 0)
 			return true;
 	return false;
@@ -35,29 +38,28 @@ static bool is_loopback(const struct addrinfo *address)
 	        &((const struct sockaddr_in6 *)(const void *)address->ai_addr)->sin6_addr);
 }
 
-static void take_family(struct listeners *listeners, const struct addrinfo *found, int family)
+static void take_family(struct listeners *listeners, const struct addrinfo *found, int family,
+                        unsigned group, bool tls)
 {
 	for (const struct addrinfo *a = found; a != NULL && listeners->count < BOOT_LISTENERS_MAX;
 	     a = a->ai_next)
-		if (a->ai_family == family && !known(listeners, a))
-			listener_init(&listeners->each[listeners->count++], a->ai_addr,
-			              a->ai_addrlen);
+		if (a->ai_family == family && !known(listeners, a, group)) {
+			struct listener *listener = &listeners->each[listeners->count++];
+			listener_init(listener, a->ai_addr, a->ai_addrlen);
+			listener->group = group;
+			listener->tls = tls;
+		}
 }
 
-bool listeners_init(struct listeners *listeners, const char *listen, bool loopback_only,
-                    const char **reason)
+static bool resolve(struct listeners *listeners, const struct settings_listen *one, unsigned group,
+                    bool loopback_only, const char **reason)
 {
-	char host[256], port[8];
-	listeners->count = 0;
-	if (!settings_split_listen(listen, host, port)) {
-		*reason = "must be HOST:PORT or [IPV6]:PORT";
-		return false;
-	}
 	const struct addrinfo hints = {.ai_family = AF_UNSPEC,
 	                               .ai_socktype = SOCK_STREAM,
 	                               .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
 	struct addrinfo *found = NULL;
-	int rc = getaddrinfo(host, port, &hints, &found);
+	unsigned before = listeners->count;
+	int rc = getaddrinfo(one->host, one->port, &hints, &found);
 	if (rc != 0) {
 		*reason = gai_strerror(rc);
 		return false;
@@ -65,14 +67,41 @@ bool listeners_init(struct listeners *listeners, const char *listen, bool loopba
 	bool allowed = true;
 	for (const struct addrinfo *a = found; a != NULL; a = a->ai_next)
 		allowed = allowed && (!loopback_only || is_loopback(a));
-	take_family(listeners, found, AF_INET);
-	take_family(listeners, found, AF_INET6);
+	take_family(listeners, found, AF_INET, group, one->tls);
+	take_family(listeners, found, AF_INET6, group, one->tls);
 	freeaddrinfo(found);
 	if (!allowed)
 		*reason = "dev listens on loopback only, and this name leads elsewhere";
-	else if (listeners->count == 0)
-		*reason = "no IPv4 or IPv6 address";
-	return allowed && listeners->count > 0;
+	else if (listeners->count == before)
+		*reason = listeners->count == BOOT_LISTENERS_MAX
+		                  ? "more than 8 addresses"
+		                  : "no IPv4 or IPv6 address that is not named already";
+	return allowed && listeners->count > before;
+}
+
+bool listeners_init(struct listeners *listeners, const char *listen, bool loopback_only,
+                    const char **reason)
+{
+	struct settings_listen one;
+	enum settings_listen_result result;
+	unsigned group = 0;
+	listeners->count = 0;
+	while ((result = settings_next_listen(&listen, &one)) == SETTINGS_LISTEN_ONE)
+		if (!resolve(listeners, &one, group++, loopback_only, reason))
+			return false;
+	if (result == SETTINGS_LISTEN_MALFORMED || listeners->count == 0) {
+		*reason = "must be HOST:PORT or [IPV6]:PORT";
+		return false;
+	}
+	return true;
+}
+
+uint64_t listeners_tls(const struct listeners *listeners)
+{
+	uint64_t tls = 0;
+	for (unsigned i = 0; i < listeners->count; i++)
+		tls |= (uint64_t)listeners->each[i].tls << i;
+	return tls;
 }
 
 static bool is_not_here(int error)
@@ -122,13 +151,22 @@ int listeners_await(struct listeners *listeners, const char *listen, uint64_t wa
 	return error;
 }
 
-/* Port 0 is whatever the first one got. */
+/* Port 0 is whatever the first of its group got. */
+static const struct listener *first_of(const struct listeners *listeners, unsigned group)
+{
+	unsigned i = 0;
+	while (listeners->each[i].group != group)
+		i++;
+	return &listeners->each[i];
+}
+
 static int open_all(struct listeners *listeners, unsigned slot)
 {
 	int error = 0;
 	for (unsigned i = 0; error == 0 && i < listeners->count; i++) {
-		if (listener_port(&listeners->each[i]) == 0 && i > 0)
-			listener_set_port(&listeners->each[i], listener_port(&listeners->each[0]));
+		const struct listener *first = first_of(listeners, listeners->each[i].group);
+		if (listener_port(&listeners->each[i]) == 0 && first != &listeners->each[i])
+			listener_set_port(&listeners->each[i], listener_port(first));
 		error = listener_open(&listeners->each[i], slot);
 	}
 	if (error != 0)
@@ -138,11 +176,14 @@ static int open_all(struct listeners *listeners, unsigned slot)
 
 int listeners_open(struct listeners *listeners, unsigned slot)
 {
-	bool any_port = listener_port(&listeners->each[0]) == 0;
+	bool any_port[BOOT_LISTENERS_MAX], any = false;
+	for (unsigned i = 0; i < listeners->count; i++)
+		any |= any_port[i] = listener_port(&listeners->each[i]) == 0;
 	int error = open_all(listeners, slot);
-	for (int i = 0; error == EADDRINUSE && any_port && i < FREE_PORT_TRIES; i++) {
+	for (int i = 0; error == EADDRINUSE && any && i < FREE_PORT_TRIES; i++) {
 		for (unsigned j = 0; j < listeners->count; j++)
-			listener_set_port(&listeners->each[j], 0);
+			if (any_port[j])
+				listener_set_port(&listeners->each[j], 0);
 		error = open_all(listeners, slot);
 	}
 	return error;

@@ -10,8 +10,9 @@ struct listeners {
 	unsigned count;
 };
 
-/* Resolves HOST:PORT. IPv4 comes first: its URL is the one that people are told. With
- * `loopback_only` a name that leads anywhere else is refused. False: *reason says why. */
+/* Resolves each HOST:PORT of the list. IPv4 comes first: the URL of the first is the one that
+ * people are told. With `loopback_only` a name that leads anywhere else is refused. False: *reason
+ * says why. */
 bool listeners_init(struct listeners *listeners, const char *listen, bool loopback_only,
                     const char **reason);
 
@@ -31,6 +32,8 @@ bool listeners_are_open(const struct listeners *listeners, unsigned slot);
 void listeners_close(struct listeners *listeners, unsigned slot);
 void listeners_finish(struct listeners *listeners);
 
+/* Bit n is set where the n-th of a slot's descriptors speaks TLS. */
+uint64_t listeners_tls(const struct listeners *listeners);
 /* The descriptors of a slot, `count` of them. */
 void listeners_fds(const struct listeners *listeners, unsigned slot, int fds[BOOT_LISTENERS_MAX]);
 

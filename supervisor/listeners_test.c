@@ -118,14 +118,36 @@ static void test_names_and_numbers(void **state)
 	assert_false(listeners_init(&listeners, "no such host:1", false, &reason));
 }
 
+static void test_several_are_served_each_in_its_way(void **state)
+{
+	(void)state;
+	const char *reason = NULL;
+	assert_true(listeners_init(
+	        &listeners, "https://127.0.0.1:0, 127.0.0.1:0,http://127.0.0.2:0", true, &reason));
+	assert_int_equal(listeners.count, 3);
+	assert_true(listeners_init(&listeners, "127.0.0.3:0,https://127.0.0.1:0", true, &reason));
+	assert_int_equal(listeners_tls(&listeners), 2);
+	assert_int_equal(listeners_open(&listeners, 0), 0);
+	/* Each group has a free port of its own. */
+	assert_int_not_equal(listener_port(&listeners.each[1]), 0);
+	assert_memory_equal(listeners.each[0].url, "http://127.0.0.3:", 17);
+	assert_memory_equal(listeners.each[1].url, "https://127.0.0.1:", 18);
+	listeners_finish(&listeners);
+	assert_false(listeners_init(&listeners,
+	                            "127.0.0.1:1,127.0.0.1:2,127.0.0.1:3,127.0.0.1:4,127.0.0.1:5,"
+	                            "127.0.0.1:6,127.0.0.1:7,127.0.0.1:8,127.0.0.1:9",
+	                            true, &reason));
+	assert_string_equal(reason, "more than 8 addresses");
+	assert_false(listeners_init(&listeners, "127.0.0.1:1,127.0.0.1:1", true, &reason));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_teardown(name, teardown)
-	        T(test_every_address_of_a_name_is_served),
-	        T(test_all_or_none),
-	        T(test_an_address_that_is_not_here_is_left_out),
-	        T(test_names_and_numbers),
+	        T(test_every_address_of_a_name_is_served),       T(test_all_or_none),
+	        T(test_an_address_that_is_not_here_is_left_out), T(test_names_and_numbers),
+	        T(test_several_are_served_each_in_its_way),
 #undef T
 	};
 	return cmocka_run_group_tests_name("listeners", tests, NULL, NULL);

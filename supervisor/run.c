@@ -15,6 +15,7 @@
 #include "supervisor/reap.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/survey.h"
+#include "supervisor/tell.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -252,6 +253,19 @@ static void warn_of_token(void *arg, bool certain, const char *text)
 	log_warn(certain ? "token that can be guessed" : "doubtful setting", "what=\"%s\"", text);
 }
 
+static void on_certificates(void *arg)
+{
+	tell_listen(&((struct supervisor *)arg)->fleet);
+}
+
+static bool read_certificates(struct supervisor *s, char reason[TLS_FILES_REASON_MAX])
+{
+	s->tls = tls_files_create(s->loop, &s->settings, &s->events, on_certificates, s, reason);
+	s->fleet.life.tls = s->tls;
+	errno = s->tls == NULL ? EINVAL : 0;
+	return s->tls != NULL;
+}
+
 static void prepare(struct supervisor *s)
 {
 	char reason[SETTINGS_REASON_MAX];
@@ -283,7 +297,7 @@ static void prepare(struct supervisor *s)
 	s->admin = admin_create(&s->fleet, s->settings.newest->run_dir, admin_command, s, reason,
 	                        sizeof reason);
 	bool ok = s->admin != NULL && dev_tokens_make(&s->settings, reason, sizeof reason) &&
-	          fleet_init(&s->fleet, reason, sizeof reason);
+	          read_certificates(s, reason) && fleet_init(&s->fleet, reason, sizeof reason);
 	/* Only now: what prevents a start is said where it was started, and a second instance does
 	 * not write into the first one's file. */
 	if (ok && *s->settings.newest->log_file != '\0')
@@ -297,6 +311,7 @@ static void prepare(struct supervisor *s)
 	}
 	if (!ok) {
 		int code = process_exit_code(errno);
+		tls_files_destroy(&s->tls);
 		admin_destroy(&s->admin);
 		instance_release(&s->instance);
 		refuse_start(code, reason);
@@ -331,6 +346,7 @@ static void finish(struct supervisor *s)
 	s->events.on_line = NULL;
 	admin_destroy(&s->admin);
 	fleet_finish(&s->fleet);
+	tls_files_destroy(&s->tls);
 	uv_walk(s->loop, close_handle, NULL);
 	uv_run(s->loop, UV_RUN_DEFAULT);
 	if (s->console_fd >= 0)

@@ -142,6 +142,7 @@ static void use(struct supervisor *s, struct reload *reload)
 	log_set_buffer(fleet_ceilings(&s->fleet).log_bytes);
 	s->fleet.cpus = cpus_usable("", cpus_affinity());
 	tell_settings(&s->fleet);
+	tls_files_reload(s->tls);
 	/* What failed may work with other settings. */
 	if (reload->workers)
 		fleet_restart(&s->fleet, NULL);
@@ -166,7 +167,14 @@ bool supervisor_reload(struct supervisor *s, json_t **report, char reason[SETTIN
 	struct reload reload;
 	notify_send(&s->notify, "RELOADING=1\nMONOTONIC_USEC=%llu",
 	            (unsigned long long)(clock_monotonic_ns() / 1000));
-	if (!reload_read(&reload, &s->options, s->loaded, s->settings.newest, reason)) {
+	bool good = reload_read(&reload, &s->options, s->loaded, s->settings.newest, reason);
+	if (good && !tls_files_fit(&reload.next, reason)) {
+		settings_finish(&reload.fresh);
+		settings_finish(&reload.next);
+		json_decref(reload.report);
+		good = false;
+	}
+	if (!good) {
 		events_emit(&s->events, LOG_LEVEL_ERROR, "reload-refused",
 		            json_pack("{s:s}", "reason", reason));
 		notify_send(&s->notify, "READY=1\nSTATUS=reload refused: %s", reason);

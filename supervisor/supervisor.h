@@ -17,6 +17,7 @@ struct supervisor {
 	struct settings_source settings;
 	struct events events;
 	struct fleet fleet;
+	struct tls_files *tls;
 	struct admin *admin;
 	struct instance instance;
 	struct notify notify;

@@ -13,6 +13,15 @@ void tell_settings(struct fleet *fleet)
 	}
 }
 
+void tell_listen(struct fleet *fleet)
+{
+	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++) {
+		struct child *child = &fleet->children[i];
+		if (child->said_hello && child->peer != NULL && child_listens(child))
+			life_send_listen(child);
+	}
+}
+
 void tell_log_level(struct fleet *fleet, const char *level)
 {
 	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++) {

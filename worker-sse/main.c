@@ -177,10 +177,7 @@ static int start(struct worker *worker)
 	start_loop(&p, worker->loop);
 	counter_set(w->counters, subscribers, 0);
 	worker_follow(worker, false);
-	code = edge_listen(&w->edge);
-	if (code == 0)
-		worker_ready(worker);
-	return code;
+	return 0; /* it listens when it is told what its sockets speak */
 }
 
 /* What was made of the snapshot before (tokens, headers) are keys of class WORKERS. */

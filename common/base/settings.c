@@ -169,14 +169,24 @@ static bool has_control(const char *value, size_t len, bool lines)
 
 _Static_assert(SETTINGS_TOKENS_MAX == 64, "as the reason below says");
 
+static bool listen_fits(const char *value)
+{
+	struct settings_listen one;
+	enum settings_listen_result result;
+	unsigned count = 0;
+	while ((result = settings_next_listen(&value, &one)) == SETTINGS_LISTEN_ONE)
+		count++;
+	return result == SETTINGS_LISTEN_END && count > 0;
+}
+
 /* Texts with a grammar of their own. */
 static bool text_fits(const struct setting_row *row, const char *value,
                       char reason[SETTINGS_REASON_MAX])
 {
 	static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
 	static const char *const formats[] = {"text", "json", NULL};
+	static const char *const clients[] = {"off", "optional", "required", NULL};
 	static const char *const recoveries[] = {"refuse", "truncate", NULL};
-	char host[256], port[8];
 	uint64_t n;
 	if (strcmp(row->key, "log.level") == 0 && !one_of(value, levels))
 		return bad(reason, row->key, "must be debug, info, warn or error");
@@ -184,9 +194,13 @@ static bool text_fits(const struct setting_row *row, const char *value,
 		return bad(reason, row->key, "must be text or json");
 	if (strcmp(row->key, "store.recover") == 0 && !one_of(value, recoveries))
 		return bad(reason, row->key, "must be refuse or truncate");
-	if (strcmp(row->key, "listen") == 0 && !settings_split_listen(value, host, port))
-		return bad(reason, row->key,
-		           "must be HOST:PORT or [IPV6]:PORT, the port at most 65535");
+	if (strcmp(row->key, "listen") == 0 && !listen_fits(value))
+		return bad(
+		        reason, row->key,
+		        "must be HOST:PORT or [IPV6]:PORT, the port at most 65535, with http:// or "
+		        "https:// before it or not; several with commas");
+	if (strcmp(row->key, "tls.client_certificates") == 0 && !one_of(value, clients))
+		return bad(reason, row->key, "must be off, optional or required");
 	if (strcmp(row->key, "sse_workers") == 0 && strcmp(value, "auto") != 0 &&
 	    (!parse_number(value, units_none, &n) || n < 1 || n > 256))
 		return bad(reason, row->key, "must be auto or 1 to 256");
@@ -371,15 +385,16 @@ bool settings_split_range(const char *text, uint64_t *first, uint64_t *last)
 	return low > 0 && low <= high && high < INT32_MAX;
 }
 
-bool settings_split_listen(const char *listen, char host[256], char port[8])
+static bool split_listen(const char *from, const char *to, struct settings_listen *one)
 {
-	const char *colon = strrchr(listen, ':');
-	if (colon == NULL || colon == listen || strlen(colon + 1) == 0 || strlen(colon + 1) > 5)
-		return false;
+	const char *colon = memrchr(from, ':', (size_t)(to - from));
 	uint64_t n;
-	if (!parse_number(colon + 1, units_none, &n) || n > 65535)
+	if (colon == NULL || colon == from || to - colon < 2 || to - colon > 6)
 		return false;
-	const char *from = listen, *to = colon;
+	snprintf(one->port, sizeof one->port, "%.*s", (int)(to - colon - 1), colon + 1);
+	if (!parse_number(one->port, units_none, &n) || n > 65535)
+		return false;
+	to = colon;
 	if (*from == '[') {
 		if (to[-1] != ']')
 			return false;
@@ -388,12 +403,27 @@ bool settings_split_listen(const char *listen, char host[256], char port[8])
 	} else if (memchr(from, ':', (size_t)(to - from)) != NULL) {
 		return false;
 	}
-	if (to <= from || to - from >= 256)
+	if (to <= from || (size_t)(to - from) >= sizeof one->host)
 		return false;
-	memcpy(host, from, (size_t)(to - from));
-	host[to - from] = '\0';
-	snprintf(port, 8, "%.5s", colon + 1);
+	snprintf(one->host, sizeof one->host, "%.*s", (int)(to - from), from);
 	return true;
+}
+
+enum settings_listen_result settings_next_listen(const char **rest, struct settings_listen *one)
+{
+	const char *from = *rest;
+	while (*from == ' ' || *from == ',')
+		from++;
+	if (*from == '\0')
+		return SETTINGS_LISTEN_END;
+	size_t len = strcspn(from, ",");
+	*rest = from + len;
+	while (len > 0 && from[len - 1] == ' ')
+		len--;
+	one->tls = len > 8 && strncasecmp(from, "https://", 8) == 0;
+	size_t scheme = one->tls ? 8 : len > 7 && strncasecmp(from, "http://", 7) == 0 ? 7 : 0;
+	return split_listen(from + scheme, from + len, one) ? SETTINGS_LISTEN_ONE
+	                                                    : SETTINGS_LISTEN_MALFORMED;
 }
 
 static bool is_loopback(const char *host)
@@ -495,15 +525,35 @@ static bool rotation_fits(const struct settings *s, char reason[SETTINGS_REASON_
 	return true;
 }
 
-bool settings_validate(const struct settings *settings, char reason[SETTINGS_REASON_MAX])
+/* What `listen` needs of others. */
+static bool listen_is_served(const struct settings *settings, char reason[SETTINGS_REASON_MAX])
 {
-	char host[256], port[8];
-	if (settings->dev && settings_split_listen(settings->listen, host, port) &&
-	    !is_loopback(host))
+	struct settings_listen one;
+	bool tls = false, outside = false;
+	for (const char *rest = settings->listen;
+	     settings_next_listen(&rest, &one) == SETTINGS_LISTEN_ONE;) {
+		tls |= one.tls;
+		outside |= !is_loopback(one.host);
+	}
+	if (settings->dev && outside)
 		return conflict(settings, "dev", "listen",
 		                "opens everything, so it listens on loopback only: use 127.0.0.1, "
 		                "[::1] or localhost, or configure auth tokens and leave dev off",
 		                reason);
+	if (tls && *settings->tls_certificates == '\0')
+		return conflict(settings, "listen", "tls.certificates",
+		                "names https://, which needs tls.certificates", reason);
+	if (strcmp(settings->tls_client_certificates, "off") != 0 &&
+	    *settings->tls_client_ca_file == '\0')
+		return conflict(settings, "tls.client_certificates", "tls.client_ca_file",
+		                "needs tls.client_ca_file", reason);
+	return true;
+}
+
+bool settings_validate(const struct settings *settings, char reason[SETTINGS_REASON_MAX])
+{
+	if (!listen_is_served(settings, reason))
+		return false;
 	if (settings->limits_body_bytes > settings->store_ring_bytes / 4)
 		return conflict(settings, "limits.body_bytes", "store.ring_bytes",
 		                "must be at most a quarter of store.ring_bytes", reason);

@@ -222,5 +222,12 @@ void settings_print_reference(FILE *out);
 /* "FIRST-LAST", 1 to 2147483646. False: malformed or the wrong way round. */
 bool settings_split_range(const char *text, uint64_t *first, uint64_t *last);
 
-/* HOST:PORT, [IPV6]:PORT. False: malformed. `host` has room for 256 bytes. */
-bool settings_split_listen(const char *listen, char host[256], char port[8]);
+/* One of the addresses of `listen`: [http://|https://]HOST:PORT, the host an IPv6 address in
+ * brackets. */
+struct settings_listen {
+	bool tls;
+	char host[256], port[8];
+};
+enum settings_listen_result { SETTINGS_LISTEN_ONE, SETTINGS_LISTEN_END, SETTINGS_LISTEN_MALFORMED };
+/* The next of a list with commas; *rest goes behind it. */
+enum settings_listen_result settings_next_listen(const char **rest, struct settings_listen *one);

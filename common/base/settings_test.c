@@ -64,6 +64,15 @@ static void test_values(void **state)
 	        {"listen", "0.0.0.0:80", true},
 	        {"listen", "[::]:65535", true},
 	        {"listen", "localhost:0", true},
+	        {"listen", "http://0.0.0.0:80", true},
+	        {"listen", "https://0.0.0.0:443, HTTP://[::1]:80,localhost:0", true},
+	        {"listen", "https://", false},
+	        {"listen", "https://127.0.0.1", false},
+	        {"listen", "ftp://127.0.0.1:21", false},
+	        {"listen", "127.0.0.1:80,4437", false},
+	        {"listen", " , ", false},
+	        {"tls.client_certificates", "optional", true},
+	        {"tls.client_certificates", "on", false},
 	        {"listen", "4437", false},
 	        {"listen", ":4437", false},
 	        {"listen", "::1:4437", false},
@@ -266,7 +275,9 @@ static void test_a_wrong_word_is_told_the_right_ones(void **state)
 	         "market.operator: must be ledger, webhook, or empty",
 	         {"x", "ledgers", "somebody else who pays"}},
 	        {"listen",
-	         "listen: must be HOST:PORT or [IPV6]:PORT, the port at most 65535",
+	         "listen: must be HOST:PORT or [IPV6]:PORT, the port at most 65535, with http:// "
+	         "or "
+	         "https:// before it or not; several with commas",
 	         {"", "4437", "127.0.0.1:70000"}},
 	};
 	struct settings s;
@@ -288,6 +299,11 @@ static void test_what_concerns_several_keys(void **state)
 	} rows[] = {
 	        {"dev", "true", "listen", "127.0.0.1:1", true},
 	        {"dev", "true", "listen", "127.9.9.9:1", true},
+	        {"dev", "true", "listen", "127.0.0.1:1,0.0.0.0:2", false},
+	        {"listen", "https://127.0.0.1:1", "dev", "false", false},
+	        {"listen", "https://127.0.0.1:1", "tls.certificates", "c:k", true},
+	        {"tls.client_certificates", "required", "dev", "false", false},
+	        {"tls.client_certificates", "required", "tls.client_ca_file", "/ca", true},
 	        {"dev", "true", "listen", "[::1]:1", true},
 	        {"dev", "true", "listen", "localhost:1", true},
 	        {"dev", "true", "listen", "0.0.0.0:1", false},

@@ -47,6 +47,11 @@ static void memory_want(struct wire *wire, unsigned events)
 	wire->wants = events;
 }
 
+static bool memory_settled(const struct wire *wire)
+{
+	return !((struct wire_memory *)wire->state)->shaking;
+}
+
 static bool memory_shut(struct wire *wire)
 {
 	struct wire_memory *m = wire->state;
@@ -86,6 +91,7 @@ void wire_memory_open(struct wire_memory *m, struct wire *wire, const struct wir
 	                                      .write = memory_write,
 	                                      .want = memory_want,
 	                                      .shut = memory_shut,
+	                                      .settled = memory_settled,
 	                                      .undelivered = memory_undelivered,
 	                                      .was_reset = memory_was_reset,
 	                                      .address = memory_address,

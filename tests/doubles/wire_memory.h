@@ -15,7 +15,7 @@ struct wire_memory {
 	size_t out_len;
 	size_t takes;       /* so many bytes more, until wire_memory_take() */
 	size_t undelivered; /* as the kernel would say it */
-	bool shut, closing;
+	bool shut, closing, shaking;
 	unsigned writes; /* calls */
 };
 

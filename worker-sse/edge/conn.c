@@ -23,6 +23,8 @@ static uint64_t limit_ms(const struct conn *conn)
 	switch ((enum conn_wait)conn->wait) {
 	case WAIT_NOTHING:
 		break;
+	case WAIT_HANDSHAKE:
+		return s->tls_handshake_timeout_ms;
 	case WAIT_REQUEST:
 		return s->http_keepalive_timeout_ms;
 	case WAIT_FIRST:
@@ -53,6 +55,8 @@ static bool may_be_gone(const struct conn *conn)
 
 static enum conn_wait wait_now(const struct conn *conn)
 {
+	if (conn->shaking)
+		return WAIT_HANDSHAKE;
 	if (conn->writing)
 		return WAIT_WRITE;
 	if (conn->lingering)
@@ -118,6 +122,10 @@ static void time_is_up(struct conn *conn)
 {
 	struct exchange *last = conn->last;
 	switch ((enum conn_wait)conn->wait) {
+	case WAIT_HANDSHAKE:
+		counter_add(conn->edge->counters, timeouts_total, 1);
+		conn_close(conn);
+		return;
 	case WAIT_HEAD:
 		counter_add(conn->edge->counters, timeouts_total, 1);
 		conn_refuse_head(conn, 408, "the request did not come");
@@ -204,6 +212,7 @@ void conn_close(struct conn *conn)
 		return;
 	struct edge *edge = conn->edge;
 	conn->closing = true;
+	counter_add(edge->counters, tls_failures_total, conn->shaking);
 	wheel_cancel(&conn->timer);
 	*conn->previous = conn->next;
 	if (conn->next != NULL)

@@ -48,6 +48,7 @@ struct exchange {
 /* What a connection is waiting for, and so which time limit holds: conn_settle(). */
 enum conn_wait {
 	WAIT_NOTHING,
+	WAIT_HANDSHAKE,
 	WAIT_REQUEST,
 	WAIT_FIRST,
 	WAIT_HEAD,
@@ -83,6 +84,8 @@ struct conn {
 	bool lingering; /* no further request; closes when the answer has arrived */
 	bool shut;      /* our side is shut down */
 	bool served;    /* a whole request came */
+	bool tls;       /* its wire speaks TLS, */
+	bool shaking;   /* ... and is not through with the handshake */
 };
 
 /* ---- conn.c ---- */

@@ -205,6 +205,10 @@ void conn_read_now(struct conn *conn)
 	if (conn->eof)
 		return;
 	ssize_t n = conn->wire.kind->read(&conn->wire, buffer, read_most(conn->edge));
+	if (conn->shaking && conn->wire.kind->settled(&conn->wire)) {
+		conn->shaking = false;
+		counter_add(conn->edge->counters, tls_handshakes_total, 1);
+	}
 	if (n > 0)
 		on_bytes(conn, span_of(buffer, (size_t)n));
 	else if (n == 0)

@@ -278,6 +278,29 @@ static void what_does_not_come_in_time_is_refused(void **state)
 	}
 }
 
+/* Nothing is said to it: what would be said could not be read. */
+static void a_handshake_has_its_time(void **state)
+{
+	static const char *const settings[] = {"tls.handshake_timeout=1s", NULL};
+	(void)state;
+	for (int through = 0; through < 2; through++) {
+		struct fixture f;
+		open_with(&f, echo, settings);
+		struct conn *conn = f.bench->edge.conns;
+		conn->tls = conn->shaking = f.memory.shaking = true;
+		conn_settle(conn);
+		edge_bench_wait(f.bench, &f.memory, 900);
+		assert_false(f.memory.closing);
+		f.memory.shaking = !through;
+		if (through)
+			give(&f, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+		edge_bench_wait(f.bench, &f.memory, 250);
+		assert_int_equal(f.memory.wire == NULL, !through);
+		assert_int_equal(f.memory.out_len > 0, through);
+		finish(&f);
+	}
+}
+
 static void large(struct request *request)
 {
 	static uint8_t body[300000];
@@ -699,6 +722,7 @@ int main(void)
 	        cmocka_unit_test(who_is_one_too_many_is_answered_and_its_request_dropped),
 	        cmocka_unit_test(a_body_that_is_expected_is_asked_for),
 	        cmocka_unit_test(what_does_not_come_in_time_is_refused),
+	        cmocka_unit_test(a_handshake_has_its_time),
 	        cmocka_unit_test(a_slow_reader_gets_all_and_a_dead_one_is_cut),
 	        cmocka_unit_test(who_reads_nothing_is_not_read),
 	        cmocka_unit_test(whoever_waits_hears_that_the_client_left),

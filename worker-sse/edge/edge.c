@@ -4,6 +4,7 @@
 #include "worker-sse/edge/conn.h"
 #include "worker-sse/edge/identity.h"
 #include "worker-sse/edge/listen.h"
+#include "worker-sse/edge/tls.h"
 #include "worker-sse/edge/websocket.h"
 
 #include <stdlib.h>
@@ -63,9 +64,27 @@ void edge_finish(struct edge *edge)
 {
 	check(edge->conns == NULL);
 	identities_destroy(&edge->identities);
+	SSL_CTX_free(edge->tls);
 	cors_finish(&edge->cors);
 	free(edge->read_buffer);
 	free(edge->fields);
+}
+
+bool edge_use_tls(struct edge *edge, uint64_t listens_tls, const struct tls_material *material,
+                  char reason[CERTIFICATE_REASON_ROOM])
+{
+	int64_t expires_s = 0;
+	SSL_CTX *fresh = NULL;
+	if (material->pairs.len > 0) {
+		fresh = tls_context(material, clock_wall_ms(), &expires_s, reason);
+		if (fresh == NULL)
+			return false;
+	}
+	SSL_CTX_free(edge->tls); /* who is connected has a reference of his own */
+	edge->tls = fresh;
+	edge->listens_tls = listens_tls;
+	counter_set(edge->counters, tls_certificate_expiry_seconds, (uint64_t)expires_s);
+	return true;
 }
 
 int edge_listen(struct edge *edge)

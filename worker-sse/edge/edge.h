@@ -4,6 +4,7 @@
 
 #include "common/base/busy_poll.h"
 #include "common/base/ceilings.h"
+#include "common/base/certificate.h"
 #include "common/base/counters.h"
 #include "common/base/settings.h"
 #include "common/base/wheel.h"
@@ -13,9 +14,11 @@
 #include "worker-sse/edge/turn.h"
 #include "worker-sse/live/waiting.h"
 
+#include <openssl/types.h>
 #include <uv.h>
 
 struct address;
+struct tls_material;
 struct conn;
 struct http1_field;
 struct identities;
@@ -65,6 +68,8 @@ struct edge {
 	struct wheel_node accept_again; /* set: no descriptors, not even one to drop with */
 	int spare_fd;                   /* given up to accept one that must be dropped; -1: none */
 	uint64_t drop_logged_ms;
+	SSL_CTX *tls;         /* what new connections begin with; NULL: none can */
+	uint64_t listens_tls; /* bit n: the n-th listener speaks TLS */
 	bool listening, draining;
 	uint64_t conns_max;        /* limits.connections, or what the descriptors allow */
 	struct address *addresses; /* hash; only when limited */
@@ -95,6 +100,10 @@ void edge_init(struct edge *edge, const struct edge_options *options);
 void edge_finish(struct edge *edge);
 /* After a reload. */
 void edge_use(struct edge *edge, const struct settings *settings);
+/* What connections to the sockets of `listens_tls` (bit n: the n-th) begin with from now on. False:
+ * the reason, and those before it go on. */
+bool edge_use_tls(struct edge *edge, uint64_t listens_tls, const struct tls_material *material,
+                  char reason[CERTIFICATE_REASON_ROOM]);
 /* Accepts on the sockets that were inherited. 0, or an exit code after logging why. */
 int edge_listen(struct edge *edge);
 

@@ -4,6 +4,7 @@
 #include "proto/roles.h"
 #include "worker-sse/edge/client_address.h"
 #include "worker-sse/edge/conn.h"
+#include "worker-sse/edge/wire_tls.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -58,10 +59,20 @@ static int listen_fd_of(const struct edge *edge, const uv_poll_t *poll)
 	return BOOT_FD_LISTEN + (int)(poll - edge->listeners);
 }
 
-static void take(struct edge *edge, int fd)
+/* From the n-th listener. */
+static bool open_wire(struct edge *edge, struct conn *conn, unsigned listener, int fd)
+{
+	if (!(edge->listens_tls >> listener & 1))
+		return wire_plain_open(&conn->wire, edge->loop, fd, &conn_wire_events);
+	conn->tls = conn->shaking = true;
+	return edge->tls != NULL &&
+	       wire_tls_open(&conn->wire, edge->loop, fd, &conn_wire_events, edge->tls);
+}
+
+static void take(struct edge *edge, unsigned listener, int fd)
 {
 	struct conn *conn = conn_create(edge);
-	if (wire_plain_open(&conn->wire, edge->loop, fd, &conn_wire_events)) {
+	if (open_wire(edge, conn, listener, fd)) {
 		admit(edge, conn);
 		return;
 	}
@@ -112,7 +123,7 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
 	for (int i = 0; status == 0 && i < (edge->turn.over ? ACCEPTS_LINED : ACCEPTS_MAX); i++) {
 		int fd = accept_one(listen_fd);
 		if (fd >= 0) {
-			take(edge, fd);
+			take(edge, (unsigned)(poll - edge->listeners), fd);
 		} else if (errno == EMFILE || errno == ENFILE) {
 			drop_one(edge, listen_fd);
 			return;
@@ -176,7 +187,7 @@ void listen_drain(struct edge *edge)
 		uv_poll_t *poll = &edge->listeners[i];
 		int listen_fd = listen_fd_of(edge, poll);
 		for (int fd = accept_one(listen_fd); fd >= 0; fd = accept_one(listen_fd))
-			take(edge, fd);
+			take(edge, i, fd);
 		uv_close((uv_handle_t *)poll, NULL);
 		close(listen_fd);
 	}

@@ -32,7 +32,9 @@ size_t request_base_url(const struct request *request, char *out, size_t out_len
 {
 	const struct settings *s = request->edge->settings;
 	const struct span *headers = request->headers;
-	struct span host = headers[HEADER_HOST], proto = SPAN("http");
+	const struct conn *conn = request->exchange->conn;
+	struct span host = headers[HEADER_HOST],
+	            proto = conn != NULL && conn->tls ? SPAN("https") : SPAN("http");
 	if (*s->http_public_url != '\0') {
 		int len = snprintf(out, out_len, "%s", s->http_public_url);
 		while (len > 0 && out[len - 1] == '/')
@@ -44,6 +46,8 @@ size_t request_base_url(const struct request *request, char *out, size_t out_len
 			host = list_last(headers[HEADER_X_FORWARDED_HOST]);
 		if (span_equal_nocase(list_last(headers[HEADER_X_FORWARDED_PROTO]), SPAN("https")))
 			proto = SPAN("https");
+		else if (headers[HEADER_X_FORWARDED_PROTO].len > 0)
+			proto = SPAN("http");
 	}
 	if (host.len == 0)
 		host = span_str(s->listen);

@@ -1,8 +1,9 @@
-/* The bytes of one connection: TCP as it is; later TLS; in tests, memory. What protocol they are is
+/* The bytes of one connection: TCP as it is, TLS, or in tests memory. What protocol they are is
  * the business of whoever holds it. Loop thread only.
  *
- * Life: wire_plain_open() ... close() ... events->closed(), after which its memory is the
- * holder's again. It is part of a struct of the holder's, which finds itself by offsetof. */
+ * Life: wire_plain_open() or wire_tls_open() ... close() ... events->closed(), after which its
+ * memory is the holder's again. It is part of a struct of the holder's, which finds itself by
+ * offsetof. */
 #pragma once
 
 #include <stdbool.h>
@@ -38,6 +39,9 @@ struct wire_kind {
 	/* No more is written; what was is delivered, and the other side may go on. False: it broke.
 	 */
 	bool (*shut)(struct wire *wire);
+	/* Has the other side been heard out as far as the wire itself goes? False: it is still
+	 * shaking hands, and none of its bytes have come through. */
+	bool (*settled)(const struct wire *wire);
 	/* Bytes written that the other side's kernel does not have. */
 	size_t (*undelivered)(const struct wire *wire);
 	/* Did the other side reset it? Also while nothing is read. */

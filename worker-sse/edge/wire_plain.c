@@ -1,13 +1,7 @@
-#include "worker-sse/edge/client_address.h"
-#include "worker-sse/edge/wire.h"
+#include "worker-sse/edge/wire_socket.h"
 
 #include <errno.h>
-#include <linux/sockios.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 static ssize_t plain_read(struct wire *wire, void *into, size_t room)
 {
@@ -64,36 +58,10 @@ static bool plain_shut(struct wire *wire)
 	return shutdown(wire->fd, SHUT_WR) == 0;
 }
 
-static size_t plain_undelivered(const struct wire *wire)
+static bool plain_settled(const struct wire *wire)
 {
-	int bytes = 0;
-	return ioctl(wire->fd, SIOCOUTQ, &bytes) == 0 ? (size_t)bytes : 0;
-}
-
-static bool plain_was_reset(const struct wire *wire)
-{
-	struct tcp_info info;
-	socklen_t len = sizeof info;
-	return getsockopt(wire->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
-	       info.tcpi_state == TCP_CLOSE;
-}
-
-static bool plain_address(const struct wire *wire, uint8_t out[16])
-{
-	return client_address_of(wire->fd, out);
-}
-
-static void on_closed(uv_handle_t *handle)
-{
-	struct wire *wire = (struct wire *)((uint8_t *)handle - offsetof(struct wire, poll));
-	wire->events->closed(wire);
-}
-
-static void plain_close(struct wire *wire)
-{
-	uv_close((uv_handle_t *)&wire->poll, on_closed);
-	close(wire->fd);
-	wire->fd = -1;
+	(void)wire;
+	return true;
 }
 
 bool wire_plain_open(struct wire *wire, uv_loop_t *loop, int fd, const struct wire_events *events)
@@ -102,10 +70,11 @@ bool wire_plain_open(struct wire *wire, uv_loop_t *loop, int fd, const struct wi
 	                                       .write = plain_write,
 	                                       .want = plain_want,
 	                                       .shut = plain_shut,
-	                                       .undelivered = plain_undelivered,
-	                                       .was_reset = plain_was_reset,
-	                                       .address = plain_address,
-	                                       .close = plain_close};
+	                                       .settled = plain_settled,
+	                                       .undelivered = wire_socket_undelivered,
+	                                       .was_reset = wire_socket_was_reset,
+	                                       .address = wire_socket_address,
+	                                       .close = wire_socket_close};
 	if (uv_poll_init(loop, &wire->poll, fd) != 0)
 		return false;
 	wire->kind = &plain;
