@@ -192,23 +192,23 @@
 	S(auth_public, "auth.public", text, "", 0, 16384, LIVE,                                    \
 	  "What whoever shows no token may, as VERB=PATTERN[,PATTERN...] with blanks "             \
 	  "between. Health, the pages' own files and signed results need no right.")               \
-	S(auth_publish_tokens, "auth.publish_tokens", tokens, "", 0, 16384, WORKERS,               \
+	S(auth_publish_tokens, "auth.publish_tokens", tokens, "", 0, 16384, LIVE,                  \
 	  "Bearer tokens that may create, append, delete "                                         \
 	  "and read.")                                                                             \
-	S(auth_subscribe_tokens, "auth.subscribe_tokens", tokens, "", 0, 16384, WORKERS,           \
+	S(auth_subscribe_tokens, "auth.subscribe_tokens", tokens, "", 0, 16384, LIVE,              \
 	  "Bearer tokens that may read.")                                                          \
-	S(auth_metrics_token, "auth.metrics_token", tokens, "", 0, 512, WORKERS,                   \
+	S(auth_metrics_token, "auth.metrics_token", tokens, "", 0, 512, LIVE,                      \
 	  "Bearer token for /metrics; empty: a subscribe token.")                                  \
-	S(auth_session_tokens, "auth.session_tokens", tokens, "", 0, 16384, WORKERS,               \
+	S(auth_session_tokens, "auth.session_tokens", tokens, "", 0, 16384, LIVE,                  \
 	  "Bearer tokens that may use render sessions, each "                                      \
 	  "its own.")                                                                              \
-	S(auth_source_token, "auth.source_token", token, "", 0, 512, WORKERS,                      \
+	S(auth_source_token, "auth.source_token", token, "", 0, 512, LIVE,                         \
 	  "Bearer token of games, for /v1/source/; empty: nobody may post, but under "             \
 	  "dev everybody.")                                                                        \
-	S(auth_ledger_token, "auth.ledger_token", token, "", 0, 512, WORKERS,                      \
+	S(auth_ledger_token, "auth.ledger_token", token, "", 0, 512, LIVE,                         \
 	  "Bearer token of the house: opens accounts, decides markets in "                         \
 	  "manual_review; empty: nobody may, but under dev everybody.")                            \
-	S(auth_outputs_token, "auth.outputs_token", tokens, "", 0, 512, WORKERS,                   \
+	S(auth_outputs_token, "auth.outputs_token", tokens, "", 0, 512, LIVE,                      \
 	  "Bearer token that may add, pause and remove outputs; empty: nobody may, but "           \
 	  "under dev everybody.")                                                                  \
 	S(auth_jwt_keys, "auth.jwt_keys", secret_lines, "", 0, 65536, LIVE,                        \
@@ -254,13 +254,13 @@
 	  "A cookie of POST /v1/login ends with its token, and after this at the latest.")         \
 	S(auth_ticket_max_ms, "auth.ticket_max", ms, "1h", 1000, 2592000000, WORKERS,              \
 	  "Longest life of a ticket of POST /v1/tickets; more gets 400.")                          \
-	S(bet_sync_token, "bet_sync.token", token, "", 0, 512, WORKERS,                            \
+	S(bet_sync_token, "bet_sync.token", token, "", 0, 512, LIVE,                               \
 	  "Bearer token of the bet-sync feed. Empty: 503; under dev one is made at "               \
 	  "each start, see tokens.json in run_dir.")                                               \
-	S(bet_sync_token_previous, "bet_sync.token_previous", token, "", 0, 512, WORKERS,          \
+	S(bet_sync_token_previous, "bet_sync.token_previous", token, "", 0, 512, LIVE,             \
 	  "Token before it, valid until bet_sync.token_previous_expires.")                         \
 	S(bet_sync_token_previous_expires, "bet_sync.token_previous_expires", count, "0", 0,       \
-	  9007199254740992, WORKERS,                                                               \
+	  9007199254740992, LIVE,                                                                  \
 	  "When the previous token ends, Unix ms; whoever still listens with it is cut.")          \
 	S(bet_sync_allowed_origin, "bet_sync.allowed_origin", text, "", 0, 255, WORKERS,           \
 	  "The one origin whose pages may read the bet-sync feed: "                                \

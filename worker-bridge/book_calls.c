@@ -2,6 +2,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/hex.h"
+#include "common/domain/owner.h"
 #include "worker-bridge/inbox.h"
 #include "worker-bridge/ledger.h"
 #include "worker-bridge/market_news.h"
@@ -318,7 +319,7 @@ static enum row_found account_stored(const struct call *call, const char *id, js
 static bool owns(const struct call *call, const json_t *account)
 {
 	const char *owner = json_string_value(json_object_get(account, "owner"));
-	return owner != NULL && bridge_principal_is(call, owner);
+	return owner != NULL && owner_is(span_str(owner), call->principal, call->former);
 }
 
 static void show_account(struct call *call, struct span id_span)

@@ -21,10 +21,8 @@ struct bridge {
 	bool draining;
 };
 
-/* Comes the call from the house (auth.ledger_token, or the admin socket; under dev anybody)?
- * False: it has been refused, by 503 where no token is set. */
+/* Comes the call from the house (the right to operate here, or the admin socket)? False: it has
+ * been refused, by 503 where nobody has that right. */
 bool bridge_house(struct call *call);
 /* The same question alone. */
 bool bridge_is_house(const struct call *call);
-/* Is `digest`, hexadecimal SHA-256, that of the call's Bearer token? */
-bool bridge_principal_is(const struct call *call, const char *digest);

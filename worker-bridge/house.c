@@ -4,14 +4,6 @@
 #include "common/base/log.h"
 #include "common/domain/rights.h"
 
-#include <openssl/crypto.h>
-
-bool bridge_principal_is(const struct call *call, const char *digest)
-{
-	return call->principal.len == 64 && strlen(digest) == 64 &&
-	       CRYPTO_memcmp(call->principal.at, digest, 64) == 0;
-}
-
 bool bridge_is_house(const struct call *call)
 {
 	return (call->may & RIGHT(OPERATE)) != 0;

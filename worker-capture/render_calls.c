@@ -1,4 +1,5 @@
 /* Render sessions: what clients ask of one, and what they are told. */
+#include "common/domain/rights.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -309,6 +310,15 @@ static const struct session_route session_routes[] = {
         {CALL_POST, "/input", on_input}, {CALL_POST, "/signal", on_signal},
 };
 
+/* What a session's picture is got by, whoever's it is: to look is a right of its own. */
+static bool looks(const struct call *call, struct span rest)
+{
+	static const struct span viewing = {(const uint8_t *)"/whep/", 6};
+	return (call->may & RIGHT(VIEW)) != 0 &&
+	       (span_equal(rest, SPAN("/frame.jpg")) || span_equal(rest, SPAN("/whep")) ||
+	        (rest.len > viewing.len && memcmp(rest.at, viewing.at, viewing.len) == 0));
+}
+
 /* "/stream/ID/rest" and "/stream/session/ID/rest". NULL: answered. */
 static struct render_live *live_of(struct call *call, struct span *rest)
 {
@@ -322,7 +332,8 @@ static struct render_live *live_of(struct call *call, struct span *rest)
 	*rest = span_of(at.at + len, at.len - len);
 	struct render_live *live = render_find(sessions_of(call), span_of(at.at, len));
 	if (live != NULL && render_life_is_known(live->state) &&
-	    render_session_is_of(live->paper, live->all->settings->newest, call->principal))
+	    (looks(call, *rest) || render_session_is_of(live->paper, live->all->settings->newest,
+	                                                call->principal, call->former)))
 		return live;
 	if (live != NULL ||
 	    !render_refused_unreadable(sessions_of(call), call, span_of(at.at, len)))

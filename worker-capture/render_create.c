@@ -47,15 +47,15 @@ static void answer_created(struct call *call, struct render_live *live)
 }
 
 /* One name for what this principal calls by this key. "" without a key. */
-static void retry_key_of(const struct call *call, char out[65])
+static void retry_key_of(const struct call *call, struct span principal, char out[65])
 {
 	uint8_t digest[EVP_MAX_MD_SIZE];
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
 	*out = '\0';
 	if (call->idempotency_key.len > 0 &&
-	    render_session_may_own(sessions_of(call)->settings->newest, call->principal)) {
+	    render_session_may_own(sessions_of(call)->settings->newest, principal)) {
 		check(context != NULL && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1 &&
-		      EVP_DigestUpdate(context, call->principal.at, call->principal.len) == 1 &&
+		      EVP_DigestUpdate(context, principal.at, principal.len) == 1 &&
 		      EVP_DigestUpdate(context, "\n", 1) == 1 &&
 		      EVP_DigestUpdate(context, call->idempotency_key.at,
 		                       call->idempotency_key.len) == 1 &&
@@ -66,7 +66,7 @@ static void retry_key_of(const struct call *call, char out[65])
 }
 
 /* The session that this key has made already: answered. */
-static bool answered_again(struct render_sessions *all, struct call *call, const char *retry_key)
+static bool answered_by(struct render_sessions *all, struct call *call, const char *retry_key)
 {
 	char digest[65];
 	if (*retry_key == '\0')
@@ -100,6 +100,20 @@ static bool answered_again(struct render_sessions *all, struct call *call, const
 	return true;
 }
 
+/* The same, also when it was made before who asks had the name that he has now. */
+static bool answered_again(struct render_sessions *all, struct call *call, const char *retry_key)
+{
+	char former_key[65];
+	if (answered_by(all, call, retry_key))
+		return true;
+	for (size_t at = 0; at + OWNER_DIGEST_LEN <= call->former.len; at += OWNER_DIGEST_LEN) {
+		retry_key_of(call, span_of(call->former.at + at, OWNER_DIGEST_LEN), former_key);
+		if (answered_by(all, call, former_key))
+			return true;
+	}
+	return false;
+}
+
 /* Is there room for one more of this principal? False: answered. */
 static bool admitted(struct render_sessions *all, struct call *call)
 {
@@ -108,7 +122,8 @@ static bool admitted(struct render_sessions *all, struct call *call)
 		if (!render_life_lives(live->state))
 			continue;
 		lives++;
-		own += span_equal(call->principal, span_str(live->paper->owner));
+		own += render_session_is_of(live->paper, all->settings->newest, call->principal,
+		                            call->former);
 	}
 	if (own < all->settings->newest->sessions_per_principal &&
 	    lives < all->settings->newest->sessions_max)
@@ -174,7 +189,7 @@ static void on_validated(struct call *call, const json_t *caller)
 	char retry_key[65];
 	free(call->state);
 	call->state = NULL;
-	retry_key_of(call, retry_key);
+	retry_key_of(call, call->principal, retry_key);
 	if (!render_session_may_own(all->settings->newest, call->principal)) {
 		call_header(call, "www-authenticate", "Bearer realm=\"ringside\"");
 		call_refuse(call, 401, "a session belongs to somebody: credentials are needed");
@@ -213,7 +228,7 @@ void render_sessions_on_create(struct call *call)
 	struct render_sessions *all = sessions_of(call);
 	struct render_order order;
 	char retry_key[65];
-	retry_key_of(call, retry_key);
+	retry_key_of(call, call->principal, retry_key);
 	if (answered_again(all, call, retry_key) || !admitted(all, call) ||
 	    !read_order(all, call, &order))
 		return;

@@ -5,6 +5,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/hash.h"
+#include "common/domain/owner.h"
 #include "common/domain/render_session.h"
 #include "common/store/actor.h"
 #include "worker-capture/ice_servers.h"
@@ -17,7 +18,8 @@ enum { RENDER_VIEWER_ID_LEN = 32, RENDER_VIEWERS_MAX = 16 };
 struct render_viewer {
 	char id[RENDER_VIEWER_ID_LEN + 1];
 	bool connected;
-	unsigned ice; /* restarts of ICE: its ETag */
+	unsigned ice;                         /* restarts of ICE: its ETag */
+	char principal[OWNER_DIGEST_LEN + 1]; /* who looks; "": nobody, but who knows the id */
 };
 
 struct render_live;

@@ -266,6 +266,8 @@ static void offer(struct render_live *live, struct call *call)
 	}
 	struct render_viewer *viewer = &live->viewers[live->viewers_count++];
 	*viewer = (struct render_viewer){.connected = false};
+	if (call->principal.len == OWNER_DIGEST_LEN)
+		memcpy(viewer->principal, call->principal.at, OWNER_DIGEST_LEN);
 	clock_random(random, sizeof random);
 	hex_print(random, sizeof random, viewer->id);
 	struct whep_asking *a = asking(live, call, viewer->id);
@@ -326,6 +328,16 @@ static void change(struct render_live *live, struct call *call, const struct ren
 	ask(live, asking(live, call, viewer->id), "change", arguments, OFFER_MS, on_changed);
 }
 
+/* Whoever may look at another's session changes his own viewing, and nobody else's. */
+static bool is_his(const struct render_live *live, const struct call *call,
+                   const struct render_viewer *viewer)
+{
+	return *viewer->principal == '\0' ||
+	       owner_is(span_str(viewer->principal), call->principal, call->former) ||
+	       render_session_is_of(live->paper, live->all->settings->newest, call->principal,
+	                            call->former);
+}
+
 void render_whep_call(struct render_live *live, struct call *call, struct span rest)
 {
 	static const struct span prefix = {(const uint8_t *)"/whep/", 6};
@@ -334,7 +346,7 @@ void render_whep_call(struct render_live *live, struct call *call, struct span r
 	        rest.len > prefix.len
 	                ? viewer_find(live, span_of(rest.at + prefix.len, rest.len - prefix.len))
 	                : NULL;
-	if (rest.len > prefix.len && viewer == NULL) {
+	if (rest.len > prefix.len && (viewer == NULL || !is_his(live, call, viewer))) {
 		call_refuse(call, 404, "no such viewer");
 	} else if (viewer == NULL ? call->method != CALL_POST
 	                          : call->method != CALL_PATCH && call->method != CALL_DELETE) {

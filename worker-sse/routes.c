@@ -93,6 +93,7 @@ enum {
 	ASKS_POST = RIGHT(POST),
 	ASKS_OPERATE = RIGHT(OPERATE),
 	ASKS_RENDER = RIGHT(RENDER),
+	ASKS_PICTURE = RIGHT(RENDER) | RIGHT(VIEW),
 };
 
 #define M(name) (1u << METHOD_##name)
@@ -131,7 +132,7 @@ static const struct route routes[] = {
          1 << 20,
          stream_kit_handle,
          cors_preflight},
-        {"/stream/", LOOKS | M(POST) | M(PATCH) | M(DELETE), BOTH(ASKS_RENDER, ASKS_RENDER),
+        {"/stream/", LOOKS | M(POST) | M(PATCH) | M(DELETE), BOTH(ASKS_PICTURE, ASKS_PICTURE),
          the_session, 1 << 20, stream_kit_handle, cors_preflight},
         /* These judge by themselves: their refusals are JSON. */
         {"/api/internal/bet-sync/state",

@@ -1,5 +1,6 @@
 #include "common/domain/render_session.h"
 #include "common/base/check.h"
+#include "common/domain/owner.h"
 #include "common/base/clock.h"
 #include "common/base/hex.h"
 #include "common/base/json_patch.h"
@@ -61,10 +62,11 @@ bool render_session_may_own(const struct settings *settings, struct span princip
 }
 
 bool render_session_is_of(const struct render_session *s, const struct settings *settings,
-                          struct span principal)
+                          struct span principal, struct span former)
 {
-	return span_equal(principal, span_str(s->owner)) &&
-	       render_session_may_own(settings, principal);
+	return *s->owner != '\0'
+	               ? owner_is(span_str(s->owner), principal, former)
+	               : principal.len == 0 && render_session_may_own(settings, principal);
 }
 
 void render_session_destroy(struct render_session **session)

@@ -89,10 +89,11 @@ struct render_session {
 /* Fresh: revision 0, initializing. Takes the order's contents. */
 struct render_session *render_session_create(const char *id, const char *owner,
                                              struct render_order *order, uint64_t now_ms);
-/* Is it this principal's? Where nobody is told from another (dev, without sessions.validate_url),
- * what was ordered without credentials is everybody's who has none; elsewhere that is nobody's. */
+/* Is it this principal's, or one of the `former` digests' that he owned things by (owner.h)? Where
+ * nobody is told from another (dev, without sessions.validate_url), what was ordered without
+ * credentials is everybody's who has none; elsewhere that is nobody's. */
 bool render_session_is_of(const struct render_session *session, const struct settings *settings,
-                          struct span principal);
+                          struct span principal, struct span former);
 /* May this principal own one? */
 bool render_session_may_own(const struct settings *settings, struct span principal);
 /* From its document; NULL when that is not one that this release can read (row.h). */

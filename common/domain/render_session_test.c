@@ -324,16 +324,20 @@ static void test_names(void **state)
 /* Nobody is told from another in dev alone, and there only if nobody else is asked who may. */
 static void test_owners(void **state)
 {
+	static const char
+	        one[] = "1111111111111111111111111111111111111111111111111111111111111111",
+	        two[] = "2222222222222222222222222222222222222222222222222222222222222222";
 	static const struct {
 		bool dev, validated;
-		const char *owner, *principal;
+		const char *owner, *principal, *former;
 		bool is;
 	} rows[] = {
-	        {true, false, "", "", true},      {false, false, "", "", false},
-	        {true, true, "", "", false},      {false, true, "", "", false},
-	        {true, false, "a1", "", false},   {true, false, "", "a1", false},
-	        {false, false, "a1", "a1", true}, {true, true, "a1", "a1", true},
-	        {false, true, "a1", "a2", false},
+	        {true, false, "", "", "", true},     {false, false, "", "", "", false},
+	        {true, true, "", "", "", false},     {false, true, "", "", "", false},
+	        {true, false, one, "", "", false},   {true, false, "", one, "", false},
+	        {false, false, one, one, "", true},  {true, true, one, one, "", true},
+	        {false, true, one, two, "", false},  {false, false, one, two, one, true},
+	        {false, false, "", two, one, false},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -343,9 +347,10 @@ static void test_owners(void **state)
 		                                          rows[i].validated ? url : none};
 		struct render_session session = {0};
 		strcpy(session.owner, rows[i].owner);
-		assert_int_equal(
-		        render_session_is_of(&session, &settings, span_str(rows[i].principal)),
-		        rows[i].is);
+		assert_int_equal(render_session_is_of(&session, &settings,
+		                                      span_str(rows[i].principal),
+		                                      span_str(rows[i].former)),
+		                 rows[i].is);
 	}
 }
 

@@ -217,6 +217,8 @@ void conn_close(struct conn *conn)
 	*conn->previous = conn->next;
 	if (conn->next != NULL)
 		conn->next->previous = conn->previous;
+	if (edge->judge_next == conn)
+		edge->judge_next = conn->next;
 	edge->conns_count--;
 	counter_add(edge->counters, connections, -1);
 	client_address_release(&edge->addresses, conn->address);
@@ -405,6 +407,28 @@ void conns_refuse_stalled(struct edge *edge, uint64_t before_ns)
 		conn_refuse_head(conn, 503, "the log stands still; nothing is promised");
 		conn_settle(conn);
 	}
+}
+
+/* The first may close the connection: it comes last. */
+static void judge(struct conn *conn)
+{
+	struct exchange *first = conn->first;
+	for (struct exchange *e = first != NULL ? first->next : NULL, *next; e != NULL; e = next) {
+		next = e->next; /* none goes before the first */
+		exchange_judge(e);
+	}
+	if (first != NULL)
+		exchange_judge(first);
+}
+
+bool conns_judge(struct edge *edge, unsigned count)
+{
+	for (; edge->judge_next != NULL && count > 0; count--) {
+		struct conn *conn = edge->judge_next;
+		edge->judge_next = conn->next;
+		judge(conn);
+	}
+	return edge->judge_next != NULL;
 }
 
 void requests_drop_gone(struct edge *edge)

@@ -26,7 +26,6 @@ struct exchange {
 	struct exchange_head *head; /* NULL: forgotten */
 	struct exchange *next;
 	const struct route *route;
-	enum exchange_state state; /* changed by exchange_enter() alone */
 	void (*on_upgraded)(struct request *request, struct span bytes);
 	struct chunk *held; /* answer of one that is not first; held->len bytes of held_room */
 	size_t held_room;
@@ -41,8 +40,9 @@ struct exchange {
 	bool discard; /* already answered: the body is read and dropped */
 	bool head_only, close_after;
 	bool chunked_out;
-	bool measured;    /* a streamed answer whose Content-Length is known */
-	bool wants_drain; /* reply_write() returned false, or reply_again() was called */
+	bool measured;             /* a streamed answer whose Content-Length is known */
+	bool wants_drain;          /* reply_write() returned false, or reply_again() was called */
+	enum exchange_state state; /* changed by exchange_enter() alone */
 };
 
 /* What a connection is waiting for, and so which time limit holds: conn_settle(). */
@@ -114,6 +114,10 @@ void conn_advance(struct conn *conn);
 /* Ends idle connections and marks the rest to close after their answer. */
 void conns_drain(struct edge *edge);
 
+/* Some identities are stale: looks at the next `count` of all connections for those who came with
+ * them. True: there are more. */
+bool conns_judge(struct edge *edge, unsigned count);
+
 /* Answers 503 to requests from before `before_ns` (monotonic) that wait for the store, and closes
  * their connections: what they asked for is under way, and may still happen. */
 void conns_refuse_stalled(struct edge *edge, uint64_t before_ns);
@@ -175,5 +179,7 @@ void exchange_end(struct exchange *exchange);
 /* Its connection is gone. One that is still worked on stays until its answer, which frees it. */
 void exchange_abandon(struct exchange *exchange);
 void exchange_free(struct exchange *exchange);
+/* Its identity is another now. Its connection may be closed when this returns. */
+void exchange_judge(struct exchange *exchange);
 /* Answers what could not be read as a request; then the connection closes. */
 void conn_refuse_head(struct conn *conn, unsigned status, const char *reason);

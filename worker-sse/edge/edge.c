@@ -36,10 +36,21 @@ void edge_use(struct edge *edge, const struct settings *settings)
 	identities_use(edge->identities, settings, clock_wall_ms());
 }
 
-/* auth.* are keys of class WORKERS: a worker begins with others, and has no old ones. */
+enum { JUDGED_AT_ONCE = 64 }; /* connections, between two polls for input */
+
+static void judge_on(uv_idle_t *idle)
+{
+	struct edge *edge = idle->data;
+	if (!conns_judge(edge, JUDGED_AT_ONCE))
+		uv_idle_stop(idle);
+}
+
+/* Whoever connects from here on comes with what is good now, and stands before them all. */
 static void on_stale(void *context)
 {
-	(void)context;
+	struct edge *edge = context;
+	edge->judge_next = edge->conns;
+	uv_idle_start(&edge->judging, judge_on);
 }
 
 void edge_init(struct edge *edge, const struct edge_options *options)
@@ -49,6 +60,8 @@ void edge_init(struct edge *edge, const struct edge_options *options)
 	edge->wheel = options->wheel;
 	edge->counters = options->counters;
 	edge->settings = options->settings;
+	uv_idle_init(edge->loop, &edge->judging);
+	edge->judging.data = edge;
 	edge->identities = identities_create(options->settings, options->sources,
 	                                     &(struct identities_events){on_stale, edge});
 	cors_init(&edge->cors, edge->settings);

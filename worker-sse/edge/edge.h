@@ -76,6 +76,9 @@ struct edge {
 	/* conn.c */
 	struct conn *conns; /* all */
 	struct conn *dirty; /* with bytes to flush at the end of the turn */
+	struct conn
+	        *judge_next; /* who is to be looked at because of stale identities; NULL: nobody */
+	uv_idle_t judging;   /* runs while there is somebody */
 	size_t conns_count;
 	struct turn turn; /* who waits for the next one */
 	/* exchange.c */

@@ -328,12 +328,36 @@ static bool admit_identity(struct exchange *e)
 	struct request *r = &e->request;
 	char room[REQUEST_RESOURCE_ROOM];
 	const char *reason;
-	unsigned verbs = route_verbs(e->route, r->method);
+	unsigned verbs = request_verbs(r);
 	unsigned status =
 	        verbs != 0 ? request_refusal(r, verbs, request_resource(r, room), &reason) : 0;
 	if (status != 0)
 		exchange_refuse(e, status, reason);
 	return status == 0;
+}
+
+static bool has_begun(const struct exchange *e)
+{
+	return e->state == EXCHANGE_STREAMING || e->state == EXCHANGE_UPGRADED;
+}
+
+void exchange_judge(struct exchange *e)
+{
+	struct request *r = &e->request;
+	char room[REQUEST_RESOURCE_ROOM];
+	if (r->identity == NULL || !identity_stale(r->identity))
+		return;
+	r->identity = identity_now(r->identity);
+	if (e->state == EXCHANGE_READING)
+		admit_identity(e); /* else answered */
+	if (!exchange_state_works(e->state))
+		return;
+	unsigned verbs = request_verbs(r);
+	if (r->on_judge != NULL)
+		r->on_judge(r);
+	else if (has_begun(e) && verbs != 0 && r->path.at != NULL &&
+	         !request_may(r, verbs, request_resource(r, room)))
+		conn_close(e->conn);
 }
 
 bool exchange_admit(struct exchange *e, bool expect_continue)

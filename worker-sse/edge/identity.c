@@ -2,6 +2,7 @@
 #include "common/base/check.h"
 #include "common/base/hash.h"
 #include "common/base/hex.h"
+#include "common/base/log.h"
 #include "worker-sse/edge/credential.h"
 #include "worker-sse/edge/identity_tokens.h"
 #include "worker-sse/edge/request.h"
@@ -23,9 +24,10 @@ struct identities {
 	struct identity_source sources[IDENTITY_WAYS];
 	struct identity_tokens *tokens;
 	struct identity *anonymous;
-	struct identity *all; /* that were given out, but those that are no good */
-	struct kept *kept;    /* hash, the oldest first */
-	bool open;            /* dev */
+	struct identity *all;                  /* that were given out, but those that are no good */
+	struct kept *kept;                     /* hash, the oldest first */
+	uint8_t made_of[SHA256_DIGEST_LENGTH]; /* the settings that count here */
+	bool open;                             /* dev */
 	bool render_asks; /* sessions.validate_url says who may, where a session's owner does not */
 };
 
@@ -219,10 +221,39 @@ void identities_judge(struct identities *all, uint64_t now_ms)
 
 /* ---- life ---- */
 
+/* The supervisor has read them before, and refused what cannot be read. */
+static struct rights *public_rights(const struct settings *settings)
+{
+	char reason[RIGHTS_REASON_ROOM];
+	struct rights *rights = rights_of_text(span_str(settings->auth_public), reason);
+	if (rights == NULL)
+		log_error("auth.public counts for nothing", "reason=\"%s\"", reason);
+	return rights;
+}
+
+/* Of all that is made of settings here. */
+static void print_made_of(const struct settings *s, uint8_t digest[SHA256_DIGEST_LENGTH])
+{
+	const char *const texts[] = {s->dev ? "dev" : "",       s->sessions_validate_url,
+	                             s->auth_token_rows,        s->auth_public,
+	                             s->auth_publish_tokens,    s->auth_subscribe_tokens,
+	                             s->auth_metrics_token,     s->auth_session_tokens,
+	                             s->auth_source_token,      s->auth_ledger_token,
+	                             s->auth_outputs_token,     s->bet_sync_token,
+	                             s->bet_sync_token_previous};
+	uint8_t digests[sizeof texts / sizeof *texts + 1][SHA256_DIGEST_LENGTH] = {0};
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+		SHA256((const uint8_t *)texts[i], strlen(texts[i]), digests[i]);
+	memcpy(digests[sizeof texts / sizeof *texts], &s->bet_sync_token_previous_expires,
+	       sizeof s->bet_sync_token_previous_expires);
+	SHA256((const uint8_t *)digests, sizeof digests, digest);
+}
+
 static void take_settings(struct identities *all, const struct settings *settings)
 {
 	static const uint8_t no_digest[IDENTITY_DIGEST_BYTES];
-	struct rights *open_to_all = NULL;
+	struct rights *open_to_all = public_rights(settings);
+	print_made_of(settings, all->made_of);
 	identity_tokens_destroy(&all->tokens);
 	all->tokens = identity_tokens_create(settings);
 	all->open = settings->dev;
@@ -258,6 +289,10 @@ void identities_destroy(struct identities **identities)
 
 void identities_use(struct identities *all, const struct settings *settings, uint64_t now_ms)
 {
+	uint8_t made_of[SHA256_DIGEST_LENGTH];
+	print_made_of(settings, made_of);
+	if (memcmp(made_of, all->made_of, sizeof made_of) == 0)
+		return; /* ten thousand rows are not read for nothing */
 	take_settings(all, settings);
 	identities_judge(all, now_ms);
 }
@@ -397,12 +432,20 @@ static bool may(const struct identity *identity, enum verb verb, struct span pat
 unsigned identities_may(const struct identities *all, const struct identity *identity,
                         struct span path)
 {
-	unsigned verbs = open_verbs(all);
+	unsigned verbs = open_verbs(all) & ~RIGHT(VIEW);
 	for (unsigned v = 0; v < VERB_COUNT; v++)
 		if (!(verbs & 1u << v) && identity->refusal == REFUSAL_NONE &&
 		    may(identity, (enum verb)v, path))
 			verbs |= 1u << v;
 	return verbs;
+}
+
+bool identities_cover(const struct identities *all, const struct identity *identity, enum verb verb,
+                      struct span pattern)
+{
+	return (open_verbs(all) & 1u << verb) != 0 ||
+	       (identity->refusal == REFUSAL_NONE &&
+	        rights_covers(identity->rights, verb, pattern));
 }
 
 unsigned identities_configured(const struct identities *all, struct span path)

@@ -130,7 +130,11 @@ struct identity *identities_of_jwt(const struct identities *identities,
 /* May it? `verbs`: bits, of which one is enough; `path` as in rights_may(), at NULL: anywhere. */
 enum refusal identities_refusal(const struct identities *identities,
                                 const struct identity *identity, unsigned verbs, struct span path);
-/* Of the verbs, those that it has on this path: bits. */
+/* May it whatever the pattern can match, now and later? As rights_covers(). */
+bool identities_cover(const struct identities *identities, const struct identity *identity,
+                      enum verb verb, struct span pattern);
+/* Of the verbs, those that it has on this path: bits. What is open to everybody (dev) is in them,
+ * but VIEW: sessions are their owners' there too. */
 unsigned identities_may(const struct identities *identities, const struct identity *identity,
                         struct span path);
 /* Of the verbs, those that anybody might have there: bits. */

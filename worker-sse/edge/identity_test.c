@@ -17,7 +17,9 @@ static char *text(const char *constant)
 /* Each with a token of its own, named after it. */
 static struct settings all_set(void)
 {
-	return (struct settings){.auth_publish_tokens = text("publish,publish2"),
+	return (struct settings){.auth_token_rows = text(""),
+	                         .auth_public = text(""),
+	                         .auth_publish_tokens = text("publish,publish2"),
 	                         .auth_subscribe_tokens = text("subscribe"),
 	                         .auth_metrics_token = text("metrics"),
 	                         .auth_session_tokens = text("render"),
@@ -311,6 +313,177 @@ static void a_token_ends_with_its_time(void **state)
 	identities_destroy(&all);
 }
 
+/* ---- rows that have a name ---- */
+
+static void a_name_owns_what_its_tokens_owned(void **state)
+{
+	struct settings settings = all_set();
+	settings.auth_token_rows = text("alice token:first-token read=a/**\n"
+	                                "bob token:bobs-token read=b/**\n"
+	                                "alice token:second-token append=a/x\n");
+	struct identities *all = identities_create(&settings, no_sources, &events);
+	struct identity *first = who(all, "Bearer first-token", 1),
+	                *second = who(all, "Bearer second-token", 1),
+	                *bob = who(all, "Bearer bobs-token", 1);
+	(void)state;
+	assert_string_equal(first->subject, "alice");
+	assert_string_equal(first->principal, second->principal);
+	assert_string_not_equal(first->principal, bob->principal);
+	assert_int_equal(first->former.len, 128);
+	assert_int_equal(bob->former.len, 64);
+	/* The one that is shown is the first of them. */
+	assert_memory_equal(first->former.at, second->former.at + 64, 64);
+	assert_memory_equal(first->former.at + 64, second->former.at, 64);
+	/* Each may what its own row says. */
+	assert_int_equal(identities_refusal(all, first, RIGHT(READ), SPAN("/v1/stream/a/b/c")),
+	                 REFUSAL_NONE);
+	assert_int_equal(identities_refusal(all, first, RIGHT(READ), SPAN("/v1/stream/%61/b")),
+	                 REFUSAL_NONE);
+	assert_int_equal(identities_refusal(all, first, RIGHT(READ), SPAN("/v1/stream/b")),
+	                 REFUSAL_FORBIDDEN);
+	assert_int_equal(identities_refusal(all, first, RIGHT(APPEND), SPAN("/v1/stream/a/x")),
+	                 REFUSAL_FORBIDDEN);
+	assert_int_equal(identities_refusal(all, second, RIGHT(APPEND), SPAN("/v1/stream/a/x")),
+	                 REFUSAL_NONE);
+	assert_true(identities_cover(all, first, VERB_READ, SPAN("a/*/c")));
+	assert_false(identities_cover(all, first, VERB_READ, SPAN("**")));
+	identity_release(&first);
+	identity_release(&second);
+	identity_release(&bob);
+	identities_destroy(&all);
+}
+
+static void a_row_and_a_short_key_are_both_good(void **state)
+{
+	struct settings settings = all_set();
+	settings.auth_token_rows = text("house token:ledger read=a\n");
+	(void)state;
+	assert_int_equal(with(&settings, ACCOUNT, "Bearer ledger"), REFUSAL_NONE);
+	assert_int_equal(with(&settings, STREAM, "Bearer ledger"), REFUSAL_NONE);
+	assert_int_equal(with(&settings, WRITE, "Bearer ledger"), REFUSAL_FORBIDDEN);
+}
+
+static void a_row_ends_with_its_time(void **state)
+{
+	struct settings settings = all_set();
+	settings.auth_token_rows =
+	        text("alice token:first-token read=** expires=1970-01-01T00:00:05Z\n");
+	struct identities *all = identities_create(&settings, no_sources, &events);
+	struct identity *before = who(all, "Bearer first-token", 4999),
+	                *after = who(all, "Bearer first-token", 5000);
+	(void)state;
+	assert_int_equal(before->refusal, REFUSAL_NONE);
+	assert_int_equal(before->expires_ms, 5000);
+	assert_int_equal(after->refusal, REFUSAL_EXPIRED);
+	assert_string_equal(after->principal, ""); /* it owns nothing any more */
+	identity_release(&before);
+	identity_release(&after);
+	identities_destroy(&all);
+}
+
+/* ---- who shows nothing ---- */
+
+static void what_is_public_needs_no_token_but_no_bad_one_either(void **state)
+{
+	struct settings settings = all_set();
+	settings.auth_public = text("read=a metrics=/metrics");
+	(void)state;
+	assert_int_equal(with(&settings, STREAM, NULL), REFUSAL_NONE);
+	assert_int_equal(with(&settings, STREAM, "Basic YTpi"), REFUSAL_NONE);
+	assert_int_equal(with(&settings, METRICS, NULL), REFUSAL_NONE);
+	assert_int_equal(with(&settings, WRITE, NULL), REFUSAL_MISSING);
+	assert_int_equal(with(&settings, RIGHT(READ), "/v1/stream/b", NULL), REFUSAL_MISSING);
+	/* What is shown must be good, and has rights of its own alone. */
+	assert_int_equal(with(&settings, STREAM, "Bearer nobody"), REFUSAL_UNKNOWN);
+	assert_int_equal(with(&settings, STREAM, "Bearer a b"), REFUSAL_MALFORMED);
+	assert_int_equal(with(&settings, STREAM, "Bearer source"), REFUSAL_FORBIDDEN);
+	settings = (struct settings){.auth_token_rows = text(""),
+	                             .auth_public = text("read=a"),
+	                             .auth_publish_tokens = text(""),
+	                             .auth_subscribe_tokens = text(""),
+	                             .auth_metrics_token = text(""),
+	                             .auth_session_tokens = text(""),
+	                             .auth_source_token = text(""),
+	                             .auth_outputs_token = text(""),
+	                             .auth_ledger_token = text(""),
+	                             .bet_sync_token = text(""),
+	                             .bet_sync_token_previous = text(""),
+	                             .sessions_validate_url = text("")};
+	assert_int_equal(with(&settings, STREAM, NULL), REFUSAL_NONE);
+	assert_int_equal(with(&settings, WRITE, NULL), REFUSAL_UNCONFIGURED);
+}
+
+/* ---- other kinds ---- */
+
+static unsigned made, asked_again;
+static bool withdrawn;
+
+static struct span find_cookie(void *context, const struct request *request)
+{
+	(void)context;
+	return request->query;
+}
+
+static struct identity *make_cookie(void *context, struct span value,
+                                    const uint8_t digest[IDENTITY_DIGEST_BYTES], uint64_t now_ms)
+{
+	char reason[RIGHTS_REASON_ROOM];
+	(void)context, (void)digest, (void)now_ms;
+	made++;
+	if (span_equal(value, SPAN("bad")))
+		return identity_bad(IDENTITY_COOKIE, REFUSAL_EXPIRED);
+	return identity_create(
+	        IDENTITY_COOKIE,
+	        &(struct identity_facts){.subject = "carol",
+	                                 .rights = rights_of_text(SPAN("read=c"), reason)});
+}
+
+static struct identity *cookie_again(void *context, struct identity *was, uint64_t now_ms)
+{
+	(void)context, (void)now_ms;
+	asked_again++;
+	return withdrawn ? NULL : identity_hold(was);
+}
+
+static void another_kind_of_credential_is_a_source(void **state)
+{
+	static const struct identity_source sources[IDENTITY_WAYS] = {
+	        [IDENTITY_COOKIE] = {
+	                .find = find_cookie, .make = make_cookie, .again = cookie_again}};
+	static struct span headers[HEADER_COUNT];
+	struct settings settings = all_set();
+	struct identities *all = identities_create(&settings, sources, &events);
+	struct request request = {.headers = headers, .path = SPAN("/"), .query = SPAN("good")};
+	(void)state;
+	struct identity *one = identities_of(all, &request, 1),
+	                *two = identities_of(all, &request, 2);
+	assert_ptr_equal(one, two);
+	assert_int_equal(made, 1);
+	assert_int_equal(one->way, IDENTITY_COOKIE);
+	assert_int_equal(identities_refusal(all, one, RIGHT(READ), SPAN("/v1/stream/c")),
+	                 REFUSAL_NONE);
+	request.query = SPAN("bad");
+	struct identity *bad = identities_of(all, &request, 3);
+	assert_int_equal(bad->refusal, REFUSAL_EXPIRED);
+	/* A Bearer goes first, and the same text as a Bearer is nobody's. */
+	headers[HEADER_AUTHORIZATION] = SPAN("Bearer good");
+	struct identity *bearer = identities_of(all, &request, 3);
+	assert_int_equal(bearer->way, IDENTITY_STRANGER);
+	stale_count = 0;
+	identities_judge(all, 4);
+	assert_int_equal(stale_count, 0);
+	withdrawn = true;
+	identities_judge(all, 4);
+	assert_true(stale_count == 1 && identity_stale(one));
+	identity_release(&one);
+	two = identity_now(two);
+	assert_int_equal(two->refusal, REFUSAL_REVOKED);
+	identity_release(&two);
+	identity_release(&bad);
+	identity_release(&bearer);
+	identities_destroy(&all);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -324,6 +497,11 @@ int main(void)
 	        cmocka_unit_test(one_credential_is_one_identity),
 	        cmocka_unit_test(who_may_no_longer_is_told_and_others_are_not),
 	        cmocka_unit_test(a_token_ends_with_its_time),
+	        cmocka_unit_test(a_name_owns_what_its_tokens_owned),
+	        cmocka_unit_test(a_row_and_a_short_key_are_both_good),
+	        cmocka_unit_test(a_row_ends_with_its_time),
+	        cmocka_unit_test(what_is_public_needs_no_token_but_no_bad_one_either),
+	        cmocka_unit_test(another_kind_of_credential_is_a_source),
 	};
 	return cmocka_run_group_tests_name("identity", tests, NULL, NULL);
 }

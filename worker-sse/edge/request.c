@@ -223,6 +223,11 @@ bool request_may(const struct request *request, unsigned verbs, struct span path
 	       REFUSAL_NONE;
 }
 
+unsigned request_verbs(const struct request *request)
+{
+	return route_verbs(request->exchange->route, request->method);
+}
+
 struct span request_resource(const struct request *request, char room[REQUEST_RESOURCE_ROOM])
 {
 	const struct route *route = request->exchange->route;

@@ -99,6 +99,10 @@ struct request {
 	/* All written bytes have left for the kernel, and others had their turn: write more, or
 	 * end. */
 	void (*on_drain)(struct request *request);
+	/* `identity` is another than it was: what it may has changed, or it is good no longer. For
+	 * answers that last; it may end this one. NULL: an answer that has begun is cut when its
+	 * route would refuse it now, another is finished. */
+	void (*on_judge)(struct request *request);
 
 	const struct sink_events *holder_events; /* of request_sink(): what `feature` is told by */
 	struct exchange *exchange;               /* the transport's */
@@ -130,6 +134,8 @@ unsigned request_refusal(struct request *request, unsigned verbs, struct span pa
                          const char **reason);
 /* The same as a question. */
 bool request_may(const struct request *request, unsigned verbs, struct span path);
+/* Which verbs its route asks for: bits. */
+unsigned request_verbs(const struct request *request);
 /* What its route's rights are about: the path, or the part of it that has a name of its own; at
  * NULL: nothing that has a name yet. Points into the request, or to `room`. */
 enum { REQUEST_RESOURCE_ROOM = 128 };

@@ -1,6 +1,7 @@
 #include "worker-sse/edge/websocket.h"
 #include "common/base/base64.h"
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "worker-sse/edge/edge.h"
 
 #include <openssl/sha.h>
@@ -35,6 +36,7 @@ struct websocket {
 	uint64_t heard_ms;
 	enum websocket_state state; /* changed by enter() alone */
 	bool taking;
+	bool asks; /* its route asks a right */
 	bool full; /* at the last beat it had more to take than it may, and was not read */
 	struct websocket *next, **previous; /* edge->websockets */
 	unsigned close_code;
@@ -208,6 +210,21 @@ static void end_full(struct websocket *s)
 
 /* ---- time ---- */
 
+/* Where no right is asked, a credential is nobody's matter. */
+static bool may_no_longer(const struct websocket *s)
+{
+	const struct identity *identity = s->request->identity;
+	return s->asks &&
+	       (identity->refusal != REFUSAL_NONE || identity->expires_ms <= clock_wall_ms());
+}
+
+static void judge(struct request *request)
+{
+	struct websocket *s = request->feature;
+	if (may_no_longer(s))
+		websocket_close(s, WEBSOCKET_EXPIRED, "this credential is good no longer");
+}
+
 static void on_timer(struct wheel_node *node)
 {
 	struct websocket *s =
@@ -225,6 +242,10 @@ static void on_timer(struct wheel_node *node)
 	}
 	if (full && was_full) {
 		end_full(s);
+		return;
+	}
+	if (may_no_longer(s)) {
+		judge(s->request);
 		return;
 	}
 	wslay_event_queue_msg(s->wslay, &ping);
@@ -344,6 +365,8 @@ struct websocket *websocket_accept(struct request *request, const struct websock
 	counter_add(edge->counters, websockets_total, 1);
 	request->feature = s;
 	request->on_gone = on_gone;
+	request->on_judge = judge;
+	s->asks = request_verbs(request) != 0;
 	reply_upgrade(request, headers, 3, take);
 	free(proof);
 	wheel_set(edge->wheel, &s->timer,

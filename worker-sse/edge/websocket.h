@@ -3,7 +3,8 @@
  * libwslay reads and writes the frames; here are the handshake, the time limits and the end.
  * Compression is not offered. A ping is sent after each http.sse_keepalive; who says nothing for
  * two of them is cut. Who does not take what it is sent is not read beyond
- * http.websocket_output_bytes; from one beat to the next, it ends with 1008. Loop thread only. */
+ * http.websocket_output_bytes; from one beat to the next, it ends with 1008. Where its route asks a
+ * right, it ends with 4401 when the credential does. Loop thread only. */
 #pragma once
 
 #include "worker-sse/edge/request.h"
@@ -16,6 +17,7 @@ enum {
 	WEBSOCKET_POLICY = 1008,
 	WEBSOCKET_TRY_LATER = 1013,
 	WEBSOCKET_ABNORMAL = 1006, /* no close frame came: the connection broke */
+	WEBSOCKET_EXPIRED = 4401,  /* ours, as HTTP's 401: the credential has ended */
 };
 
 struct websocket;

@@ -72,7 +72,7 @@ static void on_timer(struct wheel_node *node)
 	uint64_t now_ms = o->wheel->now_ms;
 	touch_all(r);
 	if (now_ms >= r->end_ms) {
-		end_reader(r, FANOUT_END_TIME);
+		end_reader(r, r->expires ? FANOUT_END_EXPIRED : FANOUT_END_TIME);
 		return;
 	}
 	if (r->view->heartbeat != NULL && now_ms >= r->sent_ms + o->settings->http_sse_keepalive_ms)
@@ -331,6 +331,24 @@ struct live_reader *fanout_join(struct fanout *fanout, struct sink sink,
 		sink.kind->hold(sink.to, r, &events);
 	set_timer(r);
 	return r;
+}
+
+void fanout_expire_at(struct live_reader *r, uint64_t due_ms)
+{
+	if (due_ms >= r->end_ms)
+		return;
+	r->end_ms = due_ms;
+	r->expires = true;
+	set_timer(r);
+}
+
+bool fanout_follows_only(const struct live_reader *r,
+                         bool (*fits)(void *arg, const struct stream *stream), void *arg)
+{
+	for (const struct live_cursor *c = &r->cursor; c != NULL; c = c->sibling)
+		if (c->followed != NULL && !fits(arg, c->followed->stream))
+			return false;
+	return true;
 }
 
 /* One that follows nothing any more, or a new one. */

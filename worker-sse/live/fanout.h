@@ -30,6 +30,7 @@ enum fanout_end {
 	FANOUT_END_TRIMMED, /* retention took what comes next */
 	FANOUT_END_LAG,     /* further behind than limits.reader_lag_bytes */
 	FANOUT_END_RESUME,  /* it is to come back: what it follows has to be looked up anew */
+	FANOUT_END_EXPIRED, /* whoever follows may no longer: his credential has ended */
 };
 
 /* What a view is asked for: the messages [from, to) of the stream. */
@@ -110,6 +111,11 @@ void fanout_turn(struct fanout *fanout);
 struct live_reader *fanout_join(struct fanout *fanout, struct sink sink,
                                 const struct fanout_view *view, void *owner, uint64_t variant,
                                 uint64_t end_ms);
+/* At `due_ms` (monotonic), if that is sooner than its end, whoever follows may no longer. */
+void fanout_expire_at(struct live_reader *reader, uint64_t due_ms);
+/* Is it so of every stream that it follows? */
+bool fanout_follows_only(const struct live_reader *reader,
+                         bool (*fits)(void *arg, const struct stream *stream), void *arg);
 /* The reader follows this stream too, from position `from` on, and is served with what is there. In
  * a view whose frames are shared, or with news(), there is one stream only. False: the reader is
  * gone. */

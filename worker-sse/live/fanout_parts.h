@@ -38,6 +38,7 @@ struct live_reader {
 	struct live_reader *next, **previous; /* fanout->readers */
 	bool blocked;                         /* waits for its sink to drain */
 	bool said_closed;                     /* its last frame told that the stream is closed */
+	bool expires;                         /* at end_ms: fanout_expire_at() */
 };
 
 struct kept_frame {

@@ -294,6 +294,24 @@ static void who_follows_nothing_ends_at_its_time(void **state)
 
 static const char *const beats[] = {"http.sse_keepalive=1s", NULL};
 
+static void who_may_no_longer_is_told_so(void **state)
+{
+	(void)state;
+	open_with(NULL);
+	listeners[0].end_ms = clock_by_hand_ms() + 10000;
+	listeners[1].end_ms = clock_by_hand_ms() + 1000;
+	join_shared(2);
+	fanout_expire_at(listeners[0].reader, clock_by_hand_ms() + 2000);
+	fanout_expire_at(listeners[1].reader, clock_by_hand_ms() + 2000); /* ends sooner */
+	fanout_bench_wait(bench, 1500);
+	assert_string_equal(text_of(0), "");
+	assert_string_equal(text_of(1), "!0");
+	fanout_bench_wait(bench, 1000);
+	assert_string_equal(text_of(0), "!7");
+	assert_int_equal(listeners[0].sink.end, SINK_WHOLE);
+	finish();
+}
+
 static void silence_is_broken_by_a_heartbeat(void **state)
 {
 	struct settings slower;
@@ -629,6 +647,7 @@ int main(void)
 	        cmocka_unit_test(one_who_takes_over_gets_each_message_once),
 	        cmocka_unit_test(an_answer_ends_at_its_time),
 	        cmocka_unit_test(who_follows_nothing_ends_at_its_time),
+	        cmocka_unit_test(who_may_no_longer_is_told_so),
 	        cmocka_unit_test(silence_is_broken_by_a_heartbeat),
 	        cmocka_unit_test(who_takes_nothing_gets_no_heartbeat),
 	        cmocka_unit_test(a_lifetime_is_spread_by_a_quarter),

@@ -8,6 +8,7 @@
 #include "worker-sse/live/fanout.h"
 #include "worker-sse/views/worker.h"
 #include "worker-sse/views/feed_newest.h"
+#include "worker-sse/views/reading.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -130,10 +131,33 @@ static bool origin_allowed(struct request *r)
 	return false;
 }
 
+enum { FEED_NAME_MAX = 64 };
+
+/* As it was given, cut: no feed has a longer name. */
+static void feed_name(struct request *r, char name[FEED_NAME_MAX + 1])
+{
+	struct span named;
+	if (query_find(r->query, "feed", &named) == 0)
+		named = span_str(worker_of(r)->settings->bet_sync_feed);
+	size_t len = named.len < FEED_NAME_MAX ? named.len : FEED_NAME_MAX;
+	memcpy(name, named.at, len);
+	name[len] = '\0';
+}
+
+/* What the right to frames is about. */
+static enum refusal refusal_of(const struct request *r, const char *name)
+{
+	char path[FEED_NAME_MAX + 16];
+	int len = snprintf(path, sizeof path, "/v1/feeds/%.*s", FEED_NAME_MAX, name);
+	return identities_refusal(r->edge->identities, r->identity, RIGHT(FRAMES),
+	                          span_of(path, (size_t)len));
+}
+
 static bool authorized(struct request *r, uint64_t *expires_ms)
 {
-	switch (identities_refusal(r->edge->identities, r->identity, RIGHT(FRAMES),
-	                           (struct span){0})) {
+	char name[FEED_NAME_MAX + 1];
+	feed_name(r, name);
+	switch (refusal_of(r, name)) {
 	case REFUSAL_NONE:
 		*expires_ms = r->identity->expires_ms;
 		return true;
@@ -163,13 +187,8 @@ struct asked {
 
 static bool find_feed(struct request *r, struct asked *asked)
 {
-	struct span named;
-	char name[65], path[128];
-	if (query_find(r->query, "feed", &named) == 0)
-		named = span_str(worker_of(r)->settings->bet_sync_feed);
-	size_t len = named.len < sizeof name - 1 ? named.len : sizeof name - 1;
-	memcpy(name, named.at, len);
-	name[len] = '\0';
+	char name[FEED_NAME_MAX + 1], path[128];
+	feed_name(r, name);
 	int path_len = snprintf(path, sizeof path, "/v1/stream/feeds/%s/frames", name);
 	if (strchr(name, '/') == NULL)
 		asked->stream = state_find(store_view(worker_of(r)->store),
@@ -380,6 +399,8 @@ static const char *reason_of(enum fanout_end why, uint64_t variant)
 		return "history_trimmed";
 	case FANOUT_END_LAG:
 		return "too_far_behind";
+	case FANOUT_END_EXPIRED:
+		return "token_or_lifetime_over";
 	case FANOUT_END_CLOSED:
 	case FANOUT_END_GONE:
 	case FANOUT_END_RESUME:
@@ -530,6 +551,24 @@ static uint64_t end_of(const struct sse_worker *w, uint64_t expires_ms)
 	       (expires_ms != UINT64_MAX && left_ms < lifetime_ms ? left_ms : lifetime_ms);
 }
 
+static bool may_follow(void *arg, const struct stream *stream)
+{
+	static const char root[] = "/v1/stream/feeds/";
+	size_t from = sizeof root - 1, len = strlen("/frames");
+	char name[FEED_NAME_MAX + 1];
+	if (stream->path_len < from + len)
+		return false;
+	snprintf(name, sizeof name, "%.*s", (int)(stream->path_len - from - len),
+	         stream->path + from);
+	return refusal_of(arg, name) == REFUSAL_NONE;
+}
+
+static void judge(struct request *r)
+{
+	if (!fanout_follows_only(r->feature, may_follow, r))
+		fanout_leave(r->feature, FANOUT_END_EXPIRED);
+}
+
 static void join(struct request *r, const struct asked *asked, const struct start *start,
                  const struct place *place, const struct feed_frame *newest)
 {
@@ -554,6 +593,7 @@ static void join(struct request *r, const struct asked *asked, const struct star
 	                   (asked->expires_ms != UINT64_MAX ? VARIANT_PREVIOUS_TOKEN : 0);
 	struct live_reader *reader = fanout_join(w->fanout, request_sink(r), &view, client, variant,
 	                                         end_of(w, asked->expires_ms));
+	reading_bind(r, reader, judge);
 	fanout_send(reader, &frame);
 	sse_frame_finish(&frame);
 	fanout_add(reader, asked->stream, start->from);

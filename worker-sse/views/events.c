@@ -2,6 +2,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "worker-sse/views/events_parts.h"
+#include "worker-sse/views/reading.h"
 
 #include <stdlib.h>
 #define XXH_INLINE_ALL
@@ -19,6 +20,7 @@ static struct events_reader *reader_create(struct events_wish *wish,
 	struct events_reader *e =
 	        xcalloc(1, sizeof *e + wish->patterns_count * sizeof e->patterns[0]);
 	e->worker = w;
+	e->request = wish->request;
 	e->naming = wish->naming;
 	e->single = single;
 	e->member = wish->member;
@@ -56,6 +58,14 @@ static uint64_t end_of(const struct sse_worker *w)
 	return w->wheel.now_ms + lifetime_ms + clock_random_below(lifetime_ms / 4 + 1);
 }
 
+/* With other rights its patterns may take in other streams. */
+static void judge_patterns(struct request *request)
+{
+	struct live_reader *reader = request->feature;
+	bool goes_on = reading_goes_on(request, reader);
+	fanout_leave(reader, goes_on ? FANOUT_END_RESUME : FANOUT_END_EXPIRED);
+}
+
 static const struct header headers[] = {{"content-type", SPAN("text/event-stream; charset=utf-8")},
                                         {"cache-control", SPAN("no-cache, no-transform")},
                                         {"x-accel-buffering", SPAN("no")}};
@@ -74,6 +84,7 @@ static void join(struct events_wish *wish, const struct events_starts *starts, u
 	struct live_reader *reader =
 	        fanout_join(worker_of(request)->fanout, request_sink(request), events_view(!one), e,
 	                    variant_of(e), end_of(worker_of(request)));
+	reading_bind(request, reader, e != NULL && e->patterns_count > 0 ? judge_patterns : NULL);
 	if (e != NULL)
 		e->reader = reader;
 	fanout_send(reader, &frame);
@@ -106,6 +117,7 @@ static void search_answer(struct events_search *search)
 	struct events_wish *wish = &search->wish;
 	struct request *request = wish->request;
 	request->on_gone = NULL;
+	request->on_judge = NULL;
 	if (wish->fault != NULL || !events_starts_drop_gone(&search->starts))
 		reply_error(request, wish->status, wish->fault);
 	else if (events_starts_over(&search->starts))
@@ -131,6 +143,18 @@ static void search_gone(struct request *request)
 	search_free(request->feature);
 }
 
+static void search_judge(struct request *request)
+{
+	struct events_search *search = request->feature;
+	const char *reason;
+	unsigned status = request_refusal(request, RIGHT(READ), (struct span){0}, &reason);
+	search->again = true;
+	if (status == 0)
+		return;
+	events_wish_refuse(&search->wish, status, reason);
+	search_answer(search);
+}
+
 static void search_wait(struct events_search *search)
 {
 	struct request *request = search->wish.request;
@@ -142,6 +166,7 @@ static void search_wait(struct events_search *search)
 	w->searches = search;
 	request->feature = search;
 	request->on_gone = search_gone;
+	request->on_judge = search_judge;
 	slices_add(&w->slices, &search->job);
 }
 
@@ -193,7 +218,8 @@ static void offer(struct events_reader *e, struct stream *stream)
 	e->newest = stream->id;
 	if (stream->path_len > EVENTS_ROOT_LEN &&
 	    strncmp(stream->path, SUBSCRIPTION_ROOT, EVENTS_ROOT_LEN) == 0 &&
-	    events_path_matches(e->patterns, e->patterns_count, events_path(stream)))
+	    events_path_matches(e->patterns, e->patterns_count, events_path(stream)) &&
+	    reading_allowed(e->request, stream))
 		include(e, stream);
 }
 
@@ -209,6 +235,7 @@ static void offer_search(struct events_search *search, struct stream *stream)
 	    strncmp(stream->path, SUBSCRIPTION_ROOT, EVENTS_ROOT_LEN) == 0 &&
 	    events_path_matches(search->wish.patterns, search->wish.patterns_count,
 	                        events_path(stream)) &&
+	    reading_allowed(search->wish.request, stream) &&
 	    !events_starts_take(&search->starts, &start))
 		search_answer(search);
 }

@@ -29,8 +29,8 @@ static void put_id(struct sse_builder *b, const struct events_reader *e,
  * published under such a name goes out without one. */
 static bool reserved(struct span name)
 {
-	static const struct span names[] = {SPAN("error"), SPAN("open"), SPAN("reset"),
-	                                    SPAN("heartbeat"), SPAN("streams")};
+	static const struct span names[] = {SPAN("error"),     SPAN("open"),    SPAN("reset"),
+	                                    SPAN("heartbeat"), SPAN("streams"), SPAN("expired")};
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (span_equal(name, names[i]))
 			return true;
@@ -181,6 +181,8 @@ static bool farewell(struct sse_frame *frame, const struct frame_query *q, enum 
 		        b, " further behind than limits.reader_lag_bytes; resume from the last id");
 	else if (why == FANOUT_END_DRAIN)
 		sse_comment(b, " this worker stops; resume from the last id");
+	else if (why == FANOUT_END_EXPIRED)
+		SSE_PUT(b, "event: expired\ndata: {}\n\n");
 	else if (why == FANOUT_END_RESUME)
 		sse_comment(b, " resume from the last id");
 	else

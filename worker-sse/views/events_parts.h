@@ -18,6 +18,7 @@ enum events_naming { EVENTS_NAMING_NONE, EVENTS_NAMING_STREAM, EVENTS_NAMING_MEM
  */
 struct events_reader {
 	struct sse_worker *worker;
+	struct request *request; /* whose answer it is */
 	struct live_reader *reader;
 	struct events_reader *next, **previous; /* worker->events */
 	struct event_place *places;             /* streams it follows */

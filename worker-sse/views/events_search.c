@@ -115,6 +115,8 @@ static bool visit_path(void *arg, struct span path, uint64_t id)
 	text[path.len] = '\0';
 	if (!events_path_matches(wish->patterns, wish->patterns_count, text + EVENTS_ROOT_LEN))
 		return true;
+	if (!request_may(wish->request, RIGHT(READ), path))
+		return true;
 	struct state *view = store_view(worker_of(wish->request)->store);
 	struct stream *stream = state_find_id(view, id);
 	if (stream == NULL && view->unreadable)
@@ -143,11 +145,21 @@ static bool no_stream(struct events_wish *wish, const char *path)
 	return events_wish_refuse(wish, 404, wish->text);
 }
 
+/* Whoever may not read it hears nothing of it, not whether it is there. */
+static bool may_read(struct events_wish *wish, const char *path)
+{
+	const char *reason;
+	unsigned status = request_refusal(wish->request, RIGHT(READ), span_str(path), &reason);
+	return status == 0 || events_wish_refuse(wish, status, reason);
+}
+
 static bool find_named(struct events_starts *starts)
 {
 	struct events_wish *wish = starts->wish;
 	struct state *view = store_view(worker_of(wish->request)->store);
 	for (size_t i = 0; i < wish->paths_count; i++) {
+		if (!may_read(wish, wish->paths[i]))
+			return false;
 		struct stream *stream =
 		        state_find_living(view, span_str(wish->paths[i]), clock_wall_ms());
 		if (stream == NULL && view->unreadable)

@@ -1,5 +1,6 @@
 #include "worker-sse/views/mjpeg.h"
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "worker-sse/views/picture.h"
 #include "worker-sse/views/worker.h"
 
@@ -46,7 +47,8 @@ static void on_timer(struct wheel_node *node)
 {
 	struct mjpeg *m = (struct mjpeg *)((char *)node - offsetof(struct mjpeg, timer));
 	struct request *request = m->request;
-	if (!request->edge->draining) {
+	bool ended = request->identity->expires_ms <= clock_wall_ms();
+	if (!request->edge->draining && !ended) {
 		ask(m);
 		return;
 	}

@@ -21,7 +21,7 @@ struct picture {
 	struct look *looks;
 	uint64_t asked; /* of asks_send(); 0: is being handed out */
 	UT_hash_handle hh;
-	char key[]; /* principal and path */
+	char key[]; /* principal, what he may, and path */
 };
 
 /* Off the list; the request is the caller's again. */
@@ -87,12 +87,15 @@ static void on_outcome(void *arg, enum ask_outcome outcome, const struct party *
 	free(picture);
 }
 
-static struct picture *ask(struct sse_worker *w, const char *key, const char *principal,
-                           struct span path)
+static struct picture *ask(struct sse_worker *w, const char *key, const struct identity *identity,
+                           unsigned may, struct span path)
 {
 	static const struct party owner = {.role = ROLE_CAPTURE};
-	const struct proto_call question = {
-	        .method = CALL_GET, .path = path, .principal = span_str(principal)};
+	const struct proto_call question = {.method = CALL_GET,
+	                                    .may = may,
+	                                    .path = path,
+	                                    .principal = span_str(identity->principal),
+	                                    .former = identity->former};
 	size_t len = strlen(key) + 1;
 	struct picture *picture = xcalloc(1, sizeof *picture + len);
 	memcpy(picture->key, key, len);
@@ -109,14 +112,17 @@ static struct picture *ask(struct sse_worker *w, const char *key, const char *pr
 void picture_send(struct request *request, const struct call_options *options)
 {
 	struct sse_worker *w = worker_of(request);
-	const char *principal = request->identity->principal;
-	char key[IDENTITY_PRINCIPAL_ROOM + PROTO_CALL_PATH_MAX + 1];
+	const struct identity *identity = request->identity;
+	char room[REQUEST_RESOURCE_ROOM];
+	unsigned may = identities_may(request->edge->identities, identity,
+	                              request_resource(request, room));
+	char key[IDENTITY_PRINCIPAL_ROOM + PROTO_CALL_PATH_MAX + 16];
 	struct picture *picture;
-	snprintf(key, sizeof key, "%s %.*s", principal, (int)options->path.len,
+	snprintf(key, sizeof key, "%s %x %.*s", identity->principal, may, (int)options->path.len,
 	         (const char *)options->path.at);
 	HASH_FIND_STR(w->pictures, key, picture);
 	if (picture == NULL)
-		picture = ask(w, key, principal, options->path);
+		picture = ask(w, key, identity, may, options->path);
 	if (picture == NULL) {
 		request->feature = options->kept;
 		fail(request, options);

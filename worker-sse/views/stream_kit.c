@@ -9,6 +9,7 @@
 #include "worker-sse/views/worker.h"
 #include "worker-sse/views/mjpeg.h"
 #include "worker-sse/views/picture.h"
+#include "worker-sse/views/reading.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -132,10 +133,21 @@ static bool heartbeat(struct sse_frame *frame, const struct frame_query *q, uint
 	return true;
 }
 
+static bool farewell(struct sse_frame *frame, const struct frame_query *q, enum fanout_end why)
+{
+	if (why != FANOUT_END_EXPIRED)
+		return false;
+	sse_begin(q->builder);
+	SSE_PUT(q->builder, "event: expired\ndata: {}\n\n");
+	sse_end(q->builder, frame);
+	return true;
+}
+
 static const struct fanout_view view = {.name = "render session",
                                         .shared = true,
                                         .frame = build,
                                         .heartbeat = heartbeat,
+                                        .farewell = farewell,
                                         .left = consumer_leaves};
 
 /* ---- the session asked for ---- */
@@ -164,6 +176,23 @@ static bool split_path(struct span path, struct asked *asked)
 	return true;
 }
 
+/* To look at a session's picture, whoever's it is, is a right of its own. */
+static bool may_look(const struct request *request)
+{
+	char room[REQUEST_RESOURCE_ROOM];
+	return (identities_may(request->edge->identities, request->identity,
+	                       request_resource(request, room)) &
+	        RIGHT(VIEW)) != 0;
+}
+
+static bool is_picture(struct span rest)
+{
+	static const struct span viewing = {(const uint8_t *)"/whep/", 6};
+	return span_equal(rest, SPAN("/frame.jpg")) || span_equal(rest, SPAN("/mjpeg")) ||
+	       span_equal(rest, SPAN("/whep")) ||
+	       (rest.len > viewing.len && memcmp(rest.at, viewing.at, viewing.len) == 0);
+}
+
 /* Document and stream at the same instant of the log. False: answered. */
 static bool find(struct request *request, struct asked *asked)
 {
@@ -180,9 +209,10 @@ static bool find(struct request *request, struct asked *asked)
 		return false;
 	}
 	bool unreadable = state->unreadable;
-	if (asked->paper != NULL &&
+	if (asked->paper != NULL && !(is_picture(asked->rest) && may_look(request)) &&
 	    !render_session_is_of(asked->paper, worker_of(request)->settings,
-	                          span_str(request->identity->principal)))
+	                          span_str(request->identity->principal),
+	                          request->identity->former))
 		render_session_destroy(&asked->paper);
 	len = render_session_path(asked->id, key);
 	asked->stream = state_find(state, span_of(key, len));
@@ -314,6 +344,13 @@ static void put_snapshot(struct sse_builder *b, const struct asked *asked)
 	json_decref(event);
 }
 
+/* Whose the session is, and who may, is asked again when the client comes back. */
+static void judge(struct request *request)
+{
+	bool good = request->identity->refusal == REFUSAL_NONE;
+	fanout_leave(request->feature, good ? FANOUT_END_RESUME : FANOUT_END_EXPIRED);
+}
+
 /* Takes the request over: snapshot or what was missed, then what comes. */
 static void follow(struct request *request, const struct asked *asked, unsigned status)
 {
@@ -339,6 +376,7 @@ static void follow(struct request *request, const struct asked *asked, unsigned 
 	struct live_reader *reader =
 	        fanout_join(w->fanout, request_sink(request), &view, consumer_comes(w, asked->id),
 	                    0, fanout_lifetime_end(w->fanout));
+	reading_bind(request, reader, judge);
 	fanout_send(reader, &frame);
 	sse_frame_finish(&frame);
 	fanout_add(reader, asked->stream, from);
@@ -431,9 +469,27 @@ static void handle_read(struct request *request)
 	render_session_destroy(&asked.paper);
 }
 
+/* Who may look was let in with those who may order, and may nothing else. False: answered. */
+static bool may_that(struct request *request)
+{
+	char room[REQUEST_RESOURCE_ROOM];
+	const char *reason;
+	struct asked asked = {0};
+	if (!span_equal(request->path, SPAN("/stream")) && split_path(request->path, &asked) &&
+	    is_picture(asked.rest))
+		return true;
+	unsigned status =
+	        request_refusal(request, RIGHT(RENDER), request_resource(request, room), &reason);
+	if (status != 0)
+		reply_error(request, status, reason);
+	return status == 0;
+}
+
 void stream_kit_handle(struct request *request)
 {
 	bool creates = span_equal(request->path, SPAN("/stream"));
+	if (!may_that(request))
+		return;
 	if (request->method == METHOD_GET || request->method == METHOD_HEAD)
 		handle_read(request);
 	else if (creates || span_equal(request->path, SPAN("/stream/session")))

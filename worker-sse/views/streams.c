@@ -352,6 +352,12 @@ static struct span type_for_body(struct request *r, struct command *c)
 	return c->content_type;
 }
 
+/* Whoever forks a stream has what is in it. 0, or the status. */
+static unsigned may_fork(struct request *r, const struct command *c, const char **reason)
+{
+	return c->fork ? request_refusal(r, RIGHT(READ), c->fork_source, reason) : 0;
+}
+
 static void put(struct request *r)
 {
 	struct operation *op = operation_create(r, COMMAND_CREATE, created);
@@ -362,6 +368,12 @@ static void put(struct request *r)
 	if (fault != NULL) {
 		operation_free(op);
 		reply_error(r, 400, fault);
+		return;
+	}
+	unsigned status = may_fork(r, c, &fault);
+	if (status != 0) {
+		operation_free(op);
+		reply_error(r, status, fault);
 		return;
 	}
 	if (!plausible_type(c->content_type))

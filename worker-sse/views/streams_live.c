@@ -2,6 +2,7 @@
 #include "common/base/clock.h"
 #include "common/store/offset.h"
 #include "worker-sse/live/fanout.h"
+#include "worker-sse/views/reading.h"
 #include "worker-sse/views/worker.h"
 #include "worker-sse/views/streams.h"
 
@@ -116,6 +117,7 @@ void streams_follow(struct request *request, struct stream *stream, uint64_t fro
 	reply_start(request, 200, headers, count, UINT64_MAX);
 	struct live_reader *reader = fanout_join(w->fanout, request_sink(request), &view, NULL,
 	                                         cursor, fanout_lifetime_end(w->fanout));
+	reading_bind(request, reader, NULL);
 	/* The first and only frame of a reader who is up to date. */
 	if (from == stream->tail) {
 		struct sse_frame frame = {0};

@@ -5,6 +5,7 @@
 #include "worker-sse/views/worker.h"
 #include "worker-sse/live/touch.h"
 #include "common/store/offset.h"
+#include "worker-sse/views/reading.h"
 #include "worker-sse/views/streams.h"
 #include "worker-sse/views/streams_live.h"
 
@@ -279,6 +280,7 @@ static void on_news(void *owner, struct stream *stream, uint64_t position, uint6
 	struct request *request = owner;
 	request->feature = NULL;
 	request->on_gone = NULL;
+	request->on_judge = NULL;
 	switch (news) {
 	case FANOUT_NEWS_DATA:
 		reply_page(request, stream, position, cursor);
@@ -291,6 +293,19 @@ static void on_news(void *owner, struct stream *stream, uint64_t position, uint6
 		reply_nothing(request, stream, cursor);
 		return;
 	}
+}
+
+static void on_poller_judged(struct request *request)
+{
+	struct live_reader *reader = request->feature;
+	const char *reason;
+	unsigned status = request_refusal(request, RIGHT(READ), request->path, &reason);
+	if (status == 0)
+		return;
+	request->feature = NULL;
+	request->on_gone = NULL;
+	fanout_cancel(reader);
+	reply_error(request, status, reason);
 }
 
 static void on_poller_gone(struct request *request)
@@ -308,6 +323,7 @@ static void wait_for_news(struct request *request, struct stream *stream, uint64
 	                    w->wheel.now_ms + w->settings->http_long_poll_timeout_ms);
 	request->feature = reader;
 	request->on_gone = on_poller_gone;
+	reading_bind(request, reader, on_poller_judged);
 	fanout_add(reader, stream, from);
 }
 

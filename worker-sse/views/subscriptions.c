@@ -234,10 +234,20 @@ static struct span secret_of(struct request *request, const char *name)
 static const char no_secret[] =
         "the secret that tokens are made with cannot be read, or is being made";
 
+/* What rights are asked about: the path up to the subscription's id. */
+static struct span subscription_path(const struct request *request)
+{
+	static const size_t prefix = sizeof root - 1 + sizeof "subscriptions/" - 1;
+	struct span path = request->path;
+	const uint8_t *slash =
+	        path.len > prefix ? memchr(path.at + prefix, '/', path.len - prefix) : NULL;
+	return span_of(path.at, slash != NULL ? (size_t)(slash - path.at) : path.len);
+}
+
 /* Whoever may change it may see the whole of it; to others path and query are secrets. */
 static bool may_see_url(const struct request *request)
 {
-	return request_may(request, RIGHT(CREATE), request->path);
+	return request_may(request, RIGHT(CREATE), subscription_path(request));
 }
 
 static json_t *webhook_json(struct request *request, const char *url)
@@ -576,20 +586,21 @@ struct subscription_route {
 	enum method method;
 	const char *action; /* behind the id; "" none; a trailing '/' takes the rest as tail */
 	enum body_need body;
-	bool token; /* the subscription's own token, not an access token */
+	bool token;     /* the subscription's own token, not an access token */
+	unsigned right; /* on the subscription's path; 0: none */
 	void (*step)(struct call *call);
 };
 
 static const struct subscription_route routes[] = {
-        {METHOD_PUT, "", BODY_JSON, false, step_put},
-        {METHOD_GET, "", BODY_NONE, false, step_get},
-        {METHOD_DELETE, "", BODY_NONE, false, step_delete},
-        {METHOD_POST, "streams", BODY_JSON, false, step_streams_add},
-        {METHOD_DELETE, "streams/", BODY_NONE, false, step_streams_remove},
-        {METHOD_POST, "claim", BODY_JSON, false, step_claim},
-        {METHOD_POST, "ack", BODY_JSON, true, step_ack},
-        {METHOD_POST, "callback", BODY_JSON, true, step_ack},
-        {METHOD_POST, "release", BODY_JSON, true, step_release},
+        {METHOD_PUT, "", BODY_JSON, false, RIGHT(CREATE), step_put},
+        {METHOD_GET, "", BODY_NONE, false, RIGHT(READ), step_get},
+        {METHOD_DELETE, "", BODY_NONE, false, RIGHT(DELETE), step_delete},
+        {METHOD_POST, "streams", BODY_JSON, false, RIGHT(APPEND), step_streams_add},
+        {METHOD_DELETE, "streams/", BODY_NONE, false, RIGHT(APPEND), step_streams_remove},
+        {METHOD_POST, "claim", BODY_JSON, false, RIGHT(APPEND), step_claim},
+        {METHOD_POST, "ack", BODY_JSON, true, 0, step_ack},
+        {METHOD_POST, "callback", BODY_JSON, true, 0, step_ack},
+        {METHOD_POST, "release", BODY_JSON, true, 0, step_release},
 };
 
 static bool action_matches(const char *action, struct span given)
@@ -606,11 +617,60 @@ static bool allowed(struct request *r, const struct subscription_route *route)
 	if (route->token)
 		return true;
 	const char *fault;
-	unsigned status = request_refusal(
-	        r, route->method == METHOD_GET ? RIGHT(READ) : RIGHT(CREATE), r->path, &fault);
+	unsigned status = request_refusal(r, route->right, subscription_path(r), &fault);
 	if (status != 0)
 		send_error(r, status, status == 403 ? "FORBIDDEN" : "UNAUTHORIZED", fault);
 	return status == 0;
+}
+
+/* ---- what a subscription reaches is what its maker may ---- */
+
+static bool may_read_named(const struct request *r, const json_t *streams)
+{
+	size_t i;
+	json_t *item;
+	json_array_foreach (streams, i, item) {
+		char path[SUBSCRIPTION_NAME_ROOM], whole[sizeof SUBSCRIPTION_ROOT + sizeof path];
+		const char *text = json_string_value(item);
+		if (text == NULL || !subscription_name(text, path))
+			continue; /* is refused as what it is */
+		int len = snprintf(whole, sizeof whole, SUBSCRIPTION_ROOT "%s", path);
+		if (!request_may(r, RIGHT(READ), span_of(whole, (size_t)len)))
+			return false;
+	}
+	return true;
+}
+
+/* It wakes its clients by a message there. */
+static bool may_wake(const struct request *r, const char *stream)
+{
+	char path[SUBSCRIPTION_NAME_ROOM], whole[sizeof SUBSCRIPTION_ROOT + sizeof path];
+	if (*stream == '\0' || !subscription_name(stream, path))
+		return true; /* is refused as what it is */
+	int len = snprintf(whole, sizeof whole, SUBSCRIPTION_ROOT "%s", path);
+	return request_may(r, RIGHT(APPEND), span_of(whole, (size_t)len));
+}
+
+static bool may_match(const struct request *r, const char *pattern)
+{
+	char path[SUBSCRIPTION_NAME_ROOM];
+	return *pattern == '\0' || !subscription_name(pattern, path) ||
+	       identities_cover(r->edge->identities, r->identity, VERB_READ, span_str(path));
+}
+
+/* NULL, or what of it its maker may not. */
+static const char *beyond_rights(const struct call *c)
+{
+	const json_t *b = c->body;
+	if (!may_read_named(c->request, json_object_get(b, "streams")))
+		return "a stream of these may not be read with this token";
+	if (c->step != step_put)
+		return NULL;
+	if (!may_match(c->request, subscription_text(b, "pattern")))
+		return "the pattern matches what may not be read with this token";
+	return may_wake(c->request, subscription_text(b, "wake_stream"))
+	               ? NULL
+	               : "wake_stream may not be appended to with this token";
 }
 
 static bool token_valid(struct call *c)
@@ -668,6 +728,12 @@ static void begin(struct request *r, const struct subscription_route *route, str
 		return;
 	}
 	if (!take_body(c, route) || (route->token && !token_valid(c))) {
+		call_free(c);
+		return;
+	}
+	if (!route->token && (fault = beyond_rights(c)) != NULL) {
+		r->refusal = REFUSAL_FORBIDDEN;
+		send_error(r, request_forbidden(r), "FORBIDDEN", fault);
 		call_free(c);
 		return;
 	}
