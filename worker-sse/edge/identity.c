@@ -344,7 +344,8 @@ static struct identity *find(struct identities *all, enum identity_way way, stru
 	if (found == NULL)
 		return way == IDENTITY_TOKEN ? stranger_create(digest) : NULL;
 	if (found->refusal == REFUSAL_NONE) {
-		list(all, found, digest);
+		if (found->previous == NULL) /* else its source has given it before */
+			list(all, found, digest);
 		keep(all, found);
 	}
 	return found;
