@@ -3,6 +3,7 @@
 #include "common/base/clock.h"
 #include "common/base/hex.h"
 #include "common/domain/owner.h"
+#include "common/domain/rights.h"
 #include "worker-bridge/inbox.h"
 #include "worker-bridge/ledger.h"
 #include "worker-bridge/market_news.h"
@@ -166,6 +167,7 @@ struct asked {
 	/* what is asked */
 	char duel_id[64], account[LEDGER_ID_MAX + 1], name[NAME_MAX_BYTES + 1],
 	        secret[2 * SECRET_BYTES + 1];
+	char owner[OWNER_DIGEST_LEN + 1];
 	char outcome[12], side[2], who[129], why[501];
 	unsigned bet_side;
 	uint64_t amount;
@@ -223,13 +225,26 @@ static json_t *account_shown(json_t *account)
 	return account;
 }
 
+/* One's own is one: whoever asks again gets it again. True: answered. */
+static bool opened_before(struct asked *a, struct market_change *change)
+{
+	json_t *account;
+	enum row_found found = ledger_account(change->rows, a->account, &account);
+	if (found == ROW_PRESENT)
+		answer(a, 200, NULL, account_shown(account));
+	else if (found == ROW_UNREADABLE)
+		answer(a, 503, unreadable, NULL);
+	return found != ROW_ABSENT;
+}
+
 static void run_open(struct errand *errand, struct market_change *change)
 {
 	struct asked *a = (struct asked *)errand;
 	const struct settings *s = change->settings;
-	char digest[65];
 	json_t *count, *account;
 	uint64_t issued;
+	if (opened_before(a, change))
+		return;
 	enum row_found found = rows_json(change->rows, accounts_key, &count);
 	json_int_t accounts = json_integer_value(count);
 	if (found == ROW_PRESENT && !json_is_integer(count))
@@ -251,13 +266,13 @@ static void run_open(struct errand *errand, struct market_change *change)
 		       NULL);
 		return;
 	}
-	digest_of(a->secret, digest);
-	check(ledger_open(change->rows, a->account, a->name, digest, a->amount, change->now_ms) ==
+	check(ledger_open(change->rows, a->account, a->name, a->owner, a->amount, change->now_ms) ==
 	      LEDGER_OK);
 	rows_put_json(change->rows, accounts_key, json_integer(accounts + 1));
 	check(ledger_account(change->rows, a->account, &account) == ROW_PRESENT);
 	account_shown(account);
-	json_object_set_new(account, "secret", json_string(a->secret));
+	if (*a->secret != '\0')
+		json_object_set_new(account, "secret", json_string(a->secret));
 	answer(a, 201, NULL, account);
 }
 
@@ -268,16 +283,52 @@ static void random_hex(size_t bytes, char *out)
 	hex_print(random, bytes, out);
 }
 
+/* An account of one's own has no secret: it is had by whatever names its owner. */
+static void name_own(struct asked *a, const struct call *call)
+{
+	char text[96], digest[65];
+	snprintf(text, sizeof text, "ringside account\n%.*s", OWNER_DIGEST_LEN,
+	         (const char *)call->principal.at);
+	digest_of(text, digest);
+	snprintf(a->account, sizeof a->account, "acc_%.24s", digest);
+	memcpy(a->owner, call->principal.at, OWNER_DIGEST_LEN);
+}
+
+static void name_with_secret(struct asked *a)
+{
+	memcpy(a->account, "acc_", 5);
+	random_hex(12, a->account + 4);
+	random_hex(SECRET_BYTES, a->secret);
+	digest_of(a->secret, a->owner);
+}
+
+/* The house opens accounts for others; whoever may bet, one of his own. False: answered. */
+static bool may_open(struct call *call, bool *own)
+{
+	bool anybody = (call->configured & RIGHT(BET)) != 0;
+	*own = !bridge_is_house(call) && (call->may & RIGHT(BET)) != 0 &&
+	       call->principal.len == OWNER_DIGEST_LEN;
+	if (*own || bridge_is_house(call))
+		return true;
+	if (anybody)
+		refuse_stranger(call, "to open an account of one's own is a right: bet");
+	else
+		bridge_house(call); /* refuses */
+	return false;
+}
+
 static void open_account(struct call *call)
 {
 	const struct settings *s = book_settings(book_of(call));
-	if (!bridge_house(call))
+	bool own;
+	if (!may_open(call, &own))
 		return;
 	json_t *body = call->body.len != 0 ? call_json(call) : json_object();
 	if (body == NULL)
 		return;
 	const char *name = "";
 	json_int_t grant = (json_int_t)s->ledger_grant;
+	bool chosen = own && json_object_get(body, "grant") != NULL;
 	json_error_t error;
 	bool good = json_unpack_ex(body, &error, JSON_STRICT, "{s?s,s?I}", "name", &name, "grant",
 	                           &grant) == 0;
@@ -289,6 +340,8 @@ static void open_account(struct call *call)
 	         (uint64_t)grant > s->ledger_grant_max)
 		snprintf(reason, sizeof reason,
 		         "name has at most 64 bytes, grant is 0 to ledger.grant_max");
+	else if (chosen)
+		snprintf(reason, sizeof reason, "how much it is granted is the house's to say");
 	if (*reason != '\0') {
 		json_decref(body);
 		call_refuse(call, good ? 422 : 400, reason);
@@ -297,9 +350,10 @@ static void open_account(struct call *call)
 	struct asked *a = asked_create(call, run_open);
 	snprintf(a->name, sizeof a->name, "%s", name);
 	a->amount = (uint64_t)grant;
-	memcpy(a->account, "acc_", 5);
-	random_hex(12, a->account + 4);
-	random_hex(SECRET_BYTES, a->secret);
+	if (own)
+		name_own(a, call);
+	else
+		name_with_secret(a);
 	json_decref(body);
 	submit(a);
 }

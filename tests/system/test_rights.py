@@ -329,6 +329,27 @@ def test_accounts_stay_their_owners_when_a_secret_becomes_a_token_with_a_name(tm
         assert r.status(secret("root"), "GET", at) == 403
 
 
+def test_an_account_of_ones_own_is_one_and_has_no_secret(tmp_path):
+    rows = [ROOT, row("house", "operate=/v1/ledger/**"), row("sam", "bet=accounts"), row("sam", "bet=**", token="sams-second"), row("tess", "bet=x")]
+    with Rows(tmp_path, rows, bridge=1) as r:
+        at = "/v1/ledger/accounts"
+        wait_for(lambda: r.status(secret("house"), "GET", "/v1/ledger/sums") == 200, "the bridge")
+        status, _, body = r.ask(secret("sam"), "POST", at, b'{"name": "Sam"}', JSON)
+        account = json.loads(body)
+        assert status == 201 and "secret" not in account and "owner" not in account
+        for token in (secret("sam"), "sams-second"):
+            status, _, body = r.ask(token, "POST", at, b"{}", JSON)
+            assert status == 200 and json.loads(body)["id"] == account["id"]
+            assert r.status(token, "GET", f"{at}/{account['id']}") == 200
+        assert r.status(secret("sam"), "POST", at, b'{"grant": 5}', JSON) == 422
+        assert r.status(secret("tess"), "POST", at, b"{}", JSON) == 403 and r.status(None, "POST", at, b"{}", JSON) == 401
+        assert r.status("nobodys-token", "POST", at, b"{}", JSON) in (401, 403)
+        assert r.status(secret("tess"), "GET", f"{at}/{account['id']}") == 403 and r.status(secret("sam"), "GET", "/v1/ledger/sums") == 403
+        status, _, body = r.ask(secret("house"), "POST", at, b'{"grant": 5}', JSON)
+        assert status == 201 and json.loads(body)["secret"]
+        assert json.loads(r.ask(secret("house"), "GET", "/v1/ledger/sums")[2])["balanced"]
+
+
 # ---- the betting services' frames ----
 
 def test_frames_are_a_right_of_their_own(tmp_path):

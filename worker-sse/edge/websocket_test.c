@@ -473,6 +473,33 @@ static void a_drain_tells_all_to_go(void **state)
 	finish();
 }
 
+/* ---- rights ---- */
+
+/* By the query a browser's WebSocket is known, or its cookie: here a Bearer does. */
+static void a_credential_that_ends_ends_it(void **state)
+{
+	static const char *const strict[] = {"dev=false", "auth.publish_tokens=one,other", NULL};
+	char reason[SETTINGS_REASON_MAX];
+	(void)state;
+	for (unsigned asks = 0; asks < 2; asks++) {
+		open_with(strict);
+		edge_bench_route()->rights = (struct route_rights){.get = asks ? RIGHT(READ) : 0};
+		give_text(HANDSHAKE "Authorization: Bearer one\r\n\r\n");
+		assert_non_null(websocket);
+		wire_memory_forget(&memory);
+		check(settings_set(&bench->settings, SPAN("auth.publish_tokens"), SPAN("other"),
+		                   reason));
+		edge_use(&bench->edge, &bench->settings);
+		edge_bench_turn(bench, &memory);
+		if (asks)
+			assert_got_close(WEBSOCKET_EXPIRED, "this credential is good no longer");
+		else
+			assert_int_equal(memory.out_len, 0); /* nobody's matter */
+		edge_bench_route()->rights = (struct route_rights){0};
+		finish();
+	}
+}
+
 /* ---- time ---- */
 
 static const char *const beat_settings[] = {"http.sse_keepalive=1s",
@@ -585,6 +612,7 @@ int main(void)
 	        cmocka_unit_test(what_is_broken_after_a_close_is_not_closed_twice),
 	        cmocka_unit_test(several_may_leave_in_any_order),
 	        cmocka_unit_test(a_drain_tells_all_to_go),
+	        cmocka_unit_test(a_credential_that_ends_ends_it),
 	        cmocka_unit_test(a_ping_goes_out_after_each_beat),
 	        cmocka_unit_test(who_says_nothing_is_cut),
 	        cmocka_unit_test(who_is_full_gets_no_more_but_the_reason),
