@@ -1,5 +1,6 @@
-/* The API from a page: requests with the reader's token, and streams that are followed over every
- * disconnect. The token comes in the URL's fragment (#token=...), which no server sees and no log keeps. */
+/* The API from a page: requests as whoever is logged in, by cookie or with a token, and streams that are
+ * followed over every disconnect. A token comes in the URL's fragment (#token=...), which no server sees and
+ * no log keeps. */
 
 function takeSecrets() {
 	const given = new URLSearchParams(location.hash.slice(1));
@@ -10,12 +11,20 @@ function takeSecrets() {
 		given.delete(name);
 		history.replaceState(null, "", location.pathname + location.search + (String(given) ? "#" + given : ""));
 	}
-	return { token: sessionStorage.getItem("token"), account: sessionStorage.getItem("account") };
+	return {
+		token: sessionStorage.getItem("token"), account: sessionStorage.getItem("account"),
+		/* For this tab only; null: none. */
+		keep(token) {
+			this.token = token;
+			if (token) sessionStorage.setItem("token", token);
+			else sessionStorage.removeItem("token");
+		},
+	};
 }
 export const secrets = takeSecrets();
 
 export function ask(path, { headers = {}, token = secrets.token, ...rest } = {}) {
-	return fetch(path, { cache: "no-store", credentials: "omit", ...rest,
+	return fetch(path, { cache: "no-store", credentials: "same-origin", ...rest,
 		headers: { ...(token ? { authorization: "Bearer " + token } : {}), ...headers } });
 }
 
@@ -93,6 +102,7 @@ export function follow(query, { onEvent, onState, onOpen }) {
 			if (event.id !== undefined) lastId = event.id;
 			if (event.name === "heartbeat") heardTime(JSON.parse(event.data).now);
 			else if (event.name === "reset") onOpen();
+			else if (event.name === "expired") dispatchEvent(new Event("ringside:expired"));
 			else if (event.data && event.name !== "streams") onEvent(event.name, event.data);
 		}
 	};

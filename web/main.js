@@ -5,6 +5,7 @@ import { Board } from "/page/board.js";
 import { Market } from "/page/market.js";
 import { Picture } from "/page/picture.js";
 import { Operations } from "/page/operations.js";
+import { Visitor } from "/page/visitor.js";
 
 const feed = new URLSearchParams(location.search).get("feed") ?? "arena";
 const $ = id => document.getElementById(id);
@@ -21,7 +22,9 @@ $("theme").onclick = () => {
 
 /* ---- what is known ---- */
 let frame = null, connection = { name: "connecting", lost: Date.now() };
-const board = new Board($("board")), market = new Market(feed), picture = new Picture(feed), operations = new Operations();
+const visitor = new Visitor();
+await visitor.start();
+const board = new Board($("board")), market = new Market(feed, visitor), picture = new Picture(feed, visitor), operations = new Operations(visitor);
 root.dataset.gaps = 0;
 
 function take(text) {

@@ -43,8 +43,9 @@ function result(m, bets) {
 }
 
 export class Market {
-	constructor(feed) {
+	constructor(feed, visitor) {
 		this.feed = feed;
+		this.visitor = visitor;
 		this.account = storedAccount();
 		this.unknown = false;    /* the account that was given is none of this server's */
 		this.mayOpen = null;     /* an account; null: not known yet */
@@ -164,14 +165,10 @@ export class Market {
 		}
 	}
 
-	/* May we open an account? Who may look at any may open one (auth.ledger_token; everybody under dev), so
-	 * that asking for one that nobody has tells, and changes nothing. */
-	async askRight() {
-		if (this.account || this.mayOpen || this.market?.operator !== "ledger") return;
-		const status = await askJson("/v1/ledger/accounts/none").catch(error => error.status);
-		if (status === 404) this.mayOpen = true;
-		else if (status === 401 || status === 403) this.mayOpen = false;
-		else setTimeout(() => this.askRight(), RETRY_MS);
+	/* May we open an account? */
+	askRight() {
+		if (this.account || this.market?.operator !== "ledger" || !this.visitor.me) return;
+		this.mayOpen = ["bet", "operate"].some(verb => this.visitor.may(verb, "/v1/ledger/accounts"));
 		this.draw();
 	}
 

@@ -58,7 +58,8 @@ class Plot {
 }
 
 export class Operations {
-	constructor() {
+	constructor(visitor) {
+		this.visitor = visitor;
 		this.plots = PLOTS.map(([name]) => new Plot(name));
 		this.before = null;
 		this.started = new Map(); /* of each worker's process */
@@ -67,7 +68,7 @@ export class Operations {
 
 	start() {
 		const turn = async () => {
-			if (document.visibilityState === "visible") await this.look();
+			if (document.visibilityState === "visible" && this.visitor.may("metrics", "/metrics")) await this.look();
 			setTimeout(turn, EVERY_MS);
 		};
 		turn();

@@ -24,8 +24,9 @@ const REASONS = {
 };
 
 export class Picture {
-	constructor(feed) {
+	constructor(feed, visitor) {
 		this.feed = feed;
+		this.visitor = visitor;
 		this.seen = false;
 		this.last = 0; /* when the newest picture came */
 		this.way = "";
@@ -57,6 +58,11 @@ export class Picture {
 
 	async run() {
 		if (this.running || !this.wanted()) return;
+		if (this.visitor.me && !this.visitor.mayAny("render")) {
+			this.trouble = this.visitor.me.kind === "anonymous" ? "The picture needs a token" : "The picture is not for this login";
+			text($("picture-note"), "Whoever may order browsers sees it here.");
+			return;
+		}
 		this.running = true;
 		while (this.wanted()) {
 			try {

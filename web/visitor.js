@@ -1,0 +1,96 @@
+/* Who looks at the page: what this visitor may do, and how he logs in and out. A token that comes in the
+ * fragment, or is typed, is changed for a cookie that no script can read (POST /v1/login). Where the browser
+ * takes none (no TLS), the token stays with this tab. */
+import { ask, secrets } from "/page/feed.js";
+
+const $ = id => document.getElementById(id);
+const text = (element, value) => { if (element.textContent !== value) element.textContent = value; };
+const ROOTS = { read: "/v1/stream/", append: "/v1/stream/", create: "/v1/stream/", delete: "/v1/stream/", post: "/v1/source/", frames: "/v1/feeds/",
+	render: "/stream/", view: "/stream/", bet: "/v1/ledger/", operate: "/v1/", metrics: "/" };
+
+/* "*" is one segment, "**" any number of them. */
+function matches(pattern, path) {
+	const wanted = pattern.split("/"), given = path.split("/");
+	const from = (i, j) => i === wanted.length ? j === given.length
+		: wanted[i] === "**" ? from(i + 1, j) || (j < given.length && from(i, j + 1))
+		: j < given.length && (wanted[i] === "*" || wanted[i] === given[j]) && from(i + 1, j + 1);
+	return from(0, 0);
+}
+
+export class Visitor {
+	constructor() {
+		this.me = null; /* GET /v1/me; null: not known yet */
+		$("log-in").onclick = () => { this.say(""); $("login").showModal(); };
+		$("login-cancel").onclick = () => $("login").close();
+		$("login-form").onsubmit = event => { event.preventDefault(); this.submit(); };
+		$("log-out").onclick = () => this.logOut();
+		addEventListener("ringside:expired", () => this.look("Your login has expired."));
+	}
+
+	/* Before anything is asked for: who are we? */
+	async start() {
+		if (secrets.token) await this.change(secrets.token).catch(() => {});
+		await this.look();
+	}
+
+	async look(note = "") {
+		try {
+			const answer = await ask("/v1/me");
+			this.me = answer.ok ? await answer.json() : { kind: "anonymous", rights: {} };
+		} catch { /* the next look tells */ }
+		this.note = note;
+		this.draw();
+	}
+
+	may(verb, path) {
+		return Boolean(this.me?.dev) || (this.me?.rights?.[verb] ?? []).some(pattern => matches(pattern.startsWith("/") ? pattern : ROOTS[verb] + pattern, path));
+	}
+
+	mayAny(verb) {
+		return Boolean(this.me?.dev) || (this.me?.rights?.[verb] ?? []).length > 0;
+	}
+
+	/* The token for a cookie. */
+	async change(token) {
+		const answer = await fetch("/v1/login", { method: "POST", credentials: "same-origin", cache: "no-store", headers: { authorization: "Bearer " + token } });
+		if (!answer.ok) throw Object.assign(new Error((await answer.text()).trim()), { status: answer.status, after: Number(answer.headers.get("retry-after")) });
+		secrets.keep(null);
+		await this.look();
+		if (this.me?.kind !== "anonymous") return;
+		secrets.keep(token); /* it was not taken */
+		await this.look();
+	}
+
+	async submit() {
+		const token = $("login-token").value.trim();
+		if (!token) return;
+		$("login-submit").disabled = true;
+		try {
+			await this.change(token);
+			location.reload(); /* everything is asked for anew */
+		} catch (error) {
+			this.say(error.status === 401 ? "This token is not known here, or no longer." : error.status === 429 ? `Too many attempts: try again in ${error.after || 60} s.`
+				: error.status ? `Not logged in: ${error.message}` : "No answer. Try again.");
+		}
+		$("login-submit").disabled = false;
+	}
+
+	async logOut() {
+		secrets.keep(null);
+		await ask("/v1/logout", { method: "POST" }).catch(() => {});
+		location.reload();
+	}
+
+	say(words) {
+		text($("login-note"), words);
+	}
+
+	draw() {
+		const me = this.me, known = me && me.kind !== "anonymous" && !me.dev;
+		const name = known ? me.subject.replace(/^jwt:\S* /, "") || "Logged in" : this.note;
+		text($("visitor"), name ?? "");
+		$("log-out").hidden = !known;
+		$("log-in").hidden = !me || known || Boolean(me.dev);
+		$("operations").hidden = Boolean(me) && !this.may("metrics", "/metrics");
+	}
+}
