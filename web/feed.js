@@ -90,6 +90,7 @@ export function follow(query, { onEvent, onState, onOpen }) {
 		const answer = await ask("/v1/events?" + query, { signal: controller.signal,
 			headers: { accept: "text/event-stream", ...(lastId ? { "last-event-id": lastId } : {}) } });
 		if (answer.status === 400 && lastId) lastId = undefined; /* of another server's life */
+		if (!answer.ok) answer.body?.cancel();
 		if (answer.status === 401 || answer.status === 403) return state("denied");
 		if (!answer.ok) throw new Error(String(answer.status));
 		const fresh = lastId === undefined;

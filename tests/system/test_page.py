@@ -251,6 +251,56 @@ def test_a_token_in_the_fragment_opens_the_page_and_is_not_kept_in_the_address()
         assert browser.run("location.href") == r.url + "/"
 
 
+def log_in(browser, token):
+    browser.wait("document.querySelector('#log-in').checkVisibility()", "the way in")
+    browser.run("document.querySelector('#log-in').click()")
+    browser.run(f"""document.querySelector('#login-token').value = {json.dumps(token)};
+        document.querySelector('#login-form').requestSubmit()""")
+
+
+def test_a_visitor_logs_in_and_out(strict):
+    """By a cookie that no script sees; nothing of the token stays in the page."""
+    with Browser() as browser:
+        browser.open(strict.url + "/")
+        browser.wait("document.querySelector('#live').textContent === 'Token needed'", "the refusal")
+        log_in(browser, "nobody's")
+        browser.wait("document.querySelector('#login-note').textContent === 'This token is not known here, or no longer.'",
+                     "the refusal")
+        keep(browser, "login-refused")
+        browser.run("document.querySelector('#login-cancel').click()")
+        log_in(browser, "viewer")
+        browser.wait("document.querySelector('#live').textContent === 'Live'", "live")
+        browser.wait("document.querySelector('#log-out').checkVisibility()", "the way out")
+        assert browser.run("document.querySelector('#log-in').checkVisibility()") is False
+        assert browser.run("JSON.stringify([document.cookie, {...sessionStorage}, {...localStorage}])").count("viewer") == 0
+        keep(browser, "logged-in")
+        browser.call("Page.reload")
+        browser.wait("document.querySelector('#live').textContent === 'Live'", "live again")
+        browser.run("document.querySelector('#log-out').click()")
+        browser.wait("document.querySelector('#live').textContent === 'Token needed'", "the way out")
+        assert browser.errors == []
+
+
+def test_a_page_for_everybody_needs_no_token():
+    """auth.public says what whoever has none may do; the page offers that, and the way in for more."""
+    tokens = {"RINGSIDE_AUTH_SOURCE_TOKEN": "the-game-s-token", "RINGSIDE_AUTH_LEDGER_TOKEN": "the-house-s-token"}
+    public = "read=feeds/arena/*,/v1/feeds/arena,/v1/markets,/v1/markets/** bet=**"
+    with Ringside("--dev=false", "--feeds-scheduled=", "--feeds-source-driven=arena", f"--auth-public={public}",
+                  environment=tokens, workers=1, bridge=1) as r, Browser() as browser:
+        wait_for(lambda: r.request("GET", "/v1/source/arena",
+                                   headers={"authorization": "Bearer the-game-s-token"})[0] == 200, "the feed")
+        browser.open(r.url + "/")
+        browser.wait("document.querySelector('#live').textContent === 'Live'", "live")
+        announce(Game(r, token="the-game-s-token"))
+        browser.wait("document.querySelector('#market-state').textContent === 'Bets open'", "the market")
+        bet(browser, "A", 300)
+        browser.wait("document.querySelector('#balance').textContent === '99,700'", "the balance")
+        assert browser.run("document.querySelector('#operations').checkVisibility()") is False
+        assert browser.run("document.querySelector('#log-in').checkVisibility()") is True
+        keep(browser, "public")
+        assert browser.errors == []
+
+
 def note(browser):
     return browser.text("#bet-note")
 
@@ -267,6 +317,7 @@ def say_nothing_else(browser, selector, value, while_):
     assert [also for also in browser.run("window.alsoSaid") if also != value] == []
 
 
+EVENTS_ASKED = "Math.floor(performance.now() / 4000)"  # at the latest so often
 PICTURES_ASKED = "performance.getEntriesByType('resource').filter(e => e.name.endsWith('/stream')).length"
 
 
@@ -410,7 +461,9 @@ def test_that_a_token_is_needed_stays_said(strict):
     with Browser() as browser:
         browser.open(strict.url + "/")
         browser.wait("document.querySelector('#live').textContent === 'Token needed'", "the refusal")
-        say_nothing_else(browser, "#screen-note", "The picture needs a token", PICTURES_ASKED)
+        say_nothing_else(browser, "#screen-note", "The picture needs a token", EVENTS_ASKED)
+        assert browser.run(PICTURES_ASKED) == 0  # what is not for this visitor is not asked for
+        assert browser.run("document.querySelector('#operations').checkVisibility()") is False
         not_offered(browser, "Betting needs a token that may read this feed.")
         assert browser.text("#live") == "Token needed"
         assert browser.text("#phase .what") == "A token is needed"
