@@ -325,6 +325,27 @@ def answers(r, marks):
                 yield f"{key} {method} {path} {status}", str(said) + body.decode(errors="replace")
 
 
+def passes(r, token):
+    """A cookie and a ticket, and what is said to good, bad and foreign uses of them."""
+    _, headers, _ = r.request("POST", "/v1/login", b"", bearer(token))
+    name, _, cookie = headers["set-cookie"].partition(";")[0].partition("=")
+    status, _, body = r.request("POST", "/v1/tickets", b'{"read":["a"],"expiresIn":60}', bearer(token, **JSON))
+    assert status == 201, body
+    ticket = json.loads(body)["ticket"]
+    marks, said = {"cookie": cookie, "ticket": ticket}, []
+    for query, value, method, origin, expected in (
+            ("", cookie, "GET", None, 200), ("", cookie + "x", "GET", None, 401), ("", cookie, "POST", "http://evil.example", 403),
+            (f"&ticket={ticket}", None, "GET", None, 200), (f"&ticket={ticket}x", None, "GET", None, 401),
+            (f"&ticket={ticket}", None, "POST", None, 401), (f"&ticket={ticket}&live=sse&offset=x", None, "GET", None, 400)):
+        sent = {**({"cookie": f"{name}={value}"} if value else {}), **({"origin": origin} if origin else {}),
+                **(JSON if method == "POST" else {}), "referer": f"{r.url}/?ticket={ticket}"}
+        status, headers, body = r.request(method, f"/v1/stream/a?offset=-1{query}", b"[1]" if method == "POST" else None, sent)
+        assert status == expected, (query.replace(ticket, "T"), method, status, body)
+        said.append((f"{method} {expected}", str(headers) + body.decode()))
+    assert r.request("GET", f"/v1/stream/b?ticket={ticket}")[0] in (401, 403)
+    return marks, said
+
+
 @pytest.mark.parametrize("shift", range(len(WAYS)))
 def test_no_secret_is_seen_anywhere(tmp_path, shift):
     given = Given(str(tmp_path), shift)
@@ -345,6 +366,10 @@ def test_no_secret_is_seen_anywhere(tmp_path, shift):
         assert r.request("POST", "/v1/ledger/accounts", b"{}", bearer(given.marks["auth.ledger_token"], **JSON))[0] == 201
         for where, text in answers(r, given.marks):
             leaks(given.marks, text, where)
+        marks, said = passes(r, given.marks["auth.publish_tokens"])
+        given.marks.update(marks)
+        for where, text in said:
+            leaks(given.marks, text, where)
         leaks(given.marks, r.request("GET", "/metrics", headers=bearer(given.marks["auth.metrics_token"]))[2].decode(),
               "metrics")
         for command in (("status",), ("status", "--json"), ("settings",), ("settings", "--json"), ("events",), ("reload",),
@@ -355,7 +380,7 @@ def test_no_secret_is_seen_anywhere(tmp_path, shift):
             leaks(given.marks, text, where)
         leaks(given.marks, "".join(os.listdir(r.run_dir) + os.listdir(r.data_dir)), "names of files")
         # What is wrong is said without it.
-        for key, kind in SECRETS:
+        for key, _ in SECRETS:
             bad = {key.replace(".", "_").upper(): given.marks[key] + " \x01"}
             done = check_config(r, environment={f"RINGSIDE_{k}": v for k, v in bad.items()})
             assert done.returncode == 2 and key in done.stderr
