@@ -146,13 +146,20 @@ static void test_secrets_among_the_arguments_are_hidden(void **state)
 	for (size_t i = 0; i < 7; i++)
 		assert_string_equal(arguments[i], left[i]);
 	assert_string_equal(options.argv[3], "hush");
-	options.argv[5] = options.argv[6]; /* that file is not there */
+	assert_false(options_load(&options, &settings, reason));
+	assert_string_equal(reason,
+	                    "--auth-source-token-file: auth.source_token_file: /none: No such "
+	                    "file or directory");
+	options.argc = 5;
 	for (unsigned again = 0; again < 2; again++) {
 		assert_true(options_load(&options, &settings, reason));
 		assert_string_equal(settings.bet_sync_token, "hush");
 		assert_string_equal(settings.auth_publish_tokens, "hush,hush");
 		settings_finish(&settings);
 	}
+	for (size_t i = 0; i < 7; i++)
+		free(options.argv[i]);
+	free(options.argv);
 }
 
 int main(void)

@@ -79,6 +79,7 @@ static bool take_file(struct settings *settings, const struct setting_row *row, 
 	}
 	size_t room = row->max + 2, len; /* a newline, and one byte that is too much */
 	uint8_t *text = xmalloc(room);
+	check(text != NULL); /* which sanitizers make the compiler doubt */
 	bool ok = read_some(fd, text, room, &len);
 	int error = errno;
 	close(fd);
