@@ -1,4 +1,5 @@
 #include "supervisor/survey.h"
+#include "common/base/address.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/domain/short_keys.h"
@@ -255,18 +256,45 @@ static void look_at_market(struct lack *lack)
 		            "give a token row bet=accounts");
 }
 
-static void look_at_the_way(struct lack *lack)
+static bool leaves_the_machine(const struct settings_listen *one)
+{
+	struct address_host host;
+	char text[sizeof one->host + 2];
+	bool v6 = strchr(one->host, ':') != NULL;
+	snprintf(text, sizeof text, v6 ? "[%s]" : "%s", one->host);
+	return !address_parse_host(span_str(text), &host) || !address_host_is_loopback(&host);
+}
+
+/* On loopback a proxy is meant, which is told by what it is called. */
+static void look_at_the_clear(struct lack *lack)
 {
 	const struct settings *s = lack->settings;
+	const char *rest = s->listen;
+	struct settings_listen one;
+	bool tls = false, clear = false;
+	while (settings_next_listen(&rest, &one) == SETTINGS_LISTEN_ONE) {
+		tls = tls || one.tls;
+		clear = clear || !one.tls;
+		if (!one.tls && leaves_the_machine(&one))
+			lacks(lack,
+			      "tokens go in the clear to %s:%s: begin it with https:// "
+			      "(tls.certificates),"
+			      " or listen on loopback behind a TLS proxy",
+			      one.host, one.port);
+	}
+	if (strncmp(s->http_public_url, "http://", 7) == 0)
+		lacks(lack, "http.public_url is no https:// address: tokens go in the clear");
+	else if (clear && !tls && *s->http_public_url == '\0' && !s->http_trust_forwarded)
+		lacks(lack, "how the TLS proxy in front is called is not known: set "
+		            "http.public_url to https://HOST, or http.trust_forwarded");
+}
+
+static void look_at_the_way(struct lack *lack)
+{
 	if (!somebody_may(lack, VERB_METRICS, "/metrics"))
 		lacks(lack, "nobody may read metrics: set auth.metrics_token, or give a token row "
 		            "metrics=metrics");
-	if (*s->http_public_url == '\0' && !s->http_trust_forwarded)
-		lacks(lack, "tokens go in the clear unless a TLS proxy stands in front, and it is "
-		            "not known how that is called: set http.public_url to https://HOST, or "
-		            "http.trust_forwarded");
-	else if (strncmp(s->http_public_url, "http://", 7) == 0)
-		lacks(lack, "http.public_url is no https:// address: tokens go in the clear");
+	look_at_the_clear(lack);
 }
 
 size_t survey_print(const struct settings *settings, FILE *out)

@@ -96,7 +96,7 @@ static void test_a_file_without_anything_lacks_everything(void **state)
 	        "  - nobody is the house, ",
 	        "  - nobody may open an account, ",
 	        "  - nobody may read metrics: ",
-	        "  - tokens go in the clear ",
+	        "  - how the TLS proxy in front is called is not known",
 	};
 	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
 		if (strstr(text, lines[i]) == NULL)
@@ -116,6 +116,12 @@ static void test_each_setting_fills_its_gap(void **state)
 	        {"bet_sync.token", "bets-0123456789abcdef", 1},
 	        {"http.public_url", "http://arena.example", 1},
 	        {"http.public_url", "https://arena.example", 0},
+	        {"listen", "0.0.0.0:80,[::]:81,127.0.0.1:82", 2},
+	        {"listen", "https://0.0.0.0:443,0.0.0.0:80", 1},
+	        {"listen", "https://0.0.0.0:443,[::1]:80", 0},
+	        {"http.public_url", "", 0},
+	        {"listen", "127.0.0.1:80", 1},
+	        {"http.trust_forwarded", "true", 0},
 	        {"feeds.source_driven", "other,third", 0},
 	        {"auth.metrics_token", "figures-0123456789abcdef", 0},
 	        {"bridge.workers", "0", 1},
