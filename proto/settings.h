@@ -447,6 +447,10 @@
 	  "Feeds whose game changes the phases itself: names, comma-separated.")                   \
 	S(feeds_queue, "feeds.queue", count, "256", 1, 65536, WORKERS,                             \
 	  "Posts of a game that may wait for the disk; more get 503.")                             \
+	S(feeds_source_silence_ms, "feeds.source_silence", ms, "30s", 0, 86400000, WORKERS,        \
+	  "In a fight, how long a game may say nothing before its duel is cancelled "              \
+	  "(source_silent) and stakes go back: any post counts, or one of kind alive. "            \
+	  "Half of it makes the feed's rendererHealth say so. 0: for ever.")                       \
 	S(duel_announcement_ms, "duel.announcement", ms, "60s", 10, 86400000, WORKERS,             \
 	  "How long a duel is announced and bets are open.")                                       \
 	S(duel_countdown_ms, "duel.countdown", ms, "4s", 10, 3600000, WORKERS,                     \

@@ -9,7 +9,7 @@ const STILL_MS = 4000, WEBRTC_MS = 6000, RETRY_MS = 5000;
 const REASONS = {
 	capture_client_disconnected: "Nobody renders the picture: there is no capture worker.",
 	agents_missing: "The duel has no contestants.", invalid_agent_hp: "A contestant's health makes no sense.",
-	arena_positions_invalid: "The contestants are not in the arena yet.", renderer_health_stale: "The renderer has not reported for too long.",
+	arena_positions_invalid: "The contestants are not in the arena yet.", source_silent: "The game has said nothing for a while.", renderer_health_stale: "The renderer has not reported for too long.",
 	hang: "The arena page hangs.", freeze: "The arena page does not animate.", frozen_frame: "The picture stands still.",
 	renderer_scene_evidence_missing: "The renderer has not yet said which duel it shows.",
 	renderer_scene_not_ready: "The arena page is not ready.",

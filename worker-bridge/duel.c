@@ -271,6 +271,45 @@ static uint64_t later(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
+/* From when on the game's silence counts. */
+static uint64_t silent_since_ms(const struct duel_cycle *cycle)
+{
+	return later(cycle->duel.fight_start_ms, later(cycle->heard_ms, cycle->listening_ms));
+}
+
+const char *duel_silence(const struct duel_cycle *cycle, uint64_t now_ms)
+{
+	uint64_t silence_ms = cycle->times.silence_ms;
+	bool silent = cycle->duel.present && cycle->duel.phase == DUEL_FIGHTING &&
+	              silence_ms != 0 && now_ms >= silent_since_ms(cycle) + silence_ms / 2;
+	return silent ? "source_silent" : NULL;
+}
+
+static uint64_t silence_due_ms(const struct duel_cycle *cycle)
+{
+	uint64_t silence_ms = cycle->times.silence_ms;
+	return silence_ms != 0 ? silent_since_ms(cycle) + silence_ms : UINT64_MAX;
+}
+
+/* When points decide; UINT64_MAX: not before the game has said something. */
+static uint64_t fight_over_ms(const struct duel_cycle *cycle)
+{
+	const struct duel_times *t = &cycle->times;
+	uint64_t end_ms = cycle->duel.fight_start_ms + t->fight_ms + t->end_warning_ms;
+	bool lives = t->silence_ms == 0 ||
+	             (cycle->heard_ms != 0 && cycle->heard_ms + t->silence_ms / 6 >= end_ms);
+	return lives ? later(end_ms, cycle->grace_until_ms) : UINT64_MAX;
+}
+
+/* A fight ends by time, or by silence. */
+static uint64_t fight_due_ms(const struct duel_cycle *cycle)
+{
+	uint64_t end_ms = cycle->scheduled ? fight_over_ms(cycle)
+	                                   : later(watchdog_ms(cycle), cycle->grace_until_ms);
+	uint64_t silence_ms = silence_due_ms(cycle);
+	return silence_ms < end_ms ? silence_ms : end_ms;
+}
+
 uint64_t duel_due_ms(const struct duel_cycle *cycle)
 {
 	const struct duel *d = &cycle->duel;
@@ -279,6 +318,8 @@ uint64_t duel_due_ms(const struct duel_cycle *cycle)
 		return cycle->next.present ? cycle->idle_since_ms + t->pause_ms : UINT64_MAX;
 	if (d->phase == DUEL_IDLE)
 		return 0; /* cancelled: to be forgotten at once */
+	if (d->phase == DUEL_FIGHTING)
+		return fight_due_ms(cycle);
 	if (!cycle->scheduled)
 		return later(watchdog_ms(cycle), cycle->grace_until_ms);
 	switch (d->phase) {
@@ -287,11 +328,9 @@ uint64_t duel_due_ms(const struct duel_cycle *cycle)
 		                          : later(watchdog_ms(cycle), cycle->grace_until_ms);
 	case DUEL_COUNTDOWN:
 		return d->fight_planned_ms;
-	case DUEL_FIGHTING:
-		return later(d->fight_start_ms + t->fight_ms + t->end_warning_ms,
-		             cycle->grace_until_ms);
 	case DUEL_RESOLUTION:
 		return d->phase_start_ms + t->resolution_ms;
+	case DUEL_FIGHTING:
 	case DUEL_IDLE:
 	case DUEL_PHASE_COUNT:
 		break;
@@ -303,6 +342,7 @@ void duel_clock_moved(struct duel_cycle *cycle, int64_t step_ms)
 {
 	struct duel *d = &cycle->duel;
 	cycle->idle_since_ms = clock_moved_ms(cycle->idle_since_ms, step_ms);
+	cycle->heard_ms = clock_moved_ms(cycle->heard_ms, step_ms);
 	if (step_ms < 0)
 		cycle->grace_until_ms = clock_moved_ms(cycle->grace_until_ms, step_ms);
 	if (!d->present)
@@ -341,6 +381,10 @@ bool duel_tick(struct duel_cycle *cycle, uint64_t now_ms, const uint8_t random[1
 	if (!d->present) {
 		begin(cycle, &cycle->next, now_ms, random);
 		cycle->next = (struct duel_pair){0};
+		return true;
+	}
+	if (d->phase == DUEL_FIGHTING && silence_due_ms(cycle) <= fight_due_ms(cycle)) {
+		cancel(cycle, "source_silent", now_ms);
 		return true;
 	}
 	if (d->phase != DUEL_IDLE && !cycle->scheduled) {
@@ -563,6 +607,7 @@ static enum duel_result on_duel(struct duel_cycle *cycle, const struct duel_fact
 		return DUEL_OK;
 	case DUEL_FACT_CYCLE:
 	case DUEL_FACT_PHASE:
+	case DUEL_FACT_ALIVE:
 		break;
 	}
 	check(false);
@@ -572,6 +617,21 @@ enum duel_result duel_apply(struct duel_cycle *cycle, const struct duel_fact *fa
                             const uint8_t random[16], char reason[160])
 {
 	cycle->ended = false;
-	return fact->kind == DUEL_FACT_CYCLE ? on_cycle(cycle, fact, now_ms, random, reason)
-	                                     : on_duel(cycle, fact, now_ms, reason);
+	switch (fact->kind) {
+	case DUEL_FACT_CYCLE:
+		return on_cycle(cycle, fact, now_ms, random, reason);
+	case DUEL_FACT_ALIVE:
+		return DUEL_OK; /* that it came is what it says */
+	case DUEL_FACT_PHASE:
+	case DUEL_FACT_POSITIONS:
+	case DUEL_FACT_DAMAGE:
+	case DUEL_FACT_CONTESTANT:
+	case DUEL_FACT_DEATH:
+	case DUEL_FACT_FORFEIT:
+	case DUEL_FACT_RESULT:
+	case DUEL_FACT_ABORT:
+	case DUEL_FACT_SCENE:
+		break;
+	}
+	return on_duel(cycle, fact, now_ms, reason);
 }

@@ -9,6 +9,9 @@
  *
  * Every duel ends exactly once, with an outcome: at the step into RESOLUTION (win, draw) or at the
  * one that cancels it. After it nothing about that duel changes any more; the next step forgets it.
+ * A game that says nothing in a fight for times.silence_ms ends it: cancelled, source_silent. And
+ * points decide only on the word of a game that lives: heard a sixth of that before the fight's end
+ * at the most, or after it.
  * The identity of a moment is (duelId, phaseVersion). Times are Unix ms, 0: not (yet) known. */
 #pragma once
 
@@ -79,8 +82,9 @@ struct duel {
 
 struct duel_times {
 	uint64_t announcement_ms, countdown_ms, fight_ms, end_warning_ms, resolution_ms;
-	uint64_t pause_ms; /* between duels */
-	uint64_t prep_ms;  /* longest wait for positions after the announcement */
+	uint64_t pause_ms;   /* between duels */
+	uint64_t prep_ms;    /* longest wait for positions after the announcement */
+	uint64_t silence_ms; /* of its game, longest, in a fight; 0: it may be silent for ever */
 };
 
 struct duel_cycle {
@@ -88,6 +92,9 @@ struct duel_cycle {
 	struct duel_times times;
 	uint64_t grace_until_ms; /* no time-out ends a fight before: facts may be on their way. Not
 	                            kept */
+	/* When its game said something last, 0: not since this process began; and since when we
+	 * could have heard it without a break. Not kept. */
+	uint64_t heard_ms, listening_ms;
 	uint64_t idle_since_ms;
 	struct duel_pair next; /* scheduled: who fights next */
 	struct duel duel;
@@ -101,6 +108,8 @@ void duel_id(const struct duel *duel, char out[64]);
 /* ---- what is wrong with the picture of a duel (guardrails, the spec's three), in their order ----
  * NULL: nothing. "agents_missing", "invalid_agent_hp", "arena_positions_invalid". */
 const char *duel_guardrail(const struct duel *duel);
+/* "source_silent": the game has said nothing for half as long as a fight may wait. Else NULL. */
+const char *duel_silence(const struct duel_cycle *cycle, uint64_t now_ms);
 
 /* ---- facts ---- */
 
@@ -115,6 +124,7 @@ enum duel_fact_kind {
 	DUEL_FACT_RESULT,
 	DUEL_FACT_ABORT,
 	DUEL_FACT_SCENE,
+	DUEL_FACT_ALIVE,
 };
 
 /* Members that do not belong to the kind are ignored. */

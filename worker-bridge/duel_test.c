@@ -78,6 +78,105 @@ static struct duel_cycle fighting(void)
 	return c;
 }
 
+/* ---- silence ---- */
+
+static struct duel_cycle fighting_with_silence(uint64_t silence_ms)
+{
+	struct duel_cycle c = fighting();
+	c.times.silence_ms = silence_ms;
+	c.listening_ms = 1;
+	return c;
+}
+
+static void a_silent_game_pays_nobody(void **state)
+{
+	struct duel_cycle c = fighting_with_silence(30000);
+	(void)state;
+	c.heard_ms = 5000; /* before the fight: the wait begins with it */
+	assert_null(duel_silence(&c, 67000 + 14999));
+	assert_string_equal(duel_silence(&c, 67000 + 15000), "source_silent");
+	assert_int_equal(duel_due_ms(&c), 67000 + 30000);
+	assert_false(tick(&c, 67000 + 29999));
+	assert_true(tick(&c, 67000 + 30000));
+	assert_int_equal(c.duel.outcome, DUEL_OUTCOME_CANCELLED);
+	assert_string_equal(c.duel.cancellation, "source_silent");
+	assert_true(c.ended);
+	assert_null(duel_silence(&c, 67000 + 30000));
+}
+
+static void who_comes_back_in_time_goes_on(void **state)
+{
+	struct duel_cycle c = fighting_with_silence(30000);
+	(void)state;
+	c.heard_ms = 67000 + 29000;
+	assert_null(duel_silence(&c, 67000 + 30000));
+	assert_false(tick(&c, 67000 + 58999));
+	c.listening_ms = 67000 + 40000; /* we were away: the wait begins anew */
+	assert_false(tick(&c, 67000 + 69999));
+	assert_true(tick(&c, 67000 + 70000));
+	assert_string_equal(c.duel.cancellation, "source_silent");
+}
+
+/* The fight's time is over, and nobody knows whether the game still is: it is waited for. */
+static void points_decide_on_the_word_of_a_game_that_lives(void **state)
+{
+	const uint64_t over = 67000 + 285000;
+	(void)state;
+	struct duel_cycle c = fighting_with_silence(30000);
+	c.heard_ms = over - 5001;
+	assert_false(tick(&c, over));
+	struct duel_cycle dead = c;
+	c.heard_ms = over + 7000;
+	assert_true(tick(&c, over + 7000));
+	assert_int_equal(c.duel.outcome, DUEL_OUTCOME_WIN);
+	assert_false(tick(&dead, over + 24998));
+	assert_true(tick(&dead, over + 24999));
+	assert_string_equal(dead.duel.cancellation, "source_silent");
+	c = fighting_with_silence(30000);
+	c.heard_ms = over - 5000;
+	assert_true(tick(&c, over));
+	assert_int_equal(c.duel.outcome, DUEL_OUTCOME_WIN);
+	c = fighting_with_silence(30000); /* our successor has not heard it yet */
+	c.listening_ms = over + 1000;
+	c.grace_until_ms = over + 6000;
+	assert_false(tick(&c, over + 6000));
+	c.heard_ms = over + 6500;
+	assert_true(tick(&c, over + 6500));
+	assert_int_equal(c.duel.outcome, DUEL_OUTCOME_WIN);
+}
+
+static void a_source_driven_fight_is_silent_too(void **state)
+{
+	struct duel_cycle c = fresh(false);
+	(void)state;
+	c.times.silence_ms = 30000;
+	announce(&c, 1000);
+	stand(&c, 1001);
+	assert_int_equal(apply(&c,
+	                       (struct duel_fact){.kind = DUEL_FACT_PHASE, .phase = DUEL_COUNTDOWN},
+	                       2000),
+	                 DUEL_OK);
+	assert_int_equal(apply(&c,
+	                       (struct duel_fact){.kind = DUEL_FACT_PHASE, .phase = DUEL_FIGHTING},
+	                       3000),
+	                 DUEL_OK);
+	c.heard_ms = 3000;
+	assert_int_equal(apply(&c, (struct duel_fact){.kind = DUEL_FACT_ALIVE}, 4000), DUEL_OK);
+	assert_false(tick(&c, 32999));
+	assert_true(tick(&c, 33000));
+	assert_string_equal(c.duel.cancellation, "source_silent");
+}
+
+static void silence_may_be_allowed(void **state)
+{
+	struct duel_cycle c = fighting_with_silence(0);
+	(void)state;
+	assert_null(duel_silence(&c, 67000 + 284999));
+	assert_false(tick(&c, 67000 + 284999));
+	assert_true(tick(&c, 67000 + 285000));
+	assert_int_equal(c.duel.outcome, DUEL_OUTCOME_WIN);
+}
+
 static void the_clock_runs_a_duel(void **state)
 {
 	struct duel_cycle c = fresh(true);
@@ -444,6 +543,11 @@ static void a_record_reads_back(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(a_silent_game_pays_nobody),
+	        cmocka_unit_test(who_comes_back_in_time_goes_on),
+	        cmocka_unit_test(points_decide_on_the_word_of_a_game_that_lives),
+	        cmocka_unit_test(a_source_driven_fight_is_silent_too),
+	        cmocka_unit_test(silence_may_be_allowed),
 	        cmocka_unit_test(the_clock_runs_a_duel),
 	        cmocka_unit_test(who_does_not_stand_in_the_arena_is_not_ready),
 	        cmocka_unit_test(bets_close_when_the_fight_begins_at_the_latest),

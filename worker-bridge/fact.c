@@ -121,6 +121,9 @@ static const struct member scene_members[] = {
         {"scene", OBJECT, true, 0, DUEL_SCENE_MAX,
          "The game's own picture of itself, for its pages."},
 };
+static const struct member alive_members[] = {
+        {"duelId", TEXT, false, 1, 63, "The duel that goes on; it need not be said."},
+};
 static const struct member batch_members[] = {
         {"facts", FACTS, true, 1, FACTS_MAX, "All take effect, in this order, or none."},
 };
@@ -146,6 +149,7 @@ static const struct kind {
         KIND("result", RESULT, result_members),
         KIND("abort", ABORT, abort_members),
         KIND("scene", SCENE, scene_members),
+        KIND("alive", ALIVE, alive_members),
         {"batch", BATCH, batch_members, sizeof batch_members / sizeof *batch_members},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
@@ -602,6 +606,8 @@ static void take_fact(struct duel_fact *f, unsigned kind, const json_t *o)
 		break;
 	case DUEL_FACT_SCENE:
 		f->scene = js_text(json_object_get(o, "scene"));
+		break;
+	case DUEL_FACT_ALIVE:
 		break;
 	}
 }

@@ -96,6 +96,8 @@ static void on_timer(uv_timer_t *timer)
 
 static void schedule(struct feed *feed, uint64_t now_ms)
 {
+	feed->state.cycle.heard_ms = feed->heard_ms;
+	feed->state.cycle.listening_ms = feed->listening_ms;
 	uint64_t due = duel_due_ms(&feed->state.cycle);
 	uint64_t wait = due <= now_ms ? 1 : due - now_ms;
 	uv_timer_start(&feed->timer, on_timer, wait < TIMER_MS_MAX ? wait : TIMER_MS_MAX, 0);
@@ -111,6 +113,8 @@ static void see_clock(struct feed *feed, uint64_t now_ms)
 	         "feed=%s by_ms=%" PRId64 " why=\"times of duels under way move with it\"",
 	         feed->place.name, step_ms);
 	feed->moved_ms += feed->loaded ? step_ms : 0;
+	feed->heard_ms = clock_moved_ms(feed->heard_ms, step_ms);
+	feed->listening_ms = now_ms;
 }
 
 /* A machine that was frozen (a migration, a laptop's lid) finds every time-out due before it has
@@ -126,6 +130,7 @@ static void see_pause(struct feed *feed, uint64_t now_ms)
 		log_warn("feed was paused", "feed=%s for_ms=%" PRIu64, feed->place.name,
 		         feed->turned_ms - turned_ms);
 	feed->state.cycle.grace_until_ms = now_ms + feed->house->settings->newest->duel_grace_ms;
+	feed->listening_ms = now_ms;
 }
 
 /* When a transaction is judged. The clock does not go back by less than a step; when it was set,
@@ -139,6 +144,8 @@ static void set_time(const struct feed *feed, struct feed_work *work, uint64_t n
 		s->now_ms = clock_moved_ms(s->now_ms, work->moved_ms);
 		work->changed = true;
 	}
+	s->cycle.heard_ms = feed->heard_ms;
+	s->cycle.listening_ms = feed->listening_ms;
 	if (now_ms > s->now_ms || s->now_ms >= now_ms + CLOCK_STEP_MS)
 		s->now_ms = now_ms;
 	/* Consumers take an emittedAt that goes back for an error; one that stands still for years
@@ -295,6 +302,11 @@ void feed_see_picture(struct feed *feed)
 		feed_turn(feed);
 }
 
+void feed_hear(struct feed *feed)
+{
+	feed->heard_ms = clock_wall_ms();
+}
+
 void feed_take(struct feed *feed, struct post *post)
 {
 	struct feed_house *house = feed->house;
@@ -321,7 +333,8 @@ static struct duel_times times_of(const struct settings *s)
 	                           .end_warning_ms = s->duel_end_warning_ms,
 	                           .resolution_ms = s->duel_resolution_ms,
 	                           .pause_ms = s->duel_pause_ms,
-	                           .prep_ms = s->duel_prep_timeout_ms};
+	                           .prep_ms = s->duel_prep_timeout_ms,
+	                           .silence_ms = s->feeds_source_silence_ms};
 }
 
 static void on_status(void *arg)
@@ -346,6 +359,7 @@ struct feed *feed_create(struct feed_house *house, const struct feed_name *name)
 	                            .times = times_of(s),
 	                            .grace_until_ms = clock_wall_ms() + s->duel_grace_ms,
 	                            .duel.winner = -1};
+	feed->listening_ms = clock_wall_ms();
 	uv_timer_init(house->worker->loop, &feed->timer);
 	feed->timer.data = feed;
 	if (*s->health_status_dir != '\0')

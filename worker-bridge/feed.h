@@ -30,8 +30,9 @@ struct feed {
 	struct posts queue;
 	struct feed_work *work; /* NULL: nothing is decided */
 	struct clock_watch clock;
-	uint64_t turned_ms; /* monotonic: when it was last looked at */
-	int64_t moved_ms;   /* what the clock was set by, and is not durable yet */
+	uint64_t turned_ms;              /* monotonic: when it was last looked at */
+	int64_t moved_ms;                /* what the clock was set by, and is not durable yet */
+	uint64_t heard_ms, listening_ms; /* of its game, as in struct duel_cycle */
 	uv_timer_t timer;
 	bool loaded;
 	bool unreadable; /* its row is: it stands still */
@@ -44,6 +45,9 @@ struct feed *feed_create(struct feed_house *house, const struct feed_name *name)
 void feed_look(struct feed *feed);
 /* There is news of its picture. */
 void feed_see_picture(struct feed *feed);
+
+/* Its game has said something, whatever came of it. */
+void feed_hear(struct feed *feed);
 
 /* Answers it in time, and frees it. */
 void feed_take(struct feed *feed, struct post *post);

@@ -15,26 +15,42 @@
 
 enum { SOURCE_ROOT_LEN = sizeof "/v1/source/" - 1 };
 
+/* The duel in the words and types of its frames, and when it and its phase began. */
+static json_t *describe_duel(const struct feed *feed)
+{
+	const struct duel *d = &feed->state.cycle.duel;
+	struct feed_frame *frame = feed->house->scratch;
+	const struct feed_frame_health none = {.reason = "-"};
+	const struct feed_frame_place place = {.feed = "-", .seq = 1};
+	if (!d->present)
+		return json_null();
+	feed_frame_build(frame, d, d->outcome != DUEL_OUTCOME_NONE, &none, &place);
+	json_t *duel = json_take(span_of(frame->text, frame->len), JSON_ALLOW_NUL, NULL, NULL);
+	static const char *const others[] = {"schemaVersion", "feed",          "sourceEpoch",
+	                                     "seq",           "emittedAt",     "previousSeq",
+	                                     "terminal",      "rendererHealth"};
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+		json_object_del(duel, others[i]);
+	json_object_set_new(duel, "cycleStartTime", json_integer((json_int_t)d->cycle_start_ms));
+	json_object_set_new(duel, "phaseStartTime", json_integer((json_int_t)d->phase_start_ms));
+	return duel;
+}
+
 static json_t *describe(const struct feed *feed)
 {
 	const struct feed_state *s = &feed->state;
+	json_t *whole = json_pack(
+	        "{s:s,s:s,s:I,s:I,s:I,s:b,s:o,s:I,s:I,s:o}", "feed", feed->place.name, "mode",
+	        s->cycle.scheduled ? "scheduled" : "source", "sourceEpoch",
+	        (json_int_t)s->source_epoch, "sourceSeq", (json_int_t)s->source_seq, "seq",
+	        (json_int_t)s->seq, "rendererReady", s->ready, "rendererReason",
+	        *s->reason != '\0' ? json_string(s->reason) : json_null(), "now",
+	        (json_int_t)clock_wall_ms(), "sourceSilenceMs",
+	        (json_int_t)s->cycle.times.silence_ms, "sourceHeardAt",
+	        feed->heard_ms != 0 ? json_integer((json_int_t)feed->heard_ms) : json_null());
 	json_t *record = duel_record(&s->cycle);
-	json_t *duel = json_object_get(record, "duel");
-	const char *scene = json_string_value(json_object_get(duel, "sceneText"));
-	if (scene != NULL) {
-		json_object_set_new(duel, "scene",
-		                    *scene != '\0'
-		                            ? json_take(span_str(scene), JSON_ALLOW_NUL, NULL, NULL)
-		                            : json_null());
-		json_object_del(duel, "sceneText");
-	}
-	json_t *whole =
-	        json_pack("{s:s,s:s,s:I,s:I,s:I,s:b,s:s,s:I}", "feed", feed->place.name, "mode",
-	                  s->cycle.scheduled ? "scheduled" : "source", "sourceEpoch",
-	                  (json_int_t)s->source_epoch, "sourceSeq", (json_int_t)s->source_seq,
-	                  "seq", (json_int_t)s->seq, "rendererReady", s->ready, "rendererReason",
-	                  s->reason, "now", (json_int_t)clock_wall_ms());
 	json_object_update(whole, record);
+	json_object_set_new(whole, "duel", describe_duel(feed));
 	json_decref(record);
 	return whole;
 }
@@ -87,6 +103,7 @@ static void take_post(struct feed *feed, struct span kind, struct call *call)
 	                                    [FACT_MALFORMED] = 400,
 	                                    [FACT_UNSUITABLE] = 422};
 	char reason[160];
+	feed_hear(feed);
 	if (!span_equal_nocase(span_of(call->content_type.at,
 	                               call->content_type.len < 16 ? call->content_type.len : 16),
 	                       SPAN("application/json"))) {

@@ -17,6 +17,12 @@ static const char *phase_before(const struct duel *d)
 	return d->phase > DUEL_ANNOUNCEMENT ? duel_phase_name(d->phase - 1) : NULL;
 }
 
+static const char *guardrail(const struct feed_work *work)
+{
+	const char *reason = duel_guardrail(&work->state.cycle.duel);
+	return reason != NULL ? reason : duel_silence(&work->state.cycle, work->state.now_ms);
+}
+
 /* At the time of the state; texts live until the next call. */
 static struct feed_frame_health health_now(const struct feed_work *work)
 {
@@ -29,7 +35,7 @@ static struct feed_frame_health health_now(const struct feed_work *work)
 	renderer_health_derive(
 	        &h,
 	        &(struct renderer_health_inputs){
-	                .guardrail = duel_guardrail(d),
+	                .guardrail = guardrail(work),
 	                .duel_id = d->present ? id : NULL,
 	                .phase = duel_phase_name(d->phase),
 	                .previous_phase = phase_before(d),

@@ -376,11 +376,26 @@ static enum play_result play_move(struct play *play)
 	return post_facts(play, before, match->end == NULL);
 }
 
+static uint64_t quiet_ms(const struct play *play)
+{
+	return min(source_silence_ms(play->source) / 8, 5000);
+}
+
+/* Engines may think long, or have to be started again: Ringside is told that we live. */
+static void say_alive(void *arg)
+{
+	const struct play *play = arg;
+	source_alive(play->source, quiet_ms(play));
+}
+
 static enum play_result fight(struct play *play)
 {
+	if (quiet_ms(play) > 0)
+		wait_beat(say_alive, play, quiet_ms(play));
 	enum play_result result = post_facts(play, play->match.hp, true);
 	while (result == PLAY_ENDED && play->match.end == NULL)
 		result = play_move(play);
+	wait_beat(NULL, NULL, 0);
 	return result;
 }
 

@@ -20,6 +20,8 @@ struct source {
 	char base[512]; /* http://host:port/v1/source/FEED */
 	const char *token_file;
 	uint64_t epoch, seq;
+	uint64_t silence_ms, said_ms; /* monotonic: the last post */
+	bool saying;
 	bool complained; /* since the last answer */
 	char *answer;
 	size_t len;
@@ -186,6 +188,8 @@ enum source_result source_begin(struct source *source, json_t **state)
 	uint64_t now = wait_wall_ms();
 	source->epoch = now > before ? now : before + 1;
 	source->seq = 0;
+	source->silence_ms =
+	        (uint64_t)json_integer_value(json_object_get(found, "sourceSilenceMs"));
 	if (state != NULL)
 		*state = json_incref(found);
 	json_decref(found);
@@ -203,9 +207,23 @@ enum source_result source_post(struct source *source, const char *kind, json_t *
 	if (text == NULL)
 		abort();
 	snprintf(url, sizeof url, "%s/%s", source->base, kind);
+	source->saying = true;
 	enum source_result result = ask_until_answered(source, url, text, answer);
+	source->saying = false;
+	source->said_ms = wait_now_ms();
 	if (result == SOURCE_OK)
 		source->seq++; /* a refused post uses up no number */
 	free(text);
 	return result;
+}
+
+uint64_t source_silence_ms(const struct source *source)
+{
+	return source->silence_ms;
+}
+
+void source_alive(struct source *source, uint64_t quiet_ms)
+{
+	if (!source->saying && !wait_stopped() && wait_now_ms() >= source->said_ms + quiet_ms)
+		source_post(source, "alive", json_object(), NULL);
 }

@@ -27,6 +27,10 @@ enum source_result source_state(struct source *source, json_t **state);
 /* Reads the state and opens a new epoch above the one it finds: whoever posted before us is told
  * that its time is over. `state` may be NULL. */
 enum source_result source_begin(struct source *source, json_t **state);
+/* How long a game may be silent in a fight, as Ringside said then; 0: for ever. */
+uint64_t source_silence_ms(const struct source *source);
+/* Says that we live, unless something was said within the last `quiet_ms`, or is being said. */
+void source_alive(struct source *source, uint64_t quiet_ms);
 uint64_t source_epoch(const struct source *source);
 
 /* Posts one fact, or a batch. Takes the reference to `body`, adds epoch and number. `answer` may be

@@ -52,13 +52,45 @@ uint64_t wait_wall_ms(void)
 	return now_ms(CLOCK_REALTIME);
 }
 
+static struct {
+	void (*call)(void *arg);
+	void *arg;
+	uint64_t every_ms, due_ms;
+	bool runs;
+} beat;
+
+void wait_beat(void (*call)(void *arg), void *arg, uint64_t every_ms)
+{
+	beat.call = call;
+	beat.arg = arg;
+	beat.every_ms = every_ms;
+	beat.due_ms = wait_now_ms() + every_ms;
+}
+
+static void beat_if_due(void)
+{
+	if (beat.call == NULL || beat.runs || wait_now_ms() < beat.due_ms)
+		return;
+	beat.runs = true; /* it may wait itself */
+	beat.call(beat.arg);
+	beat.runs = false;
+	beat.due_ms = wait_now_ms() + beat.every_ms;
+}
+
+static uint64_t min(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 enum wait_result wait_until(int fd, uint64_t due_ms)
 {
 	for (;;) {
+		beat_if_due();
 		struct pollfd fds[] = {{.fd = signals, .events = POLLIN},
 		                       {.fd = fd, .events = POLLIN}};
 		uint64_t now = wait_now_ms(), left = due_ms > now ? due_ms - now : 0;
-		poll(fds, 2, left < 60000 ? (int)left : 60000);
+		left = min(left, beat.call != NULL ? beat.every_ms : 60000);
+		poll(fds, 2, (int)min(left, 60000));
 		look();
 		if (stopped)
 			return WAIT_STOPPED;

@@ -15,5 +15,8 @@ enum wait_result wait_until(int fd, uint64_t due_ms);
 /* The same, for so long. */
 enum wait_result wait_for_ms(uint64_t ms);
 
+/* From now on whoever waits does this, too, every so often; it may wait itself. NULL: no more. */
+void wait_beat(void (*call)(void *arg), void *arg, uint64_t every_ms);
+
 uint64_t wait_now_ms(void);  /* monotonic */
 uint64_t wait_wall_ms(void); /* Unix ms */

@@ -661,7 +661,7 @@ def test_a_refused_step_is_for_people_and_they_decide():
         bad = wait_state(r, duel, "manual_review")
         assert "refused" in bad["error"] and "422" in bad["error"]
         r.wait_log("market needs a person")
-        assert "ringside_market_dead_letters_total{worker=\"bridge-0\"} 1" in r.get("/metrics")
+        wait_for(lambda: "ringside_market_dead_letters_total{worker=\"bridge-0\"} 1" in r.get("/metrics"), "the count")
         venue.faults = ()
         status, _, _ = r.request("POST", f"/v1/markets/{duel}/retry", b'{"actor":"me","reason":"too short"}', JSON)
         assert status == 422
@@ -718,7 +718,7 @@ def test_a_review_keeps_its_reason_when_the_duel_ends():
         assert market(r, duel)["error"] == why == "lock was refused: answered 422"
         audit = [m["event"] for m in frames_of(r, stream="audit") if m["duelId"] == duel]
         assert audit.count("manual_review") == 1 and audit[-1] == "outcome"
-        assert "ringside_market_reviews_total{worker=\"bridge-0\"} 1" in r.get("/metrics")
+        wait_for(lambda: "ringside_market_reviews_total{worker=\"bridge-0\"} 1" in r.get("/metrics"), "the count")
         venue.faults = ()
         body = json.dumps({"actor": "anna", "reason": "their side is repaired"}).encode()
         assert r.request("POST", f"/v1/markets/{duel}/retry", body, JSON)[0] == 200
@@ -836,7 +836,7 @@ def test_settled_markets_are_forgotten_after_their_time():
         second = announce(g)
         wait_for(lambda: market(r, first) == 404, "the first market to go")
         assert get(r, f"/v1/markets/{first}/bets") == 404 and get(r, f"/v1/oracle/{first}") == 404
-        assert metric(r, "markets_forgotten_total") == 1
+        wait_for(lambda: metric(r, "markets_forgotten_total") == 1, "the count")
         assert anna.balance() == 100000 - 300 and bert.balance() == 100000 + 300
         sums = get(r, "/v1/ledger/sums")
         assert sums["balanced"] and sums["pools"] == 0
