@@ -495,6 +495,9 @@
 	  "Failed attempts of a step after which a person is needed (manual_review).")             \
 	S(market_active_max, "market.active_max", count, "256", 1, 1024, WORKERS,                  \
 	  "Markets that are not settled; a duel beyond is cancelled at once, with an alert.")      \
+	S(market_resolution_delay_ms, "market.resolution_delay", ms, "0", 0, 86400000, WORKERS,    \
+	  "How long after its outcome was seen a market is settled: a second, different "          \
+	  "outcome within it brings the market to a person.")                                      \
 	S(market_keep_ms, "market.keep", ms, "7d", 0, 3153600000000, WORKERS,                      \
 	  "A settled market, its bets with their Idempotency-Keys and its signed "                 \
 	  "result are kept so long, then asked for in vain (404); balances stay. 0: "              \

@@ -19,9 +19,7 @@ function storedAccount() {
 }
 
 /* A win that nobody had bet on: the market is resolved, and yet all stakes go back. */
-const unbacked = m => m.state === "resolved" && ["A", "B"].includes(m.winnerSide) && m.pools[m.winnerSide] === 0;
-
-const oneSided = m => (m.pools.A === 0) !== (m.pools.B === 0);
+const unbacked = m => m.state === "resolved" && m.payout === "refunded";
 
 /* What a settled market made of one account's bets (some, or none: null): [words, whether it is good]. */
 function result(m, bets) {
@@ -86,8 +84,6 @@ export class Market {
 		if (odds.duelId === this.duel?.duelId && !(odds.at < this.market?.at)) {
 			this.market = { ...this.market, ...odds };
 			this.draw();
-			/* Who won is not in it: only where stakes may have gone back does everybody have to know. */
-			if (odds.state === "resolved" && oneSided(odds)) this.refresh();
 		} else if (!this.waiting.has(odds.duelId)) return;
 		if (SETTLED.includes(odds.state)) this.settle(odds.duelId);
 	}
@@ -272,8 +268,7 @@ export class Market {
 
 	stateName(m) {
 		if (!SETTLED.includes(m.state) || m.operator === "webhook") return STATES[m.state] ?? m.state;
-		if (m.pools.A + m.pools.B === 0) return "No bets";
-		if (m.state === "resolved" && oneSided(m) && !m.winnerSide) return STATES.resolving; /* either, as soon as it is known who won */
+		if (m.payout === "none") return "No bets";
 		return unbacked(m) ? STATES.cancelled : STATES[m.state];
 	}
 

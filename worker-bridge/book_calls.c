@@ -102,6 +102,8 @@ static json_t *market_shown(const struct market *m)
 	json_t *o = market_record(m);
 	json_object_set_new(o, "odds",
 	                    json_pack("{s:o,s:o}", "A", odds_value(m, 0), "B", odds_value(m, 1)));
+	json_object_del(o, "attemptData"); /* the operator's own */
+	market_put_payout(m, o);
 	json_object_set_new(o, "takesBets", json_boolean(market_takes_bets(m, clock_wall_ms())));
 	return o;
 }

@@ -92,9 +92,8 @@ struct duel_cycle {
 	struct duel_times times;
 	uint64_t grace_until_ms; /* no time-out ends a fight before: facts may be on their way. Not
 	                            kept */
-	/* When its game said something last, 0: not since this process began; and since when we
-	 * could have heard it without a break. Not kept. */
-	uint64_t heard_ms, listening_ms;
+	uint64_t heard_ms;     /* when its game said something last; 0: nobody knows */
+	uint64_t listening_ms; /* since when we could have heard it without a break. Not kept */
 	uint64_t idle_since_ms;
 	struct duel_pair next; /* scheduled: who fights next */
 	struct duel duel;

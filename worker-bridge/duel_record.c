@@ -51,6 +51,7 @@ static const struct record pair = {RECORD_FIELDS(pair_fields)};
 
 static const struct record_field cycle_fields[] = {
         {RECORD_MEMBER("idleSince", struct duel_cycle, idle_since_ms)},
+        {RECORD_MEMBER("heardAt", struct duel_cycle, heard_ms), .sparse = true},
 };
 static const struct record whole = {RECORD_FIELDS(cycle_fields)};
 

@@ -136,7 +136,7 @@ static void points_decide_on_the_word_of_a_game_that_lives(void **state)
 	c.heard_ms = over - 5000;
 	assert_true(tick(&c, over));
 	assert_int_equal(c.duel.outcome, DUEL_OUTCOME_WIN);
-	c = fighting_with_silence(30000); /* our successor has not heard it yet */
+	c = fighting_with_silence(30000); /* and a successor that has not heard it */
 	c.listening_ms = over + 1000;
 	c.grace_until_ms = over + 6000;
 	assert_false(tick(&c, over + 6000));

@@ -61,6 +61,9 @@ static bool feed_load(struct feed *feed, struct rows *rows)
 	feed->moved_ms = feed->state.now_ms >= now_ms + CLOCK_STEP_MS
 	                         ? -(int64_t)(feed->state.now_ms - now_ms)
 	                         : 0;
+	/* What it was told, by whoever wrote the row. */
+	uint64_t heard_ms = clock_moved_ms(feed->state.cycle.heard_ms, feed->moved_ms);
+	feed->heard_ms = heard_ms > feed->heard_ms ? heard_ms : feed->heard_ms;
 	free(feed->row);
 	feed->row = row.at != NULL ? xmemdup_text(row.at, row.len) : NULL;
 	feed->core = feed_work_core(feed->house->scratch, &feed->state);

@@ -184,7 +184,14 @@ enum ledger_result ledger_open(struct rows *rows, const char *id, const char *na
 
 json_t *ledger_bet_shown(json_t *bet)
 {
+	const json_t *paid = json_object_get(bet, "paid");
 	json_object_del(bet, "keyHash");
+	json_object_set_new(
+	        bet, "net",
+	        json_is_integer(paid)
+	                ? json_integer(json_integer_value(paid) -
+	                               json_integer_value(json_object_get(bet, "amount")))
+	                : json_null());
 	return bet;
 }
 
@@ -311,6 +318,7 @@ enum ledger_result ledger_stake(struct rows *rows, struct market *market,
 	market->bets++;
 	*made = bet_made(market, bet, now_ms);
 	put_bet(rows, market, bet, *made);
+	ledger_bet_shown(*made);
 	return LEDGER_OK;
 }
 

@@ -80,7 +80,8 @@ enum ledger_progress ledger_settle(struct rows *rows, struct market *market, uin
  * balances. LEDGER_DONE: none is left. */
 enum ledger_progress ledger_forget(struct rows *rows, struct market *market, uint64_t count);
 
-/* A bet's row as it is shown. Takes and gives back. */
+/* A bet's row as it is shown: "paid" is gross, "net" is that less its stake; null until it is
+ * settled. Takes and gives back. */
 json_t *ledger_bet_shown(json_t *bet);
 
 /* Balances of everybody and all unsettled pools: sums to 0, or money was made or lost. */

@@ -1,4 +1,5 @@
 #include "worker-bridge/market.h"
+#include "common/base/backoff.h"
 #include "common/base/check.h"
 #include "common/base/hex.h"
 #include "common/store/record.h"
@@ -77,6 +78,8 @@ static const struct record_field fields[] = {
         {FIELD("stepPart", attempt.part), .sparse = true},
         {FIELD("notBefore", attempt.not_before_ms), .sparse = true},
         {FIELD("forgottenBets", forgotten_bets), .sparse = true},
+        {FIELD("outcomeAt", outcome_ms), .sparse = true},
+        {FIELD("settleAfter", settle_after_ms), .sparse = true},
 };
 #undef FIELD
 static const struct record record = {RECORD_FIELDS(fields)};
@@ -217,7 +220,7 @@ static bool see_outcome(struct market *m, const json_t *frame)
 	return true;
 }
 
-bool market_see(struct market *m, const json_t *frame)
+bool market_see(struct market *m, const json_t *frame, uint64_t now_ms, uint64_t delay_ms)
 {
 	uint64_t close_ms = time_of(frame, "betCloseTime");
 	bool changed = false;
@@ -228,6 +231,10 @@ bool market_see(struct market *m, const json_t *frame)
 	}
 	if (json_is_true(json_object_get(frame, "terminal")))
 		changed = see_outcome(m, frame) || changed;
+	if (*m->outcome != '\0' && m->outcome_ms == 0 && !market_paid(m)) {
+		m->outcome_ms = now_ms;
+		m->settle_after_ms = delay_ms != 0 ? now_ms + delay_ms : 0;
+	}
 	return changed;
 }
 
@@ -236,6 +243,31 @@ bool market_see(struct market *m, const json_t *frame)
 bool market_paid(const struct market *m)
 {
 	return m->state == MARKET_RESOLVED || m->state == MARKET_CANCELLED || m->settled_bets > 0;
+}
+
+const char *market_payout(const struct market *m, const char **reason)
+{
+	bool won = strcmp(m->outcome, "win") == 0, ours = strcmp(m->operator, "ledger") == 0;
+	*reason = "";
+	if (*m->outcome == '\0')
+		return NULL;
+	if (ours && m->pool[0] + m->pool[1] == 0) {
+		*reason = "no_bets";
+		return "none";
+	}
+	if (won && (!ours || m->pool[*m->side == 'B'] > 0))
+		return "paid";
+	*reason = won ? "nobody_backed_winner" : m->reason;
+	return "refunded";
+}
+
+void market_put_payout(const struct market *m, json_t *into)
+{
+	bool settled = m->state == MARKET_RESOLVED || m->state == MARKET_CANCELLED;
+	const char *reason = "", *payout = settled ? market_payout(m, &reason) : NULL;
+	json_object_set_new(into, "payout", payout != NULL ? json_string(payout) : json_null());
+	json_object_set_new(into, "payoutReason",
+	                    *reason != '\0' ? json_string(reason) : json_null());
 }
 
 double market_odds(const struct market *m, unsigned side)
@@ -252,7 +284,10 @@ bool market_takes_bets(const struct market *m, uint64_t now_ms)
 enum market_step market_next(const struct market *m, uint64_t now_ms, uint64_t *due_ms)
 {
 	bool known = *m->outcome != '\0', won = strcmp(m->outcome, "win") == 0;
-	*due_ms = UINT64_MAX;
+	/* A clock that was set back ends the wait. */
+	bool wait = m->settle_after_ms != 0 &&
+	            !backoff_over(m->outcome_ms, m->settle_after_ms, 0, now_ms);
+	*due_ms = wait ? m->settle_after_ms : UINT64_MAX;
 	switch (m->state) {
 	case MARKET_CREATED:
 		/* A market that nobody could bet on is not opened in hindsight. */
@@ -261,12 +296,15 @@ enum market_step market_next(const struct market *m, uint64_t now_ms, uint64_t *
 		return MARKET_STEP_CREATE;
 	case MARKET_OPEN:
 		if (known && !won)
-			return MARKET_STEP_CANCEL;
+			return wait ? MARKET_STEP_NONE : MARKET_STEP_CANCEL;
 		if (won || now_ms >= m->bet_close_ms)
 			return MARKET_STEP_LOCK;
 		*due_ms = m->bet_close_ms;
 		return MARKET_STEP_NONE;
 	case MARKET_LOCKED:
+		if (wait)
+			return MARKET_STEP_NONE;
+		return !known ? MARKET_STEP_NONE : won ? MARKET_STEP_RESOLVE : MARKET_STEP_CANCEL;
 	case MARKET_RESOLVING:
 		return !known ? MARKET_STEP_NONE : won ? MARKET_STEP_RESOLVE : MARKET_STEP_CANCEL;
 	case MARKET_RESOLVED:
@@ -356,6 +394,7 @@ void market_decide(struct market *m, const char *outcome, const char *side)
 	snprintf(m->outcome, sizeof m->outcome, "%s", outcome);
 	snprintf(m->side, sizeof m->side, "%s", side);
 	snprintf(m->reason, sizeof m->reason, "%s", manual);
+	m->settle_after_ms = 0;
 	/* Who would not create it is asked to cancel it, not to create it again. */
 	if (m->state == MARKET_CREATED && m->entered && strcmp(outcome, "win") != 0)
 		m->state = MARKET_RESOLVING;

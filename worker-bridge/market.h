@@ -62,7 +62,8 @@ struct market {
 	char side[2];     /* of a win: "A" (agent1) or "B" */
 	char reason[DUEL_TOKEN_MAX + 1];
 	char seed[21], replay_hash[65];
-	char fingerprint[65]; /* of all that decides who is paid: SHA-256 */
+	uint64_t outcome_ms, settle_after_ms; /* when it was seen; not settled before */
+	char fingerprint[65];                 /* of all that decides who is paid: SHA-256 */
 	/* bets (the ledger's) */
 	uint64_t pool[2]; /* staked on each side */
 	uint64_t bets, settled_bets, paid;
@@ -92,8 +93,9 @@ bool market_begin(struct market *market, const char *feed, const char *operator,
 /* Nobody may bet on it: it is cancelled before it opens, `why` is kept as its error. */
 void market_refuse(struct market *market, const char *why);
 
-/* Takes in what a frame says of its duel. True: something is different now. */
-bool market_see(struct market *market, const json_t *frame);
+/* Takes in what a frame says of its duel. True: something is different now. An outcome is settled
+ * delay_ms after it was seen. */
+bool market_see(struct market *market, const json_t *frame, uint64_t now_ms, uint64_t delay_ms);
 
 /* What is due at now_ms, NONE: nothing; *due_ms is then when to ask again (UINT64_MAX: after the
  * next frame). Does not look at attempts. */
@@ -113,6 +115,13 @@ void market_decide(struct market *market, const char *outcome, const char *side)
 
 /* Somebody has been paid, or nobody has to be: the outcome stands, also under review. */
 bool market_paid(const struct market *market);
+/* What the outcome makes of the stakes: "paid" to those who backed the winner, "refunded" to all,
+ * or "none", for there were none; NULL: no outcome is known. *reason, where they are not paid: why;
+ * of a refund the outcome's own, or "nobody_backed_winner"; of none "no_bets". Of an operator that
+ * keeps the bets itself (webhook) it says what the outcome asks for. */
+const char *market_payout(const struct market *market, const char **reason);
+/* "payout" and "payoutReason" of a settled market, null before, for what tells of it. */
+void market_put_payout(const struct market *market, json_t *into);
 /* What one unit on a side pays if it wins now, to four decimals; 0: nobody has bet on it. */
 double market_odds(const struct market *market, unsigned side);
 /* Bets are taken now. */

@@ -105,7 +105,8 @@ static void see(struct market_change *change, const char *feed, const json_t *fr
 	if (e == NULL)
 		return;
 	struct market before = e->market;
-	if (market_see(&e->market, frame))
+	if (market_see(&e->market, frame, change->now_ms,
+	               change->settings->market_resolution_delay_ms))
 		tell(change, &e->market, &before, terminal);
 }
 

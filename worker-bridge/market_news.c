@@ -36,12 +36,14 @@ static json_t *odds_of(const struct market *m, unsigned side)
 
 void market_tell_odds(struct market_change *change, const struct market *m)
 {
-	publish(change, m->feed, "odds",
+	json_t *line =
 	        json_pack("{s:I,s:s,s:s,s:I,s:{s:I,s:I},s:{s:o,s:o},s:I}", "at",
 	                  (json_int_t)change->now_ms, "duelId", m->duel_id, "state",
 	                  market_state_name(m->state), "betCloseTime", (json_int_t)m->bet_close_ms,
 	                  "pools", "A", (json_int_t)m->pool[0], "B", (json_int_t)m->pool[1], "odds",
-	                  "A", odds_of(m, 0), "B", odds_of(m, 1), "bets", (json_int_t)m->bets));
+	                  "A", odds_of(m, 0), "B", odds_of(m, 1), "bets", (json_int_t)m->bets);
+	market_put_payout(m, line);
+	publish(change, m->feed, "odds", line);
 }
 
 void market_alert(struct market_change *change, struct market *m, const char *why)
@@ -54,6 +56,15 @@ void market_alert(struct market_change *change, struct market *m, const char *wh
 	         "feed=%s duel=%s why=\"%s\"", m->feed, m->duel_id, m->error);
 }
 
+static json_t *settlement(const struct market *m)
+{
+	json_t *o = json_pack("{s:s,s:s,s:s,s:I,s:I}", "outcome", m->outcome, "winnerSide", m->side,
+	                      "reason", m->reason, "pool", (json_int_t)(m->pool[0] + m->pool[1]),
+	                      "paid", (json_int_t)m->paid);
+	market_put_payout(m, o);
+	return o;
+}
+
 void market_step_done(struct market_change *change, struct market *m, enum market_step step)
 {
 	static const char *const events[MARKET_STEP_COUNT] = {[MARKET_STEP_CREATE] = "opened",
@@ -62,12 +73,7 @@ void market_step_done(struct market_change *change, struct market *m, enum marke
 	                                                      [MARKET_STEP_CANCEL] = "cancelled"};
 	market_done(m, step, change->now_ms);
 	markets_changed(change, m, true);
-	market_audit(change, m, events[step],
-	             market_settled(m) ? json_pack("{s:s,s:s,s:s,s:I,s:I}", "outcome", m->outcome,
-	                                           "winnerSide", m->side, "reason", m->reason,
-	                                           "pool", (json_int_t)(m->pool[0] + m->pool[1]),
-	                                           "paid", (json_int_t)m->paid)
-	                               : NULL);
+	market_audit(change, m, events[step], market_settled(m) ? settlement(m) : NULL);
 	if (market_settled(m)) {
 		past_add(change->past, m->duel_id, change->now_ms);
 		said_count(change->said, markets_settled_total, 1);

@@ -46,10 +46,12 @@ static struct market fresh(void)
 	return m;
 }
 
+static uint64_t delay_ms;
+
 static bool see(struct market *m, const char *more)
 {
 	json_t *f = frame(more);
-	bool changed = market_see(m, f);
+	bool changed = market_see(m, f, 3000, delay_ms);
 	json_decref(f);
 	return changed;
 }
@@ -357,9 +359,92 @@ static void a_record_that_contradicts_itself_is_none(void **state)
 		}
 }
 
+/* ---- what becomes of the stakes ---- */
+
+static void assert_payout(const struct market *m, const char *payout, const char *reason)
+{
+	const char *why;
+	const char *what = market_payout(m, &why);
+	assert_true(payout == NULL ? what == NULL : what != NULL && strcmp(what, payout) == 0);
+	assert_string_equal(why, reason);
+}
+
+static void a_win_that_nobody_backed_is_a_win(void **state)
+{
+	(void)state;
+	struct market m = fresh();
+	assert_payout(&m, NULL, "");
+	m.pool[0] = 10;
+	m.state = MARKET_LOCKED;
+	assert_true(see(&m, WIN_B));
+	assert_int_equal(next(&m, 3000), MARKET_STEP_RESOLVE);
+	assert_payout(&m, "refunded", "nobody_backed_winner");
+	m.pool[1] = 1;
+	assert_payout(&m, "paid", "");
+	m.pool[0] = m.pool[1] = 0;
+	assert_payout(&m, "none", "no_bets");
+	snprintf(m.operator, sizeof m.operator, "webhook"); /* who keeps the bets itself */
+	assert_payout(&m, "paid", "");
+	m = fresh();
+	m.pool[1] = 10;
+	m.state = MARKET_LOCKED;
+	assert_true(see(&m, ABORT));
+	assert_payout(&m, "refunded", "x");
+	m = fresh();
+	m.pool[1] = 10;
+	assert_true(see(&m, DRAW));
+	assert_payout(&m, "refunded", "draw");
+}
+
+static void what_is_told_of_it_comes_when_it_is_settled(void **state)
+{
+	(void)state;
+	struct market m = fresh();
+	json_t *o = json_object();
+	m.pool[0] = 10;
+	m.state = MARKET_LOCKED;
+	see(&m, WIN_B);
+	market_put_payout(&m, o);
+	assert_true(json_is_null(json_object_get(o, "payout")));
+	m.state = MARKET_RESOLVED;
+	market_put_payout(&m, o);
+	assert_string_equal(json_string_value(json_object_get(o, "payout")), "refunded");
+	assert_string_equal(json_string_value(json_object_get(o, "payoutReason")),
+	                    "nobody_backed_winner");
+	json_decref(o);
+}
+
+static void an_outcome_may_have_to_wait(void **state)
+{
+	uint64_t due;
+	(void)state;
+	delay_ms = 15000;
+	struct market m = fresh(), conflict, draw = fresh();
+	m.state = MARKET_LOCKED;
+	assert_true(see(&m, WIN_A)); /* at 3000 */
+	assert_int_equal(market_next(&m, 17999, &due), MARKET_STEP_NONE);
+	assert_int_equal(due, 18000);
+	assert_int_equal(next(&m, 18000), MARKET_STEP_RESOLVE);
+	assert_int_equal(next(&m, 1000), MARKET_STEP_RESOLVE); /* the clock was set back */
+	conflict = m;
+	assert_true(see(&conflict, WIN_B)); /* in time: nobody has been paid */
+	assert_int_equal(conflict.state, MARKET_MANUAL_REVIEW);
+	market_decide(&conflict, "win", "B");
+	assert_int_equal(conflict.settle_after_ms, 0); /* a person has waited */
+	draw.state = MARKET_OPEN;
+	assert_true(see(&draw, DRAW));
+	assert_int_equal(next(&draw, 17999), MARKET_STEP_NONE);
+	assert_int_equal(next(&draw, 18000), MARKET_STEP_CANCEL);
+	assert_false(market_takes_bets(&draw, 1500));
+	delay_ms = 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(a_win_that_nobody_backed_is_a_win),
+	        cmocka_unit_test(what_is_told_of_it_comes_when_it_is_settled),
+	        cmocka_unit_test(an_outcome_may_have_to_wait),
 	        cmocka_unit_test(a_win_goes_its_way),
 	        cmocka_unit_test(the_lock_follows_a_nearer_close),
 	        cmocka_unit_test(who_won_early_still_locks_first),

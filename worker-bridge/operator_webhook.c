@@ -68,6 +68,13 @@ static char *body_of(const struct market *m, enum market_step step)
 	json_t *record = market_record(m);
 	for (size_t i = 0; i < sizeof inner / sizeof *inner; i++)
 		json_object_del(record, inner[i]);
+	if (step == MARKET_STEP_RESOLVE || step == MARKET_STEP_CANCEL) {
+		const char *reason, *payout = market_payout(m, &reason);
+		json_object_set_new(record, "payout",
+		                    payout != NULL ? json_string(payout) : json_null());
+		json_object_set_new(record, "payoutReason",
+		                    *reason != '\0' ? json_string(reason) : json_null());
+	}
 	json_t *body = json_pack("{s:s,s:o}", "step", market_step_name(step), "market", record);
 	char *text = json_dumps(body, JSON_COMPACT);
 	check(text != NULL);

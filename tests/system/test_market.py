@@ -115,13 +115,67 @@ def test_a_market_from_announcement_to_payout(ringside, g):
     done = wait_state(ringside, duel, "resolved")
     assert done["winnerSide"] == "B" and done["paid"] == 3500
     assert anna.balance() == 97000 and bert.balance() == 3500
-    assert [b["paid"] for b in get(ringside, f"/v1/markets/{duel}/bets")["bets"]] == [0, 3500]
+    assert [(b["paid"], b["net"]) for b in get(ringside, f"/v1/markets/{duel}/bets")["bets"]] == [(0, -3000), (3500, 3000)]
+    assert told_of(ringside, duel) == ("paid", None)
     assert get(ringside, "/v1/ledger/sums")["balanced"]
     assert get(ringside, "/v1/markets")["markets"][0]["duelId"] == duel
     events = [m["event"] for m in frames_of(ringside, stream="audit") if m["duelId"] == duel]
     assert events == ["created", "opened", "locked", "outcome", "resolved"]
     odds = [m for m in frames_of(ringside, stream="odds") if m["duelId"] == duel]
     assert odds[0]["state"] == "open" and odds[-1]["state"] == "resolved" and odds[-1]["pools"] == {"A": 3000, "B": 500}
+
+
+def told_of(r, duel):
+    """What the market, the audit and the stream of odds say of its stakes: the same."""
+    last = [m for m in frames_of(r, stream="audit") if m["duelId"] == duel][-1]
+    odds = [m for m in frames_of(r, stream="odds") if m["duelId"] == duel]
+    assert all(m["payout"] is None for m in odds if m["state"] not in ("resolved", "cancelled"))
+    said = {(m["payout"], m["payoutReason"]) for m in (market(r, duel), last, odds[-1])}
+    assert len(said) == 1
+    return said.pop()
+
+
+def test_nobody_backed_the_winner(ringside, g):
+    """It was won all the same; what became of the stakes is said beside it."""
+    duel = announce(g)
+    wait_state(ringside, duel, "open")
+    anna = Bettor(ringside)
+    assert anna.bet(duel, "A", 300)[0] == 201
+    assert market(ringside, duel)["payout"] is None
+    fight(g, duel)
+    g.post("death", duelId=duel, ids=["alpha"])
+    done = wait_state(ringside, duel, "resolved")
+    assert (done["outcome"], done["winnerSide"], done["reason"]) == ("win", "B", "kill")
+    assert told_of(ringside, duel) == ("refunded", "nobody_backed_winner")
+    assert anna.balance() == 100000
+    assert [(b["paid"], b["net"]) for b in get(ringside, f"/v1/markets/{duel}/bets")["bets"]] == [(300, 0)]
+
+
+def test_nobody_bet(ringside, g):
+    duel = announce(g)
+    wait_state(ringside, duel, "open")
+    fight(g, duel)
+    g.post("death", duelId=duel, ids=["alpha"])
+    assert wait_state(ringside, duel, "resolved")["outcome"] == "win"
+    assert told_of(ringside, duel) == ("none", "no_bets")
+
+
+def test_a_market_may_wait_with_its_payment():
+    with Ringside("--feeds-scheduled=", "--feeds-source-driven=arena", "--market-resolution-delay=3s", workers=1,
+                  bridge=1) as r:
+        wait_for(lambda: r.request("GET", "/v1/source/arena")[0] == 200, "the feed")
+        g = Game(r)
+        duel = announce(g)
+        wait_state(r, duel, "open")
+        anna = Bettor(r)
+        assert anna.bet(duel, "B", 300)[0] == 201
+        fight(g, duel)
+        g.post("death", duelId=duel, ids=["alpha"])
+        wait_for(lambda: market(r, duel)["outcome"] == "win", "the outcome")
+        wait_for(lambda: market(r, duel)["state"] == "locked", "the lock")
+        r.kill(r.worker("bridge-0")["pid"])
+        done = wait_state(r, duel, "resolved")
+        assert done["settledAt"] >= done["outcomeAt"] + 3000 and anna.balance() == 100000
 
 
 @pytest.mark.parametrize("end", ["draw", "abort", "abort_announcement"])
