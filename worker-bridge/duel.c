@@ -296,8 +296,8 @@ static uint64_t fight_over_ms(const struct duel_cycle *cycle)
 {
 	const struct duel_times *t = &cycle->times;
 	uint64_t end_ms = cycle->duel.fight_start_ms + t->fight_ms + t->end_warning_ms;
-	bool lives = t->silence_ms == 0 ||
-	             (cycle->heard_ms != 0 && cycle->heard_ms + t->silence_ms / 6 >= end_ms);
+	uint64_t heard_ms = later(cycle->heard_ms, cycle->duel.fight_start_ms);
+	bool lives = t->silence_ms == 0 || heard_ms + t->silence_ms / 6 >= end_ms;
 	return lives ? later(end_ms, cycle->grace_until_ms) : UINT64_MAX;
 }
 

@@ -10,8 +10,8 @@
  * Every duel ends exactly once, with an outcome: at the step into RESOLUTION (win, draw) or at the
  * one that cancels it. After it nothing about that duel changes any more; the next step forgets it.
  * A game that says nothing in a fight for times.silence_ms ends it: cancelled, source_silent. And
- * points decide only on the word of a game that lives: heard a sixth of that before the fight's end
- * at the most, or after it.
+ * points decide only on the word of a game that lives: it was silent at the fight's end for a sixth
+ * of that at the most, or is heard after it.
  * The identity of a moment is (duelId, phaseVersion). Times are Unix ms, 0: not (yet) known. */
 #pragma once
 
@@ -92,8 +92,8 @@ struct duel_cycle {
 	struct duel_times times;
 	uint64_t grace_until_ms; /* no time-out ends a fight before: facts may be on their way. Not
 	                            kept */
-	uint64_t heard_ms;     /* when its game said something last; 0: nobody knows */
-	uint64_t listening_ms; /* since when we could have heard it without a break. Not kept */
+	uint64_t heard_ms;       /* when its game said something last; 0: nobody knows */
+	uint64_t listening_ms;   /* since when we could have heard it without a break. Not kept */
 	uint64_t idle_since_ms;
 	struct duel_pair next; /* scheduled: who fights next */
 	struct duel duel;
