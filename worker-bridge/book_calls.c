@@ -304,33 +304,39 @@ static void name_with_secret(struct asked *a)
 	digest_of(a->secret, a->owner);
 }
 
-/* The house opens accounts for others; whoever may bet, one of his own. False: answered. */
-static bool may_open(struct call *call, bool *own)
+/* Whose an account is that somebody opens. */
+enum opening {
+	OPENING_REFUSED, /* answered */
+	OPENING_HOUSE,   /* for others, of whoever is given its secret */
+	OPENING_OWN,     /* by whoever may bet: his own */
+	OPENING_GUEST,   /* by whoever may bet and is nobody we know: of whoever has its secret */
+};
+
+static enum opening opening_of(struct call *call)
 {
-	bool anybody = (call->configured & RIGHT(BET)) != 0;
-	*own = !bridge_is_house(call) && (call->may & RIGHT(BET)) != 0 &&
-	       call->principal.len == OWNER_DIGEST_LEN;
-	if (*own || bridge_is_house(call))
-		return true;
-	if (anybody)
+	if (bridge_is_house(call))
+		return OPENING_HOUSE;
+	if (call->may & RIGHT(BET))
+		return call->principal.len == OWNER_DIGEST_LEN ? OPENING_OWN : OPENING_GUEST;
+	if (call->configured & RIGHT(BET))
 		refuse_stranger(call, "to open an account of one's own is a right: bet");
 	else
 		bridge_house(call); /* refuses */
-	return false;
+	return OPENING_REFUSED;
 }
 
 static void open_account(struct call *call)
 {
 	const struct settings *s = book_settings(book_of(call));
-	bool own;
-	if (!may_open(call, &own))
+	enum opening opening = opening_of(call);
+	if (opening == OPENING_REFUSED)
 		return;
 	json_t *body = call->body.len != 0 ? call_json(call) : json_object();
 	if (body == NULL)
 		return;
 	const char *name = "";
 	json_int_t grant = (json_int_t)s->ledger_grant;
-	bool chosen = own && json_object_get(body, "grant") != NULL;
+	bool chosen = opening != OPENING_HOUSE && json_object_get(body, "grant") != NULL;
 	json_error_t error;
 	bool good = json_unpack_ex(body, &error, JSON_STRICT, "{s?s,s?I}", "name", &name, "grant",
 	                           &grant) == 0;
@@ -352,7 +358,7 @@ static void open_account(struct call *call)
 	struct asked *a = asked_create(call, run_open);
 	snprintf(a->name, sizeof a->name, "%s", name);
 	a->amount = (uint64_t)grant;
-	if (own)
+	if (opening == OPENING_OWN)
 		name_own(a, call);
 	else
 		name_with_secret(a);

@@ -350,6 +350,19 @@ def test_an_account_of_ones_own_is_one_and_has_no_secret(tmp_path):
         assert json.loads(r.ask(secret("house"), "GET", "/v1/ledger/sums")[2])["balanced"]
 
 
+def test_a_guest_has_the_secret_of_his_account(tmp_path):
+    """Where auth.public lets anybody bet: whoever has no name gets a secret, and what the house grants by itself."""
+    with Rows(tmp_path, [ROOT], "--auth-public=bet=accounts", "--ledger-grant=700", bridge=1) as r:
+        at = "/v1/ledger/accounts"
+        wait_for(lambda: r.status(None, "GET", f"{at}/none") in (401, 404), "the bridge")
+        made = [json.loads(r.ask(None, "POST", at, b'{"name": "Guest"}', JSON)[2]) for _ in range(2)]
+        assert made[0]["id"] != made[1]["id"] and made[0]["balance"] == 700
+        assert r.status(made[0]["secret"], "GET", f"{at}/{made[0]['id']}") == 200
+        assert r.status(made[1]["secret"], "GET", f"{at}/{made[0]['id']}") in (401, 403)
+        assert r.status(None, "GET", f"{at}/{made[0]['id']}") == 401
+        assert r.status(None, "POST", at, b'{"grant": 5}', JSON) == 422
+
+
 # ---- the betting services' frames ----
 
 def test_frames_are_a_right_of_their_own(tmp_path):
