@@ -13,6 +13,7 @@
 struct admin_client {
 	struct admin *admin;
 	struct peer *peer; /* NULL: free */
+	uint32_t uid;
 	bool follows;
 	uint64_t follow_id;
 };
@@ -223,7 +224,7 @@ static void on_admin_request(struct admin_client *client, const struct party *fr
 {
 	(void)from;
 	const struct admin *admin = client->admin;
-	struct admin_request request = {.client = client, .id = m->id};
+	struct admin_request request = {.client = client, .id = m->id, .uid = client->uid};
 	char *line = xmemdup_text(m->line.at, m->line.len);
 	const char *end = line + m->line.len;
 	bool fits = m->line.len > 0;
@@ -269,19 +270,20 @@ static void on_client_gone(void *arg, struct peer *peer)
 
 /* ---- connections ---- */
 
-static bool may_enter(int fd)
+static bool may_enter(int fd, uint32_t *uid)
 {
 	struct ucred who;
 	socklen_t len = sizeof who;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) != 0)
 		return false;
+	*uid = who.uid;
 	if (who.uid == geteuid() || who.uid == 0)
 		return true;
 	log_warn("admin client refused", "uid=%u pid=%d", (unsigned)who.uid, (int)who.pid);
 	return false;
 }
 
-static void take_client(struct admin *admin, int fd)
+static void take_client(struct admin *admin, int fd, uint32_t uid)
 {
 	struct peer_events events = {.on_frame = on_frame,
 	                             .on_close = on_client_gone,
@@ -292,6 +294,7 @@ static void take_client(struct admin *admin, int fd)
 			continue;
 		events.arg = client;
 		client->admin = admin;
+		client->uid = uid;
 		client->follows = false;
 		client->peer = peer_create(admin->fleet->life.loop, fd,
 		                           (struct party){.role = ROLE_ADMIN, .slot = i}, &events);
@@ -310,8 +313,9 @@ static void on_connect(uv_poll_t *poll, int status, int events)
 		                     : -1;
 		if (fd < 0)
 			return;
-		if (may_enter(fd))
-			take_client(admin, fd);
+		uint32_t uid;
+		if (may_enter(fd, &uid))
+			take_client(admin, fd, uid);
 		else
 			close(fd);
 	}

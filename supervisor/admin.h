@@ -28,6 +28,7 @@ struct fleet;
 struct admin_request {
 	struct admin_client *client;
 	uint64_t id;
+	uint32_t uid; /* of who asks */
 	unsigned argc;
 	const char *argv[ADMIN_ARGUMENTS_MAX];
 };

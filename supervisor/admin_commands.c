@@ -5,6 +5,7 @@
 #include "supervisor/commands.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/tell.h"
+#include "supervisor/tokens_commands.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -201,6 +202,11 @@ static void on_command_events(struct supervisor *s, struct admin_request *reques
 		admin_follow(request);
 	else
 		admin_answer(request, json_object());
+}
+
+static void on_command_tokens(struct supervisor *s, struct admin_request *request)
+{
+	tokens_command(s, request);
 }
 
 static void on_command_settings(struct supervisor *s, struct admin_request *request)

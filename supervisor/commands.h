@@ -44,6 +44,23 @@
 	WORKER(duels, "duels", "bridge-0", "Look at the duels of the feeds, or cancel one.")       \
 	WORKER(markets, "markets", "bridge-0",                                                     \
 	       "Look at the markets; decide those that need a person.")                            \
+	OWN(tokens, "tokens", 1, 5,                                                                \
+	    "add NAME [VERB=PATTERN...] | ls | revoke NAME | check WHO VERB PATH",                 \
+	    "Who has which token, and what it may.",                                               \
+	    "  --json             as JSON; of tokens only the beginning of their digest\n"         \
+	    "  --expires WHEN     of add: 2026-12-31T00:00:00Z, or 12h or 30d from now\n"          \
+	    "  --sha256 HEX       of add: the digest of a token that there is; else one is made\n" \
+	    "                     and printed, this once\n"                                        \
+	    "add and revoke edit the file of auth.tokens, and are in force at once. revoke "       \
+	    "takes\n"                                                                              \
+	    "a name, for all its tokens, or the beginning of a digest as ls shows it. check "      \
+	    "says\n"                                                                               \
+	    "which row and pattern allow it, or exits 1; WHO is a name, anonymous, or - for a\n"   \
+	    "token on standard input. Verbs: read append create delete (of streams, and read of\n" \
+	    "markets, duels and feeds), render view post bet operate metrics frames. A pattern "   \
+	    "is\n"                                                                                 \
+	    "a whole path, or stands below its verb's root: read=arena/** is\n"                    \
+	    "read=/v1/stream/arena/**; * is one segment, ** any number.\n")                        \
 	OWN(events, "events", 0, 1, "[--follow]", "What happened lately; --follow goes on.",       \
 	    "One JSON object per line.\n")                                                         \
 	OWN(settings, "settings", 0, 0, "", "The settings in effect; tokens are not shown.",       \

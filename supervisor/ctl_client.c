@@ -57,7 +57,7 @@ static bool write_all(int fd, const uint8_t *at, size_t len)
 bool ctl_send(int fd, int argc, const char *const *argv)
 {
 	static uint8_t frame[FRAME_HEAD_BYTES + PROTO_MAX_ADMIN_REQUEST];
-	char line[4096];
+	char line[16384];
 	size_t len = 0;
 	for (int i = 0; i < argc; i++) {
 		size_t size = strlen(argv[i]) + 1;

@@ -1,11 +1,14 @@
 /* ringside: the commands of the supervisor's program. */
+#include "common/base/check.h"
 #include "common/base/log.h"
 #include "common/base/process.h"
 #include "proto/roles.h"
 #include "supervisor/run.h"
 #include "supervisor/survey.h"
+#include "supervisor/tokens.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int usage_error(const char *reason)
@@ -111,13 +114,22 @@ static int check_config(int argc, char **argv)
 		fprintf(stderr, "%s\n", reason);
 		return EXIT_USAGE;
 	}
+	char *rows = tokens_in_effect(&options, &settings, reason);
+	if (rows == NULL) {
+		fprintf(stderr, "%s\n", reason);
+		settings_finish(&settings);
+		return EXIT_USAGE;
+	}
 	survey_tokens(&settings, options.config, print_token, &verdict);
+	tokens_judge(&settings, print_token, &verdict);
 	options_doubts(&options, &settings, print_doubt, &verdict);
 	size_t lacking = 0;
 	if (verdict.refused == 0) {
 		puts("the configuration is valid");
+		check(settings_set(&settings, SPAN("auth.token_rows"), span_str(rows), reason));
 		lacking = survey_print(&settings, stdout);
 	}
+	free(rows);
 	settings_finish(&settings);
 	if (verdict.refused != 0)
 		return EXIT_USAGE;

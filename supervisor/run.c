@@ -16,6 +16,7 @@
 #include "supervisor/supervisor.h"
 #include "supervisor/survey.h"
 #include "supervisor/tell.h"
+#include "supervisor/tokens.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -280,6 +281,7 @@ static void prepare(struct supervisor *s)
 	look_at_medium(s->settings.newest);
 	options_doubts(&s->options, s->loaded, warn_of, NULL);
 	survey_tokens(s->loaded, s->options.config, warn_of_token, NULL);
+	tokens_judge(s->loaded, warn_of_token, NULL);
 	s->fleet = (struct fleet){.life = {.loop = s->loop,
 	                                   .settings = &s->settings,
 	                                   .events = &s->events,
@@ -371,8 +373,16 @@ int run_supervisor(const struct options *options)
 		fprintf(stderr, "ringside: %s\n", reason);
 		return EXIT_USAGE;
 	}
+	char *rows = tokens_in_effect(options, &loaded, reason);
+	if (rows == NULL) {
+		fprintf(stderr, "ringside: %s\n", reason);
+		return EXIT_USAGE;
+	}
 	s->loaded = settings_freeze(&loaded);
 	s->settings.newest = settings_keep(s->loaded);
+	check(settings_renew_key(&s->settings.newest, SPAN("auth.token_rows"), span_str(rows),
+	                         reason));
+	free(rows);
 	s->loop = uv_default_loop();
 	s->started_ms = clock_monotonic_ms();
 	notify_init(&s->notify);

@@ -5,6 +5,7 @@
 #include "supervisor/cpus.h"
 #include "supervisor/reload.h"
 #include "supervisor/tell.h"
+#include "supervisor/tokens.h"
 
 #include <unistd.h>
 
@@ -186,6 +187,7 @@ bool supervisor_reload(struct supervisor *s, json_t **report, char reason[SETTIN
 	json_t *doubts = json_array();
 	options_doubts(&s->options, &reload.fresh, note_doubt, doubts);
 	survey_tokens(&reload.fresh, s->options.config, note_token, doubts);
+	tokens_judge(&reload.fresh, note_token, doubts);
 	json_object_set_new(reload.report, "doubts", doubts);
 	use(s, &reload);
 	return true;

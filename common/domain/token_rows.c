@@ -122,7 +122,7 @@ static const char *read_credential(struct token_row *row, struct span word)
 	if (word.len > TOKEN_TEXT_MAX)
 		return "the token is longer than 512";
 	token_digest(word, row->digest);
-	row->token_len = (unsigned)word.len;
+	row->token = word;
 	return NULL;
 }
 

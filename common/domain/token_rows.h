@@ -35,8 +35,8 @@ struct token_row {
 	uint64_t expires_ms;                /* Unix; UINT64_MAX: never */
 	const char *source;                 /* what token_rows_read() was told */
 	unsigned line;                      /* of that text, from 1 */
-	unsigned token_len;                 /* of one that stood there itself; 0: its digest did */
-	const struct token_row *next;       /* of the same name; NULL: none */
+	struct span token; /* in the text that was read; at NULL: its digest stood there */
+	const struct token_row *next; /* of the same name; NULL: none */
 };
 
 struct token_rows;
