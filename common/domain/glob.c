@@ -22,7 +22,7 @@ static bool segment_matches(const uint8_t *p, const uint8_t *p_end, const uint8_
 {
 	const uint8_t *star = NULL, *mark = NULL;
 	if (s == s_end)
-		return false;
+		return p == p_end;
 	while (s < s_end) {
 		if (p < p_end && *p == '*') {
 			star = p++;
@@ -40,6 +40,12 @@ static bool segment_matches(const uint8_t *p, const uint8_t *p_end, const uint8_
 	while (p < p_end && *p == '*')
 		p++;
 	return p == p_end;
+}
+
+bool glob_segment_matches(struct span pattern, struct span segment)
+{
+	return segment_matches(pattern.at, pattern.at + pattern.len, segment.at,
+	                       segment.at + segment.len);
 }
 
 static bool is_globstar(const uint8_t *at, const uint8_t *end)

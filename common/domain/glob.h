@@ -9,6 +9,9 @@
 
 bool glob_matches(struct span pattern, struct span path);
 
+/* The same of one segment, in which "**" is no more than "*". */
+bool glob_segment_matches(struct span pattern, struct span segment);
+
 /* Does `pattern` match whatever `other`, a pattern too, can match? Sure when true; false may be
  * said of one that does. */
 bool glob_covers(struct span pattern, struct span other);

@@ -17,6 +17,7 @@ static void test_matches(void **state)
 	        {"a/**", "a/b/c", true},  {"a/**", "ab", false},       {"**/c", "c", true},
 	        {"**/c", "a/b/c", true},  {"a/**/d", "a/d", true},     {"**", "", true},
 	        {"*", "", false},         {"a/*", "a/", false},        {"x**", "x/y", false},
+	        {"a//b", "a//b", true},   {"a//*", "a//b", true},      {"a/", "a", false},
 	        {"*", "**", true},        {"a%2Fb", "a/b", false},     {"a/*", "a/b%2Fc", true},
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)

@@ -1,6 +1,7 @@
 #include "common/domain/rights.h"
 #include "common/base/check.h"
 #include "common/domain/glob.h"
+#include "common/domain/glob_set.h"
 #include "common/domain/rights_parts.h"
 #include "common/store/stream_name.h"
 
@@ -46,18 +47,6 @@ bool verb_find(struct span name, enum verb *verb)
 
 /* ---- patterns ---- */
 
-enum kind {
-	KIND_EXACT, /* no wildcard */
-	KIND_TREE,  /* "**" at its end and no other wildcard: `first` is a path and all below it */
-	KIND_GLOB,
-};
-
-struct pattern {
-	enum kind kind;
-	char *text;              /* whole, canonical */
-	struct span first, last; /* how every match begins and ends, without the first '/' */
-};
-
 /* The canonical form of a path or pattern; at NULL: too long. In `room`, unless it has it. */
 static struct span canonical(struct span text, uint8_t room[STREAM_NAME_ROOM])
 {
@@ -94,68 +83,18 @@ static bool whole(enum verb verb, struct span pattern, char out[RIGHTS_PATTERN_M
 	return true;
 }
 
-/* "a/" before a "**" matches "a" too, and "/c" behind one "c": the slash is not looked for. */
-static struct pattern compile(char *text)
-{
-	struct span all = span_str(text + 1);
-	const uint8_t *end = all.at + all.len, *star = memchr(all.at, '*', all.len);
-	struct pattern pattern = {KIND_EXACT, text, all, {0}};
-	if (star == NULL)
-		return pattern;
-	size_t first = (size_t)(star - all.at), last = all.len;
-	while (all.at[last - 1] != '*')
-		last--;
-	bool tree = end - star == 2 && star[1] == '*' && (first == 0 || star[-1] == '/');
-	pattern.kind = tree ? KIND_TREE : KIND_GLOB;
-	first -= first > 0 && all.at[first - 1] == '/';
-	last += last < all.len && all.at[last] == '/';
-	pattern.first = span_of(all.at, first);
-	pattern.last = span_of(all.at + last, all.len - last);
-	return pattern;
-}
-
-static bool begins(struct span text, struct span with)
-{
-	return text.len >= with.len && memcmp(text.at, with.at, with.len) == 0;
-}
-
-static bool ends(struct span text, struct span with)
-{
-	return text.len >= with.len &&
-	       memcmp(text.at + text.len - with.len, with.at, with.len) == 0;
-}
-
-/* `path` is canonical and without its first '/'. With `covers` it is a pattern: then literal parts
- * hold for it letter by letter too, since no wildcard of its own is a match for them. */
-static bool matches(const struct pattern *pattern, struct span path, bool covers)
-{
-	struct span first = pattern->first;
-	switch (pattern->kind) {
-	case KIND_EXACT:
-		return span_equal(first, path);
-	case KIND_TREE:
-		return begins(path, first) &&
-		       (first.len == 0 || path.len == first.len || path.at[first.len] == '/');
-	case KIND_GLOB:
-		if (!begins(path, first) || !ends(path, pattern->last))
-			return false;
-		return covers ? glob_covers(span_str(pattern->text + 1), path)
-		              : glob_matches(span_str(pattern->text + 1), path);
-	}
-	return false;
-}
-
 /* ---- sets ---- */
 
 struct rights {
 	unsigned references;
-	struct rights *also;         /* must allow it too, or NULL */
-	size_t from[VERB_COUNT + 1]; /* verb v has patterns[from[v]] to before from[v + 1] */
-	struct pattern *patterns;
+	struct rights *also;               /* must allow it too, or NULL */
+	size_t from[VERB_COUNT + 1];       /* verb v has texts[from[v]] to before from[v + 1] */
+	char **texts;                      /* whole patterns, canonical */
+	struct glob_set *sets[VERB_COUNT]; /* the same without the first '/'; NULL: no pattern */
 };
 
 struct rights_draft {
-	size_t count;
+	size_t count, segments;
 	struct {
 		enum verb verb;
 		char *text;
@@ -180,6 +119,13 @@ bool rights_draft_add(struct rights_draft *draft, enum verb verb, struct span pa
 		snprintf(reason, RIGHTS_REASON_ROOM, "more than %d patterns", RIGHTS_PATTERNS_MAX);
 		return false;
 	}
+	size_t segments = draft->segments + glob_segments(span_str(text + 1));
+	if (segments > GLOB_SET_SEGMENTS_MAX) {
+		snprintf(reason, RIGHTS_REASON_ROOM, "patterns of more than %d segments together",
+		         GLOB_SET_SEGMENTS_MAX);
+		return false;
+	}
+	draft->segments = segments;
 	draft->rows[draft->count].verb = verb;
 	draft->rows[draft->count++].text = xmemdup_text(text, strlen(text));
 	return true;
@@ -192,19 +138,32 @@ void rights_draft_add_all(struct rights_draft *draft)
 		check(rights_draft_add(draft, (enum verb)v, SPAN("/**"), reason));
 }
 
+static void index_verb(struct rights *rights, unsigned verb)
+{
+	size_t from = rights->from[verb], count = rights->from[verb + 1] - from;
+	struct span patterns[RIGHTS_PATTERNS_MAX];
+	if (count == 0)
+		return;
+	for (size_t i = 0; i < count; i++)
+		patterns[i] = span_str(rights->texts[from + i] + 1);
+	rights->sets[verb] = glob_set_create(patterns, count);
+}
+
 struct rights *rights_draft_finish(struct rights_draft **draft)
 {
 	struct rights *rights = xcalloc(1, sizeof *rights);
 	size_t count = 0;
 	rights->references = 1;
-	rights->patterns = xcalloc((*draft)->count + 1, sizeof *rights->patterns);
+	rights->texts = xcalloc((*draft)->count + 1, sizeof *rights->texts);
 	for (unsigned v = 0; v < VERB_COUNT; v++) {
 		rights->from[v] = count;
 		for (size_t i = 0; i < (*draft)->count; i++)
 			if ((*draft)->rows[i].verb == (enum verb)v)
-				rights->patterns[count++] = compile((*draft)->rows[i].text);
+				rights->texts[count++] = (*draft)->rows[i].text;
 	}
 	rights->from[VERB_COUNT] = count;
+	for (unsigned v = 0; v < VERB_COUNT; v++)
+		index_verb(rights, v);
 	free(*draft); /* its texts are the set's now */
 	*draft = NULL;
 	return rights;
@@ -227,7 +186,7 @@ struct rights *rights_both(struct rights *one, struct rights *other)
 		for (size_t i = one->from[v]; i < one->from[v + 1]; i++) {
 			draft->rows[draft->count].verb = (enum verb)v;
 			draft->rows[draft->count++].text =
-			        xmemdup_text(one->patterns[i].text, strlen(one->patterns[i].text));
+			        xmemdup_text(one->texts[i], strlen(one->texts[i]));
 		}
 	struct rights *both = rights_draft_finish(&draft);
 	both->also = one->also != NULL ? rights_both(one->also, other) : rights_hold(other);
@@ -248,34 +207,43 @@ void rights_release(struct rights **rights)
 	if (mine == NULL || --mine->references > 0)
 		return;
 	for (size_t i = 0; i < mine->from[VERB_COUNT]; i++)
-		free(mine->patterns[i].text);
-	free(mine->patterns);
+		free(mine->texts[i]);
+	for (unsigned v = 0; v < VERB_COUNT; v++)
+		glob_set_destroy(&mine->sets[v]);
+	free(mine->texts);
 	rights_release(&mine->also);
 	free(mine);
 }
 
 /* ---- asking ---- */
 
-/* NULL: none. */
-static const struct pattern *find(const struct rights *rights, enum verb verb, struct span path,
-                                  bool covers)
+/* `path` without its first '/'. NULL: none. */
+static const char *find(const struct rights *rights, enum verb verb, struct span path)
+{
+	const struct glob_set *set = rights->sets[verb];
+	size_t index = set != NULL ? glob_set_find(set, path) : SIZE_MAX;
+	return index != SIZE_MAX ? rights->texts[rights->from[verb] + index] : NULL;
+}
+
+/* The same of a pattern. */
+static const char *find_covering(const struct rights *rights, enum verb verb, struct span pattern)
 {
 	for (size_t i = rights->from[verb]; i < rights->from[verb + 1]; i++)
-		if (matches(&rights->patterns[i], path, covers))
-			return &rights->patterns[i];
+		if (glob_covers(span_str(rights->texts[i] + 1), pattern))
+			return rights->texts[i];
 	return NULL;
 }
 
 /* The first set's pattern, where all of the chain allow it. */
 static const char *find_in_all(const struct rights *rights, enum verb verb, struct span path,
-                               bool covers)
+                               bool covering)
 {
 	const char *found = NULL;
 	for (const struct rights *r = rights; r != NULL; r = r->also) {
-		const struct pattern *pattern = find(r, verb, path, covers);
-		if (pattern == NULL)
+		const char *text = covering ? find_covering(r, verb, path) : find(r, verb, path);
+		if (text == NULL)
 			return NULL;
-		found = found != NULL ? found : pattern->text;
+		found = found != NULL ? found : text;
 	}
 	return found;
 }
@@ -318,7 +286,7 @@ struct rights *rights_flat(const struct rights *rights)
 	for (const struct rights *r = rights; r != NULL; r = r->also)
 		for (unsigned v = 0; v < VERB_COUNT; v++)
 			for (size_t i = r->from[v]; i < r->from[v + 1]; i++) {
-				struct span text = span_str(r->patterns[i].text);
+				struct span text = span_str(r->texts[i]);
 				bool shown = rights->also == NULL ||
 				             rights_covers(rights, (enum verb)v, text);
 				if (shown && !rights_draft_add(draft, (enum verb)v, text, reason))
@@ -330,5 +298,5 @@ struct rights *rights_flat(const struct rights *rights)
 const char *rights_pattern(const struct rights *rights, enum verb verb, size_t index)
 {
 	size_t at = rights->from[verb] + index;
-	return at < rights->from[verb + 1] ? rights->patterns[at].text : NULL;
+	return at < rights->from[verb + 1] ? rights->texts[at] : NULL;
 }

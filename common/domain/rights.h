@@ -12,9 +12,8 @@
  * form of "%2A" is a wildcard, and whoever wrote it meant none.
  *
  * `struct rights` never changes once it is made, and is counted; NULL is one that allows nothing.
- * The count is of one thread. A check takes no memory and is linear in the verb's patterns, most of
- * which a comparison of their literal beginnings ends; no pattern costs more than its length times
- * the path's. */
+ * The count is of one thread. A check takes no memory and goes over the path once, whatever the
+ * number of patterns (glob_set.h). */
 #pragma once
 
 #include "proto/bytes.h"
@@ -42,7 +41,7 @@ enum verb { VERBS(VERB_ENUM) VERB_COUNT };
 #define RIGHT(NAME) (1u << VERB_##NAME)
 
 enum {
-	RIGHTS_PATTERNS_MAX = 256, /* of one set, all verbs together */
+	RIGHTS_PATTERNS_MAX = 256, /* of one set, all verbs together; of segments as glob_set.h */
 	RIGHTS_PATTERN_MAX = 1024, /* bytes of one, as a whole canonical path */
 	RIGHTS_PATH_MAX = 4500,    /* bytes of a canonical path; longer ones are nobody's */
 	RIGHTS_REASON_ROOM = 256,  /* for why something is no right */
