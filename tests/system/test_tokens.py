@@ -1,11 +1,13 @@
 """Rows of tokens: their file, ringsidectl tokens, and rights against a reference of their own."""
 
 import hashlib
+import http.client
 import json
 import os
 import random
 import re
 import subprocess
+import urllib.parse
 
 import pytest
 
@@ -241,3 +243,107 @@ def test_the_reference_knows_what_it_says():
             ("/**", "read", "/x", True), ("a%2fb", "read", "a/b", False), ("%61", "read", "a", True),
             ("**/b", "read", "b", True), ("a*b", "read", "ab", True), ("x", "append", "x", False)]:
         assert reference([("read", [rights])], verb, path) == allowed
+
+
+def test_tokens_check_agrees_with_the_reference():
+    """Through ringsidectl: identities, verbs and paths that generators make."""
+    rng = random.Random(5)
+    identities = some_identities(rng, 12)
+    rows = "".join(f"{name} sha256:{i:064x} {words(rights)}\n" for i, (name, rights) in enumerate(identities.items()))
+    public = [("view", ["**/a", "b*"]), ("read", ["/v1/markets/**"])]
+    allowed = 0
+    with with_rows(rows, f"--auth-public={words(public)}", dummy=True) as r:
+        for _ in range(300):
+            name = rng.choice([*identities, "anonymous"])
+            rights = identities.get(name, public)
+            verb = rng.choice([v for v, _ in rights] or list(ROOTS)) if rng.random() < 0.8 else rng.choice(list(ROOTS))
+            path = some_path(rng, False)
+            expected = reference(rights, verb, path)
+            assert check(r, name, verb, path)["allowed"] == expected, (name, rights, verb, path)
+            allowed += expected
+    assert allowed > 20
+
+
+# Over HTTP. What is asked, and what it takes: verb, method, the target, the resource that the right is about.
+ASKED = [
+    ("read", "GET", "/v1/stream/{path}", None),
+    ("append", "POST", "/v1/stream/{path}", None),
+    ("create", "PUT", "/v1/stream/{path}", None),
+    ("delete", "DELETE", "/v1/stream/{path}", None),
+    ("read", "GET", "/v1/markets/{segment}", None),
+    ("read", "GET", "/v1/duels/{segment}", None),
+    ("read", "GET", "/v1/feeds/{segment}", None),
+    ("post", "POST", "/v1/source/{segment}/fact", "/v1/source/{segment}"),
+    ("view", "GET", "/v1/hls/{segment}/index.m3u8", "/v1/hls/{segment}"),
+    ("metrics", "GET", "/metrics", None),
+]
+SHORT = {"auth-subscribe-tokens": [("read", ["/**"]), ("view", ["/v1/hls/**"])],
+         "auth-publish-tokens": [(v, ["/**"]) for v in ("read", "append", "create", "delete", "render")]
+         + [("view", ["/v1/hls/**"])],
+         "auth-metrics-token": [("metrics", ["/**"])],
+         "auth-source-token": [("post", ["/**"])]}
+
+
+def http_patterns(rng, verb):
+    """Whole ones and such as stand below the root, most of them about what is asked for."""
+    below = {"read": ["", "", "/v1/markets/", "/v1/duels/", "/v1/feeds/"], "view": ["/v1/hls/"], "metrics": ["/", ""]}
+    found = []
+    for _ in range(rng.randint(1, 4)):
+        segments = [rng.choice(SEGMENTS + WILD * 2) for _ in range(rng.randint(1, 3))]
+        if verb == "metrics" and rng.random() < 0.5:
+            segments = ["metrics"]
+        found.append(rng.choice(below.get(verb, [""])) + "/".join(segments))
+    return found
+
+
+def http_identities(rng):
+    """token: (rights, what a refusal is). Somebody may everything, or what nobody may is 503."""
+    verbs = sorted({verb for verb, *_ in ASKED})
+    rows = {"all": [(verb, ["/**"]) for verb in verbs]}
+    for i in range(40):
+        rows[f"n{i}"] = [(verb, http_patterns(rng, verb)) for verb in rng.sample(verbs, rng.randint(0, 4))]
+    return rows
+
+
+def ask(connection, method, target, token):
+    """The status; the body is read, so that the connection goes on."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    connection.request(method, target, body=b"x" if method == "POST" else None,
+                       headers={**headers, "Content-Type": "text/plain"})
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status
+
+
+def test_http_agrees_with_the_reference():
+    """Identities x verbs x paths: who is refused and who is not is what the reference says, thousands of times."""
+    rng = random.Random(11)
+    rows, public = http_identities(rng), [("read", ["open/**", "**/a"]), ("view", ["/v1/hls/b*"])]
+    flags = [f"--{key}=short-{key}" for key in SHORT]
+    askers = {f"token-of-{name}": (rights, 403) for name, rights in rows.items()}
+    askers.update({f"short-{key}": (rights, 403) for key, rights in SHORT.items()})
+    askers.update({"nobodys": ([], 401), None: (public, 401)})
+    text = "".join(f"{name} token:token-of-{name} {words(rights)}\n" for name, rights in rows.items())
+    text += "late token:token-of-late read=** expires=2020-01-01T00:00:00Z\n"
+    tally = {True: 0, False: 0}
+    with with_rows(text, *flags, f"--auth-public={words(public)}", "--bridge-workers=1", bridge=None) as r:
+        connection = http.client.HTTPConnection(*r.address(), timeout=60)
+        assert ask(connection, "GET", "/v1/stream/a", "token-of-late") == 401
+        for n in range(4000):
+            token, (rights, refusal) = rng.choice(list(askers.items()))
+            mine = [a for a in ASKED if a[0] in [v for v, _ in rights]]
+            verb, method, target, resource = rng.choice(mine if mine and rng.random() < 0.7 else ASKED)
+            segment, path = rng.choice(SEGMENTS), "/".join(rng.choice(SEGMENTS) for _ in range(rng.randint(1, 3)))
+            if token is None and rng.random() < 0.3:
+                path = "open/" + path
+            if rng.random() < 0.2:  # one that a pattern of his may be about
+                path = rng.choice([p for v, ps in rights for p in ps if v == verb] or [path]).replace("*", "a").lstrip("/")
+            asked = urllib.parse.quote(target.format(segment=segment, path=path), safe="/%!$&'()*+,;=:@~")
+            about = urllib.parse.quote((resource or target).format(segment=segment, path=path), safe="/%!$&'()*+,;=:@~")
+            allowed = reference(rights, verb, about)
+            status = ask(connection, method, asked, token)
+            assert (status != refusal) == allowed and (allowed or status == refusal), \
+                (n, token, rights, verb, asked, status, "allowed" if allowed else "refused")
+            assert status not in (429, 500), (asked, status)
+            tally[allowed] += 1
+    assert tally[True] > 800 and tally[False] > 800
