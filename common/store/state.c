@@ -189,7 +189,8 @@ void state_kv_each(struct state *state, struct span prefix,
 {
 	struct kv_walk walk = {.state = state, .visit = visit, .arg = arg};
 	bool whole = state->backing.kv_each == NULL ||
-	             state->backing.kv_each(state->backing.arg, prefix, kv_walk_row, &walk);
+	             state->backing.kv_each(state->backing.arg, prefix, (struct span){0},
+	                                    kv_walk_row, &walk);
 	for (struct state_kv *kv = state->kvs; kv != NULL && !walk.stopped; kv = kv->hh.next) {
 		struct span key = {kv->key, kv->key_len};
 		if (kv->removed || key.len < prefix.len ||
@@ -198,6 +199,80 @@ void state_kv_each(struct state *state, struct span prefix,
 		walk.stopped = !visit(arg, key, (struct span){kv->value, kv->value_len});
 	}
 	state->unreadable = !whole; /* last: a visitor may look things up */
+}
+
+/* ---- a page of small values ---- */
+
+struct kv_page {
+	struct kv_walk walk;            /* first */
+	const struct state_kv **recent; /* of the overlay, in byte order */
+	size_t count, next;
+};
+
+static struct span kv_key(const struct state_kv *kv)
+{
+	return (struct span){kv->key, kv->key_len};
+}
+
+static int key_order(struct span a, struct span b)
+{
+	int order = memcmp(a.at, b.at, a.len < b.len ? a.len : b.len);
+	return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+static int kv_order(const void *a, const void *b)
+{
+	return key_order(kv_key(*(const struct state_kv *const *)a),
+	                 kv_key(*(const struct state_kv *const *)b));
+}
+
+static bool begins_with(struct span key, struct span prefix)
+{
+	return key.len >= prefix.len && memcmp(key.at, prefix.at, prefix.len) == 0;
+}
+
+static void take_recent(struct kv_page *page, struct span prefix, struct span behind)
+{
+	const struct state *state = page->walk.state;
+	page->recent = xmalloc((HASH_COUNT(state->kvs) + 1) * sizeof *page->recent);
+	for (const struct state_kv *kv = state->kvs; kv != NULL; kv = kv->hh.next)
+		if (!kv->removed && begins_with(kv_key(kv), prefix) &&
+		    (behind.len == 0 || key_order(kv_key(kv), behind) > 0))
+			page->recent[page->count++] = kv;
+	qsort(page->recent, page->count, sizeof *page->recent, kv_order);
+}
+
+/* Those of the overlay before `key`; at NULL: the rest. */
+static bool visit_recent(struct kv_page *page, struct span key)
+{
+	struct kv_walk *walk = &page->walk;
+	while (!walk->stopped && page->next < page->count) {
+		const struct state_kv *kv = page->recent[page->next];
+		if (key.at != NULL && key_order(kv_key(kv), key) >= 0)
+			break;
+		page->next++;
+		walk->stopped = !walk->visit(walk->arg, kv_key(kv),
+		                             (struct span){kv->value, kv->value_len});
+	}
+	return !walk->stopped;
+}
+
+static bool kv_page_row(void *arg, struct span key, struct span value, uint64_t lsn)
+{
+	struct kv_page *page = arg;
+	return visit_recent(page, key) && kv_walk_row(&page->walk, key, value, lsn);
+}
+
+void state_kv_page(struct state *state, struct span prefix, struct span behind,
+                   bool (*visit)(void *arg, struct span key, struct span value), void *arg)
+{
+	struct kv_page page = {.walk = {.state = state, .visit = visit, .arg = arg}};
+	take_recent(&page, prefix, behind);
+	bool whole = state->backing.kv_each == NULL ||
+	             state->backing.kv_each(state->backing.arg, prefix, behind, kv_page_row, &page);
+	visit_recent(&page, (struct span){0});
+	free(page.recent);
+	state->unreadable = !whole;
 }
 
 void state_path_each(struct state *state, struct span prefix,

@@ -98,9 +98,10 @@ struct state_backing {
 	/* Calls stream_producer_load() for each; false: not all could be read. */
 	bool (*producers)(void *arg, struct stream *into);
 	enum row_found (*kv)(void *arg, struct span key, struct span *value, uint64_t *lsn);
-	/* Visits keys that begin with prefix, in byte order; stops when visit returns false. False:
-	 * there are more, which could not be read. */
-	bool (*kv_each)(void *arg, struct span prefix,
+	/* Visits keys that begin with prefix, in byte order; only those behind `behind`, unless
+	 * that is empty; stops when visit returns false. False: there are more, which could not be
+	 * read. */
+	bool (*kv_each)(void *arg, struct span prefix, struct span behind,
 	                bool (*visit)(void *visit_arg, struct span key, struct span value,
 	                              uint64_t lsn),
 	                void *visit_arg);
@@ -115,8 +116,8 @@ struct state_backing {
 	                            struct batch *out, uint64_t *begins_at);
 };
 
-/* Is the path, in any spelling, the product's own? Its surfaces write there (feeds, sessions);
- * everybody else reads. */
+/* Is the path, in any spelling, the product's own? Its surfaces write there (feeds, sessions,
+ * conversations); everybody else reads. */
 bool state_path_owned(struct span path);
 
 struct state_limits {
@@ -196,6 +197,11 @@ struct stream *state_find_id(struct state *state, uint64_t id);
 /* Small values; spans are borrowed until the next change. false: absent. */
 bool state_kv_get(struct state *state, struct span key, struct span *value);
 void state_kv_each(struct state *state, struct span prefix,
+                   bool (*visit)(void *arg, struct span key, struct span value), void *arg);
+
+/* A page of them, in byte order: those behind `behind`, unless that is empty, until the visitor
+ * returns false. What it costs grows with what the page has, and with what lately changed. */
+void state_kv_page(struct state *state, struct span prefix, struct span behind,
                    bool (*visit)(void *arg, struct span key, struct span value), void *arg);
 
 /* Visits every living stream's path that begins with prefix, in no order and all in one go: for

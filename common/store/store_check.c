@@ -211,7 +211,7 @@ static bool pass_kv(void *arg, struct span key, struct span value, uint64_t lsn)
 /* Each is verified on its way by. */
 static void check_kvs(struct inspection *in)
 {
-	if (!tables_each_kv(&in->reader, (struct span){0}, pass_kv, in))
+	if (!tables_each_kv(&in->reader, (struct span){0}, (struct span){0}, pass_kv, in))
 		find(in, "small values cannot be read or are damaged");
 }
 

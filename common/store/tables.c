@@ -338,6 +338,8 @@ static bool take_kv(void *arg, const MDB_val *key, const MDB_val *row)
 	struct walk *walk = arg;
 	struct span value;
 	uint64_t lsn;
+	if (walk->behind.len > 0 && span_equal(span_of(key->mv_data, key->mv_size), walk->behind))
+		return true;
 	if (!begins_with(key, walk->prefix))
 		return false;
 	if (parse_kv(key, row, &value, &lsn))
@@ -347,13 +349,17 @@ static bool take_kv(void *arg, const MDB_val *key, const MDB_val *row)
 	return true; /* the others are as good as ever */
 }
 
-bool tables_each_kv(void *arg, struct span prefix,
+bool tables_each_kv(void *arg, struct span prefix, struct span behind,
                     bool (*visit)(void *, struct span, struct span, uint64_t), void *visit_arg)
 {
 	struct tables_reader *reader = arg;
-	struct walk walk = {
-	        .tables = reader->tables, .prefix = prefix, .visit_kv = visit, .arg = visit_arg};
-	return tables_each_row(reader, reader->tables->kv, prefix, take_kv, &walk) && !walk.damaged;
+	struct walk walk = {.tables = reader->tables,
+	                    .prefix = prefix,
+	                    .behind = behind,
+	                    .visit_kv = visit,
+	                    .arg = visit_arg};
+	struct span from = behind.len > 0 ? behind : prefix;
+	return tables_each_row(reader, reader->tables->kv, from, take_kv, &walk) && !walk.damaged;
 }
 
 static bool take_path(void *arg, const MDB_val *key, const MDB_val *value)

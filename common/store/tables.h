@@ -120,7 +120,7 @@ enum row_found tables_load_path(void *arg, struct span path, uint64_t *id, uint6
 enum row_found tables_load_stream(void *arg, uint64_t id, struct stream *into);
 bool tables_load_producers(void *arg, struct stream *into);
 enum row_found tables_load_kv(void *arg, struct span key, struct span *value, uint64_t *lsn);
-bool tables_each_kv(void *arg, struct span prefix,
+bool tables_each_kv(void *arg, struct span prefix, struct span behind,
                     bool (*visit)(void *, struct span, struct span, uint64_t), void *visit_arg);
 bool tables_each_path(void *arg, struct span prefix, struct span behind,
                       bool (*visit)(void *, struct span, uint64_t, uint64_t), void *visit_arg);

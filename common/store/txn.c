@@ -129,6 +129,11 @@ void txn_publish(struct txn *txn, const char *path, struct span json)
 	txn->bytes += json.len;
 }
 
+void txn_stream(struct txn *txn, const char *path)
+{
+	publication_of(txn, path);
+}
+
 void txn_close(struct txn *txn, const char *path)
 {
 	publication_of(txn, path)->close = true;
@@ -148,6 +153,8 @@ static void finish(struct txn *txn)
 		                               .by_owner = true,
 		                               .path = path,
 		                               .content_type = type});
+		if (p->count == 0 && !p->close)
+			continue;
 		add_part(txn,
 		         (struct command){.kind = COMMAND_APPEND,
 		                          .by_owner = true,

@@ -30,6 +30,9 @@ void txn_put_always(struct txn *txn, struct span key, struct span value);
  * stream are one append, in order. */
 void txn_publish(struct txn *txn, const char *path, struct span json);
 
+/* The JSON stream `path` is there when this is durable, also when nothing is published to it. */
+void txn_stream(struct txn *txn, const char *path);
+
 /* What is published to `path` in this transaction (something is) is the last: the stream is closed.
  */
 void txn_close(struct txn *txn, const char *path);

@@ -148,11 +148,105 @@ static void test_several_messages_are_one_append(void **state)
 	store_close(&store);
 }
 
+static void test_a_stream_without_messages(void **state)
+{
+	(void)state;
+	struct store *store = open_store();
+	for (int i = 0; i < 2; i++) { /* one that is there is as good */
+		struct txn *txn = txn_create();
+		txn_stream(txn, "/v1/stream/quiet");
+		assert_int_equal(txn_execute(&txn, store), VERDICT_OK);
+	}
+	struct stream *stream = state_find(store_view(store), SPAN("/v1/stream/quiet"));
+	assert_non_null(stream);
+	assert_true(stream->json && !stream->closed && stream->tail == 0);
+	store_close(&store);
+}
+
+/* ---- pages of small values ---- */
+
+enum { KEYS = 400 };
+
+struct page {
+	char last[32];
+	unsigned count, left, sum;
+};
+
+static bool visit_page(void *arg, struct span key, struct span value)
+{
+	struct page *page = arg;
+	char text[32];
+	assert_true(page->left > 0 && key.len < sizeof text && value.len == 1);
+	memcpy(text, key.at, key.len);
+	text[key.len] = '\0';
+	assert_true(strcmp(text, page->last) > 0);
+	memcpy(page->last, text, key.len + 1);
+	page->count++;
+	page->sum += (unsigned)strtoul(text + 2, NULL, 10);
+	return --page->left > 0;
+}
+
+static void assert_pages(struct store *store, unsigned size, unsigned count, unsigned sum)
+{
+	struct page page = {.left = size};
+	unsigned before;
+	do {
+		before = page.count;
+		page.left = size;
+		state_kv_page(store_view(store), SPAN("k/"), span_str(page.last), visit_page,
+		              &page);
+		assert_false(store_view(store)->unreadable);
+	} while (page.count > before);
+	assert_int_equal(page.count, count);
+	assert_int_equal(page.sum, sum);
+}
+
+/* Some are in LMDB, some changed since, some were removed since, and others lie on either side. */
+static void test_pages_of_small_values_are_in_order(void **state)
+{
+	(void)state;
+	struct store *store = open_store();
+	char key[32], reason[256];
+	unsigned count = 0, sum = 0;
+	for (unsigned round = 0; round < 2; round++) {
+		struct txn *txn = txn_create();
+		txn_put_always(txn, SPAN("j/9"), SPAN("x"));
+		txn_put_always(txn, SPAN("l/0"), SPAN("x"));
+		for (unsigned i = 0; i < KEYS; i++) {
+			unsigned n = i * 7919 % 10000;
+			if (round == 0 ? i % 2 != 0 : i % 2 == 0 && i % 3 != 0)
+				continue;
+			bool there = !(round == 1 && i % 3 == 0 && i % 2 == 0);
+			snprintf(key, sizeof key, "k/%04u", n);
+			txn_put_always(txn, span_str(key), there ? SPAN("v") : (struct span){0});
+		}
+		assert_int_equal(txn_execute(&txn, store), VERDICT_OK);
+		if (round == 0)
+			assert_int_equal(store_checkpoint(store, reason), 0);
+	}
+	for (unsigned i = 0; i < KEYS; i++)
+		if (i % 2 != 0 || i % 3 != 0) {
+			count++;
+			sum += i * 7919 % 10000;
+		}
+	while (store_advance(store, 0)) {
+	}
+	static const unsigned sizes[] = {1, 2, 7, 100, 1000};
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+		assert_pages(store, sizes[i], count, sum);
+	assert_int_equal(store_checkpoint(store, reason), 0);
+	assert_pages(store, 9, count, sum);
+	store_close(&store);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test_setup_teardown(test_value_and_stream_agree, setup, teardown),
 	        cmocka_unit_test_setup_teardown(test_several_messages_are_one_append, setup,
+	                                        teardown),
+	        cmocka_unit_test_setup_teardown(test_a_stream_without_messages, setup, teardown),
+	        cmocka_unit_test_setup_teardown(test_pages_of_small_values_are_in_order, setup,
 	                                        teardown),
 	};
 	return cmocka_run_group_tests_name("txn", tests, NULL, NULL);

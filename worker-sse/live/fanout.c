@@ -140,6 +140,13 @@ static void tell_changed(const struct fanout *fanout, const struct stream *strea
 			o->changed(fanout->options.context, stream);
 }
 
+static void tell_row(const struct fanout *fanout, struct span key, bool there)
+{
+	for (const struct fanout_observer *o = fanout->observers; o != NULL; o = o->next)
+		if (o->row != NULL)
+			o->row(fanout->options.context, key, there);
+}
+
 static void on_change(void *arg, const struct store_change *change)
 {
 	struct fanout *fanout = arg;
@@ -148,8 +155,11 @@ static void on_change(void *arg, const struct store_change *change)
 			make_ready(f);
 		note_created(fanout, 0);
 		tell_changed(fanout, NULL);
+		tell_row(fanout, (struct span){0}, false);
 		return;
 	}
+	if (change->entry->kind == ENTRY_KV)
+		tell_row(fanout, change->entry->key, change->entry->value.at != NULL);
 	if (change->stream == NULL)
 		return;
 	if (change->stream->follower != NULL)

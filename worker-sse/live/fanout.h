@@ -140,6 +140,8 @@ struct fanout_observer {
 	void (*created)(void *context, struct stream *stream);
 	/* Within a change of the view: take note, read nothing. NULL as above. */
 	void (*changed)(void *context, const struct stream *stream);
+	/* Within a change of the view: this small value was put, or is gone. at NULL: as above. */
+	void (*row)(void *context, struct span key, bool there);
 	struct fanout_observer *next;
 };
 void fanout_observe(struct fanout *fanout, struct fanout_observer *observer);

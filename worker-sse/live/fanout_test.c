@@ -588,6 +588,34 @@ static void observers_see_what_is_created_and_changed(void **state)
 	finish();
 }
 
+static void on_row(void *context, struct span key, bool there)
+{
+	assert_ptr_equal(context, bench);
+	size_t len = strlen(observed);
+	snprintf(observed + len, sizeof observed - len, "%.*s %s\n", (int)key.len,
+	         key.at != NULL ? (const char *)key.at : "", there ? "there" : "gone");
+}
+
+static void observers_hear_of_small_values(void **state)
+{
+	struct fanout_observer rows = {.row = on_row};
+	(void)state;
+	open_with(NULL);
+	fanout_observe(bench->fanout, &rows);
+	*observed = '\0';
+	struct command put = {.kind = COMMAND_KV, .key = SPAN("a"), .value = SPAN("1")};
+	struct command again = {.kind = COMMAND_KV, .key = SPAN("a"), .value = SPAN("")};
+	struct command removed = {.kind = COMMAND_KV, .key = SPAN("a")};
+	store_bench_do(&bench->store, &put);
+	store_bench_do(&bench->store, &again);
+	assert_observed("a there\na there\n");
+	store_bench_do(&bench->store, &removed);
+	assert_observed("a gone\n");
+	append("a");
+	assert_observed("");
+	finish();
+}
+
 /* Whoever was lapped by the log looks at everything: observers are told, readers served. */
 static void who_was_lapped_looks_at_everything(void **state)
 {
@@ -658,6 +686,7 @@ int main(void)
 	        cmocka_unit_test(news_of_data_goes_before_that_of_the_end),
 	        cmocka_unit_test(a_drain_ends_everybody_and_nobody_joins_any_more),
 	        cmocka_unit_test(observers_see_what_is_created_and_changed),
+	        cmocka_unit_test(observers_hear_of_small_values),
 	        cmocka_unit_test(who_was_lapped_looks_at_everything),
 	        cmocka_unit_test(a_view_may_send_of_itself),
 	};
