@@ -15,7 +15,7 @@ enum command_kind {
 	COMMAND_EXPIRE, /* the sweeper found `stream_id` past its time; judged again here */
 	COMMAND_TRIM,   /* retention: forget everything before `trim_to` */
 	COMMAND_KV,     /* put or remove one small value, optionally only if it is unchanged */
-	COMMAND_TXN,    /* several of CREATE, APPEND and KV, all or nothing (common/store/txn.h) */
+	COMMAND_TXN,    /* several of CREATE, APPEND, DELETE and KV, all or nothing (txn.h) */
 };
 
 /* The answer. HTTP statuses are the surface's business (worker-sse/views/streams.c has the table).
@@ -122,11 +122,12 @@ struct command {
 	bool expect_present; /* only if the present value equals `expect` (empty: is absent) */
 	struct span expect;
 
-	/* TXN: KV, APPEND without producer or Stream-Seq, and CREATE without fork or body, at most
-	 * one of each for a key or path. Every condition is judged against the state before the
-	 * transaction, except that an APPEND may follow the CREATE of its stream; a CREATE of a
-	 * stream that is there with the same configuration is fine. OK: all are done, in one record
-	 * of the log. Else nothing is, the verdict is that of parts[failed_part]. */
+	/* TXN: KV, APPEND without producer or Stream-Seq, CREATE without body or sub-offset, and
+	 * DELETE, at most one of each for a key or path. Every condition is judged against the
+	 * state before the transaction, except that an APPEND may follow the CREATE of its stream;
+	 * a CREATE of a stream that is there with the same configuration is fine, and so is a
+	 * DELETE of one that is not. OK: all are done, in one record of the log. Else nothing is,
+	 * the verdict is that of parts[failed_part]. */
 	struct command *parts;
 	uint32_t part_count;
 

@@ -655,15 +655,33 @@ static const struct command *created_before(const struct command *whole, uint32_
 static enum verdict judge_part_create(struct decision *d, uint64_t created)
 {
 	struct command *part = d->command;
-	check(!part->fork && part->body.count == 0 && part->body_fault == NULL);
-	struct stream *existing = find_living(d, part->path);
+	check(part->fork_sub_offset == 0 && part->body.count == 0 && part->body_fault == NULL);
+	struct stream *existing = find_living(d, part->path), *source;
+	struct batch prefix = {0};
+	uint64_t at;
 	if (existing != NULL) {
 		enum verdict verdict = judge_existing(part, existing);
 		return verdict == VERDICT_EXISTS ? VERDICT_OK : verdict;
 	}
+	if (part->fork) {
+		enum verdict verdict = judge_fork_source(d, &source);
+		if (verdict == VERDICT_OK)
+			verdict = judge_fork_point(d, source, &at, &prefix);
+		if (verdict != VERDICT_OK)
+			return verdict;
+	}
 	return d->state->streams_count + created < d->state->limits.streams_max
 	               ? VERDICT_OK
 	               : VERDICT_STREAM_LIMIT;
+}
+
+/* One that is not there is as good as deleted. */
+static enum verdict judge_part_delete(struct decision *d)
+{
+	const struct stream *stream = find_living(d, d->command->path);
+	if (stream != NULL)
+		chain_readable(d, stream);
+	return VERDICT_OK;
 }
 
 static enum verdict judge_part_append(struct decision *d, const struct command *create)
@@ -705,6 +723,8 @@ static enum verdict judge_part(struct decision *whole, uint32_t i, uint64_t *cre
 		verdict = judge_part_append(&d, created_before(whole->command, i));
 		break;
 	case COMMAND_DELETE:
+		verdict = judge_part_delete(&d);
+		break;
 	case COMMAND_TOUCH:
 	case COMMAND_EXPIRE:
 	case COMMAND_TRIM:
@@ -732,8 +752,9 @@ static enum verdict decide_txn(struct decision *d)
 			d->state->torn = true;
 			return VERDICT_IO_ERROR;
 		}
+		bool absent = part->verdict == VERDICT_NOT_FOUND || part->verdict == VERDICT_GONE;
 		check(part->verdict == VERDICT_OK || part->verdict == VERDICT_CREATED ||
-		      part->verdict == VERDICT_EXISTS);
+		      part->verdict == VERDICT_EXISTS || (absent && part->kind == COMMAND_DELETE));
 		if (part->lsn > whole->lsn)
 			whole->lsn = part->lsn;
 	}

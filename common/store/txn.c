@@ -3,10 +3,13 @@
 
 #include <stdlib.h>
 
-/* Messages of one stream: one append. */
+/* What is done to one stream. Messages of one stream are one append. */
 struct publication {
 	struct publication *next;
 	char *path;
+	enum { PUBLISH, FORK, DELETE } deed;
+	char *source; /* FORK */
+	uint64_t lineage, position;
 	uint32_t *sizes;
 	uint32_t count, sizes_room;
 	uint8_t *bytes;
@@ -34,6 +37,7 @@ struct txn *txn_create(void)
 static void publication_free(struct publication *p)
 {
 	free(p->path);
+	free(p->source);
 	free(p->sizes);
 	free(p->bytes);
 	free(p);
@@ -134,6 +138,28 @@ void txn_stream(struct txn *txn, const char *path)
 	publication_of(txn, path);
 }
 
+static struct publication *deed_of(struct txn *txn, const char *path)
+{
+	struct publication *p = publication_of(txn, path);
+	check(p->count == 0 && !p->close && p->deed == PUBLISH);
+	return p;
+}
+
+void txn_fork(struct txn *txn, const char *path, const char *source, uint64_t lineage,
+              uint64_t position)
+{
+	struct publication *p = deed_of(txn, path);
+	p->deed = FORK;
+	p->source = xmemdup_text(source, strlen(source));
+	p->lineage = lineage;
+	p->position = position;
+}
+
+void txn_delete(struct txn *txn, const char *path)
+{
+	deed_of(txn, path)->deed = DELETE;
+}
+
 void txn_close(struct txn *txn, const char *path)
 {
 	publication_of(txn, path)->close = true;
@@ -144,25 +170,36 @@ size_t txn_bytes(const struct txn *txn)
 	return txn->bytes;
 }
 
-static void finish(struct txn *txn)
+static void add_deed(struct txn *txn, const struct publication *p)
 {
 	static const struct span type = {(const uint8_t *)"application/json", 16};
-	for (struct publication *p = txn->publications; p != NULL; p = p->next) {
-		struct span path = span_str(p->path);
-		add_part(txn, (struct command){.kind = COMMAND_CREATE,
-		                               .by_owner = true,
-		                               .path = path,
-		                               .content_type = type});
-		if (p->count == 0 && !p->close)
-			continue;
-		add_part(txn,
-		         (struct command){.kind = COMMAND_APPEND,
-		                          .by_owner = true,
-		                          .path = path,
-		                          .content_type = type,
-		                          .close = p->close,
-		                          .body = {p->sizes, p->count, span_of(p->bytes, p->len)}});
+	struct command part = {.kind = COMMAND_CREATE,
+	                       .by_owner = true,
+	                       .path = span_str(p->path),
+	                       .content_type = type};
+	if (p->deed == DELETE) {
+		part.kind = COMMAND_DELETE;
+	} else if (p->deed == FORK) {
+		part.fork = true;
+		part.fork_source = span_str(p->source);
+		part.fork_offset_present = true;
+		part.fork_offset = p->position;
+		part.fork_offset_lineage = p->lineage;
 	}
+	add_part(txn, part);
+	if (p->count == 0 && !p->close)
+		return;
+	check(p->deed == PUBLISH);
+	part.kind = COMMAND_APPEND;
+	part.close = p->close;
+	part.body = (struct batch){p->sizes, p->count, span_of(p->bytes, p->len)};
+	add_part(txn, part);
+}
+
+static void finish(struct txn *txn)
+{
+	for (const struct publication *p = txn->publications; p != NULL; p = p->next)
+		add_deed(txn, p);
 	txn->command = (struct command){
 	        .kind = COMMAND_TXN, .parts = txn->parts, .part_count = txn->count};
 }

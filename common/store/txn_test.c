@@ -163,6 +163,69 @@ static void test_a_stream_without_messages(void **state)
 	store_close(&store);
 }
 
+static uint64_t tail_of(struct store *store, const char *path)
+{
+	while (store_advance(store, 0)) {
+	}
+	const struct stream *stream = state_find(store_view(store), span_str(path));
+	return stream == NULL || stream->deleted ? UINT64_MAX : stream->tail;
+}
+
+/* What forks and deletes is in the same record as the rows that say so. */
+static void test_forks_and_deletions(void **state)
+{
+	(void)state;
+	struct store *store = open_store();
+	struct txn *txn = txn_create();
+	txn_publish(txn, "/v1/stream/a", SPAN("1"));
+	assert_int_equal(txn_execute(&txn, store), VERDICT_OK);
+	txn = txn_create();
+	txn_publish(txn, "/v1/stream/a", SPAN("2"));
+	assert_int_equal(txn_execute(&txn, store), VERDICT_OK);
+	uint64_t lineage = state_find(store_view(store), SPAN("/v1/stream/a"))->lineage;
+
+	static const struct {
+		const char *source;
+		uint64_t lineage, position;
+		enum verdict verdict;
+	} bad[] = {{"/v1/stream/none", 0, 0, VERDICT_SOURCE_NOT_FOUND},
+	           {"/v1/stream/a", 0, 99, VERDICT_FORK_OFFSET},
+	           {"/v1/stream/a", 77, 2, VERDICT_FORK_OFFSET}};
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		txn = txn_create();
+		txn_put_always(txn, SPAN("k"), SPAN("v"));
+		txn_fork(txn, "/v1/stream/b", bad[i].source, bad[i].lineage, bad[i].position);
+		assert_int_equal(txn_execute(&txn, store), bad[i].verdict);
+		struct span value;
+		assert_false(state_kv_get(store_view(store), SPAN("k"), &value));
+	}
+	txn = txn_create();
+	txn_put(txn, SPAN("k"), (struct span){0}, SPAN("v"));
+	txn_fork(txn, "/v1/stream/b", "/v1/stream/a", lineage, 2);
+	assert_int_equal(txn_execute(&txn, store), VERDICT_OK);
+	assert_int_equal(tail_of(store, "/v1/stream/b"), 2);
+
+	/* The condition fails: nothing is deleted. */
+	for (int i = 0; i < 2; i++) {
+		txn = txn_create();
+		txn_delete(txn, "/v1/stream/a");
+		txn_delete(txn, "/v1/stream/never");
+		txn_put(txn, SPAN("k"), i == 0 ? SPAN("other") : SPAN("v"), (struct span){0});
+		assert_int_equal(txn_execute(&txn, store),
+		                 i == 0 ? VERDICT_KV_CONFLICT : VERDICT_OK);
+		assert_int_equal(tail_of(store, "/v1/stream/a"), i == 0 ? 4 : UINT64_MAX);
+	}
+	/* The fork keeps what it has of it. Both gone, the chain is. */
+	assert_int_equal(tail_of(store, "/v1/stream/b"), 2);
+	txn = txn_create();
+	txn_delete(txn, "/v1/stream/a");
+	txn_delete(txn, "/v1/stream/b");
+	assert_int_equal(txn_execute(&txn, store), VERDICT_OK);
+	assert_int_equal(tail_of(store, "/v1/stream/b"), UINT64_MAX);
+	assert_null(state_find(store_view(store), SPAN("/v1/stream/a")));
+	store_close(&store);
+}
+
 /* ---- pages of small values ---- */
 
 enum { KEYS = 400 };
@@ -245,6 +308,7 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(test_value_and_stream_agree, setup, teardown),
 	        cmocka_unit_test_setup_teardown(test_several_messages_are_one_append, setup,
 	                                        teardown),
+	        cmocka_unit_test_setup_teardown(test_forks_and_deletions, setup, teardown),
 	        cmocka_unit_test_setup_teardown(test_a_stream_without_messages, setup, teardown),
 	        cmocka_unit_test_setup_teardown(test_pages_of_small_values_are_in_order, setup,
 	                                        teardown),
