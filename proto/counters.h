@@ -104,6 +104,12 @@
 	C(bet_sync_unreadable_total, counter,                                                      \
 	  "Messages that are no frames, passed over in a feed.")                                   \
 	C(bet_sync_refused_total, counter, "Requests for the bet-sync feed that were refused.")    \
+	C(conversations, gauge, "Conversations in the store.")                                     \
+	C(conversation_messages_total, counter, "What people said, acknowledged.")                 \
+	C(conversation_repeats_total, counter, "What they said again, and was known.")             \
+	C(conversation_conflicts_total, counter,                                                   \
+	  "Messages refused because their id was used for something else.")                        \
+	C(conversation_pieces_total, counter, "Pieces of answers, acknowledged.")                  \
 	C(markets_active, gauge, "Markets that are not settled.")                                  \
 	C(market_oldest_created_timestamp_seconds, gauge_ms,                                       \
 	  "When the oldest of them was created, Unix time; 0: there is none.")                     \

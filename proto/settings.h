@@ -436,6 +436,19 @@
 	  "1280, 1920 where stream-kit-web orders.")                                               \
 	S(sessions_height, "sessions.height", count, "0", 0, 2160, WORKERS,                        \
 	  "Its height, 16 or more, even; 0: 720, 1080 where stream-kit-web orders.")               \
+	S(conversations_max, "conversations.max", count, "100000", 0, 10000000, LIVE,              \
+	  "Conversations (/sessions) in the store; creating more gets 507.")                       \
+	S(conversations_message_bytes, "conversations.message_bytes", bytes, "1000000", 1024,      \
+	  16 << 20, LIVE, "Body of a request to /v1/sessions/; larger gets 413.")                  \
+	S(conversations_receipts, "conversations.receipts", count, "256", 16, 1024, LIVE,          \
+	  "Messages of a conversation whose ids are remembered: sent again they are known, "       \
+	  "and a fork can begin behind them.")                                                     \
+	S(conversations_queue, "conversations.queue", count, "256", 1, 65536, LIVE,                \
+	  "Requests of one conversation that may wait for its disk write; more get 503.")          \
+	S(conversations_devices, "conversations.devices", count, "64", 1, 1024, LIVE,              \
+	  "Devices that may be present in a conversation; more get 429.")                          \
+	S(conversations_generation_timeout_ms, "conversations.generation_timeout", ms, "5m", 100,  \
+	  86400000, LIVE, "An answer that got no piece for this long gives way to the next.")      \
 	S(call_timeout_ms, "call.timeout", ms, "10s", 100, 300000, WORKERS,                        \
 	  "Longest wait for another worker's answer to a request; then 503.")                      \
 	S(call_queue_bytes, "call.queue_bytes", bytes, "8M", 2 << 20, 1 << 30, WORKERS,            \

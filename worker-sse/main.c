@@ -12,6 +12,7 @@
 #include "worker-sse/live/fanout.h"
 #include "worker-sse/routes.h"
 #include "worker-sse/views/bet_sync.h"
+#include "worker-sse/views/conversations.h"
 #include "worker-sse/views/events.h"
 #include "worker-sse/views/health.h"
 #include "worker-sse/views/passes.h"
@@ -131,6 +132,7 @@ static void start_edge(struct sse_worker *w)
 	                               .counters = w->counters,
 	                               .busy_poll = &w->worker->busy_poll,
 	                               .find_route = routes_find,
+	                               .refuse = routes_refuse,
 	                               .preflight = cors_preflight,
 	                               .before_request = before_request,
 	                               .context = w};
@@ -140,7 +142,8 @@ static void start_edge(struct sse_worker *w)
 	edge_set_ceilings(&w->edge, &ceilings);
 }
 
-static void start_views(struct sse_worker *w)
+/* 0, or an exit code. */
+static int start_views(struct sse_worker *w)
 {
 	subscriptions_start(w);
 	passes_start(w);
@@ -154,6 +157,7 @@ static void start_views(struct sse_worker *w)
 	                                                   .context = w});
 	events_start(w);
 	bet_sync_start(w);
+	return conversations_start(w);
 }
 
 static int start(struct worker *worker)
@@ -173,7 +177,9 @@ static int start(struct worker *worker)
 	int code = worker_open_store(worker, &w->store_async, &w->store);
 	if (code != 0)
 		return code;
-	start_views(w);
+	code = start_views(w);
+	if (code != 0)
+		return code;
 	start_loop(&p, worker->loop);
 	counter_set(w->counters, subscribers, 0);
 	worker_follow(worker, false);

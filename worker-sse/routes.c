@@ -2,6 +2,7 @@
 #include "worker-sse/views/bet_sync.h"
 #include "worker-sse/views/call.h"
 #include "worker-sse/edge/cors_preflight.h"
+#include "worker-sse/views/conversations.h"
 #include "worker-sse/views/events.h"
 #include "worker-sse/views/feed_newest.h"
 #include "worker-sse/views/health.h"
@@ -94,6 +95,11 @@ enum {
 	ASKS_OPERATE = RIGHT(OPERATE),
 	ASKS_RENDER = RIGHT(RENDER),
 	ASKS_PICTURE = RIGHT(RENDER) | RIGHT(VIEW),
+	/* Of conversations, whose owners may more: the handler judges about which. */
+	ASKS_TALK = RIGHT(READ) | RIGHT(APPEND) | RIGHT(CREATE) | RIGHT(DELETE),
+	ANY_METHOD = (1u << (METHOD_OTHER + 1)) - 1,
+	REGISTRY_BODY_MAX = 1000000, /* the original's */
+	TALK_BODY_MAX = 16 << 20,    /* conversations.message_bytes has the rest to say */
 };
 
 #define M(name) (1u << METHOD_##name)
@@ -117,6 +123,21 @@ static const struct route routes[] = {
          NULL,
          65536,
          subscriptions_handle,
+         cors_preflight},
+        /* Other names of streams: the handler judges about the name that is meant. */
+        {"/v1/stream/sessions/",
+         LOOKS | M(POST) | M(PUT) | M(DELETE),
+         BOTH(ASKS_TALK, ASKS_TALK),
+         no_one_thing,
+         0,
+         conversations_events,
+         cors_preflight},
+        {"/streams/",
+         LOOKS | M(POST) | M(PUT) | M(DELETE),
+         {.get = RIGHT(READ), .post = RIGHT(APPEND), .put = RIGHT(CREATE), .delete = RIGHT(DELETE)},
+         no_one_thing,
+         0,
+         conversations_stream,
          cors_preflight},
         {"/v1/stream/",
          LOOKS | M(POST) | M(PUT) | M(DELETE),
@@ -186,14 +207,47 @@ static const struct route routes[] = {
         {"/metrics", LOOKS, {.get = RIGHT(METRICS)}, NULL, 1024, health_metrics, cors_preflight},
         FORWARDED_TO_BRIDGE(BRIDGE_ROUTE, M) FORWARDED_TO_CAPTURE(CAPTURE_ROUTE, M)};
 
-const struct route *routes_find(struct span path)
+/* Of conversations, whose refusals are JSON, and where a prefix is a path of its own, too. */
+static const struct route talk_routes[] = {
+        {"/sessions", ANY_METHOD, BOTH(ASKS_TALK, ASKS_TALK), no_one_thing, REGISTRY_BODY_MAX,
+         conversations_registry, cors_preflight},
+        {"/sessions/", ANY_METHOD, BOTH(ASKS_TALK, ASKS_TALK), no_one_thing, REGISTRY_BODY_MAX,
+         conversations_registry, cors_preflight},
+        {"/v1/sessions/", ANY_METHOD, BOTH(ASKS_TALK, ASKS_TALK), no_one_thing, TALK_BODY_MAX,
+         conversations_handle, cors_preflight},
+        {"/health", ANY_METHOD, {0}, NULL, 1024, conversations_health, cors_preflight},
+        {"/health/live", LOOKS, {0}, NULL, 1024, conversations_health, cors_preflight},
+        {"/health/ready", LOOKS, {0}, NULL, 1024, conversations_health, cors_preflight},
+};
+
+static const struct route *find(const struct route *table, size_t count, struct span path,
+                                bool bare)
 {
-	for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
-		size_t len = strlen(routes[i].path);
-		bool prefix = len > 1 && routes[i].path[len - 1] == '/';
-		if (prefix ? path.len > len && memcmp(path.at, routes[i].path, len) == 0
-		           : span_equal(path, span_of(routes[i].path, len)))
-			return &routes[i];
+	for (size_t i = 0; i < count; i++) {
+		size_t len = strlen(table[i].path);
+		bool prefix = len > 1 && table[i].path[len - 1] == '/';
+		if (prefix ? path.len + bare > len && memcmp(path.at, table[i].path, len) == 0
+		           : span_equal(path, span_of(table[i].path, len)))
+			return &table[i];
 	}
 	return NULL;
+}
+
+static const struct route *find_talk(struct span path)
+{
+	return find(talk_routes, sizeof talk_routes / sizeof *talk_routes, path, true);
+}
+
+const struct route *routes_find(struct span path)
+{
+	const struct route *route = find_talk(path);
+	return route != NULL ? route : find(routes, sizeof routes / sizeof *routes, path, false);
+}
+
+bool routes_refuse(struct request *request, unsigned status, const char *reason)
+{
+	if (find_talk(request->path) == NULL)
+		return false;
+	conversations_refuse(request, status, reason);
+	return true;
 }

@@ -5,3 +5,6 @@
 
 /* NULL: nothing there. */
 const struct route *routes_find(struct span path);
+
+/* A refusal of the edge in the form that the route's wire has. False: it has none of its own. */
+bool routes_refuse(struct request *request, unsigned status, const char *reason);

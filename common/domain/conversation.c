@@ -201,12 +201,16 @@ static void set_text(json_t *object, const char *name, const char *text)
 	check(json_object_set_new(object, name, json_string(text)) == 0);
 }
 
-static void set_time(json_t *object, const char *name, uint64_t at_ms)
+json_t *conversation_time(uint64_t at_ms)
 {
 	char text[40];
 	struct span time = timestamp_print((int64_t)at_ms, text);
-	check(json_object_set_new(object, name, json_stringn((const char *)time.at, time.len)) ==
-	      0);
+	return json_stringn((const char *)time.at, time.len);
+}
+
+static void set_time(json_t *object, const char *name, uint64_t at_ms)
+{
+	check(json_object_set_new(object, name, conversation_time(at_ms)) == 0);
 }
 
 json_t *conversation_info(const struct conversation *conversation)

@@ -115,6 +115,8 @@ enum conversation_verdict conversation_judge_end(const struct conversation *conv
 
 /* ---- what is on the wires; each a new reference ---- */
 
+/* Unix ms as text: RFC 3339, to the millisecond. */
+json_t *conversation_time(uint64_t at_ms);
 /* SessionInfo: sessionId, title, createdBy where it was said, createdAt, in that order. */
 json_t *conversation_info(const struct conversation *conversation);
 /* An event of the registry: {"type":"created","session":INFO}; also changed, deleted. */

@@ -100,6 +100,7 @@ struct command {
 	bool close;             /* CREATE: created closed. APPEND: Stream-Closed: true */
 
 	/* CREATE */
+	bool adopt; /* one of this media type that is there is as good, however it was made */
 	bool ttl_present, expires_present;
 	uint64_t ttl_s;
 	int64_t expires_at_ms; /* Unix ms, may lie in the past */

@@ -214,16 +214,10 @@ static struct span kv_key(const struct state_kv *kv)
 	return (struct span){kv->key, kv->key_len};
 }
 
-static int key_order(struct span a, struct span b)
-{
-	int order = memcmp(a.at, b.at, a.len < b.len ? a.len : b.len);
-	return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
-}
-
 static int kv_order(const void *a, const void *b)
 {
-	return key_order(kv_key(*(const struct state_kv *const *)a),
-	                 kv_key(*(const struct state_kv *const *)b));
+	return span_compare(kv_key(*(const struct state_kv *const *)a),
+	                    kv_key(*(const struct state_kv *const *)b));
 }
 
 static bool begins_with(struct span key, struct span prefix)
@@ -237,7 +231,7 @@ static void take_recent(struct kv_page *page, struct span prefix, struct span be
 	page->recent = xmalloc((HASH_COUNT(state->kvs) + 1) * sizeof *page->recent);
 	for (const struct state_kv *kv = state->kvs; kv != NULL; kv = kv->hh.next)
 		if (!kv->removed && begins_with(kv_key(kv), prefix) &&
-		    (behind.len == 0 || key_order(kv_key(kv), behind) > 0))
+		    (behind.len == 0 || span_compare(kv_key(kv), behind) > 0))
 			page->recent[page->count++] = kv;
 	qsort(page->recent, page->count, sizeof *page->recent, kv_order);
 }
@@ -248,7 +242,7 @@ static bool visit_recent(struct kv_page *page, struct span key)
 	struct kv_walk *walk = &page->walk;
 	while (!walk->stopped && page->next < page->count) {
 		const struct state_kv *kv = page->recent[page->next];
-		if (key.at != NULL && key_order(kv_key(kv), key) >= 0)
+		if (key.at != NULL && span_compare(kv_key(kv), key) >= 0)
 			break;
 		page->next++;
 		walk->stopped = !walk->visit(walk->arg, kv_key(kv),

@@ -376,6 +376,8 @@ static bool same_config(const struct command *command, const struct stream *stre
 		asked = SPAN("application/octet-stream");
 	if (asked.len != 0 && !media_type_equal(asked, type))
 		return false;
+	if (command->adopt)
+		return true;
 	bool expiry_asked = command->ttl_present || command->expires_present;
 	if (expiry_asked || !stream->expiry_inherited) {
 		if (command->ttl_present != stream->ttl_present ||

@@ -175,6 +175,7 @@ static void add_deed(struct txn *txn, const struct publication *p)
 	static const struct span type = {(const uint8_t *)"application/json", 16};
 	struct command part = {.kind = COMMAND_CREATE,
 	                       .by_owner = true,
+	                       .adopt = p->deed == PUBLISH,
 	                       .path = span_str(p->path),
 	                       .content_type = type};
 	if (p->deed == DELETE) {

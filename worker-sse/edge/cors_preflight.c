@@ -4,6 +4,7 @@
 #define CORS_HEADERS                                                                               \
 	FORWARDED_HEADERS(CORS_NAME, )                                                             \
 	"if-none-match, last-event-id, stream-seq, stream-ttl, stream-expires-at, stream-closed, " \
+	"x-actor-id, x-actor-type, x-session-id, "                                                 \
 	"producer-id, producer-epoch, producer-seq, stream-forked-from, stream-fork-offset, "      \
 	"stream-fork-sub-offset"
 

@@ -35,6 +35,9 @@ struct edge_options {
 	struct busy_poll *busy_poll;
 	/* Who answers this path. NULL: nobody. */
 	const struct route *(*find_route)(struct span path);
+	/* Refuses for a route in its own form. False: it has none, reply_error() does. NULL: none
+	 * has. */
+	bool (*refuse)(struct request *request, unsigned status, const char *reason);
 	/* Answers OPTIONS of a path that nobody answers. */
 	void (*preflight)(struct request *request);
 	/* A request is about to be handled: what anybody acknowledged before it came is to be

@@ -154,7 +154,10 @@ static void discard_body(struct exchange *e)
 void exchange_refuse(struct exchange *e, unsigned status, const char *reason)
 {
 	discard_body(e);
-	reply_error(&e->request, status, reason);
+	const struct edge *edge = e->request.edge;
+	if (e->route == NULL || edge->options.refuse == NULL ||
+	    !edge->options.refuse(&e->request, status, reason))
+		reply_error(&e->request, status, reason);
 }
 
 void conn_refuse_head(struct conn *conn, unsigned status, const char *reason)

@@ -89,7 +89,9 @@ struct exchange_head *exchange_head_create(const struct http1_head *head, const 
 
 void exchange_head_free(struct exchange_head *head)
 {
-	if (head != NULL)
+	if (head != NULL) {
 		free(head->lists);
+		free(head->name);
+	}
 	free(head);
 }

@@ -163,6 +163,19 @@ void request_hold(struct request *request, bool hold)
 	conn_mark_dirty(e->conn);
 }
 
+void request_rename(struct request *request, struct span path, struct span query)
+{
+	struct exchange_head *head = request->exchange->head;
+	uint8_t *name = xmalloc(path.len + query.len + 1);
+	memcpy(name, path.at, path.len);
+	if (query.len > 0)
+		memcpy(name + path.len, query.at, query.len);
+	free(head->name); /* after the copy: one name may be made of another */
+	head->name = name;
+	request->path = span_of(name, path.len);
+	request->query = query.at != NULL ? span_of(name + path.len, query.len) : query;
+}
+
 void request_bare_headers(struct request *request)
 {
 	request->bare_headers = true;

@@ -50,6 +50,7 @@ enum method {
 	H(RANGE, "range")                                                                          \
 	H(LAST_EVENT_ID, "last-event-id")                                                          \
 	H(ORIGIN, "origin")                                                                        \
+	H(X_ACTOR_ID, "x-actor-id")                                                                \
 	H(X_FORWARDED_FOR, "x-forwarded-for")                                                      \
 	H(X_FORWARDED_HOST, "x-forwarded-host")                                                    \
 	H(X_FORWARDED_PROTO, "x-forwarded-proto")                                                  \
@@ -179,6 +180,10 @@ void reply_end(struct request *request);
 /* Frees what came with the request: path, query and headers are empty from here on, and so is the
  * body. For answers that live as long as a viewer watches. */
 void request_forget(struct request *request);
+
+/* What was asked for under another name: from here on it has this path and this query (at NULL:
+ * none), which are copied. */
+void request_rename(struct request *request, struct span path, struct span query);
 
 /* Cuts the connection without ending the answer: the client sees a truncation and resumes. */
 void reply_abort(struct request *request);

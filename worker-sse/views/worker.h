@@ -11,6 +11,7 @@
 
 struct asks;
 struct calls;
+struct conversations;
 struct events_reader;
 struct kit_session;
 struct picture;
@@ -33,6 +34,7 @@ struct sse_worker {
 	struct picture *pictures;       /* hash (picture.c): what is asked for at the moment */
 	struct fanout_observer events_observer;
 	uint64_t bet_sync_said_ms; /* when an unreadable message was last in the log; 0: never */
+	struct conversations *conversations;
 	struct kit_session *kit_sessions; /* hash (stream_kit.c): who is followed here */
 };
 

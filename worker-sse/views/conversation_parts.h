@@ -1,0 +1,158 @@
+/* Inside conversations: a call and its turn (conversation_turn.c), the registry
+ * (conversation_registry.c, conversation_list.c), what is said (conversation_talk.c,
+ * conversation_answer.c), who is there and the rest (conversation_room.c), an old registry
+ * (conversation_import.c). */
+#pragma once
+
+#include "common/domain/conversation.h"
+#include "common/store/actor.h"
+#include "worker-sse/views/worker.h"
+
+struct conversation_queue;
+
+/* Of one worker. */
+struct conversations {
+	struct sse_worker *worker;
+	struct fanout_observer observer;
+	uint64_t count;                    /* that there are, as the view has it */
+	struct conversation_queue *queues; /* hash by id: who is at work, and who waits behind */
+};
+
+/* One request that reads or changes a conversation. Calls of one conversation have their turns one
+ * after another in this worker, in the order in which they came; other workers' are excluded by the
+ * row, and a step then runs again. */
+struct conversation_call {
+	struct actor actor;
+	struct request *request;
+	struct conversations *all;
+	struct conversation_queue *queue;
+	struct conversation_call *next;
+	bool coded; /* faults have a code and the id (/v1/sessions), else a text alone */
+	/* Judges, and says what to answer; puts and publishes what is to become. Has no other
+	 * effect, for it may run again. */
+	void (*step)(struct conversation_call *call);
+	void (*verb_step)(struct conversation_call *call); /* behind it, where there is one */
+	char id[CONVERSATION_ID_ROOM];
+	char argument[CONVERSATION_ID_ROOM]; /* what follows the verb in the path; "": nothing */
+	json_t *body;                        /* NULL: none */
+	char principal[CONVERSATION_DIGEST_ROOM];
+	char actor_id[CONVERSATION_NAME_MAX + 1]; /* who speaks */
+	char message[CONVERSATION_ID_ROOM];       /* of what is said */
+	char digest[CONVERSATION_DIGEST_ROOM];
+	bool strict, cascade, creates;
+
+	/* ---- of a step ---- */
+	struct actor_change *change;
+	uint64_t now_ms; /* Unix */
+	bool there;      /* the conversation is */
+	struct conversation row;
+	uint64_t tail; /* of its events, with what was published; UINT64_MAX: not looked up */
+	bool write;
+	unsigned status;
+	json_t *answer;                                /* NULL: none */
+	void (*count)(struct conversation_call *call); /* when it is durable; may be NULL */
+	uint32_t pieces;
+	bool tagged; /* the answer has an ETag, and with HEAD and GET may be 304 */
+};
+
+/* ---- conversation_turn.c ---- */
+
+/* Of the conversation `id`, a good one. */
+struct conversation_call *conversation_call_create(struct request *request, struct span id,
+                                                   bool coded);
+/* Takes the call; answers by and by. */
+void conversation_call_run(struct conversation_call *call);
+/* For one that is not run. */
+void conversation_call_free(struct conversation_call *call);
+
+/* Of a step: what is answered. `code` NULL: of the status. Takes `answer`. */
+void conversation_answer(struct conversation_call *call, unsigned status, json_t *answer);
+void conversation_fault(struct conversation_call *call, unsigned status, const char *code,
+                        const char *text);
+
+/* The row is written as it is in call->row: with everything that is published. */
+void conversation_put(struct conversation_call *call);
+/* Makes it. False: conversations.max is reached, answered. */
+bool conversation_make(struct conversation_call *call, const char *title, const char *created_by);
+/* Its streams are there when this is durable: one from an old registry has none yet. */
+void conversation_open_streams(struct conversation_call *call);
+/* Tells those who follow the registry. */
+void conversation_tell_change(struct conversation_call *call, const char *type);
+/* One more event; returns the position behind it. Takes `event`. */
+uint64_t conversation_say(struct conversation_call *call, json_t *event);
+/* For the agent. Takes `item`. */
+void conversation_hand_in(struct conversation_call *call, json_t *item);
+
+/* What is remembered of a message. False: unreadable, answered. */
+bool conversation_recall(struct conversation_call *call, const char *message,
+                         struct conversation_message *into, bool *known);
+/* `fresh`: it was not known; the oldest may be forgotten for it. */
+void conversation_remember(struct conversation_call *call, const char *message,
+                           const struct conversation_message *what, bool fresh);
+/* Below this prefix ("conversation.message/ID/") every row goes. */
+void conversation_forget_rows(struct conversation_call *call, const char *prefix);
+
+/* At once, without a call. */
+void conversation_reply(struct request *request, unsigned status, const json_t *answer);
+void conversation_reply_fault(struct request *request, unsigned status, const char *code,
+                              const char *id, const char *text);
+/* Of an answer's text; returns a span over `out`. */
+struct span conversation_etag(struct span text, char out[32]);
+
+/* A random id, a UUID. */
+void conversation_random_id(char out[CONVERSATION_ID_ROOM]);
+
+/* ---- conversation_registry.c ---- */
+
+void conversation_ensure_step(struct conversation_call *call);
+void conversation_get_step(struct conversation_call *call);
+void conversation_delete_step(struct conversation_call *call);
+
+/* ---- conversation_list.c ---- */
+
+void conversation_list(struct request *request);
+
+/* ---- conversation_talk.c, conversation_answer.c, conversation_room.c ---- */
+
+/* Reads what a route needs from the body into the call. NULL: fine; else a fault, 400. */
+const char *conversation_message_take(struct conversation_call *call);
+void conversation_message_step(struct conversation_call *call);
+const char *conversation_result_take(struct conversation_call *call);
+void conversation_result_step(struct conversation_call *call);
+const char *conversation_approval_take(struct conversation_call *call);
+void conversation_approval_step(struct conversation_call *call);
+const char *conversation_reply_take(struct conversation_call *call);
+void conversation_reply_step(struct conversation_call *call);
+
+const char *conversation_piece_take(struct conversation_call *call);
+const char *conversation_pieces_take(struct conversation_call *call);
+void conversation_pieces_step(struct conversation_call *call);
+const char *conversation_end_take(struct conversation_call *call);
+void conversation_begin_step(struct conversation_call *call);
+void conversation_finish_step(struct conversation_call *call);
+void conversation_stop_step(struct conversation_call *call);
+
+/* Of the answer that is being generated: with `reason` one last piece that says so, and nothing
+ * more of it is taken. False: unreadable, answered. */
+bool conversation_end_generation(struct conversation_call *call, const char *actor,
+                                 const char *reason);
+
+const char *conversation_login_take(struct conversation_call *call);
+void conversation_login_step(struct conversation_call *call);
+const char *conversation_logout_take(struct conversation_call *call);
+void conversation_logout_step(struct conversation_call *call);
+void conversation_reset_step(struct conversation_call *call);
+const char *conversation_fork_take(struct conversation_call *call);
+void conversation_fork_step(struct conversation_call *call);
+
+/* A member of the body that is to be a text of at most `max` bytes; NULL: it is not there, is null,
+ * or (then *fault says so) is something else. */
+const char *conversation_body_text(const struct conversation_call *call, const char *name,
+                                   size_t max, const char **fault);
+/* The message that `name` names, else a new one, into call->message. */
+const char *conversation_body_message(struct conversation_call *call, const char *name);
+
+/* ---- conversation_import.c ---- */
+
+/* 0, or an exit code. */
+int conversation_import_file(struct sse_worker *w);
