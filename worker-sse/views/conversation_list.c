@@ -39,6 +39,14 @@ static void gone(struct request *request)
 	list_free(request->feature);
 }
 
+static bool may_see(const struct list *list, const struct conversation *row)
+{
+	char path[CONVERSATION_PATH_ROOM];
+	conversation_path(row->id, "events", path);
+	return request_may(list->request, RIGHT(READ), span_str(path)) ||
+	       conversation_owned(list->request, row);
+}
+
 static bool put_one(struct list *list, struct span id)
 {
 	char text[CONVERSATION_ID_ROOM], key[CONVERSATION_KEY_ROOM];
@@ -56,6 +64,8 @@ static bool put_one(struct list *list, struct span id)
 		list->damaged = true;
 		return false;
 	}
+	if (!may_see(list, &row))
+		return false;
 	json_t *info = conversation_info(&row);
 	char *json = json_dumps(info, JSON_COMPACT);
 	check(json != NULL);

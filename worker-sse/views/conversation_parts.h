@@ -32,14 +32,18 @@ struct conversation_call {
 	 * effect, for it may run again. */
 	void (*step)(struct conversation_call *call);
 	void (*verb_step)(struct conversation_call *call); /* behind it, where there is one */
+	/* What who asks must be allowed about its stream `about`, unless it is his: bits, of which
+	 * one is enough. To make what is not there it is CREATE. */
+	unsigned verbs;
+	const char *about;
+	bool makes;
 	char id[CONVERSATION_ID_ROOM];
 	char argument[CONVERSATION_ID_ROOM]; /* what follows the verb in the path; "": nothing */
 	json_t *body;                        /* NULL: none */
-	char principal[CONVERSATION_DIGEST_ROOM];
 	char actor_id[CONVERSATION_NAME_MAX + 1]; /* who speaks */
 	char message[CONVERSATION_ID_ROOM];       /* of what is said */
 	char digest[CONVERSATION_DIGEST_ROOM];
-	bool strict, cascade, creates;
+	bool strict, cascade;
 
 	/* ---- of a step ---- */
 	struct actor_change *change;
@@ -69,6 +73,11 @@ void conversation_call_free(struct conversation_call *call);
 void conversation_answer(struct conversation_call *call, unsigned status, json_t *answer);
 void conversation_fault(struct conversation_call *call, unsigned status, const char *code,
                         const char *text);
+
+/* May who asks do it about this stream of a conversation, whoever owns that? False: answered. */
+bool conversation_allowed(struct conversation_call *call, unsigned verbs, struct span path);
+/* Is it who asks whose it is? */
+bool conversation_owned(const struct request *request, const struct conversation *conversation);
 
 /* The row is written as it is in call->row: with everything that is published. */
 void conversation_put(struct conversation_call *call);

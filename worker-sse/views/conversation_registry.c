@@ -130,14 +130,16 @@ void conversation_delete_step(struct conversation_call *call)
 	}
 	if (!is_wanted(call))
 		return;
+	if (call->cascade) {
+		snprintf(path, sizeof path, CLIENT_STREAMS "%s", call->id);
+		if (!conversation_allowed(call, RIGHT(DELETE), span_str(path)))
+			return;
+		txn_delete(call->change->txn, path);
+	}
 	conversation_tell_change(call, "deleted");
 	forget(call);
 	txn_delete(call->change->txn, conversation_path(call->id, "events", path));
 	txn_delete(call->change->txn, conversation_path(call->id, "inbox", path));
-	if (call->cascade) {
-		snprintf(path, sizeof path, CLIENT_STREAMS "%s", call->id);
-		txn_delete(call->change->txn, path);
-	}
 	call->write = true;
 	conversation_answer(call, 204, NULL);
 }
@@ -234,15 +236,18 @@ static void register_one(struct request *request)
 	call->body = body;
 	call->step = register_step;
 	call->strict = has_parameter(request, "strict");
+	call->verbs = RIGHT(CREATE) | RIGHT(READ);
+	call->makes = true;
 	conversation_call_run(call);
 }
 
-static void run(struct request *request, struct span id, json_t *body,
+static void run(struct request *request, struct span id, json_t *body, unsigned verbs,
                 void (*step)(struct conversation_call *call))
 {
 	struct conversation_call *call = conversation_call_create(request, id, false);
 	call->body = body;
 	call->step = step;
+	call->verbs = verbs;
 	call->cascade = has_parameter(request, "cascade");
 	conversation_call_run(call);
 }
@@ -256,7 +261,7 @@ static void change_one(struct request *request, struct span id)
 	if (fault == NULL && is_blank(body, "title"))
 		fault = "title is required";
 	if (fault == NULL) {
-		run(request, id, body, change_step);
+		run(request, id, body, RIGHT(CREATE), change_step);
 		return;
 	}
 	conversation_reply_fault(request, 400, NULL, NULL, fault);
@@ -267,6 +272,13 @@ static void change_one(struct request *request, struct span id)
 static void follow(struct request *request)
 {
 	char query[512];
+	const char *reason;
+	unsigned status =
+	        request_refusal(request, RIGHT(READ), SPAN(CONVERSATION_CHANGES), &reason);
+	if (status != 0) {
+		conversation_reply_fault(request, status, NULL, NULL, reason);
+		return;
+	}
 	int len = snprintf(query, sizeof query, "stream=%s%s%.*s",
 	                   CONVERSATION_CHANGES + sizeof "/v1/stream/" - 1,
 	                   request->query.len > 0 ? "&" : "", (int)request->query.len,
@@ -292,11 +304,11 @@ static void handle_one(struct request *request, struct span raw)
 	if (len == SIZE_MAX || !conversation_id_good(decoded))
 		conversation_reply_fault(request, 404, NULL, NULL, not_found);
 	else if (reads)
-		run(request, decoded, NULL, conversation_get_step);
+		run(request, decoded, NULL, RIGHT(READ), conversation_get_step);
 	else if (request->method == METHOD_PATCH)
 		change_one(request, decoded);
 	else
-		run(request, decoded, NULL, conversation_delete_step);
+		run(request, decoded, NULL, RIGHT(DELETE), conversation_delete_step);
 }
 
 static void refuse_method(struct request *request, struct span allow)

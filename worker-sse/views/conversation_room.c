@@ -284,7 +284,9 @@ void conversation_fork_step(struct conversation_call *call)
 		conversation_fault(call, 409, "NOTHING_SAID", "nothing was said here yet");
 		return;
 	}
-	if (!fork_point(call, events, &at) || !is_free(call, call->message))
+	conversation_path(call->message, "events", path);
+	if (!conversation_allowed(call, RIGHT(CREATE), span_str(path)) ||
+	    !fork_point(call, events, &at) || !is_free(call, call->message))
 		return;
 	if (call->all->count >= call->all->worker->settings->conversations_max) {
 		conversation_fault(call, 507, "LIMIT", "conversations.max is reached");
@@ -297,7 +299,7 @@ void conversation_fork_step(struct conversation_call *call)
 	*fork.generation = '\0';
 	memcpy(fork.id, call->message, sizeof fork.id);
 	memcpy(fork.fork_source, call->id, sizeof fork.fork_source);
-	memcpy(fork.owner, call->principal, sizeof fork.owner);
+	snprintf(fork.owner, sizeof fork.owner, "%s", call->request->identity->principal);
 	struct span printed = offset_print(events->lineage, at, offset);
 	txn_fork(call->change->txn, conversation_path(fork.id, "events", path), source,
 	         events->lineage, at);

@@ -1,7 +1,6 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/store/offset.h"
-#include "worker-sse/edge/auth.h"
 #include "worker-sse/views/conversation_parts.h"
 
 #include <stdio.h>
@@ -125,6 +124,39 @@ static enum row_found load(struct conversation_call *call)
 	return found;
 }
 
+bool conversation_owned(const struct request *request, const struct conversation *conversation)
+{
+	const struct identity *identity = request->identity;
+	const size_t len = IDENTITY_DIGEST_TEXT;
+	if (strlen(conversation->owner) != len)
+		return false;
+	bool owned = strcmp(conversation->owner, identity->principal) == 0;
+	for (size_t i = 0; i + len <= identity->former.len; i += len)
+		owned |= memcmp(conversation->owner, identity->former.at + i, len) == 0;
+	return owned;
+}
+
+bool conversation_allowed(struct conversation_call *call, unsigned verbs, struct span path)
+{
+	const char *reason;
+	unsigned status = request_refusal(call->request, verbs, path, &reason);
+	if (status == 401 && call->coded)
+		conversation_fault(call, 401, NULL, "Unauthorized");
+	else if (status != 0)
+		conversation_fault(call, status, "FORBIDDEN", reason);
+	return status == 0;
+}
+
+static bool may(struct conversation_call *call)
+{
+	char path[CONVERSATION_PATH_ROOM];
+	bool makes = !call->there && call->makes;
+	if (call->there && conversation_owned(call->request, &call->row))
+		return true;
+	conversation_path(call->id, makes ? "events" : call->about, path);
+	return conversation_allowed(call, makes ? RIGHT(CREATE) : call->verbs, span_str(path));
+}
+
 static void begin_step(struct conversation_call *call, struct actor_change *change)
 {
 	call->change = change;
@@ -143,7 +175,7 @@ static enum actor_decision decide(struct actor *actor, struct actor_change *chan
 	begin_step(call, change);
 	if (load(call) == ROW_UNREADABLE)
 		conversation_fault(call, 503, "UNREADABLE", unreadable);
-	else
+	else if (may(call))
 		call->step(call);
 	bool stopped = rows_marked(change->rows) != NULL;
 	call->change = NULL;
@@ -188,7 +220,7 @@ bool conversation_make(struct conversation_call *call, const char *title, const 
 	memcpy(call->row.id, call->id, sizeof call->row.id);
 	snprintf(call->row.title, sizeof call->row.title, "%s", title);
 	snprintf(call->row.created_by, sizeof call->row.created_by, "%s", created_by);
-	memcpy(call->row.owner, call->principal, sizeof call->row.owner);
+	snprintf(call->row.owner, sizeof call->row.owner, "%s", call->request->identity->principal);
 	conversation_time_key(call->id, call->row.created_ms, key);
 	rows_put(call->change->rows, key, SPAN("1"));
 	txn_stream(call->change->txn, conversation_path(call->id, "events", path));
@@ -429,7 +461,7 @@ struct conversation_call *conversation_call_create(struct request *request, stru
 	call->all = worker_of(request)->conversations;
 	call->coded = coded;
 	memcpy(call->id, id.at, id.len);
-	auth_principal(request->headers[HEADER_AUTHORIZATION], call->principal);
+	call->about = "events";
 	return call;
 }
 

@@ -118,67 +118,141 @@ static void rename_to(struct request *request, const char *before, struct span n
 	free(path);
 }
 
+static unsigned verbs_of(enum method method)
+{
+	static const unsigned verbs[] = {[METHOD_GET] = RIGHT(READ),
+	                                 [METHOD_HEAD] = RIGHT(READ),
+	                                 [METHOD_POST] = RIGHT(APPEND),
+	                                 [METHOD_PUT] = RIGHT(CREATE),
+	                                 [METHOD_DELETE] = RIGHT(DELETE)};
+	return verbs[method];
+}
+
+/* The stream that the request names by now. */
+static void serve_stream(struct request *request, bool owned)
+{
+	const char *reason;
+	unsigned verbs = verbs_of(request->method);
+	bool may_as_owner = owned && verbs == RIGHT(READ);
+	unsigned status =
+	        may_as_owner ? 0 : request_refusal(request, verbs, request->path, &reason);
+	if (status != 0)
+		reply_error(request, status, reason);
+	else
+		streams_handle(request);
+}
+
 void conversations_stream(struct request *request)
 {
 	rename_to(request, "/v1/stream", request->path, "");
-	streams_handle(request);
+	serve_stream(request, false);
+}
+
+static bool is_owned(const struct request *request, struct span id)
+{
+	char text[CONVERSATION_ID_ROOM], key[CONVERSATION_KEY_ROOM];
+	struct conversation row;
+	struct span value;
+	memcpy(text, id.at, id.len);
+	text[id.len] = '\0';
+	return state_kv_get(store_view(worker_of(request)->store), conversation_key(text, key),
+	                    &value) &&
+	       conversation_read(&row, value) == ROW_PRESENT && conversation_owned(request, &row);
 }
 
 void conversations_events(struct request *request)
 {
 	static const struct span prefix = {(const uint8_t *)"/v1/stream/sessions/", 20};
-	uint8_t id[3 * CONVERSATION_ID_MAX];
+	uint8_t room[3 * CONVERSATION_ID_MAX];
 	struct span raw = span_of(request->path.at + prefix.len, request->path.len - prefix.len);
-	size_t len = raw.len <= sizeof id ? percent_decode(raw, id) : SIZE_MAX;
-	if (len != SIZE_MAX && conversation_id_good(span_of(id, len)))
-		rename_to(request, CONVERSATION_ROOT, span_of(id, len), "/events");
-	streams_handle(request);
+	size_t len = raw.len <= sizeof room ? percent_decode(raw, room) : SIZE_MAX;
+	struct span id = span_of(room, len);
+	bool one = len != SIZE_MAX && conversation_id_good(id);
+	if (one)
+		rename_to(request, CONVERSATION_ROOT, id, "/events");
+	serve_stream(request, one && is_owned(request, id));
 }
 
 /* ---- /v1/sessions/ID/... ---- */
 
-struct verb {
+struct deed {
 	const char *name; /* "": none */
 	enum method method;
-	bool creates;  /* what is not there; else 404 */
-	bool optional; /* a body that is none is as good as an empty one */
-	const char *(*take)(struct conversation_call *call);
-	void (*step)(struct conversation_call *call);
+	bool makes;        /* what is not there; else 404 */
+	bool optional;     /* a body that is none is as good as an empty one */
 	bool argument;     /* one more segment is needed */
 	const char *fixed; /* the argument that is meant, where it is but a word */
+	unsigned verbs;    /* what is asked about the stream `about` of what is there */
+	const char *about;
+	const char *(*take)(struct conversation_call *call);
+	void (*step)(struct conversation_call *call);
 };
 
-static const struct verb verbs[] = {
-        {"", METHOD_PUT, true, true, NULL, conversation_ensure_step, false, NULL},
-        {"", METHOD_GET, true, true, NULL, conversation_get_step, false, NULL},
-        {"", METHOD_HEAD, true, true, NULL, conversation_get_step, false, NULL},
-        {"", METHOD_DELETE, true, true, NULL, conversation_delete_step, false, NULL},
-        {"messages", METHOD_POST, true, false, conversation_message_take, conversation_message_step,
-         false, NULL},
-        {"tool-results", METHOD_POST, true, false, conversation_result_take,
-         conversation_result_step, false, NULL},
-        {"approvals", METHOD_POST, true, false, conversation_approval_take,
-         conversation_approval_step, true, NULL},
-        {"answers", METHOD_POST, false, false, conversation_reply_take, conversation_reply_step,
-         true, NULL},
-        {"stop", METHOD_POST, false, true, conversation_end_take, conversation_stop_step, false,
-         NULL},
-        {"chunks", METHOD_POST, false, false, conversation_piece_take, conversation_pieces_step,
-         false, NULL},
-        {"chunks", METHOD_POST, false, false, conversation_pieces_take, conversation_pieces_step,
-         true, "batch"},
-        {"generations", METHOD_POST, false, true, conversation_end_take, conversation_begin_step,
-         true, "start"},
-        {"generations", METHOD_POST, false, true, conversation_end_take, conversation_finish_step,
-         true, "finish"},
-        {"login", METHOD_POST, true, false, conversation_login_take, conversation_login_step, false,
-         NULL},
-        {"logout", METHOD_POST, false, false, conversation_logout_take, conversation_logout_step,
-         false, NULL},
-        {"reset", METHOD_POST, false, true, NULL, conversation_reset_step, false, NULL},
-        {"fork", METHOD_POST, false, true, conversation_fork_take, conversation_fork_step, false,
-         NULL},
+#define READS      .verbs = RIGHT(READ), .about = "events"
+#define PEOPLE     .verbs = RIGHT(APPEND), .about = "inbox"
+#define AGENT      .verbs = RIGHT(APPEND), .about = "events"
+#define POSTS      .method = METHOD_POST
+#define DOES(deed) .take = conversation_##deed##_take, .step = conversation_##deed##_step
+static const struct deed deeds[] = {
+        {.name = "",
+         .method = METHOD_PUT,
+         .makes = true,
+         .optional = true,
+         READS,
+         .step = conversation_ensure_step},
+        {.name = "", .method = METHOD_GET, .optional = true, READS, .step = conversation_get_step},
+        {.name = "", .method = METHOD_HEAD, .optional = true, READS, .step = conversation_get_step},
+        {.name = "",
+         .method = METHOD_DELETE,
+         .optional = true,
+         .verbs = RIGHT(DELETE),
+         .about = "events",
+         .step = conversation_delete_step},
+        {.name = "messages", POSTS, .makes = true, PEOPLE, DOES(message)},
+        {.name = "tool-results", POSTS, .makes = true, PEOPLE, DOES(result)},
+        {.name = "approvals", POSTS, .makes = true, .argument = true, PEOPLE, DOES(approval)},
+        {.name = "answers", POSTS, .argument = true, PEOPLE, DOES(reply)},
+        {.name = "stop",
+         POSTS,
+         .optional = true,
+         PEOPLE,
+         .take = conversation_end_take,
+         .step = conversation_stop_step},
+        {.name = "chunks",
+         POSTS,
+         AGENT,
+         .take = conversation_piece_take,
+         .step = conversation_pieces_step},
+        {.name = "chunks",
+         POSTS,
+         .fixed = "batch",
+         AGENT,
+         .take = conversation_pieces_take,
+         .step = conversation_pieces_step},
+        {.name = "generations",
+         POSTS,
+         .optional = true,
+         .fixed = "start",
+         AGENT,
+         .take = conversation_end_take,
+         .step = conversation_begin_step},
+        {.name = "generations",
+         POSTS,
+         .optional = true,
+         .fixed = "finish",
+         AGENT,
+         .take = conversation_end_take,
+         .step = conversation_finish_step},
+        {.name = "login", POSTS, .makes = true, PEOPLE, DOES(login)},
+        {.name = "logout", POSTS, PEOPLE, DOES(logout)},
+        {.name = "reset", POSTS, .optional = true, AGENT, .step = conversation_reset_step},
+        {.name = "fork", POSTS, .optional = true, READS, DOES(fork)},
 };
+#undef READS
+#undef PEOPLE
+#undef AGENT
+#undef POSTS
+#undef DOES
 
 /* The next segment; *path moves behind it and its slash. */
 static struct span next_segment(struct span *path)
@@ -217,27 +291,27 @@ static bool find_place(struct span path, struct place *place)
 	       path.len == 0;
 }
 
-static bool argument_fits(const struct verb *verb, struct span argument)
+static bool argument_fits(const struct deed *deed, struct span argument)
 {
-	if (verb->fixed != NULL)
-		return span_equal(argument, span_str(verb->fixed));
-	return verb->argument ? argument.len > 0 && argument.len < CONVERSATION_ID_ROOM &&
+	if (deed->fixed != NULL)
+		return span_equal(argument, span_str(deed->fixed));
+	return deed->argument ? argument.len > 0 && argument.len < CONVERSATION_ID_ROOM &&
 	                                memchr(argument.at, '\0', argument.len) == NULL
 	                      : argument.len == 0;
 }
 
 /* NULL: there is none of this name, or (then *known) not with this method. */
-static const struct verb *find_verb(const struct request *request, const struct place *place,
+static const struct deed *find_deed(const struct request *request, const struct place *place,
                                     bool *known)
 {
 	*known = false;
-	for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
-		if (!span_equal(place->verb, span_str(verbs[i].name)) ||
-		    !argument_fits(&verbs[i], place->argument))
+	for (size_t i = 0; i < sizeof deeds / sizeof *deeds; i++) {
+		if (!span_equal(place->verb, span_str(deeds[i].name)) ||
+		    !argument_fits(&deeds[i], place->argument))
 			continue;
 		*known = true;
-		if (verbs[i].method == request->method)
-			return &verbs[i];
+		if (deeds[i].method == request->method)
+			return &deeds[i];
 	}
 	return NULL;
 }
@@ -255,7 +329,7 @@ static void refuse_unknown(struct request *request, const struct place *place, b
 		conversation_reply_fault(request, 404, "NOT_FOUND", NULL, "Not found");
 }
 
-/* What is needed and not there is told before the step. */
+/* Of what is not there nothing but its making, looks and removals. */
 static void step_of_what_is_there(struct conversation_call *call)
 {
 	if (!call->there)
@@ -265,17 +339,17 @@ static void step_of_what_is_there(struct conversation_call *call)
 }
 
 /* False: it is none, and one is needed; answered. */
-static bool take_body(struct request *request, const struct verb *verb,
+static bool take_body(struct request *request, const struct deed *deed,
                       struct conversation_call *call)
 {
 	call->body =
 	        json_take(span_of(request->body, request->body_len), JSON_DECODE_ANY, NULL, NULL);
-	if (!json_is_object(call->body) && verb->optional) {
+	if (!json_is_object(call->body) && deed->optional) {
 		json_decref(call->body);
 		call->body = json_object();
 	}
 	const char *fault = !json_is_object(call->body) ? "Invalid request body"
-	                    : verb->take != NULL        ? verb->take(call)
+	                    : deed->take != NULL        ? deed->take(call)
 	                                                : NULL;
 	if (fault == NULL)
 		return true;
@@ -288,8 +362,8 @@ void conversations_handle(struct request *request)
 {
 	struct place place;
 	bool known, found = find_place(request->path, &place);
-	const struct verb *verb = found ? find_verb(request, &place, &known) : NULL;
-	if (verb == NULL) {
+	const struct deed *deed = found ? find_deed(request, &place, &known) : NULL;
+	if (deed == NULL) {
 		refuse_unknown(request, &place, found && known);
 		return;
 	}
@@ -307,8 +381,11 @@ void conversations_handle(struct request *request)
 	memcpy(call->argument, place.argument.at, place.argument.len);
 	if (actor.len > 0 && actor.len <= CONVERSATION_NAME_MAX)
 		memcpy(call->actor_id, actor.at, actor.len);
-	call->verb_step = verb->step;
-	call->step = verb->creates ? verb->step : step_of_what_is_there;
-	if (take_body(request, verb, call))
+	call->verb_step = deed->step;
+	call->step = deed->makes || *deed->name == '\0' ? deed->step : step_of_what_is_there;
+	call->makes = deed->makes;
+	call->verbs = deed->verbs;
+	call->about = deed->about;
+	if (take_body(request, deed, call))
 		conversation_call_run(call);
 }
