@@ -302,7 +302,12 @@ static int repair(struct ring *ring)
 bool ring_sync_trylock(struct ring *ring)
 {
 	pthread_mutex_t *lock = &ring->control->sync_lock;
-	return take(lock, pthread_mutex_trylock(lock));
+	int result = pthread_mutex_trylock(lock);
+	/* Whoever died while it synced took along what the kernel said to it. Before the lock is
+	 * whole again: who dies here leaves it dead. */
+	if (result == EOWNERDEAD)
+		atomic_store(&ring->control->io_error, EIO);
+	return take(lock, result);
 }
 
 int ring_sync_locked(struct ring *ring)

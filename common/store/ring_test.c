@@ -553,23 +553,29 @@ static void test_failed_sync_is_repaired(void **state)
 	assert_int_equal(ring_tail(&f->ring).lsn, tail.lsn);
 }
 
+/* As the kernel may when it dropped a page that it could not write. */
+static void read_again_as_it_was(struct fixture *f, uint64_t lsn)
+{
+	static const uint8_t zeros[512];
+	char path[128];
+	snprintf(path, sizeof path, "%s/ring", f->dir);
+	int fd = open(path, O_RDWR);
+	assert_int_equal(pwrite(fd, zeros, sizeof zeros, (off_t)lsn), sizeof zeros);
+	close(fd);
+}
+
 /* After a failed sync the kernel may read a page again as it was on the disk. What then does not
  * verify is not made durable by writing it once more. */
 static void test_a_repair_does_not_trust_the_page_cache(void **state)
 {
 	struct fixture *f = *state;
-	static const uint8_t zeros[512];
-	char path[128];
 	put(f, 1, 480);
 	assert_int_equal(ring_sync(&f->ring), 0);
 	struct ring_position kept = put(f, 2, 480);
 	put(f, 3, 480);
 	syncs_fail = 1;
 	assert_int_equal(ring_sync(&f->ring), EIO);
-	snprintf(path, sizeof path, "%s/ring", f->dir);
-	int fd = open(path, O_RDWR);
-	assert_int_equal(pwrite(fd, zeros, sizeof zeros, (off_t)kept.lsn), sizeof zeros);
-	close(fd);
+	read_again_as_it_was(f, kept.lsn);
 	assert_int_equal(ring_cuts(&f->ring), 0);
 	assert_int_equal(ring_sync(&f->ring), 0);
 	assert_int_equal(ring_cuts(&f->ring), 1);
@@ -579,6 +585,28 @@ static void test_a_repair_does_not_trust_the_page_cache(void **state)
 	assert_int_equal(ring_sync(&f->ring), 0);
 	reboot(f, f->start);
 	assert_int_equal(ring_tail(&f->ring).lsn, tail.lsn);
+}
+
+/* Killed inside fdatasync(): the kernel told its error to nobody else. So what a sync that nobody
+ * heard the end of should have covered is written again too. */
+static void test_who_dies_in_a_sync_takes_its_error_along(void **state)
+{
+	struct fixture *f = *state;
+	put(f, 1, 480);
+	assert_int_equal(ring_sync(&f->ring), 0);
+	struct ring_position kept = put(f, 2, 480);
+	put(f, 3, 480);
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		(void)!ring_sync_trylock(&f->ring);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	read_again_as_it_was(f, kept.lsn);
+	assert_int_equal(ring_sync(&f->ring), 0);
+	assert_int_equal(ring_durable(&f->ring), kept.lsn);
+	assert_int_equal(ring_cuts(&f->ring), 1);
 }
 
 /* What somebody else's sync covered needs none of ours. */
@@ -638,6 +666,7 @@ int main(void)
 	        T(test_locks_of_the_dead),
 	        T(test_failed_sync_is_repaired),
 	        T(test_a_repair_does_not_trust_the_page_cache),
+	        T(test_who_dies_in_a_sync_takes_its_error_along),
 	        T(test_sync_of_nothing),
 	        T(test_failed_write_leaves_no_trace),
 #undef T
