@@ -7,9 +7,9 @@
  *
  * A round is three runs on end, each but the first on a state that the one before left: crash,
  * crash again, or the restore of a backup. `--states` are made of each run. Without --seed it is
- * random; it is printed. A state that fails is kept in DIR, as small as it is, with its marks;
- * `judge` tries it again, with whatever the store is then. `--weaken ring` ignores that file's
- * syncs: then states must fail. Exit code 1: some did. */
+ * random; it is printed. The first round with a failure is the last; a state that fails is kept in
+ * DIR, as small as it is, with its marks: `judge` tries it again, with whatever the store is then.
+ * `--weaken ring` ignores that file's syncs: then states must fail. Exit code 1: some did. */
 #include "tests/crash/round.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
@@ -33,7 +33,8 @@ static int run_rounds(struct round_options *options, uint32_t rounds, uint64_t s
 	if (options->seed == 0)
 		check(getrandom(&options->seed, sizeof options->seed, 0) > 0);
 	printf("seed %u\n", options->seed);
-	for (; rounds != 0 ? done < rounds : clock_monotonic_ms() < end_ms; done++, options->seed++)
+	for (; bad == 0 && (rounds != 0 ? done < rounds : clock_monotonic_ms() < end_ms);
+	     done++, options->seed++)
 		bad += round_run(options);
 	round_print_totals(done, clock_monotonic_ms() - begun_ms);
 	return bad != 0;

@@ -119,7 +119,7 @@ static bool owe_backup(void)
 	r.marks_count = r.marks_room = 0;
 	owed_clear();
 	for (size_t i = 0; i < done && i < count; i++)
-		if (i < begun || all[i].kind == MARK_ASKED)
+		if (i < begun ? all[i].kind != MARK_BACKUP_DONE : all[i].kind == MARK_ASKED)
 			take_mark(&all[i]);
 	take_mark(&renewed);
 	owed_crashed();
@@ -130,25 +130,16 @@ static bool owe_backup(void)
 /* ---- recording ---- */
 
 static const char *const faults[] = {
-        "fdatasync:/ring:%u:1:EIO",
-        "fdatasync:/ring:%u:3:drop",
-        "fdatasync:/ring:%u:1:done",
-        "pwritev:/ring:%u:1:half",
-        "pwritev:/ring:%u:2:ENOSPC",
-        "pwritev:/ring:%u:1:short",
-        "pwrite:/data.mdb:%u:1:EIO",
-        "pwrite:/data.mdb:%u:1:done",
-        "pwrite:/data.mdb:%u:2:ENOSPC",
-        "fdatasync:/data.mdb:%u:1:EIO",
-        "commit::%u:1:done",
-        "commit::%u:2:ENOSPC",
-        "pwritev:/ring:%u:1:kill",
-        "pwritev:/ring:%u:1:half-kill",
-        "pwritev:/ring:%u:1:done-kill",
-        "fdatasync:/ring:%u:1:kill",
-        "fdatasync:/ring:%u:1:done-kill",
-        "pwrite:/data.mdb:%u:1:kill",
-        "commit::%u:1:kill",
+        "fdatasync:/ring:%u:1:EIO",     "fdatasync:/ring:%u:3:drop",
+        "fdatasync:/ring:%u:1:drop",    "fdatasync:/ring:%u:1:done",
+        "pwritev:/ring:%u:1:half",      "pwritev:/ring:%u:2:ENOSPC",
+        "pwritev:/ring:%u:1:short",     "pwrite:/data.mdb:%u:1:EIO",
+        "pwrite:/data.mdb:%u:1:done",   "pwrite:/data.mdb:%u:2:ENOSPC",
+        "fdatasync:/data.mdb:%u:1:EIO", "commit::%u:1:done",
+        "commit::%u:2:ENOSPC",          "pwritev:/ring:%u:1:kill",
+        "pwritev:/ring:%u:1:half-kill", "pwritev:/ring:%u:1:done-kill",
+        "fdatasync:/ring:%u:1:kill",    "fdatasync:/ring:%u:1:done-kill",
+        "pwrite:/data.mdb:%u:1:kill",   "commit::%u:1:kill",
         "commit::%u:1:done-kill",
 };
 
@@ -161,8 +152,6 @@ static void choose_fault(void)
 	snprintf(r.fault, sizeof r.fault, kind, 1 + below(rows ? 20 : 60));
 #pragma GCC diagnostic pop
 	r.work.faulty = true;
-	if (strstr(kind, "drop") != NULL)
-		r.work.processes = 1; /* what others wrote is not known here */
 }
 
 static void choose_work(uint32_t generation)

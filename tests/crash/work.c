@@ -362,8 +362,6 @@ struct names {
 	size_t count;
 };
 
-static const char *seen_path;
-
 static bool collect_path(void *arg, struct span path, uint64_t id)
 {
 	struct names *names = arg;
@@ -380,10 +378,10 @@ static bool see_message(void *arg, const struct store_message *message)
 	if (message->bytes.len < sizeof head)
 		return true;
 	memcpy(&head, message->bytes.at, sizeof head);
+	/* A fork's first ones are its source's, which may be gone. */
 	struct mark mark = {.kind = MARK_SAW_MESSAGE, .op = head.op, .tail = message->ends_at};
-	snprintf(mark.name, sizeof mark.name, "%s", seen_path);
-	if (strcmp(head.stream, seen_path) == 0) /* else it is a fork's source's */
-		say(&mark);
+	memcpy(mark.name, head.stream, sizeof mark.name);
+	say(&mark);
 	return true;
 }
 
@@ -409,7 +407,6 @@ static void see_stream(const char *path)
 	struct mark mark = {.kind = MARK_SAW_STREAM, .tail = stream->tail};
 	snprintf(mark.name, sizeof mark.name, "%s", path);
 	say(&mark);
-	seen_path = path;
 	uint64_t first = stream_first(store_view(store), stream);
 	if (first < stream->tail)
 		store_scan(store, stream, first, stream->tail, SIZE_MAX, see_message, NULL);

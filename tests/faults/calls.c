@@ -36,6 +36,7 @@ enum {
 	MALLOCS_MAX = 400, /* so many of each way; there are thousands */
 	EXIT_GAVE_UP = 1,  /* EXIT_FAILED: the log says why, a successor goes on */
 	EXIT_REFUSED = 2,
+	FAILED_MAX = 10, /* then it is enough */
 };
 
 static const struct row {
@@ -196,6 +197,8 @@ static void judge_run(const struct trial *trial, uint64_t seed)
 	}
 	snprintf(about, sizeof about, "as it was left, fault %s", fault);
 	kept_command("rm", "-rf", state_dir, NULL);
+	if (access(run_dir, F_OK) != 0)
+		_exit(sound ? EXIT_SUCCESS : EXIT_FAILURE);
 	kept_command("cp", "-r", run_dir, state_dir, NULL);
 	if (!judge_state(run_dir)) {
 		sound = false;
@@ -276,7 +279,7 @@ static int run_all(uint64_t seconds, const char *op)
 		if (op == NULL || strcmp(op, rows[row].op) == 0)
 			plan_row(row);
 	shuffle();
-	for (uint32_t i = 0; i < trials_count; i++) {
+	for (uint32_t i = 0; i < trials_count && bad < FAILED_MAX; i++) {
 		if (seconds != 0 && clock_monotonic_ms() > begun_ms + seconds * 1000)
 			break;
 		size_t row = (size_t)(trials[i].row - rows);
