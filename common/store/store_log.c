@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
 enum { RING_BYTES_MIN = 1 << 20 };
 
@@ -194,6 +195,16 @@ static int settle(struct opening *o)
 	return EBADMSG;
 }
 
+/* What LMDB shows may be in memory only: of a commit whose sync failed, whose process then ended.
+ * What is decided by it must stand on the disk. */
+static int sync_rows(struct opening *o)
+{
+	int fd, rc = mdb_env_get_fd(o->store->tables.env, &fd);
+	if (rc == 0 && fdatasync(fd) != 0)
+		rc = errno;
+	return rc == 0 ? 0 : lmdb_failed(o, "sync", rc);
+}
+
 /* What a crash may have taken is whatever a directory sync that failed once, or never was, left
  * unsaid. */
 static int sync_names(struct opening *o)
@@ -217,7 +228,9 @@ int store_log_open(struct store *store, bool *renew, char reason[256])
 	struct opening opening = {.store = store, .reason = reason};
 	int error = read_rows(&opening);
 	if (error == 0 && store->ring.alone) {
-		error = settle(&opening);
+		error = sync_rows(&opening);
+		if (error == 0)
+			error = settle(&opening);
 		if (error == 0)
 			error = sync_names(&opening);
 		if (error == 0)
