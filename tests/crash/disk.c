@@ -205,6 +205,7 @@ static ssize_t recorded(uint64_t inode, int fd, const struct iovec *iov, int cou
 	const struct trace_event event = {
 	        .inode = inode, .at = (uint64_t)from, .len = bytes, .flags = synced};
 	undo_remember(inode, fd, from, bytes);
+	faults_write_begins();
 	put(TRACE_WRITE_BEGIN, event, iov, count);
 	ssize_t n = write_now(fd, iov, count, at);
 	if (synced)
@@ -212,6 +213,7 @@ static ssize_t recorded(uint64_t inode, int fd, const struct iovec *iov, int cou
 	struct trace_event end = event;
 	end.result = n;
 	put(TRACE_WRITE_END, end, NULL, 0);
+	faults_write_ended();
 	return n;
 }
 

@@ -21,7 +21,11 @@
  * below are weak: NULL without the library. */
 #pragma once
 
+#include <signal.h>
 #include <stddef.h>
+
+/* With the library, ends a process as SIGKILL does, only not within a write. */
+enum { DISK_DEATH_SIGNAL = SIGUSR2 };
 
 __attribute__((weak)) void disk_arm(void);
 __attribute__((weak)) void disk_disarm(void);

@@ -34,9 +34,13 @@ static const struct {
              {"kill", FAULT_KILL, 0},          {"half-kill", FAULT_HALF_KILL, 0},
              {"done-kill", FAULT_DONE_KILL, 0}};
 
+static void on_death(int signal);
+
 void faults_init(void)
 {
 	const char *text = getenv("DISK_FAULT");
+	const struct sigaction death = {.sa_handler = on_death, .sa_flags = SA_RESTART};
+	sigaction(DISK_DEATH_SIGNAL, &death, NULL);
 	char copy[4 * WORD_MAX], *rest = copy, *words[5] = {0};
 	if (text == NULL)
 		return;
@@ -94,11 +98,52 @@ static bool fits(const char *path, int fd)
 	return ends_with(path, plan.file);
 }
 
+/* ---- dying ----
+ *
+ * What a killed process had begun to write has either got there or not, and the trace must know: so
+ * nobody dies between the two events of a write, and nobody begins one when the process is to die.
+ * Everywhere else it dies at once. (A kernel that is told to kill a process within a write that is
+ * to be synced does not either.) */
+
+static _Atomic int writing;
+static _Atomic bool dying;
+
+static void die_now(void)
+{
+	syscall(SYS_kill, getpid(), SIGKILL);
+	for (;;)
+		syscall(SYS_pause);
+}
+
+static void on_death(int signal)
+{
+	(void)signal;
+	dying = true;
+	if (writing == 0)
+		die_now();
+}
+
+void faults_write_begins(void)
+{
+	writing++;
+	if (!dying)
+		return;
+	writing--;
+	faults_die();
+}
+
+void faults_write_ended(void)
+{
+	if (--writing == 0 && dying)
+		die_now();
+}
+
 void faults_die(void)
 {
-	kill(getpid(), SIGKILL);
-	for (;;)
-		pause();
+	dying = true;
+	while (writing != 0)
+		usleep(50);
+	die_now();
 }
 
 enum fault faults_next(const char *op, const char *path, int fd)

@@ -23,6 +23,9 @@ void faults_init(void);
  * does not return when it is FAULT_KILL. */
 enum fault faults_next(const char *op, const char *path, int fd);
 void faults_die(void);
+/* Around the two events of a write. */
+void faults_write_begins(void);
+void faults_write_ended(void);
 
 /* For FAULT_DROP: what stood there before each write that is not synced. */
 void undo_remember(uint64_t inode, int fd, off_t at, size_t bytes);

@@ -80,28 +80,6 @@ static void pair(struct trace *trace)
 	}
 }
 
-static bool overlap(const struct trace_event *a, const struct trace_event *b)
-{
-	return a->inode == b->inode && a->at < b->at + b->len && b->at < a->at + a->len;
-}
-
-/* A write whose process was killed in it was over, done or not, when somebody wrote to the same
- * place again. */
-static void end_writes_of_the_dead(struct trace *trace)
-{
-	for (int i = 0; i < trace->count; i++) {
-		const struct trace_event *e = trace->items[i].event;
-		if (e->kind != TRACE_WRITE_BEGIN || trace->items[i].other != INT_MAX)
-			continue;
-		for (int j = i + 1; j < trace->count; j++)
-			if (trace->items[j].event->kind == TRACE_WRITE_BEGIN &&
-			    overlap(e, trace->items[j].event)) {
-				trace->items[i].other = j;
-				break;
-			}
-	}
-}
-
 void trace_load(struct trace *trace, const char *path)
 {
 	struct stat st;
@@ -122,7 +100,6 @@ void trace_load(struct trace *trace, const char *path)
 		at += bytes;
 	}
 	pair(trace);
-	end_writes_of_the_dead(trace);
 }
 
 void trace_free(struct trace *trace)

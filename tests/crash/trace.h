@@ -77,9 +77,7 @@ bool body_whole(const uint8_t *at, uint32_t bytes, uint32_t op);
 struct trace_item {
 	const struct trace_event *event;
 	const uint8_t *data;
-	/* Of a begin its end, or when somebody wrote to the same place again; INT_MAX: never.
-	 * Of an end its begin. */
-	int other;
+	int other; /* of a begin its end, INT_MAX: it never came; of an end its begin */
 };
 
 struct trace {

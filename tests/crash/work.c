@@ -21,7 +21,7 @@ enum {
 	BODY_MAX = 1 << 16,
 	TEXT_MAX = MARK_NAME_MAX,
 	PROCESSES_MAX = 15, /* of a generation: 4 bits of an op's id */
-	HANGS_S = 60,
+	HANGS_S = 30,
 	EXIT_SURPRISED = 40,
 };
 
@@ -621,7 +621,7 @@ static void kill_one(void)
 	usleep(2000 + below(30000));
 	pid_t pid = pids[below(started)];
 	if (pid != 0)
-		kill(pid, SIGKILL);
+		kill(pid, disk_mark != NULL ? DISK_DEATH_SIGNAL : SIGKILL);
 }
 
 static int reap_one(void)
@@ -633,9 +633,18 @@ static int reap_one(void)
 		if (pids[i] == pid)
 			pids[i] = 0;
 	living--;
-	if (status != 0 && started < PROCESSES_MAX && (run.kill || run.faulty))
+	int result = reckon(status);
+	if (status != 0 && result < WORK_HUNG && started < PROCESSES_MAX &&
+	    (run.kill || run.faulty))
 		start_next();
-	return reckon(status);
+	return result;
+}
+
+static void end_all(void)
+{
+	for (uint32_t i = 0; i < started; i++)
+		if (pids[i] != 0)
+			kill(pids[i], SIGKILL);
 }
 
 int work(const struct work_options *options)
@@ -654,6 +663,8 @@ int work(const struct work_options *options)
 			kill_one();
 		int result = reap_one();
 		worst = result > worst ? result : worst;
+		if (worst == WORK_HUNG)
+			end_all();
 	}
 	return worst;
 }

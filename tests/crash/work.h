@@ -17,7 +17,7 @@ struct work_options {
 	bool faulty;  /* the first process has the faults of DISK_FAULT; refusals are no surprise */
 };
 
-enum { WORK_CLEAN, WORK_DIED, WORK_HUNG, WORK_SURPRISED };
+enum { WORK_CLEAN, WORK_DIED, WORK_SURPRISED, WORK_HUNG };
 
 /* One of the above; surprised: a client was refused what nothing stands against. Told on standard
  * output. */
