@@ -1396,6 +1396,22 @@ static void look(void *arg, const struct store_change *change)
 		overrun(l->store, l->load);
 }
 
+/* A commit that failed, and whose process ended then, may show in memory only. */
+static void test_who_is_alone_syncs_data_before_it_is_believed(void **state)
+{
+	struct fixture *f = *state;
+	char reason[256] = "";
+	f->options.maintain = false;
+	store_close(&f->store);
+	data_syncs_fail = 1;
+	assert_int_equal(store_open(&f->store, &f->options, reason), EIO);
+	assert_non_null(strstr(reason, "cannot sync"));
+	watch_data(f);
+	open_store(f);
+	assert_calls("s");
+	watch_no_more();
+}
+
 /* One record of several appends is there, and not yet seen. */
 static void put_batch(struct fixture *f, struct command commands[BATCH],
                       uint8_t bodies[BATCH][BATCH_BYTES])
@@ -1533,6 +1549,7 @@ int main(void)
 	        T(test_a_ring_of_zeros_is_not_a_restored_backup),
 	        T(test_the_end_of_the_log_is_lost_by_a_failed_sync),
 	        T(test_torn_tail),
+	        T(test_who_is_alone_syncs_data_before_it_is_believed),
 	        T(test_larger_than_any_record),
 	        T(test_long_stream_seqs),
 	        T(test_memory_of_a_busy_stream_is_bounded),
