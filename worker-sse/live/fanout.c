@@ -9,6 +9,7 @@ enum {
 	SLICE_READERS = 16,       /* served between two polls for input: some fifty microseconds */
 	QUIET_SLICES = 8,         /* nobody said anything for so many of them: */
 	QUIET_SLICE_READERS = 96, /* ... a poll less often */
+	EXPIRED_AT_ONCE = 512,    /* who end in one tick because their credential does: some ms */
 	CATCH_UP_READERS = 1,     /* who get one between two polls, */
 	CATCH_UP_SLICES = 8,      /* ... or one in so many slices while live readers wait */
 };
@@ -65,12 +66,30 @@ static void end_reader(struct live_reader *r, enum fanout_end why)
 		fanout_leave(r, why);
 }
 
+/* All who came with one credential end with it: some at each tick, so that others have their turn.
+ */
+static bool may_end(const struct live_reader *r)
+{
+	struct fanout *fanout = r->fanout;
+	uint64_t now_ms = fanout->options.wheel->now_ms;
+	if (!r->expires)
+		return true;
+	if (fanout->expired_ms != now_ms)
+		fanout->expired = 0;
+	fanout->expired_ms = now_ms;
+	return fanout->expired++ < EXPIRED_AT_ONCE;
+}
+
 static void on_timer(struct wheel_node *node)
 {
 	struct live_reader *r = (void *)((uint8_t *)node - offsetof(struct live_reader, timer));
 	const struct fanout_options *o = &r->fanout->options;
 	uint64_t now_ms = o->wheel->now_ms;
 	touch_all(r);
+	if (now_ms >= r->end_ms && !may_end(r)) {
+		wheel_set(o->wheel, &r->timer, now_ms + 1);
+		return;
+	}
 	if (now_ms >= r->end_ms) {
 		end_reader(r, r->expires ? FANOUT_END_EXPIRED : FANOUT_END_TIME);
 		return;

@@ -83,10 +83,12 @@ struct fanout {
 	                 */
 	uint64_t *created; /* ids of streams the observers have not yet seen */
 	size_t created_count, created_room;
-	size_t made;     /* bytes of frames since the last slice began */
-	uint64_t heard;  /* bytes received when the last slice began */
-	unsigned quiet;  /* slices since then without any */
-	unsigned slices; /* since somebody who catches up was served */
+	size_t made;         /* bytes of frames since the last slice began */
+	uint64_t heard;      /* bytes received when the last slice began */
+	unsigned quiet;      /* slices since then without any */
+	unsigned slices;     /* since somebody who catches up was served */
+	uint64_t expired_ms; /* when readers ended last because their credential did, */
+	unsigned expired;    /* ... and how many then */
 	bool draining;
 };
 

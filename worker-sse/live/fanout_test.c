@@ -312,6 +312,35 @@ static void who_may_no_longer_is_told_so(void **state)
 	finish();
 }
 
+static void a_credential_of_very_many_ends_some_at_a_time(void **state)
+{
+	enum { MANY = 600 };
+	struct listener *many = calloc(MANY, sizeof *many);
+	(void)state;
+	open_with(NULL);
+	for (size_t i = 0; i < MANY; i++) {
+		many[i] = (struct listener){.name = "x", .end_ms = clock_by_hand_ms() + 100000};
+		assert_true(fanout_bench_join(bench, &many[i], &fanout_bench_own, "/s", 0));
+		fanout_expire_at(many[i].reader, clock_by_hand_ms() + 1000);
+	}
+	fanout_bench_wait(bench, 950);
+	assert_int_equal(bench->readers, MANY);
+	unsigned ticks = 0;
+	for (int before = bench->readers; before > 0; before = bench->readers) {
+		fanout_bench_wait(bench, WHEEL_TICK_MS);
+		assert_true(before - bench->readers <= MANY - 1);
+		ticks++;
+		assert_true(ticks < 10);
+	}
+	assert_true(ticks >= 2);
+	for (size_t i = 0; i < MANY; i++) {
+		assert_string_equal(sink_memory_text(&many[i].sink), "!7");
+		sink_memory_finish(&many[i].sink);
+	}
+	free(many);
+	finish();
+}
+
 static void silence_is_broken_by_a_heartbeat(void **state)
 {
 	struct settings slower;
@@ -676,6 +705,7 @@ int main(void)
 	        cmocka_unit_test(an_answer_ends_at_its_time),
 	        cmocka_unit_test(who_follows_nothing_ends_at_its_time),
 	        cmocka_unit_test(who_may_no_longer_is_told_so),
+	        cmocka_unit_test(a_credential_of_very_many_ends_some_at_a_time),
 	        cmocka_unit_test(silence_is_broken_by_a_heartbeat),
 	        cmocka_unit_test(who_takes_nothing_gets_no_heartbeat),
 	        cmocka_unit_test(a_lifetime_is_spread_by_a_quarter),
