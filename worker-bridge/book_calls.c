@@ -223,7 +223,11 @@ static const char accounts_key[] = "ledger/accounts"; /* how many there are */
 
 static json_t *account_shown(json_t *account)
 {
+	static const char *const totals[] = {"bets", "staked", "returned"};
 	json_object_del(account, "owner");
+	for (size_t i = 0; i < sizeof totals / sizeof *totals; i++)
+		if (json_object_get(account, totals[i]) == NULL) /* of a release before */
+			json_object_set_new(account, totals[i], json_integer(0));
 	return account;
 }
 

@@ -34,6 +34,8 @@ struct account {
 	char id[LEDGER_ID_MAX + 1], name[65], owner[65];
 	int64_t balance;
 	uint64_t granted, opened_ms;
+	uint64_t bets, staked,
+	        returned; /* ever made; what was staked; what came back of settled ones */
 };
 
 struct bet {
@@ -58,6 +60,9 @@ static const struct record_field account_fields[] = {
         {RECORD_MEMBER("balance", struct account, balance), RECORD_NEEDED},
         {RECORD_MEMBER("granted", struct account, granted)},
         {RECORD_MEMBER("openedAt", struct account, opened_ms)},
+        {RECORD_MEMBER("bets", struct account, bets)},
+        {RECORD_MEMBER("staked", struct account, staked)},
+        {RECORD_MEMBER("returned", struct account, returned)},
 };
 /* The house's, which nobody opened. */
 static const struct record_field house_fields[] = {
@@ -146,6 +151,18 @@ static void post(struct rows *rows, const char *id, int64_t amount)
 	int64_t balance = json_integer_value(json_object_get(account, "balance")) + amount;
 	check(*id == '@' || (balance >= 0 && balance <= (int64_t)LEDGER_AMOUNT_MAX));
 	json_object_set_new(account, "balance", json_integer(balance));
+	ledger_account_key(id, key);
+	rows_put_json(rows, key, account);
+}
+
+/* The account's totals, which stay when its bets' rows go. Of one that has been posted to. */
+static void tally(struct rows *rows, const char *id, const char *name, uint64_t n)
+{
+	char key[LEDGER_KEY_ROOM];
+	json_t *account;
+	check(ledger_account(rows, id, &account) == ROW_PRESENT);
+	json_int_t total = json_integer_value(json_object_get(account, name));
+	json_object_set_new(account, name, json_integer(total + (json_int_t)n));
 	ledger_account_key(id, key);
 	rows_put_json(rows, key, account);
 }
@@ -314,6 +331,8 @@ enum ledger_result ledger_stake(struct rows *rows, struct market *market,
 	    market->pool[0] + market->pool[1] + bet->amount > LEDGER_AMOUNT_MAX)
 		return LEDGER_FULL;
 	post(rows, bet->account, -(int64_t)bet->amount);
+	tally(rows, bet->account, "bets", 1);
+	tally(rows, bet->account, "staked", bet->amount);
 	market->pool[bet->side] += bet->amount;
 	market->bets++;
 	*made = bet_made(market, bet, now_ms);
@@ -381,8 +400,10 @@ static bool pay_bet(struct rows *rows, struct market *m, uint64_t number, const 
 		json_decref(row);
 		return false;
 	}
-	if (paid > 0)
+	if (paid > 0) {
 		post(rows, bet.account, (int64_t)paid);
+		tally(rows, bet.account, "returned", paid);
+	}
 	m->paid += paid;
 	json_object_set_new(row, "paid", json_integer((json_int_t)paid));
 	ledger_bet_key(m->duel_id, number, key);

@@ -402,9 +402,50 @@ static void a_bet_that_the_market_does_not_know_is_not_written_over(void **state
 	assert_int_equal(balance("x0"), 1000);
 }
 
+static int64_t total(const char *id, const char *name)
+{
+	json_t *account;
+	struct rows *rows = begin();
+	assert_int_equal(ledger_account(rows, id, &account), ROW_PRESENT);
+	int64_t value = json_integer_value(json_object_get(account, name));
+	json_decref(account);
+	rows_destroy(&rows);
+	return value;
+}
+
+/* Its bets' rows go with the market; what they came to stays. */
+static void totals_outlive_bets(void **state)
+{
+	struct market m = open_market(90, 0);
+	(void)state;
+	accounts("t", 2);
+	assert_int_equal(stake(&m, "t0", 0, 30, "a", 1), LEDGER_OK);
+	assert_int_equal(stake(&m, "t0", 0, 30, "a", 1), LEDGER_REPEATED);
+	assert_int_equal(stake(&m, "t0", 0, 10, "b", 1), LEDGER_OK);
+	assert_int_equal(stake(&m, "t1", 1, 60, "", 1), LEDGER_OK);
+	assert_int_equal(total("t0", "bets"), 2);
+	assert_int_equal(total("t0", "staked"), 40);
+	assert_int_equal(total("t0", "returned"), 0);
+	settle(&m, "win", "A");
+	for (enum ledger_progress progress = LEDGER_MORE; progress != LEDGER_DONE;) {
+		struct rows *rows = begin();
+		progress = ledger_forget(rows, &m, 1);
+		assert_int_not_equal(progress, LEDGER_STUCK);
+		commit(rows, &m);
+	}
+	assert_int_equal(total("t0", "returned"), 100);
+	assert_int_equal(total("t1", "bets"), 1);
+	assert_int_equal(total("t1", "staked"), 60);
+	assert_int_equal(total("t1", "returned"), 0);
+	struct market next = open_market(91, 0);
+	assert_int_equal(stake(&next, "t0", 0, 30, "a", 1), LEDGER_OK); /* the key went, too */
+	assert_int_equal(total("t0", "bets"), 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(totals_outlive_bets),
 	        cmocka_unit_test(payouts_are_exact),
 	        cmocka_unit_test(winners_share_the_pool),
 	        cmocka_unit_test(draws_aborts_and_pools_without_a_winner_go_back),
