@@ -130,6 +130,7 @@ static bool owe_backup(void)
 /* ---- recording ---- */
 
 static const char *const faults[] = {
+        "fdatasync:/ring:%u:2:drop",    "fdatasync:/ring:%u:9:drop",
         "fdatasync:/ring:%u:1:EIO",     "fdatasync:/ring:%u:3:drop",
         "fdatasync:/ring:%u:1:drop",    "fdatasync:/ring:%u:1:done",
         "pwritev:/ring:%u:1:half",      "pwritev:/ring:%u:2:ENOSPC",
