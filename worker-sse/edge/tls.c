@@ -6,6 +6,7 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
+#include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,6 @@
 static const char ciphers[] =
         "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
         "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
-static const uint8_t session_scope[] = "ringside";
 
 /* What the callbacks of one context need: it belongs to the first pair's. */
 struct tls_set {
@@ -26,8 +26,10 @@ struct tls_set {
 	} named[TLS_PAIRS_MAX];
 	size_t keys_count;
 	uint8_t keys[TLS_TICKET_KEYS_MAX][TLS_TICKET_KEY_BYTES];
+	uint8_t scope[SHA256_DIGEST_LENGTH]; /* sessions of another are none of ours */
 	bool h2;
 };
+_Static_assert((int)SHA256_DIGEST_LENGTH <= SSL_MAX_SID_CTX_LENGTH, "OpenSSL takes it");
 
 /* ---- a set lives as long as its first context ---- */
 
@@ -128,6 +130,15 @@ static int on_ticket(SSL *ssl, unsigned char name[16], unsigned char *iv, EVP_CI
 
 /* ---- making one ---- */
 
+/* Whoever resumes a session shows no certificate again: one that began when clients had to show
+ * none, or another, is not resumed. */
+static void name_scope(const struct tls_material *material, uint8_t scope[SHA256_DIGEST_LENGTH])
+{
+	uint8_t named[1 + SHA256_DIGEST_LENGTH] = {(uint8_t)material->clients};
+	SHA256(material->client_ca.at, material->client_ca.len, named + 1);
+	SHA256(named, sizeof named, scope);
+}
+
 static bool trust_clients(SSL_CTX *context, const struct tls_material *material)
 {
 	if (material->clients == TLS_CLIENTS_NONE)
@@ -165,8 +176,7 @@ static SSL_CTX *make_context(struct tls_set *set, const struct certificate *cert
 	                                  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 	                                  SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
-	check(SSL_CTX_set_session_id_context(context, session_scope, sizeof session_scope - 1) ==
-	      1);
+	check(SSL_CTX_set_session_id_context(context, set->scope, sizeof set->scope) == 1);
 	SSL_CTX_set_num_tickets(context, set->keys_count == 0 ? 0 : 1);
 	SSL_CTX_set_tlsext_ticket_key_evp_cb(context, on_ticket);
 	SSL_CTX_set_tlsext_servername_callback(context, on_server_name);
@@ -226,6 +236,7 @@ SSL_CTX *tls_context(const struct tls_material *material, uint64_t now_ms, int64
 	struct tls_set *set = xcalloc(1, sizeof *set);
 	struct span rest = material->pairs;
 	set->h2 = material->h2;
+	name_scope(material, set->scope);
 	set->keys_count = material->ticket_keys.len / TLS_TICKET_KEY_BYTES;
 	if (set->keys_count > TLS_TICKET_KEYS_MAX)
 		set->keys_count = TLS_TICKET_KEYS_MAX;

@@ -474,6 +474,41 @@ static void a_client_shows_who_it_is(void **state)
 		}
 }
 
+/* A session from before clients had to show a certificate, or had to show another, is none. */
+static void a_session_is_of_who_might_come_in_then(void **state)
+{
+	(void)state;
+	const struct {
+		const char *ca;
+		enum tls_clients clients;
+		bool comes_in;
+	} rows[] = {{"", TLS_CLIENTS_NONE, true},
+	            {made[1].chain, TLS_CLIENTS_MAY, true},
+	            {made[1].chain, TLS_CLIENTS_MUST, false},
+	            {made[0].chain, TLS_CLIENTS_MUST, false}};
+	for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++)
+		for (size_t to = 0; to < sizeof rows / sizeof *rows; to++) {
+			char byte;
+			size_t n;
+			SSL_SESSION_free(session);
+			session = NULL;
+			connect_to(plain_context());
+			SSL_set_max_proto_version(client, version);
+			assert_true(shake_hands());
+			SSL_read_ex(client, &byte, 1, &n);
+			assert_non_null(session);
+			SSL_shutdown(client);
+			hang_up();
+			connect_to(serve(made, 1, rows[to].ca, rows[to].clients, true));
+			SSL_set_max_proto_version(client, version);
+			assert_int_equal(SSL_set_session(client, session), 1);
+			bool settled = shake_hands();
+			assert_int_equal(settled && SSL_session_reused(client), to == 0);
+			assert_int_equal(wire.kind->settled(&wire), rows[to].comes_in);
+			hang_up();
+		}
+}
+
 static void a_change_leaves_the_connected_alone(void **state)
 {
 	(void)state;
@@ -510,6 +545,7 @@ int main(void)
 	        cmocka_unit_test(what_is_old_or_weak_is_refused),
 	        cmocka_unit_test(a_session_is_resumed_by_whoever_has_the_keys),
 	        cmocka_unit_test(a_client_shows_who_it_is),
+	        cmocka_unit_test(a_session_is_of_who_might_come_in_then),
 	        cmocka_unit_test(a_change_leaves_the_connected_alone),
 	};
 	return cmocka_run_group_tests(tests, make, unmake);
