@@ -551,6 +551,52 @@ def test_who_may():
             assert status("GET", path)[0] in (200, 503)
 
 
+def test_rights_are_about_streams_and_owners_may_more():
+    rows = ("ann token:ann-secret-0123456789abcdef create=conversations/ann-*/**\n"
+            "bob token:bob-secret-0123456789abcdef append=conversations/*/inbox read=conversations/shared/events\n"
+            "bot token:bot-secret-0123456789abcdef append=conversations/*/events read=conversations/*/inbox\n")
+    with Ringside(workers=1, start=False) as r:
+        path = os.path.join(r.dir, "tokens")
+        with open(path, "w") as file:
+            file.write(rows)
+        os.chmod(path, 0o600)
+        r.flags.remove("--dev")
+        r.flags.append(f"--auth-tokens={path}")
+        r.start()
+
+        def who(name, method, path, body=None):
+            status, _, answer = r.request(method, path, json.dumps(body).encode() if body is not None else None,
+                                          {**JSON, "authorization": f"Bearer {name}-secret-0123456789abcdef"})
+            return status, answer
+        one = {"title": "T", "sessionId": "ann-1"}
+        assert who("bob", "POST", "/sessions", one)[0] == 403
+        assert who("ann", "POST", "/sessions", {**one, "sessionId": "other"})[0] == 403
+        assert who("ann", "POST", "/sessions", one)[0] == 201
+        # Hers: she may all with it, though no right of hers is about its streams.
+        for method, path, body, want in (
+                ("GET", "/sessions/ann-1", None, 200), ("GET", "/v1/sessions/ann-1", None, 200),
+                ("POST", "/v1/sessions/ann-1/messages", message("hi", "m1"), 202),
+                ("GET", "/v1/stream/sessions/ann-1?offset=-1", None, 200), ("PATCH", "/sessions/ann-1", {"title": "U"}, 200),
+                ("POST", "/v1/sessions/ann-1/fork", {"newSessionId": "ann-2"}, 201),
+                ("POST", "/v1/sessions/ann-1/fork", {"newSessionId": "bob-2"}, 403)):
+            assert who("ann", method, path, body)[0] == want, (method, path)
+        # The others what they have a right to.
+        for name, method, path, body, want in (
+                ("bob", "GET", "/sessions/ann-1", None, 403), ("bob", "GET", "/v1/stream/sessions/ann-1?offset=-1", None, 403),
+                ("bob", "POST", "/v1/sessions/ann-1/messages", message("ho", "m2"), 202),
+                ("bob", "POST", "/v1/sessions/new/messages", message("ho"), 403),
+                ("bob", "POST", "/v1/sessions/ann-1/chunks", {"messageId": "g", "actorId": "b", "role": "assistant", "chunk": {}}, 403),
+                ("bot", "POST", "/v1/sessions/ann-1/chunks", {"messageId": "g", "actorId": "b", "role": "assistant", "chunk": {}}, 200),
+                ("bot", "POST", "/v1/sessions/ann-1/messages", message("x"), 403),
+                ("bot", "GET", "/v1/stream/conversations/ann-1/inbox?offset=-1", None, 200),
+                ("bot", "DELETE", "/sessions/ann-1", None, 403), ("bob", "PATCH", "/sessions/ann-1", {"title": "V"}, 403),
+                ("bob", "GET", "/sessions/$events", None, 403)):
+            assert who(name, method, path, body)[0] == want, (name, method, path)
+        assert [s["sessionId"] for s in json.loads(who("ann", "GET", "/sessions")[1])] == ["ann-2", "ann-1"]
+        assert json.loads(who("bob", "GET", "/sessions")[1]) == []
+        assert who("ann", "DELETE", "/sessions/ann-1")[0] == 204
+
+
 # ---- nothing is lost ----
 
 
