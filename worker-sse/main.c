@@ -8,6 +8,9 @@
 #include "common/worker/worker_store.h"
 #include "proto/roles.h"
 #include "worker-sse/edge/cors_preflight.h"
+#include "worker-sse/edge/identity_jwt.h"
+#include "worker-sse/edge/jwks.h"
+#include "worker-sse/edge/jwks_fetch.h"
 #include "worker-sse/inbox.h"
 #include "worker-sse/live/fanout.h"
 #include "worker-sse/routes.h"
@@ -31,6 +34,8 @@ struct program {
 	uv_timer_t tick;
 	uv_prepare_t flush;
 	uint64_t refresh_due_ms, drain_due_ms;
+	struct jwks_fetch *fetch;
+	struct jwks *jwks;
 };
 
 /* ---- the store ---- */
@@ -124,8 +129,34 @@ static void start_loop(struct program *p, uv_loop_t *loop)
 	uv_prepare_start(&p->flush, on_prepare);
 }
 
-static void start_edge(struct sse_worker *w)
+static void fetch_keys(void *context, const char *url, uint64_t timeout_ms,
+                       void (*done)(void *arg, const struct http_post_answer *answer), void *arg)
 {
+	struct program *p = context;
+	jwks_fetch(p->fetch, url, timeout_ms, done, arg);
+}
+
+static void on_keys_changed(void *context, bool revoked)
+{
+	struct program *p = context;
+	edge_credentials_changed(&p->sse.edge, revoked);
+}
+
+static void start_keys(struct program *p)
+{
+	struct sse_worker *w = &p->sse;
+	p->fetch = jwks_fetch_create(w->worker->loop, w->settings->tls_ca_file);
+	p->jwks = jwks_create(&(struct jwks_options){.wheel = &w->wheel,
+	                                             .counters = w->counters,
+	                                             .fetch = fetch_keys,
+	                                             .changed = on_keys_changed,
+	                                             .context = p},
+	                      w->settings);
+}
+
+static void start_edge(struct program *p)
+{
+	struct sse_worker *w = &p->sse;
 	struct edge_options options = {.loop = w->worker->loop,
 	                               .wheel = &w->wheel,
 	                               .settings = w->settings,
@@ -136,6 +167,7 @@ static void start_edge(struct sse_worker *w)
 	                               .preflight = cors_preflight,
 	                               .before_request = before_request,
 	                               .context = w};
+	options.sources[IDENTITY_JWT] = identity_jwt_source(p->jwks);
 	passes_sources(w, options.sources);
 	edge_init(&w->edge, &options);
 	const struct ceilings ceilings = worker_ceilings(w->worker);
@@ -170,7 +202,8 @@ static int start(struct worker *worker)
 	wheel_init(&w->wheel, clock_monotonic_ms());
 	w->asks = asks_create(worker, &w->wheel);
 	w->calls = calls_create(worker, NULL, 0, w);
-	start_edge(w);
+	start_keys(&p);
+	start_edge(&p);
 	slices_start(&w->slices, worker->loop);
 	uv_async_init(worker->loop, &w->store_async, on_store);
 	w->store_async.data = w;
@@ -191,7 +224,9 @@ static void reload(struct worker *worker)
 {
 	struct sse_worker *w = worker->context;
 	w->settings = worker->settings.newest;
+	jwks_use(((struct program *)w)->jwks, w->settings);
 	edge_use(&w->edge, w->settings);
+	edge_credentials_changed(&w->edge, false);
 	fanout_use(w->fanout, w->settings);
 }
 

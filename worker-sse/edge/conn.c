@@ -253,7 +253,8 @@ void conn_settle(struct conn *conn)
 	if (conn->out.count == 0 && conn->lingering && !conn->shut)
 		shut_down(conn);
 	/* Nothing more comes: neither a request nor the rest of one. */
-	bool starved = conn->eof && !conn->hungry && conn->out.count == 0 &&
+	bool waits = conn->last != NULL && conn->last->waits;
+	bool starved = conn->eof && !conn->hungry && !waits && conn->out.count == 0 &&
 	               (conn->first == NULL || !conn->first->body_whole);
 	/* Nothing can be said that tells whether it is there: to a picture in many parts, or a
 	 * WebSocket. */
@@ -429,6 +430,16 @@ bool conns_judge(struct edge *edge, unsigned count)
 		judge(conn);
 	}
 	return edge->judge_next != NULL;
+}
+
+void conns_admit_waiting(struct edge *edge)
+{
+	struct conn *next;
+	for (struct conn *conn = edge->conns; conn != NULL; conn = next) {
+		next = conn->next;
+		if (conn->last != NULL && conn->last->waits)
+			exchange_admit_again(conn->last);
+	}
 }
 
 void requests_drop_gone(struct edge *edge)

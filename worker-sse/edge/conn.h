@@ -36,6 +36,8 @@ struct exchange {
 	uint64_t begun_ns;     /* monotonic: the head was there */
 	uint64_t body_late_ns; /* monotonic: without further bytes of the body it is late then */
 	bool body_chunked, body_whole, body_owned;
+	bool waits; /* it is not known yet who asks (REFUSAL_PENDING): its body is not read */
+	bool expects_continue;
 	bool holds;   /* request_hold() */
 	bool discard; /* already answered: the body is read and dropped */
 	bool head_only, close_after;
@@ -117,6 +119,8 @@ void conns_drain(struct edge *edge);
 /* Some identities are stale: looks at the next `count` of all connections for those who came with
  * them. True: there are more. */
 bool conns_judge(struct edge *edge, unsigned count);
+/* Requests that wait to be admitted are looked at again. */
+void conns_admit_waiting(struct edge *edge);
 
 /* Answers 503 to requests from before `before_ns` (monotonic) that wait for the store, and closes
  * their connections: what they asked for is under way, and may still happen. */
@@ -160,8 +164,12 @@ void conns_flush(struct edge *edge);
 /* Keeps a copy of the head's bytes: all spans of the request point there. Last in the row. */
 struct exchange *exchange_create(struct conn *conn, const struct http1_head *head,
                                  const uint8_t *bytes);
-/* What is decided by the head alone, before any of the body is read. False: answered. */
+/* What is decided by the head alone, before any of the body is read. False: answered; or it waits
+ * (exchange->waits), and nothing further of the connection is used before exchange_admit_again().
+ */
 bool exchange_admit(struct exchange *exchange, bool expect_continue);
+/* Of one that waits: is it known by now? Whatever comes of it, its connection goes on. */
+void exchange_admit_again(struct exchange *exchange);
 /* Answered before its body was read: what comes of it is dropped, within reason. The exchange may
  * be gone afterwards. */
 void exchange_refuse(struct exchange *exchange, unsigned status, const char *reason);

@@ -124,6 +124,8 @@ static void consume(struct conn *conn, struct span *in)
 			return;
 		}
 		struct exchange *last = conn->last;
+		if (last != NULL && last->waits)
+			return;
 		if (last != NULL && last->state == EXCHANGE_UPGRADED) {
 			if (conn->out.bytes >= websocket_output_max(conn->edge))
 				return; /* what it is told must leave first */

@@ -100,6 +100,13 @@ bool edge_use_tls(struct edge *edge, uint64_t listens_tls, const struct tls_mate
 	return true;
 }
 
+void edge_credentials_changed(struct edge *edge, bool revoked)
+{
+	if (revoked)
+		identities_judge(edge->identities, clock_wall_ms());
+	conns_admit_waiting(edge);
+}
+
 int edge_listen(struct edge *edge)
 {
 	return listen_start(edge);

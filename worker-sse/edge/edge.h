@@ -113,6 +113,10 @@ bool edge_use_tls(struct edge *edge, uint64_t listens_tls, const struct tls_mate
 /* Accepts on the sockets that were inherited. 0, or an exit code after logging why. */
 int edge_listen(struct edge *edge);
 
+/* Keys or passes that credentials are judged by have changed, or a request need wait for them no
+ * longer. `revoked`: something that was good may be so no more. */
+void edge_credentials_changed(struct edge *edge, bool revoked);
+
 /* Before the loop sleeps: every answer of this turn leaves. */
 void edge_flush(struct edge *edge);
 /* The same, and what is to be read next has its own time. */

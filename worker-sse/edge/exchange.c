@@ -363,10 +363,21 @@ void exchange_judge(struct exchange *e)
 		conn_close(e->conn);
 }
 
+void exchange_admit_again(struct exchange *e)
+{
+	struct conn *conn = e->conn;
+	identity_release(&e->request.identity);
+	if (exchange_admit(e, e->expects_continue) && e->body_whole)
+		exchange_dispatch(e);
+	conn->hungry = conn->in_len > 0;
+	conn_mark_dirty(conn);
+}
+
 bool exchange_admit(struct exchange *e, bool expect_continue)
 {
 	struct request *r = &e->request;
 	struct edge *edge = r->edge;
+	e->expects_continue = expect_continue;
 	e->route = edge->options.find_route(r->path);
 	if (edge->settings->dev && !admit_page(e))
 		return false;
@@ -384,6 +395,9 @@ bool exchange_admit(struct exchange *e, bool expect_continue)
 		return false;
 	}
 	r->identity = identities_of(edge->identities, r, clock_wall_ms());
+	e->waits = r->identity->refusal == REFUSAL_PENDING;
+	if (e->waits)
+		return false;
 	hide_ticket(e);
 	if (!admit_cookie(e) || !admit_identity(e))
 		return false;

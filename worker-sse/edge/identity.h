@@ -59,6 +59,7 @@ struct identity_facts {
 struct identity {
 	enum identity_way way;
 	enum refusal refusal; /* not REFUSAL_NONE: it is no good, wherever a right is asked */
+	const char *why; /* a constant text that says more of it for people; NULL: there is none */
 	struct rights *rights;
 	uint64_t expires_ms; /* Unix; UINT64_MAX: never */
 	uint64_t generation; /* identity_facts */

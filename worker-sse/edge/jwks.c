@@ -402,6 +402,11 @@ bool jwks_configured(const struct jwks *jwks)
 	return jwks->places_count > 0 || jwks->keys_count > 0;
 }
 
+const char *jwks_rights_claim(const struct jwks *jwks)
+{
+	return jwks->settings->auth_jwt_rights_claim;
+}
+
 enum jwt_fault jwks_verify(struct jwks *jwks, struct span token, uint64_t now_ms,
                            struct jwt_claims *claims, uint64_t *generation)
 {
@@ -415,6 +420,8 @@ enum jwt_fault jwks_verify(struct jwks *jwks, struct span token, uint64_t now_ms
 	                                          .expiry_optional = !s->auth_jwt_require_expiry,
 	                                          .bytes_max = s->auth_jwt_bytes};
 	enum jwt_fault fault = jwt_verify(&expected, token, now_ms, claims);
+	if (fault != JWT_VALID)
+		counter_add(jwks->options.counters, jwts_refused_total, 1);
 	*generation = fault == JWT_VALID ? generation_of(jwks, claims->key_id) : 0;
 	return fault;
 }

@@ -47,6 +47,8 @@ bool jwks_configured(const struct jwks *jwks);
  * as the same is expected of tokens: jwks_knows(). */
 enum jwt_fault jwks_verify(struct jwks *jwks, struct span token, uint64_t now_ms,
                            struct jwt_claims *claims, uint64_t *generation);
+/* auth.jwt_rights_claim; good until the next jwks_use(). */
+const char *jwks_rights_claim(const struct jwks *jwks);
 /* Does what was signed by that key, and judged when it came, still count? */
 bool jwks_knows(const struct jwks *jwks, uint64_t generation);
 

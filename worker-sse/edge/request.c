@@ -77,6 +77,8 @@ static void put_needed(struct exchange *e, struct http1_out *head, unsigned stat
 		http1_put_text(head, cookie_gone(request_over_tls(&e->request)));
 		http1_put_text(head, "\r\n");
 	}
+	if (status == 503 && !has_header(headers, count, "retry-after"))
+		http1_put_text(head, "retry-after: 5\r\n");
 	if (status == 405 && e->route != NULL && !has_header(headers, count, "allow")) {
 		char allow[ROUTE_ALLOW_ROOM];
 		route_allow(e->route, allow);
@@ -107,7 +109,8 @@ static void build_head(struct exchange *e, struct http1_out *head, unsigned stat
 		http1_put_value(head, headers[i].value);
 		http1_put(head, "\r\n", 2);
 	}
-	if (status == 401 || status == 403 || status == 405)
+	if (status == 401 || status == 403 || status == 405 ||
+	    (status == 503 && e->request.refusal == REFUSAL_NO_KEYS))
 		put_needed(e, head, status, headers, count);
 	if (edge->draining && e->next == NULL) /* else one behind it is the last */
 		e->close_after = true;
@@ -225,6 +228,8 @@ unsigned request_refusal(struct request *request, unsigned verbs, struct span pa
 	struct span about = path.at != NULL ? path : request->path;
 	request->refusal = (uint8_t)refusal;
 	*reason = refusal_reason(refusal, first_of(verbs), about);
+	if (refusal == request->identity->refusal && request->identity->why != NULL)
+		*reason = request->identity->why;
 	if (refusal == REFUSAL_UNCONFIGURED)
 		say_unconfigured(request->edge, *reason);
 	return refusal == REFUSAL_FORBIDDEN ? request_forbidden(request) : refusal_status(refusal);

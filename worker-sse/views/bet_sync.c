@@ -164,6 +164,12 @@ static bool authorized(struct request *r, uint64_t *expires_ms)
 	case REFUSAL_UNCONFIGURED:
 		refuse_unconfigured(r);
 		return false;
+	case REFUSAL_PENDING:
+	case REFUSAL_NO_KEYS:
+		refuse(r, 503, "Service unavailable",
+		       "The keys of this token's issuer are not to be had at the moment", 5000);
+		return false;
+	case REFUSAL_INVALID:
 	case REFUSAL_MISSING:
 	case REFUSAL_MALFORMED:
 	case REFUSAL_UNKNOWN:

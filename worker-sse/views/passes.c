@@ -1,6 +1,7 @@
 #include "worker-sse/views/passes.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/hex.h"
 #include "worker-sse/edge/cookie.h"
 
 #include <openssl/crypto.h>
@@ -66,15 +67,16 @@ static struct identity *maker_of(struct sse_worker *w, const struct pass *pass, 
 {
 	if (!pass->jwt)
 		return identities_of_token(w->edge.identities, pass->digest, now_ms);
-	char *subject = text_of(pass->subject);
-	struct identity *maker = identities_of_jwt(
-	        w->edge.identities,
-	        &(struct identity_facts){.subject = subject,
-	                                 .former = span_of(pass->digest, PASS_DIGEST_BYTES),
-	                                 .rights = rights_of(pass->maker),
-	                                 .expires_ms = pass->expires_ms,
-	                                 .generation = pass->key},
-	        now_ms);
+	char *subject = text_of(pass->subject), former[IDENTITY_PRINCIPAL_ROOM];
+	hex_print(pass->digest, PASS_DIGEST_BYTES, former);
+	struct identity *maker =
+	        identities_of_jwt(w->edge.identities,
+	                          &(struct identity_facts){.subject = subject,
+	                                                   .former = span_str(former),
+	                                                   .rights = rights_of(pass->maker),
+	                                                   .expires_ms = pass->expires_ms,
+	                                                   .generation = pass->key},
+	                          now_ms);
 	free(subject);
 	return maker;
 }
