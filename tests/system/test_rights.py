@@ -174,7 +174,7 @@ def test_patterns_take_in_only_what_may_be_read_now_and_later(tmp_path):
 
 
 def test_a_subscription_reaches_what_its_maker_may(tmp_path):
-    rights = "read=s/**,__ds/subscriptions/* append=s/wake,__ds/subscriptions/* create=__ds/subscriptions/mine* delete=__ds/subscriptions/mine*"
+    rights = "read=s/**,__ds/subscriptions/*,/v1/markets/** append=s/wake,__ds/subscriptions/* create=__ds/subscriptions/mine* delete=__ds/subscriptions/mine*"
     with Rows(tmp_path, [ROOT, row("erin", rights)], bridge=1) as r:
         for path in ("s/a", "t"):
             assert r.status(secret("root"), "PUT", f"/v1/stream/{path}", b"", TEXT) == 201
@@ -185,7 +185,7 @@ def test_a_subscription_reaches_what_its_maker_may(tmp_path):
         assert put("mine2", streams=["s/a", "/v1/stream/s/b"], wake_stream="s/wake")[0] == 201
         for body in ({"pattern": "**", "wake_stream": "s/wake"}, {"pattern": "t", "wake_stream": "s/wake"}, {"pattern": "*/a", "wake_stream": "s/wake"},
                      {"streams": ["s/a", "t"], "wake_stream": "s/wake"}, {"streams": ["%74"], "wake_stream": "s/wake"},
-                     {"pattern": "s/*", "wake_stream": "t"}):
+                     {"pattern": "s/*", "wake_stream": "t"}, {"pattern": "/v1/stream//v1/markets/*", "wake_stream": "s/wake"}):
             status, headers, answer = put("mine3", **body)
             assert status == 403 and json.loads(answer)["error"]["code"] == "FORBIDDEN", (body, status, answer)
             assert 'error="insufficient_scope"' in headers["www-authenticate"]

@@ -653,9 +653,12 @@ static bool may_wake(const struct request *r, const char *stream)
 
 static bool may_match(const struct request *r, const char *pattern)
 {
-	char path[SUBSCRIPTION_NAME_ROOM];
-	return *pattern == '\0' || !subscription_name(pattern, path) ||
-	       identities_cover(r->edge->identities, r->identity, VERB_READ, span_str(path));
+	char path[SUBSCRIPTION_NAME_ROOM], whole[sizeof SUBSCRIPTION_ROOT + sizeof path];
+	if (*pattern == '\0' || !subscription_name(pattern, path))
+		return true; /* is refused as what it is */
+	int len = snprintf(whole, sizeof whole, SUBSCRIPTION_ROOT "%s", path);
+	return identities_cover(r->edge->identities, r->identity, VERB_READ,
+	                        span_of(whole, (size_t)len));
 }
 
 /* NULL, or what of it its maker may not. */
