@@ -7,6 +7,7 @@ import functools
 import http.server
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -1074,3 +1075,25 @@ def test_web_client_aliases(r, site):
     wait_for(lambda: state_of(r, session)["metadata"].get("scene") == {"level": 2}, "the scene")
     assert r.request("DELETE", base)[0] == 204
     assert r.request("DELETE", f"/stream/session/{uuid.uuid4()}")[0] == 404
+
+
+def test_a_session_that_is_followed_from_its_making_waits_for_the_answers_before_it(r, site):
+    """Of one connection: what the first waits for takes longer than the making of a session."""
+    session = create(r, site)
+    wait_page(r, session)
+    pids = r.worker_pids()
+    body = json.dumps({"targetUrl": f"{site}/session.html", "renderOptions": {"resolution": "320x180"}}).encode()
+    first = f"POST /stream/{session}/whep HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
+    second = ("POST /stream HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAccept: text/event-stream\r\n"
+              f"Content-Length: {len(body)}\r\n\r\n")
+    with r.connect(PATIENCE) as connection:
+        connection.sendall(first.encode() + second.encode() + body)
+        said = b""
+        while b"event: state" not in said:
+            piece = connection.recv(65536)
+            assert piece, said
+            said += piece
+    assert said.startswith(b"HTTP/1.1 201") and said.count(b"HTTP/1.1 201") == 2 and b"application/sdp" in said
+    assert r.worker_pids() == pids
+    made = re.search(rb"location: /stream/(\w+)\r\n(?:[^\r]+\r\n)*\r\n[0-9a-f]+\r\nretry", said).group(1).decode()
+    assert delete(r, made) in (200, 204) and delete(r, session) in (200, 204)

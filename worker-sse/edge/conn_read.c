@@ -100,6 +100,17 @@ static void take_body(struct exchange *e, struct span *in)
 
 /* ---- using what came ---- */
 
+/* Appends, and whatever else is posted, but what may have an answer that lasts: that needs the
+ * connection to itself. As long as it is not known, it is none. */
+static bool goes_on_in_a_row(struct span in)
+{
+	static const char post[] = "POST /", lasts[] = "POST /stream";
+	static const size_t len = sizeof lasts - 1;
+	if (in.len <= len || memcmp(in.at, post, sizeof post - 1) != 0)
+		return false;
+	return memcmp(in.at, lasts, len) != 0 || (in.at[len] != ' ' && in.at[len] != '?');
+}
+
 /* May another request begin now? Appends go on in a row; everything else waits for what is before
  * it, so that it reads its own writes. */
 static bool may_begin(const struct conn *conn, struct span in)
@@ -109,10 +120,9 @@ static bool may_begin(const struct conn *conn, struct span in)
 		return false;
 	if (last == NULL)
 		return true;
-	bool post = in.len >= 5 && memcmp(in.at, "POST ", 5) == 0;
-	return post && last->request.method == METHOD_POST && last->state != EXCHANGE_READING &&
-	       last->state != EXCHANGE_REFUSED && !last->holds && !last->close_after &&
-	       conn->exchanges < conn->edge->settings->limits_pipeline;
+	return goes_on_in_a_row(in) && last->request.method == METHOD_POST &&
+	       last->state != EXCHANGE_READING && last->state != EXCHANGE_REFUSED && !last->holds &&
+	       !last->close_after && conn->exchanges < conn->edge->settings->limits_pipeline;
 }
 
 static void consume(struct conn *conn, struct span *in)
