@@ -204,7 +204,8 @@ static ssize_t recorded(uint64_t inode, int fd, const struct iovec *iov, int cou
 	uint32_t synced = mode >= 0 && (mode & O_DSYNC) != 0;
 	const struct trace_event event = {
 	        .inode = inode, .at = (uint64_t)from, .len = bytes, .flags = synced};
-	undo_remember(inode, fd, from, bytes);
+	if (!synced) /* what is synced by itself, no sync that fails takes back */
+		undo_remember(inode, fd, from, bytes);
 	faults_write_begins();
 	put(TRACE_WRITE_BEGIN, event, iov, count);
 	ssize_t n = write_now(fd, iov, count, at);
