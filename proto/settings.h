@@ -95,6 +95,24 @@
 	S(limits_connections_per_address, "limits.connections_per_address", count, "0", 0,         \
 	  10000000, WORKERS,                                                                       \
 	  "Connections from one address to one worker; more get 429. 0: no limit.")                \
+	S(limits_new_connections, "limits.new_connections", count, "0", 0, 10000000, LIVE,         \
+	  "New connections a second from one address, over all workers; more get 429. 0: "         \
+	  "no limit. A proxy is one address.")                                                     \
+	S(limits_anonymous_readers, "limits.anonymous_readers", count, "1000", 0, 10000000, LIVE,  \
+	  "Live readers without a credential of one address at once, over all workers "            \
+	  "(not under dev); more get 429. 0: no limit.")                                           \
+	S(limits_logins, "limits.logins", count, "300", 0, 10000000, LIVE,                         \
+	  "POST /v1/login a minute from one address; more get 429. 0: no limit.")                  \
+	S(limits_bad_credentials, "limits.bad_credentials", count, "600", 0, 10000000, LIVE,       \
+	  "Credentials a minute from one address that are no good; more get 429 in place "         \
+	  "of 401, and nobody logs in from there. 0: no limit.")                                   \
+	S(limits_tickets, "limits.tickets", count, "600", 0, 10000000, LIVE,                       \
+	  "POST /v1/tickets a minute of one subject; more get 429. 0: no limit.")                  \
+	S(limits_accounts, "limits.accounts", count, "600", 0, 10000000, LIVE,                     \
+	  "POST /v1/ledger/accounts a minute of one subject, or from one address by whoever "      \
+	  "is none; more get 429. 0: no limit.")                                                   \
+	S(limits_appends, "limits.appends", count, "0", 0, 10000000, LIVE,                         \
+	  "Appends a second of one subject; more get 429. 0: no limit.")                           \
 	S(limits_pipeline, "limits.pipeline", count, "64", 1, 1024, WORKERS,                       \
 	  "Appends of one connection in flight; further ones wait.")                               \
 	S(limits_streams, "limits.streams", count, "1000000", 1, 1ull << 40, WORKERS,              \

@@ -161,6 +161,8 @@ static void start_edge(struct program *p)
 	                               .wheel = &w->wheel,
 	                               .settings = w->settings,
 	                               .counters = w->counters,
+	                               .all = w->worker->counters,
+	                               .slot = w->worker->slot,
 	                               .busy_poll = &w->worker->busy_poll,
 	                               .find_route = routes_find,
 	                               .refuse = routes_refuse,

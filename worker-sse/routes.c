@@ -2,6 +2,7 @@
 #include "worker-sse/views/bet_sync.h"
 #include "worker-sse/views/call.h"
 #include "worker-sse/edge/cors_preflight.h"
+#include "worker-sse/edge/limits.h"
 #include "worker-sse/views/conversations.h"
 #include "worker-sse/views/events.h"
 #include "worker-sse/views/feed_newest.h"
@@ -19,6 +20,12 @@
 static void ask_bridge(struct request *request)
 {
 	call_forward(request, ROLE_BRIDGE);
+}
+
+static void ask_for_account(struct request *request)
+{
+	if (request->method != METHOD_POST || request_take(request, LIMIT_ACCOUNTS))
+		call_forward(request, ROLE_BRIDGE);
 }
 
 static void ask_capture(struct request *request)
@@ -200,6 +207,7 @@ static const struct route routes[] = {
         {"/healthz", LOOKS, {0}, NULL, 1024, health_live, cors_preflight},
         {"/readyz", LOOKS, {0}, NULL, 1024, health_ready, cors_preflight},
         {"/metrics", LOOKS, {.get = RIGHT(METRICS)}, NULL, 1024, health_metrics, cors_preflight},
+        {"/v1/ledger/accounts", LOOKS | M(POST), {0}, NULL, 4096, ask_for_account, cors_preflight},
         FORWARDED_TO_BRIDGE(BRIDGE_ROUTE, M) FORWARDED_TO_CAPTURE(CAPTURE_ROUTE, M)};
 
 /* Of conversations, whose refusals are JSON, and where a prefix is a path of its own, too. */

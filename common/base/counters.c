@@ -10,10 +10,11 @@
 #define COUNTER_TEXT(name, kind, help) #name ":" #kind ";"
 #define HISTOGRAM_TEXT(name, help)     #name ":histogram;"
 #define BOUND_TEXT(ns, text)           text ";"
+#define LIMITED_TEXT(NAME, label, ...) #label ":limited;"
 static uint64_t layout_hash(void)
 {
-	static const char text[] =
-	        COUNTERS(COUNTER_TEXT) HISTOGRAMS(HISTOGRAM_TEXT) HISTOGRAM_BOUNDS(BOUND_TEXT);
+	static const char text[] = COUNTERS(COUNTER_TEXT) LIMITS(LIMITED_TEXT)
+	        HISTOGRAMS(HISTOGRAM_TEXT) HISTOGRAM_BOUNDS(BOUND_TEXT);
 	uint64_t h = 1469598103934665603u ^ sizeof(struct counters_slot); /* FNV-1a */
 	for (size_t i = 0; i + 1 < sizeof text; i++)
 		h = (h ^ (uint8_t)text[i]) * 1099511628211u;
@@ -70,6 +71,18 @@ unsigned counters_workers(const struct counters *counters, unsigned set)
 		workers += (counters->slots[i].role & set) != 0 &&
 		           atomic_load(&counters->slots[i].state) != WORKER_ABSENT;
 	return workers;
+}
+
+uint32_t counters_slots_of(const struct counters *counters, uint32_t role)
+{
+	uint32_t slots = 0;
+	for (size_t i = 0; i < COUNTERS_SLOTS; i++) {
+		const struct counters_slot *slot = &counters->slots[i];
+		if (slot->role == role && atomic_load(&slot->state) != WORKER_ABSENT &&
+		    slot->slot >= slots)
+			slots = slot->slot + 1;
+	}
+	return slots;
 }
 
 bool counters_ready(const struct counters *counters)
@@ -130,6 +143,33 @@ static void print_row(const struct counters *counters, const struct counter_row 
 			fprintf(out, "%.9f\n", (double)value / row->kind->divisor);
 		else
 			fprintf(out, "%llu\n", (unsigned long long)value);
+	}
+}
+
+/* ---- limits ---- */
+
+static const struct {
+	const char *label;
+	size_t offset;
+} limited_rows[] = {
+#define LIMITED_ROW(NAME, label, ...) {#label, offsetof(struct counters_slot, limited_##label)},
+        LIMITS(LIMITED_ROW)
+#undef LIMITED_ROW
+};
+
+static void print_limited(const struct counters *counters, FILE *out)
+{
+	fputs("# HELP ringside_limited_total Refused with 429 because of what one client may.\n"
+	      "# TYPE ringside_limited_total counter\n",
+	      out);
+	for (size_t i = 0; i < COUNTERS_SLOTS; i++) {
+		const struct counters_slot *slot = &counters->slots[i];
+		if (atomic_load(&slot->state) == WORKER_ABSENT || slot->role != ROLE_SSE)
+			continue;
+		for (size_t l = 0; l < sizeof limited_rows / sizeof *limited_rows; l++)
+			fprintf(out, "ringside_limited_total{worker=\"%s-%u\",limit=\"%s\"} %llu\n",
+			        role_name(slot->role), slot->slot, limited_rows[l].label,
+			        (unsigned long long)value_at(slot, limited_rows[l].offset));
 	}
 }
 
@@ -281,5 +321,6 @@ void counters_print(const struct counters *counters, FILE *out)
 	print_facts(counters, out);
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		print_row(counters, &rows[i], out);
+	print_limited(counters, out);
 	print_histograms(counters, out);
 }

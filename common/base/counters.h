@@ -6,6 +6,7 @@
 #include "common/base/histogram.h"
 #include "common/base/quota.h"
 #include "proto/counters.h"
+#include "proto/limits.h"
 #include "proto/messages.h"
 
 #include <stdatomic.h>
@@ -25,6 +26,7 @@ enum worker_state {
 
 #define HISTOGRAM_FIELD(name, help)     struct histogram name;
 #define COUNTER_FIELD(name, kind, help) _Atomic uint64_t name;
+#define LIMITED_FIELD(NAME, label, ...) _Atomic uint64_t limited_##label;
 struct counters_slot {
 	_Atomic uint32_t state; /* enum worker_state */
 	uint32_t role, slot;
@@ -33,6 +35,7 @@ struct counters_slot {
 	_Atomic uint32_t follows; /* it wants to hear what becomes durable (worker_follow()) */
 	_Atomic uint32_t stalled; /* 1 while its store commits nothing (store.commit_timeout) */
 	COUNTERS(COUNTER_FIELD)
+	LIMITS(LIMITED_FIELD)
 	HISTOGRAMS(HISTOGRAM_FIELD)
 } __attribute__((aligned(64)));
 
@@ -44,7 +47,8 @@ struct counters {
 	 * b. */
 	_Atomic uint32_t links_missing, links_shown[COUNTERS_LINKS_SHOWN];
 	struct counters_slot slots[COUNTERS_SLOTS];
-	struct quota quota;
+	/* crowd: what anybody may fill who comes from very many addresses. */
+	struct quota quota, crowd;
 };
 
 /* Adds to one of my counters; cheap, no lock. `n` may be negative for gauges. */
@@ -71,6 +75,9 @@ bool counters_missing_link(const struct counters *counters, size_t index, char n
 
 /* How many workers there are, or are to be, of a set of roles. */
 unsigned counters_workers(const struct counters *counters, unsigned set);
+
+/* Slots of this role: [0, this). */
+uint32_t counters_slots_of(const struct counters *counters, uint32_t role);
 
 /* None failed, nobody's store is stalled, no link between workers is missing and at least one
  * that listens serves; before everything was ready for the first time, nothing may be starting

@@ -31,6 +31,7 @@ struct edge_bench *edge_bench_create(const char *const *settings)
 	struct edge_bench *b = xcalloc(1, sizeof *b);
 	char reason[SETTINGS_REASON_MAX];
 	settings_init(&b->settings);
+	b->all = xcalloc(1, sizeof *b->all);
 	check(settings_set(&b->settings, SPAN("dev"), SPAN("true"), reason));
 	for (; settings != NULL && *settings != NULL; settings++) {
 		const char *equals = strchr(*settings, '=');
@@ -45,6 +46,7 @@ struct edge_bench *edge_bench_create(const char *const *settings)
 	                                           .wheel = &b->wheel,
 	                                           .settings = &b->settings,
 	                                           .counters = &b->counters,
+	                                           .all = b->all,
 	                                           .busy_poll = &b->busy_poll,
 	                                           .find_route = find_route,
 	                                           .preflight = preflight,
@@ -69,6 +71,7 @@ void edge_bench_destroy(struct edge_bench *b)
 	check(uv_loop_close(&b->loop) == 0);
 	edge_finish(&b->edge);
 	settings_finish(&b->settings);
+	free(b->all);
 	free(b);
 }
 

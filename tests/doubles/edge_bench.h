@@ -11,6 +11,7 @@ struct edge_bench {
 	struct wheel wheel;
 	struct settings settings;
 	struct counters_slot counters;
+	struct counters *all;
 	struct busy_poll busy_poll;
 	uv_loop_t loop;
 	unsigned before; /* calls of before_request() */

@@ -24,9 +24,9 @@ KEYS = {"Tab": 9, "Enter": 13, " ": 32, "ArrowRight": 39}
 
 
 class Browser:
-    """with Browser() as b: b.open(url, width, height); b.run("document.title"); b.picture("x.png")"""
+    """with Browser(*flags) as b: b.open(url, width, height); b.run("document.title"); b.picture("x.png")"""
 
-    def __init__(self):
+    def __init__(self, *flags):
         self.profile = tempfile.mkdtemp(prefix="ringside-page-")
         to_read, self.to = os.pipe()
         self.back, to_write = os.pipe()
@@ -40,7 +40,7 @@ class Browser:
             os.setpgid(0, 0)
         self.process = subprocess.Popen(
             [BROWSER, "--remote-debugging-pipe", f"--user-data-dir={self.profile}", "--no-first-run", "--no-sandbox",
-             "--hide-scrollbars", "--disable-quic", "--mute-audio"],
+             "--hide-scrollbars", "--disable-quic", "--mute-audio", *flags],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             pass_fds=(3, 4, read, write), preexec_fn=descriptors)
         for fd in {to_read, to_write, read, write}:

@@ -1,10 +1,18 @@
 """The door for browsers: who may come in from which page, with a cookie or a ticket, and how often."""
 
+import http.server
 import json
+import os
+import threading
 
 import pytest
 
+from page_browser import BROWSER, Browser
 from ringside import Ringside, wait_for
+
+chromium = pytest.mark.browser
+if not os.path.exists(BROWSER):
+    chromium = pytest.mark.skip(reason="no Chromium")
 
 FRIENDS = "https://app.example,HTTPS://Admin.example:8443"
 
@@ -108,7 +116,7 @@ def door():
 def test_a_cookie_is_as_good_as_its_token(door):
     cookie, line = login(door)
     name, _, rest = line.partition("=")
-    assert name == "__Host-ringside" and rest.partition("; ")[2] == "Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=2592000"
+    assert name == "__Host-ringside" and rest.partition("; ")[2] == "Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=3196800"
     for _ in range(8):  # by any worker
         assert door.request("GET", "/v1/stream/a?offset=-1", headers=cookie)[2] == b"hello"
     assert door.request("GET", "/v1/stream/a", headers={"cookie": "x=y; " + cookie["cookie"] + "; z=1"})[0] == 200
@@ -240,7 +248,7 @@ def test_they_end_when_they_say():
     with closed("--auth-cookie-max=2s", "--auth-ticket-max=2s") as r:
         assert r.request("PUT", "/v1/stream/a", b"hello", {**PUB, **TEXT})[0] == 201
         cookie, line = login(r)
-        assert line.endswith("; Max-Age=2")
+        assert line.endswith("; Max-Age=604802")
         one = ticket(r, read=["a"])
         assert r.request("GET", "/v1/stream/a", headers=cookie)[0] == r.request("GET", f"/v1/stream/a?ticket={one}")[0] == 200
         wait_for(lambda: r.request("GET", "/v1/stream/a", headers=cookie)[0] == 401, "the cookie's end")
@@ -279,3 +287,375 @@ def test_under_dev_in_the_clear_the_cookie_has_a_name_that_browsers_keep():
     with Ringside("--http-trust-forwarded=true", environment=TOKENS) as r:  # behind a proxy that speaks TLS
         headers = r.request("POST", "/v1/login", b"", {**SUB, "x-forwarded-proto": "https"})[1]
         assert headers["set-cookie"].startswith("__Host-ringside=") and "; Secure;" in headers["set-cookie"]
+
+
+# ---- limits ----
+
+BAD = {"authorization": "Bearer nobody-0123456789"}
+
+
+def limited(r, limit):
+    """How many were refused, by all workers together."""
+    text = r.request("GET", "/metrics", headers=SUB)[2].decode()
+    return sum(int(line.split()[-1]) for line in text.splitlines()
+               if line.startswith("ringside_limited_total{") and f'limit="{limit}"' in line)
+
+
+def refused(answer, setting):
+    status, headers, body = answer
+    assert status == 429 and setting.encode() in body and 1 <= int(headers["retry-after"]) <= 60, (status, body)
+    assert headers["cache-control"] == "no-store"
+
+
+def test_logins_are_counted_by_all_workers():
+    with closed("--limits-logins=3", workers=2) as r:
+        for _ in range(3):
+            login(r)
+        for token in (SUB, PUB, BAD):
+            refused(r.request("POST", "/v1/login", b"", token), "limits.logins")
+        assert limited(r, "logins") == 3
+        assert r.request("GET", "/v1/me", headers=SUB)[0] == 200
+
+
+def test_whoever_guesses_is_told_no_more_and_does_not_log_in():
+    with closed("--limits-bad-credentials=7", workers=2, bridge=1) as r:
+        assert r.request("PUT", "/v1/stream/a", b"", {**PUB, **TEXT})[0] == 201
+        for _ in range(20):  # none at all is no guess
+            assert r.request("GET", "/v1/stream/a")[0] == 401
+        for method, path, credential in (
+                ("GET", "/v1/stream/a", BAD), ("POST", "/v1/stream/a", BAD), ("GET", "/metrics", BAD), ("POST", "/v1/login", BAD),
+                ("GET", "/v1/me", BAD), ("GET", "/v1/stream/a", {"cookie": "__Host-ringside=x"}), ("GET", "/v1/stream/a?ticket=x", {})):
+            status = r.request(method, path, b"" if method == "POST" else None, {**TEXT, **credential})[0]
+            assert status == 401, (path, status)
+        for method, path in (("GET", "/v1/stream/a"), ("POST", "/v1/stream/a"), ("GET", "/v1/me")):
+            refused(r.request(method, path, b"" if method == "POST" else None, {**TEXT, **BAD}), "limits.bad_credentials")
+        refused(r.request("POST", "/v1/login", b"", SUB), "limits.bad_credentials")
+        assert r.request("GET", "/v1/stream/a", headers=SUB)[0] == 200
+        assert limited(r, "bad_credentials") == 4
+
+
+def test_an_address_is_what_the_trusted_proxy_says():
+    with closed("--limits-logins=1", "--http-trust-forwarded=true") as r:
+        for address, welcome in (("192.0.2.1", True), ("192.0.2.1", False), ("203.0.113.9, 192.0.2.1", False), ("192.0.2.2", True),
+                                 ("2001:db8:1:2::3", True), ("2001:db8:1:2:ffff::4", False), ("2001:db8:1:3::3", True)):
+            status = r.request("POST", "/v1/login", b"", {**SUB, "x-forwarded-for": address})[0]
+            assert status == (204 if welcome else 429), address
+
+
+def test_tickets_are_counted_by_subject():
+    with closed("--limits-tickets=2", workers=2) as r:
+        for token in (SUB, PUB):
+            ticket(r, token, read=["a"])
+            ticket(r, {**login(r, token)[0], **own(r)}, read=["a"])  # his cookie is he
+            refused(r.request("POST", "/v1/tickets", b'{"read":["a"]}', token), "limits.tickets")
+        assert limited(r, "tickets") == 2
+
+
+def test_accounts_are_not_opened_without_end():
+    with Ringside("--dev=false", "--limits-accounts=2", environment={**TOKENS, "RINGSIDE_AUTH_LEDGER_TOKEN": "house-0123456789"},
+                  bridge=1) as r:
+        house = {"authorization": "Bearer house-0123456789", "content-type": "application/json"}
+        ids = []
+        for _ in range(2):
+            status, _, body = r.request("POST", "/v1/ledger/accounts", b"{}", house)
+            assert status == 201, body
+            ids.append(json.loads(body)["id"])
+        refused(r.request("POST", "/v1/ledger/accounts", b"{}", house), "limits.accounts")
+        assert r.request("GET", f"/v1/ledger/accounts/{ids[0]}", headers=house)[0] == 200
+        assert limited(r, "accounts") == 1
+
+
+def test_appends_of_one_subject():
+    """Two hundred in one piece; however slow this machine is, they are more than five a second."""
+    with closed("--limits-appends=5") as r:
+        assert r.request("PUT", "/v1/stream/a", b"", {**PUB, **TEXT})[0] == 201
+        one = (f"POST /v1/stream/a HTTP/1.1\r\nhost: x\r\nauthorization: {PUB['authorization']}\r\n"
+               "content-type: text/plain\r\ncontent-length: 1\r\n\r\nx").encode()
+        with r.connect() as s:
+            s.sendall(one * 199 + one.replace(b"host: x", b"host: x\r\nconnection: close"))
+            answers = b"".join(iter(lambda: s.recv(65536), b""))
+        stored, many = answers.count(b"HTTP/1.1 204 "), answers.count(b"HTTP/1.1 429 ")
+        assert stored + many == 200 and stored >= 5 and many > 0
+        assert len(r.request("GET", "/v1/stream/a?offset=-1", headers=SUB)[2]) == stored
+        assert limited(r, "appends") == many
+
+
+def test_readers_without_a_token():
+    with closed("--auth-public=read=a", "--limits-anonymous-readers=2", workers=2) as r:
+        assert r.request("PUT", "/v1/stream/a", b"", {**PUB, **TEXT})[0] == 201
+
+        def reader(more=""):
+            s = r.connect()
+            s.sendall(f"GET /v1/events?stream=a HTTP/1.1\r\nhost: x\r\n{more}\r\n".encode())
+            return s, s.recv(4096).split(b" ")[1]
+        first, second = reader(), reader()
+        assert first[1] == second[1] == b"200"
+        for path in ("/v1/events?stream=a", "/v1/stream/a?offset=-1&live=sse", "/v1/stream/a?offset=now&live=long-poll"):
+            status, _, body = r.request("GET", path)
+            assert status == 429 and b"limits.anonymous_readers" in body, path
+        assert r.request("GET", "/v1/stream/a")[0] == r.request("HEAD", "/v1/events?stream=a")[0] == 200
+        assert reader(f"authorization: {SUB['authorization']}\r\n")[1] == b"200"  # whoever is somebody is not counted
+        first[0].close()
+
+        def again():
+            s, status = reader()
+            if status != b"200":
+                s.close()
+            return status == b"200"
+        wait_for(again, "the place of the one who left")
+        for pid in r.worker_pids():
+            r.kill(pid)
+        wait_for(lambda: back(r, reader), "the places of workers that were killed")
+
+
+def back(r, reader):
+    try:
+        return reader()[1] == b"200"
+    except OSError:
+        return False
+
+
+def test_new_connections_of_one_address():
+    """A hundred at once are more than two a second."""
+    with closed("--limits-new-connections=2", workers=2) as r:
+        sockets = [r.connect() for _ in range(100)]
+        for s in sockets:
+            s.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        statuses = [s.recv(4096).split(b" ")[1] for s in sockets]
+        assert set(statuses) == {b"200", b"429"}, statuses
+        for s in sockets:
+            s.close()
+        wait_for(lambda: r.request("GET", "/healthz")[0] == 200, "the next second")
+        wait_for(lambda: r.request("GET", "/metrics", headers=SUB)[0] == 200 and limited_again(r), "the figures")
+
+
+def limited_again(r):
+    try:
+        return limited(r, "new_connections") >= 1
+    except (OSError, IndexError):
+        return False
+
+
+def test_a_limit_of_zero_is_none():
+    with closed("--limits-logins=0", "--limits-bad-credentials=0", "--limits-tickets=0") as r:
+        for _ in range(50):
+            login(r)
+            assert r.request("GET", "/v1/me", headers=BAD)[0] == 401
+
+
+# ---- secrets ----
+
+def test_no_secret_is_told():
+    """What was used to get in stands in no log, no metric and no answer, not even where it was wrong."""
+    with closed("--log-level=debug", workers=1, bridge=1) as r:
+        assert r.request("PUT", "/v1/stream/a", b"x", {**PUB, **TEXT})[0] == 201
+        cookie, one = login(r)[0], ticket(r, read=["a"])
+        value = cookie["cookie"].partition("=")[2]
+        said = []
+        for path, headers in (("/v1/stream/a", cookie), (f"/v1/stream/a?ticket={one}", {}), (f"/v1/stream/no?ticket={one}", {}),
+                              (f"/v1/events?stream=no&ticket={one}", {}), (f"/v1/markets?ticket={one}", {}),
+                              (f"/v1/markets/x?y=z&ticket={one}", SUB), (f"/v1/ledger/accounts/x?ticket={one}", SUB),
+                              (f"/nothing?ticket={one}", {}), (f"/v1/stream/a?offset=x&ticket={one}", {}),
+                              (f"/v1/stream/a?ticket={one[:-1]}", {}), ("/v1/me", {"cookie": f"__Host-ringside={value[:-1]}"}),
+                              (f"/v1/me?ticket={one}", {}), ("/metrics", SUB)):
+            _, answer, body = r.request("GET", path, headers=headers)
+            said.append(str(answer) + body.decode(errors="replace"))
+        r.stop()
+        for secret in (*(t.partition(" ")[2] for t in (PUB["authorization"], SUB["authorization"])), value, one, one[4:60]):
+            assert secret not in r.log() and not any(secret in text for text in said), secret[:4]
+
+
+# ---- in a real browser ----
+
+class Site(http.server.BaseHTTPRequestHandler):
+    """Somebody else's pages: blank, but for what a test runs in them."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("content-type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<!doctype html><title>a page</title>")
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def sites():
+    """Ports of two other servers: the first one's origin is listed."""
+    servers = [http.server.ThreadingHTTPServer(("127.0.0.1", 0), Site) for _ in range(2)]
+    for server in servers:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield [server.server_port for server in servers]
+    for server in servers:
+        server.shutdown()
+
+
+FOLLOW = """(async (url, options) => {
+	window.got = []; window.ended = []; window.source?.close();
+	window.source = new EventSource(url, options);
+	for (const name of ["message", "expired", "reset"])
+		source.addEventListener(name, e => (name === "message" ? got : ended).push(e.data));
+	source.onerror = () => ended.push("error " + source.readyState);
+	await new Promise(done => { source.onopen = done; setTimeout(done, 5000); });
+	return source.readyState;
+})"""
+
+
+def at(r, host="localhost"):
+    return f"http://{host}:{r.address()[1]}"
+
+
+def follow(browser, url, **options):
+    return browser.run(f"{FOLLOW}({json.dumps(url)}, {json.dumps(options)})")
+
+
+def log_in(browser, r, token=SUB):
+    """From a page of its own origin, which is not ours to script: it is text."""
+    browser.open(at(r) + "/healthz")
+    browser.wait("document.readyState === 'complete' && location.protocol === 'http:'")
+    status = browser.run("fetch('/v1/login', {method: 'POST', headers: {authorization: '%s'}}).then(r => r.status)"
+                         % token["authorization"])
+    assert status == 204
+
+
+def write(r, text, path="a"):
+    status, _, body = r.request("POST", f"/v1/stream/{path}", text.encode(), {**PUB, **TEXT})
+    assert status == 204, (status, body)
+
+
+@pytest.fixture(scope="module")
+def shop(sites):
+    with closed(f"--http-allowed-origin=http://localhost:{sites[0]},http://127.0.0.1:{sites[0]}", "--http-events-retry=200ms",
+                workers=1) as r:
+        assert r.request("PUT", "/v1/stream/a", b"", {**PUB, **TEXT})[0] == 201
+        yield r
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with Browser("--host-resolver-rules=MAP evil.example 127.0.0.1") as b:
+        yield b
+
+
+@chromium
+@pytest.mark.parametrize("how", ["cookie", "ticket"])
+def test_its_own_event_source_follows_over_reconnects(shop, browser, how):
+    log_in(browser, shop)
+    query = ""
+    if how == "ticket":
+        query = "&ticket=" + browser.run("fetch('/v1/tickets', {method: 'POST', body: '{\"read\":[\"a\"]}'}).then(r => r.json())"
+                                         ".then(o => o.ticket)")
+        browser.run("fetch('/v1/logout', {method: 'POST'})")
+        assert browser.run("fetch('/v1/stream/a').then(r => r.status)") == 401
+    assert follow(browser, "/v1/events?stream=a" + query) == 1
+    write(shop, "one")
+    browser.wait("got.includes('one')")
+    for count in range(3):
+        shop.kill(shop.worker("sse-0")["pid"])
+        write_again(shop, f"after {count}")
+        browser.wait(f"got.includes('after {count}')")
+    assert browser.run("got.length === new Set(got).size && source.readyState === 1"), browser.run("got")
+    browser.run("source.close()")
+
+
+def write_again(r, text):
+    """The worker has just been killed: somebody serves in a moment."""
+    def attempt():
+        try:
+            return r.request("POST", "/v1/stream/a", text.encode(), {**PUB, **TEXT})[0] == 204
+        except OSError:
+            return False
+    wait_for(attempt, "a worker")
+
+
+@chromium
+def test_pages_of_other_origins(shop, browser, sites):
+    """Same site, so the cookie comes along: what tells a friend from a foe is the origin."""
+    log_in(browser, shop)
+    url, ask = at(shop), "fetch(%s, {credentials: 'include', ...%s}).then(r => r.status, () => 'refused')"
+    for port, friend in ((sites[0], True), (sites[1], False)):
+        browser.open(f"http://localhost:{port}/")
+        browser.wait("document.title === 'a page'")
+        assert browser.run(ask % (json.dumps(url + "/v1/stream/a"), "{}")) == (200 if friend else "refused")
+        assert browser.run(ask % (json.dumps(url + "/v1/tickets"), "{method: 'POST', body: '{\"read\":[\"a\"]}'}")) == (
+            201 if friend else "refused")
+        assert browser.run(ask % (json.dumps(url + "/v1/stream/made"), "{method: 'PUT', body: 'x'}")) in ((403,) if friend else ("refused",))
+        assert follow(browser, url + "/v1/events?stream=a", withCredentials=True) == (1 if friend else 2)
+        write(shop, f"for {port}")
+        if friend:
+            browser.wait(f"got.includes('for {port}')")
+        assert browser.run("got.length") == (1 if friend else 0)
+        assert follow(browser, url + "/v1/events?stream=a") == 2  # without credentials: nobody
+        one = ticket(shop, read=["a"])
+        assert follow(browser, f"{url}/v1/events?stream=a&ticket={one}") == (1 if friend else 2)
+        browser.run("source.close()")
+    assert shop.request("GET", "/v1/stream/made", headers=SUB)[0] == 404
+
+
+@chromium
+def test_a_ticket_from_another_site(shop, browser, sites):
+    """No cookie goes there; a ticket does."""
+    browser.open(f"http://127.0.0.1:{sites[0]}/")
+    browser.wait("document.title === 'a page'")
+    one = ticket(shop, read=["a"])
+    assert follow(browser, f"{at(shop)}/v1/events?stream=a&ticket={one}") == 1
+    write(shop, "elsewhere")
+    browser.wait("got.includes('elsewhere')")
+    browser.run("source.close()")
+
+
+FORM = """(action => {
+	document.body.innerHTML = `<iframe name=f></iframe><form method=post target=f enctype=text/plain><input name=x value=y></form>`;
+	const form = document.querySelector("form");
+	form.action = action;
+	return new Promise(done => { document.querySelector("iframe").onload = () => done(1); form.submit(); });
+})"""
+
+
+@chromium
+def test_a_form_of_a_foreign_page_acts_on_nothing(shop, browser, sites):
+    log_in(browser, shop, PUB)
+    before = shop.request("GET", "/v1/stream/a?offset=-1", headers=SUB)[2]
+    for host in ("localhost", "127.0.0.1"):
+        browser.open(f"http://{host}:{sites[1]}/")
+        browser.wait("document.title === 'a page'")
+        for path in ("/v1/stream/a", "/v1/logout", "/v1/tickets", "/v1/ledger/accounts"):
+            browser.run(f"{FORM}({json.dumps(at(shop) + path)})")
+    assert shop.request("GET", "/v1/stream/a?offset=-1", headers=SUB)[2] == before
+    browser.open(at(shop) + "/healthz")
+    browser.wait("document.readyState === 'complete' && location.protocol === 'http:'")
+    assert browser.run("fetch('/v1/me').then(r => r.json()).then(o => o.kind)") == "cookie", "still logged in"
+
+
+@chromium
+def test_a_name_that_is_pointed_here_is_nobody(shop, browser):
+    """DNS rebinding: the page is of our address, and of another origin to the browser; no cookie of ours goes there."""
+    log_in(browser, shop, PUB)
+    browser.open(at(shop, "evil.example") + "/healthz")
+    browser.wait("document.body.textContent.includes('ok')")
+    assert browser.run("fetch('/v1/stream/a').then(r => r.status)") == 401
+    assert browser.run("fetch('/v1/stream/a', {method: 'POST', body: 'x'}).then(r => r.status)") == 401
+    with Ringside() as dev:
+        browser.open(at(dev, "evil.example") + "/")
+        browser.wait("document.body?.textContent.includes('own names only')")
+        for options in ("{}", "{method: 'POST', body: '{}'}"):
+            assert browser.run(f"fetch('/v1/ledger/accounts', {options}).then(r => r.status)") == 421
+
+
+@chromium
+@pytest.mark.parametrize("how", ["cookie", "ticket"])
+def test_a_stream_ends_with_its_credential(browser, how):
+    flags = ("--auth-public=read=a",)  # whoever is nobody might read on: whoever was somebody does not become nobody
+    with closed("--auth-cookie-max=5s", "--auth-ticket-max=5s", "--http-events-retry=100ms", *flags) as r:
+        assert r.request("PUT", "/v1/stream/a", b"", {**PUB, **TEXT})[0] == 201
+        log_in(browser, r)
+        query = "&ticket=" + ticket(r, read=["a"]) if how == "ticket" else ""
+        assert follow(browser, "/v1/events?stream=a" + query) == 1
+        write(r, "before")
+        browser.wait("got.includes('before')")
+        browser.wait("ended.length > 1 && source.readyState === 2")
+        ended = browser.run("ended")
+        assert ended[0] != "error 2" and ended[-1] == "error 2" and not ended[0].startswith("error"), ended
+        write(r, "behind")
+        assert browser.run("got") == ["before"]

@@ -42,9 +42,10 @@ struct exchange {
 	bool discard; /* already answered: the body is read and dropped */
 	bool head_only, close_after;
 	bool chunked_out;
-	bool measured;             /* a streamed answer whose Content-Length is known */
-	bool wants_drain;          /* reply_write() returned false, or reply_again() was called */
-	enum exchange_state state; /* changed by exchange_enter() alone */
+	bool measured;         /* a streamed answer whose Content-Length is known */
+	bool wants_drain;      /* reply_write() returned false, or reply_again() was called */
+	uint8_t state;         /* enum exchange_state; changed by exchange_enter() alone */
+	uint16_t reader_place; /* request_hold_reader(); 0: none */
 };
 
 /* What a connection is waiting for, and so which time limit holds: conn_settle(). */

@@ -64,6 +64,8 @@ void edge_init(struct edge *edge, const struct edge_options *options)
 	edge->judging.data = edge;
 	edge->identities = identities_create(options->settings, options->sources,
 	                                     &(struct identities_events){on_stale, edge});
+	quota_forget(&edge->options.all->quota, edge->options.slot);
+	quota_forget(&edge->options.all->crowd, edge->options.slot);
 	cors_init(&edge->cors, edge->settings);
 	edge_tick(edge, clock_wall_ms());
 	edge->read_buffer = xmalloc(EDGE_READ_BYTES);

@@ -32,6 +32,8 @@ struct edge_options {
 	struct wheel *wheel; /* with the time of this turn */
 	const struct settings *settings;
 	struct counters_slot *counters;
+	struct counters *all; /* what all workers count together; we are `slot` of them */
+	uint32_t slot;
 	struct busy_poll *busy_poll;
 	/* Who answers this path. NULL: nobody. */
 	const struct route *(*find_route)(struct span path);
@@ -63,6 +65,7 @@ struct edge {
 	struct counters_slot *counters;
 
 	struct identities *identities;
+	uint32_t again_s; /* request.c: of the refusal that is about to be answered; 0: none */
 	const char
 	        *wants_said[EDGE_WANTS_MAX]; /* request.c: what nobody may for want of a setting */
 	/* listen.c */

@@ -4,6 +4,7 @@
 #include "common/base/log.h"
 #include "worker-sse/edge/conn.h"
 #include "worker-sse/edge/dev_guard.h"
+#include "worker-sse/edge/limits.h"
 
 #include <stdlib.h>
 
@@ -84,6 +85,7 @@ void exchange_free(struct exchange *e)
 	forget_head(e);
 	chunk_unref(&e->held);
 	identity_release(&e->request.identity);
+	limits_release_reader(e->request.edge, e->reader_place);
 	free(e);
 }
 
@@ -117,8 +119,8 @@ void exchange_drained(struct exchange *e)
 
 void exchange_enter(struct exchange *e, enum exchange_state state)
 {
-	check(exchange_state_follows(e->state, state));
-	e->state = state;
+	check(exchange_state_follows((enum exchange_state)e->state, state));
+	e->state = (uint8_t)state;
 }
 
 void exchange_end(struct exchange *e)

@@ -4,6 +4,7 @@
 #include "proto/roles.h"
 #include "worker-sse/edge/client_address.h"
 #include "worker-sse/edge/conn.h"
+#include "worker-sse/edge/limits.h"
 #include "worker-sse/edge/wire_tls.h"
 
 #include <errno.h>
@@ -34,16 +35,27 @@ static bool count_address(struct edge *edge, struct conn *conn)
 	return conn->address != NULL;
 }
 
+/* False: too many came from its address within a second. */
+static bool admits_another(struct edge *edge, struct conn *conn)
+{
+	uint8_t bytes[16];
+	return edge->settings->limits_new_connections == 0 ||
+	       !conn->wire.kind->address(&conn->wire, bytes) || limits_admit(edge, bytes);
+}
+
 /* One too many gets its answer; of those there may be REFUSED_MAX at a time, the rest is cut. */
 static void admit(struct edge *edge, struct conn *conn)
 {
-	if (edge->conns_count < edge->conns_max && count_address(edge, conn)) {
+	bool many = !admits_another(edge, conn);
+	if (!many && edge->conns_count < edge->conns_max && count_address(edge, conn)) {
 		conn_start(conn);
 	} else if (edge->conns_count >= edge->conns_max + REFUSED_MAX) {
 		counter_add(edge->counters, connections_refused_total, 1);
 		conn->wire.kind->close(&conn->wire); /* which frees it */
 	} else if (edge->conns_count >= edge->conns_max) {
 		conn_refuse(conn, 503, "limits.connections is reached");
+	} else if (many) {
+		conn_refuse(conn, 429, limit_said(LIMIT_CONNECTIONS));
 	} else {
 		conn_refuse(conn, 429, "limits.connections_per_address is reached");
 	}

@@ -2,6 +2,7 @@
 #include "worker-sse/edge/conn.h"
 #include "worker-sse/edge/cookie.h"
 #include "worker-sse/edge/http1_out.h"
+#include "worker-sse/edge/limits.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -188,10 +189,14 @@ void reply_error(struct request *request, unsigned status, const char *reason)
 {
 	char text[512];
 	int len = snprintf(text, sizeof text, "%s\n", reason);
+	char after[16];
+	struct edge *edge = request->edge;
+	snprintf(after, sizeof after, "%u", status == 429 && edge->again_s > 0 ? edge->again_s : 1);
 	const struct header headers[] = {{"content-type", SPAN("text/plain; charset=utf-8")},
 	                                 {"cache-control", SPAN("no-store")},
-	                                 {"retry-after", SPAN("1")}};
+	                                 {"retry-after", span_str(after)}};
 	bool again = status == 429 || status == 503;
+	edge->again_s = 0;
 	reply(request, status, headers, again ? 3 : 2, span_of(text, (size_t)len));
 }
 
@@ -220,6 +225,67 @@ static enum verb first_of(unsigned verbs)
 	return (enum verb)v;
 }
 
+/* ---- limits ---- */
+
+static void say_again(struct edge *edge, uint64_t again_ms)
+{
+	edge->again_s = (uint32_t)((again_ms + 999) / 1000);
+}
+
+bool request_take(struct request *request, unsigned limit)
+{
+	uint64_t again_ms = limits_take(request, (enum limit)limit);
+	if (again_ms == 0)
+		return true;
+	say_again(request->edge, again_ms);
+	reply_error(request, 429, limit_said((enum limit)limit));
+	return false;
+}
+
+bool request_may_guess(struct request *request)
+{
+	uint64_t again_ms = limits_left(request, LIMIT_BAD_CREDENTIALS);
+	if (again_ms == 0)
+		return true;
+	say_again(request->edge, again_ms);
+	reply_error(request, 429, limit_said(LIMIT_BAD_CREDENTIALS));
+	return false;
+}
+
+bool request_hold_reader(struct request *request)
+{
+	enum identity_way way = request->identity->way;
+	bool nobody = way == IDENTITY_ANONYMOUS || way == IDENTITY_OTHER;
+	uint16_t *place = &request->exchange->reader_place;
+	if (!nobody || request->edge->settings->dev || *place != 0 ||
+	    limits_hold_reader(request, place))
+		return true;
+	reply_error(request, 429, limit_said(LIMIT_READERS));
+	return false;
+}
+
+/* What is asked of one who guesses: 429 in place of the 401 that says how close he was. */
+static bool guesses(struct request *request, enum refusal refusal)
+{
+	if (refusal_status(refusal) != 401 || refusal == REFUSAL_MISSING)
+		return false;
+	uint64_t again_ms = limits_take(request, LIMIT_BAD_CREDENTIALS);
+	say_again(request->edge, again_ms);
+	return again_ms != 0;
+}
+
+void reply_refusal(struct request *request, enum refusal refusal)
+{
+	request->refusal = (uint8_t)refusal;
+	if (guesses(request, refusal))
+		reply_error(request, 429, limit_said(LIMIT_BAD_CREDENTIALS));
+	else
+		reply_error(request, refusal_status(refusal),
+		            refusal == request->identity->refusal && request->identity->why != NULL
+		                    ? request->identity->why
+		                    : refusal_reason(refusal, VERB_READ, request->path));
+}
+
 unsigned request_refusal(struct request *request, unsigned verbs, struct span path,
                          const char **reason)
 {
@@ -232,6 +298,10 @@ unsigned request_refusal(struct request *request, unsigned verbs, struct span pa
 		*reason = request->identity->why;
 	if (refusal == REFUSAL_UNCONFIGURED)
 		say_unconfigured(request->edge, *reason);
+	if (guesses(request, refusal)) {
+		*reason = limit_said(LIMIT_BAD_CREDENTIALS);
+		return 429;
+	}
 	return refusal == REFUSAL_FORBIDDEN ? request_forbidden(request) : refusal_status(refusal);
 }
 

@@ -142,6 +142,16 @@ unsigned request_verbs(const struct request *request);
 enum { REQUEST_RESOURCE_ROOM = 128 };
 struct span request_resource(const struct request *request, char room[REQUEST_RESOURCE_ROOM]);
 
+/* Answers with it. A credential that is no good counts (limits.bad_credentials). */
+void reply_refusal(struct request *request, enum refusal refusal);
+/* One more of a rate of proto/limits.h (enum limit). False: answered with 429. */
+bool request_take(struct request *request, unsigned limit);
+/* Has its address guessed too often to log in? False: so it has, and was answered with 429. */
+bool request_may_guess(struct request *request);
+/* One more who watches, if it is nobody in particular (limits.anonymous_readers), as long as the
+ * request lives. False: answered with 429. */
+bool request_hold_reader(struct request *request);
+
 /* What a known client that may not is answered with: 403, but 401 to an idempotent producer,
  * because the official one takes every 403 for a stale epoch and repeats without end. */
 unsigned request_forbidden(const struct request *request);

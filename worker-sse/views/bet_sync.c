@@ -502,24 +502,11 @@ static bool find_start(struct request *r, const struct asked *asked, const struc
 	return true;
 }
 
-/* Slots of SSE workers: [0, this). */
-static uint32_t workers_of(const struct counters *counters)
-{
-	uint32_t workers = 0;
-	for (size_t i = 0; i < COUNTERS_SLOTS; i++) {
-		const struct counters_slot *slot = &counters->slots[i];
-		if (slot->role == ROLE_SSE && atomic_load(&slot->state) != WORKER_ABSENT &&
-		    slot->slot >= workers)
-			workers = slot->slot + 1;
-	}
-	return workers;
-}
-
 /* Who comes back at once is not refused because of the connection it has left. */
 static bool hold(struct sse_worker *w, uint64_t key, uint64_t max, uint32_t *place)
 {
 	struct quota *quota = &w->worker->counters->quota;
-	uint32_t workers = workers_of(w->worker->counters), slot = w->worker->slot;
+	uint32_t workers = counters_slots_of(w->worker->counters, ROLE_SSE), slot = w->worker->slot;
 	*place = quota_hold(quota, key, slot, workers, (uint32_t)max);
 	if (*place == QUOTA_USED_UP) {
 		requests_drop_gone(&w->edge);
@@ -649,5 +636,4 @@ void bet_sync_start(struct sse_worker *w)
 	counter_set(w->counters, bet_sync_clients, 0);
 	if (*w->settings->bet_sync_token == '\0' && w->worker->slot == 0)
 		log_warn("bet-sync feed closed", "why=\"no token is set: bet_sync.token\"");
-	quota_forget(&w->worker->counters->quota, w->worker->slot);
 }

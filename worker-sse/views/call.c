@@ -2,6 +2,7 @@
 #include "common/worker/call.h"
 #include "common/base/check.h"
 #include "common/store/offset.h"
+#include "worker-sse/edge/limits.h"
 #include "worker-sse/views/worker.h"
 
 #include <stdio.h>
@@ -198,6 +199,10 @@ static size_t read_headers(char *text, struct header headers[HEADERS_MAX])
 
 void call_relay(struct request *request, const struct proto_call_reply *m)
 {
+	/* An account's secret is one, too. */
+	if (m->status == 401 && request->headers[HEADER_AUTHORIZATION].at != NULL &&
+	    !request_take(request, LIMIT_BAD_CREDENTIALS))
+		return;
 	char *text = xmemdup_text(m->headers.at, m->headers.len);
 	struct header headers[HEADERS_MAX + 3];
 	bool failed = m->status >= 400;

@@ -172,6 +172,8 @@ static void search_wait(struct events_search *search)
 
 void events_handle(struct request *request)
 {
+	if (request->method == METHOD_GET && !request_hold_reader(request))
+		return;
 	struct events_search *search = xcalloc(1, sizeof *search);
 	search->job.run = search_run;
 	search->worker = worker_of(request);

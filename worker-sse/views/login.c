@@ -3,6 +3,7 @@
 #include "common/base/clock.h"
 #include "common/store/offset.h"
 #include "worker-sse/edge/cookie.h"
+#include "worker-sse/edge/limits.h"
 #include "worker-sse/views/passes.h"
 
 #include <stdio.h>
@@ -25,13 +26,6 @@ static void send_cookie(struct request *request, const char *cookie)
 	const struct header headers[] = {{"set-cookie", span_str(cookie)},
 	                                 {"cache-control", SPAN("no-store")}};
 	reply(request, 204, headers, 2, (struct span){0});
-}
-
-static void refuse(struct request *request, enum refusal refusal)
-{
-	request->refusal = (uint8_t)refusal;
-	reply_error(request, refusal_status(refusal),
-	            refusal_reason(refusal, VERB_READ, request->path));
 }
 
 static json_t *time_json(uint64_t unix_ms)
@@ -90,7 +84,7 @@ void me_handle(struct request *request)
 {
 	const struct identity *identity = request->identity;
 	if (identity->refusal != REFUSAL_NONE) {
-		refuse(request, (enum refusal)identity->refusal);
+		reply_refusal(request, (enum refusal)identity->refusal);
 		return;
 	}
 	json_t *rights = rights_json(identity->rights);
@@ -105,6 +99,10 @@ void me_handle(struct request *request)
 
 /* ---- cookies ---- */
 
+/* A browser that forgot the cookie when it ends would come back as nobody in particular, and read
+ * on as that where nobody may read: it is to hear 401 once, which takes the cookie away. */
+enum { LINGERS_S = 7 * 24 * 3600 };
+
 void login_handle(struct request *request)
 {
 	struct sse_worker *w = worker_of(request);
@@ -112,22 +110,23 @@ void login_handle(struct request *request)
 	uint64_t now_ms = clock_wall_ms(), end_ms = now_ms + w->settings->auth_cookie_max_ms;
 	enum refusal refusal = refusal_of(identity, has_token(identity));
 	char *pass, *cookie;
-	if (!from_friend(request))
+	if (!from_friend(request) || !request_take(request, LIMIT_LOGINS) ||
+	    !request_may_guess(request))
 		return;
 	if (refusal != REFUSAL_NONE) {
-		refuse(request, refusal);
+		reply_refusal(request, refusal);
 		return;
 	}
 	if (end_ms > identity->expires_ms)
 		end_ms = identity->expires_ms;
 	enum passes_made made = passes_make(w, PASS_COOKIE, identity, NULL, end_ms, &pass);
 	if (made == PASSES_NO_SECRET) {
-		refuse(request, REFUSAL_UNAVAILABLE);
+		reply_refusal(request, REFUSAL_UNAVAILABLE);
 	} else if (made != PASSES_MADE || strlen(pass) > COOKIE_BYTES_MAX) {
 		reply_error(request, 422, "this token says more than fits into a cookie");
 	} else {
 		cookie = cookie_text(span_str(pass), request_over_tls(request),
-		                     (end_ms - now_ms + 999) / 1000);
+		                     (end_ms - now_ms + 999) / 1000 + LINGERS_S);
 		send_cookie(request, cookie);
 		free(cookie);
 	}
@@ -230,10 +229,10 @@ static void send_ticket(struct request *request, const struct wish *wish,
 		          json_pack("{ss so}", "ticket", ticket, "expiresAt", time_json(end_ms)));
 		break;
 	case PASSES_NO_SECRET:
-		refuse(request, REFUSAL_UNAVAILABLE);
+		reply_refusal(request, REFUSAL_UNAVAILABLE);
 		break;
 	case PASSES_NO_TOKEN:
-		refuse(request, REFUSAL_MISSING);
+		reply_refusal(request, REFUSAL_MISSING);
 		break;
 	case PASSES_TOO_LONG:
 		reply_error(request, 422, "these patterns are more than fits into a ticket");
@@ -249,9 +248,11 @@ void tickets_handle(struct request *request)
 	struct wish wish = {.expires_s = most_s};
 	enum refusal refusal = refusal_of(maker, has_token(maker) || maker->way == IDENTITY_COOKIE);
 	if (refusal != REFUSAL_NONE) {
-		refuse(request, refusal);
+		reply_refusal(request, refusal);
 		return;
 	}
+	if (!request_take(request, LIMIT_TICKETS))
+		return;
 	json_t *body = json_loadb((const char *)request->body, request->body_len,
 	                          JSON_REJECT_DUPLICATES, NULL);
 	wish.draft = rights_draft_create();

@@ -153,6 +153,8 @@ static void ask(struct mjpeg *m)
 
 void mjpeg_start(struct request *request, struct span path)
 {
+	if (!request_hold_reader(request))
+		return;
 	struct mjpeg *m = xcalloc(1, sizeof *m);
 	*m = (struct mjpeg){.request = request,
 	                    .path = span_of(xmemdup_text(path.at, path.len), path.len),

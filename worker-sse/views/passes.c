@@ -6,6 +6,7 @@
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static const char secret_key[] = "auth/secret";
 
@@ -23,6 +24,24 @@ static void secret_made(struct command *command)
 	free(command);
 }
 
+/* In a new store, once: whoever finds it open may log in. Without it there are no passes, and that
+ * is said. */
+static void wait_for_secret(struct sse_worker *w)
+{
+	enum { TRIES = 2000, PAUSE_US = 1000 };
+	struct span present;
+	store_kick(w->store);
+	for (unsigned i = 0; i < TRIES; i++) {
+		usleep(PAUSE_US);
+		uint64_t durable = store_durable(w->store);
+		if (store_collect(w->store) > 0)
+			worker_announce_durable(w->worker, durable);
+		store_advance(w->store, 0);
+		if (state_kv_get(store_view(w->store), span_str(secret_key), &present))
+			return;
+	}
+}
+
 void passes_start(struct sse_worker *w)
 {
 	struct span present;
@@ -36,6 +55,7 @@ void passes_start(struct sse_worker *w)
 	                                   .value = span_of(secret->bytes, sizeof secret->bytes),
 	                                   .expect_present = true};
 	store_submit(w->store, &secret->command);
+	wait_for_secret(w);
 }
 
 static bool find_keys(struct sse_worker *w, struct pass_keys *keys)
@@ -67,16 +87,18 @@ static struct identity *maker_of(struct sse_worker *w, const struct pass *pass, 
 {
 	if (!pass->jwt)
 		return identities_of_token(w->edge.identities, pass->digest, now_ms);
-	char *subject = text_of(pass->subject), former[IDENTITY_PRINCIPAL_ROOM];
-	hex_print(pass->digest, PASS_DIGEST_BYTES, former);
-	struct identity *maker =
-	        identities_of_jwt(w->edge.identities,
-	                          &(struct identity_facts){.subject = subject,
-	                                                   .former = span_str(former),
-	                                                   .rights = rights_of(pass->maker),
-	                                                   .expires_ms = pass->expires_ms,
-	                                                   .generation = pass->key},
-	                          now_ms);
+	char *subject = text_of(pass->subject), digest[IDENTITY_PRINCIPAL_ROOM];
+	bool named = *subject != '\0';
+	hex_print(pass->digest, PASS_DIGEST_BYTES, digest);
+	struct identity *maker = identities_of_jwt(
+	        w->edge.identities,
+	        &(struct identity_facts){.subject = subject,
+	                                 .principal = named ? NULL : digest,
+	                                 .former = named ? span_str(digest) : (struct span){0},
+	                                 .rights = rights_of(pass->maker),
+	                                 .expires_ms = pass->expires_ms,
+	                                 .generation = pass->key},
+	        now_ms);
 	free(subject);
 	return maker;
 }

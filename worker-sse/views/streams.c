@@ -1,5 +1,6 @@
 /* Durable Streams, the writing half: create, append, close, fork, delete; and HEAD. */
 #include "worker-sse/views/streams.h"
+#include "worker-sse/edge/limits.h"
 #include "worker-sse/views/worker.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
@@ -619,7 +620,8 @@ void streams_handle(struct request *r)
 		put(r);
 		return;
 	case METHOD_POST:
-		post(r);
+		if (request_take(r, LIMIT_APPENDS))
+			post(r);
 		return;
 	case METHOD_GET:
 		streams_read(r);

@@ -354,6 +354,8 @@ void streams_read(struct request *request)
 	if (!resolve(request, stream, &offset, &from))
 		return;
 	touch_stream(worker_of(request)->store, stream, clock_wall_ms());
+	if (live != LIVE_NONE && request->method == METHOD_GET && !request_hold_reader(request))
+		return;
 	switch (live) {
 	case LIVE_NONE:
 		if (offset.kind == OFFSET_NOW)
