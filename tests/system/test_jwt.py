@@ -11,6 +11,7 @@ import pytest
 
 from jwt_issuer import Key, Maker, Publisher, Secret, claims, without
 from ringside import PATIENCE, Ringside, wait_for
+from test_old_data import pages
 
 SECRET = "a secret that is as long as RFC 7518 wants it"
 ALL = {"read": ["**"], "create": ["**"], "append": ["**"]}
@@ -350,7 +351,6 @@ def test_what_is_published_is_read_carefully(publisher, maker):
 
 # ---- over time ----
 
-@pytest.mark.skip("readers hear of it with the next step")
 def test_a_reader_is_told_when_his_token_expires(r, keys):
     """The leeway is 30 s: so much longer than `exp` a token counts."""
     writer = keys["EdDSA"].token(claims(ringside=ALL))
@@ -387,3 +387,23 @@ def test_a_cookie_of_a_token_lives_and_goes_with_its_key(publisher, maker):
         publisher.keys = [Key(maker, "ES256", "summer")]
         stranger = Key(maker, "ES256", "nobody's").token(claims())
         wait_for(lambda: r.status_of(stranger) == 401 and looks() == 401, "the end of spring")
+
+
+@pytest.mark.browser
+def test_a_refreshed_token_keeps_what_its_subject_has(maker, keys):
+    """What belongs to a subject is there for each of its tokens: the session, and the account of one's own."""
+    mine = {"render": ["**"], "bet": ["**"]}
+    with Jwts({**USUAL, "jwt_keys_file": "DIR/keys.json"}, "--capture-workers=1", "--capture-allow-private=*", bridge=1,
+              files={"keys.json": json.dumps({"keys": [keys["ES256"].jwk]})}) as r:
+        first, later = (keys["ES256"].token(claims(sub="ann", jti=jti, ringside=mine)) for jti in ("1", "2"))
+        other = keys["ES256"].token(claims(sub="bob", ringside=mine))
+        assert first != later
+        order = json.dumps({"targetUrl": f"{pages()}/session.html", "renderOptions": {"resolution": "320x180"}}).encode()
+        status, _, body = r.ask("POST", "/stream", first, order)
+        assert status == 201, body
+        session = json.loads(body)["streamId"]
+        assert [r.status_of(token, "GET", f"/stream/{session}") for token in (first, later, other)] == [200, 200, 404]
+        accounts = [r.ask("POST", "/v1/ledger/accounts", token, b"{}") for token in (first, later, other)]
+        assert [status for status, _, _ in accounts] == [201, 200, 201]
+        ids = [json.loads(body)["id"] for _, _, body in accounts]
+        assert ids[0] == ids[1] != ids[2]

@@ -15,7 +15,7 @@ from test_market import Bettor, Venue, get, market, wait_state
 FIXTURES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "fixtures")
 sys.path.insert(0, FIXTURES)
 
-from make import COMMON, JSON, TEXT, content, stream  # noqa: E402 pylint: disable=wrong-import-position
+from make import COMMON, JSON, TEXT, content, pages, stream  # noqa: E402 pylint: disable=wrong-import-position
 
 OWNED = sorted(path.removesuffix(".tar.xz") for path in glob.glob(f"{FIXTURES}/owned/*.tar.xz"))
 RELEASES = sorted(path.removesuffix(".tar.xz") for path in glob.glob(f"{FIXTURES}/*.tar.xz"))
