@@ -126,8 +126,8 @@ static int make(const char *path, const struct stat *former)
 static bool replace(const char *path, const char *text)
 {
 	struct stat former;
-	char *fresh = xmalloc(strlen(path) + sizeof ".new");
-	sprintf(fresh, "%s.new", path);
+	char *fresh = NULL;
+	check(asprintf(&fresh, "%s.new", path) > 0);
 	int fd = stat(path, &former) == 0 ? make(fresh, &former) : -1;
 	bool ok = fd >= 0 && write_all(fd, text) && fsync(fd) == 0 && rename(fresh, path) == 0;
 	int error = errno;
