@@ -226,9 +226,9 @@ static void reload(struct worker *worker)
 {
 	struct sse_worker *w = worker->context;
 	w->settings = worker->settings.newest;
-	jwks_use(((struct program *)w)->jwks, w->settings);
+	bool revoked = jwks_use(((struct program *)w)->jwks, w->settings);
 	edge_use(&w->edge, w->settings);
-	edge_credentials_changed(&w->edge, false);
+	edge_credentials_changed(&w->edge, revoked);
 	fanout_use(w->fanout, w->settings);
 }
 

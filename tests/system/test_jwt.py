@@ -227,6 +227,26 @@ def test_a_reload_takes_keys_away_and_brings_others(maker):
         assert r.status_of(second) == 200 and r.worker_pids() == pids
 
 
+@pytest.mark.parametrize("key, value", [("jwt_secret", "another secret of more than 32 bytes"), ("jwt_issuer", "https://other.example"),
+                                        ("jwt_rights_claim", "elsewhere")])
+def test_who_is_known_already_is_judged_again_after_a_reload(maker, key, value):
+    """His token was found good before, and is at work."""
+    with Jwts({**USUAL, "jwt_secret": SECRET}, workers=1) as r:
+        token = Secret(maker, SECRET).token(claims(ringside=ALL))
+        assert r.status_of(token) == 201
+        with r.connect() as reader:
+            reader.sendall(f"GET /v1/stream/a?offset=-1&live=sse HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}\r\n\r\n".encode())
+            said = b""
+            while b"upToDate" not in said:
+                said += reader.recv(4096)
+            r.reload(**{**USUAL, "jwt_secret": SECRET, key: value})
+            while not said.endswith(b"\r\n0\r\n\r\n"):
+                piece = reader.recv(4096)
+                assert piece, said
+                said += piece
+        assert r.ask("GET", "/v1/stream/a?offset=-1", token)[0] == (403 if key == "jwt_rights_claim" else 401)
+
+
 # ---- an issuer's server ----
 
 @pytest.fixture

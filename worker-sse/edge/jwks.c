@@ -360,7 +360,7 @@ static void take_expected(struct jwks *jwks)
 	free(text);
 }
 
-void jwks_use(struct jwks *jwks, const struct settings *settings)
+bool jwks_use(struct jwks *jwks, const struct settings *settings)
 {
 	const struct settings *before = jwks->settings;
 	jwks->settings = settings_keep(settings);
@@ -369,7 +369,7 @@ void jwks_use(struct jwks *jwks, const struct settings *settings)
 	take_expected(jwks);
 	take_own(jwks);
 	take_places(jwks);
-	take_stock(jwks);
+	return take_stock(jwks);
 }
 
 struct jwks *jwks_create(const struct jwks_options *options, const struct settings *settings)

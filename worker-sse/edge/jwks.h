@@ -35,8 +35,9 @@ struct jwks_options {
 };
 
 struct jwks *jwks_create(const struct jwks_options *options, const struct settings *settings);
-/* After a reload: does not call changed(). Fetched keys stay with their URL. Keeps the snapshot. */
-void jwks_use(struct jwks *jwks, const struct settings *settings);
+/* After a reload: does not call changed(). Fetched keys stay with their URL. Keeps the snapshot.
+ * True: keys are gone, or what is expected of tokens has changed. */
+bool jwks_use(struct jwks *jwks, const struct settings *settings);
 /* Fetches may still be under way: their end finds nothing. */
 void jwks_destroy(struct jwks **jwks);
 
