@@ -269,6 +269,8 @@ int ring_rewrite(const struct ring *ring, uint64_t from, uint64_t to)
 static int write_back(struct ring *ring)
 {
 	struct ring_position from = slots_get(&ring->control->synced), tail = ring_tail(ring);
+	if (from.lsn > ring_durable(ring)) /* whoever was about to raise it is dead */
+		atomic_store(&ring->control->durable, from.lsn);
 	if (from.lsn != ring_durable(ring))
 		return EIO; /* raised by an older release: nothing to verify by */
 	int error = ring_rewrite(ring, from.lsn, tail.lsn);

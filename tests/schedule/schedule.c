@@ -271,6 +271,8 @@ static void run_schedule(void)
 	if (!sim_run(on_death, look_at_image))
 		fault("they do not get on", ring_durable(&ring));
 	look_at_image();
+	if (ring_sync(&ring) != 0) /* its disk is well again, whoever is dead */
+		fault("nothing can be made durable any more", ring_durable(&ring));
 	schedules++;
 	failures += failed;
 }
