@@ -153,6 +153,8 @@ static void choose_fault(void)
 	snprintf(r.fault, sizeof r.fault, kind, 1 + below(rows ? 20 : 60));
 #pragma GCC diagnostic pop
 	r.work.faulty = true;
+	if (strstr(kind, "drop") != NULL)
+		r.work.processes = 1; /* what another's sync has covered is not known here */
 }
 
 static void choose_work(uint32_t generation)
