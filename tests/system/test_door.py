@@ -1,9 +1,12 @@
 """The door for browsers: who may come in from which page, with a cookie or a ticket, and how often."""
 
+import base64
+import hmac
 import http.server
 import json
 import os
 import threading
+import time
 
 import pytest
 
@@ -287,6 +290,55 @@ def test_under_dev_in_the_clear_the_cookie_has_a_name_that_browsers_keep():
     with Ringside("--http-trust-forwarded=true", environment=TOKENS) as r:  # behind a proxy that speaks TLS
         headers = r.request("POST", "/v1/login", b"", {**SUB, "x-forwarded-proto": "https"})[1]
         assert headers["set-cookie"].startswith("__Host-ringside=") and "; Secure;" in headers["set-cookie"]
+
+
+# ---- for a JWT ----
+
+JWT_SECRET = "a-secret-that-signs-tokens-0123456789"
+
+
+def jwt(secret=JWT_SECRET, seconds=600, **claims):
+    def part(data):
+        return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    body = {"sub": "alice", "exp": int(time.time()) + seconds, "ringside": {"read": ["a", "b"]}, **claims}
+    text = part(json.dumps({"alg": "HS256", "typ": "JWT"}).encode()) + "." + part(json.dumps(body).encode())
+    return {"authorization": f"Bearer {text}.{part(hmac.digest(secret.encode(), text.encode(), 'sha256'))}"}
+
+
+def test_a_jwt_logs_in_and_its_passes_go_with_its_key():
+    config = "auth: {{jwt_secret: {}}}\n"
+    with Ringside("--dev=false", environment=TOKENS, config=config.format(JWT_SECRET), workers=2) as r:
+        for name in ("a", "b", "c"):
+            assert r.request("PUT", f"/v1/stream/{name}", b"x", {**PUB, **TEXT})[0] == 201
+        token = jwt(seconds=100)
+        cookie, line = login(r, token)
+        assert 604800 < int(line.rpartition("=")[2]) <= 604800 + 131  # its end, the leeway, and a week
+        by = {"token": token, "cookie": cookie, "ticket of it": {}, "ticket by cookie": {}}
+        query = {"ticket of it": "?ticket=" + ticket(r, token, read=["a"]),
+                 "ticket by cookie": "?ticket=" + ticket(r, {**cookie, **own(r)}, read=["a"])}
+        for how, headers in by.items():
+            for path, good in (("a", True), ("b", "ticket" not in how), ("c", False)):
+                for _ in range(4):
+                    status = r.request("GET", f"/v1/stream/{path}{query.get(how, '')}", headers=headers)[0]
+                    assert status == (200 if good else 403), (how, path, status)
+        me = [json.loads(r.request("GET", "/v1/me", headers=headers)[2]) for headers in (token, cookie)]
+        assert me[0]["subject"] == me[1]["subject"] != "" and [m["kind"] for m in me] == ["jwt", "cookie"]
+        assert me[0]["rights"] == me[1]["rights"]
+        assert r.request("POST", "/v1/tickets", b'{"read":["c"]}', token)[0] == 403
+        r.stop()
+        r.start()
+        assert r.request("GET", "/v1/stream/a", headers=cookie)[0] == 200
+        r.write_config(config.format(JWT_SECRET + "-another"))
+        r.ctl("reload")
+        for how, headers in by.items():
+            wait_for(lambda: r.request("GET", f"/v1/stream/a{query.get(how, '')}", headers=headers)[0] == 401, f"the end of {how}")
+
+
+def test_what_a_long_jwt_says_does_not_fit_into_a_cookie():
+    with closed(f"--auth-jwt-secret={JWT_SECRET}") as r:
+        token = jwt(ringside={"read": [f"stream-{i}/with/a/rather/long/name/{i}" for i in range(120)]})
+        status, _, body = r.request("POST", "/v1/login", b"", token)
+        assert status == 422 and b"cookie" in body
 
 
 # ---- limits ----
