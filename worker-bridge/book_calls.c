@@ -529,7 +529,9 @@ static void place_bet(struct call *call, const char *duel_id)
 	else if (found == ROW_UNREADABLE)
 		call_refuse(call, 503, unreadable);
 	else if (a == NULL)
-		refuse_stranger(call, "a bet is made with the account's secret as Bearer token");
+		refuse_stranger(
+		        call,
+		        "a bet is made with the account's secret as Bearer token, or by its owner");
 	else
 		submit(a);
 }
