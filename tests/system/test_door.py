@@ -3,6 +3,7 @@
 import base64
 import hmac
 import http.server
+import base64
 import json
 import os
 import threading
@@ -414,6 +415,17 @@ def test_accounts_are_not_opened_without_end():
             ids.append(json.loads(body)["id"])
         refused(r.request("POST", "/v1/ledger/accounts", b"{}", house), "limits.accounts")
         assert r.request("GET", f"/v1/ledger/accounts/{ids[0]}", headers=house)[0] == 200
+        assert limited(r, "accounts") == 1
+
+
+def test_nobody_is_many_by_names_that_nobody_has_asked_for():
+    """Another name and password each time, as an Authorization that is not looked into."""
+    with Ringside("--dev=false", "--limits-accounts=2", "--auth-public=bet=**", environment=TOKENS, bridge=1) as r:
+        def open_one(name):
+            basic = base64.b64encode(f"{name}:password".encode()).decode()
+            return r.request("POST", "/v1/ledger/accounts", b"{}", {"authorization": f"Basic {basic}", "content-type": "application/json"})
+        assert [open_one(name)[0] for name in ("ann", "bob")] == [201, 201]
+        refused(open_one("eve"), "limits.accounts")
         assert limited(r, "accounts") == 1
 
 

@@ -35,12 +35,21 @@ static void count(struct edge *edge, enum limit limit)
 	                      memory_order_relaxed);
 }
 
-/* Anybody can be many who are refused; so those have a table of their own, and whoever floods it
- * touches nobody's tickets, accounts and appends. */
-static struct quota *table_of(const struct edge *edge, enum limit limit)
+/* Is it counted by who asks? Whose credential nobody has judged may be somebody else each time. */
+static bool is_by_subject(const struct request *request, enum limit limit)
 {
-	struct counters *all = edge->options.all;
-	return rows[limit].by == BY_SUBJECT ? &all->quota : &all->crowd;
+	const struct identity *i = request->identity;
+	return rows[limit].by == BY_SUBJECT && i != NULL && i->refusal == REFUSAL_NONE &&
+	       (i->way == IDENTITY_TOKEN || i->way == IDENTITY_JWT || i->way == IDENTITY_COOKIE) &&
+	       *i->principal != '\0';
+}
+
+/* Anybody can be many who are refused, or nobody in particular; so those have a table of their own,
+ * and whoever floods it touches no subject's tickets, accounts and appends. */
+static struct quota *table_of(const struct request *request, enum limit limit)
+{
+	struct counters *all = request->edge->options.all;
+	return is_by_subject(request, limit) ? &all->quota : &all->crowd;
 }
 
 static uint64_t key_of_address(const uint8_t address[16], enum limit limit)
@@ -50,10 +59,9 @@ static uint64_t key_of_address(const uint8_t address[16], enum limit limit)
 
 static uint64_t key_of(const struct request *request, enum limit limit)
 {
-	const struct identity *identity = request->identity;
 	uint8_t address[16];
-	if (rows[limit].by == BY_SUBJECT && identity != NULL && *identity->principal != '\0')
-		return quota_key(identity->principal, strlen(identity->principal), 16 + limit);
+	if (is_by_subject(request, limit))
+		return quota_key(request->identity->principal, IDENTITY_DIGEST_TEXT, 16 + limit);
 	request_address(request, address);
 	return key_of_address(address, limit);
 }
@@ -63,7 +71,7 @@ uint64_t limits_take(struct request *request, enum limit limit)
 	struct edge *edge = request->edge;
 	uint32_t max = max_of(edge, limit);
 	uint64_t again_ms = 0;
-	if (max == 0 || quota_take(table_of(edge, limit), key_of(request, limit),
+	if (max == 0 || quota_take(table_of(request, limit), key_of(request, limit),
 	                           edge->wheel->now_ms, rows[limit].window_ms, max, &again_ms))
 		return 0;
 	count(edge, limit);
@@ -75,7 +83,7 @@ uint64_t limits_left(struct request *request, enum limit limit)
 	struct edge *edge = request->edge;
 	uint32_t max = max_of(edge, limit);
 	uint64_t again_ms = 0;
-	if (max == 0 || quota_left(table_of(edge, limit), key_of(request, limit),
+	if (max == 0 || quota_left(table_of(request, limit), key_of(request, limit),
 	                           edge->wheel->now_ms, max, &again_ms))
 		return 0;
 	count(edge, limit);
@@ -86,9 +94,9 @@ bool limits_admit(struct edge *edge, const uint8_t address[16])
 {
 	uint32_t max = max_of(edge, LIMIT_CONNECTIONS);
 	uint64_t again_ms;
-	if (max == 0 || quota_take(table_of(edge, LIMIT_CONNECTIONS),
-	                           key_of_address(address, LIMIT_CONNECTIONS), edge->wheel->now_ms,
-	                           rows[LIMIT_CONNECTIONS].window_ms, max, &again_ms))
+	if (max == 0 ||
+	    quota_take(&edge->options.all->crowd, key_of_address(address, LIMIT_CONNECTIONS),
+	               edge->wheel->now_ms, rows[LIMIT_CONNECTIONS].window_ms, max, &again_ms))
 		return true;
 	count(edge, LIMIT_CONNECTIONS);
 	return false;
