@@ -33,11 +33,17 @@ _Static_assert((int)SHA256_DIGEST_LENGTH <= SSL_MAX_SID_CTX_LENGTH, "OpenSSL tak
 
 /* ---- a set lives as long as its first context ---- */
 
+static int set_index(void);
+
+/* A connection that is being freed lets go of the first context before the one of its name: which
+ * is to know nothing of us then. */
 static void set_free(struct tls_set *set)
 {
 	for (size_t i = 0; i < set->count; i++) {
-		if (i > 0)
+		if (i > 0) {
+			SSL_CTX_set_ex_data(set->named[i].context, set_index(), NULL);
 			SSL_CTX_free(set->named[i].context);
+		}
 		certificate_finish(&set->named[i].certificate);
 	}
 	OPENSSL_cleanse(set->keys, sizeof set->keys);
