@@ -236,6 +236,31 @@ static void look_at_mode(const struct doubts *doubts, const char *path, const ch
 		      path, (unsigned)status.st_mode & 07777);
 }
 
+/* The keys of pairs CERT.pem:KEY.pem, with commas between them. */
+static void look_at_certificate_keys(const struct doubts *doubts)
+{
+	const char *rest = doubts->settings->tls_certificates;
+	while (*rest != '\0') {
+		size_t all = strcspn(rest, ","), key = strcspn(rest, ":,") + 1, len = all;
+		char path[PATH_ROOM];
+		while (len > key && rest[len - 1] == ' ')
+			len--;
+		if (key < len && snprintf(path, sizeof path, "%.*s", (int)(len - key), rest + key) <
+		                         (int)sizeof path)
+			look_at_mode(doubts, path, "tls.certificates: the private key");
+		rest += all;
+		rest += *rest == ',';
+	}
+}
+
+/* Keys to check signatures with are public, unless one of them is symmetric (RFC 7518, 6.4). */
+static bool holds_secret(const struct settings *settings, const struct setting_row *row)
+{
+	const char *text = settings_text_of(settings, row);
+	return strcmp(row->key, "auth.jwt_keys") != 0 || strstr(text, "\"k\"") != NULL ||
+	       strstr(text, "PRIVATE KEY") != NULL;
+}
+
 static void look_at_row(const struct doubts *doubts, const struct found_in *found, size_t i,
                         bool *written)
 {
@@ -244,8 +269,10 @@ static void look_at_row(const struct doubts *doubts, const struct found_in *foun
 	char path[PATH_ROOM], reason[SETTINGS_REASON_MAX], giver[SETTING_PLACE_ROOM];
 	if (!setting_is_secret(row->type) || place->giver == GIVEN_BY_DEFAULT)
 		return;
-	*written = *written || (place->giver == GIVEN_BY_FILE && place->path == NULL);
-	if (place->giver == GIVEN_BY_FLAG && place->path == NULL && !doubts->settings->dev)
+	bool secret = holds_secret(doubts->settings, row);
+	*written = *written || (secret && place->giver == GIVEN_BY_FILE && place->path == NULL);
+	if (secret && place->giver == GIVEN_BY_FLAG && place->path == NULL &&
+	    !doubts->settings->dev)
 		doubt(doubts,
 		      "%s: is on the command line, which everybody on this machine may have read: "
 		      "use %s_file, or the environment",
@@ -254,7 +281,7 @@ static void look_at_row(const struct doubts *doubts, const struct found_in *foun
 	size_t len = found->credentials != NULL ? strlen(found->credentials) : 0;
 	bool credential = place->path != NULL && len != 0 && place->path[len] == '/' &&
 	                  strncmp(place->path, found->credentials, len) == 0;
-	if (place->path != NULL && !credential)
+	if (secret && place->path != NULL && !credential)
 		look_at_mode(doubts, place->path, row->key);
 	settings_place_text(doubts->settings, row, doubts->file, giver);
 	if (place->giver != GIVEN_BY_DIRECTORY && find(found, row, path, reason) && *path != '\0')
@@ -294,6 +321,7 @@ void settings_doubts(const struct settings *settings, const char *file, const ch
 		look_at_row(&doubts, &found, i, &written);
 	if (written && file != NULL && !settings->dev)
 		look_at_mode(&doubts, file, "secrets in the configuration");
+	look_at_certificate_keys(&doubts);
 	look_at_names(&doubts, found.credentials);
 	look_at_names(&doubts, found.secrets);
 }

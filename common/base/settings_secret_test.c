@@ -299,6 +299,19 @@ static void test_doubts(void **state)
 	assert_false(doubted("somebody") || doubted("bet_sync"));
 	assert_false(doubted("opensesame") || doubted("figures") || doubted("housekey"));
 
+	/* So may the keys of certificates, and not the certificates. */
+	char pairs[512];
+	const char *private = write_text("one.key", "x"), *other = write_text("two.key", "x");
+	snprintf(pairs, sizeof pairs, "%s:%s , %s:%s", open, private, file, other);
+	assert_true(settings_set(&s, SPAN("tls.certificates"), span_str(pairs), reason));
+	*said = '\0';
+	settings_doubts(&s, NULL, NULL, say, NULL);
+	assert_false(doubted("tls.certificates"));
+	assert_int_equal(chmod(private, 0640) | chmod(other, 0604), 0);
+	settings_doubts(&s, NULL, NULL, say, NULL);
+	assert_true(doubted("one.key may be used by others than its owner (mode 0640)"));
+	assert_true(doubted("two.key may be used by others than its owner (mode 0604)"));
+
 	/* A credential's mode shows systemd's ACL. */
 	settings_finish(&s);
 	settings_init(&s);
@@ -306,6 +319,39 @@ static void test_doubts(void **state)
 	assert_true(settings_load_found(&s, dir, reason));
 	settings_doubts(&s, NULL, dir, say, NULL);
 	assert_false(doubted("may be used by others"));
+}
+
+static void test_public_keys_are_no_secret(void **state)
+{
+	(void)state;
+#define PUBLIC_KEY                                                                                 \
+	"{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\","                                         \
+	"\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}"
+	static const char public[] = PUBLIC_KEY,
+	                  symmetric[] = "{\"keys\":[{\"kty\":\"oct\",\"alg\":\"HS256\",\"k\":"
+	                                "\"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75"
+	                                "aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow\"}]}";
+	char *flags[] = {(char[]){"--auth-jwt-keys=" PUBLIC_KEY}, NULL};
+#undef PUBLIC_KEY
+	assert_true(settings_set(&s, SPAN("secrets_dir"), span_str(dir), reason));
+	assert_int_equal(chmod(write_text("auth.jwt_keys", public), 0644), 0);
+	if (!settings_load_found(&s, NULL, reason))
+		fail_msg("%s", reason);
+	settings_doubts(&s, NULL, NULL, say, NULL);
+	assert_string_equal(said, "");
+	settings_finish(&s);
+	settings_init(&s);
+	assert_int_equal(settings_load_flag(&s, 1, flags, reason), 1);
+	settings_doubts(&s, NULL, NULL, say, NULL);
+	assert_string_equal(said, "");
+
+	settings_finish(&s);
+	settings_init(&s);
+	assert_true(settings_set(&s, SPAN("secrets_dir"), span_str(dir), reason));
+	assert_int_equal(chmod(write_text("auth.jwt_keys", symmetric), 0644), 0);
+	assert_true(settings_load_found(&s, NULL, reason));
+	settings_doubts(&s, NULL, NULL, say, NULL);
+	assert_true(doubted("auth.jwt_keys may be used by others than its owner (mode 0644)"));
 }
 
 static void test_a_secret_among_arguments(void **state)
@@ -383,6 +429,7 @@ int main(void)
 	        T(test_who_wins),
 	        T(test_directories),
 	        T(test_doubts),
+	        T(test_public_keys_are_no_secret),
 	        T(test_a_secret_among_arguments),
 	        T(test_no_key_is_spelled_as_the_file_of_another),
 	        T(test_places_are_kept),
