@@ -143,7 +143,9 @@ static void use(struct supervisor *s, struct reload *reload)
 	log_set_buffer(fleet_ceilings(&s->fleet).log_bytes);
 	s->fleet.cpus = cpus_usable("", cpus_affinity());
 	tell_settings(&s->fleet);
-	tls_files_reload(s->tls);
+	if (tls_files_reload(s->tls))
+		json_array_append_new(json_object_get(reload->report, "changed"),
+		                      json_string("certificates"));
 	/* What failed may work with other settings. */
 	if (reload->workers)
 		fleet_restart(&s->fleet, NULL);

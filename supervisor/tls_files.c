@@ -2,6 +2,7 @@
 #include "common/base/certificate.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/store/offset.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -234,28 +235,33 @@ static void take(struct tls_files *files, struct material *m)
 	material_finish(&files->material);
 	files->material = *m;
 	files->warned_s = 0;
-	if (m->count > 0)
-		events_emit(files->events, LOG_LEVEL_INFO, "certificates",
-		            json_pack("{s:i, s:I}", "pairs", (int)m->count, "expires_s",
-		                      (json_int_t)m->expires_s));
+	if (m->count == 0)
+		return;
+	char time[40];
+	struct span end = timestamp_print(m->expires_s * 1000, time);
+	events_emit(files->events, LOG_LEVEL_INFO, "certificates",
+	            json_pack("{s:i, s:s%}", "pairs", (int)m->count, "expires_at",
+	                      (const char *)end.at, end.len));
 }
 
-static void look_again(struct tls_files *files)
+/* True: there was something new, which has been told. */
+static bool look_again(struct tls_files *files)
 {
 	struct look *looks;
 	struct material fresh;
 	char reason[TLS_FILES_REASON_MAX];
 	size_t count = look_at_all(files->settings->newest, &looks);
 	if (!is_new(files, looks, count))
-		return;
+		return false;
 	if (!read_all(files->settings->newest, &fresh, reason)) {
 		material_finish(&fresh);
 		events_emit(files->events, LOG_LEVEL_ERROR, "certificates-refused",
 		            json_pack("{s:s}", "reason", reason));
-		return;
+		return false;
 	}
 	take(files, &fresh);
 	files->on_change(files->arg);
+	return true;
 }
 
 static void warn_of_the_end(struct tls_files *files)
@@ -355,11 +361,12 @@ void tls_files_destroy(struct tls_files **files)
 	*files = NULL;
 }
 
-void tls_files_reload(struct tls_files *files)
+bool tls_files_reload(struct tls_files *files)
 {
-	look_again(files);
+	bool changed = look_again(files);
 	if (rotate_if_due(files, clock_monotonic_ms()))
 		files->on_change(files->arg);
+	return changed;
 }
 
 void tls_files_tell(const struct tls_files *files, struct peer *peer, uint64_t tls)

@@ -23,8 +23,8 @@ struct tls_files *tls_files_create(uv_loop_t *loop, const struct settings_source
 /* NULL is fine. Its handle is closed by the loop. */
 void tls_files_destroy(struct tls_files **files);
 
-/* After a reload: reads them again. */
-void tls_files_reload(struct tls_files *files);
+/* After a reload: reads them again. True: others are in force. */
+bool tls_files_reload(struct tls_files *files);
 
 /* Would these settings' files be taken? For check-config, and before a start. */
 bool tls_files_fit(const struct settings *settings, char reason[TLS_FILES_REASON_MAX]);

@@ -189,6 +189,17 @@ def test_a_change_is_taken_without_a_dropped_connection():
         kept.close()
 
 
+def test_a_reload_says_that_certificates_changed():
+    with Tls() as r:
+        r.flags[r.flags.index("--tls-watch=100ms")] = "--tls-watch=0"
+        r.start()
+        r.wait_log(r"certificates pairs=1 expires_at=\S*20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\S*Z")
+        assert "nothing changed" in r.ctl("reload")[0]
+        make(r.dir, "first", ("localhost", "127.0.0.1"), days=300)
+        assert "changed: certificates\n" in r.ctl("reload")[0]
+        assert "nothing changed" in r.ctl("reload")[0]
+
+
 def test_many_changes_under_load():
     with Tls(workers=2) as r:
         r.start()
