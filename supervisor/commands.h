@@ -45,7 +45,8 @@
 	WORKER(markets, "markets", "bridge-0",                                                     \
 	       "Look at the markets; decide those that need a person.")                            \
 	OWN(tokens, "tokens", 1, 5,                                                                \
-	    "add NAME [VERB=PATTERN...] | ls | revoke NAME | check WHO VERB PATH",                 \
+	    "add NAME [VERB=PATTERN...] [--expires WHEN] [--sha256 HEX] | ls | revoke NAME | "     \
+	    "check WHO VERB PATH",                                                                 \
 	    "Who has which token, and what it may.",                                               \
 	    "  --json             as JSON; of tokens only the beginning of their digest\n"         \
 	    "  --expires WHEN     of add: 2026-12-31T00:00:00Z, or 12h or 30d from now\n"          \

@@ -14,6 +14,8 @@ enum { TOKEN_BYTES = 32, RIGHTS_ROOM = 8192 };
 
 /* ---- add ---- */
 
+#define ADD_USAGE "add NAME [VERB=PATTERN...] [--expires WHEN] [--sha256 HEX]"
+
 /* A time, or how long from now (90s, 15m, 12h, 30d), as a time. False: neither. */
 static bool read_end(const char *text, char time[40])
 {
@@ -62,6 +64,14 @@ static void print_row(const json_t *row)
 	       json_is_true(json_object_get(row, "ended")) ? "  ended" : "");
 }
 
+static void print_doubts(const char *name, const json_t *answer)
+{
+	size_t i;
+	const json_t *doubt;
+	json_array_foreach (json_object_get(answer, "doubts"), i, doubt)
+		fprintf(stderr, "doubtful: %s: %s\n", name, json_string_value(doubt));
+}
+
 static int add(const struct ctl *ctl, int argc, char **argv, bool as_json)
 {
 	const char *expires = NULL, *hex = NULL;
@@ -73,7 +83,7 @@ static int add(const struct ctl *ctl, int argc, char **argv, bool as_json)
 	    !ctl_take_option(&argc, argv, "--sha256", &hex))
 		return ctl_usage(ctl, "--expires and --sha256 need a value");
 	if (argc < 1)
-		return ctl_usage(ctl, "a name is expected");
+		return ctl_usage(ctl, "a name is expected: " ADD_USAGE);
 	if (expires != NULL && !read_end(expires, time))
 		return ctl_usage(ctl, "--expires is a time such as 2026-12-31T00:00:00Z, or 12h or "
 		                      "30d from now");
@@ -94,6 +104,7 @@ static int add(const struct ctl *ctl, int argc, char **argv, bool as_json)
 	int code = ctl_ask(ctl, 6, command, &answer);
 	if (code != 0)
 		return code;
+	print_doubts(argv[0], answer);
 	if (as_json) {
 		if (hex == NULL)
 			json_object_set_new(answer, "token", json_string(token));
@@ -223,5 +234,5 @@ int ctl_tokens(const struct ctl *ctl, int argc, char **argv)
 		return end(ctl, argv[1], as_json);
 	if (argc == 4 && strcmp(argv[0], "check") == 0)
 		return check_right(ctl, argv + 1, as_json);
-	return ctl_usage(ctl, "add NAME, ls, revoke NAME or check WHO VERB PATH is expected");
+	return ctl_usage(ctl, ADD_USAGE ", ls, revoke NAME or check WHO VERB PATH is expected");
 }

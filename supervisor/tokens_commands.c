@@ -2,6 +2,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/store/offset.h"
+#include "supervisor/idle_rights.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/tell.h"
 #include "supervisor/tokens.h"
@@ -69,6 +70,7 @@ static void add(struct supervisor *s, struct admin_request *request)
 		use(s, rows);
 		audit(s, "token-added", json, request);
 		json_object_set_new(json, "file", json_string(s->loaded->auth_tokens));
+		json_object_set_new(json, "doubts", idle_rights(row.rights));
 		admin_answer(request, json);
 	}
 	rights_release(&row.rights);

@@ -3,6 +3,9 @@
 
 #include "common/domain/rights.h"
 
+#define RIGHTS_VERB_WORD(NAME, text, ...) " " text
+#define RIGHTS_VERBS_ARE                  "the verbs are" VERBS(RIGHTS_VERB_WORD)
+
 /* What may be printed of a set, as one that narrows nothing. */
 struct rights *rights_flat(const struct rights *rights);
 /* Of a flat one, whole; NULL: there is no further one. */

@@ -58,7 +58,7 @@ static bool add_word(struct rights_draft *draft, struct span word, char reason[R
 	if (name.len == word.len)
 		return rights_fail(reason, "right", word, "is not VERB=PATTERN");
 	if (!verb_find(name, &verb))
-		return rights_fail(reason, "verb", name, "is unknown");
+		return rights_fail(reason, "verb", name, "is unknown: " RIGHTS_VERBS_ARE);
 	bool more = true;
 	while (more) {
 		more = left.len > 0 && memchr(left.at, ',', left.len) != NULL;

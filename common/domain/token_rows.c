@@ -2,6 +2,7 @@
 #include "common/base/check.h"
 #include "common/base/hash.h"
 #include "common/base/hex.h"
+#include "common/domain/rights_parts.h"
 #include "common/store/offset.h"
 
 #include <openssl/sha.h>
@@ -137,9 +138,7 @@ static const char *read_end(struct token_row *row, struct span word)
 	return NULL;
 }
 
-#define VERB_WORD(NAME, text, ...) " " text
-static const char verbs_are[] = "the verbs are" VERBS(VERB_WORD);
-#undef VERB_WORD
+static const char verbs_are[] = RIGHTS_VERBS_ARE;
 
 /* A word that is no right may be a token. `said`: room for what is wrong with one that is. */
 static const char *read_right(struct rights_draft *draft, struct span word,

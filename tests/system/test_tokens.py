@@ -85,19 +85,29 @@ def test_add_check_revoke():
 @pytest.mark.parametrize("arguments,said", [
     (("add", "a b", "read=x"), "a name is letters, digits"),
     (("add", "anonymous"), "not anonymous"),
-    (("add", "a", "see=x"), "verb 'see' is unknown"),
+    (("add", "a", "see=x"), "verb 'see' is unknown: the verbs are read append create"),
     (("add", "a", "read=%2A"), "escaped '*'"),
     (("add", "a", "--sha256", "12"), "64 hexadecimal digits"),
     (("add", "a", "--expires", "soon"), "--expires is a time"),
     (("add", "a", "--expires", "2020-01-01T00:00:00Z"), "lies in the past"),
-    (("add",), "a name is expected"),
+    (("add",), "a name is expected: add NAME [VERB=PATTERN...] [--expires WHEN] [--sha256 HEX]"),
     (("revoke",), "is expected"),
-    ((), "is expected"),
+    ((), "[--expires WHEN] [--sha256 HEX], ls, revoke NAME"),
 ])
 def test_wrong_usage_changes_nothing(arguments, said):
     with with_rows("a sha256:" + HEX + "\n", dummy=True) as r:
         assert said in r.ctl("tokens", *arguments, code=2)[1]
         assert open(os.path.join(r.dir, "tokens")).read() == "a sha256:" + HEX + "\n"
+
+
+def test_what_gives_nothing_is_doubted_and_added():
+    with with_rows(dummy=True) as r:
+        token, said = r.ctl("tokens", "add", "a", "read=/arena/**,arena/**,/v1/markets")
+        assert "doubtful: a: read=/arena/**: no request has such a path\n" in said
+        assert said.count("doubtful") == 1 and token.startswith("rs_") and token.count("\n") == 1
+        assert "doubtful: b: it has no right" in r.ctl("tokens", "add", "b", "--json")[1]
+        assert "doubtful" not in r.ctl("tokens", "add", "c", "operate=/v1/outputs/**", "bet=accounts")[1]
+        assert [t["name"] for t in tokens(r)] == ["a", "b", "c"]
 
 
 def test_what_cannot_be_done_is_said():
