@@ -120,7 +120,7 @@ static int check_config(int argc, char **argv)
 		settings_finish(&settings);
 		return EXIT_USAGE;
 	}
-	survey_tokens(&settings, options.config, print_token, &verdict);
+	survey_access(&settings, options.config, print_token, &verdict);
 	tokens_judge(&settings, print_token, &verdict);
 	options_doubts(&options, &settings, print_doubt, &verdict);
 	size_t lacking = 0;

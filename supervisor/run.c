@@ -280,7 +280,7 @@ static void prepare(struct supervisor *s)
 	compare_limits(s->settings.newest, cpus);
 	look_at_medium(s->settings.newest);
 	options_doubts(&s->options, s->loaded, warn_of, NULL);
-	survey_tokens(s->loaded, s->options.config, warn_of_token, NULL);
+	survey_access(s->loaded, s->options.config, warn_of_token, NULL);
 	tokens_judge(s->loaded, warn_of_token, NULL);
 	s->fleet = (struct fleet){.life = {.loop = s->loop,
 	                                   .settings = &s->settings,

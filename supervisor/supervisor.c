@@ -188,7 +188,7 @@ bool supervisor_reload(struct supervisor *s, json_t **report, char reason[SETTIN
 	events_emit(&s->events, LOG_LEVEL_INFO, "reloaded", json_deep_copy(reload.report));
 	json_t *doubts = json_array();
 	options_doubts(&s->options, &reload.fresh, note_doubt, doubts);
-	survey_tokens(&reload.fresh, s->options.config, note_token, doubts);
+	survey_access(&reload.fresh, s->options.config, note_token, doubts);
 	tokens_judge(&reload.fresh, note_token, doubts);
 	json_object_set_new(reload.report, "doubts", doubts);
 	use(s, &reload);

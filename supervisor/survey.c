@@ -2,6 +2,7 @@
 #include "common/base/address.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/domain/glob.h"
 #include "common/domain/short_keys.h"
 #include "common/domain/token_rows.h"
 #include "supervisor/weak_token.h"
@@ -52,7 +53,32 @@ static void judge_row(const struct judge *judge, const struct setting_row *row)
 	}
 }
 
-void survey_tokens(const struct settings *settings, const char *file,
+/* What no visitor without a token needs, and what he could do with it. */
+static const char *const not_for_all[VERB_COUNT] = {
+        [VERB_APPEND] = "everybody may write into streams, and close them",
+        [VERB_CREATE] = "everybody may make streams, and fill the store",
+        [VERB_DELETE] = "everybody may delete streams",
+        [VERB_RENDER] = "everybody may order browsers, which open what he says",
+        [VERB_POST] = "everybody may post a game's facts, by which bets are decided",
+        [VERB_OPERATE] = "everybody is the house, or manages outputs",
+        [VERB_METRICS] = "everybody may read what Ringside is busy with",
+        [VERB_FRAMES] = "everybody may read what is for betting services alone",
+};
+
+static void judge_public(const struct judge *judge)
+{
+	const struct setting_row *row = setting_find(SPAN("auth.public"));
+	char reason[RIGHTS_REASON_ROOM], which[16];
+	struct rights *rights = rights_of_text(span_str(judge->settings->auth_public), reason);
+	for (enum verb verb = 0; rights != NULL && verb < VERB_COUNT; verb++) {
+		snprintf(which, sizeof which, "%s: ", verb_name(verb));
+		if (not_for_all[verb] != NULL && rights_any(rights, verb))
+			say_of(judge, row, which, false, not_for_all[verb]);
+	}
+	rights_release(&rights);
+}
+
+void survey_access(const struct settings *settings, const char *file,
                    void (*say)(void *arg, bool certain, const char *text), void *arg)
 {
 	const struct judge judge = {settings, file, say, arg};
@@ -61,11 +87,14 @@ void survey_tokens(const struct settings *settings, const char *file,
 	for (size_t i = 0; i < setting_rows_count; i++)
 		if (setting_rows[i].type == SETTING_token || setting_rows[i].type == SETTING_tokens)
 			judge_row(&judge, &setting_rows[i]);
+	judge_public(&judge);
 }
 
 /* ---- who may do what ---- */
 
-enum { OTHERS_MAX = 16, NAMES_SHOWN = 8 };
+enum { OTHERS_MAX = 16, NAMES_SHOWN = 8, PATTERNS_SHOWN = 4 };
+
+static const char by_claims[] = "whose JSON Web Token says so";
 
 /* Somebody with rights: a setting's tokens, a row of tokens, whoever shows none. */
 struct asker {
@@ -115,7 +144,7 @@ static void add_claims(struct askers *askers, const struct settings *s)
 		return;
 	struct rights_draft *draft = rights_draft_create();
 	rights_draft_add_all(draft);
-	add_asker(askers, "whose JSON Web Token says so", rights_draft_finish(&draft));
+	add_asker(askers, by_claims, rights_draft_finish(&draft));
 }
 
 static void collect(struct askers *askers, const struct settings *s)
@@ -146,28 +175,172 @@ static void drop(struct askers *askers)
 	token_rows_destroy(&askers->rows);
 }
 
-static void print_verb(const struct askers *askers, enum verb verb, FILE *out)
+/* ---- the lines that are printed ---- */
+
+#define OUTPUTS "/v1/outputs/**"
+#define HLS     "/v1/hls/**"
+
+/* A verb, or some of its paths, which are another thing to have. */
+struct line {
+	enum verb verb;
+	const char *about;    /* NULL: the verb's own */
+	const char *apart;    /* pattern of the paths that have a line of their own; NULL: none */
+	const char *in_apart; /* this is that line, and here is one of them; NULL: it is not */
+	const char *all[4];   /* who may these may all of it */
+};
+static const struct line lines[] = {
+        {.verb = VERB_READ,
+         .all = {"/v1/stream/**", "/v1/markets/**", "/v1/duels/**", "/v1/feeds/**"}},
+        {.verb = VERB_APPEND, .all = {"/v1/stream/**"}},
+        {.verb = VERB_CREATE, .all = {"/v1/stream/**"}},
+        {.verb = VERB_DELETE, .all = {"/v1/stream/**"}},
+        {.verb = VERB_RENDER, .all = {"/stream/**"}},
+        {.verb = VERB_VIEW, .apart = HLS, .all = {"/stream/**"}},
+        {VERB_VIEW, "watch by HLS", HLS, "/v1/hls/x", {HLS}},
+        {.verb = VERB_POST, .all = {"/v1/source/**"}},
+        {.verb = VERB_BET, .all = {"/v1/ledger/accounts"}},
+        {VERB_OPERATE,
+         "the house, aborting duels, deciding markets",
+         OUTPUTS,
+         NULL,
+         {"/v1/ledger/**", "/v1/duels/**", "/v1/markets/**"}},
+        {VERB_OPERATE, "outputs", OUTPUTS, "/v1/outputs/x", {OUTPUTS}},
+        {.verb = VERB_METRICS, .all = {"/metrics"}},
+        {.verb = VERB_FRAMES, .all = {"/v1/feeds/**"}},
+};
+
+/* `pattern`: as it is printed. */
+static bool belongs(const struct line *line, const char *pattern)
 {
-	const char *shown[NAMES_SHOWN];
+	char whole[2 * RIGHTS_PATTERN_MAX];
+	if (line->apart == NULL)
+		return true;
+	snprintf(whole, sizeof whole, "%s%s", *pattern == '/' ? "" : verb_root(line->verb),
+	         pattern);
+	bool inside = glob_covers(span_str(line->apart + 1), span_str(whole + 1));
+	return line->in_apart == NULL
+	               ? !inside
+	               : inside || glob_matches(span_str(whole + 1), span_str(line->in_apart + 1));
+}
+
+/* As keys, in their order, those that belong to the line. */
+static void gather(json_t *found, const struct line *line, const struct rights *rights)
+{
+	size_t i;
+	const json_t *one;
+	json_t *all = rights_json(rights);
+	json_array_foreach (json_object_get(all, verb_name(line->verb)), i, one)
+		if (belongs(line, json_string_value(one)))
+			json_object_set_new(found, json_string_value(one), json_null());
+	json_decref(all);
+}
+
+static bool has_some(const struct line *line, const struct rights *rights)
+{
+	if (!rights_any(rights, line->verb) || line->apart == NULL)
+		return rights_any(rights, line->verb);
+	json_t *found = json_object();
+	gather(found, line, rights);
+	bool some = json_object_size(found) > 0;
+	json_decref(found);
+	return some;
+}
+
+static bool has_all(const struct line *line, const struct rights *rights)
+{
+	for (size_t i = 0; i < sizeof line->all / sizeof *line->all && line->all[i] != NULL; i++)
+		if (!rights_covers(rights, line->verb, span_str(line->all[i])))
+			return false;
+	return true;
+}
+
+static void print_patterns(json_t *found, FILE *out)
+{
+	size_t printed = 0, count = json_object_size(found);
+	const char *text;
+	json_t *nothing;
+	json_object_foreach (found, text, nothing) {
+		if (printed == PATTERNS_SHOWN)
+			break;
+		fprintf(out, "%s%s", printed++ > 0 ? "," : " ", text);
+	}
+	if (count > printed)
+		fprintf(out, " and %zu more", count - printed);
+}
+
+/* All rows of the name of the one at `first`: together, unless one of them has all. */
+static void print_asker(const struct askers *askers, size_t first, const struct line *line,
+                        FILE *out)
+{
+	const char *name = askers->list[first].name;
+	json_t *found = json_object();
+	bool all = false;
+	for (size_t i = first; i < askers->count && !all; i++) {
+		if (strcmp(askers->list[i].name, name) != 0)
+			continue;
+		all = has_all(line, askers->list[i].rights);
+		gather(found, line, askers->list[i].rights);
+	}
+	fputs(name, out);
+	if (!all)
+		print_patterns(found, out);
+	json_decref(found);
+}
+
+static void print_line(const struct askers *askers, const struct line *line, FILE *out)
+{
+	const char *shown[NAMES_SHOWN], *about = line->about;
 	size_t names = 0, more = 0;
-	fprintf(out, "  %-8s %s: ", verb_name(verb), verb_about(verb));
+	fprintf(out, "  %-8s %s: ", verb_name(line->verb),
+	        about != NULL ? about : verb_about(line->verb));
 	for (size_t i = 0; i < askers->count; i++) {
 		const char *name = askers->list[i].name;
 		bool again = false;
 		for (size_t n = 0; n < names; n++)
 			again = again || strcmp(shown[n], name) == 0;
-		if (again || !rights_any(askers->list[i].rights, verb))
+		if (again || !has_some(line, askers->list[i].rights))
 			continue;
 		if (names == NAMES_SHOWN) {
 			more++;
 			continue;
 		}
-		fprintf(out, "%s%s", names > 0 ? ", " : "", name);
+		fputs(names > 0 ? ", " : "", out);
+		print_asker(askers, i, line, out);
 		shown[names++] = name;
 	}
 	if (more > 0)
 		fprintf(out, ", and %zu more rows", more);
 	fputs(names > 0 ? "\n" : "nobody\n", out);
+}
+
+/* Does what an issuer says stand alone? */
+static bool only_claims(const struct askers *askers)
+{
+	bool claims = false;
+	for (size_t i = 0; i < askers->count; i++) {
+		bool any = false;
+		for (enum verb verb = 0; verb < VERB_COUNT; verb++)
+			any = any || rights_any(askers->list[i].rights, verb);
+		claims = claims || askers->list[i].name == by_claims;
+		if (any && askers->list[i].name != by_claims)
+			return false;
+	}
+	return claims;
+}
+
+static void print_who(const struct askers *askers, const struct settings *s, FILE *out)
+{
+	fputs("who may do what:\n", out);
+	if (only_claims(askers)) {
+		fprintf(out,
+		        "  whoever shows a JSON Web Token of the issuer: what its claim %s says, "
+		        "which is not known here\n"
+		        "  whoever shows none: nothing; no setting and no row gives a right\n",
+		        s->auth_jwt_rights_claim);
+		return;
+	}
+	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+		print_line(askers, &lines[i], out);
 }
 
 /* ---- what is lacking ---- */
@@ -305,9 +478,7 @@ size_t survey_print(const struct settings *settings, FILE *out)
 		return 0;
 	}
 	collect(&askers, settings);
-	fputs("who may do what:\n", out);
-	for (enum verb verb = 0; verb < VERB_COUNT; verb++)
-		print_verb(&askers, verb, out);
+	print_who(&askers, settings, out);
 	if (*settings->auth_public == '\0')
 		fputs("whoever has no token gets health, the pages' own files and signed results; "
 		      "auth.public opens more\n",

@@ -7,9 +7,10 @@
 #include <stdio.h>
 
 /* Says of each token that somebody could guess where it stands and what is wrong with it, never the
- * token. `certain`: check-config refuses it; else it is doubtful. Nothing under dev. `file` is the
- * configuration's, or NULL. */
-void survey_tokens(const struct settings *settings, const char *file,
+ * token, and of each right in auth.public that is no visitor's what everybody could do. `certain`:
+ * check-config refuses it; else it is doubtful. Nothing under dev. `file` is the configuration's,
+ * or NULL. */
+void survey_access(const struct settings *settings, const char *file,
                    void (*say)(void *arg, bool certain, const char *text), void *arg);
 
 /* Prints who may do what, and what a game and a market lack. Returns how many things. The rows of

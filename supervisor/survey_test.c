@@ -40,7 +40,7 @@ static void say(void *arg, bool certain, const char *text)
 static const char *tokens(const char *file)
 {
 	*said = '\0';
-	survey_tokens(&s, file, say, NULL);
+	survey_access(&s, file, say, NULL);
 	return said;
 }
 
@@ -149,8 +149,15 @@ static void test_who_may(void **state)
 	const char *text = survey(&lacking);
 	assert_non_null(strstr(text, ": auth.subscribe_tokens, auth.publish_tokens\n"));
 	assert_non_null(strstr(text, "close them: auth.publish_tokens\n"));
-	assert_non_null(strstr(text, "deciding markets: auth.outputs_token\n"));
+	assert_non_null(strstr(text, "  operate  outputs: auth.outputs_token\n"));
+	assert_non_null(strstr(text, "deciding markets: nobody\n"));
+	assert_non_null(strstr(text, "nothing else: nobody\n  view     watch by HLS: "
+	                             "auth.subscribe_tokens, auth.publish_tokens\n"));
 	assert_non_null(strstr(text, "nobody is the house")); /* outputs are not the house's */
+	set("auth.ledger_token", "house-0123456789abcdef");
+	text = survey(&lacking);
+	assert_non_null(strstr(text, "deciding markets: auth.ledger_token\n"));
+	assert_non_null(strstr(text, "  operate  outputs: auth.outputs_token\n"));
 	set("dev", "true");
 	assert_memory_equal(survey(&lacking), "development: ", 13);
 	assert_int_equal(lacking, 0);
@@ -172,22 +179,73 @@ static void test_rows_fill_gaps_and_are_named(void **state)
 	set("auth.token_rows", rows);
 	const char *text = survey(&lacking);
 	assert_int_equal(lacking, 3); /* readers of feed and markets, TLS */
-	assert_non_null(strstr(text, "facts: game\n"));
-	assert_non_null(strstr(text, "markets: house\n"));
-	assert_non_null(strstr(text, "nothing else: bets\n"));
-	assert_non_null(strstr(text, "close them: elsewhere\n")); /* late has ended */
+	assert_non_null(strstr(text, "facts: game arena\n"));
+	assert_non_null(strstr(text, "markets: house markets/**,ledger/**\n"));
+	assert_non_null(strstr(text, "nothing else: bets arena\n"));
+	assert_non_null(strstr(text, "close them: elsewhere other/**\n")); /* late has ended */
 	assert_non_null(strstr(text, "whoever has no token gets health"));
 	assert_null(strstr(text, "0123456789abcdef"));
 	set("auth.public", "read=/v1/feeds/**,feeds/**,/v1/markets,/v1/markets/**");
 	set("http.trust_forwarded", "true");
 	text = survey(&lacking);
 	assert_int_equal(lacking, 0);
-	assert_non_null(strstr(text, "feeds: everybody (auth.public)\n"));
+	assert_non_null(strstr(text, "feeds: everybody (auth.public) "
+	                             "/v1/feeds/**,feeds/**,/v1/markets,/v1/markets/**\n"));
 	assert_null(strstr(text, "whoever has no token"));
 	set("feeds.source_driven", "other");
 	text = survey(&lacking);
 	assert_int_equal(lacking, 2); /* facts and frames of that one */
 	assert_non_null(strstr(text, "post=other\n"));
+}
+
+static void test_rows_that_have_ended_do_not_count(void **state)
+{
+	(void)state;
+	size_t lacking;
+	set("auth.token_rows", "game token:game-0123456789abcdef post=arena "
+	                       "expires=2020-01-01T00:00:00Z\n");
+	const char *text = survey(&lacking);
+	assert_int_equal(lacking, 8);
+	assert_non_null(strstr(text, "facts: nobody\n"));
+}
+
+static void test_patterns_of_one_name_stand_together(void **state)
+{
+	(void)state;
+	size_t lacking;
+	set("auth.public", "read=feeds/arena/* view=/v1/hls/arena");
+	set("auth.token_rows", "a token:aaaa-0123456789abcdef append=1,2 view=**\n"
+	                       "b token:bbbb-0123456789abcdef append=** operate=/v1/**\n"
+	                       "a token:cccc-0123456789abcdef append=3,4,5,6\n");
+	const char *text = survey(&lacking);
+	assert_non_null(strstr(text, "feeds: everybody (auth.public) feeds/arena/*\n"));
+	assert_non_null(strstr(text, "close them: a 1,2,3,4 and 2 more, b\n"));
+	assert_non_null(strstr(text, "nothing else: a\n"));
+	assert_non_null(strstr(text, "by HLS: everybody (auth.public) /v1/hls/arena\n"));
+	assert_non_null(strstr(text, "deciding markets: b\n  operate  outputs: b\n"));
+}
+
+static void test_what_is_not_for_everybody(void **state)
+{
+	(void)state;
+	static const char *const verbs[] = {"append", "create",  "delete",  "render",
+	                                    "post",   "operate", "metrics", "frames"};
+	for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
+		char text[64], begins[64];
+		snprintf(text, sizeof text, "read=** view=** bet=accounts %s=x", verbs[i]);
+		snprintf(begins, sizeof begins, "auth.public: %s: everybody ", verbs[i]);
+		set("auth.public", text);
+		assert_non_null(strstr(tokens(NULL), begins));
+		assert_int_equal(*said, '?');
+		assert_ptr_equal(strchr(said, '\n'), said + strlen(said) - 1);
+	}
+	set("auth.public", "read=/** view=/** bet=/**");
+	assert_string_equal(tokens(NULL), "");
+	set("auth.public", "operate=/** delete=/**");
+	assert_non_null(strstr(tokens(NULL), "delete: everybody may delete streams\n"));
+	assert_non_null(strstr(said, "operate: everybody is the house"));
+	set("dev", "true");
+	assert_string_equal(tokens(NULL), "");
 }
 
 static void test_many_rows_are_counted(void **state)
@@ -200,7 +258,9 @@ static void test_many_rows_are_counted(void **state)
 		         "n%u token:token-0123456789-%u read=/v1/feeds/**\n", i, i);
 	set("auth.token_rows", rows);
 	assert_non_null(strstr(survey(&lacking),
-	                       "feeds: n0, n1, n2, n3, n4, n5, n6, n7, and 42 more rows\n"));
+	                       "feeds: n0 /v1/feeds/**, n1 /v1/feeds/**, n2 /v1/feeds/**, "
+	                       "n3 /v1/feeds/**, n4 /v1/feeds/**, n5 /v1/feeds/**, "
+	                       "n6 /v1/feeds/**, n7 /v1/feeds/**, and 42 more rows\n"));
 }
 
 static void test_what_an_issuer_says_is_not_lacking(void **state)
@@ -210,7 +270,15 @@ static void test_what_an_issuer_says_is_not_lacking(void **state)
 	set("auth.jwt_secret", "0123456789abcdef0123456789abcdef");
 	const char *text = survey(&lacking);
 	assert_int_equal(lacking, 1); /* TLS */
-	assert_non_null(strstr(text, "facts: whose JSON Web Token says so\n"));
+	assert_non_null(strstr(text, "who may do what:\n  whoever shows a JSON Web Token of the "
+	                             "issuer: what its claim ringside says"));
+	assert_null(strstr(text, "facts: "));
+	set("auth.token_rows", "late token:late-0123456789abcdef read=** "
+	                       "expires=2020-01-01T00:00:00Z\n");
+	assert_null(strstr(survey(&lacking), "facts: "));
+	set("auth.source_token", "game-0123456789abcdef");
+	text = survey(&lacking);
+	assert_non_null(strstr(text, "facts: auth.source_token, whose JSON Web Token says so\n"));
 }
 
 int main(void)
@@ -222,6 +290,9 @@ int main(void)
 	        T(test_each_setting_fills_its_gap),
 	        T(test_who_may),
 	        T(test_rows_fill_gaps_and_are_named),
+	        T(test_rows_that_have_ended_do_not_count),
+	        T(test_patterns_of_one_name_stand_together),
+	        T(test_what_is_not_for_everybody),
 	        T(test_many_rows_are_counted),
 	        T(test_what_an_issuer_says_is_not_lacking),
 #undef T

@@ -13,7 +13,7 @@ char *tokens_in_effect(const struct options *options, const struct settings *con
                        char reason[SETTINGS_REASON_MAX]);
 
 /* Says of each token that stands in the rows, and that somebody could guess, what is wrong with it,
- * as survey_tokens() does of settings. What cannot be read says nothing. */
+ * as survey_access() does of settings. What cannot be read says nothing. */
 void tokens_judge(const struct settings *configured,
                   void (*say)(void *arg, bool certain, const char *text), void *arg);
 

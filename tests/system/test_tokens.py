@@ -110,6 +110,20 @@ def test_what_gives_nothing_is_doubted_and_added():
         assert [t["name"] for t in tokens(r)] == ["a", "b", "c"]
 
 
+def test_check_config_doubts_what_everybody_may():
+    with with_rows("game sha256:" + HEX + " post=arena\n", dummy=True, start=False) as r:
+        def checked(rights):
+            done = subprocess.run([r.program, "check-config", "--strict", *r.flags, "--auth-public=" + rights],
+                                  capture_output=True, text=True, timeout=60)
+            return done.stderr, done.stdout
+        doubts, told = checked("read=feeds/arena/*")
+        assert doubts == "" and "feeds: everybody (auth.public) feeds/arena/*\n" in told
+        assert "facts: game arena\n" in told
+        doubts, told = checked("read=** post=arena")
+        assert re.fullmatch(r"doubtful: the command line: auth.public: post: everybody may post .*\n", doubts)
+        assert "facts: everybody (auth.public) arena, game arena\n" in told
+
+
 def test_what_cannot_be_done_is_said():
     with with_rows("a sha256:" + HEX + "\n", "--auth-token-rows=b token:inline-4f3a9c", dummy=True) as r:
         assert "there is no token of c" in r.ctl("tokens", "revoke", "c", code=1)[1]
