@@ -277,7 +277,8 @@ static int write_back(struct ring *ring)
 	if (error != 0)
 		return error;
 	struct ring_position end = ring_scan(ring, from, tail.lsn);
-	if (end.lsn != tail.lsn) {
+	/* A page may show what a write that failed had left there before: whole, and as long. */
+	if (end.lsn != tail.lsn || end.hash != tail.hash) {
 		log_error("end of the log lost",
 		          "from=%llu to=%llu advice=\"nothing of it was acknowledged\"",
 		          (unsigned long long)end.lsn, (unsigned long long)tail.lsn);

@@ -1,5 +1,5 @@
 /* The ring alone: chain, wrap, recovery, locks of the dead, failed syncs. */
-#include "common/store/ring.h"
+#include "common/store/ring_parts.h"
 #include "common/base/check.h"
 #include "common/base/log.h"
 
@@ -587,6 +587,33 @@ static void test_a_repair_does_not_trust_the_page_cache(void **state)
 	assert_int_equal(ring_tail(&f->ring).lsn, tail.lsn);
 }
 
+/* What it reads again may be whole and as long as what was written over it: a record whose write
+ * was said to have failed. The log goes on behind what is there. */
+static void test_a_repair_goes_on_behind_what_is_there(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t former[480 + sizeof(struct ring_record)];
+	char path[128];
+	struct ring_position kept = put(f, 1, 480);
+	assert_int_equal(ring_sync(&f->ring), 0);
+	put(f, 9, 480);
+	memcpy(former, ring_at(&f->ring, kept.lsn).at, sizeof former);
+	ring_slots_set(&f->ring.control->tail, kept);
+	put(f, 2, 480);
+	syncs_fail = 1;
+	assert_int_equal(ring_sync(&f->ring), EIO);
+	snprintf(path, sizeof path, "%s/ring", f->dir);
+	int fd = open(path, O_RDWR);
+	assert_int_equal(pwrite(fd, former, sizeof former, (off_t)kept.lsn), sizeof former);
+	close(fd);
+	assert_int_equal(ring_sync(&f->ring), 0);
+	assert_int_equal(ring_cuts(&f->ring), 1);
+	struct ring_position tail = put(f, 3, 480);
+	assert_int_equal(ring_sync(&f->ring), 0);
+	reboot(f, f->start);
+	assert_int_equal(ring_tail(&f->ring).lsn, tail.lsn);
+}
+
 /* Killed inside fdatasync(): the kernel told its error to nobody else. So what a sync that nobody
  * heard the end of should have covered is written again too. */
 static void test_who_dies_in_a_sync_takes_its_error_along(void **state)
@@ -666,6 +693,7 @@ int main(void)
 	        T(test_locks_of_the_dead),
 	        T(test_failed_sync_is_repaired),
 	        T(test_a_repair_does_not_trust_the_page_cache),
+	        T(test_a_repair_goes_on_behind_what_is_there),
 	        T(test_who_dies_in_a_sync_takes_its_error_along),
 	        T(test_sync_of_nothing),
 	        T(test_failed_write_leaves_no_trace),
