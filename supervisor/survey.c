@@ -335,7 +335,7 @@ static void print_who(const struct askers *askers, const struct settings *s, FIL
 		fprintf(out,
 		        "  whoever shows a JSON Web Token of the issuer: what its claim %s says, "
 		        "which is not known here\n"
-		        "  whoever shows none: nothing; no setting and no row gives a right\n",
+		        "  no setting and no row gives anybody a right\n",
 		        s->auth_jwt_rights_claim);
 		return;
 	}

@@ -272,6 +272,8 @@ static void test_what_an_issuer_says_is_not_lacking(void **state)
 	assert_int_equal(lacking, 1); /* TLS */
 	assert_non_null(strstr(text, "who may do what:\n  whoever shows a JSON Web Token of the "
 	                             "issuer: what its claim ringside says"));
+	assert_non_null(strstr(text, "  no setting and no row gives anybody a right\nwhoever has "
+	                             "no token gets health"));
 	assert_null(strstr(text, "facts: "));
 	set("auth.token_rows", "late token:late-0123456789abcdef read=** "
 	                       "expires=2020-01-01T00:00:00Z\n");
