@@ -4,6 +4,7 @@
 #include "common/base/process.h"
 #include "proto/roles.h"
 #include "supervisor/run.h"
+#include "supervisor/tls_files.h"
 #include "supervisor/survey.h"
 #include "supervisor/tokens.h"
 
@@ -114,7 +115,9 @@ static int check_config(int argc, char **argv)
 		fprintf(stderr, "%s\n", reason);
 		return EXIT_USAGE;
 	}
-	char *rows = tokens_in_effect(&options, &settings, reason);
+	char *rows = tls_files_fit(&settings, reason)
+	                     ? tokens_in_effect(&options, &settings, reason)
+	                     : NULL;
 	if (rows == NULL) {
 		fprintf(stderr, "%s\n", reason);
 		settings_finish(&settings);

@@ -282,6 +282,9 @@ def test_what_does_not_fit_prevents_a_start(spoil, words):
         r.spawn()
         assert r.process.wait(PATIENCE) == 2
         assert words in r.log() and "first" in r.log()
+        checked = subprocess.run([r.program, "check-config", *r.flags], capture_output=True, text=True, check=False,
+                                 timeout=PATIENCE, env=r.environment)
+        assert checked.returncode == 2 and words in checked.stderr
 
 
 def test_who_leaves_without_a_word_is_missed():
