@@ -9,7 +9,7 @@
 
 static size_t find(const char *const *texts, size_t count, const char *path)
 {
-	struct span patterns[16];
+	struct span patterns[16] = {0};
 	for (size_t i = 0; i < count; i++)
 		patterns[i] = span_str(texts[i]);
 	struct glob_set *set = glob_set_create(patterns, count);

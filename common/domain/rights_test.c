@@ -229,8 +229,8 @@ static void test_text_is_read_again(void **state)
 	static const char *const texts[] = {
 	        "",
 	        "read=**",
-	        "read=/v1/stream/,a%2Cb,/v1/stream//x,/**,%20x append=/v1/markets/* "
-	        "metrics=metrics",
+	        ("read=/v1/stream/,a%2Cb,/v1/stream//x,/**,%20x append=/v1/markets/* "
+	         "metrics=metrics"),
 	        "render=** view=a* post=arena bet=** operate=** frames=*",
 	};
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {

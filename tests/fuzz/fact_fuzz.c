@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct duel_cycle in_phase(enum duel_phase phase)
 {
-	struct duel_cycle c = {.times = {1000, 1000, 1000, 1000, 1000, 1000, 1000},
+	struct duel_cycle c = {.times = {1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000},
 	                       .duel.winner = -1};
 	static const uint8_t random[16];
 	char reason[160];

@@ -47,13 +47,12 @@ static void write_on(void)
 	struct iovec iov[100];
 	while (written < write_len && !blocked && !broken && wire.kind->settled(&wire)) {
 		int count = 0;
-		size_t at = written, wanted = 0;
+		size_t at = written;
 		for (; count < 100 && at < write_len; count++) {
 			size_t n = 1 + (at * 7919) % 700;
 			n = n < write_len - at ? n : write_len - at;
 			iov[count] = (struct iovec){to_write + at, n};
 			at += n;
-			wanted += n;
 		}
 		ssize_t n = wire.kind->write(&wire, iov, count);
 		broken |= n < 0;

@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char registry_path[] = "/sessions", not_found[] = "Session not found";
+static const char not_found[] = "Session not found";
+#define REGISTRY_PATH "/sessions"
 /* Where clients keep the stream of a session that they make themselves. */
 #define CLIENT_STREAMS "/v1/stream/streams/"
 
@@ -280,7 +281,7 @@ static void follow(struct request *request)
 		return;
 	}
 	int len = snprintf(query, sizeof query, "stream=%s%s%.*s",
-	                   CONVERSATION_CHANGES + sizeof "/v1/stream/" - 1,
+	                   &CONVERSATION_CHANGES[sizeof "/v1/stream/" - 1],
 	                   request->query.len > 0 ? "&" : "", (int)request->query.len,
 	                   (const char *)request->query.at);
 	if ((size_t)len >= sizeof query) {
@@ -324,8 +325,8 @@ void conversations_registry(struct request *request)
 {
 	struct span id = request->path;
 	enum method method = request->method;
-	id.at += sizeof registry_path - 1;
-	id.len -= sizeof registry_path - 1;
+	id.at += sizeof REGISTRY_PATH - 1;
+	id.len -= sizeof REGISTRY_PATH - 1;
 	if (id.len > 0) {
 		id.at++;
 		id.len--;
