@@ -73,7 +73,8 @@ size_t store_collect(struct store *store);
  * False again when it takes twice as long. */
 bool store_expects(const struct store *store, uint64_t ns);
 
-/* Submits and waits; for tools and tests without a loop. `command->done` is not called. */
+/* Submits and waits: for tools, tests and a start, before the loop turns. `command->done` is not
+ * called; that of others which end meanwhile is. */
 void store_execute(struct store *store, struct command *command);
 
 /* [loop] For how long, in ms, the commit thread has had something to do without getting on: it

@@ -183,20 +183,25 @@ size_t store_collect(struct store *store)
 	return count;
 }
 
+static void on_executed(struct command *command)
+{
+	*(bool *)command->owner = true;
+}
+
+/* What others have under way comes to its end meanwhile, and is not it. */
 void store_execute(struct store *store, struct command *command)
 {
 	void (*done)(struct command *) = command->done;
-	command->done = NULL;
+	void *owner = command->owner;
+	struct timespec nap = {.tv_nsec = 20000};
+	bool executed = false;
+	command->done = on_executed;
+	command->owner = &executed;
 	store_submit(store, command);
 	store_kick(store);
-	struct timespec nap = {.tv_nsec = 20000};
-	for (;;) {
-		pthread_mutex_lock(&store->queue_lock);
-		bool finished = store->finished != NULL;
-		pthread_mutex_unlock(&store->queue_lock);
-		if (finished && store_collect(store) > 0)
-			break;
-		nanosleep(&nap, NULL);
-	}
+	while (!executed)
+		if (store_collect(store) == 0)
+			nanosleep(&nap, NULL);
 	command->done = done;
+	command->owner = owner;
 }

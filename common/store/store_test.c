@@ -283,6 +283,40 @@ static struct command append(struct fixture *f, const char *path, const char *ty
 	return c;
 }
 
+static unsigned others_done;
+
+static void on_other(struct command *command)
+{
+	assert_int_equal(command->verdict, VERDICT_CREATED);
+	others_done++;
+}
+
+/* It is waited for itself, not for whatever ends first. */
+static void test_what_is_executed_is_done_among_others(void **state)
+{
+	enum { OTHERS = 3 };
+	struct fixture *f = *state;
+	struct command others[OTHERS];
+	char paths[OTHERS][16];
+	for (unsigned round = 0; round < 50; round++) {
+		char mine[16];
+		others_done = 0;
+		for (unsigned i = 0; i < OTHERS; i++) {
+			snprintf(paths[i], sizeof paths[i], "/%u/%u", round, i);
+			others[i] = (struct command){.kind = COMMAND_CREATE,
+			                             .path = span_str(paths[i]),
+			                             .content_type = SPAN("text/plain"),
+			                             .done = on_other};
+			store_submit(f->store, &others[i]);
+			store_kick(f->store);
+			usleep(round * 10); /* each may be in a batch of its own */
+		}
+		snprintf(mine, sizeof mine, "/%u/mine", round);
+		assert_int_equal(create(f, mine, "text/plain").verdict, VERDICT_CREATED);
+		assert_int_equal(others_done, OTHERS);
+	}
+}
+
 /* Reads [from, to) whole, slice by slice. */
 static char *read_all(struct fixture *f, const char *path, uint64_t from, size_t *len)
 {
@@ -1525,6 +1559,7 @@ int main(void)
 	        T(test_pages_end_alike_in_ring_and_rows),
 	        T(test_delete_and_create_again),
 	        T(test_producers_survive),
+	        T(test_what_is_executed_is_done_among_others),
 	        T(test_retention_bounds_the_file),
 	        T(test_full_map_refuses_and_heals),
 	        T(test_a_checkpoint_that_gets_nowhere),

@@ -17,13 +17,18 @@ SPECIMENS = {
                   {"proto/messages.h",
                    "worker-capture/main.c",  # its handler
                    "worker-sse/views/stream_kit.c"}),  # who sends it
-    "a route": (r'"/v1/feeds/"|\bfeed_newest_handle\b',
+    "a route": (r"\bfeed_newest_handle\b",
                 {"worker-sse/routes.c", "worker-sse/views/feed_newest.c", "worker-sse/views/feed_newest.h"}),
     "a route that the bridge answers": (r'"/v1/oracle/"|\bbook_on_oracle_call\b',
                                         {"proto/forwarded.h", "worker-bridge/book_calls.c"}),
     "a forwarded header": (r"\bif_match\b|\"if-match\"", {"proto/forwarded.h", "worker-capture/render_whep.c"}),
-    "a permission": (r"\bP\(OUTPUTS\b|\bPERMISSION_OUTPUTS\b|\bauth_outputs_token\b",
-                     {"worker-sse/edge/auth.h", "proto/settings.h"}),
+    "a verb": (r"\bV\(METRICS\b|\bRIGHT\(METRICS\)|\bVERB_METRICS\b",
+               {"common/domain/rights.h",
+                "worker-sse/routes.c", "worker-sse/edge/refusal.c",  # who asks it, and what is said where nobody has it
+                "worker-sse/edge/identity_tokens.c",  # which old keys have it
+                "supervisor/survey.c"}),  # what check-config says of it
+    "an old key": (r"\bauth_outputs_token\b",
+                   {"proto/settings.h", "common/domain/short_keys.h", "worker-sse/edge/identity.c"}),
     "a role": (r"\bR\(\d+, CAPTURE\b", {"proto/roles.h"}),
 }
 

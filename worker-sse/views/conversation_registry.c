@@ -280,10 +280,15 @@ static void follow(struct request *request)
 		conversation_reply_fault(request, status, NULL, NULL, reason);
 		return;
 	}
-	int len = snprintf(query, sizeof query, "stream=%s%s%.*s",
-	                   &CONVERSATION_CHANGES[sizeof "/v1/stream/" - 1],
-	                   request->query.len > 0 ? "&" : "", (int)request->query.len,
-	                   (const char *)request->query.at);
+	/* There is none before the first conversation: a pattern that fits nothing else waits for
+	 * it. */
+	bool there = state_find(store_view(worker_of(request)->store),
+	                        SPAN(CONVERSATION_CHANGES)) != NULL;
+	int len = snprintf(
+	        query, sizeof query, "stream=%s%s%.*s",
+	        &(there ? CONVERSATION_CHANGES : CONVERSATION_ROOT "*")[sizeof "/v1/stream/" - 1],
+	        request->query.len > 0 ? "&" : "", (int)request->query.len,
+	        (const char *)request->query.at);
 	if ((size_t)len >= sizeof query) {
 		conversation_reply_fault(request, 414, NULL, NULL, "the query is too long");
 		return;

@@ -41,29 +41,12 @@ static void on_row(void *context, struct span key, bool there)
 	}
 }
 
-/* Whoever follows the registry before the first conversation finds a stream. */
-static int make_changes_stream(struct sse_worker *w)
-{
-	struct state *view = store_view(w->store);
-	if (state_find(view, SPAN(CONVERSATION_CHANGES)) != NULL || view->unreadable)
-		return 0;
-	struct txn *txn = txn_create();
-	txn_stream(txn, CONVERSATION_CHANGES);
-	enum verdict verdict = txn_execute(&txn, w->store);
-	if (verdict != VERDICT_OK)
-		log_warn("the stream of conversations' changes could not be made", "verdict=%s",
-		         verdict_name(verdict));
-	return 0;
-}
-
 int conversations_start(struct sse_worker *w)
 {
 	struct conversations *all = xcalloc(1, sizeof *all);
 	all->worker = w;
 	w->conversations = all;
 	int code = conversation_import_file(w);
-	if (code == 0)
-		code = make_changes_stream(w);
 	while (store_advance(w->store, 0)) {
 	}
 	count_all(all);
