@@ -367,6 +367,7 @@ static int teardown(void **state)
 	errands_refuse(&errands);
 	markets_drop_all(&markets);
 	past_finish(&past);
+	settings_finish(&settings);
 	store_close(&store);
 	snprintf(command, sizeof command, "rm -rf %s", dir);
 	return system(command);

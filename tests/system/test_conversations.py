@@ -203,7 +203,7 @@ def test_changes_are_a_stream_that_event_source_follows(r):
     connection.request("GET", "/sessions/%24events", headers={"last-event-id": last})
     answer = connection.getresponse()
     lines = [answer.readline() for _ in range(14)]
-    assert b'data:{"type":"created"' in b"".join(lines)
+    assert b'data:{"type":"changed"' in b"".join(lines)
     connection.close()
 
 
