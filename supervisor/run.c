@@ -376,6 +376,7 @@ int run_supervisor(const struct options *options)
 	char *rows = tokens_in_effect(options, &loaded, reason);
 	if (rows == NULL) {
 		fprintf(stderr, "ringside: %s\n", reason);
+		settings_finish(&loaded);
 		return EXIT_USAGE;
 	}
 	s->loaded = settings_freeze(&loaded);

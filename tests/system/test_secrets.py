@@ -205,6 +205,8 @@ def token(r, key):
 def test_who_asks_is_answered(production):
     """Each command of the table, with the token of its line and of no other."""
     r = production
+    game = bearer(token(r, "auth.source_token"))
+    wait_for(lambda: r.request("GET", "/v1/source/arena", headers=game)[0] == 200, "the feed")
     helper = next(b for b in blocks(OPERATIONS) if b.startswith("bearer()"))
     rows = re.findall(r"^\| [^|]* \| `(\S+)` \| `(.*)` \|$", OPERATIONS, re.M)
     assert len(rows) == 5
