@@ -46,6 +46,8 @@ bool picture_measure(struct span jpeg, uint32_t *width, uint32_t *height)
 		if (!r.ok || len < 2 || marker == 0xd9 || marker == 0xda)
 			return false;
 		struct span body = reader_bytes(&r, len - 2);
+		if (!r.ok)
+			return false;
 		if (!is_frame_header(marker))
 			continue;
 		struct reader header = {body.at, body.at + body.len, r.ok};
