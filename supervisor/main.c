@@ -1,5 +1,6 @@
 /* ringside: the commands of the supervisor's program. */
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/process.h"
 #include "proto/roles.h"
@@ -115,7 +116,7 @@ static int check_config(int argc, char **argv)
 		fprintf(stderr, "%s\n", reason);
 		return EXIT_USAGE;
 	}
-	char *rows = tls_files_fit(&settings, reason)
+	char *rows = tls_files_fit(&settings, clock_wall_ms(), reason)
 	                     ? tokens_in_effect(&options, &settings, reason)
 	                     : NULL;
 	if (rows == NULL) {

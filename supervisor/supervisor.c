@@ -171,7 +171,7 @@ bool supervisor_reload(struct supervisor *s, json_t **report, char reason[SETTIN
 	notify_send(&s->notify, "RELOADING=1\nMONOTONIC_USEC=%llu",
 	            (unsigned long long)(clock_monotonic_ns() / 1000));
 	bool good = reload_read(&reload, &s->options, s->loaded, s->settings.newest, reason);
-	if (good && !tls_files_fit(&reload.next, reason)) {
+	if (good && !tls_files_fit(&reload.next, 0, reason)) {
 		settings_finish(&reload.fresh);
 		settings_finish(&reload.next);
 		json_decref(reload.report);

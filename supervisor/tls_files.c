@@ -135,7 +135,7 @@ static bool refuse(char reason[TLS_FILES_REASON_MAX], const char *path, const ch
 	return false;
 }
 
-static bool read_pair(struct material *m, const char *chain, const char *key,
+static bool read_pair(struct material *m, const char *chain, const char *key, uint64_t now_ms,
                       char reason[TLS_FILES_REASON_MAX])
 {
 	struct certificate certificate = {0};
@@ -148,7 +148,7 @@ static bool read_pair(struct material *m, const char *chain, const char *key,
 		return refuse(reason, key, strerror(errno));
 	bool good = certificate_read(
 	        &certificate, span_of(m->pairs + chain_at, key_at - chain_at - 1),
-	        span_of(m->pairs + key_at, m->pairs_len - key_at - 1), clock_wall_ms(), why);
+	        span_of(m->pairs + key_at, m->pairs_len - key_at - 1), now_ms, why);
 	if (good) {
 		int64_t ends_s = certificate_expires_s(&certificate);
 		if (m->count++ == 0 || ends_s < m->expires_s)
@@ -158,7 +158,7 @@ static bool read_pair(struct material *m, const char *chain, const char *key,
 	return good || refuse(reason, chain, why);
 }
 
-static bool read_all(const struct settings *s, struct material *m,
+static bool read_all(const struct settings *s, struct material *m, uint64_t now_ms,
                      char reason[TLS_FILES_REASON_MAX])
 {
 	char chain[PATH_MAX], key[PATH_MAX];
@@ -168,7 +168,7 @@ static bool read_all(const struct settings *s, struct material *m,
 		if (m->count == PAIRS_MAX ||
 		    m->pairs_len > PROTO_LISTEN_PAIRS_MAX - 2 * FILE_BYTES_MAX)
 			return refuse(reason, "tls.certificates", "too many");
-		if (!read_pair(m, chain, key, reason))
+		if (!read_pair(m, chain, key, now_ms, reason))
 			return false;
 	}
 	if (found < 0)
@@ -182,10 +182,11 @@ static bool read_all(const struct settings *s, struct material *m,
 	       refuse(reason, s->tls_client_ca_file, strerror(errno));
 }
 
-bool tls_files_fit(const struct settings *settings, char reason[TLS_FILES_REASON_MAX])
+bool tls_files_fit(const struct settings *settings, uint64_t now_ms,
+                   char reason[TLS_FILES_REASON_MAX])
 {
 	struct material m;
-	bool good = read_all(settings, &m, reason);
+	bool good = read_all(settings, &m, now_ms, reason);
 	material_finish(&m);
 	return good;
 }
@@ -253,7 +254,7 @@ static bool look_again(struct tls_files *files)
 	size_t count = look_at_all(files->settings->newest, &looks);
 	if (!is_new(files, looks, count))
 		return false;
-	if (!read_all(files->settings->newest, &fresh, reason)) {
+	if (!read_all(files->settings->newest, &fresh, clock_wall_ms(), reason)) {
 		material_finish(&fresh);
 		events_emit(files->events, LOG_LEVEL_ERROR, "certificates-refused",
 		            json_pack("{s:s}", "reason", reason));
@@ -324,7 +325,7 @@ struct tls_files *tls_files_create(uv_loop_t *loop, const struct settings_source
                                    char reason[TLS_FILES_REASON_MAX])
 {
 	struct material first;
-	if (!read_all(settings->newest, &first, reason)) {
+	if (!read_all(settings->newest, &first, clock_wall_ms(), reason)) {
 		material_finish(&first);
 		return NULL;
 	}

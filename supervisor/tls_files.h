@@ -26,8 +26,10 @@ void tls_files_destroy(struct tls_files **files);
 /* After a reload: reads them again. True: others are in force. */
 bool tls_files_reload(struct tls_files *files);
 
-/* Would these settings' files be taken? For check-config, and before a start. */
-bool tls_files_fit(const struct settings *settings, char reason[TLS_FILES_REASON_MAX]);
+/* Would these settings' files be taken at `now_ms` (Unix)? 0: whatever has expired; so a reload is,
+ * which may have to withdraw a token. */
+bool tls_files_fit(const struct settings *settings, uint64_t now_ms,
+                   char reason[TLS_FILES_REASON_MAX]);
 
 /* Tells a worker that listens; bit n of `tls` is set where its n-th socket speaks TLS. */
 void tls_files_tell(const struct tls_files *files, struct peer *peer, uint64_t tls);

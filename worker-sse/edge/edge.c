@@ -90,14 +90,17 @@ bool edge_use_tls(struct edge *edge, uint64_t listens_tls, const struct tls_mate
 {
 	int64_t expires_s = 0;
 	SSL_CTX *fresh = NULL;
+	/* Whatever becomes of the certificates: a socket of TLS never speaks in the clear. */
+	edge->listens_tls = listens_tls;
 	if (material->pairs.len > 0) {
-		fresh = tls_context(material, clock_wall_ms(), &expires_s, reason);
+		/* The supervisor has judged whether they have expired, when it read them. A worker
+		 * that starts later serves what the others serve. */
+		fresh = tls_context(material, 0, &expires_s, reason);
 		if (fresh == NULL)
 			return false;
 	}
 	SSL_CTX_free(edge->tls); /* who is connected has a reference of his own */
 	edge->tls = fresh;
-	edge->listens_tls = listens_tls;
 	counter_set(edge->counters, tls_certificate_expiry_seconds, (uint64_t)expires_s);
 	return true;
 }

@@ -110,7 +110,7 @@ void edge_finish(struct edge *edge);
 /* After a reload. */
 void edge_use(struct edge *edge, const struct settings *settings);
 /* What connections to the sockets of `listens_tls` (bit n: the n-th) begin with from now on. False:
- * the reason, and those before it go on. */
+ * the reason, and what they began with before goes on; where there was nothing, they are closed. */
 bool edge_use_tls(struct edge *edge, uint64_t listens_tls, const struct tls_material *material,
                   char reason[CERTIFICATE_REASON_ROOM]);
 /* Accepts on the sockets that were inherited. 0, or an exit code after logging why. */

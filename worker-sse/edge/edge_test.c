@@ -2,7 +2,9 @@
 #include "worker-sse/edge/edge.h"
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "tests/doubles/certificate_made.h"
 #include "tests/doubles/edge_bench.h"
+#include "worker-sse/edge/tls.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -273,11 +275,36 @@ static void who_may_no_longer_before_the_body_is_there_may_not(void **state)
 	finish_strict();
 }
 
+/* A certificate that has expired since the supervisor took it is still shown; without any, a socket
+ * of TLS is none that speaks in the clear. */
+static void tls_is_never_in_the_clear(void **state)
+{
+	(void)state;
+	char text[8192], reason[CERTIFICATE_REASON_ROOM];
+	struct certificate_made old = certificate_make(CERTIFICATE_EC, NULL, -200000, -100000);
+	struct edge_bench *b = edge_bench_create(NULL);
+	const struct tls_material wrong = {.pairs = span_of((const uint8_t *)"x\0y", 4)};
+	assert_false(edge_use_tls(&b->edge, 2, &wrong, reason));
+	assert_null(b->edge.tls);
+	assert_int_equal(b->edge.listens_tls, 2);
+	size_t chain_len = strlen(old.chain) + 1, key_len = strlen(old.key) + 1;
+	memcpy(text, old.chain, chain_len);
+	memcpy(text + chain_len, old.key, key_len);
+	const struct tls_material expired = {.pairs = span_of(text, chain_len + key_len)};
+	assert_true(edge_use_tls(&b->edge, 2, &expired, reason));
+	assert_non_null(b->edge.tls);
+	assert_false(edge_use_tls(&b->edge, 2, &wrong, reason));
+	assert_non_null(b->edge.tls);
+	certificate_made_finish(&old);
+	edge_bench_destroy(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(the_date_stands_on_every_answer),
 	        cmocka_unit_test(ceilings_are_kept_and_shown),
+	        cmocka_unit_test(tls_is_never_in_the_clear),
 	        cmocka_unit_test(answers_leave_when_the_turn_ends),
 	        cmocka_unit_test(it_is_empty_when_all_have_left),
 	        cmocka_unit_test(a_refusal_says_what_would_help),
