@@ -126,6 +126,15 @@ static void take_post(struct feed *feed, struct span kind, struct call *call)
 	feed_take(feed, post);
 }
 
+static void refuse_not_loaded(const struct feed *feed, struct call *call)
+{
+	if (!feed->unreadable)
+		call_header(call, "Retry-After", "1");
+	call_refuse(call, 503,
+	            feed->unreadable ? feed_unreadable
+	                             : "the store is still being read; try again");
+}
+
 void feeds_on_call(struct call *call)
 {
 	struct feeds *feeds = ((struct bridge *)call->context)->feeds;
@@ -140,12 +149,9 @@ void feeds_on_call(struct call *call)
 		show_schema(call, kind);
 	else if (feed == NULL)
 		call_refuse(call, 404, "no such feed: see feeds.scheduled and feeds.source_driven");
-	else if (!feed->loaded) {
-		call_header(call, "Retry-After", "1");
-		call_refuse(call, 503,
-		            feed->unreadable ? feed_unreadable
-		                             : "the store is still being read; try again");
-	} else if (call->method == CALL_GET && kind.len == 0)
+	else if (!feed->loaded)
+		refuse_not_loaded(feed, call);
+	else if (call->method == CALL_GET && kind.len == 0)
 		reply_js(call, describe(feed));
 	else if (call->method == CALL_POST && kind.len != 0)
 		take_post(feed, kind, call);
@@ -215,17 +221,20 @@ void feeds_on_duels_call(struct call *call)
 	}
 	rest = span_of(rest.at + 1, rest.len - 1);
 	bool aborts = rest.len > 6 && memcmp(rest.at + rest.len - 6, "/abort", 6) == 0;
+	/* Who may is said before what there is: the answer is the same before a feed has loaded. */
+	if (aborts && call->method == CALL_POST && !bridge_house(call))
+		return;
 	struct feed *feed =
 	        feeds_find(bridge->feeds, span_of(rest.at, rest.len - (aborts ? 6 : 0)));
-	if (feed != NULL && feed->unreadable)
-		call_refuse(call, 503, feed_unreadable);
-	else if (feed == NULL || !feed->loaded)
+	if (feed == NULL)
 		call_refuse(call, 404, "no such feed");
+	else if (!feed->loaded)
+		refuse_not_loaded(feed, call);
 	else if (!aborts && call->method == CALL_GET)
 		reply_js(call, describe(feed));
 	else if (!aborts || call->method != CALL_POST)
 		call_refuse_method(call, aborts ? CALL_METHOD(POST) : CALL_METHOD(GET),
 		                   "GET /v1/duels/FEED or POST /v1/duels/FEED/abort");
-	else if (bridge_house(call))
+	else
 		abort_duel(feed, call);
 }

@@ -275,7 +275,8 @@ def test_what_nobody_may_names_the_setting():
             for _ in range(3):
                 status, answer, body = own.request("GET", path, headers={"authorization": "Bearer pub"})
                 assert status == 503 and setting.encode() in body and int(answer["retry-after"]) > 0, (path, body)
-        for method, path in (("POST", "/v1/ledger/accounts"), ("POST", "/v1/duels/arena/abort")):
+        for method, path in (("POST", "/v1/ledger/accounts"), ("POST", "/v1/duels/arena/abort"),
+                             ("POST", "/v1/duels/a-feed-that-is-not/abort")):
             status, answer, body = own.request(method, path, b"{}", {"content-type": "application/json"})
             assert status == 503 and b"auth.ledger_token" in body and int(answer["retry-after"]) > 0, (path, body)
         for setting in ("auth.source_token", "auth.outputs_token", "bet_sync.token", "auth.ledger_token"):
