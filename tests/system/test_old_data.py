@@ -188,6 +188,32 @@ def test_a_new_duel_after_the_old_ones(old):
     assert account(r, had, 2).bet(again, "A", 1)[0] in (201, 402)
 
 
+def test_conversations_go_on(old):
+    """The list, every event and message; what was said before is known by its id; an answer goes on where it stood."""
+    r, had = old
+    was = had.get("conversations")
+    if was is None:  # a release before there were any
+        assert json.loads(r.request("GET", "/sessions")[2]) == []
+        return
+
+    def ask(path, body):
+        status, _, answer = r.request("POST", f"/v1/sessions/{path}", json.dumps(body).encode(), JSON)
+        return status, json.loads(answer)
+    assert json.loads(r.request("GET", "/sessions")[2]) == was["list"]
+    for name, held in was["streams"].items():
+        assert content(r, name) == held, name
+    for name, receipt in was["receipts"].items():
+        said = {"content": "Why this move?", "messageId": f"q-{name}", "actorId": "anna"}
+        assert ask(f"{name}/messages", said) == (202, receipt)
+        assert ask(f"{name}/messages", {**said, "content": "other"})[1]["code"] == "fingerprint_conflict"
+    piece = {"actorId": "engine", "role": "assistant", "chunk": {"type": "text", "delta": "more"}}
+    status, answer = ask("talking/chunks", {**piece, "messageId": "a-other", "seq": 0})
+    # Its time may have run out since: then the next answer begins.
+    assert (status, answer.get("code")) == (409, "GENERATION_MISMATCH") or status == 200, answer
+    assert ask("kept/chunks", {**piece, "messageId": "a-kept", "seq": 3})[0] == 409  # that answer was finished
+    assert ask("forked/messages", {"content": "and here?", "messageId": "q-later", "actorId": "anna"})[0] == 202
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize("release", RELEASES, ids=os.path.basename)
 def test_a_render_session_is_known(release):
