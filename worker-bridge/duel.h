@@ -68,6 +68,7 @@ struct duel {
 	uint64_t bet_open_ms, bet_close_ms;
 	uint64_t fight_planned_ms, fight_start_ms, end_ms;
 	struct duel_agent agents[2];
+	struct duel_count counts[2]; /* of each against the other, when the duel began */
 	bool positions_present;
 	double positions[2][3];
 	enum duel_outcome outcome;

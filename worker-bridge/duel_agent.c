@@ -38,8 +38,43 @@ void duel_agent_update(struct duel_agent *agent, const struct duel_agent *update
 {
 	for (size_t i = 0; i < DUEL_AGENT_ROWS; i++) {
 		const struct duel_agent_row *row = &duel_agent_rows[i];
-		if (members & 1u << i)
-			memcpy(duel_agent_member(agent, row), duel_agent_value(update, row),
-			       row->bytes);
+		if (!(members & 1u << i))
+			continue;
+		memcpy(duel_agent_member(agent, row), duel_agent_value(update, row), row->bytes);
+		agent->said |= duel_agent_said(row);
 	}
+}
+
+uint32_t duel_agent_said(const struct duel_agent_row *row)
+{
+	static const struct {
+		size_t offset;
+		uint32_t bit;
+	} counted[] = {
+	        {offsetof(struct duel_agent, wins), DUEL_SAID_WINS},
+	        {offsetof(struct duel_agent, losses), DUEL_SAID_LOSSES},
+	        {offsetof(struct duel_agent, rank), DUEL_SAID_RANK},
+	        {offsetof(struct duel_agent, rival_wins), DUEL_SAID_RIVAL_WINS},
+	        {offsetof(struct duel_agent, rival_losses), DUEL_SAID_RIVAL_LOSSES},
+	};
+	for (size_t i = 0; i < sizeof counted / sizeof *counted; i++)
+		if (counted[i].offset == row->offset)
+			return counted[i].bit;
+	return 0;
+}
+
+void duel_agent_fill(struct duel_agent *a, const struct duel_count *count)
+{
+	if (!count->known)
+		return;
+	if (!(a->said & DUEL_SAID_WINS))
+		a->wins = (int64_t)count->wins;
+	if (!(a->said & DUEL_SAID_LOSSES))
+		a->losses = (int64_t)count->losses;
+	if (!(a->said & DUEL_SAID_RANK))
+		a->rank = count->rank != 0 ? (int64_t)count->rank : DUEL_NO_RANK;
+	if (!(a->said & DUEL_SAID_RIVAL_WINS))
+		a->rival_wins = (int64_t)count->rival_wins;
+	if (!(a->said & DUEL_SAID_RIVAL_LOSSES))
+		a->rival_losses = (int64_t)count->rival_losses;
 }

@@ -14,9 +14,9 @@
  *   help      for the schema */
 #pragma once
 
-#include <stdbool.h>
+#include "worker-bridge/duel_count.h"
+
 #include <stddef.h>
-#include <stdint.h>
 
 enum {
 	DUEL_ID_MAX = 128, /* bytes */
@@ -51,8 +51,18 @@ enum {
 	DUEL_AGENT_TYPE_##kind(member, max)
 struct duel_agent {
 	DUEL_AGENT(DUEL_AGENT_FIELD)
+	uint32_t said; /* bits of DUEL_SAID_*: what of it its game has said */
 };
 #undef DUEL_AGENT_FIELD
+
+/* What may be counted here, too (duel_count.h). The store has these bits. */
+enum {
+	DUEL_SAID_WINS = 1,
+	DUEL_SAID_LOSSES = 2,
+	DUEL_SAID_RANK = 4,
+	DUEL_SAID_RIVAL_WINS = 8,
+	DUEL_SAID_RIVAL_LOSSES = 16,
+};
 
 /* In the order in which records have their members. */
 enum duel_agent_kind {
@@ -84,3 +94,8 @@ void *duel_agent_member(struct duel_agent *agent, const struct duel_agent_row *r
 bool duel_agent_changes(const struct duel_agent_row *row);
 /* Takes over the members of `update` whose bit is set, 1 << the row's index. */
 void duel_agent_update(struct duel_agent *agent, const struct duel_agent *update, unsigned members);
+
+/* The bit of this member; 0: it is none that is counted. */
+uint32_t duel_agent_said(const struct duel_agent_row *row);
+/* What is counted stands for what the game has not said. Nothing happens when nothing is known. */
+void duel_agent_fill(struct duel_agent *agent, const struct duel_count *count);

@@ -37,9 +37,25 @@ static const struct record_field duel_fields[] = {
         {.name = "agent1", .kind = RECORD_OBJECT, RECORD_NEEDED},
         {.name = "agent2", .kind = RECORD_OBJECT, RECORD_NEEDED},
         {.name = "positions", .kind = RECORD_ARRAY},
+        {.name = "counts", .kind = RECORD_ARRAY},
 };
 #undef FIELD
 static const struct record one = {RECORD_FIELDS(duel_fields)};
+
+#define COUNT(name, member) RECORD_MEMBER(name, struct duel_count, member)
+static const struct record_field count_fields[] = {
+        {COUNT("known", known)},
+        {COUNT("wins", wins)},
+        {COUNT("losses", losses)},
+        {COUNT("draws", draws)},
+        {COUNT("streak", streak)},
+        {COUNT("rank", rank)},
+        {COUNT("rivalWins", rival_wins)},
+        {COUNT("rivalLosses", rival_losses)},
+        {COUNT("rivalDraws", rival_draws)},
+};
+#undef COUNT
+static const struct record count_record = {RECORD_FIELDS(count_fields)};
 
 static const struct record_field pair_fields[] = {
         {RECORD_MEMBER("cycleId", struct duel_pair, cycle_id)},
@@ -64,7 +80,7 @@ static const struct record *agent(void)
 	        [DUEL_AGENT_ID] = RECORD_TEXT,      [DUEL_AGENT_TEXT] = RECORD_TEXT,
 	        [DUEL_AGENT_NUMBER] = RECORD_REAL,  [DUEL_AGENT_TALLY] = RECORD_REAL,
 	        [DUEL_AGENT_COUNT] = RECORD_SIGNED, [DUEL_AGENT_RANK] = RECORD_MAYBE};
-	static struct record_field fields[DUEL_AGENT_ROWS];
+	static struct record_field fields[DUEL_AGENT_ROWS + 1];
 	static const struct record record = {RECORD_FIELDS(fields)};
 	size_t made = fields[0].name != NULL ? DUEL_AGENT_ROWS : 0;
 	for (unsigned kind = 0; made < DUEL_AGENT_ROWS; kind++)
@@ -80,6 +96,8 @@ static const struct record *agent(void)
 			        .size = row->bytes,
 			        .standard = row->kind == DUEL_AGENT_RANK ? DUEL_NO_RANK : 0};
 		}
+	fields[DUEL_AGENT_ROWS] = (struct record_field){
+	        RECORD_MEMBER("said", struct duel_agent, said), .sparse = true};
 	return &record;
 }
 
@@ -103,6 +121,18 @@ static void put_agents(json_t *o, const struct duel_agent agents[2])
 	json_object_set_new(o, "agent2", agent_record(&agents[1]));
 }
 
+/* Of each of the two; only where something is known. */
+static json_t *count_records(const struct duel_count counts[2])
+{
+	json_t *both = json_array();
+	for (size_t i = 0; i < 2; i++) {
+		json_t *o = json_object();
+		record_write(&count_record, &counts[i], o);
+		json_array_append_new(both, o);
+	}
+	return both;
+}
+
 static json_t *one_record(const struct duel *d)
 {
 	char id[64];
@@ -110,6 +140,8 @@ static json_t *one_record(const struct duel *d)
 	json_t *o = json_pack("{s:s}", "duelId", id); /* for people: it follows from cycleId */
 	record_write(&one, d, o);
 	put_agents(o, d->agents);
+	if (d->counts[0].known)
+		json_object_set_new(o, "counts", count_records(d->counts));
 	if (d->positions_present)
 		json_object_set_new(o, "positions",
 		                    json_pack("[o,o]", point_record(d->positions[0]),
@@ -156,11 +188,21 @@ static bool read_positions(struct duel *d, const json_t *positions)
 	return true;
 }
 
+static bool read_counts(struct duel *d, const json_t *counts)
+{
+	for (size_t i = 0; i < 2 && counts != NULL; i++)
+		if (record_read(&count_record, json_array_get(counts, i), &d->counts[i]) !=
+		    ROW_PRESENT)
+			return false;
+	return true;
+}
+
 static bool read_one(struct duel *d, const json_t *o)
 {
 	d->present = true;
 	return record_read(&one, o, d) == ROW_PRESENT && read_agents(d->agents, o) &&
-	       read_positions(d, json_object_get(o, "positions"));
+	       read_positions(d, json_object_get(o, "positions")) &&
+	       read_counts(d, json_object_get(o, "counts"));
 }
 
 static bool read_pair(struct duel_pair *p, const json_t *o)

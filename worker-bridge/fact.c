@@ -509,8 +509,12 @@ static void take_agent_member(const json_t *object, struct duel_agent *a,
 
 static void take_agent(const json_t *object, struct duel_agent *a)
 {
-	for (size_t i = 0; i < DUEL_AGENT_ROWS; i++)
+	a->said = 0;
+	for (size_t i = 0; i < DUEL_AGENT_ROWS; i++) {
 		take_agent_member(object, a, &duel_agent_rows[i]);
+		if (json_object_get(object, duel_agent_rows[i].name) != NULL)
+			a->said |= duel_agent_said(&duel_agent_rows[i]);
+	}
 }
 
 static void take_changes(const json_t *object, struct duel_fact *f)

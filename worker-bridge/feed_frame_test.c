@@ -103,17 +103,17 @@ static void records_have_every_member_in_its_place(void **state)
 	json_t *record = duel_record(&cycle);
 	json_t *duel = json_object_get(record, "duel");
 	char *text = json_dumps(json_object_get(duel, "agent1"), JSON_COMPACT);
-	assert_string_equal(
-	        text, "{\"id\":\"a\",\"name\":\"Näh \\\"A\\\"\",\"provider\":\"p\","
-	              "\"model\":\"m-1\",\"hp\":9.5,\"maxHp\":20.0,"
-	              "\"damageDealtThisFight\":0.0,\"combatLevel\":14,\"wins\":4,"
-	              "\"losses\":15,\"headToHeadWins\":16,\"headToHeadLosses\":8,\"rank\":6}");
+	assert_string_equal(text, "{\"id\":\"a\",\"name\":\"Näh \\\"A\\\"\",\"provider\":\"p\","
+	                          "\"model\":\"m-1\",\"hp\":9.5,\"maxHp\":20.0,"
+	                          "\"damageDealtThisFight\":0.0,\"combatLevel\":14,\"wins\":4,"
+	                          "\"losses\":15,\"headToHeadWins\":16,\"headToHeadLosses\":8,"
+	                          "\"rank\":6,\"said\":31}");
 	free(text);
 	text = json_dumps(json_object_get(duel, "agent2"), JSON_COMPACT);
 	assert_string_equal(text, "{\"id\":\"b\",\"name\":\"B\",\"provider\":\"\",\"model\":\"\","
 	                          "\"hp\":1.5,\"maxHp\":2.0,\"damageDealtThisFight\":0.0,"
 	                          "\"combatLevel\":0,\"wins\":11,\"losses\":0,\"headToHeadWins\":0,"
-	                          "\"headToHeadLosses\":13,\"rank\":12}");
+	                          "\"headToHeadLosses\":13,\"rank\":12,\"said\":21}");
 	free(text);
 	assert_true(duel_record_read(&back, record));
 	assert_memory_equal(&back.duel, &cycle.duel, sizeof back.duel);

@@ -179,11 +179,55 @@ static void what_a_row_needs(void **state)
 	assert_int_equal(back.now_ms, 3); /* when its last frame was */
 }
 
+/* What is counted is kept while the duel goes on, and what the game has said of it. */
+static void counts_are_kept(void **state)
+{
+	(void)state;
+	fill(&whole);
+	struct duel *d = &whole.cycle.duel;
+	d->agents[0].said = DUEL_SAID_WINS | DUEL_SAID_RIVAL_LOSSES;
+	d->counts[0] = (struct duel_count){.known = true,
+	                                   .wins = 1,
+	                                   .losses = 2,
+	                                   .draws = 3,
+	                                   .streak = -4,
+	                                   .rank = 5,
+	                                   .rival_wins = 6,
+	                                   .rival_losses = 7,
+	                                   .rival_draws = 8};
+	d->counts[1] = (struct duel_count){.known = true};
+	char *text = feed_state_row(&whole);
+	memset(&back, 0, sizeof back);
+	assert_true(feed_state_read(&back, span_str(text)));
+	assert_memory_equal(&back, &whole, sizeof whole);
+	free(text);
+}
+
+static void what_is_counted_stands_for_what_was_not_said(void **state)
+{
+	struct duel_agent agent = {.wins = 9, .rank = DUEL_NO_RANK, .said = DUEL_SAID_WINS};
+	struct duel_count count = {.wins = 1, .losses = 2, .rank = 3, .rival_wins = 4};
+	(void)state;
+	duel_agent_fill(&agent, &count);
+	assert_int_equal(agent.losses, 0); /* nothing is known */
+	count.known = true;
+	duel_agent_fill(&agent, &count);
+	assert_int_equal(agent.wins, 9);
+	assert_int_equal(agent.losses, 2);
+	assert_int_equal(agent.rank, 3);
+	assert_int_equal(agent.rival_wins, 4);
+	count.rank = 0;
+	duel_agent_fill(&agent, &count);
+	assert_true(agent.rank == DUEL_NO_RANK);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(a_row_has_its_bytes_and_reads_back),
 	        cmocka_unit_test(what_a_row_needs),
+	        cmocka_unit_test(counts_are_kept),
+	        cmocka_unit_test(what_is_counted_stands_for_what_was_not_said),
 	};
 	return cmocka_run_group_tests_name("feed_state", tests, NULL, NULL);
 }
