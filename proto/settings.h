@@ -179,6 +179,12 @@
 	  "Base of absolute URLs in answers; empty: from the request's Host.")                     \
 	S(http_trust_forwarded, "http.trust_forwarded", flag, "false", 0, 1, WORKERS,              \
 	  "Believe X-Forwarded-Host and X-Forwarded-Proto (behind a proxy that sets them).")       \
+	S(http_redirect_port, "http.redirect_port", count, "0", 0, 65535, LIVE,                    \
+	  "Requests in the clear are sent to https:// at this port (308; 443), but for those "     \
+	  "of this machine, of health and of ACME; 0: they are answered.")                         \
+	S(http_acme_dir, "http.acme_dir", text, "", 0, 3900, LIVE,                                 \
+	  "Directory of what is answered below /.well-known/acme-challenge/ (uacme, certbot "      \
+	  "--webroot puts it there); empty: nothing.")                                             \
 	S(http_allowed_origin, "http.allowed_origin", text, "*", 1, 4096, WORKERS,                 \
 	  "Origins whose pages may read and write (CORS), scheme://host[:port], "                  \
 	  "comma-separated: with their cookies too. *: all pages, without cookies; under "         \
@@ -198,6 +204,11 @@
 	  "times that; 0: no sessions are resumed.")                                               \
 	S(tls_handshake_timeout_ms, "tls.handshake_timeout", ms, "10s", 100, 600000, WORKERS,      \
 	  "Longest TLS handshake; then the connection is closed.")                                 \
+	S(tls_hsts_max_age_ms, "tls.hsts_max_age", ms, "0", 0, 63072000000, LIVE,                  \
+	  "How long browsers that came by TLS come by nothing else "                               \
+	  "(Strict-Transport-Security; 365d is usual); 0: they are not told.")                     \
+	S(tls_hsts_subdomains, "tls.hsts_subdomains", flag, "false", 0, 1, LIVE,                   \
+	  "The same for all names below this host's.")                                             \
 	S(tls_ca_file, "tls.ca_file", text, "/etc/ssl/certs/ca-certificates.crt", 1, 3900,         \
 	  WORKERS,                                                                                 \
 	  "Certificates that servers which Ringside calls are judged by: webhooks, and "           \

@@ -101,8 +101,26 @@ bool options_load(const struct options *options, struct settings *settings,
 	return ok;
 }
 
+/* What is said of TLS where nobody speaks it. */
+static void look_at_https(const struct settings *s, void (*say)(void *arg, const char *text),
+                          void *arg)
+{
+	const char *rest = s->listen;
+	struct settings_listen one;
+	bool tls = strncmp(s->http_public_url, "https://", 8) == 0;
+	while (settings_next_listen(&rest, &one) == SETTINGS_LISTEN_ONE)
+		tls = tls || one.tls;
+	if (s->http_redirect_port != 0 && !tls)
+		say(arg, "http.redirect_port: sends everybody to https://, where nobody listens "
+		         "(listen: https://HOST:PORT, or http.public_url)");
+	if (s->tls_hsts_max_age_ms != 0 && !tls)
+		say(arg, "tls.hsts_max_age: is said over TLS only, and no address of listen "
+		         "begins with https://");
+}
+
 void options_doubts(const struct options *options, const struct settings *settings,
                     void (*say)(void *arg, const char *text), void *arg)
 {
 	settings_doubts(settings, options->config, getenv("CREDENTIALS_DIRECTORY"), say, arg);
+	look_at_https(settings, say, arg);
 }

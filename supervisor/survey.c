@@ -448,7 +448,7 @@ static void look_at_the_clear(struct lack *lack)
 	while (settings_next_listen(&rest, &one) == SETTINGS_LISTEN_ONE) {
 		tls = tls || one.tls;
 		clear = clear || !one.tls;
-		if (!one.tls && leaves_the_machine(&one))
+		if (!one.tls && s->http_redirect_port == 0 && leaves_the_machine(&one))
 			lacks(lack,
 			      "tokens go in the clear to %s:%s: begin it with https:// "
 			      "(tls.certificates),"

@@ -118,6 +118,8 @@ static void test_each_setting_fills_its_gap(void **state)
 	        {"http.public_url", "https://arena.example", 0},
 	        {"listen", "0.0.0.0:80,[::]:81,127.0.0.1:82", 2},
 	        {"listen", "https://0.0.0.0:443,0.0.0.0:80", 1},
+	        {"http.redirect_port", "443", 0},
+	        {"http.redirect_port", "0", 1},
 	        {"listen", "https://0.0.0.0:443,[::1]:80", 0},
 	        {"http.public_url", "", 0},
 	        {"listen", "127.0.0.1:80", 1},

@@ -1,4 +1,5 @@
 #include "worker-sse/routes.h"
+#include "worker-sse/views/acme.h"
 #include "worker-sse/views/bet_sync.h"
 #include "worker-sse/views/call.h"
 #include "worker-sse/edge/cors_preflight.h"
@@ -204,6 +205,7 @@ static const struct route routes[] = {
         {"/v1/logout", M(POST), {0}, NULL, 1024, logout_handle, cors_preflight},
         {"/v1/tickets", M(POST), {0}, NULL, 65536, tickets_handle, cors_preflight},
         {"/v1/me", LOOKS, {0}, NULL, 1024, me_handle, cors_preflight},
+        {"/.well-known/acme-challenge/", LOOKS, {0}, NULL, 1024, acme_handle, cors_preflight},
         {"/healthz", LOOKS, {0}, NULL, 1024, health_live, cors_preflight},
         {"/readyz", LOOKS, {0}, NULL, 1024, health_ready, cors_preflight},
         {"/metrics", LOOKS, {.get = RIGHT(METRICS)}, NULL, 1024, health_metrics, cors_preflight},

@@ -297,3 +297,71 @@ def test_who_leaves_without_a_word_is_missed():
         wait_for(lambda: r.metric("subscribers") == 1, "the reader")
         reader.close()
         wait_for(lambda: r.metric("subscribers") == 0, "nobody")
+
+
+# ---- what comes in the clear ----
+
+OWN_NETWORK = pytest.mark.skipif(
+    os.geteuid() != 0 or subprocess.run(["unshare", "-n", "true"], check=False, capture_output=True).returncode != 0,
+    reason="takes a network of our own")
+
+
+def test_browsers_are_told_to_come_by_tls():
+    with Tls("--tls-hsts-max-age=365d", "--tls-hsts-subdomains") as server:
+        server.start()
+        for path in ("/", "/healthz", "/nothing-here", "/v1/stream/none"):
+            assert server.ask("GET", path)[1]["strict-transport-security"] == "max-age=31536000; includeSubDomains", path
+
+
+@OWN_NETWORK
+def test_what_comes_in_the_clear_is_sent_to_tls(tmp_path):
+    """From another machine; what this machine asks itself, health and ACME are answered where they come."""
+    (tmp_path / "to-ken_1").write_bytes(b"to-ken_1.thumbprint")
+    (tmp_path / "large").write_bytes(b"x" * 1025)
+    (tmp_path / "link").symlink_to(tmp_path / "to-ken_1")
+    (tmp_path / "directory").mkdir()
+    own = ("unshare", "-n", "sh", "-c", 'ip link set lo up && ip addr add 198.51.100.7/32 dev lo && exec "$@"', "sh")
+    with Tls("--dev=false", "--auth-public=read=**", "--http-redirect-port=8443", f"--http-acme-dir={tmp_path}",
+             "--tls-hsts-max-age=1d", prefix=own) as server:
+        listen = next(i for i, flag in enumerate(server.flags) if flag.startswith("--listen"))
+        server.flags[listen] = "--listen=https://0.0.0.0:8443,http://0.0.0.0:8080"
+        server.start()
+
+        def curl(url, *options):
+            got = subprocess.run(["nsenter", f"--net=/proc/{server.process.pid}/ns/net", "curl", "-sk", "-i", "--max-time",
+                                  str(PATIENCE), *options, url], capture_output=True, check=True).stdout
+            head, _, body = got.partition(b"\r\n\r\n")
+            lines = head.decode().split("\r\n")
+            return int(lines[0].split()[1]), dict(line.lower().split(": ", 1) for line in lines[1:]), body
+        there, here = "http://198.51.100.7:8080", "http://127.0.0.1:8080"
+        for options in ((), ("-X", "POST", "-d", "x"), ("-X", "OPTIONS")):
+            status, headers, _ = curl(f"{there}/v1/stream/a?offset=-1", *options)
+            assert status == 308 and headers["location"] == "https://198.51.100.7:8443/v1/stream/a?offset=-1"
+            assert "strict-transport-security" not in headers  # RFC 6797 7.2
+        assert curl(f"{there}/", "-H", "Host: Example.org:80")[1]["location"] == "https://example.org:8443/"
+        assert curl(f"{there}/", "-H", "Host: ex ample/@")[0] == 400
+        assert curl(f"{there}/", "-0", "-H", "Host:")[0] == 400
+        # Followed, it arrives.
+        assert curl(f"{there}/v1/stream/a", "-L", "--max-redirs", "1")[2].endswith(b"stream not found\n")
+        assert curl(f"{there}/healthz")[0] == curl(f"{there}/readyz")[0] == 200
+        assert curl(f"{here}/v1/stream/a")[0] == 404
+        assert curl("https://198.51.100.7:8443/v1/stream/a")[1]["strict-transport-security"] == "max-age=86400"
+        # A proxy is believed if it is to be.
+        assert curl(f"{there}/v1/stream/a", "-H", "X-Forwarded-Proto: https")[0] == 308
+
+        status, headers, body = curl(f"{there}{ACME}to-ken_1")
+        assert (status, body) == (200, b"to-ken_1.thumbprint")
+        for name in ("none", "large", "link", "directory", "", "..", "%2e%2e/to-ken_1", "a/b", "to-ken_1/"):
+            assert curl(f"{there}{ACME}{name}", "--path-as-is")[0] == 404, name
+
+
+ACME = "/.well-known/acme-challenge/"
+
+
+def test_tls_that_nobody_speaks_is_doubtful():
+    with Ringside("--http-redirect-port=443", "--tls-hsts-max-age=1d", start=False) as server:
+        def doubts(*flags):
+            got = subprocess.run([server.program, "check-config", *server.flags, *flags], capture_output=True, check=False)
+            return [line.split()[1].rstrip(":") for line in got.stderr.decode().splitlines() if line.startswith("doubtful")]
+        assert doubts() == ["http.redirect_port", "tls.hsts_max_age"]
+        assert doubts("--http-public-url=https://arena.example") == []

@@ -33,6 +33,7 @@ void edge_tick(struct edge *edge, uint64_t wall_ms)
 void edge_use(struct edge *edge, const struct settings *settings)
 {
 	edge->settings = edge->options.settings = settings;
+	https_hsts(settings, edge->hsts);
 	identities_use(edge->identities, settings, clock_wall_ms());
 }
 
@@ -67,6 +68,7 @@ void edge_init(struct edge *edge, const struct edge_options *options)
 	quota_forget(&edge->options.all->quota, edge->options.slot);
 	quota_forget(&edge->options.all->crowd, edge->options.slot);
 	cors_init(&edge->cors, edge->settings);
+	https_hsts(edge->settings, edge->hsts);
 	edge_tick(edge, clock_wall_ms());
 	edge->read_buffer = xmalloc(EDGE_READ_BYTES);
 	edge->fields = xcalloc(EDGE_FIELDS_MAX, sizeof *edge->fields);

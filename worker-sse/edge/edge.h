@@ -10,6 +10,7 @@
 #include "common/base/wheel.h"
 #include "proto/roles.h"
 #include "worker-sse/edge/cors.h"
+#include "worker-sse/edge/https_only.h"
 #include "worker-sse/edge/identity.h"
 #include "worker-sse/edge/turn.h"
 #include "worker-sse/live/waiting.h"
@@ -96,6 +97,7 @@ struct edge {
 	struct http1_field *fields; /* EDGE_FIELDS_MAX */
 	/* request.c */
 	struct cors cors;           /* what stands on every answer */
+	char hsts[HTTPS_HSTS_ROOM]; /* the line on answers over TLS; "": none */
 	char date[EDGE_DATE_BYTES]; /* the line, as that does */
 	int64_t date_s;             /* which second it says */
 	struct waiting waiting;

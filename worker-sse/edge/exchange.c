@@ -304,6 +304,24 @@ static bool admit_page(struct exchange *e)
 	return status == 0;
 }
 
+/* False: answered. */
+static bool admit_scheme(struct exchange *e)
+{
+	char location[HTTPS_LOCATION_ROOM];
+	enum https_answer answer = request_https_only(&e->request, location);
+	if (answer == HTTPS_NOWHERE)
+		exchange_refuse(e, 400, "come by https: no Host says where (http.public_url)");
+	if (answer == HTTPS_GOES) {
+		const struct header headers[] = {
+		        {"location", span_str(location)},
+		        {"content-type", SPAN("text/plain; charset=utf-8")},
+		        {"cache-control", SPAN("no-store")}};
+		discard_body(e);
+		reply(&e->request, 308, headers, 3, SPAN("come by https\n"));
+	}
+	return answer == HTTPS_STAYS;
+}
+
 /* What a browser adds by itself, whichever page asks, acts for pages that we know only. */
 static bool admit_cookie(struct exchange *e)
 {
@@ -381,6 +399,8 @@ bool exchange_admit(struct exchange *e, bool expect_continue)
 	struct edge *edge = r->edge;
 	e->expects_continue = expect_continue;
 	e->route = edge->options.find_route(r->path);
+	if (edge->settings->http_redirect_port != 0 && !admit_scheme(e))
+		return false;
 	if (edge->settings->dev && !admit_page(e))
 		return false;
 	if (r->method == METHOD_OPTIONS) {

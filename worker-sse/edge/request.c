@@ -104,6 +104,8 @@ static void build_head(struct exchange *e, struct http1_out *head, unsigned stat
 	                             ? cors_bare_headers()
 	                             : cors_headers(&edge->cors, e->request.headers[HEADER_ORIGIN]);
 	http1_put(head, common.at, common.len);
+	if (e->conn != NULL && e->conn->tls)
+		http1_put_text(head, edge->hsts);
 	for (size_t i = 0; i < count; i++) {
 		http1_put_text(head, headers[i].name);
 		http1_put(head, ": ", 2);

@@ -17,6 +17,7 @@
 #include "common/base/chunk.h"
 #include "proto/bytes.h"
 #include "proto/forwarded.h"
+#include "worker-sse/edge/https_only.h"
 #include "worker-sse/edge/edge.h"
 #include "worker-sse/edge/identity.h"
 #include "worker-sse/edge/query.h"
@@ -209,6 +210,10 @@ void request_hold(struct request *request, bool hold);
 
 /* This answer goes without the headers by which the server lets pages of other origins in. */
 void request_bare_headers(struct request *request);
+
+/* Is it to come by TLS instead, and where to (http.redirect_port)? */
+enum https_answer request_https_only(const struct request *request,
+                                     char location[HTTPS_LOCATION_ROOM]);
 
 /* Whom limits by address mean: the /64 of the client's IPv6 address, or its IPv4 address as
  * ::ffff:a.b.c.d. Behind a proxy that is trusted (http.trust_forwarded), the last one that

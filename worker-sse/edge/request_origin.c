@@ -28,31 +28,38 @@ static bool plausible(struct span host)
 	return host.len > 0;
 }
 
+/* Host, or what a trusted proxy says it was. */
+static struct span host_asked(const struct request *request)
+{
+	struct span forwarded = list_last(request->headers[HEADER_X_FORWARDED_HOST]);
+	return request->edge->settings->http_trust_forwarded && plausible(forwarded)
+	               ? forwarded
+	               : request->headers[HEADER_HOST];
+}
+
+static bool came_by_tls(const struct request *request)
+{
+	const struct conn *conn = request->exchange->conn;
+	struct span proto = list_last(request->headers[HEADER_X_FORWARDED_PROTO]);
+	if (request->edge->settings->http_trust_forwarded && proto.len > 0)
+		return span_equal_nocase(proto, SPAN("https"));
+	return conn != NULL && conn->tls;
+}
+
 size_t request_base_url(const struct request *request, char *out, size_t out_len)
 {
 	const struct settings *s = request->edge->settings;
-	const struct span *headers = request->headers;
-	const struct conn *conn = request->exchange->conn;
-	struct span host = headers[HEADER_HOST],
-	            proto = conn != NULL && conn->tls ? SPAN("https") : SPAN("http");
+	struct span host = host_asked(request);
 	if (*s->http_public_url != '\0') {
 		int len = snprintf(out, out_len, "%s", s->http_public_url);
 		while (len > 0 && out[len - 1] == '/')
 			len--;
 		return (size_t)len;
 	}
-	if (s->http_trust_forwarded) {
-		if (plausible(list_last(headers[HEADER_X_FORWARDED_HOST])))
-			host = list_last(headers[HEADER_X_FORWARDED_HOST]);
-		if (span_equal_nocase(list_last(headers[HEADER_X_FORWARDED_PROTO]), SPAN("https")))
-			proto = SPAN("https");
-		else if (headers[HEADER_X_FORWARDED_PROTO].len > 0)
-			proto = SPAN("http");
-	}
 	if (host.len == 0)
 		host = span_str(s->listen);
-	int len = snprintf(out, out_len, "%.*s://%.*s", (int)proto.len, proto.at, (int)host.len,
-	                   host.at);
+	int len = snprintf(out, out_len, "%s://%.*s", came_by_tls(request) ? "https" : "http",
+	                   (int)host.len, host.at);
 	return len > 0 && (size_t)len < out_len ? (size_t)len : 0;
 }
 
@@ -83,4 +90,28 @@ bool request_over_tls(const struct request *request)
 	size_t len = request_base_url(request, base, sizeof base);
 	return !request->edge->settings->dev ||
 	       (len > https.len && span_equal_nocase(span_of(base, https.len), https));
+}
+
+/* From this machine: proxies before us, browsers and probes. */
+static bool is_local(const struct request *request)
+{
+	static const uint8_t mapped[13] = {[10] = 0xff, [11] = 0xff, [12] = 127},
+	                     loopback6[16] = {0};
+	const struct conn *conn = request->exchange->conn;
+	uint8_t address[16] = {0};
+	/* Of IPv6 the first half is known (client_address.h), which nobody else has. */
+	return conn != NULL && conn->wire.kind->address(&conn->wire, address) &&
+	       (memcmp(address, mapped, sizeof mapped) == 0 ||
+	        memcmp(address, loopback6, sizeof loopback6) == 0);
+}
+
+enum https_answer request_https_only(const struct request *request,
+                                     char location[HTTPS_LOCATION_ROOM])
+{
+	const struct https_visit visit = {.path = request->path,
+	                                  .query = request->query,
+	                                  .host = host_asked(request),
+	                                  .over_tls = came_by_tls(request),
+	                                  .local = is_local(request)};
+	return https_only(&visit, request->edge->settings, location);
 }
