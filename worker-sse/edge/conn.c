@@ -1,5 +1,6 @@
 #include "worker-sse/edge/conn.h"
 #include "worker-sse/edge/client_address.h"
+#include "worker-sse/edge/http1.h"
 #include "common/base/check.h"
 
 #include <stdlib.h>
@@ -11,13 +12,11 @@ enum {
 	FIRST_MS = 2000, /* a drain waits so long for the first request of a connection */
 	LOOK_MS = 25, /* until a client that sends no more is looked at again; then twice as long,
 	                 and so on */
-	LOOKS_QUIET = 4,  /* looks behind the first that send nothing */
-	LOOKS_LONGER = 8, /* from here on every 6.4 s */
 };
 
 /* ---- time ---- */
 
-static uint64_t limit_ms(const struct conn *conn)
+uint64_t conn_limit_ms(const struct conn *conn)
 {
 	const struct settings *s = conn->edge->settings;
 	switch ((enum conn_wait)conn->wait) {
@@ -39,18 +38,9 @@ static uint64_t limit_ms(const struct conn *conn)
 		return LINGER_MS;
 	case WAIT_GONE:
 		return (uint64_t)LOOK_MS
-		       << (conn->looks < LOOKS_LONGER ? conn->looks : LOOKS_LONGER);
+		       << (conn->looks < CONN_LOOKS_LONGER ? conn->looks : CONN_LOOKS_LONGER);
 	}
 	return 0;
-}
-
-/* It sends no more, and its answer waits for something: it may want it still, or be gone
- * altogether. */
-static bool may_be_gone(const struct conn *conn)
-{
-	const struct exchange *e = conn->first;
-	return conn->eof && e != NULL && exchange_state_works(e->state) &&
-	       e->request.on_gone != NULL && !e->measured;
 }
 
 static enum conn_wait wait_now(const struct conn *conn)
@@ -61,13 +51,7 @@ static enum conn_wait wait_now(const struct conn *conn)
 		return WAIT_WRITE;
 	if (conn->lingering)
 		return WAIT_LINGER;
-	if (conn->last != NULL && !conn->last->body_whole)
-		return WAIT_BODY;
-	if (conn->first != NULL)
-		return may_be_gone(conn) ? WAIT_GONE : WAIT_NOTHING;
-	if (conn->in_len > 0)
-		return WAIT_HEAD;
-	return conn->edge->draining && !conn->served ? WAIT_FIRST : WAIT_REQUEST;
+	return (enum conn_wait)conn->protocol->wait(conn);
 }
 
 /* The timer is moved only when it would come too late: most waits end long before their limit, and
@@ -78,7 +62,7 @@ static void set_wait(struct conn *conn, enum conn_wait wait)
 		return;
 	conn->wait = (uint8_t)wait;
 	conn_touch(conn);
-	uint64_t due_ms = conn->since_ms + limit_ms(conn);
+	uint64_t due_ms = conn->since_ms + conn_limit_ms(conn);
 	if (wait != WAIT_NOTHING && (conn->timer.previous == NULL || conn->timer.due_ms > due_ms))
 		wheel_set(conn->edge->wheel, &conn->timer, due_ms);
 }
@@ -96,47 +80,17 @@ static bool delivers(struct conn *conn)
 	conn->write_left = left;
 	if (less) {
 		conn_touch(conn);
-		wheel_set(conn->edge->wheel, &conn->timer, conn->since_ms + limit_ms(conn));
+		wheel_set(conn->edge->wheel, &conn->timer, conn->since_ms + conn_limit_ms(conn));
 	}
 	return less;
 }
 
-/* The kernel does not say whether a client that closed its side still reads. Bytes for one that
- * does not are answered with a reset: the first go at once, the next when it had its time to come.
- */
-static void look(struct conn *conn)
-{
-	if (conn->looks == 0 || conn->looks > LOOKS_QUIET)
-		conn_probe(conn);
-	if (conn->looks < LOOKS_LONGER)
-		conn->looks++;
-	if (conn->wire.kind->was_reset(&conn->wire)) {
-		conn_close(conn);
-		return;
-	}
-	conn_touch(conn);
-	wheel_set(conn->edge->wheel, &conn->timer, conn->since_ms + limit_ms(conn));
-}
-
 static void time_is_up(struct conn *conn)
 {
-	struct exchange *last = conn->last;
 	switch ((enum conn_wait)conn->wait) {
 	case WAIT_HANDSHAKE:
 		counter_add(conn->edge->counters, timeouts_total, 1);
 		conn_close(conn);
-		return;
-	case WAIT_HEAD:
-		counter_add(conn->edge->counters, timeouts_total, 1);
-		conn_refuse_head(conn, 408, "the request did not come");
-		return;
-	case WAIT_BODY:
-		counter_add(conn->edge->counters, timeouts_total, 1);
-		last->close_after = true;
-		if (last->discard)
-			conn_close(conn);
-		else
-			exchange_refuse(last, 408, "the body did not come");
 		return;
 	case WAIT_WRITE:
 		if (delivers(conn))
@@ -144,15 +98,17 @@ static void time_is_up(struct conn *conn)
 		counter_add(conn->edge->counters, timeouts_total, 1);
 		conn_close(conn);
 		return;
-	case WAIT_REQUEST:
-	case WAIT_FIRST:
 	case WAIT_LINGER:
 		conn_close(conn);
 		return;
-	case WAIT_GONE:
-		look(conn);
-		return;
 	case WAIT_NOTHING:
+		return;
+	case WAIT_REQUEST:
+	case WAIT_FIRST:
+	case WAIT_HEAD:
+	case WAIT_BODY:
+	case WAIT_GONE:
+		conn->protocol->time_is_up(conn);
 		return;
 	}
 }
@@ -160,7 +116,7 @@ static void time_is_up(struct conn *conn)
 static void on_timer(struct wheel_node *node)
 {
 	struct conn *conn = (void *)((uint8_t *)node - offsetof(struct conn, timer));
-	uint64_t due_ms = conn->since_ms + limit_ms(conn);
+	uint64_t due_ms = conn->since_ms + conn_limit_ms(conn);
 	if (conn->wait == WAIT_NOTHING)
 		return;
 	if (due_ms > conn->edge->wheel->now_ms)
@@ -178,23 +134,19 @@ static struct conn *conn_of(struct wire *wire)
 	return (struct conn *)((uint8_t *)wire - offsetof(struct conn, wire));
 }
 
+void conn_free(struct conn *conn)
+{
+	if (conn->protocol->finish != NULL)
+		conn->protocol->finish(conn);
+	free(conn);
+}
+
 static void on_closed(struct wire *wire)
 {
 	struct conn *conn = conn_of(wire);
 	conn->closed = true;
 	if (!conn->dirty && !conn->task.lined)
-		free(conn);
-}
-
-static void abandon_all(struct conn *conn)
-{
-	while (conn->first != NULL) {
-		struct exchange *e = conn->first;
-		conn->first = e->next;
-		exchange_abandon(e);
-	}
-	conn->last = NULL;
-	conn->exchanges = 0;
+		conn_free(conn);
 }
 
 static void forget_input(struct conn *conn)
@@ -222,17 +174,16 @@ void conn_close(struct conn *conn)
 	edge->conns_count--;
 	counter_add(edge->counters, connections, -1);
 	client_address_release(&edge->addresses, conn->address);
-	abandon_all(conn);
+	conn->protocol->abandon(conn);
 	out_queue_drop(&conn->out);
 	forget_input(conn);
 	conn->wire.kind->close(&conn->wire);
 }
 
-/* No further request is read; what is answered still leaves. */
-static void finish(struct conn *conn)
+void conn_finish(struct conn *conn)
 {
 	conn->lingering = true;
-	abandon_all(conn);
+	conn->protocol->abandon(conn);
 	forget_input(conn);
 	conn_mark_dirty(conn);
 }
@@ -252,63 +203,24 @@ void conn_settle(struct conn *conn)
 		return;
 	if (conn->out.count == 0 && conn->lingering && !conn->shut)
 		shut_down(conn);
-	/* Nothing more comes: neither a request nor the rest of one. */
-	bool waits = conn->last != NULL && conn->last->waits;
-	bool starved = conn->eof && !conn->hungry && !waits && conn->out.count == 0 &&
-	               (conn->first == NULL || !conn->first->body_whole);
-	/* Nothing can be said that tells whether it is there: to a picture in many parts, or a
-	 * WebSocket. */
-	bool deaf = may_be_gone(conn) && conn->first->state != EXCHANGE_WORKING &&
-	            !conn->first->request.comments;
-	if (starved || deaf)
+	if (!conn->closing && conn->protocol->over(conn))
 		conn_close(conn);
 	if (conn->closing)
 		return;
 	set_wait(conn, wait_now(conn));
 	if (conn->wait == WAIT_GONE && conn->looks == 0)
-		look(conn);
+		time_is_up(conn); /* the first look is at once */
 	if (conn->closing)
 		return;
 	conn->wire.kind->want(&conn->wire, (conn_wants_input(conn) ? WIRE_READABLE : 0u) |
 	                                           (conn->writing ? WIRE_WRITABLE : 0u));
 }
 
-/* ---- the order of answers ---- */
-
-/* Whoever is first now may write what it had to hold back. */
-static void promote(struct conn *conn)
-{
-	struct exchange *e = conn->first;
-	if (e == NULL || e->held == NULL)
-		return;
-	struct chunk *held = e->held;
-	e->held = NULL;
-	conn_write_later(conn, held);
-}
-
-void conn_advance(struct conn *conn)
-{
-	while (conn->first != NULL && exchange_state_over(conn->first->state) &&
-	       (conn->first->body_whole || conn->first->close_after)) {
-		struct exchange *e = conn->first;
-		if (e->close_after) {
-			finish(conn);
-			return;
-		}
-		conn->first = e->next;
-		if (conn->first == NULL)
-			conn->last = NULL;
-		conn->exchanges--;
-		exchange_free(e);
-		promote(conn);
-	}
-}
+/* ---- turns ---- */
 
 static void go_on(struct conn *conn)
 {
-	struct exchange *e = conn->first;
-	if (e != NULL && e->wants_drain && conn->out.count == 0 && !conn->lingering)
-		exchange_drained(e);
+	conn->protocol->go_on(conn);
 	if (conn->in_len > 0)
 		conn_parse(conn);
 	/* Also behind what is not a whole head yet: while others wait, this is where it is read. */
@@ -323,14 +235,14 @@ static void proceed(struct turn_task *task)
 	if (!conn->closing)
 		go_on(conn);
 	else if (conn->closed && !conn->dirty)
-		free(conn);
+		conn_free(conn);
 }
 
 void conn_wait_in_line(struct conn *conn)
 {
-	bool answer = conn->first != NULL && conn->first->wants_drain;
 	if (!conn->closing)
-		turn_wait(&conn->edge->turn, &conn->task, answer ? TURN_ANSWERS : TURN_REQUESTS);
+		turn_wait(&conn->edge->turn, &conn->task,
+		          conn->protocol->answers(conn) ? TURN_ANSWERS : TURN_REQUESTS);
 }
 
 /* ---- beginning, draining ---- */
@@ -352,6 +264,7 @@ struct conn *conn_create(struct edge *edge)
 {
 	struct conn *conn = xcalloc(1, sizeof *conn);
 	conn->edge = edge;
+	conn->protocol = &http1_protocol;
 	return conn;
 }
 
@@ -386,40 +299,20 @@ void conn_refuse(struct conn *conn, unsigned status, const char *reason)
 {
 	counter_add(conn->edge->counters, connections_refused_total, 1);
 	begin(conn);
-	conn_refuse_head(conn, status, reason);
+	http1_refuse_head(conn, status, reason);
 	conn_settle(conn);
-}
-
-/* Whoever waits for anything else wants to hear when the client leaves. */
-static bool waits_for_store(const struct exchange *e)
-{
-	return e->state == EXCHANGE_WORKING && e->request.on_gone == NULL;
 }
 
 void conns_refuse_stalled(struct edge *edge, uint64_t before_ns)
 {
 	struct conn *next;
 	for (struct conn *conn = edge->conns; conn != NULL; conn = next) {
-		struct exchange *e = conn->first;
 		next = conn->next;
-		if (e == NULL || conn->lingering || e->begun_ns > before_ns || !waits_for_store(e))
+		if (conn->lingering)
 			continue;
-		abandon_all(conn);
-		conn_refuse_head(conn, 503, "the log stands still; nothing is promised");
-		conn_settle(conn);
+		if (conn->protocol->refuse_stalled(conn, before_ns))
+			conn_settle(conn);
 	}
-}
-
-/* The first may close the connection: it comes last. */
-static void judge(struct conn *conn)
-{
-	struct exchange *first = conn->first;
-	for (struct exchange *e = first != NULL ? first->next : NULL, *next; e != NULL; e = next) {
-		next = e->next; /* none goes before the first */
-		exchange_judge(e);
-	}
-	if (first != NULL)
-		exchange_judge(first);
 }
 
 bool conns_judge(struct edge *edge, unsigned count)
@@ -427,7 +320,7 @@ bool conns_judge(struct edge *edge, unsigned count)
 	for (; edge->judge_next != NULL && count > 0; count--) {
 		struct conn *conn = edge->judge_next;
 		edge->judge_next = conn->next;
-		judge(conn);
+		conn->protocol->judge(conn);
 	}
 	return edge->judge_next != NULL;
 }
@@ -437,8 +330,7 @@ void conns_admit_waiting(struct edge *edge)
 	struct conn *next;
 	for (struct conn *conn = edge->conns; conn != NULL; conn = next) {
 		next = conn->next;
-		if (conn->last != NULL && conn->last->waits)
-			exchange_admit_again(conn->last);
+		conn->protocol->admit_waiting(conn);
 	}
 }
 
@@ -447,7 +339,7 @@ void requests_drop_gone(struct edge *edge)
 	struct conn *next;
 	for (struct conn *conn = edge->conns; conn != NULL; conn = next) {
 		next = conn->next;
-		if (may_be_gone(conn) && conn->wire.kind->was_reset(&conn->wire))
+		if (conn->protocol->gone(conn) && conn->wire.kind->was_reset(&conn->wire))
 			conn_close(conn);
 	}
 }
@@ -457,13 +349,7 @@ void conns_drain(struct edge *edge)
 	struct conn *next;
 	for (struct conn *conn = edge->conns; conn != NULL; conn = next) {
 		next = conn->next;
-		/* The last in the row: those before it may be done, and are answered as well. */
-		if (conn->last != NULL)
-			conn->last->close_after = true;
-		/* A first request may be on the way: a reset would lose it. */
-		if (conn->first == NULL && conn->in_len == 0 && conn->served && !conn->lingering &&
-		    !conn->task.lined)
-			finish(conn);
+		conn->protocol->drain(conn);
 		conn_settle(conn);
 	}
 }

@@ -1,10 +1,11 @@
 /* Inside the transport: one connection and its exchanges. Features know request.h only.
  *
- *   conn.c        life, time limits, the order of answers, drain
- *   conn_read.c   bytes in: heads and bodies, when to read on
+ *   conn.c        life, time limits, drain
+ *   conn_read.c   bytes in, when to read on
  *   conn_write.c  bytes out: at once as far as the kernel takes them, the rest when it can
  *   turn.c        how much of a turn of the loop all of them may have
  *   exchange.c    one request: its headers, whether it is admitted, its body
+ *   protocol.h    what the bytes are: HTTP/1 (http1.h)
  *
  * An idle connection is this struct and nothing else: no buffer, no timer of its own. */
 #pragma once
@@ -13,6 +14,7 @@
 #include "worker-sse/edge/exchange_head.h"
 #include "worker-sse/edge/exchange_state.h"
 #include "worker-sse/edge/out_queue.h"
+#include "worker-sse/edge/protocol.h"
 #include "worker-sse/edge/request.h"
 #include "worker-sse/edge/route.h"
 #include "worker-sse/edge/wire.h"
@@ -48,7 +50,8 @@ struct exchange {
 	uint16_t reader_place; /* request_hold_reader(); 0: none */
 };
 
-/* What a connection is waiting for, and so which time limit holds: conn_settle(). */
+/* What a connection is waiting for, and so which time limit holds: conn_settle(). The handshake,
+ * writing and lingering come first, whatever its protocol. */
 enum conn_wait {
 	WAIT_NOTHING,
 	WAIT_HANDSHAKE,
@@ -61,10 +64,14 @@ enum conn_wait {
 	WAIT_GONE
 };
 
+/* Looks at a client that may be gone take longer each time, up to 25 ms << this. */
+enum { CONN_LOOKS_LONGER = 8 };
+
 struct conn {
 	struct wire wire;
 	struct edge *edge;
-	struct exchange *first, *last;
+	const struct protocol *protocol;
+	struct exchange *first, *last; /* of HTTP/1, in a row */
 	struct conn *next, **previous; /* worker->conns */
 	struct conn *dirty_next;
 	struct turn_task task; /* in line for its turn */
@@ -104,6 +111,8 @@ void conn_start(struct conn *conn);
 void conn_refuse(struct conn *conn, unsigned status, const char *reason);
 /* At once. Exchanges that nobody works on are freed with it. */
 void conn_close(struct conn *conn);
+/* Its wire is closed, and it stands in no list. */
+void conn_free(struct conn *conn);
 
 /* After anything happened: which time limit holds, whether to read on, whether to close. */
 void conn_settle(struct conn *conn);
@@ -111,8 +120,10 @@ void conn_settle(struct conn *conn);
 void conn_touch(struct conn *conn);
 /* It goes on when its turn comes: it writes, or reads. */
 void conn_wait_in_line(struct conn *conn);
-/* Frees the exchanges that are through and lets the next one write. */
-void conn_advance(struct conn *conn);
+/* How long it may wait for what it waits for. */
+uint64_t conn_limit_ms(const struct conn *conn);
+/* No further request is read; what is answered still leaves. Its exchanges are abandoned. */
+void conn_finish(struct conn *conn);
 
 /* Ends idle connections and marks the rest to close after their answer. */
 void conns_drain(struct edge *edge);
@@ -148,22 +159,18 @@ void conn_write_later(struct conn *conn, struct chunk *chunk);
 bool conn_write_now(struct conn *conn, const struct iovec *iov, int count);
 /* Shares the chunk. True: all taken by the kernel. */
 bool conn_write_chunk(struct conn *conn, struct chunk *chunk, size_t from, size_t len);
-/* Bytes that mean nothing to a client that is there: for one that is not, its kernel answers them
- * with a reset. */
-void conn_probe(struct conn *conn);
 /* Its wire takes bytes again. */
 void conn_on_writable(struct conn *conn);
 /* Bytes that have not arrived at the client's kernel. */
 size_t conn_undelivered(const struct conn *conn);
-/* Bytes of an answer: to the connection when the exchange is first, else held back. */
-void exchange_write(struct exchange *exchange, const void *at, size_t len);
 /* Flushes every connection that was written to in this turn. */
 void conns_flush(struct edge *edge);
 
 /* ---- exchange.c ---- */
 
-/* Keeps a copy of the head's bytes: all spans of the request point there. Last in the row. */
-struct exchange *exchange_create(struct conn *conn, const struct http1_head *head,
+/* Keeps a copy of the head's bytes: all spans of the request point there. `size` bytes, of which
+ * those behind the exchange are its protocol's, and zeros. */
+struct exchange *exchange_create(struct conn *conn, size_t size, const struct http1_head *head,
                                  const uint8_t *bytes);
 /* What is decided by the head alone, before any of the body is read. False: answered; or it waits
  * (exchange->waits), and nothing further of the connection is used before exchange_admit_again().
@@ -190,5 +197,5 @@ void exchange_abandon(struct exchange *exchange);
 void exchange_free(struct exchange *exchange);
 /* Its identity is another now. Its connection may be closed when this returns. */
 void exchange_judge(struct exchange *exchange);
-/* Answers what could not be read as a request; then the connection closes. */
-void conn_refuse_head(struct conn *conn, unsigned status, const char *reason);
+/* It waits for the store: whoever waits for anything else wants to hear when the client leaves. */
+bool exchange_waits_for_store(const struct exchange *exchange);

@@ -1,26 +1,7 @@
 #include "common/base/check.h"
-#include "common/base/clock.h"
 #include "worker-sse/edge/conn.h"
 
-#include <stdlib.h>
-
 enum { OUT_IOV_MAX = 64 };
-
-/* ---- clients that may be gone ---- */
-
-void conn_probe(struct conn *conn)
-{
-	const struct exchange *e = conn->first;
-	/* RFC 9110 15.2.1: whoever did not ask for a 100 discards it. */
-	struct span bytes = SPAN("HTTP/1.1 100 Continue\r\n\r\n");
-	if (e->state != EXCHANGE_WORKING)
-		bytes = e->chunked_out ? SPAN("3\r\n:\n\n\r\n") : SPAN(":\n\n");
-	else if (e->request.close_delimited)
-		return; /* HTTP/1.0 knows no such thing: the time-out of its answer ends it */
-	const struct iovec iov = {(void *)(uintptr_t)bytes.at, bytes.len};
-	if (conn->out.count == 0 && !conn->writing) /* else there is something that asks as well */
-		conn_write_now(conn, &iov, 1);
-}
 
 size_t conn_undelivered(const struct conn *conn)
 {
@@ -63,24 +44,6 @@ void conn_on_writable(struct conn *conn)
 	conn_mark_dirty(conn);
 }
 
-/* All is with the kernel: whoever waited for that goes on. */
-static void after_flush(struct conn *conn)
-{
-	struct exchange *e = conn->first;
-	if (conn->lingering)
-		return;
-	if (e != NULL && e->wants_drain) {
-		turn_note(&conn->edge->turn, clock_monotonic_ns());
-		if (conn->task.lined || conn->edge->turn.over) {
-			conn_wait_in_line(conn);
-			return;
-		}
-		exchange_drained(e);
-	}
-	if (conn->in_len > 0)
-		conn_parse(conn);
-}
-
 void conn_mark_dirty(struct conn *conn)
 {
 	if (conn->dirty || conn->closing)
@@ -98,14 +61,16 @@ void conns_flush(struct edge *edge)
 		conn->dirty = false;
 		if (conn->closed) {
 			if (!conn->task.lined)
-				free(conn);
+				conn_free(conn);
 			continue;
 		}
 		if (conn->hungry)
 			conn_parse(conn);
+		if (conn->protocol->fill != NULL && !conn->closing)
+			conn->protocol->fill(conn);
 		flush(conn);
 		if (!conn->closing && conn->out.count == 0)
-			after_flush(conn);
+			conn->protocol->flushed(conn);
 		conn_settle(conn);
 	}
 }
@@ -166,24 +131,4 @@ bool conn_write_chunk(struct conn *conn, struct chunk *chunk, size_t from, size_
 	out_queue_push(&conn->out, chunk_ref(chunk), (uint32_t)from, (uint32_t)len);
 	conn_mark_dirty(conn);
 	return false;
-}
-
-void exchange_write(struct exchange *e, const void *at, size_t len)
-{
-	if (e->conn->first == e) {
-		out_queue_copy(&e->conn->out, at, len);
-		conn_mark_dirty(e->conn);
-		return;
-	}
-	size_t used = e->held != NULL ? e->held->len : 0;
-	if (e->held == NULL || used + len > e->held_room) {
-		e->held_room = (used + len) * 2 + 256;
-		struct chunk *grown = chunk_create(e->held_room);
-		if (used > 0)
-			memcpy(grown->bytes, e->held->bytes, used);
-		chunk_unref(&e->held);
-		e->held = grown;
-	}
-	memcpy(e->held->bytes + used, at, len);
-	e->held->len = (uint32_t)(used + len);
 }

@@ -9,10 +9,9 @@
 #include <stdlib.h>
 
 enum {
-	BODY_SPARE = 8,            /* handlers may write behind the body */
-	BODY_ROOM_FIRST = 4096,    /* more only as it comes: a promised length costs nothing */
-	BODY_SMALL = 65536,        /* larger ones leave an eighth of the budget to those */
-	DISCARD_BYTES_MAX = 65536, /* a refused body up to here is read to keep the connection */
+	BODY_SPARE = 8,         /* handlers may write behind the body */
+	BODY_ROOM_FIRST = 4096, /* more only as it comes: a promised length costs nothing */
+	BODY_SMALL = 65536,     /* larger ones leave an eighth of the budget to those */
 };
 
 static enum method method_of(struct span name)
@@ -31,13 +30,15 @@ static enum method method_of(struct span name)
 
 /* ---- life ---- */
 
-struct exchange *exchange_create(struct conn *conn, const struct http1_head *head,
+struct exchange *exchange_create(struct conn *conn, size_t size, const struct http1_head *head,
                                  const uint8_t *bytes)
 {
-	struct exchange *e = xmalloc(sizeof *e);
+	struct exchange *e = xcalloc(1, size);
 	struct exchange_head *kept = exchange_head_create(head, bytes);
 	const uint8_t *copy = kept->bytes;
-	*e = (struct exchange){.conn = conn, .head = kept, .begun_ns = clock_monotonic_ns()};
+	e->conn = conn;
+	e->head = kept;
+	e->begun_ns = clock_monotonic_ns();
 	e->request = (struct request){
 	        .edge = conn->edge,
 	        .headers = kept->headers,
@@ -53,12 +54,6 @@ struct exchange *exchange_create(struct conn *conn, const struct http1_head *hea
 	e->body_left = head->length_present ? head->content_length : 0;
 	e->body_whole = !head->chunked && e->body_left == 0;
 	e->body_late_ns = e->begun_ns + conn->edge->settings->http_body_timeout_ms * 1000000;
-	if (conn->last != NULL)
-		conn->last->next = e;
-	else
-		conn->first = e;
-	conn->last = e;
-	conn->exchanges++;
 	return e;
 }
 
@@ -131,9 +126,7 @@ void exchange_end(struct exchange *e)
 		exchange_free(e);
 		return;
 	}
-	conn_advance(conn);
-	conn->hungry = conn->in_len > 0;
-	conn_mark_dirty(conn);
+	conn->protocol->ended(e);
 }
 
 void exchange_dispatch(struct exchange *e)
@@ -149,8 +142,7 @@ void exchange_dispatch(struct exchange *e)
 static void discard_body(struct exchange *e)
 {
 	e->discard = true;
-	if (!e->body_whole && (e->body_chunked || e->body_left > DISCARD_BYTES_MAX))
-		e->close_after = true;
+	e->conn->protocol->discard(e);
 }
 
 void exchange_refuse(struct exchange *e, unsigned status, const char *reason)
@@ -160,15 +152,6 @@ void exchange_refuse(struct exchange *e, unsigned status, const char *reason)
 	if (e->route == NULL || edge->options.refuse == NULL ||
 	    !edge->options.refuse(&e->request, status, reason))
 		reply_error(&e->request, status, reason);
-}
-
-void conn_refuse_head(struct conn *conn, unsigned status, const char *reason)
-{
-	const struct http1_head nothing = {.path = SPAN("/"), .minor = 1};
-	struct exchange *e = exchange_create(conn, &nothing, (const uint8_t *)"");
-	e->close_after = true;
-	counter_add(conn->edge->counters, requests_total, 1);
-	reply_error(&e->request, status, reason);
 }
 
 static void refuse_method(struct exchange *e)
@@ -247,7 +230,7 @@ bool exchange_credit(struct exchange *e, size_t bytes)
 		late_ns = most;
 	if (late_ns > e->body_late_ns)
 		e->body_late_ns = late_ns;
-	e->conn->since_ms = (e->body_late_ns - timeout_ns) / 1000000;
+	e->conn->protocol->credited(e);
 	if (!gives_way(e))
 		return true;
 	e->close_after = true;
@@ -359,6 +342,11 @@ static bool admit_identity(struct exchange *e)
 	return status == 0;
 }
 
+bool exchange_waits_for_store(const struct exchange *e)
+{
+	return e->state == EXCHANGE_WORKING && e->request.on_gone == NULL;
+}
+
 static bool has_begun(const struct exchange *e)
 {
 	return e->state == EXCHANGE_STREAMING || e->state == EXCHANGE_UPGRADED;
@@ -380,7 +368,7 @@ void exchange_judge(struct exchange *e)
 		r->on_judge(r);
 	else if (has_begun(e) && verbs != 0 && r->path.at != NULL &&
 	         !request_may(r, verbs, request_resource(r, room)))
-		conn_close(e->conn);
+		e->conn->protocol->cut(e);
 }
 
 void exchange_admit_again(struct exchange *e)
@@ -389,8 +377,7 @@ void exchange_admit_again(struct exchange *e)
 	identity_release(&e->request.identity);
 	if (exchange_admit(e, e->expects_continue) && e->body_whole)
 		exchange_dispatch(e);
-	conn->hungry = conn->in_len > 0;
-	conn_mark_dirty(conn);
+	conn->protocol->released(conn);
 }
 
 bool exchange_admit(struct exchange *e, bool expect_continue)
@@ -435,6 +422,6 @@ bool exchange_admit(struct exchange *e, bool expect_continue)
 		return false;
 	}
 	if (expect_continue && !e->body_whole)
-		exchange_write(e, "HTTP/1.1 100 Continue\r\n\r\n", 25);
+		e->conn->protocol->expect(e);
 	return true;
 }

@@ -1,6 +1,7 @@
 /* Answers: heads, bodies, streams; and what features ask of a request. */
 #include "worker-sse/edge/conn.h"
 #include "worker-sse/edge/cookie.h"
+#include "worker-sse/edge/http1.h"
 #include "worker-sse/edge/http1_out.h"
 #include "worker-sse/edge/limits.h"
 #include "common/base/check.h"
@@ -89,8 +90,9 @@ static void put_needed(struct exchange *e, struct http1_out *head, unsigned stat
 	}
 }
 
-static void build_head(struct exchange *e, struct http1_out *head, unsigned status,
-                       const struct header *headers, size_t count)
+/* What every protocol says, each in its own way. */
+static void build_fields(struct exchange *e, struct http1_out *head, unsigned status,
+                         const struct header *headers, size_t count)
 {
 	struct edge *edge = e->request.edge;
 	head->len = 0;
@@ -98,7 +100,6 @@ static void build_head(struct exchange *e, struct http1_out *head, unsigned stat
 	log_debug("request", "status=%u method=%s path=\"%.*s\"", status,
 	          method_name(e->request.method), (int)e->request.path.len, e->request.path.at);
 	check(reply_status_known(status));
-	http1_put_text(head, http1_status_line(status));
 	http1_put(head, edge->date, EDGE_DATE_BYTES);
 	struct span common = e->request.bare_headers
 	                             ? cors_bare_headers()
@@ -115,12 +116,6 @@ static void build_head(struct exchange *e, struct http1_out *head, unsigned stat
 	if (status == 401 || status == 403 || status == 405 ||
 	    (status == 503 && e->request.refusal == REFUSAL_NO_KEYS))
 		put_needed(e, head, status, headers, count);
-	if (edge->draining && e->next == NULL) /* else one behind it is the last */
-		e->close_after = true;
-	if (e->close_after)
-		http1_put_text(head, "connection: close\r\n");
-	else if (e->request.close_delimited)
-		http1_put_text(head, "connection: keep-alive\r\n");
 }
 
 /* ---- whole answers ---- */
@@ -145,17 +140,8 @@ void reply(struct request *request, unsigned status, const struct header *header
 		exchange_end(e);
 		return;
 	}
-	build_head(e, &head, status, headers, count);
-	bool bodiless = status == 204 || status == 304;
-	if (!bodiless) {
-		http1_put_text(&head, "content-length: ");
-		http1_put_number(&head, body.len);
-		http1_put(&head, "\r\n", 2);
-	}
-	http1_put(&head, "\r\n", 2);
-	exchange_write(e, head.bytes, head.len);
-	if (!bodiless && !e->head_only && body.len > 0)
-		exchange_write(e, body.at, body.len);
+	build_fields(e, &head, status, headers, count);
+	e->conn->protocol->answer(e, status, &head, body);
 	exchange_end(e);
 }
 
@@ -163,10 +149,8 @@ void request_hold(struct request *request, bool hold)
 {
 	struct exchange *e = request->exchange;
 	e->holds = hold;
-	if (hold || e->conn == NULL)
-		return;
-	e->conn->hungry = e->conn->in_len > 0;
-	conn_mark_dirty(e->conn);
+	if (!hold && e->conn != NULL)
+		e->conn->protocol->released(e->conn);
 }
 
 void request_rename(struct request *request, struct span path, struct span query)
@@ -331,25 +315,13 @@ void reply_start(struct request *request, unsigned status, const struct header *
 {
 	struct exchange *e = request->exchange;
 	struct http1_out head;
-	check(e->conn == NULL || e->conn->first == e);
 	exchange_enter(e, EXCHANGE_STREAMING);
 	count_time(e);
 	if (e->conn == NULL)
 		return;
-	if (content_length == UINT64_MAX && request->close_delimited)
-		e->close_after = true;
-	build_head(e, &head, status, headers, count);
-	if (content_length != UINT64_MAX) {
-		e->measured = true;
-		http1_put_text(&head, "content-length: ");
-		http1_put_number(&head, content_length);
-		http1_put(&head, "\r\n", 2);
-	} else if (!request->close_delimited) {
-		e->chunked_out = true;
-		http1_put_text(&head, "transfer-encoding: chunked\r\n");
-	}
-	http1_put(&head, "\r\n", 2);
-	exchange_write(e, head.bytes, head.len);
+	e->measured = content_length != UINT64_MAX;
+	build_fields(e, &head, status, headers, count);
+	e->conn->protocol->start(e, status, &head, content_length);
 }
 
 void reply_upgrade(struct request *request, const struct header *headers, size_t count,
@@ -357,65 +329,35 @@ void reply_upgrade(struct request *request, const struct header *headers, size_t
 {
 	struct exchange *e = request->exchange;
 	struct http1_out head;
-	check(e->conn != NULL && e->conn->first == e && !request->edge->draining);
+	check(e->conn != NULL && !request->edge->draining);
 	exchange_enter(e, EXCHANGE_UPGRADED);
 	count_time(e);
 	e->on_upgraded = on_bytes;
-	e->close_after = false; /* would be said in the head */
-	build_head(e, &head, 101, headers, count);
-	http1_put(&head, "\r\n", 2);
-	exchange_write(e, head.bytes, head.len);
-}
-
-static bool took_all(struct exchange *e, bool all)
-{
-	e->wants_drain = !all;
-	return all;
+	build_fields(e, &head, 101, headers, count);
+	e->conn->protocol->upgrade(e, &head);
 }
 
 bool reply_write(struct request *request, const struct iovec *iov, int count)
 {
-	enum { IOV_ROOM = 64 };
 	struct exchange *e = request->exchange;
 	if (e->conn == NULL || e->head_only)
 		return true;
-	if (!e->chunked_out)
-		return took_all(e, conn_write_now(e->conn, iov, count));
-	struct iovec framed[IOV_ROOM + 2];
-	char size[32];
-	size_t len = 0;
-	check(count <= IOV_ROOM - 2);
-	for (int i = 0; i < count; i++) {
-		framed[i + 1] = iov[i];
-		len += iov[i].iov_len;
-	}
-	if (len == 0)
-		return true;
-	framed[0] = (struct iovec){size, (size_t)snprintf(size, sizeof size, "%zx\r\n", len)};
-	framed[count + 1] = (struct iovec){(void *)(uintptr_t) "\r\n", 2};
-	return took_all(e, conn_write_now(e->conn, framed, count + 2));
-}
-
-bool reply_write_chunk(struct request *request, struct chunk *chunk, size_t from, size_t len)
-{
-	struct exchange *e = request->exchange;
-	if (e->conn == NULL || e->head_only)
-		return true;
-	return took_all(e, conn_write_chunk(e->conn, chunk, from, len));
+	e->wants_drain = !e->conn->protocol->write(e, iov, count);
+	return !e->wants_drain;
 }
 
 void reply_again(struct request *request)
 {
 	struct exchange *e = request->exchange;
-	check(e->conn != NULL && e->conn->first == e);
+	check(e->conn != NULL);
 	e->wants_drain = true;
-	conn_wait_in_line(e->conn);
+	e->conn->protocol->again(e);
 }
 
 size_t reply_pending(const struct request *request)
 {
 	const struct exchange *e = request->exchange;
-	return e->conn != NULL ? e->conn->out.bytes : 0;
+	return e->conn != NULL ? e->conn->protocol->pending(e) : 0;
 }
 
 void reply_end(struct request *request)
@@ -424,11 +366,8 @@ void reply_end(struct request *request)
 	request->on_gone = NULL;
 	request->on_drain = NULL;
 	e->wants_drain = false;
-	if (request->edge->draining || e->state == EXCHANGE_UPGRADED)
-		e->close_after =
-		        true; /* the head left before the drain began, or nothing can follow */
-	if (e->conn != NULL && e->chunked_out && !e->head_only)
-		exchange_write(e, "0\r\n\r\n", 5);
+	if (e->conn != NULL)
+		e->conn->protocol->end(e);
 	exchange_end(e);
 }
 
@@ -441,5 +380,12 @@ void reply_abort(struct request *request)
 		return;
 	}
 	exchange_enter(e, EXCHANGE_ANSWERED);
-	conn_close(e->conn); /* which frees it */
+	e->conn->protocol->cut(e);
+}
+
+struct sink request_sink(struct request *request)
+{
+	const struct exchange *e = request->exchange;
+	const struct protocol *protocol = e->conn != NULL ? e->conn->protocol : &http1_protocol;
+	return (struct sink){protocol->sink(e), request};
 }
