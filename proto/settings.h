@@ -296,6 +296,8 @@
 	  "scheme://host[:port]. Empty: none; requests with another Origin get 403.")              \
 	S(bet_sync_feed, "bet_sync.feed", text, "arena", 1, 64, WORKERS,                           \
 	  "The feed that is meant when a request names none (?feed=).")                            \
+	S(bet_sync_schema_version, "bet_sync.schema_version", count, "1", 1, 3, WORKERS,           \
+	  "The wire version that a request gets which names none (?schemaVersion=).")              \
 	S(bet_sync_state_rate, "bet_sync.state_rate", count, "240", 1, 1000000, WORKERS,           \
 	  "Requests a minute for the state, of one client address; more get 429.")                 \
 	S(bet_sync_events_rate, "bet_sync.events_rate", count, "60", 1, 1000000, WORKERS,          \

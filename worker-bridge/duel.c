@@ -116,8 +116,21 @@ static void make_uuid(const uint8_t random[16], char out[DUEL_UUID_LEN + 1])
 	         digits + 12, digits + 16, digits + 20);
 }
 
-static void begin(struct duel_cycle *cycle, const struct duel_pair *pair, uint64_t now_ms,
-                  const uint8_t random[16])
+static uint64_t later(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* Bets were open for a millisecond at least, whatever is over by now. */
+static void close_bets(struct duel *d, uint64_t at_ms)
+{
+	if (d->bet_close_ms > at_ms)
+		d->bet_close_ms = later(at_ms, d->bet_open_ms + 1);
+}
+
+/* `snapshot`: "" or NULL when there is none. */
+static void begin(struct duel_cycle *cycle, const struct duel_pair *pair, const char *snapshot,
+                  uint64_t now_ms, const uint8_t random[16])
 {
 	struct duel *d = &cycle->duel;
 	char text[96];
@@ -131,6 +144,8 @@ static void begin(struct duel_cycle *cycle, const struct duel_pair *pair, uint64
 	int len = snprintf(text, sizeof text, "hyperscape-streaming-duel:%s", d->cycle_id);
 	SHA256((const uint8_t *)text, (size_t)len, digest);
 	hex_print(digest, sizeof digest, d->key);
+	if (snapshot != NULL)
+		snprintf(d->snapshot, sizeof d->snapshot, "%s", snapshot);
 	enter(cycle, DUEL_ANNOUNCEMENT, now_ms);
 	d->cycle_start_ms = d->bet_open_ms = now_ms;
 	d->bet_close_ms = now_ms + (pair->announcement_ms != 0 ? pair->announcement_ms
@@ -141,18 +156,17 @@ static void begin_countdown(struct duel_cycle *cycle, uint64_t planned_ms, uint6
 {
 	struct duel *d = &cycle->duel;
 	enter(cycle, DUEL_COUNTDOWN, now_ms);
-	d->fight_planned_ms = planned_ms != 0 ? planned_ms : now_ms + cycle->times.countdown_ms;
-	if (d->bet_close_ms > d->fight_planned_ms)
-		d->bet_close_ms = d->fight_planned_ms;
+	planned_ms = planned_ms != 0 ? planned_ms : now_ms + cycle->times.countdown_ms;
+	close_bets(d, planned_ms);
+	d->fight_planned_ms = later(planned_ms, d->bet_close_ms);
 }
 
 static void begin_fight(struct duel_cycle *cycle, uint64_t now_ms)
 {
 	struct duel *d = &cycle->duel;
 	enter(cycle, DUEL_FIGHTING, now_ms);
-	d->fight_start_ms = now_ms;
-	if (d->bet_close_ms > now_ms) /* nobody bets on a fight that has begun */
-		d->bet_close_ms = now_ms;
+	close_bets(d, now_ms); /* nobody bets on a fight that has begun */
+	d->fight_start_ms = later(now_ms, d->bet_close_ms);
 	for (size_t i = 0; i < 2; i++)
 		d->agents[i].damage = 0;
 }
@@ -194,34 +208,36 @@ static void make_proof(struct duel *d)
 	hex_print(digest, sizeof digest, d->replay_hash);
 }
 
+static void end(struct duel_cycle *cycle, uint64_t now_ms)
+{
+	struct duel *d = &cycle->duel;
+	close_bets(d, now_ms);
+	d->end_ms = later(later(now_ms, d->bet_close_ms), d->fight_start_ms);
+	cycle->ended = true;
+}
+
 /* winner -1: a draw. */
 static void resolve(struct duel_cycle *cycle, int winner, enum duel_win_reason reason,
                     uint64_t now_ms)
 {
 	struct duel *d = &cycle->duel;
 	enter(cycle, DUEL_RESOLUTION, now_ms);
-	d->end_ms = now_ms;
+	end(cycle, now_ms);
 	d->winner = winner;
 	d->win_reason = reason;
 	d->outcome = winner >= 0 ? DUEL_OUTCOME_WIN : DUEL_OUTCOME_DRAW;
 	if (winner < 0)
 		snprintf(d->cancellation, sizeof d->cancellation, "draw");
-	if (d->bet_close_ms > now_ms)
-		d->bet_close_ms = now_ms;
 	make_proof(d);
-	cycle->ended = true;
 }
 
 static void cancel(struct duel_cycle *cycle, const char *reason, uint64_t now_ms)
 {
 	struct duel *d = &cycle->duel;
 	enter(cycle, DUEL_IDLE, now_ms);
-	d->end_ms = now_ms;
+	end(cycle, now_ms);
 	d->outcome = DUEL_OUTCOME_CANCELLED;
-	if (d->bet_close_ms > now_ms)
-		d->bet_close_ms = now_ms;
 	snprintf(d->cancellation, sizeof d->cancellation, "%s", reason);
-	cycle->ended = true;
 }
 
 static void forget(struct duel_cycle *cycle, uint64_t now_ms)
@@ -264,11 +280,6 @@ static uint64_t watchdog_ms(const struct duel_cycle *cycle)
 		break;
 	}
 	return 0;
-}
-
-static uint64_t later(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
 }
 
 /* From when on the game's silence counts. */
@@ -379,8 +390,9 @@ bool duel_tick(struct duel_cycle *cycle, uint64_t now_ms, const uint8_t random[1
 	if (now_ms < duel_due_ms(cycle))
 		return false;
 	if (!d->present) {
-		begin(cycle, &cycle->next, now_ms, random);
+		begin(cycle, &cycle->next, cycle->next_snapshot, now_ms, random);
 		cycle->next = (struct duel_pair){0};
+		memset(cycle->next_snapshot, 0, sizeof cycle->next_snapshot);
 		return true;
 	}
 	if (d->phase == DUEL_FIGHTING && silence_due_ms(cycle) <= fight_due_ms(cycle)) {
@@ -440,11 +452,15 @@ static enum duel_result on_cycle(struct duel_cycle *cycle, const struct duel_fac
 	if (cycle->scheduled) {
 		cycle->next = fact->pair;
 		cycle->next.present = true;
+		memset(cycle->next_snapshot, 0, sizeof cycle->next_snapshot);
+		if (fact->snapshot != NULL)
+			snprintf(cycle->next_snapshot, sizeof cycle->next_snapshot, "%s",
+			         fact->snapshot);
 		return DUEL_OK;
 	}
 	if (cycle->duel.present)
 		return refuse(DUEL_CONFLICT, reason, "a duel is under way");
-	begin(cycle, &fact->pair, now_ms, random);
+	begin(cycle, &fact->pair, fact->snapshot, now_ms, random);
 	return DUEL_OK;
 }
 

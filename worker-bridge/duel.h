@@ -12,7 +12,9 @@
  * A game that says nothing in a fight for times.silence_ms ends it: cancelled, source_silent. And
  * points decide only on the word of a game that lives: it was silent at the fight's end for a sixth
  * of that at the most, or is heard after it.
- * The identity of a moment is (duelId, phaseVersion). Times are Unix ms, 0: not (yet) known. */
+ * The identity of a moment is (duelId, phaseVersion). Times are Unix ms, 0: not (yet) known; they
+ * are in their order: open < close <= fight <= end, so that the last three may be a millisecond
+ * ahead of the clock in a duel that is over as soon as it has begun. */
 #pragma once
 
 #include "worker-bridge/duel_agent.h"
@@ -23,6 +25,7 @@
 enum {
 	DUEL_TOKEN_MAX = 128, /* reasons and details: [a-z0-9][a-z0-9_.:-]* */
 	DUEL_SCENE_MAX = 16384,
+	DUEL_SNAPSHOT_MAX = 16384,
 	DUEL_UUID_LEN = 36,
 };
 
@@ -79,6 +82,9 @@ struct duel {
 	char seed[21];                         /* decimal of 64 bits */
 	char replay_hash[65];                  /* hexadecimal SHA-256 */
 	char scene[DUEL_SCENE_MAX + 1];        /* JSON of the game's own, or "" */
+	/* What they fight with, as the game said it with the pair: canonical JSON, the same
+	 * through the duel, or "" */
+	char snapshot[DUEL_SNAPSHOT_MAX + 1];
 };
 
 struct duel_times {
@@ -97,6 +103,7 @@ struct duel_cycle {
 	uint64_t listening_ms;   /* since when we could have heard it without a break. Not kept */
 	uint64_t idle_since_ms;
 	struct duel_pair next; /* scheduled: who fights next */
+	char next_snapshot[DUEL_SNAPSHOT_MAX + 1];
 	struct duel duel;
 	/* What the last step did: */
 	bool ended; /* the duel got its outcome */
@@ -147,7 +154,9 @@ struct duel_fact {
 	char detail[DUEL_TOKEN_MAX + 1];
 	char seed[21], replay_hash[65]; /* "": made here */
 	char reason[DUEL_TOKEN_MAX + 1];
-	char *scene; /* JSON text, owned by whoever made the fact */
+	/* JSON text, owned by whoever made the fact: */
+	char *scene;
+	char *snapshot; /* CYCLE: canonical, or NULL */
 };
 
 enum duel_result {

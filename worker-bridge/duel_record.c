@@ -27,6 +27,7 @@ static const struct record_field duel_fields[] = {
         {FIELD("seed", seed)},
         {FIELD("replayHash", replay_hash)},
         {FIELD("sceneText", scene)},
+        {FIELD("snapshotText", snapshot), .sparse = true},
         {FIELD("cycleStartTime", cycle_start_ms), RECORD_NEEDED},
         {FIELD("phaseStartTime", phase_start_ms), RECORD_NEEDED},
         {FIELD("betOpenTime", bet_open_ms), RECORD_NEEDED},
@@ -68,6 +69,7 @@ static const struct record pair = {RECORD_FIELDS(pair_fields)};
 static const struct record_field cycle_fields[] = {
         {RECORD_MEMBER("idleSince", struct duel_cycle, idle_since_ms)},
         {RECORD_MEMBER("heardAt", struct duel_cycle, heard_ms), .sparse = true},
+        {RECORD_MEMBER("nextSnapshotText", struct duel_cycle, next_snapshot), .sparse = true},
 };
 static const struct record whole = {RECORD_FIELDS(cycle_fields)};
 

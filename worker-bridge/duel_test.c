@@ -251,6 +251,58 @@ static void bets_close_when_the_fight_begins_at_the_latest(void **state)
 	assert_int_equal(c.duel.bet_close_ms, 22000);
 }
 
+/* All within a millisecond: its times are in their order all the same. */
+static void a_duel_of_no_time_at_all(void **state)
+{
+	struct duel_cycle c = fresh(false);
+	(void)state;
+	announce(&c, 1000);
+	apply(&c,
+	      (struct duel_fact){
+	              .kind = DUEL_FACT_PHASE, .phase = DUEL_COUNTDOWN, .fight_planned_ms = 1000},
+	      1000);
+	assert_int_equal(c.duel.fight_planned_ms, 1001);
+	apply(&c, (struct duel_fact){.kind = DUEL_FACT_PHASE, .phase = DUEL_FIGHTING}, 1000);
+	apply(&c, (struct duel_fact){.kind = DUEL_FACT_DEATH, .agent_id = {"a"}}, 1000);
+	assert_int_equal(c.duel.outcome, DUEL_OUTCOME_WIN);
+	assert_int_equal(c.duel.bet_open_ms, 1000);
+	assert_int_equal(c.duel.bet_close_ms, 1001);
+	assert_int_equal(c.duel.fight_start_ms, 1001);
+	assert_int_equal(c.duel.end_ms, 1001);
+	c = fresh(false);
+	announce(&c, 1000);
+	apply(&c, (struct duel_fact){.kind = DUEL_FACT_ABORT, .reason = "x"}, 1000);
+	assert_int_equal(c.duel.bet_close_ms, 1001);
+	assert_int_equal(c.duel.end_ms, 1001);
+}
+
+/* Said with the pair, kept until it fights, and forgotten with the duel. */
+static void a_snapshot_belongs_to_its_duel(void **state)
+{
+	static char first[] = "{\"a\":1}", second[] = "{\"a\":2}";
+	struct duel_cycle c = fresh(true);
+	(void)state;
+	struct duel_fact pair = {.kind = DUEL_FACT_CYCLE,
+	                         .pair.agents = {agent("a", 100, 100), agent("b", 50, 80)},
+	                         .snapshot = first};
+	assert_int_equal(apply(&c, pair, 1000), DUEL_OK);
+	assert_true(tick(&c, 3000));
+	assert_string_equal(c.duel.snapshot, first);
+	assert_string_equal(c.next_snapshot, "");
+	pair.snapshot = second;
+	assert_int_equal(apply(&c, pair, 4000), DUEL_OK);
+	assert_string_equal(c.duel.snapshot, first);
+	json_t *record = duel_record(&c);
+	struct duel_cycle back = fresh(true);
+	assert_true(duel_record_read(&back, record));
+	assert_string_equal(back.duel.snapshot, first);
+	assert_string_equal(back.next_snapshot, second);
+	json_decref(record);
+	pair.snapshot = NULL;
+	assert_int_equal(apply(&c, pair, 5000), DUEL_OK);
+	assert_string_equal(c.next_snapshot, "");
+}
+
 static void ends(void **state)
 {
 	static const struct {
@@ -551,6 +603,8 @@ int main(void)
 	        cmocka_unit_test(the_clock_runs_a_duel),
 	        cmocka_unit_test(who_does_not_stand_in_the_arena_is_not_ready),
 	        cmocka_unit_test(bets_close_when_the_fight_begins_at_the_latest),
+	        cmocka_unit_test(a_duel_of_no_time_at_all),
+	        cmocka_unit_test(a_snapshot_belongs_to_its_duel),
 	        cmocka_unit_test(ends),
 	        cmocka_unit_test(both_dead_and_the_better_one_wins),
 	        cmocka_unit_test(points_decide_at_the_end_of_time),

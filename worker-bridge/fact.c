@@ -24,9 +24,10 @@ enum type {
 	WIN_REASON,
 	POINT, /* three finite numbers */
 	AGENT,
-	IDS,    /* one or two contestants */
-	OBJECT, /* any, at most max bytes as compact JSON */
-	FACTS,  /* batch */
+	IDS,       /* one or two contestants */
+	OBJECT,    /* any, at most max bytes as compact JSON */
+	CANONICAL, /* the same, as canonical JSON */
+	FACTS,     /* batch */
 };
 
 struct member {
@@ -72,6 +73,8 @@ static const struct member cycle_members[] = {
         {"cycleId", UUID, false, 0, 0, "Made by Ringside when not given."},
         {"announcementMs", INTEGER, false, 1000, 86400000,
          "How long bets are open; else duel.announcement."},
+        {"competitiveSnapshot", CANONICAL, false, 0, DUEL_SNAPSHOT_MAX,
+         "What they fight with (loadouts and the like), the same until the duel is over."},
 };
 static const struct member phase_members[] = {
         DUEL_MEMBER,
@@ -308,6 +311,7 @@ static bool check_text(struct checker *c, const struct member *m, const json_t *
 	case AGENT:
 	case IDS:
 	case OBJECT:
+	case CANONICAL:
 	case FACTS:
 		break; /* no texts */
 	}
@@ -375,7 +379,7 @@ static bool check_tree(struct checker *c, const struct member *m, const json_t *
 {
 	if (!json_is_object(v))
 		return fault(c, FACT_MALFORMED, m->name, "an object is needed");
-	char *text = js_text(v);
+	char *text = m->type == CANONICAL ? js_text_canonical(v) : js_text(v);
 	size_t len = strlen(text);
 	free(text);
 	return len <= (size_t)m->max
@@ -407,6 +411,7 @@ static bool check_member(struct checker *c, const struct member *m, const json_t
 	case FACTS:
 		return check_facts(c, m, v);
 	case OBJECT:
+	case CANONICAL:
 		return check_tree(c, m, v);
 	case AGENT:
 		break;
@@ -570,6 +575,8 @@ static void take_fact(struct duel_fact *f, unsigned kind, const json_t *o)
 		take_agent(json_object_get(o, "agent2"), &f->pair.agents[1]);
 		take_text(o, "cycleId", f->pair.cycle_id, sizeof f->pair.cycle_id);
 		f->pair.announcement_ms = (uint64_t)take_integer(o, "announcementMs", 0);
+		if (json_object_get(o, "competitiveSnapshot") != NULL)
+			f->snapshot = js_text_canonical(json_object_get(o, "competitiveSnapshot"));
 		break;
 	case DUEL_FACT_PHASE:
 		f->phase = take_name(o, "phase", phase_text, DUEL_PHASE_COUNT);
@@ -651,8 +658,10 @@ enum fact_result fact_read(struct fact_post *post, struct span name, const json_
 
 void fact_post_finish(struct fact_post *post)
 {
-	for (size_t i = 0; i < post->count; i++)
+	for (size_t i = 0; i < post->count; i++) {
 		free(post->facts[i].scene);
+		free(post->facts[i].snapshot);
+	}
 	free(post->facts);
 	*post = (struct fact_post){0};
 }
@@ -715,6 +724,7 @@ static json_t *member_schema(const struct member *m)
 		return json_pack("{s:s,s:i,s:i,s:o}", "type", "array", "minItems", 1, "maxItems", 2,
 		                 "items", pattern_schema("^[A-Za-z0-9_.:@-]{1,128}$"));
 	case OBJECT:
+	case CANONICAL:
 		return json_pack("{s:s}", "type", "object");
 	case FACTS: {
 		json_t *any = json_array();

@@ -1,8 +1,10 @@
 #include "worker-bridge/feed_frame.h"
 #include "common/base/check.h"
+#include "common/base/hex.h"
 #include "common/base/js_text.h"
 
 #include <inttypes.h>
+#include <openssl/sha.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -164,6 +166,22 @@ static void put_duel(struct feed_frame *f, const struct duel *d, bool terminal)
 	put(f, "\"scene\":%s,", *d->scene != '\0' ? d->scene : "null");
 }
 
+/* Of what they fight with: its digest, and itself. Without a word of the game it is empty. */
+static void put_snapshot(struct feed_frame *f, const struct duel *d)
+{
+	if (!d->present) {
+		put(f, ",\"competitiveSnapshotDigest\":null,\"competitiveSnapshot\":null");
+		return;
+	}
+	const char *snapshot = *d->snapshot != '\0' ? d->snapshot : "{}";
+	uint8_t digest[SHA256_DIGEST_LENGTH];
+	char digits[2 * SHA256_DIGEST_LENGTH + 1];
+	SHA256((const uint8_t *)snapshot, strlen(snapshot), digest);
+	hex_print(digest, sizeof digest, digits);
+	put(f, ",\"competitiveSnapshotDigest\":\"%s\",\"competitiveSnapshot\":%s", digits,
+	    snapshot);
+}
+
 static void put_health(struct feed_frame *f, const struct feed_frame_health *h)
 {
 	put(f, "\"rendererHealth\":{\"ready\":%s,", h->ready ? "true" : "false");
@@ -195,5 +213,6 @@ void feed_frame_build(struct feed_frame *f, const struct duel *duel, bool termin
 		put_no_duel(f);
 	f->core_len = f->len - f->core_at;
 	put_health(f, health);
+	put_snapshot(f, duel);
 	put(f, "}");
 }

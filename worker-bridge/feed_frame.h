@@ -1,8 +1,8 @@
 /* Frames of the feed: one state of a duel as one line of JSON, schema version 2.
  *
  * The order of members, the spelling of numbers and of escapes are those of JSON.stringify and
- * never change within a version: consumers compare bytes, and version 1 is cut out of this text by
- * worker-sse. */
+ * never change within a version: consumers compare bytes, and versions 1 and 3 are cut out of this
+ * text by worker-sse. */
 #pragma once
 
 #include "worker-bridge/duel.h"

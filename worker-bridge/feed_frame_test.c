@@ -141,9 +141,9 @@ static void records_have_every_member_in_its_place(void **state)
 static void schemas_are_these(void **state)
 {
 	(void)state;
-	assert_string_equal(fact_schema_text(SPAN("cycle"))->etag, "\"060441da878cec74\"");
+	assert_string_equal(fact_schema_text(SPAN("cycle"))->etag, "\"932410deaf3ca6f2\"");
 	assert_string_equal(fact_schema_text(SPAN("contestant"))->etag, "\"a11c517b173d9d83\"");
-	assert_string_equal(fact_schema_text(SPAN(""))->etag, "\"a012edf246bfa35d\"");
+	assert_string_equal(fact_schema_text(SPAN(""))->etag, "\"8650f96c49fe535e\"");
 }
 
 int main(void)

@@ -77,6 +77,11 @@ void feed_work_frame(struct feed_work *work)
 	if (s->cycle.duel.outcome != DUEL_OUTCOME_NONE && !s->cycle.ended)
 		return; /* its terminal frame was its last, whatever is posted about the next */
 	const struct feed_frame_health health = health_now(work);
+	/* What has happened is not later than the frame that tells of it (duel.h). */
+	const struct duel *d = &s->cycle.duel;
+	uint64_t happened_ms = d->end_ms != 0 ? d->end_ms : d->fight_start_ms;
+	if (d->present && happened_ms > s->last_ms)
+		s->last_ms = happened_ms;
 	const struct feed_frame_place place = {work->place->name, s->epoch, s->seq + 1, s->last_ms};
 	const char *reason = health.reason != NULL ? health.reason : "";
 	feed_frame_build(frame, &s->cycle.duel, s->cycle.ended, &health, &place);

@@ -86,12 +86,36 @@ static void trees_keep_their_order(void **state)
 	json_decref(tree);
 }
 
+/* Names in the order of UTF-16, as sort() of JavaScript has them. */
+static void one_text_for_all_spellings(void **state)
+{
+	(void)state;
+	static const char *const rows[][2] = {
+	        {"{}", "{}"},
+	        {" { \"b\" : 1.0 , \"a\" : [ { \"z\" : 0, \"y\" : -0.0 } ] } ",
+	         "{\"a\":[{\"y\":0,\"z\":0}],\"b\":1}"},
+	        {"{\"\\ue000\":1,\"\\ud83d\\ude00\":2,\"\\u00e9\":3,\"ab\":4,\"a\":5,\"\":6}",
+	         "{\"\":6,\"a\":5,\"ab\":4,\"\xc3\xa9\":3,\"\xf0\x9f\x98\x80\":2,\"\xee\x80\x80\":"
+	         "1}"},
+	        {"[9007199254740993,1e21,\"\\u0041\\n\"]", "[9007199254740992,1e+21,\"A\\n\"]"},
+	};
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		json_t *tree = json_loads(rows[i][0], 0, NULL);
+		assert_non_null(tree);
+		char *text = js_text_canonical(tree);
+		assert_string_equal(text, rows[i][1]);
+		free(text);
+		json_decref(tree);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(numbers_as_in_javascript),
 	        cmocka_unit_test(every_number_reads_back),
 	        cmocka_unit_test(trees_keep_their_order),
+	        cmocka_unit_test(one_text_for_all_spellings),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* A frame and a cursor from hostile bytes: what is taken for a frame gives a version 1 frame within
- * its room. */
+/* A frame and a cursor from hostile bytes: what is taken for a frame gives frames of the other
+ * versions within their room. */
 #include "worker-sse/views/bet_sync_frame.h"
 
 #include <stdint.h>
@@ -12,8 +12,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct bet_sync_frame frame;
 	struct bet_sync_cursor cursor;
 	if (bet_sync_frame_read(&frame, span_of(data, size))) {
-		char *out = malloc(size + BET_SYNC_V1_MORE);
-		if (out == NULL || bet_sync_frame_v1(&frame, out) > size + BET_SYNC_V1_MORE)
+		char *out = malloc(size + BET_SYNC_MORE);
+		if (out == NULL || bet_sync_frame_v1(&frame, out) > size + BET_SYNC_MORE ||
+		    bet_sync_frame_v3(&frame, out) > size + BET_SYNC_MORE)
 			abort();
 		free(out);
 	}

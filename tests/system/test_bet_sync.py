@@ -161,7 +161,7 @@ def test_state(ringside):
     body = json.loads(body)
     assert abs(body.pop("now") - time.time() * 1000) < 10000
     assert body == {**frames[-1], "replay": replay}
-    assert get_state(ringside, "?schemaVersion=3")[0] == 400
+    assert get_state(ringside, "?schemaVersion=4")[0] == 400
     assert get_state(ringside, "?feed=nowhere")[0] == 503
     assert get_state(ringside, "?feed=../x/frames")[0] == 503
 

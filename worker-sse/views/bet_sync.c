@@ -24,8 +24,8 @@ enum {
 	PURPOSE_ALL_CLIENTS,
 };
 
-/* Variants of a reader's frames. */
-enum { VARIANT_V2 = 1, VARIANT_PREVIOUS_TOKEN = 2 };
+/* Variants of a reader's frames: the version, and a flag. */
+enum { VARIANT_VERSION = 3, VARIANT_PREVIOUS_TOKEN = 4 };
 
 /* ---- answers ---- */
 
@@ -187,7 +187,7 @@ static bool authorized(struct request *r, uint64_t *expires_ms)
 
 struct asked {
 	struct stream *stream;
-	bool v2;
+	unsigned version;    /* of the wire: 1 to 3 */
 	uint64_t expires_ms; /* of the token, Unix ms; UINT64_MAX: never */
 };
 
@@ -208,12 +208,15 @@ static bool find_feed(struct request *r, struct asked *asked)
 static bool find_version(struct request *r, struct asked *asked)
 {
 	struct span version;
-	if (query_find(r->query, "schemaVersion", &version) == 0 || span_equal(version, SPAN("1")))
+	asked->version = (unsigned)worker_of(r)->settings->bet_sync_schema_version;
+	if (query_find(r->query, "schemaVersion", &version) == 0)
 		return true;
-	asked->v2 = span_equal(version, SPAN("2"));
-	if (!asked->v2)
-		refuse(r, 400, "Bad request", "schemaVersion must be 1 or 2", 0);
-	return asked->v2;
+	bool good = version.len == 1 && *version.at >= '1' && *version.at <= '3';
+	if (good)
+		asked->version = *version.at - '0';
+	else
+		refuse(r, 400, "Bad request", "schemaVersion must be 1, 2 or 3", 0);
+	return good;
 }
 
 static bool admit(struct request *r, struct asked *asked, unsigned purpose, uint64_t rate)
@@ -273,30 +276,45 @@ static uint64_t place_behind(struct store *store, const struct stream *stream, u
 
 /* ---- state ---- */
 
+/* The frame in the consumer's version, without its last '}'; its length. */
+static size_t cut(const struct bet_sync_frame *frame, struct span text, unsigned version, char *out)
+{
+	if (version == 1)
+		return bet_sync_frame_v1(frame, out);
+	if (version == 3)
+		return bet_sync_frame_v3(frame, out);
+	memcpy(out, text.at, text.len - 1);
+	return text.len - 1;
+}
+
+/* What can be asked for, and in version 2 the time. */
+static size_t put_replay(char *out, size_t room, const struct asked *asked,
+                         const struct bet_sync_frame *f, uint64_t oldest_seq)
+{
+	const struct stream *stream = asked->stream;
+	int len = snprintf(out, room,
+	                   ",\"replay\":{\"sourceEpoch\":%" PRIu64 ",\"latestSeq\":%" PRIu64
+	                   ",\"oldestSeq\":%" PRIu64 ",\"bufferedFrames\":%" PRIu64
+	                   ",\"bufferedBytes\":%" PRIu64 ",\"lastBroadcastSeq\":%" PRIu64 "}",
+	                   f->epoch, f->seq, oldest_seq, f->seq - oldest_seq + 1,
+	                   stream->tail - stream->first, f->seq);
+	if (asked->version == 2)
+		len += snprintf(out + len, room - (size_t)len, ",\"now\":%" PRIu64,
+		                clock_wall_ms());
+	return (size_t)len;
+}
+
 static void answer_state(struct request *r, const struct asked *asked,
                          const struct feed_frame *newest_frame)
 {
-	const struct stream *stream = asked->stream;
-	struct found oldest = first_at(worker_of(r)->store, stream, stream->first);
+	struct found oldest = first_at(worker_of(r)->store, asked->stream, asked->stream->first);
 	const struct bet_sync_frame *f = &newest_frame->frame;
-	size_t room = newest_frame->text.len + BET_SYNC_V1_MORE + 512;
+	size_t room = newest_frame->text.len + BET_SYNC_MORE + 512;
 	char *body = xmalloc(room);
-	size_t len;
+	size_t len = cut(f, newest_frame->text, asked->version, body);
 	struct answer a;
-	if (asked->v2) {
-		len = newest_frame->text.len - 1;
-		memcpy(body, newest_frame->text.at, len);
-	} else
-		len = bet_sync_frame_v1(f, body);
-	len += (size_t)snprintf(body + len, room - len,
-	                        ",\"replay\":{\"sourceEpoch\":%" PRIu64 ",\"latestSeq\":%" PRIu64
-	                        ",\"oldestSeq\":%" PRIu64 ",\"bufferedFrames\":%" PRIu64
-	                        ",\"bufferedBytes\":%" PRIu64 ",\"lastBroadcastSeq\":%" PRIu64 "}",
-	                        f->epoch, f->seq, oldest.seq, f->seq - oldest.seq + 1,
-	                        stream->tail - stream->first, f->seq);
-	if (asked->v2)
-		len += (size_t)snprintf(body + len, room - len, ",\"now\":%" PRIu64,
-		                        clock_wall_ms());
+	if (asked->version != 3) /* which has its members and no other */
+		len += put_replay(body + len, room - len, asked, f, oldest.seq);
 	body[len++] = '}';
 	begin(&a, r, "application/json; charset=utf-8");
 	add(&a, "cache-control", SPAN("no-store"));
@@ -320,18 +338,15 @@ void bet_sync_state(struct request *r)
 /* ---- events ---- */
 
 static void put_event(struct sse_builder *b, const char *name, const struct bet_sync_frame *frame,
-                      struct span text, bool v2)
+                      struct span text, unsigned version)
 {
-	if (v2) {
+	if (version == 2)
 		sse_printf(b, "id: %" PRIu64 "-%" PRIu64 "\nevent: %s\ndata: ", frame->epoch,
 		           frame->seq, name);
-		sse_put(b, text);
-	} else {
+	else
 		sse_printf(b, "id: %" PRIu64 "\nevent: %s\ndata: ", frame->seq, name);
-		sse_written(b, bet_sync_frame_v1(frame, sse_room(b, text.len + BET_SYNC_V1_MORE)));
-		SSE_PUT(b, "}");
-	}
-	SSE_PUT(b, "\n\n");
+	sse_written(b, cut(frame, text, version, sse_room(b, text.len + BET_SYNC_MORE)));
+	SSE_PUT(b, "}\n\n");
 }
 
 /* One message that is no frame must not end everybody's feed. */
@@ -353,7 +368,7 @@ static bool put_message(void *arg, const struct store_message *message)
 	struct sse_builder *b = q->builder;
 	struct bet_sync_frame frame;
 	if (bet_sync_frame_read(&frame, message->bytes))
-		put_event(b, "betting", &frame, message->bytes, q->variant & VARIANT_V2);
+		put_event(b, "betting", &frame, message->bytes, q->variant & VARIANT_VERSION);
 	else
 		pass_over(q, message);
 	return true;
@@ -419,8 +434,12 @@ static bool farewell(struct sse_frame *frame, const struct frame_query *q, enum 
 {
 	struct sse_builder *b = q->builder;
 	sse_begin(b);
-	sse_printf(b, "event: bye\ndata: {\"reason\":\"%s\",\"now\":%" PRIu64 "}\n\n",
-	           reason_of(why, q->variant), clock_wall_ms());
+	/* Who takes version 3 takes whatever has data for a frame. */
+	if ((q->variant & VARIANT_VERSION) == 3)
+		sse_comment(b, "bye %s", reason_of(why, q->variant));
+	else
+		sse_printf(b, "event: bye\ndata: {\"reason\":\"%s\",\"now\":%" PRIu64 "}\n\n",
+		           reason_of(why, q->variant), clock_wall_ms());
 	sse_end(b, frame);
 	return true;
 }
@@ -576,14 +595,14 @@ static void join(struct request *r, const struct asked *asked, const struct star
 	if (start->why != NULL)
 		sse_comment(b, "reset %s", start->why);
 	if (start->event != NULL)
-		put_event(b, start->event, &newest->frame, newest->text, asked->v2);
+		put_event(b, start->event, &newest->frame, newest->text, asked->version);
 	sse_end(b, &frame);
 	begin(&a, r, "text/event-stream; charset=utf-8");
 	add(&a, "cache-control", SPAN("no-cache, no-transform"));
 	add(&a, "x-accel-buffering", SPAN("no"));
 	reply_start(r, 200, a.headers, a.count, UINT64_MAX);
-	uint64_t variant = (asked->v2 ? VARIANT_V2 : 0) |
-	                   (asked->expires_ms != UINT64_MAX ? VARIANT_PREVIOUS_TOKEN : 0);
+	uint64_t variant =
+	        asked->version | (asked->expires_ms != UINT64_MAX ? VARIANT_PREVIOUS_TOKEN : 0);
 	struct live_reader *reader = fanout_join(w->fanout, request_sink(r), &view, client, variant,
 	                                         end_of(w, asked->expires_ms));
 	reading_bind(r, reader, judge);

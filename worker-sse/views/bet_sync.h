@@ -4,8 +4,9 @@
  *     GET /api/internal/bet-sync/events   every frame as an event, from a cursor on
  *     GET /api/streaming/betting/bootstrap, /events     the same under their former names
  *
- * Wire version 1 unless ?schemaVersion=2. In this order: rate limit (429), Origin (403), token
- * (503, 401), feed (503), cursor (400), capacity (503). docs/bet-sync.md. */
+ * Wire version bet_sync.schema_version unless ?schemaVersion=1, 2 or 3. In this order: rate limit
+ * (429), Origin (403), token (503, 401), feed (503), cursor (400), capacity (503).
+ * docs/bet-sync.md. */
 #pragma once
 
 #include "worker-sse/edge/request.h"

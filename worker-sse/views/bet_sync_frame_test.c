@@ -63,7 +63,7 @@ static void what_is_no_frame_is_refused(void **state)
 {
 	static const char text[] = FRAME("4", "null");
 	struct bet_sync_frame frame;
-	char other[sizeof text], *out = malloc(sizeof text + BET_SYNC_V1_MORE);
+	char other[sizeof text], *out = malloc(sizeof text + BET_SYNC_MORE);
 	(void)state;
 	for (size_t len = 0; len + 1 < sizeof text; len++)
 		assert_false(bet_sync_frame_read(&frame, span_of(text, len)));
@@ -73,7 +73,9 @@ static void what_is_no_frame_is_refused(void **state)
 			other[i] = *c;
 			if (bet_sync_frame_read(&frame, span_of(other, sizeof other - 1)))
 				assert_true(bet_sync_frame_v1(&frame, out) <
-				            sizeof text + BET_SYNC_V1_MORE);
+				                    sizeof text + BET_SYNC_MORE &&
+				            bet_sync_frame_v3(&frame, out) <
+				                    sizeof text + BET_SYNC_MORE);
 		}
 	}
 	free(out);
@@ -117,6 +119,49 @@ static void health_of_another_shape_stays_as_it_is(void **state)
 	}
 }
 
+#define AGENT_V3                                                                                   \
+	"{\"id\":\"a\",\"name\":\"A "                                                              \
+	"\\\"{,}[\\\\\",\"provider\":\"unknown\",\"model\":\"unknown\",\"hp\":8,\"maxHp\":10,"     \
+	"\"combatLevel\":1,\"wins\":0,\"losses\":0,\"damageDealtThisFight\":0,\"rank\":0,"         \
+	"\"headToHeadWins\":0,\"headToHeadLosses\":0}"
+
+static void version_3_has_a_value_for_everything(void **state)
+{
+	struct bet_sync_frame frame;
+	char out[8192], text[8192];
+	(void)state;
+	assert_true(bet_sync_frame_read(&frame, SPAN(FRAME("4", "null"))));
+	out[bet_sync_frame_v3(&frame, out)] = '\0';
+	assert_string_equal(
+	        out,
+	        "{\"schemaVersion\":3,\"sourceEpoch\":1795241265347,\"seq\":7,\"emittedAt\":9,"
+	        "\"phaseVersion\":2,\"duelId\":\"streaming-c\",\"duelKey\":\"k\","
+	        "\"competitiveSnapshotVersion\":1,\"competitiveSnapshotDigest\":"
+	        "\"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a\","
+	        "\"competitiveSnapshot\":{},\"phase\":\"COUNTDOWN\",\"betOpenTime\":1,"
+	        "\"betCloseTime\":2,\"fightStartTime\":4,\"duelEndTime\":null,\"winnerId\":null,"
+	        "\"outcome\":null,\"cancellationReason\":null,\"winReason\":null,\"seed\":null,"
+	        "\"replayHash\":null,\"agent1\":" AGENT_V3 ",\"agent2\":" AGENT_V3
+	        ",\"arenaPositions\":{\"agent1\":[0,0,1e-7],\"agent2\":[1,0,0]},\"winnerName\":"
+	        "null,"
+	        "\"rendererHealth\":{\"ready\":false,\"degradedReason\":\"capture_client_"
+	        "disconnected\",\"updatedAt\":5}");
+	/* What the bridge says of the snapshot, and a picture of which nothing is known. */
+	static const char before[] = FRAME("4", "null");
+	const char *at = strstr(before, "\"updatedAt\":5");
+	snprintf(text, sizeof text,
+	         "%.*s\"updatedAt\":0,\"source\":\"none\",\"page\":null},"
+	         "\"competitiveSnapshotDigest\":\"d\",\"competitiveSnapshot\":{\"x\":[1]}}",
+	         (int)(at - before), before);
+	assert_true(bet_sync_frame_read(&frame, span_str(text)));
+	out[bet_sync_frame_v3(&frame, out)] = '\0';
+	assert_non_null(strstr(out, "\"competitiveSnapshotDigest\":\"d\","
+	                            "\"competitiveSnapshot\":{\"x\":[1]},\"phase\""));
+	assert_non_null(strstr(out, "\"updatedAt\":9}"));
+	out[bet_sync_frame_v1(&frame, out)] = '\0';
+	assert_null(strstr(out, "competitive"));
+}
+
 static void cursors(void **state)
 {
 	static const struct {
@@ -155,6 +200,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(version_1_is_cut_out_byte_by_byte),
+	        cmocka_unit_test(version_3_has_a_value_for_everything),
 	        cmocka_unit_test(what_is_no_frame_is_refused),
 	        cmocka_unit_test(a_reason_may_hold_anything),
 	        cmocka_unit_test(health_of_another_shape_stays_as_it_is),
