@@ -72,6 +72,15 @@ need_clients() {
 		{ tail -20 "$cache/npm-clients.log" >&2; die "npm failed"; }
 }
 
+# TypeScript, exact version, which makes the types and pages of clients/js.
+need_client_js() {
+	local dir=$root/clients/js
+	[ ! -d "$dir/node_modules/typescript" ] || return 0
+	say "installing TypeScript for clients/js from the npm registry"
+	(cd "$dir" && npm ci --no-audit --no-fund --ignore-scripts >"$cache/npm-client.log" 2>&1) ||
+		{ tail -20 "$cache/npm-client.log" >&2; die "npm failed"; }
+}
+
 # configure DIR OPTION...: sets the build directory up once; later calls only change options.
 configure() {
 	local dir=$1

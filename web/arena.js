@@ -1,6 +1,7 @@
 /* The scene that the capture worker renders: the same duel, drawn from the same feed, for a picture of any
  * size. It says in a global what it shows, so that the host can tell whether that is the duel of the feed. */
-import { ask, follow, heardTime, serverNow } from "/page/feed.js";
+import { Feed } from "/page/client/feed.js";
+import { PATIENT, api, serverNow } from "/page/feed.js";
 import { PIECES, squaresOf } from "/page/board.js";
 
 const feed = decodeURIComponent(location.pathname.split("/").pop());
@@ -14,24 +15,17 @@ let frame = null, live = false, moving = null, shown = [1, 1], shownChance = .5;
 /* Read by the host twice a second (docs/capture.md). Only what has been drawn counts as shown. */
 const health = window.__RINGSIDE_HEALTH__ = { ready: false, degradedReason: "starting", duelId: null, phase: null, seq: 0, drawnAt: 0 };
 
-function take(text) {
-	const next = JSON.parse(text);
-	heardTime(next.emittedAt);
-	if (frame && next.sourceEpoch === frame.sourceEpoch && next.seq <= frame.seq) return;
+function take(next) {
 	const scene = next.scene, before = frame?.scene;
 	if (scene?.lastMove && before && scene.ply === before.ply + 1)
 		moving = { from: scene.lastMove.slice(0, 2), to: scene.lastMove.slice(2, 4), at: performance.now() };
 	frame = next;
 }
 
-follow(`stream=feeds/${feed}/frames`, {
-	onEvent: (name, data) => take(data),
-	onOpen: async () => {
-		const answer = await ask("/v1/feeds/" + feed).catch(() => null);
-		if (answer?.ok) take(await answer.text());
-	},
-	onState: name => { live = name === "live"; },
-});
+async function listen() {
+	for await (const { frame: next } of new Feed(api, feed).follow({ ...PATIENT, onState({ name }) { live = name === "live"; } })) take(next);
+}
+listen();
 
 /* ---- drawing ---- */
 

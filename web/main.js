@@ -1,6 +1,7 @@
 /* The page: what the feed says becomes what is seen. Everything is drawn from the newest frame; the frame
  * of a lower number never replaces one of a higher. */
-import { ask, askJson, follow, heardTime, serverNow } from "/page/feed.js";
+import { Feed } from "/page/client/feed.js";
+import { PATIENT, api, serverNow } from "/page/feed.js";
 import { Board } from "/page/board.js";
 import { Market } from "/page/market.js";
 import { Picture } from "/page/picture.js";
@@ -27,13 +28,8 @@ await visitor.start();
 const board = new Board($("board")), market = new Market(feed, visitor), picture = new Picture(feed, visitor), operations = new Operations(visitor);
 root.dataset.gaps = 0;
 
-function take(text) {
-	const next = JSON.parse(text);
-	heardTime(next.emittedAt);
-	if (frame && next.sourceEpoch === frame.sourceEpoch) {
-		if (next.seq <= frame.seq) return;
-		if (next.previousSeq !== frame.seq) root.dataset.gaps = Number(root.dataset.gaps) + 1;
-	}
+function take({ frame: next, text, gap }) {
+	if (gap) root.dataset.gaps = Number(root.dataset.gaps) + 1;
 	const first = frame === null || next.sourceEpoch !== frame.sourceEpoch;
 	frame = next;
 	root.dataset.seq = frame.seq;
@@ -41,22 +37,20 @@ function take(text) {
 	draw();
 }
 
-async function catchUp() {
-	try {
-		const answer = await ask("/v1/feeds/" + feed);
-		if (answer.ok) take(await answer.text());
-		await market.refresh();
-	} catch { /* the stream brings what comes next, and comes back with all else */ }
+async function listen() {
+	const news = new Feed(api, feed).follow({ ...PATIENT, all: true,
+		onExpired: () => visitor.expired(),
+		onState({ name, since, fresh }) {
+			connection = { name, lost: since };
+			if (name === "live" && fresh) market.refresh();
+			tick();
+		} });
+	for await (const { frame: next, text, gap, odds } of news) {
+		if (next) take({ frame: next, text, gap });
+		else if (odds) market.take(odds);
+		if (gap) market.refresh();
+	}
 }
-
-follow(`stream=feeds/${feed}/*&event=stream`, {
-	onEvent(name, data) {
-		if (name.endsWith("/frames")) take(data);
-		else if (name.endsWith("/odds")) market.take(JSON.parse(data));
-	},
-	onOpen: catchUp,
-	onState(name, lost) { connection = { name, lost }; tick(); },
-});
 
 /* ---- drawing ---- */
 const text = (element, value) => { if (element.textContent !== value) element.textContent = value; };
@@ -186,4 +180,4 @@ function log(raw, first) {
 $("raw").parentElement.ontoggle = () => { if (frame) $("raw").textContent = JSON.stringify(frame, null, 2); };
 
 operations.start();
-catchUp();
+listen();

@@ -1,10 +1,12 @@
 /* The market of the present duel, and bets with play money. An account is opened with the first bet and kept
  * in this browser; where accounts are given out by an operator, it comes in the fragment: #account=ID:SECRET.
  * Bets are offered to whom they would be taken from; others are told why not. */
-import { askJson, secrets, serverNow } from "/page/feed.js";
+import { Markets } from "/page/client/market.js";
+import { api, secrets, serverNow } from "/page/feed.js";
 
 const $ = id => document.getElementById(id);
 const text = (element, value) => { if (element.textContent !== value) element.textContent = value; };
+const markets = new Markets(api);
 const units = n => Number(n).toLocaleString("en");
 const STATES = { created: "Opening", open: "Bets open", locked: "Bets closed", resolving: "Paying", resolved: "Paid", cancelled: "Stakes back", manual_review: "In review" };
 const SETTLED = ["resolved", "cancelled"], RETRY_MS = 1000, MISSING_MIN = 3;
@@ -114,13 +116,13 @@ export class Market {
 	}
 
 	async askMarket(duelId) {
-		const m = await askJson("/v1/markets/" + duelId);
+		const m = await markets.get(duelId);
 		return { ...m, pools: { A: m.poolA, B: m.poolB } };
 	}
 
 	/* Ours in a market, and whether there are bets that were not listed. */
 	async askBets(duelId) {
-		const { bets, count } = await askJson(`/v1/markets/${duelId}/bets`);
+		const { bets, count } = await markets.bets(duelId);
 		return { mine: bets.filter(bet => bet.account === this.account?.id), more: count > bets.length };
 	}
 
@@ -170,7 +172,7 @@ export class Market {
 
 	async openAccount() {
 		try {
-			const made = await askJson("/v1/ledger/accounts", { body: { name: "Guest" } });
+			const made = await markets.openAccount("Guest");
 			this.account = { id: made.id, secret: made.secret };
 			localStorage.setItem("account", JSON.stringify(this.account));
 			this.showBalance(made.balance);
@@ -185,7 +187,7 @@ export class Market {
 		if (!this.account) return;
 		const asked = ++this.asked;
 		try {
-			const account = await askJson("/v1/ledger/accounts/" + this.account.id, { token: this.account.secret });
+			const account = await markets.account(this.account);
 			if (asked !== this.asked) return;
 			this.showBalance(account.balance);
 			this.unknown = false;
@@ -211,13 +213,12 @@ export class Market {
 	async place() {
 		const form = new FormData($("bet")), side = form.get("side"), amount = Number(form.get("amount"));
 		const { duelId } = this.duel, name = this.nameOf(side), key = JSON.stringify([duelId, side, amount]);
-		if (this.pending?.for !== key) this.pending = { for: key, id: crypto.randomUUID?.() ?? String(Math.random()) };
 		const button = $("bet").querySelector("button");
 		button.disabled = true;
 		try {
 			if (!this.account) await this.openAccount();
-			const bet = await askJson(`/v1/markets/${duelId}/bets`, { token: this.account.secret,
-				headers: { "idempotency-key": this.pending.id }, body: { account: this.account.id, side, amount } });
+			if (this.pending?.for !== key) this.pending = { for: key, ...markets.attempt(duelId, this.account, side, amount) };
+			const bet = await this.pending.send();
 			this.pending = null;
 			this.waiting.add(duelId);
 			this.keepBets(duelId, { mine: [bet], more: this.more });

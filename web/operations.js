@@ -1,5 +1,5 @@
 /* What the machinery does, from /metrics and /readyz, every two seconds while somebody looks. */
-import { ask } from "/page/feed.js";
+import { api } from "/page/feed.js";
 
 const $ = id => document.getElementById(id);
 const text = (element, value) => { if (element.textContent !== value) element.textContent = value; };
@@ -76,7 +76,7 @@ export class Operations {
 
 	async look() {
 		try {
-			const [metrics, ready] = await Promise.all([ask("/metrics"), ask("/readyz")]);
+			const [metrics, ready] = await Promise.all([api.ask("/metrics"), api.ask("/readyz")]);
 			if (!metrics.ok) throw new Error(metrics.status === 401 || metrics.status === 403 ? "needs a token" : "no answer");
 			this.draw(parse(await metrics.text()), await ready.json());
 		} catch (error) {

@@ -1,11 +1,13 @@
 /* The live picture: a render session of the arena page, by WebRTC (WHEP), or by MJPEG where that does not
  * come through. One session for everybody who looks: its order carries the same key. Looked at only while
  * it is on screen. A picture that has not changed for a while is shown as old. */
-import { ask, askJson } from "/page/feed.js";
+import { Viewer } from "/page/client/viewer.js";
+import { api } from "/page/feed.js";
 
 const $ = id => document.getElementById(id);
 const text = (element, value) => { if (element.textContent !== value) element.textContent = value; };
-const STILL_MS = 4000, WEBRTC_MS = 6000, RETRY_MS = 5000;
+const STILL_MS = 4000;
+const WAYS = { webrtc: "WebRTC", mjpeg: "MJPEG (WebRTC did not come through)" };
 const REASONS = {
 	capture_client_disconnected: "Nobody renders the picture: there is no capture worker.",
 	agents_missing: "The duel has no contestants.", invalid_agent_hp: "A contestant's health makes no sense.",
@@ -28,10 +30,9 @@ export class Picture {
 		this.feed = feed;
 		this.visitor = visitor;
 		this.seen = false;
-		this.last = 0; /* when the newest picture came */
-		this.way = "";
 		this.trouble = ""; /* why there was none the last time; stands until one comes */
-		this.running = false;
+		this.viewer = new Viewer(api, { session: () => this.order(), video: $("video"), canvas: $("still"), stillMax: 3 * STILL_MS,
+			onState: state => this.show(state) });
 		new IntersectionObserver(([entry]) => { this.seen = entry.isIntersecting; this.run(); }).observe($("video").parentElement);
 		document.addEventListener("visibilitychange", () => this.run());
 	}
@@ -56,38 +57,38 @@ export class Picture {
 		return this.seen && document.visibilityState === "visible";
 	}
 
-	async run() {
-		if (this.running || !this.wanted()) return;
+	run() {
+		if (!this.wanted()) return this.viewer.stop();
 		if (this.visitor.me && !this.visitor.mayAny("render")) {
 			this.trouble = this.visitor.me.kind === "anonymous" ? "The picture needs a token" : "The picture is not for this login";
 			text($("picture-note"), "Whoever may order browsers sees it here.");
 			return;
 		}
-		this.running = true;
-		while (this.wanted()) {
-			try {
-				await this.open();
-				if (!await this.webrtc()) await this.mjpeg();
-			} catch (error) {
-				this.stop();
-				this.trouble = error.status === 503 ? "No renderer" : error.status === 401 || error.status === 403 ? "The picture needs a token" : "No picture";
-				text($("picture-note"), error.status ? error.message : "The picture broke off; it is asked for again.");
-			}
-			if (this.wanted()) await new Promise(done => setTimeout(done, RETRY_MS));
-		}
-		this.stop();
-		this.running = false;
+		this.viewer.start();
 	}
 
 	/* One session for the feed; another key when the last one has ended. */
-	async open() {
+	async order() {
 		const part = Math.floor(Date.now() / 3600000);
+		let made;
 		for (const key of ["", "-" + part, "-" + part + "-" + Math.floor(Date.now() / 60000)]) {
-			const made = await askJson("/stream", { body: { targetUrl: `${location.origin}/arena/${this.feed}`,
+			made = await api.askJson("/stream", { body: { targetUrl: `${location.origin}/arena/${this.feed}`,
 				renderOptions: { resolution: "720p", targetFps: 24 } }, headers: { "idempotency-key": `picture-${this.feed}${key}` } });
-			this.session = made.streamId;
-			const state = await ask("/stream/" + this.session);
-			if (state.ok && !["terminated", "error"].includes((await state.json()).status)) return;
+			const state = await api.ask("/stream/" + made.streamId);
+			if (state.ok && !["terminated", "error"].includes((await state.json()).status)) break;
+		}
+		return made.streamId;
+	}
+
+	show({ way, error }) {
+		$("video").hidden = way !== "webrtc";
+		$("still").hidden = way !== "mjpeg";
+		if (way) {
+			this.trouble = "";
+			text($("picture-note"), WAYS[way]);
+		} else if (error) {
+			this.trouble = error.status === 503 ? "No renderer" : error.status === 401 || error.status === 403 ? "The picture needs a token" : "No picture";
+			text($("picture-note"), error.status ? error.message : "The picture broke off; it is asked for again.");
 		}
 	}
 
@@ -95,101 +96,12 @@ export class Picture {
 		text($("screen-note"), message);
 	}
 
-	mark(way) {
-		this.last = Date.now();
-		this.trouble = "";
-		if (this.way === way) return;
-		this.way = way;
-		text($("picture-note"), way);
-	}
-
-	/* Until it ends; false: nothing came. */
-	async webrtc() {
-		if (!window.RTCPeerConnection) return false;
-		const peer = new RTCPeerConnection(), video = $("video");
-		let location = null, came = false, over;
-		const ended = new Promise(done => { over = done; });
-		try {
-			peer.addTransceiver("video", { direction: "recvonly" });
-			peer.ontrack = ({ track }) => { video.srcObject = new MediaStream([track]); };
-			peer.onconnectionstatechange = () => { if (["failed", "closed", "disconnected"].includes(peer.connectionState)) over(); };
-			await peer.setLocalDescription(await peer.createOffer());
-			const answer = await ask(`/stream/${this.session}/whep`, { method: "POST", body: peer.localDescription.sdp,
-				headers: { "content-type": "application/sdp" } });
-			if (answer.status !== 201) return false;
-			location = answer.headers.get("location");
-			await peer.setRemoteDescription({ type: "answer", sdp: await answer.text() });
-			const look = () => {
-				if (this.peer !== peer) return;
-				came = true;
-				video.hidden = false;
-				$("still").hidden = true;
-				this.mark("WebRTC");
-				video.requestVideoFrameCallback?.(look);
-			};
-			this.peer = peer;
-			if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(look);
-			else video.ontimeupdate = look;
-			const timer = setInterval(() => { if (!this.wanted() || Date.now() - Math.max(this.last, began) > (came ? 3 * STILL_MS : WEBRTC_MS)) over(); }, 500);
-			const began = Date.now();
-			await ended;
-			clearInterval(timer);
-			return came;
-		} catch { return came; } finally {
-			this.peer = null;
-			peer.close();
-			video.srcObject = null;
-			video.hidden = true;
-			if (location) ask(location, { method: "DELETE" }).catch(() => {});
-		}
-	}
-
-	/* multipart/x-mixed-replace, read by hand: so it can carry a token, and we know when a picture came. */
-	async mjpeg() {
-		this.control = new AbortController();
-		const answer = await ask(`/stream/${this.session}/mjpeg`, { signal: this.control.signal });
-		if (!answer.ok) throw Object.assign(new Error((await answer.text()).trim()), { status: answer.status });
-		const reader = answer.body.getReader();
-		let rest = new Uint8Array();
-		while (this.wanted()) {
-			const { value, done } = await reader.read();
-			if (done) break;
-			const joined = new Uint8Array(rest.length + value.length);
-			joined.set(rest);
-			joined.set(value, rest.length);
-			rest = await this.parts(joined);
-		}
-		this.control.abort();
-	}
-
-	async parts(bytes) {
-		for (;;) {
-			const head = new TextDecoder("latin1").decode(bytes.subarray(0, 1024)), end = head.indexOf("\r\n\r\n");
-			const length = Number(/content-length: *(\d+)/i.exec(head.slice(0, Math.max(end, 0)))?.[1]);
-			if (end < 0 || bytes.length < end + 4 + length) return bytes;
-			if (!(length > 0)) throw new Error("a part without its length");
-			const image = await createImageBitmap(new Blob([bytes.subarray(end + 4, end + 4 + length)], { type: "image/jpeg" }));
-			const still = $("still");
-			still.hidden = false;
-			still.getContext("2d").drawImage(image, 0, 0, still.width, still.height);
-			image.close();
-			this.mark("MJPEG (WebRTC did not come through)");
-			bytes = bytes.subarray(end + 4 + length);
-		}
-	}
-
-	stop() {
-		this.control?.abort();
-		this.way = "";
-		$("video").hidden = $("still").hidden = true;
-	}
-
 	tick(live) {
 		this.drawHealth(live);
 		const shown = !$("video").hidden || !$("still").hidden;
-		const age = Date.now() - this.last, old = shown && (age > STILL_MS || !live);
+		const age = Date.now() - this.viewer.last, old = shown && (age > STILL_MS || !live);
 		$("video").parentElement.classList.toggle("old", old);
 		if (old) this.say(live ? `No new picture for ${Math.round(age / 1000)} s` : "Not live");
-		else this.say(shown ? "" : this.trouble || (this.running ? "Asking for the picture" : "No picture yet"));
+		else this.say(shown ? "" : this.trouble || (this.viewer.state.name !== "stopped" ? "Asking for the picture" : "No picture yet"));
 	}
 }

@@ -1,7 +1,8 @@
 /* Who looks at the page: what this visitor may do, and how he logs in and out. A token that comes in the
  * fragment, or is typed, is changed for a cookie that no script can read (POST /v1/login). Where the browser
  * takes none (no TLS), the token stays with this tab. */
-import { ask, secrets } from "/page/feed.js";
+import { RequestError } from "/page/client/api.js";
+import { api, secrets } from "/page/feed.js";
 
 const $ = id => document.getElementById(id);
 const text = (element, value) => { if (element.textContent !== value) element.textContent = value; };
@@ -24,8 +25,7 @@ export class Visitor {
 		$("login-cancel").onclick = () => $("login").close();
 		$("login-form").onsubmit = event => { event.preventDefault(); this.submit(); };
 		$("log-out").onclick = () => this.logOut();
-		addEventListener("ringside:expired", () => this.look("Your login has expired."));
-	}
+			}
 
 	/* Before anything is asked for: who are we? */
 	async start() {
@@ -33,9 +33,13 @@ export class Visitor {
 		await this.look();
 	}
 
+	expired() {
+		this.look("Your login has expired.");
+	}
+
 	async look(note = "") {
 		try {
-			const answer = await ask("/v1/me");
+			const answer = await api.ask("/v1/me");
 			this.me = answer.ok ? await answer.json() : { kind: "anonymous", rights: {} };
 		} catch { /* the next look tells */ }
 		this.note = note;
@@ -52,8 +56,8 @@ export class Visitor {
 
 	/* The token for a cookie. */
 	async change(token) {
-		const answer = await fetch("/v1/login", { method: "POST", credentials: "same-origin", cache: "no-store", headers: { authorization: "Bearer " + token } });
-		if (!answer.ok) throw Object.assign(new Error((await answer.text()).trim()), { status: answer.status, after: Number(answer.headers.get("retry-after")) });
+		const answer = await api.ask("/v1/login", { method: "POST", token });
+		if (!answer.ok) throw await RequestError.of(answer);
 		secrets.keep(null);
 		await this.look();
 		if (this.me?.kind !== "anonymous") return;
@@ -69,7 +73,7 @@ export class Visitor {
 			await this.change(token);
 			location.reload(); /* everything is asked for anew */
 		} catch (error) {
-			this.say(error.status === 401 ? "This token is not known here, or no longer." : error.status === 429 ? `Too many attempts: try again in ${error.after || 60} s.`
+			this.say(error.status === 401 ? "This token is not known here, or no longer." : error.status === 429 ? `Too many attempts: try again in ${error.retryAfter / 1000 || 60} s.`
 				: error.status ? `Not logged in: ${error.message}` : "No answer. Try again.");
 		}
 		$("login-submit").disabled = false;
@@ -77,7 +81,7 @@ export class Visitor {
 
 	async logOut() {
 		secrets.keep(null);
-		await ask("/v1/logout", { method: "POST" }).catch(() => {});
+		await api.ask("/v1/logout", { method: "POST" }).catch(() => {});
 		location.reload();
 	}
 

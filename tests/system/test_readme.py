@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -9,7 +10,7 @@ import textwrap
 import pytest
 
 from duel_game import check_frames, frames_of
-from page_browser import BROWSER
+from page_browser import BROWSER, Browser
 from ringside import Ringside, wait_for
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -27,6 +28,14 @@ def ringside():
                   "--capture-allow-private=127.0.0.1", workers=2, bridge=1) as r:
         wait_for(lambda: r.request("GET", "/v1/feeds/arena")[0] == 200, "the feed")
         yield r
+
+
+PACKAGE = os.path.join(ROOT, "clients/js")
+with open(os.path.join(PACKAGE, "README.md")) as file:
+    BLOCKS = re.findall(r"^```js\n(.*?)^```", file.read(), re.M | re.S)
+IN_NODE = [block for block in BLOCKS if "/page/client/" not in block]
+IN_PAGES = [block for block in BLOCKS if "/page/client/" in block]
+FOLLOWED, = [textwrap.dedent(block) for block in re.findall(r"(?:^    .*\n|^\n)+", README, re.M) if "ringside-client" in block]
 
 
 def here(r, text):
@@ -63,6 +72,59 @@ def check_last_duel(r, winners):
     assert check_frames(frames)
     last = wait_for(lambda: frames_of(r, stream="results"), "the result")[-1]
     assert last["outcome"] == "win" and last["winReason"] == "kill" and last["winnerId"] in winners
+
+
+def node_version():
+    node = shutil.which("node")
+    return int(subprocess.run([node, "-p", "process.versions.node.split('.')[0]"], capture_output=True, text=True).stdout) if node else 0
+
+
+def in_node(r, directory, text):
+    """As a program that has the package installed."""
+    program = directory / "program.mjs"
+    program.write_text(here(r, text))
+    (directory / "node_modules").mkdir()
+    (directory / "node_modules/ringside-client").symlink_to(PACKAGE)
+    return subprocess.Popen(["node", program], stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.skipif(node_version() < 20, reason="no Node 20")
+@pytest.mark.parametrize("number", range(len(IN_NODE)))
+def test_the_package_in_node(ringside, tmp_path, number):
+    program = in_node(ringside, tmp_path, IN_NODE[number])
+    said = program.communicate(timeout=60)[0]
+    assert program.returncode == 0 and said
+
+
+@pytest.mark.skipif(node_version() < 20, reason="no Node 20")
+def test_what_the_readme_follows(ringside, tmp_path):
+    """After a game: its result is told, and more would be."""
+    test_a_game_in_python(ringside, tmp_path)
+    with in_node(ringside, tmp_path, FOLLOWED) as program:
+        assert "outcome: 'win'" in read_until(program, "outcome: 'win'")
+        program.kill()
+
+
+def read_until(program, words):
+    text = ""
+    while words not in text and (line := program.stdout.readline()):
+        text += line
+    return text
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(not os.path.exists(BROWSER), reason="no browser")
+@pytest.mark.parametrize("number", range(len(IN_PAGES)))
+def test_the_package_in_a_page(ringside, number):
+    with Browser() as browser:
+        browser.open(ringside.url + "/page/icon.svg")
+        browser.wait("document.readyState === 'complete'")
+        browser.call("Page.navigate", url=ringside.url + "/arena/none")
+        browser.wait("location.pathname === '/arena/none' && document.readyState === 'complete'")
+        browser.run("document.body.innerHTML = '<video muted playsinline autoplay></video><canvas width=640 height=360></canvas>'")
+        imports = re.sub(r'^import (\{.*?\}) from ("[^"]*");$', r"const \1 = await import(\2);", here(ringside, IN_PAGES[number]), flags=re.M)
+        browser.run(f"(async () => {{ {imports} }})()")
+        browser.wait("document.title.startsWith('showing ')", "a picture")
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if "/stream " not in c])

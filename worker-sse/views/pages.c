@@ -1,5 +1,6 @@
 #include "worker-sse/views/pages.h"
 #include "common/base/check.h"
+#include "worker-sse/client_pages.h"
 #include "worker-sse/web_pages.h"
 
 /* Nothing but its own origin, no inline script or style, in nobody's frame but ours. */
@@ -23,7 +24,20 @@
 	P("/page/picture.js", SCRIPT, web_picture_js)                                              \
 	P("/page/operations.js", SCRIPT, web_operations_js)                                        \
 	P("/page/visitor.js", SCRIPT, web_visitor_js)                                              \
-	P("/page/arena.js", SCRIPT, web_arena_js)
+	P("/page/arena.js", SCRIPT, web_arena_js)                                                  \
+	P("/page/client/api.js", SCRIPT, client_api_js)                                            \
+	P("/page/client/clock.js", SCRIPT, client_clock_js)                                        \
+	P("/page/client/feed.js", SCRIPT, client_feed_js)                                          \
+	P("/page/client/follow.js", SCRIPT, client_follow_js)                                      \
+	P("/page/client/market.js", SCRIPT, client_market_js)                                      \
+	P("/page/client/mjpeg.js", SCRIPT, client_mjpeg_js)                                        \
+	P("/page/client/path.js", SCRIPT, client_path_js)                                          \
+	P("/page/client/producer.js", SCRIPT, client_producer_js)                                  \
+	P("/page/client/retry.js", SCRIPT, client_retry_js)                                        \
+	P("/page/client/sse.js", SCRIPT, client_sse_js)                                            \
+	P("/page/client/streams.js", SCRIPT, client_streams_js)                                    \
+	P("/page/client/viewer.js", SCRIPT, client_viewer_js)                                      \
+	P("/page/client/whep.js", SCRIPT, client_whep_js)
 
 #define PAGE_ROW(path, type, name) {path, type, name##_tag, name, name##_len},
 static const struct page {

@@ -1,0 +1,16 @@
+/**
+ * A stream's path as the server writes it: relative to `/v1/stream/`, and whatever a URL does not take as it is escaped.
+ * Escapes that are there already stay.
+ * @param {string} path
+ */
+export function canonical(path) {
+	return path.replace(/^\/v1\/stream\//, "").replace(/[^A-Za-z0-9\-._~!$&'()*+,;=:@/%]/gu, encodeURIComponent);
+}
+
+/**
+ * A path of segments that may hold anything, slashes among it.
+ * @param {...string} segments
+ */
+export function pathOf(...segments) {
+	return segments.map(segment => encodeURIComponent(segment)).join("/");
+}

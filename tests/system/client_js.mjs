@@ -1,0 +1,158 @@
+/* client_js.mjs BASE COMMAND [JSON]: what the tests of the JavaScript client let it do, in Node, against a real Ringside.
+ * Prints JSON lines; ends when it is done, or when its input ends. */
+import { Api, Feed, FencedError, Markets, Producer, QueueFullError, RequestError, ResetError, Streams, follow, steps } from "../../clients/js/src/index.js";
+
+const [base, command, text = "{}"] = process.argv.slice(2);
+const options = JSON.parse(text), quick = { min: 20, max: 300 };
+const say = what => console.log(JSON.stringify(what));
+
+/* A fetch whose answer gets lost, as often as that is told: the request has been served. */
+function losing(every) {
+	let count = 0;
+	return async (...request) => {
+		const answer = await fetch(...request);
+		if (request[1]?.method !== "POST" || ++count % every !== 0) return answer;
+		await answer.arrayBuffer();
+		throw new TypeError("the answer was lost");
+	};
+}
+
+const api = new Api({ base, timeout: options.timeout ?? 5000, token: options.token ?? null, ...(options.losing ? { fetch: losing(options.losing) } : {}) });
+const streams = new Streams(api);
+const stop = new AbortController();
+process.stdin.resume();
+process.stdin.on("end", () => stop.abort());
+
+const commands = {
+	/* Numbers from 0 on into each stream, some at a time. */
+	async append({ paths, count, window = 20 }) {
+		await Promise.all(paths.map(async path => {
+			await streams.create(path);
+			const waiting = [];
+			for (let n = 0; n < count; n++) {
+				waiting.push(streams.append(path, { n, path }, { backoff: quick, timeout: 2000 }));
+				if (waiting.length >= window) await waiting.shift();
+			}
+			await Promise.all(waiting);
+		}));
+		say({ done: true });
+	},
+
+	/* What comes until there were so many. */
+	async follow({ paths, count, from = "start", lastEventId, pace = 0, event, silence }) {
+		let left = count;
+		const states = new Set();
+		for await (const message of follow(api, paths, { from, lastEventId, signal: stop.signal, backoff: quick, event, silence, onState: ({ name }) => states.add(name) })) {
+			say({ stream: message.stream, data: message.json(), id: message.id });
+			if (pace) await new Promise(done => setTimeout(done, pace));
+			if (--left === 0) break;
+		}
+		say({ over: true, states: [...states] });
+	},
+
+	async steps({ paths, from, lastEventId, count }) {
+		for await (const step of steps(api, paths, { from, lastEventId, signal: stop.signal, backoff: quick, giveUp: () => false })) {
+			say("message" in step ? { message: step.message.data } : step);
+			if (--count === 0) break;
+		}
+	},
+
+	/* Of everything that a stream can do. */
+	async everything({ path }) {
+		say(await streams.info(path));
+		say([await streams.create(path, { data: [1, 2] }), await streams.create(path)]);
+		say(await Promise.all([3, [4, 5], "six", null].map(value => streams.append(path, value).then(({ offset }) => typeof offset))));
+		say(await streams.messages(path));
+		const info = await streams.info(path);
+		say([info.contentType, info.closed]);
+		await streams.create(path + "/fork", { forkOf: { path, offset: info.offset } });
+		await streams.append(path + "/fork", "more");
+		say(await streams.messages(path + "/fork"));
+		await streams.close(path);
+		await streams.close(path);
+		say((await streams.info(path)).closed);
+		say(await streams.append(path, 7).catch(error => [error.name, error.status]));
+		say(await streams.append(path, undefined).catch(error => error.name));
+		await streams.create("plain text/ü", { contentType: "text/plain", data: "a\nb" });
+		await streams.append("plain text/ü", "ü", { contentType: "text/plain" });
+		const pages = [];
+		for await (const page of streams.read("plain text/ü")) pages.push(new TextDecoder().decode(page.bytes));
+		say(pages.join(""));
+		const got = [];
+		for await (const message of follow(api, ["plain text/ü", path], { from: "start" })) if (got.push([message.stream, message.text()]) === 8) break;
+		say(got.sort().map(([stream, text]) => `${stream}: ${text}`));
+		say([await streams.remove(path + "/fork"), await streams.remove(path), await streams.remove(path), await streams.remove("plain text/ü")]);
+	},
+
+	async binary({ path }) {
+		await streams.create(path, { contentType: "application/octet-stream" });
+		await streams.append(path, Uint8Array.of(0, 255, 7), { contentType: "application/octet-stream" });
+		for await (const message of follow(api, path, { from: "start" })) {
+			say([...message.bytes()]);
+			break;
+		}
+	},
+
+	async fenced({ path }) {
+		await streams.create(path);
+		const first = streams.producer(path, { id: "writer", epoch: 1 }), second = streams.producer(path, { id: "writer", epoch: 2 });
+		await first.append("first");
+		await second.append("second");
+		const error = await first.append("late").catch(reason => reason);
+		say([error instanceof FencedError, error.epoch, await first.append("later").catch(reason => reason === error)]);
+		const third = streams.producer(path, { id: "writer", epoch: 0, claim: true });
+		await third.append("third");
+		say([third.epoch, (await second.append("gone").catch(reason => reason)) instanceof FencedError]);
+		say(await streams.messages(path));
+	},
+
+	/* Lives of one named writer, one after another, in one process each: `epoch` is the time. */
+	async life({ path, id, count }) {
+		const producer = streams.producer(path, { id });
+		for (let n = 0; n < count; n++) await producer.append(n);
+		say({ done: true });
+	},
+
+	async full({ path }) {
+		await streams.create(path);
+		const producer = new Producer(api, path, { waitingMax: 3 });
+		const all = await Promise.all([1, 2, 3, 4, 5].map(n => producer.append(n).then(() => n, error => error instanceof QueueFullError && "full")));
+		await producer.flush();
+		say([all, await streams.messages(path)]);
+	},
+
+	async errors({ path }) {
+		const status = promise => promise.then(() => "fine", error => error instanceof RequestError ? error.status : String(error));
+		say([await status(streams.append(path + "/none", 1)), await status(streams.messages(path + "/none")), await status(follow(api, path + "/none").next())]);
+	},
+
+	/* Until it is denied, or its stream is no more. */
+	async end({ path, tokens = [null], onReset }) {
+		const mine = new Api({ base, token: () => tokens[0] }), said = [];
+		try {
+			for await (const message of follow(mine, path, { from: "start", backoff: quick, onExpired: () => { said.push("expired"); if (tokens.length > 1) tokens.shift(); },
+				onState: ({ name }) => said.push(name), ...(onReset ? { onReset: reset => say({ reset }) } : {}) }))
+				say({ data: message.json() });
+			say({ over: true, said });
+		} catch (error) {
+			say({ error: error.name, status: error.status, reason: error.reason, kind: error instanceof ResetError, said });
+		}
+	},
+
+	async feed({ name }) {
+		for await (const news of new Feed(api, name).follow({ all: true, signal: stop.signal, backoff: quick }))
+			say("frame" in news ? { seq: news.frame.seq, previousSeq: news.frame.previousSeq, gap: news.gap, phase: news.frame.phase, terminal: news.frame.terminal } : { kind: Object.keys(news)[0] });
+	},
+
+	async bet({ duel }) {
+		const markets = new Markets(api), mine = await markets.openAccount("me");
+		const bets = [];
+		for (const [side, amount] of [["A", 10], ["B", 20], ["A", 30]]) bets.push(await markets.place(duel, mine, side, amount));
+		const listed = await markets.bets(duel), broke = await markets.place(duel, mine, "A", 1e12).catch(error => error.status);
+		say({ placed: bets.map(bet => bet.amount), listed: listed.bets.map(bet => bet.amount), broke, balance: (await markets.account(mine)).balance, state: (await markets.get(duel)).state,
+			known: (await markets.list()).some(market => market.duelId === duel) });
+	},
+};
+
+await commands[command](options);
+process.exit(0);

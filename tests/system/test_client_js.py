@@ -1,0 +1,362 @@
+"""The JavaScript client (clients/js), in Node and in Chromium, against a real Ringside: workers are killed under it, answers
+get lost, networks are slow and cut, and nothing is lost or doubled."""
+
+import json
+import os
+import random
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+from duel_game import Game
+from page_browser import BROWSER, Browser
+from ringside import PATIENCE, Ringside, wait_for
+from test_market import announce, fight
+from test_readme import node_version
+from test_rights import Rows, row, secret
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PACKAGE = os.path.join(os.path.dirname(os.path.dirname(HERE)), "clients/js")
+JSON = {"content-type": "application/json"}
+pytestmark = pytest.mark.skipif(node_version() < 20, reason="no Node 20")
+
+
+class Node:
+    """client_js.mjs at work; `said` grows by its lines."""
+
+    def __init__(self, base, command, **options):
+        self.process = subprocess.Popen(["node", os.path.join(HERE, "client_js.mjs"), base, command, json.dumps(options)],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.said = []
+        self.thread = threading.Thread(target=self.listen, daemon=True)
+        self.thread.start()
+
+    def listen(self):
+        for line in self.process.stdout:
+            self.said.append(json.loads(line))
+
+    def end(self, seconds=6 * PATIENCE):
+        """Everything it said, when it is done."""
+        try:
+            status = self.process.wait(seconds)
+        finally:
+            self.process.kill()
+        self.thread.join()
+        assert status == 0, self.process.stderr.read()
+        return self.said
+
+    def stop(self):
+        self.process.stdin.close()
+        return self.end()
+
+
+def node(base, command, **options):
+    return Node(base, command, **options).end()
+
+
+@pytest.fixture(scope="module")
+def ringside():
+    with Ringside(workers=2) as r:
+        yield r
+
+
+@pytest.fixture
+def name(request):
+    return "js/" + "".join(c if c.isalnum() else "-" for c in request.node.name)
+
+
+class Line:
+    """A network between client and server: slow, in small pieces, and cut now and then when `cuts`."""
+
+    def __init__(self, ringside, rate=None, cuts=None):
+        self.to, self.rate, self.cuts = ringside.address(), rate, cuts
+        self.dice = random.Random(7)
+        self.server = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.url = f"http://127.0.0.1:{self.server.getsockname()[1]}"
+        self.connections = 0
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                near = self.server.accept()[0]
+            except OSError:
+                return
+            self.connections += 1
+            far = socket.create_connection(self.to)
+            left = [self.dice.randint(*self.cuts)] if self.cuts else None
+            for one, other, counts in ((near, far, None), (far, near, left)):
+                threading.Thread(target=self.carry, args=(one, other, counts), daemon=True).start()
+
+    def carry(self, one, other, left):
+        try:
+            while data := one.recv(1024):
+                if left is not None:
+                    left[0] -= len(data)
+                    if left[0] < 0:
+                        data = data[:left[0]]
+                other.sendall(data)
+                if left is not None and left[0] < 0:
+                    break
+                if self.rate:
+                    time.sleep(len(data) / self.rate)
+        except OSError:
+            pass
+        for end in (one, other):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.close()
+
+
+def numbers_of(said, path):
+    return [line["data"]["n"] for line in said if line.get("stream") == path]
+
+
+def test_everything_a_stream_can_do(ringside, name):
+    assert node(ringside.url, "everything", path=name) == [
+        None, [True, False], ["string"] * 4, [1, 2, 3, [4, 5], "six", None], ["application/json", False], ["more"] and
+        [1, 2, 3, [4, 5], "six", None, "more"], True, ["RequestError", 409], "TypeError", "a\nbü",
+        sorted([f"{name}: {t}" for t in ("1", "2", "3", "[4,5]", '"six"', "null")] + ["plain%20text/%C3%BC: a\nb", "plain%20text/%C3%BC: ü"]),
+        [True, True, False, True]]
+
+
+def test_bytes(ringside, name):
+    assert node(ringside.url, "binary", path=name) == [[0, 255, 7]]
+
+
+def test_final_errors_are_thrown(ringside, name):
+    assert node(ringside.url, "errors", path=name) == [[404, 404, 404]]
+
+
+def test_an_answer_that_was_lost_doubles_nothing(ringside, name):
+    node(ringside.url, "append", paths=[name], count=60, window=3, losing=2)
+    said = node(ringside.url, "follow", paths=[name], count=60)
+    assert numbers_of(said, name) == list(range(60))
+
+
+def test_a_later_life_fences_the_earlier(ringside, name):
+    assert node(ringside.url, "fenced", path=name) == [[True, 2, True], [3, True], ["first", "second", "third"]]
+
+
+def test_a_named_writer_goes_on_after_a_restart(ringside, name):
+    ringside.request("PUT", "/v1/stream/" + name, None, JSON)
+    for _ in range(3):
+        node(ringside.url, "life", path=name, id="same", count=4)
+    assert json.loads(ringside.get(f"/v1/stream/{name}?offset=-1")) == [0, 1, 2, 3] * 3
+
+
+def test_what_waits_is_bounded(ringside, name):
+    assert node(ringside.url, "full", path=name) == [[[1, 2, 3, "full", "full"], [1, 2, 3]]]
+
+
+def test_a_reader_goes_on_in_another_process(ringside, name):
+    node(ringside.url, "append", paths=[name + "/a", name + "/b"], count=30)
+    first = node(ringside.url, "follow", paths=[name + "/*"], count=25)[:-1]
+    rest = node(ringside.url, "follow", paths=[name + "/*"], count=35, lastEventId=first[-1]["id"])[:-1]
+    for path in (name + "/a", name + "/b"):
+        assert numbers_of(first + rest, path) == list(range(30))
+
+
+def counter(r, metric):
+    return sum(float(line.split()[-1]) for line in r.get("/metrics").splitlines() if line.startswith(f"ringside_{metric}{{"))
+
+
+def test_closed_streams_end_it(ringside, name):
+    ringside.request("PUT", "/v1/stream/" + name, b"[1]", {**JSON, "stream-closed": "true"})
+    said = node(ringside.url, "end", path=name)
+    assert said[0] == {"data": 1} and said[1]["over"] and said[1]["said"][-1] == "over"
+
+
+def test_a_loss_is_said_and_never_silent(ringside, name):
+    ringside.request("PUT", "/v1/stream/" + name, b"[1]", JSON)
+    for told in (False, True):
+        reader = Node(ringside.url, "end", path=name, onReset=told)
+        wait_for(lambda: reader.said, "the first message")
+        ringside.request("DELETE", "/v1/stream/" + name)
+        ringside.request("PUT", "/v1/stream/" + name, b"[2]", {**JSON, "stream-closed": "true"})
+        said = reader.end()
+        if told:
+            assert {"reset": {"stream": name, "reason": "deleted"}} in said or {"reset": {"stream": name, "reason": "recreated"}} in said, said
+            assert said[-2] == {"data": 2} and said[-1]["over"], said
+        else:
+            assert said[-1]["error"] == "ResetError" and said[-1]["kind"] and said[-1]["reason"] in ("deleted", "recreated"), said
+        ringside.request("DELETE", "/v1/stream/" + name)
+        ringside.request("PUT", "/v1/stream/" + name, b"[1]", JSON)
+
+
+def test_a_token_that_ends_is_replaced_or_it_is_thrown(tmp_path):
+    rows = [row("lone", "read=**"), row("old", "read=**"), row("new", "read=**"), row("pen", "create=** append=**")]
+    with Rows(tmp_path, rows) as r:
+        assert r.status(secret("pen"), "PUT", "/v1/stream/a", b"[1]", JSON) == 201
+        reader = Node(r.ringside.url, "end", path="a", tokens=[secret("lone")])
+        wait_for(lambda: reader.said, "the first message")
+        r.reload(rows[1:])
+        assert reader.end()[-1] == {"error": "RequestError", "status": 401, "kind": False, "said": ["live", "expired", "connecting"]}
+        reader = Node(r.ringside.url, "end", path="a", tokens=[secret("old"), secret("new")])
+        wait_for(lambda: reader.said, "the first message")
+        r.reload(rows[2:])
+        assert r.status(secret("pen"), "POST", "/v1/stream/a", b"2", {**JSON, "stream-closed": "true"}) == 204
+        assert [line.get("data") for line in reader.end()] == [1, 2, None] and reader.said[-1]["over"]
+
+
+@pytest.mark.parametrize("line", ["direct", "cut"])
+def test_nothing_is_lost_or_doubled_while_workers_are_killed(name, line):
+    """Four streams are written and followed; workers are killed, and connections are cut, all the while."""
+    dice, paths, count = random.Random(11), [f"{name}/{i}" for i in range(4)], 300
+    with Ringside(workers=2) as r, Line(r, cuts=(2000, 60_000) if line == "cut" else None) as between:
+        base = between.url if line == "cut" else r.url
+        for path in paths:
+            r.request("PUT", "/v1/stream/" + path, None, JSON)
+        reader = Node(base, "follow", paths=[name + "/*"], count=count * len(paths), silence=3000)
+        writer = Node(base, "append", paths=paths, count=count, window=8)
+        kills = 0
+        while writer.process.poll() is None and kills < 12:
+            seen = len(reader.said)
+            wait_for(lambda: len(reader.said) >= seen + 20 or writer.process.poll() is not None, "more", 6 * PATIENCE)
+            kills += r.kill_some_worker(dice, "sse")
+        assert writer.end() == [{"done": True}]
+        said = reader.end()
+        assert kills >= 3
+        for path in paths:
+            assert numbers_of(said, path) == list(range(count)), path
+
+
+def test_a_slow_reader_is_cut_and_misses_nothing(name):
+    """It takes its time with each message, the server holds no more than it may, and the client comes back."""
+    with Ringside("--limits-reader-lag-bytes=256k", workers=1) as r:
+        r.request("PUT", "/v1/stream/" + name, None, JSON)
+        reader = Node(r.url, "follow", paths=[name], count=200, pace=10)
+        wait_for(lambda: counter(r, "subscribers") == 1, "the reader")
+        for n in range(200):
+            r.request("POST", "/v1/stream/" + name, json.dumps({"n": n, "fill": "x" * 150_000}).encode(), JSON)
+        said = reader.end()
+        assert numbers_of(said, name) == list(range(200)) and "connecting" in said[-1]["states"]
+
+
+def test_a_slow_network_carries_all_of_it(ringside, name):
+    ringside.request("PUT", "/v1/stream/" + name, None, JSON)
+    with Line(ringside, rate=40_000) as between:
+        reader = Node(between.url, "follow", paths=[name], count=100, silence=60_000)
+        writer = Node(between.url, "append", paths=[name], count=100)
+        assert writer.end() == [{"done": True}]
+        said = reader.end()
+    assert numbers_of(said, name) == list(range(100))
+
+
+def test_a_server_that_falls_silent_is_left(ringside, name):
+    """A connection over which nothing comes is no connection: the watch sees it, and another one goes on."""
+    ringside.request("PUT", "/v1/stream/" + name, b"[]", JSON)
+    with Line(ringside) as between:
+        reader = Node(between.url, "follow", paths=[name], count=2, silence=500)
+        wait_for(lambda: between.connections >= 3, "another connection")
+        ringside.request("POST", "/v1/stream/" + name, b'[{"n":0},{"n":1}]', JSON)
+        assert numbers_of(reader.end(), name) == [0, 1]
+
+
+def test_a_feed_over_kills(name):
+    """Frames of three duels, in order and without a gap, while workers are killed."""
+    dice = random.Random(5)
+    with Ringside("--feeds-scheduled=", "--feeds-source-driven=arena", workers=2, bridge=1) as r:
+        wait_for(lambda: r.request("GET", "/v1/feeds/arena")[0] == 200, "the feed")
+        reader = Node(r.url, "feed", name="arena")
+        wait_for(lambda: reader.said, "the newest frame")
+        game = Game(r)
+        for _ in range(3):
+            duel = announce(game)
+            r.kill_some_worker(dice, "sse")
+            fight(game, duel)
+            r.kill_some_worker(dice, "sse")
+            game.post("death", duelId=duel, ids=["alpha"])
+            game.post("phase", duelId=duel, phase="IDLE")
+        newest = json.loads(r.get("/v1/feeds/arena"))["seq"]
+        wait_for(lambda: any(line.get("seq") == newest for line in reader.said), "the newest frame", 3 * PATIENCE)
+        frames = [line for line in reader.stop() if "seq" in line]
+        assert not any(frame["gap"] for frame in frames)
+        assert [f["seq"] for f in frames] == list(range(frames[0]["seq"], newest + 1))
+        assert sum(f["terminal"] for f in frames) == 3
+        assert {"kind": "odds"} in reader.said and {"kind": "result"} in reader.said
+
+
+def test_a_bet_whose_answer_was_lost_counts_once():
+    with Ringside("--feeds-scheduled=", "--feeds-source-driven=arena", workers=1, bridge=1) as r:
+        wait_for(lambda: r.request("GET", "/v1/feeds/arena")[0] == 200, "the feed")
+        duel = announce(Game(r))
+        wait_for(lambda: r.request("GET", f"/v1/markets/{duel}")[0] == 200 and json.loads(r.get(f"/v1/markets/{duel}"))["takesBets"], "the market")
+        told = node(r.url, "bet", duel=duel, losing=2)[-1]
+        assert told["placed"] == told["listed"] == [10, 20, 30] and told["broke"] == 402 and told["state"] == "open" and told["known"]
+
+
+def test_the_package_packs(tmp_path):
+    done = subprocess.run(["npm", "pack", "--json", "--ignore-scripts", "--pack-destination", tmp_path], cwd=PACKAGE, capture_output=True,
+                          text=True, timeout=120, env={**os.environ, "npm_config_cache": str(tmp_path / "cache"), "npm_config_update_notifier": "false"})
+    assert done.returncode == 0, done.stderr
+    packed, = json.loads(done.stdout)
+    names = {file["path"] for file in packed["files"]}
+    assert {"package.json", "LICENSE", "README.md", "src/index.js", "types/index.d.ts"} <= names
+    assert not any(name.startswith(("test", "node_modules", "generate")) for name in names)
+    with open(os.path.join(PACKAGE, "package.json")) as file:
+        package = json.load(file)
+    assert not package.get("dependencies")
+    for entry in package["exports"].values():
+        assert {path.removeprefix("./") for path in entry.values()} <= names
+    (tmp_path / "node_modules").mkdir()
+    subprocess.run(["tar", "xzf", tmp_path / packed["filename"], "-C", tmp_path / "node_modules"], check=True)
+    (tmp_path / "node_modules/package").rename(tmp_path / "node_modules" / package["name"])
+    each = "".join(f"await import('{package['name']}{path[1:]}');" for path in package["exports"])
+    subprocess.run(["node", "--input-type=module", "-e", each], cwd=tmp_path, check=True, timeout=60)
+
+
+def test_what_is_tested_beside_the_sources():
+    done = subprocess.run(["node", "--test", "test/"], cwd=PACKAGE, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists(os.path.join(PACKAGE, "node_modules/typescript")), reason="no typescript")
+def test_types_and_pages_are_of_these_sources():
+    done = subprocess.run(["node", "generate.mjs", "--check"], cwd=PACKAGE, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def browser(ringside):
+    if not os.path.exists(BROWSER):
+        pytest.skip("no browser")
+    with Browser() as b:
+        b.open(ringside.url + "/page/icon.svg")
+        b.wait("document.readyState === 'complete'")
+        yield b
+
+
+@pytest.mark.browser
+def test_in_chromium(ringside, browser, name):
+    """Appends and follows in a page, from the server's own copy of the package, while workers are killed."""
+    dice = random.Random(3)
+    browser.run("""(async () => {
+        const { Api, Streams } = await import("/page/client/streams.js"), streams = new Streams(new Api());
+        const path = %s, count = 120;
+        await streams.create(path);
+        window.got = [];
+        (async () => {
+            for await (const message of streams.follow(path, { from: "start", backoff: { min: 20, max: 300 } })) window.got.push(message.json());
+        })();
+        (async () => {
+            for (let n = 0; n < count; n++) await streams.append(path, n, { backoff: { min: 20, max: 300 } });
+            window.written = true;
+        })();
+    })()""" % json.dumps(name))
+    for _ in range(3):
+        seen = browser.run("window.got.length")
+        browser.wait(f"window.got.length > {seen}", "more")
+        ringside.kill_some_worker(dice, "sse")
+    browser.wait("window.written && window.got.length >= 120", "all of it")
+    assert browser.run("window.got") == list(range(120))
