@@ -1,75 +1,26 @@
 """A game that duels are made with: posts to the source API as a real one would, repeating every post until it
 is answered."""
 
-import http.client
 import json
 import random
 import threading
 import time
 
+from client_python import Backoff, Refused, Server, Source
+
 ENDS = ("kill", "both", "forfeit", "result", "draw", "time", "abort_announcement", "abort_countdown",
         "abort_fight", "lost")
 
 
-class Refused(Exception):
-    def __init__(self, status, reason):
-        super().__init__(f"{status} {reason}")
-        self.status, self.reason = status, reason
-
-
-class Game:
-    """One feed's source. `address` is a function: it may move."""
+class Game(Source):
+    """One feed's source, of a Ringside that may move. `seq` may be set: a game that has lost its place."""
 
     def __init__(self, ringside, feed="arena", token=None, epoch=1):
-        self.ringside, self.feed, self.token = ringside, feed, token
-        self.epoch, self.seq = epoch, 0
-        self.repeats = 0
-
-    def headers(self):
-        return {"content-type": "application/json",
-                **({"authorization": f"Bearer {self.token}"} if self.token else {})}
-
-    def call(self, method, path, body=None, patience=60):
-        end = time.monotonic() + patience
-        while True:
-            try:
-                connection = http.client.HTTPConnection(*self.ringside.address(), timeout=15)
-                connection.request(method, path, body, self.headers())
-                answer = connection.getresponse()
-                text = answer.read().decode()
-                connection.close()
-                if answer.status < 500:
-                    return answer.status, text
-            except (OSError, http.client.HTTPException):
-                pass
-            if time.monotonic() > end:
-                raise TimeoutError(path)
-            self.repeats += 1
-            time.sleep(0.01)
-
-    def post(self, kind, **members):
-        body = json.dumps({"sourceEpoch": self.epoch, "sourceSeq": self.seq + 1, **members})
-        status, text = self.call("POST", f"/v1/source/{self.feed}/{kind}", body)
-        if status != 200:
-            raise Refused(status, text.strip())
-        self.seq += 1
-        return json.loads(text)
-
-    def state(self):
-        return json.loads(self.call("GET", f"/v1/source/{self.feed}")[1])
+        super().__init__(Server(lambda: ringside.url, token, timeout=15, backoff=Backoff(first=0.01, most=0.05)), feed, epoch=epoch)
 
     def wait_phase(self, phase, duel_id=None, patience=60):
         """Until the duel is in that phase; its state. None: it has ended before."""
-        end = time.monotonic() + patience
-        while time.monotonic() < end:
-            state = self.state()
-            duel = state["duel"]
-            if duel and duel["phase"] == phase and duel_id in (None, duel["duelId"]):
-                return state
-            if duel_id and (duel is None or duel["duelId"] != duel_id or duel["outcome"]):
-                return None
-            time.sleep(0.005)
-        raise TimeoutError(phase)
+        return self.wait(phase, duel_id, patience=patience, pause=0.005)
 
 
 def agents(number=0):

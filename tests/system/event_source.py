@@ -1,9 +1,10 @@
-"""An EventSource as the standard has it (WHATWG HTML 9.2): parses, remembers the last id, reconnects
-with it until it is told to stop or the server says so."""
+"""An EventSource in a thread of its own: the client's, with everything kept that it gives."""
 
-import http.client
 import threading
-import time
+
+import client_python as client
+
+AGAIN = frozenset(range(500, 600))
 
 
 class Event:
@@ -19,64 +20,34 @@ class EventSource(threading.Thread):
 
     def __init__(self, ringside, query, last_id=None, retry=0.02, headers=None, path="/v1/events"):
         super().__init__(daemon=True)
-        self.ringside, self.query, self.last_id, self.retry = ringside, query, last_id, retry
-        self.headers = headers or {}
-        self.path = path
+        self.source = client.EventSource(client.Server(lambda: ringside.url), f"{path}?{query}", last_id=last_id, retry=retry,
+                                         headers=headers, silence=30, repeat=AGAIN)
         self.events = []
-        self.connects = 0
-        self.server_retry = None
         self.over = None
         self.stopping = False
-        self.socket = None
         self.start()
 
     def run(self):
-        while not self.stopping and self.over is None:
-            try:
-                self.follow()
-            except (OSError, http.client.HTTPException, ValueError):
-                pass
-            time.sleep(self.retry)
+        try:
+            for event in self.source:
+                self.events.append(Event(event.name, event.data, event.id))
+            if not self.stopping:
+                self.over = (204, "")
+        except client.Refused as refused:
+            self.over = (refused.status, refused.reason)
 
-    def follow(self):
-        connection = http.client.HTTPConnection(*self.ringside.address(), timeout=30)
-        headers = {"accept": "text/event-stream", **self.headers}
-        if self.last_id is not None:
-            headers["last-event-id"] = self.last_id
-        connection.request("GET", f"{self.path}?{self.query}", headers=headers)
-        self.socket = connection.sock
-        answer = connection.getresponse()
-        if answer.status != 200 or not answer.headers["content-type"].startswith("text/event-stream"):
-            if answer.status < 500:
-                self.over = (answer.status, answer.read().decode())
-            return
-        self.connects += 1
-        self.parse(answer)
-        connection.close()
+    @property
+    def last_id(self):
+        return self.source.last_id
 
-    def parse(self, answer):
-        name, data, last_id = "", [], self.last_id
-        while not self.stopping:
-            line = answer.readline()
-            if not line:
-                return
-            line = line.rstrip(b"\n").decode()
-            if line == "":
-                self.last_id = last_id
-                if data:
-                    self.events.append(Event(name or "message", "\n".join(data), last_id))
-                name, data = "", []
-                continue
-            field, _, value = line.partition(":")
-            value = value[1:] if value.startswith(" ") else value
-            if field == "data":
-                data.append(value)
-            elif field == "event":
-                name = value
-            elif field == "id":
-                last_id = value
-            elif field == "retry":
-                self.server_retry = int(value)
+    @property
+    def connects(self):
+        return self.source.connects
+
+    @property
+    def server_retry(self):
+        seconds = self.source.server_retry
+        return None if seconds is None else round(seconds * 1000)
 
     def messages(self, *names):
         """Data of the message events, or of those named."""
@@ -84,14 +55,10 @@ class EventSource(threading.Thread):
 
     def cut(self):
         """As a network does it."""
-        if self.socket is not None:
-            try:
-                self.socket.shutdown(2)
-            except OSError:
-                pass
+        self.source.cut()
 
     def stop(self):
         self.stopping = True
-        self.cut()
+        self.source.close()
         self.join(10)
         return self

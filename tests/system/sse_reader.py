@@ -1,11 +1,16 @@
-"""Readers, writers and callers for the kill tests: they go on over every disconnect, as real clients
-do."""
+"""Readers, writers and callers for the kill tests: they go on over every disconnect, as the client does that they are
+made of."""
 
-import http.client
-import json
 import socket
 import threading
 import time
+
+from client_python import Backoff, Refused, Server
+
+
+def client(ringside):
+    """Of a Ringside that may move, and comes back at once."""
+    return Server(lambda: ringside.url, timeout=10, patience=float("inf"), backoff=Backoff(first=0.005, most=0.05))
 
 
 class Writer(threading.Thread):
@@ -14,43 +19,30 @@ class Writer(threading.Thread):
 
     def __init__(self, ringside, path, name, pause=0.0):
         super().__init__(daemon=True)
-        self.ringside, self.path, self.name_, self.pause = ringside, path, name, pause
+        self.path, self.name_, self.pause = path, name, pause
+        self.producer = client(ringside).stream(path).producer(name, epoch=0, content_type="text/plain")
         self.acknowledged = 0
-        self.refused = 0
-        self.retries = 0
         self.stopping = False
         self.error = None
 
+    @property
+    def retries(self):
+        return self.producer.repeats
+
+    @property
+    def refused(self):
+        return self.producer.stream.server.unreachable
+
     def run(self):
-        connection = None
-        while True:
+        while not self.stopping:
             try:
-                if connection is None:
-                    connection = http.client.HTTPConnection(*self.ringside.address(), timeout=10)
-                connection.request("POST", self.path, f"{self.name_}:{self.acknowledged}\n", {
-                    "content-type": "text/plain", "producer-id": self.name_,
-                    "producer-epoch": "0", "producer-seq": str(self.acknowledged)})
-                answer = connection.getresponse()
-                body = answer.read()
-                if answer.status in (200, 204):
-                    self.acknowledged += 1
-                    if self.stopping:
-                        return
-                    if self.pause:
-                        time.sleep(self.pause)
-                    continue
-                if answer.status < 500:
-                    self.error = f"{answer.status} {body}"
-                    return
-            except ConnectionRefusedError:
-                self.refused += 1
-            except (OSError, http.client.HTTPException):
-                pass
-            self.retries += 1
-            if connection is not None:
-                connection.close()
-            connection = None
-            time.sleep(0.005)
+                self.producer.append(f"{self.name_}:{self.acknowledged}\n")
+            except Refused as refused:
+                self.error = str(refused)
+                return
+            self.acknowledged += 1
+            if self.pause:
+                time.sleep(self.pause)
 
     def stop(self):
         self.stopping = True
@@ -60,83 +52,56 @@ class Writer(threading.Thread):
 
 
 class SseReader(threading.Thread):
-    """Follows a stream by SSE; after a disconnect it resumes from the last offset it was given."""
+    """Follows a stream by SSE; after a disconnect it resumes from the last offset it was given. `data` grows by the text
+    of each piece; whatever refuses it for good, it asks again, as streams of tests come and go."""
+
+    LIVE, OPTIONS = "sse", {"silence": 2, "retry": 0.01}
 
     def __init__(self, ringside, path, offset="-1"):
         super().__init__(daemon=True)
-        self.ringside, self.path, self.offset = ringside, path, offset
+        self.path = path
+        self.stream = client(ringside).stream(path)
         self.data = []
-        self.connects = 0
+        self.past = 0  # connections of readers before this one
         self.stopping = False
+        self.reader = self.begin(offset)
+
+    def begin(self, offset):
+        return self.stream.follow(offset, live=self.LIVE, **self.OPTIONS)
+
+    @property
+    def connects(self):
+        return self.past + self.reader.connects
+
+    @property
+    def offset(self):
+        return self.reader.offset
 
     def run(self):
         while not self.stopping:
             try:
-                self.follow()
-            except (OSError, http.client.HTTPException, ValueError):
+                for piece in self.reader:
+                    self.data.append(piece.text())
+            except Refused:
                 pass
-            time.sleep(0.01)
-
-    def follow(self):
-        connection = http.client.HTTPConnection(*self.ringside.address(), timeout=2)
-        connection.request("GET", f"{self.path}?offset={self.offset}&live=sse")
-        answer = connection.getresponse()
-        if answer.status != 200:
-            raise OSError(answer.status)
-        self.connects += 1
-        event, lines = None, []
-        pending = None
-        while not self.stopping:
-            try:
-                line = answer.readline()
-            except (socket.timeout, TimeoutError):
-                raise OSError("silent") from None
-            if not line:
-                return
-            line = line.rstrip(b"\n").decode()
-            if line.startswith("event: "):
-                event = line[7:]
-            elif line.startswith("data:"):
-                text = line[5:]
-                lines.append(text[1:] if text.startswith(" ") else text)
-            elif line == "":
-                if event == "data":
-                    pending = "\n".join(lines)
-                elif event == "control":
-                    # Data counts only with the offset behind it: both or neither.
-                    if pending is not None:
-                        self.data.append(pending)
-                    pending = None
-                    self.offset = json.loads("".join(lines))["streamNextOffset"]
-                event, lines = None, []
-        connection.close()
+            if not self.stopping:
+                time.sleep(0.01)
+                self.past = self.connects
+                self.reader = self.begin(self.offset)
 
     def text(self):
         return "".join(self.data)
 
     def stop(self):
         self.stopping = True
+        self.reader.close()
         self.join(10)
 
 
 class PollReader(SseReader):
     """The same by catch-up and long-poll. An answer counts whole or not at all."""
 
-    def follow(self):
-        connection = http.client.HTTPConnection(*self.ringside.address(), timeout=30)
-        self.connects += 1
-        try:
-            while not self.stopping:
-                live = "" if self.offset == "-1" else "&live=long-poll"
-                connection.request("GET", f"{self.path}?offset={self.offset}{live}")
-                answer = connection.getresponse()
-                body = answer.read()
-                if answer.status not in (200, 204):
-                    raise OSError(answer.status)
-                self.data.append(body.decode())
-                self.offset = answer.headers["stream-next-offset"]
-        finally:
-            connection.close()
+    LIVE, OPTIONS = "long-poll", {"poll": 30}
 
 
 class Caller(threading.Thread):

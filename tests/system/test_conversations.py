@@ -399,6 +399,26 @@ def test_one_answer_at_a_time(r):
     assert pieces(stream(r, "sessions/c"))[-1][0] == f"{begun}:0"
 
 
+def test_pieces_that_say_their_number_count_once(r):
+    ask(r, "PUT", "/v1/sessions/c")
+    piece = {"messageId": "g", "actorId": "bot", "role": "assistant"}
+
+    def post(*numbers):
+        return ask(r, "POST", "/v1/sessions/c/chunks/batch", {"chunks": [{**piece, "chunk": {"n": n}, "seq": n} for n in numbers]})
+
+    assert post(0)[:2] == (200, {"ok": True, "count": 1})
+    assert post(0)[:2] == (200, {"ok": True, "count": 0})
+    assert post(0, 1, 2)[:2] == (200, {"ok": True, "count": 2})
+    status, answer, _ = post(1, 2, 4)
+    assert (status, answer["code"], answer["expectedSeq"]) == (409, "PIECE_MISSING", 3)
+    assert post(3, 5)[0] == 409  # all or none
+    assert pieces(stream(r, "sessions/c")) == [(f"g:{n}", {"n": n}) for n in range(3)]
+    for bad in (-1, 1.5, "1", None):
+        assert ask(r, "POST", "/v1/sessions/c/chunks", {**piece, "chunk": {}, "seq": bad})[0] == 400
+    ask(r, "POST", "/v1/sessions/c/generations/finish")
+    assert post(2)[0] == 409
+
+
 def test_stop_ends_an_answer_for_all(r):
     ask(r, "PUT", "/v1/sessions/c")
     piece = {"messageId": "g1", "actorId": "bot", "role": "assistant", "chunk": {"n": 0}}

@@ -53,8 +53,9 @@ def test_there_is_something_to_run():
 def test_a_game_in_python(ringside, tmp_path):
     program = tmp_path / "game.py"
     program.write_text(here(ringside, GAMES[0]).replace("announcementMs=10000", "announcementMs=1000")
-                       .replace("sleep(0.5)", "sleep(0.01)").replace("sleep(0.1)", "sleep(0.01)"))
-    subprocess.run([sys.executable, program], check=True, timeout=60)
+                       .replace("sleep(0.5)", "sleep(0.01)"))
+    subprocess.run([sys.executable, program], check=True, timeout=60,
+                   env={**os.environ, "PYTHONPATH": os.path.join(ROOT, "clients/python/src")})
     check_last_duel(ringside, {"red", "blue"})
 
 

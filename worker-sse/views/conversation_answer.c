@@ -19,6 +19,7 @@ static const char *piece_fault(const json_t *piece)
 	const char *role = json_string_value(json_object_get(piece, "role"));
 	const char *message = json_string_value(json_object_get(piece, "messageId"));
 	const json_t *txid = json_object_get(piece, "txid");
+	const json_t *number = json_object_get(piece, "seq");
 	if (message == NULL || !conversation_id_good(span_str(message)))
 		return "messageId must be 1 to 128 of A-Z a-z 0-9 . _ ~ -";
 	if (!has_text(piece, "actorId", CONVERSATION_NAME_MAX))
@@ -30,6 +31,8 @@ static const char *piece_fault(const json_t *piece)
 		return "chunk must be an object";
 	if (txid != NULL && !has_text(piece, "txid", CONVERSATION_ID_MAX))
 		return "txid must be a string of at most 128 bytes";
+	if (number != NULL && (!json_is_integer(number) || json_integer_value(number) < 0))
+		return "seq must be the number of the piece, from 0 on";
 	return NULL;
 }
 
@@ -152,13 +155,29 @@ static void count_pieces(struct conversation_call *call)
 	counter_add(call->all->worker->counters, conversation_pieces_total, call->pieces);
 }
 
+/* A piece that says which of its message it is may be sent again until it is answered. *due: it is the
+ * next. False: answered, as one before it is not there. */
+static bool is_due(struct conversation_call *call, const json_t *piece, uint64_t pieces, bool *due)
+{
+	const json_t *number = json_object_get(piece, "seq");
+	uint64_t seq = number != NULL ? (uint64_t)json_integer_value(number) : pieces;
+	*due = seq == pieces;
+	if (seq <= pieces)
+		return true;
+	conversation_fault(call, 409, "PIECE_MISSING", "a piece before this one is not there");
+	json_object_set_new(call->answer, "expectedSeq", json_integer((json_int_t)pieces));
+	return false;
+}
+
 static bool say_piece(struct conversation_call *call, const json_t *piece)
 {
 	struct conversation_message message = {0};
-	bool known;
+	bool known, due;
 	const char *id = json_string_value(json_object_get(piece, "messageId"));
-	if (!begin_piece(call, id, &message, &known))
+	if (!begin_piece(call, id, &message, &known) || !is_due(call, piece, message.pieces, &due))
 		return false;
+	if (!due)
+		return true;
 	message.position = conversation_say(
 	        call, conversation_piece_event(id, message.pieces++,
 	                                       json_string_value(json_object_get(piece, "actorId")),

@@ -1,0 +1,193 @@
+"""Conversations, from both sides: whoever speaks to an agent, and the agent that answers piece by piece."""
+
+from __future__ import annotations
+
+import json
+import threading
+import urllib.parse
+import uuid
+from dataclasses import dataclass
+from typing import Any, Iterator, Mapping, Optional
+
+from .errors import Refused
+from .server import Server, refusal
+from .stream import START
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something in a conversation: in its inbox (`type` message, tool-result, approval, answer, stop, reset) or of its
+    events (`chunk`, `presence`). `value` is all of it. `place` is behind it: keep it once the item has been dealt with."""
+
+    type: str
+    value: Mapping[str, Any]
+    place: str
+
+    @property
+    def text(self) -> str:
+        """What a person said, or what a piece of an answer adds; empty where it is neither."""
+        if self.type != "chunk":
+            return str(self.value.get("content", ""))
+        chunk = json.loads(self.value["value"]["chunk"])
+        if chunk.get("type") == "whole-message":
+            return "".join(part.get("content", "") for part in chunk["message"]["parts"])
+        return str(chunk.get("delta", ""))
+
+
+class Conversation:
+    """The conversation with that id on `server` (docs/conversations.md), as `actor` takes part in it."""
+
+    def __init__(self, server: Server, conversation: str, *, actor: str = "someone") -> None:
+        self.server = server
+        self.id = conversation
+        self.actor = actor
+        self._root = "/v1/sessions/" + urllib.parse.quote(conversation, safe="")
+
+    def create(self) -> None:
+        """Makes it where it is not there."""
+        self.server.ask("PUT", self._root)
+
+    def delete(self) -> None:
+        """Deletes it with all that was said; again is fine."""
+        answer = self.server.request("DELETE", self._root)
+        if answer.status not in (204, 404):
+            raise refusal(answer)
+
+    # ---- people ----
+
+    def say(self, content: str, *, message_id: Optional[str] = None, **more: Any) -> str:
+        """Says something, once however often it must be repeated, and gives the message's id. Other members go to the
+        agent as they are."""
+        body = {"content": content, "messageId": message_id or str(uuid.uuid4()), "actorId": self.actor, **more}
+        return str(self.server.ask("POST", self._root + "/messages", body)["messageId"])
+
+    def stop(self, message_id: Optional[str] = None) -> None:
+        """Ends the answer that is being given. Refused, 409, where `message_id` is not it."""
+        self.server.ask("POST", self._root + "/stop", {"messageId": message_id} if message_id else {})
+
+    # ---- what there is to see ----
+
+    def events(self, place: str = START, *, live: str = "sse") -> "Items":
+        """What happens in it, for whoever watches, from `place` on."""
+        return Items(self.server, f"conversations/{self.id}/events", place, live)
+
+    def inbox(self, place: str = START, *, live: str = "sse") -> "Items":
+        """What people send, for the agent, from `place` on. An agent keeps the place of what it has answered."""
+        return Items(self.server, f"conversations/{self.id}/inbox", place, live)
+
+    # ---- the agent ----
+
+    def reply(self, message_id: Optional[str] = None) -> "Reply":
+        """An answer to give piece by piece, as `with conversation.reply() as reply: reply.write("...")`. An agent that was
+        interrupted gives the id again and goes on: `Reply.seq` says how far it came."""
+        return Reply(self, message_id)
+
+
+class Items:
+    """Follows a conversation's events or inbox: an iterator of `Item`, each once and in order. `place` is behind the one
+    that was given last: an offset, and how many messages behind it."""
+
+    def __init__(self, server: Server, stream: str, place: str = START, live: str = "sse") -> None:
+        offset, _, skip = place.partition("+")
+        self.place = place
+        self._skip = int(skip or 0)
+        self._reader = server.stream(stream).follow(offset, live=live)
+        self._before = offset
+        self._ready: list[tuple[Any, str]] = []
+
+    def __enter__(self) -> "Items":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __iter__(self) -> "Items":
+        return self
+
+    def __next__(self) -> Item:
+        while not self._ready:
+            piece = next(self._reader)
+            messages = piece.messages()
+            for number, message in enumerate(messages, 1):
+                if number > self._skip:
+                    last = number == len(messages)
+                    self._ready.append((message, piece.offset if last else f"{self._before}+{number}"))
+            self._skip = max(0, self._skip - len(messages))
+            self._before = piece.offset
+        message, self.place = self._ready.pop(0)
+        kind = message.get("type") or ("reset" if message.get("headers", {}).get("control") == "reset" else "")
+        return Item(str(kind), message, self.place)
+
+    def close(self) -> None:
+        """The end: whoever iterates stops. Any thread may call it."""
+        self._reader.close()
+
+
+class Reply:
+    """One answer. Its pieces are numbered, so that each counts once however often it must be repeated; one that raised
+    Unanswered is settled by the next call. One answer at a time is given in a conversation: Refused, 409, while another is,
+    and when this one was stopped (`stopped` is True then)."""
+
+    def __init__(self, conversation: Conversation, message_id: Optional[str] = None, *, role: str = "assistant") -> None:
+        self.conversation = conversation
+        self.message_id = message_id or str(uuid.uuid4())
+        self.seq = 0  # of the next piece
+        self.stopped = False
+        self._role = role
+        self._pending: Optional[dict[str, Any]] = None
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> "Reply":
+        return self
+
+    def __exit__(self, kind: Optional[type[BaseException]], *_: object) -> None:
+        if kind is None and not self.stopped:
+            self.finish()
+
+    def write(self, text: str) -> None:
+        """Adds text, durable when it returns."""
+        self.piece({"type": "text-delta", "id": self.message_id, "delta": text})
+
+    def piece(self, chunk: Mapping[str, Any]) -> None:
+        """Adds a piece of any form, an object: what clients of the conversation understand."""
+        with self._lock:
+            self._settle()
+            self._pending = {"messageId": self.message_id, "actorId": self.conversation.actor, "role": self._role,
+                             "chunk": dict(chunk), "seq": self.seq}
+            self._settle()
+
+    def finish(self) -> None:
+        """The answer is whole. Again is fine."""
+        with self._lock:
+            self._settle()
+            self._post("generations/finish", {"messageId": self.message_id})
+
+    def said(self) -> str:
+        """The text that is there of it already; `seq` is then behind that. For an agent that goes on where it was."""
+        pieces = list(self._pieces())
+        self.seq = len(pieces)
+        return "".join(item.text for item in pieces)
+
+    def _pieces(self) -> Iterator[Item]:
+        for value in self.conversation.server.stream(f"conversations/{self.conversation.id}/events").messages():
+            if value.get("type") == "chunk" and value["value"]["messageId"] == self.message_id:
+                yield Item("chunk", value, "")
+
+    def _settle(self) -> None:
+        if self._pending is None:
+            return
+        try:
+            self._post("chunks", self._pending)
+        except Refused:
+            self._pending = None
+            raise
+        self._pending = None
+        self.seq += 1
+
+    def _post(self, path: str, body: Mapping[str, Any]) -> None:
+        conversation = self.conversation
+        try:
+            conversation.server.ask("POST", f"{conversation._root}/{path}", body)
+        except Refused as refused:
+            self.stopped = refused.status == 409
+            raise
