@@ -22,6 +22,7 @@ class EventSource(threading.Thread):
         super().__init__(daemon=True)
         self.source = client.EventSource(client.Server(lambda: ringside.url), f"{path}?{query}", last_id=last_id, retry=retry,
                                          headers=headers, silence=30, repeat=AGAIN)
+        self.query = query
         self.events = []
         self.over = None
         self.stopping = False

@@ -155,8 +155,8 @@ static void count_pieces(struct conversation_call *call)
 	counter_add(call->all->worker->counters, conversation_pieces_total, call->pieces);
 }
 
-/* A piece that says which of its message it is may be sent again until it is answered. *due: it is the
- * next. False: answered, as one before it is not there. */
+/* A piece that says which of its message it is may be sent again until it is answered. *due: it is
+ * the next. False: answered, as one before it is not there. */
 static bool is_due(struct conversation_call *call, const json_t *piece, uint64_t pieces, bool *due)
 {
 	const json_t *number = json_object_get(piece, "seq");
