@@ -17,6 +17,8 @@
 	C(responses_5xx_total, counter, "Answers with status 5xx.")                                \
 	C(bytes_in_total, counter, "Bytes received.")                                              \
 	C(bytes_out_total, counter, "Bytes sent.")                                                 \
+	C(compressed_in_bytes_total, counter, "Bytes of answers before their content coding.")     \
+	C(compressed_out_bytes_total, counter, "The same behind it.")                              \
 	C(tls_handshakes_total, counter, "TLS handshakes that came to their end.")                 \
 	C(tls_failures_total, counter, "Connections that ended before that.")                      \
 	C(tls_certificate_expiry_seconds, gauge,                                                   \

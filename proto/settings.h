@@ -175,6 +175,14 @@
 	  "How long an EventSource client waits before it reconnects.")                            \
 	S(http_page_bytes, "http.page_bytes", bytes, "8M", 65536, 1 << 30, WORKERS,                \
 	  "Catch-up reads are cut near this size; the client goes on from the offset.")            \
+	S(http_compression, "http.compression", text, "zstd, br, gzip", 2, 64, LIVE,               \
+	  "Content codings of catch-up reads of text and JSON, for who asks for one "              \
+	  "(Accept-Encoding); off: none.")                                                         \
+	S(http_compression_min_bytes, "http.compression_min_bytes", bytes, "1k", 1, 1 << 30, LIVE, \
+	  "A read of less is answered as it is.")                                                  \
+	S(http_compressions, "http.compressions", count, "32", 1, 10000, LIVE,                     \
+	  "Coded answers at a time, of each worker, at up to 2M of memory each; beyond them "      \
+	  "reads are answered as they are.")                                                       \
 	S(http_public_url, "http.public_url", text, "", 0, 1024, WORKERS,                          \
 	  "Base of absolute URLs in answers; empty: from the request's Host.")                     \
 	S(http_trust_forwarded, "http.trust_forwarded", flag, "false", 0, 1, WORKERS,              \

@@ -1,5 +1,6 @@
 #include "common/base/settings.h"
 #include "common/base/address.h"
+#include "common/base/content_coding.h"
 #include "common/base/check.h"
 #include "common/base/settings_jwt.h"
 #include "common/base/origin.h"
@@ -220,6 +221,9 @@ static bool text_fits(const struct setting_row *row, const char *value,
 		           "must be http://HOST or https://HOST, maybe with a path");
 	if (strcmp(row->key, "http.allowed_origin") == 0 && origins_fault(value) != NULL)
 		return bad(reason, row->key, origins_fault(value));
+	if (strcmp(row->key, "http.compression") == 0 &&
+	    !content_coding_list(value, &(unsigned){0}))
+		return bad(reason, row->key, "must be off, or a list of zstd, br and gzip");
 	if (strcmp(row->key, "health.status_dir") == 0 && *value != '\0' && *value != '/')
 		return bad(reason, row->key, "must be an absolute path");
 	if (strcmp(row->key, "market.operator") == 0 && *value != '\0' &&

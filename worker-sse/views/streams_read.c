@@ -1,5 +1,7 @@
 /* Durable Streams, the reading half: catch-up pages, and the way into the live modes. */
 #include "common/base/check.h"
+#include "worker-sse/edge/accept_encoding.h"
+#include "worker-sse/edge/encoder.h"
 #include "common/base/clock.h"
 #include "worker-sse/live/fanout.h"
 #include "worker-sse/views/worker.h"
@@ -12,7 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SLICE_BYTES = 256 * 1024 };
+/* A coded slice costs the loop more. */
+enum { SLICE_BYTES = 256 * 1024, CODED_SLICE_BYTES = 64 * 1024 };
 
 /* ---- pages ---- */
 
@@ -22,21 +25,51 @@ struct page {
 	struct stream *stream; /* pinned */
 	uint64_t at, to;
 	bool json, opened;
+	struct encoder *encoder; /* counted in the worker's; NULL: as it is */
+	bool all;                /* of what was written last, the connection has taken */
 };
 
-static void page_finish(struct page *page)
+static void page_finish(struct page *page, struct sse_worker *w)
 {
 	page->stream->pins--;
+	w->compressions -= page->encoder != NULL;
+	encoder_destroy(&page->encoder);
 	free(page);
 }
 
 static void on_gone(struct request *request)
 {
-	page_finish(request->feature);
+	page_finish(request->feature, worker_of(request));
 }
 
-/* One slice with its brackets. */
-static void write_slice(struct page *page, struct store_slice *slice, bool *all)
+static void put_coded(void *arg, struct span coded)
+{
+	struct page *page = arg;
+	const struct iovec iov = {(void *)(uintptr_t)coded.at, coded.len};
+	counter_add(worker_of(page->request)->counters, compressed_out_bytes_total, coded.len);
+	page->all = reply_write(page->request, &iov, 1);
+}
+
+/* False: its coding failed. */
+static bool put(struct page *page, const struct iovec *iov, int count, bool last)
+{
+	if (page->encoder == NULL) {
+		page->all = reply_write(page->request, iov, count);
+		return true;
+	}
+	page->all = true; /* nothing may come out of this piece */
+	for (int i = 0; i < count; i++) {
+		struct span piece = span_of(iov[i].iov_base, iov[i].iov_len);
+		counter_add(worker_of(page->request)->counters, compressed_in_bytes_total,
+		            piece.len);
+		if (!encoder_take(page->encoder, piece, last && i == count - 1, put_coded, page))
+			return false;
+	}
+	return true;
+}
+
+/* One slice with its brackets. False: it could not be coded. */
+static bool write_slice(struct page *page, struct store_slice *slice)
 {
 	struct iovec iov[64];
 	int count = 0;
@@ -51,8 +84,9 @@ static void write_slice(struct page *page, struct store_slice *slice, bool *all)
 	}
 	page->opened = true;
 	page->at = slice->to;
-	*all = reply_write(page->request, iov, count);
+	bool fine = put(page, iov, count, last);
 	store_slice_release(worker_of(page->request)->store, slice);
+	return fine;
 }
 
 static enum store_read_result read_slice(struct page *page, struct store_slice *slice)
@@ -60,17 +94,28 @@ static enum store_read_result read_slice(struct page *page, struct store_slice *
 	if (page->stream->dropped)
 		return STORE_READ_TRIMMED;
 	return store_read(worker_of(page->request)->store, page->stream, page->at, page->to,
-	                  waiting_piece(&page->request->edge->waiting, SLICE_BYTES), slice);
+	                  waiting_piece(&page->request->edge->waiting,
+	                                page->encoder != NULL ? CODED_SLICE_BYTES : SLICE_BYTES),
+	                  slice);
 }
 
-/* Behind a slice: the end, or another turn. */
-static void page_go_on(struct page *page, bool all)
+static void page_abort(struct page *page)
 {
 	struct request *request = page->request;
-	if (page->at == page->to) {
-		page_finish(page);
+	page_finish(page, worker_of(request));
+	reply_abort(request);
+}
+
+/* A slice, and behind it the end, or another turn. */
+static void page_go_on(struct page *page, struct store_slice *slice)
+{
+	struct request *request = page->request;
+	if (!write_slice(page, slice)) {
+		page_abort(page);
+	} else if (page->at == page->to) {
+		page_finish(page, worker_of(request));
 		reply_end(request);
-	} else if (all) {
+	} else if (page->all) {
 		reply_again(request);
 	}
 }
@@ -79,20 +124,19 @@ static void page_continue(struct request *request)
 {
 	struct page *page = request->feature;
 	struct store_slice slice;
-	bool all;
-	if (read_slice(page, &slice) != STORE_READ_OK) {
-		page_finish(page);
-		reply_abort(request);
-		return;
-	}
-	write_slice(page, &slice, &all);
-	page_go_on(page, all);
+	if (read_slice(page, &slice) == STORE_READ_OK)
+		page_go_on(page, &slice);
+	else
+		page_abort(page);
 }
 
+/* ---- its headers ---- */
+
 struct page_headers {
-	struct header headers[10];
+	struct header headers[12];
 	size_t count;
-	char offset[OFFSET_ROOM], etag[96], cursor[24];
+	struct span tag;
+	char offset[OFFSET_ROOM], etag[96], coded_etag[ACCEPT_ENCODING_ETAG_ROOM], cursor[24];
 };
 
 static void add(struct page_headers *h, const char *name, struct span value)
@@ -119,7 +163,8 @@ static void add_cursor(struct page_headers *h, uint64_t cursor)
 }
 
 static void build_headers(struct page_headers *h, struct request *request,
-                          const struct stream *stream, uint64_t from, uint64_t to, uint64_t cursor)
+                          const struct stream *stream, uint64_t from, uint64_t to, uint64_t cursor,
+                          enum content_coding coding)
 {
 	bool at_tail = to == stream->tail;
 	bool guarded = request->identity->way != IDENTITY_ANONYMOUS;
@@ -128,12 +173,32 @@ static void build_headers(struct page_headers *h, struct request *request,
 	add(h, STREAMS_POLICY_NAME, STREAMS_POLICY);
 	add_position(h, stream, to);
 	add_cursor(h, cursor);
-	add(h, "etag", etag_print(stream, from, to, at_tail && stream->closed, h->etag));
+	h->tag = accept_encoding_etag(
+	        etag_print(stream, from, to, at_tail && stream->closed, h->etag), coding,
+	        h->coded_etag);
+	add(h, "etag", h->tag);
+	add(h, "vary", SPAN("accept-encoding"));
 	/* A page that does not reach the tail will never change. */
 	add(h, "cache-control",
 	    at_tail   ? SPAN("no-cache")
 	    : guarded ? SPAN("private, max-age=60, stale-while-revalidate=300")
 	              : SPAN("public, max-age=60, stale-while-revalidate=300"));
+}
+
+/* What the page is coded in: short ones, and those that would not get shorter, are not; nor beyond
+ * http.compressions, for an encoder has memory that a reader has not. */
+static enum content_coding choose_coding(struct request *request, const struct stream *stream,
+                                         uint64_t len)
+{
+	const struct sse_worker *w = worker_of(request);
+	unsigned have;
+	struct span type = span_of(stream->content_type, stream->content_type_len);
+	if (len < w->settings->http_compression_min_bytes ||
+	    w->compressions >= w->settings->http_compressions ||
+	    !content_coding_list(w->settings->http_compression, &have) ||
+	    !accept_encoding_worth(type))
+		return CODING_IDENTITY;
+	return accept_encoding_choose(request->headers[HEADER_ACCEPT_ENCODING], have);
 }
 
 static void reply_page(struct request *request, struct stream *stream, uint64_t from,
@@ -144,9 +209,9 @@ static void reply_page(struct request *request, struct stream *stream, uint64_t 
 	uint64_t to = from < stream->tail ? store_page_end(w->store, stream, from, stream->tail,
 	                                                   w->settings->http_page_bytes)
 	                                  : from;
-	build_headers(&h, request, stream, from, to, cursor);
-	struct span etag = h.headers[h.count - 2].value;
-	if (etag_matches(request->headers[HEADER_IF_NONE_MATCH], etag)) {
+	enum content_coding coding = choose_coding(request, stream, to - from);
+	build_headers(&h, request, stream, from, to, cursor, coding);
+	if (etag_matches(request->headers[HEADER_IF_NONE_MATCH], h.tag)) {
 		reply(request, 304, h.headers, h.count, (struct span){0});
 		return;
 	}
@@ -159,24 +224,29 @@ static void reply_page(struct request *request, struct stream *stream, uint64_t 
 	*page = (struct page){
 	        .request = request, .stream = stream, .at = from, .to = to, .json = stream->json};
 	stream->pins++;
+	if (coding != CODING_IDENTITY) {
+		page->encoder = encoder_create(coding);
+		w->compressions++;
+	}
 	/* The status says whether it can be read; so the first of it is read before. */
 	struct store_slice first;
 	enum store_read_result result = read_slice(page, &first);
 	if (result != STORE_READ_OK) {
-		page_finish(page);
+		page_finish(page, w);
 		reply_error(request, result == STORE_READ_FAILED ? 503 : 410,
 		            result == STORE_READ_FAILED
 		                    ? store_unreadable_reason
 		                    : "this offset is before the first retained one");
 		return;
 	}
-	bool all;
 	request->feature = page;
 	request->on_gone = on_gone;
 	request->on_drain = page_continue;
-	reply_start(request, 200, h.headers, h.count, to - from + (stream->json ? 1 : 0));
-	write_slice(page, &first, &all);
-	page_go_on(page, all);
+	if (coding != CODING_IDENTITY)
+		add(&h, "content-encoding", span_str(content_coding_name(coding)));
+	reply_start(request, 200, h.headers, h.count,
+	            coding != CODING_IDENTITY ? UINT64_MAX : to - from + (stream->json ? 1 : 0));
+	page_go_on(page, &first);
 }
 
 static void reply_nothing(struct request *request, const struct stream *stream, uint64_t cursor)
