@@ -44,6 +44,8 @@
 	WORKER(duels, "duels", "bridge-0", "Look at the duels of the feeds, or cancel one.")       \
 	WORKER(markets, "markets", "bridge-0",                                                     \
 	       "Look at the markets; decide those that need a person.")                            \
+	WORKER(ledger, "ledger", "bridge-0",                                                       \
+	       "Look at the ledger's accounts and bets; top one up, or close it.")                 \
 	OWN(tokens, "tokens", 1, 5,                                                                \
 	    "add NAME [VERB=PATTERN...] [--expires WHEN] [--sha256 HEX] | ls | revoke NAME | "     \
 	    "check WHO VERB PATH",                                                                 \

@@ -1,186 +1,14 @@
 #include "worker-bridge/account_calls.h"
-#include "common/base/check.h"
-#include "common/base/clock.h"
-#include "common/base/hex.h"
 #include "common/domain/owner.h"
-#include "common/domain/rights.h"
-#include "worker-bridge/asked.h"
+#include "worker-bridge/account_changes.h"
+#include "worker-bridge/account_opening.h"
+#include "worker-bridge/account_shown.h"
+#include "worker-bridge/bet_calls.h"
 #include "worker-bridge/book_call.h"
 #include "worker-bridge/inbox.h"
 #include "worker-bridge/ledger.h"
-#include "worker-bridge/market_change.h"
 
-#include <openssl/sha.h>
 #include <stdio.h>
-#include <string.h>
-
-enum { NAME_MAX_BYTES = 64, SECRET_BYTES = 24 };
-
-struct opened {
-	struct asked asked; /* first */
-	char account[LEDGER_ID_MAX + 1], name[NAME_MAX_BYTES + 1], secret[2 * SECRET_BYTES + 1];
-	char owner[OWNER_DIGEST_LEN + 1];
-	uint64_t grant;
-};
-
-static void digest_of(const char *text, char out[65])
-{
-	uint8_t digest[SHA256_DIGEST_LENGTH];
-	SHA256((const uint8_t *)text, strlen(text), digest);
-	hex_print(digest, sizeof digest, out);
-}
-
-static const char accounts_key[] = "ledger/accounts"; /* how many there are */
-
-static json_t *account_shown(json_t *account)
-{
-	static const char *const totals[] = {"bets", "staked", "returned"};
-	json_object_del(account, "owner");
-	for (size_t i = 0; i < sizeof totals / sizeof *totals; i++)
-		if (json_object_get(account, totals[i]) == NULL) /* of a release before */
-			json_object_set_new(account, totals[i], json_integer(0));
-	return account;
-}
-
-/* One's own is one: whoever asks again gets it again. True: answered. */
-static bool opened_before(struct opened *o, struct market_change *change)
-{
-	json_t *account;
-	enum row_found found = ledger_account(change->rows, o->account, &account);
-	if (found == ROW_PRESENT)
-		asked_answer(&o->asked, 200, NULL, account_shown(account));
-	else if (found == ROW_UNREADABLE)
-		asked_answer(&o->asked, 503, book_call_unreadable, NULL);
-	return found != ROW_ABSENT;
-}
-
-static void run_open(struct errand *errand, struct market_change *change)
-{
-	struct opened *o = (struct opened *)errand;
-	const struct settings *s = change->settings;
-	json_t *count, *account;
-	uint64_t issued;
-	if (opened_before(o, change))
-		return;
-	enum row_found found = rows_json(change->rows, accounts_key, &count);
-	json_int_t accounts = json_integer_value(count);
-	if (found == ROW_PRESENT && !json_is_integer(count))
-		rows_mark(change->rows, accounts_key);
-	bool readable = found == ROW_ABSENT || json_is_integer(count);
-	json_decref(count);
-	if (!readable || ledger_issued(change->rows, &issued) != LEDGER_OK) {
-		asked_answer(&o->asked, 503, book_call_unreadable, NULL);
-		return;
-	}
-	if ((uint64_t)accounts >= s->ledger_accounts_max) {
-		asked_answer(&o->asked, 507,
-		             "there are as many accounts as may be (ledger.accounts_max)", NULL);
-		return;
-	}
-	if (issued > LEDGER_AMOUNT_MAX - o->grant) {
-		asked_answer(&o->asked, 507,
-		             "all accounts together were granted as many units as can be counted "
-		             "(2^53-1)",
-		             NULL);
-		return;
-	}
-	check(ledger_open(change->rows, o->account, o->name, o->owner, o->grant, change->now_ms) ==
-	      LEDGER_OK);
-	rows_put_json(change->rows, accounts_key, json_integer(accounts + 1));
-	check(ledger_account(change->rows, o->account, &account) == ROW_PRESENT);
-	account_shown(account);
-	if (*o->secret != '\0')
-		json_object_set_new(account, "secret", json_string(o->secret));
-	asked_answer(&o->asked, 201, NULL, account);
-}
-
-static void random_hex(size_t bytes, char *out)
-{
-	uint8_t random[64];
-	clock_random(random, bytes);
-	hex_print(random, bytes, out);
-}
-
-/* An account of one's own has no secret: it is had by whatever names its owner. */
-static void name_own(struct opened *o, const struct call *call)
-{
-	char text[96], digest[65];
-	snprintf(text, sizeof text, "ringside account\n%.*s", OWNER_DIGEST_LEN,
-	         (const char *)call->principal.at);
-	digest_of(text, digest);
-	snprintf(o->account, sizeof o->account, "acc_%.24s", digest);
-	memcpy(o->owner, call->principal.at, OWNER_DIGEST_LEN);
-}
-
-static void name_with_secret(struct opened *o)
-{
-	memcpy(o->account, "acc_", 5);
-	random_hex(12, o->account + 4);
-	random_hex(SECRET_BYTES, o->secret);
-	digest_of(o->secret, o->owner);
-}
-
-/* Whose an account is that somebody opens. */
-enum opening {
-	OPENING_REFUSED, /* answered */
-	OPENING_HOUSE,   /* for others, of whoever is given its secret */
-	OPENING_OWN,     /* by whoever may bet: his own */
-	OPENING_GUEST,   /* by whoever may bet and is nobody we know: of whoever has its secret */
-};
-
-static enum opening opening_of(struct call *call)
-{
-	if (bridge_is_house(call))
-		return OPENING_HOUSE;
-	if (call->may & RIGHT(BET))
-		return call->principal.len == OWNER_DIGEST_LEN ? OPENING_OWN : OPENING_GUEST;
-	if (call->configured & RIGHT(BET))
-		book_call_refuse_stranger(call, "to open an account of one's own is a right: bet");
-	else
-		bridge_house(call); /* refuses */
-	return OPENING_REFUSED;
-}
-
-static void open_account(struct call *call)
-{
-	const struct settings *s = book_settings(book_call_book(call));
-	enum opening opening = opening_of(call);
-	if (opening == OPENING_REFUSED)
-		return;
-	json_t *body = call->body.len != 0 ? call_json(call) : json_object();
-	if (body == NULL)
-		return;
-	const char *name = "";
-	json_int_t grant = (json_int_t)s->ledger_grant;
-	bool chosen = opening != OPENING_HOUSE && json_object_get(body, "grant") != NULL;
-	json_error_t error;
-	bool good = json_unpack_ex(body, &error, JSON_STRICT, "{s?s,s?I}", "name", &name, "grant",
-	                           &grant) == 0;
-	char reason[128] = "";
-	if (!good)
-		snprintf(reason, sizeof reason, "the body must be {name?, grant?}: %.80s",
-		         error.text);
-	else if (strlen(name) > NAME_MAX_BYTES || grant < 0 ||
-	         (uint64_t)grant > s->ledger_grant_max)
-		snprintf(reason, sizeof reason,
-		         "name has at most 64 bytes, grant is 0 to ledger.grant_max");
-	else if (chosen)
-		snprintf(reason, sizeof reason, "how much it is granted is the house's to say");
-	if (*reason != '\0') {
-		json_decref(body);
-		call_refuse(call, good ? 422 : 400, reason);
-		return;
-	}
-	struct opened *o = asked_create(call, run_open, sizeof *o);
-	snprintf(o->name, sizeof o->name, "%s", name);
-	o->grant = (uint64_t)grant;
-	if (opening == OPENING_OWN)
-		name_own(o, call);
-	else
-		name_with_secret(o);
-	json_decref(body);
-	asked_submit(&o->asked);
-}
 
 /* Nobody asks for the house's. */
 enum row_found account_calls_stored(const struct call *call, const char *id, json_t **account)
@@ -200,19 +28,13 @@ bool account_calls_owns(const struct call *call, const json_t *account)
 	return owner != NULL && owner_is(span_str(owner), call->principal, call->former);
 }
 
-static void show_account(struct call *call, struct span id_span)
+/* Whoever may see it gets it, a new reference; NULL: answered. */
+static json_t *account_for(struct call *call, const char *id)
 {
-	char id[LEDGER_ID_MAX + 1];
-	json_t *account = NULL;
-	enum row_found found = book_call_text(id_span, id, sizeof id)
-	                               ? account_calls_stored(call, id, &account)
-	                               : ROW_ABSENT;
-	bool allowed =
-	        account != NULL && (bridge_is_house(call) || account_calls_owns(call, account));
-	if (allowed) {
-		call_reply(call, 200, account_shown(account));
-		return;
-	}
+	json_t *account;
+	enum row_found found = account_calls_stored(call, id, &account);
+	if (account != NULL && (bridge_is_house(call) || account_calls_owns(call, account)))
+		return account;
 	json_decref(account);
 	if (found == ROW_UNREADABLE)
 		call_refuse(call, 503, book_call_unreadable);
@@ -221,6 +43,63 @@ static void show_account(struct call *call, struct span id_span)
 	else
 		book_call_refuse_stranger(call,
 		                          "an account is its owner's: his secret as Bearer token");
+	return NULL;
+}
+
+static void show_account(struct call *call, const char *id)
+{
+	json_t *account = account_for(call, id);
+	if (account != NULL)
+		call_reply(call, 200, account_shown(account, bridge_is_house(call)));
+}
+
+static void show_bets(struct call *call, const char *id)
+{
+	json_t *account = account_for(call, id);
+	if (account != NULL)
+		bet_calls_list_own(call, id);
+	json_decref(account);
+}
+
+/* ---- all of them ---- */
+
+struct page {
+	json_t *accounts;
+	size_t limit;
+	char last[LEDGER_ID_MAX + 1];
+};
+
+static bool add_account(void *arg, struct span key, struct span value)
+{
+	struct page *page = arg;
+	struct span id = book_call_below(key, LEDGER_ACCOUNTS);
+	if (id.len == 0 || *id.at == '@')
+		return true;
+	json_t *account = json_loadb((const char *)value.at, value.len, 0, NULL);
+	if (!book_call_text(id, page->last, sizeof page->last) || !ledger_account_valid(account)) {
+		json_decref(account);
+		return true; /* alerted by whoever needs it */
+	}
+	json_object_del(account, "topUps"); /* of one that is asked for by itself */
+	json_array_append_new(page->accounts, account_shown(account, true));
+	return json_array_size(page->accounts) < page->limit;
+}
+
+static void list_accounts(struct call *call)
+{
+	char after[LEDGER_ID_MAX + 1], behind[LEDGER_KEY_ROOM] = "";
+	struct page page = {.limit = bridge_house(call) ? book_call_limit(call) : 0};
+	if (page.limit == 0)
+		return;
+	if (book_call_text(book_call_query(call, "after"), after, sizeof after))
+		ledger_account_key(after, behind);
+	page.accounts = json_array();
+	state_kv_page(book_call_view(call), SPAN(LEDGER_ACCOUNTS), span_str(behind), add_account,
+	              &page);
+	bool more = json_array_size(page.accounts) == page.limit;
+	call_reply(call, 200,
+	           json_pack("{s:o,s:s?}", "accounts", page.accounts, "next",
+	                     more ? page.last : NULL));
 }
 
 static void show_sums(struct call *call)
@@ -237,18 +116,48 @@ static void show_sums(struct call *call)
 	                     sums.accounts + sums.house + sums.pools == 0 && sums.bad_rows == 0));
 }
 
+/* What is asked of one: a row for each. */
+static const struct {
+	const char *what;
+	enum call_method method;
+	void (*take)(struct call *call, const char *id);
+} of_one[] = {
+        {"", CALL_GET, show_account},
+        {"bets", CALL_GET, show_bets},
+        {"top-up", CALL_POST, account_changes_top_up},
+        {"close", CALL_POST, account_changes_close},
+        {"name", CALL_POST, account_changes_name},
+};
+
+static bool take_one(struct call *call, struct span rest)
+{
+	char id[LEDGER_ID_MAX + 1];
+	struct span segment = book_call_segment(&rest);
+	if (!book_call_text(segment, id, sizeof id))
+		snprintf(id, sizeof id, "@"); /* nobody's */
+	for (size_t i = 0; i < sizeof of_one / sizeof *of_one; i++) {
+		if (!span_equal(rest, span_str(of_one[i].what)) || call->method != of_one[i].method)
+			continue;
+		of_one[i].take(call, id);
+		return true;
+	}
+	return false;
+}
+
 void book_on_ledger_call(struct call *call)
 {
 	struct span rest = book_call_below(call->path, "/v1/ledger/"),
 	            what = book_call_segment(&rest);
-	if (span_equal(what, SPAN("accounts")) && rest.len == 0 && call->method == CALL_POST)
-		open_account(call);
-	else if (span_equal(what, SPAN("accounts")) && rest.len != 0 && call->method == CALL_GET)
-		show_account(call, rest);
+	bool accounts = span_equal(what, SPAN("accounts"));
+	if (accounts && rest.len == 0 && call->method == CALL_POST)
+		account_opening_take(call);
+	else if (accounts && rest.len == 0 && call->method == CALL_GET)
+		list_accounts(call);
 	else if (span_equal(what, SPAN("sums")) && rest.len == 0 && call->method == CALL_GET)
 		show_sums(call);
-	else
-		call_refuse(call, 404,
-		            "POST /v1/ledger/accounts, GET /v1/ledger/accounts/ID, GET "
-		            "/v1/ledger/sums");
+	else if (!accounts || rest.len == 0 || !take_one(call, rest))
+		call_refuse(
+		        call, 404,
+		        "GET, POST /v1/ledger/accounts; GET /v1/ledger/accounts/ID[/bets]; POST "
+		        "/top-up, /close, /name; GET /v1/ledger/sums");
 }

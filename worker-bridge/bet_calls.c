@@ -1,9 +1,12 @@
 #include "worker-bridge/bet_calls.h"
 #include "worker-bridge/account_calls.h"
+#include "worker-bridge/account_news.h"
 #include "worker-bridge/asked.h"
 #include "worker-bridge/book_call.h"
 #include "worker-bridge/ledger.h"
-#include "worker-bridge/markets.h"
+#include "worker-bridge/market_calls.h"
+#include "worker-bridge/market_news.h"
+#include "worker-bridge/market_shown.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +19,17 @@ struct placing {
 	unsigned side;
 	uint64_t amount;
 };
+
+/* To whoever watches the market, and to whose bet it is. */
+static void tell(struct market_change *change, const struct market *m, const char *id,
+                 const json_t *bet)
+{
+	json_t *account;
+	ledger_account(change->rows, id, &account);
+	market_tell_bet(change, m, bet, json_string_value(json_object_get(account, "displayName")));
+	account_news_tell(change, id, "bet", json_pack("{s:O}", "bet", bet));
+	json_decref(account);
+}
 
 static void run_bet(struct errand *errand, struct market_change *change)
 {
@@ -39,6 +53,7 @@ static void run_bet(struct errand *errand, struct market_change *change)
 	                     change->now_ms, &made)) {
 	case LEDGER_OK:
 		markets_changed(change, m, true);
+		tell(change, m, p->account, made);
 		counter_add(counters, ledger_bets_total, 1);
 		asked_answer(&p->asked, 201, NULL, made);
 		return;
@@ -61,6 +76,9 @@ static void run_bet(struct errand *errand, struct market_change *change)
 	case LEDGER_KEY_REUSED:
 		asked_answer(&p->asked, 422, "another bet was made with this Idempotency-Key",
 		             NULL);
+		break;
+	case LEDGER_ENDED:
+		asked_answer(&p->asked, 409, "this account is closed", NULL);
 		break;
 	case LEDGER_UNREADABLE:
 		asked_answer(&p->asked, 503, book_call_unreadable, NULL);
@@ -132,4 +150,79 @@ void bet_calls_list(struct call *call, const struct market *m)
 	call_reply(call, 200,
 	           json_pack("{s:s,s:I,s:o}", "duelId", m->duel_id, "count", (json_int_t)m->bets,
 	                     "bets", bets));
+}
+
+/* ---- of one account ---- */
+
+struct own_page {
+	struct call *call;
+	json_t *bets;
+	size_t limit;
+	uint64_t last; /* its number */
+};
+
+static json_t *result_of(const struct call *call, const char *duel_id)
+{
+	struct market m;
+	const char *feed;
+	return market_calls_stored(call, duel_id, &m, &feed) == ROW_PRESENT ? market_result(&m)
+	                                                                    : json_null();
+}
+
+static bool add_own(void *arg, struct span key, struct span value)
+{
+	struct own_page *page = arg;
+	char duel_id[64], bet_key[LEDGER_KEY_ROOM];
+	uint64_t number;
+	json_t *bet = NULL, *row = json_loadb((const char *)value.at, value.len, 0, NULL);
+	(void)key;
+	if (ledger_own_read(row, duel_id, &number)) {
+		ledger_bet_key(duel_id, number, bet_key);
+		if (book_call_row(page->call, bet_key, &bet) == ROW_PRESENT &&
+		    !ledger_bet_valid(bet))
+			book_call_not_ours(page->call, bet_key, &bet);
+	}
+	json_decref(row);
+	if (bet == NULL)
+		return true;
+	page->last = ledger_bet_own_number(bet);
+	ledger_bet_shown(bet);
+	json_object_set_new(bet, "ownNumber", json_integer((json_int_t)page->last));
+	json_object_set_new(bet, "result", result_of(page->call, duel_id));
+	json_array_append_new(page->bets, bet);
+	return json_array_size(page->bets) < page->limit;
+}
+
+/* Decimal; 0: it is none. */
+static uint64_t number_of(struct span text)
+{
+	uint64_t n = 0;
+	for (size_t i = 0; i < text.len; i++) {
+		if (text.at[i] < '0' || text.at[i] > '9' || text.len > 15)
+			return 0;
+		n = 10 * n + (uint64_t)(text.at[i] - '0');
+	}
+	return n;
+}
+
+void bet_calls_list_own(struct call *call, const char *account)
+{
+	char prefix[LEDGER_KEY_ROOM], behind[LEDGER_KEY_ROOM] = "";
+	struct span before = book_call_query(call, "before");
+	struct own_page page = {.call = call, .limit = book_call_limit(call)};
+	if (page.limit == 0)
+		return;
+	if (before.len != 0 && number_of(before) == 0) {
+		call_refuse(call, 400, "before is a bet's ownNumber");
+		return;
+	}
+	if (before.len != 0)
+		ledger_own_key(account, number_of(before), behind);
+	snprintf(prefix, sizeof prefix, "ledger/own/%s/", account);
+	page.bets = json_array();
+	state_kv_page(book_call_view(call), span_str(prefix), span_str(behind), add_own, &page);
+	bool more = json_array_size(page.bets) == page.limit;
+	call_reply(call, 200,
+	           json_pack("{s:s,s:o,s:o}", "account", account, "bets", page.bets, "next",
+	                     more ? json_integer((json_int_t)page.last) : json_null()));
 }

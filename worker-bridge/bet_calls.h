@@ -1,4 +1,4 @@
-/* What is asked of bets over HTTP: GET and POST /v1/markets/DUELID/bets. */
+/* What is asked of bets over HTTP: GET and POST /v1/markets/DUELID/bets, and an account's own. */
 #pragma once
 
 #include "common/worker/call.h"
@@ -6,4 +6,6 @@
 
 /* Answers. */
 void bet_calls_place(struct call *call, const char *duel_id);
+/* Of one account, the newest first, a page of them: ?before=N&limit=N. */
+void bet_calls_list_own(struct call *call, const char *account);
 void bet_calls_list(struct call *call, const struct market *market);

@@ -3,6 +3,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/store/actor.h"
+#include "worker-bridge/account_news.h"
 #include "worker-bridge/forget.h"
 #include "worker-bridge/lease.h"
 #include "worker-bridge/market_frames.h"
@@ -132,10 +133,12 @@ static bool act(struct book *book, struct market_change *change)
 	return true;
 }
 
-/* The lease first, and nothing else. When it is durable, so is what its last holder was writing
- * when it died (a frame that ends the bets), and all of that is read before anything is judged. */
-static bool enter(struct book *book)
+/* The lease first, and nothing else, but that the news of accounts have a place. When it is
+ * durable, so is what its last holder was writing when it died (a frame that ends the bets), and
+ * all of that is read before anything is judged. */
+static bool enter(struct book *book, struct market_change *change)
 {
+	txn_stream(change->txn, ACCOUNT_NEWS_STREAM);
 	markets_drop_all(&book->markets);
 	book->loaded = false;
 	return true;
@@ -164,7 +167,7 @@ static enum actor_decision decide(struct actor *actor, struct actor_change *made
 	enum lease_look look = lease_take(&book->lease, made->rows, change.now_ms, &moved);
 	book->loaded = book->loaded && !moved;
 	if (look == LEASE_MINE)
-		write = book->lease.entered ? act(book, &change) : enter(book);
+		write = book->lease.entered ? act(book, &change) : enter(book, &change);
 	book->again = change.again;
 	book->due_ms = change.due_ms;
 	if (write)

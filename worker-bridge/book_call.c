@@ -44,6 +44,40 @@ void book_call_refuse_stranger(struct call *call, const char *reason)
 	call_refuse(call, call->principal.len == 0 ? 401 : 403, reason);
 }
 
+/* ---- queries ---- */
+
+struct span book_call_query(const struct call *call, const char *name)
+{
+	struct span rest = call->query;
+	size_t name_len = strlen(name);
+	while (rest.len != 0) {
+		const uint8_t *amp = memchr(rest.at, '&', rest.len);
+		size_t len = amp != NULL ? (size_t)(amp - rest.at) : rest.len;
+		if (len > name_len && rest.at[name_len] == '=' &&
+		    memcmp(rest.at, name, name_len) == 0)
+			return span_of(rest.at + name_len + 1, len - name_len - 1);
+		len += amp != NULL;
+		rest = span_of(rest.at + len, rest.len - len);
+	}
+	return (struct span){0};
+}
+
+size_t book_call_limit(struct call *call)
+{
+	struct span text = book_call_query(call, "limit");
+	size_t limit = 0;
+	if (text.len == 0)
+		return BOOK_CALL_PAGE;
+	for (size_t i = 0; i < text.len && i < 5; i++)
+		limit = text.at[i] >= '0' && text.at[i] <= '9'
+		                ? 10 * limit + (size_t)(text.at[i] - '0')
+		                : SIZE_MAX / 16;
+	if (limit >= 1 && limit <= BOOK_CALL_PAGE_MAX && text.len < 5)
+		return limit;
+	call_refuse(call, 400, "limit is 1 to 1000");
+	return 0;
+}
+
 /* ---- paths ---- */
 
 struct span book_call_below(struct span path, const char *prefix)

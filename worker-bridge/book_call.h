@@ -17,6 +17,15 @@ enum row_found book_call_not_ours(const struct call *call, const char *key, json
 /* 401 to who showed nothing, else 403. */
 void book_call_refuse_stranger(struct call *call, const char *reason);
 
+/* ---- queries ---- */
+
+/* The value of this parameter, as it stands; empty: it is not there. */
+struct span book_call_query(const struct call *call, const char *name);
+enum { BOOK_CALL_PAGE = 100, BOOK_CALL_PAGE_MAX = 1000 };
+/* How many are asked for (?limit=): BOOK_CALL_PAGE, or 1 to BOOK_CALL_PAGE_MAX. 0: answered with
+ * 400. */
+size_t book_call_limit(struct call *call);
+
 /* ---- paths ---- */
 
 /* What follows the prefix. */

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char account_prefix[] = "ledger/account/";
+static const char account_prefix[] = LEDGER_ACCOUNTS;
 enum { HASH_ROOM = 2 * 16 + 1 };
 
 uint64_t ledger_payout(uint64_t stake, uint64_t total, uint64_t winning)
@@ -20,6 +20,12 @@ uint64_t ledger_payout(uint64_t stake, uint64_t total, uint64_t winning)
 void ledger_account_key(const char *id, char key[LEDGER_KEY_ROOM])
 {
 	snprintf(key, LEDGER_KEY_ROOM, "%s%s", account_prefix, id);
+}
+
+void ledger_own_key(const char *account, uint64_t number, char key[LEDGER_KEY_ROOM])
+{
+	snprintf(key, LEDGER_KEY_ROOM, "ledger/own/%s/%016" PRIu64, account,
+	         (uint64_t)9999999999999999 - number);
 }
 
 void ledger_bet_key(const char *duel_id, uint64_t number, char key[LEDGER_KEY_ROOM])
@@ -36,6 +42,8 @@ struct account {
 	uint64_t granted, opened_ms;
 	uint64_t bets, staked,
 	        returned; /* ever made; what was staked; what came back of settled ones */
+	char display_name[LEDGER_DISPLAY_NAME_MAX + 1];
+	uint64_t topped_up, ended_ms;
 };
 
 struct bet {
@@ -44,6 +52,7 @@ struct bet {
 	enum { SIDE_A, SIDE_B } side;
 	int64_t paid; /* RECORD_NULL: not yet */
 	char key_hash[HASH_ROOM];
+	uint64_t own_number;
 };
 
 struct bet_key {
@@ -63,6 +72,10 @@ static const struct record_field account_fields[] = {
         {RECORD_MEMBER("bets", struct account, bets)},
         {RECORD_MEMBER("staked", struct account, staked)},
         {RECORD_MEMBER("returned", struct account, returned)},
+        {RECORD_MEMBER("displayName", struct account, display_name), .sparse = true},
+        {RECORD_MEMBER("toppedUp", struct account, topped_up), .sparse = true},
+        {.name = "topUps", .kind = RECORD_ARRAY},
+        {RECORD_MEMBER("closedAt", struct account, ended_ms), .sparse = true},
 };
 /* The house's, which nobody opened. */
 static const struct record_field house_fields[] = {
@@ -78,6 +91,7 @@ static const struct record_field bet_fields[] = {
         {RECORD_MEMBER("at", struct bet, at_ms)},
         {.name = "paid", .kind = RECORD_MAYBE, RECORD_PLACE(struct bet, paid), RECORD_NEEDED},
         {RECORD_MEMBER("keyHash", struct bet, key_hash), .sparse = true},
+        {RECORD_MEMBER("ownNumber", struct bet, own_number), .sparse = true},
 };
 static const struct record_field bet_key_fields[] = {
         {RECORD_MEMBER("duelId", struct bet_key, duel_id), RECORD_NEEDED},
@@ -98,6 +112,11 @@ static json_t *written(const struct record *record, const void *from)
 bool ledger_account_valid(const json_t *account)
 {
 	return record_read(&account_record, account, NULL) == ROW_PRESENT;
+}
+
+bool ledger_account_ended(const json_t *account)
+{
+	return json_integer_value(json_object_get(account, "closedAt")) != 0;
 }
 
 bool ledger_bet_valid(const json_t *bet)
@@ -197,12 +216,178 @@ enum ledger_result ledger_open(struct rows *rows, const char *id, const char *na
 	return LEDGER_OK;
 }
 
+/* ---- what becomes of an account ---- */
+
+static void key_hash(struct span idempotency_key, char hash[HASH_ROOM])
+{
+	uint8_t digest[SHA256_DIGEST_LENGTH];
+	SHA256(idempotency_key.at, idempotency_key.len, digest);
+	hex_print(digest, HASH_ROOM / 2, hash);
+}
+
+/* LEDGER_OK: *account is a new reference. Nobody opens, names or closes the house's. */
+static enum ledger_result find_account(struct rows *rows, const char *id, json_t **account)
+{
+	*account = NULL;
+	switch (*id != '@' ? ledger_account(rows, id, account) : ROW_ABSENT) {
+	case ROW_PRESENT:
+		return LEDGER_OK;
+	case ROW_ABSENT:
+		return LEDGER_NO_ACCOUNT;
+	case ROW_UNREADABLE:
+		break;
+	}
+	return LEDGER_UNREADABLE;
+}
+
+static enum ledger_result find_open_account(struct rows *rows, const char *id, json_t **account)
+{
+	enum ledger_result result = find_account(rows, id, account);
+	if (result != LEDGER_OK || !ledger_account_ended(*account))
+		return result;
+	json_decref(*account);
+	*account = NULL;
+	return LEDGER_ENDED;
+}
+
+/* Takes it. */
+static void put_account(struct rows *rows, const char *id, json_t *account)
+{
+	char key[LEDGER_KEY_ROOM];
+	ledger_account_key(id, key);
+	rows_put_json(rows, key, account);
+}
+
+/* The same top-up again, or another with its key? LEDGER_OK: neither. */
+static enum ledger_result earlier_top_up(const json_t *account, const struct ledger_top_up *top_up)
+{
+	char hash[HASH_ROOM];
+	size_t i;
+	json_t *one;
+	if (top_up->key.len == 0)
+		return LEDGER_OK;
+	key_hash(top_up->key, hash);
+	json_array_foreach (json_object_get(account, "topUps"), i, one) {
+		const char *its = json_string_value(json_object_get(one, "keyHash"));
+		if (its == NULL || strcmp(its, hash) != 0)
+			continue;
+		return (uint64_t)json_integer_value(json_object_get(one, "amount")) ==
+		                       top_up->amount
+		               ? LEDGER_REPEATED
+		               : LEDGER_KEY_REUSED;
+	}
+	return LEDGER_OK;
+}
+
+static void note_top_up(json_t *account, const struct ledger_top_up *top_up, uint64_t now_ms)
+{
+	char hash[HASH_ROOM];
+	json_t *kept = json_object_get(account, "topUps");
+	json_t *one = json_pack("{s:I,s:I,s:s,s:s}", "at", (json_int_t)now_ms, "amount",
+	                        (json_int_t)top_up->amount, "actor", top_up->actor, "reason",
+	                        top_up->reason);
+	if (top_up->key.len != 0) {
+		key_hash(top_up->key, hash);
+		json_object_set_new(one, "keyHash", json_string(hash));
+	}
+	if (kept == NULL) {
+		kept = json_array();
+		json_object_set_new(account, "topUps", kept);
+	}
+	if (json_array_size(kept) >= LEDGER_TOP_UPS_KEPT)
+		json_array_remove(kept, 0);
+	json_array_append_new(kept, one);
+}
+
+enum ledger_result ledger_top_up(struct rows *rows, const char *id,
+                                 const struct ledger_top_up *top_up, uint64_t now_ms)
+{
+	json_t *account;
+	uint64_t issued;
+	enum ledger_result result = find_open_account(rows, id, &account);
+	if (result == LEDGER_OK)
+		result = earlier_top_up(account, top_up);
+	if (result == LEDGER_OK)
+		result = ledger_issued(rows, &issued);
+	if (result == LEDGER_OK && issued > LEDGER_AMOUNT_MAX - top_up->amount)
+		result = LEDGER_FULL;
+	if (result != LEDGER_OK) {
+		json_decref(account);
+		return result;
+	}
+	json_int_t before = json_integer_value(json_object_get(account, "toppedUp"));
+	json_object_set_new(account, "toppedUp", json_integer(before + (json_int_t)top_up->amount));
+	note_top_up(account, top_up, now_ms);
+	put_account(rows, id, account);
+	post(rows, "@issue", -(int64_t)top_up->amount);
+	post(rows, id, (int64_t)top_up->amount);
+	return LEDGER_OK;
+}
+
+enum ledger_result ledger_end(struct rows *rows, const char *id, uint64_t now_ms)
+{
+	json_t *account;
+	enum ledger_result result = find_open_account(rows, id, &account);
+	if (result != LEDGER_OK)
+		return result;
+	int64_t balance = json_integer_value(json_object_get(account, "balance"));
+	if (balance > 0 && !postable(rows, "@closed")) {
+		json_decref(account);
+		return LEDGER_UNREADABLE;
+	}
+	json_object_set_new(account, "closedAt", json_integer((json_int_t)now_ms));
+	put_account(rows, id, account);
+	if (balance > 0) {
+		post(rows, id, -balance);
+		post(rows, "@closed", balance);
+	}
+	return LEDGER_OK;
+}
+
+enum ledger_result ledger_begin_again(struct rows *rows, const char *id)
+{
+	json_t *account;
+	enum ledger_result result = find_account(rows, id, &account);
+	if (result != LEDGER_OK)
+		return result;
+	json_object_del(account, "closedAt");
+	put_account(rows, id, account);
+	return LEDGER_OK;
+}
+
+bool ledger_display_name_valid(const char *name)
+{
+	size_t len = strlen(name);
+	if (len == 0 || len > LEDGER_DISPLAY_NAME_MAX || *name == ' ' || name[len - 1] == ' ' ||
+	    strncmp(name, "acc_", 4) == 0)
+		return false;
+	for (const unsigned char *c = (const unsigned char *)name; *c != '\0'; c++)
+		if (*c < 0x20 || *c == 0x7f || (*c == 0xc2 && c[1] < 0xa0))
+			return false;
+	return true;
+}
+
+enum ledger_result ledger_name(struct rows *rows, const char *id, const char *name)
+{
+	json_t *account;
+	enum ledger_result result = find_open_account(rows, id, &account);
+	if (result != LEDGER_OK)
+		return result;
+	if (*name != '\0')
+		json_object_set_new(account, "displayName", json_string(name));
+	else
+		json_object_del(account, "displayName");
+	put_account(rows, id, account);
+	return LEDGER_OK;
+}
+
 /* ---- bets ---- */
 
 json_t *ledger_bet_shown(json_t *bet)
 {
 	const json_t *paid = json_object_get(bet, "paid");
 	json_object_del(bet, "keyHash");
+	json_object_del(bet, "ownNumber");
 	json_object_set_new(
 	        bet, "net",
 	        json_is_integer(paid)
@@ -212,11 +397,19 @@ json_t *ledger_bet_shown(json_t *bet)
 	return bet;
 }
 
-static void key_hash(struct span idempotency_key, char hash[HASH_ROOM])
+bool ledger_own_read(const json_t *row, char duel_id[64], uint64_t *number)
 {
-	uint8_t digest[SHA256_DIGEST_LENGTH];
-	SHA256(idempotency_key.at, idempotency_key.len, digest);
-	hex_print(digest, HASH_ROOM / 2, hash);
+	struct bet_key of;
+	if (record_read(&bet_key_record, row, &of) != ROW_PRESENT)
+		return false;
+	memcpy(duel_id, of.duel_id, sizeof of.duel_id);
+	*number = of.number;
+	return true;
+}
+
+uint64_t ledger_bet_own_number(const json_t *bet)
+{
+	return (uint64_t)json_integer_value(json_object_get(bet, "ownNumber"));
 }
 
 static void key_row(const char *account, const char *hash, char key[LEDGER_KEY_ROOM])
@@ -254,9 +447,11 @@ static bool same_bet(const json_t *made, const struct market *market, const stru
 	       (unsigned)earlier.side == bet->side && earlier.amount == bet->amount;
 }
 
-static json_t *bet_made(const struct market *market, const struct ledger_bet *bet, uint64_t now_ms)
+static json_t *bet_made(const struct market *market, const struct ledger_bet *bet,
+                        uint64_t own_number, uint64_t now_ms)
 {
 	struct bet made = {.number = market->bets,
+	                   .own_number = own_number,
 	                   .side = bet->side == 0 ? SIDE_A : SIDE_B,
 	                   .amount = bet->amount,
 	                   .at_ms = now_ms,
@@ -271,33 +466,43 @@ static void put_bet(struct rows *rows, const struct market *market, const struct
                     const json_t *made)
 {
 	char key[LEDGER_KEY_ROOM], hash[HASH_ROOM];
+	struct bet_key of = {.number = market->bets};
 	json_t *row = json_copy((json_t *)(uintptr_t)made);
+	memcpy(of.duel_id, market->duel_id, sizeof of.duel_id);
 	if (bet->key.len != 0) {
 		key_hash(bet->key, hash);
 		json_object_set_new(row, "keyHash", json_string(hash));
 		key_row(bet->account, hash, key);
-		struct bet_key of = {.number = market->bets};
-		memcpy(of.duel_id, market->duel_id, sizeof of.duel_id);
 		rows_put_json(rows, key, written(&bet_key_record, &of));
 	}
+	ledger_own_key(bet->account, ledger_bet_own_number(made), key);
+	rows_put_json(rows, key, written(&bet_key_record, &of));
 	ledger_bet_key(market->duel_id, market->bets, key);
 	rows_put_json(rows, key, row);
 }
 
+/* The account, as it is before the bet. */
+struct bettor {
+	uint64_t balance, bets;
+	bool ended;
+};
+
 /* What the rows say against it, before the market is asked. LEDGER_OK: nothing. */
 static enum ledger_result judge_rows(struct rows *rows, const struct market *market,
-                                     const struct ledger_bet *bet, uint64_t *balance, json_t **made)
+                                     const struct ledger_bet *bet, struct bettor *bettor,
+                                     json_t **made)
 {
 	char key[LEDGER_KEY_ROOM];
-	json_t *account = NULL;
-	enum row_found found = ROW_ABSENT;
-	if (*bet->account != '@')
-		found = ledger_account(rows, bet->account, &account);
-	*balance = (uint64_t)json_integer_value(json_object_get(account, "balance"));
+	json_t *account;
+	enum ledger_result result = find_account(rows, bet->account, &account);
+	if (result != LEDGER_OK)
+		return result;
+	*bettor = (struct bettor){
+	        .balance = (uint64_t)json_integer_value(json_object_get(account, "balance")),
+	        .bets = (uint64_t)json_integer_value(json_object_get(account, "bets")),
+	        .ended = ledger_account_ended(account)};
 	json_decref(account);
-	if (found != ROW_PRESENT)
-		return found == ROW_ABSENT ? LEDGER_NO_ACCOUNT : LEDGER_UNREADABLE;
-	found = earlier_bet(rows, bet, made);
+	enum row_found found = earlier_bet(rows, bet, made);
 	if (found == ROW_UNREADABLE)
 		return LEDGER_UNREADABLE;
 	if (found == ROW_PRESENT && same_bet(*made, market, bet))
@@ -318,14 +523,16 @@ enum ledger_result ledger_stake(struct rows *rows, struct market *market,
                                 const struct ledger_bet *bet, uint64_t bets_max, uint64_t now_ms,
                                 json_t **made)
 {
-	uint64_t balance;
+	struct bettor bettor;
 	*made = NULL;
-	enum ledger_result result = judge_rows(rows, market, bet, &balance, made);
+	enum ledger_result result = judge_rows(rows, market, bet, &bettor, made);
 	if (result != LEDGER_OK)
 		return result;
+	if (bettor.ended)
+		return LEDGER_ENDED;
 	if (bet->too_late || !market_takes_bets(market, now_ms))
 		return LEDGER_CLOSED;
-	if (balance < bet->amount)
+	if (bettor.balance < bet->amount)
 		return LEDGER_POOR;
 	if (market->bets >= bets_max ||
 	    market->pool[0] + market->pool[1] + bet->amount > LEDGER_AMOUNT_MAX)
@@ -335,7 +542,7 @@ enum ledger_result ledger_stake(struct rows *rows, struct market *market,
 	tally(rows, bet->account, "staked", bet->amount);
 	market->pool[bet->side] += bet->amount;
 	market->bets++;
-	*made = bet_made(market, bet, now_ms);
+	*made = bet_made(market, bet, bettor.bets + 1, now_ms);
 	put_bet(rows, market, bet, *made);
 	ledger_bet_shown(*made);
 	return LEDGER_OK;
@@ -389,6 +596,20 @@ static json_t *bet_of(struct rows *rows, const struct market *m, uint64_t number
 	return NULL;
 }
 
+/* Who gets what this account's stakes bring; NULL: it cannot be posted to. */
+static const char *payee_of(struct rows *rows, const char *id)
+{
+	json_t *account = NULL;
+	if (!postable(rows, id))
+		return NULL;
+	ledger_account(rows, id, &account);
+	bool ended = ledger_account_ended(account);
+	json_decref(account);
+	if (!ended)
+		return id;
+	return postable(rows, "@closed") ? "@closed" : NULL;
+}
+
 /* False: a row of it cannot be read, and nothing was changed. */
 static bool pay_bet(struct rows *rows, struct market *m, uint64_t number, const struct terms *t)
 {
@@ -396,12 +617,13 @@ static bool pay_bet(struct rows *rows, struct market *m, uint64_t number, const 
 	struct bet bet;
 	json_t *row = bet_of(rows, m, number, false, &bet);
 	uint64_t paid = row != NULL ? pay_of(m, &bet, t) : 0;
-	if (row == NULL || (paid > 0 && !postable(rows, bet.account))) {
+	const char *payee = paid > 0 ? payee_of(rows, bet.account) : NULL;
+	if (row == NULL || (paid > 0 && payee == NULL)) {
 		json_decref(row);
 		return false;
 	}
 	if (paid > 0) {
-		post(rows, bet.account, (int64_t)paid);
+		post(rows, payee, (int64_t)paid);
 		tally(rows, bet.account, "returned", paid);
 	}
 	m->paid += paid;
@@ -447,6 +669,10 @@ static bool forget_bet(struct rows *rows, const struct market *m, uint64_t numbe
 		return false;
 	if (*bet.key_hash != '\0') {
 		key_row(bet.account, bet.key_hash, of_key);
+		rows_put(rows, of_key, (struct span){0});
+	}
+	if (bet.own_number != 0) {
+		ledger_own_key(bet.account, bet.own_number, of_key);
 		rows_put(rows, of_key, (struct span){0});
 	}
 	json_decref(row);

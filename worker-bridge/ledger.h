@@ -2,8 +2,10 @@
  * what leaves one account enters another in the same transaction, so that all balances and all
  * pools that are not settled sum to zero.
  *
- *     ledger/account/ID           people's; and @issue, @fees, @rounding: the house's
+ *     ledger/account/ID           people's; and @issue, @fees, @rounding, @closed: the house's
  *     ledger/bet/DUELID/00000001  one for each bet, numbered per market
+ *     ledger/own/ACCOUNT/N        which bets an account made, the newest first; the bet's row says
+ *                                 "ownNumber", so that both go together
  *     ledger/key/ACCOUNT/HASH     an Idempotency-Key and the bet that was made with it; the bet's
  *                                 row says "keyHash", so that both go together
  *
@@ -20,6 +22,7 @@ enum { LEDGER_ID_MAX = 64, LEDGER_KEY_ROOM = 224 };
  * 0. */
 uint64_t ledger_payout(uint64_t stake, uint64_t total, uint64_t winning);
 
+#define LEDGER_ACCOUNTS "ledger/account/" /* what their keys begin with */
 void ledger_account_key(const char *id, char key[LEDGER_KEY_ROOM]);
 void ledger_bet_key(const char *duel_id, uint64_t number, char key[LEDGER_KEY_ROOM]);
 
@@ -28,6 +31,8 @@ void ledger_bet_key(const char *duel_id, uint64_t number, char key[LEDGER_KEY_RO
  * needs it, and is left as it is. *json is a new reference with ROW_PRESENT, else NULL. */
 enum row_found ledger_account(struct rows *rows, const char *id, json_t **json);
 bool ledger_account_valid(const json_t *account);
+/* It takes no bets any more (ledger_end()). */
+bool ledger_account_ended(const json_t *account);
 bool ledger_bet_valid(const json_t *bet);
 
 enum ledger_result {
@@ -37,7 +42,8 @@ enum ledger_result {
 	LEDGER_CLOSED,     /* 409: the market takes no bets */
 	LEDGER_POOR,       /* 402: the balance does not cover it */
 	LEDGER_FULL,       /* 409: the market has all the bets it may */
-	LEDGER_KEY_REUSED, /* 422: another bet was made with this key */
+	LEDGER_KEY_REUSED, /* 422: another bet, or top-up, was made with this key */
+	LEDGER_ENDED,      /* 409: the account is closed */
 	LEDGER_UNREADABLE, /* 503: a row of it cannot be read (rows_marked()); nothing was changed
 	                    */
 };
@@ -51,6 +57,35 @@ enum ledger_result ledger_issued(struct rows *rows, uint64_t *issued);
  * LEDGER_UNREADABLE; LEDGER_CLOSED: it exists. */
 enum ledger_result ledger_open(struct rows *rows, const char *id, const char *name,
                                const char *owner, uint64_t grant, uint64_t now_ms);
+
+/* Who gives units to an account that is there, and why. */
+struct ledger_top_up {
+	uint64_t amount; /* 1 to LEDGER_AMOUNT_MAX */
+	const char *actor, *reason;
+	struct span key; /* Idempotency-Key; empty: none */
+};
+enum { LEDGER_TOP_UPS_KEPT = 16 }; /* of an account, with their keys; the oldest goes */
+/* Units from @issue. LEDGER_OK, or LEDGER_REPEATED, NO_ACCOUNT, KEY_REUSED, ENDED, UNREADABLE, or
+ * FULL: more than @issue may give. */
+enum ledger_result ledger_top_up(struct rows *rows, const char *id,
+                                 const struct ledger_top_up *top_up, uint64_t now_ms);
+
+/* Closes an account, for good: its balance goes to @closed, and so does what its stakes bring that
+ * are in markets yet. Its row and totals stay. LEDGER_OK, NO_ACCOUNT, UNREADABLE; ENDED: it was. */
+enum ledger_result ledger_end(struct rows *rows, const char *id, uint64_t now_ms);
+/* Opens a closed one again, with nothing in it. LEDGER_OK, NO_ACCOUNT, UNREADABLE. */
+enum ledger_result ledger_begin_again(struct rows *rows, const char *id);
+
+enum { LEDGER_DISPLAY_NAME_MAX = 32 }; /* bytes */
+/* 1 to so many bytes of UTF-8 without control characters, neither beginning nor ending with a
+ * blank, nor beginning as an account's id does. */
+bool ledger_display_name_valid(const char *name);
+/* What its owner is called where others see his bets; "": nothing. LEDGER_OK, NO_ACCOUNT, ENDED,
+ * UNREADABLE. */
+enum ledger_result ledger_name(struct rows *rows, const char *id, const char *name);
+
+/* Of bet `number` of the account (its total of bets when it was made); later ones come first. */
+void ledger_own_key(const char *account, uint64_t number, char key[LEDGER_KEY_ROOM]);
 
 struct ledger_bet {
 	const char *account;
@@ -79,6 +114,11 @@ enum ledger_progress ledger_settle(struct rows *rows, struct market *market, uin
 /* Removes the next `count` bets of a settled market, with their keys: what was paid is in the
  * balances. LEDGER_DONE: none is left. */
 enum ledger_progress ledger_forget(struct rows *rows, struct market *market, uint64_t count);
+
+/* Which bet a row of ledger/own/ is about; false: it is none of ours. */
+bool ledger_own_read(const json_t *row, char duel_id[64], uint64_t *number);
+/* Of a bet's row: its number among its account's bets; 0: of a release before. */
+uint64_t ledger_bet_own_number(const json_t *bet);
 
 /* A bet's row as it is shown: "paid" is gross, "net" is that less its stake; null until it is
  * settled. Takes and gives back. */

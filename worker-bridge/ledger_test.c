@@ -442,6 +442,157 @@ static void totals_outlive_bets(void **state)
 	assert_int_equal(total("t0", "bets"), 3);
 }
 
+/* ---- what becomes of an account ---- */
+
+static enum ledger_result top_up(const char *id, uint64_t amount, const char *key)
+{
+	struct rows *rows = begin();
+	const struct ledger_top_up one = {amount, "who", "because of it", span_str(key)};
+	enum ledger_result result = ledger_top_up(rows, id, &one, 7);
+	commit(rows, NULL);
+	return result;
+}
+
+static enum ledger_result end_account(const char *id)
+{
+	struct rows *rows = begin();
+	enum ledger_result result = ledger_end(rows, id, 8);
+	commit(rows, NULL);
+	return result;
+}
+
+static void a_top_up_counts_once(void **state)
+{
+	(void)state;
+	accounts("tu", 1);
+	assert_int_equal(top_up("nobody", 5, ""), LEDGER_NO_ACCOUNT);
+	assert_int_equal(top_up("@fees", 5, ""), LEDGER_NO_ACCOUNT);
+	assert_int_equal(top_up("tu0", 5, "k"), LEDGER_OK);
+	assert_int_equal(top_up("tu0", 5, "k"), LEDGER_REPEATED);
+	assert_int_equal(top_up("tu0", 6, "k"), LEDGER_KEY_REUSED);
+	assert_int_equal(top_up("tu0", 6, ""), LEDGER_OK);
+	assert_int_equal(top_up("tu0", LEDGER_AMOUNT_MAX, ""), LEDGER_FULL);
+	assert_int_equal(balance("tu0"), 1011);
+	for (unsigned i = 0; i < 2 * LEDGER_TOP_UPS_KEPT; i++)
+		assert_int_equal(top_up("tu0", 1, ""), LEDGER_OK);
+	struct rows *rows = begin();
+	json_t *account;
+	assert_int_equal(ledger_account(rows, "tu0", &account), ROW_PRESENT);
+	assert_int_equal(json_array_size(json_object_get(account, "topUps")), LEDGER_TOP_UPS_KEPT);
+	assert_int_equal(json_integer_value(json_object_get(account, "toppedUp")),
+	                 11 + 2 * LEDGER_TOP_UPS_KEPT);
+	json_decref(account);
+	rows_destroy(&rows);
+	assert_balanced();
+}
+
+static void a_closed_account_bets_no_more_and_its_stakes_go_to_the_house(void **state)
+{
+	struct market m = open_market(960, 0), next = open_market(961, 0);
+	(void)state;
+	accounts("e", 2);
+	int64_t house = balance("@closed");
+	assert_int_equal(stake(&m, "e0", 0, 100, "k", 10), LEDGER_OK);
+	assert_int_equal(stake(&m, "e1", 1, 300, "", 10), LEDGER_OK);
+	assert_int_equal(end_account("e0"), LEDGER_OK);
+	assert_int_equal(end_account("e0"), LEDGER_ENDED);
+	assert_int_equal(end_account("nobody"), LEDGER_NO_ACCOUNT);
+	assert_int_equal(balance("e0"), 0);
+	assert_int_equal(balance("@closed"), house + 900);
+	assert_int_equal(stake(&m, "e0", 0, 1, "", 10), LEDGER_ENDED);
+	assert_int_equal(stake(&m, "e0", 0, 100, "k", 10), LEDGER_REPEATED);
+	assert_int_equal(top_up("e0", 1, ""), LEDGER_ENDED);
+	settle(&m, "win", "A");
+	assert_int_equal(balance("e0"), 0);
+	assert_int_equal(balance("@closed"), house + 900 + 400);
+	struct rows *rows = begin();
+	assert_int_equal(ledger_begin_again(rows, "e0"), LEDGER_OK);
+	commit(rows, NULL);
+	assert_int_equal(top_up("e0", 50, ""), LEDGER_OK);
+	assert_int_equal(stake(&next, "e0", 0, 50, "", 10), LEDGER_OK);
+	settle(&next, "draw", "");
+	assert_int_equal(balance("e0"), 50);
+	assert_balanced();
+}
+
+static bool note_own(void *arg, struct span key, struct span value)
+{
+	char duel_id[64];
+	uint64_t number, *numbers = arg;
+	json_t *row = json_loadb((const char *)value.at, value.len, 0, NULL);
+	(void)key;
+	assert_true(ledger_own_read(row, duel_id, &number));
+	numbers[++numbers[0]] = number;
+	json_decref(row);
+	return numbers[0] < 3;
+}
+
+static void an_account_has_its_bets_the_newest_first(void **state)
+{
+	struct market m = open_market(970, 0);
+	uint64_t numbers[8] = {0};
+	char behind[LEDGER_KEY_ROOM];
+	(void)state;
+	accounts("o", 2);
+	for (unsigned i = 0; i < 5; i++) {
+		assert_int_equal(stake(&m, "o0", 0, 10, "", 10), LEDGER_OK);
+		assert_int_equal(stake(&m, "o1", 0, 10, "", 10), LEDGER_OK);
+	}
+	assert_int_equal(rows_with("ledger/own/o0/"), 5);
+	state_kv_page(store_view(store), SPAN("ledger/own/o0/"), (struct span){0}, note_own,
+	              numbers);
+	assert_int_equal(numbers[0], 3);
+	assert_int_equal(numbers[1], 9);
+	assert_int_equal(numbers[3], 5);
+	ledger_own_key("o0", 3, behind);
+	numbers[0] = 0;
+	state_kv_page(store_view(store), SPAN("ledger/own/o0/"), span_str(behind), note_own,
+	              numbers);
+	assert_int_equal(numbers[0], 2);
+	assert_int_equal(numbers[1], 3);
+	settle(&m, "draw", "");
+	struct rows *rows = begin();
+	assert_int_equal(ledger_forget(rows, &m, 100), LEDGER_DONE);
+	commit(rows, &m);
+	assert_int_equal(rows_with("ledger/own/o0/"), 0);
+	assert_int_equal(rows_with("ledger/own/o1/"), 0);
+}
+
+static void names_that_can_be_shown(void **state)
+{
+	static const struct {
+		const char *name;
+		bool good;
+	} rows[] = {{"Anna", true},
+	            {"Ä \xf0\x9f\x98\x80", true},
+	            {"", false},
+	            {" a", false},
+	            {"a ", false},
+	            {"a\nb", false},
+	            {"a\x7f", false},
+	            {"\xc2\x85", false},
+	            {"acc_12", false},
+	            {"account", true},
+	            {"12345678901234567890123456789012", true},
+	            {"123456789012345678901234567890123", false}};
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		assert_int_equal(ledger_display_name_valid(rows[i].name), rows[i].good);
+	accounts("d", 1);
+	struct rows *changed = begin();
+	json_t *account;
+	assert_int_equal(ledger_name(changed, "d0", "Anna"), LEDGER_OK);
+	assert_int_equal(ledger_name(changed, "nobody", "Anna"), LEDGER_NO_ACCOUNT);
+	assert_int_equal(ledger_account(changed, "d0", &account), ROW_PRESENT);
+	assert_string_equal(json_string_value(json_object_get(account, "displayName")), "Anna");
+	json_decref(account);
+	assert_int_equal(ledger_name(changed, "d0", ""), LEDGER_OK);
+	assert_int_equal(ledger_account(changed, "d0", &account), ROW_PRESENT);
+	assert_null(json_object_get(account, "displayName"));
+	json_decref(account);
+	commit(changed, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -451,6 +602,10 @@ int main(void)
 	        cmocka_unit_test(draws_aborts_and_pools_without_a_winner_go_back),
 	        cmocka_unit_test(what_is_not_taken),
 	        cmocka_unit_test(a_settled_market_is_forgotten_and_balances_stay),
+	        cmocka_unit_test(a_top_up_counts_once),
+	        cmocka_unit_test(a_closed_account_bets_no_more_and_its_stakes_go_to_the_house),
+	        cmocka_unit_test(an_account_has_its_bets_the_newest_first),
+	        cmocka_unit_test(names_that_can_be_shown),
 	        cmocka_unit_test(no_money_is_made_or_lost),
 	        cmocka_unit_test(a_row_that_cannot_be_read_is_not_taken_for_absent),
 	        cmocka_unit_test(a_settlement_waits_at_a_row_that_cannot_be_read),

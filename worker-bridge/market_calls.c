@@ -4,12 +4,13 @@
 #include "worker-bridge/book_call.h"
 #include "worker-bridge/decision_calls.h"
 #include "worker-bridge/inbox.h"
+#include "worker-bridge/market_calls.h"
 #include "worker-bridge/market_shown.h"
 
 #include <stdio.h>
 
-static enum row_found market_stored(const struct call *call, const char *duel_id, struct market *m,
-                                    const char **feed_at)
+enum row_found market_calls_stored(const struct call *call, const char *duel_id, struct market *m,
+                                   const char **feed_at)
 {
 	enum row_found found = ROW_ABSENT;
 	const char *const *feed = book_feeds(book_call_book(call));
@@ -37,8 +38,9 @@ static void list_feed(const struct call *call, const char *feed, json_t *into, j
 	json_array_foreach (recent, i, id) {
 		struct market m;
 		const char *its_feed, *duel_id = json_string_value(id);
-		enum row_found found =
-		        duel_id != NULL ? market_stored(call, duel_id, &m, &its_feed) : ROW_ABSENT;
+		enum row_found found = duel_id != NULL
+		                               ? market_calls_stored(call, duel_id, &m, &its_feed)
+		                               : ROW_ABSENT;
 		if (found == ROW_PRESENT)
 			json_array_append_new(into, market_shown(&m));
 		if (found == ROW_UNREADABLE)
@@ -73,7 +75,7 @@ void book_on_market_call(struct call *call)
 		return;
 	}
 	enum row_found found = book_call_text(what, duel_id, sizeof duel_id)
-	                               ? market_stored(call, duel_id, &m, &feed)
+	                               ? market_calls_stored(call, duel_id, &m, &feed)
 	                               : ROW_ABSENT;
 	if (found == ROW_ABSENT)
 		call_refuse(call, 404,

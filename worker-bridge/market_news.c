@@ -1,5 +1,6 @@
 #include "worker-bridge/market_news.h"
 #include "common/base/js_text.h"
+#include "worker-bridge/market_shown.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,6 +47,18 @@ void market_tell_odds(struct market_change *change, const struct market *m)
 	publish(change, m->feed, "odds", line);
 }
 
+void market_tell_bet(struct market_change *change, const struct market *m, const json_t *bet,
+                     const char *name)
+{
+	static const char *const members[] = {"number", "side", "amount"};
+	json_t *line =
+	        json_pack("{s:I,s:s}", "at", (json_int_t)change->now_ms, "duelId", m->duel_id);
+	for (size_t i = 0; i < sizeof members / sizeof *members; i++)
+		json_object_set(line, members[i], json_object_get(bet, members[i]));
+	json_object_set_new(line, "name", name != NULL ? json_string(name) : json_null());
+	publish(change, m->feed, "bets", line);
+}
+
 void market_alert(struct market_change *change, struct market *m, const char *why)
 {
 	market_review(m, why);
@@ -58,9 +71,10 @@ void market_alert(struct market_change *change, struct market *m, const char *wh
 
 static json_t *settlement(const struct market *m)
 {
-	json_t *o = json_pack("{s:s,s:s,s:s,s:I,s:I}", "outcome", m->outcome, "winnerSide", m->side,
-	                      "reason", m->reason, "pool", (json_int_t)(m->pool[0] + m->pool[1]),
-	                      "paid", (json_int_t)m->paid);
+	json_t *o =
+	        json_pack("{s:s,s:s,s:s,s:I,s:o,s:I}", "outcome", m->outcome, "winnerSide", m->side,
+	                  "reason", m->reason, "pool", (json_int_t)(m->pool[0] + m->pool[1]),
+	                  "pools", market_pools(m), "paid", (json_int_t)m->paid);
 	market_put_payout(m, o);
 	return o;
 }

@@ -17,3 +17,22 @@ json_t *market_shown(const struct market *m)
 	json_object_set_new(o, "takesBets", json_boolean(market_takes_bets(m, clock_wall_ms())));
 	return o;
 }
+
+json_t *market_pools(const struct market *m)
+{
+	return json_pack("{s:I,s:I}", "A", (json_int_t)m->pool[0], "B", (json_int_t)m->pool[1]);
+}
+
+static json_t *known(const char *text)
+{
+	return *text != '\0' ? json_string(text) : json_null();
+}
+
+json_t *market_result(const struct market *m)
+{
+	json_t *o = json_pack("{s:s,s:o,s:o,s:o,s:o}", "state", market_state_name(m->state),
+	                      "outcome", known(m->outcome), "winnerSide", known(m->side), "reason",
+	                      known(m->reason), "pools", market_pools(m));
+	market_put_payout(m, o);
+	return o;
+}

@@ -1,4 +1,5 @@
 #include "worker-bridge/outbox.h"
+#include "worker-bridge/account_news.h"
 #include "common/base/backoff.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
@@ -264,10 +265,12 @@ static bool apply(struct market_change *change, struct market *m, enum market_st
 {
 	char why[160] = "";
 	enum operator_outcome outcome = OPERATOR_DONE;
+	uint64_t settled = m->settled_bets;
 	market_start(m, step);
 	markets_changed(change, m, false);
 	if (operator!= NULL)
 		outcome = operator->apply(change->rows, m, step, why);
+	account_news_settled(change, m, settled + 1, m->settled_bets);
 	switch (outcome) {
 	case OPERATOR_DONE:
 		market_step_done(change, m, step);

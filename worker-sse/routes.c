@@ -1,5 +1,6 @@
 #include "worker-sse/routes.h"
 #include "worker-sse/views/acme.h"
+#include "worker-sse/views/account_events.h"
 #include "worker-sse/views/bet_sync.h"
 #include "worker-sse/views/call.h"
 #include "worker-sse/edge/cors_preflight.h"
@@ -210,6 +211,20 @@ static const struct route routes[] = {
         {"/readyz", LOOKS, {0}, NULL, 1024, health_ready, cors_preflight},
         {"/metrics", LOOKS, {.get = RIGHT(METRICS)}, NULL, 1024, health_metrics, cors_preflight},
         {"/v1/ledger/accounts", LOOKS | M(POST), {0}, NULL, 4096, ask_for_account, cors_preflight},
+        {"/v1/ledger/accounts/",
+         LOOKS | M(POST),
+         {0},
+         NULL,
+         4096,
+         account_events_handle,
+         cors_preflight},
+        {"/v1/ledger/events",
+         LOOKS,
+         {.get = ASKS_OPERATE},
+         NULL,
+         1024,
+         account_events_of_all,
+         cors_preflight},
         FORWARDED_TO_BRIDGE(BRIDGE_ROUTE, M) FORWARDED_TO_CAPTURE(CAPTURE_ROUTE, M)};
 
 /* Of conversations, whose refusals are JSON, and where a prefix is a path of its own, too. */

@@ -103,10 +103,12 @@ void calls_take(struct calls *calls, const struct party *from, const struct prot
 void calls_local(struct calls *calls, enum call_method method, const char *path, const char *body,
                  void (*answer)(void *arg, unsigned status, struct span body), void *arg)
 {
+	const char *mark = strchr(path, '?');
 	const struct proto_call m = {.method = (uint8_t)method,
 	                             .may = UINT64_MAX,
 	                             .configured = UINT64_MAX,
-	                             .path = span_str(path),
+	                             .path = span_of(path, strcspn(path, "?")),
+	                             .query = span_str(mark != NULL ? mark + 1 : ""),
 	                             .content_type = SPAN("application/json"),
 	                             .body = span_str(body)};
 	struct call *call = call_create(calls, NULL, &m);

@@ -74,7 +74,7 @@ struct calls *calls_create(struct worker *worker, const struct call_route *route
  * this one does not answer (proto/roles.h), and what is for another generation. */
 void calls_take(struct calls *calls, const struct party *from, const struct proto_call *m);
 /* The same for one that comes from within, by the admin socket: `answer` gets status and body,
- * once. `body` is JSON, or empty. Everything is copied. */
+ * once. `path` may have a query behind a '?'. `body` is JSON, or empty. Everything is copied. */
 void calls_local(struct calls *calls, enum call_method method, const char *path, const char *body,
                  void (*answer)(void *arg, unsigned status, struct span body), void *arg);
 size_t calls_open(const struct calls *calls);
