@@ -25,6 +25,9 @@
 	  "Development: no authentication, loopback addresses only.")                              \
 	S(data_dir, "data_dir", text, "/var/lib/ringside", 1, 3900, START,                         \
 	  "Directory of the durable store; a local file system.")                                  \
+	S(environment_aliases, "environment_aliases", flag, "false", 0, 1, START,                  \
+	  "Takes PORT, DATA_DIR, STREAMS_PORT, STREAMS_DATA_DIR and CORS_ORIGINS of the "          \
+	  "environment where nothing else says it (docs/conversations.md).")                       \
 	S(run_dir, "run_dir", text, "/run/ringside", 1, 90, START,                                 \
 	  "Directory of the admin socket and the pid file.")                                       \
 	S(secrets_dir, "secrets_dir", text, "", 0, 3900, LIVE,                                     \
@@ -381,6 +384,9 @@
 	S(capture_browser, "capture.browser", text, "", 0, 3900, WORKERS,                          \
 	  "Path of the browser, or chromium for full Chromium; empty: "                            \
 	  "chromium-headless-shell. Without one the health says browser_missing.")                 \
+	S(capture_browser_arguments, "capture.browser_arguments", text, "", 0, 1024, WORKERS,      \
+	  "Further arguments of the browser's command line, parted by blanks: of a list "          \
+	  "(docs/capture.md), none that would open what keeps a page in.")                         \
 	S(capture_browser_uids, "capture.browser_uids", text, "59000-59063", 0, 31, WORKERS,       \
 	  "Started as root, browsers run as uids of this range FIRST-LAST, no two as "             \
 	  "one; empty: as root, which the browser refuses with its sandbox on.")                   \
@@ -461,6 +467,11 @@
 	  "decides instead of tokens. Empty: tokens decide.")                                      \
 	S(sessions_validate_timeout_ms, "sessions.validate_timeout", ms, "5s", 100, 60000,         \
 	  WORKERS, "Longest wait for its answer; then 503.")                                       \
+	S(sessions_error_url, "sessions.error_url", secret_url, "", 0, 2048, WORKERS,              \
+	  "Told by a signed POST when a session's page is in error. Empty: nobody is.")            \
+	S(sessions_base_path, "sessions.base_path", text, "", 0, 128, WORKERS,                     \
+	  "Sessions are found below this path too (/render: /render/stream/ID), and every "        \
+	  "Location says so: for a proxy that hands paths on as they are. Empty: at /stream.")     \
 	S(sessions_preview_fps, "sessions.preview_fps", count, "5", 1, 20, WORKERS,                \
 	  "Pictures a second for each who looks at a session's MJPEG.")                            \
 	S(sessions_viewers, "sessions.viewers", count, "4", 0, 16, WORKERS,                        \

@@ -94,6 +94,7 @@ bool options_load(const struct options *options, struct settings *settings,
 	           settings_load_file(settings, options->config, reason)) &&
 	          settings_load_environment(settings, environ, reason) &&
 	          load_flags(options, settings, reason) &&
+	          settings_load_aliases(settings, environ, reason) &&
 	          settings_load_found(settings, getenv("CREDENTIALS_DIRECTORY"), reason) &&
 	          settings_validate(settings, reason);
 	if (!ok)

@@ -1,4 +1,5 @@
 #include "worker-capture/browser.h"
+#include "common/base/browser_arguments.h"
 #include "common/base/check.h"
 #include "worker-capture/keeper.h"
 #include "worker-capture/kept.h"
@@ -16,7 +17,7 @@
 enum {
 	WINDOW_MORE = 256, /* of full Chromium around its page; it is 144 today */
 	ARGUMENTS_MAX = 64,
-	ARGUMENT_TEXTS_MAX = 12, /* those made for this start */
+	ARGUMENT_TEXTS_MAX = 12 + BROWSER_ARGUMENTS_MAX, /* those made for this start */
 	SHM_BYTES_MIN = 256 << 20,
 };
 
@@ -109,6 +110,16 @@ static void add_network(struct arguments *arguments, const struct browser_option
 	free(bypass);
 }
 
+/* Before our own: of two that contradict one another the browser takes the last. */
+static void add_further(struct arguments *arguments, const char *text)
+{
+	struct browser_arguments further;
+	char reason[160];
+	check(browser_arguments_read(&further, text, reason));
+	for (size_t i = 0; i < further.count; i++)
+		add_format(arguments, "%s", further.at[i]);
+}
+
 static void add_browser(struct arguments *arguments, const struct browser_options *o,
                         const char *profile)
 {
@@ -141,6 +152,7 @@ static void add_browser(struct arguments *arguments, const struct browser_option
 	add(arguments, o->program);
 	if (o->sound == NULL)
 		add(arguments, "--mute-audio");
+	add_further(arguments, o->arguments);
 	for (size_t i = 0; i < sizeof always / sizeof *always; i++)
 		add(arguments, always[i]);
 	if (!shell) {

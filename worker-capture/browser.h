@@ -32,6 +32,7 @@ struct browser_options {
 	                         it likes */
 	const struct egress *egress; /* pinned */
 	size_t message_bytes_max;
+	const char *arguments; /* further ones: capture.browser_arguments, as it was judged */
 	bool no_sandbox, webrtc, tab_capture;
 	const char *sound; /* address of the sound server that it plays into; NULL: it is mute */
 };

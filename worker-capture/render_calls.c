@@ -44,17 +44,22 @@ static void answer_changed(struct call *call, struct render_live *live)
 	                     live->paper->order.ignored));
 }
 
-/* The page is made larger or smaller; what it holds and what was put into it stays. */
-static void resize(struct render_live *live)
+/* The page is made larger or smaller, and sent more or less often; what it holds, what was put into
+ * it and who looks stays. */
+static void reshape(struct render_live *live, const struct render_order *was)
 {
 	const struct render_order *order = &live->paper->order;
 	json_t *instance = json_deep_copy(json_object_get(live->paper->state, "instanceInfo"));
+	json_object_set_new(instance, "targetFps", json_integer((json_int_t)order->fps));
 	json_object_set_new(
 	        instance, "viewport",
 	        json_pack("{s:i, s:i}", "width", (int)order->width, "height", (int)order->height));
 	render_session_set(live->paper, "instanceInfo", instance);
-	if (live->browser != NULL)
+	bool resized = order->width != was->width || order->height != was->height;
+	if (resized && live->browser != NULL)
 		session_resize(live->browser, order->width, order->height);
+	if (order->fps != was->fps)
+		render_whep_pace(live);
 }
 
 /* False: answered. */
@@ -71,8 +76,7 @@ static bool take_options(struct render_live *live, struct call *call, const json
 		return false;
 	}
 	live->document_changed = true;
-	if (order->width != was.width || order->height != was.height)
-		resize(live);
+	reshape(live, &was);
 	return true;
 }
 

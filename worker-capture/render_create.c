@@ -24,8 +24,8 @@ static bool for_client(const struct call *call)
 static void answer_created(struct call *call, struct render_live *live)
 {
 	struct render_session *paper = live->paper;
-	char location[RENDER_SESSION_ID_MAX + 16];
-	snprintf(location, sizeof location, "/stream/%s", paper->id);
+	char location[RENDER_LOCATION_ROOM];
+	render_session_location(live->all->settings->newest, paper->id, location);
 	call_header(call, "location", location);
 	if (for_client(call)) {
 		char *url;
@@ -165,6 +165,7 @@ static void create(struct render_sessions *all, struct call *call, struct render
 	if (!render_open_browser(live, &status, reason)) {
 		if (status == 503)
 			call_header(call, "retry-after", "10");
+		render_error_tell(all, live->paper, false, reason);
 		call_refuse(call, status, reason);
 		render_remove(live, RENDER_LIFE_LOST);
 		return;

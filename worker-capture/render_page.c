@@ -158,9 +158,12 @@ static void describe_health(struct render_live *live)
 	                   json_pack("{s:b, s:o, s:o}", "ready", h->reason == HEALTH_NONE,
 	                             "degradedReason", text_or_null(reason), "detail",
 	                             text_or_null(h->detail)));
-	enum render_status status = status_of(session_state(live->browser));
-	render_session_status(live->paper, status,
-	                      *reason != '\0' ? reason : "the browser gave up");
+	enum render_status status = status_of(session_state(live->browser)),
+	                   was = live->paper->status;
+	const char *error = *reason != '\0' ? reason : "the browser gave up";
+	render_session_status(live->paper, status, error);
+	if (status == RENDER_ERROR && was != RENDER_ERROR)
+		render_error_tell(live->all, live->paper, true, error);
 }
 
 static void on_event(void *arg, struct session *session, const struct session_event *event)

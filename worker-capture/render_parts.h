@@ -19,6 +19,7 @@ struct render_viewer {
 	char id[RENDER_VIEWER_ID_LEN + 1];
 	bool connected;
 	unsigned ice;                         /* restarts of ICE: its ETag */
+	unsigned candidates;                  /* ours, in what it was told last */
 	char principal[OWNER_DIGEST_LEN + 1]; /* who looks; "": nobody, but who knows the id */
 };
 
@@ -79,7 +80,9 @@ struct render_sessions {
 	struct render_live *lives;
 	uv_timer_t publish, keep;
 	struct ice_servers ice;
-	struct http_posts *posts; /* to sessions.validate_url */
+	struct http_posts *posts;        /* to sessions.validate_url and sessions.error_url */
+	struct render_telling *tellings; /* errors on their way (render_error.c) */
+	size_t tellings_count;
 	struct clock_watch clock;
 	bool draining;
 };
@@ -119,6 +122,12 @@ bool render_validates(const struct render_sessions *all);
 void render_validate(struct render_sessions *all, struct call *call, json_t *question,
                      void (*then)(struct call *call, const json_t *caller),
                      void (*refused)(struct call *call));
+
+/* ---- render_error.c ---- */
+/* Tells sessions.error_url, signed as webhooks are; it is tried a few times and never waited for.
+ * `exists`: the session has a name that clients know. */
+void render_error_tell(struct render_sessions *all, const struct render_session *paper, bool exists,
+                       const char *error);
 
 /* ---- render_publish.c ---- */
 /* Once, after render_add(). */

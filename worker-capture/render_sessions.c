@@ -134,10 +134,12 @@ static void resume(struct render_live *live)
 	if (live->state == RENDER_OVER)
 		return;
 	render_session_set(live->paper, "clientConnected", json_false());
-	if (render_open_browser(live, &status, reason))
+	if (render_open_browser(live, &status, reason)) {
 		render_session_status(live->paper, RENDER_RECONNECTING, "");
-	else
+	} else {
 		render_session_status(live->paper, RENDER_ERROR, reason);
+		render_error_tell(live->all, live->paper, true, reason);
+	}
 	render_changed(live);
 }
 

@@ -2,6 +2,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/hex.h"
+#include "common/base/log.h"
 #include "worker-capture/sound.h"
 
 #include <stdio.h>
@@ -29,13 +30,29 @@ static struct render_viewer *viewer_find(struct render_live *live, struct span i
 static void say_state(struct render_live *live)
 {
 	const char *state = live->viewers_count > 0 ? "negotiating" : "idle";
-	for (size_t i = 0; i < live->viewers_count; i++)
+	unsigned candidates = 0;
+	for (size_t i = 0; i < live->viewers_count; i++) {
+		candidates += live->viewers[i].candidates;
 		if (live->viewers[i].connected)
 			state = "connected";
+	}
 	if (!render_life_lives(live->state))
 		return;
-	render_session_set(live->paper, "webrtc", json_pack("{s:s}", "signalingState", state));
+	render_session_set(live->paper, "webrtc",
+	                   json_pack("{s:s, s:i}", "signalingState", state, "iceCandidatesGathered",
+	                             (int)candidates));
 	render_touch(live);
+}
+
+/* In an SDP or a fragment of one. */
+static void count_candidates(struct render_live *live, struct render_viewer *viewer,
+                             const char *sdp)
+{
+	static const char line[] = "\na=candidate:";
+	viewer->candidates = 0;
+	for (; sdp != NULL && (sdp = strstr(sdp, line)) != NULL; sdp += sizeof line - 1)
+		viewer->candidates++;
+	say_state(live);
 }
 
 static void viewer_remove(struct render_live *live, struct span id)
@@ -174,7 +191,8 @@ static void on_answer(void *arg, enum devtools_outcome outcome, const json_t *re
 	struct whep_asking *a = arg;
 	struct render_live *live = render_find(a->all, span_str(a->session));
 	const char *sdp = json_string_value(json_object_get(result, "sdp"));
-	char location[160], etag[ETAG_ROOM], link[ICE_LINK_ROOM];
+	char location[RENDER_LOCATION_ROOM + 8 + RENDER_VIEWER_ID_LEN], etag[ETAG_ROOM],
+	        link[ICE_LINK_ROOM];
 	(void)reason;
 	if (!went_well(a->call, outcome, result)) {
 		if (live != NULL)
@@ -182,13 +200,17 @@ static void on_answer(void *arg, enum devtools_outcome outcome, const json_t *re
 	} else {
 		struct render_viewer *viewer =
 		        live != NULL ? viewer_find(live, span_str(a->viewer)) : NULL;
-		snprintf(location, sizeof location, "/stream/%s/whep/%s", a->session, a->viewer);
+		size_t len =
+		        render_session_location(a->all->settings->newest, a->session, location);
+		snprintf(location + len, sizeof location - len, "/whep/%s", a->viewer);
 		call_header(a->call, "location", location);
 		ice_servers_link(&a->all->ice, link);
 		if (*link != '\0')
 			call_header(a->call, "link", link);
-		if (viewer != NULL)
+		if (viewer != NULL) {
 			call_header(a->call, "etag", etag_of(viewer, etag));
+			count_candidates(live, viewer, sdp);
+		}
 		call_reply_bytes(a->call, 201, "application/sdp", span_str(sdp));
 	}
 	free(a);
@@ -210,6 +232,7 @@ static void on_changed(void *arg, enum devtools_outcome outcome, const json_t *r
 			refuse_fault(a->call, "gone");
 		} else {
 			viewer->ice++;
+			count_candidates(live, viewer, fragment);
 			call_header(a->call, "etag", etag_of(viewer, etag));
 			call_reply_bytes(a->call, 200, fragment_type, span_str(fragment));
 		}
@@ -326,6 +349,26 @@ static void change(struct render_live *live, struct call *call, const struct ren
 		return;
 	}
 	ask(live, asking(live, call, viewer->id), "change", arguments, OFFER_MS, on_changed);
+}
+
+static void on_paced(void *arg, enum devtools_outcome outcome, const json_t *result,
+                     const char *reason)
+{
+	(void)arg, (void)result;
+	if (outcome != DEVTOOLS_OK)
+		log_info("rate not changed now", "reason=\"%s\"", reason);
+}
+
+void render_whep_pace(struct render_live *live)
+{
+	char expression[64];
+	if (live->viewers_count == 0 || live->browser == NULL ||
+	    session_state(live->browser) != SESSION_LIVE)
+		return;
+	snprintf(expression, sizeof expression, "globalThis.ringsideWhep.pace(%u)",
+	         (unsigned)live->paper->order.fps);
+	session_evaluate(live->browser, SESSION_WORLD_OWN, expression, true, SMALL_MS, on_paced,
+	                 NULL);
 }
 
 /* Whoever may look at another's session changes his own viewing, and nobody else's. */

@@ -11,5 +11,7 @@
 
 /* "/whep" and "/whep/VIEWER", `rest` is what follows "/stream/ID". */
 void render_whep_call(struct render_live *live, struct call *call, struct span rest);
+/* The order's rate is another: whoever looks goes on looking, at that. */
+void render_whep_pace(struct render_live *live);
 /* A message of the script. */
 void render_whep_message(struct render_live *live, const char *kind, const json_t *value);

@@ -118,6 +118,7 @@ static void start(struct session *session, enum launch_purpose purpose, const st
 	events.arg = stage;
 	const struct page_options options = {
 	        .browser = {.program = program,
+	                    .arguments = s->capture_browser_arguments,
 	                    .instance = s->data_dir,
 	                    .profile_parent = s->capture_profile_dir,
 	                    .uid = uid,

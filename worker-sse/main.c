@@ -6,6 +6,7 @@
 #include "common/worker/ask.h"
 #include "common/worker/call.h"
 #include "common/worker/worker_store.h"
+#include "common/domain/render_session.h"
 #include "proto/roles.h"
 #include "worker-sse/edge/cors_preflight.h"
 #include "worker-sse/edge/identity_jwt.h"
@@ -154,6 +155,12 @@ static void start_keys(struct program *p)
 	                      w->settings);
 }
 
+static struct span meant_path(void *context, struct span path)
+{
+	const struct sse_worker *w = context;
+	return render_session_meant(w->settings, path);
+}
+
 static void start_edge(struct program *p)
 {
 	struct sse_worker *w = &p->sse;
@@ -164,6 +171,7 @@ static void start_edge(struct program *p)
 	                               .all = w->worker->counters,
 	                               .slot = w->worker->slot,
 	                               .busy_poll = &w->worker->busy_poll,
+	                               .meant_path = meant_path,
 	                               .find_route = routes_find,
 	                               .refuse = routes_refuse,
 	                               .preflight = cors_preflight,

@@ -1,5 +1,6 @@
 #include "common/base/settings.h"
 #include "common/base/address.h"
+#include "common/base/browser_arguments.h"
 #include "common/base/content_coding.h"
 #include "common/base/check.h"
 #include "common/base/settings_jwt.h"
@@ -74,6 +75,26 @@ static bool parse_flag(const char *text, bool *out)
 static const struct unit *units_of(enum setting_type type)
 {
 	return type == SETTING_bytes ? units_bytes : type == SETTING_ms ? units_ms : units_none;
+}
+
+/* Below it stands what else would stand at the root, so it may shadow nothing. */
+static bool base_path_fits(const char *path)
+{
+	static const char letters[] =
+	        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~-";
+	static const char *const taken[] = {"v1",       "api",  "stream", "streams",
+	                                    "sessions", "page", "arena",  "health"};
+	const char *at = path;
+	for (size_t n = 0; *at != '\0'; n++) {
+		size_t len = *at == '/' ? strspn(at + 1, letters) : 0;
+		if (len == 0 || (at[1] == '.' && (len == 1 || (len == 2 && at[2] == '.'))))
+			return false;
+		for (size_t i = 0; n == 0 && i < sizeof taken / sizeof *taken; i++)
+			if (strlen(taken[i]) == len && memcmp(at + 1, taken[i], len) == 0)
+				return false;
+		at += 1 + len;
+	}
+	return true;
 }
 
 static bool bad(char reason[SETTINGS_REASON_MAX], const char *key, const char *what)
@@ -211,6 +232,12 @@ static bool text_fits(const struct setting_row *row, const char *value,
 	if (strcmp(row->key, "capture.browser") == 0 && *value != '\0' && *value != '/' &&
 	    strcmp(value, "chromium") != 0)
 		return bad(reason, row->key, "must be an absolute path, or chromium");
+	if (strcmp(row->key, "capture.browser_arguments") == 0) {
+		struct browser_arguments arguments;
+		char fault[160];
+		if (!browser_arguments_read(&arguments, value, fault))
+			return bad(reason, row->key, fault);
+	}
 	if (strcmp(row->key, "capture.ffmpeg") == 0 && *value != '/')
 		return bad(reason, row->key, "must be an absolute path");
 	if (strcmp(row->key, "capture.url") == 0 && *value != '\0' &&
@@ -219,6 +246,10 @@ static bool text_fits(const struct setting_row *row, const char *value,
 	if (strcmp(row->key, "http.public_url") == 0 && *value != '\0' && !is_url(value))
 		return bad(reason, row->key,
 		           "must be http://HOST or https://HOST, maybe with a path");
+	if (strcmp(row->key, "sessions.base_path") == 0 && !base_path_fits(value))
+		return bad(reason, row->key,
+		           "must be /NAME or /NAME/NAME..., of A-Z a-z 0-9 . _ ~ -, and the first "
+		           "none that paths of Ringside begin with");
 	if (strcmp(row->key, "http.allowed_origin") == 0 && origins_fault(value) != NULL)
 		return bad(reason, row->key, origins_fault(value));
 	if (strcmp(row->key, "http.compression") == 0 &&

@@ -132,6 +132,11 @@ bool settings_load_file(struct settings *settings, const char *path,
 bool settings_load_environment(struct settings *settings, char *const *environment,
                                char reason[SETTINGS_REASON_MAX]);
 
+/* Behind all others, where environment_aliases says so: what deployments of other registries call
+ * listen, data_dir and http.allowed_origin, for those that nobody has given. */
+bool settings_load_aliases(struct settings *settings, char *const *environment,
+                           char reason[SETTINGS_REASON_MAX]);
+
 /* "--section-name value", "--section-name=value", "--flag". Returns how many arguments were used,
  * 0 when argv[0] is no setting's flag, -1 with a reason. */
 int settings_load_flag(struct settings *settings, int argc, char **argv,

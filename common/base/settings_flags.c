@@ -2,6 +2,7 @@
 #include "common/base/settings.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 
 /* "store.ring_bytes" as RINGSIDE_STORE_RING_BYTES or --store-ring-bytes. */
 static void spelled(const char *key, char separator, bool upper, char *out)
@@ -91,6 +92,76 @@ bool settings_load_environment(struct settings *settings, char *const *environme
 			snprintf(reason, SETTINGS_REASON_MAX, "environment: %.*s: %.300s",
 			         (int)(equals - name), name, why);
 			return false;
+		}
+	}
+	return true;
+}
+
+static const char *value_of(char *const *environment, const char *name)
+{
+	size_t len = strlen(name);
+	for (; *environment != NULL; environment++)
+		if (strncmp(*environment, name, len) == 0 && (*environment)[len] == '=')
+			return *environment + len + 1;
+	return NULL;
+}
+
+/* Of two names the first that is there counts. */
+struct alias {
+	const char *names[2];
+	const char *key;
+	bool is_port;
+};
+
+static const struct alias aliases[] = {
+        {{"STREAMS_PORT", "PORT"}, "listen", true},
+        {{"STREAMS_DATA_DIR", "DATA_DIR"}, "data_dir", false},
+        {{"CORS_ORIGINS", NULL}, "http.allowed_origin", false},
+};
+
+static bool port_fits(const char *text)
+{
+	size_t len = strspn(text, "0123456789");
+	unsigned long port = len > 0 && len <= 5 && text[len] == '\0' ? strtoul(text, NULL, 10) : 0;
+	return port >= 1 && port <= 65535;
+}
+
+static bool take_alias(struct settings *settings, const struct alias *alias, const char *name,
+                       const char *value, char reason[SETTINGS_REASON_MAX])
+{
+	struct setting_given given = {.value = span_str(value), .giver = GIVEN_BY_ENVIRONMENT};
+	char listen[32], why[SETTINGS_REASON_MAX];
+	given.row = setting_find(span_str(alias->key));
+	if (settings->places[given.row - setting_rows].giver != GIVEN_BY_DEFAULT)
+		return true;
+	if (alias->is_port && !port_fits(value)) {
+		snprintf(reason, SETTINGS_REASON_MAX, "environment: %s: must be 1 to 65535", name);
+		return false;
+	}
+	if (alias->is_port) {
+		snprintf(listen, sizeof listen, "%s:%s", settings->dev ? "127.0.0.1" : "0.0.0.0",
+		         value);
+		given.value = span_str(listen);
+	}
+	if (settings_give(settings, &given, why))
+		return true;
+	snprintf(reason, SETTINGS_REASON_MAX, "environment: %s: %.300s", name, why);
+	return false;
+}
+
+bool settings_load_aliases(struct settings *settings, char *const *environment,
+                           char reason[SETTINGS_REASON_MAX])
+{
+	for (size_t i = 0; settings->environment_aliases && i < sizeof aliases / sizeof *aliases;
+	     i++) {
+		const struct alias *alias = &aliases[i];
+		for (size_t n = 0; n < 2 && alias->names[n] != NULL; n++) {
+			const char *value = value_of(environment, alias->names[n]);
+			if (value == NULL || *value == '\0')
+				continue;
+			if (!take_alias(settings, alias, alias->names[n], value, reason))
+				return false;
+			break;
 		}
 	}
 	return true;

@@ -475,6 +475,92 @@ static bool from_environment(struct settings *s, const char *const *environment)
 	return settings_load_environment(s, (char *const *)(uintptr_t)environment, reason);
 }
 
+static void test_names_of_other_registries(void **state)
+{
+	static const struct {
+		const char *environment[6];
+		bool aliased, dev;
+		const char *listen, *data_dir, *origin, *reason; /* listen NULL: refused */
+	} rows[] = {
+	        {{"PORT=1", "DATA_DIR=/a", "CORS_ORIGINS=https://a.b"},
+	         false,
+	         false,
+	         "127.0.0.1:4437",
+	         "/var/lib/ringside",
+	         "",
+	         NULL},
+	        {{"PORT=1", "DATA_DIR=/a", "CORS_ORIGINS=https://a.b"},
+	         true,
+	         false,
+	         "0.0.0.0:1",
+	         "/a",
+	         "https://a.b",
+	         NULL},
+	        {{"PORT=1", "STREAMS_PORT=2", "STREAMS_DATA_DIR=/b", "DATA_DIR=/a"},
+	         true,
+	         true,
+	         "127.0.0.1:2",
+	         "/b",
+	         "",
+	         NULL},
+	        {{"PORT=1", "STREAMS_PORT=", "RINGSIDE_DATA_DIR=/c", "DATA_DIR=/a"},
+	         true,
+	         false,
+	         "0.0.0.0:1",
+	         "/c",
+	         "",
+	         NULL},
+	        {{"PORT=", "XPORT=1", "PORTS=1"},
+	         true,
+	         false,
+	         "127.0.0.1:4437",
+	         "/var/lib/ringside",
+	         "",
+	         NULL},
+	        {{"PORT=18490abc"},
+	         true,
+	         false,
+	         NULL,
+	         NULL,
+	         NULL,
+	         "environment: PORT: must be 1 to 65535"},
+	        {{"STREAMS_PORT=0"},
+	         true,
+	         false,
+	         NULL,
+	         NULL,
+	         NULL,
+	         "environment: STREAMS_PORT: must be 1 to 65535"},
+	        {{"PORT=65536"},
+	         true,
+	         false,
+	         NULL,
+	         NULL,
+	         NULL,
+	         "environment: PORT: must be 1 to 65535"},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct settings s;
+		char reason[SETTINGS_REASON_MAX] = "";
+		char *const *environment = (char *const *)(uintptr_t)rows[i].environment;
+		settings_init(&s);
+		assert_true(settings_load_environment(&s, environment, reason));
+		s.environment_aliases = rows[i].aliased;
+		s.dev = rows[i].dev;
+		assert_int_equal(settings_load_aliases(&s, environment, reason),
+		                 rows[i].listen != NULL);
+		if (rows[i].listen != NULL) {
+			assert_string_equal(s.listen, rows[i].listen);
+			assert_string_equal(s.data_dir, rows[i].data_dir);
+			assert_string_equal(s.http_allowed_origin, rows[i].origin);
+		} else {
+			assert_string_equal(reason, rows[i].reason);
+		}
+		settings_finish(&s);
+	}
+}
+
 static void test_environment(void **state)
 {
 	(void)state;
@@ -850,6 +936,7 @@ int main(void)
 	        cmocka_unit_test(test_conflicts_name_the_line),
 	        cmocka_unit_test(test_missing_file),
 	        cmocka_unit_test(test_environment),
+	        cmocka_unit_test(test_names_of_other_registries),
 	        cmocka_unit_test(test_flags),
 	        cmocka_unit_test(test_spellings_are_distinct),
 	        cmocka_unit_test(test_text_round_trip),

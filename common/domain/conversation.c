@@ -224,6 +224,39 @@ json_t *conversation_info(const struct conversation *conversation)
 	return info;
 }
 
+static uint8_t lower(uint8_t c)
+{
+	return c >= 'A' && c <= 'Z' ? (uint8_t)(c + ('a' - 'A')) : c;
+}
+
+static bool holds(const char *text, struct span word)
+{
+	for (; *text != '\0'; text++) {
+		size_t n = 0;
+		while (n < word.len && text[n] != '\0' &&
+		       lower((uint8_t)text[n]) == lower(word.at[n]))
+			n++;
+		if (n == word.len)
+			return true;
+	}
+	return false;
+}
+
+bool conversation_matches(const struct conversation *conversation, struct span words)
+{
+	for (size_t at = 0; at < words.len;) {
+		size_t begin = at;
+		while (at < words.len && words.at[at] != ' ')
+			at++;
+		struct span word = span_of(words.at + begin, at - begin);
+		if (word.len > 0 && !holds(conversation->id, word) &&
+		    !holds(conversation->title, word) && !holds(conversation->created_by, word))
+			return false;
+		at++;
+	}
+	return true;
+}
+
 json_t *conversation_change(const char *type, const struct conversation *conversation)
 {
 	json_t *change = json_object();

@@ -119,6 +119,9 @@ enum conversation_verdict conversation_judge_end(const struct conversation *conv
 json_t *conversation_time(uint64_t at_ms);
 /* SessionInfo: sessionId, title, createdBy where it was said, createdAt, in that order. */
 json_t *conversation_info(const struct conversation *conversation);
+/* Is every word of `words` (UTF-8, parted by blanks) somewhere in its id, its title or who created
+ * it? Case is the same for A to Z only. No word is in everything. */
+bool conversation_matches(const struct conversation *conversation, struct span words);
 /* An event of the registry: {"type":"created","session":INFO}; also changed, deleted. */
 json_t *conversation_change(const char *type, const struct conversation *conversation);
 

@@ -306,9 +306,41 @@ static void entries_of_an_old_registry(void **state)
 	json_decref(entry);
 }
 
+static void words_are_looked_for(void **state)
+{
+	static const struct {
+		const char *words;
+		bool there;
+	} rows[] = {
+	        {"", true},
+	        {"   ", true},
+	        {"chess", true},
+	        {"CHESS", true},
+	        {"openings", true},
+	        {"pen", true},
+	        {"c-17", true},
+	        {"ann", true},
+	        {"ann chess", true},
+	        {" c-1  ", true},
+	        {"chess bob", false},
+	        {"chessx", false},
+	        {"c-177", false},
+	        {"\xc3\xa9t\xc3\xa9", true},
+	        {"\xc3\x89t\xc3\xa9", false},
+	        {"openings ", true},
+	};
+	struct conversation row = {
+	        .id = "c-17", .title = "Chess \xc3\xa9t\xc3\xa9 Openings", .created_by = "Ann"};
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		if (conversation_matches(&row, span_str(rows[i].words)) != rows[i].there)
+			fail_msg("'%s'", rows[i].words);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(words_are_looked_for),
 	        cmocka_unit_test(ids_that_stand_in_paths_as_they_are),
 	        cmocka_unit_test(the_longest_names_find_room),
 	        cmocka_unit_test(lists_are_newest_first),

@@ -31,13 +31,14 @@ const char *render_status_client_name(enum render_status status)
 
 static json_t *first_state(const struct render_session *s)
 {
-	return json_pack("{s:s, s:s, s:s, s:b, s:{s:I, s:{s:i, s:i}}, s:{s:s}, s:{}, s:n, s:I}",
-	                 "streamId", s->id, "status", render_status_name(s->status), "targetUrl",
-	                 s->order.target_url, "clientConnected", 0, "instanceInfo", "startTime",
-	                 (json_int_t)s->created_ms, "viewport", "width", (int)s->order.width,
-	                 "height", (int)s->order.height, "webrtc", "signalingState", "idle",
-	                 "metadata", "error", "lastActivityTime",
-	                 (json_int_t)(s->created_ms / MINUTE_MS * MINUTE_MS));
+	return json_pack(
+	        "{s:s, s:s, s:s, s:b, s:{s:I, s:{s:i, s:i}, s:i}, s:{s:s, s:i}, s:{}, s:n, s:I}",
+	        "streamId", s->id, "status", render_status_name(s->status), "targetUrl",
+	        s->order.target_url, "clientConnected", 0, "instanceInfo", "startTime",
+	        (json_int_t)s->created_ms, "viewport", "width", (int)s->order.width, "height",
+	        (int)s->order.height, "targetFps", (int)s->order.fps, "webrtc", "signalingState",
+	        "idle", "iceCandidatesGathered", 0, "metadata", "error", "lastActivityTime",
+	        (json_int_t)(s->created_ms / MINUTE_MS * MINUTE_MS));
 }
 
 struct render_session *render_session_create(const char *id, const char *owner,
@@ -253,6 +254,25 @@ bool render_session_id_valid(struct span id)
 			return false;
 	}
 	return true;
+}
+
+size_t render_session_location(const struct settings *settings, const char *id,
+                               char out[RENDER_LOCATION_ROOM])
+{
+	return (size_t)snprintf(out, RENDER_LOCATION_ROOM, "%s/stream/%s",
+	                        settings->sessions_base_path, id);
+}
+
+struct span render_session_meant(const struct settings *settings, struct span path)
+{
+	static const struct span root = {(const uint8_t *)"/stream", 7};
+	struct span base = span_str(settings->sessions_base_path);
+	if (base.len == 0 || path.len < base.len + root.len ||
+	    memcmp(path.at, base.at, base.len) != 0 ||
+	    memcmp(path.at + base.len, root.at, root.len) != 0 ||
+	    (path.len > base.len + root.len && path.at[base.len + root.len] != '/'))
+		return path;
+	return span_of(path.at + base.len, path.len - base.len);
 }
 
 size_t render_session_path(const char *id, char out[RENDER_PATH_ROOM])

@@ -29,6 +29,8 @@ enum {
 	RENDER_SIGNAL_TOKEN_LEN = 43, /* 256 bits in base64url */
 	RENDER_URL_MAX = 2048,
 	RENDER_PATH_ROOM = 64 + RENDER_SESSION_ID_MAX,
+	RENDER_BASE_MAX = 128, /* sessions.base_path */
+	RENDER_LOCATION_ROOM = RENDER_PATH_ROOM + RENDER_BASE_MAX,
 };
 
 #define RENDER_STATUSES(S)                                                                         \
@@ -144,6 +146,11 @@ const char *render_session_overdue(const struct render_session *session,
 void render_session_id(char out[RENDER_SESSION_ID_MAX + 1]);
 /* Could this be an id? Lower-case hexadecimal digits and dashes. */
 bool render_session_id_valid(struct span id);
+/* "/stream/<id>" below sessions.base_path: where clients find it. Returns its length. */
+size_t render_session_location(const struct settings *settings, const char *id,
+                               char out[RENDER_LOCATION_ROOM]);
+/* The path that is meant by one below sessions.base_path; any other as it is. */
+struct span render_session_meant(const struct settings *settings, struct span path);
 /* "/v1/stream/sessions/<id>/events"; returns its length. */
 size_t render_session_path(const char *id, char out[RENDER_PATH_ROOM]);
 size_t render_session_key(const char *id, char out[RENDER_PATH_ROOM]);

@@ -354,10 +354,41 @@ static void test_owners(void **state)
 	}
 }
 
+static void test_where_it_is_found(void **state)
+{
+	static const struct {
+		const char *base, *path, *meant;
+	} rows[] = {
+	        {"", "/stream", "/stream"},
+	        {"", "/render/stream", "/render/stream"},
+	        {"/render", "/render/stream", "/stream"},
+	        {"/render", "/render/stream/a/b", "/stream/a/b"},
+	        {"/render", "/stream/a", "/stream/a"},
+	        {"/render", "/render/streams/a", "/render/streams/a"},
+	        {"/render", "/render/strea", "/render/strea"},
+	        {"/render", "/render", "/render"},
+	        {"/render", "/renderx/stream", "/renderx/stream"},
+	        {"/render", "/render/v1/stream/a", "/render/v1/stream/a"},
+	        {"/a/b", "/a/b/stream/x", "/stream/x"},
+	};
+	char location[RENDER_LOCATION_ROOM], base[32];
+	struct settings settings = {.sessions_base_path = base};
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		strcpy(base, rows[i].base);
+		struct span meant = render_session_meant(&settings, span_str(rows[i].path));
+		assert_true(span_equal(meant, span_str(rows[i].meant)));
+	}
+	strcpy(base, "/a/b");
+	assert_int_equal(render_session_location(&settings, "7", location), 13);
+	assert_string_equal(location, "/a/b/stream/7");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_order),
+	        cmocka_unit_test(test_where_it_is_found),
 	        cmocka_unit_test(test_ignored_options),
 	        cmocka_unit_test(test_revisions),
 	        cmocka_unit_test(test_document_is_published_state),

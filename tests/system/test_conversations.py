@@ -399,6 +399,28 @@ def test_one_answer_at_a_time(r):
     assert pieces(stream(r, "sessions/c"))[-1][0] == f"{begun}:0"
 
 
+def test_words_are_looked_for(r):
+    for n in range(30):
+        ask(r, "POST", "/sessions", {"sessionId": f"s-{n}", "title": f"{'Chess' if n % 3 else 'Go'} été & more {n}", "createdBy": "ann"})
+    def ids(query):
+        status, answer, headers = ask(r, "GET", f"/sessions?{query}")
+        assert status == 200, answer
+        return [s["sessionId"] for s in answer], headers
+    every = [f"s-{n}" for n in reversed(range(30))]
+    assert ids("q=")[0] == ids("q=ANN")[0] == every
+    assert ids("q=go+s-1")[0] == [s for s in every if int(s[2:]) % 3 == 0 and s.startswith("s-1")]
+    assert ids("q=%C3%A9t%C3%A9+%26")[0] == every and ids("q=nobody")[0] == []
+    got, path = [], "limit=4&q=chess+%C3%A9t%C3%A9"
+    while path:
+        page, headers = ids(path)
+        got += page
+        assert len(page) <= 4
+        path = re.search(r"</sessions\?(.*)>", headers["link"]).group(1) if headers["link"] else None
+    assert got == [s for s in every if int(s[2:]) % 3]
+    assert ask(r, "GET", "/sessions?q=" + "x" * 257)[0] == 400
+    assert ask(r, "GET", "/sessions?q=%zz")[0] == 400
+
+
 def test_pieces_that_say_their_number_count_once(r):
     ask(r, "PUT", "/v1/sessions/c")
     piece = {"messageId": "g", "actorId": "bot", "role": "assistant"}

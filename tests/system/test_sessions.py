@@ -598,6 +598,14 @@ def test_whep(site, tmp_path):
             assert report["frames"] >= 30 and (report["width"], report["height"]) == (320, 180)
             assert "a=sendonly" in report["sdp"] and "a=candidate:" in report["sdp"]
             wait_for(lambda: state_of(r, session)["webrtc"]["signalingState"] == "connected", "connected")
+            assert state_of(r, session)["webrtc"]["iceCandidatesGathered"] > 0
+            # Another rate: the page stays, and so does who looks (the restart below sees more pictures).
+            start = state_of(r, session)["instanceInfo"]["startTime"]
+            assert r.request("PATCH", f"/stream/{session}", b'{"renderOptions": {"targetFps": 20}}',
+                             {"content-type": "application/json"})[0] == 200
+            instance = state_of(r, session)["instanceInfo"]
+            assert (instance["targetFps"], instance["startTime"]) == (20, start)
+            assert state_of(r, session)["webrtc"]["signalingState"] == "connected"
             # The cap; then the viewer's end makes room.
             sdp = {"content-type": "application/sdp"}
             status, headers, _ = r.request("POST", f"/stream/{session}/whep", b"v=0\r\n", sdp)
@@ -619,6 +627,7 @@ def test_whep(site, tmp_path):
             assert r.request("DELETE", path)[0] == 200
             assert r.request("DELETE", path)[0] == 404
             wait_for(lambda: state_of(r, session)["webrtc"]["signalingState"] == "idle", "idle")
+            assert state_of(r, session)["webrtc"]["iceCandidatesGathered"] == 0
         finally:
             viewers.close()
 
@@ -839,7 +848,7 @@ class Validator(http.server.ThreadingHTTPServer):
             body = self.rfile.read(int(self.headers["content-length"]))
             question = json.loads(body)
             self.server.asked.append((question, self.headers["webhook-signature"], body))
-            status, answer = self.server.answers.get(question["authorization"], (500, {}))
+            status, answer = self.server.answers.get(question.get("authorization"), (500, {}))
             text = json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("content-length", str(len(text)))
@@ -898,6 +907,60 @@ def test_validation_by_callback():
         assert r.request("GET", f"/stream/{session}", headers=mine)[0] == 200
         assert delete(r, session, **mine) == 204
     validator.shutdown()
+
+
+def test_errors_are_told():
+    listener = Validator()
+    with ringside(f"--sessions-error-url={listener.url}", "--capture-browser=/bin/false", "--capture-restart-limit=1",
+                  "--capture-restart-delay-min=1ms") as r:
+        wait_for(lambda: r.request("GET", "/v1/stream/__ds/jwks.json")[0] == 200, "the key it signs with")
+        order = {"targetUrl": "http://127.0.0.1:9/"}
+        session = json.loads(post(r, "/stream", order)[2])["streamId"]
+        wait_for(lambda: state_of(r, session)["status"] == "error", "its end")
+        wait_for(lambda: len(listener.asked) >= 2, "another try, as it was not taken")
+        listener.answers[None] = (200, {})
+        wait_for(lambda: len(listener.asked) >= 3, "a third")
+        assert len({raw for _, _, raw in listener.asked}) == 1
+        said, signature, raw = listener.asked[-1]
+        assert signature_holds(r, signature, raw)
+        assert (said["type"], said["streamId"], said["targetUrl"]) == ("session.error", session, order["targetUrl"])
+        assert said["error"] == state_of(r, session)["error"] and said["at"] > 0
+        # An order that finds no browser has no name yet.
+        assert delete(r, session) == 204
+    listener.shutdown()
+
+
+def test_sessions_are_found_below_a_base_path(site):
+    with ringside("--sessions-base-path=/render/here") as r:
+        status, headers, body = post(r, "/render/here/stream", {"targetUrl": f"{site}/session.html"})
+        session = json.loads(body)["streamId"]
+        assert status == 201 and headers["location"] == f"/render/here/stream/{session}"
+        assert r.request("GET", headers["location"])[0] == 200
+        assert r.request("GET", f"/stream/{session}")[0] == 200
+        with Events(r, headers["location"] + "/sse") as events:
+            assert events.status == 200 and events.until("state")
+        assert r.request("GET", f"/render/stream/{session}")[0] == 404
+        assert r.request("GET", "/render/here/v1/me")[0] == 404
+        assert r.request("DELETE", headers["location"])[0] == 204
+        assert r.request("GET", f"/stream/{session}")[0] == 410
+
+
+def test_a_base_path_shadows_nothing():
+    for bad in ("render", "/", "/render/", "/v1", "/stream", "/a/../b", "/a b"):
+        with Ringside(f"--sessions-base-path={bad}", start=False) as r:
+            r.spawn()
+            assert r.wait_exit() == 2 and "sessions.base_path" in r.log()
+
+
+def test_browsers_get_arguments_of_a_list(site):
+    for bad in ("--no-sandbox", "--lang=../x", "--remote-debugging-port=9"):
+        with Ringside(f"--capture-browser-arguments={bad}", start=False) as r:
+            r.spawn()
+            assert r.wait_exit() == 2 and "capture.browser_arguments" in r.log()
+    with ringside("--capture-browser-arguments=--lang=de --force-prefers-reduced-motion") as r:
+        session = create(r, site, "motion.html")
+        wait_for(lambda: state_of(r, session)["metadata"].get("reduced"), "the page to see it", PATIENCE)
+        assert delete(r, session) == 204
 
 
 @pytest.mark.parametrize("dev", [True, False])

@@ -144,7 +144,27 @@
 		return peer;
 	};
 	const rated = sdp => sdp.replace(/a=rtpmap:(\d+) VP8\/90000\r?\n/g, `$&a=fmtp:$1 ${rate}\r\n`);
+	/* A canvas is captured at the rate that was asked for: at another, it is captured anew. */
+	const recapture = async fps => {
+		if (media === null) return;
+		const [old] = media.getVideoTracks();
+		media = from.captureStream(fps);
+		const [track] = media.getVideoTracks();
+		for (const peer of peers.values())
+			for (const sender of peer.getSenders())
+				if (sender.track === old) await sender.replaceTrack(track);
+		old.stop();
+	};
 	globalThis.ringsideWhep = {
+		/* Who looks goes on looking, at another rate. */
+		async pace(fps) {
+			await recapture(fps);
+			const stream = await tab;
+			for (const track of stream?.getVideoTracks() ?? [])
+				await track.applyConstraints({frameRate: fps}).catch(() => {});
+			for (const peer of peers.values()) await shape(peer, fps).catch(() => {});
+			return {};
+		},
 		async offer(id, ice, sdp, fps, wanted, device) {
 			const peer = begin(id, ice);
 			const stream = await source(fps, wanted);

@@ -36,6 +36,8 @@ struct edge_options {
 	struct counters *all; /* what all workers count together; we are `slot` of them */
 	uint32_t slot;
 	struct busy_poll *busy_poll;
+	/* The path that is meant by this one: a part of it, or as it is. NULL: always as it is. */
+	struct span (*meant_path)(void *context, struct span path);
 	/* Who answers this path. NULL: nobody. */
 	const struct route *(*find_route)(struct span path);
 	/* Refuses for a route in its own form. False: it has none, reply_error() does. NULL: none

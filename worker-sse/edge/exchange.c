@@ -385,6 +385,8 @@ bool exchange_admit(struct exchange *e, bool expect_continue)
 	struct request *r = &e->request;
 	struct edge *edge = r->edge;
 	e->expects_continue = expect_continue;
+	if (edge->options.meant_path != NULL)
+		r->path = edge->options.meant_path(edge->options.context, r->path);
 	e->route = edge->options.find_route(r->path);
 	if (edge->settings->http_redirect_port != 0 && !admit_scheme(e))
 		return false;

@@ -6,7 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SLICE_ROWS = 256, LIMIT_MAX = 1000 };
+enum { SLICE_ROWS = 256, LIMIT_MAX = 1000, WORDS_MAX = 256 };
+enum {
+	WORDS_ROOM = 8 + 3 * WORDS_MAX, /* as it stands in a link */
+	LINK_ROOM = CONVERSATION_KEY_ROOM + 128 + WORDS_ROOM,
+};
 
 struct list {
 	struct slices_job job; /* first */
@@ -14,9 +18,11 @@ struct list {
 	struct sse_worker *worker;
 	uint64_t limit; /* 0: all */
 	uint64_t count;
-	unsigned slice; /* rows of this one */
-	bool more;      /* there are, behind the page */
-	bool damaged;   /* a row cannot be read */
+	unsigned slice;           /* rows of this one */
+	bool more;                /* there are, behind the page */
+	bool damaged;             /* a row cannot be read */
+	uint8_t words[WORDS_MAX]; /* ?q, decoded */
+	size_t words_len;
 	size_t behind_len, last_len;
 	char behind[CONVERSATION_KEY_ROOM]; /* looked at up to here */
 	char last[CONVERSATION_KEY_ROOM];   /* the last that is in the page */
@@ -64,7 +70,8 @@ static bool put_one(struct list *list, struct span id)
 		list->damaged = true;
 		return false;
 	}
-	if (!may_see(list, &row))
+	if (!conversation_matches(&row, span_of(list->words, list->words_len)) ||
+	    !may_see(list, &row))
 		return false;
 	json_t *info = conversation_info(&row);
 	char *json = json_dumps(info, JSON_COMPACT);
@@ -95,22 +102,37 @@ static bool visit(void *arg, struct span key, struct span value)
 	return ++list->slice < SLICE_ROWS;
 }
 
+/* "&q=..." as it must stand in a link; nothing where nothing is looked for. */
+static void print_words(const struct list *list, char out[WORDS_ROOM])
+{
+	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	                            "0123456789-._~";
+	size_t len = list->words_len > 0 ? (size_t)snprintf(out, WORDS_ROOM, "&q=") : 0;
+	for (size_t i = 0; i < list->words_len; i++) {
+		uint8_t c = list->words[i];
+		bool bare = c != '\0' && strchr(plain, c) != NULL;
+		len += (size_t)snprintf(out + len, WORDS_ROOM - len, bare ? "%c" : "%%%02X", c);
+	}
+	out[len] = '\0';
+}
+
 /* Link: the page behind this one begins behind its last. */
-static struct span print_link(const struct list *list, char out[CONVERSATION_KEY_ROOM + 128])
+static struct span print_link(const struct list *list, char out[LINK_ROOM])
 {
 	const size_t head = sizeof CONVERSATION_TIME_KEY - 1;
-	int len = snprintf(out, CONVERSATION_KEY_ROOM + 128,
-	                   "</sessions?limit=%llu&after=:%.*s:%.*s>; rel=\"next\"",
-	                   (unsigned long long)list->limit, CONVERSATION_TIME_DIGITS,
-	                   list->last + head,
-	                   (int)(list->last_len - head - CONVERSATION_TIME_DIGITS - 1),
-	                   list->last + head + CONVERSATION_TIME_DIGITS + 1);
+	char words[WORDS_ROOM];
+	print_words(list, words);
+	int len = snprintf(
+	        out, LINK_ROOM, "</sessions?limit=%llu%s&after=:%.*s:%.*s>; rel=\"next\"",
+	        (unsigned long long)list->limit, words, CONVERSATION_TIME_DIGITS, list->last + head,
+	        (int)(list->last_len - head - CONVERSATION_TIME_DIGITS - 1),
+	        list->last + head + CONVERSATION_TIME_DIGITS + 1);
 	return span_of(out, (size_t)len);
 }
 
 static void send_list(struct list *list)
 {
-	char etag[32], next[CONVERSATION_KEY_ROOM + 128];
+	char etag[32], next[LINK_ROOM];
 	struct request *request = list->request;
 	fputc(']', list->out);
 	check(fclose(list->out) == 0);
@@ -182,6 +204,12 @@ static const char *take_query(struct list *list)
 {
 	struct span value;
 	struct span query = list->request->query;
+	if (query_find(query, "q", &value) > 0) {
+		size_t len = value.len <= WORDS_MAX ? query_decode(value, list->words) : SIZE_MAX;
+		if (len == SIZE_MAX)
+			return "q must be words of at most 256 bytes";
+		list->words_len = len;
+	}
 	if (query_find(query, "limit", &value) > 0 &&
 	    (!number_parse(value, LIMIT_MAX, &list->limit) || list->limit == 0))
 		return "limit must be 1 to 1000";

@@ -356,12 +356,12 @@ static void follow(struct request *request, const struct asked *asked, unsigned 
 {
 	struct sse_builder *b = fanout_builder(worker_of(request)->fanout);
 	struct sse_worker *w = worker_of(request);
-	char location[RENDER_SESSION_ID_MAX + 16];
-	int len = snprintf(location, sizeof location, "/stream/%s", asked->id);
+	char location[RENDER_LOCATION_ROOM];
+	size_t len = render_session_location(w->settings, asked->id, location);
 	const struct header headers[] = {{"content-type", SPAN("text/event-stream")},
 	                                 {"cache-control", SPAN("no-cache")},
 	                                 {"x-accel-buffering", SPAN("no")},
-	                                 {"location", span_of(location, (size_t)len)}};
+	                                 {"location", span_of(location, len)}};
 	struct sse_frame frame = {0};
 	uint64_t from = asked->stream->tail;
 	bool resumed = resumes(request, asked, &from);
