@@ -480,14 +480,14 @@ static void test_names_of_other_registries(void **state)
 	static const struct {
 		const char *environment[6];
 		bool aliased, dev;
-		const char *listen, *data_dir, *origin, *reason; /* listen NULL: refused */
+		const char *listen, *data_dir, *origin, *fault; /* listen NULL: refused */
 	} rows[] = {
 	        {{"PORT=1", "DATA_DIR=/a", "CORS_ORIGINS=https://a.b"},
 	         false,
 	         false,
 	         "127.0.0.1:4437",
 	         "/var/lib/ringside",
-	         "",
+	         "*",
 	         NULL},
 	        {{"PORT=1", "DATA_DIR=/a", "CORS_ORIGINS=https://a.b"},
 	         true,
@@ -501,21 +501,21 @@ static void test_names_of_other_registries(void **state)
 	         true,
 	         "127.0.0.1:2",
 	         "/b",
-	         "",
+	         "*",
 	         NULL},
 	        {{"PORT=1", "STREAMS_PORT=", "RINGSIDE_DATA_DIR=/c", "DATA_DIR=/a"},
 	         true,
 	         false,
 	         "0.0.0.0:1",
 	         "/c",
-	         "",
+	         "*",
 	         NULL},
 	        {{"PORT=", "XPORT=1", "PORTS=1"},
 	         true,
 	         false,
 	         "127.0.0.1:4437",
 	         "/var/lib/ringside",
-	         "",
+	         "*",
 	         NULL},
 	        {{"PORT=18490abc"},
 	         true,
@@ -542,7 +542,6 @@ static void test_names_of_other_registries(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		struct settings s;
-		char reason[SETTINGS_REASON_MAX] = "";
 		char *const *environment = (char *const *)(uintptr_t)rows[i].environment;
 		settings_init(&s);
 		assert_true(settings_load_environment(&s, environment, reason));
@@ -555,7 +554,7 @@ static void test_names_of_other_registries(void **state)
 			assert_string_equal(s.data_dir, rows[i].data_dir);
 			assert_string_equal(s.http_allowed_origin, rows[i].origin);
 		} else {
-			assert_string_equal(reason, rows[i].reason);
+			assert_string_equal(reason, rows[i].fault);
 		}
 		settings_finish(&s);
 	}
