@@ -16,6 +16,7 @@ enum {
 	RETRY_MS = 1000,
 	TRIES_MAX = 50,
 	SOON_MS = 20,
+	LEASE_LOOK_MS = 200, /* who does not hold it looks again */
 	EMITTED_AHEAD_MS_MAX =
 	        24 * 3600 * 1000, /* of a clock that was set back by more, emittedAt follows */
 };
@@ -23,6 +24,8 @@ enum {
 const char feed_unreadable[] =
         "this release cannot read the feed's row in the store (see the log and "
         "rows_unreadable): it stands still";
+
+static const char feed_elsewhere[] = "another bridge runs this feed; try again";
 
 static void feed_turn(struct feed *feed);
 
@@ -203,16 +206,33 @@ static struct feed_work *work_create(struct feed *feed, struct txn *txn)
 static enum actor_decision decide(struct actor *actor, struct actor_change *change)
 {
 	struct feed *feed = (struct feed *)actor;
-	if (!feed_load(feed, change->rows))
+	uint64_t now_ms = clock_wall_ms();
+	bool moved;
+	enum lease_look look = lease_take(&feed->lease, change->rows, now_ms, &moved);
+	bool readable = feed_load(feed, change->rows); /* whoever holds it, it is shown */
+	if (look == LEASE_UNREADABLE) {
+		feed->unreadable = true;
+		feed->loaded = false;
+	}
+	if (feed->elsewhere && look == LEASE_MINE) { /* as after a start */
+		feed->state.cycle.grace_until_ms =
+		        now_ms + feed->house->settings->newest->duel_grace_ms;
+		feed->listening_ms = now_ms;
+	}
+	feed->elsewhere = look == LEASE_OTHERS;
+	if (look != LEASE_MINE)
+		return ACTOR_STOP;
+	if (!readable)
 		return tell_bets(feed, change->rows, NULL) ? ACTOR_WRITE : ACTOR_STOP;
 	struct feed_work *work = feed->work = work_create(feed, change->txn);
-	work_all(feed, work, clock_wall_ms());
+	work_all(feed, work, now_ms);
 	work->txn = NULL;
 	bool told = tell_bets(feed, change->rows, &work->state);
 	if (!work->changed && !told)
 		return ACTOR_REST;
 	work->row = feed_state_row(&work->state);
 	rows_put(change->rows, feed->place.key, span_str(work->row));
+	lease_put(&feed->lease, change->rows, now_ms);
 	return ACTOR_WRITE;
 }
 
@@ -236,8 +256,11 @@ static void finish_work(struct feed *feed)
 
 static void stand_still(struct feed *feed)
 {
-	posts_refuse(&feed->queue, feed_unreadable, feed->house->counters);
-	uv_timer_start(&feed->timer, on_timer, TIMER_MS_MAX, 0);
+	bool elsewhere = feed->elsewhere && !feed->unreadable;
+	posts_refuse(&feed->queue, elsewhere ? feed_elsewhere : feed_unreadable,
+	             feed->house->counters);
+	if (!feed->house->draining)
+		uv_timer_start(&feed->timer, on_timer, elsewhere ? LEASE_LOOK_MS : TIMER_MS_MAX, 0);
 }
 
 static void on_end(struct actor *actor, enum actor_end end)
@@ -354,6 +377,9 @@ struct feed *feed_create(struct feed_house *house, const struct feed_name *name)
 	feed->house = house;
 	memcpy(place->name, name->name, sizeof place->name);
 	snprintf(place->key, sizeof place->key, "feed/%s", place->name);
+	snprintf(place->lease, sizeof place->lease, "feeds/lease/%s", place->name);
+	lease_init(&feed->lease, place->lease, atomic_load(&house->worker->counters->started_ms),
+	           house->worker->slot, house->worker->generation);
 	snprintf(place->frames, sizeof place->frames, "/v1/stream/feeds/%s/frames", place->name);
 	snprintf(place->results, sizeof place->results, "/v1/stream/feeds/%s/results", place->name);
 	posts_init(&feed->queue);

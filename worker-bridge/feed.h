@@ -1,10 +1,13 @@
 /* One feed: an actor over the row "feed/NAME". It judges by the clock and by what is posted, and
  * writes its state, the frames that tell of it, the number of the post that caused it, and what
- * bettors must know (feed_bets.h) in one transaction. */
+ * bettors must know (feed_bets.h) in one transaction. Its lease (lease.h, "feeds/lease/NAME") goes
+ * into each: of two bridges only the one that holds it acts; the other refuses posts with 503, and
+ * looks whether it has become free. */
 #pragma once
 
 #include "common/base/clock.h"
 #include "common/store/actor.h"
+#include "worker-bridge/lease.h"
 #include "worker-bridge/feed_work.h"
 
 #include <uv.h>
@@ -30,6 +33,8 @@ struct feed {
 	struct posts queue;
 	struct feed_work *work; /* NULL: nothing is decided */
 	struct clock_watch clock;
+	struct lease lease;
+	bool elsewhere;                  /* another bridge holds it */
 	uint64_t turned_ms;              /* monotonic: when it was last looked at */
 	int64_t moved_ms;                /* what the clock was set by, and is not durable yet */
 	uint64_t heard_ms, listening_ms; /* of its game, as in struct duel_cycle */

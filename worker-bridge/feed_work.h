@@ -14,6 +14,7 @@
 
 struct feed_place {
 	char name[FEED_NAME_MAX + 1], key[FEED_NAME_MAX + 16]; /* of its row */
+	char lease[FEED_NAME_MAX + 16];
 	char frames[FEED_NAME_MAX + 48], results[FEED_NAME_MAX + 48];
 };
 

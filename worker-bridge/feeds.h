@@ -3,8 +3,8 @@
  *
  * A change, the frames that tell of it and the number of the post that caused it become durable in
  * one transaction, conditional on the feed's row being what it was judged by. So a post that was
- * answered counts once over any crash, and of two bridges that both believe themselves alone only
- * one can act: the other finds the row changed, reads it again, and judges anew.
+ * answered counts once over any crash. Each feed has a lease (feed.h): of two bridges only its
+ * holder acts; the other one refuses posts.
  *
  * Streams, below /v1/stream/feeds/NAME/: frames (all), results (the terminal frames). */
 #pragma once

@@ -145,7 +145,7 @@ def test_an_account_that_cannot_be_read_keeps_what_it_is_owed(r, g):
 
 
 @pytest.mark.parametrize("key", ["market/lease", "market/cursor/arena", "market/recent/arena", "feed/arena",
-                                 "oracle/key", "ledger/accounts", "ledger/account/@issue"])
+                                 "feeds/lease/arena", "oracle/key", "ledger/accounts", "ledger/account/@issue"])
 def test_a_row_that_cannot_be_read_is_not_written_over(r, g, key):
     other = "another release's"
     first = announce(g)
@@ -157,7 +157,7 @@ def test_a_row_that_cannot_be_read_is_not_written_over(r, g, key):
     with Rows(r) as rows:
         rows.move(key, "aside")
         rows.put(key, other)
-    if key == "feed/arena":
+    if key in ("feed/arena", "feeds/lease/arena"):
         wait_for(lambda: b"cannot read" in r.request("GET", "/v1/source/arena")[2], "the feed to say so")
         assert "unreadable" in r.ctl("duels", "ls")[0]
     else:

@@ -152,9 +152,10 @@ static void join(struct request *r, struct watcher *watcher, struct span account
 	struct sse_builder *b = fanout_builder(w->fanout);
 	struct sse_frame frame = {0};
 	uint64_t from = watcher->from;
-	if (stream == NULL) {
+	if (stream == NULL || !request_hold_reader(r)) {
 		free(watcher);
-		reply_error(r, 503, "the ledger is not there any more");
+		if (stream == NULL)
+			reply_error(r, 503, "the ledger is not there any more");
 		return;
 	}
 	sse_begin(b);

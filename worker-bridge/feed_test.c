@@ -1,0 +1,199 @@
+/* Two bridges over one store: of a feed only the one that holds its lease acts. */
+#include "worker-bridge/bridge.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "worker-bridge/inbox.h"
+
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { PATIENCE_MS = 60000 };
+
+static char dir[64];
+static struct store *store;
+static struct counters *counters;
+
+/* One bridge of two: they share a process here, and nothing else. */
+struct side {
+	struct worker worker;
+	struct bridge bridge;
+	struct calls *calls;
+	unsigned status; /* of the last answer */
+	unsigned seq;
+};
+static struct side sides[3];
+
+static const struct call_route routes[] = {
+        {CALL_METHOD(GET) | CALL_METHOD(POST), "/v1/source/", feeds_on_call}};
+
+static void set(struct side *side, const char *key, const char *value)
+{
+	char why[512];
+	assert_true(settings_renew_key(&side->worker.settings.newest, span_str(key),
+	                               span_str(value), why));
+}
+
+static void begin(struct side *side, unsigned slot, uint64_t generation)
+{
+	struct settings defaults;
+	*side = (struct side){.worker = {.loop = uv_default_loop(),
+	                                 .slot = slot,
+	                                 .generation = generation,
+	                                 .counters = counters,
+	                                 .mine = &counters->slots[slot]}};
+	settings_init(&defaults);
+	settings_renew(&side->worker.settings.newest, &defaults);
+	set(side, "feeds.scheduled", "");
+	set(side, "feeds.source_driven", "arena");
+	side->bridge.worker = &side->worker;
+	side->bridge.store = store;
+	side->bridge.feeds = feeds_create(&side->worker, store);
+	assert_non_null(side->bridge.feeds);
+	side->calls = calls_create(&side->worker, routes, 1, &side->bridge);
+}
+
+static void turn(void)
+{
+	store_collect(store);
+	while (store_advance(store, 0)) {
+	}
+	for (size_t i = 0; i < sizeof sides / sizeof *sides; i++)
+		if (sides[i].bridge.feeds != NULL)
+			feeds_turn(sides[i].bridge.feeds);
+	uv_run(uv_default_loop(), UV_RUN_NOWAIT);
+	usleep(200);
+}
+
+static void on_answer(void *arg, unsigned status, struct span body)
+{
+	struct side *side = arg;
+	(void)body;
+	side->status = status;
+}
+
+/* The answer's status; by the feed's own numbers. */
+static unsigned post(struct side *side, uint64_t epoch, unsigned seq)
+{
+	char body[128];
+	uint64_t until_ms = clock_monotonic_ms() + PATIENCE_MS;
+	snprintf(body, sizeof body, "{\"sourceEpoch\":%" PRIu64 ",\"sourceSeq\":%u}", epoch, seq);
+	side->status = 0;
+	calls_local(side->calls, CALL_POST, "/v1/source/arena/alive", body, on_answer, side);
+	while (side->status == 0) {
+		turn();
+		assert_true(clock_monotonic_ms() < until_ms);
+	}
+	return side->status;
+}
+
+/* ... until it is this one: a start, or a lease that is looked at again, takes its time. */
+static void post_until(struct side *side, uint64_t epoch, unsigned seq, unsigned status)
+{
+	uint64_t until_ms = clock_monotonic_ms() + PATIENCE_MS;
+	while (post(side, epoch, seq) != status) {
+		turn();
+		assert_true(clock_monotonic_ms() < until_ms);
+	}
+}
+
+static json_t *lease(void)
+{
+	struct span value;
+	assert_true(state_kv_get(store_view(store), SPAN("feeds/lease/arena"), &value));
+	json_t *row = json_loadb((const char *)value.at, value.len, 0, NULL);
+	assert_non_null(row);
+	return row;
+}
+
+static void expire_lease(void)
+{
+	json_t *row = lease();
+	json_object_set_new(row, "until", json_integer(1));
+	char *text = json_dumps(row, JSON_COMPACT);
+	struct txn *txn = txn_create();
+	txn_put_always(txn, SPAN("feeds/lease/arena"), span_str(text));
+	assert_int_equal(txn_execute(&txn, store), VERDICT_OK);
+	free(text);
+	json_decref(row);
+}
+
+static void assert_holder(unsigned slot, uint64_t fence)
+{
+	char expected[64];
+	json_t *row = lease();
+	snprintf(expected, sizeof expected, ":%u:", slot);
+	assert_non_null(strstr(json_string_value(json_object_get(row, "holder")), expected));
+	assert_int_equal(json_integer_value(json_object_get(row, "fence")), fence);
+	json_decref(row);
+}
+
+static void of_two_only_one_acts(void **state)
+{
+	(void)state;
+	begin(&sides[0], 0, 1);
+	post_until(&sides[0], 1, 1, 200);
+	assert_holder(0, 1);
+	begin(&sides[1], 1, 2);
+	post_until(&sides[1], 1, 2, 503);
+	for (unsigned i = 2; i < 6; i++) {
+		assert_int_equal(post(&sides[0], 1, i), 200);
+		assert_int_equal(post(&sides[1], 1, i + 1), 503);
+	}
+	assert_holder(0, 1);
+	/* Its holder falls silent. Who takes over knows what was posted, and the first is none any
+	 * more. */
+	expire_lease();
+	post_until(&sides[1], 1, 6, 200);
+	assert_holder(1, 2);
+	assert_int_equal(post(&sides[0], 1, 7), 503);
+	assert_int_equal(post(&sides[1], 1, 7), 200);
+	/* A bridge that is replaced in its place waits for nothing. */
+	while (!feeds_drain(sides[1].bridge.feeds))
+		turn();
+	sides[1].bridge.feeds = NULL;
+	begin(&sides[2], 1, 3);
+	post_until(&sides[2], 1, 8, 200);
+	assert_holder(1, 3);
+	assert_int_equal(post(&sides[0], 1, 9), 503);
+}
+
+static int setup(void **state)
+{
+	char reason[256] = "";
+	(void)state;
+	snprintf(dir, sizeof dir, "/tmp/feed-test-XXXXXX");
+	assert_non_null(mkdtemp(dir));
+	counters = xcalloc(1, sizeof *counters);
+	const struct store_options options = {
+	        .dir = dir,
+	        .ring_bytes = 4 << 20,
+	        .map_bytes = 64 << 20,
+	        .readers_max = 64,
+	        .checkpoint_ms = 20,
+	        .chunk_bytes = 8192,
+	        .limits = {.streams_max = 100, .producers_per_stream_max = 16},
+	        .maintain = true};
+	return store_open(&store, &options, reason);
+}
+
+static int teardown(void **state)
+{
+	char command[96];
+	(void)state;
+	store_close(&store);
+	snprintf(command, sizeof command, "rm -rf %s", dir);
+	return system(command);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(of_two_only_one_acts)};
+	return cmocka_run_group_tests_name("feed", tests, setup, teardown);
+}
