@@ -123,8 +123,14 @@
 	C(markets_settled_total, counter, "Markets resolved or cancelled.")                        \
 	C(market_reviews_total, counter, "Markets that came to need a person.")                    \
 	C(market_dead_letters_total, counter, "Steps given up: refused, or failed too often.")     \
-	C(market_calls_total, counter, "Attempts of steps by the webhook operator.")               \
+	C(market_calls_total, counter, "Attempts of steps by an operator outside.")                \
 	C(market_call_failures_total, counter, "Those that failed, or whose outcome is unknown.")  \
+	C(solana_balance_lamports, gauge, "What the solana operator's key can pay with.")          \
+	C(solana_poor_total, counter, "Alerts that it is too little (solana.balance_min).")        \
+	C(solana_asked_total, counter, "Questions to the node of Solana.")                         \
+	C(solana_unanswered_total, counter, "Those that it put off or did not answer.")            \
+	C(solana_sent_total, counter, "Transactions sent, each time counted.")                     \
+	C(solana_expired_total, counter, "Transactions that expired unseen.")                      \
 	C(ledger_bets_total, counter, "Bets taken.")                                               \
 	C(ledger_bets_refused_total, counter, "Bets refused.")                                     \
 	C(source_queue, gauge, "Posts of games that wait for their turn or the disk.")             \

@@ -542,8 +542,9 @@
 	S(health_status_every_ms, "health.status_every", ms, "1s", 50, 60000, WORKERS,             \
 	  "How often that file is looked at.")                                                     \
 	S(market_operator, "market.operator", text, "ledger", 0, 16, WORKERS,                      \
-	  "Who keeps the markets: ledger (inside), webhook (market.webhook_url), or "              \
-	  "empty: no markets. A market stays with the one it was created with.")                   \
+	  "Who keeps the markets: ledger (inside), webhook (market.webhook_url), solana "          \
+	  "(solana.rpc_url), or empty: no markets. A market stays with the one it was "            \
+	  "created with.")                                                                         \
 	S(market_webhook_url, "market.webhook_url", secret_url, "", 0, 2048, WORKERS,              \
 	  "Where the webhook operator is asked; https, or http on loopback.")                      \
 	S(market_webhook_timeout_ms, "market.webhook_timeout", ms, "10s", 100, 300000, WORKERS,    \
@@ -556,6 +557,39 @@
 	  "As long a Retry-After of the webhook operator is honoured; 0: none.")                   \
 	S(market_attempts_max, "market.attempts_max", count, "16", 1, 1000, WORKERS,               \
 	  "Failed attempts of a step after which a person is needed (manual_review).")             \
+	S(solana_rpc_url, "solana.rpc_url", secret_url, "", 0, 2048, WORKERS,                      \
+	  "JSON-RPC node that the solana operator asks; https, or http on loopback.")              \
+	S(solana_key, "solana.key", secret_lines, "", 0, 1024, WORKERS,                            \
+	  "Key pair that signs and pays: reporter and finalizer of the oracle, operator of "       \
+	  "the market. 64 numbers in [], as solana-keygen writes them, or base58; best as "        \
+	  "solana.key_file, a file of mode 0600.")                                                 \
+	S(solana_oracle_program, "solana.oracle_program", text, "", 0, 44, WORKERS,                \
+	  "Address of the program that keeps duels and results.")                                  \
+	S(solana_market_program, "solana.market_program", text, "", 0, 44, WORKERS,                \
+	  "Address of the program that keeps their markets.")                                      \
+	S(solana_commitment, "solana.commitment", text, "finalized", 9, 9, WORKERS,                \
+	  "When a create or lock counts: finalized, or confirmed, which is sooner. What "          \
+	  "settles a market counts at finalized only.")                                            \
+	S(solana_compute_units, "solana.compute_units", count, "0", 0, 1400000, WORKERS,           \
+	  "Compute units that a transaction may use; 0: as many as the network gives it.")         \
+	S(solana_compute_price, "solana.compute_price", count, "0", 0, 1000000000, WORKERS,        \
+	  "Priority fee in millionths of a lamport for each compute unit; doubles with each "      \
+	  "transaction of a step that expired. 0: none.")                                          \
+	S(solana_fee_max, "solana.fee_max", count, "100000", 5000, 1000000000, WORKERS,            \
+	  "Most lamports that one transaction pays in fees: the priority fee is cut to it.")       \
+	S(solana_balance_min, "solana.balance_min", count, "100000000", 0, 1000000000000000,       \
+	  WORKERS, "Fewer lamports of whoever pays are an alert.")                                 \
+	S(solana_balance_every_ms, "solana.balance_every", ms, "60s", 100, 86400000, WORKERS,      \
+	  "How often they are asked for.")                                                         \
+	S(solana_timeout_ms, "solana.timeout", ms, "10s", 100, 300000, WORKERS,                    \
+	  "Longest wait for an answer of the node.")                                               \
+	S(solana_poll_ms, "solana.poll", ms, "1s", 10, 60000, WORKERS,                             \
+	  "How often the status of a transaction is asked for; what the cluster does not "         \
+	  "know after four times is sent again as it is.")                                         \
+	S(solana_watch_ms, "solana.watch", ms, "10s", 100, 3600000, WORKERS,                       \
+	  "How often a proposed result is looked at until it may be finalized.")                   \
+	S(solana_parallel, "solana.parallel", count, "8", 1, 256, WORKERS,                         \
+	  "Questions to the node at a time; more wait.")                                           \
 	S(market_active_max, "market.active_max", count, "256", 1, 1024, WORKERS,                  \
 	  "Markets that are not settled; a duel beyond is cancelled at once, with an alert.")      \
 	S(market_resolution_delay_ms, "market.resolution_delay", ms, "0", 0, 86400000, WORKERS,    \

@@ -9,6 +9,7 @@
 #include "worker-bridge/market_frames.h"
 #include "worker-bridge/market_news.h"
 #include "worker-bridge/operator_ledger.h"
+#include "worker-bridge/operator_solana.h"
 #include "worker-bridge/operator_webhook.h"
 #include "worker-bridge/outbox.h"
 
@@ -29,7 +30,7 @@ struct book {
 	struct counters_slot *counters;
 	struct lease lease;
 	struct markets markets;
-	struct market_operator *operators[3]; /* NULL ends them */
+	struct market_operator *operators[4]; /* NULL ends them */
 	struct outbox outbox;
 	struct errands errands;
 	struct said said;
@@ -329,6 +330,7 @@ struct book *book_create(struct worker *worker, struct store *store)
 	said_init(&book->said);
 	book->operators[0] = &operator_ledger;
 	book->operators[1] = operator_webhook_create(worker->loop, store, book->settings);
+	book->operators[2] = operator_solana_create(worker->loop, book->settings, book->counters);
 	book->outbox = (struct outbox){.operators = book->operators,
 	                               .markets = &book->markets,
 	                               .answered = on_answered,

@@ -36,6 +36,11 @@ void market_key(const char *feed, const char *duel_id, char key[MARKET_KEY_ROOM]
  * receiver to create a market that he has is harmless, not asking him to cancel one is not.
  * "unknown": he is asked for his view first. So both are taken for true by default. */
 #define FIELD(name, member) RECORD_MEMBER(name, struct market, member)
+#define RECEIPT(step, NAME)                                                                        \
+	{FIELD(step "Transaction", receipts[MARKET_EFFECT_##NAME].reference), .sparse = true},     \
+	{                                                                                          \
+		FIELD(step "Slot", receipts[MARKET_EFFECT_##NAME].place), .sparse = true           \
+	}
 static const struct record_field fields[] = {
         {RECORD_ENUM("state", struct market, state, state_names), RECORD_NEEDED},
         {RECORD_ENUM("step", struct market, step, step_names)},
@@ -58,6 +63,8 @@ static const struct record_field fields[] = {
         {FIELD("fingerprint", fingerprint), RECORD_NEEDED},
         {FIELD("error", error)},
         {FIELD("betOpenTime", bet_open_ms)},
+        {FIELD("plannedFightStartTime", fight_planned_ms), .sparse = true},
+        {FIELD("duelEndTime", duel_end_ms), .sparse = true},
         {FIELD("betCloseTime", bet_close_ms), RECORD_NEEDED},
         {FIELD("createdAt", created_ms)},
         {FIELD("openedAt", opened_ms), RECORD_NEEDED},
@@ -77,10 +84,16 @@ static const struct record_field fields[] = {
         {FIELD("attemptData", attempt.data), .sparse = true},
         {FIELD("stepPart", attempt.part), .sparse = true},
         {FIELD("notBefore", attempt.not_before_ms), .sparse = true},
+        RECEIPT("create", CREATE),
+        RECEIPT("lock", LOCK),
+        RECEIPT("propose", PROPOSE),
+        RECEIPT("resolve", RESOLVE),
+        RECEIPT("cancel", CANCEL),
         {FIELD("forgottenBets", forgotten_bets), .sparse = true},
         {FIELD("outcomeAt", outcome_ms), .sparse = true},
         {FIELD("settleAfter", settle_after_ms), .sparse = true},
 };
+#undef RECEIPT
 #undef FIELD
 static const struct record record = {RECORD_FIELDS(fields)};
 
@@ -131,6 +144,7 @@ bool market_begin(struct market *m, const char *feed, const char *operator, cons
 			return false;
 	m->bet_open_ms = time_of(frame, "betOpenTime");
 	m->bet_close_ms = time_of(frame, "betCloseTime");
+	m->fight_planned_ms = time_of(frame, "plannedFightStartTime");
 	return take(frame, "duelId", m->duel_id, sizeof m->duel_id) &&
 	       take(frame, "cycleId", m->cycle_id, sizeof m->cycle_id) &&
 	       take(frame, "duelKey", m->duel_key, sizeof m->duel_key) && m->bet_close_ms > 0;
@@ -217,6 +231,7 @@ static bool see_outcome(struct market *m, const json_t *frame)
 	memcpy(m->seed, told.seed, sizeof m->seed);
 	memcpy(m->replay_hash, told.replay_hash, sizeof m->replay_hash);
 	memcpy(m->fingerprint, print, sizeof print);
+	m->duel_end_ms = time_of(frame, "duelEndTime");
 	return true;
 }
 
@@ -239,6 +254,11 @@ bool market_see(struct market *m, const json_t *frame, uint64_t now_ms, uint64_t
 }
 
 /* ---- what is due ---- */
+
+bool market_is_manual(const struct market *m)
+{
+	return strcmp(m->reason, manual) == 0;
+}
 
 bool market_paid(const struct market *m)
 {
@@ -363,6 +383,38 @@ void market_done(struct market *m, enum market_step step, uint64_t now_ms)
 		*m->error = '\0'; /* an attempt's; a conflict that was seen during the payment is
 		                     kept */
 	m->attempt = (struct market_attempt){0};
+}
+
+enum market_effect market_effect_of(enum market_step step, bool whole)
+{
+	switch (step) {
+	case MARKET_STEP_CREATE:
+		return MARKET_EFFECT_CREATE;
+	case MARKET_STEP_LOCK:
+		return MARKET_EFFECT_LOCK;
+	case MARKET_STEP_RESOLVE:
+		return whole ? MARKET_EFFECT_RESOLVE : MARKET_EFFECT_PROPOSE;
+	case MARKET_STEP_CANCEL:
+		return MARKET_EFFECT_CANCEL;
+	case MARKET_STEP_NONE:
+	case MARKET_STEP_COUNT:
+		break;
+	}
+	check(false);
+}
+
+void market_receive(struct market *m, enum market_effect effect,
+                    const struct market_receipt *receipt)
+{
+	m->receipts[effect] = *receipt;
+}
+
+const struct market_receipt *market_last_receipt(const struct market *m)
+{
+	for (size_t i = MARKET_EFFECT_COUNT; i-- > 0;)
+		if (*m->receipts[i].reference != '\0')
+			return &m->receipts[i];
+	return NULL;
 }
 
 void market_review(struct market *m, const char *why)

@@ -51,11 +51,30 @@ struct market_attempt {
 	uint64_t part, not_before_ms;
 };
 
+/* What an operator outside knows an effect by, for people: on a chain a transaction's signature and
+ * the slot it is in. "" and 0: nothing. */
+struct market_receipt {
+	char reference[MARKET_REFERENCE_MAX + 1];
+	uint64_t place;
+};
+
+/* Of the steps, and of the first part of a resolve. */
+enum market_effect {
+	MARKET_EFFECT_CREATE,
+	MARKET_EFFECT_LOCK,
+	MARKET_EFFECT_PROPOSE,
+	MARKET_EFFECT_RESOLVE,
+	MARKET_EFFECT_CANCEL,
+	MARKET_EFFECT_COUNT
+};
+enum market_effect market_effect_of(enum market_step step, bool whole);
+
 struct market {
 	char feed[65], duel_id[64], cycle_id[DUEL_UUID_LEN + 1], duel_key[65], operator[16];
 	char agent_id[2][DUEL_ID_MAX + 1], agent_name[2][DUEL_NAME_MAX + 1];
 	enum market_state state;
 	uint64_t bet_open_ms, bet_close_ms;
+	uint64_t fight_planned_ms, duel_end_ms; /* as the frames say; 0: nothing */
 	uint64_t created_ms, opened_ms, locked_ms, settled_ms;
 	/* the outcome; "" until it is known */
 	char outcome[12]; /* win, draw, cancelled */
@@ -73,6 +92,7 @@ struct market {
 	enum market_step step;
 	bool entered; /* with the operator: it was asked to create it at least once */
 	struct market_attempt attempt;
+	struct market_receipt receipts[MARKET_EFFECT_COUNT];
 	char error[160]; /* of the last attempt, or why a person is needed; "" */
 };
 
@@ -105,6 +125,11 @@ enum market_step market_next(const struct market *market, uint64_t now_ms, uint6
  * effect. */
 void market_start(struct market *market, enum market_step step);
 void market_done(struct market *market, enum market_step step, uint64_t now_ms);
+/* What it took effect by. */
+void market_receive(struct market *market, enum market_effect effect,
+                    const struct market_receipt *receipt);
+/* The last one; NULL: there is none. */
+const struct market_receipt *market_last_receipt(const struct market *market);
 /* A person is needed. `why` may be the market's own error. */
 void market_review(struct market *market, const char *why);
 
@@ -112,6 +137,9 @@ void market_review(struct market *market, const char *why);
 void market_retry(struct market *market);
 /* Or an outcome: `side` "A" or "B" with "win", else "". */
 void market_decide(struct market *market, const char *outcome, const char *side);
+
+/* The outcome is a person's, not the feed's. */
+bool market_is_manual(const struct market *market);
 
 /* Somebody has been paid, or nobody has to be: the outcome stands, also under review. */
 bool market_paid(const struct market *market);

@@ -85,9 +85,15 @@ void market_step_done(struct market_change *change, struct market *m, enum marke
 	                                                      [MARKET_STEP_LOCK] = "locked",
 	                                                      [MARKET_STEP_RESOLVE] = "resolved",
 	                                                      [MARKET_STEP_CANCEL] = "cancelled"};
+	const struct market_receipt *receipt = &m->receipts[market_effect_of(step, true)];
 	market_done(m, step, change->now_ms);
 	markets_changed(change, m, true);
-	market_audit(change, m, events[step], market_settled(m) ? settlement(m) : NULL);
+	json_t *more = market_settled(m) ? settlement(m) : json_object();
+	if (*receipt->reference != '\0') {
+		json_object_set_new(more, "transaction", json_string(receipt->reference));
+		json_object_set_new(more, "slot", json_integer((json_int_t)receipt->place));
+	}
+	market_audit(change, m, events[step], more);
 	if (market_settled(m)) {
 		past_add(change->past, m->duel_id, change->now_ms);
 		said_count(change->said, markets_settled_total, 1);

@@ -13,7 +13,10 @@ struct listed {
 	bool dirty, odds; /* in this change: its row, its odds */
 	/* The outbox's: an operator is asked, or is to be, once the change is durable; about what
 	 * is in doubt; only to prepare the attempt. */
-	bool calling, doubt, prepares;
+	const void *calling; /* by whom; NULL: nobody */
+	bool doubt, prepares;
+	bool watches;                  /* only whether what waits may still be done */
+	uint64_t watch_due_ms, spared; /* when next; failures that spent no attempt, in a row */
 	enum market_step to_call;
 	UT_hash_handle hh;
 };

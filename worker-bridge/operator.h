@@ -45,6 +45,11 @@ struct operator_answer {
 	/* With AGAIN, where part is above the attempt's: that many parts of the step have taken
 	 * effect, the next is due at not_before_ms (Unix), and nothing has failed. */
 	uint64_t part, not_before_ms;
+	/* With AGAIN and UNKNOWN: what failed is not the step but the way to it (nobody answers, it
+	 * has no funds): it is tried again for as long as it takes, and no attempt is spent. */
+	bool spared;
+	/* With DONE, and a part: what it took effect by; NULL: nobody knows. */
+	const struct market_receipt *receipt;
 	/* Of prepare(): reference, expires and data of the attempt; NULL: the outcome says why not.
 	 */
 	const struct market_attempt *made;
@@ -72,6 +77,8 @@ struct market_operator {
 	                               enum market_step step, char why[160]);
 	/* Outside. read: DONE, FINAL and CHALLENGED are the step's; AGAIN: nothing shows that it
 	 * took effect; UNKNOWN: it is too early to ask, or to try. read and prepare may be NULL. */
+	uint64_t watch_ms; /* while a part waits for its time it is read so often; AGAIN says when
+	                      that is now. 0: not at all */
 	void (*read)(struct market_operator *self, const struct operator_step *step,
 	             struct operator_done done);
 	void (*prepare)(struct market_operator *self, const struct operator_step *step,

@@ -1,7 +1,24 @@
 /* What anybody asks of the oracle over HTTP. */
 #include "worker-bridge/book_call.h"
 #include "worker-bridge/inbox.h"
+#include "worker-bridge/market_calls.h"
 #include "worker-bridge/oracle.h"
+
+/* By which transaction its market was settled, where it is one of a chain: beside what is attested,
+ * which stays as it was signed. */
+static json_t *with_transaction(const struct call *call, const char *duel_id, json_t *attestation)
+{
+	struct market m;
+	const char *feed;
+	enum row_found found = market_calls_stored(call, duel_id, &m, &feed);
+	const struct market_receipt *receipt =
+	        found == ROW_PRESENT && m.settled_ms != 0 ? market_last_receipt(&m) : NULL;
+	if (receipt != NULL)
+		json_object_set_new(attestation, "transaction",
+		                    json_pack("{s:s,s:I}", "signature", receipt->reference, "slot",
+		                              (json_int_t)receipt->place));
+	return attestation;
+}
 
 void book_on_oracle_call(struct call *call)
 {
@@ -19,7 +36,7 @@ void book_on_oracle_call(struct call *call)
 	if (found == ROW_UNREADABLE)
 		call_refuse(call, 503, book_call_unreadable);
 	else if (attestation != NULL)
-		call_reply(call, 200, attestation);
+		call_reply(call, 200, with_transaction(call, duel_id, attestation));
 	else
 		call_refuse(call, 404,
 		            "this duel has not ended, never was, or is older than market.keep; "

@@ -300,7 +300,7 @@ static void of_two_that_were_prepared_one_is_sent(void **state)
 	chain.prepare.outcome = OPERATOR_DONE;
 	chain.send.outcome = OPERATOR_DONE;
 	turn();
-	markets_listed(&markets, "d")->calling = false; /* as after a conflict */
+	markets_listed(&markets, "d")->calling = NULL; /* as after a conflict */
 	struct errand *kept = errands.queue;
 	errands_init(&errands);
 	turn();

@@ -4,6 +4,7 @@
 #include "common/base/content_coding.h"
 #include "common/base/check.h"
 #include "common/base/settings_jwt.h"
+#include "common/base/settings_solana.h"
 #include "common/base/origin.h"
 
 #include <arpa/inet.h>
@@ -258,8 +259,13 @@ static bool text_fits(const struct setting_row *row, const char *value,
 	if (strcmp(row->key, "health.status_dir") == 0 && *value != '\0' && *value != '/')
 		return bad(reason, row->key, "must be an absolute path");
 	if (strcmp(row->key, "market.operator") == 0 && *value != '\0' &&
-	    strcmp(value, "ledger") != 0 && strcmp(value, "webhook") != 0)
-		return bad(reason, row->key, "must be ledger, webhook, or empty");
+	    strcmp(value, "ledger") != 0 && strcmp(value, "webhook") != 0 &&
+	    strcmp(value, "solana") != 0)
+		return bad(reason, row->key, "must be ledger, webhook, solana, or empty");
+	if (settings_solana_fault(row->key, value) != NULL)
+		return bad(reason, row->key, settings_solana_fault(row->key, value));
+	if (strcmp(row->key, "solana.rpc_url") == 0 && *value != '\0' && !webhook_url_fits(value))
+		return bad(reason, row->key, "must be https://..., or http:// on loopback");
 	if (strcmp(row->key, "market.webhook_url") == 0 && *value != '\0' &&
 	    !webhook_url_fits(value))
 		return bad(reason, row->key, "must be https://..., or http:// on loopback");
@@ -596,7 +602,9 @@ bool settings_validate(const struct settings *settings, char reason[SETTINGS_REA
 	    *settings->market_webhook_url == '\0')
 		return conflict(settings, "market.operator", "market.webhook_url",
 		                "webhook needs market.webhook_url", reason);
-	const struct settings_clash clash = settings_jwt_clash(settings);
+	struct settings_clash clash = settings_solana_clash(settings);
+	if (clash.what == NULL)
+		clash = settings_jwt_clash(settings);
 	if (clash.what != NULL)
 		return conflict(settings, clash.key, clash.other, clash.what, reason);
 	return rotation_fits(settings, reason) && are_ordered(settings, reason);

@@ -13,6 +13,7 @@ import pytest
 
 
 from ringside import Ringside, wait_for
+from solana_cluster import Key, base58
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 with open(os.path.join(ROOT, "README.md")) as file:
@@ -266,6 +267,7 @@ def value_of(key, kind, mark):
             "sessions.ice_servers": f"turn:127.0.0.1:9|{mark}|{mark}",
             "auth.token_rows": f"alice token:{mark} read=named/**  # {mark}\n\nbert token:{mark}b append=**",
             "auth.jwt_secret": f"{mark}{mark}",
+            "solana.key": base58(Key(mark).bytes),
             "auth.jwt_keys": json.dumps({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "k", "alg": "EdDSA", "note": mark,
                                                    "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]})}.get(key, mark)
 
@@ -280,6 +282,8 @@ class Given:
         for i, (key, kind) in enumerate(SECRETS):
             mark = self.marks[key] = marker()
             value = value_of(key, kind, mark)
+            if mark not in value:
+                self.marks[key] = value
             variable = "RINGSIDE_" + key.replace(".", "_").upper()
             way = WAYS[(i + shift) % len(WAYS)]
             if way == "environment":
