@@ -12,6 +12,7 @@ import textwrap
 import pytest
 
 
+from client_python import CLIENT
 from ringside import Ringside, wait_for
 from solana_cluster import Key, base58
 
@@ -227,13 +228,12 @@ def test_a_game_and_a_market(production, tmp_path):
     """The game of the README with its token; the house opens an account, whose bet is paid."""
     r = production
     games = blocks(README.partition("## A game behind it")[2].partition("\n## ")[0])
-    address = r.url.removeprefix("http://")
-    program = write(tmp_path / "game.py", games[0].replace("127.0.0.1:4437", address).replace("sleep(0.5)", "sleep(0.01)")
+    program = write(tmp_path / "game.py", games[0].replace("sleep(0.5)", "sleep(0.01)")
                     .replace("announcementMs=10000", "announcementMs=3000")
-                    .replace('{"content-type": "application/json"}', repr(bearer(token(r, "auth.source_token"), **JSON))))
+                    .replace('Server("http://127.0.0.1:4437")', f'Server({r.url!r}, {token(r, "auth.source_token")!r})'))
     house, viewer = bearer(token(r, "auth.ledger_token"), **JSON), bearer(token(r, "auth.subscribe_tokens"))
     account = json.loads(r.request("POST", "/v1/ledger/accounts", b'{"grant":100}', house)[2])
-    game = subprocess.Popen([sys.executable, program])
+    game = subprocess.Popen([sys.executable, program], env={**os.environ, "PYTHONPATH": os.path.join(CLIENT, "src")})
 
     def market(state):
         markets = json.loads(r.request("GET", "/v1/markets", headers=viewer)[2])["markets"]

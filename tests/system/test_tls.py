@@ -322,7 +322,7 @@ def test_what_comes_in_the_clear_is_sent_to_tls(tmp_path):
     (tmp_path / "directory").mkdir()
     own = ("unshare", "-n", "sh", "-c", 'ip link set lo up && ip addr add 198.51.100.7/32 dev lo && exec "$@"', "sh")
     with Tls("--dev=false", "--auth-public=read=**", "--http-redirect-port=8443", f"--http-acme-dir={tmp_path}",
-             "--tls-hsts-max-age=1d", prefix=own) as server:
+             "--tls-hsts-max-age=1d", "--sessions-base-path=/render", prefix=own) as server:
         listen = next(i for i, flag in enumerate(server.flags) if flag.startswith("--listen"))
         server.flags[listen] = "--listen=https://0.0.0.0:8443,http://0.0.0.0:8080"
         server.start()
@@ -338,6 +338,7 @@ def test_what_comes_in_the_clear_is_sent_to_tls(tmp_path):
             status, headers, _ = curl(f"{there}/v1/stream/a?offset=-1", *options)
             assert status == 308 and headers["location"] == "https://198.51.100.7:8443/v1/stream/a?offset=-1"
             assert "strict-transport-security" not in headers  # RFC 6797 7.2
+        assert curl(f"{there}/render/stream/x")[1]["location"] == "https://198.51.100.7:8443/render/stream/x"
         assert curl(f"{there}/", "-H", "Host: Example.org:80")[1]["location"] == "https://example.org:8443/"
         assert curl(f"{there}/", "-H", "Host: ex ample/@")[0] == 400
         assert curl(f"{there}/", "-0", "-H", "Host:")[0] == 400

@@ -288,10 +288,13 @@ static bool admit_page(struct exchange *e)
 }
 
 /* False: answered. */
-static bool admit_scheme(struct exchange *e)
+static bool admit_scheme(struct exchange *e, struct span asked)
 {
 	char location[HTTPS_LOCATION_ROOM];
+	struct span meant = e->request.path;
+	e->request.path = asked;
 	enum https_answer answer = request_https_only(&e->request, location);
+	e->request.path = meant;
 	if (answer == HTTPS_NOWHERE)
 		exchange_refuse(e, 400, "come by https: no Host says where (http.public_url)");
 	if (answer == HTTPS_GOES) {
@@ -385,10 +388,11 @@ bool exchange_admit(struct exchange *e, bool expect_continue)
 	struct request *r = &e->request;
 	struct edge *edge = r->edge;
 	e->expects_continue = expect_continue;
+	struct span asked = r->path; /* where it is sent to by https, too */
 	if (edge->options.meant_path != NULL)
 		r->path = edge->options.meant_path(edge->options.context, r->path);
 	e->route = edge->options.find_route(r->path);
-	if (edge->settings->http_redirect_port != 0 && !admit_scheme(e))
+	if (edge->settings->http_redirect_port != 0 && !admit_scheme(e, asked))
 		return false;
 	if (edge->settings->dev && !admit_page(e))
 		return false;
