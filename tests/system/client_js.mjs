@@ -1,6 +1,8 @@
 /* client_js.mjs BASE COMMAND [JSON]: what the tests of the JavaScript client let it do, in Node, against a real Ringside.
  * Prints JSON lines; ends when it is done, or when its input ends. */
-import { Api, Feed, FencedError, Markets, Producer, QueueFullError, RequestError, ResetError, Streams, follow, steps } from "../../clients/js/src/index.js";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { Api, Connection, Feed, FencedError, Markets, Producer, QueueFullError, RequestError, ResetError, Streams, follow, steps } from "../../clients/js/src/index.js";
 
 const [base, command, text = "{}"] = process.argv.slice(2);
 const options = JSON.parse(text), quick = { min: 20, max: 300 };
@@ -20,8 +22,20 @@ function losing(every) {
 const api = new Api({ base, timeout: options.timeout ?? 5000, token: options.token ?? null, ...(options.losing ? { fetch: losing(options.losing) } : {}) });
 const streams = new Streams(api);
 const stop = new AbortController();
-process.stdin.resume();
-process.stdin.on("end", () => stop.abort());
+const orders = createInterface({ input: process.stdin });
+orders.on("close", () => stop.abort());
+
+/* What a tab keeps over a reload, as a file. */
+class FileStore {
+	constructor(path) { this.path = path; }
+	all() { try { return JSON.parse(readFileSync(this.path, "utf8")); } catch { return {}; } }
+	getItem(key) { return this.all()[key] ?? null; }
+	setItem(key, value) {
+		writeFileSync(this.path + ".new", JSON.stringify({ ...this.all(), [key]: value }));
+		renameSync(this.path + ".new", this.path); /* whole, whenever it is killed */
+	}
+	removeItem(key) { this.setItem(key, undefined); }
+}
 
 const commands = {
 	/* Numbers from 0 on into each stream, some at a time. */
@@ -137,6 +151,22 @@ const commands = {
 		} catch (error) {
 			say({ error: error.name, status: error.status, reason: error.reason, kind: error instanceof ResetError, said });
 		}
+	},
+
+	/* A connection that does what it is told, a line of JSON each: [METHOD, ...ARGUMENTS]. */
+	async chat({ store, owner, outbox = {}, tokens = [null], timeout = 2000 }) {
+		const mine = new Api({ base, token: () => tokens[0], ...(options.losing ? { fetch: losing(options.losing) } : {}) });
+		const connection = new Connection(mine, { storage: store ? new FileStore(store) : null, owner, outbox: { backoff: quick, ...outbox }, backoff: quick, timeout,
+			onEvent: event => say({ event }), onOutcome: outcome => say({ outcome }), onState: ({ name, cid }) => say({ state: name, cid }), onLogin: () => say({ login: true }) });
+		connection.start();
+		orders.on("line", async line => {
+			const [method, ...rest] = JSON.parse(line);
+			if (method === "token") { tokens[0] = rest[0]; return connection.flush(); }
+			if (method === "watched") return say({ watched: [...connection.watched] });
+			await connection[method](...rest).then(value => say({ done: method, value: value ?? null }), error => say({ done: method, error: error.status ?? error.name }));
+		});
+		await new Promise(done => stop.signal.addEventListener("abort", done));
+		connection.close();
 	},
 
 	async feed({ name }) {

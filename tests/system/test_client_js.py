@@ -48,6 +48,17 @@ class Node:
         assert status == 0, self.process.stderr.read()
         return self.said
 
+    def do(self, *order):
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+
+    def of(self, kind):
+        return [line[kind] for line in list(self.said) if kind in line]
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
     def stop(self):
         self.process.stdin.close()
         return self.end()
@@ -76,7 +87,7 @@ class Line:
         self.dice = random.Random(7)
         self.server = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.url = f"http://127.0.0.1:{self.server.getsockname()[1]}"
-        self.connections = 0
+        self.connections, self.ends, self.held, self.frozen = 0, [], False, 0
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):
@@ -86,14 +97,34 @@ class Line:
             except OSError:
                 return
             self.connections += 1
+            if self.held:
+                near.close()
+                continue
             far = socket.create_connection(self.to)
+            self.ends += [near, far]
             left = [self.dice.randint(*self.cuts)] if self.cuts else None
             for one, other, counts in ((near, far, None), (far, near, left)):
-                threading.Thread(target=self.carry, args=(one, other, counts), daemon=True).start()
+                threading.Thread(target=self.carry, args=(one, other, counts, self.connections), daemon=True).start()
 
-    def carry(self, one, other, left):
+    def hold(self, on):
+        """Nobody gets through, and whoever had is cut; or they do again."""
+        self.held = on
+        if on:
+            for end in self.ends:
+                try:
+                    end.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+
+    def freeze(self):
+        """The connections there are carry nothing any more, and nobody says so."""
+        self.frozen = self.connections
+
+    def carry(self, one, other, left, number):
         try:
             while data := one.recv(1024):
+                while number <= self.frozen:
+                    time.sleep(0.02)
                 if left is not None:
                     left[0] -= len(data)
                     if left[0] < 0:
@@ -296,6 +327,209 @@ def test_a_bet_whose_answer_was_lost_counts_once():
         assert told["placed"] == told["listed"] == [10, 20, 30] and told["broke"] == 402 and told["state"] == "open" and told["known"]
 
 
+# ---- connections ----
+
+
+class Chat(Node):
+    def __init__(self, base, **options):
+        super().__init__(base, "chat", **options)
+
+    def live(self):
+        wait_for(lambda: self.of("state") and self.of("state")[-1] == "live", "a live connection", 3 * PATIENCE)
+        return self
+
+    def events(self, session):
+        """What it was handed of a session, without what the connection says."""
+        return [e for e in self.of("event") if e.get("sessionId") == session and "prevSessionSeq" in e]
+
+    def cid(self):
+        return next(line["cid"] for line in reversed(self.said) if "cid" in line)
+
+    def results(self, method):
+        return [line for line in list(self.said) if line.get("done") == method]
+
+
+def texts(events):
+    """The messages of people, in their order."""
+    return [e["key"].rpartition(":")[0] for e in events if e["type"] == "chunk" and e["key"].endswith(":0")]
+
+
+def in_order(events):
+    return all(a["seq"] == b["prevSessionSeq"] for a, b in zip(events, events[1:]))
+
+
+def session(r, name, *messages):
+    for path, body in [("", None)] + [("/messages", {"content": m, "messageId": m}) for m in messages]:
+        status = r.request("POST" if path else "PUT", f"/v1/sessions/{name}{path}", body and json.dumps(body).encode(), JSON)[0]
+        assert status in (200, 202)
+
+
+def test_a_session_of_ones_own_and_what_follows_it(ringside):
+    chat = Chat(ringside.url).live()
+    chat.do("send", {"sessionId": None, "prompt": "one", "clientMsgId": "one"})
+    chat.do("send", {"sessionId": None, "prompt": "two", "clientMsgId": "two", "after": "one"})
+    wait_for(lambda: len(chat.results("send")) == 2, "both")
+    first, second = (line["value"] for line in chat.results("send"))
+    assert first["state"] == second["state"] == "accepted" and first["sessionId"] == second["sessionId"]
+    wait_for(lambda: texts(chat.events(first["sessionId"])) == ["one", "two"], "both events")
+    chat.do("probe")
+    wait_for(lambda: chat.results("probe"), "the probe")
+    assert chat.results("probe")[0]["value"] is True
+    chat.stop()
+
+
+@pytest.mark.parametrize("line", ["direct", "cut"])
+def test_what_is_said_arrives_once_and_in_order_while_workers_are_killed(line):
+    dice, count = random.Random(23), 150
+    ids = [f"m{n}" for n in range(count)]
+    with Ringside(workers=2) as r, Line(r, cuts=(3000, 40_000) if line == "cut" else None) as between:
+        session(r, "s")
+        base = between.url if line == "cut" else r.url
+        chat, other = Chat(base, losing=7, outbox={"attemptsMax": 100, "max": count}), Chat(base)
+        for one in (chat, other):
+            one.do("watch", "s", {"lastSeq": 0})
+            one.live()
+        for one in ids:
+            chat.do("send", {"sessionId": "s", "prompt": one, "clientMsgId": one})
+        kills = 0
+        while len(chat.results("send")) < count:
+            seen = len(chat.results("send"))
+            wait_for(lambda: len(chat.results("send")) >= min(count, seen + 15), "more", 6 * PATIENCE)
+            kills += r.kill_some_worker(dice, "sse")
+        assert kills >= 3 and all(line["value"]["state"] == "accepted" for line in chat.results("send"))
+        for one in (chat, other):
+            wait_for(lambda: len(texts(one.events("s"))) >= count, "all events", 3 * PATIENCE)
+            assert texts(one.events("s")) == ids and in_order(one.events("s"))
+            one.stop()
+
+
+def test_what_waits_outlives_a_reload(ringside, tmp_path):
+    """The process is killed in the middle of it, again and again; each message is taken once, in order."""
+    session(ringside, "reload")
+    ids = [f"m{n}" for n in range(40)]
+    with Line(ringside, rate=30_000) as between:
+        chat = Chat(between.url, store=str(tmp_path / "store"))
+        for one in ids:
+            chat.do("send", {"sessionId": "reload", "prompt": one, "clientMsgId": one})
+        cids = set()
+        for _ in range(3):
+            seen = len(chat.of("outcome"))
+            wait_for(lambda: len(chat.of("outcome")) >= seen + 5, "some of it", 3 * PATIENCE)
+            cids.add(chat.cid())
+            chat.kill()
+            chat = Chat(between.url, store=str(tmp_path / "store"))
+            chat.live()
+    chat.kill()
+    chat = Chat(ringside.url, store=str(tmp_path / "store")).live()
+    cids.add(chat.cid())
+    events = Chat(ringside.url)
+    events.do("watch", "reload", {"lastSeq": 0})
+    wait_for(lambda: len(texts(events.events("reload"))) >= len(ids), "all of it", 3 * PATIENCE)
+    assert texts(events.events("reload")) == ids and len(cids) == 1
+    chat.stop()
+    events.stop()
+
+
+def test_two_tabs_with_one_id_part(ringside, tmp_path):
+    """A tab that was copied has the id of the first; each ends with one of its own, and both see everything."""
+    session(ringside, "tabs")
+    one, two = tmp_path / "one", tmp_path / "two"
+    first = Chat(ringside.url, store=str(one))
+    first.do("watch", "tabs", {"lastSeq": 0})
+    first.live()
+    two.write_bytes(one.read_bytes())
+    second = Chat(ringside.url, store=str(two))
+    second.do("watch", "tabs", {"lastSeq": 0})
+    second.live()
+    wait_for(lambda: first.cid() != second.cid() and first.of("state")[-1] == "live", "two ids")
+    second.do("send", {"sessionId": "tabs", "prompt": "x", "clientMsgId": "x"})
+    for tab in (first, second):
+        wait_for(lambda: texts(tab.events("tabs")) == ["x"], "the message")
+        tab.stop()
+
+
+def test_what_was_missed_is_replayed_also_behind_its_expiry():
+    with Ringside("--connections-expiry=200ms", workers=2) as r:
+        session(r, "away")
+        with Line(r) as between:
+            chat = Chat(between.url)
+            chat.do("watch", "away", {"lastSeq": 0})
+            chat.live()
+            between.hold(True)
+            wait_for(lambda: chat.of("state")[-1] == "connecting", "the break")
+            session(r, "away", "a", "b")
+            wait_for(lambda: counter(r, "chat_expired_total") >= 1, "the expiry")
+            between.hold(False)
+            wait_for(lambda: texts(chat.events("away")) == ["a", "b"], "what was missed")
+            session(r, "away", "c")
+            wait_for(lambda: texts(chat.events("away")) == ["a", "b", "c"], "what came then")
+            chat.stop()
+
+
+def test_only_what_is_watched_arrives(ringside):
+    for name in ("w1", "w2"):
+        session(ringside, name)
+    chat = Chat(ringside.url).live()
+    chat.do("watch", "w1")
+    chat.do("watch", "w2")
+    wait_for(lambda: len(chat.results("watch")) == 2, "both")
+    session(ringside, "w1", "a")
+    session(ringside, "w2", "b")
+    wait_for(lambda: texts(chat.events("w1") + chat.events("w2")) == ["a", "b"], "both")
+    chat.do("unwatch", "w1")
+    wait_for(lambda: chat.results("unwatch"), "its end")
+    session(ringside, "w1", "c")
+    session(ringside, "w2", "d")
+    wait_for(lambda: texts(chat.events("w2")) == ["b", "d"], "the other")
+    chat.do("switchTo", "w1", {"lastSeq": 0})
+    wait_for(lambda: texts(chat.events("w1")) == ["a", "a", "c"] or texts(chat.events("w1")) == ["a", "c"], "all of it")
+    chat.do("watch", "never")
+    wait_for(lambda: len(chat.results("watch")) == 3, "the refusal")
+    assert chat.results("watch")[-1]["error"] == 404
+    chat.do("watched")
+    assert sorted(id for id, _ in wait_for(lambda: chat.of("watched"), "the list")[0]) == ["w1", "w2"]
+    chat.stop()
+
+
+def test_what_is_refused_has_failed_at_once(ringside):
+    session(ringside, "refused", "taken")
+    chat = Chat(ringside.url).live()
+    chat.do("send", {"sessionId": "refused", "prompt": "other", "clientMsgId": "taken"})
+    chat.do("send", {"sessionId": "a b", "prompt": "x", "clientMsgId": "bad-session"})
+    wait_for(lambda: len(chat.of("outcome")) == 2, "both")
+    assert [(o["state"], o["status"], o["willRetry"], o["attempts"]) for o in chat.of("outcome")] == [("failed", 409, False, 1), ("failed", 400, False, 1)]
+    chat.stop()
+
+
+def test_a_login_that_ended_holds_what_waits(tmp_path):
+    rows = [row("old", "read=** append=** create=**"), row("new", "read=** append=** create=**")]
+    with Rows(tmp_path, rows) as r:
+        chat = Chat(r.ringside.url, tokens=[secret("old")]).live()
+        chat.do("send", {"sessionId": None, "prompt": "a", "clientMsgId": "a"})
+        wait_for(lambda: chat.of("outcome"), "the first")
+        r.reload(rows[1:])
+        wait_for(lambda: chat.of("state")[-1] == "denied", "the end of the login")
+        chat.do("send", {"sessionId": None, "prompt": "b", "clientMsgId": "b"})
+        wait_for(lambda: chat.of("login"), "that somebody must log in")
+        chat.do("token", secret("new"))
+        wait_for(lambda: len(chat.of("outcome")) == 2, "the second")
+        assert [o["state"] for o in chat.of("outcome")] == ["accepted"] * 2
+        assert chat.live().cid() != chat.said[0]["cid"]  # the first was the other login's
+        chat.stop()
+
+
+def test_a_stream_that_falls_silent_is_left():
+    with Ringside("--http-sse-keepalive=500ms", workers=1) as r, Line(r) as between:
+        session(r, "silent")
+        chat = Chat(between.url)
+        chat.do("watch", "silent", {"lastSeq": 0})
+        chat.live()
+        between.freeze()
+        session(r, "silent", "a")
+        wait_for(lambda: texts(chat.events("silent")) == ["a"], "the message, on another stream")
+        chat.stop()
+
+
 def test_the_package_packs(tmp_path):
     done = subprocess.run(["npm", "pack", "--json", "--ignore-scripts", "--pack-destination", tmp_path], cwd=PACKAGE, capture_output=True,
                           text=True, timeout=120, env={**os.environ, "npm_config_cache": str(tmp_path / "cache"), "npm_config_update_notifier": "false"})
@@ -360,3 +594,31 @@ def test_in_chromium(ringside, browser, name):
         ringside.kill_some_worker(dice, "sse")
     browser.wait("window.written && window.got.length >= 120", "all of it")
     assert browser.run("window.got") == list(range(120))
+
+
+@pytest.mark.browser
+def test_a_connection_in_chromium(ringside, browser, name):
+    """Over a reload the tab keeps its id, and what it had not sent; both are said and seen once."""
+    begin = """(async () => {
+        const { Api } = await import("/page/client/api.js"), { Connection } = await import("/page/client/connection.js");
+        window.events = [];
+        window.connection = new Connection(new Api(), { onEvent: event => window.events.push(event), backoff: { min: 50, max: 300 } });
+        connection.watch("page", { lastSeq: 0 });
+        connection.start();
+        return connection.cid;
+    })()"""
+    session(ringside, "page")
+    cid = browser.run(begin)
+    browser.wait("connection.state.name === 'live'", "a live connection")
+    browser.run("""(() => {
+        const post = window.fetch;
+        window.fetch = (url, ...rest) => url.endsWith('/send') ? new Promise(() => {}) : post(url, ...rest);
+        for (const id of ['a', 'b']) connection.send({ sessionId: 'page', prompt: id, clientMsgId: id });
+    })()""")
+    assert browser.run("JSON.parse(sessionStorage.getItem('ringside:outbox')).map(entry => entry.id)") == ["a", "b"]
+    browser.call("Page.reload")
+    browser.wait("!window.connection && document.readyState === 'complete'", "the reload")
+    assert browser.run(begin) == cid
+    browser.wait("events.filter(event => event.type === 'chunk').map(event => event.key).join() === 'a:0,b:0'", "both messages")
+    assert browser.run("sessionStorage.getItem('ringside:outbox')") is None
+    browser.run("connection.close()")

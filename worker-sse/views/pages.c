@@ -26,16 +26,22 @@
 	P("/page/visitor.js", SCRIPT, web_visitor_js)                                              \
 	P("/page/arena.js", SCRIPT, web_arena_js)                                                  \
 	P("/page/client/api.js", SCRIPT, client_api_js)                                            \
+	P("/page/client/cid.js", SCRIPT, client_cid_js)                                            \
 	P("/page/client/clock.js", SCRIPT, client_clock_js)                                        \
+	P("/page/client/connection.js", SCRIPT, client_connection_js)                              \
 	P("/page/client/feed.js", SCRIPT, client_feed_js)                                          \
 	P("/page/client/follow.js", SCRIPT, client_follow_js)                                      \
 	P("/page/client/market.js", SCRIPT, client_market_js)                                      \
+	P("/page/client/memory.js", SCRIPT, client_memory_js)                                      \
 	P("/page/client/mjpeg.js", SCRIPT, client_mjpeg_js)                                        \
+	P("/page/client/outbox.js", SCRIPT, client_outbox_js)                                      \
 	P("/page/client/path.js", SCRIPT, client_path_js)                                          \
 	P("/page/client/producer.js", SCRIPT, client_producer_js)                                  \
 	P("/page/client/retry.js", SCRIPT, client_retry_js)                                        \
+	P("/page/client/sending.js", SCRIPT, client_sending_js)                                    \
 	P("/page/client/sse.js", SCRIPT, client_sse_js)                                            \
 	P("/page/client/streams.js", SCRIPT, client_streams_js)                                    \
+	P("/page/client/uuid.js", SCRIPT, client_uuid_js)                                          \
 	P("/page/client/viewer.js", SCRIPT, client_viewer_js)                                      \
 	P("/page/client/whep.js", SCRIPT, client_whep_js)
 

@@ -1,6 +1,7 @@
 /* Everything that the package has, for those who want it by one name. */
 export * from "./api.js";
 export * from "./clock.js";
+export * from "./connection.js";
 export * from "./feed.js";
 export * from "./follow.js";
 export * from "./market.js";

@@ -1,3 +1,5 @@
+import { uuid } from "./uuid.js";
+
 export { Api, RequestError, isTransient } from "./api.js";
 
 /**
@@ -57,7 +59,7 @@ export class Markets {
 	 * @param {number} amount
 	 * @param {string} [key] of the attempt; one of its own
 	 */
-	attempt(duelId, account, side, amount, key = crypto.randomUUID?.() ?? String(Math.random())) {
+	attempt(duelId, account, side, amount, key = uuid()) {
 		const body = { account: account.id, side, amount }, headers = { "idempotency-key": key };
 		return { key, send: () => /** @type {Promise<Bet>} */ (this.#api.askJson(`/v1/markets/${encodeURIComponent(duelId)}/bets`, { token: account.secret, headers, body })) };
 	}

@@ -1,6 +1,7 @@
 import { RequestError, isTransient } from "./api.js";
 import { canonical } from "./path.js";
 import { Backoff, sleep } from "./retry.js";
+import { uuid } from "./uuid.js";
 
 /** Another producer of the same id and a later epoch writes now: this one will never write again. */
 export class FencedError extends Error {
@@ -64,7 +65,7 @@ export class Producer {
 		this.#path = canonical(path);
 		this.#options = { contentType: "application/json", waitingMax: 1000, batchBytes: 1 << 18, attempts: Infinity, timeout: 15_000, claim: false, ...options };
 		/** Who writes. */
-		this.id = options.id ?? crypto.randomUUID();
+		this.id = options.id ?? uuid();
 		/** Which life of it. */
 		this.epoch = options.epoch ?? (options.id === undefined ? 0 : Date.now());
 	}

@@ -66,14 +66,14 @@ export class EventParser {
  * The events of an answer's body, each when it comes. It throws when nothing came for too long: only while it waits, not
  * while its caller is busy.
  * @param {ReadableStream<Uint8Array>} body
- * @param {{ parser?: EventParser, silence?: number, onHeard?: () => void }} [options] `silence`: ms
+ * @param {{ parser?: EventParser, silence?: number | (() => number), onHeard?: () => void }} [options] `silence`: ms
  * @returns {AsyncGenerator<ServerEvent, void>}
  */
 export async function* eventsOf(body, { parser = new EventParser(), silence = 40_000, onHeard } = {}) {
 	const reader = body.getReader(), decoder = new TextDecoder();
 	try {
 		for (;;) {
-			const { value, done } = await within(reader.read(), silence);
+			const { value, done } = await within(reader.read(), typeof silence === "function" ? silence() : silence);
 			if (done) return;
 			onHeard?.();
 			yield* parser.push(decoder.decode(value, { stream: true }));

@@ -1,5 +1,6 @@
 export * from "./api.js";
 export * from "./clock.js";
+export * from "./connection.js";
 export * from "./feed.js";
 export * from "./follow.js";
 export * from "./market.js";

@@ -2,12 +2,12 @@
  * The events of an answer's body, each when it comes. It throws when nothing came for too long: only while it waits, not
  * while its caller is busy.
  * @param {ReadableStream<Uint8Array>} body
- * @param {{ parser?: EventParser, silence?: number, onHeard?: () => void }} [options] `silence`: ms
+ * @param {{ parser?: EventParser, silence?: number | (() => number), onHeard?: () => void }} [options] `silence`: ms
  * @returns {AsyncGenerator<ServerEvent, void>}
  */
 export function eventsOf(body: ReadableStream<Uint8Array>, { parser, silence, onHeard }?: {
     parser?: EventParser;
-    silence?: number;
+    silence?: number | (() => number);
     onHeard?: () => void;
 }): AsyncGenerator<ServerEvent, void>;
 /** @typedef {{ event: string, data: string, id: string }} ServerEvent as it was dispatched: `id` is the last one heard */

@@ -1,0 +1,2 @@
+/** A random UUID, version 4; also where `crypto.randomUUID` is kept from pages (plain http). */
+export function uuid(): string;
