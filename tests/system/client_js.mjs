@@ -2,7 +2,7 @@
  * Prints JSON lines; ends when it is done, or when its input ends. */
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
-import { Api, Connection, Feed, FencedError, Markets, Producer, QueueFullError, RequestError, ResetError, Streams, follow, steps } from "../../clients/js/src/index.js";
+import { Agent, Answer, Api, Connection, Feed, FencedError, Markets, Producer, QueueFullError, RequestError, ResetError, Streams, follow, inbox, steps } from "../../clients/js/src/index.js";
 
 const [base, command, text = "{}"] = process.argv.slice(2);
 const options = JSON.parse(text), quick = { min: 20, max: 300 };
@@ -167,6 +167,38 @@ const commands = {
 		});
 		await new Promise(done => stop.signal.addEventListener("abort", done));
 		connection.close();
+	},
+
+	/* An agent of conversations: answers each message with its words, one piece each, and keeps where it is. */
+	async answers({ store, sessions = "*" }) {
+		const kept = new FileStore(store);
+		for await (const { item, id } of inbox(api, sessions, { from: "start", lastEventId: kept.getItem("id") ?? undefined, signal: stop.signal, backoff: quick })) {
+			if (item.type === "message") {
+				const answer = new Answer(api, item.sessionId, { actorId: "bot", messageId: "re-" + item.messageId });
+				for (const word of item.content.split(" ")) await answer.write({ type: "text", text: word });
+				await answer.finish();
+				say({ answered: item.messageId });
+			}
+			kept.setItem("id", id);
+		}
+	},
+
+	/* An agent at the hub, which does what it is told; channels are echoed. */
+	async agent({ node, tunnel, token = null }) {
+		const agent = new Agent(new Api({ base, token }), { node: node ?? null, backoff: { min: 20, max: 200 }, ping: 300, timeout: 1500, stable: 500,
+			onState: ({ name, reason }) => say({ state: name, reason }), onRoster: nodes => say({ roster: [...nodes.values()].map(({ id, status }) => [id, status]).sort() }),
+			...(tunnel ? { onChannel(channel) {
+				say({ channel: true });
+				channel.onmessage = data => channel.send(data);
+				channel.onclose = (code, reason) => say({ channel: false, code, reason });
+			} } : {}) });
+		agent.start();
+		orders.on("line", async line => {
+			const [method, params] = JSON.parse(line);
+			if (method === "close") { await agent.close(); return say({ closed: true }); }
+			await agent.request(method, params).then(value => say({ done: method, value }), error => say({ done: method, error: error.message }));
+		});
+		await new Promise(done => stop.signal.addEventListener("abort", done));
 	},
 
 	async feed({ name }) {

@@ -530,6 +530,98 @@ def test_a_stream_that_falls_silent_is_left():
         chat.stop()
 
 
+# ---- agents ----
+
+
+def pieces(r, name):
+    events = json.loads(r.get(f"/v1/stream/conversations/{name}/events?offset=-1"))
+    return [(e["key"], e["value"]) for e in events if e["type"] == "chunk" and e["key"].startswith("re-")]
+
+
+def test_an_agent_answers_each_message_once_while_workers_and_it_are_killed(tmp_path):
+    dice, count = random.Random(9), 24
+    with Ringside(workers=2) as r:
+        for name in ("c1", "c2"):
+            session(r, name)
+        agent = Node(r.url, "answers", store=str(tmp_path / "place"), losing=5)
+        for n in range(count):
+            session(r, f"c{n % 2 + 1}", f"message {n} of {count}".replace(" ", "_"))
+            if n % 4 == 3:
+                r.kill_some_worker(dice, "sse")
+                wait_for(lambda: len(agent.of("answered")) > n // 2, "answers", 3 * PATIENCE)
+        wait_for(lambda: len(agent.of("answered")) == count, "all answers", 3 * PATIENCE)
+        for name in ("c1", "c2"):
+            mine = [f"message_{n}_of_{count}" for n in range(count) if f"c{n % 2 + 1}" == name]
+            assert [key for key, _ in pieces(r, name)] == [f"re-{one}:0" for one in mine]
+        agent.stop()
+        again = Node(r.url, "answers", store=str(tmp_path / "place"))
+        session(r, "c1", "another")
+        wait_for(lambda: again.of("answered"), "the answer of its second life")
+        assert again.stop() == [{"answered": "another"}]
+
+
+def node_of(name, port=0):
+    return {"id": name, "machine": "127.0.0.1", "cwd": "/tmp", "port": port, "pid": os.getpid()}
+
+
+class AtHub(Node):
+    def __init__(self, r, name=None, port=0, **options):
+        super().__init__(r.url, "agent", **({"node": node_of(name, port)} if name else {}), **options)
+
+    def sees(self, *roster):
+        wait_for(lambda: self.of("roster") and self.of("roster")[-1] == [list(one) for one in roster], f"a roster of {roster}", 3 * PATIENCE)
+
+    def live(self):
+        wait_for(lambda: self.of("state") and self.of("state")[-1] == "live", "a live agent", 3 * PATIENCE)
+        return self
+
+
+def test_agents_register_and_are_seen(ringside):
+    looker = AtHub(ringside)
+    looker.sees()
+    one, two = AtHub(ringside, "one", 1).live(), AtHub(ringside, "two", 2).live()
+    for each in (looker, one, two):
+        each.sees(("one", "active"), ("two", "active"))
+    one.kill()
+    looker.sees(("one", "offline"), ("two", "active"))
+    AtHub(ringside, "one", 1).live().do("close")
+    looker.sees(("two", "active"))
+    two.do("ping")
+    two.do("nothing")
+    wait_for(lambda: len([line for line in two.said if "done" in line]) == 2, "both answers")
+    done = [line for line in two.said if "done" in line]
+    assert done[0]["value"]["status"] == "healthy" and done[1]["error"] == "Method not found: nothing"
+    two.do("close")
+    looker.sees()
+    for each in (looker, two):
+        each.stop()
+
+
+def test_an_agent_is_back_whatever_is_killed():
+    dice = random.Random(4)
+    with Ringside(workers=2) as r:
+        looker, agent = AtHub(r), AtHub(r, "phoenix").live()
+        for _ in range(4):
+            r.kill_some_worker(dice, "sse")
+            looker.sees(("phoenix", "active"))
+            wait_for(lambda: agent.of("state")[-1] == "live", "the agent")
+        assert len(r.status()["workers"]) >= 2
+        wait_for(lambda: json.loads(json.dumps(agent.of("roster")))[-1] == [["phoenix", "active"]], "what it sees itself", 3 * PATIENCE)
+        looker.stop()
+        agent.stop()
+
+
+def test_what_is_anothers_is_refused_and_said(tmp_path):
+    rows = [row(name, "read=hub/roster create=hub/agents/*") for name in ("anna", "bert")]
+    with Rows(tmp_path, rows, workers=1) as r:
+        anna = AtHub(r.ringside, "mine", token=secret("anna")).live()
+        bert = AtHub(r.ringside, "mine", token=secret("bert"))
+        wait_for(lambda: "refused" in bert.of("state"), "the refusal")
+        assert any("Unauthorized" in (line.get("reason") or "") for line in bert.said)
+        anna.stop()
+        bert.stop()
+
+
 def test_the_package_packs(tmp_path):
     done = subprocess.run(["npm", "pack", "--json", "--ignore-scripts", "--pack-destination", tmp_path], cwd=PACKAGE, capture_output=True,
                           text=True, timeout=120, env={**os.environ, "npm_config_cache": str(tmp_path / "cache"), "npm_config_update_notifier": "false"})

@@ -1,4 +1,5 @@
 /* Everything that the package has, for those who want it by one name. */
+export * from "./agent.js";
 export * from "./api.js";
 export * from "./clock.js";
 export * from "./connection.js";

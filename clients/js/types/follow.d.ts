@@ -58,7 +58,7 @@ export class ResetError extends Error {
     /** @param {Reset} reset */
     constructor({ stream, reason }: Reset);
     stream: string | null;
-    reason: "unknown" | "deleted" | "trimmed" | "recreated" | "rewound";
+    reason: "unknown" | "trimmed" | "deleted" | "recreated" | "rewound";
 }
 /** One message of a stream. */
 export class Message {
