@@ -19,7 +19,7 @@ function losing(every) {
 	};
 }
 
-const api = new Api({ base, timeout: options.timeout ?? 5000, token: options.token ?? null, ...(options.losing ? { fetch: losing(options.losing) } : {}) });
+const api = new Api({ base, backoff: quick, timeout: options.timeout ?? 5000, token: options.token ?? null, ...(options.losing ? { fetch: losing(options.losing) } : {}) });
 const streams = new Streams(api);
 const stop = new AbortController();
 const orders = createInterface({ input: process.stdin });
@@ -175,7 +175,8 @@ const commands = {
 		for await (const { item, id } of inbox(api, sessions, { from: "start", lastEventId: kept.getItem("id") ?? undefined, signal: stop.signal, backoff: quick })) {
 			if (item.type === "message") {
 				const answer = new Answer(api, item.sessionId, { actorId: "bot", messageId: "re-" + item.messageId });
-				for (const word of item.content.split(" ")) await answer.write({ type: "text", text: word });
+				/* 409: said by a life before this one, which did not come to keep its place. */
+				for (const letter of item.content) await answer.write({ type: "text", text: letter }).catch(error => { if (error.status !== 409) throw error; });
 				await answer.finish();
 				say({ answered: item.messageId });
 			}

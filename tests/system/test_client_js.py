@@ -1,6 +1,7 @@
 """The JavaScript client (clients/js), in Node and in Chromium, against a real Ringside: workers are killed under it, answers
 get lost, networks are slow and cut, and nothing is lost or doubled."""
 
+import http.client
 import json
 import os
 import random
@@ -358,10 +359,21 @@ def in_order(events):
     return all(a["seq"] == b["prevSessionSeq"] for a, b in zip(events, events[1:]))
 
 
+def calmly(r, *request):
+    """Until it is answered: workers are killed meanwhile."""
+    def ask():
+        try:
+            return r.request(*request)
+        except (OSError, http.client.HTTPException):
+            return None
+    status, _, body = wait_for(lambda: (answer := ask()) and answer[0] < 500 and answer, request[:2])
+    assert status < 300, body
+    return body
+
+
 def session(r, name, *messages):
     for path, body in [("", None)] + [("/messages", {"content": m, "messageId": m}) for m in messages]:
-        status = r.request("POST" if path else "PUT", f"/v1/sessions/{name}{path}", body and json.dumps(body).encode(), JSON)[0]
-        assert status in (200, 202)
+        calmly(r, "POST" if path else "PUT", f"/v1/sessions/{name}{path}", body and json.dumps(body).encode(), JSON)
 
 
 def test_a_session_of_ones_own_and_what_follows_it(ringside):
@@ -534,8 +546,10 @@ def test_a_stream_that_falls_silent_is_left():
 
 
 def pieces(r, name):
-    events = json.loads(r.get(f"/v1/stream/conversations/{name}/events?offset=-1"))
-    return [(e["key"], e["value"]) for e in events if e["type"] == "chunk" and e["key"].startswith("re-")]
+    """What an agent has said there: (number, text)."""
+    events = json.loads(calmly(r, "GET", f"/v1/stream/conversations/{name}/events?offset=-1"))
+    answers = [e for e in events if e["type"] == "chunk" and e["key"].startswith("re-")]
+    return [(e["key"], chunk["text"]) for e in answers if (chunk := json.loads(e["value"]["chunk"]))["type"] == "text"]
 
 
 def test_an_agent_answers_each_message_once_while_workers_and_it_are_killed(tmp_path):
@@ -545,19 +559,19 @@ def test_an_agent_answers_each_message_once_while_workers_and_it_are_killed(tmp_
             session(r, name)
         agent = Node(r.url, "answers", store=str(tmp_path / "place"), losing=5)
         for n in range(count):
-            session(r, f"c{n % 2 + 1}", f"message {n} of {count}".replace(" ", "_"))
+            session(r, f"c{n % 2 + 1}", f"m{n}")
             if n % 4 == 3:
                 r.kill_some_worker(dice, "sse")
-                wait_for(lambda: len(agent.of("answered")) > n // 2, "answers", 3 * PATIENCE)
-        wait_for(lambda: len(agent.of("answered")) == count, "all answers", 3 * PATIENCE)
+                wait_for(lambda: len(pieces(r, "c1")) + len(pieces(r, "c2")) > n, "answers", 3 * PATIENCE)
+            if n % 8 == 6:
+                agent.kill()
+                agent = Node(r.url, "answers", store=str(tmp_path / "place"), losing=5)
         for name in ("c1", "c2"):
-            mine = [f"message_{n}_of_{count}" for n in range(count) if f"c{n % 2 + 1}" == name]
-            assert [key for key, _ in pieces(r, name)] == [f"re-{one}:0" for one in mine]
+            mine = [f"m{n}" for n in range(count) if f"c{n % 2 + 1}" == name]
+            wanted = [(f"re-{one}:{i}", letter) for one in mine for i, letter in enumerate(one)]
+            wait_for(lambda: len(pieces(r, name)) >= len(wanted), "all answers", 3 * PATIENCE)
+            assert pieces(r, name) == wanted
         agent.stop()
-        again = Node(r.url, "answers", store=str(tmp_path / "place"))
-        session(r, "c1", "another")
-        wait_for(lambda: again.of("answered"), "the answer of its second life")
-        assert again.stop() == [{"answered": "another"}]
 
 
 def node_of(name, port=0):

@@ -75,6 +75,7 @@ function retryAfterOf(answer) {
  *   function is asked before each request, so that one that has ended can be replaced. Without: the cookie, if any
  * @property {RequestCredentials} [credentials] of `fetch` ("same-origin")
  * @property {number} [timeout] how long an answer may take until its head is there, ms (15000)
+ * @property {import("./retry.js").BackoffOptions} [backoff] between the attempts of what is repeated
  * @property {typeof fetch} [fetch] in place of the global one
  */
 
@@ -157,7 +158,7 @@ export class Api {
 	 * @returns {Promise<T>}
 	 */
 	async again(attempt, { attempts = 8, signal, backoff } = {}) {
-		const delays = new Backoff(backoff);
+		const delays = new Backoff({ ...this.#options.backoff, ...backoff });
 		for (let left = attempts - 1; ; left--) {
 			try {
 				return await attempt();

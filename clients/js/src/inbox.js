@@ -1,6 +1,4 @@
-import { RequestError } from "./api.js";
 import { follow } from "./follow.js";
-import { Streams } from "./streams.js";
 import { uuid } from "./uuid.js";
 
 /**
@@ -32,12 +30,9 @@ export async function* inbox(api, sessions, options) {
 /** One answer of an agent, in pieces that are each said once and in order. */
 export class Answer {
 	#api;
-	#streams;
-	#events;
 	#path;
 	#about;
-	#count = 0;
-	#offset = /** @type {string | null} */ (null); /* of the events: everything before it was there when this answer began */
+	#seq = 0;
 	#turn = /** @type {Promise<unknown>} */ (Promise.resolve());
 
 	/**
@@ -47,8 +42,6 @@ export class Answer {
 	 */
 	constructor(api, sessionId, { actorId, role = "assistant", messageId = uuid() }) {
 		this.#api = api;
-		this.#streams = new Streams(api);
-		this.#events = `conversations/${sessionId}/events`;
 		this.#path = `/v1/sessions/${encodeURIComponent(sessionId)}/`;
 		this.#about = { actorId, role };
 		/** Names it. */
@@ -56,52 +49,24 @@ export class Answer {
 	}
 
 	/**
-	 * One piece more, when it is on the server's disk.
+	 * One piece more, when it is on the server's disk. Its number goes along, so that it counts once, however often it is sent.
 	 * @param {Record<string, unknown>} chunk
 	 * @returns {Promise<void>}
-	 * @throws {RequestError} 409: another answer is under way, or somebody has stopped this one
+	 * @throws {import("./api.js").RequestError} 409: another answer is under way, or somebody has stopped this one
 	 */
 	write(chunk) {
-		return this.#next(async () => {
-			this.#offset ??= (await this.#streams.info(this.#events))?.offset ?? "-1";
-			await this.#once("chunks", { messageId: this.messageId, ...this.#about, chunk }, () => this.#said(this.#count));
-			this.#count++;
-		});
+		return this.#next("chunks", () => ({ messageId: this.messageId, ...this.#about, chunk, seq: this.#seq }), () => { this.#seq++; });
 	}
 
 	/** It is complete; again is fine. @returns {Promise<void>} */
 	finish() {
-		return this.#next(() => this.#once("generations/finish", { messageId: this.messageId }, async () => false));
+		return this.#next("generations/finish", () => ({ messageId: this.messageId }), () => {});
 	}
 
-	/** @param {() => Promise<void>} step @returns {Promise<void>} */
-	#next(step) {
-		const mine = this.#turn.then(step);
+	/** @param {string} name @param {() => Record<string, unknown>} body @param {() => void} done @returns {Promise<void>} */
+	#next(name, body, done) {
+		const mine = this.#turn.then(() => this.#api.again(() => this.#api.askJson(this.#path + name, { body: body() }))).then(done);
 		this.#turn = mine.catch(() => {});
 		return mine;
-	}
-
-	/** Whoever got no answer looks first whether it was done. @param {string} name @param {Record<string, unknown>} body @param {() => Promise<boolean>} done */
-	async #once(name, body, done) {
-		let doubt = false;
-		await this.#api.again(async () => {
-			if (doubt && await done()) return;
-			try {
-				await this.#api.askJson(this.#path + name, { body });
-			} catch (error) {
-				doubt ||= !(error instanceof RequestError) || error.status >= 500;
-				throw error;
-			}
-		});
-	}
-
-	/** Is this piece among the events? @param {number} piece */
-	async #said(piece) {
-		const key = `${this.messageId}:${piece}`;
-		for await (const { messages, offset } of this.#streams.read(this.#events, { offset: this.#offset ?? "-1" })) {
-			if (messages.some(event => event.key === key)) return true;
-			this.#offset = offset;
-		}
-		return false;
 	}
 }

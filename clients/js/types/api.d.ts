@@ -44,6 +44,7 @@ export class RequestError extends Error {
  *   function is asked before each request, so that one that has ended can be replaced. Without: the cookie, if any
  * @property {RequestCredentials} [credentials] of `fetch` ("same-origin")
  * @property {number} [timeout] how long an answer may take until its head is there, ms (15000)
+ * @property {import("./retry.js").BackoffOptions} [backoff] between the attempts of what is repeated
  * @property {typeof fetch} [fetch] in place of the global one
  */
 /**
@@ -114,6 +115,10 @@ export type ApiOptions = {
      * how long an answer may take until its head is there, ms (15000)
      */
     timeout?: number | undefined;
+    /**
+     * between the attempts of what is repeated
+     */
+    backoff?: import("./retry.js").BackoffOptions | undefined;
     /**
      * in place of the global one
      */

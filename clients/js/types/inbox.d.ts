@@ -38,10 +38,10 @@ export class Answer {
     /** Names it. */
     messageId: string;
     /**
-     * One piece more, when it is on the server's disk.
+     * One piece more, when it is on the server's disk. Its number goes along, so that it counts once, however often it is sent.
      * @param {Record<string, unknown>} chunk
      * @returns {Promise<void>}
-     * @throws {RequestError} 409: another answer is under way, or somebody has stopped this one
+     * @throws {import("./api.js").RequestError} 409: another answer is under way, or somebody has stopped this one
      */
     write(chunk: Record<string, unknown>): Promise<void>;
     /** It is complete; again is fine. @returns {Promise<void>} */
