@@ -703,6 +703,38 @@ def test_in_chromium(ringside, browser, name):
 
 
 @pytest.mark.browser
+@pytest.mark.skipif(not os.path.exists(BROWSER), reason="no browser")
+def test_a_picture_by_webrtc_and_by_what_is_left():
+    """WebRTC where it is to be had, MJPEG where it is not; a picture whose browser has ended comes back."""
+    view = """(async () => {
+        const { Api, Viewer } = await import("/page/client/viewer.js"), api = new Api();
+        const order = { targetUrl: location.origin + "/arena/arena", renderOptions: { resolution: "320x180" } };
+        window.states = [];
+        const session = async () => (await api.askJson("/stream", { body: order, headers: { "idempotency-key": "shared" } })).streamId;
+        window.viewer = new Viewer(api, { session, video: document.querySelector("video"), canvas: document.querySelector("canvas"), retry: 200,
+            onState: ({ name, way }) => states.push([name, way].join(" ")) });
+        viewer.start();
+    })()"""
+    with Ringside("--capture-workers=1", "--capture-allow-private=127.0.0.1", workers=1, bridge=1) as r, Browser() as b:
+        for way in ("webrtc", "mjpeg"):
+            b.open(r.url + "/arena/none")
+            b.wait("location.pathname === '/arena/none' && document.readyState === 'complete'")
+            b.run("document.body.innerHTML = '<video muted playsinline autoplay></video><canvas width=320 height=180></canvas>'")
+            if way == "mjpeg":
+                b.run("delete window.RTCPeerConnection")
+            b.run(view)
+            b.wait(f"states.at(-1) === 'showing {way}'", f"a picture by {way}")
+            assert b.run("viewer.last > 0")
+            if way == "mjpeg":
+                before = r.worker("capture-0")["pid"]
+                r.kill(before)
+                wait_for(lambda: (w := r.worker("capture-0")) and w["pid"] not in (0, before), "another capture worker")
+                b.wait(f"viewer.last > {time.time() * 1000} && viewer.state.name === 'showing'", "the picture, again")
+            b.run("viewer.stop()")
+            assert b.run("states.at(-1)").strip() == "stopped"
+
+
+@pytest.mark.browser
 def test_a_connection_in_chromium(ringside, browser, name):
     """Over a reload the tab keeps its id, and what it had not sent; both are said and seen once."""
     begin = """(async () => {

@@ -94,7 +94,7 @@ def in_node(r, directory, text):
 def test_the_package_in_node(ringside, tmp_path, number):
     program = in_node(ringside, tmp_path, IN_NODE[number])
     said = program.communicate(timeout=60)[0]
-    assert program.returncode == 0 and said
+    assert program.returncode == 0 and said and "failed" not in said
 
 
 @pytest.mark.skipif(node_version() < 20, reason="no Node 20")

@@ -26,6 +26,7 @@ export { whep } from "./whep.js";
  * @property {Way[]} [ways] which are tried, in this order (all that have what they need)
  * @property {boolean} [sound] asked for with WebRTC (false)
  * @property {RTCIceServer[]} [iceServers]
+ * @property {number} [pageWithin] so long a page that has just been ordered is waited for, ms (10000)
  * @property {number} [firstWithin] a way that has brought nothing by then is left, ms (6000)
  * @property {number} [stillMax] one that has brought nothing for so long is left, ms (12000)
  * @property {number} [retry] from one round to the next, ms (5000)
@@ -55,7 +56,7 @@ export class Viewer {
 	 */
 	constructor(api, options) {
 		this.#api = api;
-		this.#options = { firstWithin: 6000, stillMax: 12_000, retry: 5000, sound: false, ...options };
+		this.#options = { pageWithin: 10_000, firstWithin: 6000, stillMax: 12_000, retry: 5000, sound: false, ...options };
 	}
 
 	/** What there is to see at the moment. */
@@ -143,14 +144,29 @@ export class Viewer {
 		const tracks = new MediaStream();
 		let viewing;
 		try {
-			viewing = await whep(this.#api, session, { sound, iceServers, signal: watch.signal, onOver: () => watch.abort(new Error("the connection broke")),
-				onTrack: track => { tracks.addTrack(track); video.srcObject = tracks; } });
+			viewing = await this.#patiently(() => whep(this.#api, session, { sound, iceServers, signal: watch.signal,
+				onOver: () => watch.abort(new Error("the connection broke")), onTrack: track => { tracks.addTrack(track); video.srcObject = tracks; } }), watch.signal);
 			watch.open();
 			await this.#shown(video, "webrtc", watch.signal);
 		} finally {
 			watch.end();
 			viewing?.close();
 			video.srcObject = null;
+		}
+	}
+
+	/**
+	 * A page that has just been ordered is not there yet (409), and soon will be.
+	 * @template T
+	 * @param {() => Promise<T>} open @param {AbortSignal} signal
+	 */
+	async #patiently(open, signal) {
+		for (const until = Date.now() + this.#options.pageWithin; ; await sleep(300, signal)) {
+			try {
+				return await open();
+			} catch (error) {
+				if (!(error instanceof RequestError && error.status === 409) || signal.aborted || Date.now() > until) throw error;
+			}
 		}
 	}
 

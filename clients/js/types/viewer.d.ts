@@ -17,6 +17,7 @@ export { whep } from "./whep.js";
  * @property {Way[]} [ways] which are tried, in this order (all that have what they need)
  * @property {boolean} [sound] asked for with WebRTC (false)
  * @property {RTCIceServer[]} [iceServers]
+ * @property {number} [pageWithin] so long a page that has just been ordered is waited for, ms (10000)
  * @property {number} [firstWithin] a way that has brought nothing by then is left, ms (6000)
  * @property {number} [stillMax] one that has brought nothing for so long is left, ms (12000)
  * @property {number} [retry] from one round to the next, ms (5000)
@@ -89,6 +90,10 @@ export type ViewerOptions = {
      */
     sound?: boolean | undefined;
     iceServers?: RTCIceServer[] | undefined;
+    /**
+     * so long a page that has just been ordered is waited for, ms (10000)
+     */
+    pageWithin?: number | undefined;
     /**
      * a way that has brought nothing by then is left, ms (6000)
      */
