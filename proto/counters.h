@@ -112,6 +112,28 @@
 	C(conversation_conflicts_total, counter,                                                   \
 	  "Messages refused because their id was used for something else.")                        \
 	C(conversation_pieces_total, counter, "Pieces of answers, acknowledged.")                  \
+	C(chat_connections, gauge,                                                                 \
+	  "Stable connections in the store, open or waiting, as this worker counted last.")        \
+	C(chat_streams, gauge, "Their streams that are open here.")                                \
+	C(chat_opened_total, counter, "Streams of stable connections that began.")                 \
+	C(chat_resumed_total, counter, "Those that went on from a position.")                      \
+	C(chat_takeovers_total, counter, "Those that replaced one that was open.")                 \
+	C(chat_superseded_total, counter,                                                          \
+	  "Streams that were ended because another replaced "                                      \
+	  "them.")                                                                                 \
+	C(chat_ended_total, counter, "Replaced ones whose client came back, and was told by 204.") \
+	C(chat_contested_total, counter,                                                           \
+	  "Clients that got a connection of their own, because two took one from each other.")     \
+	C(chat_rejected_total, counter, "Ids of connections that were not taken.")                 \
+	C(chat_foreign_total, counter, "Requests for a connection of another login: 403.")         \
+	C(chat_expired_total, counter, "Connections that expired.")                                \
+	C(chat_lost_total, counter, "Connections whose worker had ended.")                         \
+	C(chat_stale_total, counter,                                                               \
+	  "Ends, timers and requests of a generation that was over: ignored.")                     \
+	C(chat_suspended_total, counter, "Connections that went to sleep, each time.")             \
+	C(chat_reconnects_total, counter, "Statements of all that a connection watches.")          \
+	C(chat_replayed_total, counter, "Events replayed after them.")                             \
+	C(chat_paused_total, counter, "Streams that waited for connections.replay_rate.")          \
 	C(markets_active, gauge, "Markets that are not settled.")                                  \
 	C(market_oldest_created_timestamp_seconds, gauge_ms,                                       \
 	  "When the oldest of them was created, Unix time; 0: there is none.")                     \

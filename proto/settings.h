@@ -499,6 +499,25 @@
 	  "Devices that may be present in a conversation; more get 429.")                          \
 	S(conversations_generation_timeout_ms, "conversations.generation_timeout", ms, "5m", 100,  \
 	  86400000, LIVE, "An answer that got no piece for this long gives way to the next.")      \
+	S(connections_max, "connections.max", count, "100000", 0, 10000000, LIVE,                  \
+	  "Connections (/api/chat/events) in the store, open or waiting; more get 503.")           \
+	S(connections_sessions, "connections.sessions", count, "64", 1, 256, LIVE,                 \
+	  "Conversations that one connection watches; more get 429, and a reconnect with "         \
+	  "more 413.")                                                                             \
+	S(connections_reconnect_bytes, "connections.reconnect_bytes", bytes, "64k", 1024, 1 << 20, \
+	  LIVE, "Body of a request about what a connection watches; larger gets 413.")             \
+	S(connections_expiry_ms, "connections.expiry", ms, "60s", 100, 86400000, LIVE,             \
+	  "How long a connection without a stream is kept, with what it watches.")                 \
+	S(connections_suspend_grace_ms, "connections.suspend_grace", ms, "2m", 100, 86400000,      \
+	  LIVE, "The same of one whose client said that it goes to sleep.")                        \
+	S(connections_takeovers, "connections.takeovers", count, "8", 1, 1000000, LIVE,            \
+	  "Times within connections.takeover_window that a connection's open stream may be "       \
+	  "replaced; then whoever comes gets a connection of its own.")                            \
+	S(connections_takeover_window_ms, "connections.takeover_window", ms, "10s", 100, 3600000,  \
+	  LIVE, "See connections.takeovers.")                                                      \
+	S(connections_replay_rate, "connections.replay_rate", bytes, "4M", 0, 1 << 30, LIVE,       \
+	  "Bytes a second that a connection is handed, a second's worth and a piece "              \
+	  "ahead; 0: as many as it takes.")                                                        \
 	S(call_timeout_ms, "call.timeout", ms, "10s", 100, 300000, WORKERS,                        \
 	  "Longest wait for another worker's answer to a request; then 503.")                      \
 	S(call_queue_bytes, "call.queue_bytes", bytes, "8M", 2 << 20, 1 << 30, WORKERS,            \

@@ -16,6 +16,7 @@
 #include "worker-sse/live/fanout.h"
 #include "worker-sse/routes.h"
 #include "worker-sse/views/bet_sync.h"
+#include "worker-sse/views/connections.h"
 #include "worker-sse/views/conversations.h"
 #include "worker-sse/views/events.h"
 #include "worker-sse/views/health.h"
@@ -199,8 +200,16 @@ static int start_views(struct sse_worker *w)
 	                                                   .context = w});
 	events_start(w);
 	bet_sync_start(w);
-	return conversations_start(w);
+	int code = conversations_start(w);
+	if (code == 0)
+		connections_start(w);
+	return code;
 }
+
+/* What other workers of our kind ask. */
+static const struct call_route peer_routes[] = {
+        {CALL_METHOD(POST), "/connections/", connections_on_call},
+};
 
 static int start(struct worker *worker)
 {
@@ -211,7 +220,7 @@ static int start(struct worker *worker)
 	        .worker = worker, .settings = worker->settings.newest, .counters = worker->mine};
 	wheel_init(&w->wheel, clock_monotonic_ms());
 	w->asks = asks_create(worker, &w->wheel);
-	w->calls = calls_create(worker, NULL, 0, w);
+	w->calls = calls_create(worker, peer_routes, sizeof peer_routes / sizeof *peer_routes, w);
 	start_keys(&p);
 	start_edge(&p);
 	slices_start(&w->slices, worker->loop);
@@ -244,6 +253,7 @@ static void on_peer_gone(struct worker *worker, const struct party *gone)
 {
 	struct sse_worker *w = worker->context;
 	asks_peer_gone(w->asks, gone);
+	connections_peer_gone(w, gone);
 	edge_flush(&w->edge);
 }
 

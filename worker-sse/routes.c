@@ -5,6 +5,7 @@
 #include "worker-sse/views/call.h"
 #include "worker-sse/edge/cors_preflight.h"
 #include "worker-sse/edge/limits.h"
+#include "worker-sse/views/connections.h"
 #include "worker-sse/views/conversations.h"
 #include "worker-sse/views/events.h"
 #include "worker-sse/views/feed_newest.h"
@@ -235,6 +236,12 @@ static const struct route talk_routes[] = {
          conversations_registry, cors_preflight},
         {"/v1/sessions/", ANY_METHOD, BOTH(ASKS_TALK, ASKS_TALK), no_one_thing, TALK_BODY_MAX,
          conversations_handle, cors_preflight},
+        {"/api/chat/events", LOOKS, BOTH(ASKS_TALK, ASKS_TALK), no_one_thing, 1024,
+         connections_stream, cors_preflight},
+        {"/api/chat/", M(POST), BOTH(ASKS_TALK, ASKS_TALK), no_one_thing, TALK_BODY_MAX,
+         connections_handle, cors_preflight},
+        {"/api/sessions/suspend", M(POST), BOTH(ASKS_TALK, ASKS_TALK), no_one_thing, 1 << 20,
+         connections_beacon, cors_preflight},
         {"/health", ANY_METHOD, {0}, NULL, 1024, conversations_health, cors_preflight},
         {"/health/live", LOOKS, {0}, NULL, 1024, conversations_health, cors_preflight},
         {"/health/ready", LOOKS, {0}, NULL, 1024, conversations_health, cors_preflight},

@@ -1,5 +1,5 @@
-/* Rows and ids of connections from hostile bytes: what is taken is written as a row that is taken as
- * the same, whatever is done to it; an id that is good is good as it comes out. */
+/* Rows and ids of connections from hostile bytes: what is taken is written as a row that is taken
+ * as the same, whatever is done to it; an id that is good is good as it comes out. */
 #include "common/domain/connection.h"
 
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 #define CORS_HEADERS                                                                               \
 	FORWARDED_HEADERS(CORS_NAME, )                                                             \
 	"if-none-match, last-event-id, stream-seq, stream-ttl, stream-expires-at, stream-closed, " \
-	"x-actor-id, x-actor-type, x-session-id, "                                                 \
+	"x-actor-id, x-actor-type, x-session-id, x-connection-id, x-connection-generation, "       \
 	"producer-id, producer-epoch, producer-seq, stream-forked-from, stream-fork-offset, "      \
 	"stream-fork-sub-offset"
 

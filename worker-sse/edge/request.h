@@ -52,6 +52,8 @@ enum method {
 	H(LAST_EVENT_ID, "last-event-id")                                                          \
 	H(ORIGIN, "origin")                                                                        \
 	H(X_ACTOR_ID, "x-actor-id")                                                                \
+	H(X_CONNECTION_GENERATION, "x-connection-generation")                                      \
+	H(X_CONNECTION_ID, "x-connection-id")                                                      \
 	H(X_FORWARDED_FOR, "x-forwarded-for")                                                      \
 	H(X_FORWARDED_HOST, "x-forwarded-host")                                                    \
 	H(X_FORWARDED_PROTO, "x-forwarded-proto")                                                  \

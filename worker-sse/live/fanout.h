@@ -120,6 +120,8 @@ bool fanout_follows_only(const struct live_reader *reader,
  * a view whose frames are shared, or with news(), there is one stream only. False: the reader is
  * gone. */
 bool fanout_add(struct live_reader *reader, struct stream *stream, uint64_t from);
+/* It follows this stream no more. Not from within its view. */
+void fanout_drop(struct live_reader *reader, const struct stream *stream);
 /* Bytes of the view's own, between frames. */
 void fanout_send(struct live_reader *reader, const struct sse_frame *frame);
 /* Ends it now, with the view's farewell. */

@@ -167,6 +167,13 @@ static void cursor_unlink(struct live_cursor *c)
 	followed_release(f);
 }
 
+void fanout_drop(struct live_reader *r, const struct stream *stream)
+{
+	for (struct live_cursor *c = &r->cursor; c != NULL; c = c->sibling)
+		if (c->followed != NULL && c->followed->stream == stream)
+			cursor_unlink(c);
+}
+
 struct sink reader_leave(struct live_reader *r)
 {
 	struct sink sink = r->sink;

@@ -1,0 +1,268 @@
+/* How a stream looks: events of conversations, and those of the connection itself. All but the
+ * first are called `message`, so that a client needs to know no names; each carries an id of where
+ * the stream stands in everything that is watched. */
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "worker-sse/views/connection_parts.h"
+
+#include <stdlib.h>
+
+enum { FRAME_BYTES = 256 * 1024 };
+
+static void put_id(struct sse_builder *b, const struct connection_stream *s)
+{
+	SSE_PUT(b, "id: ");
+	char *text = sse_room(b, EVENT_ID_ROOM + (size_t)s->count * EVENT_ID_PLACE_ROOM);
+	sse_written(b, event_id_print(s->revision, s->places, s->count, text));
+	SSE_PUT(b, "\n");
+}
+
+static void put_json(struct sse_builder *b, const char *name, const json_t *event)
+{
+	char *text = json_dumps(event, JSON_COMPACT);
+	check(text != NULL);
+	sse_printf(b, "event: %s\ndata: ", name);
+	sse_put(b, span_str(text));
+	SSE_PUT(b, "\n\n");
+	free(text);
+}
+
+void connection_put(struct sse_builder *b, const struct connection_stream *s, const char *name,
+                    const json_t *event)
+{
+	put_id(b, s);
+	put_json(b, name, event);
+}
+
+void connection_put_event(struct sse_builder *b, const struct connection_stream *s,
+                          const char *type, const char *id, json_t *more)
+{
+	json_t *event = json_pack("{s:i, s:s}", "v", CONNECTION_PROTOCOL, "type", type);
+	check(event != NULL);
+	if (id != NULL)
+		json_object_set_new(event, "sessionId", json_string(id));
+	if (more != NULL)
+		json_object_update(event, more);
+	connection_put(b, s, "message", event);
+	json_decref(event);
+	json_decref(more);
+}
+
+/* ---- what was stated ---- */
+
+void connection_replay_free(struct connection_replay **replay)
+{
+	if (*replay != NULL)
+		free((*replay)->parts);
+	free(*replay);
+	*replay = NULL;
+}
+
+static bool is_replayed(const struct connection_stream *s)
+{
+	for (size_t i = 0; i < s->replay->count; i++)
+		for (size_t j = 0; j < s->count; j++)
+			if (s->places[j].stream_id == s->replay->parts[i].stream_id &&
+			    s->places[j].position < s->replay->parts[i].to)
+				return false;
+	return true;
+}
+
+bool connection_put_replayed(struct sse_builder *b, struct connection_stream *s)
+{
+	struct state *view = store_view(s->all->worker->store);
+	char id[CONVERSATION_ID_ROOM];
+	if (s->replay == NULL || !is_replayed(s))
+		return false;
+	json_t *sessions = json_array();
+	for (size_t i = 0; i < s->replay->count; i++) {
+		const struct connection_replay_part *part = &s->replay->parts[i];
+		struct stream *stream = state_find_id(view, part->stream_id);
+		if (stream != NULL && connection_conversation(stream, id))
+			json_array_append_new(sessions,
+			                      json_pack("{s:s, s:I}", "sessionId", id, "replayed",
+			                                (json_int_t)part->count));
+	}
+	connection_put_event(b, s, "reconnected", NULL, json_pack("{s:o}", "sessions", sessions));
+	connection_replay_free(&s->replay);
+	return true;
+}
+
+static void count_replayed(struct connection_stream *s, uint64_t stream_id, uint64_t ends_at)
+{
+	for (size_t i = 0; s->replay != NULL && i < s->replay->count; i++) {
+		struct connection_replay_part *part = &s->replay->parts[i];
+		if (part->stream_id != stream_id || ends_at > part->to)
+			continue;
+		part->count++;
+		counter_add(s->all->worker->counters, chat_replayed_total, 1);
+	}
+}
+
+/* ---- events ---- */
+
+static void set_position(struct connection_stream *s, uint64_t stream_id, uint64_t position)
+{
+	for (size_t i = 0; i < s->count; i++)
+		if (s->places[i].stream_id == stream_id)
+			s->places[i].position = position;
+}
+
+static void drop_stream(struct connection_stream *s, uint64_t stream_id)
+{
+	for (size_t i = 0; i < s->count; i++)
+		if (s->places[i].stream_id == stream_id) {
+			s->count--;
+			s->places[i] = s->places[s->count];
+			s->since[i] = s->since[s->count];
+			return;
+		}
+}
+
+/* A line end within JSON is white space. */
+static void put_line(struct sse_builder *b, struct span text)
+{
+	size_t from = 0;
+	for (size_t i = 0; i < text.len; i++)
+		if (text.at[i] == '\n' || text.at[i] == '\r') {
+			sse_put(b, span_of(text.at + from, i - from));
+			SSE_PUT(b, " ");
+			from = i + 1;
+		}
+	sse_put(b, span_of(text.at + from, text.len - from));
+}
+
+static bool begins_with(struct span text, struct span head)
+{
+	return text.len >= head.len && memcmp(text.at, head.at, head.len) == 0;
+}
+
+/* The event as it is in the stream, with what the wire says of each in front. */
+static void put_event(struct sse_builder *b, const char *id, struct span text, uint64_t before,
+                      uint64_t position)
+{
+	bool typed = begins_with(text, SPAN("{\"type\":"));
+	bool object = text.len > 2 && text.at[0] == '{';
+	sse_printf(b,
+	           "event: message\ndata: {\"v\":%d,\"sessionId\":\"%s\",\"seq\":%llu,"
+	           "\"prevSessionSeq\":%llu,",
+	           CONNECTION_PROTOCOL, id, (unsigned long long)position,
+	           (unsigned long long)before);
+	if (!typed)
+		SSE_PUT(b, "\"type\":\"control\",");
+	if (!object)
+		SSE_PUT(b, "\"value\":");
+	put_line(b, object ? span_of(text.at + 1, text.len - 1) : text);
+	sse_put(b, object ? SPAN("\n\n") : SPAN("}\n\n"));
+}
+
+struct framing {
+	const struct frame_query *q;
+	char id[CONVERSATION_ID_ROOM];
+	uint64_t to; /* behind the last message put */
+};
+
+static bool put_message(void *arg, const struct store_message *message)
+{
+	struct framing *f = arg;
+	struct sse_builder *b = f->q->builder;
+	struct connection_stream *s = f->q->owner;
+	set_position(s, f->q->stream->id, message->ends_at);
+	count_replayed(s, f->q->stream->id, message->ends_at);
+	put_id(b, s);
+	put_event(b, f->id, message->bytes, f->to, message->ends_at);
+	f->to = message->ends_at;
+	return b->len < waiting_piece(f->q->waiting, FRAME_BYTES);
+}
+
+static bool build(struct sse_frame *frame, const struct frame_query *q)
+{
+	struct sse_builder *b = q->builder;
+	struct framing f = {.q = q, .to = q->from};
+	sse_begin(b);
+	if (!connection_conversation(q->stream, f.id) ||
+	    store_scan(q->store, q->stream, q->from, q->to, SIZE_MAX, put_message, &f) !=
+	            STORE_READ_OK)
+		return false;
+	connection_put_replayed(b, q->owner);
+	sse_end(b, frame);
+	frame->to = f.to;
+	return true;
+}
+
+/* An event, not a comment, which EventSource tells nobody of. */
+static bool heartbeat(struct sse_frame *frame, const struct frame_query *q, uint64_t *variant)
+{
+	(void)variant;
+	sse_begin(q->builder);
+	connection_put_event(q->builder, q->owner, "ping", NULL,
+	                     json_pack("{s:I}", "at", (json_int_t)clock_wall_ms()));
+	sse_end(q->builder, frame);
+	return true;
+}
+
+static bool lost(struct sse_frame *frame, const struct frame_query *q, enum fanout_end why)
+{
+	struct connection_stream *s = q->owner;
+	char id[CONVERSATION_ID_ROOM];
+	bool gone = why == FANOUT_END_GONE;
+	if (!connection_conversation(q->stream, id))
+		return false;
+	if (gone)
+		drop_stream(s, q->stream->id);
+	else
+		set_position(s, q->stream->id, q->to);
+	sse_begin(q->builder);
+	connection_put_event(
+	        q->builder, s, "session_reset", id,
+	        gone ? json_pack("{s:s}", "reason", "deleted")
+	             : json_pack("{s:s, s:I}", "reason", "trimmed", "seq", (json_int_t)q->to));
+	connection_put_replayed(q->builder, s);
+	sse_end(q->builder, frame);
+	return true;
+}
+
+static void put_superseded(struct sse_builder *b, const struct connection_stream *s)
+{
+	json_t *event =
+	        json_pack("{s:i, s:s, s:s, s:I}", "v", CONNECTION_PROTOCOL, "type", "superseded",
+	                  "connectionId", s->cid, "generation", (json_int_t)s->generation);
+	check(event != NULL);
+	SSE_PUT(b, "id: superseded\n");
+	put_json(b, "message", event);
+	json_decref(event);
+}
+
+static bool farewell(struct sse_frame *frame, const struct frame_query *q, enum fanout_end why)
+{
+	struct connection_stream *s = q->owner;
+	sse_begin(q->builder);
+	if (s->superseded)
+		put_superseded(q->builder, s);
+	else if (why == FANOUT_END_EXPIRED)
+		connection_put_event(q->builder, s, "expired", NULL, NULL);
+	else
+		sse_comment(q->builder, " resume from the last id");
+	sse_end(q->builder, frame);
+	return true;
+}
+
+/* Another conversation may be watched at any time. */
+static bool finished(void *owner, const struct stream *stream)
+{
+	drop_stream(owner, stream->id);
+	return true;
+}
+
+static void left(void *owner)
+{
+	connection_stream_left(owner);
+}
+
+const struct fanout_view connection_view = {.name = "connection",
+                                            .frame = build,
+                                            .heartbeat = heartbeat,
+                                            .farewell = farewell,
+                                            .lost = lost,
+                                            .finished = finished,
+                                            .left = left};

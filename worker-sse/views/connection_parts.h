@@ -1,0 +1,180 @@
+/* Inside connections: the row and its turn (connection_turn.c), a live stream
+ * (connection_stream.c), how it looks (connection_frames.c) and how fast it goes
+ * (connection_pace.c), what is asked beside it (connection_posts.c, connection_talk.c), and what is
+ * said on one from elsewhere (connection_peer.c). */
+#pragma once
+
+#include "common/base/hash.h"
+#include "common/domain/connection.h"
+#include "common/store/actor.h"
+#include "worker-sse/views/connections.h"
+#include "worker-sse/views/conversation_parts.h"
+#include "worker-sse/views/event_id.h"
+
+enum {
+	CONNECTION_PROTOCOL = 2,
+	CONNECTION_NONCE_MAX = 100,
+};
+
+struct connection_stream;
+
+/* Of one worker. */
+struct connections {
+	struct sse_worker *worker;
+	struct fanout_observer observer;
+	struct connection_stream *streams; /* hash by cid */
+	struct connection_stream *noted;   /* whose row has changed */
+	struct slices_job apply;
+	uint64_t rows; /* that there are, as the last sweep counted */
+	/* The sweep: what nobody's timer looks after any more. */
+	struct wheel_node sweep_due;
+	struct slices_job sweep;
+	char swept[CONNECTION_CID_ROOM]; /* up to where */
+	uint64_t counted;
+	bool sweeping;
+	struct connection_holder *holders; /* by slot */
+	size_t holders_count;
+};
+
+/* ---- connection_turn.c: one change of a row ---- */
+
+struct connection_op {
+	struct actor actor;
+	struct connections *all;
+	char cid[CONNECTION_CID_ROOM];
+	struct request *request; /* NULL: nobody waits, or has left */
+	/* Judges, and says what is to become: `write`, `remove`. Has no other effect. */
+	void (*step)(struct connection_op *op);
+	/* Once, with the row as it is now. Not `done`: it could not be written, or not be read;
+	 * status and text say why. The op is freed behind it. */
+	void (*end)(struct connection_op *op, bool done);
+	uint64_t generation; /* that it is about; 0: whichever there is */
+	json_t *body;        /* owned; NULL: none */
+	const struct connection_deed *deed;
+	struct connection_opening opening;
+	struct connection_watch *places; /* owned: of the opening, or what the body states */
+	size_t places_count;
+	json_t *lost; /* owned: of what was stated, what there is not, or not from there */
+	char subject[CONNECTION_SUBJECT_ROOM];
+	const char *rejected; /* the id that was asked for is not taken, for this reason */
+	uint32_t slot;        /* of connection_lose() */
+	uint64_t worker;
+	bool stated;
+	uint64_t from;
+	char id[CONVERSATION_ID_ROOM]; /* of the conversation; "": none */
+
+	/* ---- of a step ---- */
+	struct actor_change *change;
+	uint64_t now_ms; /* Unix */
+	bool there;
+	struct connection row;
+	bool write, remove, took_over;
+	enum connection_verdict verdict;
+	unsigned status; /* of a fault; 0: none */
+	const char *code, *text;
+};
+
+struct connection_op *connection_op_create(struct connections *all, const char *cid);
+void connection_op_run(struct connection_op *op);
+void connection_op_free(struct connection_op *op);
+/* Of a step: it is refused. */
+void connection_op_fault(struct connection_op *op, unsigned status, const char *code,
+                         const char *text);
+/* The row of `cid` in a change: ROW_PRESENT is to be finished. */
+enum row_found connection_load(struct rows *rows, const char *cid, struct connection *row);
+void connection_store(struct rows *rows, const struct connection *row);
+
+/* Its stream has ended. */
+void connection_over(struct connections *all, const char *cid, uint64_t generation);
+/* Its stream is here, whatever the row says. */
+void connection_hold_on(struct connections *all, const char *cid, uint64_t generation);
+void connections_sweep_start(struct connections *all);
+
+/* ---- conversations, as connections see them ---- */
+
+/* The path of its events; false: no such conversation, or not for who asks (*status then). */
+bool connection_may(const struct request *request, const char *id, unsigned verbs,
+                    const char *about, unsigned *status);
+/* NULL: not there. */
+struct stream *connection_events(struct sse_worker *w, const char *id);
+/* Of whose events it is; false: of none. */
+bool connection_conversation(const struct stream *stream, char out[CONVERSATION_ID_ROOM]);
+/* From where somebody who says `from` can go on. *reset NULL: from there; else the reason. */
+uint64_t connection_from(struct sse_worker *w, const struct stream *stream, uint64_t from,
+                         const char **reset);
+
+/* ---- connection_pace.c: no faster than connections.replay_rate ---- */
+
+struct connection_pace {
+	struct sse_worker *worker;
+	struct sink sink;                           /* what it writes to */
+	void (*over)(struct connection_pace *pace); /* last of all: it may be freed */
+	void *holder;
+	const struct sink_events *events;
+	struct wheel_node timer;
+	uint64_t next_ms; /* by when everything written may have been, at that rate */
+	bool blocked;     /* the sink below waits */
+	bool paused;
+};
+struct sink connection_paced(struct connection_pace *pace, struct sse_worker *w, struct sink sink,
+                             void (*over)(struct connection_pace *pace));
+
+/* ---- connection_stream.c ---- */
+
+/* Until everything that was there when the client stated what it watches has been handed over. */
+struct connection_replay {
+	struct connection_replay_part {
+		uint64_t stream_id, to, count;
+	} * parts;
+	size_t count;
+	json_t *lost; /* owned; may be NULL */
+};
+
+struct connection_stream {
+	UT_hash_handle hh;
+	struct connections *all;
+	struct request *request; /* NULL: of a WebSocket */
+	struct live_reader *reader;
+	struct connection_stream *next_noted;
+	struct connection_replay *replay;
+	struct event_place *places; /* with room for as many `since` behind them */
+	uint64_t *since;
+	uint64_t generation, revision;
+	struct connection_pace pace;
+	uint16_t count, room;
+	bool noted, superseded;
+	char cid[CONNECTION_CID_ROOM];
+};
+
+struct connection_stream *connection_stream_find(struct connections *all, const char *cid);
+/* Their rows have changed: on the next turn. at NULL: all. */
+void connection_streams_note(struct connections *all, struct span key);
+bool connection_streams_apply(struct slices_job *job);
+/* Says it, as an event without a place. False: it takes nothing more. */
+bool connection_stream_say(struct connection_stream *stream, const json_t *event);
+void connection_stream_left(struct connection_stream *stream);
+
+/* ---- connection_frames.c ---- */
+
+extern const struct fanout_view connection_view;
+/* An event of ours: the lines of it, with an id of where the stream stands. */
+void connection_put(struct sse_builder *builder, const struct connection_stream *stream,
+                    const char *name, const json_t *event);
+/* The same with {"v":2,"type":TYPE} and, not NULL, sessionId. Takes `more`, an object or NULL. */
+void connection_put_event(struct sse_builder *builder, const struct connection_stream *stream,
+                          const char *type, const char *id, json_t *more);
+/* True: nothing is missing any more; it has been said in this frame. */
+bool connection_put_replayed(struct sse_builder *builder, struct connection_stream *stream);
+void connection_replay_free(struct connection_replay **replay);
+
+/* ---- connection_posts.c, connection_talk.c ---- */
+
+/* POST send, interrupt, stop, permission, mode, close. False: none of these. */
+bool connection_talk(struct request *request, struct span name, const char *cid, json_t *body);
+
+/* ---- connection_peer.c ---- */
+
+/* Says `event` on the stream of the connection, wherever that is. Takes it. `done` NULL: nobody
+ * waits; else it is told whether it has been said. */
+void connection_say(struct connections *all, const struct connection *row, json_t *event,
+                    void (*done)(void *arg, bool said), void *arg);
