@@ -479,10 +479,12 @@ static void connection_stream_begin(struct connection_op *op)
 	           (unsigned long long)w->settings->http_events_retry_ms);
 	connection_put(change.builder, s, "welcome", first);
 	json_decref(first);
-	uint64_t stated = op->row.stated;
-	bool there = follow(&change, request, true, stated);
-	if (there && fanout_draining(w->fanout))
+	if (!follow(&change, request, true, op->row.stated))
+		return;
+	if (fanout_draining(w->fanout))
 		fanout_leave(s->reader, FANOUT_END_DRAIN);
+	else
+		note(all, s); /* the view may be past the row that it began with */
 }
 
 /* ---- GET /api/chat/events ---- */

@@ -36,7 +36,7 @@ struct sse_worker {
 	struct fanout_observer events_observer;
 	uint64_t bet_sync_said_ms; /* when an unreadable message was last in the log; 0: never */
 	struct conversations *conversations;
-	size_t compressions;              /* pages that are being coded (streams_read.c) */
+	size_t compressions; /* pages that are being coded (streams_read.c) */
 	struct connections *connections;
 	struct kit_session *kit_sessions; /* hash (stream_kit.c): who is followed here */
 };
