@@ -32,16 +32,36 @@ bool connection_cid_read(struct span text, char out[CONNECTION_CID_ROOM])
 	return true;
 }
 
+static uint8_t nibble(char c)
+{
+	return (uint8_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+}
+
+void connection_cid_bytes(const char *cid, uint8_t out[CONNECTION_ID_BYTES])
+{
+	const char *at = cid + 4;
+	for (size_t i = 0; i < CONNECTION_ID_BYTES; i++, at += 2) {
+		if (*at == '-')
+			at++;
+		out[i] = (uint8_t)(nibble(at[0]) << 4 | nibble(at[1]));
+	}
+}
+
+void connection_cid_print(const uint8_t id[CONNECTION_ID_BYTES], char out[CONNECTION_CID_ROOM])
+{
+	char hex[2 * CONNECTION_ID_BYTES + 1];
+	hex_print(id, CONNECTION_ID_BYTES, hex);
+	snprintf(out, CONNECTION_CID_ROOM, "cid-%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12,
+	         hex + 16, hex + 20);
+}
+
 void connection_cid_make(const uint8_t random[16], char out[CONNECTION_CID_ROOM])
 {
-	char hex[33];
-	uint8_t r[16];
+	uint8_t r[CONNECTION_ID_BYTES];
 	memcpy(r, random, sizeof r);
 	r[6] = (uint8_t)((r[6] & 0x0f) | 0x40);
 	r[8] = (uint8_t)((r[8] & 0x3f) | 0x80);
-	hex_print(r, sizeof r, hex);
-	snprintf(out, CONNECTION_CID_ROOM, "cid-%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12,
-	         hex + 16, hex + 20);
+	connection_cid_print(r, out);
 }
 
 struct span connection_key(const char *cid, char out[CONNECTION_KEY_ROOM])

@@ -32,6 +32,7 @@
 enum {
 	CONNECTION_CID_LEN = 40,
 	CONNECTION_CID_ROOM = CONNECTION_CID_LEN + 1,
+	CONNECTION_ID_BYTES = 16, /* of the UUID */
 	CONNECTION_SUBJECT_ROOM = 65,
 	CONNECTION_KEY_ROOM = sizeof CONNECTION_KEY + CONNECTION_CID_LEN,
 	CONNECTION_WATCHES_MAX = 256, /* that a row may have; connections.sessions is below it */
@@ -40,6 +41,9 @@ enum {
 /* "cid-" and a UUID of whatever version, in any case: /^cid-HEX8-HEX4-HEX4-HEX4-HEX12$/i. `out` is
  * in lower case, so that there is one of each. No colon ever occurs in one. */
 bool connection_cid_read(struct span text, char out[CONNECTION_CID_ROOM]);
+/* The UUID of one that is good, and back. */
+void connection_cid_bytes(const char *cid, uint8_t out[CONNECTION_ID_BYTES]);
+void connection_cid_print(const uint8_t id[CONNECTION_ID_BYTES], char out[CONNECTION_CID_ROOM]);
 /* One that the server chooses: a random UUID, version 4. */
 void connection_cid_make(const uint8_t random[16], char out[CONNECTION_CID_ROOM]);
 struct span connection_key(const char *cid, char out[CONNECTION_KEY_ROOM]);

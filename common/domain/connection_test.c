@@ -77,6 +77,12 @@ static void cids_are_uuids_of_any_version(void **state)
 	                            0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 	connection_cid_make(random, out);
 	assert_string_equal(out, "cid-ffffffff-ffff-4fff-bfff-ffffffffffff");
+	uint8_t id[CONNECTION_ID_BYTES];
+	connection_cid_bytes(CID, id);
+	assert_int_equal(id[0], 0x12);
+	assert_int_equal(id[10], 0x42);
+	connection_cid_print(id, out);
+	assert_string_equal(out, CID);
 	assert_true(connection_key_cid(connection_key(CID, key), out));
 	assert_string_equal(out, CID);
 	assert_false(connection_key_cid(SPAN("connection/x"), out));

@@ -23,9 +23,9 @@ class Over(Exception):
 class ChatClient(threading.Thread):
     """`address` is called for (host, port) at each connect. What is heard is in `heard`, in order; faults in `faults`."""
 
-    def __init__(self, address, cid=None, headers=None, retry=0.02, follow=True, source=None, was=None):
+    def __init__(self, address, cid=None, headers=None, retry=0.02, follow=True, patience=30, was=None):
         super().__init__(daemon=True)
-        self.address, self.headers, self.retry, self.source = address, headers or {}, retry, source
+        self.address, self.headers, self.retry, self.patience = address, headers or {}, retry, patience
         self.asked = cid or new_cid()
         self.cid = self.asked
         self.lock = threading.RLock()
@@ -55,7 +55,7 @@ class ChatClient(threading.Thread):
                 time.sleep(self.retry)
 
     def connect(self):
-        connection = http.client.HTTPConnection(*self.address(), timeout=30, source_address=self.source)
+        connection = http.client.HTTPConnection(*self.address(), timeout=self.patience)
         connection.connect()
         return connection
 

@@ -260,6 +260,34 @@ static void one_who_takes_over_gets_each_message_once(void **state)
 
 /* ---- time ---- */
 
+/* Others of the stream are served on; it may be followed again, from elsewhere. */
+static void one_that_is_dropped_is_followed_no_more(void **state)
+{
+	(void)state;
+	open_with(NULL);
+	store_bench_create(&bench->store, "/t", "text/plain");
+	assert_true(join(0, &fanout_bench_own) && join(1, &fanout_bench_own));
+	struct stream *s = store_bench_find(&bench->store, "/s"),
+	              *t = store_bench_find(&bench->store, "/t");
+	assert_true(fanout_add(listeners[0].reader, t, 0));
+	append_and_turn("a");
+	fanout_drop(listeners[0].reader, s);
+	fanout_drop(listeners[0].reader, s);
+	append_and_turn("b");
+	store_bench_append_text(&bench->store, "/t", "t");
+	fanout_bench_turn(bench);
+	assert_string_equal(text_of(0), "<x 0-1 a><x 0-1 t>");
+	assert_string_equal(text_of(1), "<x 0-1 a><x 1-2 b>");
+	assert_true(fanout_add(listeners[0].reader, s, 1));
+	fanout_bench_turn(bench);
+	assert_string_equal(text_of(0), "<x 0-1 a><x 0-1 t><x 1-2 b>");
+	fanout_drop(listeners[0].reader, t);
+	fanout_drop(listeners[0].reader, s);
+	append_and_turn("c");
+	assert_string_equal(text_of(0), "<x 0-1 a><x 0-1 t><x 1-2 b>");
+	finish();
+}
+
 static void an_answer_ends_at_its_time(void **state)
 {
 	(void)state;
@@ -702,6 +730,7 @@ int main(void)
 	        cmocka_unit_test(nobody_may_be_left_after_a_turn),
 	        cmocka_unit_test(one_may_leave_and_another_join_in_the_same_turn),
 	        cmocka_unit_test(one_who_takes_over_gets_each_message_once),
+	        cmocka_unit_test(one_that_is_dropped_is_followed_no_more),
 	        cmocka_unit_test(an_answer_ends_at_its_time),
 	        cmocka_unit_test(who_follows_nothing_ends_at_its_time),
 	        cmocka_unit_test(who_may_no_longer_is_told_so),

@@ -5,6 +5,7 @@
 #include "common/base/clock.h"
 #include "worker-sse/views/connection_parts.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { FRAME_BYTES = 256 * 1024 };
@@ -70,7 +71,7 @@ static bool is_replayed(const struct connection_stream *s)
 
 bool connection_put_replayed(struct sse_builder *b, struct connection_stream *s)
 {
-	struct state *view = store_view(s->all->worker->store);
+	struct state *view = store_view(worker_of(s->request)->store);
 	char id[CONVERSATION_ID_ROOM];
 	if (s->replay == NULL || !is_replayed(s))
 		return false;
@@ -95,7 +96,7 @@ static void count_replayed(struct connection_stream *s, uint64_t stream_id, uint
 		if (part->stream_id != stream_id || ends_at > part->to)
 			continue;
 		part->count++;
-		counter_add(s->all->worker->counters, chat_replayed_total, 1);
+		counter_add(worker_of(s->request)->counters, chat_replayed_total, 1);
 	}
 }
 
@@ -112,9 +113,7 @@ static void drop_stream(struct connection_stream *s, uint64_t stream_id)
 {
 	for (size_t i = 0; i < s->count; i++)
 		if (s->places[i].stream_id == stream_id) {
-			s->count--;
-			s->places[i] = s->places[s->count];
-			s->since[i] = s->since[s->count];
+			connection_place_drop(s, i);
 			return;
 		}
 }
@@ -224,9 +223,11 @@ static bool lost(struct sse_frame *frame, const struct frame_query *q, enum fano
 
 static void put_superseded(struct sse_builder *b, const struct connection_stream *s)
 {
+	char cid[CONNECTION_CID_ROOM];
+	connection_cid_print(s->id, cid);
 	json_t *event =
 	        json_pack("{s:i, s:s, s:s, s:I}", "v", CONNECTION_PROTOCOL, "type", "superseded",
-	                  "connectionId", s->cid, "generation", (json_int_t)s->generation);
+	                  "connectionId", cid, "generation", (json_int_t)s->generation);
 	check(event != NULL);
 	SSE_PUT(b, "id: superseded\n");
 	put_json(b, "message", event);

@@ -1,95 +1,125 @@
 /* A sink before the sink: what has been written is paid for with time. Who follows is blocked
  * meanwhile, as by a client that takes nothing, and keeps its place. */
+#include "common/base/check.h"
 #include "worker-sse/views/connection_parts.h"
+
+#include <stdlib.h>
 
 enum { AHEAD_MS = 1000 }; /* so much at once is fine */
 
+/* Of one that has been faster. */
+struct connection_pause {
+	struct wheel_node timer; /* first */
+	struct connection_stream *stream;
+};
+
+static const struct sink_kind *kind_of(const struct connection_stream *s)
+{
+	return request_sink(s->request).kind;
+}
+
+size_t connection_pending(const struct connection_stream *s)
+{
+	return kind_of(s)->pending(s->request);
+}
+
+static void end_pause(struct connection_stream *s)
+{
+	if (s->pause != NULL)
+		wheel_cancel(&s->pause->timer);
+	free(s->pause);
+	s->pause = NULL;
+}
+
 static void on_drained(void *holder)
 {
-	struct connection_pace *p = holder;
-	p->blocked = false;
-	if (!p->paused)
-		p->events->drained(p->holder);
+	struct connection_stream *s = holder;
+	s->blocked = false;
+	if (s->pause == NULL)
+		s->events->drained(s->reader);
 }
 
 static void on_gone(void *holder)
 {
-	struct connection_pace *p = holder;
-	wheel_cancel(&p->timer);
-	p->events->gone(p->holder);
-	p->over(p);
+	struct connection_stream *s = holder;
+	s->events->gone(s->reader);
+	connection_stream_free(s);
 }
 
 static void on_time(struct wheel_node *node)
 {
-	struct connection_pace *p =
-	        (struct connection_pace *)((char *)node - offsetof(struct connection_pace, timer));
-	p->paused = false;
-	if (!p->blocked)
-		p->events->drained(p->holder);
+	struct connection_stream *s = ((struct connection_pause *)node)->stream;
+	end_pause(s);
+	if (!s->blocked)
+		s->events->drained(s->reader);
+}
+
+static void begin_pause(struct connection_stream *s, uint64_t until_ms)
+{
+	struct sse_worker *w = worker_of(s->request);
+	s->pause = xcalloc(1, sizeof *s->pause);
+	s->pause->timer.due = on_time;
+	s->pause->stream = s;
+	wheel_set(&w->wheel, &s->pause->timer, until_ms);
+	counter_add(w->counters, chat_paused_total, 1);
 }
 
 static void hold(void *to, void *holder, const struct sink_events *events)
 {
 	static const struct sink_events ours = {.drained = on_drained, .gone = on_gone};
-	struct connection_pace *p = to;
-	p->holder = holder;
-	p->events = events;
-	p->sink.kind->hold(p->sink.to, p, &ours);
+	struct connection_stream *s = to;
+	s->reader = holder;
+	s->events = events;
+	kind_of(s)->hold(s->request, s, &ours);
 }
 
 static void release(void *to)
 {
-	struct connection_pace *p = to;
-	wheel_cancel(&p->timer);
-	p->sink.kind->release(p->sink.to);
+	struct connection_stream *s = to;
+	end_pause(s);
+	kind_of(s)->release(s->request);
 }
 
 static bool write_paced(void *to, const struct sse_frame *frame)
 {
-	struct connection_pace *p = to;
-	uint64_t now_ms = p->worker->wheel.now_ms;
-	uint64_t rate = p->worker->settings->connections_replay_rate;
-	p->blocked = !p->sink.kind->write(p->sink.to, frame);
-	if (p->next_ms < now_ms)
-		p->next_ms = now_ms;
+	struct connection_stream *s = to;
+	struct sse_worker *w = worker_of(s->request);
+	uint64_t now_ms = w->wheel.now_ms, rate = w->settings->connections_replay_rate;
+	s->blocked = !kind_of(s)->write(s->request, frame);
+	if (s->next_ms < now_ms)
+		s->next_ms = now_ms;
 	if (rate > 0)
-		p->next_ms += frame->bare_len * UINT64_C(1000) / rate;
-	if (p->next_ms > now_ms + AHEAD_MS && !p->paused) {
-		p->paused = true;
-		wheel_set(&p->worker->wheel, &p->timer, p->next_ms - AHEAD_MS);
-		counter_add(p->worker->counters, chat_paused_total, 1);
-	}
-	return !p->blocked && !p->paused;
+		s->next_ms += frame->bare_len * UINT64_C(1000) / rate;
+	if (s->next_ms > now_ms + AHEAD_MS && s->pause == NULL)
+		begin_pause(s, s->next_ms - AHEAD_MS);
+	return !s->blocked && s->pause == NULL;
 }
 
 static size_t pending(const void *to)
 {
-	const struct connection_pace *p = to;
-	return p->sink.kind->pending(p->sink.to);
+	return connection_pending(to);
 }
 
 static void end(void *to, enum sink_end how)
 {
-	struct connection_pace *p = to;
-	p->sink.kind->end(p->sink.to, how);
-	p->over(p);
+	struct connection_stream *s = to;
+	kind_of(s)->end(s->request, how);
+	connection_stream_free(s);
 }
 
 static void prefetch_far(const void *to)
 {
-	const struct connection_pace *p = to;
-	p->sink.kind->prefetch_far(p->sink.to);
+	const struct connection_stream *s = to;
+	kind_of(s)->prefetch_far(s->request);
 }
 
 static void prefetch_near(const void *to)
 {
-	const struct connection_pace *p = to;
-	p->sink.kind->prefetch_near(p->sink.to);
+	const struct connection_stream *s = to;
+	kind_of(s)->prefetch_near(s->request);
 }
 
-struct sink connection_paced(struct connection_pace *pace, struct sse_worker *w, struct sink sink,
-                             void (*over)(struct connection_pace *pace))
+struct sink connection_paced(struct connection_stream *s)
 {
 	static const struct sink_kind kind = {.hold = hold,
 	                                      .release = release,
@@ -98,7 +128,5 @@ struct sink connection_paced(struct connection_pace *pace, struct sse_worker *w,
 	                                      .end = end,
 	                                      .prefetch_far = prefetch_far,
 	                                      .prefetch_near = prefetch_near};
-	*pace = (struct connection_pace){
-	        .worker = w, .sink = sink, .over = over, .timer = {.due = on_time}};
-	return (struct sink){&kind, pace};
+	return (struct sink){&kind, s};
 }

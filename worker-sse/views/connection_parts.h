@@ -1,7 +1,7 @@
-/* Inside connections: the row and its turn (connection_turn.c), a live stream
- * (connection_stream.c), how it looks (connection_frames.c) and how fast it goes
- * (connection_pace.c), what is asked beside it (connection_posts.c, connection_talk.c), and what is
- * said on one from elsewhere (connection_peer.c). */
+/* Inside connections: the row and its turn (connection_turn.c), how it is opened
+ * (connection_open.c), a live stream (connection_stream.c), how it looks (connection_frames.c) and
+ * how fast it goes (connection_pace.c), what is asked beside it (connection_posts.c,
+ * connection_talk.c), and what is said on one from elsewhere (connection_peer.c). */
 #pragma once
 
 #include "common/base/hash.h"
@@ -14,6 +14,7 @@
 enum {
 	CONNECTION_PROTOCOL = 2,
 	CONNECTION_NONCE_MAX = 100,
+	CONNECTION_HEADERS = 3,
 };
 
 struct connection_stream;
@@ -22,8 +23,10 @@ struct connection_stream;
 struct connections {
 	struct sse_worker *worker;
 	struct fanout_observer observer;
-	struct connection_stream *streams; /* hash by cid */
-	struct connection_stream *noted;   /* whose row has changed */
+	/* By id, in buckets: a power of 2 of them. */
+	struct connection_stream **streams;
+	size_t streams_count, buckets;
+	struct connection_stream *noted; /* whose row has changed */
 	struct slices_job apply;
 	uint64_t rows; /* that there are, as the last sweep counted */
 	/* The sweep: what nobody's timer looks after any more. */
@@ -105,59 +108,64 @@ uint64_t connection_from(struct sse_worker *w, const struct stream *stream, uint
 
 /* ---- connection_pace.c: no faster than connections.replay_rate ---- */
 
-struct connection_pace {
-	struct sse_worker *worker;
-	struct sink sink;                           /* what it writes to */
-	void (*over)(struct connection_pace *pace); /* last of all: it may be freed */
-	void *holder;
-	const struct sink_events *events;
-	struct wheel_node timer;
-	uint64_t next_ms; /* by when everything written may have been, at that rate */
-	bool blocked;     /* the sink below waits */
-	bool paused;
-};
-struct sink connection_paced(struct connection_pace *pace, struct sse_worker *w, struct sink sink,
-                             void (*over)(struct connection_pace *pace));
+/* The sink in front of the answer's own. */
+struct sink connection_paced(struct connection_stream *stream);
+/* Bytes written and not yet taken. */
+size_t connection_pending(const struct connection_stream *stream);
 
-/* ---- connection_stream.c ---- */
+/* ---- connection_stream.c, connection_open.c ---- */
 
-/* Until everything that was there when the client stated what it watches has been handed over. */
 struct connection_replay {
 	struct connection_replay_part {
 		uint64_t stream_id, to, count;
 	} * parts;
 	size_t count;
-	json_t *lost; /* owned; may be NULL */
 };
 
+/* What lies idle for each who follows: 112 bytes, and 24 for each conversation. */
 struct connection_stream {
-	UT_hash_handle hh;
-	struct connections *all;
-	struct request *request; /* NULL: of a WebSocket */
-	struct live_reader *reader;
+	struct connection_stream *next; /* of its bucket */
 	struct connection_stream *next_noted;
-	struct connection_replay *replay;
-	struct event_place *places; /* with room for as many `since` behind them */
-	uint64_t *since;
+	struct request *request; /* whose answer it is */
+	struct live_reader *reader;
+	struct event_place *places; /* with room for as many revisions behind them */
 	uint64_t generation, revision;
-	struct connection_pace pace;
+	/* Until all that was there when the client stated what it watches has been said. */
+	struct connection_replay *replay;
+	/* connection_pace.c: who is told of the sink below. */
+	const struct sink_events *events;
+	struct connection_pause *pause; /* NULL: none */
+	uint64_t next_ms; /* by when everything written may have been, at connections.replay_rate */
+	uint8_t id[CONNECTION_ID_BYTES];
 	uint16_t count, room;
+	bool blocked; /* the sink below waits */
 	bool noted, superseded;
-	char cid[CONNECTION_CID_ROOM];
 };
+
+/* Of its worker. */
+static inline struct connections *connections_of(const struct connection_stream *stream)
+{
+	return worker_of(stream->request)->connections;
+}
 
 struct connection_stream *connection_stream_find(struct connections *all, const char *cid);
+/* The op's row is open for this request: its stream begins. */
+void connection_stream_begin(struct connection_op *op);
+extern const struct header connection_headers[CONNECTION_HEADERS];
 /* Their rows have changed: on the next turn. at NULL: all. */
 void connection_streams_note(struct connections *all, struct span key);
 bool connection_streams_apply(struct slices_job *job);
+void connection_place_drop(struct connection_stream *stream, size_t i);
 /* Says it, as an event without a place. False: it takes nothing more. */
 bool connection_stream_say(struct connection_stream *stream, const json_t *event);
 void connection_stream_left(struct connection_stream *stream);
+/* Last of all: its sink is gone, too. */
+void connection_stream_free(struct connection_stream *stream);
 
 /* ---- connection_frames.c ---- */
 
 extern const struct fanout_view connection_view;
-/* An event of ours: the lines of it, with an id of where the stream stands. */
+/* An event of ours, with an id of where the stream stands. */
 void connection_put(struct sse_builder *builder, const struct connection_stream *stream,
                     const char *name, const json_t *event);
 /* The same with {"v":2,"type":TYPE} and, not NULL, sessionId. Takes `more`, an object or NULL. */
@@ -171,7 +179,6 @@ void connection_replay_free(struct connection_replay **replay);
 
 /* POST send, interrupt, stop, permission, mode, close. False: none of these. */
 bool connection_talk(struct request *request, struct span name, const char *cid, json_t *body);
-
 /* ---- connection_peer.c ---- */
 
 /* Says `event` on the stream of the connection, wherever that is. Takes it. `done` NULL: nobody
