@@ -10,6 +10,12 @@
 	C(connections_refused_total, counter, "Connections refused because of a limit.")           \
 	C(connections_dropped_total, counter,                                                      \
 	  "Connections dropped unanswered: no descriptor was left.")                               \
+	C(http2_connections, gauge, "Those that speak HTTP/2.")                                    \
+	C(http2_connections_total, counter, "Connections that began to speak HTTP/2.")             \
+	C(http2_streams, gauge, "Requests of HTTP/2 that are under way, and their answers.")       \
+	C(http2_streams_total, counter, "Requests that came by HTTP/2.")                           \
+	C(http2_resets_total, counter, "Streams of HTTP/2 that clients have reset.")               \
+	C(http2_queued_bytes, gauge, "Bytes of answers that wait for windows of HTTP/2.")          \
 	C(requests_total, counter, "Requests answered.")                                           \
 	C(responses_2xx_total, counter, "Answers with status 2xx.")                                \
 	C(responses_3xx_total, counter, "Answers with status 3xx.")                                \

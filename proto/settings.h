@@ -200,6 +200,36 @@
 	  "Origins whose pages may read and write (CORS), scheme://host[:port], "                  \
 	  "comma-separated: with their cookies too. *: all pages, without cookies; under "         \
 	  "dev none but our own.")                                                                 \
+	S(http_h2c, "http.h2c", flag, "false", 0, 1, WORKERS,                                      \
+	  "HTTP/2 in the clear for clients that begin with it (prior knowledge): proxies.")        \
+	S(http2_enabled, "http2.enabled", flag, "true", 0, 1, WORKERS,                             \
+	  "HTTP/2 over TLS, for clients that ask for it (ALPN).")                                  \
+	S(http2_streams, "http2.streams", count, "128", 1, 10000, WORKERS,                         \
+	  "Requests that one connection of HTTP/2 may have at once.")                              \
+	S(http2_queue_bytes, "http2.queue_bytes", bytes, "32M", 65536, 1 << 30, WORKERS,           \
+	  "Bytes of answers that may wait for the windows of one connection of HTTP/2: "           \
+	  "further requests get 503.")                                                             \
+	S(http2_resets, "http2.resets", count, "500", 1, 1000000, WORKERS,                         \
+	  "Streams that one connection may reset in ten seconds, or make us reset by its "         \
+	  "mistakes; beyond this and the following ones it ends (ENHANCE_YOUR_CALM).")             \
+	S(http2_settings_frames, "http2.settings_frames", count, "50", 1, 1000000, WORKERS,        \
+	  "SETTINGS frames of one connection in ten seconds.")                                     \
+	S(http2_pings, "http2.pings", count, "200", 1, 1000000, WORKERS,                           \
+	  "PING frames of one connection in ten seconds.")                                         \
+	S(http2_continuations, "http2.continuations", count, "200", 1, 1000000, WORKERS,           \
+	  "CONTINUATION frames of one connection in ten seconds; of one request eight.")           \
+	S(http2_empty_frames, "http2.empty_frames", count, "500", 1, 1000000, WORKERS,             \
+	  "Frames of one connection in ten seconds that carry nothing: DATA without bytes, "       \
+	  "PRIORITY.")                                                                             \
+	S(http2_window_updates, "http2.window_updates", count, "2000", 1, 1000000, WORKERS,        \
+	  "WINDOW_UPDATE frames of one connection in ten seconds, beyond two for each DATA "       \
+	  "frame that it was sent.")                                                               \
+	S(http2_tiny_windows, "http2.tiny_windows", count, "500", 1, 1000000, WORKERS,             \
+	  "DATA frames in ten seconds that the windows of one connection made smaller than "       \
+	  "256 bytes.")                                                                            \
+	S(http2_header_bombs, "http2.header_bombs", count, "20", 1, 1000000, WORKERS,              \
+	  "Requests of one connection in ten seconds whose header fields, decoded, are more "      \
+	  "than limits.header_bytes; each gets 431.")                                              \
 	S(tls_certificates, "tls.certificates", text, "", 0, 16384, LIVE,                          \
 	  "Of https://: CERT.pem:KEY.pem, several with commas. The first is for who names "        \
 	  "no host, or one of nobody's. The files are watched (tls.watch); a pair that does "      \

@@ -33,7 +33,8 @@ static void on_listen(struct sse_worker *w, const struct party *from, const stru
 	const struct tls_material material = {.pairs = m->pairs,
 	                                      .client_ca = m->client_ca,
 	                                      .clients = (enum tls_clients)m->clients,
-	                                      .ticket_keys = m->ticket_keys};
+	                                      .ticket_keys = m->ticket_keys,
+	                                      .h2 = w->settings->http2_enabled};
 	char reason[CERTIFICATE_REASON_ROOM];
 	(void)from;
 	if (!edge_use_tls(&w->edge, m->tls, &material, reason))

@@ -11,10 +11,11 @@
 #define HISTOGRAM_TEXT(name, help)     #name ":histogram;"
 #define BOUND_TEXT(ns, text)           text ";"
 #define LIMITED_TEXT(NAME, label, ...) #label ":limited;"
+#define CALMED_TEXT(NAME, label, ...)  #label ":calmed;"
 static uint64_t layout_hash(void)
 {
 	static const char text[] = COUNTERS(COUNTER_TEXT) LIMITS(LIMITED_TEXT)
-	        HISTOGRAMS(HISTOGRAM_TEXT) HISTOGRAM_BOUNDS(BOUND_TEXT);
+	        HTTP2_LIMITS(CALMED_TEXT) HISTOGRAMS(HISTOGRAM_TEXT) HISTOGRAM_BOUNDS(BOUND_TEXT);
 	uint64_t h = 1469598103934665603u ^ sizeof(struct counters_slot); /* FNV-1a */
 	for (size_t i = 0; i + 1 < sizeof text; i++)
 		h = (h ^ (uint8_t)text[i]) * 1099511628211u;
@@ -173,6 +174,36 @@ static void print_limited(const struct counters *counters, FILE *out)
 	}
 }
 
+/* ---- HTTP/2 ---- */
+
+static const struct {
+	const char *label;
+	size_t offset;
+} calmed_rows[] = {
+#define CALMED_ROW(NAME, label, ...) {#label, offsetof(struct counters_slot, calmed_##label)},
+        HTTP2_LIMITS(CALMED_ROW)
+#undef CALMED_ROW
+};
+
+static void print_calmed(const struct counters *counters, FILE *out)
+{
+	fputs("# HELP ringside_http2_calmed_total Connections of HTTP/2 ended because of what one "
+	      "may "
+	      "do in ten seconds.\n"
+	      "# TYPE ringside_http2_calmed_total counter\n",
+	      out);
+	for (size_t i = 0; i < COUNTERS_SLOTS; i++) {
+		const struct counters_slot *slot = &counters->slots[i];
+		if (atomic_load(&slot->state) == WORKER_ABSENT || slot->role != ROLE_SSE)
+			continue;
+		for (size_t l = 0; l < sizeof calmed_rows / sizeof *calmed_rows; l++)
+			fprintf(out,
+			        "ringside_http2_calmed_total{worker=\"%s-%u\",limit=\"%s\"} %llu\n",
+			        role_name(slot->role), slot->slot, calmed_rows[l].label,
+			        (unsigned long long)value_at(slot, calmed_rows[l].offset));
+	}
+}
+
 /* ---- histograms ---- */
 
 static const struct {
@@ -322,5 +353,6 @@ void counters_print(const struct counters *counters, FILE *out)
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		print_row(counters, &rows[i], out);
 	print_limited(counters, out);
+	print_calmed(counters, out);
 	print_histograms(counters, out);
 }

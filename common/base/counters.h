@@ -6,6 +6,7 @@
 #include "common/base/histogram.h"
 #include "common/base/quota.h"
 #include "proto/counters.h"
+#include "proto/http2_limits.h"
 #include "proto/limits.h"
 #include "proto/messages.h"
 
@@ -27,6 +28,7 @@ enum worker_state {
 #define HISTOGRAM_FIELD(name, help)     struct histogram name;
 #define COUNTER_FIELD(name, kind, help) _Atomic uint64_t name;
 #define LIMITED_FIELD(NAME, label, ...) _Atomic uint64_t limited_##label;
+#define CALMED_FIELD(NAME, label, ...)  _Atomic uint64_t calmed_##label;
 struct counters_slot {
 	_Atomic uint32_t state; /* enum worker_state */
 	uint32_t role, slot;
@@ -36,6 +38,7 @@ struct counters_slot {
 	_Atomic uint32_t stalled; /* 1 while its store commits nothing (store.commit_timeout) */
 	COUNTERS(COUNTER_FIELD)
 	LIMITS(LIMITED_FIELD)
+	HTTP2_LIMITS(CALMED_FIELD)
 	HISTOGRAMS(HISTOGRAM_FIELD)
 } __attribute__((aligned(64)));
 

@@ -52,6 +52,11 @@ static bool memory_settled(const struct wire *wire)
 	return !((struct wire_memory *)wire->state)->shaking;
 }
 
+static bool memory_speaks_http2(const struct wire *wire)
+{
+	return ((const struct wire_memory *)wire->state)->http2;
+}
+
 static bool memory_shut(struct wire *wire)
 {
 	struct wire_memory *m = wire->state;
@@ -92,6 +97,7 @@ void wire_memory_open(struct wire_memory *m, struct wire *wire, const struct wir
 	                                      .want = memory_want,
 	                                      .shut = memory_shut,
 	                                      .settled = memory_settled,
+	                                      .speaks_http2 = memory_speaks_http2,
 	                                      .undelivered = memory_undelivered,
 	                                      .was_reset = memory_was_reset,
 	                                      .address = memory_address,

@@ -16,6 +16,7 @@ struct wire_memory {
 	size_t takes;       /* so many bytes more, until wire_memory_take() */
 	size_t undelivered; /* as the kernel would say it */
 	bool shut, closing, shaking;
+	bool http2;      /* as if agreed upon while shaking hands */
 	unsigned writes; /* calls */
 };
 

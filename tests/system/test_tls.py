@@ -141,6 +141,9 @@ def test_protocols_are_agreed_on(r):
     context = r.context()
     context.set_alpn_protocols(["h2", "http/1.1"])
     with r.open(context) as connection:
+        assert connection.selected_alpn_protocol() == "h2"
+    context.set_alpn_protocols(["http/1.1"])
+    with r.open(context) as connection:
         assert connection.selected_alpn_protocol() == "http/1.1"
     context.set_alpn_protocols(["spdy/3"])
     with pytest.raises(ssl.SSLError):

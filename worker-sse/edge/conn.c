@@ -1,6 +1,5 @@
 #include "worker-sse/edge/conn.h"
 #include "worker-sse/edge/client_address.h"
-#include "worker-sse/edge/http1.h"
 #include "common/base/check.h"
 
 #include <stdlib.h>
@@ -10,6 +9,7 @@ enum {
 	LINGER_MS =
 	        2000,    /* for the answer to arrive before what the client still sends resets it */
 	FIRST_MS = 2000, /* a drain waits so long for the first request of a connection */
+	STREAMS_MS = 1000,
 	LOOK_MS = 25, /* until a client that sends no more is looked at again; then twice as long,
 	                 and so on */
 };
@@ -36,6 +36,8 @@ uint64_t conn_limit_ms(const struct conn *conn)
 		return s->http_write_timeout_ms;
 	case WAIT_LINGER:
 		return LINGER_MS;
+	case WAIT_STREAMS:
+		return STREAMS_MS;
 	case WAIT_GONE:
 		return (uint64_t)LOOK_MS
 		       << (conn->looks < CONN_LOOKS_LONGER ? conn->looks : CONN_LOOKS_LONGER);
@@ -108,6 +110,7 @@ static void time_is_up(struct conn *conn)
 	case WAIT_HEAD:
 	case WAIT_BODY:
 	case WAIT_GONE:
+	case WAIT_STREAMS:
 		conn->protocol->time_is_up(conn);
 		return;
 	}
@@ -264,7 +267,7 @@ struct conn *conn_create(struct edge *edge)
 {
 	struct conn *conn = xcalloc(1, sizeof *conn);
 	conn->edge = edge;
-	conn->protocol = &http1_protocol;
+	conn->protocol = edge->http1;
 	return conn;
 }
 
@@ -299,7 +302,7 @@ void conn_refuse(struct conn *conn, unsigned status, const char *reason)
 {
 	counter_add(conn->edge->counters, connections_refused_total, 1);
 	begin(conn);
-	http1_refuse_head(conn, status, reason);
+	conn->protocol->refuse(conn, status, reason);
 	conn_settle(conn);
 }
 

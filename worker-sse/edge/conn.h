@@ -5,7 +5,7 @@
  *   conn_write.c  bytes out: at once as far as the kernel takes them, the rest when it can
  *   turn.c        how much of a turn of the loop all of them may have
  *   exchange.c    one request: its headers, whether it is admitted, its body
- *   protocol.h    what the bytes are: HTTP/1 (http1.h)
+ *   protocol.h    what the bytes are: HTTP/1 (http1.h) or HTTP/2 (http2.h)
  *
  * An idle connection is this struct and nothing else: no buffer, no timer of its own. */
 #pragma once
@@ -20,18 +20,15 @@
 #include "worker-sse/edge/wire.h"
 #include "worker-sse/edge/edge.h"
 
-/* One request and its answer. Several stand in a row when a client pipelines appends; only the
- * first may write to the connection, the others hold their answers back. */
+/* One request and its answer. The first member of what its protocol keeps of it (http1.h,
+ * http2_stream.h). */
 struct exchange {
 	struct request request;
 	struct conn *conn; /* NULL: the client is gone, somebody still works on the answer */
 	struct exchange_head *head; /* NULL: forgotten */
-	struct exchange *next;
+	struct exchange *next;      /* its protocol's */
 	const struct route *route;
 	void (*on_upgraded)(struct request *request, struct span bytes);
-	struct chunk *held; /* answer of one that is not first; held->len bytes of held_room */
-	size_t held_room;
-	struct http1_chunked chunked_in;
 	uint64_t body_left;    /* not yet received; only with Content-Length */
 	size_t body_max;       /* larger is refused with 413 */
 	size_t body_counted;   /* of worker->body_bytes */
@@ -61,7 +58,8 @@ enum conn_wait {
 	WAIT_BODY,
 	WAIT_WRITE,
 	WAIT_LINGER,
-	WAIT_GONE
+	WAIT_GONE,
+	WAIT_STREAMS /* of HTTP/2: some of them have limits of their own, looked at now and then */
 };
 
 /* Looks at a client that may be gone take longer each time, up to 25 ms << this. */
@@ -71,7 +69,12 @@ struct conn {
 	struct wire wire;
 	struct edge *edge;
 	const struct protocol *protocol;
-	struct exchange *first, *last; /* of HTTP/1, in a row */
+	union {
+		struct {
+			struct exchange *first, *last; /* of HTTP/1: in a row */
+		};
+		struct http2 *http2; /* of HTTP/2: all that it has */
+	};
 	struct conn *next, **previous; /* worker->conns */
 	struct conn *dirty_next;
 	struct turn_task task; /* in line for its turn */

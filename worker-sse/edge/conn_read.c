@@ -11,6 +11,24 @@ enum {
 
 /* ---- using what came ---- */
 
+/* With http.h2c a client says by its first bytes what it speaks. */
+static bool may_be_http2(const struct conn *conn)
+{
+	return conn->edge->settings->http_h2c && conn->protocol == conn->edge->http1 &&
+	       !conn->served && !conn->tls && conn->first == NULL;
+}
+
+static void use(struct conn *conn, struct span *in)
+{
+	const struct protocol *http2 = conn->edge->http2;
+	enum protocol_begins begins = may_be_http2(conn) ? http2->begins(*in) : PROTOCOL_NO;
+	if (begins == PROTOCOL_SO_FAR)
+		return;
+	if (begins == PROTOCOL_YES)
+		http2->begin(conn);
+	conn->protocol->take(conn, in);
+}
+
 static void keep_rest(struct conn *conn, struct span rest)
 {
 	if (rest.len == 0 || conn->closing || conn->lingering)
@@ -32,7 +50,7 @@ void conn_parse(struct conn *conn)
 	conn->in = NULL;
 	conn->edge->waiting.in_bytes -= conn->in_len;
 	conn->in_len = conn->in_room = 0;
-	conn->protocol->take(conn, &rest);
+	use(conn, &rest);
 	keep_rest(conn, rest);
 	free(bytes);
 }
@@ -53,7 +71,7 @@ static void on_bytes(struct conn *conn, struct span in)
 	if (conn->lingering)
 		return;
 	if (conn->in_len == 0) {
-		conn->protocol->take(conn, &in);
+		use(conn, &in);
 		keep_rest(conn, in);
 		return;
 	}
@@ -63,6 +81,16 @@ static void on_bytes(struct conn *conn, struct span in)
 	conn->edge->waiting.in_bytes += in.len;
 	conn->in_room = conn->in_len;
 	conn_parse(conn);
+}
+
+/* Agreed upon by ALPN. One too many has its answer already, in the wrong words. */
+static void begin_http2(struct conn *conn)
+{
+	const struct protocol *http2 = conn->edge->http2;
+	if (conn->lingering)
+		http2->refuse(conn, 0, NULL);
+	else
+		http2->begin(conn);
 }
 
 void conn_read_now(struct conn *conn)
@@ -75,6 +103,8 @@ void conn_read_now(struct conn *conn)
 	if (conn->shaking && conn->wire.kind->settled(&conn->wire)) {
 		conn->shaking = false;
 		counter_add(conn->edge->counters, tls_handshakes_total, 1);
+		if (conn->wire.kind->speaks_http2(&conn->wire))
+			begin_http2(conn);
 	}
 	if (n > 0)
 		on_bytes(conn, span_of(buffer, (size_t)n));

@@ -2,6 +2,8 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "worker-sse/edge/conn.h"
+#include "worker-sse/edge/http1.h"
+#include "worker-sse/edge/http2.h"
 #include "worker-sse/edge/identity.h"
 #include "worker-sse/edge/listen.h"
 #include "worker-sse/edge/tls.h"
@@ -60,6 +62,8 @@ void edge_init(struct edge *edge, const struct edge_options *options)
 	edge->loop = options->loop;
 	edge->wheel = options->wheel;
 	edge->counters = options->counters;
+	edge->http1 = &http1_protocol;
+	edge->http2 = &http2_protocol;
 	edge->settings = options->settings;
 	uv_idle_init(edge->loop, &edge->judging);
 	edge->judging.data = edge;

@@ -23,6 +23,7 @@ struct tls_material;
 struct conn;
 struct http1_field;
 struct identities;
+struct protocol;
 struct request;
 struct route;
 struct websocket;
@@ -67,6 +68,7 @@ struct edge {
 	const struct settings *settings;
 	struct counters_slot *counters;
 
+	const struct protocol *http1, *http2; /* what a connection may speak */
 	struct identities *identities;
 	uint32_t again_s; /* request.c: of the refusal that is about to be answered; 0: none */
 	const char

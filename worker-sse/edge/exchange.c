@@ -78,7 +78,6 @@ void exchange_free(struct exchange *e)
 {
 	forget_body(e);
 	forget_head(e);
-	chunk_unref(&e->held);
 	identity_release(&e->request.identity);
 	limits_release_reader(e->request.edge, e->reader_place);
 	free(e);

@@ -91,6 +91,7 @@ static void time_is_up(struct conn *conn)
 	case WAIT_HANDSHAKE:
 	case WAIT_WRITE:
 	case WAIT_LINGER:
+	case WAIT_STREAMS:
 	case WAIT_NOTHING:
 		return;
 	}
@@ -131,10 +132,10 @@ void http1_append(struct conn *conn, struct exchange *e)
 static void promote(struct conn *conn)
 {
 	struct exchange *e = conn->first;
-	if (e == NULL || e->held == NULL)
+	if (e == NULL || http1_of(e)->held == NULL)
 		return;
-	struct chunk *held = e->held;
-	e->held = NULL;
+	struct chunk *held = http1_of(e)->held;
+	http1_of(e)->held = NULL;
 	conn_write_later(conn, held);
 }
 
@@ -211,7 +212,8 @@ static void discard(struct exchange *e)
 void http1_refuse_head(struct conn *conn, unsigned status, const char *reason)
 {
 	const struct http1_head nothing = {.path = SPAN("/"), .minor = 1};
-	struct exchange *e = exchange_create(conn, sizeof *e, &nothing, (const uint8_t *)"");
+	struct exchange *e =
+	        exchange_create(conn, sizeof(struct http1_exchange), &nothing, (const uint8_t *)"");
 	http1_append(conn, e);
 	e->close_after = true;
 	counter_add(conn->edge->counters, requests_total, 1);
@@ -223,6 +225,7 @@ static void abandon(struct conn *conn)
 	while (conn->first != NULL) {
 		struct exchange *e = conn->first;
 		conn->first = e->next;
+		chunk_unref(&http1_of(e)->held);
 		exchange_abandon(e);
 	}
 	conn->last = NULL;
@@ -268,7 +271,8 @@ static void drain(struct conn *conn)
 		conn_finish(conn);
 }
 
-const struct protocol http1_protocol = {.take = http1_take,
+const struct protocol http1_protocol = {.refuse = http1_refuse_head,
+                                        .take = http1_take,
                                         .flushed = flushed,
                                         .go_on = go_on,
                                         .answers = answers,

@@ -5,7 +5,22 @@
  *   http1_answer.c  answers as they go */
 #pragma once
 
-#include "worker-sse/edge/protocol.h"
+#include "common/base/http1.h"
+#include "worker-sse/edge/conn.h"
+
+/* Several stand in a row when a client pipelines appends; only the first may write to the
+ * connection, the others hold their answers back. */
+struct http1_exchange {
+	struct exchange exchange;
+	struct chunk *held; /* answer of one that is not first; held->len bytes of held_room */
+	size_t held_room;
+	struct http1_chunked chunked_in;
+};
+
+static inline struct http1_exchange *http1_of(struct exchange *exchange)
+{
+	return (struct http1_exchange *)exchange;
+}
 
 extern const struct protocol http1_protocol;
 

@@ -10,22 +10,23 @@
 /* To the connection when the exchange is first, else held back. */
 static void put(struct exchange *e, const void *at, size_t len)
 {
+	struct http1_exchange *own = http1_of(e);
 	if (e->conn->first == e) {
 		out_queue_copy(&e->conn->out, at, len);
 		conn_mark_dirty(e->conn);
 		return;
 	}
-	size_t used = e->held != NULL ? e->held->len : 0;
-	if (e->held == NULL || used + len > e->held_room) {
-		e->held_room = (used + len) * 2 + 256;
-		struct chunk *grown = chunk_create(e->held_room);
+	size_t used = own->held != NULL ? own->held->len : 0;
+	if (own->held == NULL || used + len > own->held_room) {
+		own->held_room = (used + len) * 2 + 256;
+		struct chunk *grown = chunk_create(own->held_room);
 		if (used > 0)
-			memcpy(grown->bytes, e->held->bytes, used);
-		chunk_unref(&e->held);
-		e->held = grown;
+			memcpy(grown->bytes, own->held->bytes, used);
+		chunk_unref(&own->held);
+		own->held = grown;
 	}
-	memcpy(e->held->bytes + used, at, len);
-	e->held->len = (uint32_t)(used + len);
+	memcpy(own->held->bytes + used, at, len);
+	own->held->len = (uint32_t)(used + len);
 }
 
 /* ---- heads ---- */

@@ -30,7 +30,7 @@ static enum http1_result take_head(struct conn *conn, struct span *in)
 	conn->served = true;
 	conn_touch(conn);
 	const uint8_t *bytes = in->at;
-	struct exchange *e = exchange_create(conn, sizeof *e, &head, bytes);
+	struct exchange *e = exchange_create(conn, sizeof(struct http1_exchange), &head, bytes);
 	http1_append(conn, e);
 	*in = span_of(in->at + head.bytes, in->len - head.bytes);
 	const char *fault = exchange_head_read(e->head, &head, bytes);
@@ -50,7 +50,7 @@ static bool take_chunked(struct exchange *e, struct span *in)
 {
 	for (;;) {
 		struct span data;
-		switch (http1_chunked_read(&e->chunked_in, in, &data)) {
+		switch (http1_chunked_read(&http1_of(e)->chunked_in, in, &data)) {
 		case HTTP1_CHUNKED_MORE:
 			return true;
 		case HTTP1_CHUNKED_DATA:

@@ -47,6 +47,18 @@ void out_queue_push(struct out_queue *q, struct chunk *chunk, uint32_t from, uin
 	q->bytes += len;
 }
 
+void out_queue_move(struct out_queue *q, struct out_queue *to, size_t bytes)
+{
+	check(bytes <= q->bytes);
+	while (bytes > 0) {
+		const struct piece *piece = &q->pieces[q->from];
+		uint32_t len = bytes < piece->len ? (uint32_t)bytes : piece->len;
+		out_queue_push(to, chunk_ref(piece->chunk), piece->from, len);
+		out_queue_pop(q, len);
+		bytes -= len;
+	}
+}
+
 void out_queue_copy(struct out_queue *q, const void *at, size_t len)
 {
 	if (q->count > 0) {

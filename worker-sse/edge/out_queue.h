@@ -27,4 +27,6 @@ void out_queue_copy(struct out_queue *queue, const void *at, size_t len);
 int out_queue_iov(const struct out_queue *queue, struct iovec *iov, int max);
 /* So many bytes, at most all, have left. */
 void out_queue_pop(struct out_queue *queue, size_t bytes);
+/* The same bytes go to another: by reference, behind what it has. */
+void out_queue_move(struct out_queue *queue, struct out_queue *to, size_t bytes);
 void out_queue_drop(struct out_queue *queue);

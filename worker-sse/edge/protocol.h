@@ -16,8 +16,19 @@ struct conn;
 struct exchange;
 struct http1_out;
 
+/* Do these first bytes of a connection say that it speaks the protocol? */
+enum protocol_begins { PROTOCOL_NO, PROTOCOL_SO_FAR, PROTOCOL_YES };
+
 struct protocol {
 	/* ---- of a connection ---- */
+
+	/* NULL: of those that nothing else is, all do. */
+	enum protocol_begins (*begins)(struct span bytes);
+	/* The connection speaks it from here on; nothing of it has been used. NULL: it does from
+	 * the beginning. */
+	void (*begin)(struct conn *conn);
+	/* A connection that is not served, or not any more, is told why, and closes behind that. */
+	void (*refuse)(struct conn *conn, unsigned status, const char *reason);
 
 	/* Uses bytes from the front of *in, as far as it may now; what is left is kept, and shown
 	 * again with what follows it. */

@@ -1,7 +1,6 @@
 /* Answers: heads, bodies, streams; and what features ask of a request. */
 #include "worker-sse/edge/conn.h"
 #include "worker-sse/edge/cookie.h"
-#include "worker-sse/edge/http1.h"
 #include "worker-sse/edge/http1_out.h"
 #include "worker-sse/edge/limits.h"
 #include "common/base/check.h"
@@ -386,6 +385,7 @@ void reply_abort(struct request *request)
 struct sink request_sink(struct request *request)
 {
 	const struct exchange *e = request->exchange;
-	const struct protocol *protocol = e->conn != NULL ? e->conn->protocol : &http1_protocol;
+	const struct protocol *protocol =
+	        e->conn != NULL ? e->conn->protocol : request->edge->http1;
 	return (struct sink){protocol->sink(e), request};
 }

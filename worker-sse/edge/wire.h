@@ -42,6 +42,8 @@ struct wire_kind {
 	/* Has the other side been heard out as far as the wire itself goes? False: it is still
 	 * shaking hands, and none of its bytes have come through. */
 	bool (*settled)(const struct wire *wire);
+	/* Has the other side asked for HTTP/2, while shaking hands? */
+	bool (*speaks_http2)(const struct wire *wire);
 	/* Bytes written that the other side's kernel does not have. */
 	size_t (*undelivered)(const struct wire *wire);
 	/* Did the other side reset it? Also while nothing is read. */

@@ -64,6 +64,12 @@ static bool plain_settled(const struct wire *wire)
 	return true;
 }
 
+static bool plain_speaks_http2(const struct wire *wire)
+{
+	(void)wire;
+	return false;
+}
+
 bool wire_plain_open(struct wire *wire, uv_loop_t *loop, int fd, const struct wire_events *events)
 {
 	static const struct wire_kind plain = {.read = plain_read,
@@ -71,6 +77,7 @@ bool wire_plain_open(struct wire *wire, uv_loop_t *loop, int fd, const struct wi
 	                                       .want = plain_want,
 	                                       .shut = plain_shut,
 	                                       .settled = plain_settled,
+	                                       .speaks_http2 = plain_speaks_http2,
 	                                       .undelivered = wire_socket_undelivered,
 	                                       .was_reset = wire_socket_was_reset,
 	                                       .address = wire_socket_address,

@@ -211,6 +211,15 @@ static bool tls_settled(const struct wire *wire)
 	return SSL_is_init_finished(state_of(wire)->ssl) == 1;
 }
 
+/* RFC 7301 */
+static bool tls_speaks_http2(const struct wire *wire)
+{
+	const unsigned char *name;
+	unsigned len;
+	SSL_get0_alpn_selected(state_of(wire)->ssl, &name, &len);
+	return len == 2 && memcmp(name, "h2", 2) == 0;
+}
+
 static void tls_close(struct wire *wire)
 {
 	struct tls_state *s = state_of(wire);
@@ -228,6 +237,7 @@ bool wire_tls_open(struct wire *wire, uv_loop_t *loop, int fd, const struct wire
 	                                     .want = tls_want,
 	                                     .shut = tls_shut,
 	                                     .settled = tls_settled,
+	                                     .speaks_http2 = tls_speaks_http2,
 	                                     .undelivered = wire_socket_undelivered,
 	                                     .was_reset = wire_socket_was_reset,
 	                                     .address = wire_socket_address,
