@@ -112,6 +112,12 @@
 	C(bet_sync_unreadable_total, counter,                                                      \
 	  "Messages that are no frames, passed over in a feed.")                                   \
 	C(bet_sync_refused_total, counter, "Requests for the bet-sync feed that were refused.")    \
+	C(hub_agents, gauge, "Agents in the hub's roster, offline ones too.")                      \
+	C(hub_registrations_total, counter, "Registrations of agents that became durable.")        \
+	C(hub_calls_total, counter, "Requests of agents and dashboards at the hub (/ws).")         \
+	C(hub_proxies, gauge, "Dashboards that are led to an agent (/ws/agent/).")                 \
+	C(hub_proxies_total, counter, "Dashboards that were led to one.")                          \
+	C(hub_proxy_failures_total, counter, "Dashboards that were to be led to one, in vain.")    \
 	C(conversations, gauge, "Conversations in the store.")                                     \
 	C(conversation_messages_total, counter, "What people said, acknowledged.")                 \
 	C(conversation_repeats_total, counter, "What they said again, and was known.")             \

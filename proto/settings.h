@@ -548,6 +548,24 @@
 	S(connections_replay_rate, "connections.replay_rate", bytes, "4M", 0, 1 << 30, LIVE,       \
 	  "Bytes a second that a connection is handed, a second's worth and a piece "              \
 	  "ahead; 0: as many as it takes.")                                                        \
+	S(hub_listen, "hub.listen", text, "", 0, 512, START,                                       \
+	  "Further addresses to serve on, as those of listen: where agents and dashboards "        \
+	  "look for the hub (127.0.0.1:31415). Empty: none.")                                      \
+	S(hub_node_ttl_ms, "hub.node_ttl", ms, "30s", 100, 31536000000, LIVE,                      \
+	  "How long an agent without a socket stays in the roster, offline.")                      \
+	S(hub_agents_max, "hub.agents_max", count, "10000", 1, 1000000, LIVE,                      \
+	  "Agents in the roster; registering more is refused.")                                    \
+	S(hub_allow_private, "hub.allow_private", text, "", 0, 4096, LIVE,                         \
+	  "Hosts, or HOST:PORT, of agents that may be at private addresses, with commas; * for "   \
+	  "all. Others are reached at public addresses only, under dev on loopback too.")          \
+	S(hub_connect_timeout_ms, "hub.connect_timeout", ms, "5s", 100, 300000, LIVE,              \
+	  "How long an agent may take until its WebSocket is open for a dashboard.")               \
+	S(hub_frame_bytes, "hub.frame_bytes", bytes, "1M", 1024, 16 << 20, LIVE,                   \
+	  "A frame between an agent and a dashboard; longer ones end it with 1009.")               \
+	S(hub_message_bytes, "hub.message_bytes", bytes, "16M", 1024, 1 << 30, LIVE,               \
+	  "A message of them, of however many frames; longer ones end it with 1009.")              \
+	S(hub_dashboards_max, "hub.dashboards_max", count, "1000", 1, 100000, LIVE,                \
+	  "Dashboards of one worker that are led to one agent; more are refused.")                 \
 	S(call_timeout_ms, "call.timeout", ms, "10s", 100, 300000, WORKERS,                        \
 	  "Longest wait for another worker's answer to a request; then 503.")                      \
 	S(call_queue_bytes, "call.queue_bytes", bytes, "8M", 2 << 20, 1 << 30, WORKERS,            \

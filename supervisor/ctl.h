@@ -81,6 +81,7 @@ struct ctl_text {
 ADMIN_COMMANDS(OWN_COMMAND, WORKER_COMMAND)
 /* Those that need no supervisor. */
 WORKER_COMMAND(feed, , , )
+WORKER_COMMAND(agents, , , )
 WORKER_COMMAND(streams, , , )
 WORKER_COMMAND(store, , , )
 #undef OWN_COMMAND

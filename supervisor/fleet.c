@@ -117,27 +117,38 @@ struct ceilings fleet_ceilings(const struct fleet *fleet)
 	return ceilings;
 }
 
+/* listen and hub.listen as one list. */
+static void print_listen(const struct settings *s, char *out, size_t room)
+{
+	bool more = *s->hub_listen != '\0';
+	int len = snprintf(out, room, "%s%s%s", s->listen, more ? "," : "", s->hub_listen);
+	check(len > 0 && (size_t)len < room);
+}
+
 bool fleet_init(struct fleet *fleet, char *reason, size_t room)
 {
+	enum { LISTEN_ROOM = 2048 };
+	const struct settings *settings = fleet->life.settings->newest;
+	char listen[LISTEN_ROOM];
 	const char *why;
 	unsigned left_out;
-	if (!listeners_init(&fleet->life.listeners, fleet->life.settings->newest->listen,
-	                    fleet->life.settings->newest->dev, &why)) {
-		snprintf(reason, room, "listen: %s: %s", fleet->life.settings->newest->listen, why);
+	print_listen(settings, listen, sizeof listen);
+	if (!listeners_init(&fleet->life.listeners, listen, settings->dev, &why)) {
+		snprintf(reason, room, "listen: %s: %s", listen, why);
 		errno = EADDRNOTAVAIL; /* a name that nobody knows yet */
 		return false;
 	}
-	int error = listeners_await(&fleet->life.listeners, fleet->life.settings->newest->listen,
-	                            fleet->life.settings->newest->listen_wait_ms, &left_out);
+	int error = listeners_await(&fleet->life.listeners, listen, settings->listen_wait_ms,
+	                            &left_out);
 	if (error != 0) {
-		snprintf(reason, room, "cannot listen on %s: %s (set --listen)",
-		         fleet->life.settings->newest->listen, strerror(error));
+		snprintf(reason, room, "cannot listen on %s: %s (set --listen)", listen,
+		         strerror(error));
 		errno = error;
 		return false;
 	}
 	if (left_out > 0)
 		log_warn("listen has addresses that this machine has not", "listen=%s left_out=%u",
-		         fleet->life.settings->newest->listen, left_out);
+		         listen, left_out);
 	fleet->life.counters_fd = counters_create();
 	if (fleet->life.counters_fd < 0) {
 		snprintf(reason, room, "no memory for counters: %s", strerror(errno));

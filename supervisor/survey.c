@@ -438,23 +438,28 @@ static bool leaves_the_machine(const struct settings_listen *one)
 	return !address_parse_host(span_str(text), &host) || !address_host_is_loopback(&host);
 }
 
-/* On loopback a proxy is meant, which is told by what it is called. */
-static void look_at_the_clear(struct lack *lack)
+static void look_at_addresses(struct lack *lack, const char *rest, bool *tls, bool *clear)
 {
-	const struct settings *s = lack->settings;
-	const char *rest = s->listen;
 	struct settings_listen one;
-	bool tls = false, clear = false;
 	while (settings_next_listen(&rest, &one) == SETTINGS_LISTEN_ONE) {
-		tls = tls || one.tls;
-		clear = clear || !one.tls;
-		if (!one.tls && s->http_redirect_port == 0 && leaves_the_machine(&one))
+		*tls |= one.tls;
+		*clear |= !one.tls;
+		if (!one.tls && lack->settings->http_redirect_port == 0 && leaves_the_machine(&one))
 			lacks(lack,
 			      "tokens go in the clear to %s:%s: begin it with https:// "
 			      "(tls.certificates),"
 			      " or listen on loopback behind a TLS proxy",
 			      one.host, one.port);
 	}
+}
+
+/* On loopback a proxy is meant, which is told by what it is called. */
+static void look_at_the_clear(struct lack *lack)
+{
+	const struct settings *s = lack->settings;
+	bool tls = false, clear = false;
+	look_at_addresses(lack, s->listen, &tls, &clear);
+	look_at_addresses(lack, s->hub_listen, &tls, &clear);
 	if (strncmp(s->http_public_url, "http://", 7) == 0)
 		lacks(lack, "http.public_url is no https:// address: tokens go in the clear");
 	else if (clear && !tls && *s->http_public_url == '\0' && !s->http_trust_forwarded)

@@ -20,6 +20,7 @@
 #include "worker-sse/views/conversations.h"
 #include "worker-sse/views/events.h"
 #include "worker-sse/views/health.h"
+#include "worker-sse/views/hub_tunnel.h"
 #include "worker-sse/views/passes.h"
 #include "worker-sse/views/subscriptions.h"
 
@@ -200,6 +201,7 @@ static int start_views(struct sse_worker *w)
 	                                                   .context = w});
 	events_start(w);
 	bet_sync_start(w);
+	hub_start(w);
 	int code = conversations_start(w);
 	if (code == 0)
 		connections_start(w);
@@ -209,6 +211,7 @@ static int start_views(struct sse_worker *w)
 /* What other workers of our kind ask. */
 static const struct call_route peer_routes[] = {
         {CALL_METHOD(POST), "/connections/", connections_on_call},
+        {CALL_METHOD(POST), "/hub/letters", hub_tunnel_letter_handle},
 };
 
 static int start(struct worker *worker)
@@ -254,6 +257,7 @@ static void on_peer_gone(struct worker *worker, const struct party *gone)
 	struct sse_worker *w = worker->context;
 	asks_peer_gone(w->asks, gone);
 	connections_peer_gone(w, gone);
+	hub_peer_gone(w, gone);
 	edge_flush(&w->edge);
 }
 

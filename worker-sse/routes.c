@@ -11,6 +11,7 @@
 #include "worker-sse/views/feed_newest.h"
 #include "worker-sse/views/health.h"
 #include "worker-sse/views/hls.h"
+#include "worker-sse/views/hub.h"
 #include "worker-sse/views/login.h"
 #include "worker-sse/views/pages.h"
 #include "worker-sse/views/signalling.h"
@@ -77,6 +78,13 @@ static struct span the_video(struct span path, char room[REQUEST_RESOURCE_ROOM])
 {
 	(void)room;
 	return up_to_segment(path, "/v1/hls/");
+}
+
+/* Watching the roster is reading its stream. */
+static struct span the_roster(struct span path, char room[REQUEST_RESOURCE_ROOM])
+{
+	(void)path, (void)room;
+	return SPAN("/v1/stream/hub/roster");
 }
 
 /* "/stream/ID", of "/stream/session/ID" too. */
@@ -192,6 +200,21 @@ static const struct route routes[] = {
         {"/v1/hls/", LOOKS, {.get = RIGHT(VIEW)}, the_video, 1024, hls_handle, cors_preflight},
         /* The token in its query is a session's own. */
         {"/v1/signal/", M(GET), {0}, NULL, 1024, signalling_handle, cors_preflight},
+        {"/ws",
+         M(GET) | ROUTE_QUERY_TOKEN,
+         {.get = RIGHT(READ)},
+         the_roster,
+         1024,
+         hub_roster_handle,
+         cors_preflight},
+        /* The handler judges about which agent. */
+        {"/ws/agent/",
+         M(GET) | ROUTE_QUERY_TOKEN,
+         {.get = RIGHT(APPEND)},
+         no_one_thing,
+         1024,
+         hub_agent_handle,
+         cors_preflight},
         {"/v1/events",
          LOOKS,
          {.get = RIGHT(READ)},
@@ -268,7 +291,8 @@ static const struct route *find_talk(struct span path)
 const struct route *routes_find(struct span path)
 {
 	const struct route *route = find_talk(path);
-	return route != NULL ? route : find(routes, sizeof routes / sizeof *routes, path, false);
+	bool bare = span_equal(path, SPAN("/ws/agent/")); /* which says that it wants an id */
+	return route != NULL ? route : find(routes, sizeof routes / sizeof *routes, path, bare);
 }
 
 bool routes_refuse(struct request *request, unsigned status, const char *reason)

@@ -217,7 +217,9 @@ static bool text_fits(const struct setting_row *row, const char *value,
 		return bad(reason, row->key, "must be text or json");
 	if (strcmp(row->key, "store.recover") == 0 && !one_of(value, recoveries))
 		return bad(reason, row->key, "must be refuse or truncate");
-	if (strcmp(row->key, "listen") == 0 && !listen_fits(value))
+	bool listens = strcmp(row->key, "listen") == 0 ||
+	               (strcmp(row->key, "hub.listen") == 0 && *value != '\0');
+	if (listens && !listen_fits(value))
 		return bad(
 		        reason, row->key,
 		        "must be HOST:PORT or [IPV6]:PORT, the port at most 65535, with http:// or "
@@ -566,16 +568,22 @@ static bool rotation_fits(const struct settings *s, char reason[SETTINGS_REASON_
 	return true;
 }
 
-/* What `listen` needs of others. */
-static bool listen_is_served(const struct settings *settings, char reason[SETTINGS_REASON_MAX])
+/* What of it speaks TLS, and is not on loopback. */
+static void look_at_listen(const char *listen, bool *tls, bool *outside)
 {
 	struct settings_listen one;
-	bool tls = false, outside = false;
-	for (const char *rest = settings->listen;
-	     settings_next_listen(&rest, &one) == SETTINGS_LISTEN_ONE;) {
-		tls |= one.tls;
-		outside |= !is_loopback(one.host);
+	while (settings_next_listen(&listen, &one) == SETTINGS_LISTEN_ONE) {
+		*tls |= one.tls;
+		*outside |= !is_loopback(one.host);
 	}
+}
+
+/* What `listen` and `hub.listen` need of others. */
+static bool listen_is_served(const struct settings *settings, char reason[SETTINGS_REASON_MAX])
+{
+	bool tls = false, outside = false;
+	look_at_listen(settings->listen, &tls, &outside);
+	look_at_listen(settings->hub_listen, &tls, &outside);
 	if (settings->dev && outside)
 		return conflict(settings, "dev", "listen",
 		                "opens everything, so it listens on loopback only: use 127.0.0.1, "

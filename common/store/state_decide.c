@@ -113,7 +113,8 @@ static void remove_stream(struct decision *d, struct stream *stream)
 bool state_path_owned(struct span path)
 {
 	static const struct span owned[] = {SPAN("/v1/stream/feeds/"), SPAN("/v1/stream/sessions/"),
-	                                    SPAN("/v1/stream/conversations/")};
+	                                    SPAN("/v1/stream/conversations/"),
+	                                    SPAN("/v1/stream/hub/")};
 	uint8_t canonical[STREAM_NAME_ROOM];
 	if (path.len > STREAM_NAME_MAX)
 		return false;

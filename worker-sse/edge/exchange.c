@@ -321,6 +321,28 @@ static bool admit_cookie(struct exchange *e)
 	return false;
 }
 
+/* A token in the query, decoded once (a '+' is one), is the Bearer of who can give no header. It is
+ * taken out of the query, as a ticket is. */
+static void take_query_token(struct exchange *e)
+{
+	static const char bearer[] = "Bearer ";
+	enum { BEARER_LEN = sizeof bearer - 1 };
+	struct request *r = &e->request;
+	struct span raw;
+	if (!(e->route->methods & ROUTE_QUERY_TOKEN) || query_find(r->query, "token", &raw) == 0)
+		return;
+	struct span *authorization = &e->head->headers[HEADER_AUTHORIZATION];
+	if (authorization->at == NULL) {
+		uint8_t *text = xmalloc(BEARER_LEN + raw.len + 1);
+		memcpy(text, bearer, BEARER_LEN);
+		size_t len = percent_decode(raw, text + BEARER_LEN);
+		free(e->head->token);
+		e->head->token = text;
+		*authorization = span_of(text, BEARER_LEN + (len != SIZE_MAX ? len : 0));
+	}
+	r->query.len = query_remove((uint8_t *)(uintptr_t)r->query.at, r->query.len, "token");
+}
+
 /* A ticket is for this one question: nobody that it is handed on to sees it. */
 static void hide_ticket(struct exchange *e)
 {
@@ -408,6 +430,7 @@ bool exchange_admit(struct exchange *e, bool expect_continue)
 		refuse_method(e);
 		return false;
 	}
+	take_query_token(e);
 	r->identity = identities_of(edge->identities, r, clock_wall_ms());
 	e->waits = r->identity->refusal == REFUSAL_PENDING;
 	if (e->waits)

@@ -92,6 +92,7 @@ void exchange_head_free(struct exchange_head *head)
 	if (head != NULL) {
 		free(head->lists);
 		free(head->name);
+		free(head->token);
 	}
 	free(head);
 }

@@ -135,8 +135,8 @@ void http1_take(struct conn *conn, struct span *in)
 		if (last != NULL && last->waits)
 			return;
 		if (last != NULL && last->state == EXCHANGE_UPGRADED) {
-			if (conn->out.bytes >= websocket_output_max(conn->edge))
-				return; /* what it is told must leave first */
+			if (last->holds || conn->out.bytes >= websocket_output_max(conn->edge))
+				return; /* what it is told, or says to others, must leave first */
 			struct span bytes =
 			        span_of(in->at, in->len < PIECE_BYTES ? in->len : PIECE_BYTES);
 			*in = span_of(in->at + bytes.len, in->len - bytes.len);

@@ -345,6 +345,16 @@ bool reply_write(struct request *request, const struct iovec *iov, int count)
 	return !e->wants_drain;
 }
 
+bool reply_write_chunk(struct request *request, struct chunk *chunk, size_t from, size_t len)
+{
+	struct exchange *e = request->exchange;
+	check(e->state == EXCHANGE_UPGRADED);
+	if (e->conn == NULL)
+		return true;
+	e->wants_drain = !conn_write_chunk(e->conn, chunk, from, len);
+	return !e->wants_drain;
+}
+
 void reply_again(struct request *request)
 {
 	struct exchange *e = request->exchange;

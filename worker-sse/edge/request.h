@@ -174,6 +174,10 @@ void reply_upgrade(struct request *request, const struct header *headers, size_t
  * and wait for on_drain. Chunk framing is added when the answer is chunked. */
 bool reply_write(struct request *request, const struct iovec *iov, int count);
 
+/* The bytes [from, from + len) of what others have too, on a connection that was upgraded: the rest
+ * is kept by reference. */
+bool reply_write_chunk(struct request *request, struct chunk *chunk, size_t from, size_t len);
+
 /* There is more to write than one slice, and the last was taken: on_drain follows when others have
  * had their turn. */
 void reply_again(struct request *request);

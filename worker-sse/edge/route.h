@@ -12,9 +12,12 @@ struct route_rights {
 };
 static_assert(VERB_COUNT <= 16, "verbs are bits of uint16_t");
 
+/* token=... in its query is a Bearer, for clients that can give no header. */
+enum { ROUTE_QUERY_TOKEN = 1 << 16 };
+
 struct route {
 	const char *path; /* exact, or a prefix when it ends with '/' (not "/" itself) */
-	unsigned methods; /* 1 << METHOD_... */
+	unsigned methods; /* 1 << METHOD_..., and ROUTE_QUERY_TOKEN */
 	struct route_rights rights;
 	/* What they are asked for: request_resource(). NULL: the path as it is. */
 	struct span (*resource)(struct span path, char room[REQUEST_RESOURCE_ROOM]);

@@ -3,15 +3,16 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "worker-sse/edge/edge.h"
+#include "worker-sse/edge/websocket_proof.h"
 
-#include <openssl/sha.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <wslay/wslay.h>
 
 enum {
-	CLOSE_MS = 5000, /* for the client's part of the closing handshake */
-	KEY_LEN = 24,
-	KEY_BYTES = 16, /* RFC 6455 4.1 */
+	CLOSE_MS = 5000,  /* for the client's part of the closing handshake */
+	KEY_BYTES = 16,   /* RFC 6455 4.1 */
+	REASON_MAX = 123, /* 5.5 */
 };
 
 /*     OPEN -> CLOSE_DUE -> CLOSING        OPEN -> CLOSING        OPEN, CLOSE_DUE -> BROKEN
@@ -36,11 +37,16 @@ struct websocket {
 	uint64_t heard_ms;
 	enum websocket_state state; /* changed by enter() alone */
 	bool taking;
-	bool asks; /* its route asks a right */
-	bool full; /* at the last beat it had more to take than it may, and was not read */
+	bool asks;     /* its route asks a right */
+	bool full;     /* at the last beat it had more to take than it may, and was not read */
+	bool held;     /* websocket_hold() */
+	bool relays;   /* what comes is a frame that on_frame() was told of */
+	uint64_t owed; /* bytes of a frame that was begun: nothing else may be sent */
+	void *holder;  /* of the sink; NULL: nobody */
+	const struct sink_events *holder_events;
 	struct websocket *next, **previous; /* edge->websockets */
 	unsigned close_code;
-	const char *close_reason;
+	char close_reason[REASON_MAX + 1];
 };
 
 static void enter(struct websocket *s, enum websocket_state state)
@@ -67,19 +73,8 @@ static bool lists(struct span list, struct span token)
 
 static bool is_key(struct span key)
 {
-	uint8_t bytes[KEY_LEN / 4 * 3];
-	return key.len == KEY_LEN && base64_decode(key, bytes) == KEY_BYTES;
-}
-
-/* RFC 6455 4.2.2: the proof that the handshake was understood. To be freed. */
-static char *accept_of(struct span key)
-{
-	static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-	uint8_t text[KEY_LEN + sizeof guid - 1], digest[SHA_DIGEST_LENGTH];
-	memcpy(text, key.at, KEY_LEN);
-	memcpy(text + KEY_LEN, guid, sizeof guid - 1);
-	SHA1(text, sizeof text, digest);
-	return base64_text(span_of(digest, sizeof digest));
+	uint8_t bytes[WEBSOCKET_KEY_LEN / 4 * 3];
+	return key.len == WEBSOCKET_KEY_LEN && base64_decode(key, bytes) == KEY_BYTES;
 }
 
 static void ask_for_upgrade(struct request *request)
@@ -94,7 +89,7 @@ static void ask_for_upgrade(struct request *request)
 }
 
 /* False: answered. */
-static bool shakes_hands(struct request *request)
+bool websocket_expect(struct request *request)
 {
 	const struct span *headers = request->headers;
 	if (request->edge->draining) {
@@ -120,6 +115,8 @@ static struct request *finish(struct websocket *s, unsigned code)
 {
 	struct request *request = s->request;
 	const struct websocket_events events = s->events;
+	void *holder = s->holder;
+	const struct sink_events *holder_events = s->holder_events;
 	wheel_cancel(&s->timer);
 	*s->previous = s->next;
 	if (s->next != NULL)
@@ -127,7 +124,10 @@ static struct request *finish(struct websocket *s, unsigned code)
 	counter_add(request->edge->counters, websockets, -1);
 	request->feature = NULL;
 	request->on_gone = NULL;
+	request->on_drain = NULL;
 	wslay_event_context_free(s->wslay);
+	if (holder != NULL)
+		holder_events->gone(holder);
 	free(s);
 	events.on_closed(events.arg, code);
 	return request;
@@ -147,6 +147,8 @@ static unsigned code_of(const struct websocket *s)
 
 static void flush(struct websocket *s)
 {
+	if (s->owed > 0)
+		return;
 	bool failed = wslay_event_send(s->wslay) != 0; /* no memory */
 	if (failed && (s->state == WEBSOCKET_OPEN || s->state == WEBSOCKET_CLOSE_DUE))
 		enter(s, WEBSOCKET_BROKEN);
@@ -157,7 +159,7 @@ static void end_broken(struct websocket *s)
 {
 	static const uint8_t protocol_error[] = {0x88, 2, 1002 >> 8, 1002 & 255};
 	const struct iovec iov = {(void *)(uintptr_t)protocol_error, sizeof protocol_error};
-	if (!wslay_event_get_close_sent(s->wslay))
+	if (!wslay_event_get_close_sent(s->wslay) && s->owed == 0)
 		reply_write(s->request, &iov, 1);
 	reply_end(finish(s, WEBSOCKET_ABNORMAL));
 }
@@ -175,9 +177,16 @@ static void say_close(struct websocket *s)
 	flush(s);
 	if (s->state == WEBSOCKET_BROKEN)
 		return;
+	if (s->owed > 0) {
+		enter(s, WEBSOCKET_BROKEN);
+		wheel_set(s->request->edge->wheel, &s->timer, s->request->edge->wheel->now_ms);
+		return;
+	}
 	enter(s, WEBSOCKET_CLOSING);
-	wslay_event_queue_close(s->wslay, (uint16_t)s->close_code, (const uint8_t *)s->close_reason,
-	                        strlen(s->close_reason));
+	bool coded = s->close_code != WEBSOCKET_NO_CODE;
+	wslay_event_queue_close(s->wslay, coded ? (uint16_t)s->close_code : 0,
+	                        (const uint8_t *)s->close_reason,
+	                        coded ? strlen(s->close_reason) : 0);
 	flush(s);
 }
 
@@ -187,7 +196,7 @@ void websocket_close(struct websocket *s, unsigned code, const char *reason)
 	if (s->state != WEBSOCKET_OPEN)
 		return;
 	s->close_code = code;
-	s->close_reason = reason;
+	snprintf(s->close_reason, sizeof s->close_reason, "%s", reason);
 	wheel_set(edge->wheel, &s->timer, edge->wheel->now_ms + CLOSE_MS);
 	if (s->taking)
 		enter(s, WEBSOCKET_CLOSE_DUE);
@@ -234,7 +243,7 @@ static void on_timer(struct wheel_node *node)
 	const struct wslay_event_msg ping = {.opcode = WSLAY_PING};
 	bool full = is_full(s), was_full = s->full;
 	s->full = full;
-	if (full)
+	if (full || s->held)
 		s->heard_ms = edge->wheel->now_ms; /* it may say what it likes: nobody listens */
 	if (s->state != WEBSOCKET_OPEN || edge->wheel->now_ms - s->heard_ms > 2 * beat_ms) {
 		reply_abort(finish(s, code_of(s)));
@@ -288,15 +297,50 @@ static ssize_t take_bytes(wslay_event_context_ptr wslay, const uint8_t *bytes, s
 	return (ssize_t)len;
 }
 
+static void say_goodbye(struct websocket *s, struct span bytes)
+{
+	bool coded = bytes.len >= 2;
+	unsigned code = coded ? (unsigned)bytes.at[0] << 8 | bytes.at[1] : WEBSOCKET_NO_CODE;
+	struct span reason = coded ? span_of(bytes.at + 2, bytes.len - 2) : (struct span){0};
+	s->events.on_goodbye(s->events.arg, code, reason);
+}
+
+static void on_frame_begun(wslay_event_context_ptr wslay,
+                           const struct wslay_event_on_frame_recv_start_arg *m, void *arg)
+{
+	struct websocket *s = arg;
+	(void)wslay;
+	s->relays = s->events.on_frame != NULL && s->state == WEBSOCKET_OPEN &&
+	            !wslay_is_ctrl_frame(m->opcode);
+	if (s->relays)
+		s->events.on_frame(s->events.arg, (uint8_t)(m->fin << 7 | m->opcode),
+		                   m->payload_length);
+}
+
+static void on_frame_piece(wslay_event_context_ptr wslay,
+                           const struct wslay_event_on_frame_recv_chunk_arg *m, void *arg)
+{
+	struct websocket *s = arg;
+	(void)wslay;
+	if (s->relays && s->state == WEBSOCKET_OPEN && m->data_length > 0)
+		s->events.on_piece(s->events.arg, span_of(m->data, m->data_length));
+}
+
 static void on_message(wslay_event_context_ptr wslay, const struct wslay_event_on_msg_recv_arg *m,
                        void *arg)
 {
 	struct websocket *s = arg;
+	const struct span bytes = span_of(m->msg, m->msg_length);
 	(void)wslay;
-	if (s->state != WEBSOCKET_OPEN || wslay_is_ctrl_frame(m->opcode))
+	if (m->opcode == WSLAY_CONNECTION_CLOSE && s->events.on_goodbye != NULL)
+		say_goodbye(s, bytes);
+	if (s->state != WEBSOCKET_OPEN || wslay_is_ctrl_frame(m->opcode) ||
+	    s->events.on_frame != NULL)
 		return; /* wslay answers pings and closes */
 	if (m->opcode == WSLAY_TEXT_FRAME)
-		s->events.on_text(s->events.arg, span_of(m->msg, m->msg_length));
+		s->events.on_text(s->events.arg, bytes);
+	else if (m->opcode == WSLAY_BINARY_FRAME && s->events.on_binary != NULL)
+		s->events.on_binary(s->events.arg, bytes);
 	else
 		websocket_close(s, WEBSOCKET_UNSUPPORTED, "text only");
 }
@@ -334,18 +378,137 @@ void websocket_send(struct websocket *s, struct span text)
 		flush(s);
 }
 
+/* ---- frames as they are ---- */
+
+size_t websocket_header(uint8_t out[WEBSOCKET_HEADER_MAX], uint8_t first, uint64_t len)
+{
+	size_t bytes = len < 126 ? 0 : len <= UINT16_MAX ? 2 : 8;
+	out[0] = first;
+	out[1] = bytes == 0 ? (uint8_t)len : bytes == 2 ? 126 : 127;
+	for (size_t i = 0; i < bytes; i++)
+		out[2 + i] = (uint8_t)(len >> 8 * (bytes - 1 - i));
+	return 2 + bytes;
+}
+
+static bool says(const struct websocket *s)
+{
+	return s->state == WEBSOCKET_OPEN || s->state == WEBSOCKET_CLOSE_DUE;
+}
+
+bool websocket_frame(struct websocket *s, uint8_t first, uint64_t len)
+{
+	uint8_t header[WEBSOCKET_HEADER_MAX];
+	if (!says(s))
+		return true;
+	check(s->owed == 0);
+	const struct iovec iov = {header, websocket_header(header, first, len)};
+	if (!s->taking)
+		flush(s); /* what waits goes before it */
+	s->owed = len;
+	return reply_write(s->request, &iov, 1);
+}
+
+bool websocket_piece(struct websocket *s, struct span bytes)
+{
+	const struct iovec iov = {(void *)(uintptr_t)bytes.at, bytes.len};
+	if (!says(s))
+		return true;
+	check(bytes.len <= s->owed);
+	s->owed -= bytes.len;
+	bool taken = reply_write(s->request, &iov, 1);
+	if (s->owed == 0 && !s->taking)
+		flush(s);
+	return taken;
+}
+
+bool websocket_chunk(struct websocket *s, struct chunk *chunk, size_t from, size_t len)
+{
+	return !says(s) || reply_write_chunk(s->request, chunk, from, len);
+}
+
+void websocket_hold(struct websocket *s, bool hold)
+{
+	if (s->held == hold)
+		return;
+	s->held = hold;
+	s->heard_ms = s->request->edge->wheel->now_ms;
+	request_hold(s->request, hold);
+}
+
+static void on_drain(struct request *request)
+{
+	struct websocket *s = request->feature;
+	if (s->holder != NULL)
+		s->holder_events->drained(s->holder);
+	else if (s->events.on_drained != NULL)
+		s->events.on_drained(s->events.arg);
+}
+
+/* ---- as a sink ---- */
+
+static void sink_hold(void *to, void *holder, const struct sink_events *events)
+{
+	struct websocket *s = to;
+	s->holder = holder;
+	s->holder_events = events;
+}
+
+static void sink_release(void *to)
+{
+	struct websocket *s = to;
+	s->holder = NULL;
+}
+
+static bool sink_write(void *to, const struct sse_frame *frame)
+{
+	return websocket_chunk(to, frame->chunk, frame->bare_from, frame->bare_len);
+}
+
+static size_t sink_pending(const void *to)
+{
+	return reply_pending(((const struct websocket *)to)->request);
+}
+
+static void sink_end(void *to, enum sink_end how)
+{
+	if (how == SINK_CUT)
+		websocket_close(to, WEBSOCKET_TRY_LATER, "too far behind: come again");
+	else
+		websocket_close(to, WEBSOCKET_GOING_AWAY, "this worker is on its way out");
+}
+
+static void sink_prefetch(const void *to)
+{
+	__builtin_prefetch(to);
+}
+
+struct sink websocket_sink(struct websocket *s)
+{
+	static const struct sink_kind kind = {.hold = sink_hold,
+	                                      .release = sink_release,
+	                                      .write = sink_write,
+	                                      .pending = sink_pending,
+	                                      .end = sink_end,
+	                                      .prefetch_far = sink_prefetch,
+	                                      .prefetch_near = sink_prefetch};
+	return (struct sink){&kind, s};
+}
+
 /* ---- beginning ---- */
 
 struct websocket *websocket_accept(struct request *request, const struct websocket_events *events,
                                    size_t message_bytes)
 {
-	static const struct wslay_event_callbacks callbacks = {.recv_callback = give_bytes,
-	                                                       .send_callback = take_bytes,
-	                                                       .on_msg_recv_callback = on_message};
+	static const struct wslay_event_callbacks callbacks = {
+	        .recv_callback = give_bytes,
+	        .send_callback = take_bytes,
+	        .on_frame_recv_start_callback = on_frame_begun,
+	        .on_frame_recv_chunk_callback = on_frame_piece,
+	        .on_msg_recv_callback = on_message};
 	struct edge *edge = request->edge;
-	if (!shakes_hands(request))
+	if (!websocket_expect(request))
 		return NULL;
-	char *proof = accept_of(request->headers[HEADER_SEC_WEBSOCKET_KEY]);
+	char *proof = websocket_proof(request->headers[HEADER_SEC_WEBSOCKET_KEY]);
 	const struct header headers[] = {{"upgrade", SPAN("websocket")},
 	                                 {"connection", SPAN("upgrade")},
 	                                 {"sec-websocket-accept", span_str(proof)}};
@@ -356,6 +519,7 @@ struct websocket *websocket_accept(struct request *request, const struct websock
 	s->heard_ms = edge->wheel->now_ms;
 	check(wslay_event_context_server_init(&s->wslay, &callbacks, s) == 0);
 	wslay_event_config_set_max_recv_msg_length(s->wslay, message_bytes);
+	wslay_event_config_set_no_buffering(s->wslay, events->on_frame != NULL);
 	s->next = edge->websockets;
 	s->previous = &edge->websockets;
 	if (s->next != NULL)
@@ -366,6 +530,7 @@ struct websocket *websocket_accept(struct request *request, const struct websock
 	request->feature = s;
 	request->on_gone = on_gone;
 	request->on_judge = judge;
+	request->on_drain = on_drain;
 	s->asks = request_verbs(request) != 0;
 	reply_upgrade(request, headers, 3, take);
 	free(proof);

@@ -302,7 +302,8 @@ static void begin(struct request *request, const struct render_session *paper)
 {
 	struct sse_worker *w = worker_of(request);
 	struct signalling *s = xcalloc(1, sizeof *s);
-	const struct websocket_events events = {on_text, on_beat, on_closed, s};
+	const struct websocket_events events = {
+	        .on_text = on_text, .on_beat = on_beat, .on_closed = on_closed, .arg = s};
 	s->worker = w;
 	s->last = &s->first;
 	s->again.due = on_again;

@@ -14,6 +14,7 @@ struct calls;
 struct connections;
 struct conversations;
 struct events_reader;
+struct hub;
 struct kit_session;
 struct picture;
 struct events_search;
@@ -38,6 +39,7 @@ struct sse_worker {
 	struct conversations *conversations;
 	size_t compressions; /* pages that are being coded (streams_read.c) */
 	struct connections *connections;
+	struct hub *hub;
 	struct kit_session *kit_sessions; /* hash (stream_kit.c): who is followed here */
 };
 

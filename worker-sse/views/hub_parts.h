@@ -1,0 +1,144 @@
+/* Inside the hub: the roster as a worker has it (hub_roster.c), changes of rows (hub_change.c), the
+ * sockets of agents and dashboards (hub_rpc.c), the way to an agent (hub_proxy.c). */
+#pragma once
+
+#include "common/base/hash.h"
+#include "common/domain/agent.h"
+#include "common/store/actor.h"
+#include "worker-sse/edge/websocket.h"
+#include "worker-sse/views/hub.h"
+#include "worker-sse/views/worker.h"
+
+struct hub_change;
+struct hub_channel;
+struct hub_conn;
+struct hub_tunnel;
+
+/* One agent of the roster. */
+struct hub_entry {
+	UT_hash_handle hh;
+	char *node; /* its Node, as JSON; NULL: its row has not been read yet */
+	size_t node_len;
+	uint64_t generation, offline_since_s, process_ms;
+	uint32_t slot;
+	enum agent_status status;
+	bool there, evicted;
+	bool dirty; /* its row has changed since it was read */
+	struct hub_entry *dirty_next;
+	struct hub_conn *conn; /* that registered it here; NULL: another worker has it, or nobody */
+	size_t proxies;        /* dashboards that are led to it from here */
+	uint32_t id_len;
+	char id[];
+};
+
+/* Of one worker. */
+struct hub {
+	struct sse_worker *worker;
+	struct fanout_observer observer;
+	struct hub_entry *entries; /* hash by id */
+	struct hub_entry **sorted; /* those that are there, by the bytes of their ids */
+	size_t count, room;
+	struct hub_entry *dirty;
+	bool all_dirty;
+	uint64_t version;   /* grows with each change of the roster */
+	struct chunk *init; /* the init frame of `init_version`, shared by all who come */
+	uint64_t init_version;
+	bool init_judged;             /* some that are active in it might have lost their worker */
+	struct hub_tunnel *tunnels;   /* hash by number (hub_tunnel.c): dashboards here */
+	struct hub_channel *channels; /* hash by whose they are: agents here */
+	uint64_t tunnels_made;
+	struct wheel_node refresh; /* rows of agents that are held here have changed */
+	struct wheel_node sweep;
+	bool sweeping;
+};
+
+/* ---- hub_roster.c ---- */
+
+/* From here on it is what the store has. */
+void hub_roster_start(struct hub *hub);
+/* Reads the rows that have changed. */
+void hub_roster_refresh(struct hub *hub);
+/* NULL: nobody of this id is known here. */
+struct hub_entry *hub_entry_find(struct hub *hub, struct span id);
+/* The same, made if need be: for whoever holds on to it. */
+struct hub_entry *hub_entry_of(struct hub *hub, struct span id);
+/* Forgets it, when nothing is known of it and nobody holds on to it any more. */
+void hub_entry_let_go(struct hub *hub, struct hub_entry *entry);
+/* Does the process still run that holds this socket? */
+bool hub_alive(const struct hub *hub, uint32_t slot, uint64_t process_ms);
+/* The row, judged by whether its socket can still be there. */
+enum row_found hub_agent_load(struct hub *hub, struct span id, struct agent *agent);
+/* The first message on a socket: a reference to its frame. */
+struct chunk *hub_roster_init(struct hub *hub);
+/* All nodes as one JSON array, malloc'ed. */
+char *hub_roster_nodes(struct hub *hub, size_t *len);
+/* When a process began, as rows have it. */
+uint64_t hub_process_ms(const struct hub *hub);
+
+/* ---- hub_change.c: one transaction each ---- */
+
+enum hub_change_kind {
+	HUB_REGISTER,   /* `agent` is to be there, held by `conn` */
+	HUB_DEREGISTER, /* `id` is to be gone */
+	HUB_OFFLINE,    /* the socket of `id`, `generation` is closed */
+	HUB_SWEEP,      /* of `ids`: whose time is over goes, whose worker is gone is offline */
+};
+
+struct hub_change {
+	struct actor actor;
+	struct hub *hub;
+	enum hub_change_kind kind;
+	struct hub_change *next; /* hub_rpc.c: behind it on the same socket */
+	char id[AGENT_ID_ROOM];
+	uint64_t generation;
+	struct agent agent;
+	char former[AGENT_ID_ROOM]; /* registered by the same socket before; "": nobody */
+	uint64_t former_generation;
+	char owner[AGENT_OWNER_ROOM]; /* who asks, and what owned what is his */
+	char *formers;
+	bool any;  /* may remove what is not his */
+	char *ids; /* of a sweep: texts, each with its NUL */
+	size_t ids_count;
+	json_t *reply_id; /* a reference; NULL: none */
+	/* what came of it: */
+	bool found;
+	const char *fault; /* NULL: none */
+	/* Called once; frees it by hub_change_free(). */
+	void (*done)(struct hub_change *change, enum actor_end end);
+	void *arg;
+};
+
+struct hub_change *hub_change_create(struct hub *hub, enum hub_change_kind kind);
+void hub_change_run(struct hub_change *change);
+void hub_change_free(struct hub_change *change);
+
+/* ---- hub_rpc.c ---- */
+
+/* A socket at /ws. */
+struct hub_conn {
+	struct hub *hub;
+	struct websocket *websocket; /* NULL: it is over; what is under way ends first */
+	struct request *request;     /* as long */
+	struct live_reader *reader;  /* NULL: it hears nothing any more */
+	/* The agent that it registered; "": none. */
+	char id[AGENT_ID_ROOM];
+	uint64_t generation;
+	bool tunnel;                  /* it is reached through this socket */
+	struct hub_channel *channels; /* hash by channel (hub_tunnel.c): its dashboards */
+	uint32_t channels_made;
+	char address[AGENT_ADDRESS_ROOM];
+	struct hub_change *first, **last; /* one after another; the first is under way */
+	size_t queued;
+	uint64_t seen_s; /* when it last said something */
+	struct wheel_node again;
+};
+
+/* The row of an agent that this socket registered has changed. False: it is another's by now, or
+ * gone, or was evicted, and this socket has nothing to do with it any more. */
+bool hub_conn_judge(struct hub_conn *conn, const struct hub_entry *entry);
+
+/* ---- hub.c ---- */
+
+/* It wants a WebSocket, and a page of another origin may connect where it might also read. False:
+ * answered. */
+bool hub_welcomes(struct request *request);
