@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from client_python import CLIENT, Backoff, Closed, Fenced, NOW, Refused, Reset, START, Server, Unanswered
+from client_python import CLIENT, Backoff, Closed, Fenced, NOW, Refused, Reset, START, Server, Unanswered, WebSocket, WebSocketClosed
 from duel_game import check_frames, frames_of
 from ringside import Ringside, wait_for
 
@@ -418,6 +418,56 @@ def test_an_agent_goes_on_where_it_was_and_stops_when_told(r):
     assert next(talk.inbox(first.place)).type == "stop"
     talk.delete()
     talk.delete()
+
+
+# ---- the hub ----
+
+
+def echo(channel):
+    for message in channel:
+        channel.send(message)
+
+
+def talk_to(server, agent, message):
+    """A dashboard of its own."""
+    socket = WebSocket(server, f"/ws/agent/{agent}?strict=1")
+    socket.send(message)
+    answer = socket.receive()
+    socket.close()
+    return answer
+
+
+def test_agents_are_found_and_talked_to():
+    with Ringside(*KILLABLE, workers=2) as r:
+        server = client(r)
+        roster = server.roster()
+        assert next(roster)["event"] == "init" and roster.nodes == {}
+        with server.agent("echo", serve=echo).wait(30) as agent, server.agent("other", serve=echo).wait(30):
+            while len(roster.nodes) < 2:
+                next(roster)
+            assert {node["status"] for node in roster.nodes.values()} == {"active"}
+            for message in ("hello", b"\0\1", "", "x" * 300000, os.urandom(200000)):
+                assert talk_to(server, "echo", message) == message
+            # Every worker goes once; the agent comes back by itself, and so does who watches.
+            for name in ("sse-0", "sse-1"):
+                connects = agent.connects
+                r.kill(r.worker(name)["pid"])
+                wait_for(lambda: r.request("GET", "/readyz")[0] == 200, "ready")
+
+                def answered():
+                    try:
+                        agent.wait(30)
+                        return talk_to(server, "echo", "again") == "again"
+                    except (Refused, WebSocketClosed, OSError):
+                        return False
+                wait_for(answered, "an answer")
+                assert agent.connects >= connects
+        while roster.nodes:
+            next(roster)
+        with pytest.raises(Refused) as refused:
+            WebSocket(server, "/ws/agent/echo?strict=1")
+        assert refused.value.status == 404
+        roster.close()
 
 
 # ---- who asks ----

@@ -10,6 +10,7 @@ Whatever is repeated here counts once, and whatever is followed is resumed where
 restarted and its workers killed at any moment, and nothing is missed or given twice.
 """
 
+from .agent import Agent, Channel, Roster
 from .backoff import Backoff
 from .conversation import Conversation, Item, Items, Reply
 from .errors import Closed, Fenced, Refused, RingsideError, Unanswered
@@ -18,8 +19,9 @@ from .follow import Follower, Message, PollFollower, Reset
 from .server import Answer, Server
 from .source import KeepAlive, Source
 from .stream import NOW, START, Head, Piece, PollReader, Producer, Reader, Stream
+from .websocket import WebSocket, WebSocketClosed
 
-__all__ = ["NOW", "START", "Answer", "Backoff", "Closed", "Conversation", "Event", "EventParser", "EventSource",
-           "Fenced", "Follower", "Head", "Item", "Items", "KeepAlive", "Message", "Piece", "PollFollower", "PollReader",
-           "Producer", "Reader", "Refused", "Reply", "Reset", "RingsideError", "Server", "Source", "Stream",
-           "Unanswered"]
+__all__ = ["NOW", "START", "Agent", "Answer", "Backoff", "Channel", "Closed", "Conversation", "Event", "EventParser",
+           "EventSource", "Fenced", "Follower", "Head", "Item", "Items", "KeepAlive", "Message", "Piece", "PollFollower",
+           "PollReader", "Producer", "Reader", "Refused", "Reply", "Reset", "RingsideError", "Roster", "Server", "Source",
+           "Stream", "Unanswered", "WebSocket", "WebSocketClosed"]

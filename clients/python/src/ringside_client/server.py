@@ -15,6 +15,7 @@ from .backoff import Backoff
 from .errors import Refused, RingsideError, Unanswered
 
 if TYPE_CHECKING:
+    from .agent import Agent, Roster
     from .conversation import Conversation
     from .follow import Follower, PollFollower
     from .source import Source
@@ -202,6 +203,16 @@ class Server:
         """A conversation by its id: see `Conversation`."""
         from .conversation import Conversation
         return Conversation(self, name, **options)
+
+    def agent(self, name: str, **options: Any) -> "Agent":
+        """An agent of the hub, registered from now on: see `Agent`."""
+        from .agent import Agent
+        return Agent(self, name, **options)
+
+    def roster(self) -> "Roster":
+        """Who there is at the hub: see `Roster`."""
+        from .agent import Roster
+        return Roster(self)
 
 
 def retry_after(headers: Mapping[str, str]) -> float:

@@ -1,0 +1,242 @@
+#!/usr/bin/env python3
+"""The engines of the duel as agents that can be asked: scripts/duel/analyst.py --url URL [--token-file FILE] NAME=COMMAND...
+
+Each registers at the hub (docs/hub.md) under its name and answers in the conversation engine-NAME: what it thinks of the
+position on the board, or of a move that the question names (e2e4, e7e8q), from its own search while that runs, depth by
+depth, each a piece of the answer. `stop` in the conversation ends the search. Whatever of Ringside is killed
+meanwhile: no word is lost or said twice. Needs clients/python, and a program that speaks UCI.
+"""
+
+import argparse
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "../../clients/python/src"))
+
+from ringside_client import Backoff, Refused, RingsideError, Server  # noqa: E402
+
+MOVE = re.compile(r"\b([a-h][1-8][a-h][1-8][qrbn]?)\b")
+MATE = 100000
+DEPTH_MAX = 24
+SECONDS_MAX = 10
+
+
+class Engine:
+    """A program that speaks UCI, at its lowest priority: the duel comes first. One search at a time."""
+
+    def __init__(self, command):
+        self.lock = threading.Lock()
+        self.searching = False
+        self.process = subprocess.Popen(["nice", "-n", "19", *shlex.split(command)], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1)
+        self.say("uci")
+        self.until("uciok")
+
+    def say(self, line):
+        self.process.stdin.write(line + "\n")
+
+    def lines(self):
+        for line in self.process.stdout:
+            yield line.strip()
+        raise EOFError("the engine has ended")
+
+    def until(self, word):
+        for line in self.lines():
+            if line.split()[:1] == [word]:
+                return line
+
+    def search(self, position, go):
+        """(depth, score, line of moves) of each depth as it is done; a move for the last."""
+        self.say("isready")
+        self.until("readyok")
+        self.say(position)
+        self.say(go)
+        self.searching = True
+        done, best = 0, None
+        for line in self.lines():
+            words = line.split()
+            if words[:1] == ["bestmove"]:
+                self.searching = False
+                if best is not None and best[0] > done:
+                    yield best
+                return
+            if words[:1] != ["info"] or "score" not in words or "pv" not in words or "depth" not in words:
+                continue
+            depth = int(words[words.index("depth") + 1])
+            kind, value = words[words.index("score") + 1:words.index("score") + 3]
+            score = int(value) if kind == "cp" else MATE - abs(int(value)) if int(value) > 0 else abs(int(value)) - MATE
+            if best is not None and depth > best[0] > done:
+                done = best[0]
+                yield best
+            best = (depth, score, words[words.index("pv") + 1:][:6])
+
+    def stop(self):
+        """Ends a search that nobody reads any more."""
+        if self.searching:
+            self.say("stop")
+            self.until("bestmove")
+            self.searching = False
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def is_legal(referee, fen, move):
+    """As Stockfish sees it: of one move that may be searched it chooses that, of none any other."""
+    with referee.lock:
+        referee.say("isready")
+        referee.until("readyok")
+        referee.say(f"position fen {fen}")
+        referee.say(f"go depth 1 searchmoves {move}")
+        return referee.until("bestmove").split()[1] == move
+
+
+def text_of(score):
+    if abs(score) > MATE - 1000:
+        return f"{'mate' if score > 0 else 'mated'} in {MATE - abs(score)}"
+    return f"{score / 100:+.2f}"
+
+
+def side_of(fen):
+    return "White" if fen.split()[1] == "w" else "Black"
+
+
+class Analyst:
+    """One engine, its place at the hub, and its conversation."""
+
+    def __init__(self, server, name, command, referee, feed):
+        self.server, self.name, self.referee, self.feed = server, name, referee, feed
+        self.engine = Engine(command)
+        self.talk = server.conversation(f"engine-{name}", actor=name)
+        self.stopped = threading.Event()
+        self.asked = None  # what is being answered
+
+    def start(self):
+        self.talk.create()
+        self.agent = self.server.agent(self.name, machine=f"duel.{self.feed}.{self.name}", port=1)
+        head = self.server.stream(f"conversations/{self.talk.id}/inbox").head()
+        self.inbox = self.talk.inbox(head.offset)
+        self.questions = []
+        self.wake = threading.Condition()
+        threading.Thread(target=self.listen, daemon=True).start()
+        threading.Thread(target=self.work, daemon=True).start()
+        return self
+
+    def listen(self):
+        for item in self.inbox:
+            with self.wake:
+                if item.type == "message":
+                    self.questions.append((item.value["messageId"], item.text))
+                    self.wake.notify()
+                elif item.type == "stop":
+                    self.stopped.set()
+
+    def work(self):
+        while True:
+            with self.wake:
+                self.wake.wait_for(lambda: self.questions)
+                message, text = self.questions.pop(0)
+                self.stopped.clear()
+            try:
+                self.answer(message, text)
+            except (RingsideError, OSError, ValueError) as error:
+                print(f"analyst: {self.name}: {error}", file=sys.stderr, flush=True)
+
+    def board(self):
+        """The position on the board now; None between games."""
+        frame = self.server.ask("GET", f"/v1/feeds/{self.feed}")
+        scene = frame.get("scene") or {}
+        return scene.get("fen")
+
+    def answer(self, message, text):
+        fen = self.board()
+        with self.talk.reply(f"re-{message}"[:128]) as reply:
+            try:
+                if fen is None:
+                    reply.write("There is nothing on the board at the moment.\n")
+                    return
+                asked = MOVE.search(text)
+                move = asked.group(1) if asked is not None else None
+                if move is not None and not is_legal(self.referee, fen, move):
+                    reply.write(f"{move} cannot be played here.\n")
+                    return
+                reply.write(f"{side_of(fen)} to move. {'After ' + move if move else 'The position'}, as {side_of(fen)} sees it:\n")
+                self.think(reply, fen, move)
+            except Refused:
+                if not reply.stopped:
+                    raise
+
+    def think(self, reply, fen, move):
+        position = f"position fen {fen}" + (f" moves {move}" if move else "")
+        last = None
+        with self.engine.lock:
+            try:
+                for depth, score, line in self.engine.search(position, f"go depth {DEPTH_MAX} movetime {SECONDS_MAX * 1000}"):
+                    score, line = (-score, [move, *line]) if move else (score, line)
+                    last = (score, line)
+                    reply.write(f"depth {depth}: {text_of(score)}, {' '.join(line)}\n")
+                    if self.stopped.is_set():
+                        self.engine.say("stop")
+            finally:
+                self.engine.stop()
+        if last is not None:
+            reply.write(f"{text_of(last[0])}; I would play {last[1][1] if move else last[1][0]}{' against it' if move else ''}.\n"
+                        if len(last[1]) > (1 if move else 0) else f"{text_of(last[0])}.\n")
+
+    def close(self):
+        self.inbox.close()
+        self.agent.close()
+        self.engine.close()
+
+
+def token_from(path):
+    """Alone, or the member "publish" of a JSON object; read again each time: it may be another by then."""
+    def read():
+        with open(path) as file:
+            text = file.read().strip()
+        return json.loads(text)["publish"] if text.startswith("{") else text
+    return read
+
+
+def main():
+    parser = argparse.ArgumentParser(description="the engines of a duel as agents that can be asked")
+    parser.add_argument("--url", default="http://127.0.0.1:4437")
+    parser.add_argument("--token-file")
+    parser.add_argument("--feed", default="arena")
+    parser.add_argument("--referee", default="stockfish", help="a Stockfish, to say which moves are legal")
+    parser.add_argument("engines", nargs="+", metavar="NAME=COMMAND")
+    options = parser.parse_args()
+    os.environ["PATH"] += ":/usr/games"
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    server = Server(options.url, token_from(options.token_file) if options.token_file else None, patience=float("inf"),
+                    backoff=Backoff(first=0.05, most=2))
+    referee = Engine(options.referee)
+    analysts = []
+    for engine in options.engines:
+        name, _, command = engine.partition("=")
+        analysts.append(Analyst(server, name, command, referee, options.feed).start())
+    print("analyst: " + ", ".join(a.name for a in analysts) + " can be asked", file=sys.stderr, flush=True)
+    try:
+        while all(a.agent.error is None for a in analysts):
+            time.sleep(0.5)
+        print("analyst: " + "; ".join(str(a.agent.error) for a in analysts if a.agent.error), file=sys.stderr, flush=True)
+        return 1
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        for analyst in analysts:
+            analyst.close()
+        referee.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
