@@ -17,11 +17,12 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../../clients/python/src"))
 
-from ringside_client import Backoff, Refused, RingsideError, Server  # noqa: E402
+from ringside_client import Backoff, Refused, RingsideError, Server, WebSocketClosed  # noqa: E402
 
 MOVE = re.compile(r"\b([a-h][1-8][a-h][1-8][qrbn]?)\b")
 MATE = 100000
@@ -118,18 +119,35 @@ class Analyst:
         self.engine = Engine(command)
         self.talk = server.conversation(f"engine-{name}", actor=name)
         self.stopped = threading.Event()
-        self.asked = None  # what is being answered
+        self.listeners = {}  # who asked through the hub, by the message
 
     def start(self):
         self.talk.create()
-        self.agent = self.server.agent(self.name, machine=f"duel.{self.feed}.{self.name}", port=1)
         head = self.server.stream(f"conversations/{self.talk.id}/inbox").head()
         self.inbox = self.talk.inbox(head.offset)
         self.questions = []
         self.wake = threading.Condition()
         threading.Thread(target=self.listen, daemon=True).start()
         threading.Thread(target=self.work, daemon=True).start()
+        self.agent = self.server.agent(self.name, serve=self.serve)
         return self
+
+    def serve(self, channel):
+        """Whoever comes through the hub: each text is a question, asked in the conversation, and heard there too."""
+        for question in channel:
+            if isinstance(question, str) and question.strip():
+                message = str(uuid.uuid4())
+                self.listeners[message] = channel
+                self.talk.say(question, message_id=message)
+
+    def tell(self, message, reply, text):
+        reply.write(text)
+        listener = self.listeners.get(message)
+        try:
+            if listener is not None:
+                listener.send(text)
+        except WebSocketClosed:
+            self.listeners.pop(message)
 
     def listen(self):
         for item in self.inbox:
@@ -150,6 +168,7 @@ class Analyst:
                 self.answer(message, text)
             except (RingsideError, OSError, ValueError) as error:
                 print(f"analyst: {self.name}: {error}", file=sys.stderr, flush=True)
+            self.listeners.pop(message, None)
 
     def board(self):
         """The position on the board now; None between games."""
@@ -162,20 +181,20 @@ class Analyst:
         with self.talk.reply(f"re-{message}"[:128]) as reply:
             try:
                 if fen is None:
-                    reply.write("There is nothing on the board at the moment.\n")
+                    self.tell(message, reply, "There is nothing on the board at the moment.\n")
                     return
                 asked = MOVE.search(text)
                 move = asked.group(1) if asked is not None else None
                 if move is not None and not is_legal(self.referee, fen, move):
-                    reply.write(f"{move} cannot be played here.\n")
+                    self.tell(message, reply, f"{move} cannot be played here.\n")
                     return
-                reply.write(f"{side_of(fen)} to move. {'After ' + move if move else 'The position'}, as {side_of(fen)} sees it:\n")
-                self.think(reply, fen, move)
+                self.tell(message, reply, f"{side_of(fen)} to move. {'After ' + move if move else 'The position'}, as {side_of(fen)} sees it:\n")
+                self.think(lambda said: self.tell(message, reply, said), fen, move)
             except Refused:
                 if not reply.stopped:
                     raise
 
-    def think(self, reply, fen, move):
+    def think(self, say, fen, move):
         position = f"position fen {fen}" + (f" moves {move}" if move else "")
         last = None
         with self.engine.lock:
@@ -183,14 +202,14 @@ class Analyst:
                 for depth, score, line in self.engine.search(position, f"go depth {DEPTH_MAX} movetime {SECONDS_MAX * 1000}"):
                     score, line = (-score, [move, *line]) if move else (score, line)
                     last = (score, line)
-                    reply.write(f"depth {depth}: {text_of(score)}, {' '.join(line)}\n")
+                    say(f"depth {depth}: {text_of(score)}, {' '.join(line)}\n")
                     if self.stopped.is_set():
                         self.engine.say("stop")
             finally:
                 self.engine.stop()
         if last is not None:
-            reply.write(f"{text_of(last[0])}; I would play {last[1][1] if move else last[1][0]}{' against it' if move else ''}.\n"
-                        if len(last[1]) > (1 if move else 0) else f"{text_of(last[0])}.\n")
+            say(f"{text_of(last[0])}; I would play {last[1][1] if move else last[1][0]}{' against it' if move else ''}.\n"
+                if len(last[1]) > (1 if move else 0) else f"{text_of(last[0])}.\n")
 
     def close(self):
         self.inbox.close()

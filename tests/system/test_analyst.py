@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from client_python import Refused, Server
+from client_python import Refused, Server, WebSocket
 from duel_game import Game
 from ringside import Ringside, wait_for
 
@@ -144,6 +144,20 @@ def test_no_word_is_lost_over_kills(r, analyst):
     numbers = [int(line.split()[1].rstrip(":")) for line in heard[1:-1]]
     assert numbers == sorted(set(numbers)) and len(numbers) >= 5
     print(f"kills={kills} pieces={len(heard)}")
+    end(game, duel)
+
+
+def test_they_are_asked_through_the_hub(r, analyst):
+    game, duel = position(r, FEN)
+    dashboard = WebSocket(Server(r.url), "/ws/agent/gnuchess?strict=1")
+    dashboard.send("What of e2e5?")
+    assert dashboard.receive() == "e2e5 cannot be played here.\n"
+    dashboard.send("What of e2e4?")
+    heard = [dashboard.receive()]
+    while "against it" not in heard[-1]:
+        heard.append(dashboard.receive())
+    assert len(heard) >= 5 and all(line.startswith("depth ") for line in heard[1:-1])
+    dashboard.close()
     end(game, duel)
 
 

@@ -17,7 +17,7 @@ from .websocket import WebSocket, WebSocketClosed
 
 OPEN, DATA, CHANNEL_CLOSE, CREDIT = 1, 2, 3, 4
 CREDIT_AT_FIRST = 65536
-PIECE_MAX = 65536
+PIECE_MAX = 32768
 _TEXT, _BINARY, _CONTINUATION, _FIN = 1, 2, 0, 0x80
 
 
