@@ -116,6 +116,7 @@ class Analyst:
 
     def __init__(self, server, name, command, referee, feed):
         self.server, self.name, self.referee, self.feed = server, name, referee, feed
+        self.command = command
         self.engine = Engine(command)
         self.talk = server.conversation(f"engine-{name}", actor=name)
         self.stopped = threading.Event()
@@ -193,6 +194,10 @@ class Analyst:
             except Refused:
                 if not reply.stopped:
                     raise
+            except (EOFError, BrokenPipeError):
+                self.engine.close()
+                self.engine = Engine(self.command)
+                self.tell(message, reply, "The engine has ended; another takes the next question.\n")
 
     def think(self, say, fen, move):
         position = f"position fen {fen}" + (f" moves {move}" if move else "")
@@ -206,10 +211,14 @@ class Analyst:
                     if self.stopped.is_set():
                         self.engine.say("stop")
             finally:
-                self.engine.stop()
-        if last is not None:
-            say(f"{text_of(last[0])}; I would play {last[1][1] if move else last[1][0]}{' against it' if move else ''}.\n"
-                if len(last[1]) > (1 if move else 0) else f"{text_of(last[0])}.\n")
+                if self.engine.process.poll() is None:
+                    self.engine.stop()
+        if last is None:
+            say("There is nothing left to play.\n")
+        elif len(last[1]) > (1 if move else 0):
+            say(f"{text_of(last[0])}; I would play {last[1][1] if move else last[1][0]}{' against it' if move else ''}.\n")
+        else:
+            say(f"{text_of(last[0])}.\n")
 
     def close(self):
         self.inbox.close()
