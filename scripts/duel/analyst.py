@@ -254,10 +254,13 @@ def main():
         analysts.append(Analyst(server, name, command, referee, options.feed).start())
     print("analyst: " + ", ".join(a.name for a in analysts) + " can be asked", file=sys.stderr, flush=True)
     try:
-        while all(a.agent.error is None for a in analysts):
+        told = set()
+        while True:  # who is not at the hub is asked in the conversation all the same
+            for analyst in analysts:
+                if analyst.agent.error is not None and analyst.name not in told:
+                    told.add(analyst.name)
+                    print(f"analyst: {analyst.name} is not at the hub: {analyst.agent.error}", file=sys.stderr, flush=True)
             time.sleep(0.5)
-        print("analyst: " + "; ".join(str(a.agent.error) for a in analysts if a.agent.error), file=sys.stderr, flush=True)
-        return 1
     except KeyboardInterrupt:
         return 0
     finally:
