@@ -200,7 +200,8 @@ def test_what_they_fight_with(ringside, g):
     source.stop()
     for bad in ([], "x", {"x": "y" * 16384}):
         body = json.dumps({"sourceEpoch": g.epoch, "sourceSeq": g.seq + 1, "competitiveSnapshot": bad, **agents()})
-        assert g.call("POST", "/v1/source/arena/cycle", body)[0] in (400, 422)
+        assert ringside.request("POST", "/v1/source/arena/cycle", body.encode(),
+                                {"content-type": "application/json"})[0] in (400, 422)
 
 
 def test_over_restarts(ringside, g):
