@@ -2,7 +2,7 @@
  * Prints JSON lines; ends when it is done, or when its input ends. */
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
-import { Agent, Answer, Api, Connection, Feed, FencedError, Markets, Producer, QueueFullError, RequestError, ResetError, Streams, follow, inbox, steps } from "../../clients/js/src/index.js";
+import { Agent, Answer, Api, Connection, Feed, FencedError, Markets, Producer, QueueFullError, RequestError, ResetError, Streams, dial, follow, inbox, steps } from "../../clients/js/src/index.js";
 
 const [base, command, text = "{}"] = process.argv.slice(2);
 const options = JSON.parse(text), quick = { min: 20, max: 300 };
@@ -200,6 +200,26 @@ const commands = {
 			await agent.request(method, params).then(value => say({ done: method, value }), error => say({ done: method, error: error.message }));
 		});
 		await new Promise(done => stop.signal.addEventListener("abort", done));
+	},
+
+	/* A dashboard: says each to an agent, and hears it again. */
+	async dashboard({ id, sizes }) {
+		const socket = await dial(api, id), heard = [];
+		let wake = () => {};
+		socket.onmessage = ({ data }) => { heard.push(data); wake(); };
+		const over = new Promise(done => { socket.onclose = ({ code, reason }) => done({ code, reason }); });
+		await new Promise(done => { socket.onopen = done; over.then(done); });
+		if (socket.readyState !== 1) return say({ refused: await over });
+		for (const size of sizes) {
+			const text = "ä".repeat(size), bytes = Uint8Array.from({ length: size }, (_, i) => i * 7);
+			socket.send(text);
+			socket.send(bytes);
+			while (heard.length < 2) await new Promise(done => { wake = done; });
+			const [first, second] = heard.splice(0);
+			say({ size, same: first === text && Buffer.compare(Buffer.from(second), Buffer.from(bytes)) === 0 });
+		}
+		socket.close(4001, "done");
+		say({ over: await over });
 	},
 
 	async feed({ name }) {

@@ -103,7 +103,11 @@ class Line:
             if self.held:
                 near.close()
                 continue
-            far = socket.create_connection(self.to)
+            try:
+                far = socket.create_connection(self.to)
+            except OSError:  # it has ended before its clients
+                near.close()
+                continue
             self.ends += [near, far]
             left = [self.dice.randint(*self.cuts)] if self.cuts else None
             for one, other, counts in ((near, far, None), (far, near, left)):
@@ -344,7 +348,6 @@ def served(base, path):
 
 class Chat(Node):
     def __init__(self, base, **options):
-        served(base, "/api/chat/probe")
         super().__init__(base, "chat", **options)
 
     def live(self):
@@ -649,6 +652,19 @@ def test_what_is_anothers_is_refused_and_said(tmp_path):
         bert.stop()
 
 
+def test_a_dashboard_comes_in_the_agents_own_socket():
+    """Texts and bytes, short and longer than a frame or the credit, both ways; then it leaves, and the agent hears so."""
+    with Ringside(workers=2) as r:
+        agent = AtHub(r, "behind a wall", tunnel=True).live()
+        sizes = [0, 1, 125, 126, 65_535, 65_536, 200_000, 500_000]
+        assert node(r.url, "dashboard", id="behind a wall", sizes=sizes) == [{"size": size, "same": True} for size in sizes] + [
+            {"over": {"code": 4001, "reason": "done"}}]
+        wait_for(lambda: agent.of("channel") == [True, False], "its end")
+        assert {"channel": False, "code": 4001, "reason": "done"} in agent.said
+        assert node(r.url, "dashboard", id="nobody", sizes=[])[0]["refused"]["reason"] == "status 404"
+        agent.stop()
+
+
 def test_the_package_packs(tmp_path):
     done = subprocess.run(["npm", "pack", "--json", "--ignore-scripts", "--pack-destination", tmp_path], cwd=PACKAGE, capture_output=True,
                           text=True, timeout=120, env={**os.environ, "npm_config_cache": str(tmp_path / "cache"), "npm_config_update_notifier": "false"})
@@ -758,7 +774,6 @@ def test_a_connection_in_chromium(ringside, browser, name):
         connection.start();
         return connection.cid;
     })()"""
-    served(ringside.url, "/api/chat/probe")
     session(ringside, "page")
     cid = browser.run(begin)
     browser.wait("connection.state.name === 'live'", "a live connection")

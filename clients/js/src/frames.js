@@ -50,7 +50,8 @@ export class FrameParser {
 	 * @throws {FrameError}
 	 */
 	*push(bytes) {
-		this.#rest = joined([this.#rest, bytes]);
+		/* A plain array: a Buffer's slice() copies nothing, and shares its pool. */
+		this.#rest = joined([this.#rest, new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)]);
 		for (let frame; (frame = this.#take());) {
 			const { fin, opcode, payload } = frame;
 			if (opcode >= 8) {

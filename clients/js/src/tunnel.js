@@ -3,7 +3,7 @@ import { joined } from "./frames.js";
 /* Dashboards that come to an agent in its own socket (docs/hub.md, Tunnels). Every message is KIND, CHANNEL, and what
  * belongs to the kind; both sides send as much payload as the other has given credit for. */
 
-const OPEN = 1, DATA = 2, CLOSE = 3, CREDIT = 4, CREDIT_BEGIN = 65_536, PIECE = 65_536;
+const OPEN = 1, DATA = 2, CLOSE = 3, CREDIT = 4, CREDIT_BEGIN = 65_536, PIECE = 32_768;
 const MORE = 0, TEXT = 1, BINARY = 2, FIN = 0x80;
 
 /** @param {number} kind @param {number} channel @param {Uint8Array} [rest] */

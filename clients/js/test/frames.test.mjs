@@ -42,3 +42,8 @@ test("what breaks the rules is refused, with its code", () => {
 		[[served(2, new Uint8Array(150), false), served(0, new Uint8Array(150))], 1009]])
 		assert.throws(() => read(new FrameParser(200), ...frames), { code });
 });
+
+test("payloads of Node's buffers have memory of their own", () => {
+	const [{ payload }] = new FrameParser().push(Buffer.from(served(2, Uint8Array.of(1, 2, 3))));
+	assert.deepEqual([payload.constructor, payload.byteOffset, payload.buffer.byteLength], [Uint8Array, 0, 3]);
+});
