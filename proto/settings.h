@@ -581,6 +581,19 @@
 	  "In a fight, how long a game may say nothing before its duel is cancelled "              \
 	  "(source_silent) and stakes go back: any post counts, or one of kind alive. "            \
 	  "Half of it makes the feed's rendererHealth say so. 0: for ever.")                       \
+	S(feeds_count_standings, "feeds.count_standings", flag, "false", 0, 1, WORKERS,            \
+	  "Where a game says nothing of a contestant's wins, losses, rank and head to head, "      \
+	  "frames of versions 1 and 2 have what is counted here.")                                 \
+	S(feeds_standings_contestants, "feeds.standings_contestants", count, "4096", 2, 65536,     \
+	  WORKERS,                                                                                 \
+	  "Contestants of a feed that are counted; beyond, whose last duel is longest ago is "     \
+	  "forgotten.")                                                                            \
+	S(feeds_standings_pairs, "feeds.standings_pairs", count, "16384", 1, 1000000, WORKERS,     \
+	  "The same of pairs of them, for the head to head.")                                      \
+	S(feeds_standings_listed, "feeds.standings_listed", count, "100", 1, 1000, WORKERS,        \
+	  "So many of the best GET /v1/feeds/FEED/standings has.")                                 \
+	S(feeds_spectator_delay_ms, "feeds.spectator_delay", ms, "0", 0, 3600000, WORKERS,         \
+	  "How much later than betting services spectators see a feed.")                           \
 	S(duel_announcement_ms, "duel.announcement", ms, "60s", 10, 86400000, WORKERS,             \
 	  "How long a duel is announced and bets are open.")                                       \
 	S(duel_countdown_ms, "duel.countdown", ms, "4s", 10, 3600000, WORKERS,                     \

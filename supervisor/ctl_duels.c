@@ -21,10 +21,11 @@ static const char *clock_text(long long ms, char text[16])
 /* ---- duels ---- */
 
 const struct ctl_text ctl_text_duels = {
-        "ls | show [FEED] | abort FEED REASON",
+        "ls | show [FEED] | abort FEED REASON | recount FEED",
         "  --json   as JSON\n"
         "FEED may be left out where there is one only. abort ends the duel as cancelled: REASON\n"
-        "is a word of [a-z0-9_.:-], told to all, and markets give the stakes back.\n"};
+        "is a word of [a-z0-9_.:-], told to all, and markets give the stakes back. recount\n"
+        "counts the standings anew, from the oldest result that is kept.\n"};
 
 static void print_feed(const json_t *feed)
 {
@@ -92,7 +93,16 @@ int ctl_duels(const struct ctl *ctl, int argc, char **argv)
 		json_decref(answer);
 		return EXIT_DONE;
 	}
-	return ctl_usage(ctl, "ls, show [FEED] or abort FEED REASON is expected");
+	if (argc == 2 && strcmp(argv[0], "recount") == 0) {
+		snprintf(path, sizeof path, "/v1/duels/%s/recount", argv[1]);
+		int code = ctl_call(ctl, "POST", path, NULL, &answer);
+		if (code != 0 || as_json)
+			return code != 0 ? code : ctl_print_json(answer);
+		printf("the standings of %s are counted anew; show says how far it is\n", argv[1]);
+		json_decref(answer);
+		return EXIT_DONE;
+	}
+	return ctl_usage(ctl, "ls, show [FEED], abort FEED REASON or recount FEED is expected");
 }
 
 /* ---- markets ---- */

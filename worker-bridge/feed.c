@@ -188,14 +188,21 @@ static bool tell_bets(struct feed *feed, struct rows *rows, const struct feed_st
 	return feed_bets_tell(rows, feed->place.name, &bets);
 }
 
-static struct feed_work *work_create(struct feed *feed, struct txn *txn)
+static struct feed_work *work_create(struct feed *feed, struct actor_change *change,
+                                     uint64_t now_ms)
 {
 	struct feed_work *work = xcalloc(1, sizeof *work);
 	work->place = &feed->place;
 	work->picture = &feed->picture;
 	work->settings = feed->house->settings->newest;
 	work->scratch = feed->house->scratch;
-	work->txn = txn;
+	work->txn = change->txn;
+	work->standings = &feed->standings;
+	work->counting = (struct feed_standings_change){.rows = change->rows,
+	                                                .store = feed->house->store,
+	                                                .settings = work->settings,
+	                                                .said = &work->said,
+	                                                .now_ms = now_ms};
 	work->state = feed->state;
 	work->core = feed->core;
 	posts_init(&work->posts);
@@ -224,11 +231,13 @@ static enum actor_decision decide(struct actor *actor, struct actor_change *chan
 		return ACTOR_STOP;
 	if (!readable)
 		return tell_bets(feed, change->rows, NULL) ? ACTOR_WRITE : ACTOR_STOP;
-	struct feed_work *work = feed->work = work_create(feed, change->txn);
+	struct feed_work *work = feed->work = work_create(feed, change, now_ms);
+	/* First: what ends now is in no stream yet. */
+	bool counted = feed_standings_turn(&feed->standings, &work->counting);
 	work_all(feed, work, now_ms);
 	work->txn = NULL;
 	bool told = tell_bets(feed, change->rows, &work->state);
-	if (!work->changed && !told)
+	if (!work->changed && !told && !counted)
 		return ACTOR_REST;
 	work->row = feed_state_row(&work->state);
 	rows_put(change->rows, feed->place.key, span_str(work->row));
@@ -242,6 +251,7 @@ static void undo(struct actor *actor)
 	log_warn("feed changed elsewhere", "feed=%s", feed->place.name);
 	if (feed->work == NULL)
 		return;
+	feed_standings_forget(&feed->standings);
 	posts_requeue(&feed->queue, &feed->work->posts);
 	work_destroy(feed);
 }
@@ -290,6 +300,7 @@ static void on_end(struct actor *actor, enum actor_end end)
 			stand_still(feed);
 			return;
 		}
+		feed_standings_forget(&feed->standings);
 		posts_refuse(&feed->work->posts, "it could not be made durable; try again",
 		             feed->house->counters);
 		work_destroy(feed);
@@ -382,6 +393,7 @@ struct feed *feed_create(struct feed_house *house, const struct feed_name *name)
 	           house->worker->slot, house->worker->generation);
 	snprintf(place->frames, sizeof place->frames, "/v1/stream/feeds/%s/frames", place->name);
 	snprintf(place->results, sizeof place->results, "/v1/stream/feeds/%s/results", place->name);
+	feed_standings_init(&feed->standings, place->name, place->results);
 	posts_init(&feed->queue);
 	feed->state.cycle =
 	        (struct duel_cycle){.scheduled = name->scheduled,

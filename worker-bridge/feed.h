@@ -30,6 +30,7 @@ struct feed {
 	struct feed_state state; /* durable */
 	struct feed_core core;   /* of the last frame */
 	char *row;               /* as the store has it; NULL: none yet */
+	struct feed_standings standings;
 	struct posts queue;
 	struct feed_work *work; /* NULL: nothing is decided */
 	struct clock_watch clock;

@@ -51,7 +51,14 @@ static json_t *describe(const struct feed *feed)
 	json_t *record = duel_record(&s->cycle);
 	json_object_update(whole, record);
 	json_object_set_new(whole, "duel", describe_duel(feed));
+	json_object_set_new(whole, "standings",
+	                    json_pack("{s:s,s:I}", "stage",
+	                              feed_standings_stage_name(feed->standings.stage), "duels",
+	                              (json_int_t)feed->standings.duels));
 	json_decref(record);
+	json_t *next = json_object_get(whole, "next");
+	json_object_del(json_object_get(next, "agent1"), "said"); /* the row's own */
+	json_object_del(json_object_get(next, "agent2"), "said");
 	return whole;
 }
 
@@ -195,6 +202,14 @@ static void abort_duel(struct feed *feed, struct call *call)
 	feed_take(feed, post);
 }
 
+static void recount_duels(struct feed *feed, struct call *call)
+{
+	struct post *post = xcalloc(1, sizeof *post);
+	post->call = call;
+	post->recount = true;
+	feed_take(feed, post);
+}
+
 static void list_duels(struct feeds *feeds, struct call *call)
 {
 	json_t *list = json_array();
@@ -209,32 +224,45 @@ static void list_duels(struct feeds *feeds, struct call *call)
 	reply_js(call, json_pack("{s:o}", "feeds", list));
 }
 
+static bool ends_with(struct span text, struct span end)
+{
+	return text.len > end.len && memcmp(text.at + text.len - end.len, end.at, end.len) == 0;
+}
+
 void feeds_on_duels_call(struct call *call)
 {
 	static const char root[] = "/v1/duels";
+	static const struct {
+		const char *name;
+		void (*act)(struct feed *feed, struct call *call);
+	} verbs[] = {{"/abort", abort_duel}, {"/recount", recount_duels}};
 	struct bridge *bridge = call->context;
 	struct span rest =
 	        span_of(call->path.at + sizeof root - 1, call->path.len - sizeof root + 1);
+	void (*act)(struct feed * feed, struct call * call) = NULL;
 	if (rest.len == 0) {
 		list_duels(bridge->feeds, call);
 		return;
 	}
 	rest = span_of(rest.at + 1, rest.len - 1);
-	bool aborts = rest.len > 6 && memcmp(rest.at + rest.len - 6, "/abort", 6) == 0;
+	for (size_t i = 0; i < sizeof verbs / sizeof *verbs && act == NULL; i++)
+		if (ends_with(rest, span_str(verbs[i].name))) {
+			act = verbs[i].act;
+			rest.len -= strlen(verbs[i].name);
+		}
 	/* Who may is said before what there is: the answer is the same before a feed has loaded. */
-	if (aborts && call->method == CALL_POST && !bridge_house(call))
+	if (act != NULL && call->method == CALL_POST && !bridge_house(call))
 		return;
-	struct feed *feed =
-	        feeds_find(bridge->feeds, span_of(rest.at, rest.len - (aborts ? 6 : 0)));
+	struct feed *feed = feeds_find(bridge->feeds, rest);
 	if (feed == NULL)
 		call_refuse(call, 404, "no such feed");
 	else if (!feed->loaded)
 		refuse_not_loaded(feed, call);
-	else if (!aborts && call->method == CALL_GET)
+	else if (act == NULL && call->method == CALL_GET)
 		reply_js(call, describe(feed));
-	else if (!aborts || call->method != CALL_POST)
-		call_refuse_method(call, aborts ? CALL_METHOD(POST) : CALL_METHOD(GET),
-		                   "GET /v1/duels/FEED or POST /v1/duels/FEED/abort");
+	else if (act == NULL || call->method != CALL_POST)
+		call_refuse_method(call, act != NULL ? CALL_METHOD(POST) : CALL_METHOD(GET),
+		                   "GET /v1/duels/FEED, POST /v1/duels/FEED/abort or .../recount");
 	else
-		abort_duel(feed, call);
+		act(feed, call);
 }

@@ -96,17 +96,29 @@ void feed_work_frame(struct feed_work *work)
 	work->core = core;
 	work->changed = true;
 	txn_publish(work->txn, work->place->frames, span_of(frame->text, frame->len));
-	if (s->cycle.ended)
+	if (s->cycle.ended) {
 		txn_publish(work->txn, work->place->results, span_of(frame->text, frame->len));
+		feed_standings_end(work->standings, &work->counting, &s->cycle.duel, s->epoch,
+		                   s->seq, s->last_ms);
+	}
 	said_count(&work->said, feed_frames_total, 1);
 }
 
-static void say_step(struct feed_work *work, const struct duel_cycle *before,
-                     const struct duel_cycle *after)
+/* Who fights now, and what has been counted of both. */
+static void begin_duel(struct feed_work *work, struct duel *duel)
+{
+	said_count(&work->said, duels_begun_total, 1);
+	feed_standings_fill(work->standings, duel);
+	for (size_t i = 0; i < 2 && work->settings->feeds_count_standings; i++)
+		duel_agent_fill(&duel->agents[i], &duel->counts[i]);
+}
+
+static void take_step(struct feed_work *work, const struct duel_cycle *before,
+                      struct duel_cycle *after)
 {
 	struct said *said = &work->said;
 	if (after->duel.present && strcmp(before->duel.cycle_id, after->duel.cycle_id) != 0)
-		said_count(said, duels_begun_total, 1);
+		begin_duel(work, &after->duel);
 	if (!after->ended)
 		return;
 	if (after->duel.outcome == DUEL_OUTCOME_WIN)
@@ -131,7 +143,7 @@ void feed_work_time(struct feed_work *work)
 		if (!duel_tick(&work->state.cycle, work->state.now_ms, random))
 			return;
 		work->changed = true;
-		say_step(work, &before, &work->state.cycle);
+		take_step(work, &before, &work->state.cycle);
 		feed_work_frame(work);
 	}
 }
@@ -210,11 +222,29 @@ static bool facts_fit(const struct feed_state *s, struct post *post, uint64_t no
 	return true;
 }
 
+static void recount(struct feed_work *work, struct post *post)
+{
+	if (!feed_standings_recount(work->standings, &work->counting)) {
+		post_refuse(post, 503,
+		            "this release cannot read a row of the standings (see the "
+		            "log and rows_unreadable)");
+		return;
+	}
+	post->status = 202;
+	post->answer = json_pack("{s:s,s:s}", "feed", work->place->name, "standings",
+	                         feed_standings_stage_name(work->standings->stage));
+	work->changed = true;
+}
+
 void feed_work_post(struct feed_work *work, struct post *post)
 {
 	struct feed_state *s = &work->state;
 	bool repeated;
 	posts_add(&work->posts, post);
+	if (post->recount) {
+		recount(work, post);
+		return;
+	}
 	if (!in_turn(s, post, &repeated)) {
 		if (repeated) {
 			said_count(&work->said, source_repeated_total, 1);
@@ -232,7 +262,7 @@ void feed_work_post(struct feed_work *work, struct post *post)
 		clock_random(random, sizeof random);
 		check(duel_apply(&s->cycle, &post->facts.facts[i], s->now_ms, random, reason) ==
 		      DUEL_OK);
-		say_step(work, &before, &s->cycle);
+		take_step(work, &before, &s->cycle);
 		feed_work_frame(work);
 		if (i + 1 == post->facts.count) {
 			post->status = 200;

@@ -6,6 +6,7 @@
 #include "common/store/txn.h"
 #include "worker-bridge/feed_frame.h"
 #include "worker-bridge/feed_names.h"
+#include "worker-bridge/feed_standings.h"
 #include "worker-bridge/feed_state.h"
 #include "worker-bridge/posts.h"
 #include "worker-bridge/renderer_health.h"
@@ -34,7 +35,9 @@ struct feed_work {
 	const struct feed_picture *picture;
 	const struct settings *settings;
 	struct feed_frame *scratch;
-	struct txn *txn; /* borrowed while it is in the making */
+	struct txn *txn; /* borrowed while it is in the making, and so is what is counted by */
+	struct feed_standings *standings;
+	struct feed_standings_change counting;
 	struct feed_state state;
 	struct feed_core core;
 	struct posts posts; /* that have been judged */

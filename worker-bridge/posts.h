@@ -11,6 +11,7 @@ struct post {
 	struct fact_post facts;
 	char digest[FEED_DIGEST_ROOM];
 	bool queued;
+	bool recount;    /* no facts: the standings are to be counted anew */
 	unsigned status; /* of its answer */
 	json_t *answer;  /* NULL: `reason` is refused with */
 	char reason[160];

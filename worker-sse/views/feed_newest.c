@@ -1,10 +1,12 @@
 #include "worker-sse/views/feed_newest.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "worker-sse/views/feed_lists.h"
 #include "worker-sse/views/worker.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { FEED_NAME_MAX = 64, LOOK_BACK_BYTES = 1 << 16 };
 
@@ -42,12 +44,9 @@ void feed_frame_finish(struct feed_frame *frame)
 	*frame = (struct feed_frame){0};
 }
 
-static struct stream *find(struct request *request)
+static struct stream *find(struct request *request, struct span name)
 {
-	static const char prefix[] = "/v1/feeds/";
 	char path[128];
-	struct span name = span_of(request->path.at + sizeof prefix - 1,
-	                           request->path.len - (sizeof prefix - 1));
 	if (name.len > FEED_NAME_MAX || memchr(name.at, '/', name.len) != NULL)
 		return NULL;
 	int len =
@@ -55,10 +54,33 @@ static struct stream *find(struct request *request)
 	return state_find(store_view(worker_of(request)->store), span_of(path, (size_t)len));
 }
 
+/* What is kept beside the frames. True: it was that. */
+static bool handle_rest(struct request *request, struct span feed, struct span rest)
+{
+	static const struct {
+		const char *name;
+		void (*handle)(struct request *request, struct span feed);
+	} lists[] = {{"standings", feed_lists_standings}, {"duels", feed_lists_duels}};
+	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+		if (span_equal(rest, span_str(lists[i].name))) {
+			lists[i].handle(request, feed);
+			return true;
+		}
+	return false;
+}
+
 void feed_newest_handle(struct request *request)
 {
+	static const char prefix[] = "/v1/feeds/";
+	struct span name = span_of(request->path.at + sizeof prefix - 1,
+	                           request->path.len - (sizeof prefix - 1));
+	const uint8_t *slash = memchr(name.at, '/', name.len);
 	sse_worker_catch_up(worker_of(request));
-	const struct stream *stream = find(request);
+	if (slash != NULL &&
+	    handle_rest(request, span_of(name.at, (size_t)(slash - name.at)),
+	                span_of(slash + 1, name.len - (size_t)(slash - name.at) - 1)))
+		return;
+	const struct stream *stream = find(request, name);
 	struct feed_frame newest = {0};
 	if (stream == NULL || !feed_newest_read(worker_of(request)->store, stream, &newest)) {
 		feed_frame_finish(&newest);

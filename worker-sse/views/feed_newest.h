@@ -1,5 +1,5 @@
 /* The newest frame of a feed; and GET /v1/feeds/FEED, which answers with it, for whoever begins to
- * follow. */
+ * follow. GET /v1/feeds/FEED/... is what feed_lists.h says. */
 #pragma once
 
 #include "common/store/store.h"
