@@ -593,7 +593,11 @@
 	S(feeds_standings_listed, "feeds.standings_listed", count, "100", 1, 1000, WORKERS,        \
 	  "So many of the best GET /v1/feeds/FEED/standings has.")                                 \
 	S(feeds_spectator_delay_ms, "feeds.spectator_delay", ms, "0", 0, 3600000, WORKERS,         \
-	  "How much later than betting services spectators see a feed.")                           \
+	  "How much later than betting services spectators see a feed: all that is read "          \
+	  "without the right frames on it.")                                                       \
+	S(feeds_frames_by_read, "feeds.frames_by_read", flag, "false", 0, 1, WORKERS,              \
+	  "The old way: read on /v1/stream/feeds/FEED/frames is enough for it. Else it takes "     \
+	  "frames on the feed, too. Says nothing with feeds.spectator_delay.")                     \
 	S(duel_announcement_ms, "duel.announcement", ms, "60s", 10, 86400000, WORKERS,             \
 	  "How long a duel is announced and bets are open.")                                       \
 	S(duel_countdown_ms, "duel.countdown", ms, "4s", 10, 3600000, WORKERS,                     \

@@ -22,8 +22,10 @@ function take(next) {
 	frame = next;
 }
 
+/* The page that is captured sees the feed as it happens (?live, and a right to that), others see it as spectators do. */
 async function listen() {
-	for await (const { frame: next } of new Feed(api, feed).follow({ ...PATIENT, onState({ name }) { live = name === "live"; } })) take(next);
+	const shows = new Feed(api, feed, { live: new URLSearchParams(location.search).has("live") });
+	for await (const { frame: next } of shows.follow({ ...PATIENT, onState({ name }) { live = name === "live"; } })) take(next);
 }
 listen();
 

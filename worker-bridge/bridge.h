@@ -5,6 +5,7 @@
 #include "common/store/store.h"
 #include "worker-bridge/book.h"
 #include "worker-bridge/feeds.h"
+#include "worker-bridge/spectator.h"
 #include "worker-bridge/wakes.h"
 
 struct bridge {
@@ -15,6 +16,7 @@ struct bridge {
 	struct calls *calls; /* their context is this struct */
 	struct feeds *feeds;
 	struct book *book;
+	struct spectators *spectators;
 	uv_async_t store_async;
 	uv_timer_t tick;
 	uint64_t drain_due_ms;

@@ -81,12 +81,14 @@ static void on_store(uv_async_t *async)
 	wakes_turn(bridge->wakes);
 	feeds_turn(bridge->feeds);
 	book_turn(bridge->book);
+	spectators_turn(bridge->spectators);
 }
 
 static void finish_drain(struct bridge *bridge)
 {
 	/* What is under way may end; what is not is found again at the next start. */
 	bool idle = feeds_drain(bridge->feeds) && book_drain(bridge->book) &&
+	            spectators_drain(bridge->spectators) &&
 	            webhooks_in_flight(bridge->webhooks) == 0;
 	if (!idle && clock_monotonic_ms() < bridge->drain_due_ms)
 		return;
@@ -126,6 +128,7 @@ static int start(struct worker *worker)
 	if (bridge.feeds == NULL)
 		return EXIT_FAILED;
 	bridge.book = book_create(worker, bridge.store);
+	bridge.spectators = spectators_create(worker, bridge.store);
 	uv_timer_init(worker->loop, &bridge.tick);
 	bridge.tick.data = &bridge;
 	uv_timer_start(&bridge.tick, on_tick, TICK_MS, TICK_MS);

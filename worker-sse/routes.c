@@ -12,17 +12,27 @@
 #include "worker-sse/views/health.h"
 #include "worker-sse/views/hls.h"
 #include "worker-sse/views/hub.h"
+#include "worker-sse/views/live_right.h"
 #include "worker-sse/views/login.h"
 #include "worker-sse/views/pages.h"
 #include "worker-sse/views/signalling.h"
 #include "worker-sse/views/stream_kit.h"
+#include "worker-sse/views/streaming.h"
 #include "worker-sse/views/streams.h"
 #include "worker-sse/views/subscriptions.h"
 
 #include <stdio.h>
 
+/* What the oracle attests is everybody's, where everybody sees duels as they happen. */
 static void ask_bridge(struct request *request)
 {
+	static const char oracle[] = "/v1/oracle/";
+	bool attests = request->path.len >= sizeof oracle - 1 &&
+	               memcmp(request->path.at, oracle, sizeof oracle - 1) == 0;
+	if (attests && !live_right_to_path(request)) {
+		reply_refusal(request, REFUSAL_LIVE);
+		return;
+	}
 	call_forward(request, ROLE_BRIDGE);
 }
 
@@ -197,6 +207,7 @@ static const struct route routes[] = {
          1024,
          bet_sync_events,
          bet_sync_preflight},
+        {"/api/streaming/", LOOKS, {0}, NULL, 1024, streaming_handle, cors_preflight},
         {"/v1/hls/", LOOKS, {.get = RIGHT(VIEW)}, the_video, 1024, hls_handle, cors_preflight},
         /* The token in its query is a session's own. */
         {"/v1/signal/", M(GET), {0}, NULL, 1024, signalling_handle, cors_preflight},

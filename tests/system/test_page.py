@@ -284,7 +284,7 @@ def test_a_visitor_logs_in_and_out(strict):
 def test_a_page_for_everybody_needs_no_token():
     """auth.public says what whoever has none may do; the page offers that, and the way in for more."""
     tokens = {"RINGSIDE_AUTH_SOURCE_TOKEN": "the-game-s-token", "RINGSIDE_AUTH_LEDGER_TOKEN": "the-house-s-token"}
-    public = "read=/v1/feeds/arena,feeds/arena/frames,feeds/arena/odds,/v1/markets,/v1/markets/** bet=accounts"
+    public = "read=/v1/feeds/arena,feeds/arena/spectator,feeds/arena/odds,/v1/markets,/v1/markets/** bet=accounts"
     with Ringside("--dev=false", "--feeds-scheduled=", "--feeds-source-driven=arena", f"--auth-public={public}",
                   environment=tokens, workers=1, bridge=1) as r, Browser() as browser:
         wait_for(lambda: r.request("GET", "/v1/source/arena",

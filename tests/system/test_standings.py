@@ -90,7 +90,7 @@ def play(game, dice, count, names=("ann", "bob", "cid", "dan")):
 
 
 def open_game(r, feed="game"):
-    wait_for(lambda: r.request("GET", f"/v1/source/{feed}")[0] == 200, "the feed")
+    wait_for(lambda: r.request("GET", f"/v1/stream/feeds/{feed}/frames")[0] == 200, "the feed")
     return Game(r, feed, epoch=int(time.time() * 1000))
 
 
@@ -140,7 +140,7 @@ def test_history_is_counted_anew():
             state = game.state()["standings"]
             return state["stage"] == "current" and state["duels"] == sum(sum(p) for p in board.pairs.values()) / 2
         wait_for(counted, "the count")
-        assert listed(r) == board.ranked()
+        wait_for(lambda: listed(r) == board.ranked(), "the list")
         duel(game, "ann", "bob", "ann")
         assert listed(r) == Board(frames_of(r, "game")).ranked()
         assert r.request("POST", "/v1/duels/nothing/recount", b"")[0] == 404

@@ -3,6 +3,7 @@
 #include "common/base/hash.h"
 #include "common/base/hex.h"
 #include "common/base/log.h"
+#include "common/domain/rights_live.h"
 #include "worker-sse/edge/credential.h"
 #include "worker-sse/edge/identity_tokens.h"
 #include "worker-sse/edge/request.h"
@@ -28,6 +29,7 @@ struct identities {
 	struct kept *kept;                     /* hash, the oldest first */
 	uint8_t made_of[SHA256_DIGEST_LENGTH]; /* the settings that count here */
 	bool open;                             /* dev */
+	struct rights_live live;
 	bool render_asks; /* sessions.validate_url says who may, where a session's owner does not */
 };
 
@@ -257,6 +259,8 @@ static void take_settings(struct identities *all, const struct settings *setting
 	identity_tokens_destroy(&all->tokens);
 	all->tokens = identity_tokens_create(settings);
 	all->open = settings->dev;
+	all->live = (struct rights_live){.frames_by_read = settings->feeds_frames_by_read,
+	                                 .delayed = settings->feeds_spectator_delay_ms != 0};
 	all->render_asks = *settings->sessions_validate_url != '\0';
 	identity_release(&all->anonymous);
 	all->anonymous = anonymous_create(open_to_all);
@@ -430,13 +434,24 @@ static bool may(const struct identity *identity, enum verb verb, struct span pat
 	                       : rights_any(identity->rights, verb);
 }
 
+/* It may do it, but not yet: the path tells of a feed as it happens, and its right is to what
+ * spectators see. */
+static bool too_early(const struct identities *all, const struct identity *identity, enum verb verb,
+                      struct span path)
+{
+	char of[RIGHTS_LIVE_ROOM];
+	return path.at != NULL && !all->open && rights_live(&all->live, verb, path, of) &&
+	       !may(identity, VERB_FRAMES, span_str(of));
+}
+
 unsigned identities_may(const struct identities *all, const struct identity *identity,
                         struct span path)
 {
 	unsigned verbs = open_verbs(all) & ~RIGHT(VIEW);
 	for (unsigned v = 0; v < VERB_COUNT; v++)
 		if (!(verbs & 1u << v) && identity->refusal == REFUSAL_NONE &&
-		    may(identity, (enum verb)v, path))
+		    may(identity, (enum verb)v, path) &&
+		    !too_early(all, identity, (enum verb)v, path))
 			verbs |= 1u << v;
 	return verbs;
 }
@@ -446,7 +461,9 @@ bool identities_cover(const struct identities *all, const struct identity *ident
 {
 	return (open_verbs(all) & 1u << verb) != 0 ||
 	       (identity->refusal == REFUSAL_NONE &&
-	        rights_covers(identity->rights, verb, pattern));
+	        rights_covers(identity->rights, verb, pattern) &&
+	        (verb != VERB_READ || !rights_live_pattern(&all->live, pattern) ||
+	         rights_covers(identity->rights, VERB_FRAMES, SPAN("/v1/feeds/*"))));
 }
 
 unsigned identities_configured(const struct identities *all, struct span path)
@@ -465,9 +482,16 @@ enum refusal identities_refusal(const struct identities *all, const struct ident
 {
 	if ((verbs & open_verbs(all)) != 0)
 		return REFUSAL_NONE;
-	for (unsigned v = 0; v < VERB_COUNT && identity->refusal == REFUSAL_NONE; v++)
-		if ((verbs & 1u << v) && may(identity, (enum verb)v, path))
+	bool early = false;
+	for (unsigned v = 0; v < VERB_COUNT && identity->refusal == REFUSAL_NONE; v++) {
+		if (!(verbs & 1u << v) || !may(identity, (enum verb)v, path))
+			continue;
+		if (!too_early(all, identity, (enum verb)v, path))
 			return REFUSAL_NONE;
+		early = true;
+	}
+	if (early)
+		return REFUSAL_LIVE;
 	if ((identities_configured(all, path) & verbs) == 0)
 		return REFUSAL_UNCONFIGURED;
 	if (identity->refusal != REFUSAL_NONE)

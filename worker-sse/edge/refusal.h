@@ -22,6 +22,9 @@
 	R(PENDING, 503, "", "the keys of this token's issuer are being fetched")                   \
 	R(NO_KEYS, 503, "", "the keys of this token's issuer are not to be had at the moment")     \
 	R(FORBIDDEN, 403, "insufficient_scope", "this token may not do that")                      \
+	R(LIVE, 403, "insufficient_scope",                                                         \
+	  "this is a feed as it happens, which takes the right frames on it; spectators have "     \
+	  "/v1/feeds/FEED/spectator")                                                              \
 	R(UNCONFIGURED, 503, "", "")
 
 #define REFUSAL_ENUM(NAME, ...) REFUSAL_##NAME,

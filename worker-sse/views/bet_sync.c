@@ -178,6 +178,7 @@ static bool authorized(struct request *r, uint64_t *expires_ms)
 	case REFUSAL_PASS:
 	case REFUSAL_UNAVAILABLE:
 	case REFUSAL_FORBIDDEN:
+	case REFUSAL_LIVE:
 	case REFUSAL_COUNT:
 		break;
 	}

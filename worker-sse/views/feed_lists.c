@@ -1,34 +1,27 @@
 #include "worker-sse/views/feed_lists.h"
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "common/base/js_text.h"
 #include "common/base/json_take.h"
 #include "worker-sse/views/live_right.h"
 #include "worker-sse/views/worker.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { DUELS_STANDARD = 20, FEED_LISTS_DUELS_MAX = 200, LOOK_BACK_BYTES = 1 << 16 };
+enum { DUELS_STANDARD = 20, LOOK_BACK_BYTES = 1 << 16 };
 
 /* ---- standings ---- */
 
-enum feed_lists_found {
-	FEED_LISTS_FOUND,
-	FEED_LISTS_NONE,    /* no duel has counted yet */
-	FEED_LISTS_LATER,   /* there is one, but it is too new for who asks, or being counted */
-	FEED_LISTS_NO_FEED, /* there is none, or it has not said anything yet */
-};
-
-static struct stream *stream_of(struct request *request, struct span feed, const char *name)
+static struct stream *stream_of(struct sse_worker *w, struct span feed, const char *name)
 {
 	char path[LIVE_RIGHT_FEED_MAX + 64];
 	if (feed.len > LIVE_RIGHT_FEED_MAX)
 		return NULL;
 	int len = snprintf(path, sizeof path, "/v1/stream/feeds/%.*s/%s", (int)feed.len,
 	                   (const char *)feed.at, name);
-	return state_find(store_view(worker_of(request)->store), span_of(path, (size_t)len));
+	return state_find(store_view(w->store), span_of(path, (size_t)len));
 }
 
 struct finding {
@@ -52,23 +45,28 @@ static bool take_list(void *arg, struct span key, struct span value)
 	return !finding->later;
 }
 
-/* The newest list that who asks may know: a JSON text, borrowed until the store moves on. */
-static enum feed_lists_found find_list(struct request *request, struct span feed, struct span *list)
+static enum feed_lists_found find_list(struct sse_worker *w, struct span feed, uint64_t until_ms,
+                                       struct span *list)
 {
-	struct finding finding = {.until_ms = live_right_until_ms(request, feed)};
-	struct state *view = store_view(worker_of(request)->store);
+	struct finding finding = {.until_ms = until_ms};
 	char prefix[LIVE_RIGHT_FEED_MAX + 32];
-	if (stream_of(request, feed, "frames") == NULL)
+	if (stream_of(w, feed, "frames") == NULL)
 		return FEED_LISTS_NO_FEED;
 	int len = snprintf(prefix, sizeof prefix, "standings/%.*s/list/", (int)feed.len,
 	                   (const char *)feed.at);
-	state_kv_page(view, span_of(prefix, (size_t)len), (struct span){0}, take_list, &finding);
+	state_kv_page(store_view(w->store), span_of(prefix, (size_t)len), (struct span){0},
+	              take_list, &finding);
 	*list = finding.list;
 	if (finding.list.at != NULL)
 		return FEED_LISTS_FOUND;
-	const struct stream *results = stream_of(request, feed, "results");
+	const struct stream *results = stream_of(w, feed, "results");
 	return finding.later || (results != NULL && results->tail > 0) ? FEED_LISTS_LATER
 	                                                               : FEED_LISTS_NONE;
+}
+
+enum feed_lists_found feed_lists_public(struct sse_worker *w, struct span feed, struct span *list)
+{
+	return find_list(w, feed, clock_wall_ms() - w->settings->feeds_spectator_delay_ms, list);
 }
 
 static void reply_json_text(struct request *request, struct span text)
@@ -91,7 +89,7 @@ static void reply_none(struct request *request, struct span feed)
 void feed_lists_standings(struct request *request, struct span feed)
 {
 	struct span list;
-	switch (find_list(request, feed, &list)) {
+	switch (find_list(worker_of(request), feed, live_right_until_ms(request, feed), &list)) {
 	case FEED_LISTS_FOUND:
 		reply_json_text(request, list);
 		return;
@@ -124,8 +122,7 @@ struct past {
 /* A spectator's frame has no proof in it: that is between the betting services and the oracle. */
 static void hide_proof(json_t *frame)
 {
-	static const char *const hidden[] = {"previousSeq", "duelKey", "seed", "replayHash",
-	                                     "rendererHealth"};
+	static const char *const hidden[] = {"duelKey", "seed", "replayHash", "rendererHealth"};
 	for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++)
 		json_object_del(frame, hidden[i]);
 }
@@ -160,13 +157,11 @@ static json_t *unroll(struct past *past, bool proof, uint64_t *starts_at)
 	return list;
 }
 
-/* Frames that who asks may know, before position `before`, the newest first; new reference. *next:
- * where to go on, 0: there are no more. NULL: they cannot be read. */
-static json_t *past_frames(struct request *request, struct span feed, uint64_t before, size_t limit,
-                           uint64_t *next)
+json_t *feed_lists_past(struct request *request, struct span feed, uint64_t before, size_t limit,
+                        uint64_t *next)
 {
 	struct store *store = worker_of(request)->store;
-	const struct stream *results = stream_of(request, feed, "results");
+	const struct stream *results = stream_of(worker_of(request), feed, "results");
 	uint64_t first = results != NULL ? results->first : 0, starts_at = 0;
 	uint64_t to = results != NULL && before > results->tail ? results->tail : before;
 	struct past past = {.limit = limit,
@@ -215,11 +210,11 @@ void feed_lists_duels(struct request *request, struct span feed)
 		reply_error(request, 400, "limit is 1 to 200, before what an answer said as next");
 		return;
 	}
-	if (stream_of(request, feed, "frames") == NULL) {
+	if (stream_of(worker_of(request), feed, "frames") == NULL) {
 		reply_error(request, 404, "no such feed");
 		return;
 	}
-	json_t *duels = past_frames(request, feed, before, limit, &next);
+	json_t *duels = feed_lists_past(request, feed, before, limit, &next);
 	if (duels == NULL) {
 		reply_error(request, 503, "the feed's results cannot be read");
 		return;

@@ -2,6 +2,8 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "worker-sse/views/feed_lists.h"
+#include "worker-sse/views/live_right.h"
+#include "worker-sse/views/streaming.h"
 #include "worker-sse/views/worker.h"
 
 #include <stdio.h>
@@ -60,7 +62,9 @@ static bool handle_rest(struct request *request, struct span feed, struct span r
 	static const struct {
 		const char *name;
 		void (*handle)(struct request *request, struct span feed);
-	} lists[] = {{"standings", feed_lists_standings}, {"duels", feed_lists_duels}};
+	} lists[] = {{"standings", feed_lists_standings},
+	             {"duels", feed_lists_duels},
+	             {"spectator", streaming_newest}};
 	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
 		if (span_equal(rest, span_str(lists[i].name))) {
 			lists[i].handle(request, feed);
@@ -80,6 +84,10 @@ void feed_newest_handle(struct request *request)
 	    handle_rest(request, span_of(name.at, (size_t)(slash - name.at)),
 	                span_of(slash + 1, name.len - (size_t)(slash - name.at) - 1)))
 		return;
+	if (slash == NULL && !live_right_has(request, name)) {
+		streaming_newest(request, name);
+		return;
+	}
 	const struct stream *stream = find(request, name);
 	struct feed_frame newest = {0};
 	if (stream == NULL || !feed_newest_read(worker_of(request)->store, stream, &newest)) {

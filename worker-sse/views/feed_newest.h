@@ -1,5 +1,6 @@
 /* The newest frame of a feed; and GET /v1/feeds/FEED, which answers with it, for whoever begins to
- * follow. GET /v1/feeds/FEED/... is what feed_lists.h says. */
+ * follow and has a live right (live_right.h); all others have what spectators do.
+ * GET /v1/feeds/FEED/... is what feed_lists.h says. */
 #pragma once
 
 #include "common/store/store.h"

@@ -4,7 +4,7 @@ import { steps } from "./follow.js";
 export { Api, RequestError, isTransient } from "./api.js";
 
 /**
- * A frame of a feed, version 2 (docs/bet-sync.md has every member).
+ * A frame of a feed, version 2 (docs/bet-sync.md has every member, docs/duels.md which of them spectators have).
  * @typedef {{ feed: string, sourceEpoch: number, seq: number, previousSeq: number, emittedAt: number, duelId: string | null,
  *   phase: string | null, phaseVersion: number, terminal: boolean, outcome: string | null,
  *   rendererHealth: { ready: boolean, degradedReason: string | null, updatedAt: number } | null, [member: string]: any }} Frame
@@ -19,14 +19,18 @@ export { Api, RequestError, isTransient } from "./api.js";
 /** A feed of duels: its newest frame, and whatever comes after it. A frame of a lower number never follows one of a higher. */
 export class Feed {
 	#api;
+	#stream;
 	#seen = /** @type {{ sourceEpoch: number, seq: number } | null} */ (null);
 
 	/**
+	 * As spectators see it; `live`: as the betting services do, which takes the right `frames` on it.
 	 * @param {import("./api.js").Api} api
 	 * @param {string} [name]
+	 * @param {{ live?: boolean }} [options]
 	 */
-	constructor(api, name = "arena") {
+	constructor(api, name = "arena", { live = false } = {}) {
 		this.#api = api;
+		this.#stream = live ? "frames" : "spectator";
 		this.name = name;
 	}
 
@@ -56,7 +60,7 @@ export class Feed {
 	 */
 	async *follow({ all, ...options } = {}) {
 		const root = `feeds/${this.name}/`;
-		for await (const step of steps(this.#api, root + (all ? "*" : "frames"), options)) {
+		for await (const step of steps(this.#api, root + (all ? "*" : this.#stream), options)) {
 			const news = "message" in step ? this.#told(step.message, root) : await this.#catchUp(options.signal);
 			if (news) yield /** @type {any} */ (news);
 		}
@@ -75,7 +79,7 @@ export class Feed {
 	/** @param {import("./follow.js").Message} message @param {string} root @returns {FeedNews | null} */
 	#told(message, root) {
 		const data = message.json(), kind = message.stream?.slice(root.length);
-		if (kind === "frames") return this.#take(data, message.data);
+		if (kind === this.#stream) return this.#take(data, message.data);
 		return kind === "odds" ? { odds: data } : kind === "results" ? { result: data } : { other: kind ?? "", data };
 	}
 

@@ -1,5 +1,5 @@
 /**
- * A frame of a feed, version 2 (docs/bet-sync.md has every member).
+ * A frame of a feed, version 2 (docs/bet-sync.md has every member, docs/duels.md which of them spectators have).
  * @typedef {{ feed: string, sourceEpoch: number, seq: number, previousSeq: number, emittedAt: number, duelId: string | null,
  *   phase: string | null, phaseVersion: number, terminal: boolean, outcome: string | null,
  *   rendererHealth: { ready: boolean, degradedReason: string | null, updatedAt: number } | null, [member: string]: any }} Frame
@@ -12,10 +12,14 @@
 /** A feed of duels: its newest frame, and whatever comes after it. A frame of a lower number never follows one of a higher. */
 export class Feed {
     /**
+     * As spectators see it; `live`: as the betting services do, which takes the right `frames` on it.
      * @param {import("./api.js").Api} api
      * @param {string} [name]
+     * @param {{ live?: boolean }} [options]
      */
-    constructor(api: import("./api.js").Api, name?: string);
+    constructor(api: import("./api.js").Api, name?: string, { live }?: {
+        live?: boolean;
+    });
     name: string;
     /**
      * The newest frame; null: there is no such feed, or it has said nothing yet.
@@ -45,7 +49,7 @@ export class Feed {
     #private;
 }
 /**
- * A frame of a feed, version 2 (docs/bet-sync.md has every member).
+ * A frame of a feed, version 2 (docs/bet-sync.md has every member, docs/duels.md which of them spectators have).
  */
 export type Frame = {
     feed: string;

@@ -1,0 +1,26 @@
+/* What spectators see of a feed: its frames, later by feeds.spectator_delay and without what is
+ * between the game, the betting services and the oracle.
+ *
+ *     feeds/FEED/spectator      the stream: a frame each, in their order, with their numbers
+ *     spectator/FEED            {"position"}: of the feed's frames, all before it have been told
+ *
+ * An actor that reads the frames from where it stopped; what it tells and how far it is are one
+ * transaction, so each frame is told once over any crash. It begins at the newest frame, and never
+ * tells one before its time: that is told by the wall clock, and where that was set back, by how
+ * long it has been waiting. */
+#pragma once
+
+#include "common/store/actor.h"
+#include "common/worker/worker.h"
+#include "worker-bridge/feed_names.h"
+
+#include <uv.h>
+
+struct spectators;
+
+/* For the feeds of the settings. */
+struct spectators *spectators_create(struct worker *worker, struct store *store);
+/* The store moved on, or time has passed. */
+void spectators_turn(struct spectators *spectators);
+/* Nothing is begun any more; true: nothing is under way. */
+bool spectators_drain(struct spectators *spectators);
