@@ -155,12 +155,10 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 	return h->conn->closing ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
+/* Which request was the last is said when it is sent: others may come by then. */
 static void say_final_goaway(struct http2 *h)
 {
-	if (h->final)
-		return;
-	h->final = true;
-	say_goaway(h, NGHTTP2_NO_ERROR, NULL);
+	h->final_due = true;
 	conn_mark_dirty(h->conn);
 }
 
@@ -284,9 +282,9 @@ static void fill(struct conn *conn)
 	h->more = false;
 	if (conn->lingering || conn->writing)
 		return;
-	if (h->condemned && !h->final) {
+	if ((h->condemned || h->final_due) && !h->final) {
 		h->final = true;
-		say_goaway(h, h->error, h->why);
+		say_goaway(h, h->condemned ? h->error : NGHTTP2_NO_ERROR, h->why);
 	}
 	do {
 		while (!h->more && (n = nghttp2_session_mem_send(h->session, &at)) > 0) {

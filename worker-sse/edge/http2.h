@@ -63,6 +63,7 @@ struct http2 {
 	bool more;            /* there is more to send than HTTP2_FILL_BYTES */
 	bool resubmit;        /* a stream has more to send than it said */
 	bool draining;        /* the first GOAWAY is said, */
+	bool final_due;       /* ... the last is to be, */
 	bool final;           /* ... and the last */
 };
 
