@@ -585,3 +585,30 @@ def test_node_reads_fifty_streams_at_once(tls):
     done = subprocess.run(["node", "-e", NODE, f"https://localhost:{tls.port()}", tls.made[0][0]], capture_output=True,
                           timeout=PATIENCE, check=False)
     assert done.stdout.split() == [b"201", b"204", b"true"], done.stderr.decode()
+
+
+THIRTY = """new Promise(done => {
+	window.heard = Array(30).fill("");
+	let open = 0;
+	window.sources = window.heard.map((_, i) => {
+		const source = new EventSource("/v1/stream/h?live=sse&offset=now&n=" + i);
+		source.addEventListener("data", e => window.heard[i] += e.data);
+		source.addEventListener("control", () => { if (!source.counted) { source.counted = 1; if (++open == 30) done(open); } });
+		return source;
+	});
+	setTimeout(() => done(open), 20000);
+})"""
+
+
+@pytest.mark.skipif(not os.path.exists("/usr/lib/chromium/chromium-headless-shell"), reason="no Chromium")
+def test_thirty_event_sources_of_one_page_are_alive_in_chromium(tls):
+    from page_browser import Browser  # pylint: disable=import-outside-toplevel
+    with Browser("--ignore-certificate-errors") as b:
+        b.open(f"https://localhost:{tls.port()}/healthz", 400, 300)
+        assert b.run(THIRTY) == 30
+        # The seventh, and the thirty-first: a plain GET beside them.
+        assert b.run("fetch('/healthz').then(r => r.text())") == "ok\n"
+        assert tls.ask("POST", "/v1/stream/h", b"to all", {"content-type": "text/plain"})[0] == 204
+        wait_for(lambda: b.run("window.heard.every(text => text.includes('to all'))"), "all thirty to hear it")
+        assert b.run("performance.getEntriesByType('resource').every(e => e.nextHopProtocol == 'h2')")
+        assert b.run("window.sources.every(source => source.readyState == 1)")
