@@ -309,20 +309,21 @@ def test_facts_count_once_over_kills():
     with Ringside(*KILLABLE, "--feeds-source-driven=arena", "--feeds-scheduled=", workers=2, bridge=1) as r:
         game = client(r).source("arena")
         wait_for(lambda: r.request("GET", "/v1/source/arena")[0] == 200, "the feed")
-        stopping, kills = threading.Event(), []
+        stopping, kills, end = threading.Event(), [], time.monotonic() + SECONDS
 
         def kill():
-            while not stopping.wait(dice.uniform(0.3, 0.9)):
+            while not stopping.wait(dice.uniform(0.3, 0.9)) and time.monotonic() < end:
                 kills.append(r.kill_some_worker(dice))
 
         killer = threading.Thread(target=kill, daemon=True)
         killer.start()
-        duels, end = [], time.monotonic() + SECONDS
+        duels = []
         while time.monotonic() < end:
             duels.append(play(game, len(duels), 0.05))
         stopping.set()
         killer.join()
-        frames = wait_for(lambda: frames_of(r), "the frames")
+        wait_for(lambda: r.request("GET", "/readyz")[0] == 200, "ready again")
+        frames = frames_of(r)
         assert check_frames(frames) == set(duels)
         assert all(f["agent1"]["damageDealtThisFight"] == 30 for f in frames if f["terminal"])
         print(f"kills={sum(kills)} duels={len(duels)} facts={game.seq} repeats={game.repeats}")
