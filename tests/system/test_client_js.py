@@ -9,8 +9,6 @@ import socket
 import subprocess
 import threading
 import time
-import urllib.error
-import urllib.request
 
 import pytest
 
@@ -337,15 +335,6 @@ def test_a_bet_whose_answer_was_lost_counts_once():
 # ---- connections ----
 
 
-def served(base, path):
-    """A worker that has no such route has nothing to be tested with."""
-    try:
-        urllib.request.urlopen(urllib.request.Request(base + path, method="GET", headers={"accept": "text/html"}), timeout=20).close()
-    except urllib.error.HTTPError as error:
-        if error.code == 404:
-            pytest.skip(f"{path} is not served")
-
-
 class Chat(Node):
     def __init__(self, base, **options):
         super().__init__(base, "chat", **options)
@@ -595,7 +584,6 @@ def node_of(name, port=0):
 
 class AtHub(Node):
     def __init__(self, r, name=None, port=0, **options):
-        served(r.url, "/ws")
         super().__init__(r.url, "agent", **({"node": node_of(name, port)} if name else {}), **options)
 
     def sees(self, *roster):

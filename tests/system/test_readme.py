@@ -92,8 +92,6 @@ def in_node(r, directory, text):
 @pytest.mark.skipif(node_version() < 20, reason="no Node 20")
 @pytest.mark.parametrize("number", range(len(IN_NODE)))
 def test_the_package_in_node(ringside, tmp_path, number):
-    if "client/agent" in IN_NODE[number] and ringside.request("GET", "/ws")[0] == 404:
-        pytest.skip("/ws is not served")
     program = in_node(ringside, tmp_path, IN_NODE[number])
     said = program.communicate(timeout=60)[0]
     assert program.returncode == 0 and said and "failed" not in said
