@@ -190,7 +190,10 @@ class ChatClient(threading.Thread):
             self.leaving |= set(cursors)
             before = len(self.welcomes)
         self.cut()
-        while len(self.welcomes) == before and self.over is None:
+        # One that was on its way back by its last id is not the page that is loaded: that begins without.
+        while not any(not w["resumed"] for w in self.welcomes[before:]) and self.over is None:
+            if self.reloads and len(self.welcomes) > before:
+                self.cut()
             time.sleep(0.005)
         with self.lock:
             self.cursors = cursors
