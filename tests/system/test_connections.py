@@ -557,6 +557,8 @@ class Chaos:
         wait_for(lambda: old.over or new.over, "an end")
         self.retired.append(old if old.over else new)
         self.clients[i] = new if old.over else old
+        if not old.over:  # what it watched is what the other has begun with since: nothing
+            old.state()
 
     def kill(self):
         self.kills += self.r.kill_some_worker(self.dice, "ringside-sse") or self.r.kill_some_worker(self.dice)
