@@ -269,6 +269,7 @@ def test_without_funds_it_alerts_and_waits(cluster, tmp_path):
     with ringside(cluster, tmp_path, "--market-attempts-max=2") as r:
         g = started(r)
         duel = begin(g)
+        wait_state(r, duel, "created")
         r.wait_log(r"error bridge-0 solana operator needs funds address=" + OURS.address)
         wait_for(lambda: metric(r, "solana_poor_total") == 1 and metric(r, "solana_balance_lamports") == 1000, "the metric")
         wait_for(lambda: "fee payer" in market(r, duel)["error"], "the reason", SETTLING)
@@ -339,6 +340,7 @@ def test_a_busy_node_is_left_alone(cluster, tmp_path):
     with ringside(cluster, tmp_path) as r:
         g = started(r)
         duel = begin(g)
+        wait_state(r, duel, "created")
         wait_for(lambda: cluster.counts()["busy"] >= 3, "three refusals", SETTLING)
         assert "429" in wait_for(lambda: market(r, duel)["error"], "why", SETTLING)
         cluster.set(busy=0)
