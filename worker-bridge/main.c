@@ -93,7 +93,6 @@ static void finish_drain(struct bridge *bridge)
 	if (!idle && clock_monotonic_ms() < bridge->drain_due_ms)
 		return;
 	uv_timer_stop(&bridge->tick);
-	store_close(&bridge->store);
 	worker_exit(bridge->worker, EXIT_DONE);
 }
 
@@ -144,12 +143,19 @@ static void drain(struct worker *worker, uint64_t due_ms)
 	bridge->drain_due_ms = due_ms;
 }
 
+static void finish(struct worker *worker)
+{
+	struct bridge *bridge = worker->context;
+	store_close(&bridge->store);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct worker_program program = {.role = ROLE_BRIDGE,
 	                                              .start = start,
 	                                              .drain = drain,
 	                                              .on_frame = on_frame,
-	                                              .on_peer_gone = on_peer_gone};
+	                                              .on_peer_gone = on_peer_gone,
+	                                              .finish = finish};
 	return worker_main(argc, argv, &program);
 }

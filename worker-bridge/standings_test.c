@@ -13,7 +13,7 @@ static void name(struct duel_agent *agent, const char *id)
 {
 	*agent = (struct duel_agent){.combat_level = 7};
 	snprintf(agent->id, sizeof agent->id, "%s", id);
-	snprintf(agent->name, sizeof agent->name, "The %s", id);
+	snprintf(agent->name, sizeof agent->name, "The %.100s", id);
 }
 
 /* `winner`: 0, 1 or -1 */

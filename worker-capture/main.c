@@ -136,7 +136,6 @@ static void on_closed(void *arg)
 {
 	struct capture *capture = arg;
 	uv_timer_stop(&capture->tick);
-	store_close(&capture->store);
 	worker_exit(capture->worker, EXIT_DONE);
 }
 
@@ -163,6 +162,12 @@ static void on_peer_gone(struct worker *worker, const struct party *gone)
 		render_sessions_slot_gone(capture->render, gone->slot);
 }
 
+static void finish(struct worker *worker)
+{
+	struct capture *capture = worker->context;
+	store_close(&capture->store);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct worker_program program = {.role = ROLE_CAPTURE,
@@ -170,7 +175,8 @@ int main(int argc, char **argv)
 	                                              .reload = reload,
 	                                              .drain = drain,
 	                                              .on_frame = on_frame,
-	                                              .on_peer_gone = on_peer_gone};
+	                                              .on_peer_gone = on_peer_gone,
+	                                              .finish = finish};
 	keeper_main(argc, argv);
 	return worker_main(argc, argv, &program);
 }

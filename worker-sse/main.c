@@ -86,7 +86,6 @@ static void finish_drain(struct program *p)
 	if (!edge_is_empty(&w->edge))
 		log_warn("drain cut short", "connections=%zu", w->edge.conns_count);
 	edge_close(&w->edge);
-	store_close(&w->store);
 	worker_exit(w->worker, EXIT_DONE);
 	uv_timer_stop(&p->tick);
 }
@@ -270,6 +269,12 @@ static void drain(struct worker *worker, uint64_t due_ms)
 	edge_drain(&w->edge);
 }
 
+static void finish(struct worker *worker)
+{
+	struct sse_worker *w = worker->context;
+	store_close(&w->store);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct worker_program program = {.role = ROLE_SSE,
@@ -277,6 +282,7 @@ int main(int argc, char **argv)
 	                                              .reload = reload,
 	                                              .drain = drain,
 	                                              .on_frame = inbox_dispatch,
-	                                              .on_peer_gone = on_peer_gone};
+	                                              .on_peer_gone = on_peer_gone,
+	                                              .finish = finish};
 	return worker_main(argc, argv, &program);
 }

@@ -187,7 +187,6 @@ int store_open(struct store **out, const struct store_options *options, char rea
 void store_close(struct store **out)
 {
 	struct store *store = *out;
-	*out = NULL;
 	if (store == NULL)
 		return;
 	if (store->options.maintain) { /* first: it submits commands of its own */
@@ -196,7 +195,8 @@ void store_close(struct store **out)
 	}
 	queue_stop(store);
 	pthread_join(store->commit_thread, NULL);
-	store_collect(store);
+	store_collect(store); /* who hears of it may look here once more */
+	*out = NULL;
 	follower_finish(&store->head);
 	follower_finish(&store->view);
 	tables_close(&store->tables);

@@ -33,6 +33,7 @@ static void on_heartbeat(uv_timer_t *timer)
 	struct worker *worker = timer->data;
 	if (worker->draining && clock_monotonic_ms() >= worker->drain_due_ms) {
 		log_warn("drain cut", "%s", "");
+		worker->cut = true; /* what it waits for may never come: its files neither */
 		worker_exit(worker, EXIT_DONE);
 	}
 	counter_set(worker->mine, log_dropped_total, log_dropped());
@@ -393,6 +394,8 @@ int worker_main(int argc, char **argv, const struct worker_program *program)
 	worker.heartbeat.data = &worker;
 	uv_timer_start(&worker.heartbeat, on_heartbeat, HEARTBEAT_MS, HEARTBEAT_MS);
 	uv_run(worker.loop, UV_RUN_DEFAULT);
+	if (worker.draining && worker.started && !worker.cut && program->finish != NULL)
+		program->finish(&worker);
 	log_info("stopped", "code=%d", worker.exit_code);
 	return worker.exit_code;
 }

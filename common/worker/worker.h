@@ -28,6 +28,9 @@ struct worker_program {
 	                               unsigned type, struct span body);
 	/* A worker that we were introduced to has gone, or has been replaced. May be NULL. */
 	void (*on_peer_gone)(struct worker *worker, const struct party *gone);
+	/* The loop has ended behind drain(), within its time: closes what whatever ran in its last
+	 * turn may have used, the store above all. May be NULL. */
+	void (*finish)(struct worker *worker);
 };
 
 enum { WORKER_PEERS_MAX = COUNTERS_SLOTS };
@@ -55,7 +58,7 @@ struct worker {
 	struct busy_poll busy_poll; /* of its loop; anybody's */
 	bool stalled; /* its store gets nowhere: no heartbeat, so that the supervisor takes it for
 	                 hung */
-	bool started, ready, draining;
+	bool started, ready, draining, cut;
 	uint64_t drain_due_ms;
 	int exit_code;
 };
