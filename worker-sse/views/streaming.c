@@ -25,7 +25,7 @@ enum {
 	THOUGHTS_MAX = 200,
 };
 
-static const char root[] = "/api/streaming/";
+enum { ROOT_LEN = sizeof "/api/streaming/" - 1 };
 
 /* ---- answers ---- */
 
@@ -657,7 +657,7 @@ void streaming_handle(struct request *r)
 	            {"capture/status", get_capture},
 	            {"metrics", get_metrics}};
 	static const char agents[] = "agent/";
-	struct span rest = span_of(r->path.at + sizeof root - 1, r->path.len - (sizeof root - 1));
+	struct span rest = span_of(r->path.at + ROOT_LEN, r->path.len - ROOT_LEN);
 	struct asked asked;
 	if (!admit(r, &asked))
 		return;
