@@ -16,7 +16,7 @@ class Game(Source):
     """One feed's source, of a Ringside that may move. `seq` may be set: a game that has lost its place."""
 
     def __init__(self, ringside, feed="arena", token=None, epoch=1):
-        super().__init__(Server(lambda: ringside.url, token, timeout=15, backoff=Backoff(first=0.01, most=0.05)), feed, epoch=epoch)
+        super().__init__(Server(lambda: ringside.url, token, timeout=15, backoff=Backoff(first=0.01, most=0.05, heeds=False)), feed, epoch=epoch)
 
     def wait_phase(self, phase, duel_id=None, patience=60):
         """Until the duel is in that phase; its state. None: it has ended before."""

@@ -9,10 +9,14 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Backoff:
     """Twice as long with each failure, from `first` to `most` seconds, and of that a random part between half
-    and all: so the clients of a server that was away do not come back in step."""
+    and all: so the clients of a server that was away do not come back in step.
+
+    `heeds`: a request that is refused for now is repeated no sooner than the server asks for (`Retry-After`, whole
+    seconds). False is for a game on the same machine, whose moments are shorter than that."""
 
     first: float = 0.1
     most: float = 10.0
+    heeds: bool = True
 
     def delay(self, failures: int) -> float:
         """Seconds to wait behind so many failures in a row; 0 behind none."""

@@ -132,7 +132,7 @@ class Server:
                 on_repeat: Optional[Callable[[], None]] = None) -> Answer:
         """Asks again and again until it is answered, so it must be something that may be repeated.
 
-        An answer "not now" (429, 503 and their like) is waited out as `Retry-After` says. When `patience` is over:
+        An answer "not now" (429, 503 and their like) is waited out as `Retry-After` says (`Backoff.heeds`). When `patience` is over:
         Refused with the last answer, or Unanswered where an attempt had none.
         """
         seconds = self.patience if patience is None else patience
@@ -150,7 +150,7 @@ class Server:
                 return answer
             failures += 1
             pause = self.backoff.delay(failures)
-            if answer is not None:
+            if answer is not None and self.backoff.heeds:
                 pause = max(pause, retry_after(answer.headers))
             if end is not None and time.monotonic() + pause > end:
                 if answer is not None and not lost:
