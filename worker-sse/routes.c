@@ -272,6 +272,8 @@ static const struct route talk_routes[] = {
          conversations_handle, cors_preflight},
         {"/api/chat/events", LOOKS, BOTH(ASKS_TALK, ASKS_TALK), no_one_thing, 1024,
          connections_stream, cors_preflight},
+        {"/api/chat/ws", M(GET), BOTH(ASKS_TALK, ASKS_TALK), no_one_thing, 1024, connections_socket,
+         cors_preflight},
         {"/api/chat/", M(POST), BOTH(ASKS_TALK, ASKS_TALK), no_one_thing, TALK_BODY_MAX,
          connections_handle, cors_preflight},
         {"/api/sessions/suspend", M(POST), BOTH(ASKS_TALK, ASKS_TALK), no_one_thing, 1 << 20,

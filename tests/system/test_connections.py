@@ -13,6 +13,7 @@ import pytest
 
 from chat_client import ChatClient, new_cid
 from ringside import Ringside, wait_for
+from test_signalling import Socket
 
 JSON = {"content-type": "application/json"}
 
@@ -503,6 +504,84 @@ def test_a_ping_that_eventsource_sees():
         assert welcome(client)["heartbeatMs"] == 1000
         wait_for(lambda: len(client.of("ping")) >= 2, "two of them")
         client.stop()
+
+
+# ---- in one WebSocket ----
+
+
+class Talk(Socket):
+    """Says what it says, and sorts what it hears."""
+
+    def __init__(self, r, hello=None):
+        super().__init__(r, "/api/chat/ws")
+        assert self.status == 101
+        self.heard = []
+        if hello is not None:
+            self.say({"type": "hello", "protocolVersion": 2, **hello})
+
+    def until_type(self, kind, **members):
+        while True:
+            message = self.message()
+            self.heard.append(message)
+            if message["type"] == kind and all(message.get(k) == v for k, v in members.items()):
+                return message
+
+    def ask(self, kind, id=None, **body):
+        self.say({"type": kind, "id": id or kind, **body})
+        return self.until_type("answer", id=id or kind)
+
+
+def test_both_ways_in_one_websocket(r):
+    say(r, "a")
+    with Talk(r, {}) as talk:
+        first = talk.until_type("welcome")
+        assert first["cidAccepted"] is True and first["connectionId"].startswith("cid-")
+        assert talk.ask("watch", sessionId="a")["status"] == 200
+        seq = say(r, "a", 3)
+        while talk.until_type("chunk")["seq"] != seq:
+            pass
+        answer = talk.ask("send", sessionId=None, prompt="p", clientMsgId="m1")
+        assert answer["status"] == 202 and answer["body"]["clientMsgId"] == "m1"
+        session = answer["body"]["sessionId"]
+        assert any(m["type"] == "chunk" and m["sessionId"] == session for m in talk.heard) or talk.until_type("chunk")
+        assert talk.ask("interrupt", sessionId=session, prompt="q", clientMsgId="m2")["status"] == 202
+        assert talk.ask("probe", nonce="n")["status"] == 202
+        assert talk.ask("nonsense")["status"] == 404
+        assert talk.ask("watch", sessionId="none")["body"]["code"] == "SESSION_NOT_FOUND"
+        assert talk.ask("reconnect", sessions=[{"sessionId": "a", "lastSeq": 0}])["body"]["sessions"] == [
+            {"sessionId": "a", "lastSeq": 0}]
+        talk.until_type("reconnected")
+        # One after another, in the order in which they came.
+        for i in range(20):
+            talk.say({"type": "send", "id": i, "sessionId": "a", "prompt": str(i), "clientMsgId": f"n{i}"})
+        assert [talk.until_type("answer")["id"] for _ in range(20)] == list(range(20))
+        inbox = json.loads(r.get("/v1/stream/conversations/a/inbox?offset=-1"))
+        assert [i["messageId"] for i in inbox][-20:] == [f"n{i}" for i in range(20)]
+        # The same connection by the other wire takes it over, and this one is told.
+        with Talk(r, {"connectionId": first["connectionId"].upper()}) as other:
+            assert other.until_type("welcome")["connectionId"] == first["connectionId"]
+            talk.until_type("superseded")
+            assert talk.close_code() == 1001
+            client = ChatClient(r.address, first["connectionId"])
+            welcome(client)
+            other.until_type("superseded")
+            client.stop()
+    wait_for(lambda: metric(r, "chat_streams") == 0, "no stream")
+
+
+def test_what_a_websocket_must_say_first(r):
+    for said, code in ((b"x", 4001), (b"[]", 4001), (b"{}", 4001), ({"type": "send"}, 4000),
+                       ({"type": "hello", "protocolVersion": 1}, 4000), ({"type": "hello"}, 4000), (None, 4000)):
+        with Talk(r) as talk:
+            if said is not None:
+                talk.say(said)
+            assert talk.close_code() == code, said
+    with Talk(r, {"connectionId": "nonsense"}) as talk:
+        first = talk.until_type("welcome")
+        assert (first["cidAccepted"], first["reason"]) == (False, "malformed")
+        talk.say(b"{")
+        assert talk.close_code() == 4001
+    assert r.request("GET", "/api/chat/ws")[0] == 426
 
 
 # ---- everything at once ----

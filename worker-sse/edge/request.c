@@ -129,6 +129,10 @@ void reply(struct request *request, unsigned status, const struct header *header
 {
 	struct exchange *e = request->exchange;
 	struct http1_out head;
+	if (request->answer != NULL) {
+		request->answer(request, status, body);
+		return;
+	}
 	check(e->state == EXCHANGE_READING || e->state == EXCHANGE_WORKING);
 	if (request->method == METHOD_GET && !waiting_fits(&request->edge->waiting, body.len)) {
 		reply_error(request, 503, "too many answers wait for clients that do not read");
@@ -252,7 +256,8 @@ bool request_hold_reader(struct request *request)
 /* What is asked of one who guesses: 429 in place of the 401 that says how close he was. */
 static bool guesses(struct request *request, enum refusal refusal)
 {
-	if (refusal_status(refusal) != 401 || refusal == REFUSAL_MISSING)
+	if (refusal_status(refusal) != 401 || refusal == REFUSAL_MISSING ||
+	    request->exchange == NULL)
 		return false;
 	uint64_t again_ms = limits_take(request, LIMIT_BAD_CREDENTIALS);
 	say_again(request->edge, again_ms);

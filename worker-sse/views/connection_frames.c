@@ -3,28 +3,52 @@
  * the stream stands in everything that is watched. */
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "worker-sse/edge/websocket.h"
 #include "worker-sse/views/connection_parts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { FRAME_BYTES = 256 * 1024 };
+enum {
+	FRAME_BYTES = 256 * 1024,
+	TEXT_FRAME = 0x81, /* the first byte of a text that is whole: RFC 6455 5.2 */
+};
 
 static void put_id(struct sse_builder *b, const struct connection_stream *s)
 {
+	if (s->framed)
+		return; /* its client states what it has */
 	SSE_PUT(b, "id: ");
 	char *text = sse_room(b, EVENT_ID_ROOM + (size_t)s->count * EVENT_ID_PLACE_ROOM);
 	sse_written(b, event_id_print(s->revision, s->places, s->count, text));
 	SSE_PUT(b, "\n");
 }
 
-static void put_json(struct sse_builder *b, const char *name, const json_t *event)
+/* Before and behind the text of an event, which has `len` bytes. */
+static void begin_text(struct sse_builder *b, const struct connection_stream *s, const char *name,
+                       size_t len)
+{
+	if (s->framed)
+		sse_written(b, websocket_header((uint8_t *)sse_room(b, WEBSOCKET_HEADER_MAX),
+		                                TEXT_FRAME, len));
+	else
+		sse_printf(b, "event: %s\ndata: ", name);
+}
+
+static void end_text(struct sse_builder *b, const struct connection_stream *s)
+{
+	if (!s->framed)
+		SSE_PUT(b, "\n\n");
+}
+
+static void put_json(struct sse_builder *b, const struct connection_stream *s, const char *name,
+                     const json_t *event)
 {
 	char *text = json_dumps(event, JSON_COMPACT);
 	check(text != NULL);
-	sse_printf(b, "event: %s\ndata: ", name);
+	begin_text(b, s, name, strlen(text));
 	sse_put(b, span_str(text));
-	SSE_PUT(b, "\n\n");
+	end_text(b, s);
 	free(text);
 }
 
@@ -32,7 +56,7 @@ void connection_put(struct sse_builder *b, const struct connection_stream *s, co
                     const json_t *event)
 {
 	put_id(b, s);
-	put_json(b, name, event);
+	put_json(b, s, name, event);
 }
 
 void connection_put_event(struct sse_builder *b, const struct connection_stream *s,
@@ -137,22 +161,25 @@ static bool begins_with(struct span text, struct span head)
 }
 
 /* The event as it is in the stream, with what the wire says of each in front. */
-static void put_event(struct sse_builder *b, const char *id, struct span text, uint64_t before,
-                      uint64_t position)
+static void put_event(struct sse_builder *b, const struct connection_stream *s, const char *id,
+                      struct span text, uint64_t before, uint64_t position)
 {
+	char head[CONVERSATION_ID_ROOM + 160];
 	bool typed = begins_with(text, SPAN("{\"type\":"));
 	bool object = text.len > 2 && text.at[0] == '{';
-	sse_printf(b,
-	           "event: message\ndata: {\"v\":%d,\"sessionId\":\"%s\",\"seq\":%llu,"
-	           "\"prevSessionSeq\":%llu,",
-	           CONNECTION_PROTOCOL, id, (unsigned long long)position,
-	           (unsigned long long)before);
-	if (!typed)
-		SSE_PUT(b, "\"type\":\"control\",");
-	if (!object)
-		SSE_PUT(b, "\"value\":");
+	int len = snprintf(head, sizeof head,
+	                   "{\"v\":%d,\"sessionId\":\"%s\",\"seq\":%llu,"
+	                   "\"prevSessionSeq\":%llu,%s%s",
+	                   CONNECTION_PROTOCOL, id, (unsigned long long)position,
+	                   (unsigned long long)before, typed ? "" : "\"type\":\"control\",",
+	                   object ? "" : "\"value\":");
+	check(len > 0 && (size_t)len < sizeof head);
+	begin_text(b, s, "message", (size_t)len + text.len + (object ? 0 : 1) - (object ? 1 : 0));
+	sse_put(b, span_of(head, (size_t)len));
 	put_line(b, object ? span_of(text.at + 1, text.len - 1) : text);
-	sse_put(b, object ? SPAN("\n\n") : SPAN("}\n\n"));
+	if (!object)
+		SSE_PUT(b, "}");
+	end_text(b, s);
 }
 
 struct framing {
@@ -169,7 +196,7 @@ static bool put_message(void *arg, const struct store_message *message)
 	set_position(s, f->q->stream->id, message->ends_at);
 	count_replayed(s, f->q->stream->id, message->ends_at);
 	put_id(b, s);
-	put_event(b, f->id, message->bytes, f->to, message->ends_at);
+	put_event(b, s, f->id, message->bytes, f->to, message->ends_at);
 	f->to = message->ends_at;
 	return b->len < waiting_piece(f->q->waiting, FRAME_BYTES);
 }
@@ -229,8 +256,9 @@ static void put_superseded(struct sse_builder *b, const struct connection_stream
 	        json_pack("{s:i, s:s, s:s, s:I}", "v", CONNECTION_PROTOCOL, "type", "superseded",
 	                  "connectionId", cid, "generation", (json_int_t)s->generation);
 	check(event != NULL);
-	SSE_PUT(b, "id: superseded\n");
-	put_json(b, "message", event);
+	if (!s->framed)
+		SSE_PUT(b, "id: superseded\n");
+	put_json(b, s, "message", event);
 	json_decref(event);
 }
 
@@ -242,6 +270,8 @@ static bool farewell(struct sse_frame *frame, const struct frame_query *q, enum 
 		put_superseded(q->builder, s);
 	else if (why == FANOUT_END_EXPIRED)
 		connection_put_event(q->builder, s, "expired", NULL, NULL);
+	else if (s->framed)
+		return false; /* its close says as much */
 	else
 		sse_comment(q->builder, " resume from the last id");
 	sse_end(q->builder, frame);

@@ -65,6 +65,7 @@ static void open_under_another(struct connection_op *op)
 	counter_add(op->all->worker->counters, chat_contested_total, 1);
 	log_info("two clients take one connection from each other", "cid=%s", op->cid);
 	take_new_cid(next);
+	next->socket = op->socket;
 	next->opening = op->opening;
 	next->opening.cid = next->cid;
 	memcpy(next->subject, op->subject, sizeof next->subject);
@@ -92,7 +93,10 @@ static void count_opening(const struct connection_op *op)
 static void open_end(struct connection_op *op, bool done)
 {
 	struct request *request = op->request;
-	if (request != NULL) {
+	if (op->socket != NULL && connection_socket_of(op->socket) == NULL) {
+		connection_socket_answered(request);
+		request = NULL;
+	} else if (request != NULL) {
 		request->on_gone = NULL;
 		request->feature = NULL;
 	}
@@ -108,6 +112,8 @@ static void open_end(struct connection_op *op, bool done)
 		open_under_another(op);
 	} else {
 		connection_stream_begin(op);
+		if (op->socket != NULL)
+			connection_socket_answered(request);
 	}
 }
 
@@ -133,10 +139,12 @@ static void take_position(struct connection_op *op, struct span id)
 	free(known);
 }
 
-static void open_stream(struct request *request, struct span cid, struct span last)
+void connection_stream_open(struct request *request, struct span cid, struct span last,
+                            struct connection_socket *socket)
 {
 	struct sse_worker *w = worker_of(request);
 	struct connection_op *op = connection_op_create(w->connections, "");
+	op->socket = socket;
 	if (cid.at == NULL) {
 		take_new_cid(op);
 	} else if (!connection_cid_read(cid, op->cid)) {
@@ -168,8 +176,9 @@ static void open_named(struct request *request, struct span last)
 	bool named = query_find(request->query, "cid", &raw) > 0;
 	if (named && raw.len <= sizeof room)
 		len = percent_decode(raw, room);
-	open_stream(request, named ? span_of(room, len == SIZE_MAX ? 0 : len) : (struct span){0},
-	            last);
+	connection_stream_open(request,
+	                       named ? span_of(room, len == SIZE_MAX ? 0 : len) : (struct span){0},
+	                       last, NULL);
 }
 
 void connections_stream(struct request *request)

@@ -1,6 +1,7 @@
 /* A sink before the sink: what has been written is paid for with time. Who follows is blocked
  * meanwhile, as by a client that takes nothing, and keeps its place. */
 #include "common/base/check.h"
+#include "worker-sse/edge/websocket.h"
 #include "worker-sse/views/connection_parts.h"
 
 #include <stdlib.h>
@@ -15,12 +16,12 @@ struct connection_pause {
 
 static const struct sink_kind *kind_of(const struct connection_stream *s)
 {
-	return request_sink(s->request).kind;
+	return s->framed ? websocket_sink(s->to).kind : request_sink(s->to).kind;
 }
 
 size_t connection_pending(const struct connection_stream *s)
 {
-	return kind_of(s)->pending(s->request);
+	return kind_of(s)->pending(s->to);
 }
 
 static void end_pause(struct connection_stream *s)
@@ -70,14 +71,14 @@ static void hold(void *to, void *holder, const struct sink_events *events)
 	struct connection_stream *s = to;
 	s->reader = holder;
 	s->events = events;
-	kind_of(s)->hold(s->request, s, &ours);
+	kind_of(s)->hold(s->to, s, &ours);
 }
 
 static void release(void *to)
 {
 	struct connection_stream *s = to;
 	end_pause(s);
-	kind_of(s)->release(s->request);
+	kind_of(s)->release(s->to);
 }
 
 static bool write_paced(void *to, const struct sse_frame *frame)
@@ -85,7 +86,7 @@ static bool write_paced(void *to, const struct sse_frame *frame)
 	struct connection_stream *s = to;
 	struct sse_worker *w = worker_of(s->request);
 	uint64_t now_ms = w->wheel.now_ms, rate = w->settings->connections_replay_rate;
-	s->blocked = !kind_of(s)->write(s->request, frame);
+	s->blocked = !kind_of(s)->write(s->to, frame);
 	if (s->next_ms < now_ms)
 		s->next_ms = now_ms;
 	if (rate > 0)
@@ -103,23 +104,23 @@ static size_t pending(const void *to)
 static void end(void *to, enum sink_end how)
 {
 	struct connection_stream *s = to;
-	kind_of(s)->end(s->request, how);
+	kind_of(s)->end(s->to, how);
 	connection_stream_free(s);
 }
 
 static void prefetch_far(const void *to)
 {
 	const struct connection_stream *s = to;
-	kind_of(s)->prefetch_far(s->request);
+	kind_of(s)->prefetch_far(s->to);
 }
 
 static void prefetch_near(const void *to)
 {
 	const struct connection_stream *s = to;
-	kind_of(s)->prefetch_near(s->request);
+	kind_of(s)->prefetch_near(s->to);
 }
 
-struct sink connection_paced(struct connection_stream *s)
+struct sink connection_paced(struct connection_stream *s, void *to)
 {
 	static const struct sink_kind kind = {.hold = hold,
 	                                      .release = release,
@@ -128,5 +129,6 @@ struct sink connection_paced(struct connection_stream *s)
 	                                      .end = end,
 	                                      .prefetch_far = prefetch_far,
 	                                      .prefetch_near = prefetch_near};
+	s->to = to;
 	return (struct sink){&kind, s};
 }

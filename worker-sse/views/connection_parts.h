@@ -17,7 +17,9 @@ enum {
 	CONNECTION_HEADERS = 3,
 };
 
+struct connection_socket;
 struct connection_stream;
+struct websocket;
 
 /* Of one worker. */
 struct connections {
@@ -59,6 +61,7 @@ struct connection_op {
 	size_t places_count;
 	json_t *lost; /* owned: of what was stated, what there is not, or not from there */
 	char subject[CONNECTION_SUBJECT_ROOM];
+	struct connection_socket *socket; /* that the stream is for; NULL: it is an answer */
 	const char *rejected; /* the id that was asked for is not taken, for this reason */
 	uint32_t slot;        /* of connection_lose() */
 	uint64_t worker;
@@ -108,8 +111,8 @@ uint64_t connection_from(struct sse_worker *w, const struct stream *stream, uint
 
 /* ---- connection_pace.c: no faster than connections.replay_rate ---- */
 
-/* The sink in front of the answer's own. */
-struct sink connection_paced(struct connection_stream *stream);
+/* The sink in front of the stream's own: `to`, or request and `to` as they are. */
+struct sink connection_paced(struct connection_stream *stream, void *to);
 /* Bytes written and not yet taken. */
 size_t connection_pending(const struct connection_stream *stream);
 
@@ -126,18 +129,20 @@ struct connection_replay {
 struct connection_stream {
 	struct connection_stream *next; /* of its bucket */
 	struct connection_stream *next_noted;
-	struct request *request; /* whose answer it is */
+	struct request *request; /* whose answer it is, or whose WebSocket */
 	struct live_reader *reader;
 	struct event_place *places; /* with room for as many revisions behind them */
 	uint64_t generation, revision;
 	/* Until all that was there when the client stated what it watches has been said. */
 	struct connection_replay *replay;
-	/* connection_pace.c: who is told of the sink below. */
+	/* connection_pace.c: the sink below, and who is told of it. */
+	void *to;
 	const struct sink_events *events;
 	struct connection_pause *pause; /* NULL: none */
 	uint64_t next_ms; /* by when everything written may have been, at connections.replay_rate */
 	uint8_t id[CONNECTION_ID_BYTES];
 	uint16_t count, room;
+	bool framed;  /* of a WebSocket: its frames, each an event */
 	bool blocked; /* the sink below waits */
 	bool noted, superseded;
 };
@@ -152,6 +157,10 @@ struct connection_stream *connection_stream_find(struct connections *all, const 
 /* The op's row is open for this request: its stream begins. */
 void connection_stream_begin(struct connection_op *op);
 extern const struct header connection_headers[CONNECTION_HEADERS];
+/* Opens the row for this request, and begins its stream. `cid` at NULL: the server chooses. `last`:
+ * the position that it goes on from. `socket`: that the stream is for, else NULL. */
+void connection_stream_open(struct request *request, struct span cid, struct span last,
+                            struct connection_socket *socket);
 /* Their rows have changed: on the next turn. at NULL: all. */
 void connection_streams_note(struct connections *all, struct span key);
 bool connection_streams_apply(struct slices_job *job);
@@ -165,7 +174,7 @@ void connection_stream_free(struct connection_stream *stream);
 /* ---- connection_frames.c ---- */
 
 extern const struct fanout_view connection_view;
-/* An event of ours, with an id of where the stream stands. */
+/* An event of ours, as the stream's wire has it: with an id of where it stands, or in a frame. */
 void connection_put(struct sse_builder *builder, const struct connection_stream *stream,
                     const char *name, const json_t *event);
 /* The same with {"v":2,"type":TYPE} and, not NULL, sessionId. Takes `more`, an object or NULL. */
@@ -179,6 +188,18 @@ void connection_replay_free(struct connection_replay **replay);
 
 /* POST send, interrupt, stop, permission, mode, close. False: none of these. */
 bool connection_talk(struct request *request, struct span name, const char *cid, json_t *body);
+/* POST NAME, of whatever there is. Takes `body`. */
+void connection_ask(struct request *request, struct span name, const char *cid, json_t *body);
+
+/* ---- connection_socket.c ---- */
+
+/* NULL: it is over. */
+struct websocket *connection_socket_of(const struct connection_socket *socket);
+struct request *connection_socket_request(const struct connection_socket *socket);
+/* Its row is open: its stream begins. `asked` is what said hello. */
+void connection_socket_begun(struct connection_socket *socket, const struct connection *row);
+void connection_socket_answered(struct request *asked);
+
 /* ---- connection_peer.c ---- */
 
 /* Says `event` on the stream of the connection, wherever that is. Takes it. `done` NULL: nobody

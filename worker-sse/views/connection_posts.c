@@ -447,6 +447,15 @@ static json_t *take_body(struct request *request, size_t max)
 	return NULL;
 }
 
+void connection_ask(struct request *request, struct span name, const char *cid, json_t *body)
+{
+	const struct connection_deed *deed = find_deed(name);
+	if (deed != NULL)
+		run(request, deed, cid, body);
+	else if (!connection_talk(request, name, cid, body))
+		conversation_reply_fault(request, 404, "NOT_FOUND", NULL, "Not found");
+}
+
 void connections_handle(struct request *request)
 {
 	static const struct span root = {(const uint8_t *)"/api/chat/", 10};
@@ -460,12 +469,8 @@ void connections_handle(struct request *request)
 		return;
 	json_t *body = take_body(request, deed != NULL ? s->connections_reconnect_bytes
 	                                               : s->conversations_message_bytes);
-	if (body == NULL)
-		return;
-	if (deed != NULL)
-		run(request, deed, cid, body);
-	else if (!connection_talk(request, name, cid, body))
-		conversation_reply_fault(request, 404, "NOT_FOUND", NULL, "Not found");
+	if (body != NULL)
+		connection_ask(request, name, cid, body);
 }
 
 void connections_beacon(struct request *request)

@@ -4,6 +4,7 @@
 #include "common/base/clock.h"
 #include "worker-sse/views/connection_parts.h"
 #include "worker-sse/views/reading.h"
+#include "worker-sse/edge/websocket.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -498,26 +499,35 @@ void connection_stream_begin(struct connection_op *op)
 {
 	struct connections *all = op->all;
 	struct sse_worker *w = all->worker;
-	struct request *request = op->request;
+	bool framed = op->socket != NULL;
+	struct request *request = framed ? connection_socket_request(op->socket) : op->request;
 	struct connection_stream *old = connection_stream_find(all, op->row.cid);
 	if (old != NULL)
 		supersede(old);
 	struct connection_stream *s = xcalloc(1, sizeof *s);
 	s->request = request;
+	s->framed = framed;
 	s->generation = op->row.generation;
 	s->revision = op->row.revision;
 	connection_cid_bytes(op->row.cid, s->id);
 	add(all, s);
 	counter_add(w->counters, chat_streams, 1);
-	reply_start(request, 200, connection_headers, CONNECTION_HEADERS, UINT64_MAX);
-	s->reader = fanout_join(w->fanout, connection_paced(s), &connection_view, s, 0, end_of(w));
-	reading_bind(request, s->reader, judge);
+	if (!framed)
+		reply_start(request, 200, connection_headers, CONNECTION_HEADERS, UINT64_MAX);
+	void *to = framed ? (void *)connection_socket_of(op->socket) : request;
+	s->reader =
+	        fanout_join(w->fanout, connection_paced(s, to), &connection_view, s, 0, end_of(w));
+	if (framed)
+		connection_socket_begun(op->socket, &op->row);
+	else
+		reading_bind(request, s->reader, judge);
 	json_t *first = welcome(op);
 	struct change change = {
 	        .s = s, .row = &op->row, .builder = fanout_builder(w->fanout), .first = first};
 	sse_begin(change.builder);
-	sse_printf(change.builder, "retry: %llu\n",
-	           (unsigned long long)w->settings->http_events_retry_ms);
+	if (!framed)
+		sse_printf(change.builder, "retry: %llu\n",
+		           (unsigned long long)w->settings->http_events_retry_ms);
 	bool there = follow(&change, request, op->row.stated);
 	json_decref(first);
 	if (!there)

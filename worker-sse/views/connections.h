@@ -19,6 +19,8 @@ void connections_peer_gone(struct sse_worker *w, const struct party *gone);
 
 /* GET /api/chat/events */
 void connections_stream(struct request *request);
+/* GET /api/chat/ws: the same, both ways in one WebSocket */
+void connections_socket(struct request *request);
 /* POST /api/chat/NAME */
 void connections_handle(struct request *request);
 /* POST /api/sessions/suspend: by a page that goes, which can set no header */
