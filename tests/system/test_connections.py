@@ -584,6 +584,30 @@ def test_what_a_websocket_must_say_first(r):
     assert r.request("GET", "/api/chat/ws")[0] == 426
 
 
+def test_a_websocket_that_leaves_or_floods(r):
+    """What it asked is done, whoever listens for the answer; and more than may wait ends it."""
+    say(r, "a")
+    for kept in range(20):
+        with Talk(r, {}) as talk:
+            talk.until_type("welcome")
+            for i in range(kept):
+                talk.say({"type": "send", "id": i, "sessionId": "a", "prompt": "p", "clientMsgId": f"l{kept}-{i}"})
+            talk.say({"type": "watch", "id": "w", "sessionId": "a"})
+    with Talk(r, {}) as talk:
+        talk.until_type("welcome")
+        try:
+            for i in range(2000):
+                talk.say({"type": "send", "id": i, "sessionId": "a", "prompt": "p", "clientMsgId": f"f{i}"})
+        except OSError:
+            pass
+        assert talk.close_code() in (1008, None)
+    with Talk(r) as talk:  # before its hello is answered
+        talk.say({"type": "hello", "protocolVersion": 2})
+        talk.say({"type": "watch", "sessionId": "a"})
+    wait_for(lambda: metric(r, "chat_streams") == 0 and metric(r, "websockets") == 0, "nobody")
+    assert r.request("GET", "/healthz")[0] == 200
+
+
 # ---- everything at once ----
 
 

@@ -282,6 +282,28 @@ def bearer(r, name):
     return {"headers": {"authorization": f"Bearer {r.tokens[name]}"}}
 
 
+def test_what_one_may_is_judged_again_when_it_changes(tmp_path):
+    """Who may no longer watch is let go of at once, and judged as whoever comes; others notice nothing."""
+    path = tmp_path / "rows"
+
+    def write(*rows):
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write("".join(f"{name} token:{name}-0123456789 {rights}\n" for name, rights in rows))
+    write(("stays", "read=hub/**"), ("narrows", "read=hub/**"), ("goes", "read=hub/**"))
+    with Ringside("--dev=false", workers=2, config=f"auth:\n  token_rows_file: {path}\n") as r:
+        hubs = {name: Hub(r, headers={"authorization": f"Bearer {name}-0123456789"}) for name in ("stays", "narrows", "goes")}
+        for hub in hubs.values():
+            hub.nodes()
+        write(("stays", "read=hub/**"), ("narrows", "read=other/**"))
+        r.ctl("reload")
+        assert hubs["narrows"].closed()[0] == 1012
+        assert hubs["goes"].closed()[0] == 4401
+        assert hubs["stays"].ask("ping")["result"]["status"] == "healthy"
+        with pytest.raises(Refused) as refused:
+            Hub(r, headers={"authorization": "Bearer narrows-0123456789"})
+        assert refused.value.status == 403
+
+
 def test_tokens_in_the_header_and_the_query(strict):
     r = strict
     for query in ("", "?token=wrong", "?token=", "?token=plus%20and%2Fone~~", "?token=plus%252Band%252Fone~~",

@@ -227,11 +227,15 @@ static bool may_no_longer(const struct websocket *s)
 	       (identity->refusal != REFUSAL_NONE || identity->expires_ms <= clock_wall_ms());
 }
 
+/* Who may something else now is judged as whoever comes: what it was let in for, it may not be
+ * any more. */
 static void judge(struct request *request)
 {
 	struct websocket *s = request->feature;
 	if (may_no_longer(s))
 		websocket_close(s, WEBSOCKET_EXPIRED, "this credential is good no longer");
+	else if (s->asks)
+		websocket_close(s, WEBSOCKET_RESTART, "what you may has changed: come again");
 }
 
 static void on_timer(struct wheel_node *node)

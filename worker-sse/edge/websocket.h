@@ -10,7 +10,8 @@
 
 #include "worker-sse/edge/request.h"
 
-/* Codes of RFC 6455 7.4.1, and 1013 of IANA's registry ("try again later"). */
+/* Codes of RFC 6455 7.4.1, 1012 and 1013 of IANA's registry ("service restart", "try again
+ * later"). */
 enum {
 	WEBSOCKET_NORMAL = 1000,
 	WEBSOCKET_GOING_AWAY = 1001,
@@ -19,6 +20,7 @@ enum {
 	WEBSOCKET_POLICY = 1008,
 	WEBSOCKET_TOO_BIG = 1009,
 	WEBSOCKET_BAD_GATEWAY = 1014,
+	WEBSOCKET_RESTART = 1012,
 	WEBSOCKET_TRY_LATER = 1013,
 	WEBSOCKET_ABNORMAL = 1006, /* no close frame came: the connection broke */
 	WEBSOCKET_EXPIRED = 4401,  /* ours, as HTTP's 401: the credential has ended */
