@@ -129,7 +129,7 @@ void reply(struct request *request, unsigned status, const struct header *header
 {
 	struct exchange *e = request->exchange;
 	struct http1_out head;
-	if (request->answer != NULL) {
+	if (e == NULL) {
 		request->answer(request, status, body);
 		return;
 	}

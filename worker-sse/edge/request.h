@@ -108,13 +108,14 @@ struct request {
 	 * route would refuse it now, another is finished. */
 	void (*on_judge)(struct request *request);
 
-	/* Gets a whole answer in the transport's place: of what was asked otherwise than over HTTP,
-	 * in a message of a WebSocket. Such a request has no exchange, and what it may be asked is
-	 * who asks, and its headers. NULL: none of these. */
-	void (*answer)(struct request *request, unsigned status, struct span body);
-
-	const struct sink_events *holder_events; /* of request_sink(): what `feature` is told by */
-	struct exchange *exchange;               /* the transport's */
+	struct exchange *exchange; /* the transport's. NULL: asked in a message of a WebSocket */
+	union {
+		const struct sink_events
+		        *holder_events; /* of request_sink(): what `feature` is told by */
+		/* Without an exchange: gets the whole answer in the transport's place. What such a
+		 * request may be asked is who asks, and its headers. */
+		void (*answer)(struct request *request, unsigned status, struct span body);
+	};
 };
 
 struct header {
