@@ -110,9 +110,10 @@ def test_what_is_said_is_answered_once_and_watched(r, clients):
     welcome(client)
     message = str(uuid.uuid4())
     body = {"type": "send", "sessionId": None, "prompt": "begin", "clientMsgId": message, "model": "m"}
-    status, receipt = client.post("send", body)
-    session = receipt["sessionId"]
-    client.cursors[session] = 0
+    with client.lock:  # its events may come before its receipt
+        status, receipt = client.post("send", body)
+        session = receipt["sessionId"]
+        client.cursors[session] = 0
     assert (status, receipt["accepted"], receipt["clientMsgId"]) == (202, True, message)
     caught_up(client, session, receipt["seq"])
     assert client.post("send", body) == (202, receipt)  # the same, by whichever worker
