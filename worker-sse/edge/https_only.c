@@ -17,8 +17,10 @@ static bool stays_in_the_clear(struct span path)
  * Location. */
 static struct span without_port(struct span host)
 {
-	const uint8_t *end = host.len > 0 && *host.at == '[' ? memchr(host.at, ']', host.len)
-	                                                     : memchr(host.at, ':', host.len);
+	if (host.len == 0)
+		return (struct span){0};
+	const uint8_t *end =
+	        *host.at == '[' ? memchr(host.at, ']', host.len) : memchr(host.at, ':', host.len);
 	size_t len = end == NULL ? host.len : (size_t)(end - host.at) + (*end == ']');
 	for (size_t i = 0; i < len; i++) {
 		uint8_t c = host.at[i];
