@@ -13,6 +13,7 @@ import pytest
 
 from hub_client import (BINARY, CLOSE, CONTINUATION, TEXT, PING, PONG, Agent, Client, Hub, Refused, echo)
 from ringside import PATIENCE, Ringside, wait_for
+from test_cannot_start import sanitized
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -520,8 +521,8 @@ def test_a_thousand_idle_dashboards_leave_nothing(r):
     agent = Hub(r).register("a")
     for turn in range(2):
         before = descriptors(r), threads(r), metric(r, "ringside_websockets"), metric(r, "ringside_subscribers")
-        dashboards = [Hub(r) for _ in range(1000)]
         memory = sum(map(rss, r.worker_pids()))
+        dashboards = [Hub(r) for _ in range(1000)]
         assert metric(r, "ringside_websockets") == 1001
         for dashboard in dashboards:
             assert ids(dashboard.nodes()) == ["a"]
@@ -530,7 +531,8 @@ def test_a_thousand_idle_dashboards_leave_nothing(r):
         if turn:
             assert (descriptors(r), threads(r), metric(r, "ringside_websockets"),
                     metric(r, "ringside_subscribers")) == before
-            assert sum(map(rss, r.worker_pids())) <= memory + (1 << 20)
+            # Behind the first thousand the allocator has what it needs. What a sanitizer frees it keeps for a while.
+            assert sanitized() or sum(map(rss, r.worker_pids())) <= memory + (2 << 20)
     agent.close()
 
 
