@@ -24,12 +24,6 @@ FLAGS = ("--feeds-source-driven=arena", "--feeds-scheduled=", "--worker-restart-
 pytestmark = pytest.mark.skipif(not os.path.exists("/usr/games/stockfish"), reason="no engines")
 
 
-def at_hub(r):
-    """A worker that serves no hub has nothing to be tried with."""
-    if r.request("GET", "/ws")[0] == 404:
-        pytest.skip("there is no hub")
-
-
 class Analyst:
     def __init__(self, r):
         self.process = subprocess.Popen([PROGRAM, "--url", r.url, "stockfish=stockfish", "gnuchess=gnuchess --uci"],
@@ -102,7 +96,6 @@ def finished(talk, message):
 
 
 def test_both_are_at_the_hub(r, analyst):
-    at_hub(r)
     with Server(r.url).roster() as roster:
         next(roster)
         while set(roster.nodes) != {"stockfish", "gnuchess"}:
@@ -155,7 +148,6 @@ def test_no_word_is_lost_over_kills(r, analyst):
 
 
 def test_they_are_asked_through_the_hub(r, analyst):
-    at_hub(r)
     game, duel = position(r, FEN)
     dashboard = WebSocket(Server(r.url), "/ws/agent/gnuchess?strict=1")
     dashboard.send("What of e2e5?")
