@@ -517,22 +517,24 @@ def threads(r):
     return sum(len(os.listdir(f"/proc/{pid}/task")) for pid in r.worker_pids())
 
 
-def test_a_thousand_idle_dashboards_leave_nothing(r):
+def test_thousands_of_idle_dashboards_leave_nothing(r):
     agent = Hub(r).register("a")
-    for turn in range(2):
+    kept = {}
+    for turn in range(5):
         before = descriptors(r), threads(r), metric(r, "ringside_websockets"), metric(r, "ringside_subscribers")
-        memory = sum(map(rss, r.worker_pids()))
         dashboards = [Hub(r) for _ in range(1000)]
         assert metric(r, "ringside_websockets") == 1001
         for dashboard in dashboards:
             assert ids(dashboard.nodes()) == ["a"]
             dashboard.close()
         wait_for(lambda: metric(r, "ringside_websockets") == 1, "all to be gone")
+        kept[turn] = sum(map(rss, r.worker_pids()))
         if turn:
             assert (descriptors(r), threads(r), metric(r, "ringside_websockets"),
                     metric(r, "ringside_subscribers")) == before
-            # Behind the first thousand the allocator has what it needs. What a sanitizer frees it keeps for a while.
-            assert sanitized() or sum(map(rss, r.worker_pids())) <= memory + (2 << 20)
+    # The allocator keeps and gives back pages as it likes, some megabytes of them; a KiB left by each of the four
+    # thousand behind the first would be seen. What a sanitizer frees it keeps for a while.
+    assert sanitized() or kept[4] - kept[0] < 4000 << 10, kept
     agent.close()
 
 
