@@ -6,6 +6,7 @@ import { Board } from "/page/board.js";
 import { Market } from "/page/market.js";
 import { Picture } from "/page/picture.js";
 import { Operations } from "/page/operations.js";
+import { Talk } from "/page/talk.js";
 import { Visitor } from "/page/visitor.js";
 
 const feed = new URLSearchParams(location.search).get("feed") ?? "arena";
@@ -25,7 +26,7 @@ $("theme").onclick = () => {
 let frame = null, connection = { name: "connecting", lost: Date.now() };
 const visitor = new Visitor();
 await visitor.start();
-const board = new Board($("board")), market = new Market(feed, visitor), picture = new Picture(feed, visitor), operations = new Operations(visitor);
+const board = new Board($("board")), market = new Market(feed, visitor), picture = new Picture(feed, visitor), operations = new Operations(visitor), talk = new Talk(visitor);
 root.dataset.gaps = 0;
 
 function take({ frame: next, text, gap }) {
@@ -107,6 +108,7 @@ const STEPS = ["ANNOUNCEMENT", "COUNTDOWN", "FIGHTING", "RESOLUTION"];
 
 function draw() {
 	const { agent1, agent2, scene } = frame;
+	if (agent1 && agent2) talk.setPlayers([agent1, agent2]);
 	if (agent1) { /* what is over stays until the next begins */
 		drawContestant("agent1", agent1, scene);
 		drawContestant("agent2", agent2, scene);
@@ -147,6 +149,7 @@ function tick() {
 	drawClock("agent2", frame?.agent2, live);
 	market.tick(live, connection.name === "denied");
 	picture.tick(live);
+	talk.tick(live);
 }
 setInterval(tick, 250);
 

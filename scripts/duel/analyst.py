@@ -26,8 +26,6 @@ from ringside_client import Backoff, Refused, RingsideError, Server, WebSocketCl
 
 MOVE = re.compile(r"\b([a-h][1-8][a-h][1-8][qrbn]?)\b")
 MATE = 100000
-DEPTH_MAX = 24
-SECONDS_MAX = 10
 
 
 class Engine:
@@ -79,6 +77,11 @@ class Engine:
                 yield best
             best = (depth, score, words[words.index("pv") + 1:][:6])
 
+    def interrupt(self):
+        """From another thread: the search that is under way ends with what it has."""
+        if self.searching:
+            self.say("stop")
+
     def stop(self):
         """Ends a search that nobody reads any more."""
         if self.searching:
@@ -114,12 +117,16 @@ def side_of(fen):
 class Analyst:
     """One engine, its place at the hub, and its conversation."""
 
-    def __init__(self, server, name, command, referee, feed):
-        self.server, self.name, self.referee, self.feed = server, name, referee, feed
+    def __init__(self, server, name, command, referee, options):
+        self.server, self.name, self.referee, self.feed = server, name, referee, options.feed
+        limits = {"depth": options.depth, "movetime": options.seconds * 1000}
+        self.go = " ".join(["go", *(f"{limit} {value}" for limit, value in limits.items() if value)])
+        if self.go == "go":
+            self.go = "go infinite"
         self.command = command
         self.engine = Engine(command)
         self.talk = server.conversation(f"engine-{name}", actor=name)
-        self.stopped = threading.Event()
+        self.answering = None  # the message of the answer that is given
         self.listeners = {}  # who asked through the hub, by the message
 
     def start(self):
@@ -156,15 +163,14 @@ class Analyst:
                 if item.type == "message":
                     self.questions.append((item.value["messageId"], item.text))
                     self.wake.notify()
-                elif item.type == "stop":
-                    self.stopped.set()
+                elif item.type == "stop" and item.value.get("messageId") in (None, self.answering):
+                    self.engine.interrupt()
 
     def work(self):
         while True:
             with self.wake:
                 self.wake.wait_for(lambda: self.questions)
                 message, text = self.questions.pop(0)
-                self.stopped.clear()
             try:
                 self.answer(message, text)
             except (RingsideError, OSError, ValueError) as error:
@@ -178,38 +184,41 @@ class Analyst:
         return scene.get("fen")
 
     def answer(self, message, text):
-        fen = self.board()
-        with self.talk.reply(f"re-{message}"[:128]) as reply:
+        self.answering = f"re-{message}"[:128]
+        with self.talk.reply(self.answering) as reply:
             try:
-                if fen is None:
-                    self.tell(message, reply, "There is nothing on the board at the moment.\n")
-                    return
-                asked = MOVE.search(text)
-                move = asked.group(1) if asked is not None else None
-                if move is not None and not is_legal(self.referee, fen, move):
-                    self.tell(message, reply, f"{move} cannot be played here.\n")
-                    return
-                self.tell(message, reply, f"{side_of(fen)} to move. {'After ' + move if move else 'The position'}, as {side_of(fen)} sees it:\n")
-                self.think(lambda said: self.tell(message, reply, said), fen, move)
+                self.say_what_it_thinks(lambda said: self.tell(message, reply, said), text)
+                reply.piece({"type": "finish"})
             except Refused:
                 if not reply.stopped:
                     raise
+
+    def say_what_it_thinks(self, say, text):
+        fen = self.board()
+        asked = MOVE.search(text)
+        move = asked.group(1) if asked is not None else None
+        if fen is None:
+            say("There is nothing on the board at the moment.\n")
+        elif move is not None and not is_legal(self.referee, fen, move):
+            say(f"{move} cannot be played here.\n")
+        else:
+            say(f"{side_of(fen)} to move. {'After ' + move if move else 'The position'}, as {side_of(fen)} sees it:\n")
+            try:
+                self.think(say, fen, move)
             except (EOFError, BrokenPipeError):
                 self.engine.close()
                 self.engine = Engine(self.command)
-                self.tell(message, reply, "The engine has ended; another takes the next question.\n")
+                say("The engine has ended; another takes the next question.\n")
 
     def think(self, say, fen, move):
         position = f"position fen {fen}" + (f" moves {move}" if move else "")
         last = None
         with self.engine.lock:
             try:
-                for depth, score, line in self.engine.search(position, f"go depth {DEPTH_MAX} movetime {SECONDS_MAX * 1000}"):
+                for depth, score, line in self.engine.search(position, self.go):
                     score, line = (-score, [move, *line]) if move else (score, line)
                     last = (score, line)
                     say(f"depth {depth}: {text_of(score)}, {' '.join(line)}\n")
-                    if self.stopped.is_set():
-                        self.engine.say("stop")
             finally:
                 if self.engine.process.poll() is None:
                     self.engine.stop()
@@ -240,6 +249,8 @@ def main():
     parser.add_argument("--url", default="http://127.0.0.1:4437")
     parser.add_argument("--token-file")
     parser.add_argument("--feed", default="arena")
+    parser.add_argument("--depth", type=int, default=24, help="how deep an answer searches; 0: as deep as it gets")
+    parser.add_argument("--seconds", type=int, default=10, help="how long an answer searches; 0: until somebody stops it")
     parser.add_argument("--referee", default="stockfish", help="a Stockfish, to say which moves are legal")
     parser.add_argument("engines", nargs="+", metavar="NAME=COMMAND")
     options = parser.parse_args()
@@ -251,7 +262,7 @@ def main():
     analysts = []
     for engine in options.engines:
         name, _, command = engine.partition("=")
-        analysts.append(Analyst(server, name, command, referee, options.feed).start())
+        analysts.append(Analyst(server, name, command, referee, options).start())
     print("analyst: " + ", ".join(a.name for a in analysts) + " can be asked", file=sys.stderr, flush=True)
     try:
         told = set()

@@ -23,6 +23,10 @@ new PerformanceObserver(list => {
 KEYS = {"Tab": 9, "Enter": 13, " ": 32, "ArrowRight": 39}
 
 
+class Refused(AssertionError):
+    """The browser did not do it."""
+
+
 class Browser:
     """with Browser(*flags) as b: b.open(url, width, height); b.run("document.title"); b.picture("x.png")"""
 
@@ -59,7 +63,8 @@ class Browser:
                 text, _, self.buffer = self.buffer.partition(b"\0")
                 answer = json.loads(text)
                 if answer.get("id") == number:
-                    assert "error" not in answer, (method, answer["error"])
+                    if "error" in answer:
+                        raise Refused(method, answer["error"])
                     return answer["result"]
                 self.note(answer)
             if not select.select([self.back], [], [], max(0, end - time.monotonic()))[0]:
@@ -119,10 +124,13 @@ class Browser:
     def text(self, selector):
         return self.run(f"document.querySelector({json.dumps(selector)})?.textContent")
 
-    def wait(self, expression, what=None, patience=90):
+    def wait(self, expression, what=None, patience=float(os.environ.get("BROWSER_PATIENCE", 90))):
         end = time.monotonic() + patience
         while True:
-            value = self.run(f"(() => {{ try {{ return {expression}; }} catch {{ return null; }} }})()")
+            try:
+                value = self.run(f"(() => {{ try {{ return {expression}; }} catch {{ return null; }} }})()")
+            except Refused:  # one page gives way to the next
+                value = None
             if value:
                 return value
             if time.monotonic() > end:

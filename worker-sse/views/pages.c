@@ -23,6 +23,7 @@
 	P("/page/market.js", SCRIPT, web_market_js)                                                \
 	P("/page/picture.js", SCRIPT, web_picture_js)                                              \
 	P("/page/operations.js", SCRIPT, web_operations_js)                                        \
+	P("/page/talk.js", SCRIPT, web_talk_js)                                                    \
 	P("/page/visitor.js", SCRIPT, web_visitor_js)                                              \
 	P("/page/arena.js", SCRIPT, web_arena_js)                                                  \
 	P("/page/client/api.js", SCRIPT, client_api_js)                                            \
