@@ -25,6 +25,8 @@ void slices_start(struct slices *slices, uv_loop_t *loop)
 
 void slices_add(struct slices *slices, struct slices_job *job)
 {
+	if (job->previous != NULL)
+		return; /* once more, and the line would be a ring */
 	job->next = NULL;
 	job->previous = slices->last;
 	*slices->last = job;

@@ -20,7 +20,7 @@ struct slices_job {
 };
 
 void slices_start(struct slices *slices, uv_loop_t *loop);
-/* At the end of the line. */
+/* At the end of the line. One that is in line keeps its place. */
 void slices_add(struct slices *slices, struct slices_job *job);
 /* Off the line; one that is not there is left alone. */
 void slices_remove(struct slices *slices, struct slices_job *job);

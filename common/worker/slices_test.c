@@ -15,6 +15,7 @@ struct job {
 	char name;
 	unsigned left;
 	struct job *removes;
+	bool adds_itself;
 };
 
 static bool run(struct slices_job *slices_job)
@@ -24,6 +25,8 @@ static bool run(struct slices_job *slices_job)
 	strcat(said, text);
 	if (job->removes != NULL)
 		slices_remove(&slices, &job->removes->job);
+	if (job->adds_itself)
+		slices_add(&slices, slices_job);
 	return --job->left > 0;
 }
 
@@ -86,12 +89,38 @@ static void test_who_leaves_the_line_gets_no_turn(void **state)
 	assert_string_equal(said, "acab");
 }
 
+static void test_who_is_in_line_keeps_its_place(void **state)
+{
+	struct job a = {.job.run = run, .name = 'a', .left = 1};
+	struct job b = {.job.run = run, .name = 'b', .left = 1};
+	slices_add(&slices, &a.job);
+	slices_add(&slices, &b.job);
+	slices_add(&slices, &a.job);
+	slices_add(&slices, &b.job);
+	uv_run(*state, UV_RUN_DEFAULT); /* ends: the line is no ring */
+	assert_string_equal(said, "ab");
+}
+
+static void test_who_adds_itself_and_has_more_to_do_is_in_line_once(void **state)
+{
+	struct job a = {.job.run = run, .name = 'a', .left = 2, .adds_itself = true};
+	struct job b = {.job.run = run, .name = 'b', .left = 2};
+	slices_add(&slices, &a.job);
+	slices_add(&slices, &b.job);
+	for (int i = 0; i < 4; i++)
+		uv_run(*state, UV_RUN_NOWAIT);
+	slices_remove(&slices, &a.job);
+	assert_string_equal(said, "abab");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	        T(test_one_slice_a_turn_in_their_order),
 	        T(test_who_leaves_the_line_gets_no_turn),
+	        T(test_who_is_in_line_keeps_its_place),
+	        T(test_who_adds_itself_and_has_more_to_do_is_in_line_once),
 #undef T
 	};
 	return cmocka_run_group_tests_name("slices", tests, NULL, NULL);
