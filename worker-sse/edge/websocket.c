@@ -12,6 +12,7 @@
 enum {
 	CLOSE_MS = 5000,  /* for the client's part of the closing handshake */
 	KEY_BYTES = 16,   /* RFC 6455 4.1 */
+	MASK_BYTES = 4,   /* 5.3; every frame of a client's has one */
 	REASON_MAX = 123, /* 5.5 */
 };
 
@@ -28,9 +29,15 @@ enum websocket_state {
 	WEBSOCKET_STATES
 };
 
+/* Nearly all of them say nothing at nearly all times. What wslay has of one is 8 KiB of buffers, so
+ * it has one only while it is in the middle of something: codec() makes it, rest() takes it away. */
 struct websocket {
 	struct request *request;
-	wslay_event_context_ptr wslay;
+	wslay_event_context_ptr wslay; /* NULL: between two messages, with nothing to say */
+	size_t message_bytes;
+	uint64_t begun;     /* bytes that wslay was given of frames that are not whole yet */
+	uint64_t frame_len; /* of the frame that it is told of, header and all */
+	bool within;        /* a message whose last fragment has not come */
 	struct websocket_events events;
 	struct span in; /* of what is being taken */
 	struct wheel_node timer;
@@ -46,7 +53,7 @@ struct websocket {
 	const struct sink_events *holder_events;
 	struct websocket *next, **previous; /* edge->websockets */
 	unsigned close_code;
-	char close_reason[REASON_MAX + 1];
+	char *close_reason;
 };
 
 static void enter(struct websocket *s, enum websocket_state state)
@@ -108,6 +115,35 @@ bool websocket_expect(struct request *request)
 	return false;
 }
 
+/* ---- what reads and writes frames ---- */
+
+static const struct wslay_event_callbacks callbacks;
+
+static wslay_event_context_ptr codec(struct websocket *s)
+{
+	if (s->wslay != NULL)
+		return s->wslay;
+	check(wslay_event_context_server_init(&s->wslay, &callbacks, s) == 0);
+	wslay_event_config_set_max_recv_msg_length(s->wslay, s->message_bytes);
+	wslay_event_config_set_no_buffering(s->wslay, s->events.on_frame != NULL);
+	return s->wslay;
+}
+
+static bool has_to_say(const struct websocket *s)
+{
+	return s->wslay != NULL && wslay_event_want_write(s->wslay);
+}
+
+static void rest(struct websocket *s)
+{
+	if (s->wslay == NULL || s->state != WEBSOCKET_OPEN || s->taking || s->begun > 0 ||
+	    s->within || has_to_say(s) || wslay_event_get_close_received(s->wslay) ||
+	    wslay_event_get_close_sent(s->wslay))
+		return;
+	wslay_event_context_free(s->wslay);
+	s->wslay = NULL;
+}
+
 /* ---- the end ---- */
 
 /* The request is the caller's, to end or to cut. */
@@ -125,9 +161,11 @@ static struct request *finish(struct websocket *s, unsigned code)
 	request->feature = NULL;
 	request->on_gone = NULL;
 	request->on_drain = NULL;
-	wslay_event_context_free(s->wslay);
+	if (s->wslay != NULL)
+		wslay_event_context_free(s->wslay);
 	if (holder != NULL)
 		holder_events->gone(holder);
+	free(s->close_reason);
 	free(s);
 	events.on_closed(events.arg, code);
 	return request;
@@ -140,14 +178,14 @@ static void on_gone(struct request *request)
 
 static unsigned code_of(const struct websocket *s)
 {
-	return wslay_event_get_close_received(s->wslay)
+	return s->wslay != NULL && wslay_event_get_close_received(s->wslay)
 	               ? wslay_event_get_status_code_received(s->wslay)
 	               : WEBSOCKET_ABNORMAL;
 }
 
 static void flush(struct websocket *s)
 {
-	if (s->owed > 0)
+	if (s->owed > 0 || s->wslay == NULL)
 		return;
 	bool failed = wslay_event_send(s->wslay) != 0; /* no memory */
 	if (failed && (s->state == WEBSOCKET_OPEN || s->state == WEBSOCKET_CLOSE_DUE))
@@ -159,15 +197,18 @@ static void end_broken(struct websocket *s)
 {
 	static const uint8_t protocol_error[] = {0x88, 2, 1002 >> 8, 1002 & 255};
 	const struct iovec iov = {(void *)(uintptr_t)protocol_error, sizeof protocol_error};
-	if (!wslay_event_get_close_sent(s->wslay) && s->owed == 0)
+	if (!wslay_event_get_close_sent(codec(s)) && s->owed == 0)
 		reply_write(s->request, &iov, 1);
 	reply_end(finish(s, WEBSOCKET_ABNORMAL));
 }
 
 static void end_if_over(struct websocket *s)
 {
-	if (!wslay_event_want_read(s->wslay) && !wslay_event_want_write(s->wslay))
+	if (s->wslay != NULL && !wslay_event_want_read(s->wslay) &&
+	    !wslay_event_want_write(s->wslay))
 		reply_end(finish(s, code_of(s)));
+	else
+		rest(s);
 }
 
 /* A close is a control frame, which wslay sends before all messages that wait, and none after it:
@@ -184,7 +225,7 @@ static void say_close(struct websocket *s)
 	}
 	enter(s, WEBSOCKET_CLOSING);
 	bool coded = s->close_code != WEBSOCKET_NO_CODE;
-	wslay_event_queue_close(s->wslay, coded ? (uint16_t)s->close_code : 0,
+	wslay_event_queue_close(codec(s), coded ? (uint16_t)s->close_code : 0,
 	                        (const uint8_t *)s->close_reason,
 	                        coded ? strlen(s->close_reason) : 0);
 	flush(s);
@@ -196,7 +237,7 @@ void websocket_close(struct websocket *s, unsigned code, const char *reason)
 	if (s->state != WEBSOCKET_OPEN)
 		return;
 	s->close_code = code;
-	snprintf(s->close_reason, sizeof s->close_reason, "%s", reason);
+	s->close_reason = xmemdup_text(reason, strnlen(reason, REASON_MAX));
 	wheel_set(edge->wheel, &s->timer, edge->wheel->now_ms + CLOSE_MS);
 	if (s->taking)
 		enter(s, WEBSOCKET_CLOSE_DUE);
@@ -205,6 +246,22 @@ void websocket_close(struct websocket *s, unsigned code, const char *reason)
 }
 
 /* ---- output ---- */
+
+/* At once, where nothing that wslay has is before it. */
+static void say(struct websocket *s, const struct wslay_event_msg *message)
+{
+	if (s->taking || s->owed > 0 || has_to_say(s)) {
+		wslay_event_queue_msg(codec(s), message);
+		if (!s->taking)
+			flush(s);
+		return;
+	}
+	uint8_t header[WEBSOCKET_HEADER_MAX];
+	const struct iovec iov[] = {
+	        {header, websocket_header(header, 0x80 | message->opcode, message->msg_length)},
+	        {(void *)(uintptr_t)message->msg, message->msg_length}};
+	reply_write(s->request, iov, message->msg_length > 0 ? 2 : 1);
+}
 
 static bool is_full(const struct websocket *s)
 {
@@ -261,8 +318,8 @@ static void on_timer(struct wheel_node *node)
 		judge(s->request);
 		return;
 	}
-	wslay_event_queue_msg(s->wslay, &ping);
-	flush(s);
+	say(s, &ping);
+	rest(s);
 	wheel_set(edge->wheel, &s->timer, edge->wheel->now_ms + beat_ms);
 	if (s->events.on_beat != NULL)
 		s->events.on_beat(s->events.arg);
@@ -288,6 +345,7 @@ static ssize_t give_bytes(wslay_event_context_ptr wslay, uint8_t *out, size_t le
 	}
 	memcpy(out, s->in.at, n);
 	s->in = span_of(s->in.at + n, s->in.len - n);
+	s->begun += n;
 	return (ssize_t)n;
 }
 
@@ -313,7 +371,12 @@ static void on_frame_begun(wslay_event_context_ptr wslay,
                            const struct wslay_event_on_frame_recv_start_arg *m, void *arg)
 {
 	struct websocket *s = arg;
+	uint8_t header[WEBSOCKET_HEADER_MAX];
 	(void)wslay;
+	s->frame_len =
+	        websocket_header(header, 0, m->payload_length) + MASK_BYTES + m->payload_length;
+	if (!wslay_is_ctrl_frame(m->opcode))
+		s->within = !m->fin;
 	s->relays = s->events.on_frame != NULL && s->state == WEBSOCKET_OPEN &&
 	            !wslay_is_ctrl_frame(m->opcode);
 	if (s->relays)
@@ -328,6 +391,14 @@ static void on_frame_piece(wslay_event_context_ptr wslay,
 	(void)wslay;
 	if (s->relays && s->state == WEBSOCKET_OPEN && m->data_length > 0)
 		s->events.on_piece(s->events.arg, span_of(m->data, m->data_length));
+}
+
+static void on_frame_ended(wslay_event_context_ptr wslay, void *arg)
+{
+	struct websocket *s = arg;
+	(void)wslay;
+	check(s->frame_len <= s->begun);
+	s->begun -= s->frame_len;
 }
 
 static void on_message(wslay_event_context_ptr wslay, const struct wslay_event_on_msg_recv_arg *m,
@@ -349,13 +420,21 @@ static void on_message(wslay_event_context_ptr wslay, const struct wslay_event_o
 		websocket_close(s, WEBSOCKET_UNSUPPORTED, "text only");
 }
 
+static const struct wslay_event_callbacks callbacks = {
+        .recv_callback = give_bytes,
+        .send_callback = take_bytes,
+        .on_frame_recv_start_callback = on_frame_begun,
+        .on_frame_recv_chunk_callback = on_frame_piece,
+        .on_frame_recv_end_callback = on_frame_ended,
+        .on_msg_recv_callback = on_message};
+
 static void take(struct request *request, struct span bytes)
 {
 	struct websocket *s = request->feature;
 	s->heard_ms = request->edge->wheel->now_ms;
 	s->in = bytes;
 	s->taking = true;
-	bool broken = wslay_event_recv(s->wslay) != 0;
+	bool broken = wslay_event_recv(codec(s)) != 0;
 	s->taking = false;
 	s->in = (struct span){0};
 	if (broken) {
@@ -377,9 +456,7 @@ void websocket_send(struct websocket *s, struct span text)
 		end_full(s);
 		return;
 	}
-	wslay_event_queue_msg(s->wslay, &message);
-	if (!s->taking)
-		flush(s);
+	say(s, &message);
 }
 
 /* ---- frames as they are ---- */
@@ -412,6 +489,33 @@ bool websocket_frame(struct websocket *s, uint8_t first, uint64_t len)
 	return reply_write(s->request, &iov, 1);
 }
 
+bool websocket_open(const struct websocket *s)
+{
+	return s->state == WEBSOCKET_OPEN;
+}
+
+bool websocket_begin(struct websocket *s, uint8_t first, uint64_t len)
+{
+	if (s->state != WEBSOCKET_OPEN || s->owed > 0)
+		return false;
+	if (is_full(s)) {
+		end_full(s);
+		return false;
+	}
+	flush(s); /* what was answered before stays before it */
+	websocket_frame(s, first, len);
+	return true;
+}
+
+/* What waited for it goes behind it. */
+static void end_frame(struct websocket *s)
+{
+	if (s->owed > 0 || s->taking)
+		return;
+	flush(s);
+	rest(s);
+}
+
 bool websocket_piece(struct websocket *s, struct span bytes)
 {
 	const struct iovec iov = {(void *)(uintptr_t)bytes.at, bytes.len};
@@ -420,8 +524,18 @@ bool websocket_piece(struct websocket *s, struct span bytes)
 	check(bytes.len <= s->owed);
 	s->owed -= bytes.len;
 	bool taken = reply_write(s->request, &iov, 1);
-	if (s->owed == 0 && !s->taking)
-		flush(s);
+	end_frame(s);
+	return taken;
+}
+
+bool websocket_piece_shared(struct websocket *s, struct chunk *chunk, size_t from, size_t len)
+{
+	if (!says(s))
+		return true;
+	check(len <= s->owed);
+	s->owed -= len;
+	bool taken = reply_write_chunk(s->request, chunk, from, len);
+	end_frame(s);
 	return taken;
 }
 
@@ -442,6 +556,8 @@ void websocket_hold(struct websocket *s, bool hold)
 static void on_drain(struct request *request)
 {
 	struct websocket *s = request->feature;
+	if (s->owed > 0)
+		s->heard_ms = request->edge->wheel->now_ms; /* it takes what no ping gets past */
 	if (s->holder != NULL)
 		s->holder_events->drained(s->holder);
 	else if (s->events.on_drained != NULL)
@@ -503,12 +619,6 @@ struct sink websocket_sink(struct websocket *s)
 struct websocket *websocket_accept(struct request *request, const struct websocket_events *events,
                                    size_t message_bytes)
 {
-	static const struct wslay_event_callbacks callbacks = {
-	        .recv_callback = give_bytes,
-	        .send_callback = take_bytes,
-	        .on_frame_recv_start_callback = on_frame_begun,
-	        .on_frame_recv_chunk_callback = on_frame_piece,
-	        .on_msg_recv_callback = on_message};
 	struct edge *edge = request->edge;
 	if (!websocket_expect(request))
 		return NULL;
@@ -521,9 +631,7 @@ struct websocket *websocket_accept(struct request *request, const struct websock
 	s->events = *events;
 	s->timer.due = on_timer;
 	s->heard_ms = edge->wheel->now_ms;
-	check(wslay_event_context_server_init(&s->wslay, &callbacks, s) == 0);
-	wslay_event_config_set_max_recv_msg_length(s->wslay, message_bytes);
-	wslay_event_config_set_no_buffering(s->wslay, events->on_frame != NULL);
+	s->message_bytes = message_bytes;
 	s->next = edge->websockets;
 	s->previous = &edge->websockets;
 	if (s->next != NULL)

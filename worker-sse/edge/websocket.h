@@ -70,6 +70,14 @@ void websocket_close(struct websocket *websocket, unsigned code, const char *rea
  * sent before it is whole. False: on_drained() follows; what is given before that waits here. */
 bool websocket_frame(struct websocket *websocket, uint8_t first, uint64_t len);
 bool websocket_piece(struct websocket *websocket, struct span bytes);
+/* As websocket_frame(), for whoever gives it whole at once: to one that is full it is not sent, but
+ * ends with 1008. False: it takes none. */
+bool websocket_begin(struct websocket *websocket, uint8_t first, uint64_t len);
+/* Is it neither over nor to be closed? */
+bool websocket_open(const struct websocket *websocket);
+/* The same as websocket_piece(), of bytes that many share. */
+bool websocket_piece_shared(struct websocket *websocket, struct chunk *chunk, size_t from,
+                            size_t len);
 /* Whole frames that many share: the bytes [from, from + len) of the chunk, header and all. */
 bool websocket_chunk(struct websocket *websocket, struct chunk *chunk, size_t from, size_t len);
 /* Bytes of a header of a frame of the server's. */

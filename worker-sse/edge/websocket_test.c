@@ -235,6 +235,43 @@ static void messages_are_read_split_at_every_byte(void **state)
 }
 
 /* The first message may come with the handshake. */
+static void fragments_are_one_message_whatever_is_said_between(void **state)
+{
+	(void)state;
+	open_websocket(NULL);
+	say(TEXT, SPAN("one "));
+	websocket_send(websocket, SPAN("between"));
+	say(FIN | PING, SPAN("?"));
+	say(0, SPAN("and "));
+	websocket_send(websocket, SPAN("again"));
+	say(FIN, SPAN("the same"));
+	assert_string_equal(heard, "[one and the same]");
+	assert_got(SPAN("\x81\x07"
+	                "between\x8a\x01?\x81\x05"
+	                "again"));
+	finish();
+}
+
+static void a_frame_in_pieces_is_not_broken_into(void **state)
+{
+	struct chunk *shared = chunk_create(3);
+	(void)state;
+	memcpy(shared->bytes, "two", 3);
+	open_websocket(NULL);
+	assert_true(websocket_begin(websocket, FIN | TEXT, 7));
+	websocket_piece(websocket, SPAN("1"));
+	websocket_send(websocket, SPAN("later"));
+	say(FIN | PING, SPAN("?"));
+	assert_false(websocket_begin(websocket, FIN | TEXT, 1));
+	websocket_piece_shared(websocket, shared, 0, 3);
+	websocket_piece(websocket, SPAN("end"));
+	assert_got(SPAN("\x81\x07"
+	                "1twoend\x8a\x01?\x81\x05"
+	                "later"));
+	chunk_unref(&shared);
+	finish();
+}
+
 static void a_message_behind_the_handshake_is_not_lost(void **state)
 {
 	uint8_t bytes[64];
@@ -601,6 +638,8 @@ int main(void)
 	        cmocka_unit_test(the_handshake_is_answered),
 	        cmocka_unit_test(what_is_no_handshake_is_refused),
 	        cmocka_unit_test(messages_are_read_split_at_every_byte),
+	        cmocka_unit_test(fragments_are_one_message_whatever_is_said_between),
+	        cmocka_unit_test(a_frame_in_pieces_is_not_broken_into),
 	        cmocka_unit_test(a_message_behind_the_handshake_is_not_lost),
 	        cmocka_unit_test(what_is_sent_goes_out_as_text),
 	        cmocka_unit_test(what_is_not_taken_ends_it),

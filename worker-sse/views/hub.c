@@ -32,6 +32,6 @@ void hub_peer_gone(struct sse_worker *w, const struct party *gone)
 	if (w->hub == NULL || gone->role != ROLE_SSE)
 		return;
 	hub_tunnels_lose(w->hub, gone->slot);
-	w->hub->version++;
+	w->hub->alive = 0;
 	wheel_set(&w->wheel, &w->hub->sweep, w->wheel.now_ms + SOON_MS);
 }

@@ -22,8 +22,8 @@ struct hub_entry {
 	uint64_t generation, offline_since_s, process_ms;
 	uint32_t slot;
 	enum agent_status status;
-	bool there, evicted;
-	bool dirty; /* its row has changed since it was read */
+	bool there, evicted; /* there: in a block */
+	bool dirty;          /* its row has changed since it was read */
 	struct hub_entry *dirty_next;
 	struct hub_conn *conn; /* that registered it here; NULL: another worker has it, or nobody */
 	size_t proxies;        /* dashboards that are led to it from here */
@@ -31,19 +31,35 @@ struct hub_entry {
 	char id[];
 };
 
+/* Some neighbours of the roster, and their nodes as dashboards get them: what is sent is a list of
+ * such texts, each made once for all who come until something in it changes. */
+enum { HUB_BLOCK_ENTRIES = 64 };
+struct hub_init;
+struct hub_block {
+	struct hub_entry *entries[HUB_BLOCK_ENTRIES]; /* by the bytes of their ids; never none */
+	size_t count;
+	struct chunk *text; /* ",NODE,NODE..."; NULL: to be made anew */
+};
+
+/* The roster at one instant, a reference to each text. */
+struct hub_list {
+	size_t count;
+	size_t bytes; /* of the array, brackets and all */
+	struct chunk *texts[];
+};
+
 /* Of one worker. */
 struct hub {
 	struct sse_worker *worker;
 	struct fanout_observer observer;
 	struct hub_entry *entries; /* hash by id */
-	struct hub_entry **sorted; /* those that are there, by the bytes of their ids */
-	size_t count, room;
+	struct hub_block **blocks; /* those that are there, by the bytes of their ids */
+	size_t blocks_count, blocks_room;
+	size_t count; /* of entries in them */
 	struct hub_entry *dirty;
 	bool all_dirty;
-	uint64_t version;   /* grows with each change of the roster */
-	struct chunk *init; /* the init frame of `init_version`, shared by all who come */
-	uint64_t init_version;
-	bool init_judged;             /* some that are active in it might have lost their worker */
+	uint64_t
+	        alive; /* digest of the processes that were there when all were judged; 0: judge anew */
 	struct hub_tunnel *tunnels;   /* hash by number (hub_tunnel.c): dashboards here */
 	struct hub_channel *channels; /* hash by whose they are: agents here */
 	uint64_t tunnels_made;
@@ -68,10 +84,19 @@ void hub_entry_let_go(struct hub *hub, struct hub_entry *entry);
 bool hub_alive(const struct hub *hub, uint32_t slot, uint64_t process_ms);
 /* The row, judged by whether its socket can still be there. */
 enum row_found hub_agent_load(struct hub *hub, struct span id, struct agent *agent);
-/* The first message on a socket: a reference to its frame. */
-struct chunk *hub_roster_init(struct hub *hub);
-/* All nodes as one JSON array, malloc'ed. */
-char *hub_roster_nodes(struct hub *hub, size_t *len);
+/* All nodes as they are now. */
+struct hub_list *hub_roster_list(struct hub *hub);
+
+/* ---- hub_list.c: the order of those that are there ---- */
+
+void hub_blocks_insert(struct hub *hub, struct hub_entry *entry);
+void hub_blocks_take_out(struct hub *hub, struct hub_entry *entry);
+/* Its node has changed. */
+void hub_blocks_touch(struct hub *hub, struct hub_entry *entry);
+/* One JSON array, in pieces: "[", the texts, of the first without its comma, "]". */
+struct hub_list *hub_list_create(const struct hub *hub);
+/* NULL is fine. */
+void hub_list_destroy(struct hub_list **list);
 /* When a process began, as rows have it. */
 uint64_t hub_process_ms(const struct hub *hub);
 
@@ -119,7 +144,8 @@ struct hub_conn {
 	struct hub *hub;
 	struct websocket *websocket; /* NULL: it is over; what is under way ends first */
 	struct request *request;     /* as long */
-	struct live_reader *reader;  /* NULL: it hears nothing any more */
+	struct live_reader *reader;  /* NULL: it hears nothing yet, or any more */
+	struct hub_init *init;       /* what it is still to get of it; NULL: it has it */
 	/* The agent that it registered; "": none. */
 	char id[AGENT_ID_ROOM];
 	uint64_t generation;

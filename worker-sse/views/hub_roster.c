@@ -31,51 +31,9 @@ bool hub_alive(const struct hub *hub, uint32_t slot, uint64_t process_ms)
 
 /* ---- entries ---- */
 
-static int compare(struct span a, struct span b)
-{
-	int order = memcmp(a.at, b.at, a.len < b.len ? a.len : b.len);
-	return order != 0 ? order : a.len < b.len ? -1 : a.len > b.len;
-}
-
 static struct span id_of(const struct hub_entry *e)
 {
 	return span_of(e->id, e->id_len);
-}
-
-/* Where it stands, or is to stand. */
-static size_t place_of(const struct hub *hub, struct span id)
-{
-	size_t low = 0, high = hub->count;
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		if (compare(id_of(hub->sorted[middle]), id) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-static void insert(struct hub *hub, struct hub_entry *e)
-{
-	size_t place = place_of(hub, id_of(e));
-	if (hub->count == hub->room) {
-		hub->room = hub->room * 2 + 16;
-		hub->sorted = xrealloc(hub->sorted, hub->room * sizeof *hub->sorted);
-	}
-	memmove(hub->sorted + place + 1, hub->sorted + place,
-	        (hub->count - place) * sizeof *hub->sorted);
-	hub->sorted[place] = e;
-	hub->count++;
-}
-
-static void take_out(struct hub *hub, struct hub_entry *e)
-{
-	size_t place = place_of(hub, id_of(e));
-	check(place < hub->count && hub->sorted[place] == e);
-	hub->count--;
-	memmove(hub->sorted + place, hub->sorted + place + 1,
-	        (hub->count - place) * sizeof *hub->sorted);
 }
 
 struct hub_entry *hub_entry_find(struct hub *hub, struct span id)
@@ -106,7 +64,7 @@ void hub_entry_let_go(struct hub *hub, struct hub_entry *e)
 	free(e);
 }
 
-static void put_node(struct hub_entry *e, const struct agent *agent)
+static void put_node(struct hub *hub, struct hub_entry *e, const struct agent *agent)
 {
 	json_t *node = agent_node(agent);
 	free(e->node);
@@ -114,6 +72,8 @@ static void put_node(struct hub_entry *e, const struct agent *agent)
 	check(e->node != NULL);
 	e->node_len = strlen(e->node);
 	json_decref(node);
+	if (e->there)
+		hub_blocks_touch(hub, e);
 }
 
 /* What the row says now. */
@@ -132,9 +92,9 @@ static void read_entry(struct hub *hub, struct hub_entry *e)
 	if (!unknown) {
 		bool there = present && !agent->evicted;
 		if (there && !e->there)
-			insert(hub, e);
+			hub_blocks_insert(hub, e);
 		if (!there && e->there)
-			take_out(hub, e);
+			hub_blocks_take_out(hub, e);
 		e->there = there;
 		e->evicted = present && agent->evicted;
 		e->generation = agent->generation;
@@ -143,8 +103,9 @@ static void read_entry(struct hub *hub, struct hub_entry *e)
 		e->slot = agent->slot;
 		e->process_ms = agent->process_ms;
 		if (there)
-			put_node(e, agent);
-		hub->version++;
+			put_node(hub, e, agent);
+		if (there && e->status == AGENT_ACTIVE && !hub_alive(hub, e->slot, e->process_ms))
+			hub->alive = 0;
 		if (e->conn != NULL && !hub_conn_judge(e->conn, e))
 			e->conn = NULL;
 		hub_entry_let_go(hub, e);
@@ -237,85 +198,50 @@ enum row_found hub_agent_load(struct hub *hub, struct span id, struct agent *age
 
 /* ---- what dashboards get ---- */
 
+/* Which processes are there: as long as it is the same, nobody has lost his. */
+static uint64_t digest_alive(const struct hub *hub)
+{
+	const struct role *role = role_of(ROLE_SSE);
+	uint64_t digest = 1;
+	for (uint32_t slot = 0; slot < role->slots; slot++) {
+		uint64_t began = counter_get(
+		        &hub->worker->worker->counters->slots[role->first + slot], started_ms);
+		if (began != 0 && hub_alive(hub, slot, began))
+			digest = (digest ^ began ^ (uint64_t)slot << 48) * 0x100000001b3u;
+	}
+	return digest != 0 ? digest : 1;
+}
+
+static void judge_one(struct hub *hub, struct hub_entry *e)
+{
+	if (e->status != AGENT_ACTIVE || hub_alive(hub, e->slot, e->process_ms))
+		return;
+	struct agent *agent = xcalloc(1, sizeof *agent);
+	if (hub_agent_load(hub, id_of(e), agent) == ROW_PRESENT)
+		put_node(hub, e, agent);
+	e->status = AGENT_OFFLINE;
+	e->offline_since_s = agent->offline_since_s;
+	free(agent);
+	/* Its row follows at the next sweep. */
+}
+
 /* Those whose worker is gone are offline, whatever their rows still say. */
 static void judge_dead(struct hub *hub)
 {
-	for (size_t i = 0; i < hub->count; i++) {
-		struct hub_entry *e = hub->sorted[i];
-		struct agent *agent;
-		if (e->status != AGENT_ACTIVE || hub_alive(hub, e->slot, e->process_ms))
-			continue;
-		agent = xcalloc(1, sizeof *agent);
-		if (hub_agent_load(hub, id_of(e), agent) == ROW_PRESENT)
-			put_node(e, agent);
-		e->status = AGENT_OFFLINE;
-		e->offline_since_s = agent->offline_since_s;
-		free(agent);
-		hub->version++;
-		/* Its row follows at the next sweep. */
-	}
+	uint64_t alive = digest_alive(hub);
+	if (alive == hub->alive)
+		return;
+	hub->alive = alive;
+	for (size_t b = 0; b < hub->blocks_count; b++)
+		for (size_t i = 0; i < hub->blocks[b]->count; i++)
+			judge_one(hub, hub->blocks[b]->entries[i]);
 }
 
-static size_t nodes_len(const struct hub *hub)
-{
-	size_t len = 2;
-	for (size_t i = 0; i < hub->count; i++)
-		len += hub->sorted[i]->node_len + 1;
-	return len;
-}
-
-static char *put(char *at, const char *text, size_t len)
-{
-	memcpy(at, text, len);
-	return at + len;
-}
-
-static char *put_nodes(const struct hub *hub, char *at)
-{
-	*at++ = '[';
-	for (size_t i = 0; i < hub->count; i++) {
-		if (i > 0)
-			*at++ = ',';
-		at = put(at, hub->sorted[i]->node, hub->sorted[i]->node_len);
-	}
-	*at++ = ']';
-	return at;
-}
-
-char *hub_roster_nodes(struct hub *hub, size_t *len)
+struct hub_list *hub_roster_list(struct hub *hub)
 {
 	hub_roster_refresh(hub);
 	judge_dead(hub);
-	char *text = xmalloc(nodes_len(hub) + 1);
-	*len = (size_t)(put_nodes(hub, text) - text);
-	text[*len] = '\0';
-	return text;
-}
-
-static void make_init(struct hub *hub)
-{
-	static const char head[] = "{\"event\":\"init\",\"nodes\":",
-	                  tail[] = ",\"protocol_version\":\"1\"}";
-	uint8_t header[WEBSOCKET_HEADER_MAX];
-	size_t room = sizeof head + sizeof tail + nodes_len(hub);
-	char *text = xmalloc(room), *at = put_nodes(hub, put(text, head, sizeof head - 1));
-	size_t len = (size_t)(put(at, tail, sizeof tail - 1) - text);
-	size_t header_len = websocket_header(header, 0x81, len);
-	chunk_unref(&hub->init);
-	hub->init = chunk_create(header_len + len);
-	memcpy(hub->init->bytes, header, header_len);
-	memcpy(hub->init->bytes + header_len, text, len);
-	free(text);
-	hub->init_version = hub->version;
-}
-
-struct chunk *hub_roster_init(struct hub *hub)
-{
-	hub_roster_refresh(hub);
-	judge_dead(hub);
-	if (hub->init == NULL || hub->init_version != hub->version)
-		make_init(hub);
-	return chunk_ref(hub->init);
+	return hub_list_create(hub);
 }
 
 /* ---- time ---- */

@@ -16,6 +16,8 @@ enum {
 	QUEUE_MAX = 64,  /* requests of one socket that wait for the disk */
 	AGAIN_MS = 1000, /* until what the store refused is tried again */
 	PAGE_BYTES = 256 << 10,
+	SLICE_BYTES = 128 << 10,
+	STILL_MAX = 2, /* pings, between which an init got nowhere */
 };
 
 /* ---- what it hears ---- */
@@ -72,23 +74,108 @@ static void listener_left(void *owner)
 static const struct fanout_view view = {
         .name = "hub", .shared = true, .frame = build, .left = listener_left};
 
+/* ---- the first message ---- */
+
+/* The roster of one instant, sent piece by piece; then it hears of what came behind that. */
+struct hub_init {
+	struct slices_job job; /* first */
+	struct hub_conn *conn;
+	struct hub_list *list;
+	size_t at;  /* of its texts that were sent */
+	bool waits; /* for its socket to take what it was given */
+	bool numbered;
+	unsigned still; /* pings since it got on */
+	uint64_t from;  /* the position that it is of */
+	char tail[80];
+};
+
+/* What hears of it before it has it all would hear it in the middle of a message. */
+static void hear(struct hub_conn *conn, struct stream *stream, bool numbered, uint64_t from)
+{
+	conn->reader = fanout_join(conn->hub->worker->fanout, websocket_sink(conn->websocket),
+	                           &view, conn, numbered, UINT64_MAX);
+	fanout_add(conn->reader, stream, from);
+}
+
+static void init_free(struct hub_init **init)
+{
+	if (*init == NULL)
+		return;
+	slices_remove(&(*init)->conn->hub->worker->slices, &(*init)->job);
+	hub_list_destroy(&(*init)->list);
+	free(*init);
+	*init = NULL;
+}
+
+static struct stream *find_stream(struct sse_worker *w);
+
+static void init_end(struct hub_conn *conn)
+{
+	uint64_t from = conn->init->from;
+	bool numbered = conn->init->numbered;
+	struct stream *stream = find_stream(conn->hub->worker);
+	init_free(&conn->init);
+	websocket_hold(conn->websocket, false);
+	if (stream != NULL)
+		hear(conn, stream, numbered, from);
+	else
+		websocket_close(conn->websocket, WEBSOCKET_TRY_LATER,
+		                "the roster's stream is gone");
+}
+
+/* So that nobody else waits for a large roster: a slice, and the rest at the next turn, or when the
+ * socket has taken it. True: at the next turn. */
+static bool init_slice(struct slices_job *job)
+{
+	struct hub_init *init = (struct hub_init *)job;
+	struct websocket *websocket = init->conn->websocket;
+	bool taken = true;
+	if (!websocket_open(websocket))
+		return false;
+	for (size_t sent = 0; taken && sent < SLICE_BYTES && init->at < init->list->count;) {
+		struct chunk *text = init->list->texts[init->at];
+		size_t from = init->at++ == 0; /* the first has no comma before it */
+		sent += text->len - from;
+		taken = websocket_piece_shared(websocket, text, from, text->len - from);
+	}
+	init->waits = !taken;
+	if (init->at < init->list->count)
+		return taken;
+	websocket_piece(websocket, span_str(init->tail));
+	init_end(init->conn);
+	return false;
+}
+
+static void on_drained(void *arg)
+{
+	struct hub_conn *conn = arg;
+	if (conn->init == NULL || !conn->init->waits)
+		return;
+	conn->init->waits = false;
+	conn->init->still = 0;
+	slices_add(&conn->hub->worker->slices, &conn->init->job);
+}
+
 static void send_init(struct hub_conn *conn, bool numbered, uint64_t seq)
 {
-	if (numbered) {
-		size_t len;
-		char *nodes = hub_roster_nodes(conn->hub, &len), *text;
-		check(asprintf(&text,
-		               "{\"event\":\"init\",\"nodes\":%s,\"protocol_version\":\"1\","
-		               "\"seq\":%llu}",
-		               nodes, (unsigned long long)seq) > 0);
-		websocket_send(conn->websocket, span_str(text));
-		free(text);
-		free(nodes);
-		return;
-	}
-	struct chunk *init = hub_roster_init(conn->hub);
-	websocket_chunk(conn->websocket, init, 0, init->len);
-	chunk_unref(&init);
+	static const struct span head = {(const uint8_t *)"{\"event\":\"init\",\"nodes\":[", 25};
+	struct hub_init *init = conn->init = xcalloc(1, sizeof *init);
+	*init = (struct hub_init){.job.run = init_slice,
+	                          .conn = conn,
+	                          .list = hub_roster_list(conn->hub),
+	                          .from = seq,
+	                          .numbered = numbered};
+	int len = snprintf(init->tail, sizeof init->tail, "],\"protocol_version\":\"1\"%s",
+	                   numbered ? "" : "}");
+	if (numbered)
+		len += snprintf(init->tail + len, sizeof init->tail - (size_t)len, ",\"seq\":%llu}",
+		                (unsigned long long)seq);
+	/* What it asks meanwhile is answered behind it. */
+	websocket_hold(conn->websocket, true);
+	websocket_frame(conn->websocket, 0x81, head.len + init->list->bytes - 2 + (size_t)len);
+	websocket_piece(conn->websocket, head);
+	if (init_slice(&init->job))
+		slices_add(&conn->hub->worker->slices, &init->job);
 }
 
 /* True: *from is where it stopped listening, and nothing behind that is lost. */
@@ -113,12 +200,10 @@ static bool resumes(struct sse_worker *w, struct span query, const struct stream
 static void listen_to_all(struct hub_conn *conn, struct stream *stream, bool numbered, bool resumed,
                           uint64_t from)
 {
-	struct sse_worker *w = conn->hub->worker;
-	if (!resumed)
+	if (resumed)
+		hear(conn, stream, numbered, from);
+	else
 		send_init(conn, numbered, from);
-	conn->reader = fanout_join(w->fanout, websocket_sink(conn->websocket), &view, conn,
-	                           numbered, UINT64_MAX);
-	fanout_add(conn->reader, stream, from);
 }
 
 /* ---- answers ---- */
@@ -355,15 +440,21 @@ static void do_deregister(struct hub_conn *conn, const struct agent_request *ask
 
 static void do_list(struct hub_conn *conn, const struct agent_request *ask)
 {
-	size_t len;
-	char *nodes = hub_roster_nodes(conn->hub, &len);
-	char *id = ask->id != NULL ? json_dumps(ask->id, JSON_ENCODE_ANY) : NULL, *text;
-	check(asprintf(&text, "{%s%s%s\"result\":%s}", id != NULL ? "\"id\":" : "",
-	               id != NULL ? id : "", id != NULL ? "," : "", nodes) > 0);
-	websocket_send(conn->websocket, span_str(text));
-	free(text);
+	struct websocket *websocket = conn->websocket;
+	struct hub_list *list = hub_roster_list(conn->hub);
+	char *id = ask->id != NULL ? json_dumps(ask->id, JSON_ENCODE_ANY) : NULL, *head;
+	check(asprintf(&head, "{%s%s%s\"result\":[", id != NULL ? "\"id\":" : "",
+	               id != NULL ? id : "", id != NULL ? "," : "") > 0);
+	if (websocket_begin(websocket, 0x81, strlen(head) + list->bytes)) {
+		websocket_piece(websocket, span_str(head));
+		for (size_t i = 0; i < list->count; i++)
+			websocket_piece_shared(websocket, list->texts[i], i == 0,
+			                       list->texts[i]->len - (i == 0));
+		websocket_piece(websocket, SPAN("]}"));
+	}
+	hub_list_destroy(&list);
+	free(head);
 	free(id);
-	free(nodes);
 }
 
 static void do_ping(struct hub_conn *conn, const struct agent_request *ask)
@@ -432,7 +523,10 @@ static void on_binary(void *arg, struct span bytes)
 
 static void on_beat(void *arg)
 {
-	((struct hub_conn *)arg)->seen_s = clock_wall_ms() / 1000;
+	struct hub_conn *conn = arg;
+	conn->seen_s = clock_wall_ms() / 1000;
+	if (conn->init != NULL && ++conn->init->still > STILL_MAX)
+		websocket_close(conn->websocket, WEBSOCKET_TRY_LATER, "the roster is not read");
 }
 
 static void on_closed(void *arg, unsigned code)
@@ -441,6 +535,7 @@ static void on_closed(void *arg, unsigned code)
 	(void)code;
 	conn->websocket = NULL;
 	conn->request = NULL;
+	init_free(&conn->init);
 	hub_channels_drop(conn);
 	if (conn->first == NULL)
 		leave(conn);
@@ -476,6 +571,7 @@ static void serve(struct request *request, struct stream *stream)
 	const struct websocket_events events = {.on_text = on_text,
 	                                        .on_binary = on_binary,
 	                                        .on_beat = on_beat,
+	                                        .on_drained = on_drained,
 	                                        .on_closed = on_closed,
 	                                        .arg = conn};
 	bool resumed = resumes(w, request->query, stream, &from);
