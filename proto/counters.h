@@ -115,6 +115,9 @@
 	C(hub_agents, gauge, "Agents in the hub's roster, offline ones too.")                      \
 	C(hub_registrations_total, counter, "Registrations of agents that became durable.")        \
 	C(hub_calls_total, counter, "Requests of agents and dashboards at the hub (/ws).")         \
+	C(hub_spawns_total, counter, "Programs started because somebody at the hub asked.")        \
+	C(hub_items_total, counter, "What people sent, handed to an agent by its socket.")         \
+	C(hub_items_done_total, counter, "What agents acknowledged of it.")                        \
 	C(hub_proxies, gauge, "Dashboards that are led to an agent (/ws/agent/).")                 \
 	C(hub_proxies_total, counter, "Dashboards that were led to one.")                          \
 	C(hub_proxy_failures_total, counter, "Dashboards that were to be led to one, in vain.")    \

@@ -39,7 +39,23 @@ enum { PROTO_REASON_MAX = 480 };
 /* The event loop turns. None for worker.hang_ms: the worker is aborted, then killed. */
 #define PROTO_HEARTBEAT(F) F(u64, at_ms, 0) /* monotonic */
 
+/* Somebody who may wants a program of hub.commands to be started in a directory below hub.roots
+ * (docs/hub.md). `id` is the sender's and comes back in SPAWNED. `command` empty: the first;
+ * `folder`: directories below `path` to be made first; `subject`: who asks, for the log. */
+#define PROTO_SPAWN(F)                                                                             \
+	F(u64, id, 0)                                                                              \
+	F(text, command, 64)                                                                       \
+	F(text, path, 4096)                                                                        \
+	F(text, folder, 1024)                                                                      \
+	F(text, subject, 256)
+
 /* ---- supervisor to workers ---- */
+
+/* It runs in `path`, or why not. */
+#define PROTO_SPAWNED(F)                                                                           \
+	F(u64, id, 0)                                                                              \
+	F(text, path, 4096)                                                                        \
+	F(text, error, 256)
 
 /* The whole effective configuration as "key=value\n" lines, which lie in the memory file that rides
  * along as SCM_RIGHTS (common/worker/handed.h): they may be many, and wait in no queue. The first
@@ -180,7 +196,8 @@ enum {
 	M(3, HEARTBEAT, heartbeat, ROLE_WORKERS)                                                   \
 	M(40, CANNOT_START, cannot_start, ROLE_WORKERS)                                            \
 	M(31, WORKER_ANSWER, worker_answer, ROLE_CAPTURE | ROLE_BRIDGE)                            \
-	M(33, LINK_STATE, link_state, ROLE_WORKERS)
+	M(33, LINK_STATE, link_state, ROLE_WORKERS)                                                \
+	M(41, SPAWN, spawn, ROLE_SSE)
 #define PROTO_TO_ADMINISTERED(M) M(4, ADMIN_REQUEST, admin_request, ROLE_ADMIN)
 #define PROTO_TO_WORKERS(M)                                                                        \
 	M(5, SETTINGS, settings, ROLE_SUPERVISOR)                                                  \
@@ -190,7 +207,9 @@ enum {
 	M(9, LOG_REOPEN, log_reopen, ROLE_SUPERVISOR)
 #define PROTO_TO_FOLLOWERS(M) /* every worker that follows the log */                              \
 	M(10, LOG_DURABLE, log_durable, ROLE_FOLLOWERS)
-#define PROTO_TO_LISTENERS(M) M(12, LISTEN, listen, ROLE_SUPERVISOR)
+#define PROTO_TO_LISTENERS(M)                                                                      \
+	M(12, LISTEN, listen, ROLE_SUPERVISOR)                                                     \
+	M(42, SPAWNED, spawned, ROLE_SUPERVISOR)
 #define PROTO_TO_ANSWERING(M) M(20, CALL, call, ROLE_CALLING)
 #define PROTO_TO_CALLING(M)   M(21, CALL_REPLY, call_reply, ROLE_ANSWERING)
 #define PROTO_TO_CAPTURE(M)   M(22, RENDER_CONSUMERS, render_consumers, ROLE_SSE)

@@ -566,6 +566,21 @@
 	  "A message of them, of however many frames; longer ones end it with 1009.")              \
 	S(hub_dashboards_max, "hub.dashboards_max", count, "1000", 1, 100000, LIVE,                \
 	  "Dashboards of one worker that are led to one agent; more are refused.")                 \
+	S(hub_roots, "hub.roots", text, "", 0, 4096, LIVE,                                         \
+	  "Directories, with commas, below which whoever may spawn sees directories and "          \
+	  "starts programs of hub.commands. Empty: nobody does.")                                  \
+	S(hub_commands, "hub.commands", text, "", 0, 4096, LIVE,                                   \
+	  "Programs that may be started there, with commas: NAME=/PATH ARGUMENT..., as they "      \
+	  "are, by no shell. The first is what is started where none is named. Empty: none.")      \
+	S(hub_commands_user, "hub.commands_user", text, "", 0, 64, LIVE,                           \
+	  "Started as root, they run as this user, and are not started without one.")              \
+	S(hub_commands_max, "hub.commands_max", count, "16", 1, 1000, LIVE,                        \
+	  "So many of them run at a time.")                                                        \
+	S(hub_directories_max, "hub.directories_max", count, "1000", 1, 100000, LIVE,              \
+	  "Names that a list of directories has; of more it says truncated.")                      \
+	S(hub_session_lease_ms, "hub.session_lease", ms, "60s", 100, 86400000, LIVE,               \
+	  "How long an agent that takes conversations may leave what it was handed "               \
+	  "unacknowledged; then another that takes them gets it.")                                 \
 	S(call_timeout_ms, "call.timeout", ms, "10s", 100, 300000, WORKERS,                        \
 	  "Longest wait for another worker's answer to a request; then 503.")                      \
 	S(call_queue_bytes, "call.queue_bytes", bytes, "8M", 2 << 20, 1 << 30, WORKERS,            \

@@ -51,6 +51,12 @@ static void on_worker_answer(struct sender *sender, const struct party *from,
 	admin_forwarded(sender->supervisor->admin, m);
 }
 
+static void on_spawn(struct sender *sender, const struct party *from, const struct proto_spawn *m)
+{
+	(void)from;
+	programs_start(&sender->supervisor->programs, sender->child, m);
+}
+
 enum proto_verdict inbox_dispatch(void *supervisor, struct child *child, const struct party *from,
                                   unsigned type, struct span body)
 {

@@ -62,7 +62,7 @@ static void free_readers(struct supervisor *s)
 static void on_child_exit(void *arg, pid_t pid, int status)
 {
 	struct supervisor *s = arg;
-	if (!fleet_exited(&s->fleet, pid, status))
+	if (!fleet_exited(&s->fleet, pid, status) && !programs_exited(&s->programs, pid, status))
 		log_debug("orphan reaped", "pid=%d", (int)pid);
 }
 
@@ -86,7 +86,7 @@ static bool is_foreign(const struct supervisor *s, pid_t pid)
 static void kill_orphan(void *arg, pid_t pid)
 {
 	struct supervisor *s = arg;
-	if (fleet_owns(&s->fleet, pid) || is_foreign(s, pid))
+	if (fleet_owns(&s->fleet, pid) || programs_own(&s->programs, pid) || is_foreign(s, pid))
 		return;
 	log_warn("orphan killed", "pid=%d", (int)pid);
 	kill(pid, SIGKILL);
@@ -291,6 +291,8 @@ static void prepare(struct supervisor *s)
 	                          .arg = s,
 	                          .cpus = cpus,
 	                          .memory_bytes = cgroup_memory_bytes("")};
+	s->programs =
+	        (struct programs){.loop = s->loop, .settings = &s->settings, .events = &s->events};
 	find_programs(s->fleet.life.program_dir, sizeof s->fleet.life.program_dir);
 	look_for_programs(&s->fleet);
 	if (!instance_claim(&s->instance, s->settings.newest->run_dir, s->settings.newest->data_dir,
@@ -324,7 +326,9 @@ static void prepare(struct supervisor *s)
 
 static void reap_rest(void *arg, pid_t pid)
 {
-	if (is_foreign(arg, pid))
+	const struct supervisor *s = arg;
+	/* What the hub started goes on: our end must not disturb an agent. */
+	if (is_foreign(s, pid) || programs_own(&s->programs, pid))
 		return;
 	kill(pid, SIGKILL);
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
@@ -347,6 +351,7 @@ static void finish(struct supervisor *s)
 	events_emit(&s->events, LOG_LEVEL_INFO, "stopped", NULL);
 	s->events.on_line = NULL;
 	admin_destroy(&s->admin);
+	programs_finish(&s->programs);
 	fleet_finish(&s->fleet);
 	tls_files_destroy(&s->tls);
 	uv_walk(s->loop, close_handle, NULL);

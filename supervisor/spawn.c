@@ -114,20 +114,27 @@ static void await_release(int pipe_fd)
 	}
 }
 
-static pid_t fork_worker(const struct plan_fds *fds, const char *path, char *const argv[],
-                         char *const environment[])
+void spawn_let_go(unsigned first_closed)
+{
+	setsid();
+	default_signals();
+	close_range(first_closed, ~0u, 0);
+}
+
+pid_t spawn_fork(void (*become)(void *arg), void *arg)
 {
 	int release[2];
 	sigset_t all, before;
 	if (pipe2(release, O_CLOEXEC) != 0)
 		return -1;
-	pid_t parent = getpid();
 	/* A handler of ours that ran in the child would write into our own pipes. */
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &before);
 	pid_t pid = fork();
-	if (pid == 0)
-		become_worker(fds, parent, path, argv, environment);
+	if (pid == 0) {
+		become(arg);
+		_exit(SPAWN_EXEC_FAILED);
+	}
 	int error = errno;
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	close(release[1]);
@@ -136,6 +143,19 @@ static pid_t fork_worker(const struct plan_fds *fds, const char *path, char *con
 	close(release[0]);
 	errno = error;
 	return pid;
+}
+
+struct beginning {
+	const struct plan_fds *fds;
+	pid_t parent;
+	const char *path;
+	char *const *argv, *const *environment;
+};
+
+static void become(void *arg)
+{
+	const struct beginning *b = arg;
+	become_worker(b->fds, b->parent, b->path, b->argv, b->environment);
 }
 
 pid_t spawn_start(const struct spawn *spawn)
@@ -150,7 +170,8 @@ pid_t spawn_start(const struct spawn *spawn)
 	if (!gather_fds(&fds, spawn))
 		return -1;
 	char **environment = make_environment();
-	pid_t pid = fork_worker(&fds, spawn->path, argv, environment);
+	struct beginning beginning = {&fds, getpid(), spawn->path, argv, environment};
+	pid_t pid = spawn_fork(become, &beginning);
 	int error = errno;
 	free(environment);
 	close_fds(&fds);

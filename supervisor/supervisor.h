@@ -6,6 +6,7 @@
 #include "supervisor/instance.h"
 #include "supervisor/notify.h"
 #include "supervisor/options.h"
+#include "supervisor/programs.h"
 
 enum { SUPERVISOR_SIGNALS = 5, SUPERVISOR_FOREIGN_MAX = 64 };
 
@@ -17,6 +18,7 @@ struct supervisor {
 	struct settings_source settings;
 	struct events events;
 	struct fleet fleet;
+	struct programs programs; /* started for the hub */
 	struct tls_files *tls;
 	struct admin *admin;
 	struct instance instance;

@@ -62,6 +62,7 @@ static const char *const not_for_all[VERB_COUNT] = {
         [VERB_POST] = "everybody may post a game's facts, by which bets are decided",
         [VERB_OPERATE] = "everybody is the house, or manages outputs",
         [VERB_METRICS] = "everybody may read what Ringside is busy with",
+        [VERB_SPAWN] = "everybody may start programs on this machine",
         [VERB_FRAMES] = "everybody may read what is for betting services alone",
 };
 
@@ -206,6 +207,7 @@ static const struct line lines[] = {
          {"/v1/ledger/**", "/v1/duels/**", "/v1/markets/**"}},
         {VERB_OPERATE, "outputs", OUTPUTS, "/v1/outputs/x", {OUTPUTS}},
         {.verb = VERB_METRICS, .all = {"/metrics"}},
+        {.verb = VERB_SPAWN, .all = {"/v1/hub/**"}},
         {.verb = VERB_FRAMES, .all = {"/v1/feeds/**"}},
 };
 

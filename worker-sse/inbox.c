@@ -3,6 +3,7 @@
 #include "common/worker/call.h"
 #include "common/base/log.h"
 #include "worker-sse/edge/tls.h"
+#include "worker-sse/views/hub.h"
 
 #define CTX struct sse_worker
 PROTO_INBOX_FOLLOWER(PROTO_HANDLER)
@@ -41,6 +42,13 @@ static void on_listen(struct sse_worker *w, const struct party *from, const stru
 		log_error("certificates are not used", "reason=\"%s\"", reason);
 	if (!w->edge.listening && !w->edge.draining)
 		begin(w);
+}
+
+static void on_spawned(struct sse_worker *w, const struct party *from,
+                       const struct proto_spawned *m)
+{
+	(void)from;
+	hub_spawned(w, m);
 }
 
 static void on_call_reply(struct sse_worker *w, const struct party *from,

@@ -32,6 +32,7 @@
 	V(BET, "bet", "/v1/ledger/", "open an account of one's own")                               \
 	V(OPERATE, "operate", "/v1/", "the house, outputs, aborting duels, deciding markets")      \
 	V(METRICS, "metrics", "/", "read metrics")                                                 \
+	V(SPAWN, "spawn", "/v1/hub/", "see directories, and start the hub's programs there")       \
 	V(FRAMES, "frames", "/v1/feeds/", "read the betting services' frames, and nothing else")
 
 #define VERB_ENUM(NAME, ...) VERB_##NAME,

@@ -201,7 +201,7 @@ def test_killed_while_it_edits_the_file_is_whole():
 
 ROOTS = {"read": "/v1/stream/", "append": "/v1/stream/", "create": "/v1/stream/", "delete": "/v1/stream/",
          "render": "/stream/", "view": "/stream/", "post": "/v1/source/", "bet": "/v1/ledger/", "operate": "/v1/",
-         "metrics": "/", "frames": "/v1/feeds/"}
+         "metrics": "/", "spawn": "/v1/hub/", "frames": "/v1/feeds/"}
 
 
 def canonical(text):

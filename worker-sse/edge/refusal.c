@@ -41,6 +41,8 @@ static const char *wanted(enum verb verb, struct span path)
 		return "nobody may read metrics: set auth.metrics_token";
 	case VERB_BET:
 		return "nobody may open an account of his own: give somebody bet=** in auth.tokens";
+	case VERB_SPAWN:
+		return "nobody may start programs: give somebody spawn=** in auth.tokens";
 	case VERB_FRAMES:
 		return "nobody may read the frames: set bet_sync.token";
 	case VERB_COUNT:

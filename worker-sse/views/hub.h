@@ -7,12 +7,16 @@
 
 #include "worker-sse/edge/request.h"
 
+struct proto_spawned;
 struct sse_worker;
 
 /* Before anything is served. */
 void hub_start(struct sse_worker *w);
 /* Another worker has gone, and with it the sockets that it held. */
 void hub_peer_gone(struct sse_worker *w, const struct party *gone);
+
+/* What became of a program that was to be started. */
+void hub_spawned(struct sse_worker *w, const struct proto_spawned *m);
 
 /* GET /ws */
 void hub_roster_handle(struct request *request);

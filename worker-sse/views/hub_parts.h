@@ -12,6 +12,7 @@
 struct hub_change;
 struct hub_channel;
 struct hub_conn;
+struct hub_wish;
 struct hub_tunnel;
 
 /* One agent of the roster. */
@@ -63,7 +64,10 @@ struct hub {
 	struct hub_tunnel *tunnels;   /* hash by number (hub_tunnel.c): dashboards here */
 	struct hub_channel *channels; /* hash by whose they are: agents here */
 	uint64_t tunnels_made;
-	struct wheel_node refresh; /* rows of agents that are held here have changed */
+	struct hub_wish *wishes;      /* hub_places.c, in the order of asking */
+	size_t wishes_count, reading; /* of them directories that are being read */
+	uint64_t spawns;              /* that were asked for, ever */
+	struct wheel_node refresh;    /* rows of agents that are held here have changed */
 	struct wheel_node sweep;
 	bool sweeping;
 };
@@ -162,6 +166,16 @@ struct hub_conn {
 /* The row of an agent that this socket registered has changed. False: it is another's by now, or
  * gone, or was evicted, and this socket has nothing to do with it any more. */
 bool hub_conn_judge(struct hub_conn *conn, const struct hub_entry *entry);
+
+/* Takes `result`; NULL where `error` is not. */
+void hub_answer(struct hub_conn *conn, const json_t *id, json_t *result, const char *error);
+
+/* ---- hub_places.c ---- */
+
+void hub_directories(struct hub_conn *conn, const struct agent_request *ask);
+void hub_spawn(struct hub_conn *conn, const struct agent_request *ask);
+/* It is gone: what it still waits for goes on, and is told to nobody. */
+void hub_wishes_forget(struct hub_conn *conn);
 
 /* ---- hub.c ---- */
 

@@ -208,7 +208,7 @@ static void listen_to_all(struct hub_conn *conn, struct stream *stream, bool num
 
 /* ---- answers ---- */
 
-static void answer(struct hub_conn *conn, const json_t *id, json_t *result, const char *error)
+void hub_answer(struct hub_conn *conn, const json_t *id, json_t *result, const char *error)
 {
 	if (conn->websocket == NULL) {
 		json_decref(result);
@@ -305,8 +305,8 @@ static void on_registered(struct hub_change *c, enum actor_end end)
 		begin_entry(conn, &c->agent);
 		counter_add(conn->hub->worker->counters, hub_registrations_total, 1);
 	}
-	answer(conn, c->reply_id, fault == NULL ? json_pack("{s:s}", "status", "registered") : NULL,
-	       fault);
+	hub_answer(conn, c->reply_id,
+	           fault == NULL ? json_pack("{s:s}", "status", "registered") : NULL, fault);
 	shift(conn, c);
 }
 
@@ -316,10 +316,11 @@ static void on_deregistered(struct hub_change *c, enum actor_end end)
 	const char *fault = refusal_of(c, end);
 	if (fault == NULL && strcmp(conn->id, c->id) == 0)
 		drop_entry(conn);
-	answer(conn, c->reply_id,
-	       fault == NULL ? json_pack("{s:s}", "status", c->found ? "deregistered" : "not_found")
-	                     : NULL,
-	       fault);
+	hub_answer(conn, c->reply_id,
+	           fault == NULL
+	                   ? json_pack("{s:s}", "status", c->found ? "deregistered" : "not_found")
+	                   : NULL,
+	           fault);
 	shift(conn, c);
 }
 
@@ -403,7 +404,7 @@ static void do_register(struct hub_conn *conn, const struct agent_request *ask)
 	if (fault == NULL)
 		fault = refuse(conn, RIGHT(CREATE), c->agent.id);
 	if (fault != NULL) {
-		answer(conn, ask->id, NULL, fault);
+		hub_answer(conn, ask->id, NULL, fault);
 		hub_change_free(c);
 		return;
 	}
@@ -424,11 +425,11 @@ static void do_deregister(struct hub_conn *conn, const struct agent_request *ask
 	else if (*conn->id != '\0' && strcmp(conn->id, text) != 0)
 		fault = "Unauthorized: cannot deregister another node";
 	if (fault != NULL) {
-		answer(conn, ask->id, NULL, fault);
+		hub_answer(conn, ask->id, NULL, fault);
 		return;
 	}
 	if (!agent_id_good(span_of(text, json_string_length(id)))) {
-		answer(conn, ask->id, json_pack("{s:s}", "status", "not_found"), NULL);
+		hub_answer(conn, ask->id, json_pack("{s:s}", "status", "not_found"), NULL);
 		return;
 	}
 	struct hub_change *c = change_for(conn, HUB_DEREGISTER, ask->id);
@@ -460,10 +461,10 @@ static void do_list(struct hub_conn *conn, const struct agent_request *ask)
 static void do_ping(struct hub_conn *conn, const struct agent_request *ask)
 {
 	hub_roster_refresh(conn->hub);
-	answer(conn, ask->id,
-	       json_pack("{s:s, s:I, s:s}", "status", "healthy", "nodes",
-	                 (json_int_t)conn->hub->count, "version", RINGSIDE_VERSION),
-	       NULL);
+	hub_answer(conn, ask->id,
+	           json_pack("{s:s, s:I, s:s}", "status", "healthy", "nodes",
+	                     (json_int_t)conn->hub->count, "version", RINGSIDE_VERSION),
+	           NULL);
 }
 
 static const struct {
@@ -475,13 +476,15 @@ static const struct {
         {"deregister", do_deregister, true},
         {"list_nodes", do_list, false},
         {"ping", do_ping, false},
+        {"list_directories", hub_directories, false},
+        {"spawn_agent", hub_spawn, false},
 };
 
 static void do_other(struct hub_conn *conn, const struct agent_request *ask)
 {
 	char fault[160];
 	snprintf(fault, sizeof fault, "Method not found: %.100s", ask->method);
-	answer(conn, ask->id, NULL, fault);
+	hub_answer(conn, ask->id, NULL, fault);
 }
 
 static void dispatch(struct hub_conn *conn, const struct agent_request *ask)
@@ -536,6 +539,7 @@ static void on_closed(void *arg, unsigned code)
 	conn->websocket = NULL;
 	conn->request = NULL;
 	init_free(&conn->init);
+	hub_wishes_forget(conn);
 	hub_channels_drop(conn);
 	if (conn->first == NULL)
 		leave(conn);
