@@ -20,6 +20,8 @@ enum role_trait {
 	ROLE_FOLLOWS = 2,
 	/* Somebody waits for each of its commits (store.busy_poll_us). */
 	ROLE_HURRIES = 4,
+	/* It starts no program and reads files of few places: it is closed in (setting sandbox). */
+	ROLE_CONFINED = 8,
 };
 
 /* Every role of a worker, a row; what the supervisor, the counters, the links and the calls know of
@@ -34,8 +36,9 @@ enum role_trait {
  * row the earlier: a new role changes no row but its own. */
 #define ROLES(R)                                                                                   \
 	R(2, SSE, "sse", 257, plan_listening(s->sse_workers, cpus, replacing),                     \
-	  ROLE_LISTENS | ROLE_FOLLOWS | ROLE_HURRIES, ROLE_SSE, ROLE_SSE, 0)                       \
-	R(8, BRIDGE, "bridge", 1, s->bridge_workers, ROLE_FOLLOWS, ROLE_SSE, ROLE_SSE, 0)          \
+	  ROLE_LISTENS | ROLE_FOLLOWS | ROLE_HURRIES | ROLE_CONFINED, ROLE_SSE, ROLE_SSE, 0)       \
+	R(8, BRIDGE, "bridge", 1, s->bridge_workers, ROLE_FOLLOWS | ROLE_CONFINED, ROLE_SSE,       \
+	  ROLE_SSE, 0)                                                                             \
 	R(4, CAPTURE, "capture", 1, s->capture_workers, ROLE_FOLLOWS, ROLE_SSE | ROLE_BRIDGE,      \
 	  ROLE_SSE, 0)
 

@@ -33,6 +33,12 @@
 	S(secrets_dir, "secrets_dir", text, "", 0, 3900, LIVE,                                     \
 	  "Directory in which a secret that is given nowhere else is looked for, as a "            \
 	  "file named ringside.KEY or KEY: /run/secrets in a container. Empty: none.")             \
+	S(sandbox, "sandbox", text, "auto", 3, 8, WORKERS,                                         \
+	  "What SSE workers and the bridge give up before they serve, as far as the kernel "       \
+	  "has it: auto; required, which starts nothing where it lacks any of it; or off.")        \
+	S(sandbox_read, "sandbox_read", text, "", 0, 3900, WORKERS,                                \
+	  "Directories that they may read besides, with commas between: those of hls: "            \
+	  "outputs that ringsidectl adds outside of capture.output_dir.")                          \
 	S(sse_workers, "sse_workers", text, "auto", 1, 8, LIVE,                                    \
 	  "Number of SSE workers, or auto: one per CPU that affinity and the cgroup "              \
 	  "quota allow.")                                                                          \
@@ -193,7 +199,7 @@
 	S(http_redirect_port, "http.redirect_port", count, "0", 0, 65535, LIVE,                    \
 	  "Requests in the clear are sent to https:// at this port (308; 443), but for those "     \
 	  "of this machine, of health and of ACME; 0: they are answered.")                         \
-	S(http_acme_dir, "http.acme_dir", text, "", 0, 3900, LIVE,                                 \
+	S(http_acme_dir, "http.acme_dir", text, "", 0, 3900, WORKERS,                              \
 	  "Directory of what is answered below /.well-known/acme-challenge/ (uacme, certbot "      \
 	  "--webroot puts it there); empty: nothing.")                                             \
 	S(http_allowed_origin, "http.allowed_origin", text, "*", 1, 4096, WORKERS,                 \
@@ -566,7 +572,7 @@
 	  "A message of them, of however many frames; longer ones end it with 1009.")              \
 	S(hub_dashboards_max, "hub.dashboards_max", count, "1000", 1, 100000, LIVE,                \
 	  "Dashboards of one worker that are led to one agent; more are refused.")                 \
-	S(hub_roots, "hub.roots", text, "", 0, 4096, LIVE,                                         \
+	S(hub_roots, "hub.roots", text, "", 0, 4096, WORKERS,                                      \
 	  "Directories, with commas, below which whoever may spawn sees directories and "          \
 	  "starts programs of hub.commands. Empty: nobody does.")                                  \
 	S(hub_commands, "hub.commands", text, "", 0, 4096, LIVE,                                   \

@@ -35,7 +35,7 @@ need() {
 need_build() {
 	need building gcc libc6-dev meson ninja-build pkg-config libuv1-dev liblmdb-dev libssl-dev \
 		libyaml-dev libjansson-dev libcurl4-openssl-dev uthash-dev libnghttp2-dev libwslay-dev libxxhash-dev libcmocka-dev libturbojpeg0-dev \
-		zlib1g-dev libzstd-dev libbrotli-dev
+		zlib1g-dev libzstd-dev libbrotli-dev libseccomp-dev
 }
 
 # The conformance suite wants Node 20; Debian 12 has 18. The npm package "node" ships the binary.

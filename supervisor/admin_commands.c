@@ -22,6 +22,32 @@ static json_t *counters_json(const struct counters_slot *slot)
 	return counters;
 }
 
+/* Is there a filter of system calls? The kernel says it (proc(5), Seccomp in status). */
+static bool filters(pid_t pid)
+{
+	static const char key[] = "Seccomp:";
+	char path[48], line[256];
+	bool found = false;
+	snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+	FILE *file = pid != 0 ? fopen(path, "re") : NULL;
+	while (file != NULL && !found && fgets(line, sizeof line, file) != NULL)
+		found = strncmp(line, key, sizeof key - 1) == 0;
+	if (file != NULL)
+		fclose(file);
+	return found && strtol(line + sizeof key - 1, NULL, 10) == 2;
+}
+
+/* What of its sandbox is in force. */
+static json_t *sandbox_json(const struct child *child)
+{
+	json_t *parts = json_array();
+	if (child->pid != 0 && child->confined)
+		json_array_append_new(parts, json_string("landlock"));
+	if (filters(child->pid))
+		json_array_append_new(parts, json_string("seccomp"));
+	return parts;
+}
+
 static json_t *worker_json(const struct child *child, uint64_t now_ms)
 {
 	const struct counters_slot *slot = child->counters;
@@ -39,6 +65,7 @@ static json_t *worker_json(const struct child *child, uint64_t now_ms)
 	                  "starts_in_ms", (json_int_t)(waits ? child->start_due_ms - now_ms : 0));
 	check(json != NULL);
 	json_object_set_new(json, "late", json_boolean(child->late));
+	json_object_set_new(json, "sandbox", sandbox_json(child));
 	json_object_set_new(json, "rates",
 	                    json_pack("{s:f, s:f, s:f, s:f}", "connections", r->connections_s,
 	                              "requests", r->requests_s, "appends", r->appends_s,

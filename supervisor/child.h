@@ -59,6 +59,7 @@ struct child {
 	enum child_state state;
 	bool wanted, recycle;
 	bool said_hello, hung, late;
+	bool confined; /* it sees the files of its sandbox only */
 	uint64_t generation;
 	pid_t pid; /* and process group; 0: no process */
 	struct peer *peer;

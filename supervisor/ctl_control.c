@@ -54,6 +54,33 @@ static void print_missing_links(const json_t *status)
 		putchar('\n');
 }
 
+static bool has_part(const json_t *worker, const char *part)
+{
+	size_t i;
+	const json_t *name;
+	json_array_foreach (json_object_get(worker, "sandbox"), i, name)
+		if (strcmp(json_string_value(name), part) == 0)
+			return true;
+	return false;
+}
+
+/* Who is closed in by it. */
+static void print_sandbox(const json_t *status, const char *part)
+{
+	size_t i, count = 0;
+	const json_t *worker;
+	json_array_foreach (json_object_get(status, "workers"), i, worker) {
+		if (!has_part(worker, part))
+			continue;
+		if (count++ == 0)
+			printf("\n%s: %s", part, ctl_text_of(worker, "name"));
+		else
+			printf(", %s", ctl_text_of(worker, "name"));
+	}
+	if (count > 0)
+		putchar('\n');
+}
+
 static void print_status(const json_t *status)
 {
 	char up[32];
@@ -70,6 +97,8 @@ static void print_status(const json_t *status)
 	json_array_foreach (json_object_get(status, "workers"), i, w)
 		print_alerts(w);
 	print_missing_links(status);
+	print_sandbox(status, "landlock");
+	print_sandbox(status, "seccomp");
 }
 
 int ctl_status(const struct ctl *ctl, int argc, char **argv)

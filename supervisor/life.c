@@ -5,11 +5,13 @@
 #include "common/worker/handed.h"
 #include "proto/roles.h"
 #include "supervisor/reap.h"
+#include "supervisor/sandbox.h"
 #include "supervisor/spawn.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -245,6 +247,14 @@ void life_find_program(const struct life *life, const struct role *role, char *p
 	}
 }
 
+/* False, with errno: it must be closed in, and cannot. */
+static bool confine(const struct life *life, const char *program, int *ruleset)
+{
+	const struct settings *settings = life->settings->newest;
+	*ruleset = sandbox_make(settings, program);
+	return *ruleset != SANDBOX_NONE || strcmp(settings->sandbox, "required") != 0;
+}
+
 static pid_t spawn_child(struct child *child, int bus_fd)
 {
 	struct life *life = child->life;
@@ -257,10 +267,19 @@ static pid_t spawn_child(struct child *child, int bus_fd)
 	                      .generation = child->generation,
 	                      .bus_fd = bus_fd,
 	                      .counters_fd = life->counters_fd,
-	                      .listen_count = child_listens(child) ? life->listeners.count : 0};
+	                      .listen_count = child_listens(child) ? life->listeners.count : 0,
+	                      .sandbox = SANDBOX_NONE};
+	if ((child->role->traits & ROLE_CONFINED) != 0 && !confine(life, path, &spawn.sandbox))
+		return -1;
 	if (spawn.listen_count > 0)
 		listeners_fds(&life->listeners, child->slot, spawn.listen_fds);
-	return spawn_start(&spawn);
+	pid_t pid = spawn_start(&spawn);
+	int error = errno;
+	child->confined = spawn.sandbox != SANDBOX_NONE;
+	if (child->confined)
+		close(spawn.sandbox);
+	errno = error;
+	return pid;
 }
 
 /* A process that has just been started. */
@@ -333,6 +352,10 @@ static void after_exit(struct child *child, int status)
 	} else if (code == SPAWN_EXEC_FAILED) {
 		log_error("program cannot be executed", "worker=%s dir=%s", child->name,
 		          child->life->program_dir);
+		start_later(child);
+	} else if (code == SPAWN_SANDBOX_FAILED) {
+		log_error("worker cannot be closed in", "worker=%s sandbox=%s", child->name,
+		          child->life->settings->newest->sandbox);
 		start_later(child);
 	} else {
 		start_later(child);

@@ -13,6 +13,7 @@
 #include "supervisor/limits.h"
 #include "supervisor/medium.h"
 #include "supervisor/reap.h"
+#include "supervisor/sandbox.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/survey.h"
 #include "supervisor/tell.h"
@@ -209,6 +210,20 @@ static void look_at_medium(const struct settings *settings)
 		         medium.warning);
 }
 
+/* Workers close themselves in at each start; whether they can is said once. */
+static void look_at_sandbox(const struct settings *settings)
+{
+	char missing[256], reason[SETTINGS_REASON_MAX];
+	if (strcmp(settings->sandbox, "off") == 0 || sandbox_usable(missing))
+		return;
+	if (strcmp(settings->sandbox, "required") == 0) {
+		snprintf(reason, sizeof reason, "sandbox: required, but this kernel has %s",
+		         missing);
+		refuse_start(EXIT_USAGE, reason);
+	}
+	log_warn("workers see all files", "sandbox=auto why=\"%s\"", missing);
+}
+
 static void find_programs(char *dir, size_t room)
 {
 	char path[4096];
@@ -279,6 +294,7 @@ static void prepare(struct supervisor *s)
 	process_raise_limits();
 	compare_limits(s->settings.newest, cpus);
 	look_at_medium(s->settings.newest);
+	look_at_sandbox(s->settings.newest);
 	options_doubts(&s->options, s->loaded, warn_of, NULL);
 	survey_access(s->loaded, s->options.config, warn_of_token, NULL);
 	tokens_judge(s->loaded, warn_of_token, NULL);

@@ -1,5 +1,6 @@
 #include "supervisor/spawn.h"
 #include "common/base/check.h"
+#include "supervisor/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -36,12 +37,14 @@ static char **make_environment(void)
 }
 
 struct plan_fds {
-	int null_fd, bus_fd, counters_fd, listen_fds[BOOT_LISTENERS_MAX];
+	int sandbox, null_fd, bus_fd, counters_fd, listen_fds[BOOT_LISTENERS_MAX];
 	unsigned listen_count;
 };
 
 static void close_fds(const struct plan_fds *fds)
 {
+	if (fds->sandbox >= 0)
+		close(fds->sandbox);
 	if (fds->null_fd >= 0)
 		close(fds->null_fd);
 	if (fds->bus_fd >= 0)
@@ -58,6 +61,8 @@ static bool gather_fds(struct plan_fds *fds, const struct spawn *spawn)
 	fds->null_fd = null_fd >= 0 ? fcntl(null_fd, F_DUPFD_CLOEXEC, FD_ABOVE) : -1;
 	if (null_fd >= 0)
 		close(null_fd);
+	bool confined = spawn->sandbox != SANDBOX_NONE;
+	fds->sandbox = confined ? fcntl(spawn->sandbox, F_DUPFD_CLOEXEC, FD_ABOVE) : SANDBOX_NONE;
 	fds->bus_fd = fcntl(spawn->bus_fd, F_DUPFD_CLOEXEC, FD_ABOVE);
 	fds->counters_fd = fcntl(spawn->counters_fd, F_DUPFD_CLOEXEC, FD_ABOVE);
 	fds->listen_count = 0;
@@ -67,7 +72,7 @@ static bool gather_fds(struct plan_fds *fds, const struct spawn *spawn)
 			fds->listen_fds[fds->listen_count++] = fd;
 	}
 	if (fds->null_fd >= 0 && fds->bus_fd >= 0 && fds->counters_fd >= 0 &&
-	    fds->listen_count == spawn->listen_count)
+	    fds->listen_count == spawn->listen_count && (fds->sandbox >= 0) == confined)
 		return true;
 	int error = errno;
 	close_fds(fds);
@@ -99,6 +104,8 @@ static _Noreturn void become_worker(const struct plan_fds *fds, pid_t parent, co
 	          dup2(fds->counters_fd, BOOT_FD_COUNTERS) >= 0;
 	for (unsigned i = 0; ok && i < fds->listen_count; i++)
 		ok = dup2(fds->listen_fds[i], BOOT_FD_LISTEN + (int)i) >= 0;
+	if (ok && fds->sandbox != SANDBOX_NONE && !sandbox_enter(fds->sandbox))
+		_exit(SPAWN_SANDBOX_FAILED);
 	close_range(BOOT_FD_LISTEN + fds->listen_count, ~0u, 0);
 	if (ok)
 		execve(path, argv, environment);

@@ -14,15 +14,17 @@ struct spawn {
 	/* All stay the caller's. */
 	int bus_fd, counters_fd, listen_fds[BOOT_LISTENERS_MAX];
 	unsigned listen_count;
+	int sandbox; /* ruleset that it enters (sandbox.h); SANDBOX_NONE */
 };
 
 /* Returns the process, the leader of its own session and group, which dies with the supervisor;
- * -1 with errno. A program that cannot be executed exits with SPAWN_EXEC_FAILED. The environment is
+ * -1 with errno. A program that cannot be executed exits with SPAWN_EXEC_FAILED, one that does not get
+ * into its sandbox with SPAWN_SANDBOX_FAILED. The environment is
  * ours without what concerns the supervisor alone (NOTIFY_SOCKET, RINGSIDE_*: they hold secrets).
  */
 pid_t spawn_start(const struct spawn *spawn);
 
-enum { SPAWN_EXEC_FAILED = 127 };
+enum { SPAWN_EXEC_FAILED = 127, SPAWN_SANDBOX_FAILED = 126 };
 
 /* Forks for whatever else is started. `become` runs in the child, with all signals blocked, and never
  * returns; it may do only what is safe after a fork of a process with threads, begins with

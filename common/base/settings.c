@@ -210,6 +210,7 @@ static bool text_fits(const struct setting_row *row, const char *value,
 	static const char *const formats[] = {"text", "json", NULL};
 	static const char *const clients[] = {"off", "optional", "required", NULL};
 	static const char *const recoveries[] = {"refuse", "truncate", NULL};
+	static const char *const sandboxes[] = {"auto", "required", "off", NULL};
 	uint64_t n;
 	if (strcmp(row->key, "log.level") == 0 && !one_of(value, levels))
 		return bad(reason, row->key, "must be debug, info, warn or error");
@@ -217,6 +218,8 @@ static bool text_fits(const struct setting_row *row, const char *value,
 		return bad(reason, row->key, "must be text or json");
 	if (strcmp(row->key, "store.recover") == 0 && !one_of(value, recoveries))
 		return bad(reason, row->key, "must be refuse or truncate");
+	if (strcmp(row->key, "sandbox") == 0 && !one_of(value, sandboxes))
+		return bad(reason, row->key, "must be auto, required or off");
 	bool listens = strcmp(row->key, "listen") == 0 ||
 	               (strcmp(row->key, "hub.listen") == 0 && *value != '\0');
 	if (listens && !listen_fits(value))

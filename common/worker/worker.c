@@ -4,6 +4,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/worker/handed.h"
+#include "common/worker/seccomp.h"
 #include "proto/roles.h"
 
 #include <fcntl.h>
@@ -61,10 +62,26 @@ static void use_log_settings(struct worker *worker)
 	log_set_buffer(worker_ceilings(worker).log_bytes);
 }
 
+/* 0, or the exit code. Before anything of others is read. */
+static int close_in(struct worker *worker)
+{
+	const char *sandbox = worker->settings.newest->sandbox;
+	char reason[256];
+	if ((role_of(worker->program->role)->traits & ROLE_CONFINED) == 0 ||
+	    strcmp(sandbox, "off") == 0 || seccomp_close(reason))
+		return 0;
+	if (strcmp(sandbox, "required") == 0)
+		return worker_cannot_start(worker, "sandbox: required, but there is %s", reason);
+	log_warn("any system call is possible here", "sandbox=auto why=\"%s\"", reason);
+	return 0;
+}
+
 static void begin(struct worker *worker)
 {
 	worker->started = true;
-	int code = worker->program->start(worker);
+	int code = close_in(worker);
+	if (code == 0)
+		code = worker->program->start(worker);
 	if (code != 0)
 		worker_exit(worker, code);
 }
