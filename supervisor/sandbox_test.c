@@ -81,6 +81,7 @@ static int teardown(void **state)
 {
 	(void)state;
 	char command[128];
+	settings_finish(&settings);
 	snprintf(command, sizeof command, "rm -rf %s", top);
 	return system(command);
 }

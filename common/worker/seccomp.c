@@ -36,6 +36,7 @@ static const char *const allowed[] = {
         "fsync",
         "ftruncate",
         "getcwd",
+        "getdents",
         "getdents64",
         "ioctl",
         "link",

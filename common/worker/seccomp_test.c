@@ -44,14 +44,6 @@ static int try_program_of_descriptor(void)
 	return result(syscall(SYS_execveat, -1, "", nothing, nothing, 0));
 }
 
-static int try_process(void)
-{
-	long pid = syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
-	if (pid == 0)
-		_exit(0);
-	return result(pid);
-}
-
 static int try_new_clone(void)
 {
 	return result(syscall(SYS_clone3, NULL, 0));
@@ -75,16 +67,6 @@ static int try_root(void)
 static int try_user(void)
 {
 	return result(syscall(SYS_setuid, 0));
-}
-
-static int try_trace(void)
-{
-	return result(ptrace(PTRACE_ATTACH, getppid(), NULL, NULL));
-}
-
-static int try_memory_of_others(void)
-{
-	return result(syscall(SYS_process_vm_readv, getppid(), NULL, 0, NULL, 0, 0));
 }
 
 static int try_kernel_program(void)
@@ -171,6 +153,26 @@ static int try_sync(void)
 	FILE *file = tmpfile();
 	return file == NULL ? errno : result(fdatasync(fileno(file)));
 }
+
+#if !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
+static int try_process(void)
+{
+	long pid = syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+	if (pid == 0)
+		_exit(0);
+	return result(pid);
+}
+
+static int try_trace(void)
+{
+	return result(ptrace(PTRACE_ATTACH, getppid(), NULL, NULL));
+}
+
+static int try_memory_of_others(void)
+{
+	return result(syscall(SYS_process_vm_readv, getppid(), NULL, 0, NULL, 0, 0));
+}
+#endif
 
 #define ROW(expected, attempt)                                                                     \
 	{                                                                                          \
