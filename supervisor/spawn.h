@@ -18,9 +18,9 @@ struct spawn {
 };
 
 /* Returns the process, the leader of its own session and group, which dies with the supervisor;
- * -1 with errno. A program that cannot be executed exits with SPAWN_EXEC_FAILED, one that does not get
- * into its sandbox with SPAWN_SANDBOX_FAILED. The environment is
- * ours without what concerns the supervisor alone (NOTIFY_SOCKET, RINGSIDE_*: they hold secrets).
+ * -1 with errno. A program that cannot be executed exits with SPAWN_EXEC_FAILED, one that does not
+ * get into its sandbox with SPAWN_SANDBOX_FAILED. The environment is ours without what concerns the
+ * supervisor alone (NOTIFY_SOCKET, RINGSIDE_*: they hold secrets).
  */
 pid_t spawn_start(const struct spawn *spawn);
 

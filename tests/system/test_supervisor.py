@@ -292,7 +292,7 @@ class Ending(unittest.TestCase):
             self.assertEqual(len(r.worker_pids()), 3)
 
     def test_children_of_workers_die_with_them(self):
-        with Ringside(dummy=True) as r:
+        with Ringside("--sandbox=off", dummy=True) as r:  # it makes processes
             child, escapee = int(r.get("/child")), int(r.get("/escapee"))
             self.assertTrue(alive(child) and alive(escapee))
             os.kill(r.worker("sse-0")["pid"], signal.SIGKILL)
