@@ -315,6 +315,9 @@ enum market_step market_next(const struct market *m, uint64_t now_ms, uint64_t *
 			return known ? MARKET_STEP_CANCEL : MARKET_STEP_NONE;
 		return MARKET_STEP_CREATE;
 	case MARKET_OPEN:
+		/* One step at a time: a lock that may be on its way is ended first. */
+		if (m->step == MARKET_STEP_LOCK && m->attempt.unknown)
+			return MARKET_STEP_LOCK;
 		if (known && !won)
 			return wait ? MARKET_STEP_NONE : MARKET_STEP_CANCEL;
 		if (won || now_ms >= m->bet_close_ms)

@@ -118,7 +118,7 @@ void market_refuse(struct market *market, const char *why);
 bool market_see(struct market *market, const json_t *frame, uint64_t now_ms, uint64_t delay_ms);
 
 /* What is due at now_ms, NONE: nothing; *due_ms is then when to ask again (UINT64_MAX: after the
- * next frame). Does not look at attempts. */
+ * next frame). Of attempts it looks only whether the one before is in doubt. */
 enum market_step market_next(const struct market *market, uint64_t now_ms, uint64_t *due_ms);
 
 /* The step has begun (RESOLVE, CANCEL: bets are no longer taken, payment is under way) or taken

@@ -147,6 +147,20 @@ static void a_creation_under_way_is_finished_first(void **state)
 	take(&m, MARKET_STEP_CANCEL, 5000);
 }
 
+/* What the receiver has not answered may reach it behind a cancel. */
+static void a_lock_under_way_is_finished_first(void **state)
+{
+	struct market m = fresh();
+	(void)state;
+	take(&m, MARKET_STEP_CREATE, 1100);
+	market_start(&m, MARKET_STEP_LOCK);
+	see(&m, ABORT);
+	assert_int_equal(next(&m, 2000), MARKET_STEP_CANCEL); /* it was not asked for yet */
+	m.attempt.unknown = true;
+	take(&m, MARKET_STEP_LOCK, 2000);
+	take(&m, MARKET_STEP_CANCEL, 2000);
+}
+
 static void what_cannot_be_believed_is_for_people(void **state)
 {
 	static const struct {
@@ -451,6 +465,7 @@ int main(void)
 	        cmocka_unit_test(draws_and_aborts_are_cancelled),
 	        cmocka_unit_test(nothing_is_opened_in_hindsight),
 	        cmocka_unit_test(a_creation_under_way_is_finished_first),
+	        cmocka_unit_test(a_lock_under_way_is_finished_first),
 	        cmocka_unit_test(what_cannot_be_believed_is_for_people),
 	        cmocka_unit_test(what_is_paid_stays_paid),
 	        cmocka_unit_test(what_is_paid_in_part_stays_too),

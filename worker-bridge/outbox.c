@@ -138,14 +138,8 @@ static void look_again(struct market_change *change)
 	change->again = true;
 }
 
-static void run_answered(struct errand *errand, struct market_change *change)
+static void take_answer(struct market_change *change, struct market *m, const struct asked *a)
 {
-	struct asked *a = (struct asked *)errand;
-	struct market *m;
-	look_again(change);
-	if (markets_find(change, a->step.market.duel_id, &m) != ROW_PRESENT ||
-	    m->step != a->step.step)
-		return; /* an earlier attempt's answer has been taken */
 	struct listed *e = markets_listed(change->markets, m->duel_id);
 	if (e != NULL && !a->spared)
 		e->spared = 0;
@@ -156,6 +150,29 @@ static void run_answered(struct errand *errand, struct market_change *change)
 		note_part(change, m, a);
 	else
 		note_failure(change, m, a);
+}
+
+/* Is it about the attempt that the market has now? A bridge that had stopped acting may hear of one
+ * that another bridge has followed by the next: that this one failed says nothing of that one. */
+static bool is_about(const struct asked *a, const struct market *m)
+{
+	const struct market_attempt *asked = &a->step.market.attempt;
+	return asked->number == m->attempt.number &&
+	       strcmp(asked->reference, m->attempt.reference) == 0;
+}
+
+static void run_answered(struct errand *errand, struct market_change *change)
+{
+	const struct asked *a = (const struct asked *)errand;
+	struct market *m;
+	look_again(change);
+	if (markets_find(change, a->step.market.duel_id, &m) != ROW_PRESENT ||
+	    m->step != a->step.step)
+		return; /* an earlier attempt's answer has been taken */
+	bool happened = a->outcome == OPERATOR_DONE ||
+	                (a->outcome == OPERATOR_AGAIN && a->part > m->attempt.part);
+	if (happened || is_about(a, m))
+		take_answer(change, m, a);
 }
 
 /* What was prepared is the next attempt, unless another was faster. */
@@ -171,7 +188,7 @@ static void run_prepared(struct errand *errand, struct market_change *change)
 	if (!a->made) {
 		if (a->outcome != OPERATOR_DONE && !a->spared && a->part <= m->attempt.part)
 			m->attempt.number++;
-		run_answered(errand, change);
+		take_answer(change, m, a);
 		return;
 	}
 	memcpy(m->attempt.reference, a->attempt.reference, sizeof m->attempt.reference);

@@ -312,6 +312,40 @@ static void of_two_that_were_prepared_one_is_sent(void **state)
 	assert_int_equal(market()->state, MARKET_CANCELLED);
 }
 
+/* This bridge stood still; another made the next attempt meanwhile, and this one acts again. */
+static void a_failure_of_an_earlier_attempt_says_nothing_of_this_one(void **state)
+{
+	(void)state;
+	begin_market("chain", "cancelled");
+	chain.prepare.outcome = OPERATOR_DONE;
+	chain.send = (struct operator_answer){.outcome = OPERATOR_AGAIN, .error = "it expired"};
+	turn();
+	turn();
+	struct errand *late = errands.queue;
+	errands_init(&errands);
+	market()->attempt.number++;
+	snprintf(market()->attempt.reference, sizeof market()->attempt.reference, "sig-of-another");
+	errands_add(&errands, late);
+	turn();
+	assert_string_equal(market()->attempt.reference, "sig-of-another");
+	assert_true(market()->attempt.unknown);
+	assert_int_equal(counter_get(&counters, market_call_failures_total), 0);
+}
+
+/* That it was done is so, whoever hears of it. */
+static void what_an_earlier_attempt_did_has_happened(void **state)
+{
+	(void)state;
+	begin_market("chain", "cancelled");
+	chain.prepare.outcome = OPERATOR_DONE;
+	chain.send = (struct operator_answer){.outcome = OPERATOR_DONE};
+	turn();
+	turn();
+	market()->attempt.number++;
+	turn();
+	assert_int_equal(market()->state, MARKET_CANCELLED);
+}
+
 static void what_an_operator_cannot_is_done_without_it(void **state)
 {
 	(void)state;
@@ -384,6 +418,8 @@ int main(void)
 	        TEST(what_is_challenged_is_for_a_person),
 	        TEST(what_cannot_be_prepared_is_given_up_in_time),
 	        TEST(of_two_that_were_prepared_one_is_sent),
+	        TEST(a_failure_of_an_earlier_attempt_says_nothing_of_this_one),
+	        TEST(what_an_earlier_attempt_did_has_happened),
 	        TEST(what_an_operator_cannot_is_done_without_it),
 	        TEST(an_operator_that_is_not_there_is_for_a_person),
 	};

@@ -94,8 +94,9 @@ void solana_sync_market(struct solana_instruction *instruction, const struct sol
 void solana_compute_limit(struct solana_instruction *instruction, uint32_t units);
 void solana_compute_price(struct solana_instruction *instruction, uint64_t micro_lamports);
 
-/* Codes with which the oracle refuses, where it matters which. */
+/* Codes with which the programs refuse, where it matters which. */
 enum {
+	SOLANA_NOT_THERE = 3012, /* Anchor's: an account that has nothing in it */
 	SOLANA_ORACLE_UNAUTHORIZED = 6000,
 	SOLANA_ORACLE_TRANSITION = 6009, /* not in this state */
 	SOLANA_ORACLE_FINALIZED = 6011,  /* it is over */

@@ -80,8 +80,10 @@ static void proposed(struct solana_step *s)
 	tell_due(s);
 }
 
-/* A refusal that may have come because it was done already, or that time cures. */
-static bool is_about_state(const struct solana_reply *refusal)
+/* A refusal that may have come because it was done already, or that time cures. What a create made
+ * a fork may have taken back: then the next plan makes it anew. Before it, what is not there is for
+ * a person. */
+static bool is_about_state(enum market_step step, const struct solana_reply *refusal)
 {
 	static const uint32_t codes[] = {0, /* the account exists */
 	                                 SOLANA_ORACLE_TRANSITION,
@@ -92,6 +94,8 @@ static bool is_about_state(const struct solana_reply *refusal)
 	                                 SOLANA_ORACLE_WINDOW};
 	if (refusal->fault != SOLANA_PROGRAM || !refusal->custom)
 		return false;
+	if (refusal->code == SOLANA_NOT_THERE)
+		return step != MARKET_STEP_CREATE;
 	for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
 		if (refusal->code == codes[i])
 			return true;
@@ -107,7 +111,7 @@ static void judge_refusal(struct solana_step *s)
 		s->spared = s->poor = true;
 		return;
 	}
-	if (!is_about_state(&s->refusal)) {
+	if (!is_about_state(s->step, &s->refusal)) {
 		answer(s, OPERATOR_FINAL, s->refusal.text);
 		return;
 	}

@@ -423,6 +423,33 @@ static void a_refusal_of_what_was_done_is_none(void **state)
 	assert_true(step.outcome == OPERATOR_DONE && step.shown && step.slot == 40);
 }
 
+/* What a create made and a fork took back is made anew by the step behind it; a create that misses
+ * something is for a person. */
+static void what_a_fork_took_back_is_planned_anew(void **state)
+{
+	const struct solana_reply refused = {
+	        .fault = SOLANA_PROGRAM, .custom = true, .code = SOLANA_NOT_THERE};
+	(void)state;
+	begin(SOLANA_SEND);
+	tell(refused);
+	tell((struct solana_reply){0}); /* it is not known */
+	show_nothing();
+	assert_true(step.ask == SOLANA_ASK_NOTHING && step.outcome == OPERATOR_FINAL);
+	begin(SOLANA_SEND);
+	step.step = MARKET_STEP_LOCK;
+	tell(refused);
+	tell((struct solana_reply){0});
+	show_nothing();
+	assert_int_equal(step.ask, SOLANA_ASK_WAIT); /* until it has expired */
+	tell((struct solana_reply){0});
+	tell((struct solana_reply){0});
+	assert_int_equal(step.ask, SOLANA_ASK_HEIGHT);
+	tell((struct solana_reply){.height = step.last_height + 1});
+	tell((struct solana_reply){0});
+	show_nothing();
+	assert_true(step.ask == SOLANA_ASK_NOTHING && step.outcome == OPERATOR_AGAIN);
+}
+
 static void without_funds_it_waits(void **state)
 {
 	(void)state;
@@ -480,6 +507,7 @@ int main(void)
 	        cmocka_unit_test_setup(it_is_done_once_whatever_the_cluster_does, set_up),
 	        cmocka_unit_test_setup(who_may_not_is_told_at_once, set_up),
 	        cmocka_unit_test_setup(a_refusal_of_what_was_done_is_none, set_up),
+	        cmocka_unit_test_setup(what_a_fork_took_back_is_planned_anew, set_up),
 	        cmocka_unit_test_setup(without_funds_it_waits, set_up),
 	        cmocka_unit_test_setup(it_expires_only_when_no_block_may_hold_it, set_up),
 	        cmocka_unit_test_setup(who_is_silent_is_asked_again_for_a_while, set_up),
