@@ -3,6 +3,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "worker-bridge/inbox.h"
+#include "tests/doubles/store_bench.h"
 
 #include <inttypes.h>
 #include <setjmp.h>
@@ -16,7 +17,7 @@
 
 enum { PATIENCE_MS = 60000 };
 
-static char dir[64];
+static struct store_bench bench;
 static struct store *store;
 static struct counters *counters;
 
@@ -166,30 +167,19 @@ static void of_two_only_one_acts(void **state)
 
 static int setup(void **state)
 {
-	char reason[256] = "";
 	(void)state;
-	snprintf(dir, sizeof dir, "/tmp/feed-test-XXXXXX");
-	assert_non_null(mkdtemp(dir));
 	counters = xcalloc(1, sizeof *counters);
-	const struct store_options options = {
-	        .dir = dir,
-	        .ring_bytes = 4 << 20,
-	        .map_bytes = 64 << 20,
-	        .readers_max = 64,
-	        .checkpoint_ms = 20,
-	        .chunk_bytes = 8192,
-	        .limits = {.streams_max = 100, .producers_per_stream_max = 16},
-	        .maintain = true};
-	return store_open(&store, &options, reason);
+	bench.maintains = true;
+	store_bench_open(&bench);
+	store = bench.store;
+	return 0;
 }
 
 static int teardown(void **state)
 {
-	char command[96];
 	(void)state;
-	store_close(&store);
-	snprintf(command, sizeof command, "rm -rf %s", dir);
-	return system(command);
+	store_bench_close(&bench);
+	return 0;
 }
 
 int main(void)

@@ -1,6 +1,7 @@
 #include "worker-bridge/lease.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "tests/doubles/store_bench.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,35 +13,24 @@
 #include <cmocka.h>
 
 enum { NOW_MS = 1000000 };
-static char dir[64];
+static struct store_bench bench;
 static struct store *store;
 
 static int setup(void **state)
 {
-	char reason[256] = "";
 	(void)state;
 	log_set_level(LOG_LEVEL_ERROR);
-	snprintf(dir, sizeof dir, "/tmp/ringside-lease-XXXXXX");
-	assert_non_null(mkdtemp(dir));
-	const struct store_options options = {
-	        .dir = dir,
-	        .ring_bytes = 4 << 20,
-	        .map_bytes = 64 << 20,
-	        .readers_max = 64,
-	        .checkpoint_ms = 20,
-	        .chunk_bytes = 8192,
-	        .limits = {.streams_max = 100, .producers_per_stream_max = 16},
-	        .maintain = true};
-	return store_open(&store, &options, reason);
+	bench.maintains = true;
+	store_bench_open(&bench);
+	store = bench.store;
+	return 0;
 }
 
 static int teardown(void **state)
 {
-	char command[128];
 	(void)state;
-	store_close(&store);
-	snprintf(command, sizeof command, "rm -rf %s", dir);
-	return system(command);
+	store_bench_close(&bench);
+	return 0;
 }
 
 static struct rows *begin(void)

@@ -3,6 +3,7 @@
 #include "worker-bridge/outbox.h"
 #include "common/base/log.h"
 #include "worker-bridge/market_news.h"
+#include "tests/doubles/store_bench.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +15,7 @@
 
 #include <cmocka.h>
 
-static char dir[64];
+static struct store_bench bench;
 static struct store *store;
 static struct settings settings;
 static struct counters_slot counters;
@@ -368,21 +369,11 @@ static void an_operator_that_is_not_there_is_for_a_person(void **state)
 
 static int setup(void **state)
 {
-	char reason[256] = "";
 	(void)state;
 	log_set_level(LOG_LEVEL_ERROR + 1);
-	snprintf(dir, sizeof dir, "/tmp/ringside-outbox-XXXXXX");
-	assert_non_null(mkdtemp(dir));
-	const struct store_options options = {
-	        .dir = dir,
-	        .ring_bytes = 4 << 20,
-	        .map_bytes = 64 << 20,
-	        .readers_max = 64,
-	        .checkpoint_ms = 20,
-	        .chunk_bytes = 8192,
-	        .limits = {.streams_max = 100, .producers_per_stream_max = 16},
-	        .maintain = true};
-	assert_int_equal(store_open(&store, &options, reason), 0);
+	bench.maintains = true;
+	store_bench_open(&bench);
+	store = bench.store;
 	settings_init(&settings);
 	memset(&counters, 0, sizeof counters);
 	chain = (struct answers){0};
@@ -396,15 +387,13 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	char command[128];
 	(void)state;
 	errands_refuse(&errands);
 	markets_drop_all(&markets);
 	past_finish(&past);
 	settings_finish(&settings);
-	store_close(&store);
-	snprintf(command, sizeof command, "rm -rf %s", dir);
-	return system(command);
+	store_bench_close(&bench);
+	return 0;
 }
 
 int main(void)

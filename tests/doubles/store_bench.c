@@ -16,9 +16,10 @@ void store_bench_open(struct store_bench *b)
 	        .ring_bytes = STORE_BENCH_RING_BYTES,
 	        .map_bytes = 64 << 20,
 	        .readers_max = 16,
-	        .checkpoint_ms = 1000,
+	        .checkpoint_ms = b->maintains ? 20 : 1000,
 	        .chunk_bytes = 8192,
-	        .limits = {.streams_max = 1000, .producers_per_stream_max = 16}};
+	        .limits = {.streams_max = 1000, .producers_per_stream_max = 16},
+	        .maintain = b->maintains};
 	snprintf(b->dir, sizeof b->dir, "/tmp/ringside-bench-XXXXXX");
 	check(mkdtemp(b->dir) != NULL);
 	if (store_open(&b->store, &options, reason) != 0)

@@ -1,5 +1,5 @@
-/* A store in a directory of its own that does nothing by itself: no checkpoint, no sweep, no
- * retention. What is done to it has happened, and been seen, when the call returns. */
+/* A store in a directory of its own that does nothing by itself, unless it is to: no checkpoint, no
+ * sweep, no retention. What is done to it has happened, and been seen, when the call returns. */
 #pragma once
 
 #include "common/store/store.h"
@@ -7,6 +7,7 @@
 struct store_bench {
 	struct store *store;
 	char dir[64];
+	bool maintains; /* set before it is opened: it does all that by itself, as in a worker */
 };
 
 enum { STORE_BENCH_RING_BYTES = 4 << 20 };
