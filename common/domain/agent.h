@@ -67,6 +67,27 @@ enum row_found agent_read(struct agent *agent, struct span value);
 /* malloc'ed. */
 char *agent_text(const struct agent *agent);
 
+/* ---- conversations that are an agent's ---- */
+
+#define AGENT_SESSION_KEY "agent.session/"
+
+/* Who is handed what people send to a conversation, and how far he has said that he has done with
+ * it. It stays his when all is done: whoever comes next is only asked when he is not there, or leaves
+ * something lying. */
+struct agent_session {
+	char agent[AGENT_ID_ROOM];
+	uint64_t generation; /* of the agent: of this life of it alone */
+	uint64_t lineage;    /* of the inbox that `acked` is a position in: another is a new one */
+	uint64_t acked;
+};
+
+enum row_found agent_session_read(struct agent_session *session, struct span value);
+/* malloc'ed. */
+char *agent_session_text(const struct agent_session *session);
+struct span agent_session_key(struct span conversation, char out[AGENT_KEY_ROOM]);
+/* {"event":"session_item","session","seq","item"}, malloc'ed; `item` is a JSON text. */
+char *agent_session_item(const char *conversation, uint64_t seq, struct span item, size_t *len);
+
 /* ---- the wire ---- */
 
 /* What a program says of itself, into a zeroed `agent`. NULL: fine; else why not, for the wire. */

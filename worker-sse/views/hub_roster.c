@@ -108,6 +108,7 @@ static void read_entry(struct hub *hub, struct hub_entry *e)
 			hub->alive = 0;
 		if (e->conn != NULL && !hub_conn_judge(e->conn, e))
 			e->conn = NULL;
+		hub_sessions_agent(hub, e);
 		hub_entry_let_go(hub, e);
 	}
 	free(agent);
@@ -137,6 +138,11 @@ static void on_row(void *context, struct span key, bool there)
 	struct hub *hub = ((struct sse_worker *)context)->hub;
 	struct span id;
 	(void)there;
+	const size_t head = sizeof AGENT_SESSION_KEY - 1;
+	if (key.at == NULL)
+		hub_sessions_row(hub, key);
+	else if (key.len > head && memcmp(key.at, AGENT_SESSION_KEY, head) == 0)
+		hub_sessions_row(hub, span_of(key.at + head, key.len - head));
 	if (key.at == NULL)
 		hub->all_dirty = true;
 	else if (agent_key_id(key, &id))
@@ -313,6 +319,7 @@ void hub_roster_start(struct hub *hub)
 	hub->sweep.due = on_sweep;
 	hub->observer.row = on_row;
 	hub->all_dirty = true;
+	hub_sessions_start(hub);
 	hub_roster_refresh(hub);
 	fanout_observe(hub->worker->fanout, &hub->observer);
 	set_sweep(hub, 0);

@@ -233,6 +233,7 @@ static void drop_entry(struct hub_conn *conn)
 {
 	struct hub_entry *e = hub_entry_find(conn->hub, span_str(conn->id));
 	*conn->id = '\0';
+	hub_sessions_leave(conn);
 	if (e == NULL || e->conn != conn)
 		return;
 	e->conn = NULL;
@@ -247,6 +248,8 @@ static void begin_entry(struct hub_conn *conn, const struct agent *agent)
 	conn->generation = agent->generation;
 	conn->tunnel = agent->tunnel;
 	hub_entry_of(conn->hub, span_str(conn->id))->conn = conn;
+	if (agent->sessions)
+		hub_sessions_join(conn);
 }
 
 bool hub_conn_judge(struct hub_conn *conn, const struct hub_entry *entry)
@@ -256,12 +259,13 @@ bool hub_conn_judge(struct hub_conn *conn, const struct hub_entry *entry)
 	if (ours || (conn->first != NULL && !entry->evicted))
 		return true;
 	*conn->id = '\0';
+	hub_sessions_leave(conn);
 	if (entry->evicted && conn->websocket != NULL)
 		websocket_close(conn->websocket, WEBSOCKET_POLICY, "evicted by an operator");
 	return false;
 }
 
-static void add(struct hub_conn *conn, struct hub_change *change)
+void hub_conn_change(struct hub_conn *conn, struct hub_change *change)
 {
 	*conn->last = change;
 	conn->last = &change->next;
@@ -270,7 +274,7 @@ static void add(struct hub_conn *conn, struct hub_change *change)
 		run_next(conn);
 }
 
-static const char *refusal_of(const struct hub_change *c, enum actor_end end)
+const char *hub_change_refusal(const struct hub_change *c, enum actor_end end)
 {
 	switch (end) {
 	case ACTOR_DURABLE:
@@ -286,7 +290,7 @@ static const char *refusal_of(const struct hub_change *c, enum actor_end end)
 }
 
 /* The first has ended: whoever waits behind it goes on. */
-static void shift(struct hub_conn *conn, struct hub_change *c)
+void hub_conn_changed(struct hub_conn *conn, struct hub_change *c)
 {
 	check(conn->first == c);
 	conn->first = c->next;
@@ -300,20 +304,20 @@ static void shift(struct hub_conn *conn, struct hub_change *c)
 static void on_registered(struct hub_change *c, enum actor_end end)
 {
 	struct hub_conn *conn = c->arg;
-	const char *fault = refusal_of(c, end);
+	const char *fault = hub_change_refusal(c, end);
 	if (fault == NULL) {
 		begin_entry(conn, &c->agent);
 		counter_add(conn->hub->worker->counters, hub_registrations_total, 1);
 	}
 	hub_answer(conn, c->reply_id,
 	           fault == NULL ? json_pack("{s:s}", "status", "registered") : NULL, fault);
-	shift(conn, c);
+	hub_conn_changed(conn, c);
 }
 
 static void on_deregistered(struct hub_change *c, enum actor_end end)
 {
 	struct hub_conn *conn = c->arg;
-	const char *fault = refusal_of(c, end);
+	const char *fault = hub_change_refusal(c, end);
 	if (fault == NULL && strcmp(conn->id, c->id) == 0)
 		drop_entry(conn);
 	hub_answer(conn, c->reply_id,
@@ -321,7 +325,7 @@ static void on_deregistered(struct hub_change *c, enum actor_end end)
 	                   ? json_pack("{s:s}", "status", c->found ? "deregistered" : "not_found")
 	                   : NULL,
 	           fault);
-	shift(conn, c);
+	hub_conn_changed(conn, c);
 }
 
 static void leave(struct hub_conn *conn);
@@ -374,8 +378,7 @@ static void run_next(struct hub_conn *conn)
 
 /* ---- what it asks ---- */
 
-static struct hub_change *change_for(struct hub_conn *conn, enum hub_change_kind kind,
-                                     const json_t *id)
+struct hub_change *hub_conn_ask(struct hub_conn *conn, enum hub_change_kind kind, const json_t *id)
 {
 	const struct identity *identity = conn->request->identity;
 	struct hub_change *c = hub_change_create(conn->hub, kind);
@@ -399,7 +402,7 @@ static const char *refuse(struct hub_conn *conn, unsigned verbs, const char *id)
 static void do_register(struct hub_conn *conn, const struct agent_request *ask)
 {
 	struct hub *hub = conn->hub;
-	struct hub_change *c = change_for(conn, HUB_REGISTER, ask->id);
+	struct hub_change *c = hub_conn_ask(conn, HUB_REGISTER, ask->id);
 	const char *fault = agent_take(ask->params, &c->agent);
 	if (fault == NULL)
 		fault = refuse(conn, RIGHT(CREATE), c->agent.id);
@@ -413,7 +416,7 @@ static void do_register(struct hub_conn *conn, const struct agent_request *ask)
 	c->agent.slot = hub->worker->worker->slot;
 	c->agent.process_ms = hub_process_ms(hub);
 	c->done = on_registered;
-	add(conn, c);
+	hub_conn_change(conn, c);
 }
 
 static void do_deregister(struct hub_conn *conn, const struct agent_request *ask)
@@ -432,11 +435,11 @@ static void do_deregister(struct hub_conn *conn, const struct agent_request *ask
 		hub_answer(conn, ask->id, json_pack("{s:s}", "status", "not_found"), NULL);
 		return;
 	}
-	struct hub_change *c = change_for(conn, HUB_DEREGISTER, ask->id);
+	struct hub_change *c = hub_conn_ask(conn, HUB_DEREGISTER, ask->id);
 	snprintf(c->id, sizeof c->id, "%s", text);
 	c->any = strcmp(conn->id, text) == 0 || refuse(conn, RIGHT(DELETE), text) == NULL;
 	c->done = on_deregistered;
-	add(conn, c);
+	hub_conn_change(conn, c);
 }
 
 static void do_list(struct hub_conn *conn, const struct agent_request *ask)
@@ -472,11 +475,9 @@ static const struct {
 	void (*does)(struct hub_conn *conn, const struct agent_request *ask);
 	bool waits; /* for the disk */
 } methods[] = {
-        {"register", do_register, true},
-        {"deregister", do_deregister, true},
-        {"list_nodes", do_list, false},
-        {"ping", do_ping, false},
-        {"list_directories", hub_directories, false},
+        {"register", do_register, true},   {"deregister", do_deregister, true},
+        {"list_nodes", do_list, false},    {"ping", do_ping, false},
+        {"ack", hub_sessions_ack, true},   {"list_directories", hub_directories, false},
         {"spawn_agent", hub_spawn, false},
 };
 
@@ -540,6 +541,7 @@ static void on_closed(void *arg, unsigned code)
 	conn->request = NULL;
 	init_free(&conn->init);
 	hub_wishes_forget(conn);
+	hub_sessions_leave(conn);
 	hub_channels_drop(conn);
 	if (conn->first == NULL)
 		leave(conn);

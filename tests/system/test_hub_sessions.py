@@ -1,0 +1,248 @@
+"""Agents that take conversations: what people send is handed to them in their sockets, in order, until they say that they have
+done with it (docs/hub.md)."""
+
+import hashlib
+import json
+import os
+import signal
+import urllib.request
+
+from hub_client import Hub, TEXT
+from ringside import Ringside, wait_for
+from test_tokens import with_rows
+
+
+def post(r, session, content, token=None, **more):
+    headers = {"content-type": "application/json", **({"authorization": f"Bearer {token}"} if token else {})}
+    request = urllib.request.Request(f"{r.url}/v1/sessions/{session}/messages", method="POST", headers=headers,
+                                     data=json.dumps({"content": content, **more}).encode())
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)
+
+
+def delete(r, session):
+    with urllib.request.urlopen(urllib.request.Request(f"{r.url}/v1/sessions/{session}", method="DELETE"), timeout=60) as answer:
+        assert answer.status == 204
+
+
+class Taker(Hub):
+    def __init__(self, r, name, port=None, **more):
+        super().__init__(r, **more)
+        self.nodes()
+        self.register(name, port=port or 1000 + int(hashlib.sha256(name.encode()).hexdigest()[:4], 16), accepts=["sessions"])
+
+    def item(self):
+        event = self.until("session_item")
+        return event["session"], event["item"]["content"], event["seq"]
+
+    def ack(self, session, seq):
+        return self.ask("ack", {"session": session, "seq": seq})
+
+    def serve(self):
+        """The next item, and it is done with."""
+        session, content, seq = self.item()
+        assert self.ack(session, seq)["result"] == {"status": "acknowledged"}
+        return session, content
+
+    def until(self, name, node=None):
+        while True:
+            event = self.event()
+            if event.get("event") == name and node in (None, event.get("session")):
+                return event
+
+    def hears_nothing(self, of="session_item"):
+        """Everything that was sent before the answer has come."""
+        self.ask("ping")
+        return not [event for event in self.events if event.get("event") == of]
+
+
+def two_workers(r, make):
+    """One of each at another worker, by trying."""
+    found = {}
+    for i in range(60):
+        one = make(f"try-{i}")
+        worker = json.loads(r.ctl("agents", "show", f"try-{i}")[0])["worker"]
+        if worker in found:
+            one.close()
+        found.setdefault(worker, one)
+        if len(found) == 2:
+            return list(found.values())
+    raise AssertionError("all at one worker")
+
+
+def test_items_come_in_order_and_once():
+    with Ringside() as r:
+        post(r, "early", "before anybody was there")
+        agent = Taker(r, "a")
+        assert agent.serve() == ("early", "before anybody was there")
+        for i in range(40):
+            post(r, "talk", f"{i}")
+        seqs = []
+        for i in range(16):  # so many may be under way
+            session, content, seq = agent.item()
+            assert (session, content) == ("talk", f"{i}")
+            seqs.append(seq)
+        assert agent.hears_nothing() and seqs == sorted(set(seqs))
+        assert agent.ack("talk", seqs[7])["result"] == {"status": "acknowledged"}  # and all before it
+        for i in range(16, 24):
+            assert agent.item()[1] == f"{i}"
+        assert agent.hears_nothing()
+        for wrong in (seqs[7], seqs[8] + 1, 10 ** 15):
+            assert "no item" in agent.ack("talk", wrong)["error"]
+        assert "not yours" in agent.ack("nobody", 1)["error"]
+        for params in (None, {}, {"session": "talk"}, {"session": 1, "seq": 1}, {"session": "talk", "seq": -1}, {"session": "talk", "seq": "1"}):
+            assert agent.ask("ack", params)["error"] == "Missing params"
+        # In another life it goes on behind what it has done with.
+        agent.close()
+        agent = Taker(r, "a")
+        got = [agent.serve()[1] for _ in range(32)]
+        assert got == [f"{i}" for i in range(8, 40)]
+        assert agent.hears_nothing()
+        agent.close()
+
+
+def test_who_goes_is_followed_by_another_wherever_it_is():
+    with Ringside(workers=2) as r:
+        one, other = two_workers(r, lambda name: Taker(r, name))
+        for i in range(3):
+            post(r, "talk", f"{i}")
+        holder = {}
+
+        def look():
+            for taker in (one, other):
+                if not taker.hears_nothing():
+                    holder["one"], holder["other"] = taker, other if taker is one else one
+            return holder
+        wait_for(look, "one of them to be handed it")
+        first, second = holder["one"], holder["other"]
+        assert first.serve() == ("talk", "0")
+        assert first.item()[1] == "1"
+        assert second.hears_nothing()
+        first.close()
+        assert [second.serve()[1] for _ in range(2)] == ["1", "2"]
+        # It stays with whom it is now, though the first is there again.
+        again = Taker(r, "again")
+        for i in range(5):
+            post(r, "talk", f"more {i}")
+        assert [second.serve()[1] for _ in range(5)] == [f"more {i}" for i in range(5)]
+        assert again.hears_nothing()
+        # Its worker is killed.
+        post(r, "talk", "last")
+        assert second.item()[1] == "last"
+        os.kill(r.worker(json.loads(r.ctl("agents", "show", next(
+            node["id"] for node in json.loads(r.ctl("agents", "ls", "--json")[0]) if node["id"].startswith("try") and
+            node["status"] == "active"))[0])["worker"])["pid"], signal.SIGKILL)
+        second.close()
+        try:
+            assert again.serve() == ("talk", "last")
+        except OSError:  # it was there, too
+            again.close()
+            again = Taker(r, "again")
+            assert again.serve() == ("talk", "last")
+        again.close()
+
+
+def test_what_is_left_lying_is_anothers():
+    with Ringside("--hub-session-lease=3s") as r:
+        slow = Taker(r, "slow")
+        post(r, "talk", "one")
+        post(r, "talk", "two")
+        assert slow.item()[1] == "one"
+        session, content, seq = slow.item()
+        assert content == "two"
+        quick = Taker(r, "quick")
+        assert quick.serve() == ("talk", "one")
+        slow.until("session_lost", "talk")
+        assert "not yours" in slow.ack("talk", seq)["error"]
+        assert quick.serve() == ("talk", "two")
+        for hub in (slow, quick):
+            hub.close()
+
+
+def test_everything_is_killed_and_nothing_is_lost():
+    with Ringside(workers=2) as r:
+        agent, done, sent = Taker(r, "a"), [], 0
+        for turn in range(3):
+            for _ in range(6):
+                post(r, f"s{sent % 3}", f"{sent}", messageId=f"m{sent}")
+                sent += 1
+            for _ in range(3):
+                done.append(agent.serve()[1])
+            r.process.kill()
+            r.process.wait()
+            agent.close()
+            r.start()
+            agent = Taker(r, "a")
+        while len(set(done)) < sent:
+            done.append(agent.serve()[1])
+        assert agent.hears_nothing()
+        # Acknowledged is acknowledged: none came twice.
+        assert sorted(map(int, done)) == list(range(sent))
+        agent.close()
+
+
+def test_many_conversations_share_the_room_that_there_is():
+    with Ringside("--conversations-message-bytes=200k") as r:
+        text = "x" * 30000
+        for i in range(60):
+            post(r, f"s{i}", text)
+        agent = Taker(r, "a")
+        got, waiting = set(), []
+        while len(got) < 60:
+            session, content, seq = agent.item()
+            assert session not in got and content == text
+            got.add(session)
+            waiting.append((session, seq))
+            if len(waiting) == 4:  # in no order
+                for one in reversed(waiting):
+                    assert agent.ack(*one)["result"] == {"status": "acknowledged"}
+                waiting.clear()
+        for one in waiting:
+            agent.ack(*one)
+        assert agent.hears_nothing()
+        agent.close()
+
+
+def test_a_conversation_that_is_made_anew_is_another():
+    with Ringside() as r:
+        agent = Taker(r, "a")
+        for turn in range(3):
+            for i in range(turn + 1, 0, -1):
+                post(r, "talk", f"{turn} {i}")
+            assert [agent.serve()[1] for _ in range(turn + 1)] == [f"{turn} {i}" for i in range(turn + 1, 0, -1)]
+            post(r, "talk", "never done with")
+            agent.item()
+            delete(r, "talk")
+            agent.until("session_lost", "talk")
+        assert agent.hears_nothing()
+        agent.close()
+
+
+def test_who_may_not_read_it_is_handed_nothing():
+    secrets = {name: name + "0123456789abcdef" * 2 for name in ("people", "one", "all")}
+    rights = {"people": "append=conversations/** create=conversations/**",
+              "one": "read=hub/roster,conversations/mine/inbox create=hub/agents/*",
+              "all": "read=** create=hub/agents/*"}
+    rows = "".join(f"{name} sha256:{hashlib.sha256(secrets[name].encode()).hexdigest()} {rights[name]}\n" for name in rights)
+    with with_rows(rows) as r:
+        def taker(name):
+            return Taker(r, name, headers={"authorization": f"Bearer {secrets[name]}"})
+        one = taker("one")
+        post(r, "theirs", "secret", secrets["people"])
+        post(r, "mine", "hello", secrets["people"])
+        assert one.serve() == ("mine", "hello")
+        assert one.hears_nothing()
+        every = taker("all")
+        assert every.serve() == ("theirs", "secret")
+        post(r, "mine", "again", secrets["people"])
+        assert one.serve() == ("mine", "again")
+        # Who takes none hears of none.
+        plain = Hub(r, headers={"authorization": f"Bearer {secrets['all']}"})
+        plain.nodes()
+        plain.register("plain", port=7)
+        post(r, "third", "x", secrets["people"])
+        assert every.serve() == ("third", "x")
+        plain.send(TEXT, json.dumps({"id": "p", "method": "ping"}))
+        assert "session_item" not in json.dumps([plain.message(), plain.events])
+        for hub in (one, every, plain):
+            hub.close()
