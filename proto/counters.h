@@ -127,6 +127,13 @@
 	C(conversation_conflicts_total, counter,                                                   \
 	  "Messages refused because their id was used for something else.")                        \
 	C(conversation_pieces_total, counter, "Pieces of answers, acknowledged.")                  \
+	C(conversations_waiting, gauge,                                                            \
+	  "Conversations with something that their agents have not dealt with yet.")               \
+	C(conversation_leases_total, counter, "Conversations given to an agent under a lease.")    \
+	C(conversation_fenced_total, counter,                                                      \
+	  "What agents said whose lease was over, or another's: refused.")                         \
+	C(conversation_invocations_total, counter, "Endpoints of registered agents asked.")        \
+	C(conversation_invocation_failures_total, counter, "Those that gave no whole answer.")     \
 	C(chat_connections, gauge,                                                                 \
 	  "Stable connections in the store, open or waiting, as this worker counted last.")        \
 	C(chat_streams, gauge, "Their streams that are open here.")                                \

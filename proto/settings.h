@@ -535,6 +535,15 @@
 	  "Devices that may be present in a conversation; more get 429.")                          \
 	S(conversations_generation_timeout_ms, "conversations.generation_timeout", ms, "5m", 100,  \
 	  86400000, LIVE, "An answer that got no piece for this long gives way to the next.")      \
+	S(conversations_lease_ms, "conversations.lease", ms, "30s", 1000, 600000, LIVE,            \
+	  "How long an agent that was given a conversation has it without saying anything, "       \
+	  "where it does not ask for another time.")                                               \
+	S(conversations_agents, "conversations.agents", count, "16", 1, 64, LIVE,                  \
+	  "Agents with an endpoint that may be registered in a conversation; more get 429.")       \
+	S(conversations_invocations, "conversations.invocations", count, "32", 0, 1000, LIVE,      \
+	  "Endpoints of registered agents that a worker asks at a time; the rest waits.")          \
+	S(conversations_invocation_timeout_ms, "conversations.invocation_timeout", ms, "5m", 1000, \
+	  3600000, LIVE, "How long the whole answer of an endpoint may take.")                     \
 	S(connections_max, "connections.max", count, "100000", 0, 10000000, LIVE,                  \
 	  "Connections (/api/chat/events) in the store, open or waiting; more get 503.")           \
 	S(connections_sessions, "connections.sessions", count, "64", 1, 256, LIVE,                 \

@@ -266,6 +266,7 @@ static void drain(struct worker *worker, uint64_t due_ms)
 	((struct program *)w)->drain_due_ms = due_ms;
 	edge_stop_accepting(&w->edge);
 	fanout_drain(w->fanout);
+	conversations_drain(w);
 	edge_drain(&w->edge);
 }
 

@@ -24,6 +24,7 @@ struct delivery {
 	size_t answer_len;
 	enum address_reach reach;
 	bool never_public, status_only;
+	bool (*on_piece)(void *arg, struct span piece);
 	void (*done)(void *arg, const struct http_post_answer *answer);
 	void *arg;
 };
@@ -123,8 +124,12 @@ static size_t take_answer(char *at, size_t size, size_t count, void *arg)
 {
 	struct delivery *d = arg;
 	size_t len = size * count;
+	long status = 0;
 	if (d->status_only)
 		return len;
+	curl_easy_getinfo(d->easy, CURLINFO_RESPONSE_CODE, &status);
+	if (d->on_piece != NULL && status >= 200 && status < 300)
+		return d->on_piece(d->arg, span_of(at, len)) ? len : 0;
 	if (d->answer_len + len > sizeof d->answer)
 		return 0;
 	memcpy(d->answer + d->answer_len, at, len);
@@ -225,6 +230,7 @@ void http_posts_send(struct http_posts *posts, const struct http_post *post,
 	                       .reach = post->reach,
 	                       .never_public = post->never_public,
 	                       .status_only = post->status_only,
+	                       .on_piece = post->on_piece,
 	                       .done = done,
 	                       .arg = arg};
 	check(d->easy != NULL);

@@ -27,6 +27,9 @@ struct http_post {
 	 * whatever a name leads to (DNS rebinding). */
 	enum address_reach reach;
 	bool never_public; /* what is not encrypted goes to no public address */
+	/* The body of a 2xx as it comes, in place of the answer's; with the argument of `done`.
+	 * False: no more of it is wanted, and `done` says that there was no answer. */
+	bool (*on_piece)(void *arg, struct span piece);
 };
 
 struct http_post_answer {

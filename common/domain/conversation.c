@@ -4,6 +4,7 @@
 #include "common/store/offset.h"
 #include "common/store/record.h"
 
+#include <assert.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,6 +73,39 @@ struct span conversation_presence_key(const char *id, char out[CONVERSATION_KEY_
 	               snprintf(out, CONVERSATION_KEY_ROOM, CONVERSATION_PRESENCE_KEY "%s", id));
 }
 
+struct span conversation_agents_key(const char *id, char out[CONVERSATION_KEY_ROOM])
+{
+	return printed(out, snprintf(out, CONVERSATION_KEY_ROOM, CONVERSATION_AGENTS_KEY "%s", id));
+}
+
+struct span conversation_due_key(const char *id, bool asked, uint64_t due_ms,
+                                 char out[CONVERSATION_KEY_ROOM])
+{
+	return printed(out, snprintf(out, CONVERSATION_KEY_ROOM, "%s%016llx/%s",
+	                             asked ? CONVERSATION_ASK_KEY : CONVERSATION_DUE_KEY,
+	                             (unsigned long long)due_ms, id));
+}
+
+static_assert(sizeof CONVERSATION_ASK_KEY == sizeof CONVERSATION_DUE_KEY, "told apart by bytes");
+
+bool conversation_due_key_read(struct span key, uint64_t *due_ms, struct span *id)
+{
+	enum { HEAD = sizeof CONVERSATION_DUE_KEY - 1, NAME = HEAD + CONVERSATION_TIME_DIGITS + 1 };
+	if (key.len <= NAME || key.at[NAME - 1] != '/' ||
+	    (memcmp(key.at, CONVERSATION_DUE_KEY, HEAD) != 0 &&
+	     memcmp(key.at, CONVERSATION_ASK_KEY, HEAD) != 0))
+		return false;
+	*due_ms = 0;
+	for (size_t i = HEAD; i < NAME - 1; i++) {
+		const char *digits = "0123456789abcdef", *digit = strchr(digits, key.at[i]);
+		if (digit == NULL || key.at[i] == '\0')
+			return false;
+		*due_ms = *due_ms << 4 | (uint64_t)(digit - digits);
+	}
+	*id = span_of(key.at + NAME, key.len - NAME);
+	return conversation_id_good(*id);
+}
+
 const char *conversation_path(const char *id, const char *stream, char out[CONVERSATION_PATH_ROOM])
 {
 	int len = snprintf(out, CONVERSATION_PATH_ROOM, CONVERSATION_ROOT "%s/%s", id, stream);
@@ -93,6 +127,19 @@ static const struct record_field fields[] = {
         {FIELD("messages", messages)},
         {FIELD("generation", generation), .sparse = true},
         {FIELD("forkSource", fork_source), .sparse = true},
+        {FIELD("said", said), .sparse = true},
+        {FIELD("handed", handed), .sparse = true},
+        {FIELD("agent", agent), .sparse = true},
+        {FIELD("agentOwner", agent_owner), .sparse = true},
+        {FIELD("epoch", epoch), .sparse = true},
+        {FIELD("leaseMs", lease_ms), .sparse = true},
+        {FIELD("leaseUntilMs", lease_until_ms), .sparse = true},
+        {FIELD("done", done), .sparse = true},
+        {FIELD("dueMs", due_ms), .sparse = true},
+        {FIELD("generationEpoch", generation_epoch), .sparse = true},
+        {FIELD("served", served), .sparse = true},
+        {FIELD("agents", agents), .sparse = true},
+        {FIELD("step", step), .sparse = true},
 };
 #undef FIELD
 static const struct record record = {RECORD_FIELDS(fields)};
@@ -192,6 +239,95 @@ enum conversation_verdict conversation_judge_end(const struct conversation *conv
 	return message == NULL || strcmp(conversation->generation, message) == 0
 	               ? CONVERSATION_TAKEN
 	               : CONVERSATION_GENERATING;
+}
+
+/* ---- who serves it ---- */
+
+static bool is_held(const struct conversation *c, uint64_t now_ms)
+{
+	return *c->agent != '\0' && now_ms < c->lease_until_ms;
+}
+
+/* When whoever serves it may be given it, as things stand. */
+static void settle(struct conversation *c, bool pending, uint64_t now_ms)
+{
+	if (!pending || (c->served && *c->agent == '\0'))
+		c->due_ms = 0;
+	else if (is_held(c, now_ms))
+		c->due_ms = c->lease_until_ms;
+	else if (c->due_ms == 0 || c->due_ms > now_ms)
+		c->due_ms = now_ms;
+}
+
+void conversation_received(struct conversation *c, uint64_t before, uint64_t now_ms)
+{
+	if (c->due_ms == 0 && !is_held(c, now_ms)) {
+		c->done = before; /* nothing before it waits for anybody */
+		c->step = 0;
+	}
+	settle(c, true, now_ms);
+}
+
+bool conversation_is_free(const struct conversation *c, const char *agent, const char *owner,
+                          uint64_t now_ms)
+{
+	return !is_held(c, now_ms) ||
+	       (strcmp(c->agent, agent) == 0 && strcmp(c->agent_owner, owner) == 0);
+}
+
+void conversation_give(struct conversation *c, const char *agent, const char *owner,
+                       uint64_t lease_ms, uint64_t tail, uint64_t now_ms)
+{
+	if (c->due_ms == 0 && *c->agent == '\0') {
+		c->done = tail; /* it waits for nothing, and nobody served it */
+		c->step = 0;
+	}
+	c->served = false;
+	snprintf(c->agent, sizeof c->agent, "%s", agent);
+	snprintf(c->agent_owner, sizeof c->agent_owner, "%s", owner);
+	c->epoch++;
+	c->lease_ms = lease_ms;
+	conversation_renew(c, tail, now_ms);
+}
+
+enum conversation_fence conversation_fence(const struct conversation *c, uint64_t epoch,
+                                           uint64_t now_ms)
+{
+	if (epoch != 0)
+		return epoch == c->epoch && *c->agent != '\0' ? CONVERSATION_OPEN
+		                                              : CONVERSATION_LOST;
+	return is_held(c, now_ms) ? CONVERSATION_HELD : CONVERSATION_OPEN;
+}
+
+void conversation_renew(struct conversation *c, uint64_t tail, uint64_t now_ms)
+{
+	c->lease_until_ms = now_ms + c->lease_ms;
+	settle(c, tail > c->done, now_ms);
+}
+
+bool conversation_deal(struct conversation *c, uint64_t done, uint64_t tail, uint64_t now_ms)
+{
+	if (done > tail)
+		return false;
+	if (done > c->done) {
+		c->done = done;
+		c->step = 0;
+	}
+	settle(c, tail > c->done, now_ms);
+	return true;
+}
+
+void conversation_release(struct conversation *c, uint64_t tail, uint64_t now_ms)
+{
+	*c->agent = *c->agent_owner = '\0';
+	c->lease_ms = c->lease_until_ms = 0;
+	settle(c, tail > c->done, now_ms);
+}
+
+void conversation_forgo(struct conversation *c, uint64_t tail)
+{
+	c->done = tail;
+	c->step = c->due_ms = 0;
 }
 
 /* ---- on the wires ---- */

@@ -8,12 +8,15 @@
  *                                        many pieces it has
  *     conversation.slot/ID/N             whose place among the remembered ones N is
  *     conversation.presence/ID           who is there
+ *     conversation.agents/ID             who is asked by an endpoint, and where that is
+ *     conversation.due/WWWWWWWWWWWWWWWW/ID  there is something to deal with, since, or from then on;
+ *     conversation.ask/...               the same, where it is for agents with an endpoint
  *     /v1/stream/conversations/ID/events what happened, for everybody who watches
  *     /v1/stream/conversations/ID/inbox  what people sent, for the agent
  *     /v1/stream/conversations/changes   of all conversations: created, changed, deleted
  *
- * Everything that writes one of the streams puts the row in the same transaction, changed or not:
- * so two writers exclude each other, and where a stream's tail will be is known before it is. */
+ * Everything that writes one of the streams changes the row in the same transaction: so two writers
+ * exclude each other, and where a stream's tail will be is known before it is. */
 #pragma once
 
 #include "common/store/row.h"
@@ -23,6 +26,9 @@
 #define CONVERSATION_MESSAGE_KEY  "conversation.message/"
 #define CONVERSATION_SLOT_KEY     "conversation.slot/"
 #define CONVERSATION_PRESENCE_KEY "conversation.presence/"
+#define CONVERSATION_AGENTS_KEY   "conversation.agents/"
+#define CONVERSATION_DUE_KEY      "conversation.due/"
+#define CONVERSATION_ASK_KEY      "conversation.ask/"
 #define CONVERSATION_ROOT         "/v1/stream/conversations/"
 #define CONVERSATION_CHANGES      CONVERSATION_ROOT "changes"
 
@@ -31,6 +37,7 @@ enum {
 	CONVERSATION_ID_ROOM = CONVERSATION_ID_MAX + 1,
 	CONVERSATION_TITLE_MAX = 1024, /* bytes; the same of whoever created it and of names */
 	CONVERSATION_NAME_MAX = 256,
+	CONVERSATION_AGENT_MAX = 200, /* bytes of an agent's id */
 	CONVERSATION_DIGEST_ROOM = 65,
 	CONVERSATION_KEY_ROOM = 320,
 	CONVERSATION_PATH_ROOM = sizeof CONVERSATION_ROOT + CONVERSATION_ID_MAX + 16,
@@ -53,6 +60,20 @@ struct conversation {
 	/* The message of the answer that is being generated; "": none. One at a time. */
 	char generation[CONVERSATION_ID_ROOM];
 	char fork_source[CONVERSATION_ID_ROOM]; /* whose events it began with; "": none */
+	/* Where its streams ended when they were last written to: so the row is another with each
+	 * thing that is said, and whoever said something at the same time begins again. */
+	uint64_t said, handed;
+	/* ---- who serves it (below) ---- */
+	char agent[CONVERSATION_AGENT_MAX + 1];     /* who has the lease; "": nobody */
+	char agent_owner[CONVERSATION_DIGEST_ROOM]; /* its principal */
+	uint64_t epoch; /* of the lease that was given last; 0: none ever was */
+	uint64_t lease_ms, lease_until_ms;
+	uint64_t done;   /* position in the inbox: everything before it was dealt with */
+	uint64_t due_ms; /* it may be given from then on; 0: there is nothing to deal with */
+	uint64_t generation_epoch; /* by which lease the answer was begun; 0: by none */
+	bool served;     /* an agent that takes no leases answers here: it is given to nobody */
+	uint64_t agents; /* that are registered with an endpoint: it is given to them alone */
+	uint64_t step;   /* how many of them have dealt with the item behind `done` */
 };
 
 /* ROW_PRESENT or ROW_UNREADABLE, of another release or damaged. */
@@ -70,6 +91,12 @@ struct span conversation_message_key(const char *id, const char *message,
                                      char out[CONVERSATION_KEY_ROOM]);
 struct span conversation_slot_key(const char *id, uint64_t slot, char out[CONVERSATION_KEY_ROOM]);
 struct span conversation_presence_key(const char *id, char out[CONVERSATION_KEY_ROOM]);
+struct span conversation_agents_key(const char *id, char out[CONVERSATION_KEY_ROOM]);
+/* Soonest first: below CONVERSATION_DUE_KEY in byte order, or with `asked` CONVERSATION_ASK_KEY. */
+struct span conversation_due_key(const char *id, bool asked, uint64_t due_ms,
+                                 char out[CONVERSATION_KEY_ROOM]);
+/* False: it is neither. *id points into it. */
+bool conversation_due_key_read(struct span key, uint64_t *due_ms, struct span *id);
 /* `stream` is "events" or "inbox". */
 const char *conversation_path(const char *id, const char *stream, char out[CONVERSATION_PATH_ROOM]);
 
@@ -112,6 +139,44 @@ enum conversation_verdict conversation_judge_piece(const struct conversation *co
 /* The end of one, by its agent or because somebody stopped it; `message` NULL: whichever runs. */
 enum conversation_verdict conversation_judge_end(const struct conversation *conversation,
                                                  const char *message);
+
+/* ---- who serves it ----
+ *
+ * A conversation with something to deal with is given to one agent at a time, under a lease:
+ *
+ *     (nothing) --received--> due --give--> leased --renew, done--> leased --release--> (nothing), due
+ *                                             \--time passes--> due: given to the next
+ *
+ * Each lease has an epoch, one more than the one before, and what an agent says carries it: of an
+ * older one nothing is taken. A lease whose time is over is still its agent's as long as nobody
+ * else was given it. `tail` is the inbox's, with what this transaction puts there. */
+
+/* Something is about to be put into the inbox, whose tail was `before`. */
+void conversation_received(struct conversation *conversation, uint64_t before, uint64_t now_ms);
+/* May this agent of this principal have it now? It may take it from its own former life. */
+bool conversation_is_free(const struct conversation *conversation, const char *agent,
+                          const char *owner, uint64_t now_ms);
+void conversation_give(struct conversation *conversation, const char *agent, const char *owner,
+                       uint64_t lease_ms, uint64_t tail, uint64_t now_ms);
+
+enum conversation_fence {
+	CONVERSATION_OPEN, /* it may be said */
+	CONVERSATION_LOST, /* this lease is over */
+	CONVERSATION_HELD, /* it was said without a lease, and another has one */
+};
+/* `epoch` 0: it has none. */
+enum conversation_fence conversation_fence(const struct conversation *conversation, uint64_t epoch,
+                                           uint64_t now_ms);
+/* The holder has said something. */
+void conversation_renew(struct conversation *conversation, uint64_t tail, uint64_t now_ms);
+/* It has dealt with everything up to there. False: that is beyond the tail. Less than it had said
+ * is fine. */
+bool conversation_deal(struct conversation *conversation, uint64_t done, uint64_t tail,
+                       uint64_t now_ms);
+void conversation_release(struct conversation *conversation, uint64_t tail, uint64_t now_ms);
+/* Somebody answers without a lease, or it is for others from here on: what is in the inbox waits
+ * for nobody. */
+void conversation_forgo(struct conversation *conversation, uint64_t tail);
 
 /* ---- what is on the wires; each a new reference ---- */
 

@@ -143,6 +143,169 @@ static void what_a_row_needs(void **state)
 		assert_int_equal(conversation_read(&row, span_str(good[i])), ROW_PRESENT);
 }
 
+/* Soonest first, those with an endpoint apart; the time and the id come back. */
+static void what_is_due_stands_in_its_order(void **state)
+{
+	static const uint64_t times[] = {1, 999, 1700000000000, 1700000000001, UINT64_MAX};
+	char keys[5][CONVERSATION_KEY_ROOM], asked[CONVERSATION_KEY_ROOM];
+	struct span id;
+	uint64_t due_ms;
+	(void)state;
+	for (size_t i = 0; i < 5; i++) {
+		struct span key = conversation_due_key("some.id", false, times[i], keys[i]);
+		assert_true(i == 0 || strcmp(keys[i - 1], keys[i]) < 0);
+		assert_true(conversation_due_key_read(key, &due_ms, &id));
+		assert_true(due_ms == times[i] && span_equal(id, SPAN("some.id")));
+		for (size_t len = 0; len < key.len - id.len + 1; len++)
+			assert_false(conversation_due_key_read(span_of(key.at, len), &due_ms, &id));
+	}
+	assert_true(
+	        conversation_due_key_read(conversation_due_key("a", true, 7, asked), &due_ms, &id));
+	assert_memory_equal(asked, CONVERSATION_ASK_KEY, sizeof CONVERSATION_ASK_KEY - 1);
+	assert_false(conversation_due_key_read(SPAN("conversation.due/012345678 abcdef/ab"),
+	                                       &due_ms, &id));
+	assert_false(conversation_due_key_read(SPAN("conversation.dye/0123456789abcdef/ab"),
+	                                       &due_ms, &id));
+}
+
+static void a_lease_from_beginning_to_end(void **state)
+{
+	struct conversation c = {.id = "c"};
+	(void)state;
+	assert_true(conversation_is_free(&c, "a", "me", 5));
+	assert_int_equal(conversation_fence(&c, 0, 5), CONVERSATION_OPEN);
+	assert_int_equal(conversation_fence(&c, 1, 5), CONVERSATION_LOST);
+	conversation_received(&c, 40, 1000); /* what is there from before is for nobody */
+	assert_true(c.due_ms == 1000 && c.done == 40);
+	conversation_received(&c, 60, 1500);
+	assert_true(c.due_ms == 1000 && c.done == 40); /* it waits since then */
+	conversation_give(&c, "a", "me", 100, 80, 2000);
+	assert_true(c.epoch == 1 && c.due_ms == 2100 && c.lease_until_ms == 2100 && c.done == 40);
+	assert_false(conversation_is_free(&c, "b", "me", 2099));
+	assert_false(conversation_is_free(&c, "a", "you", 2099));
+	assert_true(conversation_is_free(&c, "a", "me", 2099)); /* from its own former life */
+	assert_true(conversation_is_free(&c, "b", "me", 2100));
+	assert_int_equal(conversation_fence(&c, 0, 2099), CONVERSATION_HELD);
+	assert_int_equal(conversation_fence(&c, 0, 2100), CONVERSATION_OPEN);
+	assert_int_equal(conversation_fence(&c, 1, 9999),
+	                 CONVERSATION_OPEN); /* nobody else has it */
+	assert_int_equal(conversation_fence(&c, 2, 2099), CONVERSATION_LOST);
+	conversation_renew(&c, 80, 2050);
+	assert_true(c.due_ms == 2150);
+	assert_false(conversation_deal(&c, 81, 80, 2060));
+	assert_true(conversation_deal(&c, 60, 80, 2060) && c.done == 60 && c.due_ms == 2150);
+	assert_true(conversation_deal(&c, 40, 80, 2060) && c.done == 60); /* said late */
+	assert_true(conversation_deal(&c, 80, 80, 2060) && c.due_ms == 0);
+	conversation_received(&c, 80, 2070);
+	assert_true(c.due_ms == 2150 && c.done == 80); /* whoever has it deals with it */
+	conversation_give(&c, "b", "me", 100, 90, 2150);
+	assert_int_equal(conversation_fence(&c, 1, 2150), CONVERSATION_LOST);
+	conversation_release(&c, 90, 2160);
+	assert_true(c.due_ms == 2160 && *c.agent == '\0');
+	assert_int_equal(conversation_fence(&c, 2, 2160), CONVERSATION_LOST);
+	conversation_give(&c, "b", "me", 100, 90, 2170);
+	assert_true(conversation_deal(&c, 90, 90, 2180));
+	conversation_release(&c, 90, 2190);
+	assert_true(c.due_ms == 0 && c.epoch == 3);
+}
+
+/* Whoever answers without leases is left alone, until somebody asks for one by name. */
+static void who_takes_no_leases_is_left_alone(void **state)
+{
+	struct conversation c = {.id = "c"};
+	(void)state;
+	conversation_received(&c, 0, 1000);
+	c.served = true;
+	conversation_forgo(&c, 20);
+	assert_true(c.due_ms == 0 && c.done == 20);
+	conversation_received(&c, 20, 2000);
+	assert_true(c.due_ms == 0);
+	conversation_give(&c, "a", "me", 100, 40, 3000);
+	assert_true(!c.served && c.done == 40 && c.due_ms == 0);
+	conversation_received(&c, 40, 3010);
+	assert_true(c.due_ms == 3100);
+}
+
+static uint64_t dice(uint64_t *seed, uint64_t sides)
+{
+	*seed = *seed * 6364136223846793005u + 1442695040888963407u;
+	return (*seed >> 33) % sides;
+}
+
+/* Agents that are given it, work, stand still, die and come back late; people who write; time.
+ * Whatever happens: one epoch at a time is heard, every item is dealt with exactly once and in its
+ * order, and what waits is found by its due time and by nothing else. */
+static void whatever_happens_each_item_is_dealt_with_once(void **state)
+{
+	enum { AGENTS = 4, STEPS = 4000, ITEM = 10 };
+	(void)state;
+	for (uint64_t first = 1; first <= 200; first++) {
+		struct conversation c = {.id = "c"};
+		struct {
+			uint64_t epoch, next; /* as it believes: 0 none; what it deals with next */
+		} agents[AGENTS] = {{0}};
+		uint64_t seed = first, now_ms = 1000, tail = 0, dealt = 0, heard_epoch = 0;
+		for (size_t step = 0; step < STEPS; step++) {
+			size_t who = dice(&seed, AGENTS);
+			char name[8];
+			snprintf(name, sizeof name, "a%zu", who);
+			now_ms += dice(&seed, 40);
+			switch (dice(&seed, 8)) {
+			case 0:
+				conversation_received(&c, tail, now_ms);
+				tail += ITEM;
+				break;
+			case 1: /* is given what is due, as those who wait for the next one are */
+				if (c.due_ms == 0 || c.due_ms > now_ms)
+					break;
+				assert_true(conversation_is_free(&c, name, "me", now_ms));
+				conversation_give(&c, name, "me", 100, tail, now_ms);
+				agents[who].epoch = c.epoch;
+				agents[who].next = c.done;
+				assert_true(c.epoch > heard_epoch);
+				break;
+			case 2:
+				agents[who].epoch = 0; /* dies */
+				break;
+			case 3:
+				if (agents[who].epoch != 0 &&
+				    conversation_fence(&c, agents[who].epoch, now_ms) ==
+				            CONVERSATION_OPEN)
+					conversation_renew(&c, tail, now_ms);
+				break;
+			case 4:
+				if (agents[who].epoch == 0 ||
+				    conversation_fence(&c, agents[who].epoch, now_ms) !=
+				            CONVERSATION_OPEN)
+					break;
+				conversation_release(&c, tail, now_ms);
+				break;
+			default: /* answers, and is done with it */
+				if (agents[who].epoch == 0 || agents[who].next >= tail)
+					break;
+				if (conversation_fence(&c, agents[who].epoch, now_ms) !=
+				    CONVERSATION_OPEN) {
+					agents[who].epoch = 0; /* is told that it lost it */
+					break;
+				}
+				assert_true(agents[who].epoch >= heard_epoch);
+				heard_epoch = agents[who].epoch;
+				assert_true(agents[who].next ==
+				            dealt); /* none twice, none left out */
+				assert_true(conversation_deal(&c, agents[who].next += ITEM, tail,
+				                              now_ms));
+				dealt = agents[who].next;
+				break;
+			}
+			assert_true(c.done == dealt);
+			assert_true((c.due_ms != 0) == (tail > dealt));
+			assert_true(c.due_ms == 0 || c.due_ms <= now_ms ||
+			            c.due_ms == c.lease_until_ms);
+		}
+		assert_true(dealt > 0);
+	}
+}
+
 /* The order of members does not matter, everything else does. */
 static void digests_of_what_was_sent(void **state)
 {
@@ -352,6 +515,10 @@ int main(void)
 	        cmocka_unit_test(what_is_on_the_wires),
 	        cmocka_unit_test(who_is_there),
 	        cmocka_unit_test(entries_of_an_old_registry),
+	        cmocka_unit_test(what_is_due_stands_in_its_order),
+	        cmocka_unit_test(a_lease_from_beginning_to_end),
+	        cmocka_unit_test(who_takes_no_leases_is_left_alone),
+	        cmocka_unit_test(whatever_happens_each_item_is_dealt_with_once),
 	};
 	return cmocka_run_group_tests_name("conversation", tests, NULL, NULL);
 }

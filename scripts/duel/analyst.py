@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The engines of the duel as agents that can be asked: scripts/duel/analyst.py --url URL [--token-file FILE] NAME=COMMAND...
 
-Each registers at the hub (docs/hub.md) under its name and answers in the conversation engine-NAME: what it thinks of the
-position on the board, or of a move that the question names (e2e4, e7e8q), from its own search while that runs, depth by
+Each registers at the hub (docs/hub.md) under its name, and has the conversation engine-NAME under a lease
+(docs/conversations.md), in which it answers: what it thinks of the position on the board, or of a move that the question names (e2e4, e7e8q), from its own search while that runs, depth by
 depth, each a piece of the answer. `stop` in the conversation ends the search. Whatever of Ringside is killed
 meanwhile: no word is lost or said twice. Needs clients/python, and a program that speaks UCI.
 """
@@ -130,9 +130,7 @@ class Analyst:
         self.listeners = {}  # who asked through the hub, by the message
 
     def start(self):
-        self.talk.create()
-        head = self.server.stream(f"conversations/{self.talk.id}/inbox").head()
-        self.inbox = self.talk.inbox(head.offset)
+        self.lease = self.talk.lease()
         self.questions = []
         self.wake = threading.Condition()
         threading.Thread(target=self.listen, daemon=True).start()
@@ -158,10 +156,10 @@ class Analyst:
             self.listeners.pop(message)
 
     def listen(self):
-        for item in self.inbox:
+        for item in self.lease.items(live=True, settle=False):
             with self.wake:
                 if item.type == "message":
-                    self.questions.append((item.value["messageId"], item.text))
+                    self.questions.append(item)
                     self.wake.notify()
                 elif item.type == "stop" and item.value.get("messageId") in (None, self.answering):
                     self.engine.interrupt()
@@ -170,12 +168,12 @@ class Analyst:
         while True:
             with self.wake:
                 self.wake.wait_for(lambda: self.questions)
-                message, text = self.questions.pop(0)
+                item = self.questions.pop(0)
             try:
-                self.answer(message, text)
+                self.answer(item)
             except (RingsideError, OSError, ValueError) as error:
                 print(f"analyst: {self.name}: {error}", file=sys.stderr, flush=True)
-            self.listeners.pop(message, None)
+            self.listeners.pop(item.value["messageId"], None)
 
     def board(self):
         """The position on the board now; None between games."""
@@ -183,15 +181,16 @@ class Analyst:
         scene = frame.get("scene") or {}
         return scene.get("fen")
 
-    def answer(self, message, text):
-        self.answering = f"re-{message}"[:128]
-        with self.talk.reply(self.answering) as reply:
+    def answer(self, item):
+        with self.lease.reply(item) as reply:
+            self.answering = reply.message_id
             try:
-                self.say_what_it_thinks(lambda said: self.tell(message, reply, said), text)
+                self.say_what_it_thinks(lambda said: self.tell(item.value["messageId"], reply, said), item.text)
                 reply.piece({"type": "finish"})
             except Refused:
-                if not reply.stopped:
+                if not reply.stopped or self.lease.lost:
                     raise
+                self.lease.done(item)  # somebody has heard enough
 
     def say_what_it_thinks(self, say, text):
         fen = self.board()
@@ -230,7 +229,7 @@ class Analyst:
             say(f"{text_of(last[0])}.\n")
 
     def close(self):
-        self.inbox.close()
+        self.lease.release()
         self.agent.close()
         self.engine.close()
 

@@ -1,6 +1,7 @@
 """scripts/duel/analyst.py: the engines are at the hub and answer from their own search, and no word is lost or said twice
 over kill -9 of workers in the middle of an answer."""
 
+import json
 import os
 import random
 import re
@@ -74,25 +75,15 @@ def end(game, duel):
 
 
 def answer(talk, message, patience=60):
-    """All pieces of the answer, once it is whole: then nobody may add to it."""
+    """The texts of all pieces of the answer, once it is whole."""
     whole = talk.reply(f"re-{message}")
 
-    def over():
-        whole.said()
-        active = talk.server.ask("GET", f"/v1/sessions/{talk.id}")
-        return whole.seq > 0 and active is not None and finished(talk, message)
-    wait_for(over, "the answer", patience)
-    pieces = [item for item in whole._pieces()]
-    assert [piece.value["value"]["seq"] for piece in pieces] == list(range(len(pieces)))
-    return [piece.text for piece in pieces if piece.text]
-
-
-def finished(talk, message):
-    """By the next answer: it is refused as long as this one is given, and so would be a piece of this one behind its end."""
-    probe = talk.server.request("POST", f"/v1/sessions/{talk.id}/chunks",
-                                b'{"messageId":"re-%s","actorId":"x","role":"assistant","chunk":{},"seq":1000000}' % message.encode(),
-                                {"content-type": "application/json"})
-    return probe.status == 409 and probe.json()["code"] == "GENERATION_MISMATCH"
+    def pieces():
+        return [(json.loads(piece.value["value"]["chunk"])["type"], piece) for piece in whole._pieces()]
+    wait_for(lambda: pieces() and pieces()[-1][0] in ("finish", "stop"), "the answer", patience)
+    said = [piece for _, piece in pieces()]
+    assert [piece.value["value"]["seq"] for piece in said] == list(range(len(said)))
+    return [piece.text for piece in said if piece.text]
 
 
 def test_both_are_at_the_hub(r, analyst):
@@ -145,6 +136,15 @@ def test_no_word_is_lost_over_kills(r, analyst):
     assert numbers == sorted(set(numbers)) and len(numbers) >= 5
     print(f"kills={kills} pieces={len(heard)}")
     end(game, duel)
+
+
+def test_what_was_asked_while_they_were_away_is_answered(r):
+    talk = Server(r.url).conversation("engine-gnuchess", actor="ann")
+    with Analyst(r):
+        assert answer(talk, talk.say("And now?")) == ["There is nothing on the board at the moment.\n"]
+    question = talk.say("And now?")
+    with Analyst(r):
+        assert answer(talk, question) == ["There is nothing on the board at the moment.\n"]
 
 
 def test_they_are_asked_through_the_hub(r, analyst):

@@ -362,6 +362,31 @@ def test_two_workers_race_for_one_message(r):
     assert [c["type"] for c in stream(r, "conversations/changes")] == ["created"]
 
 
+def test_receipts_say_where_while_another_worker_writes(r):
+    """A piece changes nothing that a message needs, and still moves the end of the events."""
+    ask(r, "PUT", "/v1/sessions/c")
+    receipts, over = {}, threading.Event()
+
+    def answer():
+        n = 0
+        while not over.is_set():
+            assert ask(r, "POST", "/v1/sessions/c/chunks", {"messageId": "g", "actorId": "b", "role": "assistant", "chunk": {"n": n}})[0] == 200
+            n += 1
+    agents = [threading.Thread(target=answer) for _ in range(3)]
+    for agent in agents:
+        agent.start()
+    for n in range(60):
+        receipts[f"m{n}"] = ask(r, "POST", "/v1/sessions/c/messages", message("x", f"m{n}"))[1]["seq"]
+    over.set()
+    for agent in agents:
+        agent.join()
+    end, ends = 0, {}
+    for event in r.request("GET", "/v1/stream/sessions/c?offset=-1")[2][1:-1].replace(b'},{"type":"chunk"', b'},\n{"type":"chunk"').split(b"\n"):
+        end += len(event.rstrip(b",")) + 1
+        ends[json.loads(event.rstrip(b","))["value"]["messageId"]] = end
+    assert {name: ends[name] for name in receipts} == receipts
+
+
 def test_one_answer_at_a_time(r):
     ask(r, "PUT", "/v1/sessions/c")
     piece = {"actorId": "bot", "role": "assistant", "chunk": {}}

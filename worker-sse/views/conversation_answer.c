@@ -40,6 +40,8 @@ const char *conversation_piece_take(struct conversation_call *call)
 {
 	const char *fault = piece_fault(call->body);
 	if (fault == NULL)
+		fault = conversation_lease_members(call);
+	if (fault == NULL)
 		call->body = json_pack("{s:[o]}", "chunks", call->body);
 	return fault;
 }
@@ -58,7 +60,7 @@ const char *conversation_pieces_take(struct conversation_call *call)
 		if (fault != NULL)
 			return fault;
 	}
-	return NULL;
+	return conversation_lease_members(call);
 }
 
 /* The message that is meant; none: whichever runs. */
@@ -69,7 +71,7 @@ const char *conversation_end_take(struct conversation_call *call)
 	if (fault != NULL || (id != NULL && !conversation_id_good(span_str(id))))
 		return "messageId must be 1 to 128 of A-Z a-z 0-9 . _ ~ -";
 	snprintf(call->message, sizeof call->message, "%s", id != NULL ? id : "");
-	return NULL;
+	return conversation_lease_members(call);
 }
 
 /* ---- one at a time ---- */
@@ -94,6 +96,7 @@ bool conversation_end_generation(struct conversation_call *call, const char *act
 	if (!conversation_recall(call, id, &message, &known))
 		return false;
 	*call->row.generation = '\0';
+	call->row.generation_epoch = 0;
 	if (reason != NULL) {
 		json_t *chunk = json_pack("{s:s, s:s}", "type", "stop", "reason", reason);
 		message.position = conversation_say(
@@ -107,9 +110,12 @@ bool conversation_end_generation(struct conversation_call *call, const char *act
 	return true;
 }
 
-/* Its agent has said nothing for so long that it counts as gone: the next may begin. */
+/* Its agent has lost the conversation to who speaks now, or has said nothing for so long that it
+ * counts as gone: the next may begin. */
 static bool is_abandoned(struct conversation_call *call)
 {
+	if (call->epoch != 0 && call->epoch != call->row.generation_epoch)
+		return true;
 	struct conversation_message message = {0};
 	bool known;
 	uint64_t timeout_ms = call->all->worker->settings->conversations_generation_timeout_ms;
@@ -133,6 +139,7 @@ static bool begin_piece(struct conversation_call *call, const char *id,
 	switch (verdict) {
 	case CONVERSATION_TAKEN:
 		snprintf(call->row.generation, sizeof call->row.generation, "%s", id);
+		call->row.generation_epoch = call->epoch;
 		return true;
 	case CONVERSATION_CONFLICT:
 		conversation_fault(call, 409, "fingerprint_conflict",
@@ -195,9 +202,13 @@ void conversation_pieces_step(struct conversation_call *call)
 {
 	size_t i;
 	json_t *piece, *pieces = json_object_get(call->body, "chunks");
+	if (!conversation_fenced(call))
+		return;
 	json_array_foreach (pieces, i, piece)
 		if (!say_piece(call, piece))
 			return;
+	if (!conversation_spoken(call))
+		return;
 	call->count = count_pieces;
 	json_t *answer = json_pack("{s:b}", "ok", true);
 	if (strcmp(call->argument, "batch") == 0)
@@ -213,10 +224,12 @@ void conversation_begin_step(struct conversation_call *call)
 	bool known;
 	if (*call->message == '\0')
 		conversation_random_id(call->message);
-	if (!begin_piece(call, call->message, &message, &known))
+	if (!conversation_fenced(call) || !begin_piece(call, call->message, &message, &known))
 		return;
 	message.at_ms = call->now_ms;
 	conversation_remember(call, call->message, &message, !known);
+	if (!conversation_spoken(call))
+		return;
 	conversation_answer(call, 200, json_pack("{s:s}", "messageId", call->message));
 }
 
@@ -228,6 +241,8 @@ static const char *meant(const struct conversation_call *call)
 /* What was said before is durable by now: nothing is answered earlier. */
 void conversation_finish_step(struct conversation_call *call)
 {
+	if (!conversation_fenced(call))
+		return;
 	switch (conversation_judge_end(&call->row, meant(call))) {
 	case CONVERSATION_TAKEN:
 		if (!conversation_end_generation(call, "", NULL))
@@ -241,7 +256,8 @@ void conversation_finish_step(struct conversation_call *call)
 	case CONVERSATION_ENDED:
 		break;
 	}
-	conversation_answer(call, 200, json_pack("{s:b}", "ok", true));
+	if (conversation_spoken(call))
+		conversation_answer(call, 200, json_pack("{s:b}", "ok", true));
 }
 
 /* Ends the answer for all who watch, and tells the agent, also when it has not begun to speak. */

@@ -1,7 +1,9 @@
 /* Inside conversations: a call and its turn (conversation_turn.c), the registry
  * (conversation_registry.c, conversation_list.c), what is said (conversation_talk.c,
  * conversation_answer.c), who is there and the rest (conversation_room.c), an old registry
- * (conversation_import.c). */
+ * (conversation_import.c); who serves one: leases (conversation_lease.c), whoever waits for the next
+ * one (conversation_next.c), agents that are asked by an endpoint (conversation_agents.c,
+ * conversation_invoke.c). */
 #pragma once
 
 #include "common/domain/conversation.h"
@@ -9,6 +11,9 @@
 #include "worker-sse/views/worker.h"
 
 struct conversation_queue;
+struct conversation_waiter;
+struct conversation_invocation;
+struct http_posts;
 
 /* Of one worker. */
 struct conversations {
@@ -16,6 +21,13 @@ struct conversations {
 	struct fanout_observer observer;
 	uint64_t count;                    /* that there are, as the view has it */
 	struct conversation_queue *queues; /* hash by id: who is at work, and who waits behind */
+	uint64_t due_count;                /* conversations with something to deal with */
+	struct wheel_node due;             /* one of them may be given now, or has changed */
+	struct conversation_waiter *waiters, **waiters_last; /* in the order in which they came */
+	struct conversation_invocation *invocations;         /* hash by id */
+	struct http_posts *posts;                            /* NULL: nobody was asked yet */
+	bool look_soon; /* one that is due was passed over, as somebody is at work on it */
+	bool stopping;
 };
 
 /* One request that reads or changes a conversation. Calls of one conversation have their turns one
@@ -44,13 +56,21 @@ struct conversation_call {
 	char message[CONVERSATION_ID_ROOM];       /* of what is said */
 	char digest[CONVERSATION_DIGEST_ROOM];
 	bool strict, cascade;
+	bool own;       /* the product itself asks: it may */
+	bool due_only;  /* a lease of one that is due, of none else */
+	uint64_t dealt; /* agents with an endpoint that have dealt with the item; 0: not said */
+	uint64_t epoch; /* of the lease by which it is said; 0: by none */
+	uint64_t done;  /* what the holder of the lease has dealt with; UINT64_MAX: not said */
 
 	/* ---- of a step ---- */
 	struct actor_change *change;
 	uint64_t now_ms; /* Unix */
 	bool there;      /* the conversation is */
 	struct conversation row;
-	uint64_t tail; /* of its events, with what was published; UINT64_MAX: not looked up */
+	/* Of its events and its inbox, with what was published; UINT64_MAX: not looked up. */
+	uint64_t tail, inbox_tail;
+	uint64_t due_ms; /* where its row among those that are due stands; 0: nowhere */
+	bool due_asked;
 	bool write;
 	unsigned status;
 	json_t *answer;                                /* NULL: none */
@@ -66,6 +86,8 @@ struct conversation_call *conversation_call_create(struct request *request, stru
                                                    bool coded);
 /* Takes the call; answers by and by. */
 void conversation_call_run(struct conversation_call *call);
+/* Is somebody at work on it here? */
+bool conversation_at_work(struct conversations *all, const char *id);
 /* For one that is not run. */
 void conversation_call_free(struct conversation_call *call);
 
@@ -89,8 +111,9 @@ void conversation_open_streams(struct conversation_call *call);
 void conversation_tell_change(struct conversation_call *call, const char *type);
 /* One more event; returns the position behind it. Takes `event`. */
 uint64_t conversation_say(struct conversation_call *call, json_t *event);
-/* For the agent. Takes `item`. */
+/* For the agent. Takes `item`, which gets its `inboxSeq`: the position behind it. */
 void conversation_hand_in(struct conversation_call *call, json_t *item);
+uint64_t conversation_inbox_tail(struct conversation_call *call);
 
 /* What is remembered of a message. False: unreadable, answered. */
 bool conversation_recall(struct conversation_call *call, const char *message,
@@ -160,6 +183,54 @@ const char *conversation_body_text(const struct conversation_call *call, const c
                                    size_t max, const char **fault);
 /* The message that `name` names, else a new one, into call->message. */
 const char *conversation_body_message(struct conversation_call *call, const char *name);
+
+/* ---- conversation_lease.c ---- */
+
+/* `epoch` and `done` of the body into the call. NULL: fine, or not there; else a fault. */
+const char *conversation_lease_members(struct conversation_call *call);
+/* What an agent says: may it? False: answered. */
+bool conversation_fenced(struct conversation_call *call);
+/* It has said so: its lease lasts longer, and what it has dealt with is done. False: answered. */
+bool conversation_spoken(struct conversation_call *call);
+
+const char *conversation_lease_take(struct conversation_call *call);
+void conversation_lease_step(struct conversation_call *call);
+void conversation_lease_look_step(struct conversation_call *call);
+const char *conversation_keep_take(struct conversation_call *call);
+void conversation_renew_step(struct conversation_call *call);
+void conversation_release_step(struct conversation_call *call);
+
+/* ---- conversation_next.c ---- */
+
+/* POST /v1/sessions/$next/lease: whichever conversation waits, now or within a time. */
+void conversation_next(struct request *request);
+/* Those that are due may have changed. */
+void conversation_due_changed(struct conversations *all);
+/* All that wait are answered that there is none: this worker stops. */
+void conversation_next_stop(struct conversations *all);
+
+/* Visits conversations that may be given now (with `asked` those that are for agents with an
+ * endpoint), the longest due first, until it returns false. Returns when the next one may, Unix ms;
+ * UINT64_MAX: none. */
+uint64_t conversation_due_each(struct conversations *all, bool asked,
+                               bool (*visit)(void *arg, const struct conversation *row), void *arg);
+
+/* ---- conversation_agents.c ---- */
+
+const char *conversation_agents_take(struct conversation_call *call);
+void conversation_agents_step(struct conversation_call *call);
+void conversation_agents_look_step(struct conversation_call *call);
+void conversation_agents_drop_step(struct conversation_call *call);
+/* All of them as events: for who has forgotten everything. False: unreadable, answered. */
+bool conversation_agents_say(struct conversation_call *call);
+/* What is registered, a new array; NULL: nothing, or it cannot be read. */
+json_t *conversation_agents_read(struct span value);
+
+/* ---- conversation_invoke.c ---- */
+
+/* Asks the agents of those that wait for them, as many as may be. Returns when the next one may
+ * wait, Unix ms; UINT64_MAX: none. */
+uint64_t conversation_invoke_due(struct conversations *all);
 
 /* ---- conversation_import.c ---- */
 

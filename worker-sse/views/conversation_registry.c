@@ -113,6 +113,12 @@ static void forget(struct conversation_call *call)
 	conversation_forget_rows(call, text);
 	conversation_presence_key(call->id, text);
 	rows_put(rows, text, (struct span){0});
+	conversation_agents_key(call->id, text);
+	rows_put(rows, text, (struct span){0});
+	if (call->due_ms != 0) {
+		conversation_due_key(call->id, call->due_asked, call->due_ms, text);
+		rows_put(rows, text, (struct span){0});
+	}
 	conversation_time_key(call->id, call->row.created_ms, text);
 	rows_put(rows, text, (struct span){0});
 	conversation_key(call->id, text);

@@ -180,6 +180,8 @@ void conversation_reset_step(struct conversation_call *call)
 		                 json_pack("{s:s, s:s, s:O, s:{s:s}}", "type", "presence", "key",
 		                           key, "value", value, "headers", "operation", "upsert"));
 	put_presence_row(call, row);
+	if (!conversation_agents_say(call))
+		return;
 	conversation_hand_in(call, json_pack("{s:s, s:s}", "type", "reset", "sessionId", call->id));
 	conversation_answer(
 	        call, 200,
@@ -292,11 +294,11 @@ void conversation_fork_step(struct conversation_call *call)
 		conversation_fault(call, 507, "LIMIT", "conversations.max is reached");
 		return;
 	}
-	struct conversation fork = call->row, whole = call->row;
+	struct conversation fork = {.messages = 0}, whole = call->row;
+	memcpy(fork.title, whole.title, sizeof fork.title);
+	memcpy(fork.created_by, whole.created_by, sizeof fork.created_by);
 	fork.created_ms = fork.changed_ms = call->now_ms;
 	fork.revision = 1;
-	fork.messages = 0;
-	*fork.generation = '\0';
 	memcpy(fork.id, call->message, sizeof fork.id);
 	memcpy(fork.fork_source, call->id, sizeof fork.fork_source);
 	snprintf(fork.owner, sizeof fork.owner, "%s", call->request->identity->principal);

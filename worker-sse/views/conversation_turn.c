@@ -119,6 +119,8 @@ static enum row_found load(struct conversation_call *call)
 	if (call->there && (conversation_read(&call->row, value) != ROW_PRESENT ||
 	                    strcmp(call->row.id, call->id) != 0))
 		found = ROW_UNREADABLE;
+	call->due_ms = call->row.due_ms;
+	call->due_asked = call->row.agents > 0;
 	if (found == ROW_UNREADABLE)
 		rows_mark(call->change->rows, key);
 	return found;
@@ -151,7 +153,7 @@ static bool may(struct conversation_call *call)
 {
 	char path[CONVERSATION_PATH_ROOM];
 	bool makes = !call->there && call->makes;
-	if (call->there && conversation_owned(call->request, &call->row))
+	if (call->own || (call->there && conversation_owned(call->request, &call->row)))
 		return true;
 	conversation_path(call->id, makes ? "events" : call->about, path);
 	return conversation_allowed(call, makes ? RIGHT(CREATE) : call->verbs, span_str(path));
@@ -164,7 +166,7 @@ static void begin_step(struct conversation_call *call, struct actor_change *chan
 	call->write = call->tagged = false;
 	call->count = NULL;
 	call->pieces = 0;
-	call->tail = UINT64_MAX;
+	call->tail = call->inbox_tail = UINT64_MAX;
 	call->row = (struct conversation){0};
 	conversation_answer(call, 500, NULL);
 }
@@ -182,9 +184,30 @@ static enum actor_decision decide(struct actor *actor, struct actor_change *chan
 	return call->write && !stopped ? ACTOR_WRITE : stopped ? ACTOR_STOP : ACTOR_REST;
 }
 
+/* It stands among those that are due as its row says. */
+static void put_due(struct conversation_call *call)
+{
+	char key[CONVERSATION_KEY_ROOM];
+	uint64_t before = call->due_ms, now = call->row.due_ms;
+	bool asked = call->row.agents > 0;
+	if (before == now && asked == call->due_asked)
+		return;
+	if (before != 0) {
+		conversation_due_key(call->id, call->due_asked, before, key);
+		rows_put(call->change->rows, key, (struct span){0});
+	}
+	if (now != 0) {
+		conversation_due_key(call->id, asked, now, key);
+		rows_put(call->change->rows, key, SPAN("1"));
+	}
+	call->due_ms = now;
+	call->due_asked = asked;
+}
+
 void conversation_put(struct conversation_call *call)
 {
 	char key[CONVERSATION_KEY_ROOM];
+	put_due(call);
 	char *text = conversation_text(&call->row);
 	conversation_key(call->id, key);
 	rows_put(call->change->rows, key, span_str(text));
@@ -242,11 +265,11 @@ void conversation_open_streams(struct conversation_call *call)
 	conversation_put(call);
 }
 
-static uint64_t events_tail(const struct conversation_call *call)
+static uint64_t tail_of(const struct conversation_call *call, const char *name)
 {
 	char path[CONVERSATION_PATH_ROOM];
 	struct stream *stream = state_find(store_view(call->all->worker->store),
-	                                   span_str(conversation_path(call->id, "events", path)));
+	                                   span_str(conversation_path(call->id, name, path)));
 	return stream != NULL && !stream->deleted ? stream->tail : 0;
 }
 
@@ -255,18 +278,46 @@ uint64_t conversation_say(struct conversation_call *call, json_t *event)
 	char path[CONVERSATION_PATH_ROOM];
 	size_t len;
 	if (call->tail == UINT64_MAX)
-		call->tail = events_tail(call);
+		call->tail = tail_of(call, "events");
 	publish(call, conversation_path(call->id, "events", path), event, &len);
 	call->tail += len + 1; /* as it is stored, with a comma */
+	call->row.said = call->tail;
 	conversation_put(call);
 	return call->tail;
+}
+
+uint64_t conversation_inbox_tail(struct conversation_call *call)
+{
+	if (call->inbox_tail == UINT64_MAX)
+		call->inbox_tail = tail_of(call, "inbox");
+	return call->inbox_tail;
+}
+
+/* The position behind an item, which the item itself says: its digits count, too. */
+static uint64_t number_item(json_t *item, uint64_t tail)
+{
+	uint64_t behind = tail, said;
+	do {
+		said = behind;
+		json_object_set_new(item, "inboxSeq", json_integer((json_int_t)said));
+		char *text = json_dumps(item, JSON_COMPACT);
+		check(text != NULL);
+		behind = tail + strlen(text) + 1;
+		free(text);
+	} while (behind != said);
+	return behind;
 }
 
 void conversation_hand_in(struct conversation_call *call, json_t *item)
 {
 	char path[CONVERSATION_PATH_ROOM];
 	size_t len;
+	uint64_t before = conversation_inbox_tail(call);
+	call->inbox_tail = number_item(item, before);
+	conversation_received(&call->row, before, call->now_ms);
 	publish(call, conversation_path(call->id, "inbox", path), item, &len);
+	check(call->inbox_tail == before + len + 1);
+	call->row.handed = call->inbox_tail;
 	conversation_put(call);
 }
 
@@ -434,6 +485,13 @@ static struct conversation_queue *queue_of(struct conversations *all, const char
 	return queue;
 }
 
+bool conversation_at_work(struct conversations *all, const char *id)
+{
+	struct conversation_queue *queue;
+	HASH_FIND_STR(all->queues, id, queue);
+	return queue != NULL;
+}
+
 void conversation_call_run(struct conversation_call *call)
 {
 	struct sse_worker *w = call->all->worker;
@@ -462,6 +520,7 @@ struct conversation_call *conversation_call_create(struct request *request, stru
 	call->coded = coded;
 	memcpy(call->id, id.at, id.len);
 	call->about = "events";
+	call->done = UINT64_MAX;
 	return call;
 }
 

@@ -23,6 +23,22 @@ static void count_all(struct conversations *all)
 	state_kv_each(store_view(all->worker->store), SPAN(CONVERSATION_TIME_KEY), count_one,
 	              &all->count);
 	counter_set(all->worker->counters, conversations, all->count);
+	all->due_count = 0;
+	state_kv_each(store_view(all->worker->store), SPAN(CONVERSATION_DUE_KEY), count_one,
+	              &all->due_count);
+	state_kv_each(store_view(all->worker->store), SPAN(CONVERSATION_ASK_KEY), count_one,
+	              &all->due_count);
+	counter_set(all->worker->counters, conversations_waiting, all->due_count);
+	conversation_due_changed(all);
+}
+
+/* One more, or one less. */
+static void count_row(uint64_t *count, bool there)
+{
+	if (there)
+		++*count;
+	else if (*count > 0)
+		--*count;
 }
 
 /* A row of the order by time is put once, and removed once. */
@@ -30,14 +46,16 @@ static void on_row(void *context, struct span key, bool there)
 {
 	struct conversations *all = ((struct sse_worker *)context)->conversations;
 	struct span id;
+	uint64_t due_ms;
 	if (key.at == NULL) {
 		count_all(all);
 	} else if (conversation_time_key_id(key, &id)) {
-		if (there)
-			all->count++;
-		else if (all->count > 0)
-			all->count--;
+		count_row(&all->count, there);
 		counter_set(all->worker->counters, conversations, all->count);
+	} else if (conversation_due_key_read(key, &due_ms, &id)) {
+		count_row(&all->due_count, there);
+		counter_set(all->worker->counters, conversations_waiting, all->due_count);
+		conversation_due_changed(all);
 	}
 }
 
@@ -46,6 +64,7 @@ int conversations_start(struct sse_worker *w)
 	struct conversations *all = xcalloc(1, sizeof *all);
 	all->worker = w;
 	w->conversations = all;
+	all->waiters_last = &all->waiters;
 	int code = conversation_import_file(w);
 	while (store_advance(w->store, 0)) {
 	}
@@ -53,6 +72,12 @@ int conversations_start(struct sse_worker *w)
 	all->observer.row = on_row;
 	fanout_observe(w->fanout, &all->observer);
 	return code;
+}
+
+void conversations_drain(struct sse_worker *w)
+{
+	w->conversations->stopping = true;
+	conversation_next_stop(w->conversations);
 }
 
 /* ---- refusals, health, other names ---- */
@@ -226,6 +251,36 @@ static const struct deed deeds[] = {
          AGENT,
          .take = conversation_end_take,
          .step = conversation_finish_step},
+        {.name = "lease", POSTS, .makes = true, AGENT, DOES(lease)},
+        {.name = "lease",
+         .method = METHOD_GET,
+         .optional = true,
+         READS,
+         .step = conversation_lease_look_step},
+        {.name = "lease",
+         POSTS,
+         .fixed = "renew",
+         AGENT,
+         .take = conversation_keep_take,
+         .step = conversation_renew_step},
+        {.name = "lease",
+         POSTS,
+         .fixed = "release",
+         AGENT,
+         .take = conversation_keep_take,
+         .step = conversation_release_step},
+        {.name = "agents", POSTS, .makes = true, AGENT, DOES(agents)},
+        {.name = "agents",
+         .method = METHOD_GET,
+         .optional = true,
+         READS,
+         .step = conversation_agents_look_step},
+        {.name = "agents",
+         .method = METHOD_DELETE,
+         .optional = true,
+         .argument = true,
+         AGENT,
+         .step = conversation_agents_drop_step},
         {.name = "login", POSTS, .makes = true, PEOPLE, DOES(login)},
         {.name = "logout", POSTS, PEOPLE, DOES(logout)},
         {.name = "reset", POSTS, .optional = true, AGENT, .step = conversation_reset_step},
@@ -346,6 +401,11 @@ void conversations_handle(struct request *request)
 	struct place place;
 	bool known, found = find_place(request->path, &place);
 	const struct deed *deed = found ? find_deed(request, &place, &known) : NULL;
+	if (found && span_equal(place.id, SPAN("$next")) && deed != NULL &&
+	    deed->step == conversation_lease_step) {
+		conversation_next(request);
+		return;
+	}
 	if (deed == NULL) {
 		refuse_unknown(request, &place, found && known);
 		return;

@@ -13,6 +13,9 @@ struct sse_worker;
  * worker's exit code after saying why it cannot start. After fanout_create(). */
 int conversations_start(struct sse_worker *w);
 
+/* This worker stops: whoever waits for a conversation is answered. */
+void conversations_drain(struct sse_worker *w);
+
 /* /sessions, /sessions/ID */
 void conversations_registry(struct request *request);
 /* /v1/sessions/ID/... */

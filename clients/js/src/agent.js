@@ -3,6 +3,7 @@ import { Tunnel } from "./tunnel.js";
 
 export { Api, RequestError, isTransient } from "./api.js";
 export { Answer, inbox } from "./inbox.js";
+export { Lease, conversations, lease } from "./lease.js";
 export { Channel } from "./tunnel.js";
 
 /**

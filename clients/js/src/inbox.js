@@ -32,18 +32,23 @@ export class Answer {
 	#api;
 	#path;
 	#about;
+	#fence;
+	#done;
 	#seq = 0;
 	#turn = /** @type {Promise<unknown>} */ (Promise.resolve());
 
 	/**
 	 * @param {import("./api.js").Api} api
 	 * @param {string} sessionId
-	 * @param {{ actorId: string, role?: "assistant" | "user" | "system", messageId?: string }} about
+	 * @param {{ actorId: string, role?: "assistant" | "user" | "system", messageId?: string, epoch?: number, done?: number }} about `epoch`: of the lease by which
+	 *   it is said; `done`: the `inboxSeq` of the item that it answers, which is dealt with when it is finished
 	 */
-	constructor(api, sessionId, { actorId, role = "assistant", messageId = uuid() }) {
+	constructor(api, sessionId, { actorId, role = "assistant", messageId = uuid(), epoch, done }) {
 		this.#api = api;
 		this.#path = `/v1/sessions/${encodeURIComponent(sessionId)}/`;
 		this.#about = { actorId, role };
+		this.#fence = epoch === undefined ? {} : { epoch };
+		this.#done = done === undefined ? {} : { done };
 		/** Names it. */
 		this.messageId = messageId;
 	}
@@ -55,12 +60,12 @@ export class Answer {
 	 * @throws {import("./api.js").RequestError} 409: another answer is under way, or somebody has stopped this one
 	 */
 	write(chunk) {
-		return this.#next("chunks", () => ({ messageId: this.messageId, ...this.#about, chunk, seq: this.#seq }), () => { this.#seq++; });
+		return this.#next("chunks", () => ({ messageId: this.messageId, ...this.#about, chunk, seq: this.#seq, ...this.#fence }), () => { this.#seq++; });
 	}
 
 	/** It is complete; again is fine. @returns {Promise<void>} */
 	finish() {
-		return this.#next("generations/finish", () => ({ messageId: this.messageId }), () => {});
+		return this.#next("generations/finish", () => ({ messageId: this.messageId, ...this.#fence, ...this.#done }), () => {});
 	}
 
 	/** @param {string} name @param {() => Record<string, unknown>} body @param {() => void} done @returns {Promise<void>} */

@@ -160,3 +160,4 @@ export type Socket = {
 import { Tunnel } from "./tunnel.js";
 export { Api, RequestError, isTransient } from "./api.js";
 export { Answer, inbox } from "./inbox.js";
+export { Lease, conversations, lease } from "./lease.js";

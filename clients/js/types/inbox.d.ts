@@ -28,12 +28,15 @@ export class Answer {
     /**
      * @param {import("./api.js").Api} api
      * @param {string} sessionId
-     * @param {{ actorId: string, role?: "assistant" | "user" | "system", messageId?: string }} about
+     * @param {{ actorId: string, role?: "assistant" | "user" | "system", messageId?: string, epoch?: number, done?: number }} about `epoch`: of the lease by which
+     *   it is said; `done`: the `inboxSeq` of the item that it answers, which is dealt with when it is finished
      */
-    constructor(api: import("./api.js").Api, sessionId: string, { actorId, role, messageId }: {
+    constructor(api: import("./api.js").Api, sessionId: string, { actorId, role, messageId, epoch, done }: {
         actorId: string;
         role?: "assistant" | "user" | "system";
         messageId?: string;
+        epoch?: number;
+        done?: number;
     });
     /** Names it. */
     messageId: string;

@@ -12,7 +12,7 @@ restarted and its workers killed at any moment, and nothing is missed or given t
 
 from .agent import Agent, Channel, Roster
 from .backoff import Backoff
-from .conversation import Conversation, Item, Items, Reply
+from .conversation import Conversation, Item, Items, Lease, Reply
 from .errors import Closed, Fenced, Refused, RingsideError, Unanswered
 from .events import Event, EventParser, EventSource
 from .follow import Follower, Message, PollFollower, Reset
@@ -22,6 +22,6 @@ from .stream import NOW, START, Head, Piece, PollReader, Producer, Reader, Strea
 from .websocket import WebSocket, WebSocketClosed
 
 __all__ = ["NOW", "START", "Agent", "Answer", "Backoff", "Channel", "Closed", "Conversation", "Event", "EventParser",
-           "EventSource", "Fenced", "Follower", "Head", "Item", "Items", "KeepAlive", "Message", "Piece", "PollFollower",
+           "EventSource", "Fenced", "Follower", "Head", "Item", "Items", "KeepAlive", "Lease", "Message", "Piece", "PollFollower",
            "PollReader", "Producer", "Reader", "Refused", "Reply", "Reset", "RingsideError", "Roster", "Server", "Source",
            "Stream", "Unanswered", "WebSocket", "WebSocketClosed"]

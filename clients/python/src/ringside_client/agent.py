@@ -9,8 +9,9 @@ import socket
 import struct
 import threading
 import time
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, Iterator, Optional, Sequence, Union
 
+from .conversation import Conversation, Lease
 from .errors import Refused, RingsideError, Unanswered
 from .server import Server
 from .websocket import WebSocket, WebSocketClosed
@@ -115,14 +116,15 @@ class Agent:
 
     `serve` is called with each dashboard's `Channel`, in a thread of its own: dashboards come through the registration,
     so nobody need reach this program. Without `serve` they are led to a WebSocket at `machine`:`port`, of the agent's
-    own. `error` is what ended it: Refused, or the hub's own words.
+    own. `error` is what ended it: Refused, or the hub's own words. One that accepts "sessions" is given conversations
+    that wait for an agent: `conversations`.
     """
 
     def __init__(self, server: Server, agent_id: str, *, machine: Optional[str] = None, port: Optional[int] = None,
                  cwd: Optional[str] = None, serve: Optional[Callable[[Channel], None]] = None,
-                 silence: float = 45.0) -> None:
-        if port is None and serve is None:
-            raise ValueError("an agent has a port of its own, or serves its dashboards through the hub")
+                 silence: float = 45.0, accepts: Sequence[str] = ()) -> None:
+        if port is None and serve is None and not accepts:
+            raise ValueError("an agent has a port of its own, serves its dashboards through the hub, or accepts something")
         self.server = server
         self.id = agent_id
         self.connects = 0
@@ -130,7 +132,7 @@ class Agent:
         # The hub lets one agent alone be at a machine and port: an agent without one is at its own name.
         self._node = {"id": agent_id, "machine": machine or (socket.gethostname() if port is not None else f"tunnel.{agent_id}"),
                       "cwd": cwd or os.getcwd(), "port": port if port is not None else 0, "status": "active",
-                      "pid": os.getpid(), **({"tunnel": True} if serve is not None else {})}
+                      "pid": os.getpid(), **({"tunnel": True} if serve is not None else {}), **({"accepts": list(accepts)} if accepts else {})}
         self._serve = serve
         self._silence = silence
         self._closed = threading.Event()
@@ -157,6 +159,24 @@ class Agent:
             if end is not None and time.monotonic() > end:
                 raise Unanswered(f"{self.id} is not registered within {patience} s")
         return self
+
+    def conversations(self, *, seconds: Optional[float] = None, wait: int = 20) -> "Iterator[Lease]":
+        """Conversations that wait for an agent, each with its `Lease`, as long as this one is not closed: for one that accepts
+        "sessions". `seconds` is how long a lease lasts without being renewed. Raises what ended the registration."""
+        body = {"agent": self.id, "wait": wait, **({} if seconds is None else {"leaseMs": round(seconds * 1000)})}
+        while not self._closed.is_set():
+            try:
+                self.wait(1)
+                granted = self.server.ask("POST", "/v1/sessions/$next/lease", body, patience=1)
+            except Unanswered:
+                continue
+            except Refused as refused:
+                if refused.status not in (409, 429, 503):
+                    raise
+                self._closed.wait(self.server.backoff.delay(2))  # its registration is under way
+                continue
+            if granted is not None:
+                yield Lease(Conversation(self.server, granted["sessionId"], actor=self.id), granted)
 
     def close(self) -> None:
         """Deregisters it and ends its channels; again is fine."""

@@ -9,7 +9,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any, Iterator, Mapping, Optional
 
-from .errors import Refused
+from .errors import Refused, RingsideError
 from .server import Server, refusal
 from .stream import START
 
@@ -64,6 +64,12 @@ class Conversation:
     def stop(self, message_id: Optional[str] = None) -> None:
         """Ends the answer that is being given. Refused, 409, where `message_id` is not it."""
         self.server.ask("POST", self._root + "/stop", {"messageId": message_id} if message_id else {})
+
+    def lease(self, agent: Optional[str] = None, *, seconds: Optional[float] = None) -> "Lease":
+        """Has the conversation to itself, as agent `agent` (`actor`): see `Lease`. Refused, 409, while another agent has it; the
+        same agent in another life takes it over."""
+        body = {"agent": agent or self.actor, **({} if seconds is None else {"leaseMs": round(seconds * 1000)})}
+        return Lease(self, self.server.ask("POST", self._root + "/lease", body))
 
     # ---- what there is to see ----
 
@@ -128,8 +134,10 @@ class Reply:
     Unanswered is settled by the next call. One answer at a time is given in a conversation: Refused, 409, while another is,
     and when this one was stopped (`stopped` is True then)."""
 
-    def __init__(self, conversation: Conversation, message_id: Optional[str] = None, *, role: str = "assistant") -> None:
+    def __init__(self, conversation: Conversation, message_id: Optional[str] = None, *, role: str = "assistant",
+                 lease: "Optional[Lease]" = None, item: Optional[Item] = None) -> None:
         self.conversation = conversation
+        self._lease, self._item = lease, item
         self.message_id = message_id or str(uuid.uuid4())
         self.seq = 0  # of the next piece
         self.stopped = False
@@ -160,7 +168,8 @@ class Reply:
         """The answer is whole. Again is fine."""
         with self._lock:
             self._settle()
-            self._post("generations/finish", {"messageId": self.message_id})
+            done = {} if self._item is None else {"done": self._item.value["inboxSeq"]}
+            self._post("generations/finish", {"messageId": self.message_id, **done})
 
     def said(self) -> str:
         """The text that is there of it already; `seq` is then behind that. For an agent that goes on where it was."""
@@ -186,8 +195,99 @@ class Reply:
 
     def _post(self, path: str, body: Mapping[str, Any]) -> None:
         conversation = self.conversation
+        fence = {} if self._lease is None else {"epoch": self._lease.epoch}
         try:
-            conversation.server.ask("POST", f"{conversation._root}/{path}", body)
+            conversation.server.ask("POST", f"{conversation._root}/{path}", {**body, **fence})
         except Refused as refused:
             self.stopped = refused.status == 409
             raise
+
+
+class Lease:
+    """A conversation that one agent has to itself, until it lets it go or is gone: it is renewed from a thread of its own.
+    What is said by `reply` carries its `epoch`; once another agent has the conversation it is Refused, 409, and `lost` is True.
+
+        with lease:
+            for item in lease.items():
+                if item.type == "message":
+                    with lease.reply(item) as reply:     # its end is the item's: nobody is asked to answer it again
+                        reply.write("...")
+    """
+
+    def __init__(self, conversation: Conversation, granted: Mapping[str, Any]) -> None:
+        self.conversation = conversation
+        self.epoch = int(granted["epoch"])
+        self.place = str(granted["inbox"])  # behind what was dealt with
+        self.lost = False
+        self._interrupted = str(granted.get("generation", {}).get("messageId", ""))
+        self._done = int(granted["done"])
+        self._over = threading.Event()
+        threading.Thread(target=self._renew, args=(granted["leaseMs"] / 3000,), daemon=True).start()
+
+    def __enter__(self) -> "Lease":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def items(self, *, live: bool = False, settle: bool = True) -> Iterator[Item]:
+        """What people sent and nobody has dealt with, in its order; with `live` also what they send from now on, until it is
+        lost or released. One is dealt with when the next is asked for (not with `settle=False`), or its reply is finished."""
+        source = self.conversation.inbox(self.place) if live else None
+        if source is not None:
+            threading.Thread(target=lambda: (self._over.wait(), source.close()), daemon=True).start()
+        for item in source if source is not None else self._there():
+            if self.lost or self._over.is_set():
+                return
+            yield item
+            if settle:
+                self.done(item)
+
+    def done(self, item: Item) -> None:
+        """It and all before it are dealt with: said when the lease is renewed or released."""
+        self._done = max(self._done, int(item.value["inboxSeq"]))
+
+    def reply(self, item: Optional[Item] = None, message_id: Optional[str] = None) -> Reply:
+        """An answer; to `item`, where there is one. One that another agent had begun is over when this one begins."""
+        if message_id is None and item is not None:
+            message_id = f"re-{item.value.get('messageId', uuid.uuid4())}"[:100]
+            if self._interrupted.startswith(message_id):
+                message_id += f".{self.epoch}"
+        return Reply(self.conversation, message_id, lease=self, item=item)
+
+    def release(self) -> None:
+        """Lets it go, with what is dealt with; what is not is for another. Again is fine."""
+        if self._over.is_set():
+            return
+        self._over.set()
+        try:
+            self._post("release")
+        except Refused:
+            self.lost = True
+        except RingsideError:
+            pass  # its time ends it
+
+    def _there(self) -> Iterator[Item]:
+        stream, found = self.conversation.server.stream(f"conversations/{self.conversation.id}/inbox"), True
+        while found:
+            found = False
+            for piece in stream.read(self.place):
+                self.place = piece.offset
+                for message in piece.messages():
+                    found = True
+                    yield Item(str(message.get("type", "")), message, "")
+
+    def _post(self, verb: str) -> None:
+        path = f"{self.conversation._root}/lease/{verb}"
+        self.conversation.server.ask("POST", path, {"epoch": self.epoch, "done": self._done})
+
+    def _renew(self, pause: float) -> None:
+        while not self._over.wait(pause):
+            try:
+                self._post("renew")
+            except Refused:
+                self.lost = True
+                self._over.set()
+            except RingsideError:
+                pass  # the next may be answered
+

@@ -1,0 +1,240 @@
+"""Agents that are registered in a conversation with an endpoint, as clients of the registry's package do it: they are asked with
+what was said, and what they answer is said, piece by piece; once, whatever is killed."""
+
+import http.server
+import json
+import os
+import random
+import threading
+import time
+
+import pytest
+
+from ringside import Ringside, wait_for
+from test_conversations import ask, message, pieces, stream
+
+SEED = int(os.environ.get("SEED", random.randrange(1 << 30)))
+
+
+class Endpoint:
+    """An agent's: answers what `answer(body, write)` does, and keeps what it was asked."""
+
+    def __init__(self, answer):
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                outer.asked.append((body, dict(self.headers)))
+                status = outer.statuses.pop(0) if outer.statuses else 200
+                self.send_response(status)
+                self.send_header("content-type", "text/event-stream")
+                self.end_headers()
+                try:
+                    if status == 200:
+                        answer(body, self.write)
+                except OSError:
+                    outer.cut += 1
+
+            def write(self, text):
+                self.wfile.write(text.encode())
+                self.wfile.flush()
+
+            def log_message(self, *_):
+                pass
+
+        self.asked, self.statuses, self.cut = [], [], 0
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}/chat?x=1"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def chunk(words):
+    return "data: " + json.dumps({"type": "text-delta", "delta": words}) + "\n\n"
+
+
+def echo(body, write):
+    write(": hello\n\nid: 1\n")
+    for word in body["messages"][-1]["content"].split():
+        write(chunk(word)[:7])
+        write(chunk(word)[7:])
+    write("data: {\"type\":\"finish\"}\r\n\r\ndata: [DONE]\n\n")
+
+
+def register(r, session, *agents):
+    return ask(r, "POST", f"/v1/sessions/{session}/agents", {"agents": list(agents)})[:2]
+
+
+def answers(r, session, actor):
+    """What that agent said: the texts of its messages, one behind the other."""
+    said = {}
+    for event in stream(r, f"sessions/{session}"):
+        if event.get("type") == "chunk" and event["value"]["actorId"] == actor:
+            said.setdefault(event["value"]["messageId"], []).append(json.loads(event["value"]["chunk"]))
+    return list(said.values())
+
+
+@pytest.fixture
+def r():
+    with Ringside(workers=2) as ringside:
+        yield ringside
+
+
+def test_it_is_asked_and_what_it_answers_is_said(r):
+    with Endpoint(echo) as endpoint:
+        ask(r, "POST", "/v1/sessions/c/messages", message("before anybody was registered", "m0"))
+        agent = {"id": "echo", "name": "Echo", "endpoint": endpoint.url, "method": "POST", "triggers": "user-messages",
+                 "headers": {"X-Key": "secret"}, "bodyTemplate": {"model": "m", "stream": False}}
+        assert register(r, "c", agent) == (200, {"success": True})
+        shown = ask(r, "GET", "/v1/sessions/c/agents")[1]
+        assert shown == {"agents": [{name: value for name, value in agent.items() if name != "headers"}]}
+        event = stream(r, "sessions/c")[-1]
+        assert event == {"type": "agent", "key": "echo", "headers": {"operation": "upsert"},
+                         "value": {"agentId": "echo", "name": "Echo", "endpoint": endpoint.url, "triggers": "user-messages"}}
+        ask(r, "POST", "/v1/sessions/c/messages", message("one two", "m1"))
+        wait_for(lambda: answers(r, "c", "echo") and answers(r, "c", "echo")[-1][-1]["type"] == "finish", "the answer")
+        ((body, headers),) = endpoint.asked
+        assert headers["X-Key"] == "secret" and headers["Content-Type"] == "application/json"
+        assert body == {"model": "m", "stream": True, "messages": [
+            {"role": "user", "content": "before anybody was registered"}, {"role": "user", "content": "one two"}]}
+        assert [c.get("delta") for c in answers(r, "c", "echo")[0]] == ["one", "two", None]
+        # It is part of what was said from then on; what an agent says asks nobody.
+        ask(r, "POST", "/v1/sessions/c/messages", message("I am one of you", "m2", role="assistant"))
+        ask(r, "POST", "/v1/sessions/c/messages", message("three", "m3"))
+        wait_for(lambda: len(answers(r, "c", "echo")) == 2 and answers(r, "c", "echo")[-1][-1]["type"] == "finish", "the second")
+        assert [m["content"] for m in endpoint.asked[1][0]["messages"]] == \
+            ["before anybody was registered", "one two", "onetwo", "I am one of you", "three"]
+        assert len(endpoint.asked) == 2
+        # Those that are registered are said again after a reset, and are asked no more when they are gone.
+        ask(r, "POST", "/v1/sessions/c/reset", {})
+        assert stream(r, "sessions/c")[-1] == event
+        for _ in range(2):
+            assert ask(r, "DELETE", "/v1/sessions/c/agents/echo")[0] == 204
+        assert stream(r, "sessions/c")[-1] == {"type": "agent", "key": "echo", "headers": {"operation": "delete"}}
+        assert ask(r, "GET", "/v1/sessions/c/agents")[1] == {"agents": []}
+        ask(r, "POST", "/v1/sessions/c/messages", message("four", "m4"))
+        assert ask(r, "GET", "/v1/sessions/c/lease")[1]["waiting"] is True  # for whoever comes
+        assert len(endpoint.asked) == 2
+
+
+def test_each_of_several_answers_once(r):
+    with Endpoint(echo) as one, Endpoint(lambda body, write: write('{"type":"text-delta","delta":"all of it"}')) as two:
+        register(r, "c", {"id": "one", "endpoint": one.url}, {"id": "two", "endpoint": two.url})
+        register(r, "c", {"id": "one", "endpoint": one.url, "name": "again"})  # in place of the former
+        for n in range(5):
+            ask(r, "POST", "/v1/sessions/c/messages", message(f"w{n}", f"m{n}"))
+        wait_for(lambda: len(answers(r, "c", "two")) == 5, "the answers")
+        wait_for(lambda: ask(r, "GET", "/v1/sessions/c/lease")[1]["waiting"] is False, "the end")
+        assert [[c.get("delta") for c in said] for said in answers(r, "c", "one")] == [[f"w{n}", None] for n in range(5)]
+        assert [[c["delta"] for c in said] for said in answers(r, "c", "two")] == [["all of it"]] * 5
+        assert len(one.asked) == len(two.asked) == 5
+
+
+def test_what_fails_is_tried_again_and_then_told(r):
+    with Endpoint(echo) as endpoint:
+        register(r, "c", {"id": "echo", "endpoint": endpoint.url})
+        endpoint.statuses = [503, 200]
+        ask(r, "POST", "/v1/sessions/c/messages", message("one", "m1"))
+        wait_for(lambda: len(endpoint.asked) == 2 and answers(r, "c", "echo"), "another try")
+        endpoint.statuses = [404]
+        ask(r, "POST", "/v1/sessions/c/messages", message("two", "m2"))
+        wait_for(lambda: len(answers(r, "c", "echo")) == 2, "the failure")
+        assert answers(r, "c", "echo")[1] == [{"type": "error", "error": "Agent request failed: 404"}]
+        endpoint.statuses = [500, 502, 503]
+        ask(r, "POST", "/v1/sessions/c/messages", message("three", "m3"))
+        wait_for(lambda: len(answers(r, "c", "echo")) == 3, "the failure", 60)
+        assert answers(r, "c", "echo")[2] == [{"type": "error", "error": "Agent request failed: 503"}]
+        ask(r, "POST", "/v1/sessions/c/messages", message("four", "m4"))
+        wait_for(lambda: len(answers(r, "c", "echo")) == 4, "the next")
+        assert len(endpoint.asked) == 7
+        wait_for(lambda: "ringside_conversation_invocation_failures_total" in r.get("/metrics"), "the metric")
+
+
+def test_people_stop_an_answer(r):
+    more = threading.Event()
+
+    def endless(body, write):
+        if len(body["messages"]) > 1:
+            return echo(body, write)
+        while True:
+            write(chunk("x"))
+            more.wait(0.02)
+
+    with Endpoint(endless) as endpoint:
+        register(r, "c", {"id": "bot", "endpoint": endpoint.url})
+        ask(r, "POST", "/v1/sessions/c/messages", message("one", "m1"))
+        wait_for(lambda: answers(r, "c", "bot"), "its beginning")
+        assert ask(r, "POST", "/v1/sessions/c/stop", {})[0] == 204
+        wait_for(lambda: endpoint.cut == 1, "the end of the request")
+        ask(r, "POST", "/v1/sessions/c/messages", message("two", "m2"))
+        wait_for(lambda: len(answers(r, "c", "bot")) == 2 and answers(r, "c", "bot")[1][-1]["type"] == "finish", "the next answer")
+        assert {"type": "stop", "reason": "stopped"} in [chunk for _, chunk in pieces(stream(r, "sessions/c"))]
+        assert len(endpoint.asked) == 2
+
+
+def test_what_cannot_be_registered_is_told_why(r):
+    good = {"id": "a", "endpoint": "http://127.0.0.1:1/"}
+    for bad in ({**good, "id": "a b"}, {**good, "id": 7}, {"id": "a"}, {**good, "endpoint": "ftp://x/"}, {**good, "endpoint": "http://10.0.0.1/"},
+                {**good, "endpoint": "http://169.254.169.254/"}, {**good, "method": "GET"}, {**good, "triggers": "never"}, {**good, "name": 1},
+                {**good, "headers": {"a b": "c"}}, {**good, "headers": {"a": "b\r\nc: d"}}, {**good, "headers": ["a"]},
+                {**good, "bodyTemplate": []}, {**good, "bodyTemplate": {"x": "y" * 20000}}, 7):
+        status, answer = register(r, "c", bad)
+        assert status == 400 and answer["code"] == "INVALID_BODY", bad
+    assert ask(r, "POST", "/v1/sessions/c/agents", {})[0] == 400 and ask(r, "GET", "/v1/sessions/c/agents")[0] == 404
+    assert register(r, "c", *({**good, "id": f"a{n}"} for n in range(17)))[0] == 429
+    assert register(r, "c", *({**good, "id": f"a{n}"} for n in range(16)))[0] == 200
+    assert ask(r, "DELETE", "/v1/sessions/none/agents/a")[0] == 404
+    assert ask(r, "DELETE", "/v1/sessions/c")[0] == 204 and ask(r, "GET", "/v1/sessions/c/agents")[0] == 404
+    ask(r, "PUT", "/v1/sessions/c")
+    assert ask(r, "GET", "/v1/sessions/c/agents")[1] == {"agents": []}
+
+
+def test_each_message_has_one_whole_answer_over_kills():
+    """Workers are killed in the middle of answers: what they had begun is over, and begun again by another."""
+    print(f"SEED={SEED}")
+    dice = random.Random(SEED)
+
+    def slow(body, write):
+        for word in body["messages"][-1]["content"].split():
+            write(chunk(word))
+            time.sleep(0.005)
+        write("data: {\"type\":\"finish\"}\n\n")
+
+    with Endpoint(slow) as endpoint, Ringside("--worker-restart-limit=64", "--worker-restart-window=1s", "--conversations-lease=1s",
+                                              workers=2) as r:
+        sessions = [f"c{n}" for n in range(4)]
+        for session in sessions:
+            register(r, session, {"id": "bot", "endpoint": endpoint.url})
+        texts = {session: [] for session in sessions}
+        for n in range(24):
+            session, text = sessions[n % 4], " ".join(f"w{n}-{i}" for i in range(20))
+            assert retry(r, "POST", f"/v1/sessions/{session}/messages", message(text, f"m{n}"))[0] == 202
+            texts[session].append(text)
+            if n % 4 == 3:
+                r.kill_some_worker(dice, "sse")
+        wait_for(lambda: all(not retry(r, "GET", f"/v1/sessions/{s}/lease")[1]["waiting"] and
+                             "agent" not in retry(r, "GET", f"/v1/sessions/{s}/lease")[1] for s in sessions), "all answers", 120)
+        for session in sessions:
+            said = answers(r, session, "bot")
+            whole = [chunks for chunks in said if chunks[-1] == {"type": "finish"}]
+            assert [" ".join(c["delta"] for c in chunks[:-1]) for chunks in whole] == texts[session]
+            ended = [key for key, c in pieces(stream(r, f"sessions/{session}")) if c == {"type": "stop", "reason": "abandoned"}]
+            assert len(ended) == len(said) - len(whole)
+        print(f"asked={len(endpoint.asked)} for 24")
+
+
+def retry(r, *request):
+    """Over a worker that is killed while it answers; all of these may be repeated."""
+    while True:
+        try:
+            return ask(r, *request)
+        except OSError:
+            time.sleep(0.05)

@@ -1,0 +1,310 @@
+"""Conversations that wait are given to agents under a lease, one at a time: renewed, lost when its agent is gone, and given to
+another; what is said carries the lease's epoch, and nothing is answered twice, whatever is killed."""
+
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from client_python import Server
+from ringside import PATIENCE, Ringside, wait_for
+from test_conversations import ask, message, pieces, stream
+from test_tokens import with_rows
+
+SEED = int(os.environ.get("SEED", random.randrange(1 << 30)))
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+@pytest.fixture
+def r():
+    with Ringside(workers=2) as ringside:
+        yield ringside
+
+
+def register(r, name, **more):
+    agent = Server(r.url).agent(name, serve=lambda channel: None, **{"accepts": ["sessions"], **more})
+    wait_for(lambda: agent.connects > 0, "the hub")
+    return agent
+
+
+def next_one(r, agent, **more):
+    return ask(r, "POST", "/v1/sessions/$next/lease", {"agent": agent, **more})[:2]
+
+
+def lease(r, session, verb, **body):
+    return ask(r, "POST", f"/v1/sessions/{session}/lease{verb}", body)[:2]
+
+
+def say(r, session, epoch, seq=0, message_id="g1", **more):
+    body = {"messageId": message_id, "actorId": "bot", "role": "assistant", "chunk": {"n": seq}, "seq": seq,
+            **({"epoch": epoch} if epoch else {}), **more}
+    return ask(r, "POST", f"/v1/sessions/{session}/chunks", body)[:2]
+
+
+def test_who_waits_longest_is_given_first(r):
+    assert next_one(r, "bot")[0] == 409  # it is not at the hub
+    with register(r, "bot"):
+        assert next_one(r, "bot") == (204, None)
+        for name in "abc":
+            ask(r, "POST", f"/v1/sessions/{name}/messages", message("hi", f"m-{name}"))
+            time.sleep(0.002)  # another millisecond
+        assert ask(r, "GET", "/v1/sessions/a/lease")[1]["waiting"] is True
+        given = [next_one(r, "bot")[1] for _ in "abc"]
+        assert [g["sessionId"] for g in given] == ["a", "b", "c"] and all(g["epoch"] == 1 and g["pending"] for g in given)
+        assert next_one(r, "bot") == (204, None)
+        (item,) = json.loads(r.request("GET", f"/v1/stream/conversations/a/inbox?offset={given[0]['inbox']}")[2])
+        assert item["messageId"] == "m-a" and item["inboxSeq"] > 0
+        # What is done is done; what is not is given again, when its agent lets it go.
+        assert lease(r, "a", "/renew", epoch=1, done=item["inboxSeq"])[1]["pending"] is False
+        for name in "ab":
+            assert lease(r, name, "/release", epoch=1) == (200, {"ok": True})
+        status, again = next_one(r, "bot")
+        assert (again["sessionId"], again["epoch"]) == ("b", 2) and again["inbox"] == given[1]["inbox"]
+        assert ask(r, "GET", "/v1/sessions/a/lease")[1]["waiting"] is False
+
+
+def test_what_is_asked_wrongly_is_told_so(r):
+    ask(r, "PUT", "/v1/sessions/c")
+    for path, body in (("$next/lease", {}), ("$next/lease", {"agent": ""}), ("$next/lease", {"agent": "a", "wait": 61}),
+                       ("$next/lease", {"agent": "a", "wait": "x"}), ("$next/lease", b"{"), ("c/lease", {"agent": 7}),
+                       ("c/lease", {"agent": "a", "leaseMs": 5}), ("c/lease/renew", {}), ("c/lease/renew", {"epoch": 0}),
+                       ("c/lease/release", {"epoch": "1"})):
+        status, answer, _ = ask(r, "POST", f"/v1/sessions/{path}", body)
+        assert status == 400 and answer["code"] == "INVALID_BODY", (path, body, answer)
+    assert lease(r, "none", "/renew", epoch=1)[0] == 404
+    for path in ("$next", "$next/messages", "c/lease/other"):
+        assert ask(r, "POST", f"/v1/sessions/{path}", {"content": "x"})[0] in (400, 404, 405), path
+    assert lease(r, "c", "", agent="a")[1]["epoch"] == 1
+    for done in (7, 10 ** 15):
+        assert lease(r, "c", "/renew", epoch=1, done=done)[0] == 400
+    assert say(r, "c", None, done=3)[0] == 400 and say(r, "c", "x")[0] == 400
+
+
+def test_an_epoch_fences_whoever_comes_late(r):
+    ask(r, "PUT", "/v1/sessions/c")
+    status, first = lease(r, "c", "", agent="a", leaseMs=60000)
+    assert status == 200 and first["epoch"] == 1
+    status, answer = lease(r, "c", "", agent="b")
+    assert status == 409 and (answer["code"], answer["agent"]) == ("LEASED", "a")
+    assert say(r, "c", None)[1]["code"] == "LEASED"
+    assert say(r, "c", 2)[1]["code"] == "LEASE_LOST"
+    assert say(r, "c", 1) == (200, {"ok": True})
+    # The same agent, in another life.
+    second = lease(r, "c", "", agent="a")[1]
+    assert second["epoch"] == 2 and second["generation"] == {"messageId": "g1", "pieces": 1}
+    for answer in (say(r, "c", 1, 1), lease(r, "c", "/renew", epoch=1), lease(r, "c", "/release", epoch=1),
+                   ask(r, "POST", "/v1/sessions/c/generations/finish", {"epoch": 1})[:2],
+                   ask(r, "POST", "/v1/sessions/c/generations/start", {"epoch": 1})[:2]):
+        assert (answer[0], answer[1]["code"], answer[1]["epoch"]) == (409, "LEASE_LOST", 2)
+    # It goes on with what was begun, or begins another: what was begun is over then.
+    assert say(r, "c", 2, 1) == (200, {"ok": True})
+    third = lease(r, "c", "", agent="a")[1]["epoch"]
+    assert say(r, "c", third, 0, "g2") == (200, {"ok": True})
+    assert pieces(stream(r, "sessions/c")) == [("g1:0", {"n": 0}), ("g1:1", {"n": 1}), ("g1:2", {"type": "stop", "reason": "abandoned"}),
+                                               ("g2:0", {"n": 0})]
+    assert lease(r, "c", "/release", epoch=third) == (200, {"ok": True})
+    assert say(r, "c", third, 1, "g2")[1]["code"] == "LEASE_LOST"
+    assert r.get("/metrics").count("ringside_conversation_fenced_total") >= 1
+
+
+def test_whoever_answers_without_leases_is_left_alone(r):
+    with register(r, "bot"):
+        ask(r, "POST", "/v1/sessions/c/messages", message("hi", "m1"))
+        assert say(r, "c", None) == (200, {"ok": True})
+        ask(r, "POST", "/v1/sessions/c/generations/finish", {})
+        ask(r, "POST", "/v1/sessions/c/messages", message("and?", "m2"))
+        assert next_one(r, "bot") == (204, None) and ask(r, "GET", "/v1/sessions/c/lease")[1]["served"] is True
+        # Until somebody asks for it by name: from then on it is his, and waits when he is gone.
+        mine = lease(r, "c", "", agent="other")[1]
+        assert mine["pending"] is False
+        ask(r, "POST", "/v1/sessions/c/messages", message("so?", "m3"))
+        lease(r, "c", "/release", epoch=mine["epoch"])
+        given = next_one(r, "bot")[1]
+        assert given["epoch"] == 2
+        (item,) = json.loads(r.request("GET", f"/v1/stream/conversations/c/inbox?offset={given['inbox']}")[2])
+        assert item["messageId"] == "m3"
+
+
+def test_a_lease_ends_with_its_agent_and_is_given_to_who_waits(r):
+    with register(r, "one"), register(r, "two"):
+        got = []
+        waiting = threading.Thread(target=lambda: got.append(next_one(r, "two", wait=60)))
+        waiting.start()
+        ask(r, "POST", "/v1/sessions/c/messages", message("hi", "m1"))
+        waiting.join()  # it was told at once
+        assert got[0][0] == 200 and got[0][1]["epoch"] == 1
+        assert lease(r, "c", "/renew", epoch=1, leaseMs=1000)[1]["leaseMs"] == 1000
+        begun = time.monotonic()
+        status, given = next_one(r, "one", wait=60)  # when that time is over
+        assert (status, given["sessionId"], given["epoch"]) == (200, "c", 2)
+        assert time.monotonic() - begun > 0.5
+        assert say(r, "c", 1)[1]["code"] == "LEASE_LOST"
+
+
+def test_waiting_ends_with_its_time_with_the_client_and_with_the_worker(r):
+    with register(r, "bot") as agent:
+        assert next_one(r, "bot", wait=1) == (204, None)
+        gone = r.connect()
+        body = b'{"agent":"bot","wait":60}'
+        gone.sendall(b"POST /v1/sessions/$next/lease HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        gone.close()
+        got = []
+        waiting = [threading.Thread(target=lambda: got.append(next_one(r, "bot", wait=60))) for _ in range(4)]
+        for thread in waiting:
+            thread.start()
+        wait_for(lambda: ask(r, "GET", "/sessions")[0] == 200, "the worker")
+        ask(r, "POST", "/v1/sessions/c/messages", message("hi", "m1"))
+        wait_for(lambda: [g[0] for g in got] == [200], "that one of them is given it")
+        agent.close()  # who is not at the hub any more is given nothing
+        ask(r, "POST", "/v1/sessions/d/messages", message("hi", "m1"))
+        for thread in waiting:
+            thread.join()
+        assert sorted(g[0] for g in got) == [200, 409, 409, 409]
+    with register(r, "bot"):
+        lease(r, "d", "", agent="by-name")
+        got = []
+        waiting = threading.Thread(target=lambda: got.append(next_one(r, "bot", wait=60)))
+        waiting.start()
+        wait_for(lambda: waiting.is_alive(), "the request")
+        r.stop()  # what waits is answered, or its connection is closed: nobody hangs
+        r.start()
+
+
+def test_rights_say_what_an_agent_is_given():
+    ann, house = {"authorization": "Bearer ann"}, {"authorization": "Bearer house"}
+    rows = ("house token:house append=conversations/** create=conversations/** read=conversations/**\n"
+            "ann token:ann create=hub/agents/ann append=conversations/a-*/events read=hub/roster\n")
+    with with_rows(rows, workers=1) as r:
+        for name in ("b-1", "a-1"):
+            assert ask(r, "POST", f"/v1/sessions/{name}/messages", message("hi"), house)[0] == 202
+        agent = Server(r.url, "ann").agent("ann", accepts=["sessions"])
+        agent.wait()
+        body = {"agent": "ann"}
+        assert ask(r, "POST", "/v1/sessions/$next/lease", body)[0] == 401
+        assert ask(r, "POST", "/v1/sessions/$next/lease", body, house)[1]["code"] == "NOT_REGISTERED"  # it is ann's
+        assert ask(r, "POST", "/v1/sessions/$next/lease", body, ann)[1]["sessionId"] == "a-1"
+        assert ask(r, "POST", "/v1/sessions/$next/lease", body, ann)[0] == 204
+        assert ask(r, "POST", "/v1/sessions/b-1/lease", body, ann)[0] == 403
+        agent.close()
+
+
+JAVASCRIPT = """
+const { Agent, Api, conversations } = await import(process.argv[1]);
+const api = new Api({ base: process.argv[2] });
+new Agent(api, { node: { id: "js", machine: "here", cwd: "/", port: 0, accepts: ["sessions"] } }).start();
+for await (const lease of conversations(api, { agent: "js", wait: 5 })) {
+	for await (const item of lease.items()) {
+		if (item.type !== "message") continue;
+		const answer = lease.answer(item);
+		await answer.write({ type: "text-delta", delta: "You said: " + item.content });
+		await answer.finish();
+	}
+	await lease.release();
+}
+"""
+
+
+def test_an_agent_in_javascript(r):
+    module = os.path.join(os.path.dirname(os.path.dirname(HERE)), "clients/js/src/agent.js")
+    agent = subprocess.Popen(["node", "--input-type=module", "-e", JAVASCRIPT, module, r.url])
+    try:
+        for n in range(3):
+            ask(r, "POST", "/v1/sessions/c/messages", message(f"hi {n}", f"m{n}"))
+        wait_for(lambda: [p for p in pieces(stream(r, "sessions/c")) if p[0] == "re-m2:0"], "the answers")
+        assert [c["delta"] for key, c in pieces(stream(r, "sessions/c")) if key.startswith("re-")] == [f"You said: hi {n}" for n in range(3)]
+        wait_for(lambda: not {"agent", True} & {*(state := ask(r, "GET", "/v1/sessions/c/lease")[1]), state["waiting"]}, "its end")
+        assert agent.poll() is None
+    finally:
+        agent.kill()
+        agent.wait()
+
+
+AGENT = """import sys, time
+sys.path.insert(0, sys.argv[1])
+from client_python import Refused, Server, Unanswered, Backoff
+url, name = sys.argv[2:4]
+server = Server(url, patience=float("inf"), backoff=Backoff(first=0.02, most=0.2))
+agent = server.agent(name, accepts=["sessions"])
+for lease in agent.conversations(seconds=1, wait=2):
+    try:
+        with lease:
+            for item in lease.items():
+                if item.type != "message":
+                    continue
+                with lease.reply(item) as reply:
+                    for word in item.text.split():
+                        reply.write(word + " ")
+                        time.sleep(0.005)
+    except Refused as refused:
+        print(name, refused, file=sys.stderr, flush=True)
+"""
+
+
+def test_nothing_is_answered_twice_or_left_out_over_kills():
+    """Three agents, twelve conversations; agents and workers are killed all the time. In the end every message has exactly one
+    whole answer, and its words each once."""
+    print(f"SEED={SEED}")
+    dice = random.Random(SEED)
+    agents = {}
+
+    def start(r, name):
+        agents[name] = subprocess.Popen([sys.executable, "-c", AGENT, HERE, r.url, name], stderr=subprocess.DEVNULL)
+
+    with Ringside("--worker-restart-limit=64", "--worker-restart-window=1s", "--conversations-receipts=1024", workers=2) as r:
+        server = Server(lambda: r.url, patience=60)
+        try:
+            for n in range(3):
+                start(r, f"bot{n}")
+            asked = {}
+            for n in range(60):
+                session = f"c{dice.randrange(12)}"
+                text = " ".join(f"w{n}-{i}" for i in range(12))
+                asked[server.conversation(session, actor="ann").say(text, message_id=f"m{n}")] = (session, text)
+                if n % 10 == 9:
+                    r.kill_some_worker(dice, "sse")
+
+            def open_ones():
+                """Conversations that wait, or that an agent has."""
+                states = [ask(r, "GET", f"/v1/sessions/{session}/lease")[1] for session in {where for where, _ in asked.values()}]
+                return [state for state in states if state["waiting"] or "agent" in state]
+
+            kills, end = 0, time.monotonic() + 6 * PATIENCE
+            while open_ones():
+                assert time.monotonic() < end
+                if kills < 12:  # somebody is in the middle of an answer
+                    kills += 1
+                    name = dice.choice(list(agents))
+                    agents[name].kill()
+                    agents[name].wait()
+                    start(r, name)
+                    if kills % 3 == 0:
+                        r.kill_some_worker(dice, "sse")
+                time.sleep(0.2)
+        finally:
+            for agent in agents.values():
+                agent.kill()
+                agent.wait()
+        abandoned = 0
+        for session in {session for session, _ in asked.values()}:
+            answers, count = {}, 0
+            texts = [text for where, text in asked.values() if where == session]
+            for key, chunk in pieces(stream(r, f"sessions/{session}")):
+                answers.setdefault(key.rsplit(":", 1)[0], []).append(chunk)
+            for message_id, (where, text) in asked.items():
+                if where != session:
+                    continue
+                mine = [chunks for key, chunks in answers.items() if re.fullmatch(rf"re-{message_id}(\.\d+)?", key)]
+                whole = [chunks for chunks in mine if chunks[-1].get("type") == "text-delta"]
+                assert len(whole) == 1, mine  # the others were begun by an agent that was killed, and are over
+                assert all(chunks[-1] == {"type": "stop", "reason": "abandoned"} for chunks in mine if chunks not in whole)
+                assert [chunk["delta"] for chunk in whole[0]] == [word + " " for word in text.split()]
+                count += len(mine)
+            abandoned += count - len(texts)
+            assert count == sum(key.startswith("re-") for key in answers)
+        print(f"kills={kills} answers that were begun and abandoned={abandoned}")
