@@ -35,7 +35,8 @@ class Engine:
         self.lock = threading.Lock()
         self.searching = False
         self.process = subprocess.Popen(["nice", "-n", "19", *shlex.split(command)], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1)
+                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1,
+                                        start_new_session=True)  # gnuchess thinks in a process of its own
         self.say("uci")
         self.until("uciok")
 
@@ -90,7 +91,10 @@ class Engine:
             self.searching = False
 
     def close(self):
-        self.process.kill()
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
         self.process.wait()
 
 

@@ -54,7 +54,7 @@ def r():
 
 @pytest.fixture(scope="module")
 def analyst(r):
-    with Analyst(r) as analyst:
+    with Analyst(r, "--seconds=3") as analyst:
         yield analyst
 
 
@@ -138,15 +138,6 @@ def test_no_word_is_lost_over_kills(r, analyst):
     end(game, duel)
 
 
-def test_what_was_asked_while_they_were_away_is_answered(r):
-    talk = Server(r.url).conversation("engine-gnuchess", actor="ann")
-    with Analyst(r):
-        assert answer(talk, talk.say("And now?")) == ["There is nothing on the board at the moment.\n"]
-    question = talk.say("And now?")
-    with Analyst(r):
-        assert answer(talk, question) == ["There is nothing on the board at the moment.\n"]
-
-
 def test_they_are_asked_through_the_hub(r, analyst):
     game, duel = position(r, FEN)
     dashboard = WebSocket(Server(r.url), "/ws/agent/gnuchess?strict=1")
@@ -173,3 +164,12 @@ def test_a_stop_ends_the_search(r):
         talk.stop(f"re-{question}")
         assert answer(talk, talk.say("What of e2e5?"))[-1] == "e2e5 cannot be played here.\n"  # it takes the next question
         end(game, duel)
+
+
+def test_what_was_asked_while_they_were_away_is_answered(r):
+    talk = Server(r.url).conversation("engine-gnuchess", actor="ann")
+    with Analyst(r):
+        assert answer(talk, talk.say("And now?")) == ["There is nothing on the board at the moment.\n"]
+    question = talk.say("And now?")
+    with Analyst(r):
+        assert answer(talk, question) == ["There is nothing on the board at the moment.\n"]
