@@ -352,6 +352,11 @@ void agent_end(struct agent *agent, uint64_t now_ms)
 	agent->process_ms = 0;
 }
 
+bool agent_is_ahead(const struct agent *agent, uint64_t now_ms)
+{
+	return agent->status == AGENT_OFFLINE && agent->offline_since_s > now_ms / 1000 + 1;
+}
+
 bool agent_is_due(const struct agent *agent, uint64_t now_ms, uint64_t ttl_ms)
 {
 	return agent->evicted ||

@@ -132,5 +132,8 @@ bool agent_owned(const struct agent *agent, struct span owner, struct span forme
 void agent_begin(struct agent *agent, const struct agent *there, uint64_t now_ms);
 /* Its socket is closed. */
 void agent_end(struct agent *agent, uint64_t now_ms);
+/* Offline since a time that has yet to come: the clock was set back, and the row is to say now
+ * instead, or it would stay for as long as that was. */
+bool agent_is_ahead(const struct agent *agent, uint64_t now_ms);
 /* Offline for longer than `ttl_ms`, or evicted: its row goes. */
 bool agent_is_due(const struct agent *agent, uint64_t now_ms, uint64_t ttl_ms);

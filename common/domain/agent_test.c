@@ -215,6 +215,11 @@ static void a_life_is_told_from_the_next(void **state)
 	assert_int_equal(second.process_ms, 0);
 	assert_false(agent_is_due(&second, 90000, 30000));
 	assert_true(agent_is_due(&second, 90001, 30000));
+	assert_false(agent_is_ahead(&second, 59000)); /* two clocks, read at one moment */
+	assert_true(agent_is_ahead(&second, 58999));
+	agent_end(&second, 1000);
+	assert_false(agent_is_ahead(&second, 1000));
+	assert_true(agent_is_due(&second, 31001, 30000));
 	second.evicted = true;
 	assert_true(agent_is_due(&second, 0, 30000));
 	agent_begin(&first, &second, 100000);

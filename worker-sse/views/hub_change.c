@@ -204,6 +204,11 @@ static bool sweep_one(struct hub_change *c, struct actor_change *to, struct agen
 			tell_of(to, "node_removed", agent->id);
 		return true;
 	}
+	if (agent_is_ahead(agent, now_ms)) {
+		agent_end(agent, now_ms);
+		put(to->rows, agent);
+		return true;
+	}
 	if (agent->process_ms == 0 || hub_alive(c->hub, agent->slot, agent->process_ms))
 		return false;
 	agent_end(agent, now_ms);

@@ -73,6 +73,7 @@ struct hub {
 	struct hub_session *session_due, **session_due_last;     /* to be looked at */
 	struct hub_session *session_waits, **session_waits_last; /* for somebody to have room */
 	size_t session_waiting;
+	bool session_missed; /* there were more than are kept in mind */
 	struct slices_job session_work, session_scan;
 	char session_scanned[AGENT_KEY_ROOM]; /* up to here */
 	bool session_scan_rows;               /* it is at the rows of agents' conversations */

@@ -258,7 +258,8 @@ static bool is_due(const struct hub *hub, const struct hub_entry *e, uint64_t no
 	        .status = e->status, .offline_since_s = e->offline_since_s, .evicted = e->evicted};
 	bool lost = e->process_ms != 0 && !hub_alive(hub, e->slot, e->process_ms);
 	return (e->there || e->evicted) &&
-	       (lost || agent_is_due(&agent, now_ms, hub->worker->settings->hub_node_ttl_ms));
+	       (lost || agent_is_ahead(&agent, now_ms) ||
+	        agent_is_due(&agent, now_ms, hub->worker->settings->hub_node_ttl_ms));
 }
 
 static void set_sweep(struct hub *hub, uint64_t ms)

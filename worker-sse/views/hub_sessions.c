@@ -21,6 +21,8 @@ enum {
 	SCANNED = 64,          /* rows */
 	WOKEN = 64,            /* that wait for room, when there is some */
 	SCAN_BYTES = 64 << 10,
+	SESSIONS_MAX =
+	        4096, /* that are kept in mind; others are looked for again when there is room */
 };
 
 /* In one of the two lines, or in none. */
@@ -109,6 +111,10 @@ static void note(struct hub *hub, struct span id)
 	if (hub->takers == NULL || !conversation_id_good(id))
 		return;
 	HASH_FIND(hh, hub->sessions, id.at, id.len, s);
+	if (s == NULL && HASH_COUNT(hub->sessions) >= SESSIONS_MAX) {
+		hub->session_missed = true;
+		return;
+	}
 	if (s == NULL) {
 		s = xcalloc(1, sizeof *s + id.len + 1);
 		memcpy(s->id, id.at, id.len);
@@ -146,15 +152,22 @@ static void detach(struct hub_session *s)
 	websocket_send(conn->websocket, span_str(text));
 }
 
+static void scan_all(struct hub *hub);
+
 static void drop(struct hub_session *s)
 {
+	struct hub *hub = s->hub;
 	if (s->claiming)
 		return; /* it is looked at again when that has ended */
 	detach(s);
 	take_off_line(s);
 	wheel_cancel(&s->lease);
-	HASH_DEL(s->hub->sessions, s);
+	HASH_DEL(hub->sessions, s);
 	free(s);
+	if (!hub->session_missed || HASH_COUNT(hub->sessions) > SESSIONS_MAX / 2)
+		return;
+	hub->session_missed = false;
+	scan_all(hub);
 }
 
 /* ---- whose it is ---- */
@@ -417,8 +430,8 @@ static bool scan_on(struct slices_job *job)
 {
 	struct hub *hub = (struct hub *)((char *)job - offsetof(struct hub, session_scan));
 	struct scan scan = {.hub = hub};
-	if (hub->takers == NULL)
-		return false;
+	if (hub->takers == NULL || hub->session_missed)
+		return false; /* it begins anew when there is room */
 	if (hub->session_due != NULL)
 		return true;
 	state_kv_page(store_view(hub->worker->store),
