@@ -96,6 +96,15 @@
 	C(render_events_total, counter, "Events of render sessions published.")                    \
 	C(websockets, gauge, "WebSockets open.")                                                   \
 	C(websockets_total, counter, "WebSockets opened.")                                         \
+	C(websocket_deflated_in_bytes_total, counter,                                              \
+	  "Bytes of WebSocket messages before permessage-deflate.")                                \
+	C(websocket_deflated_out_bytes_total, counter, "The same behind it.")                      \
+	C(ws_subscriptions, gauge, "Subscriptions of sockets at /v1/ws.")                          \
+	C(ws_appends, gauge, "Appends of sockets at /v1/ws in flight.")                            \
+	C(ws_append_bytes, gauge, "Their bytes.")                                                  \
+	C(ws_holds_total, counter,                                                                 \
+	  "Times that a socket at /v1/ws was not read because of its appends in flight.")          \
+	C(ws_refused_total, counter, "Messages to /v1/ws that were answered with an error.")       \
 	C(calls_total, counter, "Requests forwarded to the worker that owns what they ask for.")   \
 	C(calls_refused_total, counter,                                                            \
 	  "Requests and answers that found no room in the queue to another worker: 503.")          \

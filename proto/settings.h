@@ -596,6 +596,16 @@
 	S(hub_session_lease_ms, "hub.session_lease", ms, "60s", 100, 86400000, LIVE,               \
 	  "How long an agent that takes conversations may leave what it was handed "               \
 	  "unacknowledged; then another that takes them gets it.")                                 \
+	S(ws_subscriptions, "ws.subscriptions", count, "16", 1, 256, LIVE,                         \
+	  "Subscriptions of one socket at /v1/ws; a further one gets 429.")                        \
+	S(ws_appends, "ws.appends", count, "64", 1, 1024, LIVE,                                    \
+	  "Appends of one socket at /v1/ws in flight: from so many on nothing more is read "       \
+	  "of it.")                                                                                \
+	S(ws_message_bytes, "ws.message_bytes", bytes, "1M", 1024, 64 << 20, LIVE,                 \
+	  "A message to /v1/ws, unpacked; a longer one ends it with 1009. So many bytes of "       \
+	  "appends may be in flight.")                                                             \
+	S(ws_compression, "ws.compression", flag, "false", 0, 1, LIVE,                             \
+	  "permessage-deflate at /v1/ws, for clients that offer it (RFC 7692).")                   \
 	S(call_timeout_ms, "call.timeout", ms, "10s", 100, 300000, WORKERS,                        \
 	  "Longest wait for another worker's answer to a request; then 503.")                      \
 	S(call_queue_bytes, "call.queue_bytes", bytes, "8M", 2 << 20, 1 << 30, WORKERS,            \

@@ -22,6 +22,7 @@
 #include "worker-sse/views/health.h"
 #include "worker-sse/views/hub_tunnel.h"
 #include "worker-sse/views/passes.h"
+#include "worker-sse/views/stream_socket.h"
 #include "worker-sse/views/subscriptions.h"
 
 #include <stdlib.h>
@@ -199,6 +200,7 @@ static int start_views(struct sse_worker *w)
 	                                                   .on_readers = on_readers,
 	                                                   .context = w});
 	events_start(w);
+	stream_socket_start(w);
 	bet_sync_start(w);
 	hub_start(w);
 	int code = conversations_start(w);

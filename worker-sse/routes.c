@@ -17,6 +17,7 @@
 #include "worker-sse/views/pages.h"
 #include "worker-sse/views/signalling.h"
 #include "worker-sse/views/stream_kit.h"
+#include "worker-sse/views/stream_socket.h"
 #include "worker-sse/views/streaming.h"
 #include "worker-sse/views/streams.h"
 #include "worker-sse/views/subscriptions.h"
@@ -232,6 +233,14 @@ static const struct route routes[] = {
          no_one_thing,
          1024,
          events_handle,
+         cors_preflight},
+        /* The handler judges about each stream that a message names. */
+        {"/v1/ws",
+         M(GET),
+         {.get = RIGHT(READ) | RIGHT(APPEND)},
+         no_one_thing,
+         1024,
+         stream_socket_handle,
          cors_preflight},
         {"/v1/feeds/", LOOKS, {.get = RIGHT(READ)}, NULL, 1024, feed_newest_handle, cors_preflight},
         {"/", LOOKS, {0}, NULL, 1024, pages_handle, cors_preflight},

@@ -169,18 +169,21 @@ static bool take_scalar(struct scan *s)
 	}
 }
 
-static bool take_key(struct scan *s)
+static bool take_colon(struct scan *s)
 {
-	if (s->at == s->end || *s->at != '"')
-		return fail(s, "object key expected");
-	if (!take_string(s))
-		return false;
 	skip_blanks(s);
 	if (s->at == s->end || *s->at != ':')
 		return fail(s, "colon expected");
 	s->at++;
 	skip_blanks(s);
 	return true;
+}
+
+static bool take_key(struct scan *s)
+{
+	if (s->at == s->end || *s->at != '"')
+		return fail(s, "object key expected");
+	return take_string(s) && take_colon(s);
 }
 
 /* One value, however deep: a stack of what is open stands for the recursion. */
@@ -304,4 +307,52 @@ const char *json_split(uint8_t *body, size_t len, size_t depth_max, struct json_
 		add_size(out, (uint32_t)value_len + 1);
 	}
 	return NULL;
+}
+
+static bool take_members(struct scan *s, size_t depth_max,
+                         void (*member)(void *arg, struct span key, struct span value), void *arg)
+{
+	skip_blanks(s);
+	if (s->at == s->end || *s->at != '{')
+		return fail(s, "an object is expected");
+	s->at++;
+	skip_blanks(s);
+	if (s->at < s->end && *s->at == '}') {
+		s->at++;
+		return true;
+	}
+	for (;;) {
+		const uint8_t *name = s->at + 1;
+		if (s->at == s->end || *s->at != '"')
+			return fail(s, "object key expected");
+		if (!take_string(s))
+			return false;
+		struct span key = span_of(name, (size_t)(s->at - name) - 1);
+		if (!take_colon(s))
+			return false;
+		const uint8_t *from = s->at;
+		if (!take_value(s, depth_max))
+			return false;
+		member(arg, key, span_of(from, (size_t)(s->at - from)));
+		skip_blanks(s);
+		if (s->at == s->end || (*s->at != ',' && *s->at != '}'))
+			return fail(s, "comma expected");
+		if (*s->at++ == '}')
+			return true;
+		skip_blanks(s);
+	}
+}
+
+const char *json_members(struct span object, size_t depth_max,
+                         void (*member)(void *arg, struct span key, struct span value), void *arg)
+{
+	struct scan s = {object.at, object.at + object.len, object.at, NULL};
+	if (depth_max >= DEPTH_ROOM)
+		depth_max = DEPTH_ROOM - 1;
+	if (!take_members(&s, depth_max, member, arg))
+		return s.fault;
+	skip_blanks(&s);
+	if (s.at != s.end)
+		fail(&s, "something behind the JSON value");
+	return s.fault;
 }

@@ -15,3 +15,9 @@ struct json_split {
  * is not valid JSON; then
  * nothing is owned, and fault_at says where. An empty array gives count 0. */
 const char *json_split(uint8_t *body, size_t len, size_t depth_max, struct json_split *out);
+
+/* The members of an object, as they stand: `key` without its quotes, its escapes in it, and the
+ * text of the value. Returns NULL, or a constant reason why it is no object that is valid JSON;
+ * then some may have been given. */
+const char *json_members(struct span object, size_t depth_max,
+                         void (*member)(void *arg, struct span key, struct span value), void *arg);

@@ -362,13 +362,51 @@ static void test_faults_have_a_place(void **state)
 	}
 }
 
+static void keep_member(void *arg, struct span key, struct span value)
+{
+	char *text = arg;
+	sprintf(text + strlen(text), "%.*s=%.*s;", (int)key.len, (const char *)key.at,
+	        (int)value.len, (const char *)value.at);
+}
+
+static void test_members(void **state)
+{
+	static const struct {
+		const char *text, *members, *reason;
+	} rows[] = {
+	        {"{}", "", NULL},
+	        {" { \"a\" : 1.50 , \"b\\\"\":[1, {\"c\":2}],\"a\":\"x\"} ",
+	         "a=1.50;b\\\"=[1, {\"c\":2}];a=\"x\";", NULL},
+	        {"[1]", "", "an object is expected"},
+	        {"", "", "an object is expected"},
+	        {"{\"a\":1", "a=1;", "comma expected"},
+	        {"{\"a\":1,}", "a=1;", "object key expected"},
+	        {"{\"a\" 1}", "", "colon expected"},
+	        {"{\"a\":1}x", "a=1;", "something behind the JSON value"},
+	        {"{\"a\":[[[1]]]}", "", "nested deeper than limits.json_depth"},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		char members[128] = "";
+		size_t len = strlen(rows[i].text);
+		char *exact = malloc(len + 1);
+		memcpy(exact, rows[i].text, len);
+		const char *reason = json_members(span_of(exact, len), 2, keep_member, members);
+		assert_string_equal(members, rows[i].members);
+		assert_int_equal(reason == NULL, rows[i].reason == NULL);
+		if (reason != NULL)
+			assert_string_equal(reason, rows[i].reason);
+		free(exact);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_valid),           cmocka_unit_test(test_invalid),
 	        cmocka_unit_test(test_stored_form),     cmocka_unit_test(test_depth),
 	        cmocka_unit_test(test_truncations),     cmocka_unit_test(test_faults_have_a_place),
-	        cmocka_unit_test(test_against_jansson),
+	        cmocka_unit_test(test_against_jansson), cmocka_unit_test(test_members),
 	};
 	return cmocka_run_group_tests_name("json_scan", tests, NULL, NULL);
 }

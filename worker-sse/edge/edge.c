@@ -8,6 +8,7 @@
 #include "worker-sse/edge/listen.h"
 #include "worker-sse/edge/tls.h"
 #include "worker-sse/edge/websocket.h"
+#include "worker-sse/edge/websocket_deflate.h"
 
 #include <stdlib.h>
 #include <time.h>
@@ -89,6 +90,7 @@ void edge_finish(struct edge *edge)
 	cors_finish(&edge->cors);
 	free(edge->read_buffer);
 	free(edge->fields);
+	websocket_packer_destroy(&edge->packer);
 }
 
 bool edge_use_tls(struct edge *edge, uint64_t listens_tls, const struct tls_material *material,

@@ -27,6 +27,7 @@ struct protocol;
 struct request;
 struct route;
 struct websocket;
+struct websocket_packer;
 
 /* Everything is the caller's and outlives the edge. */
 struct edge_options {
@@ -106,7 +107,8 @@ struct edge {
 	int64_t date_s;             /* which second it says */
 	struct waiting waiting;
 	/* websocket.c */
-	struct websocket *websockets; /* all */
+	struct websocket *websockets;    /* all */
+	struct websocket_packer *packer; /* NULL: nobody needed it yet */
 };
 
 /* `edge` is zero-initialised. Nothing is accepted yet. */

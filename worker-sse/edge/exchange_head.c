@@ -12,6 +12,7 @@ static bool header_repeats(enum request_header h)
 {
 	return h == HEADER_ACCEPT || h == HEADER_ACCEPT_ENCODING || h == HEADER_CONNECTION ||
 	       h == HEADER_COOKIE || h == HEADER_IF_MATCH || h == HEADER_IF_NONE_MATCH ||
+	       h == HEADER_SEC_WEBSOCKET_EXTENSIONS || h == HEADER_SEC_WEBSOCKET_PROTOCOL ||
 	       h == HEADER_UPGRADE || h == HEADER_X_FORWARDED_FOR || h == HEADER_X_FORWARDED_HOST ||
 	       h == HEADER_X_FORWARDED_PROTO || h == HEADER_ACCESS_CONTROL_REQUEST_HEADERS;
 }

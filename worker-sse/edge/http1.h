@@ -39,6 +39,7 @@ void http1_answer(struct exchange *e, unsigned status, struct http1_out *fields,
 void http1_start(struct exchange *e, unsigned status, struct http1_out *fields, uint64_t length);
 void http1_upgrade(struct exchange *e, struct http1_out *fields);
 bool http1_write(struct exchange *e, const struct iovec *iov, int count);
+bool http1_write_chunk(struct exchange *e, struct chunk *chunk, size_t from, size_t len);
 void http1_again(struct exchange *e);
 size_t http1_pending(const struct exchange *e);
 void http1_end(struct exchange *e);

@@ -113,6 +113,11 @@ bool http1_write(struct exchange *e, const struct iovec *iov, int count)
 	return conn_write_now(e->conn, framed, count + 2);
 }
 
+bool http1_write_chunk(struct exchange *e, struct chunk *chunk, size_t from, size_t len)
+{
+	return conn_write_chunk(e->conn, chunk, from, len);
+}
+
 void http1_again(struct exchange *e)
 {
 	check(e->conn->first == e);

@@ -199,12 +199,12 @@ static void consumed(const struct http2_stream *s, size_t bytes)
 	nghttp2_session_consume_stream(session_of(s)->session, s->id, bytes);
 }
 
-/* A WebSocket is not read while what it is told waits. */
+/* A WebSocket is not read while what it is told waits, nor while its feature holds it. */
 static bool is_held(const struct http2_stream *s)
 {
 	const struct exchange *e = &s->exchange;
 	return e->waits || (e->state == EXCHANGE_UPGRADED &&
-	                    s->out.bytes >= websocket_output_max(e->request.edge));
+	                    (e->holds || s->out.bytes >= websocket_output_max(e->request.edge)));
 }
 
 /* False: the stream may be gone. */
@@ -441,6 +441,18 @@ bool http2_stream_write(struct exchange *e, const struct iovec *iov, int count)
 	return s->out.bytes == 0;
 }
 
+bool http2_stream_write_chunk(struct exchange *e, struct chunk *chunk, size_t from, size_t len)
+{
+	struct http2_stream *s = http2_stream_of(e);
+	if (s->mute)
+		return true;
+	size_t before = s->out.bytes;
+	out_queue_push(&s->out, chunk_ref(chunk), (uint32_t)from, (uint32_t)len);
+	added(s, before);
+	/* What fits leaves in this turn; should it not, the next will wait. */
+	return before == 0 && len <= SINK_BYTES && !e->conn->writing;
+}
+
 void http2_stream_again(struct exchange *e)
 {
 	conn_wait_in_line(e->conn);
@@ -494,14 +506,10 @@ void http2_stream_refuse(struct http2_stream *s, unsigned status, const char *re
 static bool write_frame(void *to, const struct sse_frame *frame)
 {
 	struct exchange *e = to;
-	struct http2_stream *s = to;
-	if (e->conn == NULL || e->head_only || s->mute)
+	if (e->conn == NULL || e->head_only)
 		return true;
-	size_t before = s->out.bytes;
-	out_queue_push(&s->out, chunk_ref(frame->chunk), frame->bare_from, frame->bare_len);
-	added(s, before);
-	/* What fits leaves in this turn; should it not, the next will wait. */
-	e->wants_drain = before > 0 || frame->bare_len > SINK_BYTES || e->conn->writing;
+	e->wants_drain =
+	        !http2_stream_write_chunk(e, frame->chunk, frame->bare_from, frame->bare_len);
 	return !e->wants_drain;
 }
 

@@ -63,6 +63,7 @@ void http2_stream_start(struct exchange *e, unsigned status, struct http1_out *f
                         uint64_t length);
 void http2_stream_upgrade(struct exchange *e, struct http1_out *fields);
 bool http2_stream_write(struct exchange *e, const struct iovec *iov, int count);
+bool http2_stream_write_chunk(struct exchange *e, struct chunk *chunk, size_t from, size_t len);
 void http2_stream_again(struct exchange *e);
 size_t http2_stream_pending(const struct exchange *e);
 void http2_stream_finish(struct exchange *e);

@@ -78,6 +78,9 @@ struct protocol {
 	void (*upgrade)(struct exchange *exchange, struct http1_out *fields);
 	/* Bytes of the answer. True: all taken. */
 	bool (*write)(struct exchange *exchange, const struct iovec *iov, int count);
+	/* The bytes [from, from + len) of what others get too, of a WebSocket: by reference. */
+	bool (*write_chunk)(struct exchange *exchange, struct chunk *chunk, size_t from,
+	                    size_t len);
 	/* There is more to write than a slice. */
 	void (*again)(struct exchange *exchange);
 	/* Bytes that have not left. */

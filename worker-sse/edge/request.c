@@ -346,8 +346,9 @@ bool reply_write(struct request *request, const struct iovec *iov, int count)
 	struct exchange *e = request->exchange;
 	if (e->conn == NULL || e->head_only)
 		return true;
-	e->wants_drain = !e->conn->protocol->write(e, iov, count);
-	return !e->wants_drain;
+	bool taken = e->conn->protocol->write(e, iov, count);
+	e->wants_drain |= !taken; /* who was told to wait is told when it is over */
+	return taken;
 }
 
 bool reply_write_chunk(struct request *request, struct chunk *chunk, size_t from, size_t len)
@@ -356,8 +357,9 @@ bool reply_write_chunk(struct request *request, struct chunk *chunk, size_t from
 	check(e->state == EXCHANGE_UPGRADED);
 	if (e->conn == NULL)
 		return true;
-	e->wants_drain = !conn_write_chunk(e->conn, chunk, from, len);
-	return !e->wants_drain;
+	bool taken = e->conn->protocol->write_chunk(e, chunk, from, len);
+	e->wants_drain |= !taken;
+	return taken;
 }
 
 void reply_again(struct request *request)

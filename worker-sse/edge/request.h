@@ -61,7 +61,9 @@ enum method {
 	H(ACCESS_CONTROL_REQUEST_HEADERS, "access-control-request-headers")                        \
 	H(UPGRADE, "upgrade")                                                                      \
 	H(USER_AGENT, "user-agent")                                                                \
+	H(SEC_WEBSOCKET_EXTENSIONS, "sec-websocket-extensions")                                    \
 	H(SEC_WEBSOCKET_KEY, "sec-websocket-key")                                                  \
+	H(SEC_WEBSOCKET_PROTOCOL, "sec-websocket-protocol")                                        \
 	H(SEC_WEBSOCKET_VERSION, "sec-websocket-version")                                          \
 	H(STREAM_TTL, "stream-ttl")                                                                \
 	H(STREAM_EXPIRES_AT, "stream-expires-at")                                                  \

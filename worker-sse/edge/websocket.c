@@ -2,7 +2,9 @@
 #include "common/base/base64.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/utf8.h"
 #include "worker-sse/edge/edge.h"
+#include "worker-sse/edge/websocket_deflate.h"
 #include "worker-sse/edge/websocket_proof.h"
 
 #include <stdio.h>
@@ -42,14 +44,18 @@ struct websocket {
 	struct span in; /* of what is being taken */
 	struct wheel_node timer;
 	uint64_t heard_ms;
+	uint64_t said;              /* bytes it was ever sent, */
+	uint64_t taken;             /* ... and of them those that had left at the last beat */
+	uint64_t owed;              /* bytes of a frame that was begun: nothing else may be sent */
 	enum websocket_state state; /* changed by enter() alone */
+	unsigned window; /* permessage-deflate: of what it is sent; 0: it was not agreed to */
 	bool taking;
-	bool asks;     /* its route asks a right */
-	bool full;     /* at the last beat it had more to take than it may, and was not read */
-	bool held;     /* websocket_hold() */
-	bool relays;   /* what comes is a frame that on_frame() was told of */
-	uint64_t owed; /* bytes of a frame that was begun: nothing else may be sent */
-	void *holder;  /* of the sink; NULL: nobody */
+	bool asks;    /* its route asks a right */
+	bool full;    /* at the last beat it had more to take than it may, and was not read */
+	bool held;    /* websocket_hold() */
+	bool broken;  /* what came is no frame, and wslay does not say so */
+	bool relays;  /* what comes is a frame that on_frame() was told of */
+	void *holder; /* of the sink; NULL: nobody */
 	const struct sink_events *holder_events;
 	struct websocket *next, **previous; /* edge->websockets */
 	unsigned close_code;
@@ -126,6 +132,8 @@ static wslay_event_context_ptr codec(struct websocket *s)
 	check(wslay_event_context_server_init(&s->wslay, &callbacks, s) == 0);
 	wslay_event_config_set_max_recv_msg_length(s->wslay, s->message_bytes);
 	wslay_event_config_set_no_buffering(s->wslay, s->events.on_frame != NULL);
+	if (s->window != 0)
+		wslay_event_config_set_allowed_rsv_bits(s->wslay, WSLAY_RSV1_BIT);
 	return s->wslay;
 }
 
@@ -260,6 +268,7 @@ static void say(struct websocket *s, const struct wslay_event_msg *message)
 	const struct iovec iov[] = {
 	        {header, websocket_header(header, 0x80 | message->opcode, message->msg_length)},
 	        {(void *)(uintptr_t)message->msg, message->msg_length}};
+	s->said += iov[0].iov_len + message->msg_length;
 	reply_write(s->request, iov, message->msg_length > 0 ? 2 : 1);
 }
 
@@ -302,15 +311,17 @@ static void on_timer(struct wheel_node *node)
 	struct edge *edge = s->request->edge;
 	uint64_t beat_ms = edge->settings->http_sse_keepalive_ms;
 	const struct wslay_event_msg ping = {.opcode = WSLAY_PING};
-	bool full = is_full(s), was_full = s->full;
+	uint64_t taken = s->said - reply_pending(s->request);
+	bool full = is_full(s), stuck = full && s->full && taken == s->taken;
 	s->full = full;
+	s->taken = taken;
 	if (full || s->held)
 		s->heard_ms = edge->wheel->now_ms; /* it may say what it likes: nobody listens */
 	if (s->state != WEBSOCKET_OPEN || edge->wheel->now_ms - s->heard_ms > 2 * beat_ms) {
 		reply_abort(finish(s, code_of(s)));
 		return;
 	}
-	if (full && was_full) {
+	if (stuck) {
 		end_full(s);
 		return;
 	}
@@ -328,7 +339,36 @@ static void on_timer(struct wheel_node *node)
 void websockets_drain(struct edge *edge)
 {
 	for (struct websocket *s = edge->websockets; s != NULL; s = s->next)
-		websocket_close(s, WEBSOCKET_GOING_AWAY, "this worker is on its way out");
+		if (s->events.on_leaving != NULL)
+			s->events.on_leaving(s->events.arg);
+		else
+			websocket_close(s, WEBSOCKET_GOING_AWAY, "this worker is on its way out");
+}
+
+/* ---- permessage-deflate ---- */
+
+static struct websocket_packer *packer_of(struct edge *edge)
+{
+	if (edge->packer == NULL)
+		edge->packer = websocket_packer_create();
+	return edge->packer;
+}
+
+unsigned websocket_window(const struct websocket *s)
+{
+	return s->window;
+}
+
+struct span websocket_packed(struct edge *edge, unsigned window, struct span message)
+{
+	if (window == 0)
+		return (struct span){0};
+	struct span packed = websocket_pack(packer_of(edge), window, message);
+	if (packed.at != NULL) {
+		counter_add(edge->counters, websocket_deflated_in_bytes_total, message.len);
+		counter_add(edge->counters, websocket_deflated_out_bytes_total, packed.len);
+	}
+	return packed;
 }
 
 /* ---- frames ---- */
@@ -355,6 +395,7 @@ static ssize_t take_bytes(wslay_event_context_ptr wslay, const uint8_t *bytes, s
 	struct websocket *s = arg;
 	const struct iovec iov = {(void *)(uintptr_t)bytes, len};
 	(void)wslay, (void)flags;
+	s->said += len;
 	reply_write(s->request, &iov, 1); /* what the kernel does not take waits there */
 	return (ssize_t)len;
 }
@@ -377,6 +418,9 @@ static void on_frame_begun(wslay_event_context_ptr wslay,
 	        websocket_header(header, 0, m->payload_length) + MASK_BYTES + m->payload_length;
 	if (!wslay_is_ctrl_frame(m->opcode))
 		s->within = !m->fin;
+	/* RFC 7692 6.1: the first frame of a message says that it is packed. */
+	s->broken |= m->rsv != WSLAY_RSV_NONE && m->opcode != WSLAY_TEXT_FRAME &&
+	             m->opcode != WSLAY_BINARY_FRAME;
 	s->relays = s->events.on_frame != NULL && s->state == WEBSOCKET_OPEN &&
 	            !wslay_is_ctrl_frame(m->opcode);
 	if (s->relays)
@@ -401,17 +445,36 @@ static void on_frame_ended(wslay_event_context_ptr wslay, void *arg)
 	s->begun -= s->frame_len;
 }
 
+/* False: it ends. */
+static bool unpack(struct websocket *s, uint8_t opcode, struct span *bytes)
+{
+	struct span packed = *bytes;
+	enum websocket_unpacked result =
+	        websocket_unpack(packer_of(s->request->edge), packed, s->message_bytes, bytes);
+	if (result == WEBSOCKET_UNPACK_LONG)
+		websocket_close(s, WEBSOCKET_TOO_BIG, "a message is too long when it is unpacked");
+	else if (result == WEBSOCKET_UNPACK_BROKEN)
+		websocket_close(s, WEBSOCKET_BAD_DATA, "a message cannot be unpacked");
+	else if (opcode == WSLAY_TEXT_FRAME && !utf8_valid(*bytes))
+		websocket_close(s, WEBSOCKET_BAD_DATA, "text is UTF-8");
+	else
+		return true;
+	return false;
+}
+
 static void on_message(wslay_event_context_ptr wslay, const struct wslay_event_on_msg_recv_arg *m,
                        void *arg)
 {
 	struct websocket *s = arg;
-	const struct span bytes = span_of(m->msg, m->msg_length);
+	struct span bytes = span_of(m->msg, m->msg_length);
 	(void)wslay;
 	if (m->opcode == WSLAY_CONNECTION_CLOSE && s->events.on_goodbye != NULL)
 		say_goodbye(s, bytes);
 	if (s->state != WEBSOCKET_OPEN || wslay_is_ctrl_frame(m->opcode) ||
 	    s->events.on_frame != NULL)
 		return; /* wslay answers pings and closes */
+	if (wslay_get_rsv1(m->rsv) && !unpack(s, m->opcode, &bytes))
+		return;
 	if (m->opcode == WSLAY_TEXT_FRAME)
 		s->events.on_text(s->events.arg, bytes);
 	else if (m->opcode == WSLAY_BINARY_FRAME && s->events.on_binary != NULL)
@@ -434,7 +497,7 @@ static void take(struct request *request, struct span bytes)
 	s->heard_ms = request->edge->wheel->now_ms;
 	s->in = bytes;
 	s->taking = true;
-	bool broken = wslay_event_recv(codec(s)) != 0;
+	bool broken = wslay_event_recv(codec(s)) != 0 || s->broken;
 	s->taking = false;
 	s->in = (struct span){0};
 	if (broken) {
@@ -486,6 +549,7 @@ bool websocket_frame(struct websocket *s, uint8_t first, uint64_t len)
 	if (!s->taking)
 		flush(s); /* what waits goes before it */
 	s->owed = len;
+	s->said += iov.iov_len;
 	return reply_write(s->request, &iov, 1);
 }
 
@@ -523,6 +587,7 @@ bool websocket_piece(struct websocket *s, struct span bytes)
 		return true;
 	check(bytes.len <= s->owed);
 	s->owed -= bytes.len;
+	s->said += bytes.len;
 	bool taken = reply_write(s->request, &iov, 1);
 	end_frame(s);
 	return taken;
@@ -534,6 +599,7 @@ bool websocket_piece_shared(struct websocket *s, struct chunk *chunk, size_t fro
 		return true;
 	check(len <= s->owed);
 	s->owed -= len;
+	s->said += len;
 	bool taken = reply_write_chunk(s->request, chunk, from, len);
 	end_frame(s);
 	return taken;
@@ -541,7 +607,10 @@ bool websocket_piece_shared(struct websocket *s, struct chunk *chunk, size_t fro
 
 bool websocket_chunk(struct websocket *s, struct chunk *chunk, size_t from, size_t len)
 {
-	return !says(s) || reply_write_chunk(s->request, chunk, from, len);
+	if (!says(s))
+		return true;
+	s->said += len;
+	return reply_write_chunk(s->request, chunk, from, len);
 }
 
 void websocket_hold(struct websocket *s, bool hold)
@@ -616,22 +685,55 @@ struct sink websocket_sink(struct websocket *s)
 
 /* ---- beginning ---- */
 
-struct websocket *websocket_accept(struct request *request, const struct websocket_events *events,
-                                   size_t message_bytes)
+/* Its handshake, and what is agreed to in it. */
+static void answer_handshake(struct websocket *s, const struct websocket_options *options)
+{
+	enum { HEADERS_MAX = 5 };
+	struct request *request = s->request;
+	struct span offers = request->headers[HEADER_SEC_WEBSOCKET_EXTENSIONS];
+	char *proof = websocket_proof(request->headers[HEADER_SEC_WEBSOCKET_KEY]);
+	char agreed[WEBSOCKET_DEFLATE_ANSWER_ROOM];
+	struct header headers[HEADERS_MAX] = {{"upgrade", SPAN("websocket")},
+	                                      {"connection", SPAN("upgrade")},
+	                                      {"sec-websocket-accept", span_str(proof)}};
+	size_t count = 3;
+	if (options->subprotocol != NULL &&
+	    request->headers[HEADER_SEC_WEBSOCKET_PROTOCOL].at != NULL)
+		headers[count++] =
+		        (struct header){"sec-websocket-protocol", span_str(options->subprotocol)};
+	if (options->deflates && s->events.on_frame == NULL)
+		s->window = websocket_deflate_negotiate(offers, agreed);
+	if (s->window != 0)
+		headers[count++] = (struct header){"sec-websocket-extensions", span_str(agreed)};
+	reply_upgrade(request, headers, count, take);
+	free(proof);
+}
+
+static bool speaks(struct request *request, const struct websocket_options *options)
+{
+	struct span offers = request->headers[HEADER_SEC_WEBSOCKET_PROTOCOL], offer;
+	if (options->subprotocol == NULL || offers.at == NULL)
+		return true;
+	while (list_next(&offers, &offer))
+		if (span_equal(offer, span_str(options->subprotocol)))
+			return true;
+	reply_error(request, 400, "none of these subprotocols is spoken here");
+	return false;
+}
+
+struct websocket *websocket_accept_as(struct request *request,
+                                      const struct websocket_events *events,
+                                      const struct websocket_options *options)
 {
 	struct edge *edge = request->edge;
-	if (!websocket_expect(request))
+	if (!websocket_expect(request) || !speaks(request, options))
 		return NULL;
-	char *proof = websocket_proof(request->headers[HEADER_SEC_WEBSOCKET_KEY]);
-	const struct header headers[] = {{"upgrade", SPAN("websocket")},
-	                                 {"connection", SPAN("upgrade")},
-	                                 {"sec-websocket-accept", span_str(proof)}};
 	struct websocket *s = xcalloc(1, sizeof *s);
 	s->request = request;
 	s->events = *events;
+	s->message_bytes = options->message_bytes;
 	s->timer.due = on_timer;
 	s->heard_ms = edge->wheel->now_ms;
-	s->message_bytes = message_bytes;
 	s->next = edge->websockets;
 	s->previous = &edge->websockets;
 	if (s->next != NULL)
@@ -644,9 +746,15 @@ struct websocket *websocket_accept(struct request *request, const struct websock
 	request->on_judge = judge;
 	request->on_drain = on_drain;
 	s->asks = request_verbs(request) != 0;
-	reply_upgrade(request, headers, 3, take);
-	free(proof);
+	answer_handshake(s, options);
 	wheel_set(edge->wheel, &s->timer,
 	          edge->wheel->now_ms + edge->settings->http_sse_keepalive_ms);
 	return s;
+}
+
+struct websocket *websocket_accept(struct request *request, const struct websocket_events *events,
+                                   size_t message_bytes)
+{
+	const struct websocket_options options = {.message_bytes = message_bytes};
+	return websocket_accept_as(request, events, &options);
 }

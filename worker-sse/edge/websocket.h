@@ -2,10 +2,10 @@
  * is a sink), and for those that hand frames on as they are.
  *
  * libwslay reads and writes the frames; here are the handshake, the time limits and the end.
- * Compression is not offered. A ping is sent after each http.sse_keepalive; who says nothing for
- * two of them is cut. Who does not take what it is sent is not read beyond
- * http.websocket_output_bytes; from one beat to the next, it ends with 1008. Where its route asks a
- * right, it ends with 4401 when the credential does. Loop thread only. */
+ * A ping is sent after each http.sse_keepalive; who says nothing for two of them is cut. Who does
+ * not take what it is sent is not read beyond http.websocket_output_bytes; one that takes nothing
+ * of it from one beat to the next ends with 1008. Where its route asks a right, it ends with 4401
+ * when the credential does. Loop thread only. */
 #pragma once
 
 #include "worker-sse/edge/request.h"
@@ -16,7 +16,8 @@ enum {
 	WEBSOCKET_NORMAL = 1000,
 	WEBSOCKET_GOING_AWAY = 1001,
 	WEBSOCKET_UNSUPPORTED = 1003,
-	WEBSOCKET_NO_CODE = 1005, /* a close frame came, and said none */
+	WEBSOCKET_NO_CODE = 1005,  /* a close frame came, and said none */
+	WEBSOCKET_BAD_DATA = 1007, /* text that is no UTF-8, or what cannot be unpacked */
 	WEBSOCKET_POLICY = 1008,
 	WEBSOCKET_TOO_BIG = 1009,
 	WEBSOCKET_BAD_GATEWAY = 1014,
@@ -45,6 +46,8 @@ struct websocket_events {
 	void (*on_goodbye)(void *arg, unsigned code, struct span reason);
 	/* What websocket_piece() left waiting has gone. NULL: nothing to do. */
 	void (*on_drained)(void *arg);
+	/* This worker is on its way out: it says what it has to, and closes. NULL: 1001. */
+	void (*on_leaving)(void *arg);
 	/* It is over and freed: `code` is the client's, or WEBSOCKET_ABNORMAL. Never called from
 	 * within websocket_send() or websocket_close(). */
 	void (*on_closed)(void *arg, unsigned code);
@@ -58,6 +61,24 @@ bool websocket_expect(struct request *request);
  * `message_bytes`: longer messages, with on_frame() longer frames, end it with 1009. */
 struct websocket *websocket_accept(struct request *request, const struct websocket_events *events,
                                    size_t message_bytes);
+
+/* What a feature has of its own; zero-initialised: nothing. */
+struct websocket_options {
+	size_t message_bytes;    /* as above; of a packed message, behind the unpacking too */
+	const char *subprotocol; /* agreed to where the client offers it; whoever offers others
+	                            gets 400. NULL: what is offered is not looked at */
+	bool deflates;           /* permessage-deflate for who offers it (websocket_deflate.h). With
+	                  on_frame(): never */
+};
+struct websocket *websocket_accept_as(struct request *request,
+                                      const struct websocket_events *events,
+                                      const struct websocket_options *options);
+/* Bits of the window that what it is sent may be packed with; 0: not at all. */
+unsigned websocket_window(const struct websocket *websocket);
+/* The payload of a message for all of that window, whose first byte has WEBSOCKET_PACKED. Valid
+ * until the edge's next. at NULL: it goes as it is. */
+enum { WEBSOCKET_PACKED = 0x40 };
+struct span websocket_packed(struct edge *edge, unsigned window, struct span message);
 
 /* To one that is full it is not sent, but ends with 1008. */
 void websocket_send(struct websocket *websocket, struct span text);

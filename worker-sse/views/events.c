@@ -10,19 +10,18 @@
 
 /* ---- joining ---- */
 
-static struct events_reader *reader_create(struct events_wish *wish,
-                                           const struct events_starts *starts, uint64_t newest)
+struct events_reader *events_reader_create(struct events_wish *wish,
+                                           const struct events_starts *starts, uint64_t newest,
+                                           const struct events_form *form)
 {
 	struct sse_worker *w = worker_of(wish->request);
-	bool single = starts->count == 1 && wish->patterns_count == 0;
-	if (single && wish->naming == EVENTS_NAMING_NONE)
-		return NULL;
 	struct events_reader *e =
 	        xcalloc(1, sizeof *e + wish->patterns_count * sizeof e->patterns[0]);
+	e->form = form;
 	e->worker = w;
 	e->request = wish->request;
 	e->naming = wish->naming;
-	e->single = single;
+	e->single = starts->count == 1 && wish->patterns_count == 0;
 	e->member = wish->member;
 	wish->member = NULL;
 	e->patterns_count = wish->patterns_count;
@@ -42,6 +41,13 @@ static struct events_reader *reader_create(struct events_wish *wish,
 		e->next->previous = &e->next;
 	w->events = e;
 	return e;
+}
+
+/* A plain reader of one stream needs nothing of its own. */
+static bool is_plain(const struct events_wish *wish, const struct events_starts *starts)
+{
+	return starts->count == 1 && wish->patterns_count == 0 &&
+	       wish->naming == EVENTS_NAMING_NONE;
 }
 
 static uint64_t variant_of(const struct events_reader *e)
@@ -70,20 +76,26 @@ static const struct header headers[] = {{"content-type", SPAN("text/event-stream
                                         {"cache-control", SPAN("no-cache, no-transform")},
                                         {"x-accel-buffering", SPAN("no")}};
 
+static const struct fanout_view one_stream = EVENTS_VIEW("events", false);
+static const struct fanout_view several_streams = EVENTS_VIEW("events of several streams", true);
+
 static void join(struct events_wish *wish, const struct events_starts *starts, uint64_t newest)
 {
 	struct sse_builder *b = fanout_builder(worker_of(wish->request)->fanout);
 	struct request *request = wish->request;
-	struct events_reader *e = reader_create(wish, starts, newest);
+	struct events_reader *e =
+	        is_plain(wish, starts)
+	                ? NULL
+	                : events_reader_create(wish, starts, newest, &events_text_form);
 	struct sse_frame frame = {0};
 	sse_begin(b);
 	events_put_opening(b, e, starts);
 	sse_end(b, &frame);
 	reply_start(request, 200, headers, 3, UINT64_MAX);
 	bool one = e == NULL || e->single;
-	struct live_reader *reader =
-	        fanout_join(worker_of(request)->fanout, request_sink(request), events_view(!one), e,
-	                    variant_of(e), end_of(worker_of(request)));
+	struct live_reader *reader = fanout_join(worker_of(request)->fanout, request_sink(request),
+	                                         one ? &one_stream : &several_streams, e,
+	                                         variant_of(e), end_of(worker_of(request)));
 	reading_bind(request, reader, e != NULL && e->patterns_count > 0 ? judge_patterns : NULL);
 	if (e != NULL)
 		e->reader = reader;
@@ -98,7 +110,7 @@ static void join(struct events_wish *wish, const struct events_starts *starts, u
 		fanout_leave(reader, FANOUT_END_DRAIN);
 }
 
-static void search_free(struct events_search *search)
+void events_search_free(struct events_search *search)
 {
 	slices_remove(&search->worker->slices, &search->job);
 	state_walk_end(&search->walk);
@@ -126,7 +138,7 @@ static void search_answer(struct events_search *search)
 		reply(request, 200, headers, 3, (struct span){0});
 	else
 		join(wish, &search->starts, search->newest);
-	search_free(search);
+	events_search_free(search);
 }
 
 static bool search_run(struct slices_job *job)
@@ -134,13 +146,13 @@ static bool search_run(struct slices_job *job)
 	struct events_search *search = (struct events_search *)job;
 	bool more = events_search_step(search);
 	if (!more)
-		search_answer(search);
+		search->answer(search);
 	return more;
 }
 
 static void search_gone(struct request *request)
 {
-	search_free(request->feature);
+	events_search_free(request->feature);
 }
 
 static void search_judge(struct request *request)
@@ -155,19 +167,21 @@ static void search_judge(struct request *request)
 	search_answer(search);
 }
 
-static void search_wait(struct events_search *search)
+bool events_search_start(struct events_search *search)
 {
-	struct request *request = search->wish.request;
-	struct sse_worker *w = worker_of(request);
+	struct sse_worker *w = search->worker;
+	search->job.run = search_run;
+	if (!events_search_begin(search) || !events_search_step(search)) {
+		search->answer(search);
+		return false;
+	}
 	search->next = w->searches;
 	search->previous = &w->searches;
 	if (search->next != NULL)
 		search->next->previous = &search->next;
 	w->searches = search;
-	request->feature = search;
-	request->on_gone = search_gone;
-	request->on_judge = search_judge;
 	slices_add(&w->slices, &search->job);
+	return true;
 }
 
 void events_handle(struct request *request)
@@ -175,15 +189,17 @@ void events_handle(struct request *request)
 	if (request->method == METHOD_GET && !request_hold_reader(request))
 		return;
 	struct events_search *search = xcalloc(1, sizeof *search);
-	search->job.run = search_run;
+	search->answer = search_answer;
 	search->worker = worker_of(request);
 	search->wish.request = request;
 	search->starts.wish = &search->wish;
-	if (events_wish_take(&search->wish) && events_search_begin(search) &&
-	    events_search_step(search))
-		search_wait(search);
-	else
+	if (!events_wish_take(&search->wish)) {
 		search_answer(search);
+	} else if (events_search_start(search)) {
+		request->feature = search;
+		request->on_gone = search_gone;
+		request->on_judge = search_judge;
+	}
 }
 
 /* ---- streams that come later ---- */
@@ -206,7 +222,7 @@ static bool include(struct events_reader *e, struct stream *stream)
 	uint64_t first = stream_first(store_view(e->worker->store), stream);
 	e->places[e->count++] = (struct event_place){stream->id, first};
 	sse_begin(b);
-	events_put_streams(b, streams, 1);
+	e->form->streams(b, e, streams, 1);
 	sse_end(b, &frame);
 	fanout_send(e->reader, &frame);
 	sse_frame_finish(&frame);
@@ -239,7 +255,7 @@ static void offer_search(struct events_search *search, struct stream *stream)
 	                        events_path(stream)) &&
 	    reading_allowed(search->wish.request, stream) &&
 	    !events_starts_take(&search->starts, &start))
-		search_answer(search);
+		search->answer(search);
 }
 
 static void on_created(void *arg, struct stream *stream)

@@ -37,7 +37,7 @@ static char *decode(struct span raw)
 
 /* The name in its canonical form; of a single stream whole. What was stored under this very
  * spelling keeps it: before there was a canonical form that was another stream. */
-static char *as_path(struct state *view, const char *text, bool single)
+char *events_path_of(struct state *view, const char *text, bool single)
 {
 	size_t len = strlen(text);
 	char *out = xmalloc(EVENTS_ROOT_LEN + 3 * len + 1);
@@ -61,19 +61,15 @@ static bool has_wildcard(const char *path)
 	}
 }
 
-static bool take_stream(struct events_wish *wish, struct span raw)
+bool events_wish_stream(struct events_wish *wish, const char *text)
 {
 	if (wish->paths_count + wish->patterns_count >= EVENTS_PATTERNS_MAX)
 		return events_wish_refuse(wish, 400, "more than 64 stream parameters");
-	char *text = decode(raw);
-	if (text == NULL)
-		return events_wish_refuse(wish, 400, "malformed percent-encoding in stream");
 	bool whole = strncmp(text, SUBSCRIPTION_ROOT, EVENTS_ROOT_LEN) == 0;
 	const char *below = whole ? text + EVENTS_ROOT_LEN : text;
 	bool wild = has_wildcard(below);
-	char *path = as_path(store_view(worker_of(wish->request)->store), below, !wild);
+	char *path = events_path_of(store_view(worker_of(wish->request)->store), below, !wild);
 	bool empty = *below == '\0', rooted = !whole && *below == '/';
-	free(text);
 	size_t len = strlen(path) + (wild ? EVENTS_ROOT_LEN : 0);
 	if (empty || rooted || len > worker_of(wish->request)->settings->limits_path_bytes) {
 		free(path);
@@ -88,6 +84,16 @@ static bool take_stream(struct events_wish *wish, struct span raw)
 	else
 		wish->paths[wish->paths_count++] = path;
 	return true;
+}
+
+static bool take_stream(struct events_wish *wish, struct span raw)
+{
+	char *text = decode(raw);
+	if (text == NULL)
+		return events_wish_refuse(wish, 400, "malformed percent-encoding in stream");
+	bool taken = events_wish_stream(wish, text);
+	free(text);
+	return taken;
 }
 
 static bool take_naming(struct events_wish *wish, struct span raw)
@@ -110,7 +116,7 @@ static bool take_naming(struct events_wish *wish, struct span raw)
 
 /* An id that is not ours is no fault of the request: an error status would end EventSource for
  * good. */
-static void take_id(struct events_wish *wish, struct span text)
+void events_wish_id(struct events_wish *wish, struct span text)
 {
 	size_t max = worker_of(wish->request)->settings->limits_events_streams;
 	if (text.len == 0)
@@ -152,6 +158,6 @@ bool events_wish_take(struct events_wish *wish)
 	if (wish->paths_count + wish->patterns_count == 0)
 		return events_wish_refuse(wish, 400, "no stream is named: ?stream=PATH");
 	struct span header = wish->request->headers[HEADER_LAST_EVENT_ID];
-	take_id(wish, header.at != NULL ? header : id);
+	events_wish_id(wish, header.at != NULL ? header : id);
 	return true;
 }

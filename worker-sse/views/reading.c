@@ -18,7 +18,7 @@ bool reading_goes_on(const struct request *request, const struct live_reader *re
 	       fanout_follows_only(reader, may_read, (void *)(uintptr_t)request);
 }
 
-static void expire_with(const struct request *request, struct live_reader *reader)
+void reading_expires(const struct request *request, struct live_reader *reader)
 {
 	uint64_t expires_ms = request->identity->expires_ms, now_ms = clock_wall_ms();
 	uint64_t left_ms = expires_ms > now_ms ? expires_ms - now_ms : 0;
@@ -30,7 +30,7 @@ static void judge(struct request *request)
 {
 	struct live_reader *reader = request->feature;
 	if (reading_goes_on(request, reader))
-		expire_with(request, reader);
+		reading_expires(request, reader);
 	else
 		fanout_leave(reader, FANOUT_END_EXPIRED);
 }
@@ -39,5 +39,5 @@ void reading_bind(struct request *request, struct live_reader *reader,
                   void (*on_judge)(struct request *request))
 {
 	request->on_judge = on_judge != NULL ? on_judge : judge;
-	expire_with(request, reader);
+	reading_expires(request, reader);
 }

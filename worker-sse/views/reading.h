@@ -10,6 +10,9 @@
 void reading_bind(struct request *request, struct live_reader *reader,
                   void (*on_judge)(struct request *request));
 
+/* Only its first part: when the credential ends, it does. */
+void reading_expires(const struct request *request, struct live_reader *reader);
+
 /* May who asks read this stream? */
 bool reading_allowed(const struct request *request, const struct stream *stream);
 /* ... and each that the reader follows? */

@@ -1,10 +1,10 @@
 /* Durable Streams, the writing half: create, append, close, fork, delete; and HEAD. */
 #include "worker-sse/views/streams.h"
 #include "worker-sse/edge/limits.h"
+#include "worker-sse/views/stream_append.h"
 #include "worker-sse/views/worker.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
-#include "common/base/json_scan.h"
 #include "common/store/offset.h"
 #include "common/store/stream_name.h"
 
@@ -14,18 +14,12 @@
 enum {
 	HEADERS_ROOM = 12,
 	BASE_URL_ROOM = 2048,
-	ASIDE_BYTES = 256 * 1024, /* JSON from here on takes the loop longer than a turn may: a
-	                             million elements in 2 MB */
-	FAULT_ROOM = 128,         /* what a body is wrong with */
 };
-static const uint64_t producer_number_max = (1ull << 53) - 1;
 
 /* A command on its way, and the request it answers. */
 struct operation {
-	struct command command;
+	struct stream_write write; /* first */
 	struct request *request;
-	struct json_split json;
-	uint32_t size; /* of a body that is one message */
 };
 
 /* ---- answers ---- */
@@ -69,18 +63,6 @@ static void add_closed(struct answer *a, bool closed)
 		add(a, "stream-closed", SPAN("true"));
 }
 
-/* Of an operation whose body is at fault. */
-static const char empty_array[] = "an empty array appends nothing";
-
-static const char *fault_text(const struct operation *op, char text[FAULT_ROOM])
-{
-	if (op->command.body_fault == empty_array)
-		return empty_array;
-	snprintf(text, FAULT_ROOM, "the body is no JSON: %s at byte %zu", op->command.body_fault,
-	         op->json.fault_at + 1);
-	return text;
-}
-
 static void answer_send(struct request *request, struct answer *a, unsigned status,
                         const char *reason)
 {
@@ -96,84 +78,9 @@ static void answer_send(struct request *request, struct answer *a, unsigned stat
 	reply(request, status, a->headers, a->count, span_of(text, (size_t)len));
 }
 
-struct verdict_row {
-	unsigned status;
-	const char *reason; /* NULL: success */
-};
-
-/* What a verdict is over HTTP. Success of an append depends on its producer headers: below. */
-static struct verdict_row verdict_row(enum verdict verdict)
-{
-	switch (verdict) {
-	case VERDICT_OK:
-	case VERDICT_DUPLICATE:
-		return (struct verdict_row){204, NULL};
-	case VERDICT_CREATED:
-		return (struct verdict_row){201, NULL};
-	case VERDICT_EXISTS:
-		return (struct verdict_row){200, NULL};
-	case VERDICT_NOT_FOUND:
-		return (struct verdict_row){404, "stream not found"};
-	case VERDICT_GONE:
-		return (struct verdict_row){410, "stream is deleted"};
-	case VERDICT_OWNED:
-		return (struct verdict_row){403, "this stream is written by its own surface only"};
-	case VERDICT_CONFIG_DIFFERS:
-		return (struct verdict_row){409, "stream exists with another configuration"};
-	case VERDICT_PATH_SOFT_DELETED:
-		return (struct verdict_row){409, "path is held by a deleted stream with forks"};
-	case VERDICT_SOURCE_NOT_FOUND:
-		return (struct verdict_row){404, "fork source not found"};
-	case VERDICT_SOURCE_GONE:
-		return (struct verdict_row){409, "fork source is deleted"};
-	case VERDICT_SOURCE_TYPE:
-		return (struct verdict_row){409, "content type differs from the fork source's"};
-	case VERDICT_FORK_OFFSET:
-		return (struct verdict_row){400, "fork offset is not one of the source"};
-	case VERDICT_FORK_SUB_OFFSET:
-		return (struct verdict_row){400, "fork sub-offset goes beyond the next append"};
-	case VERDICT_FORK_DEPTH:
-		return (struct verdict_row){400, "chain of forks is too long"};
-	case VERDICT_FORK_TRIMMED:
-		return (struct verdict_row){410, "fork offset is before the first retained one"};
-	case VERDICT_CLOSED:
-		return (struct verdict_row){409, "stream is closed"};
-	case VERDICT_CONTENT_TYPE:
-		return (struct verdict_row){409, "content type differs from the stream's"};
-	case VERDICT_BAD_BODY:
-		return (struct verdict_row){400, "body is not valid JSON"};
-	case VERDICT_PRODUCER_STALE:
-		return (struct verdict_row){403, "producer epoch is stale"};
-	case VERDICT_PRODUCER_EPOCH:
-		return (struct verdict_row){400, "a new producer epoch begins with seq 0"};
-	case VERDICT_PRODUCER_GAP:
-		return (struct verdict_row){409, "producer seq leaves a gap"};
-	case VERDICT_PRODUCER_LIMIT:
-		return (struct verdict_row){429, "limits.producers_per_stream is reached"};
-	case VERDICT_STREAM_SEQ:
-		return (struct verdict_row){409, "Stream-Seq is not above the last sequence"};
-	case VERDICT_STREAM_LIMIT:
-		return (struct verdict_row){507, "limits.streams is reached"};
-	case VERDICT_OFFSET_LIMIT:
-		return (struct verdict_row){507, "the stream's offsets are used up"};
-	case VERDICT_NO_SPACE:
-		return (struct verdict_row){507, "no space left in the store"};
-	case VERDICT_IO_ERROR:
-		return (struct verdict_row){503, "the disk failed; nothing is promised"};
-	case VERDICT_STALLED:
-		return (struct verdict_row){503, "the log stands still; nothing is promised"};
-	case VERDICT_STOPPING:
-		return (struct verdict_row){503, "shutting down"};
-	case VERDICT_PENDING:
-	case VERDICT_KV_CONFLICT:
-		break;
-	}
-	return (struct verdict_row){500, "unexpected verdict"};
-}
-
 static void operation_free(struct operation *op)
 {
-	free(op->json.sizes);
+	stream_write_finish(&op->write);
 	free(op);
 }
 
@@ -184,7 +91,7 @@ static void created(struct command *command)
 	struct operation *op = command->owner;
 	struct request *request = op->request;
 	struct answer a;
-	struct verdict_row row = verdict_row(command->verdict);
+	struct verdict_row row = stream_verdict(command->verdict);
 	answer_begin(&a);
 	if (row.reason == NULL) {
 		struct stream *stream =
@@ -200,58 +107,21 @@ static void created(struct command *command)
 		add_closed(&a, command->closed);
 		reply(request, row.status, a.headers, a.count, (struct span){0});
 	} else {
-		char fault[FAULT_ROOM];
+		char fault[STREAM_FAULT_ROOM];
 		const char *reason =
 		        command->verdict == VERDICT_BAD_BODY && command->body_fault != NULL
-		                ? fault_text(op, fault)
+		                ? stream_write_fault(&op->write, fault)
 		                : row.reason;
 		answer_send(request, &a, row.status, reason);
 	}
 	operation_free(op);
 }
 
-/* A large body that is read by another thread. */
-struct aside {
-	uv_work_t work;
-	struct operation *op;
-	bool empty_array_ok;
-};
-
-/* The body as messages, or why it cannot be. The verdict on it comes in its turn: a missing stream
- * is a 404 whatever was sent. */
-static void take_body(struct operation *op, bool json, bool empty_array_ok)
+static void on_taken(struct stream_write *write)
 {
-	struct request *r = op->request;
-	struct command *c = &op->command;
-	if (r->body_len == 0)
-		return;
-	if (!json) {
-		op->size = (uint32_t)r->body_len;
-		c->body = (struct batch){&op->size, 1, span_of(r->body, r->body_len)};
-		return;
-	}
-	c->body_fault = json_split(r->body, r->body_len, worker_of(r)->settings->limits_json_depth,
-	                           &op->json);
-	if (c->body_fault == NULL && op->json.count == 0 && !empty_array_ok)
-		c->body_fault = empty_array;
-	if (c->body_fault == NULL)
-		c->body = (struct batch){op->json.sizes, op->json.count, op->json.bytes};
-}
-
-static void split_aside(uv_work_t *work)
-{
-	const struct aside *aside = work->data;
-	take_body(aside->op, true, aside->empty_array_ok);
-}
-
-static void on_split(uv_work_t *work, int status)
-{
-	struct aside *aside = work->data;
-	struct operation *op = aside->op;
-	(void)status; /* never cancelled */
-	free(aside);
+	struct operation *op = (struct operation *)write;
 	request_hold(op->request, false);
-	store_submit(worker_of(op->request)->store, &op->command);
+	store_submit(worker_of(op->request)->store, &write->command);
 }
 
 /* Appends of a connection are submitted in their order: while one is read aside, the next is not
@@ -259,15 +129,17 @@ static void on_split(uv_work_t *work, int status)
 static void submit(struct operation *op, bool json, bool empty_array_ok)
 {
 	struct request *r = op->request;
-	if (!json || r->body_len < ASIDE_BYTES) {
-		take_body(op, json, empty_array_ok);
-		store_submit(worker_of(r)->store, &op->command);
-		return;
-	}
-	struct aside *aside = xmalloc(sizeof *aside);
-	*aside = (struct aside){.work.data = aside, .op = op, .empty_array_ok = empty_array_ok};
-	request_hold(r, true);
-	check(uv_queue_work(worker_of(r)->worker->loop, &aside->work, split_aside, on_split) == 0);
+	struct stream_write *w = &op->write;
+	w->bytes = r->body;
+	w->len = r->body_len;
+	w->json = json;
+	w->empty_array_ok = empty_array_ok;
+	w->depth_max = worker_of(r)->settings->limits_json_depth;
+	w->taken = on_taken;
+	if (stream_write_take(w, worker_of(r)->worker->loop))
+		store_submit(worker_of(r)->store, &w->command);
+	else
+		request_hold(r, true);
 }
 
 static const char *take_expiry(struct request *r, struct command *c)
@@ -334,11 +206,11 @@ static struct operation *operation_create(struct request *r, enum command_kind k
 {
 	struct operation *op = xcalloc(1, sizeof *op);
 	op->request = r;
-	op->command = (struct command){.kind = kind,
-	                               .done = done,
-	                               .owner = op,
-	                               .path = r->path,
-	                               .content_type = r->headers[HEADER_CONTENT_TYPE]};
+	op->write.command = (struct command){.kind = kind,
+	                                     .done = done,
+	                                     .owner = op,
+	                                     .path = r->path,
+	                                     .content_type = r->headers[HEADER_CONTENT_TYPE]};
 	return op;
 }
 
@@ -362,7 +234,7 @@ static unsigned may_fork(struct request *r, const struct command *c, const char 
 static void put(struct request *r)
 {
 	struct operation *op = operation_create(r, COMMAND_CREATE, created);
-	struct command *c = &op->command;
+	struct command *c = &op->write.command;
 	const char *fault = take_expiry(r, c);
 	if (fault == NULL)
 		fault = take_fork(r, c);
@@ -385,101 +257,41 @@ static void put(struct request *r)
 
 /* ---- POST ---- */
 
-static void add_producer(struct answer *a, const struct command *c)
+static unsigned append_headers(struct answer *a, const struct command *c)
 {
-	add_number(a, "producer-epoch", c->producer_epoch);
-	if (c->verdict != VERDICT_PRODUCER_STALE)
+	struct stream_append_told told = stream_append_told(c);
+	if (told.offset)
+		add_offset(a, c->lineage, c->tail);
+	add_closed(a, told.closed);
+	if (told.producer_epoch)
+		add_number(a, "producer-epoch", c->producer_epoch);
+	if (told.producer_seq)
 		add_number(a, "producer-seq", c->producer_seq);
-}
-
-/* The official client repeats without end what a 409 without these two does not explain. */
-static void add_expected(struct answer *a, uint64_t expected, uint64_t received)
-{
-	add_number(a, "producer-expected-seq", expected);
-	add_number(a, "producer-received-seq", received);
-}
-
-static unsigned append_headers(struct answer *a, const struct command *c, unsigned status)
-{
-	bool producer = c->producer.present;
-	switch (c->verdict) {
-	case VERDICT_OK:
-		add_offset(a, c->lineage, c->tail);
-		add_closed(a, c->closed);
-		if (producer)
-			add_producer(a, c);
-		return producer && c->body.count != 0 ? 200 : 204;
-	case VERDICT_DUPLICATE:
-		add_offset(a, c->lineage, c->tail);
-		add_closed(a, c->closed);
-		add_producer(a, c);
-		return 204;
-	case VERDICT_CLOSED:
-		add_offset(a, c->lineage, c->tail);
-		add_closed(a, true);
-		if (producer && c->closed_by_match) {
-			add_producer(a, c);
-			return 204;
-		}
-		if (producer)
-			add_expected(a, c->producer.seq, c->producer.seq);
-		return 409;
-	case VERDICT_PRODUCER_STALE:
-		add_producer(a, c);
-		return status;
-	case VERDICT_PRODUCER_GAP:
-		add_expected(a, c->expected_seq, c->producer.seq);
-		return status;
-	case VERDICT_PENDING:
-	case VERDICT_CREATED:
-	case VERDICT_EXISTS:
-	case VERDICT_NOT_FOUND:
-	case VERDICT_GONE:
-	case VERDICT_OWNED:
-	case VERDICT_CONFIG_DIFFERS:
-	case VERDICT_PATH_SOFT_DELETED:
-	case VERDICT_SOURCE_NOT_FOUND:
-	case VERDICT_SOURCE_GONE:
-	case VERDICT_SOURCE_TYPE:
-	case VERDICT_FORK_OFFSET:
-	case VERDICT_FORK_SUB_OFFSET:
-	case VERDICT_FORK_DEPTH:
-	case VERDICT_FORK_TRIMMED:
-	case VERDICT_CONTENT_TYPE:
-	case VERDICT_BAD_BODY:
-	case VERDICT_PRODUCER_EPOCH:
-	case VERDICT_PRODUCER_LIMIT:
-	case VERDICT_STREAM_SEQ:
-	case VERDICT_STREAM_LIMIT:
-	case VERDICT_OFFSET_LIMIT:
-	case VERDICT_KV_CONFLICT:
-	case VERDICT_NO_SPACE:
-	case VERDICT_IO_ERROR:
-	case VERDICT_STALLED:
-	case VERDICT_STOPPING:
-		break;
+	if (told.sequence) {
+		add_number(a, "producer-expected-seq", told.expected_seq);
+		add_number(a, "producer-received-seq", told.received_seq);
 	}
-	return status;
+	return told.status;
 }
 
 static void appended(struct command *c)
 {
 	struct operation *op = c->owner;
 	struct request *request = op->request;
-	struct verdict_row row = verdict_row(c->verdict);
+	struct verdict_row row = stream_verdict(c->verdict);
 	struct answer a;
 	answer_begin(&a);
-	unsigned status = append_headers(&a, c, row.status);
+	unsigned status = append_headers(&a, c);
 	if (c->verdict == VERDICT_OWNED)
 		status = request_forbidden(request);
 	if (c->verdict == VERDICT_OK) {
 		counter_add(worker_of(request)->counters, appends_total, 1);
 		counter_add(worker_of(request)->counters, append_bytes_total, c->body.bytes.len);
 	}
-	char fault[FAULT_ROOM];
+	char fault[STREAM_FAULT_ROOM];
 	const char *reason = status < 300 ? NULL
 	                     : c->body_fault != NULL && c->verdict == VERDICT_BAD_BODY
-	                             ? fault_text(op, fault)
+	                             ? stream_write_fault(&op->write, fault)
 	                             : row.reason;
 	answer_send(request, &a, status, reason);
 	operation_free(op);
@@ -488,49 +300,38 @@ static void appended(struct command *c)
 /* All three or none. NULL: fine. */
 static const char *take_producer(struct request *r, struct command *c)
 {
-	const struct settings *s = worker_of(r)->settings;
 	struct span id = r->headers[HEADER_PRODUCER_ID], epoch = r->headers[HEADER_PRODUCER_EPOCH],
 	            seq = r->headers[HEADER_PRODUCER_SEQ];
 	if (id.at == NULL && epoch.at == NULL && seq.at == NULL)
 		return NULL;
 	if (id.at == NULL || epoch.at == NULL || seq.at == NULL)
 		return "Producer-Id, Producer-Epoch and Producer-Seq go together";
-	if (id.len == 0 || id.len > s->limits_producer_id_bytes)
-		return "Producer-Id must have 1 to limits.producer_id_bytes bytes";
 	c->producer = (struct producer_tag){.present = true, .id = id};
-	if (!number_parse(epoch, producer_number_max, &c->producer.epoch))
-		return "malformed Producer-Epoch";
-	if (!number_parse(seq, producer_number_max, &c->producer.seq))
-		return "malformed Producer-Seq";
+	if (!number_parse(epoch, UINT64_MAX, &c->producer.epoch))
+		c->producer.epoch = UINT64_MAX; /* as malformed as one that is too large */
+	if (!number_parse(seq, UINT64_MAX, &c->producer.seq))
+		c->producer.seq = UINT64_MAX;
 	return NULL;
 }
 
 static const char *append_fault(struct request *r, struct command *c)
 {
 	const char *fault = take_producer(r, c);
-	if (fault != NULL)
-		return fault;
 	c->close = wants_close(r);
 	c->stream_seq = r->headers[HEADER_STREAM_SEQ];
-	if (c->stream_seq.len > worker_of(r)->settings->limits_stream_seq_bytes)
-		return "Stream-Seq longer than limits.stream_seq_bytes";
-	if (r->body_len == 0 && !c->close)
-		return "empty body";
-	if (r->body_len != 0 && c->content_type.len == 0)
-		return "Content-Type is missing";
-	return NULL;
+	return fault != NULL ? fault : stream_append_fault(worker_of(r)->settings, c, r->body_len);
 }
 
 static void post(struct request *r)
 {
 	struct operation *op = operation_create(r, COMMAND_APPEND, appended);
-	const char *fault = append_fault(r, &op->command);
+	const char *fault = append_fault(r, &op->write.command);
 	if (fault != NULL) {
 		operation_free(op);
 		reply_error(r, 400, fault);
 		return;
 	}
-	submit(op, media_type_json(op->command.content_type), false);
+	submit(op, media_type_json(op->write.command.content_type), false);
 }
 
 /* ---- DELETE ---- */
@@ -538,7 +339,7 @@ static void post(struct request *r)
 static void deleted(struct command *c)
 {
 	struct operation *op = c->owner;
-	struct verdict_row row = verdict_row(c->verdict);
+	struct verdict_row row = stream_verdict(c->verdict);
 	struct answer a;
 	answer_begin(&a);
 	answer_send(op->request, &a, row.status, row.reason);
@@ -631,7 +432,7 @@ void streams_handle(struct request *r)
 		return;
 	case METHOD_DELETE:
 		op = operation_create(r, COMMAND_DELETE, deleted);
-		store_submit(worker_of(r)->store, &op->command);
+		store_submit(worker_of(r)->store, &op->write.command);
 		return;
 	case METHOD_OPTIONS:
 	case METHOD_PATCH:

@@ -40,6 +40,7 @@ struct sse_worker {
 	size_t compressions; /* pages that are being coded (streams_read.c) */
 	struct connections *connections;
 	struct hub *hub;
+	uint64_t stream_sockets_seed;     /* of hashes of what clients choose (stream_socket.c) */
 	struct kit_session *kit_sessions; /* hash (stream_kit.c): who is followed here */
 };
 
