@@ -206,6 +206,12 @@ static void fetch_far(const struct live_reader *r)
 		r->sink.kind->prefetch_far(r->sink.to);
 }
 
+static void fetch_first(const struct live_reader *r)
+{
+	if (r->sink.kind != NULL && r->sink.kind->prefetch_first != NULL)
+		r->sink.kind->prefetch_first(r->sink.to);
+}
+
 /* Ten thousand readers do not stay in the cache between two events: what the next ones need is
  * fetched while the kernel sends for this one. */
 static void prefetch(const struct live_cursor *c)
@@ -216,9 +222,13 @@ static void prefetch(const struct live_cursor *c)
 	if (later == NULL)
 		return;
 	fetch_far(later->reader);
-	if (later->next != NULL) {
-		__builtin_prefetch(later->next);
-		__builtin_prefetch((const uint8_t *)later->next + 64);
+	const struct live_cursor *last = later->next;
+	if (last == NULL)
+		return;
+	fetch_first(last->reader);
+	if (last->next != NULL) {
+		__builtin_prefetch(last->next);
+		__builtin_prefetch((const uint8_t *)last->next + 64);
 	}
 }
 

@@ -37,6 +37,8 @@ struct sink_kind {
 	 */
 	void (*prefetch_far)(const void *to);
 	void (*prefetch_near)(const void *to);
+	/* A write before far, for what lies in front of another sink. NULL: nothing. */
+	void (*prefetch_first)(const void *to);
 };
 
 /* By value: kind and connection. */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 enum {
-	CHUNK_PREFIX = 16, /* the length of a chunk in hex, and CRLF */
+	CHUNK_PREFIX = 18, /* the length of a chunk in hex, and CRLF */
 	READ_SLICE = 1 << 20,
 	KEEP_BYTES = 1 << 20,
 };
@@ -104,13 +104,37 @@ void sse_put_data_base64(struct sse_builder *b, struct span bytes)
 	SSE_PUT(b, "\n");
 }
 
-void sse_end(struct sse_builder *b, struct sse_frame *frame)
+static size_t print_prefix(size_t len, uint8_t out[CHUNK_PREFIX])
 {
-	char prefix[CHUNK_PREFIX + 1];
+	size_t digits = 1;
+	while (digits < sizeof len * 2 && len >> (4 * digits) != 0)
+		digits++;
+	for (size_t i = digits; i-- > 0; len >>= 4)
+		out[i] = (uint8_t) "0123456789abcdef"[len & 15];
+	out[digits] = '\r';
+	out[digits + 1] = '\n';
+	return digits + 2;
+}
+
+/* One that is much too large would be held by whoever takes his time. */
+static struct chunk *chunk_again(struct chunk **spare, size_t len)
+{
+	struct chunk *chunk = *spare;
+	if (chunk == NULL || chunk->refs > 1 || chunk->room < len || chunk->room > 2 * len) {
+		chunk_unref(spare);
+		*spare = chunk = chunk_create(len);
+	}
+	chunk->len = (uint32_t)len;
+	return chunk_ref(chunk);
+}
+
+void sse_end_in(struct sse_builder *b, struct sse_frame *frame, struct chunk **spare)
+{
+	uint8_t prefix[CHUNK_PREFIX];
 	if (b->len == 0)
 		sse_comment(b, "%s", "");
-	size_t prefix_len = (size_t)snprintf(prefix, sizeof prefix, "%zx\r\n", b->len);
-	struct chunk *chunk = chunk_create(prefix_len + b->len + 2);
+	size_t prefix_len = print_prefix(b->len, prefix), len = prefix_len + b->len + 2;
+	struct chunk *chunk = spare != NULL ? chunk_again(spare, len) : chunk_create(len);
 	memcpy(chunk->bytes, prefix, prefix_len);
 	memcpy(chunk->bytes + prefix_len, b->at, b->len);
 	memcpy(chunk->bytes + prefix_len + b->len, "\r\n", 2);
@@ -119,6 +143,11 @@ void sse_end(struct sse_builder *b, struct sse_frame *frame)
 	        .chunk = chunk, .bare_from = (uint32_t)prefix_len, .bare_len = (uint32_t)b->len};
 	if (b->room > KEEP_BYTES || b->payload.room > KEEP_BYTES)
 		sse_builder_finish(b); /* one large message is not held in memory for ever */
+}
+
+void sse_end(struct sse_builder *b, struct sse_frame *frame)
+{
+	sse_end_in(b, frame, NULL);
 }
 
 void sse_frame_finish(struct sse_frame *frame)

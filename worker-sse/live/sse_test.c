@@ -201,6 +201,44 @@ static void room_is_kept_unless_it_was_large(void **state)
 	sse_builder_finish(&b);
 }
 
+static void put_and_end(struct sse_builder *b, size_t len, struct sse_frame *frame,
+                        struct chunk **spare)
+{
+	sse_begin(b);
+	memset(sse_room(b, len), 'x', len);
+	sse_written(b, len);
+	sse_end_in(b, frame, spare);
+	assert_int_equal(frame->bare_len, len);
+	assert_int_equal(frame->chunk->len, frame->bare_from + len + 2);
+}
+
+/* Nobody's bytes change under him, and no small frame holds the room of a large one. */
+static void a_chunk_is_used_again_when_nobody_has_it(void **state)
+{
+	struct sse_builder b = {0};
+	struct chunk *spare = NULL;
+	struct sse_frame first = {0}, second = {0};
+	(void)state;
+	put_and_end(&b, 100, &first, &spare);
+	const struct chunk *chunk = first.chunk;
+	sse_frame_finish(&first);
+	put_and_end(&b, 90, &first, &spare);
+	assert_ptr_equal(first.chunk, chunk);
+	put_and_end(&b, 90, &second, &spare); /* the first is on its way */
+	assert_ptr_not_equal(second.chunk, chunk);
+	sse_frame_finish(&second);
+	put_and_end(&b, 20, &second, &spare);
+	assert_true(second.chunk->room < 90);
+	sse_frame_finish(&second);
+	put_and_end(&b, 5000, &second, &spare);
+	assert_memory_equal(second.chunk->bytes, "1388\r\nxxx", 9);
+	sse_frame_finish(&first);
+	sse_frame_finish(&second);
+	assert_int_equal(spare->refs, 1);
+	chunk_unref(&spare);
+	sse_builder_finish(&b);
+}
+
 static void text_and_json_need_no_base64(void **state)
 {
 	static const struct {
@@ -316,6 +354,7 @@ int main(void)
 	        cmocka_unit_test(room_is_what_its_writer_says_he_used),
 	        cmocka_unit_test(a_frame_that_is_made_again_drops_its_bytes),
 	        cmocka_unit_test(room_is_kept_unless_it_was_large),
+	        cmocka_unit_test(a_chunk_is_used_again_when_nobody_has_it),
 	        cmocka_unit_test(text_and_json_need_no_base64),
 	        cmocka_unit_test(a_payload_is_read_over_several_slices),
 	        cmocka_unit_test(a_payload_that_retention_took_is_not_read),

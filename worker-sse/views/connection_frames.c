@@ -28,11 +28,14 @@ static void put_id(struct sse_builder *b, const struct connection_stream *s)
 static void begin_text(struct sse_builder *b, const struct connection_stream *s, const char *name,
                        size_t len)
 {
-	if (s->framed)
+	if (s->framed) {
 		sse_written(b, websocket_header((uint8_t *)sse_room(b, WEBSOCKET_HEADER_MAX),
 		                                TEXT_FRAME, len));
-	else
-		sse_printf(b, "event: %s\ndata: ", name);
+	} else {
+		SSE_PUT(b, "event: ");
+		sse_put(b, span_str(name));
+		SSE_PUT(b, "\ndata: ");
+	}
 }
 
 static void end_text(struct sse_builder *b, const struct connection_stream *s)
@@ -142,77 +145,31 @@ static void drop_stream(struct connection_stream *s, uint64_t stream_id)
 		}
 }
 
-/* A line end within JSON is white space. */
-static void put_line(struct sse_builder *b, struct span text)
-{
-	size_t from = 0;
-	for (size_t i = 0; i < text.len; i++)
-		if (text.at[i] == '\n' || text.at[i] == '\r') {
-			sse_put(b, span_of(text.at + from, i - from));
-			SSE_PUT(b, " ");
-			from = i + 1;
-		}
-	sse_put(b, span_of(text.at + from, text.len - from));
-}
-
-static bool begins_with(struct span text, struct span head)
-{
-	return text.len >= head.len && memcmp(text.at, head.at, head.len) == 0;
-}
-
-/* The event as it is in the stream, with what the wire says of each in front. */
-static void put_event(struct sse_builder *b, const struct connection_stream *s, const char *id,
-                      struct span text, uint64_t before, uint64_t position)
-{
-	char head[CONVERSATION_ID_ROOM + 160];
-	bool typed = begins_with(text, SPAN("{\"type\":"));
-	bool object = text.len > 2 && text.at[0] == '{';
-	int len = snprintf(head, sizeof head,
-	                   "{\"v\":%d,\"sessionId\":\"%s\",\"seq\":%llu,"
-	                   "\"prevSessionSeq\":%llu,%s%s",
-	                   CONNECTION_PROTOCOL, id, (unsigned long long)position,
-	                   (unsigned long long)before, typed ? "" : "\"type\":\"control\",",
-	                   object ? "" : "\"value\":");
-	check(len > 0 && (size_t)len < sizeof head);
-	begin_text(b, s, "message", (size_t)len + text.len + (object ? 0 : 1) - (object ? 1 : 0));
-	sse_put(b, span_of(head, (size_t)len));
-	put_line(b, object ? span_of(text.at + 1, text.len - 1) : text);
-	if (!object)
-		SSE_PUT(b, "}");
-	end_text(b, s);
-}
-
-struct framing {
-	const struct frame_query *q;
-	char id[CONVERSATION_ID_ROOM];
-	uint64_t to; /* behind the last message put */
-};
-
-static bool put_message(void *arg, const struct store_message *message)
-{
-	struct framing *f = arg;
-	struct sse_builder *b = f->q->builder;
-	struct connection_stream *s = f->q->owner;
-	set_position(s, f->q->stream->id, message->ends_at);
-	count_replayed(s, f->q->stream->id, message->ends_at);
-	put_id(b, s);
-	put_event(b, s, f->id, message->bytes, f->to, message->ends_at);
-	f->to = message->ends_at;
-	return b->len < waiting_piece(f->q->waiting, FRAME_BYTES);
-}
-
+/* What has been made for all, with ids of its own. */
 static bool build(struct sse_frame *frame, const struct frame_query *q)
 {
 	struct sse_builder *b = q->builder;
-	struct framing f = {.q = q, .to = q->from};
-	sse_begin(b);
-	if (!connection_conversation(q->stream, f.id) ||
-	    store_scan(q->store, q->stream, q->from, q->to, SIZE_MAX, put_message, &f) !=
-	            STORE_READ_OK)
+	struct connection_stream *s = q->owner;
+	struct connection_telling told;
+	size_t max = waiting_piece(q->waiting, FRAME_BYTES);
+	uint64_t to = q->from;
+	if (!connection_tell(connections_of(s), q, &told))
 		return false;
-	connection_put_replayed(b, q->owner);
-	sse_end(b, frame);
-	frame->to = f.to;
+	sse_begin(b);
+	for (size_t i = 0; i < told.count && (i == 0 || b->len < max); i++) {
+		const struct connection_told_event *event = &told.events[i];
+		to = event->ends_at;
+		set_position(s, q->stream->id, to);
+		count_replayed(s, q->stream->id, to);
+		put_id(b, s);
+		begin_text(b, s, "message", event->len);
+		sse_put(b, span_of(told.at, event->len));
+		end_text(b, s);
+		told.at += event->len;
+	}
+	connection_put_replayed(b, s);
+	sse_end_in(b, frame, &connections_of(s)->spare);
+	frame->to = to;
 	return true;
 }
 

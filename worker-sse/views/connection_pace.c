@@ -1,7 +1,6 @@
 /* A sink before the sink: what has been written is paid for with time. Who follows is blocked
  * meanwhile, as by a client that takes nothing, and keeps its place. */
 #include "common/base/check.h"
-#include "worker-sse/edge/websocket.h"
 #include "worker-sse/views/connection_parts.h"
 
 #include <stdlib.h>
@@ -14,14 +13,9 @@ struct connection_pause {
 	struct connection_stream *stream;
 };
 
-static const struct sink_kind *kind_of(const struct connection_stream *s)
-{
-	return s->framed ? websocket_sink(s->to).kind : request_sink(s->to).kind;
-}
-
 size_t connection_pending(const struct connection_stream *s)
 {
-	return kind_of(s)->pending(s->to);
+	return s->below.kind->pending(s->below.to);
 }
 
 static void end_pause(struct connection_stream *s)
@@ -37,13 +31,13 @@ static void on_drained(void *holder)
 	struct connection_stream *s = holder;
 	s->blocked = false;
 	if (s->pause == NULL)
-		s->events->drained(s->reader);
+		connections_of(s)->reader_events->drained(s->reader);
 }
 
 static void on_gone(void *holder)
 {
 	struct connection_stream *s = holder;
-	s->events->gone(s->reader);
+	connections_of(s)->reader_events->gone(s->reader);
 	connection_stream_free(s);
 }
 
@@ -52,7 +46,7 @@ static void on_time(struct wheel_node *node)
 	struct connection_stream *s = ((struct connection_pause *)node)->stream;
 	end_pause(s);
 	if (!s->blocked)
-		s->events->drained(s->reader);
+		connections_of(s)->reader_events->drained(s->reader);
 }
 
 static void begin_pause(struct connection_stream *s, uint64_t until_ms)
@@ -70,15 +64,15 @@ static void hold(void *to, void *holder, const struct sink_events *events)
 	static const struct sink_events ours = {.drained = on_drained, .gone = on_gone};
 	struct connection_stream *s = to;
 	s->reader = holder;
-	s->events = events;
-	kind_of(s)->hold(s->to, s, &ours);
+	connections_of(s)->reader_events = events; /* the fan-out has one for all */
+	s->below.kind->hold(s->below.to, s, &ours);
 }
 
 static void release(void *to)
 {
 	struct connection_stream *s = to;
 	end_pause(s);
-	kind_of(s)->release(s->to);
+	s->below.kind->release(s->below.to);
 }
 
 static bool write_paced(void *to, const struct sse_frame *frame)
@@ -86,7 +80,7 @@ static bool write_paced(void *to, const struct sse_frame *frame)
 	struct connection_stream *s = to;
 	struct sse_worker *w = worker_of(s->request);
 	uint64_t now_ms = w->wheel.now_ms, rate = w->settings->connections_replay_rate;
-	s->blocked = !kind_of(s)->write(s->to, frame);
+	s->blocked = !s->below.kind->write(s->below.to, frame);
 	if (s->next_ms < now_ms)
 		s->next_ms = now_ms;
 	if (rate > 0)
@@ -104,23 +98,30 @@ static size_t pending(const void *to)
 static void end(void *to, enum sink_end how)
 {
 	struct connection_stream *s = to;
-	kind_of(s)->end(s->to, how);
+	s->below.kind->end(s->below.to, how);
 	connection_stream_free(s);
+}
+
+static void prefetch_first(const void *to)
+{
+	__builtin_prefetch(to);
+	__builtin_prefetch((const uint8_t *)to + 64);
 }
 
 static void prefetch_far(const void *to)
 {
 	const struct connection_stream *s = to;
-	kind_of(s)->prefetch_far(s->to);
+	__builtin_prefetch(s->places);
+	s->below.kind->prefetch_far(s->below.to);
 }
 
 static void prefetch_near(const void *to)
 {
 	const struct connection_stream *s = to;
-	kind_of(s)->prefetch_near(s->to);
+	s->below.kind->prefetch_near(s->below.to);
 }
 
-struct sink connection_paced(struct connection_stream *s, void *to)
+struct sink connection_paced(struct connection_stream *s, struct sink below)
 {
 	static const struct sink_kind kind = {.hold = hold,
 	                                      .release = release,
@@ -128,7 +129,8 @@ struct sink connection_paced(struct connection_stream *s, void *to)
 	                                      .pending = pending,
 	                                      .end = end,
 	                                      .prefetch_far = prefetch_far,
-	                                      .prefetch_near = prefetch_near};
-	s->to = to;
+	                                      .prefetch_near = prefetch_near,
+	                                      .prefetch_first = prefetch_first};
+	s->below = below;
 	return (struct sink){&kind, s};
 }

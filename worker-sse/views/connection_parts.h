@@ -1,6 +1,6 @@
 /* Inside connections: the row and its turn (connection_turn.c), how it is opened
- * (connection_open.c), a live stream (connection_stream.c), how it looks (connection_frames.c) and
- * how fast it goes (connection_pace.c), what is asked beside it (connection_posts.c,
+ * (connection_open.c), a live stream (connection_stream.c), how it looks (connection_frames.c,
+ * connection_told.c) and how fast it goes (connection_pace.c), what is asked beside it (connection_posts.c,
  * connection_talk.c), and what is said on one from elsewhere (connection_peer.c). */
 #pragma once
 
@@ -11,10 +11,25 @@
 #include "worker-sse/views/conversation_parts.h"
 #include "worker-sse/views/event_id.h"
 
+#include <assert.h>
+
 enum {
 	CONNECTION_PROTOCOL = 2,
 	CONNECTION_NONCE_MAX = 100,
 	CONNECTION_HEADERS = 3,
+	CONNECTION_TOLD_KEPT = 4,
+};
+
+/* connection_told.c: the events of a range, one behind the other. */
+struct connection_told {
+	uint64_t stream_id; /* 0: nothing is kept here */
+	uint64_t from, asked;
+	struct sse_builder text;
+	struct connection_told_event {
+		uint64_t ends_at; /* a position in its stream */
+		size_t len;       /* of its text */
+	} * events;
+	size_t count, room;
 };
 
 struct connection_socket;
@@ -37,7 +52,11 @@ struct connections {
 	char swept[CONNECTION_CID_ROOM]; /* up to where */
 	uint64_t counted;
 	bool sweeping;
-	struct connection_holder *holders; /* by slot */
+	struct connection_told told[CONNECTION_TOLD_KEPT];
+	unsigned told_next;
+	struct chunk *spare;                     /* of the frame that was made last */
+	const struct sink_events *reader_events; /* connection_pace.c: of those who follow */
+	struct connection_holder *holders;       /* by slot */
 	size_t holders_count;
 };
 
@@ -111,8 +130,8 @@ uint64_t connection_from(struct sse_worker *w, const struct stream *stream, uint
 
 /* ---- connection_pace.c: no faster than connections.replay_rate ---- */
 
-/* The sink in front of the stream's own: `to`, or request and `to` as they are. */
-struct sink connection_paced(struct connection_stream *stream, void *to);
+/* The sink in front of the stream's own. */
+struct sink connection_paced(struct connection_stream *stream, struct sink below);
 /* Bytes written and not yet taken. */
 size_t connection_pending(const struct connection_stream *stream);
 
@@ -125,27 +144,28 @@ struct connection_replay {
 	size_t count;
 };
 
-/* What lies idle for each who follows: 112 bytes, and 24 for each conversation. */
+/* What lies idle for each who follows: 120 bytes, and 24 for each conversation. What each event needs
+ * comes first. */
 struct connection_stream {
-	struct connection_stream *next; /* of its bucket */
-	struct connection_stream *next_noted;
-	struct request *request; /* whose answer it is, or whose WebSocket */
-	struct live_reader *reader;
+	struct request *request;    /* whose answer it is, or whose WebSocket */
 	struct event_place *places; /* with room for as many revisions behind them */
-	uint64_t generation, revision;
+	uint64_t revision;
 	/* Until all that was there when the client stated what it watches has been said. */
 	struct connection_replay *replay;
-	/* connection_pace.c: the sink below, and who is told of it. */
-	void *to;
-	const struct sink_events *events;
+	struct sink below;              /* connection_pace.c */
 	struct connection_pause *pause; /* NULL: none */
 	uint64_t next_ms; /* by when everything written may have been, at connections.replay_rate */
-	uint8_t id[CONNECTION_ID_BYTES];
+	struct live_reader *reader;
 	uint16_t count, room;
 	bool framed;  /* of a WebSocket: its frames, each an event */
 	bool blocked; /* the sink below waits */
 	bool noted, superseded;
+	uint64_t generation;
+	uint8_t id[CONNECTION_ID_BYTES];
+	struct connection_stream *next; /* of its bucket */
+	struct connection_stream *next_noted;
 };
+static_assert(sizeof(struct connection_stream) == 120, "the comment says so");
 
 /* Of its worker. */
 static inline struct connections *connections_of(const struct connection_stream *stream)
@@ -170,6 +190,19 @@ bool connection_stream_say(struct connection_stream *stream, const json_t *event
 void connection_stream_left(struct connection_stream *stream);
 /* Last of all: its sink is gone, too. */
 void connection_stream_free(struct connection_stream *stream);
+
+/* ---- connection_told.c ---- */
+
+/* Events as JSON, from where somebody stands; never none. */
+struct connection_telling {
+	const uint8_t *at; /* their texts, one behind the other: valid until the next is told */
+	const struct connection_told_event *events;
+	size_t count;
+};
+
+/* The events of the query, or the first of them. False: they cannot be read. */
+bool connection_tell(struct connections *all, const struct frame_query *query,
+                     struct connection_telling *out);
 
 /* ---- connection_frames.c ---- */
 

@@ -514,9 +514,10 @@ void connection_stream_begin(struct connection_op *op)
 	counter_add(w->counters, chat_streams, 1);
 	if (!framed)
 		reply_start(request, 200, connection_headers, CONNECTION_HEADERS, UINT64_MAX);
-	void *to = framed ? (void *)connection_socket_of(op->socket) : request;
-	s->reader =
-	        fanout_join(w->fanout, connection_paced(s, to), &connection_view, s, 0, end_of(w));
+	struct sink below =
+	        framed ? websocket_sink(connection_socket_of(op->socket)) : request_sink(request);
+	s->reader = fanout_join(w->fanout, connection_paced(s, below), &connection_view, s, 0,
+	                        end_of(w));
 	if (framed)
 		connection_socket_begun(op->socket, &op->row);
 	else
