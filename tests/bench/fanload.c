@@ -4,11 +4,13 @@
  *
  *     fanload --port N --subscribe PATH [--publish PATH] [--readers N] [--streams N] [--seconds S]
  *             [--window W] [--rate R] [--publishers K] [--pipeline P] [--body-bytes B]
- *             [--silent N] [--extra-readers N] [--server-pid PID]... [--hold S]
+ *             [--silent N] [--extra-readers N] [--server-pid PID]... [--hold S] [--content]
+ *             [--connect-rate R]
  *
  * %u in a PATH is the number of the stream. --silent: so many further readers read nothing.
  * --extra-readers: so many that are read but not verified. --hold: how long readers stay when
- * nothing is published. Prints one line of JSON. */
+ * nothing is published. --content: what is posted is the message of a person, and its numbers
+ * stand in that. --connect-rate: of readers that come, a second. Prints one line of JSON. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
@@ -60,8 +62,10 @@ struct stream {
 static struct {
 	int port, epoll;
 	const char *subscribe, *publish;
+	const char *form[2];       /* of a body: before its number, behind its time */
+	const char *number, *time; /* what is before each in an event */
 	uint32_t readers, streams, window, publishers, pipeline, silent, extra_readers, body_bytes;
-	double seconds, rate, hold, warmup;
+	double seconds, rate, hold, warmup, connect_rate;
 	int pids[PIDS_MAX];
 	unsigned pids_count;
 	struct stream *all_streams;
@@ -70,7 +74,10 @@ static struct {
 	uint64_t begin_ns, published, deliveries, wrong, refused, reads;
 	bool measuring;
 	uint64_t latency[BUCKETS], latencies, latency_max_us;
-} load = {.streams = 1,
+} load = {.form = {"{\"seq\":", "\"pad\":\""},
+          .number = "\"seq\":",
+          .time = "\"ts\":",
+          .streams = 1,
           .window = 16,
           .publishers = 1,
           .pipeline = 1,
@@ -158,6 +165,15 @@ static struct connection *connection_begin(enum kind kind, uint32_t stream)
 	return c;
 }
 
+static void print_path(const char *form, uint32_t stream, char *out, size_t room)
+{
+	const char *mark = strstr(form, "%u");
+	if (mark != NULL)
+		snprintf(out, room, "%.*s%u%s", (int)(mark - form), form, stream, mark + 2);
+	else
+		snprintf(out, room, "%s", form);
+}
+
 static void ask(struct connection *c)
 {
 	char path[512], text[768];
@@ -167,13 +183,7 @@ static void ask(struct connection *c)
 		errno = error;
 		die("connect");
 	}
-	const char *form = load.subscribe;
-	const char *mark = strstr(form, "%u");
-	if (mark != NULL)
-		snprintf(path, sizeof path, "%.*s%u%s", (int)(mark - form), form, c->stream,
-		         mark + 2);
-	else
-		snprintf(path, sizeof path, "%s", form);
+	print_path(load.subscribe, c->stream, path, sizeof path);
 	int n = snprintf(text, sizeof text,
 	                 "GET %s HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n",
 	                 path);
@@ -210,13 +220,15 @@ static void message(struct connection *c, uint64_t seq, uint64_t sent_ns, uint64
 
 static void line(struct connection *c, const char *at, const char *end, uint64_t at_ns)
 {
+	size_t number_len = strlen(load.number), time_len = strlen(load.time);
 	if (end - at < 5 || memcmp(at, "data:", 5) != 0)
 		return;
-	while ((at = memmem(at, (size_t)(end - at), "\"seq\":", 6)) != NULL) {
-		const char *sent = memmem(at, (size_t)(end - at), "\"ts\":", 5);
+	while ((at = memmem(at, (size_t)(end - at), load.number, number_len)) != NULL) {
+		const char *sent = memmem(at, (size_t)(end - at), load.time, time_len);
 		if (sent == NULL)
 			return;
-		message(c, number_behind(at + 6, end), number_behind(sent + 5, end), at_ns);
+		message(c, number_behind(at + number_len, end), number_behind(sent + time_len, end),
+		        at_ns);
 		at = sent;
 	}
 }
@@ -290,15 +302,14 @@ static void post(struct connection *c, uint32_t stream, uint64_t due_ns)
 {
 	char head[768], body[65536], path[512];
 	struct stream *s = &load.all_streams[stream];
-	int n = snprintf(body, sizeof body, "{\"seq\":%llu,\"ts\":%llu,\"pad\":\"",
-	                 (unsigned long long)s->published, (unsigned long long)due_ns);
+	int n = snprintf(body, sizeof body, "%s%llu,%s%llu,%s", load.form[0],
+	                 (unsigned long long)s->published, load.time, (unsigned long long)due_ns,
+	                 load.form[1]);
 	while (n < (int)load.body_bytes - 2)
 		body[n++] = (char)('a' + s->published % 26);
 	memcpy(body + n, "\"}", 2);
 	n += 2;
-	const char *mark = strstr(load.publish, "%u");
-	snprintf(path, sizeof path, "%.*s%u%s", mark != NULL ? (int)(mark - load.publish) : 0,
-	         load.publish, stream, mark != NULL ? mark + 2 : "");
+	print_path(load.publish, stream, path, sizeof path);
 	int head_len =
 	        snprintf(head, sizeof head,
 	                 "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -426,17 +437,26 @@ static void turn(int timeout_ms)
 	}
 }
 
+/* May another one come, of those who have begun since `begin_ns`? */
+static bool may_begin(uint64_t begin_ns, uint32_t begun)
+{
+	return load.connecting < CONNECTING_MAX &&
+	       (load.connect_rate <= 0 ||
+	        (double)begun < (double)(now_ns() - begin_ns) * load.connect_rate / 1e9);
+}
+
 static void open_readers(enum kind kind, uint32_t count)
 {
+	uint64_t begin_ns = now_ns();
 	for (uint32_t i = 0; i < count;) {
-		while (i < count && load.connecting < CONNECTING_MAX) {
+		while (i < count && may_begin(begin_ns, i)) {
 			uint32_t stream = i++ % load.streams;
 			connection_begin(kind, stream);
 			load.connecting++;
 			if (kind == READER)
 				load.all_streams[stream].readers++;
 		}
-		turn(1000);
+		turn(load.connect_rate > 0 ? 1 : 1000);
 	}
 	while (load.connecting > 0)
 		turn(1000);
@@ -511,6 +531,8 @@ static void take_options(int argc, char **argv)
 	                                        {"server-pid", 1, NULL, 'i'},
 	                                        {"hold", 1, NULL, 'h'},
 	                                        {"warmup", 1, NULL, 'W'},
+	                                        {"content", 0, NULL, 'N'},
+	                                        {"connect-rate", 1, NULL, 'R'},
 	                                        {NULL, 0, NULL, 0}};
 	int c;
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -557,6 +579,15 @@ static void take_options(int argc, char **argv)
 			break;
 		case 'W':
 			load.warmup = strtod(optarg, NULL);
+			break;
+		case 'R':
+			load.connect_rate = strtod(optarg, NULL);
+			break;
+		case 'N':
+			load.form[0] = "{\"content\":\"seq=";
+			load.form[1] = "";
+			load.number = "seq=";
+			load.time = "ts=";
 			break;
 		case 'h':
 			load.hold = strtod(optarg, NULL);
