@@ -2,6 +2,7 @@
 and a cursor in each session that it watches. It notes whatever must not be: an event of a session that it has not stated, one
 that was lost before it, one that came twice."""
 
+import collections
 import http.client
 import json
 import socket
@@ -14,6 +15,9 @@ JSON = {"content-type": "application/json"}
 
 def new_cid():
     return f"cid-{uuid.uuid4()}"
+
+
+TRACE_MAX = 400  # of what it did and heard, for whoever looks why something went wrong
 
 
 class Over(Exception):
@@ -37,9 +41,21 @@ class ChatClient(threading.Thread):
             self.cursors, self.last_id = dict(was.cursors), was.last_id
         self.stopping, self.socket, self.reloads = False, None, False
         self.events = 0
+        self.unsettled = False  # the stream may have begun elsewhere than this client stands
+        self.differed = 0  # how often it has
         self.generation = None
+        self.evidence = None  # the trace of the first fault
+        self.trace = collections.deque(maxlen=TRACE_MAX)
         if follow:
             self.start()
+
+    def note(self, *what):
+        self.trace.append((round(time.monotonic(), 4), self.generation, *what))
+
+    def fault(self, text):
+        self.note("fault", text)
+        self.evidence = self.evidence or list(self.trace)
+        self.faults.append(text)
 
     # ---- the stream ----
 
@@ -67,15 +83,18 @@ class ChatClient(threading.Thread):
                 self.last_id, self.reloads = None, False
             if self.last_id is not None:
                 headers["last-event-id"] = self.last_id
+            self.note("GET", connection.sock.getsockname()[1], self.last_id)
         self.socket = connection.sock
         connection.request("GET", f"/api/chat/events?cid={self.asked}", headers=headers)
         answer = connection.getresponse()
+        self.note("GET answered", answer.status)
         if answer.status == 503:
             return
         if answer.status != 200:
             raise Over((answer.status, answer.read().decode()))
         try:
             self.parse(answer)
+            self.note("end")
         finally:
             connection.close()
 
@@ -103,6 +122,7 @@ class ChatClient(threading.Thread):
 
     def take(self, name, event):
         self.heard.append(event)
+        self.note("heard", self.last_id, {k: event[k] for k in event if k not in ("value", "headers", "v")})
         kind, session = event["type"], event.get("sessionId")
         if name == "welcome":
             self.cid, self.generation = event["connectionId"], event["generation"]
@@ -110,6 +130,9 @@ class ChatClient(threading.Thread):
                 if self.cursors.get(one["sessionId"]) == one["lastSeq"]:
                     self.leaving.discard(one["sessionId"])
             self.welcomes.append(event)
+            self.begin({one["sessionId"]: one["lastSeq"] for one in event["sessions"]})
+        elif kind == "reconnected":
+            self.unsettled = False
         elif kind in ("watched", "unwatched"):
             if (kind == "watched") == (session in self.cursors):
                 self.leaving.discard(session)
@@ -118,13 +141,23 @@ class ChatClient(threading.Thread):
         elif "seq" in event and "prevSessionSeq" in event:
             self.take_event(session, event)
 
+    def begin(self, sessions):
+        """What the stream has to begin with is not what this client has: it states that, and until that is heard of, what it
+        has is not said again, and what lies behind a gap comes once more."""
+        self.unsettled = sessions != self.cursors
+        if self.unsettled:
+            self.differed += 1
+            self.state({"x-connection-generation": str(self.generation)})
+
     def take_event(self, session, event):
         if session in self.leaving:
             return
+        if self.unsettled and event["prevSessionSeq"] != self.cursors.get(session):
+            return
         if session not in self.cursors:
-            self.faults.append(f"never stated: {event}")
+            self.fault(f"never stated: {event}")
         elif event["prevSessionSeq"] != self.cursors[session]:
-            self.faults.append(f"expected behind {self.cursors[session]}: {event}")
+            self.fault(f"expected behind {self.cursors[session]}: {event}")
         else:
             self.events += 1
         self.cursors[session] = event["seq"]
@@ -138,12 +171,14 @@ class ChatClient(threading.Thread):
             try:
                 connection = self.connect()
                 try:
+                    self.note("POST", connection.sock.getsockname()[1], name, body)
                     connection.request("POST", f"/api/chat/{name}", json.dumps(body),
                                        {**JSON, "x-connection-id": self.cid, **self.headers, **(headers or {})})
                     answer = connection.getresponse()
                     text = answer.read()
                 finally:
                     connection.close()
+                self.note("POST answered", name, answer.status, text.decode())
                 if answer.status < 500 or time.monotonic() > end:
                     return answer.status, json.loads(text) if text else None
             except (OSError, http.client.HTTPException):
@@ -165,11 +200,11 @@ class ChatClient(threading.Thread):
             self.cursors.pop(session, None)
             return self.post("unwatch", {"sessionId": session})
 
-    def state(self):
-        """All that is watched, as a client does behind each welcome."""
+    def state(self, headers=None):
+        """All that is watched, as a client does behind each welcome that does not say the same."""
         with self.lock:
             sessions = [{"sessionId": s, "lastSeq": n} for s, n in self.cursors.items()]
-            return self.post("reconnect", {"sessions": sessions})
+            return self.post("reconnect", {"sessions": sessions}, headers)
 
     def send(self, session, prompt, message=None):
         return self.post("send", {"type": "send", "sessionId": session, "prompt": prompt,
@@ -202,6 +237,7 @@ class ChatClient(threading.Thread):
 
     def cut(self):
         """As a network does it."""
+        self.note("cut")
         try:
             if self.socket is not None:
                 self.socket.shutdown(socket.SHUT_RDWR)

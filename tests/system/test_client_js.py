@@ -482,6 +482,24 @@ def test_what_was_missed_is_replayed_also_behind_its_expiry():
             chat.stop()
 
 
+def test_what_was_asked_between_two_streams_is_stated_behind_the_next(ringside):
+    """The stream goes on from where the last event was; the client wants it from elsewhere since."""
+    session(ringside, "back", "a", "b")
+    with Line(ringside) as between:
+        chat = Chat(between.url).live()
+        chat.do("watch", "back")
+        wait_for(lambda: chat.results("watch"), "it is watched")
+        session(ringside, "back", "c")
+        wait_for(lambda: texts(chat.events("back")) == ["c"], "an event, whose id is the place")
+        between.hold(True)
+        wait_for(lambda: chat.of("state")[-1] == "connecting", "the break")
+        chat.do("watch", "back", {"lastSeq": 0})
+        wait_for(lambda: len(chat.results("watch")) == 2, "it is noted")
+        between.hold(False)
+        wait_for(lambda: texts(chat.events("back")) == ["c", "a", "b", "c"], "all of it")
+        chat.stop()
+
+
 def test_only_what_is_watched_arrives(ringside):
     for name in ("w1", "w2"):
         session(ringside, name)

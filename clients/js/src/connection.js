@@ -334,13 +334,17 @@ export class Connection {
 	}
 
 	/** @param {Life} life @param {any} told */
-	#welcome(life, { connectionId, generation = 0, resumed = false, heartbeatMs, sessions = [] }) {
+	#welcome(life, { connectionId, generation = 0, heartbeatMs, sessions = [] }) {
 		if (connectionId !== this.#cid) this.#anew(cidOf(connectionId) ?? connectionId); /* the server's own, adopted */
 		life.generation = generation;
 		life.heartbeatMs = heartbeatMs > 0 ? heartbeatMs : life.heartbeatMs;
-		const same = resumed && sessions.length === this.#watched.size && sessions.every((/** @type {{ sessionId: string }} */ { sessionId }) => this.#watched.has(sessionId));
-		if (same || (!resumed && this.#watched.size === 0)) return this.#stated(life);
+		if (this.#isAsBefore(sessions)) return this.#stated(life);
 		this.#restate(life);
+	}
+
+	/** Whether the stream begins with what is watched here, and from there; what was said since the last event may not have reached it. @param {{ sessionId: string, lastSeq: number }[]} sessions */
+	#isAsBefore(sessions) {
+		return sessions.length === this.#watched.size && sessions.every(({ sessionId, lastSeq }) => this.#watched.get(sessionId)?.lastSeq === lastSeq);
 	}
 
 	/** States exactly what is to be watched, and from where; again, when that has changed meanwhile. @param {Life} life */
