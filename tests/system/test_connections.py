@@ -631,6 +631,14 @@ def test_a_websocket_that_leaves_or_floods(r):
         except OSError:
             pass
         assert talk.close_code() in (1008, None)
+    with Talk(r, {}) as talk:  # what does not wait for its turn is no more at once either
+        talk.until_type("welcome")
+        try:
+            for i in range(20000):
+                talk.say({"type": "stop", "id": i, "sessionId": "a"})
+        except OSError:
+            pass
+        assert talk.close_code() in (1008, None)
     with Talk(r) as talk:  # before its hello is answered
         talk.say({"type": "hello", "protocolVersion": 2})
         talk.say({"type": "watch", "sessionId": "a"})

@@ -178,9 +178,9 @@ static bool may_not_wait(const char *type)
 
 static void take(struct connection_socket *socket, json_t *message, const char *type)
 {
-	if (socket->begun && may_not_wait(type)) {
+	if (socket->begun && may_not_wait(type) && socket->pending <= QUEUE_MAX) {
 		ask(socket, message, false);
-	} else if (socket->queued == QUEUE_MAX) {
+	} else if (socket->queued == QUEUE_MAX || socket->pending > QUEUE_MAX) {
 		json_decref(message);
 		websocket_close(socket->websocket, WEBSOCKET_POLICY, "too many messages at once");
 	} else {
@@ -228,6 +228,7 @@ static void on_text(void *arg, struct span text)
 	struct connection_socket *socket = arg;
 	json_t *message = json_take(text, 0, NULL, NULL);
 	const char *type = json_string_value(json_object_get(message, "type"));
+	sse_worker_catch_up(socket->all->worker); /* as before each request of HTTP */
 	if (type == NULL || strlen(type) > TYPE_MAX) {
 		json_decref(message);
 		websocket_close(socket->websocket, CLOSE_JSON,
