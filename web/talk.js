@@ -234,9 +234,22 @@ export class Talk {
 		return item;
 	}
 
-	ask(words) {
-		const sessionId = this.chosen();
+	/* A conversation that has a name and is not there yet: whoever says something first makes it. */
+	mayMake(party) {
+		return Boolean(NAMED) && party.is === "absent" && this.may("create", party.id, "events");
+	}
+
+	async ask(words) {
+		const sessionId = this.chosen(), party = this.parties.get(sessionId);
 		if (!words || !sessionId || $("ask-fields").disabled) return;
+		if (this.mayMake(party)) {
+			try {
+				await api.again(() => api.askJson(`/v1/sessions/${sessionId}`, { method: "PUT" }), { attempts: 3 });
+			} catch (error) {
+				return this.say(`Not sent: ${error.message}`);
+			}
+			this.follow(party);
+		}
 		if (this.post(uuid(), sessionId, words)) $("question").value = "";
 		$("talk").dataset.read = "";
 		$("talk").scrollTop = $("talk").scrollHeight;
@@ -300,9 +313,10 @@ export class Talk {
 		const [is, label] = state === "live" ? ["live", "Live"] : state === "denied" ? ["down", "Log in"] : state === "closed" ? ["", "–"] : ["stale", "Connecting"];
 		$("talk-state").dataset.state = is;
 		text($("talk-state"), label);
-		$("ask-fields").disabled = !may || party.is === "absent" || party.is === "closed";
+		const first = may && this.mayMake(party);
+		$("ask-fields").disabled = !may || (party.is === "absent" && !first) || party.is === "closed";
 		this.say(!party ? NAMED ? "There is no such conversation." : "Whom you can ask is known when a duel begins." : !me ? "Not heard of yet." : !may ? "Log in to ask." : party.is === "closed" ? "This is not open to you."
-			: party.is === "absent" ? `${party.name} cannot be asked here at the moment.` : state === "connecting" && here ? "What you ask waits, and is sent when the connection is back." : "");
+			: first ? "Nobody has said anything here yet." : party.is === "absent" ? `${party.name} cannot be asked here at the moment.` : state === "connecting" && here ? "What you ask waits, and is sent when the connection is back." : "");
 		text($("talk-none"), party && this.items.size === 0 ? "Nothing was asked since you came." : "");
 	}
 }

@@ -180,6 +180,25 @@ def test_people_stop_an_answer(r):
         assert len(endpoint.asked) == 2
 
 
+def test_a_worker_that_stops_waits_for_no_endpoint():
+    more = threading.Event()
+
+    def stuck(body, write):
+        write(chunk("x"))
+        more.wait(60)
+
+    with Endpoint(stuck) as endpoint, Ringside("--conversations-lease=1s", workers=1) as r:
+        register(r, "c", {"id": "bot", "endpoint": endpoint.url})
+        ask(r, "POST", "/v1/sessions/c/messages", message("one", "m1"))
+        wait_for(lambda: answers(r, "c", "bot"), "its beginning")
+        begun = time.monotonic()
+        r.stop()
+        assert time.monotonic() - begun < 20
+        r.start()
+        wait_for(lambda: len(endpoint.asked) == 2 and len(answers(r, "c", "bot")) == 2, "that it is asked again")
+        more.set()
+
+
 def test_what_cannot_be_registered_is_told_why(r):
     good = {"id": "a", "endpoint": "http://127.0.0.1:1/"}
     for bad in ({**good, "id": "a b"}, {**good, "id": 7}, {"id": "a"}, {**good, "endpoint": "ftp://x/"}, {**good, "endpoint": "http://10.0.0.1/"},

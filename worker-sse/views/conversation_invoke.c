@@ -488,6 +488,10 @@ static void on_timer(struct wheel_node *node)
 	        (struct conversation_invocation *)((char *)node -
 	                                           offsetof(struct conversation_invocation, timer));
 	struct wheel *wheel = &inv->all->worker->wheel;
+	if (inv->lost && !inv->busy) {
+		invocation_free(inv);
+		return;
+	}
 	wheel_set(wheel, node, wheel->now_ms + inv->lease_ms / 3);
 	if (inv->busy)
 		return;
@@ -599,8 +603,14 @@ static void next_item(struct conversation_invocation *inv)
 
 static void on_lease(struct conversation_invocation *inv, unsigned status, const json_t *answer)
 {
-	if (status != 200) {
+	inv->lost = status != 200;
+	if (status == 409) {
 		invocation_free(inv); /* another worker was faster */
+		return;
+	}
+	if (inv->lost) { /* the disk is full, say: not at once again */
+		wheel_set(&inv->all->worker->wheel, &inv->timer,
+		          inv->all->worker->wheel.now_ms + RETRY_MS);
 		return;
 	}
 	inv->epoch = (uint64_t)json_integer_value(json_object_get(answer, "epoch"));

@@ -123,9 +123,10 @@ void conversation_lease_look_step(struct conversation_call *call)
 {
 	const struct conversation *row = &call->row;
 	bool held = *row->agent != '\0' && call->now_ms < row->lease_until_ms;
-	json_t *answer = json_pack("{s:s, s:I, s:I, s:b, s:b}", "sessionId", call->id, "epoch",
-	                           (json_int_t)row->epoch, "done", (json_int_t)row->done, "waiting",
-	                           row->due_ms != 0 && !held, "served", row->served);
+	json_t *answer = json_pack("{s:s, s:I, s:I, s:b, s:b, s:b}", "sessionId", call->id, "epoch",
+	                           (json_int_t)row->epoch, "done", (json_int_t)row->done, "pending",
+	                           row->due_ms != 0, "waiting", row->due_ms != 0 && !held, "served",
+	                           row->served);
 	check(answer != NULL);
 	if (held) {
 		set(answer, "agent", json_string(row->agent));

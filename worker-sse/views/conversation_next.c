@@ -13,7 +13,7 @@
 
 enum {
 	PAGE = 64,
-	LOOKS_MAX = 4096, /* conversations that one look goes through */
+	LOOKS_MAX = 512, /* conversations that one look goes through */
 	LOOK_AGAIN_MS = 1000,
 	LOOK_SOON_MS = 20,
 	WAIT_S_MAX = 60,
