@@ -13,11 +13,11 @@ import subprocess
 import sys
 import time
 
+from bettors import Bets, get, market
 from duel_game import check_frames, frames_of
 from event_source import EventSource
 from ringside import Ringside, wait_for
 from test_kill import fixed_port
-from test_market import Bets, get, market
 
 TOKEN = "soak"
 LEVEL_MINUTES = 5  # until frames and odds have what --retention leaves them, and market.keep has passed

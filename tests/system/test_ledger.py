@@ -2,14 +2,13 @@
 
 import json
 import secrets
-import time
 
 import pytest
 
+from bettors import JSON, Bettor, announce, fight, fresh_game, get, market, wait_state
 from duel_game import Game, frames_of
 from event_source import EventSource
 from ringside import Ringside, wait_for
-from test_market import JSON, Bettor, announce, fight, get, market, wait_state
 
 OPERATOR = "the-operators-token-0123456789abcdef"
 HOUSE = {**JSON, "authorization": f"Bearer {OPERATOR}"}
@@ -25,13 +24,7 @@ def ringside():
 
 @pytest.fixture
 def g(ringside):
-    game = Game(ringside, epoch=int(time.time() * 1000))
-    duel = game.state()["duel"]
-    if duel and not duel["outcome"]:
-        game.post("abort", duelId=duel["duelId"], reason="test")
-    elif duel:
-        game.post("phase", duelId=duel["duelId"], phase="IDLE")
-    return game
+    return fresh_game(ringside)
 
 
 @pytest.fixture(scope="module")
