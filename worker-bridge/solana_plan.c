@@ -257,6 +257,17 @@ static void finalize(struct making *making, uint64_t part)
 	sync_market(making);
 }
 
+/* The programs take no result behind a challenge, whoever decides it: there is no way but the
+ * cancel. */
+static void challenged(struct making *making)
+{
+	if (making->facts->manual)
+		never(making,
+		      "after a challenge the chain takes no result: it can only be cancelled");
+	else
+		disputed(making);
+}
+
 static void plan_resolve(struct making *making, uint64_t part)
 {
 	const struct solana_seen *seen = making->seen;
@@ -268,12 +279,12 @@ static void plan_resolve(struct making *making, uint64_t part)
 		return;
 	case SOLANA_DUEL_PROPOSED:
 		if (seen->duel.challenged)
-			disputed(making);
+			challenged(making);
 		else
 			finalize(making, part);
 		return;
 	case SOLANA_DUEL_CHALLENGED:
-		disputed(making);
+		challenged(making);
 		return;
 	case SOLANA_DUEL_RESOLVED:
 		if (!agrees(making, &seen->duel.result))

@@ -239,6 +239,25 @@ static void a_person_may_take_a_result_back(void **state)
 	assert_string_equal(planned(MARKET_STEP_CANCEL, 0), "cs");
 }
 
+/* Nor by a person: the programs have no way for it, and he is told. */
+static void no_result_is_taken_after_a_challenge(void **state)
+{
+	(void)state;
+	facts.manual = true;
+	see(D_CHALLENGED, M_LOCKED);
+	assert_string_equal(planned(MARKET_STEP_RESOLVE, 0), "never");
+	assert_non_null(strstr(plan.why, "can only be cancelled"));
+	see(D_PROPOSED, M_LOCKED);
+	seen.duel.challenged = true;
+	assert_string_equal(planned(MARKET_STEP_RESOLVE, 1), "never");
+	/* What somebody resolved there all the same is so. */
+	see(D_RESOLVED, SOLANA_MARKET_RESOLVED);
+	assert_string_equal(planned(MARKET_STEP_RESOLVE, 0), "took");
+	/* Where nothing was proposed a person's win goes its way. */
+	see(D_LOCKED, M_LOCKED);
+	assert_string_not_equal(planned(MARKET_STEP_RESOLVE, 0), "never");
+}
+
 static void another_result_is_for_a_person(void **state)
 {
 	(void)state;
@@ -361,6 +380,7 @@ int main(void)
 	        cmocka_unit_test_setup(what_the_chain_cannot_have_is_said, set_up),
 	        cmocka_unit_test_setup(every_step_begins_where_the_chain_is, set_up),
 	        cmocka_unit_test_setup(what_was_never_there_need_not_be_cancelled, set_up),
+	        cmocka_unit_test_setup(no_result_is_taken_after_a_challenge, set_up),
 	        cmocka_unit_test_setup(a_person_may_take_a_result_back, set_up),
 	        cmocka_unit_test_setup(another_result_is_for_a_person, set_up),
 	        cmocka_unit_test_setup(it_is_due_when_nobody_may_dispute_it, set_up),

@@ -15,11 +15,12 @@ import time
 
 import pytest
 
-from duel_game import Duels, Game, agents, frames_of
-from ringside import BUILD, PATIENCE, Ringside, wait_for
+from bettors import SETTLING, announce, fight, get, market, wait_state
+from duel_game import Duels, Game, frames_of
+from recompute import Public, check
+from ringside import BUILD, Ringside, wait_for
 from solana_cluster import HERE, Cluster, Key, base58
 
-SETTLING = 3 * PATIENCE
 OURS, STRANGER = Key("ours"), Key("stranger")
 
 
@@ -63,33 +64,6 @@ def ringside(cluster, tmp_path, *flags, key=OURS, **options):
 def started(r):
     wait_for(lambda: r.request("GET", "/v1/source/arena")[0] == 200, "the feed")
     return Game(r)
-
-
-def get(r, path):
-    for _ in range(1000):
-        status, _, body = r.request("GET", path)
-        if status != 503:
-            break
-        time.sleep(0.01)
-    return json.loads(body) if status == 200 else status
-
-
-def market(r, duel):
-    return get(r, f"/v1/markets/{duel}")
-
-
-def wait_state(r, duel, *states):
-    return wait_for(lambda: (m := market(r, duel)) != 404 and m["state"] in states and m, f"{duel} {states}", SETTLING)
-
-
-def begin(g):
-    return g.post("cycle", **agents())["duelId"]
-
-
-def fight(g, duel):
-    g.post("positions", duelId=duel, agent1=[0, 0, 0], agent2=[1, 0, 0])
-    g.post("phase", duelId=duel, phase="COUNTDOWN")
-    g.post("phase", duelId=duel, phase="FIGHTING")
 
 
 def win(g, duel, loser="alpha"):
@@ -137,7 +111,7 @@ def test_a_duel_from_announcement_to_result(cluster, tmp_path):
     cluster.allow(OURS, 2)
     with ringside(cluster, tmp_path, "--http-public-url=https://arena.example") as r:
         g = started(r)
-        duel = begin(g)
+        duel = announce(g)
         key = wait_state(r, duel, "open")["duelKey"]
         assert cluster.status(key) == ("open", "open", None)
         fight(g, duel)
@@ -168,7 +142,7 @@ def test_what_is_aborted_is_cancelled(cluster, tmp_path):
     with ringside(cluster, tmp_path) as r:
         g = started(r)
         for early in (True, False):
-            duel = begin(g)
+            duel = announce(g)
             key = wait_state(r, duel, "open")["duelKey"]
             if not early:
                 fight(g, duel)
@@ -182,7 +156,7 @@ def test_what_is_aborted_is_cancelled(cluster, tmp_path):
 def test_a_draw_is_cancelled(cluster, tmp_path):
     with ringside(cluster, tmp_path) as r:
         g = started(r)
-        duel = begin(g)
+        duel = announce(g)
         wait_state(r, duel, "open")
         fight(g, duel)
         g.post("result", duelId=duel, outcome="draw")
@@ -196,7 +170,7 @@ def test_a_chain_whose_clock_is_behind_is_waited_for(cluster, tmp_path):
     cluster.call("test_clock", -10 ** 6)
     with ringside(cluster, tmp_path) as r:
         g = started(r)
-        duel = begin(g)
+        duel = announce(g)
         wait_state(r, duel, "open")
         win(g, duel)
         waiting = wait_for(lambda: (m := market(r, duel)).get("stepPart") and m, "the proposal", SETTLING)
@@ -215,14 +189,18 @@ def test_what_is_challenged_is_for_a_person(cluster, tmp_path):
     cluster.allow(OURS, 3600)
     with ringside(cluster, tmp_path) as r:
         g = started(r)
-        duel = begin(g)
+        duel = announce(g)
         key = wait_state(r, duel, "open")["duelKey"]
         win(g, duel)
         wait_for(lambda: market(r, duel).get("stepPart"), "the proposal", SETTLING)
         cluster.challenge(key)
         reviewed = wait_state(r, duel, "manual_review")
         assert "challenged" in reviewed["error"]
-        # A person takes it back.
+        # The programs know no result after a challenge: a person who decides one is told so.
+        r.ctl("markets", "resolve", duel, "--manual", "B", "it was right as it was proposed")
+        wait_for(lambda: "can only be cancelled" in market(r, duel)["error"], "the reason", SETTLING)
+        assert market(r, duel)["state"] == "manual_review" and cluster.status(key)[0] == "challenged"
+        # He takes it back.
         r.ctl("markets", "resolve", duel, "--manual", "cancelled", "somebody proved that it was wrong")
         wait_state(r, duel, "cancelled")
         assert cluster.status(key) == ("cancelled", "cancelled", None)
@@ -232,7 +210,7 @@ def test_who_may_not_report_is_told_so(cluster, tmp_path):
     cluster.fund(10 ** 10, STRANGER)
     with ringside(cluster, tmp_path, key=STRANGER) as r:
         g = started(r)
-        duel = begin(g)
+        duel = announce(g)
         reviewed = wait_state(r, duel, "manual_review")
         assert "6000" in reviewed["error"] and cluster.status(reviewed["duelKey"]) == (None, None, None)
         assert cluster.counts()["included"] == 0
@@ -250,7 +228,7 @@ def test_somebody_elses_result_is_for_a_person(cluster, tmp_path):
     cluster.allow(OURS, 3600)
     with ringside(cluster, tmp_path) as r:
         g = started(r)
-        duel = begin(g)
+        duel = announce(g)
         key = wait_state(r, duel, "open")["duelKey"]
         win(g, duel, loser="alpha")
         wait_for(lambda: market(r, duel).get("stepPart"), "the proposal", SETTLING)
@@ -267,7 +245,7 @@ def test_without_funds_it_alerts_and_waits(cluster, tmp_path):
     cluster.fund(1000)
     with ringside(cluster, tmp_path, "--market-attempts-max=2") as r:
         g = started(r)
-        duel = begin(g)
+        duel = announce(g)
         wait_state(r, duel, "created")
         r.wait_log(r"error bridge-0 solana operator needs funds address=" + OURS.address)
         wait_for(lambda: metric(r, "solana_poor_total") == 1 and metric(r, "solana_balance_lamports") == 1000, "the metric")
@@ -289,7 +267,7 @@ def test_what_expires_is_signed_anew(cluster, tmp_path):
     cluster.set(paused=True, valid_slots=10)
     with ringside(cluster, tmp_path) as r:
         g = started(r)
-        duel = begin(g)
+        duel = announce(g)
         wait_state(r, duel, "created")
         attempts = lambda: {e["reference"] for e in audit(r, duel) if e["event"] == "attempt"}  # noqa: E731
         wait_for(lambda: len(attempts()) >= 2, "a second signature", SETTLING)
@@ -304,7 +282,7 @@ def test_what_a_fork_takes_back_is_sent_again(cluster, tmp_path):
     cluster.set(finalize_slots=40, valid_slots=400)
     with ringside(cluster, tmp_path) as r:
         g = started(r)
-        duel = begin(g)
+        duel = announce(g)
         wait_for(lambda: cluster.counts()["included"] == 1, "the transaction", SETTLING)
         assert cluster.call("test_fork") == 1
         wait_for(lambda: cluster.counts()["included"] == 2, "the same again", SETTLING)
@@ -322,7 +300,7 @@ def test_what_counted_too_early_is_made_good(cluster, tmp_path):
     cluster.set(finalize_slots=1000, valid_slots=400)
     with ringside(cluster, tmp_path, "--solana-commitment=confirmed") as r:
         g = started(r)
-        duel = begin(g)
+        duel = announce(g)
         key = wait_state(r, duel, "open")["duelKey"]
         assert cluster.call("test_fork") == 1 and cluster.status(key, "confirmed") == (None, None, None)
         cluster.set(finalize_slots=6)
@@ -338,7 +316,7 @@ def test_a_busy_node_is_left_alone(cluster, tmp_path):
     cluster.set(busy=1, retry_after=1)
     with ringside(cluster, tmp_path) as r:
         g = started(r)
-        duel = begin(g)
+        duel = announce(g)
         wait_state(r, duel, "created")
         wait_for(lambda: cluster.counts()["busy"] >= 3, "three refusals", SETTLING)
         assert "429" in wait_for(lambda: market(r, duel)["error"], "why", SETTLING)
@@ -365,6 +343,9 @@ def settle(cluster, r, duels):
             assert cluster.status(done["duelKey"]) == (None, None, None), "nothing is opened in hindsight"
         else:
             check_chain(cluster, r, duel)
+    # And once more, by whoever knows nothing but what the public is told, and the chain.
+    findings, counts = check(Public(lambda path: r.request("GET", path), "arena"), chain=cluster.status)
+    assert not findings and counts["duels"] == len(duels.expected), findings
 
 
 def test_duels_end_as_their_frames_say_whatever_fails(cluster, tmp_path):
