@@ -182,6 +182,34 @@ static void put_snapshot(struct feed_frame *f, const struct duel *d)
 	    snapshot);
 }
 
+/* What is counted of a contestant, where his game says nothing. */
+static void put_counted(struct feed_frame *f, const struct duel_agent *agent,
+                        const struct duel_count *count)
+{
+	struct duel_agent a = *agent;
+	duel_agent_fill(&a, count);
+	for (size_t i = 0, n = 0; i < DUEL_AGENT_ROWS; i++) {
+		if (duel_agent_said(&duel_agent_rows[i]) == 0)
+			continue;
+		put(f, "%s\"%s\":", n++ == 0 ? "{" : ",", duel_agent_rows[i].name);
+		put_agent_value(f, &a, &duel_agent_rows[i]);
+	}
+	put(f, "}");
+}
+
+static void put_standings(struct feed_frame *f, const struct duel *d)
+{
+	if (!d->present || !d->counts[0].known || !d->counts[1].known) {
+		put(f, ",\"standings\":null");
+		return;
+	}
+	put(f, ",\"standings\":{\"agent1\":");
+	put_counted(f, &d->agents[0], &d->counts[0]);
+	put(f, ",\"agent2\":");
+	put_counted(f, &d->agents[1], &d->counts[1]);
+	put(f, "}");
+}
+
 static void put_health(struct feed_frame *f, const struct feed_frame_health *h)
 {
 	put(f, "\"rendererHealth\":{\"ready\":%s,", h->ready ? "true" : "false");
@@ -214,5 +242,6 @@ void feed_frame_build(struct feed_frame *f, const struct duel *duel, bool termin
 	f->core_len = f->len - f->core_at;
 	put_health(f, health);
 	put_snapshot(f, duel);
+	put_standings(f, duel);
 	put(f, "}");
 }

@@ -95,6 +95,32 @@ static void frames_have_every_member_in_its_place(void **state)
 	                      "\"headToHeadLosses\":13}");
 }
 
+/* What is counted stands for what the game has not said, at the end; the rest stays as it is. */
+static void what_is_counted_comes_last(void **state)
+{
+	static struct feed_frame frame;
+	static const struct feed_frame_health health = {.ready = true, .source = "none"};
+	static const struct feed_frame_place place = {.feed = "arena", .epoch = 1, .seq = 1};
+	static const char nobody[] = ",\"standings\":null}";
+	static const char counted[] =
+	        ",\"standings\":{\"agent1\":{\"wins\":4,\"losses\":5,\"rank\":6,"
+	        "\"headToHeadWins\":7,\"headToHeadLosses\":8},\"agent2\":{\"wins\":31,"
+	        "\"losses\":32,\"rank\":null,\"headToHeadWins\":33,\"headToHeadLosses\":34}}}";
+	struct duel_cycle cycle = announced();
+	(void)state;
+	feed_frame_build(&frame, &cycle.duel, false, &health, &place);
+	assert_string_equal(frame.text + frame.len - strlen(nobody), nobody);
+	for (size_t i = 0; i < 2; i++)
+		cycle.duel.counts[i] = (struct duel_count){.known = true,
+		                                           .wins = 31,
+		                                           .losses = 32,
+		                                           .rival_wins = 33,
+		                                           .rival_losses = 34};
+	feed_frame_build(&frame, &cycle.duel, false, &health, &place);
+	assert_string_equal(frame.text + frame.len - strlen(counted), counted);
+	assert_non_null(strstr(frame.text, "\"combatLevel\":0,\"wins\":0,\"losses\":0,"));
+}
+
 static void records_have_every_member_in_its_place(void **state)
 {
 	(void)state;
@@ -150,6 +176,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(frames_have_every_member_in_its_place),
+	        cmocka_unit_test(what_is_counted_comes_last),
 	        cmocka_unit_test(records_have_every_member_in_its_place),
 	        cmocka_unit_test(schemas_are_these),
 	};

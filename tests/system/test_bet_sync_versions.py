@@ -29,7 +29,7 @@ with open(os.path.join(ROOT, "docs/schema/bet-sync-v3.json"), encoding="utf-8") 
 @pytest.fixture(scope="module")
 def ringside():
     with Ringside(*FLAGS, workers=2, bridge=1) as r:
-        wait_for(lambda: r.request("GET", "/v1/source/arena")[0] == 200, "the feed")
+        wait_for(lambda: r.request("GET", "/v1/stream/feeds/arena/frames")[0] == 200, "the feed")
         yield r
 
 

@@ -10,8 +10,11 @@ import time
 import pytest
 
 from duel_game import Game, agents, frames_of
+from event_source import EventSource
 from ringside import Ringside, wait_for
+from strict_consumer import check_frame
 
+TOKEN = "consumer"
 SHORT = ("--duel-resolution=80ms", "--duel-grace=100ms")
 
 
@@ -195,6 +198,42 @@ def test_frames_are_the_games_where_nobody_asked_for_more():
         duel(game, "ann", "bob", "ann")
         ann = frames_of(r, "game", "results")[-1]["agent1"]
         assert (ann["wins"], ann["losses"], ann["rank"], ann["headToHeadWins"]) == (0, 0, None, 0)
+
+
+def test_version_3_has_what_was_counted():
+    """Whatever is asked for: a contestant of version 3 has his wins, losses, rank and head to head, as counted here from
+    the terminal frames before his duel; what the game says goes before."""
+    dice = random.Random(6)
+    with Ringside("--feeds-source-driven=game", "--feeds-scheduled=", "--bet-sync-feed=game", f"--bet-sync-token={TOKEN}",
+                  "--bet-sync-events-rate=100000", *SHORT, "--worker-restart-delay-min=10ms", workers=1, bridge=1) as r:
+        game = open_game(r)
+        consumer = EventSource(r, "schemaVersion=3", path="/api/internal/bet-sync/events",
+                               headers={"authorization": f"Bearer {TOKEN}"})
+        wait_for(lambda: consumer.messages("betting"), "version 3")
+        play(game, dice, 12)
+        os.kill(r.worker("bridge-0")["pid"], signal.SIGKILL)
+        play(game, dice, 12)
+        duel(game, "ann", "bob", "ann", wins=77, rank=9)
+        ended = frames_of(r, "game", "results")
+        seqs = {f["seq"] for f in ended}
+
+        def seen():
+            frames = [json.loads(text) for text in consumer.messages("betting")]
+            return seqs <= {f["seq"] for f in frames} and {f["seq"]: f for f in frames}
+        frames = wait_for(seen, "every end in version 3")
+        for number, end in enumerate(ended):
+            board = Board(ended[:number])
+            ranks = {row[0]: rank for rank, row in enumerate(board.ranked(), 1)}
+            for one, other in (("agent1", "agent2"), ("agent2", "agent1")):
+                told, name, rival = frames[end["seq"]][one], end[one]["id"], end[other]["id"]
+                mine, pair = board.all.get(name, {"wins": 0, "losses": 0}), board.pairs.get((name, rival), [0, 0, 0])
+                expected = (mine["wins"], mine["losses"], ranks.get(name, 0), pair[0], pair[1])
+                if number == len(ended) - 1 and one == "agent1":
+                    expected = (77, expected[1], 9, *expected[3:])
+                assert (told["wins"], told["losses"], told["rank"], told["headToHeadWins"],
+                        told["headToHeadLosses"]) == expected, (number, one, end)
+        for frame in frames.values():
+            check_frame(frame)
 
 
 def test_past_duels_page_by_page():

@@ -60,7 +60,8 @@ bool bet_sync_frame_read(struct bet_sync_frame *frame, struct span text)
 	*frame = (struct bet_sync_frame){0};
 	for (size_t i = 0; i < BET_SYNC_MEMBER_COUNT; i++) {
 		size_t left = (size_t)(end - at);
-		if (i == BET_SYNC_competitiveSnapshotDigest && left == 1)
+		if ((i == BET_SYNC_competitiveSnapshotDigest || i == BET_SYNC_standings) &&
+		    left == 1)
 			break; /* of a release before */
 		if (left < names[i].len + 2 || *at != (i == 0 ? '{' : ',') ||
 		    memcmp(at + 1, names[i].at, names[i].len) != 0)
@@ -229,11 +230,48 @@ static char *put_agent_value(char *out, const struct agent_member *member, struc
 	return put(out, value);
 }
 
-static char *put_agent_v3(char *out, struct span agent)
+/* The members of a contestant that are counted, in their order. */
+static const size_t counted[] = {7, 8, 10, 11, 12};
+enum { COUNTED = sizeof counted / sizeof *counted };
+
+/* In place of what his game did not say; where nothing is known, all stays. */
+static void take_counted(struct span standings, bool second, struct span values[AGENT_MEMBERS])
 {
-	struct span values[AGENT_MEMBERS];
+	static const struct span begins[] = {SPAN("{\"agent1\":"), SPAN(",\"agent2\":")};
+	struct span found[COUNTED];
+	size_t at = 0;
+	for (size_t side = 0; side <= second; side++) {
+		if (standings.len < at + begins[side].len ||
+		    memcmp(standings.at + at, begins[side].at, begins[side].len) != 0)
+			return;
+		at += begins[side].len;
+		size_t len = value_len(standings.at + at, standings.len - at);
+		if (side < second)
+			at += len;
+	}
+	for (size_t i = 0; i < COUNTED; i++) {
+		struct span name = agent_members[counted[i]].name;
+		if (standings.len < at + 1 + name.len ||
+		    memcmp(standings.at + at + 1, name.at, name.len) != 0)
+			return;
+		at += 1 + name.len; /* the brace, or the comma */
+		size_t len = value_len(standings.at + at, standings.len - at);
+		found[i] = span_of(standings.at + at, len);
+		if (len == 0)
+			return;
+		at += len;
+	}
+	for (size_t i = 0; i < COUNTED; i++)
+		values[counted[i]] = found[i];
+}
+
+static char *put_agent_v3(char *out, const struct bet_sync_frame *frame,
+                          enum bet_sync_member member)
+{
+	struct span values[AGENT_MEMBERS], agent = frame->members[member];
 	if (!agent_read(agent, values))
 		return put(out, agent);
+	take_counted(frame->members[BET_SYNC_standings], member == BET_SYNC_agent2, values);
 	for (size_t i = 0; i < AGENT_MEMBERS; i++) {
 		out = put(put(out, i == 0 ? SPAN("{") : SPAN(",")), agent_members[i].name);
 		out = put_agent_value(out, &agent_members[i], values[i]);
@@ -268,7 +306,7 @@ static char *put_value_v3(char *out, const struct bet_sync_frame *frame,
 {
 	struct span value = frame->members[member];
 	if (member == BET_SYNC_agent1 || member == BET_SYNC_agent2)
-		return put_agent_v3(out, value);
+		return put_agent_v3(out, frame, member);
 	if (member == BET_SYNC_arenaPositions)
 		return put_positions_v3(out, frame);
 	if (member == BET_SYNC_rendererHealth)

@@ -7,7 +7,8 @@
 
 #include "proto/bytes.h"
 
-/* Every member of a version 2 frame, in its order. Frames of releases before lack the last two. */
+/* Every member of a version 2 frame, in its order. Frames of releases before lack the last, or the
+ * last three. */
 #define BET_SYNC_MEMBERS(M)                                                                        \
 	M(schemaVersion)                                                                           \
 	M(feed)                                                                                    \
@@ -42,7 +43,8 @@
 	M(scene)                                                                                   \
 	M(rendererHealth)                                                                          \
 	M(competitiveSnapshotDigest)                                                               \
-	M(competitiveSnapshot)
+	M(competitiveSnapshot)                                                                     \
+	M(standings)
 #define BET_SYNC_ENUM(name) BET_SYNC_##name,
 enum bet_sync_member { BET_SYNC_MEMBERS(BET_SYNC_ENUM) BET_SYNC_MEMBER_COUNT };
 #undef BET_SYNC_ENUM

@@ -162,6 +162,53 @@ static void version_3_has_a_value_for_everything(void **state)
 	assert_null(strstr(out, "competitive"));
 }
 
+/* Where the bridge says what it has counted; by a frame of another shape nothing is changed. */
+static void version_3_has_what_was_counted(void **state)
+{
+	static const char before[] = FRAME("4", "null");
+	static const char told[] = "\"combatLevel\":1,\"wins\":0,\"losses\":0,"
+	                           "\"damageDealtThisFight\":0,\"rank\":0,\"headToHeadWins\":0,"
+	                           "\"headToHeadLosses\":0}",
+	                  one[] = "\"combatLevel\":1,\"wins\":1,\"losses\":22,"
+	                          "\"damageDealtThisFight\":0,\"rank\":3,\"headToHeadWins\":4,"
+	                          "\"headToHeadLosses\":5},\"agent2\"",
+	                  two[] = "\"combatLevel\":1,\"wins\":6,\"losses\":7,"
+	                          "\"damageDealtThisFight\":0,\"rank\":0,\"headToHeadWins\":8,"
+	                          "\"headToHeadLosses\":9},\"arenaPositions\"";
+	static const char *const others[] = {"null", "{}", "[1]", "{\"agent1\":{\"wins\":1}}",
+	                                     "{\"agent1\":1,\"agent2\":2}"};
+	char text[8192], out[8192];
+	struct bet_sync_frame frame;
+	(void)state;
+	int len = (int)strlen(before) - 1;
+	snprintf(text, sizeof text,
+	         "%.*s,\"competitiveSnapshotDigest\":\"d\",\"competitiveSnapshot\":{},"
+	         "\"standings\":{"
+	         "\"agent1\":{\"wins\":1,\"losses\":22,\"rank\":3,\"headToHeadWins\":4,"
+	         "\"headToHeadLosses\":5},\"agent2\":{\"wins\":6,\"losses\":7,\"rank\":null,"
+	         "\"headToHeadWins\":8,\"headToHeadLosses\":9}}}",
+	         len, before);
+	assert_true(bet_sync_frame_read(&frame, span_str(text)));
+	out[bet_sync_frame_v3(&frame, out)] = '\0';
+	assert_non_null(strstr(out, one));
+	assert_non_null(strstr(out, two));
+	assert_null(strstr(out, "standings"));
+	out[bet_sync_frame_v1(&frame, out)] = '\0';
+	assert_null(strstr(out, "standings"));
+	assert_null(strstr(out, "\"wins\":1"));
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+		int whole = snprintf(text, sizeof text,
+		                     "%.*s,\"competitiveSnapshotDigest\":\"d\","
+		                     "\"competitiveSnapshot\":{},\"standings\":%s}",
+		                     len, before, others[i]);
+		char *exact = memcpy(malloc((size_t)whole), text, (size_t)whole);
+		assert_true(bet_sync_frame_read(&frame, span_of(exact, (size_t)whole)));
+		out[bet_sync_frame_v3(&frame, out)] = '\0';
+		assert_non_null(strstr(out, told));
+		free(exact);
+	}
+}
+
 static void cursors(void **state)
 {
 	static const struct {
@@ -204,6 +251,7 @@ int main(void)
 	        cmocka_unit_test(what_is_no_frame_is_refused),
 	        cmocka_unit_test(a_reason_may_hold_anything),
 	        cmocka_unit_test(health_of_another_shape_stays_as_it_is),
+	        cmocka_unit_test(version_3_has_what_was_counted),
 	        cmocka_unit_test(cursors),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
