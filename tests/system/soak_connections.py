@@ -18,11 +18,13 @@ def main():
     parser.add_argument("--clients", type=int, default=24)
     parser.add_argument("--sessions", type=int, default=8)
     parser.add_argument("--kill-every", type=int, default=100)
+    parser.add_argument("--operate-every", type=int, default=150)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--no-phone", action="store_true")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
-    events, kills = torture(options.actions, options.clients, options.sessions, options.kill_every, options.seed)
+    events, kills = torture(options.actions, options.clients, options.sessions, options.kill_every, options.seed,
+                            options.operate_every)
     print(f"{options.actions} actions, {kills} kills, {events} events: none lost, none twice, nothing left", flush=True)
     if options.no_phone:
         return 0

@@ -704,6 +704,14 @@ class Chaos:
     def kill(self):
         self.kills += self.r.kill_some_worker(self.dice, "ringside-sse") or self.r.kill_some_worker(self.dice)
 
+    def operate(self):
+        """As somebody who runs it: new settings, twice at once, or another number of workers."""
+        if self.dice.random() < 0.5:
+            self.r.ctl("reload")
+            self.r.ctl("reload")
+        else:
+            self.r.ctl("scale", "sse", str(self.dice.randrange(1, 4)))
+
     def finish(self):
         self.stopping = True
         self.writer.join(30)
@@ -726,7 +734,7 @@ def descriptors(r):
     return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in r.worker_pids())
 
 
-def torture(actions, clients, sessions, kill_every, seed):
+def torture(actions, clients, sessions, kill_every, seed, operate_every=0):
     with Ringside("--connections-expiry=1s", "--connections-takeovers=1000000", "--worker-restart-limit=64",
                   "--worker-restart-window=1s", "--worker-restart-delay-max=500ms", workers=2) as r:
         before = descriptors(r)
@@ -735,10 +743,14 @@ def torture(actions, clients, sessions, kill_every, seed):
             chaos.one()
             if kill_every and chaos.done % kill_every == kill_every - 1:
                 chaos.kill()
+            if operate_every and chaos.done % operate_every == operate_every - 1:
+                chaos.operate()
         if chaos.done < actions:
             chaos.judge()
         chaos.finish()
         wait_for(lambda: rows(r) == 0 and metric(r, "chat_streams") == 0, "no row and no stream")
+        if operate_every:
+            r.ctl("scale", "sse", "2")
         wait_for(lambda: descriptors(r) <= before + 4, "no descriptor")  # of links that come and go
         return sum(c.events for c in chaos.clients + chaos.retired), chaos.kills
 

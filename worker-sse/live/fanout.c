@@ -418,7 +418,7 @@ bool fanout_add(struct live_reader *r, struct stream *stream, uint64_t from)
 	}
 	if (r->view->news != NULL)
 		return true; /* it has looked itself */
-	if (reader_overfull(r)) {
+	if (fanout_overfull(r)) {
 		fanout_leave(r, FANOUT_END_LAG);
 		return false;
 	}

@@ -124,6 +124,9 @@ bool fanout_add(struct live_reader *reader, struct stream *stream, uint64_t from
 void fanout_drop(struct live_reader *reader, const struct stream *stream);
 /* Bytes of the view's own, between frames. */
 void fanout_send(struct live_reader *reader, const struct sse_frame *frame);
+/* It takes nothing, and more waits for it than may: whoever would send it more has to end it, with
+ * FANOUT_END_LAG. */
+bool fanout_overfull(const struct live_reader *reader);
 /* Ends it now, with the view's farewell. */
 void fanout_leave(struct live_reader *reader, enum fanout_end why);
 /* Of a view with news(): nobody waits any more, and it is not told. */

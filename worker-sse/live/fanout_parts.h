@@ -114,9 +114,6 @@ void reader_send(struct live_reader *reader, const struct sse_frame *frame);
 struct sink reader_leave(struct live_reader *reader);
 /* Its view's news(): it is gone. */
 void reader_tell(struct live_reader *reader, enum fanout_news news);
-/* What is said of streams that come and go is said at once: it must not pile up before one who
- * takes nothing. */
-bool reader_overfull(const struct live_reader *reader);
 
 struct frame_query cursor_query(const struct live_cursor *cursor, uint64_t to);
 

@@ -238,7 +238,7 @@ void fanout_leave(struct live_reader *r, enum fanout_end why)
 
 /* ---- serving ---- */
 
-bool reader_overfull(const struct live_reader *r)
+bool fanout_overfull(const struct live_reader *r)
 {
 	const struct fanout_options *o = &r->fanout->options;
 	return r->blocked && r->sink.kind->pending(r->sink.to) >
@@ -255,7 +255,7 @@ static bool lose(struct live_cursor *c, enum fanout_end why)
 	                         ? stream_first(store_view(r->fanout->options.store), s)
 	                         : c->position;
 	const struct frame_query query = cursor_query(c, first);
-	if (reader_overfull(r)) {
+	if (fanout_overfull(r)) {
 		fanout_leave(r, FANOUT_END_LAG);
 		return false;
 	}

@@ -423,7 +423,10 @@ static void hear(struct connection_stream *s)
 	} else {
 		if (!row.open) /* somebody has taken this worker for gone */
 			connection_hold_on(connections_of(s), cid, s->generation);
-		if (row.revision > s->revision) {
+		if (row.revision > s->revision && fanout_overfull(s->reader)) {
+			/* What is asked beside a stream that nobody reads would pile up there. */
+			fanout_leave(s->reader, FANOUT_END_LAG);
+		} else if (row.revision > s->revision) {
 			struct change change = {
 			        .s = s, .row = &row, .builder = fanout_builder(w->fanout)};
 			sse_begin(change.builder);
