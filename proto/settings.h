@@ -593,9 +593,6 @@
 	  "So many of them run at a time.")                                                        \
 	S(hub_directories_max, "hub.directories_max", count, "1000", 1, 100000, LIVE,              \
 	  "Names that a list of directories has; of more it says truncated.")                      \
-	S(hub_session_lease_ms, "hub.session_lease", ms, "60s", 100, 86400000, LIVE,               \
-	  "How long an agent that takes conversations may leave what it was handed "               \
-	  "unacknowledged; then another that takes them gets it.")                                 \
 	S(ws_subscriptions, "ws.subscriptions", count, "16", 1, 256, LIVE,                         \
 	  "Subscriptions of one socket at /v1/ws; a further one gets 429.")                        \
 	S(ws_appends, "ws.appends", count, "64", 1, 1024, LIVE,                                    \

@@ -129,53 +129,16 @@ char *agent_text(const struct agent *agent)
 	return text;
 }
 
-/* ---- conversations that are an agent's ---- */
-
-static const struct record_field session_fields[] = {
-        {RECORD_MEMBER("agent", struct agent_session, agent), RECORD_NEEDED},
-        {RECORD_MEMBER("generation", struct agent_session, generation), RECORD_NEEDED},
-        {RECORD_MEMBER("lineage", struct agent_session, lineage), RECORD_NEEDED},
-        {RECORD_MEMBER("acked", struct agent_session, acked), RECORD_NEEDED},
-};
-static const struct record session_record = {RECORD_FIELDS(session_fields)};
-
-enum row_found agent_session_read(struct agent_session *session, struct span value)
-{
-	struct agent_session read = {0};
-	json_t *json = json_loadb((const char *)value.at, value.len, JSON_REJECT_DUPLICATES, NULL);
-	enum row_found found = record_read(&session_record, json, &read);
-	json_decref(json);
-	if (found != ROW_PRESENT || !agent_id_good(span_str(read.agent)))
-		return ROW_UNREADABLE;
-	*session = read;
-	return ROW_PRESENT;
-}
-
-char *agent_session_text(const struct agent_session *session)
-{
-	json_t *json = json_object();
-	record_write(&session_record, session, json);
-	char *text = json_dumps(json, JSON_COMPACT);
-	check(text != NULL);
-	json_decref(json);
-	return text;
-}
-
-struct span agent_session_key(struct span conversation, char out[AGENT_KEY_ROOM])
-{
-	int len = snprintf(out, AGENT_KEY_ROOM, AGENT_SESSION_KEY "%.*s", (int)conversation.len,
-	                   (const char *)conversation.at);
-	check(len > 0 && len < AGENT_KEY_ROOM);
-	return span_of(out, (size_t)len);
-}
-
 /* An id of a conversation needs no escapes (conversation_id_good()). */
-char *agent_session_item(const char *conversation, uint64_t seq, struct span item, size_t *len)
+char *agent_session_item(const char *conversation, uint64_t epoch, uint64_t seq, struct span item,
+                         size_t *len)
 {
 	char *text;
-	int n = asprintf(
-	        &text, "{\"event\":\"session_item\",\"session\":\"%s\",\"seq\":%llu,\"item\":%.*s}",
-	        conversation, (unsigned long long)seq, (int)item.len, (const char *)item.at);
+	int n = asprintf(&text,
+	                 "{\"event\":\"session_item\",\"session\":\"%s\",\"epoch\":%llu,"
+	                 "\"seq\":%llu,\"item\":%.*s}",
+	                 conversation, (unsigned long long)epoch, (unsigned long long)seq,
+	                 (int)item.len, (const char *)item.at);
 	check(n > 0);
 	*len = (size_t)n;
 	return text;
@@ -236,7 +199,8 @@ const char *agent_take(const json_t *params, struct agent *agent)
 	}
 	agent->port = (uint32_t)json_integer_value(port);
 	agent->tunnel = json_is_true(json_object_get(params, "tunnel"));
-	agent->sessions = lists(json_object_get(params, "accepts"), "sessions");
+	agent->items = lists(json_object_get(params, "accepts"), "items");
+	agent->sessions = agent->items || lists(json_object_get(params, "accepts"), "sessions");
 	return NULL;
 }
 

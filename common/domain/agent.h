@@ -39,6 +39,7 @@ struct agent {
 	uint64_t offline_since_s, last_seen_s, first_seen_s; /* Unix; 0: never */
 	bool tunnel;   /* it is reached through its own socket */
 	bool sessions; /* it takes conversations */
+	bool items;    /* and is handed what is sent to them in its socket; the row does not say */
 	bool evicted;  /* by an operator: nobody sees it, and its socket is to be closed */
 	uint64_t generation, reconnects;
 	char owner[AGENT_OWNER_ROOM];     /* principal that registered it; "": anybody */
@@ -67,27 +68,6 @@ enum row_found agent_read(struct agent *agent, struct span value);
 /* malloc'ed. */
 char *agent_text(const struct agent *agent);
 
-/* ---- conversations that are an agent's ---- */
-
-#define AGENT_SESSION_KEY "agent.session/"
-
-/* Who is handed what people send to a conversation, and how far he has said that he has done with
- * it. It stays his when all is done: whoever comes next is only asked when he is not there, or leaves
- * something lying. */
-struct agent_session {
-	char agent[AGENT_ID_ROOM];
-	uint64_t generation; /* of the agent: of this life of it alone */
-	uint64_t lineage;    /* of the inbox that `acked` is a position in: another is a new one */
-	uint64_t acked;
-};
-
-enum row_found agent_session_read(struct agent_session *session, struct span value);
-/* malloc'ed. */
-char *agent_session_text(const struct agent_session *session);
-struct span agent_session_key(struct span conversation, char out[AGENT_KEY_ROOM]);
-/* {"event":"session_item","session","seq","item"}, malloc'ed; `item` is a JSON text. */
-char *agent_session_item(const char *conversation, uint64_t seq, struct span item, size_t *len);
-
 /* ---- the wire ---- */
 
 /* What a program says of itself, into a zeroed `agent`. NULL: fine; else why not, for the wire. */
@@ -97,6 +77,10 @@ json_t *agent_node(const struct agent *agent);
 json_t *agent_joined(const struct agent *agent);
 /* "node_offline" or "node_removed". */
 json_t *agent_event(const char *event, const char *id);
+
+/* {"event":"session_item","session","epoch","seq","item"}, malloc'ed; `item` is a JSON text. */
+char *agent_session_item(const char *conversation, uint64_t epoch, uint64_t seq, struct span item,
+                         size_t *len);
 
 /* A request: {"id"?, "method", "params"?}. */
 struct agent_request {

@@ -227,38 +227,13 @@ static void a_life_is_told_from_the_next(void **state)
 	assert_int_equal(first.first_seen_s, 100);
 }
 
-static void a_conversation_s_row_comes_back_as_it_was(void **state)
+static void an_item_goes_as_it_is(void **state)
 {
-	static const struct {
-		const char *text;
-		bool good;
-	} rows[] = {
-	        {"{\"agent\":\"a\",\"generation\":1,\"lineage\":2,\"acked\":3}", true},
-	        {"{\"agent\":\"a\",\"generation\":1,\"lineage\":2,\"acked\":3,\"new\":4}", true},
-	        {"{\"agent\":\"\",\"generation\":1,\"lineage\":2,\"acked\":3}", false},
-	        {"{\"agent\":\"a\",\"generation\":1,\"lineage\":2}", false},
-	        {"{\"agent\":\"a\",\"generation\":-1,\"lineage\":2,\"acked\":3}", false},
-	        {"[]", false},
-	        {"", false},
-	};
-	char key[AGENT_KEY_ROOM];
 	size_t len;
+	char *item = agent_session_item("x", 3, 12, SPAN("{\"a\":1}"), &len);
 	(void)state;
-	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-		struct agent_session session = {.acked = 77};
-		enum row_found found = agent_session_read(&session, span_str(rows[i].text));
-		assert_int_equal(found, rows[i].good ? ROW_PRESENT : ROW_UNREADABLE);
-		assert_int_equal(session.acked, rows[i].good ? 3 : 77);
-		if (!rows[i].good)
-			continue;
-		char *text = agent_session_text(&session);
-		assert_string_equal(text, rows[0].text);
-		free(text);
-	}
-	assert_true(span_equal(agent_session_key(SPAN("x"), key), SPAN("agent.session/x")));
-	char *item = agent_session_item("x", 12, SPAN("{\"a\":1}"), &len);
-	assert_string_equal(item, "{\"event\":\"session_item\",\"session\":\"x\",\"seq\":12,"
-	                          "\"item\":{\"a\":1}}");
+	assert_string_equal(item, "{\"event\":\"session_item\",\"session\":\"x\",\"epoch\":3,"
+	                          "\"seq\":12,\"item\":{\"a\":1}}");
 	assert_int_equal(len, strlen(item));
 	free(item);
 }
@@ -272,7 +247,7 @@ int main(void)
 	        cmocka_unit_test(names_of_rows_and_paths),
 	        cmocka_unit_test(requests_are_read_and_answered),
 	        cmocka_unit_test(whose_it_is_decides),
-	        cmocka_unit_test(a_conversation_s_row_comes_back_as_it_was),
+	        cmocka_unit_test(an_item_goes_as_it_is),
 	        cmocka_unit_test(a_life_is_told_from_the_next),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -228,91 +228,6 @@ static enum actor_decision decide_sweep(struct hub_change *c, struct actor_chang
 	return any ? ACTOR_WRITE : ACTOR_REST;
 }
 
-/* ---- conversations ---- */
-
-/* Into `session`; ROW_UNREADABLE has been marked. */
-static enum row_found load_session(struct rows *rows, const char *id, struct agent_session *session)
-{
-	char key[AGENT_KEY_ROOM];
-	struct span value;
-	agent_session_key(span_str(id), key);
-	enum row_found found = rows_find(rows, key, &value);
-	*session = (struct agent_session){0};
-	if (found != ROW_PRESENT)
-		return found;
-	if (agent_session_read(session, value) == ROW_PRESENT)
-		return ROW_PRESENT;
-	rows_mark(rows, key);
-	return ROW_UNREADABLE;
-}
-
-static void put_session(struct rows *rows, const char *id, const struct agent_session *session)
-{
-	char key[AGENT_KEY_ROOM];
-	agent_session_key(span_str(id), key);
-	char *text = session != NULL ? agent_session_text(session) : NULL;
-	rows_put(rows, key, text != NULL ? span_str(text) : (struct span){0});
-	free(text);
-}
-
-static bool is_former(const struct hub_change *c, const struct agent_session *session)
-{
-	return strcmp(session->agent, c->former) == 0 &&
-	       session->generation == c->former_generation;
-}
-
-/* Whoever claims it is still who he was, and nobody was faster. */
-static enum actor_decision decide_claim(struct hub_change *c, struct actor_change *to)
-{
-	struct agent_session session;
-	struct agent *agent = xcalloc(1, sizeof *agent);
-	enum row_found there = load_session(to->rows, c->id, &session),
-	               its = load(to->rows, c->agent.id, agent);
-	bool good = its == ROW_PRESENT && agent->generation == c->agent.generation &&
-	            agent->status == AGENT_ACTIVE && !agent->evicted && is_former(c, &session);
-	free(agent);
-	if (there == ROW_UNREADABLE || its == ROW_UNREADABLE)
-		return ACTOR_STOP;
-	if (!good)
-		return ACTOR_REST;
-	if (session.lineage != c->lineage)
-		session.acked = 0;
-	session.lineage = c->lineage;
-	session.generation = c->agent.generation;
-	snprintf(session.agent, sizeof session.agent, "%s", c->agent.id);
-	put_session(to->rows, c->id, &session);
-	return ACTOR_WRITE;
-}
-
-static enum actor_decision decide_ack(struct hub_change *c, struct actor_change *to)
-{
-	struct agent_session session;
-	enum row_found found = load_session(to->rows, c->id, &session);
-	if (found == ROW_UNREADABLE)
-		return ACTOR_STOP;
-	if (found != ROW_PRESENT || !is_former(c, &session) || session.lineage != c->lineage) {
-		c->fault = "this session is not yours any more";
-		return ACTOR_REST;
-	}
-	if (c->position <= session.acked)
-		return ACTOR_REST;
-	session.acked = c->position;
-	put_session(to->rows, c->id, &session);
-	return ACTOR_WRITE;
-}
-
-static enum actor_decision decide_forget(struct hub_change *c, struct actor_change *to)
-{
-	struct agent_session session;
-	enum row_found found = load_session(to->rows, c->id, &session);
-	if (found == ROW_UNREADABLE)
-		return ACTOR_STOP;
-	if (found != ROW_PRESENT || session.lineage != c->lineage)
-		return ACTOR_REST;
-	put_session(to->rows, c->id, NULL);
-	return ACTOR_WRITE;
-}
-
 /* ---- life ---- */
 
 static enum actor_decision decide(struct actor *actor, struct actor_change *to)
@@ -328,12 +243,6 @@ static enum actor_decision decide(struct actor *actor, struct actor_change *to)
 		return decide_offline(c, to);
 	case HUB_SWEEP:
 		return decide_sweep(c, to);
-	case HUB_CLAIM:
-		return decide_claim(c, to);
-	case HUB_ACK:
-		return decide_ack(c, to);
-	case HUB_FORGET:
-		return decide_forget(c, to);
 	}
 	return ACTOR_REST;
 }

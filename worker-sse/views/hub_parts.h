@@ -11,6 +11,7 @@
 
 struct hub_change;
 struct hub_channel;
+struct hub_asked;
 struct hub_conn;
 struct hub_session;
 struct hub_wish;
@@ -68,16 +69,11 @@ struct hub {
 	struct hub_wish *wishes;      /* hub_places.c, in the order of asking */
 	size_t wishes_count, reading; /* of them directories that are being read */
 	uint64_t spawns;              /* that were asked for, ever */
-	struct hub_conn *takers;      /* agents here that take conversations (hub_sessions.c) */
-	struct hub_session *sessions; /* hash by id: whose inbox is not done with */
-	struct hub_session *session_due, **session_due_last;     /* to be looked at */
-	struct hub_session *session_waits, **session_waits_last; /* for somebody to have room */
-	size_t session_waiting;
-	bool session_missed; /* there were more than are kept in mind */
-	struct slices_job session_work, session_scan;
-	char session_scanned[AGENT_KEY_ROOM]; /* up to here */
-	bool session_scan_rows;               /* it is at the rows of agents' conversations */
-	struct wheel_node refresh;            /* rows of agents that are held here have changed */
+	struct hub_session *sessions; /* hash by id: leases of agents here (hub_sessions.c) */
+	struct hub_session *session_due, **session_due_last; /* to be looked at */
+	struct slices_job session_work;
+	struct hub_asked *asked;   /* in their names, and not answered yet */
+	struct wheel_node refresh; /* rows of agents that are held here have changed */
 	struct wheel_node sweep;
 	bool sweeping;
 };
@@ -121,9 +117,6 @@ enum hub_change_kind {
 	HUB_DEREGISTER, /* `id` is to be gone */
 	HUB_OFFLINE,    /* the socket of `id`, `generation` is closed */
 	HUB_SWEEP,      /* of `ids`: whose time is over goes, whose worker is gone is offline */
-	HUB_CLAIM,      /* the conversation `id` is to be `agent`'s, if it is still `former`'s */
-	HUB_ACK,        /* `former` has done with the conversation `id` up to `position` */
-	HUB_FORGET,     /* the conversation `id` is not there any more, of `lineage` */
 };
 
 struct hub_change {
@@ -138,8 +131,7 @@ struct hub_change {
 	uint64_t former_generation;
 	char owner[AGENT_OWNER_ROOM]; /* who asks, and what owned what is his */
 	char *formers;
-	bool any; /* may remove what is not his */
-	uint64_t position, lineage;
+	bool any;  /* may remove what is not his */
 	char *ids; /* of a sweep: texts, each with its NUL */
 	size_t ids_count;
 	json_t *reply_id; /* a reference; NULL: none */
@@ -162,14 +154,17 @@ struct hub_conn {
 	struct hub *hub;
 	struct websocket *websocket; /* NULL: it is over; what is under way ends first */
 	struct request *request;     /* as long */
+	struct identity *identity;   /* who it is, also when it has left: a reference */
 	struct live_reader *reader;  /* NULL: it hears nothing yet, or any more */
 	struct hub_init *init;       /* what it is still to get of it; NULL: it has it */
 	/* The agent that it registered; "": none. */
 	char id[AGENT_ID_ROOM];
 	uint64_t generation;
-	bool tunnel; /* it is reached through this socket */
-	bool takes;  /* conversations: it is one of hub->takers */
-	struct hub_conn *taker_next, **taker_previous;
+	bool tunnel;                  /* it is reached through this socket */
+	bool takes;                   /* conversations */
+	size_t sessions;              /* that it has the lease of */
+	struct hub_asked *asking;     /* for another one */
+	struct wheel_node asks;       /* when that is due */
 	size_t handed_bytes;          /* of items that it was handed and has not done with */
 	struct hub_channel *channels; /* hash by channel (hub_tunnel.c): its dashboards */
 	uint32_t channels_made;
@@ -194,25 +189,12 @@ void hub_spawn(struct hub_conn *conn, const struct agent_request *ask);
 /* It is gone: what it still waits for goes on, and is told to nobody. */
 void hub_wishes_forget(struct hub_conn *conn);
 
-/* Puts a change behind those of the socket that wait for the disk. */
-void hub_conn_change(struct hub_conn *conn, struct hub_change *change);
-/* One for what this socket asked; `done` gets it, and ends by hub_conn_changed(). */
-struct hub_change *hub_conn_ask(struct hub_conn *conn, enum hub_change_kind kind, const json_t *id);
-/* What is said of its end; NULL: fine. */
-const char *hub_change_refusal(const struct hub_change *change, enum actor_end end);
-/* It has ended: the next one goes on. */
-void hub_conn_changed(struct hub_conn *conn, struct hub_change *change);
-
 /* ---- hub_sessions.c: what people send to conversations, handed to agents that take them ---- */
 
 void hub_sessions_start(struct hub *hub);
 /* It has registered and takes conversations; and does not any more. */
 void hub_sessions_join(struct hub_conn *conn);
 void hub_sessions_leave(struct hub_conn *conn);
-/* An agent is another than it was: what is its own may be somebody's now. */
-void hub_sessions_agent(struct hub *hub, const struct hub_entry *entry);
-/* The row of a conversation has changed; at NULL: any may have. Nothing is read. */
-void hub_sessions_row(struct hub *hub, struct span conversation);
 /* The method "ack". */
 void hub_sessions_ack(struct hub_conn *conn, const struct agent_request *ask);
 

@@ -108,7 +108,6 @@ static void read_entry(struct hub *hub, struct hub_entry *e)
 			hub->alive = 0;
 		if (e->conn != NULL && !hub_conn_judge(e->conn, e))
 			e->conn = NULL;
-		hub_sessions_agent(hub, e);
 		hub_entry_let_go(hub, e);
 	}
 	free(agent);
@@ -138,11 +137,6 @@ static void on_row(void *context, struct span key, bool there)
 	struct hub *hub = ((struct sse_worker *)context)->hub;
 	struct span id;
 	(void)there;
-	const size_t head = sizeof AGENT_SESSION_KEY - 1;
-	if (key.at == NULL)
-		hub_sessions_row(hub, key);
-	else if (key.len > head && memcmp(key.at, AGENT_SESSION_KEY, head) == 0)
-		hub_sessions_row(hub, span_of(key.at + head, key.len - head));
 	if (key.at == NULL)
 		hub->all_dirty = true;
 	else if (agent_key_id(key, &id))

@@ -226,6 +226,7 @@ static void run_next(struct hub_conn *conn);
 static void conn_free(struct hub_conn *conn)
 {
 	wheel_cancel(&conn->again);
+	identity_release(&conn->identity);
 	free(conn);
 }
 
@@ -248,7 +249,7 @@ static void begin_entry(struct hub_conn *conn, const struct agent *agent)
 	conn->generation = agent->generation;
 	conn->tunnel = agent->tunnel;
 	hub_entry_of(conn->hub, span_str(conn->id))->conn = conn;
-	if (agent->sessions)
+	if (agent->items)
 		hub_sessions_join(conn);
 }
 
@@ -265,7 +266,7 @@ bool hub_conn_judge(struct hub_conn *conn, const struct hub_entry *entry)
 	return false;
 }
 
-void hub_conn_change(struct hub_conn *conn, struct hub_change *change)
+static void add(struct hub_conn *conn, struct hub_change *change)
 {
 	*conn->last = change;
 	conn->last = &change->next;
@@ -274,7 +275,7 @@ void hub_conn_change(struct hub_conn *conn, struct hub_change *change)
 		run_next(conn);
 }
 
-const char *hub_change_refusal(const struct hub_change *c, enum actor_end end)
+static const char *refusal_of(const struct hub_change *c, enum actor_end end)
 {
 	switch (end) {
 	case ACTOR_DURABLE:
@@ -290,7 +291,7 @@ const char *hub_change_refusal(const struct hub_change *c, enum actor_end end)
 }
 
 /* The first has ended: whoever waits behind it goes on. */
-void hub_conn_changed(struct hub_conn *conn, struct hub_change *c)
+static void shift(struct hub_conn *conn, struct hub_change *c)
 {
 	check(conn->first == c);
 	conn->first = c->next;
@@ -304,20 +305,20 @@ void hub_conn_changed(struct hub_conn *conn, struct hub_change *c)
 static void on_registered(struct hub_change *c, enum actor_end end)
 {
 	struct hub_conn *conn = c->arg;
-	const char *fault = hub_change_refusal(c, end);
+	const char *fault = refusal_of(c, end);
 	if (fault == NULL) {
 		begin_entry(conn, &c->agent);
 		counter_add(conn->hub->worker->counters, hub_registrations_total, 1);
 	}
 	hub_answer(conn, c->reply_id,
 	           fault == NULL ? json_pack("{s:s}", "status", "registered") : NULL, fault);
-	hub_conn_changed(conn, c);
+	shift(conn, c);
 }
 
 static void on_deregistered(struct hub_change *c, enum actor_end end)
 {
 	struct hub_conn *conn = c->arg;
-	const char *fault = hub_change_refusal(c, end);
+	const char *fault = refusal_of(c, end);
 	if (fault == NULL && strcmp(conn->id, c->id) == 0)
 		drop_entry(conn);
 	hub_answer(conn, c->reply_id,
@@ -325,7 +326,7 @@ static void on_deregistered(struct hub_change *c, enum actor_end end)
 	                   ? json_pack("{s:s}", "status", c->found ? "deregistered" : "not_found")
 	                   : NULL,
 	           fault);
-	hub_conn_changed(conn, c);
+	shift(conn, c);
 }
 
 static void leave(struct hub_conn *conn);
@@ -378,7 +379,8 @@ static void run_next(struct hub_conn *conn)
 
 /* ---- what it asks ---- */
 
-struct hub_change *hub_conn_ask(struct hub_conn *conn, enum hub_change_kind kind, const json_t *id)
+static struct hub_change *change_for(struct hub_conn *conn, enum hub_change_kind kind,
+                                     const json_t *id)
 {
 	const struct identity *identity = conn->request->identity;
 	struct hub_change *c = hub_change_create(conn->hub, kind);
@@ -402,7 +404,7 @@ static const char *refuse(struct hub_conn *conn, unsigned verbs, const char *id)
 static void do_register(struct hub_conn *conn, const struct agent_request *ask)
 {
 	struct hub *hub = conn->hub;
-	struct hub_change *c = hub_conn_ask(conn, HUB_REGISTER, ask->id);
+	struct hub_change *c = change_for(conn, HUB_REGISTER, ask->id);
 	const char *fault = agent_take(ask->params, &c->agent);
 	if (fault == NULL)
 		fault = refuse(conn, RIGHT(CREATE), c->agent.id);
@@ -416,7 +418,7 @@ static void do_register(struct hub_conn *conn, const struct agent_request *ask)
 	c->agent.slot = hub->worker->worker->slot;
 	c->agent.process_ms = hub_process_ms(hub);
 	c->done = on_registered;
-	hub_conn_change(conn, c);
+	add(conn, c);
 }
 
 static void do_deregister(struct hub_conn *conn, const struct agent_request *ask)
@@ -435,11 +437,11 @@ static void do_deregister(struct hub_conn *conn, const struct agent_request *ask
 		hub_answer(conn, ask->id, json_pack("{s:s}", "status", "not_found"), NULL);
 		return;
 	}
-	struct hub_change *c = hub_conn_ask(conn, HUB_DEREGISTER, ask->id);
+	struct hub_change *c = change_for(conn, HUB_DEREGISTER, ask->id);
 	snprintf(c->id, sizeof c->id, "%s", text);
 	c->any = strcmp(conn->id, text) == 0 || refuse(conn, RIGHT(DELETE), text) == NULL;
 	c->done = on_deregistered;
-	hub_conn_change(conn, c);
+	add(conn, c);
 }
 
 static void do_list(struct hub_conn *conn, const struct agent_request *ask)
@@ -477,7 +479,7 @@ static const struct {
 } methods[] = {
         {"register", do_register, true},   {"deregister", do_deregister, true},
         {"list_nodes", do_list, false},    {"ping", do_ping, false},
-        {"ack", hub_sessions_ack, true},   {"list_directories", hub_directories, false},
+        {"ack", hub_sessions_ack, false},  {"list_directories", hub_directories, false},
         {"spawn_agent", hub_spawn, false},
 };
 
@@ -582,9 +584,11 @@ static void serve(struct request *request, struct stream *stream)
 	                                        .arg = conn};
 	bool resumed = resumes(w, request->query, stream, &from);
 	bool numbered = resumed || query_find(request->query, "resume", &value) != 0;
+	conn->identity = identity_hold(request->identity);
 	print_address(request, conn->address);
 	conn->websocket = websocket_accept(request, &events, MESSAGE_BYTES);
 	if (conn->websocket == NULL) {
+		identity_release(&conn->identity);
 		free(conn);
 		return;
 	}

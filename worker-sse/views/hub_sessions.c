@@ -1,14 +1,14 @@
-/* An agent that registered as {"accepts": ["sessions"]} is handed what people send to conversations,
- * in its socket, and says what it has done with (docs/hub.md).
+/* An agent that registered as {"accepts": ["items"]} is handed what people send to conversations,
+ * in its socket, and says there what it has done with (docs/hub.md).
  *
- * Whose a conversation is stands in a row (struct agent_session), with how far he is. Each worker that
- * has such agents keeps what it needs of every conversation whose inbox is not done with; the agent's
- * own hands out, the others wait whether its agent goes, or leaves it lying for hub.session_lease: by
- * their own monotonic clock, from when they first saw it lie. Whoever claims it does so in one
- * transaction, on condition that it is still whose it was; what comes late from the one before is
- * refused by that row. So an item comes at least once, and in order; after its ack never again. */
+ * It is the same lease as any agent's (docs/conversations.md, "Who answers"): the hub asks for it in
+ * the agent's name, as the agent would by HTTP, and an acknowledgement is a renewal that says what is
+ * done. So whoever asks for conversations, by whichever way, one has each of them; what the hub keeps
+ * here is only what it has handed out. */
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "common/domain/conversation.h"
+#include "worker-sse/views/conversations.h"
 #include "worker-sse/views/hub_parts.h"
 
 #include <stdio.h>
@@ -17,115 +17,152 @@
 enum {
 	ITEMS_MAX = 16,        /* of a conversation that are handed and not done with */
 	BYTES_MAX = 128 << 10, /* of an agent's, all together; one item may be more */
+	SESSIONS_MAX = 256,    /* leases of an agent */
 	LOOKS = 16,            /* conversations that are looked at in one slice */
-	SCANNED = 64,          /* rows */
-	WOKEN = 64,            /* that wait for room, when there is some */
 	SCAN_BYTES = 64 << 10,
-	SESSIONS_MAX =
-	        4096, /* that are kept in mind; others are looked for again when there is room */
+	WAIT_S = 50,     /* for a conversation that waits */
+	AGAIN_MS = 1000, /* after a refusal */
+	LEFT_MS = 5000,  /* after a lease that it let pass: others have the first chance */
+	PATH_ROOM = CONVERSATION_ID_MAX + 48,
 };
 
-/* In one of the two lines, or in none. */
-enum line { LINE_NONE, LINE_DUE, LINE_WAITS };
-
-/* One whose inbox is not done with, or that is to be looked at. */
+/* A conversation of which an agent here has the lease. */
 struct hub_session {
-	UT_hash_handle hh; /* by id */
+	UT_hash_handle hh; /* hub->sessions, by id */
 	struct hub *hub;
-	enum line line;
-	struct hub_session *line_next, **line_previous;
-	/* Handed out here: */
-	struct hub_conn *conn;
-	uint64_t ends[ITEMS_MAX];
+	struct hub_conn *conn; /* never NULL */
+	uint64_t epoch;
+	uint64_t lineage; /* of its inbox: another is another conversation's */
+	uint64_t done;
+	uint64_t ends[ITEMS_MAX]; /* of what it was handed, and has not done with */
 	size_t bytes[ITEMS_MAX], count;
-	/* As its row was when it was looked at last: */
-	struct agent_session row; /* agent "": nobody's */
-	bool claiming;
-	struct wheel_node lease; /* it lies since then */
-	bool overdue;
-	char id[];
+	struct wheel_node end; /* of the lease, if nothing renews it */
+	bool due;              /* in line to be looked at */
+	struct hub_session *due_next;
+	char id[CONVERSATION_ID_ROOM];
 };
 
-/* ---- lines ---- */
+/* ---- asking, in the agent's name ---- */
 
-static void take_off_line(struct hub_session *s)
+enum what { ASK_NEXT, ASK_RENEW, ASK_RELEASE };
+
+struct hub_asked {
+	struct request request; /* first */
+	struct span headers[HEADER_COUNT];
+	struct hub *hub;
+	struct hub_conn *conn;              /* NULL: it has left */
+	struct hub_asked *next, **previous; /* hub->asked */
+	enum what what;
+	json_t *reply_id;
+	uint64_t epoch, done;
+	char id[CONVERSATION_ID_ROOM];
+	char path[PATH_ROOM];
+	char *body;
+};
+
+static void asked_free(struct hub_asked *a)
 {
-	struct hub *hub = s->hub;
-	if (s->line == LINE_NONE)
-		return;
-	*s->line_previous = s->line_next;
-	if (s->line_next != NULL)
-		s->line_next->line_previous = s->line_previous;
-	else if (s->line == LINE_DUE)
-		hub->session_due_last = s->line_previous;
-	else
-		hub->session_waits_last = s->line_previous;
-	hub->session_waiting -= s->line == LINE_WAITS;
-	s->line = LINE_NONE;
+	*a->previous = a->next;
+	if (a->next != NULL)
+		a->next->previous = a->previous;
+	identity_release(&a->request.identity);
+	json_decref(a->reply_id);
+	free(a->body);
+	free(a);
 }
 
-static void put_on_line(struct hub_session *s, enum line line)
+static void on_answer(struct request *request, unsigned status, struct span body);
+
+/* Takes `body`; `conn` NULL: nobody is told. It may be answered before this returns. */
+static void ask(struct hub *hub, struct identity *identity, struct hub_conn *conn, enum what what,
+                const struct hub_session *s, uint64_t done, const json_t *reply_id, json_t *body)
 {
-	struct hub *hub = s->hub;
-	if (s->line == line)
-		return;
-	take_off_line(s);
-	struct hub_session ***last =
-	        line == LINE_DUE ? &hub->session_due_last : &hub->session_waits_last;
-	s->line = line;
-	s->line_next = NULL;
-	s->line_previous = *last;
-	**last = s;
-	*last = &s->line_next;
-	hub->session_waiting += line == LINE_WAITS;
-	if (line == LINE_DUE)
-		slices_add(&hub->worker->slices, &hub->session_work);
+	static const char *const deeds[] = {
+	        [ASK_NEXT] = "lease", [ASK_RENEW] = "lease/renew", [ASK_RELEASE] = "lease/release"};
+	struct hub_asked *a = xcalloc(1, sizeof *a);
+	a->hub = hub;
+	a->conn = conn;
+	a->what = what;
+	a->done = done;
+	a->reply_id = json_incref((json_t *)(uintptr_t)reply_id);
+	a->next = hub->asked;
+	a->previous = &hub->asked;
+	if (a->next != NULL)
+		a->next->previous = &a->next;
+	hub->asked = a;
+	if (s != NULL) {
+		a->epoch = s->epoch;
+		memcpy(a->id, s->id, sizeof a->id);
+	}
+	snprintf(a->path, sizeof a->path, "/v1/sessions/%s/%s", s != NULL ? s->id : "$next",
+	         deeds[what]);
+	a->body = json_dumps(body, JSON_COMPACT);
+	check(a->body != NULL);
+	json_decref(body);
+	a->request.edge = &hub->worker->edge;
+	a->request.method = METHOD_POST;
+	a->request.path = span_str(a->path);
+	a->request.headers = a->headers;
+	a->request.body = (uint8_t *)a->body;
+	a->request.body_len = strlen(a->body);
+	a->request.body_room = a->request.body_len + 1;
+	a->request.identity = identity_hold(identity);
+	a->request.answer = on_answer;
+	if (what == ASK_NEXT && conn != NULL)
+		conn->asking = a;
+	conversations_handle(&a->request);
 }
 
-static void look_again(struct hub_session *s)
+static void ask_release(struct hub *hub, struct identity *identity, const struct hub_session *s)
 {
-	put_on_line(s, LINE_DUE);
-}
-
-/* Somebody has room again. */
-static void wake(struct hub *hub, bool all)
-{
-	size_t count = all || hub->session_waiting < WOKEN ? hub->session_waiting : WOKEN;
-	while (count-- > 0)
-		look_again(hub->session_waits);
+	ask(hub, identity, NULL, ASK_RELEASE, s, 0, NULL,
+	    json_pack("{s:I}", "epoch", (json_int_t)s->epoch));
 }
 
 /* ---- what is kept of one ---- */
 
-static void on_lease(struct wheel_node *node)
-{
-	struct hub_session *s =
-	        (struct hub_session *)((char *)node - offsetof(struct hub_session, lease));
-	s->overdue = true;
-	look_again(s);
-}
-
-static void note(struct hub *hub, struct span id)
+static struct hub_session *find(struct hub *hub, const char *id, size_t len)
 {
 	struct hub_session *s;
-	if (hub->takers == NULL || !conversation_id_good(id))
-		return;
-	HASH_FIND(hh, hub->sessions, id.at, id.len, s);
-	if (s == NULL && HASH_COUNT(hub->sessions) >= SESSIONS_MAX) {
-		hub->session_missed = true;
-		return;
-	}
-	if (s == NULL) {
-		s = xcalloc(1, sizeof *s + id.len + 1);
-		memcpy(s->id, id.at, id.len);
-		s->hub = hub;
-		s->lease.due = on_lease;
-		HASH_ADD_KEYPTR(hh, hub->sessions, s->id, id.len, s);
-	}
-	look_again(s);
+	HASH_FIND(hh, hub->sessions, id, len, s);
+	return s;
 }
 
-/* It has it no more, or has done with the first `count` of what it has. */
+static void look_again(struct hub_session *s)
+{
+	struct hub *hub = s->hub;
+	if (s->due)
+		return;
+	s->due = true;
+	s->due_next = NULL;
+	*hub->session_due_last = s;
+	hub->session_due_last = &s->due_next;
+	slices_add(&hub->worker->slices, &hub->session_work);
+}
+
+static void take_off_line(struct hub_session *s)
+{
+	struct hub *hub = s->hub;
+	struct hub_session **at = &hub->session_due;
+	if (!s->due)
+		return;
+	while (*at != s)
+		at = &(*at)->due_next;
+	*at = s->due_next;
+	if (hub->session_due_last == &s->due_next)
+		hub->session_due_last = at;
+	s->due = false;
+}
+
+/* There is room for another one, or for more of those that are there. */
+static void ask_soon(struct hub_conn *conn, uint64_t ms)
+{
+	struct wheel *wheel = &conn->hub->worker->wheel;
+	if (conn->takes && conn->asking == NULL)
+		wheel_set(wheel, &conn->asks, wheel->now_ms + ms);
+}
+
+/* It has done with the first `count` of what it has. */
 static void take_back(struct hub_session *s, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
@@ -133,120 +170,30 @@ static void take_back(struct hub_session *s, size_t count)
 	s->count -= count;
 	memmove(s->ends, s->ends + count, s->count * sizeof *s->ends);
 	memmove(s->bytes, s->bytes + count, s->count * sizeof *s->bytes);
-	if (count > 0)
-		wake(s->hub, s->conn->handed_bytes == 0);
 }
-
-static void detach(struct hub_session *s)
-{
-	char text[CONVERSATION_ID_ROOM + 64];
-	struct hub_conn *conn = s->conn;
-	if (conn == NULL)
-		return;
-	bool lost = s->count > 0;
-	take_back(s, s->count);
-	s->conn = NULL;
-	if (!lost || conn->websocket == NULL)
-		return;
-	snprintf(text, sizeof text, "{\"event\":\"session_lost\",\"session\":\"%s\"}", s->id);
-	websocket_send(conn->websocket, span_str(text));
-}
-
-static void scan_all(struct hub *hub);
 
 static void drop(struct hub_session *s)
 {
-	struct hub *hub = s->hub;
-	if (s->claiming)
-		return; /* it is looked at again when that has ended */
-	detach(s);
+	struct hub_conn *conn = s->conn;
+	take_back(s, s->count);
 	take_off_line(s);
-	wheel_cancel(&s->lease);
-	HASH_DEL(hub->sessions, s);
+	wheel_cancel(&s->end);
+	HASH_DEL(s->hub->sessions, s);
+	conn->sessions--;
 	free(s);
-	if (!hub->session_missed || HASH_COUNT(hub->sessions) > SESSIONS_MAX / 2)
-		return;
-	hub->session_missed = false;
-	scan_all(hub);
+	ask_soon(conn, 0);
 }
 
-/* ---- whose it is ---- */
-
-/* The agent whose it is, if he is there. */
-static struct hub_entry *holder_of(const struct hub_session *s)
+/* The lease is over, or the conversation. */
+static void lose(struct hub_session *s)
 {
-	struct hub_entry *e =
-	        *s->row.agent != '\0' ? hub_entry_find(s->hub, span_str(s->row.agent)) : NULL;
-	bool there = e != NULL && e->there && e->status == AGENT_ACTIVE &&
-	             e->generation == s->row.generation &&
-	             hub_alive(s->hub, e->slot, e->process_ms);
-	return there ? e : NULL;
-}
-
-static bool is_his(const struct hub_session *s, const struct hub_conn *conn)
-{
-	return strcmp(s->row.agent, conn->id) == 0 && s->row.generation == conn->generation;
-}
-
-/* Who has least to do, of those who may and have room. *any: some may. */
-static struct hub_conn *choose(const struct hub_session *s, bool *any)
-{
-	char path[CONVERSATION_PATH_ROOM];
-	struct hub_conn *best = NULL;
-	*any = false;
-	conversation_path(s->id, "inbox", path);
-	for (struct hub_conn *conn = s->hub->takers; conn != NULL; conn = conn->taker_next) {
-		if (conn->request == NULL || is_his(s, conn) ||
-		    !request_may(conn->request, RIGHT(READ), span_str(path)))
-			continue;
-		*any = true;
-		if (conn->handed_bytes < BYTES_MAX &&
-		    (best == NULL || conn->handed_bytes < best->handed_bytes))
-			best = conn;
-	}
-	return best;
-}
-
-static void on_claimed(struct hub_change *c, enum actor_end end)
-{
-	struct hub *hub = c->hub;
-	struct hub_session *s;
-	(void)end; /* the row says it */
-	HASH_FIND(hh, hub->sessions, c->id, strlen(c->id), s);
-	hub_change_free(c);
-	if (s == NULL)
-		return;
-	s->claiming = false;
-	look_again(s);
-}
-
-static void claim(struct hub_session *s, const struct hub_conn *conn, uint64_t lineage)
-{
-	struct hub_change *c = hub_change_create(s->hub, HUB_CLAIM);
-	snprintf(c->id, sizeof c->id, "%s", s->id);
-	snprintf(c->agent.id, sizeof c->agent.id, "%s", conn->id);
-	snprintf(c->former, sizeof c->former, "%s", s->row.agent);
-	c->agent.generation = conn->generation;
-	c->former_generation = s->row.generation;
-	c->lineage = lineage;
-	c->done = on_claimed;
-	s->claiming = true;
-	hub_change_run(c);
-}
-
-static void on_forgotten(struct hub_change *c, enum actor_end end)
-{
-	(void)end; /* the next scan finds it again */
-	hub_change_free(c);
-}
-
-static void forget_row(struct hub_session *s)
-{
-	struct hub_change *c = hub_change_create(s->hub, HUB_FORGET);
-	snprintf(c->id, sizeof c->id, "%s", s->id);
-	c->lineage = s->row.lineage;
-	c->done = on_forgotten;
-	hub_change_run(c);
+	char text[CONVERSATION_ID_ROOM + 64];
+	struct hub_conn *conn = s->conn;
+	snprintf(text, sizeof text, "{\"event\":\"session_lost\",\"session\":\"%s\"}", s->id);
+	bool told = s->count > 0 && conn->websocket != NULL;
+	drop(s);
+	if (told)
+		websocket_send(conn->websocket, span_str(text));
 }
 
 /* ---- handing out ---- */
@@ -266,7 +213,7 @@ static bool hand_one(void *arg, const struct store_message *message)
 	          (conn->handed_bytes > 0 && conn->handed_bytes + message->bytes.len > BYTES_MAX);
 	if (h->full)
 		return false;
-	char *text = agent_session_item(s->id, message->ends_at, message->bytes, &len);
+	char *text = agent_session_item(s->id, s->epoch, message->ends_at, message->bytes, &len);
 	websocket_send(conn->websocket, span_of(text, len));
 	free(text);
 	s->ends[s->count] = message->ends_at;
@@ -276,301 +223,300 @@ static bool hand_one(void *arg, const struct store_message *message)
 	return true;
 }
 
-static void hand_out(struct hub_session *s, const struct stream *stream, uint64_t from)
-{
-	struct handing h = {.session = s};
-	if (s->count > 0)
-		from = s->ends[s->count - 1];
-	if (from < stream->tail && s->conn->websocket != NULL)
-		store_scan(s->hub->worker->store, stream, from, stream->tail, SCAN_BYTES, hand_one,
-		           &h);
-	if (h.full && s->count < ITEMS_MAX)
-		put_on_line(s, LINE_WAITS);
-	else if (!h.full && s->count < ITEMS_MAX && s->count > 0 &&
-	         s->ends[s->count - 1] < stream->tail)
-		look_again(s); /* a page of it was read */
-}
-
-/* ---- looking at one ---- */
-
-/* What its row says now; false: it cannot be read. */
-static bool read_row(struct hub_session *s)
-{
-	char key[AGENT_KEY_ROOM];
-	struct span value;
-	struct agent_session before = s->row;
-	struct state *view = store_view(s->hub->worker->store);
-	bool there = state_kv_get(view, agent_session_key(span_str(s->id), key), &value);
-	s->row = (struct agent_session){0};
-	if (!there)
-		return !view->unreadable;
-	if (agent_session_read(&s->row, value) != ROW_PRESENT) {
-		row_alert(s->hub->worker->counters, key);
-		return false;
-	}
-	if (before.acked != s->row.acked || before.generation != s->row.generation ||
-	    strcmp(before.agent, s->row.agent) != 0) {
-		wheel_cancel(&s->lease); /* somebody got on with it */
-		s->overdue = false;
-	}
-	return true;
-}
-
-static void attach(struct hub_session *s, struct hub_conn *conn)
-{
-	size_t done = 0;
-	if (s->conn != conn)
-		detach(s);
-	s->conn = conn;
-	if (conn == NULL)
-		return;
-	while (done < s->count && s->ends[done] <= s->row.acked)
-		done++;
-	counter_add(s->hub->worker->counters, hub_items_done_total, done);
-	take_back(s, done);
-}
-
-/* It is somebody's who is there, and may lie for so long. */
-static void set_lease(struct hub_session *s)
-{
-	struct wheel *wheel = &s->hub->worker->wheel;
-	if (s->lease.previous == NULL)
-		wheel_set(wheel, &s->lease,
-		          wheel->now_ms + s->hub->worker->settings->hub_session_lease_ms);
-}
-
-static void look(struct hub_session *s)
+static struct stream *inbox_of(struct hub *hub, const char *id)
 {
 	char path[CONVERSATION_PATH_ROOM];
-	struct hub *hub = s->hub;
-	struct state *view = store_view(hub->worker->store);
-	bool any;
-	if (s->claiming)
-		return;
-	if (hub->takers == NULL || !read_row(s)) {
-		drop(s);
-		return;
-	}
-	struct stream *stream = state_find(view, span_str(conversation_path(s->id, "inbox", path)));
-	if (stream == NULL || stream->deleted) {
-		if (*s->row.agent != '\0' && !view->unreadable)
-			forget_row(s);
-		drop(s);
+	struct stream *stream = state_find(store_view(hub->worker->store),
+	                                   span_str(conversation_path(id, "inbox", path)));
+	return stream != NULL && !stream->deleted ? stream : NULL;
+}
+
+static void hand_out(struct hub_session *s)
+{
+	struct stream *stream = inbox_of(s->hub, s->id);
+	struct handing h = {.session = s};
+	if (stream == NULL || stream->lineage != s->lineage) {
+		lose(s);
 		return;
 	}
-	uint64_t done = s->row.lineage == stream->lineage ? s->row.acked : 0,
-	         first = stream_first(view, stream), from = done > first ? done : first;
-	struct hub_entry *holder = holder_of(s);
-	/* Of another lineage nothing is his yet. */
-	bool held = holder != NULL && s->row.lineage == stream->lineage;
-	attach(s, held && holder->conn != NULL && holder->conn->takes ? holder->conn : NULL);
-	if (from >= stream->tail) {
-		drop(s);
+	uint64_t from = s->count > 0 ? s->ends[s->count - 1] : s->done,
+	         first = stream_first(store_view(s->hub->worker->store), stream);
+	if (from < first)
+		from = first;
+	if (from >= stream->tail || s->count == ITEMS_MAX || s->conn->websocket == NULL)
 		return;
-	}
-	if (!held || s->overdue) {
-		struct hub_conn *conn = choose(s, &any);
-		s->overdue = false;
-		if (conn != NULL) {
-			claim(s, conn, stream->lineage);
-			return;
-		}
-		if (!held && any) {
-			put_on_line(s, LINE_WAITS);
-			return;
-		}
-		if (!held) {
-			/* Of the same agent in another life, say: he is not asked for himself. */
-			drop(s);
-			return;
-		}
-	}
-	set_lease(s);
-	if (s->conn != NULL)
-		hand_out(s, stream, from);
+	size_t before = s->count;
+	store_scan(s->hub->worker->store, stream, from, stream->tail, SCAN_BYTES, hand_one, &h);
+	if (!h.full && s->count > before && s->ends[s->count - 1] < stream->tail)
+		look_again(s); /* a page of it was read */
 }
 
 static bool work(struct slices_job *job)
 {
 	struct hub *hub = (struct hub *)((char *)job - offsetof(struct hub, session_work));
 	sse_worker_catch_up(hub->worker);
-	hub_roster_refresh(hub);
 	for (size_t i = 0; i < LOOKS && hub->session_due != NULL; i++) {
 		struct hub_session *s = hub->session_due;
 		take_off_line(s);
-		look(s);
+		hand_out(s);
 	}
 	return hub->session_due != NULL;
 }
 
-/* ---- all of them ---- */
-
-struct scan {
-	struct hub *hub;
-	size_t seen;
-};
-
-static bool scan_row(void *arg, struct span key, struct span value)
-{
-	struct scan *scan = arg;
-	struct hub *hub = scan->hub;
-	size_t head =
-	        hub->session_scan_rows ? sizeof AGENT_SESSION_KEY - 1 : sizeof CONVERSATION_KEY - 1;
-	(void)value;
-	if (key.len >= sizeof hub->session_scanned || key.len <= head)
-		return true;
-	memcpy(hub->session_scanned, key.at, key.len);
-	hub->session_scanned[key.len] = '\0';
-	note(hub, span_of(key.at + head, key.len - head));
-	return ++scan->seen < SCANNED;
-}
-
-/* In slices, and no faster than they are looked at. */
-static bool scan_on(struct slices_job *job)
-{
-	struct hub *hub = (struct hub *)((char *)job - offsetof(struct hub, session_scan));
-	struct scan scan = {.hub = hub};
-	if (hub->takers == NULL || hub->session_missed)
-		return false; /* it begins anew when there is room */
-	if (hub->session_due != NULL)
-		return true;
-	state_kv_page(store_view(hub->worker->store),
-	              hub->session_scan_rows ? SPAN(AGENT_SESSION_KEY) : SPAN(CONVERSATION_KEY),
-	              span_str(hub->session_scanned), scan_row, &scan);
-	if (scan.seen == SCANNED)
-		return true;
-	*hub->session_scanned = '\0';
-	hub->session_scan_rows = !hub->session_scan_rows;
-	return hub->session_scan_rows;
-}
-
-static void scan_all(struct hub *hub)
-{
-	*hub->session_scanned = '\0';
-	hub->session_scan_rows = false;
-	slices_add(&hub->worker->slices, &hub->session_scan);
-}
-
-/* ---- what happens ---- */
-
+/* Within a change of the view. */
 static void on_changed(void *context, const struct stream *stream)
 {
 	struct hub *hub = ((struct sse_worker *)context)->hub;
 	const size_t head = sizeof CONVERSATION_ROOT - 1, tail = sizeof "/inbox" - 1;
-	if (hub->takers == NULL)
-		return;
+	struct hub_session *s, *next;
 	if (stream == NULL) {
-		scan_all(hub);
+		HASH_ITER (hh, hub->sessions, s, next)
+			look_again(s);
 		return;
 	}
 	size_t len = stream->path_len;
-	if (len > head + tail && memcmp(stream->path, CONVERSATION_ROOT, head) == 0 &&
-	    memcmp(stream->path + len - tail, "/inbox", tail) == 0)
-		note(hub, span_of(stream->path + head, len - head - tail));
+	if (hub->sessions == NULL || len <= head + tail ||
+	    memcmp(stream->path, CONVERSATION_ROOT, head) != 0 ||
+	    memcmp(stream->path + len - tail, "/inbox", tail) != 0)
+		return;
+	s = find(hub, stream->path + head, len - head - tail);
+	if (s != NULL)
+		look_again(s);
+}
+
+/* ---- leases ---- */
+
+static void on_end(struct wheel_node *node);
+
+static void set_end(struct hub_session *s, uint64_t until_ms)
+{
+	struct wheel *wheel = &s->hub->worker->wheel;
+	uint64_t now_ms = clock_wall_ms();
+	wheel_set(wheel, &s->end, wheel->now_ms + (until_ms > now_ms ? until_ms - now_ms : 0) + 1);
+}
+
+static void stand_back(struct hub_conn *conn)
+{
+	struct hub_asked *a = conn->asking;
+	if (a != NULL && a->request.on_gone != NULL) {
+		conn->asking = NULL;
+		a->request.on_gone(&a->request);
+		asked_free(a);
+	}
+	ask_soon(conn, LEFT_MS);
+}
+
+/* Whatever it said by its epoch has renewed it: the row knows. */
+static void on_end(struct wheel_node *node)
+{
+	struct hub_session *s =
+	        (struct hub_session *)((char *)node - offsetof(struct hub_session, end));
+	char key[CONVERSATION_KEY_ROOM];
+	struct conversation *row = xcalloc(1, sizeof *row);
+	struct span value;
+	sse_worker_catch_up(s->hub->worker);
+	bool its = state_kv_get(store_view(s->hub->worker->store), conversation_key(s->id, key),
+	                        &value) &&
+	           conversation_read(row, value) == ROW_PRESENT && row->epoch == s->epoch &&
+	           strcmp(row->agent, s->conn->id) == 0;
+	uint64_t until_ms = its ? row->lease_until_ms : 0;
+	free(row);
+	if (until_ms > clock_wall_ms()) {
+		set_end(s, until_ms);
+		return;
+	}
+	struct hub_conn *conn = s->conn;
+	bool left = s->count > 0;
+	lose(s);
+	if (left)
+		stand_back(conn);
+}
+
+/* Taken: it is its agent's. */
+static void begin(struct hub_conn *conn, const json_t *lease)
+{
+	const char *id = json_string_value(json_object_get(lease, "sessionId"));
+	struct hub *hub = conn->hub;
+	char path[CONVERSATION_PATH_ROOM];
+	sse_worker_catch_up(hub->worker);
+	struct stream *stream = id != NULL ? inbox_of(hub, id) : NULL;
+	struct hub_session *s = id != NULL ? find(hub, id, strlen(id)) : NULL;
+	if (s != NULL)
+		lose(s); /* it was another's here, or ours in another epoch */
+	if (stream == NULL)
+		return;
+	s = xcalloc(1, sizeof *s);
+	s->hub = hub;
+	s->conn = conn;
+	s->epoch = (uint64_t)json_integer_value(json_object_get(lease, "epoch"));
+	s->done = (uint64_t)json_integer_value(json_object_get(lease, "done"));
+	s->lineage = stream->lineage;
+	s->end.due = on_end;
+	snprintf(s->id, sizeof s->id, "%s", id);
+	HASH_ADD_KEYPTR(hh, hub->sessions, s->id, strlen(s->id), s);
+	conn->sessions++;
+	if (!request_may(conn->request, RIGHT(READ),
+	                 span_str(conversation_path(id, "inbox", path)))) {
+		/* It may speak, and not hear: nothing is for it here. */
+		conn->takes = false;
+		ask_release(conn->hub, conn->identity, s);
+		drop(s);
+		return;
+	}
+	set_end(s,
+	        clock_wall_ms() + (uint64_t)json_integer_value(json_object_get(lease, "leaseMs")));
+	look_again(s);
+}
+
+static void renewed(struct hub_conn *conn, const struct hub_asked *a)
+{
+	struct hub_session *s = find(conn->hub, a->id, strlen(a->id));
+	size_t count = 0;
+	if (s == NULL || s->conn != conn || s->epoch != a->epoch)
+		return;
+	while (count < s->count && s->ends[count] <= a->done)
+		count++;
+	counter_add(conn->hub->worker->counters, hub_items_done_total, count);
+	take_back(s, count);
+	if (a->done > s->done)
+		s->done = a->done;
+	look_again(s);
+	/* Others of its may have waited for the room. */
+	struct hub_session *other, *next;
+	if (count > 0 && conn->sessions > 1)
+		HASH_ITER (hh, conn->hub->sessions, other, next)
+			if (other->conn == conn)
+				look_again(other);
+	ask_soon(conn, 0);
+}
+
+static void answered_ack(struct hub_conn *conn, const struct hub_asked *a, unsigned status,
+                         const json_t *said)
+{
+	const char *error = json_string_value(json_object_get(said, "error"));
+	struct hub_session *s;
+	if (status == 200) {
+		renewed(conn, a);
+		hub_answer(conn, a->reply_id, json_pack("{s:s}", "status", "acknowledged"), NULL);
+		return;
+	}
+	hub_answer(conn, a->reply_id, NULL,
+	           status == 409 || status == 404 ? "this session is not yours any more"
+	           : error != NULL                ? error
+	                           : "the store takes nothing at present: try again");
+	s = find(conn->hub, a->id, strlen(a->id));
+	if ((status == 409 || status == 404) && s != NULL && s->conn == conn &&
+	    s->epoch == a->epoch)
+		lose(s);
+}
+
+/* It was given to an agent that has left meanwhile. */
+static void give_back(const struct hub_asked *a, const json_t *lease)
+{
+	const char *id = json_string_value(json_object_get(lease, "sessionId"));
+	struct hub_session s = {
+	        .epoch = (uint64_t)json_integer_value(json_object_get(lease, "epoch"))};
+	snprintf(s.id, sizeof s.id, "%s", id != NULL ? id : "");
+	ask_release(a->hub, a->request.identity, &s);
+}
+
+static void on_answer(struct request *request, unsigned status, struct span body)
+{
+	struct hub_asked *a = (struct hub_asked *)request;
+	struct hub_conn *conn = a->conn;
+	json_t *said = json_loadb((const char *)body.at, body.len, 0, NULL);
+	if (a->what == ASK_NEXT && conn != NULL) {
+		conn->asking = NULL;
+		if (status == 200 && conn->takes)
+			begin(conn, said);
+		ask_soon(conn, status == 200 || status == 204 ? 0 : AGAIN_MS);
+	} else if (a->what == ASK_RENEW && conn != NULL) {
+		answered_ack(conn, a, status, said);
+	}
+	if (a->what == ASK_NEXT && conn == NULL && status == 200)
+		give_back(a, said);
+	json_decref(said);
+	asked_free(a);
+}
+
+/* ---- who takes them ---- */
+
+static void on_asks(struct wheel_node *node)
+{
+	struct hub_conn *conn = (struct hub_conn *)((char *)node - offsetof(struct hub_conn, asks));
+	if (!conn->takes || conn->asking != NULL || conn->websocket == NULL ||
+	    conn->hub->worker->edge.draining || conn->handed_bytes >= BYTES_MAX ||
+	    conn->sessions >= SESSIONS_MAX)
+		return; /* it is asked when there is room */
+	sse_worker_catch_up(conn->hub->worker);
+	ask(conn->hub, conn->identity, conn, ASK_NEXT, NULL, 0, NULL,
+	    json_pack("{s:s, s:i}", "agent", conn->id, "wait", WAIT_S));
 }
 
 void hub_sessions_start(struct hub *hub)
 {
 	hub->session_due_last = &hub->session_due;
-	hub->session_waits_last = &hub->session_waits;
 	hub->session_work.run = work;
-	hub->session_scan.run = scan_on;
 	hub->observer.changed = on_changed;
-}
-
-void hub_sessions_row(struct hub *hub, struct span conversation)
-{
-	if (hub->takers == NULL)
-		return;
-	if (conversation.at == NULL)
-		scan_all(hub);
-	else
-		note(hub, conversation);
-}
-
-void hub_sessions_agent(struct hub *hub, const struct hub_entry *entry)
-{
-	struct hub_session *s, *next;
-	if (hub->takers == NULL || (entry->there && entry->status == AGENT_ACTIVE))
-		return;
-	HASH_ITER (hh, hub->sessions, s, next)
-		if (strcmp(s->row.agent, entry->id) == 0)
-			look_again(s);
 }
 
 void hub_sessions_join(struct hub_conn *conn)
 {
-	struct hub *hub = conn->hub;
-	if (!conn->takes) {
-		conn->takes = true;
-		conn->taker_next = hub->takers;
-		conn->taker_previous = &hub->takers;
-		if (hub->takers != NULL)
-			hub->takers->taker_previous = &conn->taker_next;
-		hub->takers = conn;
-	}
-	scan_all(hub);
+	conn->asks.due = on_asks;
+	conn->takes = true;
+	ask_soon(conn, 0);
 }
 
 void hub_sessions_leave(struct hub_conn *conn)
 {
 	struct hub_session *s, *next;
-	if (!conn->takes)
-		return;
+	struct hub_asked *a, *after;
 	conn->takes = false;
-	*conn->taker_previous = conn->taker_next;
-	if (conn->taker_next != NULL)
-		conn->taker_next->taker_previous = conn->taker_previous;
+	wheel_cancel(&conn->asks);
+	for (a = conn->hub->asked; a != NULL; a = after) {
+		after = a->next;
+		if (a->conn != conn)
+			continue;
+		a->conn = NULL;
+		if (a->what != ASK_NEXT || a->request.on_gone == NULL)
+			continue; /* answered later, to nobody */
+		conn->asking = NULL;
+		a->request.on_gone(&a->request);
+		asked_free(a);
+	}
+	conn->asking = NULL;
 	HASH_ITER (hh, conn->hub->sessions, s, next) {
-		if (s->conn == conn) {
-			detach(s);
-			look_again(s);
-		} else if (conn->hub->takers == NULL) {
-			look_again(s); /* to be forgotten */
-		}
+		if (s->conn != conn)
+			continue;
+		/* What it has not done with waits for the next one, from now on. */
+		ask_release(conn->hub, conn->identity, s);
+		drop(s);
 	}
 }
 
 /* ---- acknowledging ---- */
 
-static void on_acked(struct hub_change *c, enum actor_end end)
+void hub_sessions_ack(struct hub_conn *conn, const struct agent_request *ask_)
 {
-	struct hub_conn *conn = c->arg;
-	const char *fault = hub_change_refusal(c, end);
-	hub_answer(conn, c->reply_id,
-	           fault == NULL ? json_pack("{s:s}", "status", "acknowledged") : NULL, fault);
-	hub_conn_changed(conn, c);
-}
-
-void hub_sessions_ack(struct hub_conn *conn, const struct agent_request *ask)
-{
-	const json_t *id = json_object_get(ask->params, "session"),
-	             *seq = json_object_get(ask->params, "seq");
+	const json_t *id = json_object_get(ask_->params, "session"),
+	             *seq = json_object_get(ask_->params, "seq");
 	const char *text = json_string_value(id);
-	struct hub_session *s = NULL;
-	char path[CONVERSATION_PATH_ROOM];
 	size_t i = 0;
 	if (text == NULL || !json_is_integer(seq) || json_integer_value(seq) < 0) {
-		hub_answer(conn, ask->id, NULL, "Missing params");
+		hub_answer(conn, ask_->id, NULL, "Missing params");
 		return;
 	}
-	HASH_FIND(hh, conn->hub->sessions, text, json_string_length(id), s);
+	struct hub_session *s = find(conn->hub, text, json_string_length(id));
 	if (s == NULL || s->conn != conn) {
-		hub_answer(conn, ask->id, NULL, "this session is not yours");
+		hub_answer(conn, ask_->id, NULL, "this session is not yours");
 		return;
 	}
 	while (i < s->count && s->ends[i] != (uint64_t)json_integer_value(seq))
 		i++;
-	struct stream *stream = state_find(store_view(conn->hub->worker->store),
-	                                   span_str(conversation_path(s->id, "inbox", path)));
-	if (i == s->count || stream == NULL) {
-		hub_answer(conn, ask->id, NULL, "no item of this seq waits to be acknowledged");
+	if (i == s->count) {
+		hub_answer(conn, ask_->id, NULL, "no item of this seq waits to be acknowledged");
 		return;
 	}
-	struct hub_change *c = hub_conn_ask(conn, HUB_ACK, ask->id);
-	snprintf(c->id, sizeof c->id, "%s", s->id);
-	c->position = s->ends[i];
-	c->lineage = s->row.lineage;
-	c->done = on_acked;
-	hub_conn_change(conn, c);
+	ask(conn->hub, conn->identity, conn, ASK_RENEW, s, s->ends[i], ask_->id,
+	    json_pack("{s:I, s:I}", "epoch", (json_int_t)s->epoch, "done", (json_int_t)s->ends[i]));
 }
