@@ -163,6 +163,96 @@ static void the_handshake_is_answered(void **state)
 	assert_int_equal(closed_code, WEBSOCKET_ABNORMAL);
 }
 
+#define OFFERS                                                                                     \
+	"Sec-WebSocket-Protocol: other, mine.v1\r\n"                                               \
+	"Sec-WebSocket-Extensions: permessage-deflate\r\n"
+
+static void accept_own(struct request *request)
+{
+	static char arg[] = "arg";
+	static const struct websocket_events events = {
+	        .on_text = on_text, .on_closed = on_closed, .arg = arg};
+	static const struct websocket_options options = {
+	        .message_bytes = MESSAGE_MAX, .subprotocol = "mine.v1", .deflates = true};
+	websocket = websocket_accept_as(request, &events, &options);
+}
+
+static void open_own(const char *offers)
+{
+	open_with(NULL);
+	edge_bench_route()->handler = accept_own;
+	give_text(HANDSHAKE);
+	give_text(offers);
+	give_text("\r\n");
+}
+
+static void what_a_feature_has_of_its_own_is_agreed_to(void **state)
+{
+	(void)state;
+	open_own(OFFERS);
+	const char *out = (const char *)memory.out;
+	assert_non_null(strstr(out, "\r\nsec-websocket-protocol: mine.v1\r\n"));
+	assert_non_null(strstr(out, "\r\nsec-websocket-extensions: permessage-deflate; "
+	                            "server_no_context_takeover; client_no_context_takeover\r\n"));
+	assert_int_equal(websocket_window(websocket), 15);
+	finish();
+	open_own("");
+	assert_null(strstr((const char *)memory.out, "sec-websocket-protocol"));
+	assert_int_equal(websocket_window(websocket), 0);
+	finish();
+	open_own("Sec-WebSocket-Protocol: other\r\n");
+	assert_null(websocket);
+	assert_int_equal(strncmp((const char *)memory.out, "HTTP/1.1 400 ", 13), 0);
+	finish();
+}
+
+/* "Hello" as RFC 7692 7.2.3.1 has it; what reads frames is another one for each. */
+#define HELLO SPAN("\xf2\x48\xcd\xc9\xc9\x07\x00")
+
+static void what_is_packed_is_read_and_said(void **state)
+{
+	static uint8_t long_text[500];
+	(void)state;
+	open_own(OFFERS);
+	say(FIN | WEBSOCKET_PACKED | TEXT, HELLO);
+	say(FIN | TEXT, SPAN("plain"));
+	say(WEBSOCKET_PACKED | TEXT, SPAN("\xf2\x48\xcd"));
+	say(FIN, SPAN("\xc9\xc9\x07\x00"));
+	assert_string_equal(heard, "[Hello][plain][Hello]");
+	memset(long_text, 'a', sizeof long_text);
+	struct span message = span_of(long_text, sizeof long_text);
+	struct span packed = websocket_packed(&bench->edge, 15, message);
+	assert_true(packed.at != NULL && packed.len < 20);
+	assert_null(websocket_packed(&bench->edge, 0, message).at);
+	assert_int_equal(counter_get(&bench->counters, websocket_deflated_in_bytes_total), 500);
+	finish();
+}
+
+static void what_is_packed_wrong_ends_it(void **state)
+{
+	static const struct {
+		unsigned first, code;
+		struct span payload;
+	} rows[] = {
+	        {FIN | WEBSOCKET_PACKED | TEXT, WEBSOCKET_BAD_DATA, SPAN("\xff\xff")},
+	        /* The byte ff, stored: no UTF-8. */
+	        {FIN | WEBSOCKET_PACKED | TEXT, WEBSOCKET_BAD_DATA, SPAN("\0\1\0\xfe\xff\xff\0")},
+	        {FIN | WEBSOCKET_PACKED | PING, 1002, SPAN("")},
+	        {FIN | 0x20 | TEXT, 1002, SPAN("")},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		open_own(OFFERS);
+		wire_memory_forget(&memory);
+		say(rows[i].first, rows[i].payload);
+		assert_true(memory.out_len >= 4);
+		assert_int_equal(memory.out[0], FIN | CLOSE);
+		assert_int_equal(memory.out[2] << 8 | memory.out[3], rows[i].code);
+		assert_string_equal(heard, "");
+		finish();
+	}
+}
+
 #define HEAD    "GET / HTTP/1.1\r\nHost: localhost\r\n"
 #define UPGRADE "Upgrade: websocket\r\nConnection: upgrade\r\n"
 #define VERSION "Sec-WebSocket-Version: 13\r\n"
@@ -614,6 +704,26 @@ static void who_stays_full_from_beat_to_beat_ends(void **state)
 	finish();
 }
 
+/* Slow is not stuck. */
+static void who_takes_some_of_it_from_beat_to_beat_does_not_end(void **state)
+{
+	static const char *const settings[] = {"http.sse_keepalive=1s",
+	                                       "http.websocket_output_bytes=4k", NULL};
+	(void)state;
+	open_websocket(settings);
+	fill();
+	edge_bench_wait(bench, &memory, 1100);
+	for (unsigned i = 0; i < 5; i++) {
+		wire_memory_take(&memory, 1000);
+		edge_bench_wait(bench, &memory, 1050);
+		assert_int_equal(closed, 0);
+		assert_int_equal(counter_get(&bench->counters, timeouts_total), 0);
+	}
+	edge_bench_wait(bench, &memory, 2100);
+	assert_int_equal(counter_get(&bench->counters, timeouts_total), 1);
+	finish();
+}
+
 static void who_was_full_may_go_on(void **state)
 {
 	(void)state;
@@ -637,6 +747,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(the_handshake_is_answered),
 	        cmocka_unit_test(what_is_no_handshake_is_refused),
+	        cmocka_unit_test(what_a_feature_has_of_its_own_is_agreed_to),
+	        cmocka_unit_test(what_is_packed_is_read_and_said),
+	        cmocka_unit_test(what_is_packed_wrong_ends_it),
 	        cmocka_unit_test(messages_are_read_split_at_every_byte),
 	        cmocka_unit_test(fragments_are_one_message_whatever_is_said_between),
 	        cmocka_unit_test(a_frame_in_pieces_is_not_broken_into),
@@ -656,6 +769,7 @@ int main(void)
 	        cmocka_unit_test(who_says_nothing_is_cut),
 	        cmocka_unit_test(who_is_full_gets_no_more_but_the_reason),
 	        cmocka_unit_test(who_stays_full_from_beat_to_beat_ends),
+	        cmocka_unit_test(who_takes_some_of_it_from_beat_to_beat_does_not_end),
 	        cmocka_unit_test(who_was_full_may_go_on),
 	};
 	log_set_level(LOG_LEVEL_ERROR + 1);
