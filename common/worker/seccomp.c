@@ -219,7 +219,7 @@ static int add_rules(scmp_filter_ctx filter)
 	}
 	for (size_t i = 0; error == 0 && i < sizeof families / sizeof *families; i++)
 		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-		                         SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
+		                         SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i], 0));
 	/* Threads, and no processes. Of clone3() the flags lie in memory, where no filter looks: with
 	 * this the C library asks clone(). */
 	if (error == 0)
