@@ -216,7 +216,7 @@ const char *__asan_default_options(void)
 	return "detect_leaks=0";
 }
 
-static void say(const char *format, va_list arguments)
+static void __attribute__((format(printf, 1, 0))) say(const char *format, va_list arguments)
 {
 	printf("%9.3f  ", (double)now_ms / 1000);
 	vprintf(format, arguments);
