@@ -151,6 +151,7 @@ static const struct record_field message_fields[] = {
         {FIELD("position", position)},
         {FIELD("atMs", at_ms)},
         {FIELD("ended", ended), .sparse = true},
+        {FIELD("finished", finished), .sparse = true},
 };
 #undef FIELD
 static const struct record message_record = {RECORD_FIELDS(message_fields)};

@@ -109,7 +109,8 @@ struct conversation_message {
 	uint64_t pieces;                       /* events it has: the number of the next */
 	uint64_t position; /* in events, behind its last one: "seq" on the wire */
 	uint64_t at_ms;
-	bool ended; /* finished or stopped: it takes no more */
+	bool ended;    /* finished or stopped: it takes no more */
+	bool finished; /* by its own last piece */
 };
 
 enum row_found conversation_message_read(struct conversation_message *message, struct span value);

@@ -190,7 +190,6 @@ class Analyst:
             self.answering = reply.message_id
             try:
                 self.say_what_it_thinks(lambda said: self.tell(item.value["messageId"], reply, said), item.text)
-                reply.piece({"type": "finish"})
             except Refused:
                 if not reply.stopped or self.lease.lost:
                     raise

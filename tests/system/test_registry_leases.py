@@ -113,6 +113,25 @@ def test_an_epoch_fences_whoever_comes_late(r):
     assert r.get("/metrics").count("ringside_conversation_fenced_total") >= 1
 
 
+def test_an_answer_ends_with_its_last_piece(r):
+    """In one transaction with what it deals with; said again it is the same, and nothing else of it is taken."""
+    ask(r, "PUT", "/v1/sessions/c")
+    lease(r, "c", "", agent="a")
+    ask(r, "POST", "/v1/sessions/c/messages", message("hi", "m1"))
+    (item,) = stream(r, "conversations/c/inbox")
+    assert say(r, "c", 1)[0] == 200
+    for _ in range(2):
+        assert say(r, "c", 1, 1, finish=True, done=item["inboxSeq"]) == (200, {"ok": True})
+    assert say(r, "c", 1, 1)[0] == 409 and say(r, "c", 1, 2, finish=True)[0] == 409 and say(r, "c", 1, 0, finish=True)[0] == 409
+    assert ask(r, "GET", "/v1/sessions/c/lease")[1]["done"] == item["inboxSeq"]
+    # One that people have stopped meanwhile was not finished by it.
+    assert say(r, "c", 1, 0, "g2")[0] == 200
+    assert ask(r, "POST", "/v1/sessions/c/stop", {})[0] == 204
+    assert say(r, "c", 1, 1, "g2", finish=True)[1]["code"] == "GENERATION_MISMATCH"
+    assert say(r, "c", 1, 0, "g3", finish=1)[0] == 400
+    assert [key for key, _ in pieces(stream(r, "sessions/c"))] == ["m1:0", "g1:0", "g1:1", "g2:0", "g2:1"]
+
+
 def test_whoever_answers_without_leases_is_left_alone(r):
     with register(r, "bot"):
         ask(r, "POST", "/v1/sessions/c/messages", message("hi", "m1"))
@@ -216,8 +235,8 @@ def test_an_agent_in_javascript(r):
     try:
         for n in range(3):
             ask(r, "POST", "/v1/sessions/c/messages", message(f"hi {n}", f"m{n}"))
-        wait_for(lambda: [p for p in pieces(stream(r, "sessions/c")) if p[0] == "re-m2:0"], "the answers")
-        assert [c["delta"] for key, c in pieces(stream(r, "sessions/c")) if key.startswith("re-")] == [f"You said: hi {n}" for n in range(3)]
+        wait_for(lambda: [p for p in pieces(stream(r, "sessions/c")) if p[0] == "re-m2:1"], "the answers")
+        assert [c["delta"] for key, c in pieces(stream(r, "sessions/c")) if key.startswith("re-") and key.endswith(":0")] == [f"You said: hi {n}" for n in range(3)]
         wait_for(lambda: not {"agent", True} & {*(state := ask(r, "GET", "/v1/sessions/c/lease")[1]), state["waiting"]}, "its end")
         assert agent.poll() is None
     finally:
@@ -300,10 +319,10 @@ def test_nothing_is_answered_twice_or_left_out_over_kills():
                 if where != session:
                     continue
                 mine = [chunks for key, chunks in answers.items() if re.fullmatch(rf"re-{message_id}(\.\d+)?", key)]
-                whole = [chunks for chunks in mine if chunks[-1].get("type") == "text-delta"]
+                whole = [chunks for chunks in mine if chunks[-1] == {"type": "finish"}]
                 assert len(whole) == 1, mine  # the others were begun by an agent that was killed, and are over
                 assert all(chunks[-1] == {"type": "stop", "reason": "abandoned"} for chunks in mine if chunks not in whole)
-                assert [chunk["delta"] for chunk in whole[0]] == [word + " " for word in text.split()]
+                assert [chunk["delta"] for chunk in whole[0][:-1]] == [word + " " for word in text.split()]
                 count += len(mine)
             abandoned += count - len(texts)
             assert count == sum(key.startswith("re-") for key in answers)

@@ -197,17 +197,54 @@ static bool say_piece(struct conversation_call *call, const json_t *piece)
 	return true;
 }
 
+/* The answer ends with its last piece, in one transaction. False: answered. */
+static bool finish(struct conversation_call *call)
+{
+	struct conversation_message message = {0};
+	char id[CONVERSATION_ID_ROOM];
+	bool known;
+	memcpy(id, call->row.generation, sizeof id);
+	if (!call->last || *id == '\0')
+		return true;
+	if (!conversation_end_generation(call, "", NULL) ||
+	    !conversation_recall(call, id, &message, &known))
+		return false;
+	message.finished = true;
+	conversation_remember(call, id, &message, false);
+	return true;
+}
+
+/* Was it that which ended the answer? Then it is answered as it was then. */
+static bool is_finished(struct conversation_call *call, bool *finished)
+{
+	struct conversation_message message = {0};
+	const json_t *pieces = json_object_get(call->body, "chunks");
+	const json_t *piece = json_array_get(pieces, json_array_size(pieces) - 1);
+	const json_t *number = json_object_get(piece, "seq");
+	bool known = false;
+	*finished = false;
+	if (!call->last || number == NULL)
+		return true;
+	if (!conversation_recall(call, json_string_value(json_object_get(piece, "messageId")),
+	                         &message, &known))
+		return false;
+	*finished = known && message.finished &&
+	            (uint64_t)json_integer_value(number) + 1 == message.pieces;
+	return true;
+}
+
 /* All or none. */
 void conversation_pieces_step(struct conversation_call *call)
 {
 	size_t i;
 	json_t *piece, *pieces = json_object_get(call->body, "chunks");
-	if (!conversation_fenced(call))
+	bool finished;
+	if (!conversation_fenced(call) || !is_finished(call, &finished))
 		return;
 	json_array_foreach (pieces, i, piece)
-		if (!say_piece(call, piece))
+		if (!finished && !say_piece(call, piece))
 			return;
-	if (!conversation_spoken(call))
+	if (!finish(call) || !conversation_spoken(call))
 		return;
 	call->count = count_pieces;
 	json_t *answer = json_pack("{s:b}", "ok", true);

@@ -69,6 +69,7 @@ struct conversation_invocation {
 static void next_item(struct conversation_invocation *inv);
 static void next_agent(struct conversation_invocation *inv);
 static void write_pieces(struct conversation_invocation *inv);
+static void end_answer(struct conversation_invocation *inv);
 
 /* ---- turns ---- */
 
@@ -211,7 +212,11 @@ static bool on_piece(void *arg, struct span piece)
 
 static void on_ended(struct conversation_invocation *inv, unsigned status, const json_t *answer)
 {
-	(void)answer;
+	if (strcmp(text_of(answer, "code"), "GENERATION_MISMATCH") == 0) { /* people stopped it */
+		json_array_clear(inv->pieces);
+		end_answer(inv);
+		return;
+	}
 	if (status != 200) {
 		inv->lost = true;
 		leave(inv);
@@ -226,13 +231,19 @@ static void on_ended(struct conversation_invocation *inv, unsigned status, const
 }
 
 /* The item is done with it, in the same transaction, where this was the last agent. */
-static void end_answer(struct conversation_invocation *inv)
+static void end_item(const struct conversation_invocation *inv, struct conversation_call *call)
 {
-	struct conversation_call *call = turn(inv, json_object(), conversation_finish_step);
+	call->last = true;
 	if (inv->agent + 1 < json_array_size(inv->agents))
 		call->dealt = inv->agent + 1;
 	else
 		call->done = inv->item_end;
+}
+
+static void end_answer(struct conversation_invocation *inv)
+{
+	struct conversation_call *call = turn(inv, json_object(), conversation_finish_step);
+	end_item(inv, call);
 	run(inv, call, on_ended);
 }
 
@@ -246,22 +257,34 @@ static void on_written(struct conversation_invocation *inv, unsigned status, con
 	write_pieces(inv);
 }
 
+/* One that says that the answer is whole is held until that is so: it ends the answer. */
+static bool is_last(const json_t *chunk)
+{
+	static const char *const types[] = {"finish", "done", "error"};
+	for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+		if (strcmp(text_of(chunk, "type"), types[i]) == 0)
+			return true;
+	return false;
+}
+
 /* What has come; and the end, when all of it has. */
 static void write_pieces(struct conversation_invocation *inv)
 {
+	bool more = inv->transfer != NULL || inv->retry;
 	if (inv->busy)
 		return;
-	if (json_array_size(inv->pieces) == 0) {
-		if (inv->transfer != NULL || inv->retry)
-			return;
-		if (inv->lost)
-			leave(inv);
-		else
-			end_answer(inv);
+	if (!more && inv->lost) {
+		leave(inv);
 		return;
 	}
+	if (!more && json_array_size(inv->pieces) == 0) {
+		end_answer(inv);
+		return;
+	}
+	size_t count = json_array_size(inv->pieces);
+	size_t held = more && count > 0 && is_last(json_array_get(inv->pieces, count - 1));
 	json_t *chunks = json_array();
-	for (size_t i = 0; i < BATCH_MAX && json_array_size(inv->pieces) > 0; i++) {
+	for (size_t i = 0; i < BATCH_MAX && json_array_size(inv->pieces) > held; i++) {
 		json_array_append_new(
 		        chunks,
 		        json_pack("{s:s, s:s, s:s, s:O, s:I}", "messageId", inv->message, "actorId",
@@ -269,10 +292,18 @@ static void write_pieces(struct conversation_invocation *inv)
 		                  json_array_get(inv->pieces, 0), "seq", (json_int_t)inv->seq++));
 		json_array_remove(inv->pieces, 0);
 	}
-	if (json_array_size(inv->pieces) == 0)
+	if (json_array_size(chunks) == 0) {
+		json_decref(chunks);
+		return;
+	}
+	if (json_array_size(inv->pieces) <= held)
 		inv->pieces_bytes = 0;
-	run(inv, turn(inv, json_pack("{s:o}", "chunks", chunks), conversation_pieces_step),
-	    on_written);
+	struct conversation_call *call =
+	        turn(inv, json_pack("{s:o}", "chunks", chunks), conversation_pieces_step);
+	bool last = !more && json_array_size(inv->pieces) == 0;
+	if (last)
+		end_item(inv, call);
+	run(inv, call, last ? on_ended : on_written);
 }
 
 /* ---- what is asked ---- */

@@ -26,6 +26,10 @@ static bool take_number(const json_t *body, const char *name, uint64_t *out, con
 const char *conversation_lease_members(struct conversation_call *call)
 {
 	const char *fault = NULL;
+	const json_t *last = json_object_get(call->body, "finish");
+	if (last != NULL && !json_is_boolean(last))
+		return "finish must be true or false";
+	call->last = json_is_true(last);
 	if (take_number(call->body, "epoch", &call->epoch, &fault) && call->epoch == 0)
 		return "an epoch is 1 or more";
 	if (take_number(call->body, "done", &call->done, &fault) && call->epoch == 0)

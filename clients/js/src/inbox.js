@@ -32,7 +32,7 @@ export class Answer {
 	#api;
 	#path;
 	#about;
-	#fence;
+	#fence = /** @type {{ epoch?: number }} */ ({});
 	#done;
 	#seq = 0;
 	#turn = /** @type {Promise<unknown>} */ (Promise.resolve());
@@ -63,8 +63,10 @@ export class Answer {
 		return this.#next("chunks", () => ({ messageId: this.messageId, ...this.#about, chunk, seq: this.#seq, ...this.#fence }), () => { this.#seq++; });
 	}
 
-	/** It is complete; again is fine. @returns {Promise<void>} */
+	/** It is complete; again is fine. Under a lease it says so with a last piece, `{ type: "finish" }`. @returns {Promise<void>} */
 	finish() {
+		const last = { messageId: this.messageId, ...this.#about, chunk: { type: "finish" }, finish: true, ...this.#fence, ...this.#done };
+		if (this.#fence.epoch !== undefined) return this.#next("chunks", () => ({ ...last, seq: this.#seq }), () => {});
 		return this.#next("generations/finish", () => ({ messageId: this.messageId, ...this.#fence, ...this.#done }), () => {});
 	}
 

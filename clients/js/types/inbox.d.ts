@@ -47,7 +47,7 @@ export class Answer {
      * @throws {import("./api.js").RequestError} 409: another answer is under way, or somebody has stopped this one
      */
     write(chunk: Record<string, unknown>): Promise<void>;
-    /** It is complete; again is fine. @returns {Promise<void>} */
+    /** It is complete; again is fine. Under a lease it says so with a last piece, `{ type: "finish" }`. @returns {Promise<void>} */
     finish(): Promise<void>;
     #private;
 }

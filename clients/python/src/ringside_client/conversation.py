@@ -137,7 +137,7 @@ class Reply:
     def __init__(self, conversation: Conversation, message_id: Optional[str] = None, *, role: str = "assistant",
                  lease: "Optional[Lease]" = None, item: Optional[Item] = None) -> None:
         self.conversation = conversation
-        self._lease, self._item = lease, item
+        self._lease, self._item, self._finished = lease, item, False
         self.message_id = message_id or str(uuid.uuid4())
         self.seq = 0  # of the next piece
         self.stopped = False
@@ -165,11 +165,17 @@ class Reply:
             self._settle()
 
     def finish(self) -> None:
-        """The answer is whole. Again is fine."""
+        """The answer is whole. Again is fine. One under a lease says so with a last piece, `{"type": "finish"}`."""
         with self._lock:
             self._settle()
-            done = {} if self._item is None else {"done": self._item.value["inboxSeq"]}
-            self._post("generations/finish", {"messageId": self.message_id, **done})
+            if self._lease is None:
+                self._post("generations/finish", {"messageId": self.message_id})
+            elif not self._finished:
+                done = {} if self._item is None else {"done": self._item.value["inboxSeq"]}
+                self._pending = {"messageId": self.message_id, "actorId": self.conversation.actor, "role": self._role,
+                                 "chunk": {"type": "finish"}, "seq": self.seq, "finish": True, **done}
+                self._settle()
+                self._finished = True
 
     def said(self) -> str:
         """The text that is there of it already; `seq` is then behind that. For an agent that goes on where it was."""
