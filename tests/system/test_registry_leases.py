@@ -29,7 +29,7 @@ def r():
 
 def register(r, name, **more):
     agent = Server(r.url).agent(name, serve=lambda channel: None, **{"accepts": ["sessions"], **more})
-    wait_for(lambda: agent.connects > 0, "the hub")
+    agent.wait(PATIENCE)
     return agent
 
 
