@@ -270,14 +270,15 @@ static void on_client_gone(void *arg, struct peer *peer)
 
 /* ---- connections ---- */
 
-static bool may_enter(int fd, uint32_t *uid)
+/* A worker has no business here: one that was taken over would have ours done. */
+static bool may_enter(const struct admin *admin, int fd, uint32_t *uid)
 {
 	struct ucred who;
 	socklen_t len = sizeof who;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) != 0)
 		return false;
 	*uid = who.uid;
-	if (who.uid == geteuid() || who.uid == 0)
+	if ((who.uid == geteuid() || who.uid == 0) && !fleet_owns(admin->fleet, who.pid))
 		return true;
 	log_warn("admin client refused", "uid=%u pid=%d", (unsigned)who.uid, (int)who.pid);
 	return false;
@@ -314,7 +315,7 @@ static void on_connect(uv_poll_t *poll, int status, int events)
 		if (fd < 0)
 			return;
 		uint32_t uid;
-		if (may_enter(fd, &uid))
+		if (may_enter(admin, fd, &uid))
 			take_client(admin, fd, uid);
 		else
 			close(fd);

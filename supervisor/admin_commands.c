@@ -22,19 +22,19 @@ static json_t *counters_json(const struct counters_slot *slot)
 	return counters;
 }
 
-/* Is there a filter of system calls? The kernel says it (proc(5), Seccomp in status). */
-static bool filters(pid_t pid)
+/* How many filters of system calls it is subject to (proc(5), status). */
+static long filters(pid_t pid)
 {
-	static const char key[] = "Seccomp:";
+	static const char key[] = "Seccomp_filters:";
 	char path[48], line[256];
 	bool found = false;
 	snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-	FILE *file = pid != 0 ? fopen(path, "re") : NULL;
+	FILE *file = fopen(path, "re");
 	while (file != NULL && !found && fgets(line, sizeof line, file) != NULL)
 		found = strncmp(line, key, sizeof key - 1) == 0;
 	if (file != NULL)
 		fclose(file);
-	return found && strtol(line + sizeof key - 1, NULL, 10) == 2;
+	return found ? strtol(line + sizeof key - 1, NULL, 10) : 0;
 }
 
 /* What of its sandbox is in force. */
@@ -43,7 +43,8 @@ static json_t *sandbox_json(const struct child *child)
 	json_t *parts = json_array();
 	if (child->pid != 0 && child->confined)
 		json_array_append_new(parts, json_string("landlock"));
-	if (filters(child->pid))
+	/* What we are subject to ourselves, of a container or a unit, is not its own. */
+	if (child->pid != 0 && filters(child->pid) > filters(getpid()))
 		json_array_append_new(parts, json_string("seccomp"));
 	return parts;
 }

@@ -350,8 +350,8 @@ static void after_exit(struct child *child, int status)
 	} else if (code == EXIT_USAGE && *child->refusal != '\0') {
 		refuse(child);
 	} else if (code == SPAWN_EXEC_FAILED) {
-		log_error("program cannot be executed", "worker=%s dir=%s", child->name,
-		          child->life->program_dir);
+		log_error("program cannot be executed", "worker=%s dir=%s sandbox=%s", child->name,
+		          child->life->program_dir, child->life->settings->newest->sandbox);
 		start_later(child);
 	} else if (code == SPAWN_SANDBOX_FAILED) {
 		log_error("worker cannot be closed in", "worker=%s sandbox=%s", child->name,

@@ -12,6 +12,7 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -23,6 +24,7 @@ enum {
 	FD_ABOVE = 64, /* ours, out of their way */
 	GROUPS_MAX = 64,
 	VARIABLES_MAX = 16,
+	PROGRAM_SUBJECT_MAX = 256,
 };
 
 /* What the child could not do. */
@@ -38,6 +40,7 @@ struct program {
 	struct programs *all;
 	pid_t pid;
 	char name[AGENT_COMMAND_MAX + 1];
+	char subject[PROGRAM_SUBJECT_MAX + 1]; /* whose wish it was */
 	/* Who is to be told, until it is: */
 	struct child *asker;
 	uint64_t asker_generation, id;
@@ -108,9 +111,11 @@ static void become_program(void *arg)
 		at = make_folder(at, plan->folder);
 	if (at < 0)
 		say(&said, STAGE_FOLDER);
+	/* What it leaves behind stays with it, and comes to us when it ends. */
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	if (fchdir(at) != 0 || syscall(SYS_getcwd, said.path, sizeof said.path) < 0)
 		say(&said, STAGE_ENTER);
-	/* Before exec: the pipe has room for it, and what is there when it closes is the outcome. */
+	/* Before exec: the pipe has room for it; what is there when it closes is the outcome. */
 	ssize_t n = write(FD_SAID, &said, sizeof said);
 	(void)n;
 	execve(plan->command->argv[0], plan->command->argv, plan->environment);
@@ -231,8 +236,9 @@ static void tell(struct program *p)
 		reason_of(p, error);
 	events_emit(p->all->events, runs ? LOG_LEVEL_INFO : LOG_LEVEL_WARN,
 	            runs ? "program-started" : "program-failed",
-	            json_pack("{s:s, s:i, s:s*, s:s*}", "command", p->name, "pid", (int)p->pid,
-	                      "path", runs ? p->said.path : NULL, "reason", runs ? NULL : error));
+	            json_pack("{s:s, s:s, s:i, s:s*, s:s*}", "command", p->name, "subject",
+	                      p->subject, "pid", (int)p->pid, "path", runs ? p->said.path : NULL,
+	                      "reason", runs ? NULL : error));
 	answer(p->asker, p->asker_generation, p->id, runs ? p->said.path : "", error);
 }
 
@@ -344,6 +350,8 @@ void programs_start(struct programs *all, struct child *asker, const struct prot
 		                      .asker_generation = asker->generation,
 		                      .id = m->id};
 		snprintf(p->name, sizeof p->name, "%s", command->name);
+		snprintf(p->subject, sizeof p->subject, "%.*s", (int)m->subject.len,
+		         (const char *)m->subject.at);
 		fault = start(all, p, plan, place->root);
 	}
 	if (fault == NULL) {

@@ -42,7 +42,7 @@ static int create(const struct ruleset *ruleset, size_t size, unsigned flags)
 	return (int)syscall(SYS_landlock_create_ruleset, ruleset, size, flags);
 }
 
-static int abi(void)
+int sandbox_abi(void)
 {
 	return create(NULL, 0, CREATE_RULESET_VERSION);
 }
@@ -55,7 +55,7 @@ static uint64_t fs_known(int version)
 
 bool sandbox_usable(char reason[256])
 {
-	if (abi() >= 1)
+	if (sandbox_abi() >= 1)
 		return true;
 	snprintf(reason, 256, "no Landlock (%s)",
 	         errno == EOPNOTSUPP ? "switched off at boot" : strerror(errno));
@@ -64,13 +64,21 @@ bool sandbox_usable(char reason[256])
 
 /* ---- rules ---- */
 
+/* Without slashes at its end. */
+static void copy_path(char out[4096], const char *path)
+{
+	snprintf(out, 4096, "%s", path);
+	for (size_t len = strlen(out); len > 1 && out[len - 1] == '/'; len--)
+		out[len - 1] = '\0';
+}
+
 /* Of `path`, or of the directory it will be made in: of that one, and of none above. Never of the
  * root, which would be everything. */
 static int open_here_or_above(const char *path)
 {
 	char dir[4096];
 	int fd = open(path, O_PATH | O_CLOEXEC);
-	snprintf(dir, sizeof dir, "%s", path);
+	copy_path(dir, path);
 	char *slash = strrchr(dir, '/');
 	if (fd >= 0 || errno != ENOENT || slash == NULL || slash == dir)
 		return fd;
@@ -81,7 +89,7 @@ static int open_here_or_above(const char *path)
 /* What cannot be opened gets no rule: the worker says what it does not find. */
 static void allow_fd(int ruleset, int fd, uint64_t access)
 {
-	access &= fs_known(abi());
+	access &= fs_known(sandbox_abi());
 	struct stat found;
 	if (fd < 0)
 		return;
@@ -101,7 +109,7 @@ static void allow(int ruleset, const char *path, uint64_t access)
 static void allow_parent(int ruleset, const char *path, uint64_t access)
 {
 	char dir[4096];
-	snprintf(dir, sizeof dir, "%s", path);
+	copy_path(dir, path);
 	char *slash = strrchr(dir, '/');
 	if (slash == NULL)
 		allow(ruleset, ".", access);
@@ -109,6 +117,33 @@ static void allow_parent(int ruleset, const char *path, uint64_t access)
 		*slash = '\0';
 		allow(ruleset, dir, access);
 	}
+}
+
+/* A file that others put another in the place of: itself, the directory it lies in, and where a
+ * link leads, that one's. */
+static void allow_file(int ruleset, const char *path, uint64_t access)
+{
+	char *real = realpath(path, NULL);
+	allow(ruleset, path, access);
+	allow_parent(ruleset, path, access);
+	if (real != NULL)
+		allow_parent(ruleset, real, access);
+	free(real);
+}
+
+/* The names in what a directory lies in, wherever a link has led; not those of the root. */
+static void allow_names_around(int ruleset, const char *path)
+{
+	char around[4200];
+	struct stat found, root;
+	snprintf(around, sizeof around, "%s/..", path);
+	int fd = open(around, O_PATH | O_CLOEXEC);
+	if (fd >= 0 && (fstat(fd, &found) != 0 || stat("/", &root) != 0 ||
+	                (found.st_ino == root.st_ino && found.st_dev == root.st_dev))) {
+		close(fd);
+		fd = -1;
+	}
+	allow_fd(ruleset, fd, FS_READ_DIR);
 }
 
 /* ---- which ---- */
@@ -125,15 +160,14 @@ static void allow_system(int ruleset)
 	                                   "/sys/fs/cgroup",
 	                                   "/sys/devices/system",
 	                                   "/dev/urandom",
-	                                   "/dev/random",
-	                                   "/run/systemd/resolve",
-	                                   "/run/resolvconf",
-	                                   "/run/NetworkManager"};
+	                                   "/dev/random"};
 	for (size_t i = 0; i < sizeof read / sizeof *read; i++) {
 		int fd = open(read[i], O_PATH | O_CLOEXEC);
 		allow_fd(ruleset, fd, FS_READ);
 	}
 	allow(ruleset, "/dev/null", FS_ALL_BUT_EXECUTE);
+	/* A link to below /run, mostly. */
+	allow_file(ruleset, "/etc/resolv.conf", FS_READ);
 }
 
 /* What clients of ACME make and remove again, with the directories around it. */
@@ -143,7 +177,7 @@ static void allow_acme(int ruleset, const char *dir)
 	char web[4096];
 	if (*dir == '\0')
 		return;
-	snprintf(web, sizeof web, "%s", dir);
+	copy_path(web, dir);
 	char *tail = strstr(web, below);
 	if (tail != NULL && tail != web && tail[sizeof below - 1] == '\0')
 		*tail = '\0';
@@ -179,18 +213,18 @@ static void allow_list(int ruleset, const char *list, uint64_t access)
 static void allow_configured(int ruleset, const struct settings *settings)
 {
 	allow(ruleset, settings->data_dir, FS_ALL_BUT_EXECUTE);
-	/* Whoever makes the store syncs that its directory has a name. */
-	allow_parent(ruleset, settings->data_dir, FS_READ_DIR);
-	allow(ruleset, settings->run_dir, FS_ALL_BUT_EXECUTE);
+	/* Whoever opens the store alone syncs that its directory has a name; it is slower without:
+	 * ring_sync_file_system(). */
+	allow_names_around(ruleset, settings->data_dir);
 	if (*settings->log_file != '\0') {
 		struct stat found;
 		bool rotates = stat(settings->log_file, &found) != 0 || S_ISREG(found.st_mode);
 		if (rotates)
-			allow_parent(ruleset, settings->log_file, FS_ALL_BUT_EXECUTE);
+			allow_file(ruleset, settings->log_file, FS_ALL_BUT_EXECUTE);
 		else
 			allow(ruleset, settings->log_file, FS_ALL_BUT_EXECUTE);
 	}
-	allow_parent(ruleset, settings->tls_ca_file, FS_READ);
+	allow_file(ruleset, settings->tls_ca_file, FS_READ);
 	allow_acme(ruleset, settings->http_acme_dir);
 	if (*settings->health_status_dir != '\0')
 		allow(ruleset, settings->health_status_dir, FS_READ);
@@ -218,7 +252,7 @@ int sandbox_make(const struct settings *settings, const char *program)
 	if (strcmp(settings->sandbox, "off") == 0 || !sandbox_usable(reason))
 		return SANDBOX_NONE;
 	const char *loader = NULL;
-	int version = abi();
+	int version = sandbox_abi();
 	struct ruleset ruleset = {.fs = fs_known(version),
 	                          .net = version >= 4 ? NET_BIND_TCP : 0,
 	                          .scoped = version >= 6 ? SCOPE_ABSTRACT_UNIX_AND_SIGNAL : 0};

@@ -19,6 +19,8 @@ enum { SANDBOX_NONE = -1 };
 
 /* Can this kernel do it? False: why not. */
 bool sandbox_usable(char reason[256]);
+/* Which of the kernel's ABIs; below 1: none. */
+int sandbox_abi(void);
 
 /* Of worker program `program`. Returns the ruleset as a descriptor, which the caller closes;
  * SANDBOX_NONE where settings->sandbox says off or the kernel cannot. */

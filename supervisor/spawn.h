@@ -26,11 +26,11 @@ pid_t spawn_start(const struct spawn *spawn);
 
 enum { SPAWN_EXEC_FAILED = 127, SPAWN_SANDBOX_FAILED = 126 };
 
-/* Forks for whatever else is started. `become` runs in the child, with all signals blocked, and never
- * returns; it may do only what is safe after a fork of a process with threads, begins with
- * spawn_let_go(), and ends by exec. Returns when the child has let go of the listening sockets. -1 with
- * errno. */
+/* Forks for whatever else is started. `become` runs in the child, with all signals blocked, and
+ * never returns; it may do only what is safe after a fork of a process with threads, begins with
+ * spawn_let_go(), and ends by exec. Returns when the child has let go of the listening sockets. -1
+ * with errno. */
 pid_t spawn_fork(void (*become)(void *arg), void *arg);
-/* In the child: signals as a program expects them, a session of its own, nothing of ours open but 0, 1
- * and 2 and the descriptors below `first_closed`. */
+/* In the child: signals as a program expects them, a session of its own, nothing of ours open but
+ * 0, 1 and 2 and the descriptors below `first_closed`. */
 void spawn_let_go(unsigned first_closed);

@@ -104,12 +104,12 @@ static void test_faults_are_named(void **state)
 	(void)state;
 	write_file("\nviewer token:letmein see=**\n");
 	expect_fault(at_file(":2: the verbs are read append create delete render view post bet "
-	                     "operate metrics frames"));
+	                     "operate metrics spawn frames"));
 	write_file("");
 	set("auth.public", "read=** see=x");
 	expect_fault(
 	        "its default: auth.public: verb 'see' is unknown: the verbs are read append create "
-	        "delete render view post bet operate metrics frames");
+	        "delete render view post bet operate metrics spawn frames");
 	set("auth.public", "read=**");
 	assert_int_equal(chmod(path, 0640), 0);
 	expect_fault(at_file(": is open to others than its owner (mode 640): chmod 600"));

@@ -1,5 +1,5 @@
-/* Which programs the hub starts, and where (hub.commands, hub.roots): the settings as they are read,
- * and what a client may say. Pure.
+/* Which programs the hub starts, and where (hub.commands, hub.roots): the settings as they are
+ * read, and what a client may say. Pure.
  *
  *     hub.roots     /home/agents, /srv/work
  *     hub.commands  pi=/usr/local/bin/pi --quiet, shell=/opt/agent.sh */
@@ -20,14 +20,13 @@ enum {
 #define AGENT_DIRECTORIES_RIGHT "/v1/hub/directories"
 
 struct agent_place {
-	char root
-	        [AGENT_DIRECTORY_ROOM]; /* as it is configured, without a last slash but that of "/" */
+	char root[AGENT_DIRECTORY_ROOM]; /* as configured, without a last slash but that of "/" */
 	char rest[AGENT_DIRECTORY_ROOM]; /* of the path, below it; "": the root itself */
 };
 
 /* The root that `path` begins with, segment by segment, the longest if several do; at NULL: the
- * first one. False: none does, there is none, or it is no absolute path. It may still lead out again,
- * by ".." or a link: that is beneath.h's to see. */
+ * first one. False: none does, there is none, or it is no absolute path. It may still lead out
+ * again, by ".." or a link: that is beneath.h's to see. */
 bool agent_place_find(struct span roots, struct span path, struct agent_place *place);
 
 /* Directories to be made: relative, of segments that are neither "." nor ".." nor empty, without
@@ -41,6 +40,6 @@ struct agent_command {
 	char text[AGENT_COMMANDS_ROOM];
 };
 
-/* The one of this name; "": the first. False: there is none, or its row is none (no name, no absolute
- * path, too many arguments). */
+/* The one of this name; "": the first. False: there is none, or its row is none (no name, no
+ * absolute path, too many arguments). */
 bool agent_command_find(struct span commands, struct span name, struct agent_command *command);

@@ -9,7 +9,8 @@
  *     conversation.slot/ID/N             whose place among the remembered ones N is
  *     conversation.presence/ID           who is there
  *     conversation.agents/ID             who is asked by an endpoint, and where that is
- *     conversation.due/WWWWWWWWWWWWWWWW/ID  there is something to deal with, since, or from then on;
+ *     conversation.due/WWWWWWWWWWWWWWWW/ID
+ *                                        there is something to deal with, since or from then on;
  *     conversation.ask/...               the same, where it is for agents with an endpoint
  *     /v1/stream/conversations/ID/events what happened, for everybody who watches
  *     /v1/stream/conversations/ID/inbox  what people sent, for the agent
@@ -145,8 +146,8 @@ enum conversation_verdict conversation_judge_end(const struct conversation *conv
  *
  * A conversation with something to deal with is given to one agent at a time, under a lease:
  *
- *     (nothing) --received--> due --give--> leased --renew, done--> leased --release--> (nothing), due
- *                                             \--time passes--> due: given to the next
+ *     nothing --received--> due --give--> leased --renew, done--> leased --release--> nothing, due
+ *                                           \--time passes--> due: given to the next
  *
  * Each lease has an epoch, one more than the one before, and what an agent says carries it: of an
  * older one nothing is taken. A lease whose time is over is still its agent's as long as nobody

@@ -121,7 +121,8 @@ static void test_long_paths_are_nobodys(void **state)
 }
 
 #define VERBS_ARE                                                                                  \
-	": the verbs are read append create delete render view post bet operate metrics frames"
+	": the verbs are read append create delete render view post bet operate metrics spawn "    \
+	"frames"
 
 static void test_what_is_no_right(void **state)
 {

@@ -114,7 +114,7 @@ static void test_faults(void **state)
 	        {"a token:s3cret s3cret",
 	         "file:1: behind the token stand VERB=PATTERN and expires=TIME"},
 	        {"a token:x s3cret=", "file:1: the verbs are read append create delete render view "
-	                              "post bet operate metrics frames"},
+	                              "post bet operate metrics spawn frames"},
 	        {"a token:s3cret read=", "file:1: pattern '' is empty"},
 	        {"a token:s3cret read=%2a",
 	         "file:1: pattern '%2a' has an escaped '*', which would be a wildcard"},

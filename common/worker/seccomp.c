@@ -13,7 +13,6 @@
 static const char *const allowed[] = {
         /* files and descriptors */
         "access",
-        "chmod",
         "close",
         "close_range",
         "copy_file_range",
@@ -26,7 +25,6 @@ static const char *const allowed[] = {
         "fadvise64",
         "fallocate",
         "fchmod",
-        "fchmodat",
         "fchown",
         "fcntl",
         "fdatasync",
@@ -73,12 +71,11 @@ static const char *const allowed[] = {
         "statfs",
         "statx",
         "sync_file_range",
+        "syncfs",
         "tee",
-        "truncate",
         "umask",
         "unlink",
         "unlinkat",
-        "utimensat",
         "write",
         "writev",
         /* memory */
@@ -164,6 +161,8 @@ static const char *const allowed[] = {
         "kill",
         "membarrier",
         "prctl",
+        "pidfd_getfd",
+        "pidfd_open",
         "prlimit64",
         "rseq",
         "rt_sigaction",
@@ -220,8 +219,12 @@ static int add_rules(scmp_filter_ctx filter)
 	for (size_t i = 0; error == 0 && i < sizeof families / sizeof *families; i++)
 		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
 		                         SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i], 0));
-	/* Threads, and no processes. Of clone3() the flags lie in memory, where no filter looks: with
-	 * this the C library asks clone(). */
+	/* Threads of the store have descriptors of their own (store_thread.c). */
+	if (error == 0)
+		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(unshare), 1,
+		                         SCMP_A0(SCMP_CMP_EQ, CLONE_FILES, 0));
+	/* Threads, and no processes. Of clone3() the flags lie in memory, where no filter looks:
+	 * with this the C library asks clone(). */
 	if (error == 0)
 		error = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 #if !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__

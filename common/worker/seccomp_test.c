@@ -49,6 +49,27 @@ static int try_new_clone(void)
 	return result(syscall(SYS_clone3, NULL, 0));
 }
 
+static int try_descriptors_of_its_own(void)
+{
+	return result(syscall(SYS_unshare, CLONE_FILES));
+}
+
+static int try_descriptor_of_itself(void)
+{
+	int process = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	return process < 0 ? errno : result(syscall(SYS_pidfd_getfd, process, STDERR_FILENO, 0));
+}
+
+static int try_file_system(void)
+{
+	return result(syncfs(STDERR_FILENO));
+}
+
+static int try_truncate(void)
+{
+	return result(truncate("/nowhere", 0));
+}
+
 static int try_namespace(void)
 {
 	return result(syscall(SYS_unshare, CLONE_NEWUSER));
@@ -189,6 +210,10 @@ static const struct attempt {
         ROW(0, try_unix),
         ROW(0, try_internet),
         ROW(0, try_addresses),
+        ROW(0, try_descriptors_of_its_own),
+        ROW(0, try_descriptor_of_itself),
+        ROW(0, try_file_system),
+        ROW(EPERM, try_truncate),
         ROW(EPERM, try_program),
         ROW(EPERM, try_program_of_descriptor),
         ROW(ENOSYS, try_new_clone),

@@ -13,7 +13,8 @@ struct bettor_bet {
 	char duel[64];
 	uint64_t amount, number; /* number: of a bet that was taken */
 	unsigned status;         /* 0: not answered yet */
-	/* Refused, but it was asked before and not answered then: that may have been taken later. */
+	/* Refused, but it was asked before and not answered then: that may have been taken later.
+	 */
 	bool doubted;
 };
 

@@ -3,7 +3,8 @@
  * bettors, while bridges are killed and stand still, the disk and the network fail, and clocks are
  * set. Then all faults end, and everything has to come to an end as it must (judge.h).
  *
- *     sim [--seed N] [--count N] [--seconds N] [--duels N] [--operator ledger|webhook|solana] [--trace]
+ *     sim [--seed N] [--count N] [--seconds N] [--duels N] [--trace]
+ *         [--operator ledger|webhook|solana]
  *
  * Without --seed it begins anywhere, and says where. A run that fails prints its seed:
  * `sim --seed N --count 1 --trace` is the same run, told as it happens. */
@@ -216,7 +217,7 @@ static bool run_apart(const struct options *options, uint64_t seed)
 		return true;
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != WORLD_BROKEN)
 		printf("BROKEN: seed %" PRIu64 ": the process died, status %d\n", seed, status);
-	printf("again, told as it happens: sim --seed %" PRIu64 " --count 1 --duels %u%s%s --trace\n",
+	printf("told as it happens: sim --trace --count 1 --seed %" PRIu64 " --duels %u%s%s\n",
 	       seed, options->duels, options->operator!= NULL ? " --operator " : "",
 	       options->operator!= NULL ? options->operator: "");
 	return false;

@@ -209,7 +209,7 @@ void uv_close(uv_handle_t *handle, uv_close_cb on_close)
 
 /* ---- what is seen ---- */
 
-/* What a process that was killed had is nobody's any more, here as anywhere: its memory is no leak. */
+/* What a process that was killed had is nobody's any more, here as anywhere: it is no leak. */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {

@@ -419,7 +419,7 @@ def test_who_comes_too_late_begins_anew_and_who_slept_does_not():
 def test_what_was_stated_behind_the_last_event_goes_with_the_row(since):
     """A client that has heard nothing since then comes back by an older position, which is all that a row is made of that has
     expired: the welcome says so, and the client states what it has. Found by a soak, as an event that came twice."""
-    with Ringside("--connections-expiry=300ms", workers=2) as r:
+    with Ringside("--connections-expiry=2s", workers=2) as r:
         say(r, "a", 3)
         client = ChatClient(r.address)
         welcome(client)

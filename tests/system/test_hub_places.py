@@ -83,6 +83,37 @@ def test_nothing_is_there_unless_it_is_configured(place):
         assert "hub.commands" in hub.ask("spawn_agent", {"path": f"{place}/root"})["error"]
 
 
+def test_a_root_that_is_a_link_is_called_as_it_is_configured(place):
+    os.makedirs(f"{place}/root/a/deep")
+    os.symlink("root", f"{place}/linked")
+    with Served(f"--hub-roots={place}/linked") as r:
+        hub = hub_of(r)
+        assert hub.ask("list_directories")["result"] == {"current": f"{place}/linked", "directories": ["a"]}
+        listed = hub.ask("list_directories", {"path": f"{place}/linked/a"})["result"]
+        assert listed == {"current": f"{place}/linked/a", "directories": ["deep"]}
+
+
+def test_what_a_program_leaves_behind_stays_as_long_as_it_runs(place):
+    root = f"{place}/root"
+    with open(f"{place}/agent", "w") as file:
+        file.write("""#!/bin/sh
+setsid sh -c 'sleep 1000 & echo $! >"$0/part"; mv "$0/part" "$0/said.$!"' "$PWD" &
+wait
+echo $$ >part.$$
+mv part.$$ said.$$
+exec sleep 1000
+""")
+    with serve(place) as r:
+        hub_of(r).ask("spawn_agent", {"path": root})
+        program, orphan = wait_for(lambda: len(started(place)) == 2 and sorted(
+            started(place), key=lambda pid: os.path.getmtime(f"{root}/said.{pid}"), reverse=True), "both")
+        r.ctl("restart", "all")  # the supervisor has looked after its children many times meanwhile
+        wait_for(lambda: r.worker("sse-0")["state"] == "ready", "the restart")
+        assert alive(program) and alive(orphan)
+        os.kill(program, signal.SIGKILL)
+        wait_for(lambda: not alive(orphan), "what it left behind")
+
+
 def test_directories_are_listed_and_nothing_leads_out(place):
     root = f"{place}/root"
     for name in ("b", "a", "a/deep", ".hidden", "Z", "ä"):

@@ -105,7 +105,7 @@ def test_items_come_in_order_and_once():
 
 
 def test_who_goes_is_followed_by_another_wherever_it_is():
-    with Ringside("--conversations-lease=2s", workers=2) as r:
+    with Ringside("--conversations-lease=4s", workers=2) as r:
         one, other = two_workers(r, lambda name: Taker(r, name))
         for i in range(3):
             post(r, "talk", f"{i}")
@@ -212,7 +212,7 @@ def test_a_conversation_that_is_made_anew_is_another():
 
 def test_leases_by_either_way_are_the_same():
     """One asks by HTTP, one has it in its socket: never both, and what one has done the other does not get."""
-    with Ringside("--conversations-lease=2s") as r:
+    with Ringside("--conversations-lease=4s") as r:
         agent = Taker(r, "socket")
         post(r, "talk", "one")
         session, content, seq = agent.item()

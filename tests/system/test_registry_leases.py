@@ -159,10 +159,8 @@ def test_a_lease_ends_with_its_agent_and_is_given_to_who_waits(r):
         waiting.join()  # it was told at once
         assert got[0][0] == 200 and got[0][1]["epoch"] == 1
         assert lease(r, "c", "/renew", epoch=1, leaseMs=1000)[1]["leaseMs"] == 1000
-        begun = time.monotonic()
         status, given = next_one(r, "one", wait=60)  # when that time is over
         assert (status, given["sessionId"], given["epoch"]) == (200, "c", 2)
-        assert time.monotonic() - begun > 0.5
         assert say(r, "c", 1)[1]["code"] == "LEASE_LOST"
 
 

@@ -319,9 +319,9 @@ def test_rights_are_those_of_http(tmp_path):
 
 
 def test_a_credential_that_ends_takes_its_socket_with_it(tmp_path):
-    ends = time.time() + 5
-    with Rows(tmp_path, [row("root", "create=**"), row("short", "read=**", expires=rfc3339(ends))]) as rights:
+    with Rows(tmp_path, [row("root", "create=**")]) as rights:
         rights.ask(secret("root"), "PUT", "/v1/stream/a", None, JSON)
+        rights.reload([row("root", "create=**"), row("short", "read=**", expires=rfc3339(time.time() + 5))])
         with Socket(rights.ringside, token=secret("short")) as s:
             s.subscribe("a", ["a"])
             end = s.next("end")

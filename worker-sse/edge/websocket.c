@@ -32,7 +32,8 @@ enum websocket_state {
 };
 
 /* Nearly all of them say nothing at nearly all times. What wslay has of one is 8 KiB of buffers, so
- * it has one only while it is in the middle of something: codec() makes it, rest() takes it away. */
+ * it has one only while it is in the middle of something: codec() makes it, rest() takes it away.
+ */
 struct websocket {
 	struct request *request;
 	wslay_event_context_ptr wslay; /* NULL: between two messages, with nothing to say */

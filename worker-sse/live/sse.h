@@ -50,8 +50,8 @@ void sse_put_data_base64(struct sse_builder *builder, struct span bytes);
 /* Makes the frame of what was put since sse_begin(). When that is nothing it is an empty comment: a
  * chunk without bytes would end the answer. */
 void sse_end(struct sse_builder *builder, struct sse_frame *frame);
-/* The same, for frames that each have one reader: *spare is the caller's chunk, NULL at first, and used
- * again as soon as nobody else has it. */
+/* The same, for frames that each have one reader: *spare is the caller's chunk, NULL at first, and
+ * used again as soon as nobody else has it. */
 void sse_end_in(struct sse_builder *builder, struct sse_frame *frame, struct chunk **spare);
 
 /* ---- payload ---- */

@@ -1,7 +1,8 @@
 /* Inside connections: the row and its turn (connection_turn.c), how it is opened
  * (connection_open.c), a live stream (connection_stream.c), how it looks (connection_frames.c,
- * connection_told.c) and how fast it goes (connection_pace.c), what is asked beside it (connection_posts.c,
- * connection_talk.c), and what is said on one from elsewhere (connection_peer.c). */
+ * connection_told.c) and how fast it goes (connection_pace.c), what is asked beside it
+ * (connection_posts.c, connection_talk.c), and what is said on one from elsewhere
+ * (connection_peer.c). */
 #pragma once
 
 #include "common/base/hash.h"
@@ -144,8 +145,8 @@ struct connection_replay {
 	size_t count;
 };
 
-/* What lies idle for each who follows: 120 bytes, and 24 for each conversation. What each event needs
- * comes first. */
+/* What lies idle for each who follows: 120 bytes, and 24 for each conversation. What each event
+ * needs comes first. */
 struct connection_stream {
 	struct request *request;    /* whose answer it is, or whose WebSocket */
 	struct event_place *places; /* with room for as many revisions behind them */

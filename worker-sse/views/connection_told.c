@@ -1,5 +1,5 @@
-/* Events as everybody is told them. Thousands may watch one conversation, and each has ids of its own
- * before its events: the rest is made once for all. */
+/* Events as everybody is told them. Thousands may watch one conversation, and each has ids of its
+ * own before its events: the rest is made once for all. */
 #include "common/base/check.h"
 #include "worker-sse/views/connection_parts.h"
 

@@ -1,5 +1,6 @@
-/* Agents that are registered in a conversation with an endpoint, as clients of the registry's package
- * do it: a row, events of the type "agent", and from then on they are asked (conversation_invoke.c). */
+/* Agents that are registered in a conversation with an endpoint, as clients of the registry's
+ * package do it: a row, events of the type "agent", and from then on they are asked
+ * (conversation_invoke.c). */
 #include "common/base/check.h"
 #include "common/domain/webhook_url.h"
 #include "worker-sse/views/conversation_parts.h"

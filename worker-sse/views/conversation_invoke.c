@@ -1,12 +1,12 @@
 /* Agents with an endpoint: what a person says goes to each of them as a POST with all that was said
  * before, and what it answers becomes its message, piece by piece, as it comes.
  *
- *     due -> lease -> the next item in the inbox -> for each agent: POST, pieces, end -> the item is
- *                     done, in the transaction that ends the last answer -> ... -> release
+ *     due -> lease -> the next item in the inbox -> for each agent: POST, pieces, end -> the item
+ *                     is done, in the transaction that ends the last answer -> ... -> release
  *
- * Whichever worker is first has the lease of the conversation, and every piece carries its epoch. A worker that
- * dies in the middle leaves half an answer; when its lease is over, another ends that one and asks
- * again. An answer that was ended is never asked for again. */
+ * Whichever worker is first has the lease of the conversation, and every piece carries its epoch. A
+ * worker that dies in the middle leaves half an answer; when its lease is over, another ends that
+ * one and asks again. An answer that was ended is never asked for again. */
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/http_post.h"

@@ -1,7 +1,7 @@
 /* Conversations that wait, and agents that wait for one: POST /v1/sessions/$next/lease. An agent
  * that is at the hub and accepts sessions is given the one that has waited longest, now or within
- * the time that it wants to wait. Which one is found in the view; the lease itself is a turn of that
- * conversation, which another worker's may have had before. */
+ * the time that it wants to wait. Which one is found in the view; the lease itself is a turn of
+ * that conversation, which another worker's may have had before. */
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/json_take.h"

@@ -1,8 +1,8 @@
 /* Inside conversations: a call and its turn (conversation_turn.c), the registry
  * (conversation_registry.c, conversation_list.c), what is said (conversation_talk.c,
  * conversation_answer.c), who is there and the rest (conversation_room.c), an old registry
- * (conversation_import.c); who serves one: leases (conversation_lease.c), whoever waits for the next
- * one (conversation_next.c), agents that are asked by an endpoint (conversation_agents.c,
+ * (conversation_import.c); who serves one: leases (conversation_lease.c), whoever waits for the
+ * next one (conversation_next.c), agents that are asked by an endpoint (conversation_agents.c,
  * conversation_invoke.c). */
 #pragma once
 

@@ -1,5 +1,5 @@
-/* The roster's order, in blocks of neighbours, and the texts that whoever asks for it gets: a change
- * makes one block's text anew, and a list of ten thousand is a reference to each. */
+/* The roster's order, in blocks of neighbours, and the texts that whoever asks for it gets: a
+ * change makes one block's text anew, and a list of ten thousand is a reference to each. */
 #include "common/base/check.h"
 #include "worker-sse/views/hub_parts.h"
 

@@ -61,8 +61,7 @@ struct hub {
 	size_t count; /* of entries in them */
 	struct hub_entry *dirty;
 	bool all_dirty;
-	uint64_t
-	        alive; /* digest of the processes that were there when all were judged; 0: judge anew */
+	uint64_t alive; /* digest of the processes when all were judged; 0: judge anew */
 	struct hub_tunnel *tunnels;   /* hash by number (hub_tunnel.c): dashboards here */
 	struct hub_channel *channels; /* hash by whose they are: agents here */
 	uint64_t tunnels_made;

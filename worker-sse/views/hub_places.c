@@ -1,7 +1,7 @@
 /* list_directories and spawn_agent: whoever may looks below hub.roots, and has a program of
- * hub.commands started there. Directories are read by a thread of libuv's, two at a time; programs are
- * the supervisor's (supervisor/programs.h). Answers come when they are there, past those of other
- * requests of the same socket. */
+ * hub.commands started there. Directories are read by a thread of libuv's, two at a time; programs
+ * are the supervisor's (supervisor/programs.h). Answers come when they are there, past those of
+ * other requests of the same socket. */
 #include "common/base/beneath.h"
 #include "common/base/check.h"
 #include "common/base/log.h"
@@ -106,10 +106,12 @@ static void read_names(struct hub_wish *wish, int root, DIR *directory)
 {
 	const struct dirent *entry;
 	for (size_t i = 0; (entry = readdir(directory)) != NULL; i++) {
+		wish->truncated = i >= SCANNED_MAX;
+		if (wish->truncated)
+			return;
 		if (*entry->d_name == '.' || !is_directory(wish, root, entry))
 			continue;
-		wish->truncated =
-		        json_array_size(wish->names) == wish->names_max || i >= SCANNED_MAX;
+		wish->truncated = json_array_size(wish->names) == wish->names_max;
 		if (wish->truncated)
 			return;
 		json_t *name = json_string(entry->d_name);
@@ -145,20 +147,41 @@ static const char *refusal_of(int error)
 	                         : "Cannot read directory";
 }
 
+/* Where a descriptor leads, by the kernel's own word; "": unknown. */
+static void read_path(int fd, char out[AGENT_DIRECTORY_ROOM])
+{
+	char link[64];
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	ssize_t len = readlink(link, out, AGENT_DIRECTORY_ROOM - 1);
+	out[len > 0 ? len : 0] = '\0';
+}
+
+/* As it is to be asked for again: below the root as that is configured, be it a link or not. */
+static void say_current(struct hub_wish *wish, int root, int at)
+{
+	char above[AGENT_DIRECTORY_ROOM], here[AGENT_DIRECTORY_ROOM];
+	read_path(root, above);
+	read_path(at, here);
+	size_t len = strlen(above);
+	bool below = len > 1 && strncmp(here, above, len) == 0 &&
+	             (here[len] == '/' || here[len] == '\0');
+	int n = snprintf(wish->current, AGENT_DIRECTORY_ROOM, "%s%s", below ? wish->place.root : "",
+	                 below ? here + len : here);
+	if (n >= AGENT_DIRECTORY_ROOM)
+		*wish->current = '\0';
+}
+
 /* In a thread: nothing but what is the wish's own. */
 static void read_directory(uv_work_t *work)
 {
 	struct hub_wish *wish = work->data;
-	char link[64];
 	int root = open(wish->place.root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int at = root >= 0 ? beneath_open(root, wish->place.rest, O_RDONLY | O_DIRECTORY) : -1;
 	if (at < 0)
 		wish->fault = refusal_of(errno);
 	DIR *directory = at >= 0 ? fdopendir(at) : NULL;
 	if (directory != NULL) {
-		snprintf(link, sizeof link, "/proc/self/fd/%d", at);
-		ssize_t len = readlink(link, wish->current, AGENT_DIRECTORY_ROOM - 1);
-		wish->current[len > 0 ? len : 0] = '\0';
+		say_current(wish, root, at);
 		read_names(wish, root, directory);
 		sort(wish->names);
 		closedir(directory);

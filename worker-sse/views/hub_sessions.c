@@ -1,10 +1,10 @@
 /* An agent that registered as {"accepts": ["items"]} is handed what people send to conversations,
  * in its socket, and says there what it has done with (docs/hub.md).
  *
- * It is the same lease as any agent's (docs/conversations.md, "Who answers"): the hub asks for it in
- * the agent's name, as the agent would by HTTP, and an acknowledgement is a renewal that says what is
- * done. So whoever asks for conversations, by whichever way, one has each of them; what the hub keeps
- * here is only what it has handed out. */
+ * It is the same lease as any agent's (docs/conversations.md, "Who answers"): the hub asks for it
+ * in the agent's name, as the agent would by HTTP, and an acknowledgement is a renewal that says
+ * what is done. So whoever asks for conversations, by whichever way, one has each of them; what the
+ * hub keeps here is only what it has handed out. */
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/domain/conversation.h"

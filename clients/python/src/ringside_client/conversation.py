@@ -68,7 +68,9 @@ class Conversation:
     def lease(self, agent: Optional[str] = None, *, seconds: Optional[float] = None) -> "Lease":
         """Has the conversation to itself, as agent `agent` (`actor`): see `Lease`. Refused, 409, while another agent has it; the
         same agent in another life takes it over."""
-        body = {"agent": agent or self.actor, **({} if seconds is None else {"leaseMs": round(seconds * 1000)})}
+        body: "dict[str, Any]" = {"agent": agent or self.actor}
+        if seconds is not None:
+            body["leaseMs"] = round(seconds * 1000)
         return Lease(self, self.server.ask("POST", self._root + "/lease", body))
 
     # ---- what there is to see ----
@@ -241,13 +243,17 @@ class Lease:
         lost or released. One is dealt with when the next is asked for (not with `settle=False`), or its reply is finished."""
         source = self.conversation.inbox(self.place) if live else None
         if source is not None:
-            threading.Thread(target=lambda: (self._over.wait(), source.close()), daemon=True).start()
+            threading.Thread(target=self._close_when_over, args=(source,), daemon=True).start()
         for item in source if source is not None else self._there():
             if self.lost or self._over.is_set():
                 return
             yield item
             if settle:
                 self.done(item)
+
+    def _close_when_over(self, source: Items) -> None:
+        self._over.wait()
+        source.close()
 
     def done(self, item: Item) -> None:
         """It and all before it are dealt with: said when the lease is renewed or released."""
