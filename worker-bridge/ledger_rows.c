@@ -79,8 +79,8 @@ static const struct record_field bet_key_fields[] = {
         {RECORD_MEMBER("duelId", struct ledger_key_of_bet, duel_id), RECORD_NEEDED},
         {RECORD_MEMBER("number", struct ledger_key_of_bet, number), RECORD_NEEDED},
 };
+static const struct record house_record = {RECORD_FIELDS(house_fields)};
 const struct record ledger_account_record = {RECORD_FIELDS(account_fields)},
-                    ledger_house_record = {RECORD_FIELDS(house_fields)},
                     ledger_bet_record = {RECORD_FIELDS(bet_fields)},
                     ledger_bet_key_record = {RECORD_FIELDS(bet_key_fields)};
 
@@ -148,7 +148,7 @@ void ledger_post(struct rows *rows, const char *id, int64_t amount)
 	if (ledger_account(rows, id, &account) == ROW_ABSENT) {
 		struct ledger_account_row fresh = {0};
 		snprintf(fresh.id, sizeof fresh.id, "%s", id);
-		account = ledger_row_written(&ledger_house_record, &fresh);
+		account = ledger_row_written(&house_record, &fresh);
 	}
 	int64_t balance = json_integer_value(json_object_get(account, "balance")) + amount;
 	check(*id == '@' || (balance >= 0 && balance <= (int64_t)LEDGER_AMOUNT_MAX));

@@ -34,8 +34,7 @@ struct ledger_key_of_bet {
 	uint64_t number;
 };
 
-extern const struct record ledger_account_record, ledger_house_record, ledger_bet_record,
-        ledger_bet_key_record;
+extern const struct record ledger_account_record, ledger_bet_record, ledger_bet_key_record;
 
 /* New reference. */
 json_t *ledger_row_written(const struct record *record, const void *from);

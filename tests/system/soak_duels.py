@@ -10,6 +10,7 @@ import sys
 import time
 
 from bettors import SETTLING, Bets, get
+from client_python import Refused
 from duel_game import Game
 from recompute import Public, check
 from ringside import Ringside, wait_for
@@ -36,6 +37,15 @@ class Games:
         self.begin()
 
     def begin(self):
+        """A new game looks at what there is, again where that was over while it looked."""
+        while True:
+            try:
+                return self.look()
+            except Refused as refused:
+                if refused.status != 409:
+                    raise
+
+    def look(self):
         self.epoch += 1
         self.game = Game(self.r, epoch=self.epoch)
         duel = self.game.state()["duel"]
@@ -68,6 +78,10 @@ class Games:
             self.play_on(duel, "ANNOUNCEMENT", names, dies)
         except Died:
             time.sleep(self.dice.choice((0, 0.3, 1.5)))  # back at once, in time, or too late
+            self.begin()
+        except Refused as refused:  # it was too slow, and the duel is over
+            if refused.status != 409:
+                raise
             self.begin()
 
     def play_on(self, duel, phase, names, dies):
