@@ -286,7 +286,7 @@ void conversation_give(struct conversation *c, const char *agent, const char *ow
 	c->served = false;
 	snprintf(c->agent, sizeof c->agent, "%s", agent);
 	snprintf(c->agent_owner, sizeof c->agent_owner, "%s", owner);
-	c->epoch++;
+	c->epoch = c->epoch != 0 ? c->epoch + 1 : now_ms;
 	c->lease_ms = lease_ms;
 	conversation_renew(c, tail, now_ms);
 }

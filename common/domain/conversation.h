@@ -150,7 +150,8 @@ enum conversation_verdict conversation_judge_end(const struct conversation *conv
  *                                           \--time passes--> due: given to the next
  *
  * Each lease has an epoch, one more than the one before, and what an agent says carries it: of an
- * older one nothing is taken. A lease whose time is over is still its agent's as long as nobody
+ * older one nothing is taken. The first is the time, so that one of a deleted conversation is none
+ * of the next that has its name. A lease whose time is over is still its agent's as long as nobody
  * else was given it. `tail` is the inbox's, with what this transaction puts there. */
 
 /* Something is about to be put into the inbox, whose tail was `before`. */

@@ -180,16 +180,16 @@ static void a_lease_from_beginning_to_end(void **state)
 	conversation_received(&c, 60, 1500);
 	assert_true(c.due_ms == 1000 && c.done == 40); /* it waits since then */
 	conversation_give(&c, "a", "me", 100, 80, 2000);
-	assert_true(c.epoch == 1 && c.due_ms == 2100 && c.lease_until_ms == 2100 && c.done == 40);
+	assert_true(c.epoch == 2000 && c.due_ms == 2100 && c.lease_until_ms == 2100 && c.done == 40);
 	assert_false(conversation_is_free(&c, "b", "me", 2099));
 	assert_false(conversation_is_free(&c, "a", "you", 2099));
 	assert_true(conversation_is_free(&c, "a", "me", 2099)); /* from its own former life */
 	assert_true(conversation_is_free(&c, "b", "me", 2100));
 	assert_int_equal(conversation_fence(&c, 0, 2099), CONVERSATION_HELD);
 	assert_int_equal(conversation_fence(&c, 0, 2100), CONVERSATION_OPEN);
-	assert_int_equal(conversation_fence(&c, 1, 9999),
+	assert_int_equal(conversation_fence(&c, 2000, 9999),
 	                 CONVERSATION_OPEN); /* nobody else has it */
-	assert_int_equal(conversation_fence(&c, 2, 2099), CONVERSATION_LOST);
+	assert_int_equal(conversation_fence(&c, 2001, 2099), CONVERSATION_LOST);
 	conversation_renew(&c, 80, 2050);
 	assert_true(c.due_ms == 2150);
 	assert_false(conversation_deal(&c, 81, 80, 2060));
@@ -199,14 +199,18 @@ static void a_lease_from_beginning_to_end(void **state)
 	conversation_received(&c, 80, 2070);
 	assert_true(c.due_ms == 2150 && c.done == 80); /* whoever has it deals with it */
 	conversation_give(&c, "b", "me", 100, 90, 2150);
-	assert_int_equal(conversation_fence(&c, 1, 2150), CONVERSATION_LOST);
+	assert_int_equal(conversation_fence(&c, 2000, 2150), CONVERSATION_LOST);
 	conversation_release(&c, 90, 2160);
 	assert_true(c.due_ms == 2160 && *c.agent == '\0');
-	assert_int_equal(conversation_fence(&c, 2, 2160), CONVERSATION_LOST);
+	assert_int_equal(conversation_fence(&c, 2001, 2160), CONVERSATION_LOST);
 	conversation_give(&c, "b", "me", 100, 90, 2170);
 	assert_true(conversation_deal(&c, 90, 90, 2180));
 	conversation_release(&c, 90, 2190);
-	assert_true(c.due_ms == 0 && c.epoch == 3);
+	assert_true(c.due_ms == 0 && c.epoch == 2002);
+	/* Deleted and made again: what comes late from before is none of it. */
+	struct conversation again = {.id = "c"};
+	conversation_give(&again, "b", "me", 100, 0, 2200);
+	assert_int_equal(conversation_fence(&again, 2002, 2200), CONVERSATION_LOST);
 }
 
 /* Whoever answers without leases is left alone, until somebody asks for one by name. */

@@ -56,16 +56,19 @@ def test_who_waits_longest_is_given_first(r):
             time.sleep(0.002)  # another millisecond
         assert ask(r, "GET", "/v1/sessions/a/lease")[1]["waiting"] is True
         given = [next_one(r, "bot")[1] for _ in "abc"]
-        assert [g["sessionId"] for g in given] == ["a", "b", "c"] and all(g["epoch"] == 1 and g["pending"] for g in given)
+        assert [g["sessionId"] for g in given] == ["a", "b", "c"] and all(g["epoch"] > 0 and g["pending"] for g in given)
         assert next_one(r, "bot") == (204, None)
         (item,) = json.loads(r.request("GET", f"/v1/stream/conversations/a/inbox?offset={given[0]['inbox']}")[2])
         assert item["messageId"] == "m-a" and item["inboxSeq"] > 0
         # What is done is done; what is not is given again, when its agent lets it go.
-        assert lease(r, "a", "/renew", epoch=1, done=item["inboxSeq"])[1]["pending"] is False
-        for name in "ab":
-            assert lease(r, name, "/release", epoch=1) == (200, {"ok": True})
+        assert lease(r, "a", "/renew", epoch=given[0]["epoch"], done=item["inboxSeq"])[1]["pending"] is False
+        # Said again, or less: fine, whatever of it is still there.
+        for done in (item["inboxSeq"], item["inboxSeq"] - 1, 0):
+            assert lease(r, "a", "/renew", epoch=given[0]["epoch"], done=done)[1]["done"] == item["inboxSeq"]
+        for mine in given[:2]:
+            assert lease(r, mine["sessionId"], "/release", epoch=mine["epoch"]) == (200, {"ok": True})
         status, again = next_one(r, "bot")
-        assert (again["sessionId"], again["epoch"]) == ("b", 2) and again["inbox"] == given[1]["inbox"]
+        assert (again["sessionId"], again["epoch"]) == ("b", given[1]["epoch"] + 1) and again["inbox"] == given[1]["inbox"]
         assert ask(r, "GET", "/v1/sessions/a/lease")[1]["waiting"] is False
 
 
@@ -80,30 +83,31 @@ def test_what_is_asked_wrongly_is_told_so(r):
     assert lease(r, "none", "/renew", epoch=1)[0] == 404
     for path in ("$next", "$next/messages", "c/lease/other"):
         assert ask(r, "POST", f"/v1/sessions/{path}", {"content": "x"})[0] in (400, 404, 405), path
-    assert lease(r, "c", "", agent="a")[1]["epoch"] == 1
+    epoch = lease(r, "c", "", agent="a")[1]["epoch"]
     for done in (7, 10 ** 15):
-        assert lease(r, "c", "/renew", epoch=1, done=done)[0] == 400
+        assert lease(r, "c", "/renew", epoch=epoch, done=done)[0] == 400
     assert say(r, "c", None, done=3)[0] == 400 and say(r, "c", "x")[0] == 400
 
 
 def test_an_epoch_fences_whoever_comes_late(r):
     ask(r, "PUT", "/v1/sessions/c")
     status, first = lease(r, "c", "", agent="a", leaseMs=60000)
-    assert status == 200 and first["epoch"] == 1
+    one = first["epoch"]
+    assert status == 200 and one > 0
     status, answer = lease(r, "c", "", agent="b")
     assert status == 409 and (answer["code"], answer["agent"]) == ("LEASED", "a")
     assert say(r, "c", None)[1]["code"] == "LEASED"
-    assert say(r, "c", 2)[1]["code"] == "LEASE_LOST"
-    assert say(r, "c", 1) == (200, {"ok": True})
+    assert say(r, "c", one + 1)[1]["code"] == "LEASE_LOST"
+    assert say(r, "c", one) == (200, {"ok": True})
     # The same agent, in another life.
     second = lease(r, "c", "", agent="a")[1]
-    assert second["epoch"] == 2 and second["generation"] == {"messageId": "g1", "pieces": 1}
-    for answer in (say(r, "c", 1, 1), lease(r, "c", "/renew", epoch=1), lease(r, "c", "/release", epoch=1),
-                   ask(r, "POST", "/v1/sessions/c/generations/finish", {"epoch": 1})[:2],
-                   ask(r, "POST", "/v1/sessions/c/generations/start", {"epoch": 1})[:2]):
-        assert (answer[0], answer[1]["code"], answer[1]["epoch"]) == (409, "LEASE_LOST", 2)
+    assert second["epoch"] == one + 1 and second["generation"] == {"messageId": "g1", "pieces": 1}
+    for answer in (say(r, "c", one, 1), lease(r, "c", "/renew", epoch=one), lease(r, "c", "/release", epoch=one),
+                   ask(r, "POST", "/v1/sessions/c/generations/finish", {"epoch": one})[:2],
+                   ask(r, "POST", "/v1/sessions/c/generations/start", {"epoch": one})[:2]):
+        assert (answer[0], answer[1]["code"], answer[1]["epoch"]) == (409, "LEASE_LOST", one + 1)
     # It goes on with what was begun, or begins another: what was begun is over then.
-    assert say(r, "c", 2, 1) == (200, {"ok": True})
+    assert say(r, "c", one + 1, 1) == (200, {"ok": True})
     third = lease(r, "c", "", agent="a")[1]["epoch"]
     assert say(r, "c", third, 0, "g2") == (200, {"ok": True})
     assert pieces(stream(r, "sessions/c")) == [("g1:0", {"n": 0}), ("g1:1", {"n": 1}), ("g1:2", {"type": "stop", "reason": "abandoned"}),
@@ -113,22 +117,36 @@ def test_an_epoch_fences_whoever_comes_late(r):
     assert r.get("/metrics").count("ringside_conversation_fenced_total") >= 1
 
 
+def test_a_lease_of_a_deleted_conversation_is_none_of_the_next(r):
+    """Made again by the same name, it has another's lease: what its agent of before says late is not taken."""
+    first = lease(r, "c", "", agent="a")[1]["epoch"]
+    assert ask(r, "DELETE", "/v1/sessions/c")[0] == 204
+    second = lease(r, "c", "", agent="b")[1]["epoch"]
+    assert second > first
+    for answer in (say(r, "c", first), lease(r, "c", "/renew", epoch=first), lease(r, "c", "/release", epoch=first)):
+        assert (answer[0], answer[1]["code"]) == (409, "LEASE_LOST")
+    assert say(r, "c", second) == (200, {"ok": True})
+
+
 def test_an_answer_ends_with_its_last_piece(r):
     """In one transaction with what it deals with; said again it is the same, and nothing else of it is taken."""
     ask(r, "PUT", "/v1/sessions/c")
-    lease(r, "c", "", agent="a")
+    one = lease(r, "c", "", agent="a")[1]["epoch"]
     ask(r, "POST", "/v1/sessions/c/messages", message("hi", "m1"))
     (item,) = stream(r, "conversations/c/inbox")
-    assert say(r, "c", 1)[0] == 200
+    assert say(r, "c", one)[0] == 200
     for _ in range(2):
-        assert say(r, "c", 1, 1, finish=True, done=item["inboxSeq"]) == (200, {"ok": True})
-    assert say(r, "c", 1, 1)[0] == 409 and say(r, "c", 1, 2, finish=True)[0] == 409 and say(r, "c", 1, 0, finish=True)[0] == 409
+        assert say(r, "c", one, 1, finish=True, done=item["inboxSeq"]) == (200, {"ok": True})
+    assert say(r, "c", one, 1)[0] == 409 and say(r, "c", one, 2, finish=True)[0] == 409 and say(r, "c", one, 0, finish=True)[0] == 409
     assert ask(r, "GET", "/v1/sessions/c/lease")[1]["done"] == item["inboxSeq"]
+    # Said again when the next one is given, it does not end that.
+    assert say(r, "c", one, 0, "g2")[0] == 200
+    assert say(r, "c", one, 1, finish=True, done=item["inboxSeq"]) == (200, {"ok": True})
+    assert lease(r, "c", "/renew", epoch=one)[1]["generation"] == {"messageId": "g2", "pieces": 1}
     # One that people have stopped meanwhile was not finished by it.
-    assert say(r, "c", 1, 0, "g2")[0] == 200
     assert ask(r, "POST", "/v1/sessions/c/stop", {})[0] == 204
-    assert say(r, "c", 1, 1, "g2", finish=True)[1]["code"] == "GENERATION_MISMATCH"
-    assert say(r, "c", 1, 0, "g3", finish=1)[0] == 400
+    assert say(r, "c", one, 1, "g2", finish=True)[1]["code"] == "GENERATION_MISMATCH"
+    assert say(r, "c", one, 0, "g3", finish=1)[0] == 400
     assert [key for key, _ in pieces(stream(r, "sessions/c"))] == ["m1:0", "g1:0", "g1:1", "g2:0", "g2:1"]
 
 
@@ -145,7 +163,7 @@ def test_whoever_answers_without_leases_is_left_alone(r):
         ask(r, "POST", "/v1/sessions/c/messages", message("so?", "m3"))
         lease(r, "c", "/release", epoch=mine["epoch"])
         given = next_one(r, "bot")[1]
-        assert given["epoch"] == 2
+        assert given["epoch"] == mine["epoch"] + 1
         (item,) = json.loads(r.request("GET", f"/v1/stream/conversations/c/inbox?offset={given['inbox']}")[2])
         assert item["messageId"] == "m3"
 
@@ -157,11 +175,12 @@ def test_a_lease_ends_with_its_agent_and_is_given_to_who_waits(r):
         waiting.start()
         ask(r, "POST", "/v1/sessions/c/messages", message("hi", "m1"))
         waiting.join()  # it was told at once
-        assert got[0][0] == 200 and got[0][1]["epoch"] == 1
-        assert lease(r, "c", "/renew", epoch=1, leaseMs=1000)[1]["leaseMs"] == 1000
+        assert got[0][0] == 200
+        one = got[0][1]["epoch"]
+        assert lease(r, "c", "/renew", epoch=one, leaseMs=1000)[1]["leaseMs"] == 1000
         status, given = next_one(r, "one", wait=60)  # when that time is over
-        assert (status, given["sessionId"], given["epoch"]) == (200, "c", 2)
-        assert say(r, "c", 1)[1]["code"] == "LEASE_LOST"
+        assert (status, given["sessionId"], given["epoch"]) == (200, "c", one + 1)
+        assert say(r, "c", one)[1]["code"] == "LEASE_LOST"
 
 
 def test_waiting_ends_with_its_time_with_the_client_and_with_the_worker(r):

@@ -244,7 +244,8 @@ void conversation_pieces_step(struct conversation_call *call)
 	json_array_foreach (pieces, i, piece)
 		if (!finished && !say_piece(call, piece))
 			return;
-	if (!finish(call) || !conversation_spoken(call))
+	/* Repeated, it ends nothing more: by now another answer may have begun. */
+	if ((!finished && !finish(call)) || !conversation_spoken(call))
 		return;
 	call->count = count_pieces;
 	json_t *answer = json_pack("{s:b}", "ok", true);
