@@ -180,7 +180,8 @@ static void a_lease_from_beginning_to_end(void **state)
 	conversation_received(&c, 60, 1500);
 	assert_true(c.due_ms == 1000 && c.done == 40); /* it waits since then */
 	conversation_give(&c, "a", "me", 100, 80, 2000);
-	assert_true(c.epoch == 2000 && c.due_ms == 2100 && c.lease_until_ms == 2100 && c.done == 40);
+	assert_true(c.epoch == 2000 && c.due_ms == 2100 && c.lease_until_ms == 2100 &&
+	            c.done == 40);
 	assert_false(conversation_is_free(&c, "b", "me", 2099));
 	assert_false(conversation_is_free(&c, "a", "you", 2099));
 	assert_true(conversation_is_free(&c, "a", "me", 2099)); /* from its own former life */
