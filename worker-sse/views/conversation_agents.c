@@ -195,10 +195,24 @@ bool conversation_agents_say(struct conversation_call *call)
 
 /* ---- steps ---- */
 
+static bool are_too_many(const struct conversation_call *call, const json_t *agents)
+{
+	return json_array_size(agents) > call->all->worker->settings->conversations_agents;
+}
+
+static void refuse_more(struct conversation_call *call)
+{
+	conversation_fault(call, 429, "LIMIT", "conversations.agents are registered");
+}
+
 void conversation_agents_step(struct conversation_call *call)
 {
 	size_t i;
 	json_t *spec, *wanted = json_object_get(call->body, "agents");
+	if (are_too_many(call, wanted)) { /* before each is looked up among the others */
+		refuse_more(call);
+		return;
+	}
 	if (!call->there && !conversation_make(call, call->id, ""))
 		return;
 	json_t *agents = load(call);
@@ -211,9 +225,9 @@ void conversation_agents_step(struct conversation_call *call)
 		else
 			json_array_set(agents, place, spec);
 	}
-	if (json_array_size(agents) > call->all->worker->settings->conversations_agents) {
+	if (are_too_many(call, agents)) {
 		json_decref(agents);
-		conversation_fault(call, 429, "LIMIT", "conversations.agents are registered");
+		refuse_more(call);
 		return;
 	}
 	json_array_foreach (wanted, i, spec)
