@@ -158,6 +158,28 @@ def test_what_fails_is_tried_again_and_then_told(r):
         wait_for(lambda: "ringside_conversation_invocation_failures_total" in r.get("/metrics"), "the metric")
 
 
+def test_it_is_asked_with_the_question_however_long_the_answer_before_it_was(r):
+    second = threading.Event()
+
+    def long(body, write):
+        if len(endpoint.asked) > 1:
+            return echo(body, write)
+        second.wait(60)
+        write("".join(chunk(f"{n:01000}") for n in range(400)))
+
+    with Endpoint(long) as endpoint:
+        register(r, "c", {"id": "bot", "endpoint": endpoint.url})
+        ask(r, "POST", "/v1/sessions/c/messages", message("one", "m1"))
+        wait_for(lambda: endpoint.asked, "the first request")
+        ask(r, "POST", "/v1/sessions/c/messages", message("two", "m2"))
+        second.set()
+        wait_for(lambda: len(endpoint.asked) == 2, "the second")
+        said = endpoint.asked[1][0]["messages"]
+        assert said[-1] == {"role": "user", "content": "two"}
+        assert [m["role"] for m in said] == ["assistant", "user"] and said[0]["content"].endswith(f"{399:01000}")
+        assert len(said[0]["content"]) % 1000 == 0 and 100_000 < len(said[0]["content"]) < 256 << 10
+
+
 def test_people_stop_an_answer(r):
     more = threading.Event()
 
@@ -209,6 +231,7 @@ def test_what_cannot_be_registered_is_told_why(r):
         assert status == 400 and answer["code"] == "INVALID_BODY", bad
     assert ask(r, "POST", "/v1/sessions/c/agents", {})[0] == 400 and ask(r, "GET", "/v1/sessions/c/agents")[0] == 404
     assert register(r, "c", *({**good, "id": f"a{n}"} for n in range(17)))[0] == 429
+    assert register(r, "c", *[good] * 17)[0] == 429  # so many are looked at no further: not whether they are one and the same
     assert register(r, "c", *({**good, "id": f"a{n}"} for n in range(16)))[0] == 200
     assert ask(r, "DELETE", "/v1/sessions/none/agents/a")[0] == 404
     assert ask(r, "DELETE", "/v1/sessions/c")[0] == 204 and ask(r, "GET", "/v1/sessions/c/agents")[0] == 404

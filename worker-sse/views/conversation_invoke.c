@@ -49,7 +49,8 @@ struct conversation_invocation {
 	/* ---- the item that is dealt with ---- */
 	uint64_t item_end;               /* its inboxSeq */
 	char item[CONVERSATION_ID_ROOM]; /* its message, */
-	uint64_t item_seq;               /* and where that ends among the events */
+	uint64_t item_seq;               /* where that ends among the events, */
+	json_t *words;                   /* and what it says; NULL: nothing */
 	json_t *agents;
 	size_t agent;
 	/* ---- the answer that is given ---- */
@@ -92,6 +93,7 @@ static void invocation_free(struct conversation_invocation *inv)
 	wheel_cancel(&inv->timer);
 	json_decref(inv->agents);
 	json_decref(inv->pieces);
+	json_decref(inv->words);
 	free(inv->line);
 	free(inv);
 	conversation_due_changed(all); /* there may be room for another, and more for this one */
@@ -372,16 +374,30 @@ static bool is_empty(const json_t *message)
 	return *text_of(message, "content") == '\0';
 }
 
-/* The message that is to be answered is the last. */
+/* The message that is to be answered is the last; also where an answer to the one before it is so
+ * long, or retention so short, that it was not come upon. */
 static void put_last(struct history *history)
 {
 	json_t *asked = json_object_get(history->by_id, history->inv->item);
+	if (asked == NULL)
+		json_array_append_new(history->messages, json_pack("{s:s, s:O*}", "role", "user",
+		                                                   "content", history->inv->words));
 	for (size_t i = json_array_size(history->messages); i-- > 0;)
 		if (json_array_get(history->messages, i) == asked) {
 			json_array_append(history->messages, asked);
 			json_array_remove(history->messages, i);
 			return;
 		}
+}
+
+/* Where an append begins, at `at` or before it. */
+static uint64_t append_before(struct store *store, const struct stream *events, uint64_t at)
+{
+	uint64_t first = stream_first(store_view(store), events);
+	if (at <= first)
+		return first;
+	uint64_t begin = store_page_end(store, events, first, events->tail, at - first);
+	return begin <= at ? begin : first; /* the first append is that large */
 }
 
 /* What was said, the newest last. NULL: it cannot be read. */
@@ -396,7 +412,7 @@ static json_t *history_of(struct conversation_invocation *inv)
 	struct history history = {.messages = json_array(), .by_id = json_object(), .inv = inv};
 	history.from = events->tail > HISTORY_BYTES ? events->tail - HISTORY_BYTES : 0;
 	enum store_read_result result =
-	        store_scan(store, events, stream_first(store_view(store), events), events->tail,
+	        store_scan(store, events, append_before(store, events, history.from), events->tail,
 	                   SIZE_MAX, hear_event, &history);
 	put_last(&history);
 	json_decref(history.by_id);
@@ -560,6 +576,8 @@ static bool find_message(void *arg, const struct store_message *message)
 	                (role == NULL || strcmp(role, "user") == 0);
 	snprintf(find->inv->item, sizeof find->inv->item, "%s", text_of(item, "messageId"));
 	find->inv->item_seq = (uint64_t)json_integer_value(json_object_get(item, "seq"));
+	json_decref(find->inv->words);
+	find->inv->words = json_incref(json_object_get(item, "content"));
 	json_decref(item);
 	return !find->message;
 }
