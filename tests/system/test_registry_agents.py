@@ -5,6 +5,7 @@ import http.server
 import json
 import os
 import random
+import re
 import threading
 import time
 
@@ -178,6 +179,17 @@ def test_it_is_asked_with_the_question_however_long_the_answer_before_it_was(r):
         assert said[-1] == {"role": "user", "content": "two"}
         assert [m["role"] for m in said] == ["assistant", "user"] and said[0]["content"].endswith(f"{399:01000}")
         assert len(said[0]["content"]) % 1000 == 0 and 100_000 < len(said[0]["content"]) < 256 << 10
+
+
+def test_pieces_that_come_faster_than_they_are_written_are_bounded_by_their_number(r):
+    """The smallest piece takes a hundred times of what its text has."""
+    with Endpoint(lambda body, write: write("{}\n" * 300_000)) as endpoint:
+        register(r, "c", {"id": "bot", "endpoint": endpoint.url})
+        ask(r, "POST", "/v1/sessions/c/messages", message("one", "m1"))
+        wait_for(lambda: endpoint.asked and not ask(r, "GET", "/v1/sessions/c/lease")[1]["waiting"] and
+                 "agent" not in ask(r, "GET", "/v1/sessions/c/lease")[1], "the end", 60)
+        failures = re.findall(r"^ringside_conversation_invocation_failures_total(?:{[^}]*})? (\d+)", r.get("/metrics"), re.M)
+        assert sum(map(int, failures)) == 1
 
 
 def test_people_stop_an_answer(r):

@@ -29,6 +29,7 @@ enum {
 	HISTORY_MAX = 100,         /* messages */
 	LINE_BYTES_MAX = 1 << 20,
 	BATCH_MAX = 200,
+	PIECES_MAX = 16384, /* that wait to be written: the smallest takes hundreds of bytes */
 };
 
 /* What is asked of an endpoint at the moment; outlives an invocation that wants it no more. */
@@ -55,10 +56,10 @@ struct conversation_invocation {
 	size_t agent;
 	/* ---- the answer that is given ---- */
 	char message[CONVERSATION_ID_ROOM];
-	uint64_t seq;   /* of the next piece */
-	json_t *pieces; /* chunks that came and are not written yet */
-	size_t pieces_bytes;
-	char *line; /* what came behind the last line's end */
+	uint64_t seq;        /* of the next piece */
+	json_t *pieces;      /* chunks that came and are not written yet */
+	size_t pieces_bytes; /* of their texts */
+	char *line;          /* what came behind the last line's end */
 	size_t line_len;
 	unsigned tries;
 	struct transfer *transfer; /* NULL: the endpoint has ended its answer */
@@ -74,6 +75,12 @@ static void end_answer(struct conversation_invocation *inv);
 
 /* ---- turns ---- */
 
+static void clear_pieces(struct conversation_invocation *inv)
+{
+	json_array_clear(inv->pieces);
+	inv->pieces_bytes = 0;
+}
+
 /* No more of it is taken: it was stopped, or the lease is lost. */
 static void drop_transfer(struct conversation_invocation *inv)
 {
@@ -82,7 +89,7 @@ static void drop_transfer(struct conversation_invocation *inv)
 	inv->transfer = NULL;
 	inv->retry = false;
 	inv->line_len = 0;
-	json_array_clear(inv->pieces);
+	clear_pieces(inv);
 }
 
 static void invocation_free(struct conversation_invocation *inv)
@@ -162,6 +169,11 @@ static const json_t *agent_of(const struct conversation_invocation *inv)
 	return json_array_get(inv->agents, inv->agent);
 }
 
+static size_t text_len(const json_t *chunk)
+{
+	return json_dumpb(chunk, NULL, 0, JSON_COMPACT);
+}
+
 /* Takes `chunk`. False: more than can wait has come. */
 static bool take_chunk(struct conversation_invocation *inv, json_t *chunk)
 {
@@ -170,11 +182,9 @@ static bool take_chunk(struct conversation_invocation *inv, json_t *chunk)
 		json_decref(chunk);
 		return true; /* what is no chunk is passed over, as the original does */
 	}
-	char *text = json_dumps(chunk, JSON_COMPACT);
-	inv->pieces_bytes += strlen(text);
-	free(text);
+	inv->pieces_bytes += text_len(chunk);
 	json_array_append_new(inv->pieces, chunk);
-	return inv->pieces_bytes <= room;
+	return inv->pieces_bytes <= room && json_array_size(inv->pieces) <= PIECES_MAX;
 }
 
 /* An event's line ("data: {...}"), or JSON by itself. */
@@ -215,7 +225,7 @@ static bool on_piece(void *arg, struct span piece)
 static void on_ended(struct conversation_invocation *inv, unsigned status, const json_t *answer)
 {
 	if (strcmp(text_of(answer, "code"), "GENERATION_MISMATCH") == 0) { /* people stopped it */
-		json_array_clear(inv->pieces);
+		clear_pieces(inv);
 		end_answer(inv);
 		return;
 	}
@@ -269,6 +279,28 @@ static bool is_last(const json_t *chunk)
 	return false;
 }
 
+/* The next of them, for the body of a turn. */
+static json_t *take_batch(struct conversation_invocation *inv, size_t held)
+{
+	json_t *chunks = json_array(), *rest = json_array(), *piece;
+	const char *actor = text_of(agent_of(inv), "id");
+	size_t i, count = json_array_size(inv->pieces) - held;
+	json_array_foreach (inv->pieces, i, piece) {
+		if (i >= count || i >= BATCH_MAX) {
+			json_array_append(rest, piece);
+			continue;
+		}
+		json_array_append_new(chunks,
+		                      json_pack("{s:s, s:s, s:s, s:O, s:I}", "messageId",
+		                                inv->message, "actorId", actor, "role", "assistant",
+		                                "chunk", piece, "seq", (json_int_t)inv->seq++));
+		inv->pieces_bytes -= text_len(piece);
+	}
+	json_decref(inv->pieces);
+	inv->pieces = rest;
+	return chunks;
+}
+
 /* What has come; and the end, when all of it has. */
 static void write_pieces(struct conversation_invocation *inv)
 {
@@ -285,21 +317,9 @@ static void write_pieces(struct conversation_invocation *inv)
 	}
 	size_t count = json_array_size(inv->pieces);
 	size_t held = more && count > 0 && is_last(json_array_get(inv->pieces, count - 1));
-	json_t *chunks = json_array();
-	for (size_t i = 0; i < BATCH_MAX && json_array_size(inv->pieces) > held; i++) {
-		json_array_append_new(
-		        chunks,
-		        json_pack("{s:s, s:s, s:s, s:O, s:I}", "messageId", inv->message, "actorId",
-		                  text_of(agent_of(inv), "id"), "role", "assistant", "chunk",
-		                  json_array_get(inv->pieces, 0), "seq", (json_int_t)inv->seq++));
-		json_array_remove(inv->pieces, 0);
-	}
-	if (json_array_size(chunks) == 0) {
-		json_decref(chunks);
+	if (count == held)
 		return;
-	}
-	if (json_array_size(inv->pieces) <= held)
-		inv->pieces_bytes = 0;
+	json_t *chunks = take_batch(inv, held);
 	struct conversation_call *call =
 	        turn(inv, json_pack("{s:o}", "chunks", chunks), conversation_pieces_step);
 	bool last = !more && json_array_size(inv->pieces) == 0;
