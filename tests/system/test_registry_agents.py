@@ -192,6 +192,29 @@ def test_pieces_that_come_faster_than_they_are_written_are_bounded_by_their_numb
         assert sum(map(int, failures)) == 1
 
 
+def test_agents_that_are_registered_anew_in_the_middle_are_all_asked_what_is_said_next(r):
+    anew = threading.Event()
+
+    def late(body, write):
+        anew.wait(60)
+        echo(body, write)
+
+    with Endpoint(late) as one, Endpoint(echo) as two:
+        agents = {"id": "one", "endpoint": one.url}, {"id": "two", "endpoint": two.url}
+        register(r, "c", *agents)
+        ask(r, "POST", "/v1/sessions/c/messages", message("first", "m1"))
+        wait_for(lambda: one.asked, "the first request")
+        for agent in agents:
+            assert ask(r, "DELETE", f"/v1/sessions/c/agents/{agent['id']}")[0] == 204
+        register(r, "c", *agents)
+        ask(r, "POST", "/v1/sessions/c/messages", message("second", "m2"))
+        anew.set()
+        wait_for(lambda: not ask(r, "GET", "/v1/sessions/c/lease")[1]["waiting"] and "agent" not in ask(r, "GET", "/v1/sessions/c/lease")[1],
+                 "the end")
+        for endpoint in (one, two):
+            assert endpoint.asked[-1][0]["messages"][-1] == {"role": "user", "content": "second"}
+
+
 def test_people_stop_an_answer(r):
     more = threading.Event()
 

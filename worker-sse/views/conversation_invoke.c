@@ -246,6 +246,7 @@ static void on_ended(struct conversation_invocation *inv, unsigned status, const
 static void end_item(const struct conversation_invocation *inv, struct conversation_call *call)
 {
 	call->last = true;
+	call->dealt_from = inv->done;
 	if (inv->agent + 1 < json_array_size(inv->agents))
 		call->dealt = inv->agent + 1;
 	else

@@ -236,7 +236,7 @@ bool conversation_spoken(struct conversation_call *call)
 		                   "done must be the inboxSeq of an item that is there");
 		return false;
 	}
-	if (call->dealt != 0)
+	if (call->dealt != 0 && call->dealt_from == row->done) /* else it was forgone */
 		row->step = call->dealt;
 	if (call->done != UINT64_MAX)
 		check(conversation_deal(row, call->done, tail, call->now_ms));

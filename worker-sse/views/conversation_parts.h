@@ -60,8 +60,9 @@ struct conversation_call {
 	bool due_only;  /* a lease of one that is due, of none else */
 	bool last;      /* its piece is the answer's last */
 	uint64_t dealt; /* agents with an endpoint that have dealt with the item; 0: not said */
-	uint64_t epoch; /* of the lease by which it is said; 0: by none */
-	uint64_t done;  /* what the holder of the lease has dealt with; UINT64_MAX: not said */
+	uint64_t dealt_from; /* with `dealt`: what was done before the item */
+	uint64_t epoch;      /* of the lease by which it is said; 0: by none */
+	uint64_t done;       /* what the holder of the lease has dealt with; UINT64_MAX: not said */
 
 	/* ---- of a step ---- */
 	struct actor_change *change;
