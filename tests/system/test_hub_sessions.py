@@ -267,3 +267,21 @@ def test_who_may_not_hear_it_is_handed_nothing():
         assert "session_item" not in json.dumps([plain.message(), plain.events])
         for hub in (one, mute, every, plain):
             hub.close()
+
+
+def test_a_conversation_that_it_may_not_hear_does_not_stop_the_others():
+    secrets = {name: name + "0123456789abcdef" * 2 for name in ("people", "half", "all")}
+    rights = {"people": "append=conversations/*/inbox create=conversations/**",
+              "half": "read=hub/roster,conversations/mine/inbox append=conversations/*/events create=hub/agents/*",
+              "all": "read=** append=** create=hub/agents/*"}
+    rows = "".join(f"{name} sha256:{hashlib.sha256(secrets[name].encode()).hexdigest()} {rights[name]}\n" for name in rights)
+    with with_rows(rows) as r:
+        post(r, "theirs", "secret", secrets["people"])  # and waits longest
+        half = Taker(r, "half", headers={"authorization": f"Bearer {secrets['half']}"})
+        post(r, "mine", "hello", secrets["people"])
+        assert half.serve() == ("mine", "hello")
+        assert half.hears_nothing()
+        every = Taker(r, "all", headers={"authorization": f"Bearer {secrets['all']}"})
+        assert every.serve() == ("theirs", "secret")
+        for hub in (half, every):
+            hub.close()

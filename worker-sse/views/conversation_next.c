@@ -171,9 +171,20 @@ struct choice {
 	char id[CONVERSATION_ID_ROOM];
 };
 
+/* The hub hands out what is said there (hub_sessions.c): to whoever may not hear it, nothing. */
+static bool may_hear(const struct request *request, const struct conversation *row)
+{
+	char path[CONVERSATION_PATH_ROOM];
+	return request->exchange != NULL ||
+	       request_may(request, RIGHT(READ),
+	                   span_str(conversation_path(row->id, "inbox", path)));
+}
+
 static bool may_serve(const struct request *request, const struct conversation *row)
 {
 	char path[CONVERSATION_PATH_ROOM];
+	if (!may_hear(request, row))
+		return false;
 	return conversation_owned(request, row) ||
 	       request_may(request, RIGHT(APPEND),
 	                   span_str(conversation_path(row->id, "events", path)));

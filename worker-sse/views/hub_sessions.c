@@ -332,8 +332,8 @@ static void on_end(struct wheel_node *node)
 		stand_back(conn);
 }
 
-/* Taken: it is its agent's. */
-static void begin(struct hub_conn *conn, const json_t *lease)
+/* Taken: it is its agent's. False: it may not be. */
+static bool begin(struct hub_conn *conn, const json_t *lease)
 {
 	const char *id = json_string_value(json_object_get(lease, "sessionId"));
 	struct hub *hub = conn->hub;
@@ -344,7 +344,7 @@ static void begin(struct hub_conn *conn, const json_t *lease)
 	if (s != NULL)
 		lose(s); /* it was another's here, or ours in another epoch */
 	if (stream == NULL)
-		return;
+		return true;
 	s = xcalloc(1, sizeof *s);
 	s->hub = hub;
 	s->conn = conn;
@@ -357,15 +357,15 @@ static void begin(struct hub_conn *conn, const json_t *lease)
 	conn->sessions++;
 	if (!request_may(conn->request, RIGHT(READ),
 	                 span_str(conversation_path(id, "inbox", path)))) {
-		/* It may speak, and not hear: nothing is for it here. */
-		conn->takes = false;
+		/* It may speak, and not hear any more: whoever chose it did not know. */
 		ask_release(conn->hub, conn->identity, s);
 		drop(s);
-		return;
+		return false;
 	}
 	set_end(s,
 	        clock_wall_ms() + (uint64_t)json_integer_value(json_object_get(lease, "leaseMs")));
 	look_again(s);
+	return true;
 }
 
 static void renewed(struct hub_conn *conn, const struct hub_asked *a)
@@ -427,9 +427,10 @@ static void on_answer(struct request *request, unsigned status, struct span body
 	json_t *said = json_loadb((const char *)body.at, body.len, 0, NULL);
 	if (a->what == ASK_NEXT && conn != NULL) {
 		conn->asking = NULL;
+		bool good = status == 200 || status == 204;
 		if (status == 200 && conn->takes)
-			begin(conn, said);
-		ask_soon(conn, status == 200 || status == 204 ? 0 : AGAIN_MS);
+			good = begin(conn, said);
+		ask_soon(conn, good ? 0 : AGAIN_MS);
 	} else if (a->what == ASK_RENEW && conn != NULL) {
 		answered_ack(conn, a, status, said);
 	}
