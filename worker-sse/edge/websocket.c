@@ -474,6 +474,10 @@ static void on_message(wslay_event_context_ptr wslay, const struct wslay_event_o
 	if (s->state != WEBSOCKET_OPEN || wslay_is_ctrl_frame(m->opcode) ||
 	    s->events.on_frame != NULL)
 		return; /* wslay answers pings and closes */
+	if (may_no_longer(s)) {
+		judge(s->request); /* the beat would say so a little later */
+		return;
+	}
 	if (wslay_get_rsv1(m->rsv) && !unpack(s, m->opcode, &bytes))
 		return;
 	if (m->opcode == WSLAY_TEXT_FRAME)

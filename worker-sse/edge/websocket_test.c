@@ -627,6 +627,33 @@ static void a_credential_that_ends_ends_it(void **state)
 	}
 }
 
+static void accept_for_a_second(struct request *request)
+{
+	request->identity->expires_ms = clock_by_hand_ms() + 1000;
+	accept_it(request);
+}
+
+/* What it says afterwards is not waited for until the next beat. */
+static void nothing_is_heard_of_whose_credential_has_ended(void **state)
+{
+	static const char *const strict[] = {"dev=false", "auth.publish_tokens=one", NULL};
+	(void)state;
+	open_with(strict);
+	edge_bench_route()->rights = (struct route_rights){.get = RIGHT(READ)};
+	edge_bench_route()->handler = accept_for_a_second;
+	give_text(HANDSHAKE "Authorization: Bearer one\r\n\r\n");
+	assert_non_null(websocket);
+	wire_memory_forget(&memory);
+	say(FIN | TEXT, SPAN("in time"));
+	edge_bench_wait(bench, &memory, 1100);
+	assert_int_equal(memory.out_len, 0);
+	say(FIN | TEXT, SPAN("late"));
+	assert_string_equal(heard, "[in time]");
+	assert_got_close(WEBSOCKET_EXPIRED, "this credential is good no longer");
+	edge_bench_route()->rights = (struct route_rights){0};
+	finish();
+}
+
 /* ---- time ---- */
 
 static const char *const beat_settings[] = {"http.sse_keepalive=1s",
@@ -765,6 +792,7 @@ int main(void)
 	        cmocka_unit_test(several_may_leave_in_any_order),
 	        cmocka_unit_test(a_drain_tells_all_to_go),
 	        cmocka_unit_test(a_credential_that_ends_ends_it),
+	        cmocka_unit_test(nothing_is_heard_of_whose_credential_has_ended),
 	        cmocka_unit_test(a_ping_goes_out_after_each_beat),
 	        cmocka_unit_test(who_says_nothing_is_cut),
 	        cmocka_unit_test(who_is_full_gets_no_more_but_the_reason),
