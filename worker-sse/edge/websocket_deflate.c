@@ -10,9 +10,10 @@ enum {
 	BITS_MIN = 9, /* zlib makes no raw stream with 8 */
 	BITS_MAX = 15,
 	LEVEL = 4,
-	MEMORY = 8,        /* zlib's usual */
-	WORTH_BYTES = 128, /* shorter messages go as they are */
-	TAIL_BYTES = 4,    /* 00 00 ff ff: RFC 7692 7.2.1 takes it away */
+	MEMORY = 8,         /* zlib's usual */
+	WORTH_BYTES = 128,  /* shorter messages go as they are, */
+	PACK_MAX = 1 << 20, /* ... and so do longer ones: all wait while one is packed */
+	TAIL_BYTES = 4,     /* 00 00 ff ff: RFC 7692 7.2.1 takes it away */
 	KEEP_BYTES = 128 << 10,
 };
 
@@ -166,7 +167,7 @@ static z_stream *deflater_of(struct websocket_packer *p, unsigned bits)
 struct span websocket_pack(struct websocket_packer *p, unsigned bits, struct span message)
 {
 	static const uint8_t tail[TAIL_BYTES] = {0, 0, 0xff, 0xff};
-	if (message.len < WORTH_BYTES || message.len > UINT32_MAX / 2)
+	if (message.len < WORTH_BYTES || message.len > PACK_MAX)
 		return (struct span){0};
 	z_stream *z = deflater_of(p, bits);
 	begin(p, deflateBound(z, (uLong)message.len) + 16); /* and what a flush adds */

@@ -20,7 +20,7 @@ struct websocket_packer *websocket_packer_create(void);
 void websocket_packer_destroy(struct websocket_packer **packer);
 
 /* The payload of a message whose first frame has RSV1. Valid until the packer's next call. at NULL:
- * it becomes no shorter, or is too short to be worth it; it goes as it is. */
+ * it becomes no shorter, is too short to be worth it, or has more than a MiB; it goes as it is. */
 struct span websocket_pack(struct websocket_packer *packer, unsigned bits, struct span message);
 
 enum websocket_unpacked {

@@ -85,6 +85,19 @@ static void what_is_packed_is_unpacked(void **state)
 	assert_null(packer);
 }
 
+/* While one is packed all others wait. */
+static void what_is_long_goes_as_it_is(void **state)
+{
+	enum { MAX = 1 << 20 };
+	struct websocket_packer *packer = websocket_packer_create();
+	uint8_t *bytes = calloc(1, MAX + 1);
+	(void)state;
+	assert_non_null(websocket_pack(packer, 15, span_of(bytes, MAX)).at);
+	assert_null(websocket_pack(packer, 15, span_of(bytes, MAX + 1)).at);
+	free(bytes);
+	websocket_packer_destroy(&packer);
+}
+
 /* The examples of RFC 7692 7.2.3. */
 static void examples(void **state)
 {
@@ -150,7 +163,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(offers),   cmocka_unit_test(what_is_packed_is_unpacked),
 	        cmocka_unit_test(examples), cmocka_unit_test(what_is_not_deflated),
-	        cmocka_unit_test(a_bomb),
+	        cmocka_unit_test(a_bomb),   cmocka_unit_test(what_is_long_goes_as_it_is),
 	};
 	return cmocka_run_group_tests_name("websocket_deflate", tests, NULL, NULL);
 }

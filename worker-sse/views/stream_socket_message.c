@@ -131,9 +131,26 @@ static bool flag_of(struct span value, bool *out)
 
 /* ---- each type ---- */
 
+/* At least as many as a list has, for a list that is too long is not to be made first. */
+static size_t count_of(struct span list)
+{
+	size_t count = 1;
+	bool text = false;
+	for (size_t i = 0; i < list.len; i++) {
+		if (list.at[i] == '"')
+			text = !text;
+		else if (text && list.at[i] == '\\')
+			i++;
+		else if (!text && list.at[i] == ',')
+			count++;
+	}
+	return count;
+}
+
 static bool take_streams(struct stream_socket_message *m, struct span value)
 {
-	json_t *list = json_take(value, 0, NULL, NULL), *each;
+	bool some = count_of(value) <= STREAM_SOCKET_STREAMS_MAX;
+	json_t *list = some ? json_take(value, 0, NULL, NULL) : NULL, *each;
 	size_t i, count = json_array_size(list);
 	bool good = json_is_array(list) && count > 0 && count <= STREAM_SOCKET_STREAMS_MAX;
 	if (good) {
@@ -191,8 +208,9 @@ static bool take_producer(struct stream_socket_message *m, struct span value)
 
 static bool decode_base64(struct stream_socket_message *m, struct span value)
 {
-	char *text = string_of(value, &(size_t){0});
-	struct span coded = span_str(text);
+	size_t coded_len = 0;
+	char *text = string_of(value, &coded_len);
+	struct span coded = span_of(text, coded_len);
 	m->decoded = xmalloc(coded.len / 4 * 3 + 1);
 	int64_t len = text != NULL ? base64_decode(coded, m->decoded) : -1;
 	free(text);

@@ -5,7 +5,9 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <cmocka.h>
+#include <jansson.h>
 
 enum { DEPTH = 16 };
 
@@ -127,6 +129,8 @@ static void what_is_refused(void **state)
 	        {"{\"type\":\"append\",\"json\":1}", "invalid"},
 	        {APPEND "\"json\":1,\"text\":\"a\"}", "invalid"},
 	        {APPEND "\"base64\":\"A\"}", "invalid"},
+	        {APPEND "\"base64\":\"QUJD\\u0000xx\"}", "invalid"},
+	        {APPEND "\"base64\":\"QUJD\\u0000xxx\"}", "invalid"},
 	        {APPEND "\"text\":1}", "invalid"},
 	        {APPEND "\"text\":\"\\ud800\"}", "invalid"},
 	        {APPEND "\"text\":\"a\",\"close\":1}", "invalid"},
@@ -149,6 +153,46 @@ static void what_is_refused(void **state)
 		assert_non_null(r.m.fault);
 		finish(&r);
 	}
+}
+
+static size_t made;
+
+static void *count_malloc(size_t len)
+{
+	made++;
+	return malloc(len);
+}
+
+/* A MiB of it would be many times as much in memory. */
+static void a_list_that_is_too_long_is_not_made(void **state)
+{
+	static const char head[] = SUBSCRIBE "\"a\",\"streams\":[\",,\\\",\"", *const each[] = {
+	                                                                               ",\"b\"",
+	                                                                               ",1"};
+	enum { MANY = 10000 };
+	char *text = malloc(sizeof head + 4 * MANY + 3);
+	(void)state;
+	for (size_t i = 0; i < 2; i++)
+		for (unsigned count = 63; count <= MANY; count += count == 63 ? 1 : MANY - 64) {
+			char *at = stpcpy(text, head);
+			for (unsigned k = 0; k < count; k++)
+				at = stpcpy(at, each[i]);
+			strcpy(at, "]}");
+			made = 0;
+			json_set_alloc_funcs(count_malloc, free);
+			struct reading r = read_text(text);
+			json_set_alloc_funcs(malloc, free);
+			bool good = i == 0 && count == 63;
+			assert_int_equal(r.m.said,
+			                 good ? STREAM_SOCKET_SUBSCRIBE : STREAM_SOCKET_BAD);
+			assert_true(count == 63 || made < 50);
+			if (good) {
+				assert_int_equal(r.m.streams_count, 64);
+				assert_string_equal(r.m.streams[0], ",,\",");
+			}
+			finish(&r);
+		}
+	free(text);
 }
 
 static void a_binary_message_is_as_long_as_it_says(void **state)
@@ -185,6 +229,7 @@ int main(void)
 	        cmocka_unit_test(an_append_keeps_its_json_as_it_was_written),
 	        cmocka_unit_test(bodies),
 	        cmocka_unit_test(what_is_refused),
+	        cmocka_unit_test(a_list_that_is_too_long_is_not_made),
 	        cmocka_unit_test(a_binary_message_is_as_long_as_it_says),
 	        cmocka_unit_test(a_fault_says_what_it_is_about),
 	};
