@@ -2,10 +2,12 @@
 against the published schemas, and by npm's ws."""
 
 import base64
+import http.client
 import json
 import os
 import random
 import re
+import signal
 import struct
 import subprocess
 import threading
@@ -337,7 +339,58 @@ def test_pages_of_other_origins_may_not():
         Socket(r, headers={"origin": "https://page.example"}).close()
 
 
+def at_worker(r, name, make):
+    """One that this worker serves, by trying."""
+    for _ in range(60):
+        before = r.worker(name)["counters"]["connections_total"]
+        one = make()
+        if r.worker(name)["counters"]["connections_total"] > before:
+            return one
+        one.close()
+    raise AssertionError("all at another worker")
+
+
+def test_what_another_worker_has_acknowledged_is_there(name):
+    """A worker that has not heard of it yet looks when it is asked."""
+    with Ringside(workers=2) as r:
+        def speak():
+            connection = http.client.HTTPConnection(*r.address(), timeout=PATIENCE)
+            ask(connection, "GET", "/healthz")
+            return connection
+
+        def ask(connection, method, path, body=None):
+            connection.request(method, path, body, JSON)
+            answer = connection.getresponse()
+            answer.read()
+            return answer.status
+        with at_worker(r, "sse-0", lambda: Socket(r)) as s:
+            other = at_worker(r, "sse-1", speak)
+            pid = r.worker("sse-0")["pid"]
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                assert ask(other, "PUT", f"/v1/stream/{name}") == 201
+                assert ask(other, "POST", f"/v1/stream/{name}", b"[1]") == 204
+                s.subscribe("a", [name], "now")
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            s.until(lambda: s.messages)
+            assert s.messages[0]["type"] == "streams", s.messages
+            assert ask(other, "POST", f"/v1/stream/{name}", b"[2]") == 204
+            s.until(s.data)
+            assert s.data() == ["2"]
+            other.close()
+
+
 # ---- limits, and who is hostile ----
+
+def test_who_comes_by_a_proxy_is_counted_by_his_own_address(name):
+    with Ringside("--http-trust-forwarded=true", "--limits-appends=1") as r:
+        put(r, name)
+        with Socket(r, headers={"x-forwarded-for": "192.0.2.1"}) as one, Socket(r, headers={"x-forwarded-for": "192.0.2.2"}) as other:
+            asked = [one.send_append(name, json=n) for n in range(50)]
+            assert [one.answer(request)["status"] for request in asked].count(429) > 0
+            assert other.append(name, json="other")["status"] == 204
+
 
 def test_subscriptions_have_a_limit_and_names(r, name):
     put(r, name)

@@ -57,21 +57,28 @@ static uint64_t key_of_address(const uint8_t address[16], enum limit limit)
 	return quota_key(address, 16, 16 + limit);
 }
 
-static uint64_t key_of(const struct request *request, enum limit limit)
+/* `address` NULL: it is asked. */
+static uint64_t key_of(const struct request *request, enum limit limit, const uint8_t *address)
 {
-	uint8_t address[16];
+	uint8_t asked[16];
 	if (is_by_subject(request, limit))
 		return quota_key(request->identity->principal, IDENTITY_DIGEST_TEXT, 16 + limit);
-	request_address(request, address);
-	return key_of_address(address, limit);
+	if (address == NULL)
+		request_address(request, asked);
+	return key_of_address(address != NULL ? address : asked, limit);
 }
 
 uint64_t limits_take(struct request *request, enum limit limit)
 {
+	return limits_take_from(request, limit, NULL);
+}
+
+uint64_t limits_take_from(struct request *request, enum limit limit, const uint8_t *address)
+{
 	struct edge *edge = request->edge;
 	uint32_t max = max_of(edge, limit);
 	uint64_t again_ms = 0;
-	if (max == 0 || quota_take(table_of(request, limit), key_of(request, limit),
+	if (max == 0 || quota_take(table_of(request, limit), key_of(request, limit, address),
 	                           edge->wheel->now_ms, rows[limit].window_ms, max, &again_ms))
 		return 0;
 	count(edge, limit);
@@ -83,7 +90,7 @@ uint64_t limits_left(struct request *request, enum limit limit)
 	struct edge *edge = request->edge;
 	uint32_t max = max_of(edge, limit);
 	uint64_t again_ms = 0;
-	if (max == 0 || quota_left(table_of(request, limit), key_of(request, limit),
+	if (max == 0 || quota_left(table_of(request, limit), key_of(request, limit, NULL),
 	                           edge->wheel->now_ms, max, &again_ms))
 		return 0;
 	count(edge, limit);
@@ -113,8 +120,8 @@ bool limits_hold_reader(struct request *request, uint16_t *place)
 	*place = 0;
 	if (max == 0)
 		return true;
-	uint32_t held = quota_hold(&all->crowd, key_of(request, LIMIT_READERS), edge->options.slot,
-	                           counters_slots_of(all, ROLE_SSE), max);
+	uint32_t held = quota_hold(&all->crowd, key_of(request, LIMIT_READERS, NULL),
+	                           edge->options.slot, counters_slots_of(all, ROLE_SSE), max);
 	if (held == QUOTA_USED_UP) {
 		count(edge, LIMIT_READERS);
 		return false;

@@ -15,6 +15,8 @@ const char *limit_said(enum limit limit);
 
 /* One more of a rate, for whoever asks. 0; or, counted, after how many ms there is one again. */
 uint64_t limits_take(struct request *request, enum limit limit);
+/* The same where the request has been forgotten, and its address was kept. */
+uint64_t limits_take_from(struct request *request, enum limit limit, const uint8_t *address);
 /* Nothing is taken: are there any left? The same. */
 uint64_t limits_left(struct request *request, enum limit limit);
 

@@ -75,6 +75,10 @@ static void take(struct stream_socket *socket, struct span bytes, bool binary)
 {
 	if (socket->leaving)
 		return; /* it has no receipt, and is sent again elsewhere */
+	/* As before each request of HTTP; what came to be known may have ended it. */
+	sse_worker_catch_up(socket->worker);
+	if (!websocket_open(socket->websocket))
+		return;
 	/* The object itself is not in the depth of what is in it. */
 	size_t depth_max = socket->worker->settings->limits_json_depth + 1;
 	struct stream_socket_message m = stream_socket_message_read(bytes, binary, depth_max);
@@ -204,5 +208,6 @@ void stream_socket_handle(struct request *request)
 		free(socket);
 		return;
 	}
+	request_address(request, socket->address);
 	request_forget(request);
 }

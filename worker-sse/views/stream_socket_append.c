@@ -160,7 +160,7 @@ static bool may(struct stream_socket *socket, const struct stream_socket_message
 	unsigned status = request_refusal(socket->request, RIGHT(APPEND), span_str(path), &reason);
 	if (status != 0)
 		return refuse(socket, m, status, NULL, reason);
-	uint64_t again_ms = limits_take(socket->request, LIMIT_APPENDS);
+	uint64_t again_ms = limits_take_from(socket->request, LIMIT_APPENDS, socket->address);
 	if (again_ms != 0) {
 		stream_socket_refuse(
 		        socket, &(struct stream_socket_error){.status = 429,

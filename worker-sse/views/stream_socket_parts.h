@@ -28,6 +28,7 @@ struct stream_socket {
 	struct sse_worker *worker;
 	struct websocket *websocket; /* NULL: it is over, and only appends are under way */
 	struct request *request;     /* that it began with; NULL as that */
+	uint8_t address[16];         /* from which it came (request_address()) */
 	struct stream_subscription *subscriptions;
 	size_t subscriptions_count;
 	struct stream_subscription *line, **line_last; /* who is blocked, in the order of that */
