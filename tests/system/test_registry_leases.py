@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from client_python import Server
+from client_python import Refused, Server
 from ringside import PATIENCE, Ringside, wait_for
 from test_conversations import ask, message, pieces, stream
 from test_tokens import with_rows
@@ -259,6 +259,101 @@ def test_an_agent_in_javascript(r):
     finally:
         agent.kill()
         agent.wait()
+
+
+STOPPED = """
+const { Agent, Api, conversations } = await import(process.argv[1]);
+const api = new Api({ base: process.argv[2] });
+const agent = new Agent(api, { node: { id: "js", machine: "here", cwd: "/", port: 0, accepts: ["sessions"] } }).start();
+try {
+	for await (const lease of conversations(api, { agent: "js", wait: 5, leaseMs: 600000 })) {
+		for await (const item of lease.items()) {
+			if (item.content === "fail") throw new Error("failed");
+			if (item.type !== "message") continue;
+			const answer = lease.answer(item);
+			try {
+				while (item.content === "long") await answer.write({ type: "text-delta", delta: "more" });
+				await answer.finish();
+			} catch (error) {
+				if (!answer.stopped) throw error;
+			}
+		}
+		await lease.release();
+	}
+} catch (error) {
+	if (error.message !== "failed") throw error;
+	process.stdout.write("left"); /* and what it had is nobody's: it still runs */
+}
+"""
+
+
+def test_an_agent_in_javascript_that_is_stopped_goes_on_and_one_that_fails_lets_go(r):
+    module = os.path.join(os.path.dirname(os.path.dirname(HERE)), "clients/js/src/agent.js")
+    agent = subprocess.Popen(["node", "--input-type=module", "-e", STOPPED, module, r.url], stdout=subprocess.PIPE)
+    try:
+        ask(r, "POST", "/v1/sessions/c/messages", message("long", "m1"))
+        wait_for(lambda: [key for key, _ in pieces(stream(r, "sessions/c")) if key == "re-m1:0"], "the answer")
+        assert ask(r, "POST", "/v1/sessions/c/stop", {})[0] == 204
+        ask(r, "POST", "/v1/sessions/c/messages", message("short", "m2"))
+        wait_for(lambda: [p for p in pieces(stream(r, "sessions/c")) if p == ("re-m2:0", {"type": "finish"})], "the next answer")
+        wait_for(lambda: not {"agent", True} & {*(state := ask(r, "GET", "/v1/sessions/c/lease")[1]), state["pending"]}, "its end")
+        ask(r, "POST", "/v1/sessions/d/messages", message("fail", "m3"))
+        assert agent.stdout.read(4) == b"left" and agent.poll() is None
+        state = ask(r, "GET", "/v1/sessions/d/lease")[1]
+        assert "agent" not in state and state["waiting"]
+    finally:
+        agent.kill()
+        agent.wait()
+        agent.stdout.close()
+
+
+def test_an_agent_in_python_that_is_stopped_goes_on(r):
+    """Its loop is that of the documents; people stop one answer in its middle, and another before its end."""
+    server, got, more, stopped = Server(r.url), [], threading.Event(), threading.Event()
+    for name in ("one", "two", "three"):
+        ask(r, "POST", "/v1/sessions/c/messages", message(name, name))
+
+    def serve():
+        with server.conversation("c", actor="bot").lease(seconds=600) as lease:
+            for item in lease.items():
+                if item.type == "message":
+                    with lease.reply(item) as reply:
+                        reply.write(item.text)
+                        if item.text != "three":
+                            more.set()
+                            stopped.wait(PATIENCE)
+                            stopped.clear()
+                        if item.text == "one":
+                            reply.write("not wanted")
+                    got.append((item.text, reply.stopped))
+
+    agent = threading.Thread(target=serve)
+    agent.start()
+    for _ in range(2):
+        assert more.wait(PATIENCE)
+        more.clear()
+        assert ask(r, "POST", "/v1/sessions/c/stop", {})[0] == 204
+        stopped.set()
+    agent.join()
+    assert got == [("one", True), ("two", True), ("three", False)]
+    state = ask(r, "GET", "/v1/sessions/c/lease")[1]
+    assert not state["pending"] and "agent" not in state
+    # One that has lost it is told so, and not that its answer was stopped.
+    ask(r, "POST", "/v1/sessions/c/messages", message("four", "four"))
+    lease = server.conversation("c", actor="bot").lease(seconds=600)
+    (item,) = [item for item in lease.items(settle=False) if item.type == "message"]
+    with lease.reply(item) as reply:
+        reply.write("a")
+        assert ask(r, "POST", "/v1/sessions/c/stop", {})[0] == 204
+        reply.write("b")
+    other = server.conversation("c", actor="bot").lease(seconds=600)
+    assert other.epoch > lease.epoch and not lease.lost
+    with pytest.raises(Refused):
+        with lease.reply(item, "late") as reply:
+            reply.write("late")
+    assert lease.lost
+    lease.release()
+    other.release()
 
 
 AGENT = """import sys, time

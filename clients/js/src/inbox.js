@@ -1,3 +1,4 @@
+import { RequestError } from "./api.js";
 import { follow } from "./follow.js";
 import { uuid } from "./uuid.js";
 
@@ -36,14 +37,16 @@ export class Answer {
 	#done;
 	#seq = 0;
 	#turn = /** @type {Promise<unknown>} */ (Promise.resolve());
+	#onStopped;
 
 	/**
 	 * @param {import("./api.js").Api} api
 	 * @param {string} sessionId
-	 * @param {{ actorId: string, role?: "assistant" | "user" | "system", messageId?: string, epoch?: number, done?: number }} about `epoch`: of the lease by which
-	 *   it is said; `done`: the `inboxSeq` of the item that it answers, which is dealt with when it is finished
+	 * @param {{ actorId: string, role?: "assistant" | "user" | "system", messageId?: string, epoch?: number, done?: number, onStopped?: () => void }} about
+	 *   `epoch`: of the lease by which it is said; `done`: the `inboxSeq` of the item that it answers, which is dealt with when it is finished; `onStopped`: it is
+	 *   known to be `stopped`
 	 */
-	constructor(api, sessionId, { actorId, role = "assistant", messageId = uuid(), epoch, done }) {
+	constructor(api, sessionId, { actorId, role = "assistant", messageId = uuid(), epoch, done, onStopped }) {
 		this.#api = api;
 		this.#path = `/v1/sessions/${encodeURIComponent(sessionId)}/`;
 		this.#about = { actorId, role };
@@ -51,6 +54,9 @@ export class Answer {
 		this.#done = done === undefined ? {} : { done };
 		/** Names it. */
 		this.messageId = messageId;
+		this.#onStopped = onStopped;
+		/** What was said last was refused: somebody has stopped it, or another answer is under way. */
+		this.stopped = false;
 	}
 
 	/**
@@ -70,9 +76,16 @@ export class Answer {
 		return this.#next("generations/finish", () => ({ messageId: this.messageId, ...this.#fence, ...this.#done }), () => {});
 	}
 
+	/** @param {unknown} error */
+	#refused(error) {
+		this.stopped = error instanceof RequestError && error.code === "GENERATION_MISMATCH";
+		if (this.stopped) this.#onStopped?.();
+		throw error;
+	}
+
 	/** @param {string} name @param {() => Record<string, unknown>} body @param {() => void} done @returns {Promise<void>} */
 	#next(name, body, done) {
-		const mine = this.#turn.then(() => this.#api.again(() => this.#api.askJson(this.#path + name, { body: body() }))).then(done);
+		const mine = this.#turn.then(() => this.#api.again(() => this.#api.askJson(this.#path + name, { body: body() }))).then(done, error => this.#refused(error));
 		this.#turn = mine.catch(() => {});
 		return mine;
 	}

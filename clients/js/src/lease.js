@@ -59,7 +59,8 @@ export class Lease {
 	}
 
 	/**
-	 * An answer, to `item` where there is one: its end is the item's, so that nobody is asked to answer it again. What another agent had begun is over then.
+	 * An answer, to `item` where there is one: its end is the item's, also when it is stopped, so that nobody is asked to answer it again. What another agent had
+	 * begun is over then.
 	 * @param {import("./inbox.js").InboxItem} [item]
 	 * @param {{ role?: "assistant" | "user" | "system", messageId?: string }} [about]
 	 */
@@ -68,7 +69,8 @@ export class Lease {
 			messageId = ("re-" + item.messageId).slice(0, 100);
 			if (this.#interrupted.startsWith(messageId)) messageId += "." + this.epoch;
 		}
-		return new Answer(this.#api, this.sessionId, { actorId: this.agent, role, messageId, epoch: this.epoch, done: item?.inboxSeq });
+		return new Answer(this.#api, this.sessionId, { actorId: this.agent, role, messageId, epoch: this.epoch, done: item?.inboxSeq,
+			onStopped: () => { this.#done = Math.max(this.#done, item?.inboxSeq ?? 0); } });
 	}
 
 	/** Lets it go, with what is dealt with; what is not is for another. Again is fine. */
@@ -110,15 +112,20 @@ export async function lease(api, sessionId, { signal, ...body }) {
 }
 
 /**
- * Conversations that wait for an agent, one after another, for one that is at the hub with `accepts: ["sessions"]`.
+ * Conversations that wait for an agent, one after another, for one that is at the hub with `accepts: ["sessions"]`. One that is served is let go when the
+ * loop is left, by an error too.
  *
  * @example
  * for await (const lease of conversations(api, { agent: "builder" })) {
  * 	for await (const item of lease.items()) {
  * 		if (item.type !== "message") continue;
  * 		const answer = lease.answer(item);
- * 		await answer.write({ type: "text-delta", delta: "You said: " + item.content });
- * 		await answer.finish();
+ * 		try {
+ * 			await answer.write({ type: "text-delta", delta: "You said: " + item.content });
+ * 			await answer.finish();
+ * 		} catch (error) {
+ * 			if (!answer.stopped) throw error; // else people did not want to hear more
+ * 		}
  * 	}
  * 	await lease.release();
  * }
@@ -129,14 +136,23 @@ export async function lease(api, sessionId, { signal, ...body }) {
  */
 export async function* conversations(api, { signal, wait = 20, ...about }) {
 	while (!signal?.aborted) {
+		let lease = /** @type {Lease | undefined} */ (undefined);
 		try {
 			const granted = await api.askJson("/v1/sessions/$next/lease", { body: { ...about, wait }, signal, timeout: (wait + 15) * 1000 });
-			if (granted) yield new Lease(api, granted);
+			if (granted) lease = new Lease(api, granted);
 		} catch (error) {
 			if (signal?.aborted) return;
 			const comes = error instanceof RequestError && error.code === "NOT_REGISTERED"; /* its registration is under way */
 			if (!comes && !isTransient(error)) throw error;
 			await sleep(comes ? 300 : 1000, signal);
+		}
+		if (lease === undefined) continue;
+		let left = true;
+		try {
+			yield lease;
+			left = false; /* perhaps it is served beside the next one */
+		} finally {
+			if (left) await lease.release();
 		}
 	}
 }

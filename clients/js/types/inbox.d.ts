@@ -28,18 +28,22 @@ export class Answer {
     /**
      * @param {import("./api.js").Api} api
      * @param {string} sessionId
-     * @param {{ actorId: string, role?: "assistant" | "user" | "system", messageId?: string, epoch?: number, done?: number }} about `epoch`: of the lease by which
-     *   it is said; `done`: the `inboxSeq` of the item that it answers, which is dealt with when it is finished
+     * @param {{ actorId: string, role?: "assistant" | "user" | "system", messageId?: string, epoch?: number, done?: number, onStopped?: () => void }} about
+     *   `epoch`: of the lease by which it is said; `done`: the `inboxSeq` of the item that it answers, which is dealt with when it is finished; `onStopped`: it is
+     *   known to be `stopped`
      */
-    constructor(api: import("./api.js").Api, sessionId: string, { actorId, role, messageId, epoch, done }: {
+    constructor(api: import("./api.js").Api, sessionId: string, { actorId, role, messageId, epoch, done, onStopped }: {
         actorId: string;
         role?: "assistant" | "user" | "system";
         messageId?: string;
         epoch?: number;
         done?: number;
+        onStopped?: () => void;
     });
     /** Names it. */
     messageId: string;
+    /** What was said last was refused: somebody has stopped it, or another answer is under way. */
+    stopped: boolean;
     /**
      * One piece more, when it is on the server's disk. Its number goes along, so that it counts once, however often it is sent.
      * @param {Record<string, unknown>} chunk

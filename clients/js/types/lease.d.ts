@@ -8,15 +8,20 @@
  */
 export function lease(api: import("./api.js").Api, sessionId: string, { signal, ...body }: LeaseOptions): Promise<Lease>;
 /**
- * Conversations that wait for an agent, one after another, for one that is at the hub with `accepts: ["sessions"]`.
+ * Conversations that wait for an agent, one after another, for one that is at the hub with `accepts: ["sessions"]`. One that is served is let go when the
+ * loop is left, by an error too.
  *
  * @example
  * for await (const lease of conversations(api, { agent: "builder" })) {
  * 	for await (const item of lease.items()) {
  * 		if (item.type !== "message") continue;
  * 		const answer = lease.answer(item);
- * 		await answer.write({ type: "text-delta", delta: "You said: " + item.content });
- * 		await answer.finish();
+ * 		try {
+ * 			await answer.write({ type: "text-delta", delta: "You said: " + item.content });
+ * 			await answer.finish();
+ * 		} catch (error) {
+ * 			if (!answer.stopped) throw error; // else people did not want to hear more
+ * 		}
  * 	}
  * 	await lease.release();
  * }
@@ -54,7 +59,8 @@ export class Lease {
      */
     items(): AsyncGenerator<import("./inbox.js").InboxItem, void>;
     /**
-     * An answer, to `item` where there is one: its end is the item's, so that nobody is asked to answer it again. What another agent had begun is over then.
+     * An answer, to `item` where there is one: its end is the item's, also when it is stopped, so that nobody is asked to answer it again. What another agent had
+     * begun is over then.
      * @param {import("./inbox.js").InboxItem} [item]
      * @param {{ role?: "assistant" | "user" | "system", messageId?: string }} [about]
      */

@@ -134,7 +134,7 @@ class Items:
 class Reply:
     """One answer. Its pieces are numbered, so that each counts once however often it must be repeated; one that raised
     Unanswered is settled by the next call. One answer at a time is given in a conversation: Refused, 409, while another is,
-    and when this one was stopped (`stopped` is True then)."""
+    and when this one was stopped (`stopped` is True then). Under a lease a `with` ends there, quietly: its item is dealt with."""
 
     def __init__(self, conversation: Conversation, message_id: Optional[str] = None, *, role: str = "assistant",
                  lease: "Optional[Lease]" = None, item: Optional[Item] = None) -> None:
@@ -145,14 +145,24 @@ class Reply:
         self.stopped = False
         self._role = role
         self._pending: Optional[dict[str, Any]] = None
+        self._ended: Optional[Refused] = None  # by which it was told so, under a lease
         self._lock = threading.RLock()
 
     def __enter__(self) -> "Reply":
         return self
 
-    def __exit__(self, kind: Optional[type[BaseException]], *_: object) -> None:
+    def __exit__(self, kind: Optional[type[BaseException]], error: Optional[BaseException], *_: object) -> bool:
         if kind is None and not self.stopped:
-            self.finish()
+            try:
+                self.finish()
+            except Refused as refused:
+                if refused is not self._ended:
+                    raise
+        if self._ended is None or error not in (None, self._ended):
+            return False
+        if self._lease is not None and self._item is not None:
+            self._lease.done(self._item)  # else it would be given again, and its answer is over
+        return True
 
     def write(self, text: str) -> None:
         """Adds text, durable when it returns."""
@@ -208,7 +218,16 @@ class Reply:
             conversation.server.ask("POST", f"{conversation._root}/{path}", {**body, **fence})
         except Refused as refused:
             self.stopped = refused.status == 409
+            if self._lease is not None and self.stopped:
+                self._told(self._lease, refused)
             raise
+
+    def _told(self, lease: "Lease", refused: Refused) -> None:
+        code = refused.code
+        if code == "LEASE_LOST":
+            lease.lost = True
+        elif code == "GENERATION_MISMATCH":
+            self._ended = refused
 
 
 class Lease:

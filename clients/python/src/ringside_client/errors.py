@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Mapping, Optional
 
 
@@ -20,6 +21,15 @@ class Refused(RingsideError):
         self.status = status
         self.reason = reason
         self.headers: Mapping[str, str] = headers if headers is not None else {}
+
+    @property
+    def code(self) -> str:
+        """Of what is told as JSON: its code; empty where there is none."""
+        try:
+            told = json.loads(self.reason)
+        except ValueError:
+            return ""
+        return str(told.get("code", "")) if isinstance(told, dict) else ""
 
 
 class Fenced(Refused):
