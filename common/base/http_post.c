@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <utlist.h>
 
 struct http_posts {
 	CURLM *multi;
@@ -13,6 +14,8 @@ struct http_posts {
 	uv_timer_t timer;
 	char *ca_file;
 	size_t in_flight;
+	struct delivery *deliveries; /* those in flight */
+	uv_timer_t sweep;            /* some of them were cancelled */
 };
 
 struct delivery {
@@ -24,6 +27,9 @@ struct delivery {
 	size_t answer_len;
 	enum address_reach reach;
 	bool never_public, status_only;
+	bool opened; /* its name is resolved: a socket was asked for */
+	bool cancelled;
+	struct delivery *prev, *next;
 	bool (*on_piece)(void *arg, struct span piece);
 	void (*done)(void *arg, const struct http_post_answer *answer);
 	void *arg;
@@ -107,8 +113,11 @@ static int set_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *s
 
 static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
-	const struct delivery *d = arg;
+	struct delivery *d = arg;
 	(void)purpose;
+	d->opened = true;
+	if (d->cancelled)
+		return CURL_SOCKET_BAD;
 	bool is_public = address_kind(&address->addr) == ADDRESS_PUBLIC;
 	if (!address_allowed(d->reach, &address->addr) || (is_public && d->never_public)) {
 		char text[INET6_ADDRSTRLEN] = "", url[ADDRESS_URL_SHOWN_ROOM];
@@ -125,6 +134,8 @@ static size_t take_answer(char *at, size_t size, size_t count, void *arg)
 	struct delivery *d = arg;
 	size_t len = size * count;
 	long status = 0;
+	if (d->cancelled)
+		return 0;
 	if (d->status_only)
 		return len;
 	curl_easy_getinfo(d->easy, CURLINFO_RESPONSE_CODE, &status);
@@ -188,6 +199,7 @@ static void finish(struct delivery *d, CURLcode code)
 	}
 	curl_multi_remove_handle(d->posts->multi, d->easy);
 	d->posts->in_flight--;
+	DL_DELETE(d->posts->deliveries, d);
 	d->done(d->arg, &answer);
 	delivery_free(d);
 }
@@ -202,6 +214,18 @@ static void collect(struct http_posts *posts)
 			continue;
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&d);
 		finish(d, message->data.result);
+	}
+}
+
+/* One whose name is being resolved ends with that: libcurl would wait here until it is. */
+static void on_sweep(uv_timer_t *timer)
+{
+	struct http_posts *posts = timer->data;
+	struct delivery *d, *next;
+	for (d = posts->deliveries; d != NULL; d = next) {
+		next = d->next;
+		if (d->cancelled && d->opened)
+			finish(d, CURLE_ABORTED_BY_CALLBACK);
 	}
 }
 
@@ -260,7 +284,17 @@ void http_posts_send(struct http_posts *posts, const struct http_post *post,
 	curl_easy_setopt(d->easy, CURLOPT_PRIVATE, d);
 	curl_easy_setopt(d->easy, CURLOPT_USERAGENT, "ringside/" RINGSIDE_VERSION);
 	posts->in_flight++;
+	DL_APPEND(posts->deliveries, d);
 	check(curl_multi_add_handle(posts->multi, d->easy) == CURLM_OK);
+}
+
+void http_posts_cancel(struct http_posts *posts, const void *arg)
+{
+	for (struct delivery *d = posts->deliveries; d != NULL; d = d->next)
+		if (d->arg == arg)
+			d->cancelled = true;
+	/* Not at once: it may be libcurl that calls. */
+	uv_timer_start(&posts->sweep, on_sweep, 0, 0);
 }
 
 size_t http_posts_in_flight(const struct http_posts *posts)
@@ -276,7 +310,8 @@ struct http_posts *http_posts_create(uv_loop_t *loop, const char *ca_file)
 	                             .loop = loop,
 	                             .ca_file = xmemdup_text(ca_file, strlen(ca_file))};
 	uv_timer_init(loop, &posts->timer);
-	posts->timer.data = posts;
+	uv_timer_init(loop, &posts->sweep);
+	posts->timer.data = posts->sweep.data = posts;
 	curl_multi_setopt(posts->multi, CURLMOPT_SOCKETFUNCTION, set_socket);
 	curl_multi_setopt(posts->multi, CURLMOPT_SOCKETDATA, posts);
 	curl_multi_setopt(posts->multi, CURLMOPT_TIMERFUNCTION, set_timer);

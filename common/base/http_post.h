@@ -49,4 +49,7 @@ struct http_posts *http_posts_create(uv_loop_t *loop, const char *ca_file);
 /* Everything is copied. `done` is called exactly once, from the loop. */
 void http_posts_send(struct http_posts *posts, const struct http_post *post,
                      void (*done)(void *arg, const struct http_post_answer *answer), void *arg);
+/* What was sent with `arg`, `once`, is wanted no more: its connection is closed, and `done` called,
+ * a turn of the loop later or when its name is resolved. May be called from `on_piece`. */
+void http_posts_cancel(struct http_posts *posts, const void *arg);
 size_t http_posts_in_flight(const struct http_posts *posts);

@@ -18,9 +18,9 @@ SEED = int(os.environ.get("SEED", random.randrange(1 << 30)))
 
 
 class Endpoint:
-    """An agent's: answers what `answer(body, write)` does, and keeps what it was asked."""
+    """An agent's: answers what `answer(body, write)` does, and keeps what it was asked. One that `hangs` ends no answer."""
 
-    def __init__(self, answer):
+    def __init__(self, answer, hangs=False):
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -34,6 +34,8 @@ class Endpoint:
                 try:
                     if status == 200:
                         answer(body, self.write)
+                    if hangs:  # until whoever asks is gone
+                        outer.cut += self.connection.recv(1) == b""
                 except OSError:
                     outer.cut += 1
 
@@ -235,6 +237,17 @@ def test_people_stop_an_answer(r):
         wait_for(lambda: len(answers(r, "c", "bot")) == 2 and answers(r, "c", "bot")[1][-1]["type"] == "finish", "the next answer")
         assert {"type": "stop", "reason": "stopped"} in [chunk for _, chunk in pieces(stream(r, "sessions/c"))]
         assert len(endpoint.asked) == 2
+
+
+def test_the_request_ends_with_a_stop_also_when_its_endpoint_hangs():
+    with Endpoint(lambda body, write: write(chunk("x")), hangs=True) as endpoint, Ringside("--conversations-lease=1s", workers=1) as r:
+        register(r, "c", {"id": "bot", "endpoint": endpoint.url})
+        for n in range(3):
+            ask(r, "POST", "/v1/sessions/c/messages", message(f"w{n}", f"m{n}"))
+            wait_for(lambda n=n: len(answers(r, "c", "bot")) == n + 1, "its beginning")
+            assert ask(r, "POST", "/v1/sessions/c/stop", {})[0] == 204
+            wait_for(lambda n=n: endpoint.cut == n + 1, "the end of the request")
+        assert len(endpoint.asked) == 3
 
 
 def test_a_worker_that_stops_waits_for_no_endpoint():

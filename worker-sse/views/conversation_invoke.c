@@ -84,8 +84,10 @@ static void clear_pieces(struct conversation_invocation *inv)
 /* No more of it is taken: it was stopped, or the lease is lost. */
 static void drop_transfer(struct conversation_invocation *inv)
 {
-	if (inv->transfer != NULL)
+	if (inv->transfer != NULL) {
 		inv->transfer->inv = NULL;
+		http_posts_cancel(inv->all->posts, inv->transfer);
+	}
 	inv->transfer = NULL;
 	inv->retry = false;
 	inv->line_len = 0;
