@@ -250,6 +250,36 @@ def test_the_request_ends_with_a_stop_also_when_its_endpoint_hangs():
         assert len(endpoint.asked) == 3
 
 
+def test_a_stop_before_the_first_piece_is_a_stop():
+    """While an endpoint thinks; for the item's other agents, too, and not for what is said after it."""
+    with Endpoint(lambda body, write: None, hangs=True) as one, Endpoint(echo) as two, Ringside("--conversations-lease=1s", workers=1) as r:
+        register(r, "c", {"id": "one", "endpoint": one.url}, {"id": "two", "endpoint": two.url})
+        for n in range(2):
+            ask(r, "POST", "/v1/sessions/c/messages", message(f"w{n}", f"m{n}"))
+            wait_for(lambda n=n: len(one.asked) == n + 1, "the request")
+            assert ask(r, "POST", "/v1/sessions/c/stop", {})[0] == 204
+            wait_for(lambda n=n: one.cut == n + 1, "the end of the request")
+        assert not answers(r, "c", "one") and not two.asked
+
+
+def test_a_piece_that_comes_behind_a_stop_is_not_said():
+    stopped = threading.Event()
+
+    def late(body, write):
+        stopped.wait(60)
+        echo(body, write)
+
+    with Endpoint(late) as endpoint, Ringside(workers=1) as r:
+        register(r, "c", {"id": "bot", "endpoint": endpoint.url})
+        ask(r, "POST", "/v1/sessions/c/messages", message("one", "m1"))
+        wait_for(lambda: endpoint.asked, "the request")
+        assert ask(r, "POST", "/v1/sessions/c/stop", {})[0] == 204
+        ask(r, "POST", "/v1/sessions/c/messages", message("two", "m2"))
+        stopped.set()
+        wait_for(lambda: answers(r, "c", "bot"), "the next answer")
+        assert [c.get("delta") for c in answers(r, "c", "bot")[0]][:1] == ["two"] and len(answers(r, "c", "bot")) == 1
+
+
 def test_a_worker_that_stops_waits_for_no_endpoint():
     more = threading.Event()
 

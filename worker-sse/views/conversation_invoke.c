@@ -28,6 +28,7 @@ enum {
 	HISTORY_BYTES = 256 << 10, /* of events, from the end */
 	HISTORY_MAX = 100,         /* messages */
 	LINE_BYTES_MAX = 1 << 20,
+	LOOK_BYTES = 256 << 10, /* of the inbox at a time, for a stop */
 	BATCH_MAX = 200,
 	PIECES_MAX = 16384, /* that wait to be written: the smallest takes hundreds of bytes */
 };
@@ -47,6 +48,8 @@ struct conversation_invocation {
 	/* Told what came of a turn. */
 	void (*then)(struct conversation_invocation *inv, unsigned status, const json_t *answer);
 	bool busy; /* a turn is under way */
+	/* Where the last stop that names no answer ends in the inbox, and how far that is known. */
+	uint64_t stop_end, looked;
 	/* ---- the item that is dealt with ---- */
 	uint64_t item_end;               /* its inboxSeq */
 	char item[CONVERSATION_ID_ROOM]; /* its message, */
@@ -282,6 +285,42 @@ static bool is_last(const json_t *chunk)
 	return false;
 }
 
+/* NULL: there is none. */
+static const struct stream *inbox_of(const struct conversation_invocation *inv)
+{
+	char path[CONVERSATION_PATH_ROOM];
+	struct state *view = store_view(inv->all->worker->store);
+	return state_find(view, span_str(conversation_path(inv->id, "inbox", path)));
+}
+
+static bool find_stop(void *arg, const struct store_message *message)
+{
+	struct conversation_invocation *inv = arg;
+	json_t *item = json_take(message->bytes, 0, NULL, NULL);
+	if (strcmp(text_of(item, "type"), "stop") == 0 &&
+	    json_object_get(item, "messageId") == NULL)
+		inv->stop_end = message->ends_at;
+	inv->looked = message->ends_at;
+	json_decref(item);
+	return true;
+}
+
+/* Nothing was said yet that a stop could name: one behind the item is meant for it. */
+static bool is_stopped(struct conversation_invocation *inv)
+{
+	struct store *store = inv->all->worker->store;
+	const struct stream *inbox = inbox_of(inv);
+	if (inv->seq > 0 || inbox == NULL)
+		return false;
+	uint64_t first = stream_first(store_view(store), inbox);
+	if (inv->looked < first)
+		inv->looked = first;
+	if (inv->looked < inv->item_end) /* a boundary, too, and what is before it is over */
+		inv->looked = inv->item_end;
+	store_scan(store, inbox, inv->looked, inbox->tail, LOOK_BYTES, find_stop, inv);
+	return inv->stop_end > inv->item_end;
+}
+
 /* The next of them, for the body of a turn. */
 static json_t *take_batch(struct conversation_invocation *inv, size_t held)
 {
@@ -307,9 +346,11 @@ static json_t *take_batch(struct conversation_invocation *inv, size_t held)
 /* What has come; and the end, when all of it has. */
 static void write_pieces(struct conversation_invocation *inv)
 {
-	bool more = inv->transfer != NULL || inv->retry;
 	if (inv->busy)
 		return;
+	if (inv->seq == 0 && json_array_size(inv->pieces) > 0 && is_stopped(inv))
+		drop_transfer(inv);
+	bool more = inv->transfer != NULL || inv->retry;
 	if (!more && inv->lost) {
 		leave(inv);
 		return;
@@ -544,7 +585,8 @@ static void post(struct conversation_invocation *inv)
 
 static void on_renewed(struct conversation_invocation *inv, unsigned status, const json_t *answer)
 {
-	bool stopped = inv->seq > 0 && json_object_get(answer, "generation") == NULL;
+	bool stopped =
+	        inv->seq > 0 ? json_object_get(answer, "generation") == NULL : is_stopped(inv);
 	inv->lost = status != 200;
 	if (inv->lost || stopped)
 		drop_transfer(inv);
@@ -565,7 +607,7 @@ static void on_timer(struct wheel_node *node)
 	wheel_set(wheel, node, wheel->now_ms + inv->lease_ms / 3);
 	if (inv->busy)
 		return;
-	if (inv->retry)
+	if (inv->retry && !is_stopped(inv))
 		post(inv);
 	else
 		run(inv, turn(inv, json_object(), conversation_renew_step), on_renewed);
@@ -578,7 +620,10 @@ static void next_agent(struct conversation_invocation *inv)
 	inv->seq = 0;
 	inv->tries = 0;
 	wheel_set(wheel, &inv->timer, wheel->now_ms + inv->lease_ms / 3);
-	post(inv);
+	if (is_stopped(inv))
+		end_answer(inv);
+	else
+		post(inv);
 }
 
 /* ---- the inbox ---- */
@@ -643,10 +688,8 @@ static bool load_agents(struct conversation_invocation *inv)
 
 static bool find_item(struct conversation_invocation *inv, struct find *find)
 {
-	char path[CONVERSATION_PATH_ROOM];
 	struct store *store = inv->all->worker->store;
-	const struct stream *inbox =
-	        state_find(store_view(store), span_str(conversation_path(inv->id, "inbox", path)));
+	const struct stream *inbox = inbox_of(inv);
 	if (inbox == NULL)
 		return false;
 	uint64_t first = stream_first(store_view(store), inbox); /* retention may have taken some */
