@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -227,6 +228,30 @@ def test_rights_say_what_an_agent_is_given():
         assert ask(r, "POST", "/v1/sessions/$next/lease", body, ann)[1]["sessionId"] == "a-1"
         assert ask(r, "POST", "/v1/sessions/$next/lease", body, ann)[0] == 204
         assert ask(r, "POST", "/v1/sessions/b-1/lease", body, ann)[0] == 403
+        agent.close()
+
+
+def test_many_that_an_agent_may_not_serve_do_not_hide_one_that_it_may():
+    """However many stand before it: now, within its time, and beside others that look for theirs."""
+    ann, house = {"authorization": "Bearer ann"}, {"authorization": "Bearer house"}
+    rows = ("house token:house append=conversations/** create=conversations/** read=conversations/**\n"
+            "ann token:ann create=hub/agents/ann append=conversations/a-*/events read=hub/roster\n")
+    with with_rows(rows, workers=1) as r:
+        def tell(names):
+            for name in names:
+                assert ask(r, "POST", f"/v1/sessions/{name}/messages", message("hi"), house)[0] == 202
+        agent = Server(r.url, "ann").agent("ann", accepts=["sessions"])
+        agent.wait()
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda n: tell([f"b-{n}"]), range(1100)))
+            tell(["a-1", "a-2"])
+            body = {"agent": "ann"}
+            assert ask(r, "POST", "/v1/sessions/$next/lease", body, ann)[1]["sessionId"] == "a-1"
+            got = [pool.submit(ask, r, "POST", "/v1/sessions/$next/lease", {**body, "wait": 60}, ann) for _ in range(4)]
+            wait_for(lambda: any(one.done() for one in got), "the first")
+            tell(["a-3", "a-4", "a-5"])
+            assert sorted(one.result()[1]["sessionId"] for one in got) == ["a-2", "a-3", "a-4", "a-5"]
+        assert ask(r, "POST", "/v1/sessions/$next/lease", body, ann)[0] == 204
         agent.close()
 
 

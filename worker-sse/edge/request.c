@@ -148,6 +148,11 @@ void reply(struct request *request, unsigned status, const struct header *header
 	exchange_end(e);
 }
 
+bool request_left(const struct request *request)
+{
+	return request->exchange != NULL && request->exchange->conn == NULL;
+}
+
 void request_hold(struct request *request, bool hold)
 {
 	struct exchange *e = request->exchange;

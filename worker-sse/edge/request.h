@@ -214,6 +214,9 @@ void reply_abort(struct request *request);
  * because of them. */
 void requests_drop_gone(struct edge *edge);
 
+/* Its client has left while there was no on_gone: nobody hears what is answered. */
+bool request_left(const struct request *request);
+
 /* Nothing that the client sends behind this request is begun until it is answered, or released: for
  * one that is not yet where those behind it would be. */
 void request_hold(struct request *request, bool hold);

@@ -13,7 +13,7 @@
 
 enum {
 	PAGE = 64,
-	LOOKS_MAX = 512, /* conversations that one look goes through */
+	LOOKS_MAX = 512, /* conversations that one look goes through, or all that stand in line */
 	LOOK_AGAIN_MS = 1000,
 	LOOK_SOON_MS = 20,
 	WAIT_S_MAX = 60,
@@ -60,15 +60,18 @@ static bool read_due(struct state *view, const char *key, struct conversation *r
 	       conversation_read(row, value) == ROW_PRESENT && row->due_ms == due_ms;
 }
 
-uint64_t conversation_due_each(struct conversations *all, bool asked,
-                               bool (*visit)(void *arg, const struct conversation *row), void *arg)
+/* As conversation_due_each(), of those behind the key `behind`, a page at least and then as many as
+ * `*looks` has. `behind` is then where to go on; "": all were gone through. `visit` NULL: nothing
+ * but the time is wanted. */
+static uint64_t due_from(struct conversations *all, bool asked, char behind[CONVERSATION_KEY_ROOM],
+                         size_t *looks, bool (*visit)(void *arg, const struct conversation *row),
+                         void *arg)
 {
 	struct state *view = store_view(all->worker->store);
 	const char *prefix = asked ? CONVERSATION_ASK_KEY : CONVERSATION_DUE_KEY;
-	char behind[CONVERSATION_KEY_ROOM] = "";
 	struct conversation row;
 	struct page page;
-	for (size_t looks = 0; looks < LOOKS_MAX; looks += PAGE) {
+	do {
 		page.count = 0;
 		page.now_ms = clock_wall_ms();
 		page.next_ms = UINT64_MAX;
@@ -77,13 +80,25 @@ uint64_t conversation_due_each(struct conversations *all, bool asked,
 		              *behind != '\0' ? span_str(behind) : (struct span){0}, collect,
 		              &page);
 		for (size_t i = 0; i < page.count; i++)
-			if (read_due(view, page.keys[i], &row) && !visit(arg, &row))
+			if (visit != NULL && read_due(view, page.keys[i], &row) &&
+			    !visit(arg, &row))
 				return page.now_ms + LOOK_AGAIN_MS;
-		if (page.whole || page.count < PAGE)
+		*looks -= page.count < *looks ? page.count : *looks;
+		if (page.whole || page.count < PAGE) {
+			*behind = '\0';
 			return page.next_ms;
-		memcpy(behind, page.keys[PAGE - 1], sizeof behind);
-	}
+		}
+		memcpy(behind, page.keys[PAGE - 1], CONVERSATION_KEY_ROOM);
+	} while (*looks > 0);
 	return page.now_ms + LOOK_AGAIN_MS;
+}
+
+uint64_t conversation_due_each(struct conversations *all, bool asked,
+                               bool (*visit)(void *arg, const struct conversation *row), void *arg)
+{
+	char behind[CONVERSATION_KEY_ROOM] = "";
+	size_t looks = LOOKS_MAX;
+	return due_from(all, asked, behind, &looks, visit, arg);
 }
 
 /* ---- those who wait ---- */
@@ -97,9 +112,10 @@ struct conversation_waiter {
 	json_t *body;
 	uint64_t end_ms; /* monotonic */
 	struct wheel_node end;
+	/* Where its last look came to; "": it has gone through all. So one that may serve few of
+	 * many finds them by and by. */
+	char behind[CONVERSATION_KEY_ROOM];
 };
-
-static void look(struct conversation_waiter *waiter);
 
 static void leave_line(struct conversation_waiter *waiter)
 {
@@ -143,14 +159,17 @@ static void on_end(struct wheel_node *node)
 	struct conversation_waiter *waiter =
 	        (struct conversation_waiter *)((char *)node -
 	                                       offsetof(struct conversation_waiter, end));
-	answer_waiter(waiter, 204, (struct span){0});
+	if (*waiter->behind == '\0') /* else when it is through with them, soon */
+		answer_waiter(waiter, 204, (struct span){0});
 }
 
 static void stand_in_line(struct conversation_waiter *waiter)
 {
 	struct conversations *all = waiter->all;
 	struct wheel *wheel = &all->worker->wheel;
-	if (all->stopping || wheel->now_ms >= waiter->end_ms) {
+	bool through = *waiter->behind == '\0';
+	if (all->stopping || (through && wheel->now_ms >= waiter->end_ms) ||
+	    request_left(waiter->request)) { /* while it was asked for */
 		answer_waiter(waiter, 204, (struct span){0});
 		return;
 	}
@@ -161,6 +180,7 @@ static void stand_in_line(struct conversation_waiter *waiter)
 	waiter->request->feature = waiter;
 	waiter->request->on_gone = on_gone;
 	wheel_set(wheel, &waiter->end, waiter->end_ms);
+	all->look_soon |= !through;
 	conversation_due_changed(all); /* when the next one may be given is to be known */
 }
 
@@ -242,7 +262,7 @@ static void ask_for(struct conversation_waiter *waiter, const char *id)
 	conversation_call_run(call);
 }
 
-static void look(struct conversation_waiter *waiter)
+static void look(struct conversation_waiter *waiter, size_t *looks)
 {
 	struct choice choice = {.waiter = waiter};
 	static const char text[] =
@@ -252,7 +272,7 @@ static void look(struct conversation_waiter *waiter)
 		answer_waiter(waiter, 409, SPAN(text));
 		return;
 	}
-	conversation_due_each(waiter->all, false, choose, &choice);
+	due_from(waiter->all, false, waiter->behind, looks, choose, &choice);
 	if (*choice.id != '\0')
 		ask_for(waiter, choice.id);
 	else
@@ -261,25 +281,20 @@ static void look(struct conversation_waiter *waiter)
 
 /* ---- when there may be one ---- */
 
-static bool none(void *arg, const struct conversation *row)
-{
-	(void)arg;
-	(void)row;
-	return true;
-}
-
-/* Whoever stands in line looks once; those that find nothing stand there again. */
+/* Whoever stands in line looks once; those that find nothing stand there again. Those for whom this
+ * turn has no looks left are the first of the next. */
 static void look_all(struct conversations *all)
 {
 	struct conversation_waiter *line = all->waiters, *end = NULL;
-	size_t count = 0;
+	size_t count = 0, looks = LOOKS_MAX;
 	for (end = line; end != NULL; end = end->next)
 		count++;
-	for (; count > 0 && all->waiters != NULL; count--) {
+	for (; count > 0 && looks > 0 && all->waiters != NULL; count--) {
 		struct conversation_waiter *first = all->waiters;
 		leave_line(first);
-		look(first);
+		look(first, &looks);
 	}
+	all->look_soon |= count > 0 && all->waiters != NULL;
 }
 
 static void on_due(struct wheel_node *node)
@@ -292,7 +307,7 @@ static void on_due(struct wheel_node *node)
 	uint64_t next_ms = conversation_invoke_due(all);
 	wheel_cancel(node); /* which those who stand in line again have set */
 	if (all->waiters != NULL) {
-		uint64_t due_ms = conversation_due_each(all, false, none, NULL);
+		uint64_t due_ms = conversation_due_each(all, false, NULL, NULL);
 		next_ms = due_ms < next_ms ? due_ms : next_ms;
 	}
 	if ((next_ms == UINT64_MAX && !all->look_soon) || all->stopping)
@@ -358,5 +373,6 @@ void conversation_next(struct request *request)
 	waiter->asked.method = METHOD_POST;
 	waiter->asked.headers = waiter->headers;
 	waiter->asked.answer = on_answer;
-	look(waiter);
+	size_t looks = LOOKS_MAX;
+	look(waiter, &looks);
 }
