@@ -9,6 +9,8 @@ const $ = id => document.getElementById(id);
 const text = (element, value) => { if (element.textContent !== value) element.textContent = value; };
 const make = (name, className, words = "") => Object.assign(document.createElement(name), { className, textContent: words });
 
+const plain = words => typeof words === "string" ? words : ""; /* pieces may have any form */
+
 const KEY = "ringside:talk", KEPT = 100;
 const NAMED = new URLSearchParams(location.search).get("talk");
 const ID = /^[A-Za-z0-9._~-]{1,128}$/;
@@ -94,6 +96,9 @@ export class Talk {
 		this.connection = new Connection(api, { owner: this.visitor.me.subject ?? null,
 			onEvent: event => this.hear(event), onOutcome: outcome => this.outcome(outcome), onState: () => this.draw(), onLogin: () => this.draw() });
 		for (const { id, sessionId, body } of this.connection.waiting) this.mine(id, sessionId, body.prompt, "Sending");
+		const owner = this.visitor.me.subject ?? null;
+		if ((this.kept.owner ?? null) !== owner) Object.assign(this.kept, { owner, unsent: [] }); /* another's, who was logged in here */
+		this.save();
 		for (const { id, sessionId, prompt, words } of this.kept.unsent) this.unsent(this.mine(id, sessionId, prompt, ""), words);
 		this.connection.start();
 		for (const party of this.parties.values()) this.follow(party);
@@ -148,9 +153,9 @@ export class Talk {
 		item.next++;
 		const said = JSON.parse(chunk);
 		if (item.said) item.state(""); /* our own: it is there */
-		else if (said.type === "whole-message") item.write(said.message.parts.map(part => part.content ?? "").join(""));
-		else if (said.type in OVER) item.end(WHY[said.reason] ?? OVER[said.type]);
-		else item.write(said.delta ?? said.text ?? (typeof said.content === "string" ? said.content : ""));
+		else if (said.type === "whole-message") item.write([said.message?.parts ?? []].flat().map(part => plain(part?.content)).join(""));
+		else if (Object.hasOwn(OVER, said.type)) item.end((Object.hasOwn(WHY, said.reason) && WHY[said.reason]) || OVER[said.type]);
+		else item.write(plain(said.delta ?? said.text ?? said.content));
 		if (!asks && number === 0) this.answering(item);
 		this.kept.unsent = this.kept.unsent.filter(({ id }) => id !== messageId);
 		item.said &&= false;
