@@ -270,7 +270,8 @@ static void on_client_gone(void *arg, struct peer *peer)
 
 /* ---- connections ---- */
 
-/* A worker has no business here: one that was taken over would have ours done. */
+/* A worker has no business here: one that was taken over would have ours done. Who comes from
+ * outside our PID namespace has the number 0 in it. */
 static bool may_enter(const struct admin *admin, int fd, uint32_t *uid)
 {
 	struct ucred who;
@@ -278,7 +279,8 @@ static bool may_enter(const struct admin *admin, int fd, uint32_t *uid)
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) != 0)
 		return false;
 	*uid = who.uid;
-	if ((who.uid == geteuid() || who.uid == 0) && !fleet_owns(admin->fleet, who.pid))
+	bool worker = who.pid != 0 && fleet_owns(admin->fleet, who.pid);
+	if ((who.uid == geteuid() || who.uid == 0) && !worker)
 		return true;
 	log_warn("admin client refused", "uid=%u pid=%d", (unsigned)who.uid, (int)who.pid);
 	return false;
