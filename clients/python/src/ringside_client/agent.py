@@ -184,12 +184,15 @@ class Agent:
         connection = self._connection
         if connection is not None:
             try:
-                connection.send(json.dumps({"method": "deregister", "params": {"id": self.id}, "id": "bye"}))
+                self._goodbye(connection)
                 self._thread.join(2)
             except OSError:
                 pass
             connection.close()
         self._thread.join()
+
+    def _goodbye(self, connection: WebSocket) -> None:
+        connection.send(json.dumps({"method": "deregister", "params": {"id": self.id}, "id": "bye"}))
 
     def _run(self) -> None:
         failures = 0
@@ -223,6 +226,8 @@ class Agent:
 
     def _talk(self, connection: WebSocket) -> None:
         connection.send(json.dumps({"id": "register", "method": "register", "params": self._node}))
+        if self._closed.is_set():  # while this one was made: close() has seen none
+            self._goodbye(connection)
         while True:
             message = connection.receive()
             if isinstance(message, bytes):
