@@ -97,7 +97,7 @@ def fill(r, count):
         hub.nodes()
         for i in range(first, min(first + each, count)):
             hub.send(TEXT, json.dumps({"id": f"{i}", "method": "register", "params": {
-                "id": f"agent-{i:06d}-0000-4000-8000-000000000000", "machine": f"host-{i:06d}", "cwd": f"/home/people/work/{i}",
+                "id": f"agent-{i:06d}-0000-4000-8000-000000000000", "machine": f"host-{i:06d}", "cwd": f"/home/people/desk/{i}",
                 "port": 8080, "status": "active", "pid": 1000 + i}}))
         waiting = min(each, count - first)
         while waiting:

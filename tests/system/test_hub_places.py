@@ -154,15 +154,15 @@ def test_directories_are_listed_and_nothing_leads_out(place):
 
 def test_a_program_is_started_as_configured_and_outlives_all(place):
     root = f"{place}/root"
-    os.mkdir(f"{root}/work")
-    os.chmod(f"{root}/work", 0o777)
+    os.mkdir(f"{root}/desk")
+    os.chmod(f"{root}/desk", 0o777)
     with serve(place, workers=2, environment={"HYPI_TOKEN": "secret", "LANG": "C.UTF-8"}) as r:
         hub = hub_of(r)
-        assert hub.ask("spawn_agent", {"path": f"{root}/work"})["result"] == {"status": "spawning", "path": f"{root}/work"}
+        assert hub.ask("spawn_agent", {"path": f"{root}/desk"})["result"] == {"status": "spawning", "path": f"{root}/desk"}
         pid, = wait_for(lambda: started(place), "the program")
-        with open(f"{root}/work/said.{pid}") as file:
+        with open(f"{root}/desk/said.{pid}") as file:
             where, who, descriptors, command, *environment = file.read().splitlines()
-        assert where == f"{root}/work"
+        assert where == f"{root}/desk"
         assert who == (USER if ROOT else os.popen("id -un").read().strip())
         assert int(descriptors) == 4  # 0, 1, 2, and the directory that ls reads
         assert command == f"{place}/agent --first two"
@@ -171,8 +171,8 @@ def test_a_program_is_started_as_configured_and_outlives_all(place):
         assert os.getsid(pid) == pid and os.getpgid(pid) == pid
         wait_for(lambda: "a line of the program" in r.log(), "its output in the log")
         # New directories are made below, and those that are there taken.
-        made = hub.ask("spawn_agent", {"path": root, "new_folder": " work/new/deep "})["result"]
-        assert made == {"status": "spawning", "path": f"{root}/work/new/deep"}
+        made = hub.ask("spawn_agent", {"path": root, "new_folder": " desk/new/deep "})["result"]
+        assert made == {"status": "spawning", "path": f"{root}/desk/new/deep"}
         wait_for(lambda: len(started(place)) == 2, "the second one")
         # Workers come and go, and then all of it.
         for worker in r.worker_pids():
