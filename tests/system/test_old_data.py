@@ -8,6 +8,7 @@ import tarfile
 
 import pytest
 
+from client_python import Server
 from duel_game import Game, check_frames, frames_of
 from ringside import Ringside, wait_for
 from test_market import Bettor, Venue, get, market, wait_state
@@ -212,6 +213,39 @@ def test_conversations_go_on(old):
     assert (status, answer.get("code")) == (409, "GENERATION_MISMATCH") or status == 200, answer
     assert ask("kept/chunks", {**piece, "messageId": "a-kept", "seq": 3})[0] == 409  # that answer was finished
     assert ask("forked/messages", {"content": "and here?", "messageId": "q-later", "actorId": "anna"})[0] == 202
+
+
+def test_what_was_counted_is_known(old):
+    r, had = old
+    if "standings" not in had:
+        return  # a release before it counted
+    now = get(r, "/v1/feeds/settled/standings")["standings"]
+    assert [s for s in now if s["id"] in {w["id"] for w in had["standings"]}] == had["standings"]
+    duels = get(r, "/v1/feeds/settled/duels")["duels"]
+    for was in had["duels"]:
+        assert [d for d in duels if d["duelId"] == was["duelId"]] == [was]
+
+
+def test_agents_of_conversations_go_on(old):
+    """What was said under a lease is there, the lease has run out, and the next one is later; who waited waits."""
+    r, had = old
+    was = had.get("agents")
+    if was is None:
+        return  # a release before there were any
+
+    def ask(method, path, body=None):
+        status, _, answer = r.request(method, f"/v1/sessions/{path}", body and json.dumps(body).encode(), JSON)
+        return status, json.loads(answer or b"null")
+    for name, held in was["streams"].items():
+        assert content(r, name) == held, name
+    assert ask("GET", "asked/agents") == (200, {"agents": [was["endpoint"]]})
+    with Server(r.url).agent("holder", serve=lambda channel: None, accepts=["sessions"]) as agent:
+        agent.wait(60)
+        given = [ask("POST", "$next/lease", {"agent": "holder", "leaseMs": 60000}) for _ in range(4)]
+        given = {answer["sessionId"]: answer for status, answer in given if status == 200}
+        assert given["leased"]["epoch"] > was["lease"]["epoch"] and given["leased"]["inbox"] == was["lease"]["inbox"]
+        assert given["waiting"]["pending"] is True
+        assert ask("POST", "leased/chunks", {**was["piece"], "seq": 1})[0] == 409  # by the lease of before
 
 
 @pytest.mark.browser
