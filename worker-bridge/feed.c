@@ -10,9 +10,8 @@
 #include <string.h>
 
 enum {
-	TXN_BYTES_MAX = 1 << 18, /* then the rest of the queue waits for the next transaction */
-	TIMER_MS_MAX = 1000,     /* the wall clock may be set */
-	PAUSE_MS = 2500, /* so long without a turn: we were not running, whoever paused us */
+	TIMER_MS_MAX = 1000, /* the wall clock may be set */
+	PAUSE_MS = 2500,     /* so long without a turn: we were not running, whoever paused us */
 	RETRY_MS = 1000,
 	TRIES_MAX = 50,
 	SOON_MS = 20,
@@ -170,9 +169,11 @@ static void work_all(struct feed *feed, struct feed_work *work, uint64_t now_ms)
 	}
 	work->state.cycle.ended = false;
 	feed_work_time(work);
-	while (feed->queue.first != NULL && txn_bytes(work->txn) < TXN_BYTES_MAX)
+	/* The rest of the queue waits for the next transaction. */
+	while (feed->queue.first != NULL && txn_bytes(work->txn) < FEED_WORK_FRAMES_BYTES)
 		feed_work_post(work, posts_take(&feed->queue));
 	work->state.cycle.ended = false;
+	work->last = true;
 	feed_work_frame(work); /* the picture's health */
 }
 

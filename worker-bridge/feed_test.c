@@ -27,7 +27,7 @@ struct side {
 	struct bridge bridge;
 	struct calls *calls;
 	unsigned status; /* of the last answer */
-	unsigned seq;
+	char answer[256];
 };
 static struct side sides[3];
 
@@ -75,23 +75,29 @@ static void turn(void)
 static void on_answer(void *arg, unsigned status, struct span body)
 {
 	struct side *side = arg;
-	(void)body;
+	snprintf(side->answer, sizeof side->answer, "%.*s", (int)body.len, (const char *)body.at);
 	side->status = status;
 }
 
-/* The answer's status; by the feed's own numbers. */
-static unsigned post(struct side *side, uint64_t epoch, unsigned seq)
+/* The answer's status. */
+static unsigned post_body(struct side *side, const char *path, const char *body)
 {
-	char body[128];
 	uint64_t until_ms = clock_monotonic_ms() + PATIENCE_MS;
-	snprintf(body, sizeof body, "{\"sourceEpoch\":%" PRIu64 ",\"sourceSeq\":%u}", epoch, seq);
 	side->status = 0;
-	calls_local(side->calls, CALL_POST, "/v1/source/arena/alive", body, on_answer, side);
+	calls_local(side->calls, CALL_POST, path, body, on_answer, side);
 	while (side->status == 0) {
 		turn();
 		assert_true(clock_monotonic_ms() < until_ms);
 	}
 	return side->status;
+}
+
+/* By the feed's own numbers. */
+static unsigned post(struct side *side, uint64_t epoch, unsigned seq)
+{
+	char body[128];
+	snprintf(body, sizeof body, "{\"sourceEpoch\":%" PRIu64 ",\"sourceSeq\":%u}", epoch, seq);
+	return post_body(side, "/v1/source/arena/alive", body);
 }
 
 /* ... until it is this one: a start, or a lease that is looked at again, takes its time. */
@@ -165,6 +171,69 @@ static void of_two_only_one_acts(void **state)
 	assert_int_equal(post(&sides[0], 1, 9), 503);
 }
 
+/* ---- what is large ---- */
+
+struct newest {
+	unsigned frames;
+	double hp;
+	uint64_t seq;
+};
+
+static bool see_frame(void *arg, const struct store_message *message)
+{
+	struct newest *newest = arg;
+	json_t *frame = json_loadb((const char *)message->bytes.at, message->bytes.len, 0, NULL);
+	uint64_t seq = (uint64_t)json_integer_value(json_object_get(frame, "seq"));
+	assert_true(newest->seq == 0 || seq == newest->seq + 1);
+	newest->seq = seq;
+	newest->frames++;
+	newest->hp = json_number_value(json_object_get(json_object_get(frame, "agent1"), "hp"));
+	json_decref(frame);
+	return true;
+}
+
+/* Each frame has all that the game has said, and a batch is one transaction: the smallest ring
+ * takes it all the same, for what is between need not be told. */
+static void a_batch_of_large_frames_fits_into_the_smallest_ring(void **state)
+{
+	static char big[16000], body[40000], duel_id[64];
+	struct side *side = &sides[2];
+	struct newest newest = {0};
+	(void)state;
+	memset(big, 'x', sizeof big - 1);
+	snprintf(body, sizeof body,
+	         "{\"sourceEpoch\":2,\"sourceSeq\":1,"
+	         "\"agent1\":{\"id\":\"a\",\"name\":\"A\",\"hp\":99,\"maxHp\":99},"
+	         "\"agent2\":{\"id\":\"b\",\"name\":\"B\",\"hp\":99,\"maxHp\":99},"
+	         "\"competitiveSnapshot\":{\"with\":\"%s\"}}",
+	         big);
+	assert_int_equal(post_body(side, "/v1/source/arena/cycle", body), 200);
+	json_t *answer = json_loads(side->answer, 0, NULL);
+	snprintf(duel_id, sizeof duel_id, "%s",
+	         json_string_value(json_object_get(answer, "duelId")));
+	json_decref(answer);
+	int len = snprintf(body, sizeof body,
+	                   "{\"sourceEpoch\":2,\"sourceSeq\":2,\"facts\":[{\"type\":\"scene\","
+	                   "\"duelId\":\"%s\",\"scene\":{\"of\":\"%s\"}}",
+	                   duel_id, big);
+	for (unsigned hp = 1; hp < 64; hp++)
+		len += snprintf(body + len, sizeof body - (size_t)len,
+		                ",{\"type\":\"contestant\",\"duelId\":\"%s\",\"id\":\"a\","
+		                "\"hp\":%u}",
+		                duel_id, hp);
+	snprintf(body + len, sizeof body - (size_t)len, "]}");
+	assert_int_equal(post_body(side, "/v1/source/arena/batch", body), 200);
+	struct stream *stream = store_bench_find(&bench, "/v1/stream/feeds/arena/frames");
+	assert_int_equal(store_scan(store, stream, stream->first, stream->tail, SIZE_MAX, see_frame,
+	                            &newest),
+	                 STORE_READ_OK);
+	assert_true(newest.hp == 63);
+	assert_in_range(newest.frames, 5, 30);
+	json_t *told = json_loads(side->answer, 0, NULL);
+	assert_true(json_integer_value(json_object_get(told, "seq")) > 0);
+	json_decref(told);
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -184,6 +253,9 @@ static int teardown(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(of_two_only_one_acts)};
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(of_two_only_one_acts),
+	        cmocka_unit_test(a_batch_of_large_frames_fits_into_the_smallest_ring),
+	};
 	return cmocka_run_group_tests_name("feed", tests, setup, teardown);
 }

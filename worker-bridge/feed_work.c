@@ -76,6 +76,8 @@ void feed_work_frame(struct feed_work *work)
 	struct feed_frame *frame = work->scratch;
 	if (s->cycle.duel.outcome != DUEL_OUTCOME_NONE && !s->cycle.ended)
 		return; /* its terminal frame was its last, whatever is posted about the next */
+	if (txn_bytes(work->txn) >= FEED_WORK_FRAMES_BYTES && !s->cycle.ended && !work->last)
+		return;
 	const struct feed_frame_health health = health_now(work);
 	/* What has happened is not later than the frame that tells of it (duel.h). */
 	const struct duel *d = &s->cycle.duel;

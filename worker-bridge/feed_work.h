@@ -45,13 +45,17 @@ struct feed_work {
 	char *row;
 	int64_t moved_ms; /* what the clock was set by, and is in `state` */
 	bool changed;
+	bool last; /* the frame that is made now is the transaction's last */
 };
 
 /* Everything that time makes due. */
 void feed_work_time(struct feed_work *work);
 /* Judges a post, takes its facts, and keeps it with its answer. */
 void feed_work_post(struct feed_work *work, struct post *post);
-/* Publishes the state if it tells anything new. */
+/* Publishes the state if it tells anything new. Of a transaction whose frames are many and large
+ * (FEED_WORK_FRAMES_BYTES), only the ends of duels and the last: a frame says all, and the smallest
+ * ring has to take them. */
+enum { FEED_WORK_FRAMES_BYTES = 1 << 18 };
 void feed_work_frame(struct feed_work *work);
 
 /* Of the last frame of this state. */

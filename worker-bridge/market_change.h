@@ -10,7 +10,10 @@
 
 struct markets;
 
-enum { MARKET_CHANGE_BYTES_MAX = 1 << 17 }; /* then the rest waits for the next */
+enum {
+	MARKET_CHANGE_BYTES_MAX = 1 << 17, /* then the rest waits for the next */
+	MARKET_ROW_BYTES = 4096,           /* about the most that a market's row and odds have */
+};
 
 struct market_change {
 	struct markets *markets;
@@ -23,6 +26,7 @@ struct market_change {
 	/* When there is something to do again: at once, or then. */
 	bool again;
 	uint64_t due_ms;
+	size_t markets_changed; /* rows of markets that are not put yet */
 };
 
 /* Not before: */
@@ -32,8 +36,11 @@ static inline void market_change_due(struct market_change *change, uint64_t due_
 		change->due_ms = due_ms;
 }
 
-/* It holds as much as one transaction should, the markets' own rows not counted. */
+/* It holds as much as one transaction should: the smallest ring takes ten times that, for what one
+ * step has beyond it, and for what each row and stream costs. */
 static inline bool market_change_full(const struct market_change *change)
 {
-	return txn_bytes(change->txn) + rows_bytes(change->rows) >= MARKET_CHANGE_BYTES_MAX;
+	return txn_bytes(change->txn) + rows_bytes(change->rows) +
+	               change->markets_changed * MARKET_ROW_BYTES >=
+	       MARKET_CHANGE_BYTES_MAX;
 }

@@ -75,7 +75,7 @@ enum row_found markets_find(struct market_change *change, const char *duel_id,
 void markets_changed(struct market_change *change, struct market *market, bool odds)
 {
 	struct listed *e = (struct listed *)((char *)market - offsetof(struct listed, market));
-	(void)change;
+	change->markets_changed += !e->dirty;
 	e->dirty = true;
 	e->odds = e->odds || odds;
 }

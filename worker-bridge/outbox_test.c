@@ -385,6 +385,29 @@ static int setup(void **state)
 	return 0;
 }
 
+/* As after a start with everything to do: the smallest ring takes each transaction. */
+static void many_markets_are_not_one_transaction(void **state)
+{
+	enum { MANY = 1000 };
+	(void)state;
+	begin_market("chain", "win");
+	struct market m = *market();
+	m.step = MARKET_STEP_RESOLVE;
+	memset(m.attempt.data, 'a', MARKET_DATA_MAX);
+	memset(m.agent_name, 'n', sizeof m.agent_name - 1);
+	m.agent_name[0][DUEL_NAME_MAX] = '\0';
+	markets_drop_all(&markets);
+	for (unsigned i = 0; i < MANY; i++) {
+		snprintf(m.duel_id, sizeof m.duel_id, "d%u", i);
+		snprintf(m.feed, sizeof m.feed, "f%u", i % 20);
+		markets_add(&markets, &m);
+	}
+	chain.send.outcome = OPERATOR_DONE;
+	for (unsigned i = 0; i < MANY && chain.sends < MANY; i++)
+		turn();
+	assert_int_equal(chain.sends, MANY);
+}
+
 static int teardown(void **state)
 {
 	(void)state;
@@ -411,6 +434,7 @@ int main(void)
 	        TEST(what_an_earlier_attempt_did_has_happened),
 	        TEST(what_an_operator_cannot_is_done_without_it),
 	        TEST(an_operator_that_is_not_there_is_for_a_person),
+	        TEST(many_markets_are_not_one_transaction),
 	};
 #undef TEST
 	return cmocka_run_group_tests_name("outbox", tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/store/command_bytes.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -16,14 +17,12 @@
 
 enum {
 	HEAD_KEEP = 20000,
-	ROOM_WAIT_MS = 2000, /* for the checkpointer, when the ring is full */
-	HEADS_BYTES =
-	        8192, /* entries of an ordinary command with the longest texts, small bodies */
-	LIGHT_BYTES =
-	        4 << 20,     /* upper bound of a write that takes a moment: 500 ordinary commands */
-	LATELY = 8,          /* commits that the moving average of their time reaches back */
-	KV_HEAD_BYTES = 256, /* of one small value, without key and value */
-	CHAIN_BYTES = 256 * 1024, /* of one that may drop a chain of forks (FORK_DEPTH_MAX) */
+	ROOM_WAIT_MS = 2000,   /* for the checkpointer, when the ring is full */
+	LIGHT_BYTES = 4 << 20, /* upper bounds of a write that takes a moment */
+	LIGHT_COMMANDS = 500,
+	BATCH_COMMANDS = 4096, /* in one record: others wait for the lock */
+	LATELY = 8,            /* commits that the moving average of their time reaches back */
+	RECORD_BYTES = sizeof(struct ring_record) + 64,
 };
 
 /* ---- the record in the making ---- */
@@ -96,39 +95,6 @@ static uint64_t sink_put(void *arg, const struct entry *entry)
 	return lsn;
 }
 
-static size_t command_bytes_max(const struct store *store, const struct command *c);
-
-static size_t txn_bytes_max(const struct store *store, const struct command *c)
-{
-	size_t bytes = 0;
-	for (uint32_t i = 0; i < c->part_count; i++)
-		bytes += command_bytes_max(store, &c->parts[i]);
-	return bytes;
-}
-
-static size_t command_bytes_max(const struct store *store, const struct command *c)
-{
-	size_t bytes = c->body.bytes.len + 4 * (size_t)c->body.count + c->value.len + c->key.len +
-	               c->producer.id.len + c->stream_seq.len;
-	switch (c->kind) {
-	case COMMAND_CREATE:
-		bytes += c->fork_sub_offset != 0 ? store->options.limits.fork_prefix_bytes_max : 0;
-		return bytes + CHAIN_BYTES;
-	case COMMAND_DELETE:
-	case COMMAND_EXPIRE:
-		return bytes + CHAIN_BYTES;
-	case COMMAND_APPEND:
-	case COMMAND_TOUCH:
-	case COMMAND_TRIM:
-		break;
-	case COMMAND_KV:
-		return bytes + KV_HEAD_BYTES;
-	case COMMAND_TXN:
-		return txn_bytes_max(store, c);
-	}
-	return bytes + HEADS_BYTES;
-}
-
 /* What must be copied for a batch at most: heads, small bodies, values. */
 static void builder_begin(struct record_builder *b, size_t bytes_max)
 {
@@ -152,20 +118,6 @@ static bool grows(const struct command *c)
 {
 	return c->kind == COMMAND_CREATE || c->kind == COMMAND_TXN || c->body.count != 0 ||
 	       (c->kind == COMMAND_KV && c->value.at != NULL);
-}
-
-static bool wait_for_room(struct store *store, size_t bytes)
-{
-	uint64_t due_ms = clock_monotonic_ms() + ROOM_WAIT_MS;
-	for (;;) {
-		ring_lock(&store->ring);
-		if (ring_has_room(&store->ring, bytes))
-			return true;
-		ring_unlock(&store->ring);
-		if (clock_monotonic_ms() >= due_ms)
-			return false;
-		usleep(500);
-	}
 }
 
 static bool catch_up(struct store *store)
@@ -217,6 +169,44 @@ static enum verdict without_room(struct store *store)
 	return VERDICT_STALLED;
 }
 
+static size_t bytes_of(const struct store *store, const struct command *c)
+{
+	return command_bytes_max(c, &store->options.limits);
+}
+
+/* Under the lock. What might not fit into a record, and stands alone then, is measured by what is
+ * there: only that decides whether it does. False: that cannot be read. */
+static bool measure(struct store *store, const struct command *list, size_t *bytes_max)
+{
+	if (*bytes_max <= store->ring.record_max)
+		return true;
+	if (list->next != NULL || !catch_up(store))
+		return false;
+	*bytes_max = RECORD_BYTES + command_bytes_now(list, &store->head.state);
+	return true;
+}
+
+/* VERDICT_OK: the lock is held, and there is room for so many bytes. What never fits is not worth
+ * waiting for. */
+static enum verdict wait_for_room(struct store *store, const struct command *list,
+                                  size_t *bytes_max)
+{
+	uint64_t due_ms = clock_monotonic_ms() + ROOM_WAIT_MS;
+	for (size_t at_most = *bytes_max;; *bytes_max = at_most) {
+		ring_lock(&store->ring);
+		bool measured = measure(store, list, bytes_max);
+		bool fits = measured && *bytes_max <= store->ring.record_max;
+		if (fits && ring_has_room(&store->ring, *bytes_max))
+			return VERDICT_OK;
+		ring_unlock(&store->ring);
+		if (!fits)
+			return measured ? VERDICT_NO_SPACE : VERDICT_IO_ERROR;
+		if (clock_monotonic_ms() >= due_ms)
+			return without_room(store);
+		usleep(500);
+	}
+}
+
 static void decide_all(struct store *store, struct command *list, size_t bytes_max)
 {
 	struct follower *head = &store->head;
@@ -261,13 +251,11 @@ static enum verdict write_record(struct store *store, struct ring_position *at, 
 /* One record of commands: decided and written, not yet durable. VERDICT_OK or why not. */
 static enum verdict write_batch(struct store *store, struct command *list, size_t bytes_max)
 {
-	/* What never fits is not worth waiting for. */
-	if (bytes_max > store->ring.record_max)
-		return VERDICT_NO_SPACE;
-	if (!wait_for_room(store, bytes_max))
-		return without_room(store);
 	struct ring_position at;
-	enum verdict verdict = VERDICT_IO_ERROR;
+	enum verdict verdict = wait_for_room(store, list, &bytes_max);
+	if (verdict != VERDICT_OK)
+		return verdict;
+	verdict = VERDICT_IO_ERROR;
 	if (ring_begin(&store->ring, bytes_max, &at) == 0 && catch_up(store)) {
 		store->builder.base_lsn = at.lsn;
 		builder_begin(&store->builder, bytes_max);
@@ -345,11 +333,12 @@ static void commit_batch(struct store *store, struct command *list, size_t bytes
 static struct command *take_batch(struct store *store, struct command **list, size_t *bytes_max)
 {
 	struct command *first = *list, *last = first;
-	*bytes_max = sizeof(struct ring_record) + 64 + command_bytes_max(store, first);
-	size_t limit = store->ring.record_max / 2;
-	while (last->next != NULL && *bytes_max + command_bytes_max(store, last->next) <= limit) {
+	*bytes_max = RECORD_BYTES + bytes_of(store, first);
+	size_t limit = store->ring.record_max / 2, commands = 1;
+	while (last->next != NULL && commands++ < BATCH_COMMANDS &&
+	       *bytes_max + bytes_of(store, last->next) <= limit) {
 		last = last->next;
-		*bytes_max += command_bytes_max(store, last);
+		*bytes_max += bytes_of(store, last);
 	}
 	*list = last->next;
 	last->next = NULL;
@@ -368,10 +357,13 @@ static void write_list(struct store *store, struct command *list)
 /* Can it be written in a moment, without waiting for the checkpointer? */
 static bool is_light(const struct store *store, const struct command *list)
 {
-	size_t bytes = 0;
-	for (; list != NULL && bytes <= LIGHT_BYTES; list = list->next)
-		bytes += command_bytes_max(store, list);
-	return bytes <= LIGHT_BYTES && ring_has_room(&store->ring, 2 * LIGHT_BYTES);
+	size_t bytes = 0, commands = 0;
+	for (; list != NULL && bytes <= LIGHT_BYTES; list = list->next) {
+		bytes += bytes_of(store, list);
+		commands += 1 + list->part_count;
+	}
+	return bytes <= LIGHT_BYTES && commands <= LIGHT_COMMANDS &&
+	       ring_has_room(&store->ring, 2 * LIGHT_BYTES);
 }
 
 /* What gathered during a sync that ended well is written before anybody's next may begin. */

@@ -44,7 +44,8 @@ void txn_delete(struct txn *txn, const char *path);
  */
 void txn_close(struct txn *txn, const char *path);
 
-/* Bytes gathered so far: a transaction should stay well below store.ring_bytes / 32. */
+/* Bytes gathered so far. A transaction is one record, which has at most 10/32 of store.ring_bytes
+ * (1.25 MiB of the smallest): whoever has much to do does it in several. */
 size_t txn_bytes(const struct txn *txn);
 
 /* Hands it to the store and sets *txn to NULL. `done` is called once, on the loop thread, when it

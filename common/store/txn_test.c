@@ -1,6 +1,7 @@
 #include "common/store/txn.h"
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "common/store/command_bytes.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -232,6 +233,104 @@ static void test_forks_and_deletions(void **state)
 	store_close(&store);
 }
 
+/* ---- as much as the smallest ring takes ---- */
+
+enum { STREAMS = 60, CHAIN = 200 };
+
+/* What a step of many markets tells: to make sure of a stream that is there costs next to nothing,
+ * whatever could have been in its way. */
+static void test_many_streams_fit_into_the_smallest_ring(void **state)
+{
+	(void)state;
+	struct store *store = open_store();
+	for (unsigned round = 0; round < 2; round++) {
+		struct txn *txn = txn_create();
+		char path[64];
+		for (unsigned i = 0; i < STREAMS; i++) {
+			snprintf(path, sizeof path, "/v1/stream/feeds/f%u/audit", i);
+			txn_publish(txn, path, SPAN("{}"));
+		}
+		assert_int_equal(txn_execute(&txn, store), VERDICT_OK);
+	}
+	store_close(&store);
+}
+
+static char *chain_path(unsigned i)
+{
+	static char path[400];
+	snprintf(path, sizeof path, "/v1/stream/chain/%03u-%0300u", i, i);
+	return path;
+}
+
+/* A chain of forks of which only the last one lives, and its time is over: all of it goes. */
+static void make_chain(struct store *store)
+{
+	char source[400];
+	for (unsigned i = 0; i < CHAIN; i++) {
+		struct command c = {.kind = COMMAND_CREATE,
+		                    .content_type = SPAN("application/json"),
+		                    .expires_present = i + 1 == CHAIN,
+		                    .expires_at_ms = 1,
+		                    .fork = i > 0,
+		                    .fork_source = span_str(source),
+		                    .path = span_str(chain_path(i))};
+		store_execute(store, &c);
+		assert_int_equal(c.verdict, VERDICT_CREATED);
+		snprintf(source, sizeof source, "%s", chain_path(i));
+	}
+	for (unsigned i = 0; i + 1 < CHAIN; i++) {
+		struct command c = {.kind = COMMAND_DELETE, .path = span_str(chain_path(i))};
+		store_execute(store, &c);
+		assert_int_equal(c.verdict, VERDICT_OK);
+	}
+}
+
+static void test_what_goes_with_a_chain_is_measured(void **state)
+{
+	(void)state;
+	options.limits.streams_max = 1000;
+	options.maintain = false; /* the sweeper would be faster */
+	struct store *store = open_store();
+	make_chain(store);
+	while (store_advance(store, 0)) {
+	}
+	assert_non_null(state_find(store_view(store), span_str(chain_path(0))));
+	struct txn *txn = txn_create();
+	char path[64];
+	for (unsigned i = 0; i < STREAMS; i++) {
+		snprintf(path, sizeof path, "/v1/stream/feeds/f%u/audit", i);
+		txn_publish(txn, path, SPAN("{}"));
+	}
+	txn_publish(txn, chain_path(CHAIN - 1), SPAN("1"));
+	assert_int_equal(txn_execute(&txn, store), VERDICT_OK);
+	while (store_advance(store, 0)) {
+	}
+	assert_null(state_find(store_view(store), span_str(chain_path(0))));
+	store_close(&store);
+}
+
+static void test_no_more_is_written_than_was_measured(void **state)
+{
+	(void)state;
+	options.limits.streams_max = 1000;
+	options.maintain = false;
+	struct store *store = open_store();
+	make_chain(store);
+	while (store_advance(store, 0)) {
+	}
+	uint64_t before = store_durable(store);
+	struct command create = {.kind = COMMAND_CREATE,
+	                         .content_type = SPAN("application/json"),
+	                         .path = span_str(chain_path(CHAIN - 1))};
+	size_t most = command_bytes_now(&create, store_view(store));
+	assert_true(most < command_bytes_max(&create, &options.limits));
+	store_execute(store, &create);
+	assert_int_equal(create.verdict, VERDICT_CREATED);
+	uint64_t written = store_durable(store) - before;
+	assert_in_range(written, CHAIN * 300, most);
+	store_close(&store);
+}
+
 /* ---- pages of small values ---- */
 
 enum { KEYS = 400 };
@@ -316,6 +415,12 @@ int main(void)
 	                                        teardown),
 	        cmocka_unit_test_setup_teardown(test_forks_and_deletions, setup, teardown),
 	        cmocka_unit_test_setup_teardown(test_a_stream_without_messages, setup, teardown),
+	        cmocka_unit_test_setup_teardown(test_many_streams_fit_into_the_smallest_ring, setup,
+	                                        teardown),
+	        cmocka_unit_test_setup_teardown(test_what_goes_with_a_chain_is_measured, setup,
+	                                        teardown),
+	        cmocka_unit_test_setup_teardown(test_no_more_is_written_than_was_measured, setup,
+	                                        teardown),
 	        cmocka_unit_test_setup_teardown(test_pages_of_small_values_are_in_order, setup,
 	                                        teardown),
 	};

@@ -1,6 +1,7 @@
 #include "tests/sim/log_memory.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/store/command_bytes.h"
 #include "tests/sim/world.h"
 
 #include <stdlib.h>
@@ -12,6 +13,7 @@ enum {
 	DISK_MS_MAX = 1500,
 	NEWS_MS = 3,
 	NEWS_MS_MAX = 400,
+	RECORD_BYTES_MAX = 1300000, /* of the smallest ring that store.ring_bytes may say */
 };
 
 struct record {
@@ -183,8 +185,11 @@ static void write_one(void *arg)
 		end(w);
 		tell_all();
 	} else if (!w->lost) {
+		uint64_t before = durable;
+		size_t most = command_bytes_now(w->command, &head);
+		check(most <= RECORD_BYTES_MAX); /* else it would wait for ever */
 		state_decide(&head, w->command, world_wall_ms(), &sink);
-		check(!head.torn);
+		check(!head.torn && durable - before <= most);
 		w->command->lsn = durable;
 		end(w);
 		tell_all();

@@ -248,6 +248,15 @@ def test_agents_of_conversations_go_on(old):
         assert ask("POST", "leased/chunks", {**was["piece"], "seq": 1})[0] == 409  # by the lease of before
 
 
+def test_the_smallest_ring_takes_every_settlement():
+    """The bridge begins with all that was due meanwhile, of all feeds in one transaction: money does not wait for a larger log."""
+    r, had = opened(f"{FIXTURES}/0.1.0-969650e", "--duel-grace=1s")
+    with r:
+        r.start()
+        wait_state(r, had["feeds"]["locked"]["duel"], "cancelled")
+        assert "market not written" not in r.log()
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize("release", RELEASES, ids=os.path.basename)
 def test_a_render_session_is_known(release):
