@@ -109,6 +109,12 @@ static void on_tick(uv_timer_t *timer)
 	}
 }
 
+static void catch_up(void *context)
+{
+	struct bridge *bridge = context;
+	worker_catch_up(bridge->store, &bridge->store_async);
+}
+
 static int start(struct worker *worker)
 {
 	static struct bridge bridge;
@@ -123,6 +129,7 @@ static int start(struct worker *worker)
 	bridge.wakes = wakes_create(worker->loop, bridge.store, bridge.webhooks, &worker->settings,
 	                            worker->mine);
 	bridge.calls = calls_create(worker, routes, sizeof routes / sizeof *routes, &bridge);
+	calls_before(bridge.calls, catch_up);
 	bridge.feeds = feeds_create(worker, bridge.store);
 	if (bridge.feeds == NULL)
 		return EXIT_FAILED;

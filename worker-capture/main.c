@@ -109,6 +109,13 @@ static enum proto_verdict on_frame(struct worker *worker, const struct party *fr
 	}
 }
 
+static void catch_up(void *context)
+{
+	struct capture *capture = context;
+	if (capture->store != NULL)
+		worker_catch_up(capture->store, &capture->store_async);
+}
+
 static int start(struct worker *worker)
 {
 	static struct capture capture;
@@ -119,6 +126,7 @@ static int start(struct worker *worker)
 	if (code != 0)
 		return code;
 	capture.calls = calls_create(worker, routes, sizeof routes / sizeof *routes, &capture);
+	calls_before(capture.calls, catch_up);
 	struct session *feed = feed_session_open(capture.sessions, worker->settings.newest);
 	capture.outputs = outputs_create(&capture, feed);
 	capture.render = render_sessions_create(&capture);

@@ -14,6 +14,7 @@ struct calls {
 	const struct call_route *routes;
 	size_t count;
 	void *context;
+	void (*before)(void *context); /* NULL: there is nothing to do */
 	size_t open;
 };
 
@@ -21,8 +22,14 @@ struct calls *calls_create(struct worker *worker, const struct call_route *route
                            void *context)
 {
 	struct calls *calls = xcalloc(1, sizeof *calls);
-	*calls = (struct calls){worker, routes, count, context, 0};
+	*calls = (struct calls){
+	        .worker = worker, .routes = routes, .count = count, .context = context};
 	return calls;
+}
+
+void calls_before(struct calls *calls, void (*before)(void *context))
+{
+	calls->before = before;
 }
 
 size_t calls_open(const struct calls *calls)
@@ -71,6 +78,8 @@ static bool path_fits(const char *path, struct span asked)
 static void dispatch(struct calls *calls, struct call *call)
 {
 	unsigned methods = 0;
+	if (calls->before != NULL)
+		calls->before(calls->context);
 	for (size_t i = 0; i < calls->count; i++) {
 		const struct call_route *route = &calls->routes[i];
 		if (!path_fits(route->path, call->path))

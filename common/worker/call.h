@@ -70,6 +70,9 @@ struct call_route {
 /* The routes are borrowed for good; a role that answers nothing yet has none. */
 struct calls *calls_create(struct worker *worker, const struct call_route *routes, size_t count,
                            void *context);
+/* From now on `before` is called, with the context, before each call is looked at: what any worker
+ * has acknowledged by then has to be visible to it (worker_catch_up()). */
+void calls_before(struct calls *calls, void (*before)(void *context));
 /* Looks the path up and calls the handler; 404 and 405 are answered here, 403 to a role whose calls
  * this one does not answer (proto/roles.h), and what is for another generation. */
 void calls_take(struct calls *calls, const struct party *from, const struct proto_call *m);

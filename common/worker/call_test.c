@@ -17,6 +17,7 @@ struct fixture {
 	uint8_t *bytes;
 	size_t replies;
 	struct call *kept;
+	unsigned seen;
 };
 
 static enum proto_verdict on_reply_frame(void *arg, struct peer *peer, unsigned type,
@@ -162,6 +163,24 @@ static void test_numbers_are_answered_whole(void **state)
 	             "\"path\":\"/stream\",\"principal\":\"ab\",\"base\":\"http://h:1\"}");
 }
 
+static void see_call(void *context)
+{
+	struct fixture *f = context;
+	assert_ptr_equal(f->kept, NULL); /* no handler before it */
+	f->seen++;
+}
+
+/* What has been acknowledged before a call is to be visible to it. */
+static void test_what_is_new_is_seen_before_a_call(void **state)
+{
+	struct fixture *f = *state;
+	calls_before(f->calls, see_call);
+	take(f, CALL_PATCH, "/stream/7", "{}");
+	assert_int_equal(f->seen, 1);
+	call_reply(f->kept, 204, NULL);
+	expect_reply(f, 204, "", "");
+}
+
 static void test_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -209,6 +228,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test_setup_teardown(test_answered, setup, teardown),
 	        cmocka_unit_test_setup_teardown(test_numbers_are_answered_whole, setup, teardown),
+	        cmocka_unit_test_setup_teardown(test_what_is_new_is_seen_before_a_call, setup,
+	                                        teardown),
 	        cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 	        cmocka_unit_test_setup_teardown(test_answered_later, setup, teardown),
 	        cmocka_unit_test_setup_teardown(test_asker_replaced, setup, teardown),

@@ -8,12 +8,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { REPEAT_MS = 300, THINK_MS = 1500, AMOUNT_MAX = 1500 };
+enum { LOOKS = 5, REPEAT_MS = 300, THINK_MS = 1500, AMOUNT_MAX = 1500 };
 
 static struct bettor_bet bets[BETTOR_BETS_MAX];
 static size_t bets_count;
 static char accounts[BETTORS_MAX][32];
 static bool stopped, busy[BETTORS_MAX];
+static uint64_t confirmed[BETTORS_MAX]; /* bets */
 
 static void bet(void *arg);
 
@@ -50,6 +51,35 @@ static void open_one(void *arg)
 	bridges_ask(&q);
 }
 
+/* ---- what he sees ---- */
+
+struct look {
+	unsigned bettor;
+	uint64_t confirmed; /* when he asked */
+};
+
+static void on_seen(void *arg, unsigned status, const json_t *body)
+{
+	const struct look *l = arg;
+	if (status == 0 || status == 503)
+		return;
+	uint64_t count = (uint64_t)json_integer_value(json_object_get(body, "bets"));
+	if (status != 200 || count < l->confirmed)
+		world_broken("%u has %" PRIu64 " confirmed bets, and was shown %u with %" PRIu64,
+		             l->bettor, l->confirmed, status, count);
+}
+
+/* Whoever was told of something sees it, whichever bridge he asks next. */
+static void look(unsigned bettor)
+{
+	struct look *l = xcalloc(1, sizeof *l);
+	struct bridge_question q = {.method = CALL_GET, .done = on_seen, .arg = l};
+	*l = (struct look){bettor, confirmed[bettor]};
+	principal_of(bettor, q.principal);
+	snprintf(q.path, sizeof q.path, "/v1/ledger/accounts/%s", accounts[bettor]);
+	bridges_ask(&q);
+}
+
 /* ---- a bet ---- */
 
 static void ask(void *arg);
@@ -57,17 +87,19 @@ static void ask(void *arg);
 static void on_answer(void *arg, unsigned status, const json_t *body)
 {
 	struct bettor_bet *b = arg;
-	/* 403: one of two bridges, that has not seen yet that the other opened the account. */
-	if (status == 0 || status == 503 || status == 403) {
+	if (status == 0 || status == 503) {
 		b->doubted = true;
 		world_after(0, world_wait(REPEAT_MS, 10 * REPEAT_MS), ask, b);
 		return;
 	}
 	b->status = status;
 	world_trace("bet %zu of %u on %s: %u", (size_t)(b - bets), b->bettor, b->duel, status);
-	if (status == 200 || status == 201)
+	if (status == 200 || status == 201) {
 		b->number = (uint64_t)json_integer_value(json_object_get(body, "number"));
-	else if (status != 402 && status != 404 && status != 409)
+		confirmed[b->bettor]++;
+		for (unsigned i = 0; i < LOOKS; i++)
+			look(b->bettor);
+	} else if (status != 402 && status != 404 && status != 409)
 		world_broken("a bet on %s was answered with %u", b->duel, status);
 	busy[b->bettor] = false;
 	world_after(0, world_wait(THINK_MS, 5 * THINK_MS), bet, (void *)(uintptr_t)b->bettor);
@@ -110,6 +142,7 @@ void bettors_begin(void)
 	stopped = false;
 	memset(accounts, 0, sizeof accounts);
 	memset(busy, 0, sizeof busy);
+	memset(confirmed, 0, sizeof confirmed);
 	for (uintptr_t i = 0; i < BETTORS_MAX; i++)
 		world_after(0, world_below(THINK_MS), open_one, (void *)i);
 }

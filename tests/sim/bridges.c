@@ -98,6 +98,13 @@ static void on_store(void *arg)
 	book_turn(p->bridge.book);
 }
 
+static void catch_up(void *context)
+{
+	struct bridge *bridge = context;
+	while (store_advance(bridge->store, 0)) {
+	}
+}
+
 static void on_tick(void *arg)
 {
 	struct process *p = arg;
@@ -124,6 +131,7 @@ void bridge_start(unsigned slot)
 	p->bridge.store = log_memory_open(p->number, on_store, p);
 	p->bridge.calls =
 	        calls_create(&p->worker, routes, sizeof routes / sizeof *routes, &p->bridge);
+	calls_before(p->bridge.calls, catch_up);
 	store_advance(p->bridge.store, 0);
 	p->bridge.feeds = feeds_create(&p->worker, p->bridge.store);
 	check(p->bridge.feeds != NULL);

@@ -4,7 +4,7 @@
 #include "common/base/wheel.h"
 #include "common/store/store.h"
 #include "common/worker/slices.h"
-#include "common/worker/worker.h"
+#include "common/worker/worker_store.h"
 #include "worker-sse/edge/edge.h"
 #include "worker-sse/edge/request.h"
 #include "worker-sse/live/fanout.h"
@@ -54,9 +54,5 @@ static inline struct sse_worker *worker_of(const struct request *request)
  * is visible to it. An atomic load when there is nothing new. */
 static inline void sse_worker_catch_up(struct sse_worker *w)
 {
-	if (store_durable(w->store) <= store_position(w->store))
-		return;
-	while (store_advance(w->store, 0)) {
-	}
-	uv_async_send(&w->store_async); /* the followers' turn comes with the loop's */
+	worker_catch_up(w->store, &w->store_async);
 }
