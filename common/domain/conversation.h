@@ -177,8 +177,8 @@ void conversation_renew(struct conversation *conversation, uint64_t tail, uint64
 bool conversation_deal(struct conversation *conversation, uint64_t done, uint64_t tail,
                        uint64_t now_ms);
 void conversation_release(struct conversation *conversation, uint64_t tail, uint64_t now_ms);
-/* Somebody answers without a lease, or it is for others from here on: what is in the inbox waits
- * for nobody. */
+/* Somebody answers without a lease, or it is for others from here on, or was reset: what is in the
+ * inbox waits for nobody. */
 void conversation_forgo(struct conversation *conversation, uint64_t tail);
 
 /* ---- what is on the wires; each a new reference ---- */

@@ -161,7 +161,8 @@ void conversation_logout_step(struct conversation_call *call)
 /* ---- beginning anew ---- */
 
 /* Whoever watches forgets everything; who is there is said again, unless that is to be forgotten,
- * too. An answer that is being generated ends with it. */
+ * too. An answer that is being generated ends with it, and what was sent before waits for nobody:
+ * an agent that answered it would speak of what nobody sees any more. */
 void conversation_reset_step(struct conversation_call *call)
 {
 	const char *key;
@@ -182,6 +183,7 @@ void conversation_reset_step(struct conversation_call *call)
 	put_presence_row(call, row);
 	if (!conversation_agents_say(call))
 		return;
+	conversation_forgo(&call->row, conversation_inbox_tail(call));
 	conversation_hand_in(call, json_pack("{s:s, s:s}", "type", "reset", "sessionId", call->id));
 	conversation_answer(
 	        call, 200,
