@@ -130,15 +130,18 @@ char *agent_text(const struct agent *agent)
 }
 
 /* An id of a conversation needs no escapes (conversation_id_good()). */
-char *agent_session_item(const char *conversation, uint64_t epoch, uint64_t seq, struct span item,
-                         size_t *len)
+char *agent_session_item(const struct agent_item *item, size_t *len)
 {
+	bool begun = item->generation != NULL;
 	char *text;
 	int n = asprintf(&text,
 	                 "{\"event\":\"session_item\",\"session\":\"%s\",\"epoch\":%llu,"
-	                 "\"seq\":%llu,\"item\":%.*s}",
-	                 conversation, (unsigned long long)epoch, (unsigned long long)seq,
-	                 (int)item.len, (const char *)item.at);
+	                 "\"leaseMs\":%llu,%s%s%s\"seq\":%llu,\"item\":%.*s}",
+	                 item->conversation, (unsigned long long)item->epoch,
+	                 (unsigned long long)item->lease_ms, begun ? "\"generation\":" : "",
+	                 begun ? item->generation : "", begun ? "," : "",
+	                 (unsigned long long)item->seq, (int)item->item.len,
+	                 (const char *)item->item.at);
 	check(n > 0);
 	*len = (size_t)n;
 	return text;

@@ -78,9 +78,17 @@ json_t *agent_joined(const struct agent *agent);
 /* "node_offline" or "node_removed". */
 json_t *agent_event(const char *event, const char *id);
 
-/* {"event":"session_item","session","epoch","seq","item"}, malloc'ed; `item` is a JSON text. */
-char *agent_session_item(const char *conversation, uint64_t epoch, uint64_t seq, struct span item,
-                         size_t *len);
+/* Something that was sent to a conversation, for the agent that has it. */
+struct agent_item {
+	const char *conversation;
+	uint64_t epoch, lease_ms;
+	const char *generation; /* an answer that a predecessor began, JSON; NULL: none */
+	uint64_t seq;           /* the position behind it in the inbox */
+	struct span item;       /* JSON */
+};
+
+/* {"event":"session_item","session","epoch","leaseMs","generation"?,"seq","item"}, malloc'ed. */
+char *agent_session_item(const struct agent_item *item, size_t *len);
 
 /* A request: {"id"?, "method", "params"?}. */
 struct agent_request {

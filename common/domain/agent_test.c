@@ -230,11 +230,24 @@ static void a_life_is_told_from_the_next(void **state)
 static void an_item_goes_as_it_is(void **state)
 {
 	size_t len;
-	char *item = agent_session_item("x", 3, 12, SPAN("{\"a\":1}"), &len);
+	const struct agent_item plain = {.conversation = "x",
+	                                 .epoch = 3,
+	                                 .lease_ms = 30000,
+	                                 .seq = 12,
+	                                 .item = SPAN("{\"a\":1}")};
+	struct agent_item begun = plain;
+	char *item = agent_session_item(&plain, &len);
 	(void)state;
 	assert_string_equal(item, "{\"event\":\"session_item\",\"session\":\"x\",\"epoch\":3,"
-	                          "\"seq\":12,\"item\":{\"a\":1}}");
+	                          "\"leaseMs\":30000,\"seq\":12,\"item\":{\"a\":1}}");
 	assert_int_equal(len, strlen(item));
+	free(item);
+	begun.generation = "{\"messageId\":\"re-1\",\"pieces\":2}";
+	item = agent_session_item(&begun, &len);
+	assert_string_equal(item, "{\"event\":\"session_item\",\"session\":\"x\",\"epoch\":3,"
+	                          "\"leaseMs\":30000,"
+	                          "\"generation\":{\"messageId\":\"re-1\",\"pieces\":2},"
+	                          "\"seq\":12,\"item\":{\"a\":1}}");
 	free(item);
 }
 

@@ -43,7 +43,7 @@ class Taker(Hub):
         while True:
             session, content, seq = self.item()
             answer = self.ack(session, seq)
-            if answer.get("result") == {"status": "acknowledged"}:
+            if answer.get("result", {}).get("status") == "acknowledged":
                 return session, content
             assert "not yours" in answer["error"], answer
 
@@ -86,7 +86,7 @@ def test_items_come_in_order_and_once():
             assert (session, content) == ("talk", f"{i}")
             seqs.append(seq)
         assert agent.hears_nothing() and seqs == sorted(set(seqs))
-        assert agent.ack("talk", seqs[7])["result"] == {"status": "acknowledged"}  # and all before it
+        assert agent.ack("talk", seqs[7])["result"] == {"status": "acknowledged", "pending": True}  # and all before it
         for i in range(16, 24):
             assert agent.item()[1] == f"{i}"
         assert agent.hears_nothing()
@@ -187,7 +187,7 @@ def test_many_conversations_share_the_room_that_there_is():
             waiting.append((session, seq))
             if len(waiting) == 4:  # in no order
                 for one in reversed(waiting):
-                    assert agent.ack(*one)["result"] == {"status": "acknowledged"}
+                    assert agent.ack(*one)["result"]["status"] == "acknowledged"
                 waiting.clear()
         for one in waiting:
             agent.ack(*one)
@@ -236,6 +236,66 @@ def test_leases_by_either_way_are_the_same():
         late = Taker(r, "late")
         assert late.serve() == ("talk", "two")
         late.close()
+
+
+def say(r, session, path, **body):
+    status, _, text = r.request("POST", f"/v1/sessions/{session}/{path}", body=json.dumps(body).encode(), headers={"content-type": "application/json"})
+    return status, json.loads(text)
+
+
+def test_what_is_done_by_http_is_done():
+    """An agent that acknowledges nothing, and ends each item with its answer, gets all of them."""
+    with Ringside("--conversations-lease=600s") as r:
+        agent = Taker(r, "a")
+        for i in range(40):
+            post(r, "talk", f"{i}", messageId=f"m{i}")
+        for i in range(40):
+            event = agent.until("session_item")
+            assert (event["item"]["content"], event["leaseMs"], "generation" in event) == (f"{i}", 600000, False)
+            assert say(r, "talk", "chunks", epoch=event["epoch"], messageId=f"re-m{i}", actorId="a", role="assistant", chunk={"type": "finish"},
+                       finish=True, done=event["seq"])[0] == 200
+        assert agent.hears_nothing()
+        assert "no item" in agent.ack("talk", event["seq"])["error"]
+        agent.close()
+
+
+def test_what_is_let_go_by_http_is_the_next_ones_at_once():
+    """With what was begun there; and who lets it go is no worse off for it."""
+    with Ringside("--conversations-lease=600s") as r:
+        first = Taker(r, "first")
+        post(r, "talk", "one", messageId="m1")
+        event = first.until("session_item")
+        assert say(r, "talk", "chunks", epoch=event["epoch"], messageId="re-m1", actorId="first", role="assistant", chunk={"type": "text-delta"})[0] == 200
+        second = Taker(r, "second")
+        assert say(r, "talk", "lease/release", epoch=event["epoch"])[0] == 200
+        first.until("session_lost", "talk")
+        taken = None
+        while taken is None:  # whoever asks first
+            for one in (first, second):
+                if not one.hears_nothing():
+                    taken = one
+        again = taken.until("session_item")
+        assert again["epoch"] == event["epoch"] + 1 and again["item"]["content"] == "one"
+        assert again["generation"] == {"messageId": "re-m1", "pieces": 1}
+        assert taken.ack("talk", again["seq"])["result"] == {"status": "acknowledged"}
+        # What is sent later goes to who has it now, by its epoch.
+        post(r, "talk", "two")
+        assert taken.until("session_item")["epoch"] == again["epoch"]
+        for hub in (first, second):
+            hub.close()
+
+
+def test_who_has_it_by_its_name_has_it_from_then_on():
+    with Ringside("--conversations-lease=600s") as r:
+        agent = Taker(r, "a")
+        post(r, "talk", "one")
+        event = agent.until("session_item")
+        status, lease = say(r, "talk", "lease", agent="a")  # another life of it
+        assert status == 200 and lease["epoch"] == event["epoch"] + 1
+        agent.until("session_lost", "talk")
+        post(r, "talk", "two")
+        assert agent.hears_nothing() and "not yours" in agent.ack("talk", event["seq"])["error"]
+        agent.close()
 
 
 def test_who_may_not_hear_it_is_handed_nothing():

@@ -194,6 +194,8 @@ void hub_sessions_start(struct hub *hub);
 /* It has registered and takes conversations; and does not any more. */
 void hub_sessions_join(struct hub_conn *conn);
 void hub_sessions_leave(struct hub_conn *conn);
+/* Within a change of the view: this row was put, or is gone; at NULL: any may have been. */
+void hub_sessions_row(struct hub *hub, struct span key);
 /* The method "ack". */
 void hub_sessions_ack(struct hub_conn *conn, const struct agent_request *ask);
 

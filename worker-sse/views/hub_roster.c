@@ -137,6 +137,7 @@ static void on_row(void *context, struct span key, bool there)
 	struct hub *hub = ((struct sse_worker *)context)->hub;
 	struct span id;
 	(void)there;
+	hub_sessions_row(hub, key);
 	if (key.at == NULL)
 		hub->all_dirty = true;
 	else if (agent_key_id(key, &id))

@@ -34,6 +34,8 @@ struct hub_session {
 	uint64_t epoch;
 	uint64_t lineage; /* of its inbox: another is another conversation's */
 	uint64_t done;
+	uint64_t lease_ms;
+	char *begun; /* an answer of a predecessor's, JSON, told with its first item; NULL: none */
 	uint64_t ends[ITEMS_MAX]; /* of what it was handed, and has not done with */
 	size_t bytes[ITEMS_MAX], count;
 	struct wheel_node end; /* of the lease, if nothing renews it */
@@ -180,6 +182,7 @@ static void drop(struct hub_session *s)
 	wheel_cancel(&s->end);
 	HASH_DEL(s->hub->sessions, s);
 	conn->sessions--;
+	free(s->begun);
 	free(s);
 	ask_soon(conn, 0);
 }
@@ -213,9 +216,17 @@ static bool hand_one(void *arg, const struct store_message *message)
 	          (conn->handed_bytes > 0 && conn->handed_bytes + message->bytes.len > BYTES_MAX);
 	if (h->full)
 		return false;
-	char *text = agent_session_item(s->id, s->epoch, message->ends_at, message->bytes, &len);
+	const struct agent_item item = {.conversation = s->id,
+	                                .epoch = s->epoch,
+	                                .lease_ms = s->lease_ms,
+	                                .generation = s->begun,
+	                                .seq = message->ends_at,
+	                                .item = message->bytes};
+	char *text = agent_session_item(&item, &len);
 	websocket_send(conn->websocket, span_of(text, len));
 	free(text);
+	free(s->begun);
+	s->begun = NULL;
 	s->ends[s->count] = message->ends_at;
 	s->bytes[s->count++] = message->bytes.len;
 	conn->handed_bytes += message->bytes.len;
@@ -229,6 +240,51 @@ static struct stream *inbox_of(struct hub *hub, const char *id)
 	struct stream *stream = state_find(store_view(hub->worker->store),
 	                                   span_str(conversation_path(id, "inbox", path)));
 	return stream != NULL && !stream->deleted ? stream : NULL;
+}
+
+/* The row knows what it said elsewhere, by its epoch: how long it has the lease, what it has done
+ * with, whether it let it go. */
+static bool holds(struct hub_session *s, struct conversation *row)
+{
+	char key[CONVERSATION_KEY_ROOM];
+	struct span value;
+	return state_kv_get(store_view(s->hub->worker->store), conversation_key(s->id, key),
+	                    &value) &&
+	       conversation_read(row, value) == ROW_PRESENT && row->epoch == s->epoch &&
+	       strcmp(row->agent, s->conn->id) == 0;
+}
+
+static void done_with(struct hub_session *s, uint64_t done)
+{
+	size_t count = 0;
+	while (count < s->count && s->ends[count] <= done)
+		count++;
+	counter_add(s->hub->worker->counters, hub_items_done_total, count);
+	take_back(s, count);
+	if (done > s->done)
+		s->done = done;
+	if (count == 0)
+		return;
+	/* Others of its may have waited for the room. */
+	struct hub_session *other, *next;
+	if (s->conn->sessions > 1)
+		HASH_ITER (hh, s->hub->sessions, other, next)
+			if (other->conn == s->conn && other != s)
+				look_again(other);
+	ask_soon(s->conn, 0);
+}
+
+/* Of what it said elsewhere. False: it has it no more. */
+static bool learn(struct hub_session *s)
+{
+	struct conversation *row = xcalloc(1, sizeof *row);
+	bool its = holds(s, row);
+	if (its)
+		done_with(s, row->done);
+	else
+		lose(s);
+	free(row);
+	return its;
 }
 
 static void hand_out(struct hub_session *s)
@@ -258,7 +314,8 @@ static bool work(struct slices_job *job)
 	for (size_t i = 0; i < LOOKS && hub->session_due != NULL; i++) {
 		struct hub_session *s = hub->session_due;
 		take_off_line(s);
-		hand_out(s);
+		if (learn(s))
+			hand_out(s);
 	}
 	return hub->session_due != NULL;
 }
@@ -280,6 +337,22 @@ static void on_changed(void *context, const struct stream *stream)
 	    memcmp(stream->path + len - tail, "/inbox", tail) != 0)
 		return;
 	s = find(hub, stream->path + head, len - head - tail);
+	if (s != NULL)
+		look_again(s);
+}
+
+void hub_sessions_row(struct hub *hub, struct span key)
+{
+	const size_t head = sizeof CONVERSATION_KEY - 1;
+	struct hub_session *s, *next;
+	if (key.at == NULL) {
+		HASH_ITER (hh, hub->sessions, s, next)
+			look_again(s);
+		return;
+	}
+	if (hub->sessions == NULL || key.len <= head || memcmp(key.at, CONVERSATION_KEY, head) != 0)
+		return;
+	s = find(hub, (const char *)key.at + head, key.len - head);
 	if (s != NULL)
 		look_again(s);
 }
@@ -306,29 +379,23 @@ static void stand_back(struct hub_conn *conn)
 	ask_soon(conn, LEFT_MS);
 }
 
-/* Whatever it said by its epoch has renewed it: the row knows. */
 static void on_end(struct wheel_node *node)
 {
 	struct hub_session *s =
 	        (struct hub_session *)((char *)node - offsetof(struct hub_session, end));
-	char key[CONVERSATION_KEY_ROOM];
+	struct hub_conn *conn = s->conn;
 	struct conversation *row = xcalloc(1, sizeof *row);
-	struct span value;
 	sse_worker_catch_up(s->hub->worker);
-	bool its = state_kv_get(store_view(s->hub->worker->store), conversation_key(s->id, key),
-	                        &value) &&
-	           conversation_read(row, value) == ROW_PRESENT && row->epoch == s->epoch &&
-	           strcmp(row->agent, s->conn->id) == 0;
-	uint64_t until_ms = its ? row->lease_until_ms : 0;
+	uint64_t until_ms = holds(s, row) ? row->lease_until_ms : 0;
+	bool lapsed = until_ms != 0;
 	free(row);
 	if (until_ms > clock_wall_ms()) {
 		set_end(s, until_ms);
 		return;
 	}
-	struct hub_conn *conn = s->conn;
-	bool left = s->count > 0;
+	lapsed &= s->count > 0;
 	lose(s);
-	if (left)
+	if (lapsed)
 		stand_back(conn);
 }
 
@@ -350,6 +417,8 @@ static bool begin(struct hub_conn *conn, const json_t *lease)
 	s->conn = conn;
 	s->epoch = (uint64_t)json_integer_value(json_object_get(lease, "epoch"));
 	s->done = (uint64_t)json_integer_value(json_object_get(lease, "done"));
+	s->lease_ms = (uint64_t)json_integer_value(json_object_get(lease, "leaseMs"));
+	s->begun = json_dumps(json_object_get(lease, "generation"), JSON_COMPACT);
 	s->lineage = stream->lineage;
 	s->end.due = on_end;
 	snprintf(s->id, sizeof s->id, "%s", id);
@@ -362,8 +431,7 @@ static bool begin(struct hub_conn *conn, const json_t *lease)
 		drop(s);
 		return false;
 	}
-	set_end(s,
-	        clock_wall_ms() + (uint64_t)json_integer_value(json_object_get(lease, "leaseMs")));
+	set_end(s, clock_wall_ms() + s->lease_ms);
 	look_again(s);
 	return true;
 }
@@ -371,23 +439,10 @@ static bool begin(struct hub_conn *conn, const json_t *lease)
 static void renewed(struct hub_conn *conn, const struct hub_asked *a)
 {
 	struct hub_session *s = find(conn->hub, a->id, strlen(a->id));
-	size_t count = 0;
 	if (s == NULL || s->conn != conn || s->epoch != a->epoch)
 		return;
-	while (count < s->count && s->ends[count] <= a->done)
-		count++;
-	counter_add(conn->hub->worker->counters, hub_items_done_total, count);
-	take_back(s, count);
-	if (a->done > s->done)
-		s->done = a->done;
+	done_with(s, a->done);
 	look_again(s);
-	/* Others of its may have waited for the room. */
-	struct hub_session *other, *next;
-	if (count > 0 && conn->sessions > 1)
-		HASH_ITER (hh, conn->hub->sessions, other, next)
-			if (other->conn == conn)
-				look_again(other);
-	ask_soon(conn, 0);
 }
 
 static void answered_ack(struct hub_conn *conn, const struct hub_asked *a, unsigned status,
@@ -396,8 +451,11 @@ static void answered_ack(struct hub_conn *conn, const struct hub_asked *a, unsig
 	const char *error = json_string_value(json_object_get(said, "error"));
 	struct hub_session *s;
 	if (status == 200) {
+		json_t *result = json_pack("{s:s}", "status", "acknowledged");
+		if (json_is_true(json_object_get(said, "pending")))
+			check(json_object_set_new(result, "pending", json_true()) == 0);
 		renewed(conn, a);
-		hub_answer(conn, a->reply_id, json_pack("{s:s}", "status", "acknowledged"), NULL);
+		hub_answer(conn, a->reply_id, result, NULL);
 		return;
 	}
 	hub_answer(conn, a->reply_id, NULL,
@@ -489,8 +547,10 @@ void hub_sessions_leave(struct hub_conn *conn)
 	HASH_ITER (hh, conn->hub->sessions, s, next) {
 		if (s->conn != conn)
 			continue;
-		/* What it has not done with waits for the next one, from now on. */
-		ask_release(conn->hub, conn->identity, s);
+		/* What it has not done with waits for the next one, from now on. Where it is this
+		 * worker that goes, the agent may be in the middle of an answer, and has it. */
+		if (!conn->hub->worker->edge.draining)
+			ask_release(conn->hub, conn->identity, s);
 		drop(s);
 	}
 }
@@ -507,14 +567,17 @@ void hub_sessions_ack(struct hub_conn *conn, const struct agent_request *ask_)
 		hub_answer(conn, ask_->id, NULL, "Missing params");
 		return;
 	}
+	/* What has become of it by what this agent was answered elsewhere is told first. */
+	sse_worker_catch_up(conn->hub->worker);
 	struct hub_session *s = find(conn->hub, text, json_string_length(id));
-	if (s == NULL || s->conn != conn) {
+	if (s == NULL || s->conn != conn || !learn(s)) {
 		hub_answer(conn, ask_->id, NULL, "this session is not yours");
 		return;
 	}
 	while (i < s->count && s->ends[i] != (uint64_t)json_integer_value(seq))
 		i++;
 	if (i == s->count) {
+		hand_out(s);
 		hub_answer(conn, ask_->id, NULL, "no item of this seq waits to be acknowledged");
 		return;
 	}
