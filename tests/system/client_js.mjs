@@ -2,7 +2,7 @@
  * Prints JSON lines; ends when it is done, or when its input ends. */
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
-import { Agent, Answer, Api, Connection, Feed, FencedError, Markets, Producer, QueueFullError, RequestError, ResetError, Streams, dial, follow, inbox, steps } from "../../clients/js/src/index.js";
+import { Agent, Answer, Api, Connection, Feed, FencedError, Markets, Producer, QueueFullError, RequestError, ResetError, Streams, dial, follow, inbox, sleep, steps } from "../../clients/js/src/index.js";
 
 const [base, command, text = "{}"] = process.argv.slice(2);
 const options = JSON.parse(text), quick = { min: 20, max: 300 };
@@ -200,6 +200,43 @@ const commands = {
 			await agent.request(method, params).then(value => say({ done: method, value }), error => say({ done: method, error: error.message }));
 		});
 		await new Promise(done => stop.signal.addEventListener("abort", done));
+	},
+
+	/* An agent that is closed before it knows by which token it asks for its socket; then nothing of it keeps the process alive. */
+	async closed({ node }) {
+		let asked = () => {}, go = () => {};
+		const asks = new Promise(done => { asked = done; }), token = new Promise(done => { go = done; });
+		const agent = new Agent(new Api({ base, token: () => { asked(); return token; } }), { node, backoff: quick, onState: ({ name }) => say({ state: name }) });
+		agent.start();
+		await asks;
+		await agent.close();
+		go(null);
+		await new Promise(done => process.on("beforeExit", done));
+	},
+
+	/* An agent that is given conversations, and answers each message there with its words. */
+	async serves({ node, words, pace = 0 }) {
+		const agent = new Agent(api, { node, backoff: quick, ping: 300, timeout: 1500, stable: 500, onState: ({ name }) => say({ state: name }) });
+		orders.on("line", () => agent.close());
+		for await (const lease of agent.conversations({ signal: stop.signal })) {
+			for await (const item of lease.items()) {
+				say({ item: item.content ?? item.type, epoch: lease.epoch });
+				if (item.type !== "message") continue;
+				const answer = lease.answer(item);
+				try {
+					for (let n = 0; n < words; n++) {
+						await answer.write({ type: "text-delta", delta: `${n} ` });
+						if (pace) await sleep(pace);
+					}
+					await answer.finish();
+				} catch (error) {
+					if (!answer.stopped) throw error;
+					say({ stopped: item.content, lost: lease.lost });
+				}
+			}
+			await lease.release();
+		}
+		say({ over: true });
 	},
 
 	/* A dashboard: says each to an agent, and hears it again. */

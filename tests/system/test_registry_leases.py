@@ -151,6 +151,21 @@ def test_an_answer_ends_with_its_last_piece(r):
     assert [key for key, _ in pieces(stream(r, "sessions/c"))] == ["m1:0", "g1:0", "g1:1", "g2:0", "g2:1"]
 
 
+def test_what_was_sent_before_a_reset_waits_for_nobody(r):
+    for held in (False, True):
+        name = f"reset-{held}"
+        ask(r, "POST", f"/v1/sessions/{name}/messages", message("one", "before"))
+        lease = ask(r, "POST", f"/v1/sessions/{name}/lease", {"agent": "bot", "leaseMs": 600000})[1] if held else None
+        assert ask(r, "POST", f"/v1/sessions/{name}/reset", {})[0] == 200
+        ask(r, "POST", f"/v1/sessions/{name}/messages", message("two", "after"))
+        if held:
+            epoch = {"epoch": lease["epoch"], "done": json.loads(r.get(f"/v1/stream/conversations/{name}/inbox?offset=-1"))[0]["inboxSeq"]}
+            assert ask(r, "POST", f"/v1/sessions/{name}/lease/renew", epoch)[0] == 200  # what it knew of is fine
+        lease = ask(r, "POST", f"/v1/sessions/{name}/lease", {"agent": "bot", "leaseMs": 600000})[1]
+        assert lease["pending"] is True
+        assert [item["type"] for item in json.loads(r.get(f"/v1/stream/conversations/{name}/inbox?offset={lease['inbox']}"))] == ["reset", "message"]
+
+
 def test_whoever_answers_without_leases_is_left_alone(r):
     with register(r, "bot"):
         ask(r, "POST", "/v1/sessions/c/messages", message("hi", "m1"))
@@ -363,7 +378,7 @@ def test_an_agent_in_python_that_is_stopped_goes_on(r):
     assert got == [("one", True), ("two", True), ("three", False)]
     state = ask(r, "GET", "/v1/sessions/c/lease")[1]
     assert not state["pending"] and "agent" not in state
-    # One that has lost it is told so, and not that its answer was stopped.
+    # One that has lost it is told so, and ends there as quietly; what it was asked is not its own any more.
     ask(r, "POST", "/v1/sessions/c/messages", message("four", "four"))
     lease = server.conversation("c", actor="bot").lease(seconds=600)
     (item,) = [item for item in lease.items(settle=False) if item.type == "message"]
@@ -373,10 +388,10 @@ def test_an_agent_in_python_that_is_stopped_goes_on(r):
         reply.write("b")
     other = server.conversation("c", actor="bot").lease(seconds=600)
     assert other.epoch > lease.epoch and not lease.lost
-    with pytest.raises(Refused):
-        with lease.reply(item, "late") as reply:
-            reply.write("late")
-    assert lease.lost
+    with lease.reply(item, "late") as reply:
+        reply.write("late")
+        raise AssertionError("it was taken")
+    assert lease.lost and reply.stopped and list(lease.items()) == []
     lease.release()
     other.release()
 

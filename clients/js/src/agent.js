@@ -1,3 +1,6 @@
+import { RequestError } from "./api.js";
+import { Desk } from "./handed.js";
+import { Lease, conversations, leased } from "./lease.js";
 import { Backoff, linked, sleep } from "./retry.js";
 import { Tunnel } from "./tunnel.js";
 
@@ -47,7 +50,7 @@ export class HubError extends Error {
 	}
 }
 
-/** One socket. @typedef {{ socket: any, pending: Map<number, { resolve: (value: any) => void, reject: (error: Error) => void, timer: any }>, tunnel: Tunnel | null, listed: boolean, over: Promise<{ code: number, reason: string }> }} Socket */
+/** One socket. @typedef {{ socket: any, pending: Map<number, { resolve: (value: any) => void, reject: (error: Error) => void, timer: any }>, tunnel: Tunnel | null, listed: boolean, registered: Promise<boolean>, over: Promise<{ code: number, reason: string }> }} Socket */
 
 /**
  * A program at the hub: registered for as long as it lives, over every break, and who else is there.
@@ -66,6 +69,7 @@ export class Agent {
 	#over = /** @type {AbortController | null} */ (null);
 	#count = 0;
 	#state = /** @type {AgentState} */ ({ name: "closed" });
+	#desk = new Desk();
 
 	/**
 	 * @param {import("./api.js").Api} api
@@ -94,11 +98,67 @@ export class Agent {
 
 	/** Says that it leaves, and closes: within a second, whatever the hub does. */
 	async close() {
-		const { node } = this.#options, life = this.#life;
-		if (node && life && this.#state.name === "live") await Promise.race([this.request("deregister", { id: node.id }).catch(() => {}), sleep(1000)]);
+		await Promise.race([this.#goodbye(), sleep(1000)]);
 		this.#over?.abort();
-		life?.socket.close(1000, "");
+		this.#life?.socket.close(1000, "");
 		this.#say("closed");
+	}
+
+	/** What has not registered has nothing to take back: what is there of that id is another's. */
+	async #goodbye() {
+		const { node } = this.#options, life = this.#life;
+		if (node && life && await life.registered) await this.request("deregister", { id: node.id }).catch(() => {});
+	}
+
+	/**
+	 * Conversations that wait for an agent, each with its `Lease`, until this one is closed: for one whose node accepts `"items"`, which it is handed in its
+	 * socket, or `"sessions"`, which it asks for and reads. One that is served is let go when the loop is left, by an error too.
+	 *
+	 * @example
+	 * for await (const lease of agent.conversations()) {
+	 * 	for await (const item of lease.items()) {
+	 * 		if (item.type !== "message") continue;
+	 * 		const answer = lease.answer(item);
+	 * 		await answer.write({ type: "text-delta", delta: "You said: " + item.content });
+	 * 		await answer.finish();
+	 * 	}
+	 * 	await lease.release();
+	 * }
+	 *
+	 * @param {{ leaseMs?: number, wait?: number, signal?: AbortSignal }} [options] `leaseMs`: how long a lease lasts without being renewed; `wait`: how long one
+	 *   request waits for one, s (20)
+	 * @returns {AsyncGenerator<Lease, void>}
+	 */
+	async *conversations({ leaseMs, wait, signal } = {}) {
+		const { node } = this.#options;
+		if (!node) throw new TypeError("whoever only looks is given no conversations");
+		this.start();
+		const link = linked(signal), over = /** @type {AbortController} */ (this.#over).signal, end = () => link.abort();
+		over.addEventListener("abort", end);
+		if (over.aborted) end();
+		try {
+			if (node.accepts?.includes("items")) yield* this.#handed(leaseMs, link.signal);
+			else yield* conversations(this.#api, { agent: node.id, wait, signal: link.signal, ...(leaseMs === undefined ? {} : { leaseMs }) });
+		} finally {
+			over.removeEventListener("abort", end);
+			link.release();
+		}
+	}
+
+	/** @param {number | undefined} leaseMs @param {AbortSignal} signal @returns {AsyncGenerator<Lease, void>} */
+	async *#handed(leaseMs, signal) {
+		for (let handed; (handed = await this.#desk.next(signal));) {
+			let { granted } = handed;
+			if (leaseMs !== undefined || Date.now() - handed.since > granted.leaseMs / 3) try { /* it has lain there, and may be somebody else's */
+				const body = { epoch: granted.epoch, ...(leaseMs === undefined ? {} : { leaseMs }) };
+				granted = await this.#api.again(() => this.#api.askJson(`/v1/sessions/${encodeURIComponent(granted.sessionId)}/lease/renew`, { body, signal }), { signal });
+			} catch (error) {
+				handed.end(true);
+				if (!(error instanceof RequestError) || error.status === 409 || error.status === 404) continue;
+				throw error;
+			}
+			yield* leased(new Lease(this.#api, granted, handed));
+		}
 	}
 
 	/**
@@ -143,19 +203,20 @@ export class Agent {
 	/** One socket, until it is over. @param {AbortSignal} signal @returns {Promise<string>} why */
 	async #live(signal) {
 		const socket = await open(this.#api, this.#options.path), { onChannel, messageBytes } = this.#options;
-		const life = /** @type {Socket} */ ({ socket, pending: new Map(), listed: false, tunnel: null });
+		const life = /** @type {Socket} */ ({ socket, pending: new Map(), listed: false, tunnel: null, registered: Promise.resolve(false) });
 		if (onChannel) life.tunnel = new Tunnel(bytes => { if (socket.readyState === 1) socket.send(bytes); }, onChannel, messageBytes);
 		life.over = new Promise(done => { socket.onclose = done; });
 		socket.onmessage = (/** @type {{ data: any }} */ { data }) => typeof data === "string" ? this.#hear(life, JSON.parse(data)) : life.tunnel?.take(new Uint8Array(data));
 		const link = linked(signal), leave = () => socket.close(1000, "");
 		link.signal.addEventListener("abort", leave);
+		if (signal.aborted) leave(); /* while this one was made */
 		try {
 			await new Promise((done, fail) => {
 				socket.onopen = done;
 				life.over.then(({ reason, code }) => fail(new Error(reason || `closed with ${code}`)));
 			});
 			this.#life = life;
-			this.#register(life);
+			life.registered = this.#register(life);
 			const ping = setInterval(() => this.request("ping").catch(error => { if (!(error instanceof HubError)) socket.close(3000, "no answer"); }), this.#options.ping);
 			const { code, reason } = await life.over;
 			clearInterval(ping);
@@ -168,7 +229,13 @@ export class Agent {
 				reject(new Error("the socket was closed"));
 			}
 			life.tunnel?.end();
+			for (const handed of this.#desk.end()) this.#leave(handed.granted);
 		}
+	}
+
+	/** Nobody here has asked for it: it is for the next one. @param {{ sessionId: string, epoch: number }} granted */
+	#leave({ sessionId, epoch }) {
+		this.#api.askJson(`/v1/sessions/${encodeURIComponent(sessionId)}/lease/release`, { body: { epoch } }).catch(() => {}); /* its time ends it */
 	}
 
 	/** @param {Socket} life */
@@ -177,10 +244,12 @@ export class Agent {
 		try {
 			if (node) await this.request("register", { ...node, status: "active", ...(onChannel ? { tunnel: true } : {}) });
 			if (this.#life === life) this.#say("live");
+			return true;
 		} catch (error) {
-			if (this.#life !== life) return;
+			if (this.#life !== life) return false;
 			if (error instanceof HubError) this.#say("refused", error.message);
 			life.socket.close(1000, "");
+			return false;
 		}
 	}
 
@@ -190,7 +259,11 @@ export class Agent {
 			if (told.event === "init") {
 				this.#nodes = new Map(told.nodes.map((/** @type {Node} */ node) => [node.id, node]));
 				life.listed = true;
-			} else if (!life.listed) return; /* of this socket nothing counts before its list */
+			} else if (told.event === "session_item") {
+				const { node } = this.#options;
+				return node ? this.#desk.item(node.id, told, (method, params) => life === this.#life ? this.request(method, params) : Promise.reject(new Error("the socket was closed"))) : undefined;
+			} else if (told.event === "session_lost") return this.#desk.lost(told.session);
+			else if (!life.listed) return; /* of this socket nothing counts before its list */
 			else if (told.event === "node_joined") this.#nodes.set(told.node.id, told.node);
 			else if (told.event === "node_removed") this.#nodes.delete(told.id);
 			else if (told.event === "node_offline") {

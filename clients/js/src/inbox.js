@@ -38,15 +38,16 @@ export class Answer {
 	#seq = 0;
 	#turn = /** @type {Promise<unknown>} */ (Promise.resolve());
 	#onStopped;
+	#onLost;
 
 	/**
 	 * @param {import("./api.js").Api} api
 	 * @param {string} sessionId
-	 * @param {{ actorId: string, role?: "assistant" | "user" | "system", messageId?: string, epoch?: number, done?: number, onStopped?: () => void }} about
+	 * @param {{ actorId: string, role?: "assistant" | "user" | "system", messageId?: string, epoch?: number, done?: number, onStopped?: () => void, onLost?: () => void }} about
 	 *   `epoch`: of the lease by which it is said; `done`: the `inboxSeq` of the item that it answers, which is dealt with when it is finished; `onStopped`: it is
-	 *   known to be `stopped`
+	 *   known to be `stopped`; `onLost`: since that lease is over
 	 */
-	constructor(api, sessionId, { actorId, role = "assistant", messageId = uuid(), epoch, done, onStopped }) {
+	constructor(api, sessionId, { actorId, role = "assistant", messageId = uuid(), epoch, done, onStopped, onLost }) {
 		this.#api = api;
 		this.#path = `/v1/sessions/${encodeURIComponent(sessionId)}/`;
 		this.#about = { actorId, role };
@@ -55,7 +56,8 @@ export class Answer {
 		/** Names it. */
 		this.messageId = messageId;
 		this.#onStopped = onStopped;
-		/** What was said last was refused: somebody has stopped it, or another answer is under way. */
+		this.#onLost = onLost;
+		/** What was said last was refused: somebody has stopped it, another answer is under way, or its lease is over. */
 		this.stopped = false;
 	}
 
@@ -78,8 +80,9 @@ export class Answer {
 
 	/** @param {unknown} error */
 	#refused(error) {
-		this.stopped = error instanceof RequestError && error.code === "GENERATION_MISMATCH";
-		if (this.stopped) this.#onStopped?.();
+		const code = error instanceof RequestError ? error.code : null, lost = code === "LEASE_LOST";
+		this.stopped = lost || code === "GENERATION_MISMATCH";
+		if (this.stopped) (lost ? this.#onLost : this.#onStopped)?.();
 		throw error;
 	}
 

@@ -9,6 +9,9 @@ import { sleep } from "./retry.js";
  * @property {AbortSignal} [signal]
  */
 
+/* An item's answer is named by it, so that another life of the agent goes on with it: by all of its id, where that is no longer than this. */
+const WHOLE_ID_MAX = 80;
+
 /** What the server grants. @typedef {{ sessionId: string, agent: string, epoch: number, leaseMs: number, inbox: string, done: number, generation?: { messageId: string } }} Granted */
 
 /**
@@ -23,10 +26,17 @@ export class Lease {
 	#interrupted;
 	#timer;
 	#over = false;
+	#again = false;
+	#handed;
 
-	/** @param {import("./api.js").Api} api @param {Granted} granted */
-	constructor(api, { sessionId, agent, epoch, leaseMs, inbox, done, generation }) {
+	/**
+	 * @param {import("./api.js").Api} api
+	 * @param {Granted} granted
+	 * @param {import("./handed.js").Handed} [handed] by the hub: where its items come from. Without: they are read
+	 */
+	constructor(api, { sessionId, agent, epoch, leaseMs, inbox, done, generation }, handed) {
 		this.#api = api;
+		this.#handed = handed;
 		this.#path = `/v1/sessions/${encodeURIComponent(sessionId)}/lease/`;
 		this.#place = inbox;
 		this.#done = done;
@@ -38,6 +48,8 @@ export class Lease {
 		/** Another agent has it, or it was let go. */
 		this.lost = false;
 		this.#timer = setInterval(() => this.#say("renew").catch(error => { if (!isTransient(error)) this.#end(true); }), leaseMs / 3);
+		if (handed) handed.onLost = () => this.#end(true);
+		if (handed?.lost) this.#end(true);
 	}
 
 	/**
@@ -45,17 +57,37 @@ export class Lease {
 	 * @returns {AsyncGenerator<import("./inbox.js").InboxItem, void>}
 	 */
 	async *items() {
-		for (let found = true; found && !this.#over;) {
-			found = false;
-			const { items, next } = await this.#api.again(() => this.#read());
-			for (const item of items) {
-				if (this.#over) return;
-				found = true;
+		if (this.#handed) {
+			for (let item; !this.#over && (item = await this.#handed.next());) {
 				yield item;
-				this.#done = Math.max(this.#done, item.inboxSeq);
+				this.#dealt(item);
 			}
+			return;
+		}
+		for (let seen = this.#done; ;) {
+			const { items, next } = await this.#api.again(() => this.#read());
+			const reset = items.findLastIndex((/** @type {import("./inbox.js").InboxItem} */ { type }) => type === "reset");
+			this.#again = false;
+			for (const item of items.slice(Math.max(reset, 0))) { /* what was said before a reset waits for nobody */
+				if (item.inboxSeq <= seen) continue;
+				if (this.#over) return;
+				seen = item.inboxSeq;
+				yield item;
+				this.#dealt(item);
+				if (this.#again) break;
+			}
+			if (this.#again) continue;
+			if (items.length === 0 || this.#over) return;
 			this.#place = next;
 		}
+	}
+
+	/** @param {import("./inbox.js").InboxItem} [item] */
+	#dealt(item, stopped = false) {
+		this.#again ||= stopped; /* perhaps by a reset */
+		if (item === undefined || item.inboxSeq <= this.#done) return;
+		this.#done = item.inboxSeq;
+		this.#handed?.done(item.inboxSeq, stopped);
 	}
 
 	/**
@@ -66,11 +98,13 @@ export class Lease {
 	 */
 	answer(item, { role, messageId } = {}) {
 		if (messageId === undefined && item?.messageId !== undefined) {
-			messageId = ("re-" + item.messageId).slice(0, 100);
+			const { messageId: id, inboxSeq } = item;
+			messageId = "re-" + (id.length <= WHOLE_ID_MAX ? id : id.slice(0, WHOLE_ID_MAX) + "~" + inboxSeq);
 			if (this.#interrupted.startsWith(messageId)) messageId += "." + this.epoch;
 		}
 		return new Answer(this.#api, this.sessionId, { actorId: this.agent, role, messageId, epoch: this.epoch, done: item?.inboxSeq,
-			onStopped: () => { this.#done = Math.max(this.#done, item?.inboxSeq ?? 0); } });
+			onStopped: () => this.#dealt(item, true),
+			onLost: () => this.#end(true) });
 	}
 
 	/** Lets it go, with what is dealt with; what is not is for another. Again is fine. */
@@ -85,6 +119,7 @@ export class Lease {
 		this.#over = true;
 		this.lost ||= lost;
 		clearInterval(this.#timer);
+		this.#handed?.end(false);
 	}
 
 	async #read() {
@@ -124,7 +159,7 @@ export async function lease(api, sessionId, { signal, ...body }) {
  * 			await answer.write({ type: "text-delta", delta: "You said: " + item.content });
  * 			await answer.finish();
  * 		} catch (error) {
- * 			if (!answer.stopped) throw error; // else people did not want to hear more
+ * 			if (!answer.stopped) throw error; // else people did not want to hear more, or somebody else has it
  * 		}
  * 	}
  * 	await lease.release();
@@ -146,13 +181,17 @@ export async function* conversations(api, { signal, wait = 20, ...about }) {
 			if (!comes && !isTransient(error)) throw error;
 			await sleep(comes ? 300 : 1000, signal);
 		}
-		if (lease === undefined) continue;
-		let left = true;
-		try {
-			yield lease;
-			left = false; /* perhaps it is served beside the next one */
-		} finally {
-			if (left) await lease.release();
-		}
+		if (lease !== undefined) yield* leased(lease);
+	}
+}
+
+/** One that is let go when the loop that it was given to is left. @param {Lease} lease @returns {AsyncGenerator<Lease, void>} */
+export async function* leased(lease) {
+	let left = true;
+	try {
+		yield lease;
+		left = false; /* perhaps it is served beside the next one */
+	} finally {
+		if (left) await lease.release();
 	}
 }

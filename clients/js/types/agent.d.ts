@@ -39,7 +39,7 @@ export class HubError extends Error {
     /** @param {string} message */
     constructor(message: string);
 }
-/** One socket. @typedef {{ socket: any, pending: Map<number, { resolve: (value: any) => void, reject: (error: Error) => void, timer: any }>, tunnel: Tunnel | null, listed: boolean, over: Promise<{ code: number, reason: string }> }} Socket */
+/** One socket. @typedef {{ socket: any, pending: Map<number, { resolve: (value: any) => void, reject: (error: Error) => void, timer: any }>, tunnel: Tunnel | null, listed: boolean, registered: Promise<boolean>, over: Promise<{ code: number, reason: string }> }} Socket */
 /**
  * A program at the hub: registered for as long as it lives, over every break, and who else is there.
  *
@@ -62,6 +62,30 @@ export class Agent {
     start(): void;
     /** Says that it leaves, and closes: within a second, whatever the hub does. */
     close(): Promise<void>;
+    /**
+     * Conversations that wait for an agent, each with its `Lease`, until this one is closed: for one whose node accepts `"items"`, which it is handed in its
+     * socket, or `"sessions"`, which it asks for and reads. One that is served is let go when the loop is left, by an error too.
+     *
+     * @example
+     * for await (const lease of agent.conversations()) {
+     * 	for await (const item of lease.items()) {
+     * 		if (item.type !== "message") continue;
+     * 		const answer = lease.answer(item);
+     * 		await answer.write({ type: "text-delta", delta: "You said: " + item.content });
+     * 		await answer.finish();
+     * 	}
+     * 	await lease.release();
+     * }
+     *
+     * @param {{ leaseMs?: number, wait?: number, signal?: AbortSignal }} [options] `leaseMs`: how long a lease lasts without being renewed; `wait`: how long one
+     *   request waits for one, s (20)
+     * @returns {AsyncGenerator<Lease, void>}
+     */
+    conversations({ leaseMs, wait, signal }?: {
+        leaseMs?: number;
+        wait?: number;
+        signal?: AbortSignal;
+    }): AsyncGenerator<Lease, void>;
     /**
      * Asks the hub.
      * @param {string} method register, deregister, list_nodes, ping
@@ -152,11 +176,13 @@ export type Socket = {
     }>;
     tunnel: Tunnel | null;
     listed: boolean;
+    registered: Promise<boolean>;
     over: Promise<{
         code: number;
         reason: string;
     }>;
 };
+import { Lease } from "./lease.js";
 import { Tunnel } from "./tunnel.js";
 export { Api, RequestError, isTransient } from "./api.js";
 export { Answer, inbox } from "./inbox.js";

@@ -28,21 +28,22 @@ export class Answer {
     /**
      * @param {import("./api.js").Api} api
      * @param {string} sessionId
-     * @param {{ actorId: string, role?: "assistant" | "user" | "system", messageId?: string, epoch?: number, done?: number, onStopped?: () => void }} about
+     * @param {{ actorId: string, role?: "assistant" | "user" | "system", messageId?: string, epoch?: number, done?: number, onStopped?: () => void, onLost?: () => void }} about
      *   `epoch`: of the lease by which it is said; `done`: the `inboxSeq` of the item that it answers, which is dealt with when it is finished; `onStopped`: it is
-     *   known to be `stopped`
+     *   known to be `stopped`; `onLost`: since that lease is over
      */
-    constructor(api: import("./api.js").Api, sessionId: string, { actorId, role, messageId, epoch, done, onStopped }: {
+    constructor(api: import("./api.js").Api, sessionId: string, { actorId, role, messageId, epoch, done, onStopped, onLost }: {
         actorId: string;
         role?: "assistant" | "user" | "system";
         messageId?: string;
         epoch?: number;
         done?: number;
         onStopped?: () => void;
+        onLost?: () => void;
     });
     /** Names it. */
     messageId: string;
-    /** What was said last was refused: somebody has stopped it, or another answer is under way. */
+    /** What was said last was refused: somebody has stopped it, another answer is under way, or its lease is over. */
     stopped: boolean;
     /**
      * One piece more, when it is on the server's disk. Its number goes along, so that it counts once, however often it is sent.

@@ -20,7 +20,7 @@ export function lease(api: import("./api.js").Api, sessionId: string, { signal, 
  * 			await answer.write({ type: "text-delta", delta: "You said: " + item.content });
  * 			await answer.finish();
  * 		} catch (error) {
- * 			if (!answer.stopped) throw error; // else people did not want to hear more
+ * 			if (!answer.stopped) throw error; // else people did not want to hear more, or somebody else has it
  * 		}
  * 	}
  * 	await lease.release();
@@ -33,20 +33,20 @@ export function lease(api: import("./api.js").Api, sessionId: string, { signal, 
 export function conversations(api: import("./api.js").Api, { signal, wait, ...about }: LeaseOptions & {
     wait?: number;
 }): AsyncGenerator<Lease, void>;
-/**
- * @typedef {object} LeaseOptions
- * @property {string} agent who serves it
- * @property {number} [leaseMs] how long it lasts without being renewed (1000 to 600000; the server's `conversations.lease`)
- * @property {AbortSignal} [signal]
- */
+/** One that is let go when the loop that it was given to is left. @param {Lease} lease @returns {AsyncGenerator<Lease, void>} */
+export function leased(lease: Lease): AsyncGenerator<Lease, void>;
 /** What the server grants. @typedef {{ sessionId: string, agent: string, epoch: number, leaseMs: number, inbox: string, done: number, generation?: { messageId: string } }} Granted */
 /**
  * A conversation that one agent has to itself, until it lets it go or is gone: it is renewed by itself. What is said by `answer` carries its `epoch`; once
  * another agent has the conversation that is refused (409 LEASE_LOST), and `lost` is true.
  */
 export class Lease {
-    /** @param {import("./api.js").Api} api @param {Granted} granted */
-    constructor(api: import("./api.js").Api, { sessionId, agent, epoch, leaseMs, inbox, done, generation }: Granted);
+    /**
+     * @param {import("./api.js").Api} api
+     * @param {Granted} granted
+     * @param {import("./handed.js").Handed} [handed] by the hub: where its items come from. Without: they are read
+     */
+    constructor(api: import("./api.js").Api, { sessionId, agent, epoch, leaseMs, inbox, done, generation }: Granted, handed?: import("./handed.js").Handed);
     sessionId: string;
     agent: string;
     /** Fences whoever had it before. */

@@ -13,6 +13,7 @@ from typing import Any, Callable, Iterator, Optional, Sequence, Union
 
 from .conversation import Conversation, Lease
 from .errors import Refused, RingsideError, Unanswered
+from .handed import Desk, Handed
 from .server import Server
 from .websocket import WebSocket, WebSocketClosed
 
@@ -116,8 +117,8 @@ class Agent:
 
     `serve` is called with each dashboard's `Channel`, in a thread of its own: dashboards come through the registration,
     so nobody need reach this program. Without `serve` they are led to a WebSocket at `machine`:`port`, of the agent's
-    own. `error` is what ended it: Refused, or the hub's own words. One that accepts "sessions" is given conversations
-    that wait for an agent: `conversations`.
+    own. `error` is what ended it: Refused, or the hub's own words. One that accepts "items" or "sessions" is given
+    conversations that wait for an agent: `conversations`.
     """
 
     def __init__(self, server: Server, agent_id: str, *, machine: Optional[str] = None, port: Optional[int] = None,
@@ -134,6 +135,10 @@ class Agent:
                       "cwd": cwd or os.getcwd(), "port": port if port is not None else 0, "status": "active",
                       "pid": os.getpid(), **({"tunnel": True} if serve is not None else {}), **({"accepts": list(accepts)} if accepts else {})}
         self._serve = serve
+        self._accepts = frozenset(accepts)
+        self._desk = Desk(agent_id)
+        self._asked: dict[str, Handed] = {}  # acknowledgements, by their ids
+        self._count = 0
         self._silence = silence
         self._closed = threading.Event()
         self._registered = threading.Event()
@@ -162,7 +167,30 @@ class Agent:
 
     def conversations(self, *, seconds: Optional[float] = None, wait: int = 20) -> "Iterator[Lease]":
         """Conversations that wait for an agent, each with its `Lease`, as long as this one is not closed: for one that accepts
-        "sessions". `seconds` is how long a lease lasts without being renewed. Raises what ended the registration."""
+        "items", which it is handed in its socket, or "sessions", which it asks for and reads. `seconds` is how long a lease
+        lasts without being renewed. Raises what ended the registration."""
+        return self._given(seconds) if "items" in self._accepts else self._fetched(seconds, wait)
+
+    def _given(self, seconds: Optional[float]) -> "Iterator[Lease]":
+        while not self._closed.is_set():
+            if self.error is not None:
+                raise self.error
+            handed = self._desk.next(0.5)
+            if handed is None:
+                continue
+            granted: Any = handed.granted
+            if seconds is not None or time.monotonic() - handed.since > granted["leaseMs"] / 3000:
+                try:  # it has lain there, and may be somebody else's
+                    body = {"epoch": handed.epoch, **({} if seconds is None else {"leaseMs": round(seconds * 1000)})}
+                    granted = self.server.ask("POST", f"/v1/sessions/{handed.session}/lease/renew", body)
+                except RingsideError as error:
+                    handed.end(True)
+                    if isinstance(error, Refused) and error.status not in (404, 409):
+                        raise
+                    continue
+            yield Lease(Conversation(self.server, handed.session, actor=self.id), granted, handed)
+
+    def _fetched(self, seconds: Optional[float], wait: int) -> "Iterator[Lease]":
         body = {"agent": self.id, "wait": wait, **({} if seconds is None else {"leaseMs": round(seconds * 1000)})}
         while not self._closed.is_set():
             try:
@@ -223,6 +251,29 @@ class Agent:
             channels, self._channels = list(self._channels.values()), {}
         for channel in channels:
             channel._end()
+        self._asked.clear()
+        fresh = self._desk.end()
+        if fresh and not self._closed.is_set():
+            threading.Thread(target=self._leave_to_others, args=(fresh,), daemon=True).start()
+
+    def _leave_to_others(self, fresh: "list[Handed]") -> None:
+        for handed in fresh:
+            try:
+                self.server.ask("POST", f"/v1/sessions/{handed.session}/lease/release", {"epoch": handed.epoch}, patience=10)
+            except RingsideError:
+                pass  # its time ends it
+
+    def _acknowledge(self, connection: WebSocket, handed: Handed, seq: int) -> bool:
+        with self._lock:
+            self._count += 1
+            name = f"ack {self._count}"
+            self._asked[name] = handed
+        try:
+            connection.send(json.dumps({"id": name, "method": "ack", "params": {"session": handed.session, "seq": seq}}))
+            return True
+        except OSError:
+            self._asked.pop(name, None)
+            return False
 
     def _talk(self, connection: WebSocket) -> None:
         connection.send(json.dumps({"id": "register", "method": "register", "params": self._node}))
@@ -234,8 +285,15 @@ class Agent:
                 self._tunnelled(connection, message)
                 continue
             said = json.loads(message)
+            if said.get("event") == "session_item":
+                self._desk.item(said, lambda handed, seq: self._acknowledge(connection, handed, seq))
+            elif said.get("event") == "session_lost":
+                self._desk.lost(said["session"])
             if "event" in said:
                 continue
+            handed = self._asked.pop(str(said.get("id")), None)
+            if handed is not None:
+                handed.acknowledged(bool(said.get("result", {}).get("pending")))
             if said.get("id") == "register":
                 if "error" in said:
                     raise RingsideError(f"{self.id} was not registered: {said['error']}")

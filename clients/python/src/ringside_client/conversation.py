@@ -10,8 +10,13 @@ from dataclasses import dataclass
 from typing import Any, Iterator, Mapping, Optional
 
 from .errors import Refused, RingsideError
+from .handed import Handed
 from .server import Server, refusal
 from .stream import START
+
+# An item's answer is named by it, so that another life of the agent goes on with it: by all of its id, where that is no longer
+# than this.
+WHOLE_ID_MAX = 80
 
 
 @dataclass(frozen=True)
@@ -134,7 +139,8 @@ class Items:
 class Reply:
     """One answer. Its pieces are numbered, so that each counts once however often it must be repeated; one that raised
     Unanswered is settled by the next call. One answer at a time is given in a conversation: Refused, 409, while another is,
-    and when this one was stopped (`stopped` is True then). Under a lease a `with` ends there, quietly: its item is dealt with."""
+    and when this one was stopped (`stopped` is True then). Under a lease a `with` ends there, quietly: its item is dealt with,
+    or, where the lease is over, somebody else's."""
 
     def __init__(self, conversation: Conversation, message_id: Optional[str] = None, *, role: str = "assistant",
                  lease: "Optional[Lease]" = None, item: Optional[Item] = None) -> None:
@@ -160,8 +166,8 @@ class Reply:
                     raise
         if self._ended is None or error not in (None, self._ended):
             return False
-        if self._lease is not None and self._item is not None:
-            self._lease.done(self._item)  # else it would be given again, and its answer is over
+        if self._lease is not None and self._item is not None and not self._lease.lost:
+            self._lease._stopped(self._item)  # else it would be given again, and its answer is over
         return True
 
     def write(self, text: str) -> None:
@@ -223,11 +229,10 @@ class Reply:
             raise
 
     def _told(self, lease: "Lease", refused: Refused) -> None:
-        code = refused.code
-        if code == "LEASE_LOST":
-            lease.lost = True
-        elif code == "GENERATION_MISMATCH":
+        if refused.code in ("LEASE_LOST", "GENERATION_MISMATCH"):
             self._ended = refused
+        if refused.code == "LEASE_LOST":
+            lease._end(True)
 
 
 class Lease:
@@ -241,14 +246,20 @@ class Lease:
                         reply.write("...")
     """
 
-    def __init__(self, conversation: Conversation, granted: Mapping[str, Any]) -> None:
+    def __init__(self, conversation: Conversation, granted: Mapping[str, Any], handed: Optional[Handed] = None) -> None:
         self.conversation = conversation
+        self._handed = handed  # by the hub: where its items come from; without, they are read
         self.epoch = int(granted["epoch"])
         self.place = str(granted["inbox"])  # behind what was dealt with
         self.lost = False
         self._interrupted = str(granted.get("generation", {}).get("messageId", ""))
         self._done = int(granted["done"])
+        self._again = False
         self._over = threading.Event()
+        if handed is not None:
+            handed.on_lost = lambda: self._end(True)
+            if handed.lost:
+                self._end(True)
         threading.Thread(target=self._renew, args=(granted["leaseMs"] / 3000,), daemon=True).start()
 
     def __enter__(self) -> "Lease":
@@ -260,28 +271,56 @@ class Lease:
     def items(self, *, live: bool = False, settle: bool = True) -> Iterator[Item]:
         """What people sent and nobody has dealt with, in its order; with `live` also what they send from now on, until it is
         lost or released. One is dealt with when the next is asked for (not with `settle=False`), or its reply is finished."""
-        source = self.conversation.inbox(self.place) if live else None
-        if source is not None:
-            threading.Thread(target=self._close_when_over, args=(source,), daemon=True).start()
-        for item in source if source is not None else self._there():
+        for item in self._source(live):
             if self.lost or self._over.is_set():
                 return
             yield item
             if settle:
                 self.done(item)
 
+    def _source(self, live: bool) -> Iterator[Item]:
+        if self._handed is not None:
+            return self._given(self._handed, live)
+        if not live:
+            return self._there()
+        source = self.conversation.inbox(self.place)
+        threading.Thread(target=self._close_when_over, args=(source,), daemon=True).start()
+        return source
+
+    def _given(self, handed: Handed, live: bool) -> Iterator[Item]:
+        while True:
+            message = handed.next(live)
+            if message is None:
+                return
+            yield Item(str(message.get("type", "")), message, "")
+
     def _close_when_over(self, source: Items) -> None:
         self._over.wait()
         source.close()
 
     def done(self, item: Item) -> None:
-        """It and all before it are dealt with: said when the lease is renewed or released."""
-        self._done = max(self._done, int(item.value["inboxSeq"]))
+        """It and all before it are dealt with: said when the lease is renewed or released, at once where the hub handed it."""
+        self._deal(item, False)
+
+    def _stopped(self, item: Item) -> None:
+        self._again = True  # perhaps it was a reset
+        self._deal(item, True)
+
+    def _deal(self, item: Item, stopped: bool) -> None:
+        seq = int(item.value["inboxSeq"])
+        if seq <= self._done:
+            return
+        self._done = seq
+        if self._handed is not None:
+            self._handed.done(seq, stopped)
 
     def reply(self, item: Optional[Item] = None, message_id: Optional[str] = None) -> Reply:
         """An answer; to `item`, where there is one. One that another agent had begun is over when this one begins."""
         if message_id is None and item is not None:
-            message_id = f"re-{item.value.get('messageId', uuid.uuid4())}"[:100]
+            answered = str(item.value.get("messageId", uuid.uuid4()))
+            if len(answered) > WHOLE_ID_MAX:
+                answered = f"{answered[:WHOLE_ID_MAX]}~{item.value['inboxSeq']}"
+            message_id = "re-" + answered
             if self._interrupted.startswith(message_id):
                 message_id += f".{self.epoch}"
         return Reply(self.conversation, message_id, lease=self, item=item)
@@ -290,7 +329,7 @@ class Lease:
         """Lets it go, with what is dealt with; what is not is for another. Again is fine."""
         if self._over.is_set():
             return
-        self._over.set()
+        self._end(False)
         try:
             self._post("release")
         except Refused:
@@ -298,15 +337,28 @@ class Lease:
         except RingsideError:
             pass  # its time ends it
 
+    def _end(self, lost: bool) -> None:
+        self.lost = self.lost or lost
+        self._over.set()
+        if self._handed is not None:
+            self._handed.end(False)
+
     def _there(self) -> Iterator[Item]:
-        stream, found = self.conversation.server.stream(f"conversations/{self.conversation.id}/inbox"), True
-        while found:
-            found = False
-            for piece in stream.read(self.place):
-                self.place = piece.offset
-                for message in piece.messages():
-                    found = True
+        stream, seen = self.conversation.server.stream(f"conversations/{self.conversation.id}/inbox"), self._done
+        while True:
+            piece = next(stream.read(self.place))
+            messages = piece.messages()
+            # What was said before a reset waits for nobody.
+            reset = max((i for i, message in enumerate(messages) if message.get("type") == "reset"), default=0)
+            self._again = False
+            for message in messages[reset:]:
+                if message["inboxSeq"] > seen and not self._again:
+                    seen = message["inboxSeq"]
                     yield Item(str(message.get("type", "")), message, "")
+            if not self._again:
+                self.place = piece.offset
+                if not messages:
+                    return
 
     def _post(self, verb: str) -> None:
         path = f"{self.conversation._root}/lease/{verb}"
@@ -317,8 +369,7 @@ class Lease:
             try:
                 self._post("renew")
             except Refused:
-                self.lost = True
-                self._over.set()
+                self._end(True)
             except RingsideError:
                 pass  # the next may be answered
 
