@@ -143,6 +143,10 @@ static int check_store(const struct ctl *ctl, int argc, char **argv)
 	if (findings != 0)
 		return ctl_fail("%llu violations in %s: keep the directory, restore a backup",
 		                (unsigned long long)findings, data_dir);
+	if (*totals.unfinished != '\0')
+		return ctl_fail("nothing is violated, but not all of %s could be looked at: %s; "
+		                "mend that and check again",
+		                data_dir, totals.unfinished);
 	puts("the store is sound");
 	return EXIT_DONE;
 }

@@ -9,7 +9,8 @@
 #include <unistd.h>
 
 enum {
-	LOOK_MS = 500, /* time is looked at no seldomer */
+	LOOK_MS = 500,   /* time is looked at no seldomer */
+	PAUSE_MS = 1500, /* so late is worth a line */
 	RATES_MS = 2000,
 	CUT_GRACE_MS = 1000, /* from a drain's deadline, which the worker knows, to SIGKILL */
 };
@@ -162,7 +163,7 @@ bool fleet_init(struct fleet *fleet, char *reason, size_t room)
 	for (size_t i = 0; i < ROLE_COUNT; i++)
 		for (unsigned slot = 0; slot < roles[i].slots; slot++)
 			init_child(fleet, &roles[i], slot);
-	fleet->stepped_ms = clock_monotonic_ms();
+	fleet->look_ms = clock_monotonic_ms();
 	uv_timer_init(fleet->life.loop, &fleet->timer);
 	fleet->timer.data = fleet;
 	return true;
@@ -225,17 +226,19 @@ static uint64_t watch_child(struct child *child, uint64_t now_ms)
 	return watch_due(&child->watch, &limits, now_ms);
 }
 
-/* When we ourselves did not run (a debugger, a stopped virtual machine), no silence counts. */
+/* When we ourselves did not run (a debugger, a stopped virtual machine, a machine with too much to
+ * do), no silence counts that is longer than what we meant to sleep: what was said meanwhile waits
+ * to be read. */
 static void forgive_own_pause(struct fleet *fleet, uint64_t now_ms)
 {
-	uint64_t gap_ms = now_ms - fleet->stepped_ms;
-	fleet->stepped_ms = now_ms;
-	if (gap_ms < 4 * LOOK_MS)
+	uint64_t late_ms = now_ms > fleet->look_ms ? now_ms - fleet->look_ms : 0;
+	if (late_ms == 0)
 		return;
-	log_warn("the supervisor was paused", "for_ms=%llu", (unsigned long long)gap_ms);
-	outage_forgive(&fleet->outage, gap_ms);
+	if (late_ms >= PAUSE_MS)
+		log_warn("the supervisor was paused", "for_ms=%llu", (unsigned long long)late_ms);
+	outage_forgive(&fleet->outage, late_ms);
 	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++)
-		watch_forgive(&fleet->children[i].watch, gap_ms);
+		watch_forgive(&fleet->children[i].watch, late_ms);
 }
 
 /* ---- the step ---- */
@@ -423,7 +426,8 @@ void fleet_step(struct fleet *fleet)
 	due_ms = links_ms < due_ms ? links_ms : due_ms;
 	update_rates(fleet, now_ms);
 	look_for_outage(fleet, now_ms);
-	uv_timer_start(&fleet->timer, on_timer, due_ms > now_ms ? due_ms - now_ms : 1, 0);
+	fleet->look_ms = due_ms > now_ms ? due_ms : now_ms + 1;
+	uv_timer_start(&fleet->timer, on_timer, fleet->look_ms - now_ms, 0);
 	if (fleet->on_change != NULL)
 		fleet->on_change(fleet->arg);
 }

@@ -28,7 +28,7 @@ struct fleet {
 	/* private: */
 	struct counters *counters;
 	struct links *links;                       /* between workers */
-	uint64_t stepped_ms;                       /* when time was last looked at */
+	uint64_t look_ms;                          /* when time is to be looked at again */
 	struct child children[FLEET_CHILDREN_MAX]; /* by role->first + slot, as in counters */
 	struct child *replacing;                   /* whose turn it is in a restart one by one */
 	bool stopping, halted /* a restart one by one gave up */;

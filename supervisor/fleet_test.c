@@ -467,17 +467,39 @@ static void test_who_hangs_is_aborted_then_killed(void **state)
 	assert_string_equal(heard(), killed);
 }
 
+static void pause_of(uint64_t ms)
+{
+	fleet->look_ms -= ms;
+	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++)
+		if (fleet->children[i].state == CHILD_READY)
+			fleet->children[i].watch.heard_ms -= ms;
+	fleet_step(fleet);
+}
+
 /* A debugger held us: nobody was silent for that time. */
 static void test_our_own_pause_is_nobodys_silence(void **state)
 {
 	(void)state;
 	all_ready();
-	fleet->stepped_ms -= 60000;
-	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++)
-		if (fleet->children[i].state == CHILD_READY)
-			fleet->children[i].watch.heard_ms -= 60000;
-	fleet_step(fleet);
+	pause_of(60000);
 	assert_string_equal(heard(), "");
+}
+
+/* Only pauses of two seconds counted, and with a shorter worker.hang_timeout all were aborted. */
+static void test_nor_is_a_short_one(void **state)
+{
+	(void)state;
+	all_ready();
+	set("worker.hang_timeout", "1s");
+	pause_of(1900);
+	assert_string_equal(heard(), "");
+	/* Whoever hangs is found all the same, however late we always are. */
+	for (int i = 0; i < 40 && !child("sse-1")->hung; i++) {
+		fleet->look_ms -= 700;
+		child("sse-1")->watch.heard_ms -= 800;
+		fleet_step(fleet);
+	}
+	assert_string_equal(heard(), "worker-hung sse-1;abort sse-1;");
 }
 
 static void test_a_lost_link_makes_a_step(void **state)
@@ -508,6 +530,7 @@ int main(void)
 	        TEST(who_is_not_wanted_is_drained_when_handshakes_have_settled),
 	        TEST(who_hangs_is_aborted_then_killed),
 	        TEST(our_own_pause_is_nobodys_silence),
+	        TEST(nor_is_a_short_one),
 	        TEST(a_lost_link_makes_a_step),
 	};
 #undef TEST

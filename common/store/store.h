@@ -188,9 +188,11 @@ int store_checkpoint(struct store *store, char reason[256]);
  * synced, renamed. Online. Restore: put it as data.mdb into an empty data directory. */
 int store_backup(struct store *store, const char *path, char reason[256]);
 
-/* Verifies every invariant; calls `finding` for each violation. Returns how many. */
+/* Verifies every invariant; calls `finding` for each violation. Returns how many. What could not be
+ * looked at, because the disk is full or fails, is none: `unfinished` says what. */
 struct store_check_totals {
 	uint64_t streams, rows, messages, bytes, ring_entries;
+	char unfinished[128]; /* "": all was looked at */
 };
 uint64_t store_check(struct store *store, void (*finding)(void *arg, const char *text), void *arg,
                      struct store_check_totals *totals);

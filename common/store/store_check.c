@@ -222,6 +222,18 @@ static void check_counts(struct inspection *in, const struct tables_checkpoint *
 		     ULL(checkpoint->streams_count));
 }
 
+/* A page that cannot be read, or is not LMDB's, is damage; that the disk is full or has failed, or
+ * that memory is short, says nothing of what is there. */
+static void cannot(struct inspection *in, const char *what, int rc)
+{
+	bool lacking = rc > 0 || rc == MDB_MAP_FULL || rc == MDB_READERS_FULL;
+	if (lacking && !in->store->writer_lost)
+		snprintf(in->totals->unfinished, sizeof in->totals->unfinished, "%s: %s", what,
+		         mdb_strerror(rc));
+	else
+		find(in, "%s: %s", what, mdb_strerror(rc));
+}
+
 /* The log first; what it holds is then applied, so that the rows below are all there is. */
 static int begin_inspection(struct inspection *in, struct tables_checkpoint *checkpoint)
 {
@@ -241,7 +253,7 @@ static int begin_inspection(struct inspection *in, struct tables_checkpoint *che
 	while (more && rc == 0)
 		rc = checkpoint_once(in->store, &more);
 	if (rc != 0) /* what is in LMDB is looked at all the same */
-		find(in, "the log cannot be applied: %s", mdb_strerror(rc));
+		cannot(in, "the log cannot be applied", rc);
 	rc = mdb_txn_begin(tables->env, NULL, MDB_RDONLY, &in->txn);
 	return rc == 0 ? tables_get_checkpoint(tables, in->txn, checkpoint) : rc;
 }
@@ -257,7 +269,7 @@ uint64_t store_check(struct store *store, void (*finding)(void *arg, const char 
 	}
 	int rc = begin_inspection(&in, &checkpoint);
 	if (rc != 0) {
-		find(&in, "LMDB: %s", mdb_strerror(rc));
+		cannot(&in, "LMDB", rc);
 	} else {
 		in.reader = (struct tables_reader){.tables = &store->tables, .txn = in.txn};
 		check_streams(&in);

@@ -249,6 +249,7 @@ static void assert_sound(struct fixture *f)
 	char reason[256];
 	assert_int_equal(store_checkpoint(f->store, reason), 0);
 	assert_int_equal(store_check(f->store, print_finding, NULL, &totals), 0);
+	assert_string_equal(totals.unfinished, "");
 }
 
 static int teardown(void **state)
@@ -1039,6 +1040,24 @@ static void test_a_failed_commit_is_synced_before_the_next(void **state)
 	assert_content(f, "/c", 0, SPAN("<one>"));
 }
 
+/* "1 violation: keep the directory, restore a backup" it said, of a disk that was full. */
+static void test_what_a_failing_disk_keeps_from_being_checked_is_no_violation(void **state)
+{
+	struct fixture *f = *state;
+	struct store_check_totals totals;
+	store_close(&f->store);
+	f->options.maintain = false;
+	open_store(f);
+	create(f, "/c", "a/b");
+	append(f, "/c", "a/b", SPAN("<one>"));
+	watch_data(f);
+	data_syncs_fail = 1;
+	assert_int_equal(store_check(f->store, print_finding, NULL, &totals), 0);
+	assert_string_equal(totals.unfinished, "the log cannot be applied: Input/output error");
+	watch_no_more();
+	assert_sound(f);
+}
+
 /* It is answered before anybody is served; and what is not answered stops the start. */
 static void test_an_epoch_that_cannot_be_raised_stops_the_start(void **state)
 {
@@ -1574,6 +1593,7 @@ int main(void)
 	        T(test_a_first_start_cut_short_by_power_loss_opens_again),
 	        T(test_a_restored_backup_that_has_a_log_is_on_the_disk),
 	        T(test_a_failed_commit_is_synced_before_the_next),
+	        T(test_what_a_failing_disk_keeps_from_being_checked_is_no_violation),
 	        T(test_an_epoch_that_cannot_be_raised_stops_the_start),
 	        T(test_directories_are_synced_at_each_first_open),
 	        T(test_damage_in_the_log_stops_the_start),

@@ -2,14 +2,17 @@
  * may show after a power failure at any point; judges each (docs/reliability.md).
  *
  *     crash run [--seed N] [--rounds N] [--seconds N] [--states N] [--keep DIR] [--tmp DIR]
- *               [--weaken FILE]
+ *               [--weaken FILE] [--with PROGRAM]
  *     crash judge KEPT.tar.xz...
  *
  * A round is three runs on end, each but the first on a state that the one before left: crash,
  * crash again, or the restore of a backup. `--states` are made of each run. Without --seed it is
  * random; it is printed. The first round with a failure is the last; a state that fails is kept in
  * DIR, as small as it is, with its marks: `judge` tries it again, with whatever the store is then.
- * `--weaken ring` ignores that file's syncs: then states must fail. Exit code 1: some did. */
+ * `--weaken ring` ignores that file's syncs: then states must fail. Exit code 1: some did.
+ *
+ * With `--with tests/crash/real.py` the runs are made by the real programs: a supervisor, its
+ * workers and ringsidectl, asked over HTTP (real.py says what such a program is told). */
 #include "tests/crash/round.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
@@ -42,10 +45,10 @@ static int run_rounds(struct round_options *options, uint32_t rounds, uint64_t s
 
 static int run(int argc, char **argv)
 {
-	static const struct option names[] = {{"seed", 1, 0, 's'},    {"rounds", 1, 0, 'r'},
-	                                      {"seconds", 1, 0, 't'}, {"states", 1, 0, 'n'},
-	                                      {"keep", 1, 0, 'k'},    {"tmp", 1, 0, 'd'},
-	                                      {"weaken", 1, 0, 'w'},  {0, 0, 0, 0}};
+	static const struct option names[] = {
+	        {"seed", 1, 0, 's'},   {"rounds", 1, 0, 'r'}, {"seconds", 1, 0, 't'},
+	        {"states", 1, 0, 'n'}, {"keep", 1, 0, 'k'},   {"tmp", 1, 0, 'd'},
+	        {"weaken", 1, 0, 'w'}, {"with", 1, 0, 'p'},   {0, 0, 0, 0}};
 	struct round_options options = {.states = 1000, .keep = "crash-states", .tmp = "/dev/shm"};
 	uint32_t rounds = 0;
 	uint64_t seconds = 0;
@@ -64,6 +67,8 @@ static int run(int argc, char **argv)
 			options.tmp = optarg;
 		else if (c == 'w')
 			options.weaken = optarg;
+		else if (c == 'p')
+			options.with = optarg;
 		else
 			return 2;
 	}

@@ -5,6 +5,7 @@
  *     DISK_TRACE=FILE       where events go (trace.h), on the same file system; none: nowhere
  *     DISK_DELAY_US=N       syncs take up to so much longer, so that more gathers behind them
  *     DISK_FAULT=OP:FILE:N:COUNT:WHAT
+ *     DISK_SWITCH=FILE      a struct disk_switch: the faults of all processes, while they run
  *
  * OP is open, pwrite, pwritev, write, fdatasync, fsync, mmap, ftruncate, fallocate, rename, unlink,
  * commit (mdb_txn_commit) or malloc; FILE what the path must end with, or empty; from the N-th such
@@ -23,9 +24,18 @@
 
 #include <signal.h>
 #include <stddef.h>
+#include <stdint.h>
 
-/* With the library, ends a process as SIGKILL does, only not within a write. */
-enum { DISK_DEATH_SIGNAL = SIGUSR2 };
+/* Calls are those of all processes of that name since `calls` was set to 0. Without "drop". */
+struct disk_switch {
+	_Atomic uint32_t armed, calls, failed;
+	uint32_t n, count;
+	char op[16], file[32], what[16], program[32];
+};
+
+/* With the library, ends a process as SIGKILL does, only not within a write. One that no program
+ * of ours has a use for. */
+enum { DISK_DEATH_SIGNAL = SIGSTKFLT };
 
 __attribute__((weak)) void disk_arm(void);
 __attribute__((weak)) void disk_disarm(void);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -36,8 +37,24 @@ static const struct {
 
 static void on_death(int signal);
 
+static struct disk_switch *shared; /* by DISK_SWITCH; NULL: none */
+
+static void map_switch(const char *path)
+{
+	int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC);
+	void *at = fd < 0 ? MAP_FAILED
+	                  : (void *)syscall(SYS_mmap, NULL, sizeof *shared, PROT_READ | PROT_WRITE,
+	                                    MAP_SHARED, fd, 0);
+	if (at == MAP_FAILED)
+		abort();
+	syscall(SYS_close, fd);
+	shared = at;
+}
+
 void faults_init(void)
 {
+	if (getenv("DISK_SWITCH") != NULL)
+		map_switch(getenv("DISK_SWITCH"));
 	const char *text = getenv("DISK_FAULT");
 	const struct sigaction death = {.sa_handler = on_death, .sa_flags = SA_RESTART};
 	sigaction(DISK_DEATH_SIGNAL, &death, NULL);
@@ -84,10 +101,10 @@ static bool ends_with(const char *text, const char *end)
 	return text_len >= len && strcmp(text + text_len - len, end) == 0;
 }
 
-static bool fits(const char *path, int fd)
+static bool fits(const char *path, int fd, const char *file)
 {
 	char link[64], real[PATH_ROOM];
-	if (plan.file[0] == '\0')
+	if (file[0] == '\0')
 		return true;
 	if (path == NULL) {
 		snprintf(link, sizeof link, "/proc/thread-self/fd/%d", fd);
@@ -95,7 +112,7 @@ static bool fits(const char *path, int fd)
 		real[n > 0 ? n : 0] = '\0';
 		path = real;
 	}
-	return ends_with(path, plan.file);
+	return ends_with(path, file);
 }
 
 /* ---- dying ----
@@ -146,9 +163,33 @@ void faults_die(void)
 	die_now();
 }
 
+/* One plan for all processes, which somebody else makes and ends. */
+static enum fault next_shared(const char *op, const char *path, int fd)
+{
+	if (!shared->armed || strcmp(op, shared->op) != 0 ||
+	    strcmp(program_invocation_short_name, shared->program) != 0 ||
+	    !fits(path, fd, shared->file))
+		return FAULT_NONE;
+	uint32_t call = ++shared->calls;
+	if (call < shared->n || (shared->count != 0 && call >= shared->n + shared->count))
+		return FAULT_NONE;
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+		if (strcmp(kinds[i].what, shared->what) != 0)
+			continue;
+		shared->failed++;
+		if (kinds[i].fault == FAULT_KILL)
+			faults_die();
+		errno = kinds[i].error;
+		return kinds[i].fault;
+	}
+	abort();
+}
+
 enum fault faults_next(const char *op, const char *path, int fd)
 {
-	if (!plan.armed || strcmp(op, plan.op) != 0 || !fits(path, fd))
+	if (shared != NULL)
+		return next_shared(op, path, fd);
+	if (!plan.armed || strcmp(op, plan.op) != 0 || !fits(path, fd, plan.file))
 		return FAULT_NONE;
 	long call = ++plan.calls;
 	if (call < plan.n || (plan.count != 0 && call >= plan.n + plan.count))

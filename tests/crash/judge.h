@@ -8,6 +8,7 @@
 
 struct judge_options {
 	uint64_t ring_bytes, retention_bytes;
+	bool real;       /* the store is Ringside's: what is not below REAL_ROOT is its own */
 	bool may_refuse; /* a store that does not open is no fault, unless somebody was served */
 };
 

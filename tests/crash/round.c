@@ -24,6 +24,7 @@ enum {
 	PATH_ROOM = 512,
 	CLIENTS = 12,
 	RING_BYTES = 1 << 20,
+	REAL_RING_BYTES = 4 << 20, /* the least that a setting may say */
 	JUDGE_HANGS_S = 60,
 	BAD_MAX = 20, /* of one run; then it is enough */
 	NEAR = 3,     /* events around a commit of LMDB */
@@ -45,7 +46,8 @@ static struct work_options parse_work(char **argv)
 	                             .observe = strchr(argv[10], 'o') != NULL,
 	                             .backup = strchr(argv[10], 'b') != NULL,
 	                             .kill = strchr(argv[10], 'k') != NULL,
-	                             .faulty = strchr(argv[10], 'f') != NULL};
+	                             .faulty = strchr(argv[10], 'f') != NULL,
+	                             .real = strchr(argv[10], 'r') != NULL};
 }
 
 int round_work(int argc, char **argv)
@@ -95,8 +97,11 @@ static void take_mark(const struct mark *mark)
 		r.marks_room = r.marks_room * 2 + 4096;
 		r.marks = xrealloc(r.marks, r.marks_room * sizeof *r.marks);
 	}
-	r.marks[r.marks_count++] = *mark;
-	owed_take(mark);
+	struct mark *taken = &r.marks[r.marks_count++];
+	*taken = *mark;
+	if (mark->kind == MARK_BACKUP_DONE && mark->tail == 0) /* who made it did not know */
+		taken->tail = owed.epoch_min;
+	owed_take(taken);
 }
 
 /* What a store that was restored from the last backup owes: what was answered before that was
@@ -156,6 +161,11 @@ static void choose_fault(void)
 		r.work.processes = 1; /* what another's sync has covered is not known here */
 }
 
+static uint64_t ring_bytes(void)
+{
+	return r.options->with != NULL ? REAL_RING_BYTES : RING_BYTES;
+}
+
 static void choose_work(uint32_t generation)
 {
 	static const uint32_t checkpoints_ms[] = {10, 25, 25, 100};
@@ -164,7 +174,7 @@ static void choose_work(uint32_t generation)
 	                               .processes = 1 + below(3),
 	                               .clients = CLIENTS,
 	                               .ops = 10 + below(50),
-	                               .ring_bytes = RING_BYTES,
+	                               .ring_bytes = ring_bytes(),
 	                               .retention_bytes = below(3) != 0 ? 30000 : 0,
 	                               .checkpoint_ms = checkpoints_ms[below(4)],
 	                               .seed = r.options->seed,
@@ -174,7 +184,7 @@ static void choose_work(uint32_t generation)
 	uint32_t kind = below(4);
 	if (kind == 1)
 		r.work.kill = true;
-	else if (kind == 2)
+	else if (kind == 2 && r.options->with == NULL)
 		choose_fault();
 }
 
@@ -186,12 +196,32 @@ static void set_environment(void)
 	library[n] = '\0';
 	snprintf(strrchr(library, '/'), 32, "/libcrash_disk.so");
 	snprintf(delay, sizeof delay, "%u", 200 + 200 * below(6));
-	setenv("LD_PRELOAD", library, 1);
+	setenv(r.options->with != NULL ? "DISK_LIBRARY" : "LD_PRELOAD", library, 1);
 	setenv("DISK_DIR", r.run_dir, 1);
 	setenv("DISK_TRACE", r.trace_path, 1);
 	setenv("DISK_DELAY_US", delay, 1);
 	if (r.fault[0] != '\0')
 		setenv("DISK_FAULT", r.fault, 1);
+}
+
+/* The program is told as `crash work` is, by its environment how to record, and whom to ask what a
+ * store shows. */
+static void exec_with(char words[9][32], const char *flags)
+{
+	char self[PATH_ROOM], verdicts[256];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+	check(n > 0);
+	self[n] = '\0';
+	snprintf(verdicts, sizeof verdicts,
+	         "ok=%d created=%d exists=%d duplicate=%d gone=%d "
+	         "no-space=%d io-error=%d",
+	         VERDICT_OK, VERDICT_CREATED, VERDICT_EXISTS, VERDICT_DUPLICATE, VERDICT_GONE,
+	         VERDICT_NO_SPACE, VERDICT_IO_ERROR);
+	setenv("CRASH", self, 1);
+	setenv("CRASH_VERDICTS", verdicts, 1);
+	execl(r.options->with, r.options->with, r.run_dir, words[1], words[2], words[3], words[4],
+	      words[5], words[6], words[7], words[8], flags, NULL);
+	_exit(127);
 }
 
 static void exec_work(void)
@@ -208,6 +238,8 @@ static void exec_work(void)
 	snprintf(flags, sizeof flags, "-%s%s%s%s", r.work.observe ? "o" : "",
 	         r.work.backup ? "b" : "", r.work.kill ? "k" : "", r.work.faulty ? "f" : "");
 	set_environment();
+	if (r.options->with != NULL)
+		exec_with(words, flags);
 	execl("/proc/self/exe", "crash", "work", r.run_dir, words[1], words[2], words[3], words[4],
 	      words[5], words[6], words[7], words[8], flags, NULL);
 	_exit(127);
@@ -295,8 +327,9 @@ static uint64_t state_seed(int point, uint32_t state)
 
 static struct judge_options judge_options(void)
 {
-	return (struct judge_options){.ring_bytes = RING_BYTES,
+	return (struct judge_options){.ring_bytes = ring_bytes(),
 	                              .retention_bytes = 30000, /* of any run of the round */
+	                              .real = r.options->with != NULL,
 	                              .may_refuse = r.unsynced};
 }
 

@@ -6,6 +6,7 @@
 struct round_options {
 	uint32_t seed, states; /* of each run */
 	const char *keep, *tmp, *weaken;
+	const char *with; /* a program that makes the runs (tests/crash/real.py); NULL: work.h */
 };
 
 /* How many states or runs failed. */

@@ -96,7 +96,7 @@ static const char *leaf(const char *path)
 static bool is_volatile(const char *name)
 {
 	return strcmp(name, "control") == 0 || strcmp(name, "lock.mdb") == 0 ||
-	       strcmp(name, "open.lock") == 0;
+	       strcmp(name, "open.lock") == 0 || strcmp(name, "ringside.lock") == 0;
 }
 
 static struct file *by_inode(uint64_t inode)

@@ -88,6 +88,12 @@ struct store_options work_store_options(const char *dir, uint64_t ring_bytes,
 	        .maintain = maintain};
 }
 
+const char *work_own_name(const char *path)
+{
+	size_t len = sizeof REAL_ROOT - 1;
+	return strncmp(path, REAL_ROOT "/", len + 1) == 0 ? path + len : path;
+}
+
 uint64_t work_epoch(struct store *of)
 {
 	struct span value;
@@ -420,8 +426,10 @@ static void observe(void)
 	}
 	state_path_each(store_view(store), SPAN(""), collect_path, &names);
 	for (size_t i = 0; i < names.count; i++)
-		see_stream(names.at[i]);
-	state_kv_each(store_view(store), SPAN(""), see_value, NULL);
+		if (!run.real || work_own_name(names.at[i]) != names.at[i])
+			see_stream(names.at[i]);
+	if (!run.real) /* the product's own are no clients' */
+		state_kv_each(store_view(store), SPAN(""), see_value, NULL);
 	say(&all);
 	free(names.at);
 }

@@ -14,8 +14,12 @@ struct work_options {
 	bool observe; /* first of all says what the store holds: that must stay */
 	bool backup;  /* makes one, half way through, as DIR/backup */
 	bool kill;    /* ends processes at random times by SIGKILL, and starts others */
+	bool real;    /* the store is Ringside's, which has more in it than REAL_ROOT */
 	bool faulty;  /* the first process has the faults of DISK_FAULT; refusals are no surprise */
 };
+
+/* Streams that the clients of real programs make, below it named as ours are. */
+#define REAL_ROOT "/v1/stream/t"
 
 enum { WORK_CLEAN, WORK_DIED, WORK_SURPRISED, WORK_HUNG };
 
@@ -26,5 +30,7 @@ int work(const struct work_options *options);
 extern const struct span work_type; /* content type of all streams */
 struct store_options work_store_options(const char *dir, uint64_t ring_bytes,
                                         uint64_t retention_bytes, bool maintain);
+/* The name without REAL_ROOT. */
+const char *work_own_name(const char *path);
 /* store.epoch; 0: none. */
 uint64_t work_epoch(struct store *store);
