@@ -144,6 +144,8 @@ void bet_calls_list(struct call *call, const struct market *m)
 		ledger_bet_key(m->duel_id, n, key);
 		if (book_call_row(call, key, &bet) == ROW_PRESENT && !ledger_bet_valid(bet))
 			book_call_not_ours(call, key, &bet);
+		if (bet != NULL && m->settled_ms == 0) /* as who asks sees it */
+			json_object_set_new(bet, "paid", json_null());
 		if (bet != NULL)
 			json_array_append_new(bets, ledger_bet_shown(bet));
 	}

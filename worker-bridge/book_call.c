@@ -1,4 +1,6 @@
 #include "worker-bridge/book_call.h"
+#include "common/base/clock.h"
+#include "common/domain/rights.h"
 
 #include <string.h>
 
@@ -35,6 +37,14 @@ enum row_found book_call_not_ours(const struct call *call, const char *key, json
 	json_decref(*row);
 	*row = NULL;
 	return ROW_UNREADABLE;
+}
+
+/* Whoever asks on behalf of him has said whether he may see what is live (live_right.h). */
+uint64_t book_call_until_ms(const struct call *call)
+{
+	uint64_t delay_ms = book_settings(book_call_book(call))->feeds_spectator_delay_ms;
+	bool live = delay_ms == 0 || (call->may & RIGHT(FRAMES)) != 0 || bridge_is_house(call);
+	return live ? UINT64_MAX : clock_wall_ms() - delay_ms;
 }
 
 void book_call_refuse_stranger(struct call *call, const char *reason)

@@ -14,6 +14,9 @@ enum row_found book_call_row(const struct call *call, const char *key, json_t **
 /* For a row that is JSON, but not what it ought to be: alerts. Takes it. ROW_UNREADABLE. */
 enum row_found book_call_not_ours(const struct call *call, const char *key, json_t **row);
 
+/* Up to when who asks may know of duels, Unix ms: UINT64_MAX, or feeds.spectator_delay ago. */
+uint64_t book_call_until_ms(const struct call *call);
+
 /* 401 to who showed nothing, else 403. */
 void book_call_refuse_stranger(struct call *call, const char *reason);
 

@@ -1,5 +1,6 @@
 #include "worker-bridge/forget.h"
 #include "worker-bridge/ledger.h"
+#include "worker-bridge/market_late.h"
 #include "worker-bridge/oracle.h"
 
 #include <stdio.h>
@@ -62,6 +63,9 @@ enum forget_result forget_duel(const struct forget *how, const char *duel_id)
 		return progress == LEDGER_MORE ? FORGET_MORE : FORGET_NOTHING;
 	}
 	rows_put(how->rows, key, (struct span){0});
+	market_late_key(m.feed, duel_id, key);
+	if (rows_get(how->rows, key).at != NULL)
+		rows_put(how->rows, key, (struct span){0});
 	oracle_forget(how->rows, duel_id);
 	return FORGET_DONE;
 }

@@ -5,6 +5,7 @@
 #include "worker-bridge/decision_calls.h"
 #include "worker-bridge/inbox.h"
 #include "worker-bridge/market_calls.h"
+#include "worker-bridge/market_late.h"
 #include "worker-bridge/market_shown.h"
 
 #include <stdio.h>
@@ -27,6 +28,20 @@ enum row_found market_calls_stored(const struct call *call, const char *duel_id,
 	return found;
 }
 
+bool market_calls_seen(const struct call *call, struct market *m)
+{
+	uint64_t until_ms = book_call_until_ms(call);
+	char key[MARKET_LATE_KEY_ROOM];
+	json_t *told;
+	if (until_ms == UINT64_MAX)
+		return true;
+	market_late_key(m->feed, m->duel_id, key);
+	book_call_row(call, key, &told);
+	bool seen = market_late(m, told, until_ms);
+	json_decref(told);
+	return seen;
+}
+
 static void list_feed(const struct call *call, const char *feed, json_t *into, json_t *stopped)
 {
 	char key[96];
@@ -41,7 +56,7 @@ static void list_feed(const struct call *call, const char *feed, json_t *into, j
 		enum row_found found = duel_id != NULL
 		                               ? market_calls_stored(call, duel_id, &m, &its_feed)
 		                               : ROW_ABSENT;
-		if (found == ROW_PRESENT)
+		if (found == ROW_PRESENT && market_calls_seen(call, &m))
 			json_array_append_new(into, market_shown(&m));
 		if (found == ROW_UNREADABLE)
 			json_array_append_new(stopped, json_pack("{s:s,s:s}", "feed", its_feed,
@@ -77,6 +92,8 @@ void book_on_market_call(struct call *call)
 	enum row_found found = book_call_text(what, duel_id, sizeof duel_id)
 	                               ? market_calls_stored(call, duel_id, &m, &feed)
 	                               : ROW_ABSENT;
+	if (found == ROW_PRESENT && get && !market_calls_seen(call, &m))
+		found = ROW_ABSENT;
 	if (found == ROW_ABSENT)
 		call_refuse(call, 404,
 		            "no market for this duel (settled ones are kept for market.keep)");

@@ -131,6 +131,13 @@ enum row_found oracle_attestation(struct state *view, const char *duel_id, json_
 	return ROW_UNREADABLE;
 }
 
+uint64_t oracle_attested_ms(const json_t *attestation)
+{
+	struct attestation made = {0};
+	record_read(&record, attestation, &made);
+	return made.at_ms;
+}
+
 void oracle_forget(struct rows *rows, const char *duel_id)
 {
 	char key[ROW_ROOM];

@@ -21,6 +21,7 @@ void oracle_each(struct state *view, void (*visit)(void *arg, const char *duel_i
                  void *arg);
 
 /* *attestation is a new reference with ROW_PRESENT, else NULL. */
+uint64_t oracle_attested_ms(const json_t *attestation);
 enum row_found oracle_attestation(struct state *view, const char *duel_id, json_t **attestation);
 /* New reference. */
 json_t *oracle_keys(struct state *view);

@@ -11,6 +11,8 @@ static json_t *with_transaction(const struct call *call, const char *duel_id, js
 	struct market m;
 	const char *feed;
 	enum row_found found = market_calls_stored(call, duel_id, &m, &feed);
+	if (found == ROW_PRESENT && !market_calls_seen(call, &m))
+		found = ROW_ABSENT;
 	const struct market_receipt *receipt =
 	        found == ROW_PRESENT && m.settled_ms != 0 ? market_last_receipt(&m) : NULL;
 	if (receipt != NULL)
@@ -35,10 +37,12 @@ void book_on_oracle_call(struct call *call)
 	                : ROW_ABSENT;
 	if (found == ROW_UNREADABLE)
 		call_refuse(call, 503, book_call_unreadable);
-	else if (attestation != NULL)
+	else if (attestation != NULL && oracle_attested_ms(attestation) <= book_call_until_ms(call))
 		call_reply(call, 200, with_transaction(call, duel_id, attestation));
-	else
+	else {
+		json_decref(attestation);
 		call_refuse(call, 404,
 		            "this duel has not ended, never was, or is older than market.keep; "
 		            "keys: /v1/oracle/keys");
+	}
 }

@@ -4,6 +4,7 @@
 #include "common/base/json_take.h"
 #include "common/base/log.h"
 #include "common/store/record.h"
+#include "worker-bridge/market_late.h"
 #include "worker-bridge/spectator_frame.h"
 
 #include <inttypes.h>
@@ -28,13 +29,32 @@ static const struct record_field fields[] = {
 };
 static const struct record record = {RECORD_FIELDS(fields)};
 
+/* What of a feed is told, and as what. Only its frames are, where there is no delay, for of the
+ * rest spectators may see what others do. */
+static const struct kind {
+	const char *name, *told;
+	const char *time;  /* the member that says when it was */
+	bool frames;       /* told as spectators have them */
+	bool from_newest;  /* begins there; else at the beginning */
+	bool tells_market; /* the last of each duel is a row (market_late.h) */
+} kinds[] = {
+        {.name = "frames", .told = "", .time = "emittedAt", .frames = true, .from_newest = true},
+        {.name = "results", .told = "/results", .time = "emittedAt", .frames = true},
+        {.name = "odds", .told = "/odds", .time = "at", .tells_market = true},
+        {.name = "bets", .told = "/bets", .time = "at"},
+        {.name = "attestations", .told = "/attestations", .time = "at"},
+};
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
 struct spectator {
 	struct actor actor; /* first; the row is its */
 	struct spectators *all;
+	const struct kind *kind;
+	char feed[FEED_NAME_MAX + 1];
 	char key[NAME_ROOM], frames[NAME_ROOM], told[NAME_ROOM];
 	uint64_t seen;          /* positions: as the store has it, at the last look; ... */
 	uint64_t next;          /* ... behind what the decision under way tells */
-	uint64_t waits_seq;     /* the frame whose time has not come; 0: none */
+	uint64_t waits_for;     /* the end of what waits for its time; 0: nothing does */
 	uint64_t waits_from_ms; /* monotonic: since when it was seen to wait */
 	uint64_t wait_ms;       /* until its time */
 	bool waits;             /* for its timer, whatever comes */
@@ -46,7 +66,7 @@ struct spectators {
 	struct store *store;
 	bool draining;
 	size_t count;
-	struct spectator all[FEEDS_MAX];
+	struct spectator all[FEEDS_MAX * KINDS];
 };
 
 static void look(struct spectator *s);
@@ -62,19 +82,20 @@ static void on_timer(uv_timer_t *timer)
 struct telling {
 	struct spectator *s;
 	struct txn *txn;
+	struct rows *rows;
 	uint64_t now_ms, delay_ms;
 	bool any;
 };
 
 /* 0: it is due; else how long not. */
-static uint64_t left_ms(struct telling *t, uint64_t emitted_ms, uint64_t seq)
+static uint64_t left_ms(struct telling *t, uint64_t emitted_ms, uint64_t ends_at)
 {
 	struct spectator *s = t->s;
 	uint64_t monotonic_ms = clock_monotonic_ms();
 	if (t->now_ms >= emitted_ms + t->delay_ms)
 		return 0;
-	if (s->waits_seq != seq) {
-		s->waits_seq = seq;
+	if (s->waits_for != ends_at) {
+		s->waits_for = ends_at;
 		s->waits_from_ms = monotonic_ms;
 	}
 	uint64_t waited_ms = monotonic_ms - s->waits_from_ms;
@@ -84,28 +105,53 @@ static uint64_t left_ms(struct telling *t, uint64_t emitted_ms, uint64_t seq)
 	return wall_ms < t->delay_ms - waited_ms ? wall_ms : t->delay_ms - waited_ms;
 }
 
+/* How the market of this duel stands, as long as there is one. */
+static void note_market(struct telling *t, const json_t *line, struct span text)
+{
+	const char *duel_id = json_string_value(json_object_get(line, "duelId"));
+	char key[MARKET_LATE_KEY_ROOM];
+	struct market *none = NULL;
+	struct span row;
+	if (duel_id == NULL || strlen(duel_id) >= sizeof none->duel_id)
+		return;
+	market_key(t->s->feed, duel_id, key);
+	if (!state_kv_get(store_view(t->s->all->store), span_str(key), &row))
+		return;
+	market_late_key(t->s->feed, duel_id, key);
+	rows_put(t->rows, key, text);
+}
+
+static void tell_one(struct telling *t, const json_t *one, struct span bytes)
+{
+	struct spectator *s = t->s;
+	char *text = s->kind->frames ? spectator_frame_text(one) : NULL;
+	txn_publish(t->txn, s->told, text != NULL ? span_str(text) : bytes);
+	if (s->kind->tells_market)
+		note_market(t, one, bytes);
+	free(text);
+}
+
 static bool tell(void *arg, const struct store_message *message)
 {
 	struct telling *t = arg;
 	struct spectator *s = t->s;
-	uint64_t emitted_ms, seq;
-	json_t *frame = json_take(message->bytes, JSON_ALLOW_NUL, NULL, NULL);
-	bool good = frame != NULL && spectator_frame_place(frame, &emitted_ms, &seq);
-	s->wait_ms = good ? left_ms(t, emitted_ms, seq) : 0;
+	json_t *one = json_take(message->bytes, JSON_ALLOW_NUL, NULL, NULL);
+	const json_t *time = json_object_get(one, s->kind->time);
+	uint64_t at_ms = (uint64_t)json_integer_value(time);
+	bool good = json_is_integer(time);
+	s->wait_ms = good ? left_ms(t, at_ms, message->ends_at) : 0;
 	if (s->wait_ms == 0) {
-		if (good) {
-			char *text = spectator_frame_text(frame);
-			txn_publish(t->txn, s->told, span_str(text));
-			free(text);
-		} else
-			log_error("frame not told to spectators", "stream=%s ends_at=%" PRIu64,
-			          s->frames, message->ends_at);
+		if (good)
+			tell_one(t, one, message->bytes);
+		else
+			log_error("not told to spectators", "stream=%s ends_at=%" PRIu64, s->frames,
+			          message->ends_at);
 		s->next = message->ends_at;
-		s->waits_seq = 0;
+		s->waits_for = 0;
 		t->any = true;
 	}
-	json_decref(frame);
-	return s->wait_ms == 0 && txn_bytes(t->txn) < TXN_BYTES_MAX;
+	json_decref(one);
+	return s->wait_ms == 0 && txn_bytes(t->txn) + rows_bytes(t->rows) < TXN_BYTES_MAX;
 }
 
 /* Where it goes on. */
@@ -121,10 +167,17 @@ static enum row_found read_place(struct spectator *s, struct rows *rows,
 			rows_mark(rows, s->key);
 	}
 	json_decref(row);
-	*position = found == ROW_PRESENT ? place.position : stream->last_start;
+	*position = found == ROW_PRESENT   ? place.position
+	            : s->kind->from_newest ? stream->last_start
+	                                   : stream->first;
 	if (*position < stream->first)
 		*position = stream->first;
 	return found;
+}
+
+static bool is_told(const struct spectator *s)
+{
+	return s->kind == kinds || s->all->worker->settings.newest->feeds_spectator_delay_ms != 0;
 }
 
 static enum actor_decision decide(struct actor *actor, struct actor_change *change)
@@ -135,10 +188,11 @@ static enum actor_decision decide(struct actor *actor, struct actor_change *chan
 	struct telling telling = {
 	        .s = s,
 	        .txn = change->txn,
+	        .rows = change->rows,
 	        .now_ms = clock_wall_ms(),
 	        .delay_ms = s->all->worker->settings.newest->feeds_spectator_delay_ms};
 	s->wait_ms = 0;
-	if (stream == NULL || stream->tail == 0)
+	if (stream == NULL || stream->tail == 0 || !is_told(s))
 		return ACTOR_REST;
 	enum row_found found = read_place(s, change->rows, stream, &s->next);
 	if (found == ROW_UNREADABLE)
@@ -193,13 +247,16 @@ static void look(struct spectator *s)
 
 /* ---- life ---- */
 
-static void spectator_init(struct spectators *all, struct spectator *s, const char *feed)
+static void spectator_init(struct spectators *all, struct spectator *s, const struct kind *kind,
+                           const char *feed)
 {
 	s->all = all;
+	s->kind = kind;
+	snprintf(s->feed, sizeof s->feed, "%s", feed);
 	actor_init(&s->actor, &spectator_type, all->store, all->worker->mine);
-	snprintf(s->key, sizeof s->key, "spectator/%s", feed);
-	snprintf(s->frames, sizeof s->frames, "/v1/stream/feeds/%s/frames", feed);
-	snprintf(s->told, sizeof s->told, "/v1/stream/feeds/%s/spectator", feed);
+	snprintf(s->key, sizeof s->key, "spectator/%s%s", feed, kind->told);
+	snprintf(s->frames, sizeof s->frames, "/v1/stream/feeds/%s/%s", feed, kind->name);
+	snprintf(s->told, sizeof s->told, "/v1/stream/feeds/%s/spectator%s", feed, kind->told);
 	uv_timer_init(all->worker->loop, &s->timer);
 	s->timer.data = s;
 }
@@ -212,8 +269,9 @@ struct spectators *spectators_create(struct worker *worker, struct store *store)
 	all->worker = worker;
 	all->store = store;
 	check(count >= 0); /* the feeds were made of the same names */
-	for (; all->count < (size_t)count; all->count++)
-		spectator_init(all, &all->all[all->count], names[all->count].name);
+	for (; all->count < (size_t)count * KINDS; all->count++)
+		spectator_init(all, &all->all[all->count], &kinds[all->count % KINDS],
+		               names[all->count / KINDS].name);
 	return all;
 }
 
@@ -224,8 +282,11 @@ void spectators_turn(struct spectators *all)
 		return;
 	for (size_t i = 0; i < all->count; i++) {
 		struct spectator *s = &all->all[i];
-		const struct stream *stream = state_find(store_view(store), span_str(s->frames));
-		if (stream != NULL && stream->tail > s->seen && !s->waits && !actor_busy(&s->actor))
+		const struct stream *stream =
+		        is_told(s) && !s->waits && !actor_busy(&s->actor)
+		                ? state_find(store_view(store), span_str(s->frames))
+		                : NULL;
+		if (stream != NULL && stream->tail > s->seen)
 			look(s);
 	}
 }

@@ -48,15 +48,6 @@ static const char *const agent_members[] = {"id",
 /* Not where it was learnt from, and what the captured page shows. */
 static const char *const health_members[] = {"ready", "degradedReason", "updatedAt"};
 
-bool spectator_frame_place(const json_t *frame, uint64_t *emitted_ms, uint64_t *seq)
-{
-	const json_t *emitted = json_object_get(frame, "emittedAt"),
-	             *number = json_object_get(frame, "seq");
-	*emitted_ms = (uint64_t)json_integer_value(emitted);
-	*seq = (uint64_t)json_integer_value(number);
-	return json_is_integer(emitted) && json_is_integer(number);
-}
-
 /* Those of `from` that are named; null stays null. */
 static json_t *some_of(json_t *from, const char *const *names, size_t count)
 {

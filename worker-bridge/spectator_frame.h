@@ -5,9 +5,6 @@
 
 #include <jansson.h>
 
-/* When it was emitted (Unix ms), and its number; false: it is no frame. */
-bool spectator_frame_place(const json_t *frame, uint64_t *emitted_ms, uint64_t *seq);
-
 /* The members that are for spectators, in the frame's order; malloc'd JSON. What is not known here
  * is not told: a member that frames get anew has to be named to be. */
 char *spectator_frame_text(const json_t *frame);

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -99,6 +100,31 @@ static void say_frame(void)
 	txn_submit(&txn, feed->store, on_written, NULL);
 }
 
+/* What the book says of a market that is there. */
+static void say_odds(const char *duel_id, const char *line_state)
+{
+	char text[160], key[96];
+	struct txn *txn = txn_create();
+	snprintf(key, sizeof key, "market/arena/%s", duel_id);
+	if (strcmp(duel_id, "gone") != 0)
+		txn_put_always(txn, span_str(key), SPAN("{}"));
+	snprintf(text, sizeof text, "{\"at\":%llu,\"duelId\":\"%s\",\"state\":\"%s\"}",
+	         (unsigned long long)world_wall_ms(), duel_id, line_state);
+	txn_publish(txn, "/v1/stream/feeds/arena/odds", span_str(text));
+	txn_submit(&txn, feed->store, on_written, NULL);
+}
+
+static bool late_is(const char *duel_id, const char *line_state)
+{
+	char key[96], text[160];
+	struct span row;
+	snprintf(key, sizeof key, "late/arena/%s", duel_id);
+	if (!state_kv_get(log_memory_head(), span_str(key), &row))
+		return line_state == NULL;
+	snprintf(text, sizeof text, "%.*s", (int)row.len, (const char *)row.at);
+	return line_state != NULL && strstr(text, line_state) != NULL;
+}
+
 static size_t told(void)
 {
 	const struct log_memory_message *all;
@@ -155,6 +181,37 @@ static void nothing_is_told_before_its_time(void **state)
 	assert_int_equal(told(), 6);
 }
 
+static void a_market_stands_as_it_stood(void **state)
+{
+	const struct log_memory_message *all;
+	(void)state;
+	say_odds("d", "open");
+	say_odds("gone", "open");
+	go(LATE_MS);
+	uint64_t begins_ms = world_ms();
+	say_odds("d", "resolved");
+	teller = begin_teller(DELAY_MS);
+	go(1);
+	assert_true(late_is("d", NULL));
+	go(begins_ms + DELAY_MS - LATE_MS / 10 - world_ms());
+	assert_true(late_is("d", "open"));
+	go(2 * LATE_MS);
+	assert_true(late_is("d", "resolved"));
+	assert_true(late_is("gone", NULL));
+	assert_int_equal(log_memory_messages("/v1/stream/feeds/arena/spectator/odds", &all), 3);
+}
+
+static void without_a_delay_only_frames_are_told(void **state)
+{
+	const struct log_memory_message *all;
+	(void)state;
+	teller = begin_teller(0);
+	say_odds("d", "open");
+	go(2 * LATE_MS);
+	assert_true(late_is("d", NULL));
+	assert_int_equal(log_memory_messages("/v1/stream/feeds/arena/spectator/odds", &all), 0);
+}
+
 static void without_a_delay_it_is_told_at_once(void **state)
 {
 	(void)state;
@@ -208,6 +265,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {TEST(nothing_is_told_before_its_time),
 	                                   TEST(without_a_delay_it_is_told_at_once),
+	                                   TEST(a_market_stands_as_it_stood),
+	                                   TEST(without_a_delay_only_frames_are_told),
 	                                   TEST(each_is_told_once_over_kills),
 	                                   TEST(a_clock_that_was_set_back_keeps_nobody_waiting),
 	                                   TEST(who_drains_begins_nothing)};

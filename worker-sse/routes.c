@@ -12,7 +12,6 @@
 #include "worker-sse/views/health.h"
 #include "worker-sse/views/hls.h"
 #include "worker-sse/views/hub.h"
-#include "worker-sse/views/live_right.h"
 #include "worker-sse/views/login.h"
 #include "worker-sse/views/pages.h"
 #include "worker-sse/views/signalling.h"
@@ -24,16 +23,8 @@
 
 #include <stdio.h>
 
-/* What the oracle attests is everybody's, where everybody sees duels as they happen. */
 static void ask_bridge(struct request *request)
 {
-	static const char oracle[] = "/v1/oracle/";
-	bool attests = request->path.len >= sizeof oracle - 1 &&
-	               memcmp(request->path.at, oracle, sizeof oracle - 1) == 0;
-	if (attests && !live_right_to_path(request)) {
-		reply_refusal(request, REFUSAL_LIVE);
-		return;
-	}
 	call_forward(request, ROLE_BRIDGE);
 }
 

@@ -64,12 +64,16 @@ static bool read_is_live(const struct rights_live *live, struct span path,
 		return stream_is_live(live, rest, of);
 	if (!live->delayed)
 		return false;
-	if (is_or_below(path, "/v1/duels", &rest))
-		return say(rest.len > 0 ? take_segment(&rest) : span_str(every_feed), of);
-	if (is_or_below(path, "/v1/markets", &rest))
-		return say(span_str(every_feed), of);
-	return is_or_below(path, "/v1/oracle", &rest) && !span_equal(rest, SPAN("keys")) &&
-	       say(span_str(every_feed), of);
+	return is_or_below(path, "/v1/duels", &rest) &&
+	       say(rest.len > 0 ? take_segment(&rest) : span_str(every_feed), of);
+}
+
+static bool read_is_later(struct span path, char of[RIGHTS_LIVE_ROOM])
+{
+	struct span rest;
+	bool tells = is_or_below(path, "/v1/markets", &rest) ||
+	             (is_or_below(path, "/v1/oracle", &rest) && !span_equal(rest, SPAN("keys")));
+	return tells && say(span_str(every_feed), of);
 }
 
 static bool view_is_live(const struct rights_live *live, struct span path,
@@ -83,18 +87,32 @@ static bool view_is_live(const struct rights_live *live, struct span path,
 	return behind(path, "/stream/").at != NULL && say(span_str(every_feed), of);
 }
 
+/* In its one spelling; empty: it is nobody's. */
+static struct span canonical(struct span path, uint8_t room[STREAM_NAME_ROOM])
+{
+	if (path.len == 0 || stream_name_is_canonical(path))
+		return path;
+	if (path.len > STREAM_NAME_MAX)
+		return (struct span){0};
+	return span_of(room, stream_name_canonical(path, room));
+}
+
+bool rights_live_later(const struct rights_live *live, enum verb verb, struct span path,
+                       char of[RIGHTS_LIVE_ROOM])
+{
+	uint8_t room[STREAM_NAME_ROOM];
+	path = canonical(path, room);
+	return live->delayed && verb == VERB_READ && path.len > 0 && read_is_later(path, of);
+}
+
 bool rights_live(const struct rights_live *live, enum verb verb, struct span path,
                  char of[RIGHTS_LIVE_ROOM])
 {
 	uint8_t room[STREAM_NAME_ROOM];
+	path = canonical(path, room);
 	if ((verb != VERB_READ && verb != VERB_VIEW) || path.len == 0 ||
 	    (!live->delayed && live->frames_by_read))
 		return false;
-	if (!stream_name_is_canonical(path)) {
-		if (path.len > STREAM_NAME_MAX)
-			return false; /* nobody's */
-		path = span_of(room, stream_name_canonical(path, room));
-	}
 	return verb == VERB_READ ? read_is_live(live, path, of) : view_is_live(live, path, of);
 }
 

@@ -17,6 +17,11 @@ enum { RIGHTS_LIVE_ROOM = 96 };
 bool rights_live(const struct rights_live *live, enum verb verb, struct span path,
                  char of[RIGHTS_LIVE_ROOM]);
 
+/* Paths that tell of duels, too, and are answered to all who may `verb` there: to whoever lacks
+ * `frames` on `of`, later, by who answers. */
+bool rights_live_later(const struct rights_live *live, enum verb verb, struct span path,
+                       char of[RIGHTS_LIVE_ROOM]);
+
 /* A subscription tells that there is something new in what its pattern matches, and not what. That
  * too is only for whoever sees a feed as it happens, where others see it later: could this pattern
  * of `read` match such a stream? Sure when false; without a delay it is. */

@@ -57,11 +57,13 @@ static void what_tells_of_duels_where_there_is_a_delay(void **state)
 	        {VERB_READ, "/v1/duels", "/v1/feeds/*"},
 	        {VERB_READ, "/v1/duels/a", "/v1/feeds/a"},
 	        {VERB_READ, "/v1/duelsome", ""},
-	        {VERB_READ, "/v1/markets", "/v1/feeds/*"},
-	        {VERB_READ, "/v1/markets/d/bets", "/v1/feeds/*"},
-	        {VERB_READ, "/v1/oracle/d", "/v1/feeds/*"},
+	        {VERB_READ, "/v1/stream/feeds/a/spectator/odds", ""},
+	        /* They answer by themselves what is late enough. */
+	        {VERB_READ, "/v1/markets", ""},
+	        {VERB_READ, "/v1/markets/d/bets", ""},
+	        {VERB_READ, "/v1/oracle/d", ""},
 	        {VERB_READ, "/v1/oracle/keys", ""},
-	        {VERB_READ, "/v1/feeds/a", ""}, /* answers by itself what is late enough */
+	        {VERB_READ, "/v1/feeds/a", ""},
 	        {VERB_VIEW, "/v1/hls/a", "/v1/feeds/a"},
 	        {VERB_VIEW, "/v1/hls/a/index.m3u8", "/v1/feeds/a"},
 	        {VERB_VIEW, "/stream/s1", "/v1/feeds/*"},
@@ -71,6 +73,31 @@ static void what_tells_of_duels_where_there_is_a_delay(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		assert_string_equal(of(&late, rows[i].verb, rows[i].path), rows[i].of);
+}
+
+static void what_is_answered_later(void **state)
+{
+	static const struct {
+		enum verb verb;
+		const char *path, *of;
+	} rows[] = {
+	        {VERB_READ, "/v1/markets", "/v1/feeds/*"},
+	        {VERB_READ, "/v1/markets/d/bets", "/v1/feeds/*"},
+	        {VERB_READ, "/v1/m%61rkets", "/v1/feeds/*"},
+	        {VERB_READ, "/v1/oracle/d", "/v1/feeds/*"},
+	        {VERB_READ, "/v1/oracle/keys", ""},
+	        {VERB_READ, "/v1/marketsome", ""},
+	        {VERB_READ, "/v1/duels", ""},
+	        {VERB_BET, "/v1/markets", ""},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		char room[RIGHTS_LIVE_ROOM] = "";
+		bool later = rights_live_later(&late, rows[i].verb, span_str(rows[i].path), room);
+		assert_string_equal(room, rows[i].of);
+		assert_int_equal(later, *rows[i].of != '\0');
+		assert_false(rights_live_later(&now, rows[i].verb, span_str(rows[i].path), room));
+	}
 }
 
 static void names_that_are_too_long_are_nobodys(void **state)
@@ -118,6 +145,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(frames_are_a_right_of_their_own),
 	        cmocka_unit_test(what_tells_of_duels_where_there_is_a_delay),
+	        cmocka_unit_test(what_is_answered_later),
 	        cmocka_unit_test(names_that_are_too_long_are_nobodys),
 	        cmocka_unit_test(patterns),
 	};

@@ -170,7 +170,7 @@ def test_the_old_way(tmp_path):
 def test_nothing_is_early_where_there_is_a_delay(tmp_path):
     """By its right to read and view, nobody learns sooner than by the delay how a duel ended."""
     delay = 3.0
-    rows = [ROOT, row("viewer", "read=/** view=/**"), row("bets", "frames=game read=/**")]
+    rows = [ROOT, row("viewer", "read=/** view=/**"), row("bets", "frames=game read=/**"), row("live", "frames=* read=/**")]
     with Rows(tmp_path, rows, *FEED, "--feeds-spectator-delay=3s", bridge=1) as r:
         wait_for(lambda: r.status(secret("bets"), "GET", "/v1/stream/feeds/game/frames") == 200, "the feed")
         game = Game(r.ringside, "game", token=secret("root"), epoch=int(time.time() * 1000))
@@ -178,10 +178,11 @@ def test_nothing_is_early_where_there_is_a_delay(tmp_path):
         ended = time.time()  # not before it did
         for path in ("/v1/stream/feeds/game/frames", "/v1/stream/feeds/game/results", "/v1/stream/feeds/game/odds",
                      "/v1/stream/feeds/game/attestations", "/v1/stream/feeds/game/audit", "/v1/duels", "/v1/duels/game",
-                     "/v1/markets", f"/v1/markets/{name}", f"/v1/markets/{name}/bets", f"/v1/oracle/{name}",
                      "/v1/hls/game/index.m3u8", "/stream/x/frame.jpg", "/v1/events?stream=feeds/game/results"):
             assert r.status(secret("viewer"), "GET", path) == 403, path
-        assert r.status(None, "GET", f"/v1/oracle/{name}") == 403
+        assert r.status(None, "GET", f"/v1/oracle/{name}") == 404
+        assert json.loads(r.ask(secret("live"), "GET", f"/v1/markets/{name}")[2])["outcome"] == "win"
+        assert r.status(secret("live"), "GET", f"/v1/oracle/{name}") == 200
         assert r.status(None, "GET", "/v1/oracle/keys") == 200
         assert r.status(secret("bets"), "GET", "/v1/stream/feeds/game/results") == 200
         assert r.status(secret("root"), "PUT", "/v1/stream/__ds/subscriptions/s", json.dumps(
@@ -198,12 +199,17 @@ def test_nothing_is_early_where_there_is_a_delay(tmp_path):
             newest = ask("/v1/feeds/game")
             state = ask("/api/streaming/state")
             leaders = ask("/api/streaming/leaderboard")
+            market, attested = ask(f"/v1/markets/{name}"), ask(f"/v1/oracle/{name}")
+            told = {of: ask(f"/v1/stream/feeds/game/spectator/{of}?offset=-1") for of in ("results", "odds", "attestations")}
+            listed = [m for m in ask("/v1/markets")["markets"] if m["outcome"]]
+            assert not any("seed" in result for result in told["results"] or [])
             return [bool(page and page["duels"]), bool(board and board["standings"]),
                     bool(leaders and leaders["leaderboard"]), bool(newest and newest["winnerId"]),
-                    bool(state and state["cycle"]["winnerId"])]
+                    bool(state and state["cycle"]["winnerId"]), bool(market and market["outcome"]), bool(attested), bool(listed),
+                    bool(told["results"]), bool(told["attestations"]), any(line["payout"] for line in told["odds"] or [])]
         end = json.loads(r.ask(secret("bets"), "GET", "/v1/stream/feeds/game/results?offset=-1")[2])[-1]["emittedAt"] / 1000
         first = {}
-        while len(first) < 3:
+        while not {0, 1, 2, 5, 6, 7, 8, 9, 10} <= set(first):
             before = time.time()
             for i, is_known in enumerate(known()):
                 if is_known and i not in first:

@@ -3,6 +3,7 @@
 #include "common/base/check.h"
 #include "common/store/offset.h"
 #include "worker-sse/edge/limits.h"
+#include "worker-sse/views/live_right.h"
 #include "worker-sse/views/worker.h"
 
 #include <stdio.h>
@@ -147,7 +148,8 @@ void call_send(struct request *request, unsigned role, const struct call_options
 	struct proto_call m = {.method = (uint8_t)method_of(request),
 	                       .path = options->path.at != NULL ? options->path : request->path,
 	                       .query = request->query,
-	                       .may = identities_may(identities, identity, resource),
+	                       .may = identities_may(identities, identity, resource) |
+	                              (live_right_to_path(request) ? RIGHT(FRAMES) : 0),
 	                       .configured = identities_configured(identities, resource),
 	                       .principal = span_str(named ? identity->principal : ""),
 	                       .subject = span_str(identity->subject),

@@ -24,7 +24,7 @@ bool live_right_to_path(const struct request *request)
 	const struct rights_live live = {.frames_by_read = s->feeds_frames_by_read,
 	                                 .delayed = s->feeds_spectator_delay_ms != 0};
 	char of[RIGHTS_LIVE_ROOM];
-	return s->dev || !rights_live(&live, VERB_READ, request->path, of) ||
+	return s->dev || !rights_live_later(&live, VERB_READ, request->path, of) ||
 	       request_may(request, RIGHT(FRAMES), span_str(of));
 }
 

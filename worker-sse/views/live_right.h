@@ -13,8 +13,8 @@ enum { LIVE_RIGHT_FEED_MAX = 64 };
 /* May who asks see this feed as it happens? */
 bool live_right_has(const struct request *request, struct span feed);
 
-/* Of a path that anybody may read, as it is asked for: may who asks, too, by its right to what is
- * live? */
+/* Of a path that is answered later to whoever sees feeds later (rights_live_later()): may who asks
+ * see it as it is? True of all others. */
 bool live_right_to_path(const struct request *request);
 
 /* Up to when he may know of it, Unix ms: now, or that less the delay. */
