@@ -136,10 +136,11 @@ static int check_store(const struct ctl *ctl, int argc, char **argv)
 		return code;
 	uint64_t findings = store_check(store, print_finding, NULL, &totals);
 	store_close(&store);
-	printf("%llu streams, %llu messages in %llu rows (%s), %llu entries in the log\n",
-	       (unsigned long long)totals.streams, (unsigned long long)totals.messages,
-	       (unsigned long long)totals.rows, ctl_size(totals.bytes, size),
-	       (unsigned long long)totals.ring_entries);
+	printf("format %u: %llu streams, %llu messages in %llu rows (%s), %llu entries in the "
+	       "log\n",
+	       totals.format, (unsigned long long)totals.streams,
+	       (unsigned long long)totals.messages, (unsigned long long)totals.rows,
+	       ctl_size(totals.bytes, size), (unsigned long long)totals.ring_entries);
 	if (findings != 0)
 		return ctl_fail("%llu violations in %s: keep the directory, restore a backup",
 		                (unsigned long long)findings, data_dir);

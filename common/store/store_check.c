@@ -263,7 +263,7 @@ uint64_t store_check(struct store *store, void (*finding)(void *arg, const char 
 {
 	struct inspection in = {.store = store, .finding = finding, .arg = arg, .totals = totals};
 	struct tables_checkpoint checkpoint;
-	*totals = (struct store_check_totals){0};
+	*totals = (struct store_check_totals){.format = store->tables.format};
 	/* The checkpointer stands still meanwhile, so that snapshot and ring belong together. */
 	while (!ring_checkpoint_trylock(&store->ring, 1000)) {
 	}

@@ -23,10 +23,15 @@
 
 #include <lmdb.h>
 
+/* What a release that does not know of it would misread is another format: of rows, of keys, or of
+ * the log's records. docs/storage.md says which release has which. */
+enum { TABLES_FORMAT = 1 };
+
 struct tables {
 	MDB_env *env;
 	size_t map_bytes;
-	int opened; /* while it is being opened: how that went */
+	int opened;      /* while it is being opened: how that went */
+	unsigned format; /* what was found; 0: another program's */
 	MDB_dbi path, stream, producer, chunk, kv, expiry, garbage, meta;
 	_Atomic uint64_t unreadable;    /* look-ups that had no answer, of this process */
 	_Atomic uint64_t unreadable_ms; /* monotonic: one was last logged */
@@ -37,8 +42,8 @@ struct tables {
 int tables_env_open(MDB_env *env, const char *dir, unsigned flags);
 
 /* Opens the environment in `dir`; makes it when nothing is there yet. A data.mdb that is shorter
- * than what it says it holds is refused. The caller holds the open lock of the store. 0, or errno
- * with a reason. After fork, once per process. */
+ * than what it says it holds is refused, and one of a format that is not known. The caller holds
+ * the open lock of the store. 0, or errno with a reason. After fork, once per process. */
 int tables_open(struct tables *tables, const char *dir, uint64_t map_bytes, uint32_t readers_max,
                 char reason[256]);
 void tables_close(struct tables *tables);

@@ -11,7 +11,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const uint64_t format_number = 0x52530001;
+/* Of data.mdb, in `meta`: whose it is, and which format (docs/storage.md). Written in the machine's
+ * order of bytes, so that those of another order are not taken for ours. */
+static const uint64_t format_mark = 0x5253 << 16, format_bits = 0xffff;
 
 enum {
 	TABLES_MAX = 16,
@@ -39,19 +41,22 @@ static int open_tables(struct tables *t, MDB_txn *txn)
 static int prepare(struct tables *t)
 {
 	MDB_txn *txn;
+	uint64_t number = format_mark | TABLES_FORMAT;
 	int rc = mdb_txn_begin(t->env, NULL, 0, &txn);
 	if (rc != 0)
 		return rc;
 	rc = open_tables(t, txn);
-	MDB_val key = {6, (void *)(uintptr_t) "format"},
-	        value = {8, (void *)(uintptr_t)&format_number};
-	MDB_val present;
+	MDB_val key = {6, (void *)(uintptr_t) "format"}, value = {sizeof number, &number}, present;
 	if (rc == 0)
 		rc = mdb_get(txn, t->meta, &key, &present);
 	if (rc == MDB_NOTFOUND)
 		rc = mdb_put(txn, t->meta, &key, &value, 0);
-	else if (rc == 0 &&
-	         (present.mv_size != 8 || memcmp(present.mv_data, &format_number, 8) != 0))
+	else if (rc == 0 && present.mv_size == sizeof number)
+		memcpy(&number, present.mv_data, sizeof number);
+	else if (rc == 0)
+		number = 0;
+	t->format = (number & ~format_bits) == format_mark ? number & format_bits : 0;
+	if (rc == 0 && t->format != TABLES_FORMAT)
 		rc = MDB_VERSION_MISMATCH;
 	if (rc != 0) {
 		mdb_txn_abort(txn);
@@ -324,6 +329,11 @@ int tables_open(struct tables *tables, const char *dir, uint64_t map_bytes, uint
 	if (rc == 0)
 		return 0;
 	tables_close(tables);
+	if (rc == MDB_VERSION_MISMATCH && tables->format > TABLES_FORMAT)
+		return refuse(reason, EINVAL,
+		              "%.100s has format %u, a newer release's; this one knows formats up "
+		              "to %d: run the newer one, or restore a backup made before it",
+		              dir, tables->format, TABLES_FORMAT);
 	return refuse(reason,
 	              rc > 0                   ? rc
 	              : rc == MDB_READERS_FULL ? EAGAIN

@@ -115,6 +115,35 @@ def test_within_low_limits_smaller_settings_serve(resource, most, flags):
         assert r.request("GET", "/readyz")[0] == 200
 
 
+def test_data_of_a_newer_release_is_refused_and_left_as_it_is():
+    """Which format it has is a number in data.mdb; `store check` says it."""
+    with Ringside(bridge=0) as r:
+        assert r.request("PUT", "/v1/stream/kept", b"x", {"content-type": "text/plain"})[0] == 201
+        assert r.ctl("store", "check")[0].startswith("format 1: ")
+        r.stop()
+        path = os.path.join(r.data_dir, "data.mdb")
+
+        def change(mark, to):
+            with open(path, "rb") as file:
+                data = file.read()
+            before = b"format" + mark
+            assert before in data
+            with open(path, "wb") as file:
+                file.write(data.replace(before, b"format" + to))
+
+        ours, next_one = (number.to_bytes(8, "little") for number in (0x52530001, 0x52530002))
+        change(ours, next_one)
+        r.spawn()
+        said_once(r, "cannot-start .*reason=.* has format 2, a newer release's; this one knows formats up to 1: run the newer one")
+        assert "has format 2" in r.ctl("--data-dir", r.data_dir, "store", "check", code=1)[1]
+        change(next_one, b"\0" * 8)
+        r.spawn()
+        said_once(r, "cannot-start .*reason=.*data.mdb: MDB_VERSION_MISMATCH")
+        change(b"\0" * 8, ours)
+        r.start()
+        assert r.request("GET", "/v1/stream/kept")[2] == b"x"
+
+
 def test_a_data_dir_that_cannot_be_one_is_named():
     with Ringside(bridge=0, start=False) as r:
         with open(r.data_dir, "w"):
