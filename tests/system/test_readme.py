@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import threading
 
 import pytest
 
@@ -80,28 +81,39 @@ def node_version():
     return int(subprocess.run([node, "-p", "process.versions.node.split('.')[0]"], capture_output=True, text=True).stdout) if node else 0
 
 
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """An empty directory, and the package as it is packed, installed there with no network."""
+    directory = tmp_path_factory.mktemp("installed")
+    npm = {"check": True, "timeout": 120, "cwd": directory, "stdout": subprocess.DEVNULL,
+           "env": {**os.environ, "npm_config_cache": str(directory / "cache"), "npm_config_update_notifier": "false"}}
+    subprocess.run(["npm", "pack", "--ignore-scripts", PACKAGE], **npm)
+    packed, = directory.glob("ringside-client-*.tgz")
+    subprocess.run(["npm", "install", "--offline", "--no-audit", "--no-fund", f"./{packed.name}"], **npm)
+    assert not (directory / "node_modules/ringside-client").is_symlink()
+    return directory
+
+
 def in_node(r, directory, text):
     """As a program that has the package installed."""
     program = directory / "program.mjs"
     program.write_text(here(r, text))
-    (directory / "node_modules").mkdir()
-    (directory / "node_modules/ringside-client").symlink_to(PACKAGE)
     return subprocess.Popen(["node", program], stdout=subprocess.PIPE, text=True)
 
 
 @pytest.mark.skipif(node_version() < 20, reason="no Node 20")
 @pytest.mark.parametrize("number", range(len(IN_NODE)))
-def test_the_package_in_node(ringside, tmp_path, number):
-    program = in_node(ringside, tmp_path, IN_NODE[number])
+def test_the_package_in_node(ringside, installed, number):
+    program = in_node(ringside, installed, IN_NODE[number])
     said = program.communicate(timeout=60)[0]
     assert program.returncode == 0 and said and "failed" not in said
 
 
 @pytest.mark.skipif(node_version() < 20, reason="no Node 20")
-def test_what_the_readme_follows(ringside, tmp_path):
+def test_what_the_readme_follows(ringside, tmp_path, installed):
     """After a game: its result is told, and more would be."""
     test_a_game_in_python(ringside, tmp_path)
-    with in_node(ringside, tmp_path, FOLLOWED) as program:
+    with in_node(ringside, installed, FOLLOWED) as program:
         assert "outcome: 'win'" in read_until(program, "outcome: 'win'")
         program.kill()
 
@@ -111,6 +123,50 @@ def read_until(program, words):
     while words not in text and (line := program.stdout.readline()):
         text += line
     return text
+
+
+with open(os.path.join(ROOT, "clients/python/README.md")) as file:
+    SECTIONS = {part.partition("\n")[0]: [textwrap.dedent(block) for block in re.findall(r"(?:^    .*\n|^\n)+", part, re.M) if block.strip()]
+                for part in file.read().split("\n## ")}
+IMPORTS = next(blocks for title, blocks in SECTIONS.items() if title.startswith("# "))[-1]
+# What each says before it is ended; none: it ends by itself.
+SAID = {"Follow": ["Message(stream='news'"], "Append": [None], "Games": [None], "Conversations": ["answered up to"],
+        "Agents": ["'id': 'echo'", "answered: You said: Is anybody there?"]}
+
+
+def test_each_example_in_python_is_run():
+    assert [(title, len(blocks)) for title, blocks in SECTIONS.items()][1:] == [(title, len(said)) for title, said in SAID.items()]
+
+
+@pytest.mark.parametrize("title, number", [(title, number) for title in SAID for number in range(len(SAID[title]))])
+def test_the_package_in_python(ringside, tmp_path, title, number):
+    words, block = SAID[title][number], SECTIONS[title][number]
+    server = f'Server("{ringside.url}")'
+    program = tmp_path / "program.py"
+    program.write_text(IMPORTS.replace('Server("https://arena.example", token="...")', server) + block)
+    assert server in program.read_text()
+    if title == "Follow":
+        ringside.request("PUT", "/v1/stream/news", b'["It begins.", "It goes on."]', {"content-type": "application/json"})
+    with subprocess.Popen([sys.executable, "-u", program], stdout=subprocess.PIPE, text=True,
+                          env={**os.environ, "PYTHONPATH": os.path.join(ROOT, "clients/python/src")}) as running:
+        late = threading.Timer(60, running.kill)
+        late.start()
+        try:
+            if words is None:
+                assert running.wait(60) == 0
+            elif words.startswith("answered: "):
+                is_answered(ringside, words.partition(": ")[2])
+            else:
+                assert words in read_until(running, words)
+        finally:
+            late.cancel()
+            running.kill()
+
+
+def is_answered(r, answer):
+    body = b'{"content": "Is anybody there?", "messageId": "there"}'
+    assert r.request("POST", "/v1/sessions/asks/messages", body, {"content-type": "application/json"})[0] == 202
+    wait_for(lambda: answer in r.get("/v1/stream/sessions/asks?offset=-1"), "the answer")
 
 
 @pytest.mark.browser
