@@ -67,7 +67,7 @@ need_suite() {
 need_clients() {
 	local dir=$root/tests/system
 	[ ! -d "$dir/node_modules/eventsource" ] || [ ! -d "$dir/node_modules/werift" ] || [ ! -d "$dir/node_modules/ws" ] || [ ! -d "$dir/node_modules/jose" ] ||
-		[ ! -d "$dir/node_modules/litesvm" ] || return 0
+		[ ! -d "$dir/node_modules/litesvm" ] || [ ! -d "$dir/node_modules/axe-core" ] || return 0
 	say "installing clients for the system tests from the npm registry"
 	(cd "$dir" && npm ci --no-audit --no-fund --ignore-scripts >"$cache/npm-clients.log" 2>&1 ||
 		npm install --no-audit --no-fund --no-save >>"$cache/npm-clients.log" 2>&1) ||

@@ -3,29 +3,24 @@
 import { Feed } from "/page/client/feed.js";
 import { PATIENT, api, serverNow } from "/page/feed.js";
 import { PIECES, squaresOf } from "/page/board.js";
+import { Scenes } from "/page/scenes.js";
 
 const feed = decodeURIComponent(location.pathname.split("/").pop());
-const canvas = document.getElementById("arena"), context = canvas.getContext("2d");
-const W = 1280, H = 720, BOARD = 560, LEFT = (W - BOARD) / 2, TOP = 96, CELL = BOARD / 8, FRAME_MS = 40;
+const canvas = document.getElementById("arena"), context = canvas.getContext("2d"), field = document.getElementById("field");
+const W = 1280, H = 720, BOARD = 560, LEFT = (W - BOARD) / 2, TOP = 96, FRAME_MS = 40;
 const COLOURS = ["#58b3c5", "#e6955c"];
 const SHAPES = Object.fromEntries(Object.entries(PIECES).map(([letter, paths]) => [letter, paths.map(d => new Path2D(d))]));
 
-let frame = null, live = false, moving = null, shown = [1, 1], shownChance = .5;
+let frame = null, live = false, staged = null, shown = [1, 1], shownChance = .5;
+const scenes = new Scenes(field);
 
 /* Read by the host twice a second (docs/capture.md). Only what has been drawn counts as shown. */
 const health = window.__RINGSIDE_HEALTH__ = { ready: false, degradedReason: "starting", duelId: null, phase: null, seq: 0, drawnAt: 0 };
 
-function take(next) {
-	const scene = next.scene, before = frame?.scene;
-	if (scene?.lastMove && before && scene.ply === before.ply + 1)
-		moving = { from: scene.lastMove.slice(0, 2), to: scene.lastMove.slice(2, 4), at: performance.now() };
-	frame = next;
-}
-
 /* The page that is captured sees the feed as it happens (?live, and a right to that), others see it as spectators do. */
 async function listen() {
 	const shows = new Feed(api, feed, { live: new URLSearchParams(location.search).has("live") });
-	for await (const { frame: next } of shows.follow({ ...PATIENT, onState({ name }) { live = name === "live"; } })) take(next);
+	for await (const { frame: next } of shows.follow({ ...PATIENT, onState({ name }) { live = name === "live"; } })) frame = next;
 }
 listen();
 
@@ -37,6 +32,19 @@ function fit() {
 }
 addEventListener("resize", fit);
 fit();
+
+/* The ring stands over the canvas, as large as the picture lets it; it is the page's own (scenes.js). */
+function stage(scale, x, y) {
+	if (frame.agent1 && frame.agent2 && staged !== frame) {
+		staged = frame;
+		field.hidden = false;
+		scenes.show(frame);
+	}
+	const at = `translate(${(x + LEFT * scale) / devicePixelRatio}px, ${(y + TOP * scale) / devicePixelRatio}px)`;
+	if (field.style.transform !== at) field.style.transform = at;
+	const wide = `${BOARD * scale / devicePixelRatio}px`;
+	if (field.style.width !== wide) field.style.width = wide;
+}
 
 function words(value, x, y, size, { align = "left", colour = "#e6e9ee", weight = 600, width } = {}) {
 	context.font = `${weight} ${size}px system-ui, "DejaVu Sans", sans-serif`;
@@ -58,9 +66,10 @@ function ground(now) {
 	});
 }
 
-/* Chance of side A, as both engines see it: from below, beside the board. */
-function chance(scene) {
-	shownChance += ((scene.chance ?? .5) - shownChance) * .12;
+/* The part of side A in what the game says, or in the health that is left: from below, beside the ring. */
+function chance({ agent1, agent2, scene }) {
+	const a = agent1.hp / agent1.maxHp, b = agent2.hp / agent2.maxHp;
+	shownChance += ((scene?.chance ?? (a + b > 0 ? a / (a + b) : .5)) - shownChance) * .12;
 	const high = BOARD * shownChance;
 	context.fillStyle = COLOURS[1];
 	context.fillRect(LEFT - 18, TOP, 8, BOARD - high);
@@ -96,10 +105,9 @@ function phases() {
 	});
 }
 
-const place = square => [square.charCodeAt(0) - 97, 8 - Number(square[1])];
-
-function piece(letter, x, y, size = CELL) {
-	const white = letter < "a", dark = size < CELL ? "#69737f" : "#2d3138"; /* small ones stand on the dark ground */
+/* A small one, on the dark ground. */
+function piece(letter, x, y, size) {
+	const white = letter < "a", dark = "#69737f";
 	context.save();
 	context.translate(x - 2, y - 1);
 	context.scale((size + 4) / 100, (size + 4) / 100);
@@ -113,28 +121,6 @@ function piece(letter, x, y, size = CELL) {
 	context.strokeStyle = white ? "#2a2d33" : "#cfd3d8";
 	for (const cut of cuts) context.stroke(cut);
 	context.restore();
-}
-
-function board(scene, now) {
-	for (let i = 0; i < 64; i++) {
-		const file = i % 8, rank = i >> 3;
-		context.fillStyle = (file + rank) % 2 ? "#4a5560" : "#8b949d";
-		context.fillRect(LEFT + file * CELL, TOP + rank * CELL, CELL, CELL);
-	}
-	const marks = scene.lastMove ? [scene.lastMove.slice(0, 2), scene.lastMove.slice(2, 4)].map(place) : [];
-	context.fillStyle = "rgba(224, 178, 70, .45)";
-	for (const [file, rank] of marks) context.fillRect(LEFT + file * CELL, TOP + rank * CELL, CELL, CELL);
-	const squares = squaresOf(scene.fen), share = moving ? Math.min(1, (now - moving.at) / 260) : 1;
-	const [toFile, toRank] = moving ? place(moving.to) : [-1, -1];
-	for (const [square, letter] of squares) {
-		let file = square % 8, rank = square >> 3;
-		if (share < 1 && file === toFile && rank === toRank) {
-			const [fromFile, fromRank] = place(moving.from);
-			file = fromFile + (file - fromFile) * share;
-			rank = fromRank + (rank - fromRank) * share;
-		}
-		piece(letter, LEFT + file * CELL, TOP + rank * CELL);
-	}
 }
 
 const minutes = ms => { const s = Math.max(0, Math.ceil(ms / 1000)); return `${Math.floor(s / 60)}:${String(s % 60).padStart(2, "0")}`; };
@@ -155,6 +141,7 @@ function contestant(index, agent, scene) {
 	const running = frame.phase === "FIGHTING" && scene.running && scene.turn === agent.id;
 	const left = scene.clocks[right ? "agent2" : "agent1"] - (running ? serverNow() - scene.at : 0);
 	words(minutes(left), x, 310, 40, { align, colour: running ? "#fff" : "#98a3b1" });
+	if (!scene.fen) return;
 	words(scene.white === agent.id ? "White" : "Black", x, 338, 16, { align, colour: "#98a3b1", weight: 400 });
 	taken(right, scene.white === agent.id, scene.fen);
 }
@@ -172,10 +159,7 @@ function headline() {
 
 function draw(now) {
 	ground(now);
-	if (frame.scene?.fen) {
-		board(frame.scene, now);
-		chance(frame.scene);
-	}
+	if (frame.agent1 && frame.agent2) chance(frame);
 	if (frame.agent1 && frame.agent2) [frame.agent1, frame.agent2].forEach((agent, i) => contestant(i, agent, frame.scene));
 	phases();
 	words(headline(), W / 2, 58, 34, { align: "center" });
@@ -202,8 +186,10 @@ function turn(now) {
 	context.fillStyle = "#0d1218";
 	context.fillRect(0, 0, canvas.width, canvas.height);
 	context.setTransform(scale, 0, 0, scale, (canvas.width - W * scale) / 2, (canvas.height - H * scale) / 2);
-	if (frame) draw(now);
-	else words("Waiting for the feed", W / 2, H / 2, 34, { align: "center" });
+	if (frame) {
+		draw(now);
+		stage(scale, (canvas.width - W * scale) / 2, (canvas.height - H * scale) / 2);
+	} else words("Waiting for the feed", W / 2, H / 2, 34, { align: "center" });
 	report();
 }
 requestAnimationFrame(turn);

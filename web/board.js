@@ -25,8 +25,12 @@ export function squaresOf(fen) {
 const squareOf = text => (8 - Number(text[1])) * 8 + text.charCodeAt(0) - 97;
 
 export class Board {
-	constructor(element) {
-		this.element = element;
+	constructor(field) {
+		const element = this.element = document.createElement("div");
+		element.className = "squares board";
+		element.setAttribute("role", "img");
+		field.append(element);
+		this.flipped = false;
 		this.pieces = new Map(); /* square -> {letter, node} */
 		this.marks = ["mark", "mark", "check"].map(name => {
 			const node = document.createElement("div");
@@ -39,6 +43,7 @@ export class Board {
 	}
 
 	place(node, square) {
+		if (this.flipped) square = 63 - square;
 		node.style.transform = `translate(${square % 8 * 100}%, ${Math.floor(square / 8) * 100}%)`;
 	}
 
@@ -57,8 +62,13 @@ export class Board {
 		return { letter, node };
 	}
 
-	show(scene) {
+	/* Flipped: Black is below. */
+	show(scene, flipped = this.flipped) {
 		const wanted = squaresOf(scene.fen), idle = [];
+		if (flipped !== this.flipped) {
+			this.flipped = flipped;
+			for (const [square, piece] of this.pieces) this.place(piece.node, square);
+		}
 		for (const [square, piece] of this.pieces) {
 			if (wanted.get(square) === piece.letter) continue;
 			idle.push([square, piece]);

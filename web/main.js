@@ -1,17 +1,24 @@
 /* The page: what the feed says becomes what is seen. Everything is drawn from the newest frame; the frame
  * of a lower number never replaces one of a higher. */
 import { Feed } from "/page/client/feed.js";
-import { PATIENT, api, serverNow } from "/page/feed.js";
-import { Board } from "/page/board.js";
+import { PATIENT, api } from "/page/feed.js";
+import { Course } from "/page/course.js";
+import { History } from "/page/history.js";
+import { Log, Ticker } from "/page/lists.js";
 import { Market } from "/page/market.js";
+import { Past, how } from "/page/past.js";
 import { Picture } from "/page/picture.js";
-import { Operations } from "/page/operations.js";
+import { Replay } from "/page/replay.js";
+import { Score, outcome } from "/page/score.js";
+import { Stage } from "/page/stage.js";
 import { Talk } from "/page/talk.js";
+import { $, hide, make, text } from "/page/text.js";
 import { Visitor } from "/page/visitor.js";
 
-const feed = new URLSearchParams(location.search).get("feed") ?? "arena";
-const $ = id => document.getElementById(id);
+const embedded = location.pathname.startsWith("/embed/");
+const feed = embedded ? decodeURIComponent(location.pathname.split("/").pop()) : new URLSearchParams(location.search).get("feed") ?? "arena";
 const root = document.documentElement;
+document.body.classList.toggle("embed", embedded);
 
 /* ---- themes ---- */
 const setTheme = name => { if (name) root.dataset.theme = name; };
@@ -25,16 +32,29 @@ $("theme").onclick = () => {
 /* ---- what is known ---- */
 let frame = null, connection = { name: "connecting", lost: Date.now() };
 const visitor = new Visitor();
-await visitor.start();
-const board = new Board($("board")), market = new Market(feed, visitor), picture = new Picture(feed, visitor), operations = new Operations(visitor), talk = new Talk(visitor);
+const started = visitor.start(); /* what is not about this visitor does not wait for it */
+const score = new Score(), stage = new Stage($("stage")), log = new Log(), ticker = new Ticker(), course = new Course(), replay = new Replay(feed);
+const past = new Past(feed, { replay: duel => replay.open(duel), onKnown: () => { score.setForm(past.form); if (frame) draw(); } });
+await started;
+const market = new Market(feed, visitor, {
+	onBets(duel, bets, count) {
+		ticker.setBets(duel, bets, count);
+		if (bets.length === count) course.setBets(duel, bets);
+	},
+	onSettled: () => past.refresh(),
+});
+const picture = new Picture(feed, visitor), talk = new Talk(visitor);
+new History(market, (duelId, side) => [frame, ...past.duels].find(one => one?.duelId === duelId)?.[side === "A" ? "agent1" : "agent2"]?.name);
 root.dataset.gaps = 0;
 
-function take({ frame: next, text, gap }) {
+function take({ frame: next, gap }) {
 	if (gap) root.dataset.gaps = Number(root.dataset.gaps) + 1;
-	const first = frame === null || next.sourceEpoch !== frame.sourceEpoch;
+	const before = frame;
 	frame = next;
 	root.dataset.seq = frame.seq;
-	log(text, first);
+	log.take(frame);
+	announce(before);
+	if (frame.terminal) past.refresh();
 	draw();
 }
 
@@ -43,144 +63,105 @@ async function listen() {
 		onExpired: () => visitor.expired(),
 		onState({ name, since, fresh }) {
 			connection = { name, lost: since };
-			if (name === "live" && fresh) market.refresh();
+			if (name === "live" && fresh) {
+				market.refresh();
+				past.refresh();
+			}
 			tick();
 		} });
-	for await (const { frame: next, text, gap, odds } of news) {
-		if (next) take({ frame: next, text, gap });
-		else if (odds) market.take(odds);
+	for await (const { frame: next, gap, odds, other, data } of news) {
+		if (next) take({ frame: next, gap });
+		else if (odds) {
+			market.take(odds);
+			course.take(odds);
+		} else if (other === "bets") ticker.take(data);
 		if (gap) market.refresh();
 	}
 }
 
 /* ---- drawing ---- */
-const text = (element, value) => { if (element.textContent !== value) element.textContent = value; };
-const seconds = ms => { const s = Math.max(0, Math.ceil(ms / 1000)); return `${Math.floor(s / 60)}:${String(s % 60).padStart(2, "0")}`; };
-const words = reason => (reason ?? "").replaceAll("_", " ").replaceAll(":", " ");
 
-function drawContestant(id, agent, scene) {
-	const box = $(id), part = name => box.querySelector("." + name);
-	text(part("name"), agent?.name ?? "–");
-	text(part("detail"), agent ? [agent.model !== agent.name ? agent.model : "", `${agent.wins} won, ${agent.losses} lost`].filter(Boolean).join(" · ") : "");
-	const share = agent ? agent.hp / agent.maxHp : 0, meter = part("health");
-	for (const bar of ["left", "lost"]) part(bar).style.transform = `scaleX(${share})`;
-	meter.setAttribute("aria-valuenow", Math.round(share * 100));
-	text(part("hp"), agent ? `${Math.round(agent.hp)} / ${Math.round(agent.maxHp)}` : "–");
-	text(part("damage"), agent ? `${Math.round(agent.damageDealtThisFight)} damage dealt` : "");
-	const colour = agent && scene ? (scene.white === agent.id ? "white" : "black") : undefined;
-	if (colour) part("colour").dataset.colour = colour; else delete part("colour").dataset.colour;
+/* Said aloud once, at the beginning of each phase. */
+function announce(before) {
+	if (before && before.phase === frame.phase && before.duelId === frame.duelId) return;
+	const { agent1, agent2 } = frame, names = agent1 && agent2 ? `${agent1.name} against ${agent2.name}` : "Ringside";
+	const words = { ANNOUNCEMENT: `${names}. Bets are open.`, COUNTDOWN: `${names}: get ready.`, FIGHTING: `${names}: the fight has begun.` }[frame.phase] ?? (frame.outcome ? `${outcome(frame)}.` : "Waiting for the next duel.");
+	text($("announce"), words);
+	text($("title"), words);
+	document.title = agent1 ? `${agent1.name} – ${agent2.name} · Ringside` : "Ringside";
 }
-
-function drawScene(scene) {
-	if (!scene?.fen) return;
-	board.show(scene);
-	$("chance").style.transform = `scaleY(${scene.chance ?? .5})`;
-	const moves = scene.moves ?? [], first = scene.ply - moves.length;
-	const line = document.createElement("bdi");
-	moves.forEach((san, i) => {
-		const ply = first + i, last = i === moves.length - 1;
-		const node = document.createElement(last ? "b" : "span");
-		node.textContent = (ply % 2 === 0 ? `${ply / 2 + 1}. ` : "") + san + " ";
-		line.append(node);
-	});
-	$("moves").replaceChildren(line);
-}
-
-function result() {
-	const by = frame.detail ? ` by ${words(frame.detail)}` : frame.winReason && frame.winReason !== "kill" ? ` by ${words(frame.winReason)}` : "";
-	if (frame.outcome === "win") return `${frame.winnerName} wins${by}`;
-	if (frame.outcome === "draw") return `A draw${by}`;
-	return `Cancelled: ${words(frame.cancellationReason)}`;
-}
-
-function phaseText(now) {
-	if (frame === null) return ["–", "–", connection.name === "denied" ? "A token is needed" : "Not heard of yet"];
-	switch (frame.phase) {
-	case "ANNOUNCEMENT": return ["Announcement", seconds(frame.betCloseTime - now), "until bets close"];
-	case "COUNTDOWN": return ["Countdown", seconds(frame.plannedFightStartTime - now), "until the fight"];
-	case "FIGHTING": return ["Fight", seconds(now - frame.fightStartTime), frame.scene?.ply ? `move ${Math.ceil(frame.scene.ply / 2)}` : "the first move"];
-	case "RESOLUTION": return ["Result", frame.outcome === "draw" ? "½ – ½" : frame.winnerId === frame.agent1?.id ? "1 – 0" : "0 – 1", result()];
-	default: return ["Idle", "–", frame.outcome ? result() : "Waiting for the next duel"];
-	}
-}
-
-const STEPS = ["ANNOUNCEMENT", "COUNTDOWN", "FIGHTING", "RESOLUTION"];
 
 function draw() {
-	const { agent1, agent2, scene } = frame;
-	if (agent1 && agent2) talk.setPlayers([agent1, agent2]);
-	if (agent1) { /* what is over stays until the next begins */
-		drawContestant("agent1", agent1, scene);
-		drawContestant("agent2", agent2, scene);
+	const { agent1, agent2 } = frame, before = ["ANNOUNCEMENT", "COUNTDOWN"].includes(frame.phase);
+	if (agent1 && agent2) {
+		talk.setPlayers([agent1, agent2]);
+		log.setMeetings(past.meetings(agent1.id, agent2.id));
 	}
-	drawScene(scene);
-	const at = STEPS.indexOf(frame.phase);
-	[...$("steps").children].forEach((step, i) => { step.className = i === at ? "now" : i < at ? "done" : ""; });
+	score.draw(frame, (one, side) => past.record(one, side));
+	stage.show(frame);
+	if (agent1 && before) stage.cover(`tape ${frame.duelId} ${past.duels[0]?.seq} ${frame.scene?.white}`, () => past.tape(frame));
+	else if (!agent1 && !stage.newest) stage.cover("wait", waiting);
+	else stage.cover(null);
 	root.dataset.phase = frame.phase ?? "";
 	root.dataset.duel = frame.duelId ?? "";
+	ticker.setDuel(frame);
+	course.setDuel(frame);
 	market.setDuel(frame);
 	picture.setHealth(frame.rendererHealth);
 	tick();
 }
 
-/* A clock of the board: it goes on between two frames, but only as long as we hear of it. */
-function drawClock(id, agent, live) {
-	const scene = frame?.scene, box = $(id).querySelector(".clock");
-	if (!agent || !scene?.clocks) return;
-	const running = frame.phase === "FIGHTING" && scene.running && scene.turn === agent.id;
-	const left = scene.clocks[id] - (running && live ? serverNow() - scene.at : 0);
-	box.dataset.running = running;
-	text(box, `clock ${seconds(left)}`);
+function waiting() {
+	return make("div", "gate", make("h2", "", "The next duel comes soon"), make("p", "", "Nobody stands in the ring at the moment. This page shows it as soon as somebody does."), how());
+}
+
+/* Whoever may not read this feed has a place for a token. */
+function gate() {
+	const part = $("gate-template").content.cloneNode(true);
+	part.querySelector(".gate").append(how());
+	part.querySelector("#gate-form").onsubmit = async event => {
+		event.preventDefault();
+		const button = $("gate-form").querySelector("button");
+		button.disabled = true;
+		text($("gate-note"), await visitor.enter($("gate-token").value));
+		button.disabled = false;
+	};
+	if (!visitor.stranger) part.querySelector("p").textContent = "What you are logged in as may not watch it. Another token may.";
+	return part;
 }
 
 function tick() {
-	const live = connection.name === "live", away = Date.now() - (connection.lost || Date.now());
+	const live = connection.name === "live", denied = connection.name === "denied", away = Date.now() - (connection.lost || Date.now());
 	const pill = $("live");
-	const [state, label] = live ? ["live", "Live"] : connection.name === "denied" ? ["down", "Token needed"]
+	const [state, label] = live ? ["live", "Live"] : denied ? ["down", visitor.stranger ? "Logged out" : "Not for you"]
 		: [away > 5000 ? "down" : "stale", away < 1500 ? "Connecting" : `Not live for ${Math.round(away / 1000)} s`];
 	pill.dataset.state = state;
 	text(pill, label);
-	document.body.classList.toggle("stale-data", !live && away > 1500);
-	const [name, count, what] = phaseText(serverNow());
-	text($("phase").querySelector(".name"), name);
-	text($("phase").querySelector(".count"), live || frame?.phase === "RESOLUTION" ? count : "–");
-	text($("phase").querySelector(".what"), what);
-	drawClock("agent1", frame?.agent1, live);
-	drawClock("agent2", frame?.agent2, live);
-	market.tick(live, connection.name === "denied");
+	document.body.classList.toggle("old", !live && away > 1500 && frame !== null);
+	score.tick(frame, connection, live, away);
+	if (denied && frame === null) stage.cover("gate", gate);
+	market.tick(live, denied);
+	ticker.setMine(market.bets.keys());
 	picture.tick(live);
 	talk.tick(live);
 }
 setInterval(tick, 250);
 
-/* ---- the raw feed ---- */
-const KEPT = 60;
+/* ---- dialogs, share ---- */
+for (const button of document.querySelectorAll("[data-close]")) button.onclick = () => button.closest("dialog").close();
+$("share").onclick = () => {
+	const here = location.origin + (feed === "arena" ? "/" : `/?feed=${encodeURIComponent(feed)}`);
+	$("share-link").value = here;
+	$("share-embed").value = `<iframe src="${location.origin}/embed/${feed}" width="640" height="720" title="A duel, live"></iframe>`;
+	text($("share-note"), visitor.me?.kind === "anonymous" ? "" : "Whoever follows it needs a login of his own.");
+	$("sharing").showModal();
+};
+for (const button of document.querySelectorAll("[data-copy]")) button.onclick = async () => {
+	const field = $(button.dataset.copy);
+	field.select();
+	const copied = await navigator.clipboard?.writeText(field.value).then(() => true, () => false);
+	text($("share-note"), copied ? "Copied." : "Selected: copy it by keyboard.");
+};
+hide($("ask-link"), embedded);
 
-function summary(f) {
-	if (f.terminal) return f.outcome === "win" ? `${f.winnerName} wins: ${words(f.detail ?? f.winReason)}` : f.outcome === "draw" ? `draw: ${words(f.detail)}` : `cancelled: ${words(f.cancellationReason)}`;
-	if (!f.duelId) return "no duel";
-	const hp = `${Math.round(f.agent1.hp)} : ${Math.round(f.agent2.hp)}`;
-	return f.scene?.san ? `${hp}  ${f.scene.san}` : `${hp}  ${f.agent1.name} – ${f.agent2.name}`;
-}
-
-function log(raw, first) {
-	const line = document.createElement("li"), list = $("frames");
-	if (first) list.replaceChildren();
-	for (const value of ["#" + frame.seq, frame.phase ?? "idle", summary(frame)]) {
-		const cell = document.createElement("span");
-		cell.textContent = value;
-		line.append(cell);
-	}
-	line.classList.toggle("terminal", frame.terminal);
-	const keep = list.scrollTop > 0 ? 25 : 0; /* who reads further down is not pushed away */
-	list.prepend(line);
-	list.scrollTop += keep;
-	while (list.children.length > KEPT) list.lastChild.remove();
-	text($("raw-seq"), `#${frame.seq}`);
-	$("raw").dataset.raw = raw;
-	if ($("raw").parentElement.open) $("raw").textContent = JSON.stringify(frame, null, 2);
-}
-$("raw").parentElement.ontoggle = () => { if (frame) $("raw").textContent = JSON.stringify(frame, null, 2); };
-
-operations.start();
 listen();

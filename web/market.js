@@ -3,11 +3,10 @@
  * Bets are offered to whom they would be taken from; others are told why not. */
 import { Markets } from "/page/client/market.js";
 import { api, secrets, serverNow } from "/page/feed.js";
+import { crowd, hundredPays, mineInWords, pays, result, unbacked } from "/page/payout.js";
+import { $, attribute, clock, hide, num, percent, short, signed, text } from "/page/text.js";
 
-const $ = id => document.getElementById(id);
-const text = (element, value) => { if (element.textContent !== value) element.textContent = value; };
 const markets = new Markets(api);
-const units = n => Number(n).toLocaleString("en");
 const STATES = { created: "Opening", open: "Bets open", locked: "Bets closed", resolving: "Paying", resolved: "Paid", cancelled: "Stakes back", manual_review: "In review" };
 const SETTLED = ["resolved", "cancelled"], RETRY_MS = 1000, MISSING_MIN = 3;
 const STRANGER = [401, 403, 404]; /* statuses of what one has no right to, or that is not there */
@@ -20,31 +19,12 @@ function storedAccount() {
 	try { return JSON.parse(localStorage.getItem("account")); } catch { return null; }
 }
 
-/* A win that nobody had bet on: the market is resolved, and yet all stakes go back. */
-const unbacked = m => m.state === "resolved" && m.payout === "refunded";
-
-/* What a settled market made of one account's bets (some, or none: null): [words, whether it is good]. */
-function result(m, bets) {
-	const sum = of => bets.reduce((all, bet) => all + of(bet), 0);
-	const staked = sum(bet => bet.amount), paid = sum(bet => bet.paid ?? 0), net = paid - staked;
-	const onWinner = sum(bet => bet.side === m.winnerSide ? bet.amount : 0);
-	const winner = (m.winnerSide === "B" ? m.agent2Name : m.agent1Name) || `side ${m.winnerSide}`;
-	if (staked === 0) return null;
-	if (m.state === "cancelled") return [`${m.outcome === "draw" ? "A draw" : "Cancelled"}: your ${units(staked)} came back.`, ""];
-	if (unbacked(m)) return [`Nobody had backed ${winner}: your ${units(staked)} came back.`, ""];
-	if (onWinner === 0) return [`You lost ${units(staked)}.`, ""];
-	if (onWinner < staked) {
-		const gross = `${units(paid)} paid for ${units(staked)} staked on both sides.`;
-		return net > 0 ? [`You won ${units(net)}: ${gross}`, "good"] : [net < 0 ? `You lost ${units(-net)}: ${gross}` : `Neither won nor lost: ${gross}`, ""];
-	}
-	return net > 0 ? [`You won ${units(net)}: ${units(paid)} paid for ${units(staked)} staked.`, "good"]
-		: net < 0 ? [`${winner} won, but the fee took more than there was to win: ${units(paid)} of your ${units(staked)} came back.`, ""]
-		: [`${winner} won, but there was nothing to share: your ${units(staked)} came back.`, ""];
-}
-
 export class Market {
-	constructor(feed, visitor) {
+	/* onBets: told the bets of a market whenever they were listed; onSettled: when one of ours is. */
+	constructor(feed, visitor, { onBets, onSettled } = {}) {
 		this.feed = feed;
+		this.onBets = onBets;
+		this.onSettled = onSettled;
 		this.visitor = visitor;
 		this.account = storedAccount();
 		this.unknown = false;    /* the account that was given is none of this server's */
@@ -59,8 +39,13 @@ export class Market {
 		this.said = null;        /* { duelId, value, state }: the last bet, or what became of bets */
 		this.pending = null;
 		this.asked = 0;          /* balances */
+		this.balance = null;
 		this.live = this.denied = false;
 		$("bet").onsubmit = event => { event.preventDefault(); this.place(); };
+		$("bet").oninput = () => this.drawSlip();
+		$("handle").onclick = () => this.open($("handle").getAttribute("aria-expanded") !== "true");
+		for (const button of $("bet").querySelectorAll("[data-stake]")) button.onclick = () => { $("amount").value = button.dataset.stake; this.drawSlip(); };
+		for (const input of $("pick").querySelectorAll("input")) input.onclick = () => this.open(true);
 		this.refreshBalance();
 	}
 
@@ -68,15 +53,14 @@ export class Market {
 		if (!frame.duelId) return;
 		const other = this.duel?.duelId !== frame.duelId;
 		this.duel = frame;
-		for (const [side, agent] of [["a", frame.agent1], ["b", frame.agent2]]) {
-			text($("odds-name-" + side), agent.name);
-			text($("choice-" + side), agent.name);
-		}
+		text($("odds-name-a"), frame.agent1.name);
+		text($("odds-name-b"), frame.agent2.name);
 		if (!other) return;
 		this.market = null;
 		this.missing = 0;
 		this.more = false;
 		this.bets = new Map();
+		this.became = null;
 		if (this.said?.duelId !== this.told) this.said = null; /* of a bet, which is over */
 		this.draw();
 		this.refresh();
@@ -123,11 +107,11 @@ export class Market {
 	/* Ours in a market, and whether there are bets that were not listed. */
 	async askBets(duelId) {
 		const { bets, count } = await markets.bets(duelId);
+		this.onBets?.(duelId, bets, count);
 		return { mine: bets.filter(bet => bet.account === this.account?.id), more: count > bets.length };
 	}
 
 	async loadBets() {
-		if (!this.account) return;
 		const duelId = this.duel.duelId, listed = await this.askBets(duelId).catch(() => null);
 		if (listed === null || this.duel.duelId !== duelId) return; /* what is known stays */
 		this.keepBets(duelId, listed);
@@ -143,7 +127,8 @@ export class Market {
 
 	/* Says once what became of our bets. */
 	async settle(duelId) {
-		if (!this.account || this.told === duelId) return;
+		if (this.told === duelId) return;
+		if (!this.account) return this.loadBets();
 		try {
 			const [m, listed] = await Promise.all([this.askMarket(duelId), this.askBets(duelId)]);
 			if (!SETTLED.includes(m.state) || this.told === duelId) return;
@@ -152,11 +137,14 @@ export class Market {
 			this.refreshBalance();
 			const ours = this.waiting.delete(duelId) || listed.mine.length > 0;
 			const words = !listed.more ? result(m, listed.mine)
-				: ours ? ["Settled. Not all bets of this market can be listed: the balance tells what became of yours.", ""] : null;
+				: ours ? ["Settled", "Not all bets of this market can be listed: the balance tells what became of yours.", ""] : null;
 			if (words === null) return;
 			this.told = duelId;
+			this.onSettled?.();
+			if (this.duel.duelId === duelId) this.became = words;
 			/* A bet on the present duel that failed is not talked over by an earlier one's end. */
-			if (!(this.said?.state === "bad" && this.said.duelId !== duelId)) this.say(duelId, ...words);
+			if (!(this.said?.state === "bad" && this.said.duelId !== duelId)) this.say(duelId, `${words[0]}. ${words[1]}`, words[2]);
+			this.draw();
 		} catch (error) {
 			if (STRANGER.includes(error.status)) this.waiting.delete(duelId);
 			else setTimeout(() => this.settle(duelId), RETRY_MS);
@@ -206,15 +194,34 @@ export class Market {
 	}
 
 	showBalance(value) {
-		text($("balance"), units(value));
+		this.balance = value;
+		text($("balance"), short(value));
+		this.drawSlip();
+	}
+
+	/* The slip, on a phone. */
+	open(open) {
+		$("bet").dataset.open = open;
+		$("handle").setAttribute("aria-expanded", open);
+	}
+
+	/* The stake that is typed; null: none. */
+	stake() {
+		const stake = Number($("amount").value.replace(/[,\s]/g, ""));
+		return Number.isSafeInteger(stake) && stake > 0 ? stake : null;
+	}
+
+	side() {
+		return new FormData($("bet")).get("side") ?? $("pick").querySelector("input:checked").value;
 	}
 
 	/* The same attempt keeps its key until it is answered, so that a lost answer never makes two bets. */
 	async place() {
-		const form = new FormData($("bet")), side = form.get("side"), amount = Number(form.get("amount"));
+		const side = this.side(), amount = this.stake();
+		if (amount === null || $("place").disabled) return;
 		const { duelId } = this.duel, name = this.nameOf(side), key = JSON.stringify([duelId, side, amount]);
-		const button = $("bet").querySelector("button");
-		button.disabled = true;
+		this.placing = true;
+		this.drawSlip();
 		try {
 			if (!this.account) await this.openAccount();
 			if (this.pending?.for !== key) this.pending = { for: key, ...markets.attempt(duelId, this.account, side, amount) };
@@ -222,14 +229,16 @@ export class Market {
 			this.pending = null;
 			this.waiting.add(duelId);
 			this.keepBets(duelId, { mine: [bet], more: this.more });
-			this.say(duelId, `Placed: ${units(amount)} on ${name}.`, "good");
+			this.say(duelId, `Placed: ${num(amount)} on ${name}.`, "good");
+			this.open(false);
 			this.loadBets();
 			this.refreshBalance();
 		} catch (error) {
-			this.say(duelId, error.status ? `Not placed: ${error.message}.` : "No answer. Try again: it will count once.", "bad");
+			this.say(duelId, error.status ? error.status === 402 ? "Not placed: your balance does not cover it. Take a smaller stake." : error.status === 409 ? "Not placed: bets have just closed." : `Not placed: ${error.message}.` : "No answer. Try again: it will count once.", "bad");
 			if (error.status && error.status < 500) this.pending = null;
 		}
-		button.disabled = false;
+		this.placing = false;
+		this.drawSlip();
 	}
 
 	nameOf(side) {
@@ -250,17 +259,8 @@ export class Market {
 		if (!this.market?.operator) return null;
 		if (this.market.operator !== "ledger") return "Bets on this duel are taken by its operator's own service, not on this page.";
 		if (this.account) return this.unknown ? "This server does not know the account that this page was opened with." : "";
-		return this.mayOpen === null ? null : this.mayOpen ? "" : "Betting needs an account, and accounts are given out by the operator.";
-	}
-
-	drawNote() {
-		const bar = this.barred(), said = this.said, note = $("bet-note");
-		const hint = bar === "" && !this.account ? "Play money. The first bet opens an account in this browser." : "Play money.";
-		const late = said && said.duelId !== this.duel?.duelId ? "The duel before: " : "";
-		text(note, [said ? late + said.value : "", bar || (said ? "" : hint)].filter(Boolean).join(" "));
-		note.dataset.state = said?.state ?? "";
-		$("bet").classList.toggle("barred", Boolean(bar));
-		if ($("bet-fields").hidden !== Boolean(bar)) $("bet-fields").hidden = Boolean(bar);
+		return this.mayOpen === null ? null : this.mayOpen ? "" : this.visitor.stranger ? "Log in to bet: accounts here are for whoever has a token."
+			: "Betting needs an account, and accounts are given out by the operator.";
 	}
 
 	takesBets() {
@@ -273,28 +273,103 @@ export class Market {
 		return unbacked(m) ? STATES.cancelled : STATES[m.state];
 	}
 
+	pools() {
+		return this.market?.pools ?? { A: 0, B: 0 };
+	}
+
 	draw() {
-		const m = this.market, pools = m?.pools ?? { A: 0, B: 0 }, total = pools.A + pools.B;
+		const m = this.market, pools = this.pools(), total = pools.A + pools.B;
 		const known = m && !(m.operator && m.operator !== "ledger"); /* what is staked elsewhere is not */
 		text($("market-state"), m ? this.stateName(m) : "–");
-		$("market-state").dataset.state = m?.state === "open" ? "good" : m?.state === "manual_review" ? "bad" : "";
+		$("market-state").dataset.state = m?.state === "open" || (m?.state === "resolved" && m.payout === "paid") ? "good" : m?.state === "manual_review" ? "bad" : m?.state === "cancelled" || (m && unbacked(m)) ? "warn" : "";
 		const mine = { A: 0, B: 0 };
 		for (const bet of this.bets.values()) mine[bet.side] += bet.amount;
 		for (const side of ["A", "B"]) {
 			const low = side.toLowerCase();
-			text($("odds-" + low), m?.odds?.[side] ? m.odds[side].toFixed(2) : "–");
-			text($("pool-" + low), known ? `${units(pools[side])} staked` : "");
-			text($("mine-" + low), mine[side] ? `${this.more ? "at least " : ""}${units(mine[side])} of it yours` : "");
+			this.drawPays($("odds-" + low), side, m, pools, known);
+			text($("mine-" + low), mine[side] ? `${this.more ? "at least " : ""}${short(mine[side])} of it yours` : known && pools[side] ? `${short(pools[side])} staked` : "");
+			attribute($("mine-" + low).closest("label"), "data-mine", mine[side] > 0);
+			text($("share-" + low), total && known ? percent(pools[side] / total) : "–");
 		}
-		$("pool-bar").style.transform = `scaleX(${total ? pools.A / total : .5})`;
+		text($("pool-total"), !known ? "" : total ? `of ${num(total)} staked` : "nothing staked yet");
+		attribute($("pool-bar").parentElement, "data-none", total === 0);
+		$("pool-bar").parentElement.style.setProperty("--share", crowd(pools));
 		this.tick(this.live, this.denied);
+	}
+
+	/* In the bettor's words: 100 pays 160. */
+	drawPays(element, side, m, pools, known) {
+		const settled = m && SETTLED.includes(m.state), back = settled && m.payout !== "paid", lost = settled && m.payout === "paid" && m.winnerSide && m.winnerSide !== side;
+		const value = lost ? 0 : hundredPays(pools, side, m?.feePpm);
+		const lead = !known || !m ? "" : back ? pools.A + pools.B ? "stakes back" : "no bets" : value === null ? "no bets yet" : settled ? "100 paid" : "100 pays";
+		const number = back || value === null || !known ? "" : short(value);
+		if (element.dataset.said === lead + number) return;
+		element.dataset.said = lead + number;
+		element.replaceChildren(lead);
+		if (number) element.append(Object.assign(document.createElement("b"), { textContent: number }));
+		if (!lead) element.textContent = "–";
+	}
+
+	/* What this bet would pay, and the button that says all of it. */
+	drawSlip() {
+		const stake = this.stake(), side = this.side(), name = this.nameOf(side), open = this.live && this.takesBets(), poor = this.balance !== null && stake > this.balance;
+		const gain = stake === null ? 0 : pays(this.pools(), side, stake, this.market?.feePpm) - stake;
+		for (const button of $("bet").querySelectorAll("[data-stake]")) attribute(button, "aria-pressed", Number(button.dataset.stake) === stake);
+		const [lead, rest] = stake === null ? ["A stake is a whole number", "of at least 1."] : poor ? [`Your balance is ${num(this.balance)}.`, "Take a smaller stake."]
+			: [gain > 0 ? `${num(stake)} pays ${num(stake + gain)} if ${name} wins: ${signed(gain)}` : "Nobody is against you yet", gain > 0 ? "Payouts move with the pools until bets close." : "If nobody bets on the other side, your stake comes back."];
+		const preview = $("preview"), said = lead + rest;
+		if (preview.dataset.said !== said) {
+			preview.dataset.said = said;
+			preview.className = "preview" + (stake === null || poor ? " bad" : "");
+			preview.replaceChildren(Object.assign(document.createElement("b"), { textContent: lead }), Object.assign(document.createElement("small"), { textContent: rest }));
+		}
+		text($("place"), this.placing ? "Placing" : stake === null ? "Place bet" : `Bet ${short(stake)} on ${name}`);
+		const off = !open || stake === null || poor || Boolean(this.placing);
+		if ($("place").disabled !== off) $("place").disabled = off;
+	}
+
+	/* What stands where the stake stood: what became of our bets, what they may bring, or why there is none. */
+	verdict() {
+		const bar = this.barred(), m = this.market, mine = [...this.bets.values()];
+		if (this.became) return this.became;
+		if (bar) return [this.denied || this.visitor.stranger ? "Log in to bet" : "No bets here", bar, ""];
+		if (!this.duel || this.duel.phase === "IDLE" || !m) return [this.live ? "Bets open soon" : "Not live", this.live ? "With the next duel." : "Bets wait until it is.", ""];
+		if (!this.live) return ["Not live, bets wait", mine.length ? "Your bet is safe." : "What you see may be old.", "warn"];
+		if (m.state === "open" || m.state === "created") return this.duel.betCloseTime > serverNow() ? ["Opening", "Bets are taken in a moment.", ""] : ["Bets are closed", mine.length ? mineInWords(mine, m, side => this.nameOf(side)) + " if it wins." : "You did not bet on this one.", ""];
+		if (m.state === "manual_review") return ["In review", "A person looks at this market; stakes are safe until then.", "warn"];
+		if (SETTLED.includes(m.state)) return m.payout === "none" ? ["Nobody bet", "The next duel opens another market.", ""] : [this.duel.outcome === "draw" ? "A draw" : this.duel.winnerName ? `${this.duel.winnerName} won` : "It is over", mine.length ? "It is being paid." : "You did not bet on this one.", ""];
+		return ["Bets are closed", mine.length ? mineInWords(mine, m, side => this.nameOf(side)) + " if it wins." : "You did not bet on this one.", ""];
+	}
+
+	drawNote() {
+		const said = this.said, note = $("bet-note"), late = said && said.duelId !== this.duel?.duelId;
+		const [title, why, is] = this.verdict(), shown = said && (late ? ["ANNOUNCEMENT", "COUNTDOWN"].includes(this.duel?.phase) : said.state === "bad" || !this.became);
+		text(note, shown ? (late ? "The duel before: " : "") + said.value : "");
+		note.title = note.textContent;
+		note.dataset.state = shown ? said.state : "";
+		text($("verdict-title"), title);
+		text($("verdict-text"), why);
+		attribute($("verdict"), "data-is", is);
+		hide($("verdict-login"), !(this.visitor.stranger && (this.denied || this.barred())));
+		const proof = Boolean(this.duel?.outcome && this.market && SETTLED.includes(this.market.state));
+		hide($("proof"), !proof);
+		if (proof) attribute($("proof"), "href", "/v1/oracle/" + encodeURIComponent(this.duel.duelId));
+		const open = this.takesBets() && this.live, mine = [...this.bets.values()];
+		const bets = open ? "open" : "shut";
+		if (document.body.dataset.bets === "open" && !open) this.open(false); /* the ring is what is looked at now */
+		attribute(document.body, "data-bets", bets);
+		text($("handle-text"), open ? `${mine.length ? "Placed. " : ""}Bets close in ${clock(this.duel.betCloseTime - serverNow())}` : this.became || mine.length === 0 ? title : mineInWords(mine, this.market, side => this.nameOf(side)));
+		text($("mine-sum"), mine.length === 0 ? "None in this duel" : (this.more ? "At least " : "") + (this.became ? this.became[0] : mineInWords(mine, this.market, side => this.nameOf(side))));
+		$("mine-sum").title = $("mine-sum").textContent;
+		hide($("history-open"), !this.account || this.unknown);
 	}
 
 	tick(live, denied) {
 		this.live = live;
 		this.denied = denied;
 		const open = live && this.takesBets();
-		if ($("bet-fields").disabled === open) $("bet-fields").disabled = !open;
+		for (const fields of ["bet-fields", "pick"]) if ($(fields).disabled === open) $(fields).disabled = !open;
+		this.drawSlip();
 		this.drawNote();
 	}
 }

@@ -1,9 +1,11 @@
-/* What the machinery does, from /metrics and /readyz, every two seconds while somebody looks. */
-import { api } from "/page/feed.js";
+/* /ops: what the machinery does, and the feed as it comes. For whoever has the right to see the metrics. */
+import { Feed } from "/page/client/feed.js";
+import { PATIENT, api } from "/page/feed.js";
+import { $, hide, text, words } from "/page/text.js";
+import { Visitor } from "/page/visitor.js";
 
-const $ = id => document.getElementById(id);
-const text = (element, value) => { if (element.textContent !== value) element.textContent = value; };
-const EVERY_MS = 2000, KEPT = 60;
+const EVERY_MS = 2000, KEPT = 60, LINES = 60, LINE_PX = 25;
+const feed = new URLSearchParams(location.search).get("feed") ?? "arena";
 
 const bytes = n => n >= 1e9 ? (n / 1e9).toFixed(2) + " GB" : n >= 1e6 ? (n / 1e6).toFixed(1) + " MB" : Math.round(n / 1e3) + " kB";
 const count = n => n >= 1e5 ? Math.round(n / 1e3) + "k" : n >= 100 ? String(Math.round(n)) : String(Math.round(n * 10) / 10);
@@ -57,7 +59,7 @@ class Plot {
 	}
 }
 
-export class Operations {
+class Operations {
 	constructor(visitor) {
 		this.visitor = visitor;
 		this.plots = PLOTS.map(([name]) => new Plot(name));
@@ -67,11 +69,20 @@ export class Operations {
 	}
 
 	start() {
+		const may = this.visitor.may("metrics", "/metrics");
+		hide($("refused"), may);
+		for (const part of document.querySelectorAll("main > :not(#refused)")) hide(part, !may);
+		if (!may) {
+			text($("ready"), this.visitor.stranger ? "Logged out" : "Not for you");
+			$("ready").dataset.state = "down";
+			return text($("refused-why"), this.visitor.stranger ? "Log in with a token that has it." : "What you are logged in as does not have it.");
+		}
 		const turn = async () => {
-			if (document.visibilityState === "visible" && this.visitor.may("metrics", "/metrics")) await this.look();
+			if (document.visibilityState === "visible") await this.look();
 			setTimeout(turn, EVERY_MS);
 		};
 		turn();
+		listen();
 	}
 
 	async look() {
@@ -80,7 +91,7 @@ export class Operations {
 			if (!metrics.ok) throw new Error(metrics.status === 401 || metrics.status === 403 ? "needs a token" : "no answer");
 			this.draw(parse(await metrics.text()), await ready.json());
 		} catch (error) {
-			text($("ready"), error.message === "needs a token" ? "Token needed" : "No answer");
+			text($("ready"), error.message === "needs a token" ? "Not for you" : "No answer");
 			$("ready").dataset.state = "warn";
 			this.before = null;
 		}
@@ -126,3 +137,41 @@ export class Operations {
 		while (body.rows.length > ready.workers.length) body.deleteRow(-1);
 	}
 }
+
+/* ---- the feed, as it comes ---- */
+
+function summary(f) {
+	if (f.terminal) return f.outcome === "win" ? `${f.winnerName} wins: ${words(f.detail ?? f.winReason)}` : f.outcome === "draw" ? `draw: ${words(f.detail)}` : `cancelled: ${words(f.cancellationReason)}`;
+	if (!f.duelId) return "no duel";
+	const hp = `${Math.round(f.agent1.hp)} : ${Math.round(f.agent2.hp)}`;
+	return f.scene?.san ? `${hp}  ${f.scene.san}` : `${hp}  ${f.agent1.name} – ${f.agent2.name}`;
+}
+
+let newest = null;
+const showRaw = () => { if (newest && $("raw").parentElement.open) text($("raw"), JSON.stringify(newest, null, 2)); };
+$("raw").parentElement.ontoggle = showRaw;
+
+function log(frame) {
+	const line = document.createElement("li"), list = $("frames");
+	for (const value of ["#" + frame.seq, frame.phase ?? "idle", summary(frame)]) {
+		const cell = document.createElement("span");
+		cell.textContent = value;
+		line.append(cell);
+	}
+	line.classList.toggle("terminal", frame.terminal);
+	const keep = list.scrollTop > 0 ? LINE_PX : 0; /* who reads further down is not pushed away */
+	list.prepend(line);
+	list.scrollTop += keep;
+	while (list.children.length > LINES) list.lastChild.remove();
+	text($("raw-seq"), `#${frame.seq}`);
+	newest = frame;
+	showRaw();
+}
+
+async function listen() {
+	for await (const { frame } of new Feed(api, feed).follow(PATIENT)) log(frame);
+}
+
+const visitor = new Visitor(), operations = new Operations(visitor);
+await visitor.start();
+operations.start();

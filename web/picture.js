@@ -3,9 +3,8 @@
  * it is on screen. A picture that has not changed for a while is shown as old. */
 import { Viewer } from "/page/client/viewer.js";
 import { api } from "/page/feed.js";
+import { $, hide, text } from "/page/text.js";
 
-const $ = id => document.getElementById(id);
-const text = (element, value) => { if (element.textContent !== value) element.textContent = value; };
 const STILL_MS = 4000;
 const WAYS = { webrtc: "WebRTC", mjpeg: "MJPEG (WebRTC did not come through)" };
 const REASONS = {
@@ -42,11 +41,11 @@ export class Picture {
 		this.drawHealth(true);
 	}
 
-	/* A word that is old vouches for nothing. */
+	/* A word that is old vouches for nothing, and nothing is vouched for where no picture is seen. */
 	drawHealth(live) {
-		const tag = $("health"), health = this.health;
-		tag.dataset.state = live && health?.ready ? "good" : "warn";
-		text(tag, !health ? "–" : !live ? "Not known" : health.ready ? "Vouched for" : "Degraded");
+		const tag = $("health"), health = this.health, shown = this.shown();
+		tag.dataset.state = live && health?.ready && shown ? "good" : live && health && !shown ? "" : "warn";
+		text(tag, !health ? "–" : !live ? "Not known" : !shown ? "Not shown" : health.ready ? "Vouched for" : "Not vouched for");
 		const at = health?.updatedAt ? new Date(health.updatedAt).toLocaleTimeString([], { hour12: false }) : "";
 		text($("health-note"), !health ? "The feed has said nothing about the picture yet." : !live ? `Not heard of since ${at || "a while"}.` : health.ready ? `The renderer shows this duel. Checked ${at}.`
 			: (REASONS[health.degradedReason] ?? (health.degradedReason ?? "unknown").replaceAll("_", " ")) + (at ? ` Since ${at}.` : ""));
@@ -60,8 +59,9 @@ export class Picture {
 	run() {
 		if (!this.wanted()) return this.viewer.stop();
 		if (this.visitor.me && !this.visitor.mayAny("render")) {
-			this.trouble = this.visitor.me.kind === "anonymous" ? "The picture needs a token" : "The picture is not for this login";
-			text($("picture-note"), "Whoever may order browsers sees it here.");
+			this.trouble = this.visitor.stranger ? "The picture is for whoever has logged in." : "What you are logged in as may not see the picture.";
+			hide($("screen-login"), !this.visitor.stranger);
+			text($("picture-note"), "The ring above shows the same duel.");
 			return;
 		}
 		this.viewer.start();
@@ -87,7 +87,7 @@ export class Picture {
 			this.trouble = "";
 			text($("picture-note"), WAYS[way]);
 		} else if (error) {
-			this.trouble = error.status === 503 ? "No renderer" : error.status === 401 || error.status === 403 ? "The picture needs a token" : "No picture";
+			this.trouble = error.status === 503 ? "No renderer" : error.status === 401 || error.status === 403 ? "The picture is not for this login." : "No picture";
 			text($("picture-note"), error.status ? error.message : "The picture broke off; it is asked for again.");
 		}
 	}
@@ -96,12 +96,17 @@ export class Picture {
 		text($("screen-note"), message);
 	}
 
+	shown() {
+		return !$("video").hidden || !$("still").hidden;
+	}
+
 	tick(live) {
 		this.drawHealth(live);
-		const shown = !$("video").hidden || !$("still").hidden;
+		const shown = this.shown();
 		const age = Date.now() - this.viewer.last, old = shown && (age > STILL_MS || !live);
-		$("video").parentElement.classList.toggle("old", old);
-		if (old) this.say(live ? `No new picture for ${Math.round(age / 1000)} s` : "Not live");
+		$("video").parentElement.classList.toggle("old", old || (shown && this.health?.ready === false));
+		if (shown && !old && this.health?.ready === false) this.say("Trust the ring above instead");
+		else if (old) this.say(live ? `No new picture for ${Math.round(age / 1000)} s` : "Not live");
 		else this.say(shown ? "" : this.trouble || (this.viewer.state.name !== "stopped" ? "Asking for the picture" : "No picture yet"));
 	}
 }

@@ -5,9 +5,7 @@ import { Connection, Memory, OutboxFullError } from "/page/client/connection.js"
 import { uuid } from "/page/client/uuid.js";
 import { api, serverNow } from "/page/feed.js";
 
-const $ = id => document.getElementById(id);
-const text = (element, value) => { if (element.textContent !== value) element.textContent = value; };
-const make = (name, className, words = "") => Object.assign(document.createElement(name), { className, textContent: words });
+import { $, make, text } from "/page/text.js";
 
 const plain = words => typeof words === "string" ? words : ""; /* pieces may have any form */
 

@@ -3,9 +3,8 @@
  * takes none (no TLS), the token stays with this tab. */
 import { RequestError } from "/page/client/api.js";
 import { api, secrets } from "/page/feed.js";
+import { $, text } from "/page/text.js";
 
-const $ = id => document.getElementById(id);
-const text = (element, value) => { if (element.textContent !== value) element.textContent = value; };
 const ROOTS = { read: "/v1/stream/", append: "/v1/stream/", create: "/v1/stream/", delete: "/v1/stream/", post: "/v1/source/", frames: "/v1/feeds/",
 	render: "/stream/", view: "/stream/", bet: "/v1/ledger/", operate: "/v1/", metrics: "/" };
 
@@ -21,11 +20,21 @@ function matches(pattern, path) {
 export class Visitor {
 	constructor() {
 		this.me = null; /* GET /v1/me; null: not known yet */
-		$("log-in").onclick = () => { this.say(""); $("login").showModal(); };
+		for (const button of ["log-in", "verdict-login", "screen-login"]) $(button)?.addEventListener("click", () => this.ask());
 		$("login-cancel").onclick = () => $("login").close();
 		$("login-form").onsubmit = event => { event.preventDefault(); this.submit(); };
 		$("log-out").onclick = () => this.logOut();
-			}
+	}
+
+	/* May there be more for whoever logs in? */
+	get stranger() {
+		return Boolean(this.me) && this.me.kind === "anonymous" && !this.me.dev;
+	}
+
+	ask() {
+		this.say("");
+		$("login").showModal();
+	}
 
 	/* Before anything is asked for: who are we? */
 	async start() {
@@ -66,17 +75,22 @@ export class Visitor {
 	}
 
 	async submit() {
-		const token = $("login-token").value.trim();
-		if (!token) return;
 		$("login-submit").disabled = true;
-		try {
-			await this.change(token);
-			location.reload(); /* everything is asked for anew */
-		} catch (error) {
-			this.say(error.status === 401 ? "This token is not known here, or no longer." : error.status === 429 ? `Too many attempts: try again in ${error.retryAfter / 1000 || 60} s.`
-				: error.status ? `Not logged in: ${error.message}` : "No answer. Try again.");
-		}
+		this.say(await this.enter($("login-token").value));
 		$("login-submit").disabled = false;
+	}
+
+	/* Why it was not taken; where it was, the page is loaded anew. */
+	async enter(token) {
+		if (!token.trim()) return "";
+		try {
+			await this.change(token.trim());
+			location.reload(); /* everything is asked for anew */
+			return "";
+		} catch (error) {
+			return error.status === 401 ? "This token is not known here, or no longer." : error.status === 429 ? `Too many attempts: try again in ${error.retryAfter / 1000 || 60} s.`
+				: error.status ? `Not logged in: ${error.message}` : "No answer. Try again.";
+		}
 	}
 
 	async logOut() {
@@ -95,6 +109,6 @@ export class Visitor {
 		text($("visitor"), name ?? "");
 		$("log-out").hidden = !known;
 		$("log-in").hidden = !me || known || Boolean(me.dev);
-		$("operations").hidden = Boolean(me) && !this.may("metrics", "/metrics");
+		if ($("ops-link")) $("ops-link").hidden = !this.may("metrics", "/metrics");
 	}
 }

@@ -34,7 +34,7 @@ class Browser:
         self.profile = tempfile.mkdtemp(prefix="ringside-page-")
         to_read, self.to = os.pipe()
         self.back, to_write = os.pipe()
-        self.count, self.buffer, self.session = 0, b"", None
+        self.count, self.buffer, self.session, self.target = 0, b"", None, None
         self.errors = []
         read, write = (os.fdopen(os.dup(fd), "rb", closefd=False).fileno() for fd in (to_read, to_write))
 
@@ -80,8 +80,12 @@ class Browser:
         if event.get("method") == "Log.entryAdded" and "Content Security Policy" in event["params"]["entry"]["text"]:
             self.errors.append(event["params"]["entry"]["text"])
 
-    def open(self, url, width=1280, height=900, scheme="light", phone=False):
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+    def open(self, url, width=1280, height=900, scheme="light", phone=False, beside=False):
+        """In a tab of its own, in place of the one before, or beside it."""
+        before, self.session = self.target, None
+        target = self.target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        if before and not beside:
+            self.call("Target.closeTarget", targetId=before)
         self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         self.call("Page.enable")
         self.call("Runtime.enable")
@@ -108,6 +112,19 @@ class Browser:
         known = {"key": key, "windowsVirtualKeyCode": KEYS.get(key, ord(key[0].upper())), "text": text}
         self.call("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", **known)
         self.call("Input.dispatchKeyEvent", type="keyUp", **{**known, "text": ""})
+
+    def click(self, selector):
+        """Of the mouse, in the middle of it, once it stands still."""
+        x, y = self.run(f"""(async () => {{
+            const e = document.querySelector({json.dumps(selector)});
+            e.scrollIntoView({{ block: "nearest" }});
+            await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+            await Promise.allSettled(document.getAnimations().map(moves => moves.finished));
+            const {{ x, y, width, height }} = e.getBoundingClientRect();
+            return [x + width / 2, y + height / 2];
+        }})()""")
+        for kind, buttons in (("mousePressed", 1), ("mouseReleased", 0)):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=buttons, clickCount=1)
 
     def shift(self):
         """(the cumulative layout shift, the largest ones with what moved). As Web Vitals count it: the worst span of at

@@ -54,8 +54,8 @@ def stage():
         yield r
 
 
-def keep(browser, name):
-    browser.picture(os.path.join(ARTEFACTS, name + ".png"))
+def keep(browser, name, whole=True):
+    browser.picture(os.path.join(ARTEFACTS, name + ".png"), whole)
 
 
 def state(browser, name):
@@ -71,15 +71,18 @@ def phase(browser, name, patience=120):
 
 
 def bet(browser, side, amount):
-    browser.wait("!document.querySelector('#bet button').matches(':disabled')", "a market that takes bets")  # by its fieldset too
-    browser.run(f"document.querySelector('input[value={side}]').click(); document.querySelector('#amount').value = "
-                f"{amount}; document.querySelector('#bet button').click()")
+    browser.wait("!document.querySelector('#bet-fields').disabled", "a market that takes bets")
+    browser.click(f"#pick .{side.lower()} .box")
+    browser.run(f"""document.querySelector('#amount').value = '{amount}';
+        document.querySelector('#amount').dispatchEvent(new Event('input', {{ bubbles: true }}))""")
+    browser.wait("!document.querySelector('#place').disabled", "a bet that can be placed")
+    browser.click("#place")
     browser.wait(f"document.querySelector('#bet-note').textContent.startsWith('Placed: {amount:,} ')", "the bet")
 
 
 def check_bets_shown(browser, *amounts):
     """What this viewer has on each side, and nothing in the market's card that is cut off by its edge."""
-    cut = browser.run("""[...document.querySelectorAll(".market *:not(.hidden)")].filter(e => e.clientWidth > 1 &&
+    cut = browser.run("""[...document.querySelectorAll(".market *:not(.hidden, #mine-sum)")].filter(e => e.clientWidth > 1 &&
         e.scrollWidth > e.clientWidth).map(e => e.id || e.className || e.nodeName)""")
     assert cut == [], cut
     for side, amount in zip("ab", amounts):
@@ -112,11 +115,12 @@ def test_a_whole_duel_seen_in_a_browser(stage, tmp_path):
             phase(browser, "ANNOUNCEMENT")
             bet(browser, "A", 300)
             bet(browser, "B", 100)
-            browser.wait("document.querySelector('#odds-a').textContent === '1.33'", "odds")
+            browser.wait("document.querySelector('#odds-a').textContent === '100 pays133'", "odds")
             browser.wait("document.querySelector('#balance').textContent === '99,600'", "the balance")
             check_bets_shown(browser, 300, 100)
             keep(browser, "announcement")
             phase(browser, "FIGHTING")
+            browser.run("document.querySelector('.screen').scrollIntoView({ block: 'center' })")
             browser.wait("document.querySelector('#bet-fields').disabled", "no more bets")
             browser.wait("document.querySelector('#market-state').textContent === 'Bets closed'", "the lock")
             browser.wait("document.querySelector('#health').textContent === 'Vouched for'", "a healthy picture")
@@ -126,9 +130,9 @@ def test_a_whole_duel_seen_in_a_browser(stage, tmp_path):
             os.kill(r.worker("bridge-0")["pid"], signal.SIGKILL)
             browser.wait("document.querySelector('#live').textContent === 'Live'", "live again")
             freeze_arena(r)
-            browser.wait("document.querySelector('#health').textContent === 'Degraded'", "the frozen picture")
+            browser.wait("document.querySelector('#health').textContent === 'Not vouched for'", "the frozen picture")
             keep(browser, "frozen")
-            browser.wait("document.querySelector('#health').textContent === 'Vouched for'", "the recovery", 120)
+            browser.wait("document.querySelector('#health-note').textContent.startsWith('The renderer shows this duel.')", "the recovery", 120)
             hold.unlink()
             phase(browser, "RESOLUTION", 240)
             keep(browser, "result")
@@ -144,7 +148,7 @@ def test_a_whole_duel_seen_in_a_browser(stage, tmp_path):
         assert browser.run("window.sameDocument") is True
         assert browser.errors == []
         moved, most = browser.shift()
-        assert moved < 0.02, most  # a whole duel long, workers killed and all
+        assert moved < 0.01, most  # a whole duel long, workers killed and all
         frames = frames_of(r)
         check_frames(frames)
         wait_for(lambda: len(events.messages()) >= len(frames), "the EventSource")
@@ -197,47 +201,22 @@ def test_by_keyboard_alone(stage):
         assert focused(browser) == ["side", True]
         browser.press("ArrowRight")
         assert browser.run("document.querySelector('input[value=B]').checked")
-        browser.press("Tab")
+        for _ in range(5):  # past the quick stakes
+            browser.press("Tab")
         assert focused(browser) == ["amount", True]
         browser.run("document.querySelector('#amount').select()")
         for digit in "250":
             browser.press(digit, digit)
         browser.press("Enter", "\r")
         browser.wait("document.querySelector('#bet-note').textContent.startsWith('Placed: 250 ')", "the bet")
+        browser.wait("!document.querySelector('#place').disabled", "the slip again")
         reached = []
         for _ in range(30):
             browser.press("Tab")
             reached.append(focused(browser))
         names = [name for name, _ in reached]
-        assert "theme" in names and "frames scroll" in names or "frames" in names, names
+        assert {"place", "history-open", "moves", "past", "share", "theme"} <= set(names), " ".join(names)
         assert all(seen for name, seen in reached if name not in ("BODY",)), reached
-        assert browser.errors == []
-
-
-def test_on_a_phone(stage):
-    """Nothing is wider than the screen, what is touched is large enough, and nothing jumps, in each phase."""
-    wait_for(lambda: stage.request("GET", "/v1/feeds/arena")[0] == 200, "the feed")
-    with Browser() as browser:
-        browser.open(stage.url + "/", 360, 740, scheme="dark", phone=True)
-        browser.wait("document.querySelector('#live').textContent === 'Live'", "live")  # all of the announcement is for bets
-        with Duel(stage, "--pace=60ms", "--movetime=10ms", "--games=1", "--clock=20s"):
-            for name in ("ANNOUNCEMENT", "FIGHTING", "RESOLUTION"):
-                phase(browser, name, 240)
-                browser.wait("document.querySelector('#live').textContent === 'Live'", "live")
-                if name == "ANNOUNCEMENT":
-                    bet(browser, "A", 12345)
-                    bet(browser, "B", 54321)
-                    browser.wait("document.querySelector('#balance').textContent === '33,334'", "the balance")
-                    check_bets_shown(browser, "12,345", "54,321")
-                assert browser.run("document.documentElement.scrollWidth") <= 360, name
-                small = browser.run("""[...document.querySelectorAll("button, #bet label, input[type=number]")].filter(e => {
-                    const box = e.getBoundingClientRect();
-                    return box.width > 0 && (box.width < 40 || box.height < 40) && !(e.labels ?? []).length && e.htmlFor === "";
-                }).map(e => e.id || e.className || e.nodeName)""")
-                assert small == [], small
-                keep(browser, f"phone-{name.lower()}")
-        moved, most = browser.shift()
-        assert moved < 0.02, most
         assert browser.errors == []
 
 
@@ -245,7 +224,7 @@ def test_a_token_in_the_fragment_opens_the_page_and_is_not_kept_in_the_address()
     tokens = {"RINGSIDE_AUTH_SUBSCRIBE_TOKENS": "viewer"}
     with Ringside("--dev=false", environment=tokens, workers=1, bridge=1) as r, Browser() as browser:
         browser.open(r.url + "/")
-        browser.wait("document.querySelector('#live').textContent === 'Token needed'", "the refusal")
+        browser.wait("document.querySelector('#live').textContent === 'Logged out'", "the refusal")
         browser.open(r.url + "/#token=viewer")
         browser.wait("document.querySelector('#live').textContent === 'Live'", "live")
         assert browser.run("location.href") == r.url + "/"
@@ -262,13 +241,17 @@ def test_a_visitor_logs_in_and_out(strict):
     """By a cookie that no script sees; nothing of the token stays in the page."""
     with Browser() as browser:
         browser.open(strict.url + "/")
-        browser.wait("document.querySelector('#live').textContent === 'Token needed'", "the refusal")
+        browser.wait("document.querySelector('#live').textContent === 'Logged out'", "the refusal")
         log_in(browser, "nobody's")
         browser.wait("document.querySelector('#login-note').textContent === 'This token is not known here, or no longer.'",
                      "the refusal")
         keep(browser, "login-refused")
         browser.run("document.querySelector('#login-cancel').click()")
-        log_in(browser, "viewer")
+        assert browser.run("document.querySelector('#verdict-login').checkVisibility({ visibilityProperty: true })")
+        for token, words in (("nobody's", "This token is not known here, or no longer."), ("viewer", "")):  # at the ring itself
+            browser.run(f"""document.querySelector('#gate-token').value = {json.dumps(token)};
+                document.querySelector('#gate-form').requestSubmit()""")
+            browser.wait(f"!document.querySelector('#gate-note') || document.querySelector('#gate-note').textContent === {json.dumps(words)}", words)
         browser.wait("document.querySelector('#live').textContent === 'Live'", "live")
         browser.wait("document.querySelector('#log-out').checkVisibility()", "the way out")
         assert browser.run("document.querySelector('#log-in').checkVisibility()") is False
@@ -277,7 +260,7 @@ def test_a_visitor_logs_in_and_out(strict):
         browser.call("Page.reload")
         browser.wait("document.querySelector('#live').textContent === 'Live'", "live again")
         browser.run("document.querySelector('#log-out').click()")
-        browser.wait("document.querySelector('#live').textContent === 'Token needed'", "the way out")
+        browser.wait("document.querySelector('#live').textContent === 'Logged out'", "the way out")
         assert browser.errors == []
 
 
@@ -295,14 +278,13 @@ def test_a_page_for_everybody_needs_no_token():
         browser.wait("document.querySelector('#market-state').textContent === 'Bets open'", "the market")
         bet(browser, "A", 300)
         browser.wait("document.querySelector('#balance').textContent === '99,700'", "the balance")
-        assert browser.run("document.querySelector('#operations').checkVisibility()") is False
+        assert browser.run("document.querySelector('#ops-link').checkVisibility()") is False
         assert browser.run("document.querySelector('#log-in').checkVisibility()") is True
         keep(browser, "public")
         assert browser.errors == []
 
 
-def note(browser):
-    return browser.text("#bet-note")
+SAID = "['title', 'text'].map(part => document.querySelector('#verdict-' + part).textContent).join('|')"
 
 
 def say_nothing_else(browser, selector, value, while_):
@@ -331,21 +313,21 @@ def hall():
 
 # What is bet on the page and by somebody else, how it ends, what is said of it, and what the market's state is called.
 ENDS = {
-    "nobody_backed_the_winner": ([("A", 250)], [], "beta", "Nobody had backed Beta: your 250 came back.", "Stakes back"),
+    "nobody_backed_the_winner": ([("A", 250)], [], "beta", "Your 250 came back|Nobody had backed Beta.", "Stakes back"),
     "nobody_backed_the_winner_but_others_bet_too": (
-        [("B", 250)], [("B", 1000)], "alpha", "Nobody had backed Alpha \"α\": your 250 came back.", "Stakes back"),
+        [("B", 250)], [("B", 1000)], "alpha", "Your 250 came back|Nobody had backed Alpha \"α\".", "Stakes back"),
     "both_sides_and_won": ([("A", 100), ("B", 150)], [("A", 100)], "beta",
-                           "You won 100: 350 paid for 250 staked on both sides.", "Paid"),
+                           "You won 100 net|You staked 250 on both sides and were paid 350.", "Paid"),
     "both_sides_and_lost": ([("A", 100), ("B", 150)], [("A", 100)], "alpha",
-                            "You lost 75: 175 paid for 250 staked on both sides.", "Paid"),
+                            "You lost 75|You staked 250 on both sides and were paid 175.", "Paid"),
     "both_sides_alone": ([("A", 300), ("B", 100)], [], "beta",
-                         "Neither won nor lost: 400 paid for 400 staked on both sides.", "Paid"),
-    "lost": ([("A", 250)], [("B", 1000)], "beta", "You lost 250.", "Paid"),
-    "nobody_against": ([("A", 250)], [], "alpha", "Alpha \"α\" won, but there was nothing to share: your 250 came back.",
+                         "Neither won nor lost|You staked 400 on both sides and were paid 400.", "Paid"),
+    "lost": ([("A", 250)], [("B", 1000)], "beta", "You lost 250|Beta won.", "Paid"),
+    "nobody_against": ([("A", 250)], [], "alpha", "Your 250 came back|Alpha \"α\" won, but nobody had bet against.",
                        "Paid"),
-    "draw": ([("A", 250)], [("B", 1000)], "draw", "A draw: your 250 came back.", "Stakes back"),
-    "cancelled": ([("A", 250)], [("B", 1000)], "abort", "Cancelled: your 250 came back.", "Stakes back"),
-    "won": ([("A", 250)], [("B", 1000)], "alpha", "You won 1,000: 1,250 paid for 250 staked.", "Paid"),
+    "draw": ([("A", 250)], [("B", 1000)], "draw", "Your 250 came back|It was a draw.", "Stakes back"),
+    "cancelled": ([("A", 250)], [("B", 1000)], "abort", "Your 250 came back|The duel was cancelled.", "Stakes back"),
+    "won": ([("A", 250)], [("B", 1000)], "alpha", "You won 1,000 net|You staked 250 and were paid 1,250.", "Paid"),
 }
 
 
@@ -378,6 +360,39 @@ def g(hall):
     return game
 
 
+def test_on_a_phone(hall, g):
+    """Nothing is wider than the screen, what is touched is large enough, and nothing jumps, in each phase."""
+    with Browser() as browser:
+        browser.open(hall.url + "/", 360, 740, scheme="dark", phone=True)
+        browser.wait("document.querySelector('#live').textContent === 'Live'", "live")
+        duel = announce(g)
+        for name in ("ANNOUNCEMENT", "COUNTDOWN", "FIGHTING", "RESOLUTION"):
+            if name == "COUNTDOWN":
+                g.post("positions", duelId=duel, agent1=[0, 0, 0], agent2=[1, 0, 0])
+            if name == "RESOLUTION":
+                g.post("damage", duelId=duel, attackerId="alpha", amount=12, targetHp=68)
+                g.post("death", duelId=duel, ids=["beta"])
+            elif name != "ANNOUNCEMENT":
+                g.post("phase", duelId=duel, phase=name)
+            phase(browser, name)
+            if name == "ANNOUNCEMENT":
+                bet(browser, "A", 12345)
+                bet(browser, "B", 54321)
+                browser.wait("document.querySelector('#balance').textContent === '33,334'", "the balance")
+                check_bets_shown(browser, "12,345", "54,321")
+            assert browser.run("document.documentElement.scrollWidth") <= 360, name
+            small = browser.run("""[...document.querySelectorAll("button, #pick label, input:not([type=radio])")].filter(e => {
+                const box = e.getBoundingClientRect();
+                return box.width > 0 && (box.width < 40 || box.height < 40);
+            }).map(e => e.id || e.className || e.nodeName)""")
+            assert small == [], (name, small)
+            keep(browser, f"phone-{name.lower()}", whole=False)
+        browser.wait(f"{SAID}.startsWith('Neither won nor lost')", "what became of the bets")
+        moved, most = browser.shift()
+        assert moved < 0.01, most
+        assert browser.errors == []
+
+
 @pytest.mark.parametrize("case", ENDS)
 def test_what_became_of_bets_is_said_as_it_was(hall, seat, g, case):
     ours, others, end, words, market_state = ENDS[case]
@@ -390,16 +405,18 @@ def test_what_became_of_bets_is_said_as_it_was(hall, seat, g, case):
         bet(seat, side, amount)
     fight(g, duel)
     end_duel(g, duel, end)
-    seat.wait("!document.querySelector('#bet-note').textContent.startsWith('Placed')", "what became of the bets")
-    assert note(seat) == words
+    seat.wait(f"{SAID} === {json.dumps(words)}", words)
     seat.wait(f"document.querySelector('#market-state').textContent === '{market_state}'", market_state)
     keep(seat, "bets-" + case)
     if end != "abort":  # else there is no duel any more
         seat.call("Page.reload")  # what became of them, and what was staked, is still known
-        seat.wait(f"document.querySelector('#bet-note').textContent === {json.dumps(words)}", "the same again")
+        seat.wait(f"{SAID} === {json.dumps(words)}", "the same again")
+        staked = {side: sum(amount for its, amount in ours + others if its == side) for side in "AB"}
+        seat.wait(f"document.querySelector('#pool-total').textContent === 'of {sum(staked.values()):,} staked'", "the pools")
         for side in "AB":
-            staked = sum(amount for its, amount in ours + others if its == side)
-            assert seat.text(f"#pool-{side.lower()}") == f"{staked:,} staked"
+            mine = sum(amount for its, amount in ours if its == side)
+            seat.wait(f"document.querySelector('#mine-{side.lower()}').textContent === "
+                      f"'{f'{mine:,} of it yours' if mine else f'{staked[side]:,} staked' if staked[side] else ''}'", side)
     assert seat.errors == []
 
 
@@ -415,9 +432,9 @@ def strict():
 
 
 def not_offered(browser, words):
-    browser.wait(f"document.querySelector('#bet-note').textContent === {json.dumps(words)}", words)
-    assert browser.run("""[...document.querySelectorAll("#bet input, #bet button")].every(e => e.matches(":disabled")
-        && !e.checkVisibility())""")
+    browser.wait(f"document.querySelector('#verdict-text').textContent === {json.dumps(words)}", words)
+    assert browser.run("""[...document.querySelectorAll("#pick input, #bet-fields :is(input, button)")].every(e => e.matches(":disabled"))
+        && !document.querySelector("#place").checkVisibility({ visibilityProperty: true })""")
 
 
 def test_bets_are_not_offered_to_who_cannot_open_an_account(strict):
@@ -450,7 +467,7 @@ def test_bets_are_not_offered_where_somebody_else_takes_them():
         announce(Game(r))
         browser.wait("document.querySelector('#market-state').textContent === 'Bets open'", "the market")
         not_offered(browser, "Bets on this duel are taken by its operator's own service, not on this page.")
-        assert browser.text("#pool-a") == browser.text("#pool-b") == ""  # what is staked there nobody knows here
+        assert browser.text("#mine-a") == browser.text("#mine-b") == browser.text("#pool-total") == ""  # what is staked there nobody knows here
         keep(browser, "bets-elsewhere")
         assert browser.errors == []
     venue.shutdown()
@@ -460,25 +477,28 @@ def test_bets_are_not_offered_where_somebody_else_takes_them():
 def test_that_a_token_is_needed_stays_said(strict):
     with Browser() as browser:
         browser.open(strict.url + "/")
-        browser.wait("document.querySelector('#live').textContent === 'Token needed'", "the refusal")
-        say_nothing_else(browser, "#screen-note", "The picture needs a token", EVENTS_ASKED)
+        browser.wait("document.querySelector('#live').textContent === 'Logged out'", "the refusal")
+        browser.run("document.querySelector('.screen').scrollIntoView()")
+        say_nothing_else(browser, "#screen-note", "The picture is for whoever has logged in.", EVENTS_ASKED)
         assert browser.run(PICTURES_ASKED) == 0  # what is not for this visitor is not asked for
-        assert browser.run("document.querySelector('#operations').checkVisibility()") is False
         not_offered(browser, "Betting needs a token that may read this feed.")
-        assert browser.text("#live") == "Token needed"
-        assert browser.text("#phase .what") == "A token is needed"
+        assert browser.text("#live") == "Logged out"
+        assert browser.text("#phase .about") == "log in to watch"
+        assert browser.run("document.querySelector('#ops-link').checkVisibility()") is False
         assert browser.text("#health-note") == "The feed has said nothing about the picture yet."
         keep(browser, "token-needed")
 
 
 def test_pages_are_served_strictly(stage):
     for path, kind_of in (("/", "text/html; charset=utf-8"), ("/page/main.js", "text/javascript; charset=utf-8"),
-                          ("/arena/arena", "text/html; charset=utf-8")):
+                          ("/arena/arena", "text/html; charset=utf-8"), ("/embed/arena", "text/html; charset=utf-8"),
+                          ("/ops", "text/html; charset=utf-8")):
         status, headers, _ = stage.request("GET", path)
         assert status == 200 and headers["content-type"] == kind_of
         assert "default-src 'none'" in headers["content-security-policy"]
+        assert ("frame-ancestors *" in headers["content-security-policy"]) == path.startswith("/embed/")
         assert headers.get("access-control-allow-origin") is None
         assert stage.request("GET", path, headers={"if-none-match": headers["etag"]})[0] == 304
-    for path in ("/arena/", "/arena/Bad", "/arena/a/b", "/page/none.js", "/v1/feeds/none"):
+    for path in ("/arena/", "/arena/Bad", "/arena/a/b", "/embed/", "/embed/a/b", "/ops/x", "/page/none.js", "/v1/feeds/none"):
         assert stage.request("GET", path)[0] == 404
     assert stage.request("POST", "/", b"x")[0] == 405

@@ -3,11 +3,15 @@
 #include "worker-sse/client_pages.h"
 #include "worker-sse/web_pages.h"
 
-/* Nothing but its own origin, no inline script or style, in nobody's frame but ours. */
-#define POLICY                                                                                     \
+/* Nothing but its own origin, no inline script or style, framed by whoever is named. */
+#define POLICY(ancestors)                                                                          \
 	"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "    \
-	"media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "        \
-	"frame-ancestors 'self'"
+	"media-src 'self' blob:; connect-src 'self'; frame-src 'self'; base-uri 'none'; "          \
+	"form-action 'none'; frame-ancestors " ancestors
+/* A scene that a game brings: no origin, no network, no storage; it may draw. */
+#define SCENE_POLICY                                                                               \
+	"sandbox allow-scripts; default-src 'none'; script-src 'self'; style-src 'self'; "         \
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 
 #define HTML   "text/html; charset=utf-8"
 #define SCRIPT "text/javascript; charset=utf-8"
@@ -15,11 +19,31 @@
 #define PAGES(P)                                                                                   \
 	P("/", HTML, web_index_html)                                                               \
 	P("/arena/", HTML, web_arena_html)                                                         \
+	P("/scene/", HTML, web_scene_html)                                                         \
+	P("/page/scene.css", "text/css; charset=utf-8", web_scene_css)                             \
+	P("/page/scene.js", SCRIPT, web_scene_js)                                                  \
+	P("/page/scenes/dice.js", SCRIPT, web_dice_js)                                             \
+	P("/embed/", HTML, web_index_html)                                                         \
+	P("/ops", HTML, web_ops_html)                                                              \
 	P("/page/page.css", "text/css; charset=utf-8", web_page_css)                               \
 	P("/page/icon.svg", "image/svg+xml", web_icon_svg)                                         \
 	P("/page/main.js", SCRIPT, web_main_js)                                                    \
 	P("/page/feed.js", SCRIPT, web_feed_js)                                                    \
+	P("/page/blows.js", SCRIPT, web_blows_js)                                                  \
 	P("/page/board.js", SCRIPT, web_board_js)                                                  \
+	P("/page/chess.js", SCRIPT, web_chess_js)                                                  \
+	P("/page/course.js", SCRIPT, web_course_js)                                                \
+	P("/page/history.js", SCRIPT, web_history_js)                                              \
+	P("/page/lists.js", SCRIPT, web_lists_js)                                                  \
+	P("/page/past.js", SCRIPT, web_past_js)                                                    \
+	P("/page/payout.js", SCRIPT, web_payout_js)                                                \
+	P("/page/replay.js", SCRIPT, web_replay_js)                                                \
+	P("/page/ring.js", SCRIPT, web_ring_js)                                                    \
+	P("/page/scene_frame.js", SCRIPT, web_scene_frame_js)                                      \
+	P("/page/scenes.js", SCRIPT, web_scenes_js)                                                \
+	P("/page/score.js", SCRIPT, web_score_js)                                                  \
+	P("/page/stage.js", SCRIPT, web_stage_js)                                                  \
+	P("/page/text.js", SCRIPT, web_text_js)                                                    \
 	P("/page/market.js", SCRIPT, web_market_js)                                                \
 	P("/page/picture.js", SCRIPT, web_picture_js)                                              \
 	P("/page/operations.js", SCRIPT, web_operations_js)                                        \
@@ -54,7 +78,7 @@ static const struct page {
 } pages[] = {PAGES(PAGE_ROW)};
 #undef PAGE_ROW
 
-static bool is_feed_name(struct span name)
+static bool is_name(struct span name)
 {
 	for (size_t i = 0; i < name.len; i++) {
 		uint8_t c = name.at[i];
@@ -65,19 +89,29 @@ static bool is_feed_name(struct span name)
 	return name.len >= 1 && name.len <= 64;
 }
 
+/* Pages of a feed or of a scene: its name is the path's last segment. */
 static const struct page *find(struct span path)
 {
-	static const char arena[] = "/arena/";
-	size_t len = sizeof arena - 1;
-	if (path.len > len && memcmp(path.at, arena, len) == 0)
-		path = is_feed_name(span_of(path.at + len, path.len - len)) ? span_of(path.at, len)
-		                                                            : SPAN("");
-	else if (path.len == len && memcmp(path.at, arena, len) == 0)
-		return NULL;
+	static const char *const named[] = {"/arena/", "/embed/", "/scene/"};
+	for (size_t i = 0; i < sizeof named / sizeof *named; i++) {
+		size_t len = strlen(named[i]);
+		if (path.len < len || memcmp(path.at, named[i], len) != 0)
+			continue;
+		if (!is_name(span_of(path.at + len, path.len - len)))
+			return NULL;
+		path.len = len;
+	}
 	for (size_t i = 0; i < sizeof pages / sizeof *pages; i++)
 		if (span_equal(path, span_str(pages[i].path)))
 			return &pages[i];
 	return NULL;
+}
+
+static struct span policy_of(const struct page *page)
+{
+	if (strcmp(page->path, "/scene/") == 0)
+		return SPAN(SCENE_POLICY);
+	return strcmp(page->path, "/embed/") == 0 ? SPAN(POLICY("*")) : SPAN(POLICY("'self'"));
 }
 
 void pages_handle(struct request *request)
@@ -90,7 +124,7 @@ void pages_handle(struct request *request)
 	const struct header headers[] = {{"content-type", span_str(page->type)},
 	                                 {"etag", span_str(page->tag)},
 	                                 {"cache-control", SPAN("no-cache")},
-	                                 {"content-security-policy", SPAN(POLICY)}};
+	                                 {"content-security-policy", policy_of(page)}};
 	struct span known = request->headers[HEADER_IF_NONE_MATCH];
 	bool same = known.at != NULL && span_equal(known, span_str(page->tag));
 	request_bare_headers(request);
