@@ -118,10 +118,11 @@ static bool spawn(struct output *o, const char *address, int input_fd, int progr
 	if (!keep_recording(&o->target, reason))
 		return false;
 	const struct sound *sound = sound_of(o);
-	const struct output_quality quality = {.fps = (unsigned)o->settings->newest->capture_fps,
-	                                       .kbps = (unsigned)o->settings->newest->capture_kbps,
-	                                       .sound = sound_listens(sound) ? sound_address(sound)
-	                                                                     : NULL};
+	const struct output_quality quality = {
+	        .fps = (unsigned)o->settings->newest->capture_fps,
+	        .kbps = (unsigned)o->settings->newest->capture_kbps,
+	        .sound = sound_listens(sound) ? sound_address(sound) : NULL,
+	        .late_ms = o->settings->newest->feeds_spectator_delay_ms};
 	const struct kept_events events = {output_on_exit, o};
 	struct output_command command;
 	output_command_init(&command, o->settings->newest->capture_ffmpeg,

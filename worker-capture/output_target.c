@@ -1,5 +1,6 @@
 #include "worker-capture/output_target.h"
 #include "common/base/check.h"
+#include "common/domain/output_row.h"
 
 #include <ctype.h>
 #include <stdarg.h>
@@ -377,14 +378,26 @@ static char *url_at(const char *url, const struct address_host *host, const char
 	return text;
 }
 
+/* What is listed is kept, and one more that is under way. */
+static void add_hls_list(struct output_command *c, uint64_t late_ms)
+{
+	uint64_t segment_ms = OUTPUT_ROW_HLS_SEGMENT_S * 1000;
+	uint64_t late = late_ms != 0 ? (late_ms + segment_ms - 1) / segment_ms + 1 : 0;
+	add(c, "-hls_time");
+	add_format(c, "%d", OUTPUT_ROW_HLS_SEGMENT_S);
+	add(c, "-hls_list_size");
+	add_format(c, "%llu", (unsigned long long)(OUTPUT_ROW_HLS_LISTED + late));
+}
+
 static void add_destination(struct output_command *c, const struct output_target *target,
-                            const char *address, const char *ca_file)
+                            const char *address, const char *ca_file,
+                            const struct output_quality *quality)
 {
 	static const char *const flv[] = {
 	        "-flvflags", "no_duration_filesize", "-rw_timeout", "3000000", "-f", "flv", NULL};
 	static const char *const ts[] = {"-f", "mpegts", NULL};
 	static const char *const hls[] = {
-	        "-f", "hls", "-hls_time", "2", "-hls_list_size", "6", "-hls_flags",
+	        "-f", "hls", "-hls_flags",
 	        /* append_list: numbers go on after a restart */
 	        "delete_segments+independent_segments+temp_file+append_list",
 	        "-hls_segment_filename", NULL};
@@ -408,6 +421,7 @@ static void add_destination(struct output_command *c, const struct output_target
 	case OUTPUT_HLS:
 		add_all(c, hls);
 		add_format(c, "%s/%%09d.ts", target->url);
+		add_hls_list(c, quality->late_ms);
 		add_format(c, "%s/index.m3u8", target->url);
 		break;
 	case OUTPUT_FILE: /* what is there can be played, however it ends; ffmpeg itself would keep
@@ -434,7 +448,7 @@ void output_command_init(struct output_command *command, const char *ffmpeg, con
 	add(command, ffmpeg);
 	add_input(command, quality);
 	add_codecs(command, quality);
-	add_destination(command, target, address, ca_file);
+	add_destination(command, target, address, ca_file, quality);
 }
 
 void output_command_finish(struct output_command *command)

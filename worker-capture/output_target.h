@@ -49,6 +49,7 @@ void output_target_public(const struct output_target *target, char text[256]);
 struct output_quality {
 	unsigned fps, kbps;
 	const char *sound; /* address of the sound server that is recorded; NULL: silence */
+	uint64_t late_ms;  /* so much of HLS is kept beyond what is listed, for who sees it later */
 };
 
 struct output_command {

@@ -93,6 +93,12 @@ static void commands_take_the_rate_and_end_at_their_place(void **state)
 	assert_true(has(&command, "/srv/hls/%09d.ts"));
 	assert_string_equal(command.argv[command.count - 1], "/srv/hls/index.m3u8");
 	assert_null(command.argv[command.count]);
+	assert_true(has(&command, "6"));
+	output_command_finish(&command);
+	/* Whoever sees it later has as much to see. */
+	const struct output_quality late = {.fps = 25, .kbps = 1234, .late_ms = 15001};
+	output_command_init(&command, "/usr/bin/ffmpeg", "/ca", &target, "", &late);
+	assert_true(has(&command, "15") && !has(&command, "6"));
 	output_command_finish(&command);
 	assert_true(parse("f=file:/x.mp4", &target));
 	output_command_init(&command, "/f", "/ca", &target, "", &quality);
@@ -105,7 +111,7 @@ static void sound_is_recorded_where_there_is_some(void **state)
 {
 	static const char *const each_kind[] = {"a=rtmps://h/app/key", "a=srt://h:1",
 	                                        "a=hls:/srv/hls", "a=file:/x.mp4"};
-	const struct output_quality silent = {.fps = 30, .kbps = 1}, heard = {30, 1, "unix:/s"};
+	const struct output_quality silent = {.fps = 30, .kbps = 1}, heard = {30, 1, "unix:/s", 0};
 	struct output_target target;
 	struct output_command command;
 	(void)state;

@@ -38,4 +38,6 @@ char *output_row_text(const struct output_row *row);
 /* What a playlist and its segments are called in that directory, and nothing else in it is:
  * index.m3u8 and nine or more digits with ".ts". */
 #define OUTPUT_ROW_PLAYLIST "index.m3u8"
+/* Segments that a playlist lists; and what one has at least. */
+enum { OUTPUT_ROW_HLS_LISTED = 6, OUTPUT_ROW_HLS_SEGMENT_S = 2 };
 enum { OUTPUT_ROW_DIGITS_MIN = 9, OUTPUT_ROW_DIGITS_MAX = 18 };

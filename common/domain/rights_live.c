@@ -79,12 +79,8 @@ static bool read_is_later(struct span path, char of[RIGHTS_LIVE_ROOM])
 static bool view_is_live(const struct rights_live *live, struct span path,
                          char of[RIGHTS_LIVE_ROOM])
 {
-	struct span rest = behind(path, "/v1/hls/");
-	if (!live->delayed)
-		return false;
-	if (rest.at != NULL)
-		return say(take_segment(&rest), of);
-	return behind(path, "/stream/").at != NULL && say(span_str(every_feed), of);
+	return live->delayed && behind(path, "/stream/").at != NULL &&
+	       say(span_str(every_feed), of);
 }
 
 /* In its one spelling; empty: it is nobody's. */

@@ -4,6 +4,7 @@ who sees it as it happens; and the original's public surface."""
 import json
 import os
 import signal
+import subprocess
 import time
 
 import pytest
@@ -12,6 +13,7 @@ from duel_game import Game, agents, frames_of
 from event_source import EventSource
 from ringside import Ringside, wait_for
 from test_rights import Rows, row, secret
+from test_rows import ENVIRONMENT, ROW
 from test_standings import duel, fighter, open_game
 
 SHORT = ("--duel-resolution=80ms", "--duel-grace=100ms")
@@ -178,7 +180,7 @@ def test_nothing_is_early_where_there_is_a_delay(tmp_path):
         ended = time.time()  # not before it did
         for path in ("/v1/stream/feeds/game/frames", "/v1/stream/feeds/game/results", "/v1/stream/feeds/game/odds",
                      "/v1/stream/feeds/game/attestations", "/v1/stream/feeds/game/audit", "/v1/duels", "/v1/duels/game",
-                     "/v1/hls/game/index.m3u8", "/stream/x/frame.jpg", "/v1/events?stream=feeds/game/results"):
+                     "/stream/x/frame.jpg", "/v1/events?stream=feeds/game/results"):
             assert r.status(secret("viewer"), "GET", path) == 403, path
         assert r.status(None, "GET", f"/v1/oracle/{name}") == 404
         assert json.loads(r.ask(secret("live"), "GET", f"/v1/markets/{name}")[2])["outcome"] == "win"
@@ -223,3 +225,35 @@ def test_nothing_is_early_where_there_is_a_delay(tmp_path):
         assert time.time() >= end + delay
         # Who sees it as it happens has had it all along.
         assert json.loads(r.ask(secret("bets"), "GET", "/v1/feeds/game/standings")[2])["duels"] == 1
+
+
+def test_video_is_listed_when_it_is_old_enough(tmp_path):
+    """A playlist as it stood then, by the age of its segments; whoever may see the feed as it happens has all of it."""
+    video = tmp_path / "video"
+    video.mkdir()
+    video.chmod(0o755)
+    rows = [ROOT, row("viewer", "view=/v1/hls/**"), row("bets", "frames=game view=/v1/hls/**")]
+    with Rows(tmp_path, rows, *FEED, "--feeds-spectator-delay=1h", "--capture-workers=1", f"--capture-output-dir={video}") as r:
+        r.ringside.stop()
+        put = [ROW, r.ringside.data_dir, "put", "output/game/web", json.dumps({"added": False, "digest": "x", "hls": str(video)})]
+        assert subprocess.run(put, env=ENVIRONMENT).returncode == 0
+        names, now = [f"{i:09d}.ts" for i in range(12)], time.time()
+        for i, name in enumerate(names):  # the last of them a moment ago
+            (video / name).write_bytes(name.encode() * 10)
+            os.utime(video / name, (now - 600 * (11 - i), now - 600 * (11 - i)))
+        head = "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:{}\n"
+        (video / "index.m3u8").write_text(head.format(0) + "".join(f"#EXTINF:2.0,\n{name}\n" for name in names))
+        r.ringside.start()
+
+        def get(who, name):
+            status, headers, body = r.ask(secret(who), "GET", f"/v1/hls/game/{name}")
+            return (status, body.decode())
+        status, playlist = get("bets", "index.m3u8")
+        assert status == 200 and [line for line in playlist.splitlines() if line.endswith(".ts")] == names
+        status, playlist = get("viewer", "index.m3u8")
+        assert status == 200 and playlist == head.format(0) + "".join(f"#EXTINF:2.0,\n{name}\n" for name in names[:6])
+        assert [get("viewer", name)[0] for name in names] == [200] * 6 + [404] * 6
+        assert [get("bets", name)[0] for name in names] == [200] * 12
+        for name in names:
+            os.utime(video / name, (now, now))
+        assert get("viewer", "index.m3u8")[0] == 404

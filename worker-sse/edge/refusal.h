@@ -24,7 +24,8 @@
 	R(FORBIDDEN, 403, "insufficient_scope", "this token may not do that")                      \
 	R(LIVE, 403, "insufficient_scope",                                                         \
 	  "this is a feed as it happens, which takes the right frames on it; spectators have "     \
-	  "/v1/feeds/FEED/spectator, and of its streams feeds/FEED/spectator/...")                 \
+	  "/v1/feeds/FEED/spectator, of its streams feeds/FEED/spectator/..., and as video "       \
+	  "/v1/hls/FEED")                                                                          \
 	R(UNCONFIGURED, 503, "", "")
 
 #define REFUSAL_ENUM(NAME, ...) REFUSAL_##NAME,

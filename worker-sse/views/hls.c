@@ -1,8 +1,11 @@
 #include "worker-sse/views/hls.h"
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "common/domain/output_row.h"
 #include "common/store/row.h"
+#include "worker-sse/views/hls_late.h"
 #include "worker-sse/views/hls_range.h"
+#include "worker-sse/views/live_right.h"
 #include "worker-sse/views/worker.h"
 
 #include <errno.h>
@@ -14,7 +17,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATH_ROOM = OUTPUT_ROW_DIR_MAX + 76, PIECE_BYTES = 1 << 18 };
+enum {
+	PATH_ROOM = OUTPUT_ROW_DIR_MAX + 76,
+	PIECE_BYTES = 1 << 18,
+	PLAYLIST_BYTES_MAX = 1 << 20, /* that is made anew for who sees it later */
+};
 
 /* One answer under way. The request may leave while a thread works for it. */
 struct hls {
@@ -22,6 +29,9 @@ struct hls {
 	struct request *request; /* NULL: the client has left */
 	char path[PATH_ROOM];
 	bool playlist, begun, working;
+	uint64_t delay_ms; /* he sees it so much later; 0: as it is written */
+	char *late;        /* the playlist as it was, late_len bytes */
+	size_t late_len;
 	int fd, error; /* of the last piece of work */
 	struct stat found;
 	uint64_t at, end; /* what is left of the file */
@@ -140,6 +150,40 @@ static enum row_found find_dir(struct request *request, const struct asked *aske
 
 /* ---- work, on a thread ---- */
 
+/* A file is as old as its last byte: ffmpeg has gone on to the next by then. */
+static bool is_old_enough(const struct hls *h, const struct stat *file)
+{
+	uint64_t written_ms =
+	        (uint64_t)file->st_mtim.tv_sec * 1000 + (uint64_t)file->st_mtim.tv_nsec / 1000000;
+	return written_ms + h->delay_ms <= clock_wall_ms();
+}
+
+static bool is_old_segment(void *arg, struct span name)
+{
+	const struct hls *h = arg;
+	char path[PATH_ROOM];
+	struct stat file;
+	const char *slash = strrchr(h->path, '/');
+	int len = snprintf(path, sizeof path, "%.*s/%.*s", (int)(slash - h->path), h->path,
+	                   (int)name.len, (const char *)name.at);
+	return hls_name_valid(name) && len > 0 && (size_t)len < sizeof path &&
+	       lstat(path, &file) == 0 && is_old_enough(h, &file);
+}
+
+static int read_late(struct hls *h)
+{
+	size_t size = (size_t)h->found.st_size;
+	if (h->found.st_size > PLAYLIST_BYTES_MAX)
+		return EFBIG;
+	char *now = xmalloc(size + 1);
+	ssize_t n = pread(h->fd, now, size, 0);
+	if (n > 0)
+		h->late = hls_late(span_of(now, (size_t)n), OUTPUT_ROW_HLS_LISTED, is_old_segment,
+		                   h, &h->late_len);
+	free(now);
+	return h->late != NULL ? 0 : ENOENT;
+}
+
 static void open_file(uv_work_t *work)
 {
 	struct hls *h = work->data;
@@ -147,6 +191,10 @@ static void open_file(uv_work_t *work)
 	h->error = h->fd < 0 || fstat(h->fd, &h->found) != 0 ? errno
 	           : !S_ISREG(h->found.st_mode)              ? ENOENT
 	                                                     : 0;
+	if (h->error == 0 && h->delay_ms != 0 && h->playlist)
+		h->error = read_late(h);
+	else if (h->error == 0 && h->delay_ms != 0 && !is_old_enough(h, &h->found))
+		h->error = ENOENT;
 }
 
 static void read_piece(uv_work_t *work)
@@ -172,6 +220,7 @@ static void destroy(struct hls *h)
 	if (h->fd >= 0)
 		close(h->fd);
 	chunk_unref(&h->piece);
+	free(h->late);
 	free(h);
 }
 
@@ -248,6 +297,20 @@ static bool range_applies(const struct request *request, struct span etag)
 	       (condition.at == NULL || span_equal(condition, etag));
 }
 
+static void answer_late(struct hls *h)
+{
+	struct request *request = h->request;
+	const struct header headers[] = {{"content-type", SPAN("application/vnd.apple.mpegurl")},
+	                                 {"cache-control", SPAN("no-cache")}};
+	char *text = h->late;
+	size_t len = h->late_len;
+	bool head = request->method == METHOD_HEAD;
+	h->late = NULL;
+	destroy(h);
+	reply(request, 200, headers, 2, head ? (struct span){NULL, len} : span_of(text, len));
+	free(text);
+}
+
 static void answer(struct hls *h)
 {
 	struct request *request = h->request;
@@ -317,6 +380,8 @@ static void on_worked(uv_work_t *worked, int status)
 		refuse(h, h->error == EACCES ? 403 : 404,
 		       h->error == EACCES ? "the file may not be read"
 		                          : "no such file, or not yet");
+	} else if (!h->begun && h->late != NULL) {
+		answer_late(h);
 	} else if (!h->begun) {
 		answer(h);
 	} else if (h->error != 0) {
@@ -351,6 +416,9 @@ void hls_handle(struct request *request)
 	*h = (struct hls){.request = request, .fd = -1};
 	h->work.data = h;
 	h->playlist = span_equal(asked.file, span_str(OUTPUT_ROW_PLAYLIST));
+	h->delay_ms = live_right_has(request, asked.feed)
+	                      ? 0
+	                      : worker_of(request)->settings->feeds_spectator_delay_ms;
 	snprintf(h->path, sizeof h->path, "%s/%.*s", dir, (int)asked.file.len, asked.file.at);
 	work(h, open_file);
 }
