@@ -193,7 +193,7 @@ int store_backup(struct store *store, const char *path, char reason[256]);
 struct store_check_totals {
 	uint64_t streams, rows, messages, bytes, ring_entries;
 	char unfinished[128]; /* "": all was looked at */
-	unsigned format; /* of the data directory */
+	unsigned format;      /* of the data directory */
 };
 uint64_t store_check(struct store *store, void (*finding)(void *arg, const char *text), void *arg,
                      struct store_check_totals *totals);
