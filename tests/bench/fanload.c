@@ -5,17 +5,21 @@
  *     fanload --port N --subscribe PATH [--publish PATH] [--readers N] [--streams N] [--seconds S]
  *             [--window W] [--rate R] [--publishers K] [--pipeline P] [--body-bytes B]
  *             [--silent N] [--extra-readers N] [--server-pid PID]... [--hold S] [--content]
- *             [--connect-rate R]
+ *             [--connect-rate R] [--warmup S] [--turns]
  *
  * %u in a PATH is the number of the stream. --silent: so many further readers read nothing.
  * --extra-readers: so many that are read but not verified. --hold: how long readers stay when
  * nothing is published. --content: what is posted is the message of a person, and its numbers
- * stand in that. --connect-rate: of readers that come, a second. Prints one line of JSON. */
+ * stand in that. --connect-rate: of readers that come, a second. Prints one line of JSON. --turns:
+ * one when all have come, of nothing, and one for each turn that a line of standard input asks for:
+ * --warmup and --seconds, from the first message handed over to the last one delivered. So two
+ * loads on one server take turns, and what else the machine does falls on both. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -72,7 +76,8 @@ static struct {
 	struct connection *senders[PUBLISHERS_MAX];
 	uint32_t begun, opened, connecting;
 	uint64_t begin_ns, published, deliveries, wrong, refused, reads;
-	bool measuring;
+	double connect_s;
+	bool measuring, turns;
 	uint64_t latency[BUCKETS], latencies, latency_max_us;
 } load = {.form = {"{\"seq\":", "\"pad\":\""},
           .number = "\"seq\":",
@@ -394,8 +399,18 @@ static void read_answers(struct connection *c)
 /* ---- the run ---- */
 
 struct cpu {
-	double user_s, system_s;
+	double user_s, all_s;
 };
+
+/* To the nanosecond; only what of it was spent in user mode is counted in ticks. */
+static double process_cpu_s(pid_t pid)
+{
+	clockid_t clock;
+	struct timespec t;
+	if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &t) != 0)
+		return 0;
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
 
 static struct cpu server_cpu(void)
 {
@@ -403,7 +418,8 @@ static struct cpu server_cpu(void)
 	double tick_s = 1 / (double)sysconf(_SC_CLK_TCK);
 	for (unsigned i = 0; i < load.pids_count; i++) {
 		char path[64], text[1024];
-		unsigned long user, system;
+		unsigned long user;
+		sum.all_s += process_cpu_s(load.pids[i]);
 		snprintf(path, sizeof path, "/proc/%d/stat", load.pids[i]);
 		FILE *file = fopen(path, "r");
 		if (file == NULL)
@@ -413,11 +429,8 @@ static struct cpu server_cpu(void)
 		text[len] = '\0';
 		const char *at = strrchr(text, ')');
 		if (at != NULL &&
-		    sscanf(at, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
-		           &system) == 2) {
+		    sscanf(at, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu", &user) == 1)
 			sum.user_s += (double)user * tick_s;
-			sum.system_s += (double)system * tick_s;
-		}
 	}
 	return sum;
 }
@@ -479,30 +492,50 @@ static bool all_delivered(void)
 	return true;
 }
 
-static double run(struct cpu *spent)
+static void deliver_all(void)
+{
+	uint64_t give_up_ns = now_ns() + 10000000000u;
+	while (!all_delivered() && now_ns() < give_up_ns) {
+		for (uint32_t i = 0; i < load.publishers; i++)
+			flush(load.senders[i]);
+		turn(10);
+	}
+}
+
+static void warm_up(void)
+{
+	publish_until(now_ns() + (uint64_t)(load.warmup * 1e9));
+	if (load.turns)
+		deliver_all();
+}
+
+static void begin(void)
 {
 	for (uint32_t i = 0; i < load.publishers; i++) {
 		load.senders[i] = connection_begin(PUBLISHER, 0);
 		load.senders[i]->next_stream = i % load.streams;
 	}
 	load.begin_ns = now_ns();
-	publish_until(load.begin_ns + (uint64_t)(load.warmup * 1e9));
+	warm_up();
+}
+
+/* Of messages handed over in this time; with `whole`, until all are delivered. */
+static double measure(struct cpu *spent, bool whole)
+{
 	load.measuring = true;
-	load.reads = 0;
+	load.reads = load.deliveries = 0;
 	struct cpu before = server_cpu();
 	uint64_t begin_ns = now_ns();
 	publish_until(begin_ns + (uint64_t)(load.seconds * 1e9));
-	uint64_t end_ns = now_ns(), give_up_ns = end_ns + 10000000000u;
+	if (whole)
+		deliver_all();
+	uint64_t end_ns = now_ns();
 	struct cpu after = server_cpu();
-	*spent = (struct cpu){after.user_s - before.user_s, after.system_s - before.system_s};
-	double seconds = (double)(end_ns - begin_ns) / 1e9;
+	*spent = (struct cpu){after.user_s - before.user_s, after.all_s - before.all_s};
 	load.measuring = false;
-	while (!all_delivered() && now_ns() < give_up_ns) {
-		for (uint32_t i = 0; i < load.publishers; i++)
-			flush(load.senders[i]);
-		turn(10);
-	}
-	return seconds;
+	if (!whole)
+		deliver_all();
+	return (double)(end_ns - begin_ns) / 1e9;
 }
 
 static uint64_t missing(void)
@@ -515,25 +548,17 @@ static uint64_t missing(void)
 
 static void take_options(int argc, char **argv)
 {
-	static const struct option options[] = {{"port", 1, NULL, 'p'},
-	                                        {"subscribe", 1, NULL, 's'},
-	                                        {"publish", 1, NULL, 'P'},
-	                                        {"readers", 1, NULL, 'n'},
-	                                        {"streams", 1, NULL, 'C'},
-	                                        {"seconds", 1, NULL, 'd'},
-	                                        {"window", 1, NULL, 'w'},
-	                                        {"rate", 1, NULL, 'r'},
-	                                        {"publishers", 1, NULL, 'k'},
-	                                        {"pipeline", 1, NULL, 'l'},
-	                                        {"body-bytes", 1, NULL, 'b'},
-	                                        {"silent", 1, NULL, 'S'},
-	                                        {"extra-readers", 1, NULL, 'X'},
-	                                        {"server-pid", 1, NULL, 'i'},
-	                                        {"hold", 1, NULL, 'h'},
-	                                        {"warmup", 1, NULL, 'W'},
-	                                        {"content", 0, NULL, 'N'},
-	                                        {"connect-rate", 1, NULL, 'R'},
-	                                        {NULL, 0, NULL, 0}};
+	static const struct option options[] = {
+	        {"port", 1, NULL, 'p'},          {"subscribe", 1, NULL, 's'},
+	        {"publish", 1, NULL, 'P'},       {"readers", 1, NULL, 'n'},
+	        {"streams", 1, NULL, 'C'},       {"seconds", 1, NULL, 'd'},
+	        {"window", 1, NULL, 'w'},        {"rate", 1, NULL, 'r'},
+	        {"publishers", 1, NULL, 'k'},    {"pipeline", 1, NULL, 'l'},
+	        {"body-bytes", 1, NULL, 'b'},    {"silent", 1, NULL, 'S'},
+	        {"extra-readers", 1, NULL, 'X'}, {"server-pid", 1, NULL, 'i'},
+	        {"hold", 1, NULL, 'h'},          {"warmup", 1, NULL, 'W'},
+	        {"content", 0, NULL, 'N'},       {"connect-rate", 1, NULL, 'R'},
+	        {"turns", 0, NULL, 'T'},         {NULL, 0, NULL, 0}};
 	int c;
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		uint32_t number = optarg != NULL ? (uint32_t)strtoul(optarg, NULL, 10) : 0;
@@ -589,6 +614,9 @@ static void take_options(int argc, char **argv)
 			load.number = "seq=";
 			load.time = "ts=";
 			break;
+		case 'T':
+			load.turns = true;
+			break;
 		case 'h':
 			load.hold = strtod(optarg, NULL);
 			break;
@@ -606,6 +634,48 @@ static void take_options(int argc, char **argv)
 	}
 }
 
+static void report(double seconds, const struct cpu *spent)
+{
+	printf("{\"readers\":%u,\"connect_per_s\":%.0f,\"deliveries\":%llu,\"seconds\":%.3f,"
+	       "\"per_second\":%.0f,\"server_cpu_s\":%.4f,\"server_user_s\":%.2f,\"published\":%"
+	       "llu,\"messages_per_read\":%.2f,"
+	       "\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.1f,\"wrong\":%llu,\"missing\":%llu,"
+	       "\"refused\":%llu}\n",
+	       load.opened, (double)load.readers / load.connect_s,
+	       (unsigned long long)load.deliveries, seconds,
+	       seconds > 0 ? (double)load.deliveries / seconds : 0, spent->all_s, spent->user_s,
+	       (unsigned long long)load.published,
+	       load.reads > 0 ? (double)load.deliveries / (double)load.reads : 0,
+	       percentile_ms(0.5), percentile_ms(0.99), (double)load.latency_max_us / 1000,
+	       (unsigned long long)load.wrong, (unsigned long long)missing(),
+	       (unsigned long long)load.refused);
+	fflush(stdout);
+}
+
+/* Meanwhile what comes is read. */
+static bool asked_for(void)
+{
+	char c = 0;
+	struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+	while (poll(&input, 1, 0) == 0)
+		turn(20);
+	while (c != '\n')
+		if (read(STDIN_FILENO, &c, 1) != 1)
+			return false;
+	return true;
+}
+
+static void take_turns(void)
+{
+	struct cpu spent = {0, 0};
+	report(0, &spent);
+	while (asked_for()) {
+		warm_up();
+		double seconds = measure(&spent, true);
+		report(seconds, &spent);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	take_options(argc, argv);
@@ -620,28 +690,23 @@ int main(int argc, char **argv)
 		load.all_streams[i].got = calloc(WINDOW_ROOM, sizeof(uint32_t));
 	uint64_t begin_ns = now_ns();
 	open_readers(READER, load.readers);
-	double connect_s = (double)(now_ns() - begin_ns) / 1e9;
+	load.connect_s = (double)(now_ns() - begin_ns) / 1e9;
 	open_readers(SILENT, load.silent);
 	open_readers(EXTRA, load.extra_readers);
 	struct cpu spent = {0, 0};
 	double seconds = load.hold;
 	if (load.publish != NULL)
-		seconds = run(&spent);
-	else
-		for (uint64_t until_ns = now_ns() + (uint64_t)(load.hold * 1e9);
-		     now_ns() < until_ns;)
-			turn(100);
-	printf("{\"readers\":%u,\"connect_per_s\":%.0f,\"deliveries\":%llu,\"seconds\":%.3f,"
-	       "\"per_second\":%.0f,\"server_cpu_s\":%.2f,\"server_user_s\":%.2f,\"published\":%"
-	       "llu,\"messages_per_read\":%.2f,"
-	       "\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.1f,\"wrong\":%llu,\"missing\":%llu,"
-	       "\"refused\":%llu}\n",
-	       load.opened, (double)load.readers / connect_s, (unsigned long long)load.deliveries,
-	       seconds, (double)load.deliveries / seconds, spent.user_s + spent.system_s,
-	       spent.user_s, (unsigned long long)load.published,
-	       load.reads > 0 ? (double)load.deliveries / (double)load.reads : 0,
-	       percentile_ms(0.5), percentile_ms(0.99), (double)load.latency_max_us / 1000,
-	       (unsigned long long)load.wrong, (unsigned long long)missing(),
-	       (unsigned long long)load.refused);
+		begin();
+	if (load.turns) {
+		take_turns();
+	} else {
+		if (load.publish != NULL)
+			seconds = measure(&spent, false);
+		else
+			for (uint64_t until_ns = now_ns() + (uint64_t)(load.hold * 1e9);
+			     now_ns() < until_ns;)
+				turn(100);
+		report(seconds, &spent);
+	}
 	return load.wrong + missing() + load.refused == 0 ? 0 : 1;
 }
