@@ -161,7 +161,8 @@ static bool write_frame(struct request *request, struct chunk *chunk, size_t fro
 
 static bool write_chunked(void *to, const struct sse_frame *frame)
 {
-	return write_frame(to, frame->chunk, 0, frame->chunk->len);
+	return write_frame(to, frame->chunk, frame->chunked_from,
+	                   sse_chunked_end(frame) - frame->chunked_from);
 }
 
 static bool write_bare(void *to, const struct sse_frame *frame)

@@ -128,6 +128,13 @@ static struct chunk *chunk_again(struct chunk **spare, size_t len)
 	return chunk_ref(chunk);
 }
 
+/* One large message is not held in memory for ever. */
+static void keep_no_large(struct sse_builder *b)
+{
+	if (b->room > KEEP_BYTES || b->payload.room > KEEP_BYTES)
+		sse_builder_finish(b);
+}
+
 void sse_end_in(struct sse_builder *b, struct sse_frame *frame, struct chunk **spare)
 {
 	uint8_t prefix[CHUNK_PREFIX];
@@ -141,13 +148,63 @@ void sse_end_in(struct sse_builder *b, struct sse_frame *frame, struct chunk **s
 	chunk_unref(&frame->chunk);
 	*frame = (struct sse_frame){
 	        .chunk = chunk, .bare_from = (uint32_t)prefix_len, .bare_len = (uint32_t)b->len};
-	if (b->room > KEEP_BYTES || b->payload.room > KEEP_BYTES)
-		sse_builder_finish(b); /* one large message is not held in memory for ever */
+	keep_no_large(b);
 }
 
 void sse_end(struct sse_builder *b, struct sse_frame *frame)
 {
 	sse_end_in(b, frame, NULL);
+}
+
+/* ---- heads of their own ---- */
+
+enum { TAIL_FROM = CHUNK_PREFIX + SSE_HEAD_MAX }; /* in its chunk: what is in front of it is room */
+
+void sse_end_tail(struct sse_builder *b, struct sse_tail *tail)
+{
+	check(b->len > 0);
+	sse_tail_finish(tail);
+	tail->chunk = chunk_create(TAIL_FROM + b->len + 2);
+	memcpy(tail->chunk->bytes + TAIL_FROM, b->at, b->len);
+	memcpy(tail->chunk->bytes + TAIL_FROM + b->len, "\r\n", 2);
+	keep_no_large(b);
+}
+
+static void copy_tail(struct sse_tail *tail)
+{
+	struct chunk *copy = chunk_create(tail->chunk->len);
+	memcpy(copy->bytes + TAIL_FROM, tail->chunk->bytes + TAIL_FROM, copy->len - TAIL_FROM);
+	chunk_unref(&tail->chunk);
+	*tail = (struct sse_tail){.chunk = copy};
+}
+
+void sse_tail_frame(struct sse_tail *tail, struct span head, struct sse_frame *frame)
+{
+	uint8_t prefix[CHUNK_PREFIX];
+	bool bare = head.len == 0;
+	check(head.len <= SSE_HEAD_MAX);
+	if (tail->chunk->refs > 1 && !(bare && tail->bare))
+		copy_tail(tail);
+	struct chunk *chunk = tail->chunk;
+	size_t bare_len = head.len + chunk->len - TAIL_FROM - 2;
+	size_t bare_from = TAIL_FROM - head.len, prefix_len = print_prefix(bare_len, prefix);
+	if (!(bare && tail->bare)) {
+		if (head.len > 0)
+			memcpy(chunk->bytes + bare_from, head.at, head.len);
+		memcpy(chunk->bytes + bare_from - prefix_len, prefix, prefix_len);
+	}
+	tail->bare = bare;
+	chunk_unref(&frame->chunk);
+	*frame = (struct sse_frame){.chunk = chunk_ref(chunk),
+	                            .chunked_from = (uint32_t)(bare_from - prefix_len),
+	                            .bare_from = (uint32_t)bare_from,
+	                            .bare_len = (uint32_t)bare_len};
+}
+
+void sse_tail_finish(struct sse_tail *tail)
+{
+	chunk_unref(&tail->chunk);
+	*tail = (struct sse_tail){0};
 }
 
 void sse_frame_finish(struct sse_frame *frame)

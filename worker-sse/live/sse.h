@@ -4,15 +4,21 @@
 #include "common/base/chunk.h"
 #include "common/store/store.h"
 
-/* Some events, ready for the wire in both forms: within chunked coding [0, chunk->len) and bare
- * [bare_from, bare_from + bare_len). */
+/* Some events, ready for the wire in both forms: bare [bare_from, bare_from + bare_len), and within
+ * chunked coding [chunked_from, sse_chunked_end()). */
 struct sse_frame {
 	struct chunk *chunk; /* one reference, the frame's */
-	uint32_t bare_from, bare_len;
+	uint32_t chunked_from, bare_from, bare_len;
+	bool closed;       /* it tells that the stream is closed */
 	uint64_t from, to; /* positions it carries; the fan-out's. A view may end it sooner than it
 	                      was asked for: `to`, else 0 */
-	bool closed;       /* it tells that the stream is closed */
 };
+
+/* Behind the line end that ends a chunk. */
+static inline uint32_t sse_chunked_end(const struct sse_frame *frame)
+{
+	return frame->bare_from + frame->bare_len + 2;
+}
 
 void sse_frame_finish(struct sse_frame *frame);
 
@@ -53,6 +59,22 @@ void sse_end(struct sse_builder *builder, struct sse_frame *frame);
 /* The same, for frames that each have one reader: *spare is the caller's chunk, NULL at first, and
  * used again as soon as nobody else has it. */
 void sse_end_in(struct sse_builder *builder, struct sse_frame *frame, struct chunk **spare);
+
+/* What many readers share of a frame, behind a head that is each one's own: made once, and the head
+ * is written in front of it for one reader after another. Zero-initialised; one thread. */
+struct sse_tail {
+	struct chunk *chunk; /* NULL: there is none */
+	bool bare;           /* what is in front of it now is no head at all */
+};
+
+enum { SSE_HEAD_MAX = 238 }; /* bytes of a head */
+
+/* Makes it of what was put since sse_begin(), at least a byte. */
+void sse_end_tail(struct sse_builder *builder, struct sse_tail *tail);
+/* The frame of this head and what is behind it. A chunk that somebody has not written yet stays as
+ * it is, and the tail is copied: whoever takes bytes at once costs none. */
+void sse_tail_frame(struct sse_tail *tail, struct span head, struct sse_frame *frame);
+void sse_tail_finish(struct sse_tail *tail);
 
 /* ---- payload ---- */
 

@@ -342,6 +342,80 @@ static void a_payload_that_retention_took_is_not_read(void **state)
 	store_bench_close(&bench);
 }
 
+static void assert_headed(struct sse_tail *tail, const char *head, const char *behind,
+                          struct sse_frame *frame)
+{
+	char want[512], chunked[600];
+	int len = snprintf(want, sizeof want, "%s%s", head, behind);
+	int chunked_len = snprintf(chunked, sizeof chunked, "%x\r\n%s\r\n", (unsigned)len, want);
+	sse_tail_frame(tail, span_str(head), frame);
+	assert_true(span_equal(bare_of(frame), span_str(want)));
+	assert_true(span_equal(span_of(frame->chunk->bytes + frame->chunked_from,
+	                               sse_chunked_end(frame) - frame->chunked_from),
+	                       span_of(chunked, (size_t)chunked_len)));
+	assert_true(sse_chunked_end(frame) <= frame->chunk->len);
+}
+
+/* Whoever has written a frame pays nothing for the next one's; whoever has not keeps his bytes. */
+static void a_tail_is_behind_the_head_of_each(void **state)
+{
+	struct sse_builder b = {0};
+	struct sse_tail tail = {0};
+	struct sse_frame first = {0}, second = {0};
+	char most[SSE_HEAD_MAX + 1];
+	(void)state;
+	memset(most, 'h', SSE_HEAD_MAX);
+	most[SSE_HEAD_MAX] = '\0';
+	sse_begin(&b);
+	SSE_PUT(&b, "data: x\n\n");
+	sse_end_tail(&b, &tail);
+	assert_headed(&tail, "id: 1.2\n", "data: x\n\n", &first);
+	const struct chunk *chunk = first.chunk;
+	sse_frame_finish(&first);
+	assert_headed(&tail, most, "data: x\n\n", &first);
+	assert_ptr_equal(first.chunk, chunk);
+	assert_headed(&tail, "id: 30.4\n", "data: x\n\n", &second); /* the first is on its way */
+	assert_ptr_not_equal(second.chunk, chunk);
+	assert_int_equal(bare_of(&first).at[0], 'h');
+	chunk = second.chunk;
+	sse_frame_finish(&second);
+	assert_headed(&tail, "", "data: x\n\n", &second);
+	assert_ptr_equal(second.chunk, chunk);
+	sse_frame_finish(&first);
+	sse_frame_finish(&second);
+	assert_int_equal(tail.chunk->refs, 1);
+	sse_tail_finish(&tail);
+	assert_null(tail.chunk);
+	sse_builder_finish(&b);
+	assert_int_equal(chunk_bytes(), 0);
+}
+
+/* Without a head of its own it is one frame for all, whether it has left or not. */
+static void a_tail_without_heads_is_one_frame(void **state)
+{
+	struct sse_builder b = {0};
+	struct sse_tail tail = {0};
+	struct sse_frame first = {0}, second = {0}, third = {0};
+	(void)state;
+	sse_begin(&b);
+	SSE_PUT(&b, "x");
+	sse_end_tail(&b, &tail);
+	assert_headed(&tail, "", "x", &first);
+	assert_headed(&tail, "", "x", &second);
+	assert_ptr_equal(second.chunk, first.chunk);
+	assert_headed(&tail, "id: 1\n", "x", &third);
+	assert_ptr_not_equal(third.chunk, first.chunk);
+	assert_headed(&tail, "", "x", &second);
+	assert_memory_equal(bare_of(&third).at, "id: 1\nx", 7);
+	assert_memory_equal(bare_of(&first).at, "x", 1);
+	sse_frame_finish(&first);
+	sse_frame_finish(&second);
+	sse_frame_finish(&third);
+	sse_tail_finish(&tail);
+	sse_builder_finish(&b);
+	assert_int_equal(chunk_bytes(), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -355,6 +429,8 @@ int main(void)
 	        cmocka_unit_test(a_frame_that_is_made_again_drops_its_bytes),
 	        cmocka_unit_test(room_is_kept_unless_it_was_large),
 	        cmocka_unit_test(a_chunk_is_used_again_when_nobody_has_it),
+	        cmocka_unit_test(a_tail_is_behind_the_head_of_each),
+	        cmocka_unit_test(a_tail_without_heads_is_one_frame),
 	        cmocka_unit_test(text_and_json_need_no_base64),
 	        cmocka_unit_test(a_payload_is_read_over_several_slices),
 	        cmocka_unit_test(a_payload_that_retention_took_is_not_read),
