@@ -11,8 +11,12 @@
 
 enum {
 	FRAME_BYTES = 256 * 1024,
-	TEXT_FRAME = 0x81, /* the first byte of a text that is whole: RFC 6455 5.2 */
+	TEXT_FRAME = 0x81,      /* the first byte of a text that is whole: RFC 6455 5.2 */
+	HEAD_PLACES = 7,        /* an id of more is rare, and made the long way */
+	TAIL_BYTES = 64 * 1024, /* larger text is not kept a second time */
 };
+static_assert(sizeof "id: " + EVENT_ID_ROOM + HEAD_PLACES * EVENT_ID_PLACE_ROOM <= SSE_HEAD_MAX,
+              "it is in front of a tail");
 
 static void put_id(struct sse_builder *b, const struct connection_stream *s)
 {
@@ -145,6 +149,42 @@ static void drop_stream(struct connection_stream *s, uint64_t stream_id)
 		}
 }
 
+static struct sse_tail *tail_of(struct sse_builder *b, const struct connection_stream *s,
+                                const struct connection_telling *told)
+{
+	struct sse_tail *tail = &told->tails[s->framed];
+	if (tail->chunk == NULL) {
+		sse_begin(b);
+		begin_text(b, s, "message", told->events->len);
+		sse_put(b, span_of(told->at, told->events->len));
+		end_text(b, s);
+		sse_end_tail(b, tail);
+	}
+	return tail;
+}
+
+/* The path of nearly all events, which each finds everybody at the one before: all of it is there,
+ * and only the id is this one's. False: it is not that simple. */
+static bool build_one(struct sse_frame *frame, const struct frame_query *q,
+                      const struct connection_telling *told)
+{
+	struct connection_stream *s = q->owner;
+	char head[sizeof "id: " + EVENT_ID_ROOM + HEAD_PLACES * EVENT_ID_PLACE_ROOM];
+	size_t len = 0;
+	if (told->count != 1 || s->replay != NULL || s->count > HEAD_PLACES ||
+	    told->events->len > TAIL_BYTES)
+		return false;
+	set_position(s, q->stream->id, told->events->ends_at);
+	if (!s->framed) {
+		memcpy(head, "id: ", 4);
+		len = 4 + event_id_print(s->revision, s->places, s->count, head + 4);
+		head[len++] = '\n';
+	}
+	sse_tail_frame(tail_of(q->builder, s, told), span_of(head, len), frame);
+	frame->to = told->events->ends_at;
+	return true;
+}
+
 /* What has been made for all, with ids of its own. */
 static bool build(struct sse_frame *frame, const struct frame_query *q)
 {
@@ -155,6 +195,8 @@ static bool build(struct sse_frame *frame, const struct frame_query *q)
 	uint64_t to = q->from;
 	if (!connection_tell(connections_of(s), q, &told))
 		return false;
+	if (build_one(frame, q, &told))
+		return true;
 	sse_begin(b);
 	for (size_t i = 0; i < told.count && (i == 0 || b->len < max); i++) {
 		const struct connection_told_event *event = &told.events[i];

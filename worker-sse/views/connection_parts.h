@@ -31,6 +31,7 @@ struct connection_told {
 		size_t len;       /* of its text */
 	} * events;
 	size_t count, room;
+	struct sse_tail tails[2]; /* the last of them, ready but for ids; [1]: for WebSockets */
 };
 
 struct connection_socket;
@@ -199,6 +200,7 @@ struct connection_telling {
 	const uint8_t *at; /* their texts, one behind the other: valid until the next is told */
 	const struct connection_told_event *events;
 	size_t count;
+	struct sse_tail *tails; /* of the last event: its maker fills them in */
 };
 
 /* The events of the query, or the first of them. False: they cannot be read. */

@@ -67,8 +67,15 @@ static bool tell(void *arg, const struct store_message *message)
 	return told->text.len < t->max;
 }
 
+static void forget_tails(struct connection_told *told)
+{
+	for (size_t i = 0; i < sizeof told->tails / sizeof *told->tails; i++)
+		sse_tail_finish(&told->tails[i]);
+}
+
 static void forget(struct connection_told *told)
 {
+	forget_tails(told);
 	sse_builder_finish(&told->text);
 	free(told->events);
 	*told = (struct connection_told){0};
@@ -82,6 +89,7 @@ static struct connection_told *make(struct connections *all, const struct frame_
 	if (told->text.room > KEEP_BYTES)
 		forget(told);
 	sse_begin(&told->text);
+	forget_tails(told);
 	told->count = 0;
 	told->stream_id = 0;
 	if (!connection_conversation(q->stream, t.id) ||
@@ -94,10 +102,11 @@ static struct connection_told *make(struct connections *all, const struct frame_
 }
 
 /* Where in it somebody goes on who has everything before `from`. False: not in it. */
-static bool find(const struct connection_told *told, uint64_t from, struct connection_telling *out)
+static bool find(struct connection_told *told, uint64_t from, struct connection_telling *out)
 {
 	uint64_t at = told->from;
-	*out = (struct connection_telling){.at = told->text.at, .events = told->events};
+	*out = (struct connection_telling){
+	        .at = told->text.at, .events = told->events, .tails = told->tails};
 	for (size_t i = 0; i < told->count && at <= from; i++) {
 		if (at == from) {
 			out->count = told->count - i;
@@ -114,11 +123,11 @@ bool connection_tell(struct connections *all, const struct frame_query *q,
                      struct connection_telling *out)
 {
 	for (size_t i = 0; i < CONNECTION_TOLD_KEPT; i++) {
-		const struct connection_told *told = &all->told[i];
+		struct connection_told *told = &all->told[i];
 		if (told->stream_id == q->stream->id && told->asked == q->to &&
 		    find(told, q->from, out))
 			return true;
 	}
-	const struct connection_told *told = make(all, q);
+	struct connection_told *told = make(all, q);
 	return told != NULL && find(told, q->from, out);
 }
