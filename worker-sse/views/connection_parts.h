@@ -8,6 +8,7 @@
 #include "common/base/hash.h"
 #include "common/domain/connection.h"
 #include "common/store/actor.h"
+#include "worker-sse/views/connection_due.h"
 #include "worker-sse/views/connections.h"
 #include "worker-sse/views/conversation_parts.h"
 #include "worker-sse/views/event_id.h"
@@ -48,6 +49,9 @@ struct connections {
 	struct connection_stream *noted; /* whose row has changed */
 	struct slices_job apply;
 	uint64_t rows; /* that there are, as the last sweep counted */
+	/* Those whose stream has ended here, and the timer of whichever is due first. */
+	struct connection_dues dues;
+	struct wheel_node first_due;
 	/* The sweep: what nobody's timer looks after any more. */
 	struct wheel_node sweep_due;
 	struct slices_job sweep;

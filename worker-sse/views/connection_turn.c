@@ -139,14 +139,6 @@ void connection_op_free(struct connection_op *op)
 
 /* ---- expiry ---- */
 
-/* A timer carries the generation that it was set for. */
-struct expiry {
-	struct wheel_node due;
-	struct connections *all;
-	uint64_t generation;
-	char cid[CONNECTION_CID_ROOM];
-};
-
 static void set_expiry(struct connections *all, const char *cid, uint64_t generation,
                        uint64_t in_ms);
 
@@ -188,22 +180,39 @@ static void expire(struct connections *all, const char *cid, uint64_t generation
 	connection_op_run(op);
 }
 
-static void on_due(struct wheel_node *node)
+/* One timer for all who wait: that of the first of them. */
+static void look_at_first(struct connections *all)
 {
-	struct expiry *expiry = (struct expiry *)((char *)node - offsetof(struct expiry, due));
-	expire(expiry->all, expiry->cid, expiry->generation);
-	free(expiry);
+	const struct connection_due *first = connection_dues_first(&all->dues);
+	if (first != NULL)
+		wheel_set(&all->worker->wheel, &all->first_due, first->due_ms);
 }
 
+static void on_due(struct wheel_node *node)
+{
+	struct connections *all =
+	        (struct connections *)((char *)node - offsetof(struct connections, first_due));
+	const struct connection_due *first = connection_dues_first(&all->dues);
+	while (first != NULL && first->due_ms <= all->worker->wheel.now_ms) {
+		const struct connection_due due = *first;
+		char cid[CONNECTION_CID_ROOM];
+		connection_dues_pop(&all->dues);
+		connection_cid_print(due.id, cid);
+		expire(all, cid, due.generation);
+		first = connection_dues_first(&all->dues);
+	}
+	look_at_first(all);
+}
+
+/* It carries the generation that it is set for. */
 static void set_expiry(struct connections *all, const char *cid, uint64_t generation,
                        uint64_t in_ms)
 {
-	struct expiry *expiry = xcalloc(1, sizeof *expiry);
-	expiry->due.due = on_due;
-	expiry->all = all;
-	expiry->generation = generation;
-	memcpy(expiry->cid, cid, sizeof expiry->cid);
-	wheel_set(&all->worker->wheel, &expiry->due, all->worker->wheel.now_ms + in_ms);
+	struct connection_due due = {.due_ms = all->worker->wheel.now_ms + in_ms,
+	                             .generation = generation};
+	connection_cid_bytes(cid, due.id);
+	connection_dues_put(&all->dues, &due);
+	look_at_first(all);
 }
 
 /* ---- the end of a stream ---- */
@@ -417,6 +426,7 @@ void connections_sweep_start(struct connections *all)
 	all->holders = xcalloc(all->holders_count, sizeof *all->holders);
 	all->sweep.run = sweep_slice;
 	all->sweep_due.due = on_sweep;
+	all->first_due.due = on_due;
 	sweep_soon(all, 0);
 }
 
