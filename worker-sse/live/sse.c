@@ -167,6 +167,7 @@ void sse_end_tail(struct sse_builder *b, struct sse_tail *tail)
 	tail->chunk = chunk_create(TAIL_FROM + b->len + 2);
 	memcpy(tail->chunk->bytes + TAIL_FROM, b->at, b->len);
 	memcpy(tail->chunk->bytes + TAIL_FROM + b->len, "\r\n", 2);
+	tail->head_len = SIZE_MAX;
 	keep_no_large(b);
 }
 
@@ -175,28 +176,27 @@ static void copy_tail(struct sse_tail *tail)
 	struct chunk *copy = chunk_create(tail->chunk->len);
 	memcpy(copy->bytes + TAIL_FROM, tail->chunk->bytes + TAIL_FROM, copy->len - TAIL_FROM);
 	chunk_unref(&tail->chunk);
-	*tail = (struct sse_tail){.chunk = copy};
+	*tail = (struct sse_tail){.chunk = copy, .head_len = SIZE_MAX};
 }
 
 void sse_tail_frame(struct sse_tail *tail, struct span head, struct sse_frame *frame)
 {
 	uint8_t prefix[CHUNK_PREFIX];
-	bool bare = head.len == 0;
 	check(head.len <= SSE_HEAD_MAX);
-	if (tail->chunk->refs > 1 && !(bare && tail->bare))
+	if (tail->chunk->refs > 1 && (head.len > 0 || tail->head_len > 0))
 		copy_tail(tail);
 	struct chunk *chunk = tail->chunk;
-	size_t bare_len = head.len + chunk->len - TAIL_FROM - 2;
-	size_t bare_from = TAIL_FROM - head.len, prefix_len = print_prefix(bare_len, prefix);
-	if (!(bare && tail->bare)) {
-		if (head.len > 0)
-			memcpy(chunk->bytes + bare_from, head.at, head.len);
-		memcpy(chunk->bytes + bare_from - prefix_len, prefix, prefix_len);
+	size_t bare_len = head.len + chunk->len - TAIL_FROM - 2, bare_from = TAIL_FROM - head.len;
+	if (head.len > 0)
+		memcpy(chunk->bytes + bare_from, head.at, head.len);
+	if (tail->head_len != head.len) { /* else the length in front of it is the same, too */
+		tail->prefix_len = print_prefix(bare_len, prefix);
+		memcpy(chunk->bytes + bare_from - tail->prefix_len, prefix, tail->prefix_len);
+		tail->head_len = head.len;
 	}
-	tail->bare = bare;
 	chunk_unref(&frame->chunk);
 	*frame = (struct sse_frame){.chunk = chunk_ref(chunk),
-	                            .chunked_from = (uint32_t)(bare_from - prefix_len),
+	                            .chunked_from = (uint32_t)(bare_from - tail->prefix_len),
 	                            .bare_from = (uint32_t)bare_from,
 	                            .bare_len = (uint32_t)bare_len};
 }

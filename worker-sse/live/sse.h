@@ -64,7 +64,8 @@ void sse_end_in(struct sse_builder *builder, struct sse_frame *frame, struct chu
  * is written in front of it for one reader after another. Zero-initialised; one thread. */
 struct sse_tail {
 	struct chunk *chunk; /* NULL: there is none */
-	bool bare;           /* what is in front of it now is no head at all */
+	size_t head_len;     /* of the head in front of it now; SIZE_MAX: none yet */
+	size_t prefix_len;   /* of what is in front of that */
 };
 
 enum { SSE_HEAD_MAX = 238 }; /* bytes of a head */

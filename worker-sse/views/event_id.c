@@ -1,16 +1,26 @@
 #include "worker-sse/views/event_id.h"
 
+#include <string.h>
+
+/* Two digits at a time, from the last: each of thousands who hear of an event has an id of his own.
+ */
 static char *put_number(char *out, uint64_t n)
 {
+	enum { DIGITS_MAX = 13, BASE = 36 };
 	static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";
-	char text[16];
-	int len = 0;
-	do
-		text[len++] = digits[n % 36];
-	while ((n /= 36) != 0);
-	while (len > 0)
-		*out++ = text[--len];
-	return out;
+	char text[DIGITS_MAX + 1];
+	size_t at = sizeof text;
+	for (; n >= BASE; n /= BASE * BASE) {
+		unsigned two = (unsigned)(n % (BASE * BASE));
+		text[--at] = digits[two % BASE];
+		text[--at] = digits[two / BASE];
+	}
+	if (n > 0 || at == sizeof text)
+		text[--at] = digits[n];
+	else if (text[at] == '0')
+		at++;
+	memcpy(out, text + at, sizeof text - at);
+	return out + (sizeof text - at);
 }
 
 size_t event_id_print(uint64_t newest, const struct event_place *places, size_t count, char *out)
