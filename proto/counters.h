@@ -157,6 +157,7 @@
 	  "Clients that got a connection of their own, because two took one from each other.")     \
 	C(chat_rejected_total, counter, "Ids of connections that were not taken.")                 \
 	C(chat_foreign_total, counter, "Requests for a connection of another login: 403.")         \
+	C(chat_crowded_total, counter, "Connections refused for connections.per_login: 429.")      \
 	C(chat_expired_total, counter, "Connections that expired.")                                \
 	C(chat_lost_total, counter, "Connections whose worker had ended.")                         \
 	C(chat_stale_total, counter,                                                               \

@@ -546,6 +546,9 @@
 	  3600000, LIVE, "How long the whole answer of an endpoint may take.")                     \
 	S(connections_max, "connections.max", count, "100000", 0, 10000000, LIVE,                  \
 	  "Connections (/api/chat/events) in the store, open or waiting; more get 503.")           \
+	S(connections_per_login, "connections.per_login", count, "1000", 0, 10000000, LIVE,        \
+	  "The same of one login; more get 429. 0: as many as connections.max. What other "        \
+	  "workers open or end is counted within half of connections.expiry.")                     \
 	S(connections_sessions, "connections.sessions", count, "64", 1, 256, LIVE,                 \
 	  "Conversations that one connection watches; more get 429, and a reconnect with "         \
 	  "more 413.")                                                                             \

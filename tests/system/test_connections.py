@@ -52,8 +52,8 @@ def say(r, session, count=1, text="x"):
     return answer["seq"]
 
 
-def metric(r, name):
-    text = r.get("/metrics")
+def metric(r, name, headers=None):
+    text = r.request("GET", "/metrics", None, headers or {})[2].decode()
     return sum(int(float(line.split()[-1])) for line in text.splitlines()
                if line.startswith((f"ringside_{name} ", f"ringside_{name}{{")))
 
@@ -489,7 +489,8 @@ def test_rows_of_workers_that_died_expire():
 
 
 def test_limits_have_names():
-    with Ringside("--connections-sessions=3", "--connections-reconnect-bytes=1k", "--connections-max=2", workers=1) as r:
+    with Ringside("--connections-sessions=3", "--connections-reconnect-bytes=1k", "--connections-max=2", "--connections-per-login=1",
+                  workers=1) as r:  # under dev everybody is nobody in particular
         for session in "abcd":
             say(r, session)
         client = ChatClient(r.address)
@@ -508,6 +509,38 @@ def test_limits_have_names():
         for one in (client, more):
             one.stop()
         assert client.faults == []
+
+
+def test_one_login_has_no_more_than_its_share():
+    """Whoever has as many as one login may is told so, by a name; what he has goes on, others are not touched, and what has expired is free
+    again."""
+    tokens = {name: f"{name}-secret-0123456789abcdef" for name in ("ann", "bob")}
+    with Ringside("--connections-per-login=2", "--connections-expiry=1s", workers=1, start=False) as r:
+        path = os.path.join(r.dir, "tokens")
+        with open(path, "w") as file:
+            file.write("".join(f"{name} token:{token} read=/** append=/** create=/**\n" for name, token in tokens.items()))
+        os.chmod(path, 0o600)
+        r.flags.remove("--dev")
+        r.flags += [f"--auth-tokens={path}", "--auth-metrics-token=metrics-secret-0123456789abcdef"]
+        looks = {"authorization": "Bearer metrics-secret-0123456789abcdef"}
+        r.start()
+        ann, bob = ({"authorization": f"Bearer {token}"} for token in tokens.values())
+        first, second = (ChatClient(r.address, headers=ann) for _ in range(2))
+        welcome(first)
+        welcome(second)
+        status, _, body = r.request("GET", f"/api/chat/events?cid={new_cid()}", None, ann)
+        assert status == 429 and b"connections.per_login" in body and b"LIMIT" in body
+        assert metric(r, "chat_crowded_total", looks) == 1
+        other = ChatClient(r.address, headers=bob)
+        welcome(other)
+        again = ChatClient(r.address, first.cid, headers=ann)
+        welcome(again)
+        for one in (first, second, again, other):
+            one.stop()
+        wait_for(lambda: metric(r, "chat_connections", looks) == 0, "their expiry")
+        third = ChatClient(r.address, headers=ann)
+        welcome(third)
+        third.stop()
 
 
 def test_a_replay_is_handed_over_no_faster_than_it_may():

@@ -11,6 +11,23 @@
  */
 static const struct span superseded_id = {(const uint8_t *)"superseded", 10};
 
+/* Counted before it is written: several may be on their way at once. */
+static bool fits_login(struct connection_op *op)
+{
+	struct connections *all = op->all;
+	size_t max = all->worker->settings->connections_per_login;
+	if (op->counted)
+		return true;
+	if (max > 0 && connection_logins_count(&all->logins, op->subject) >= max) {
+		connection_op_fault(op, 429, "LIMIT",
+		                    "connections.per_login: this login has no more");
+		return false;
+	}
+	op->counted = true;
+	connection_logins_add(&all->logins, op->subject, connections_swept(all, op->cid));
+	return true;
+}
+
 static void open_step(struct connection_op *op)
 {
 	const struct settings *s = op->all->worker->settings;
@@ -26,6 +43,8 @@ static void open_step(struct connection_op *op)
 		connection_op_fault(op, 503, "LIMIT", "connections.max is reached");
 		return;
 	}
+	if (!op->there && !fits_login(op))
+		return;
 	op->opening.now_ms = op->now_ms;
 	bool was_there = op->there;
 	op->verdict = connection_open(&op->row, was_there, &op->opening, &op->took_over);
@@ -77,6 +96,15 @@ static void open_under_another(struct connection_op *op)
 	run_opening(next, op->request);
 }
 
+static void note_refused(const struct connection_op *op)
+{
+	if (op->status != 429)
+		return;
+	counter_add(op->all->worker->counters, chat_crowded_total, 1);
+	log_info("a login has connections.per_login connections: one more is refused", "subject=%s",
+	         op->subject);
+}
+
 static void count_opening(const struct connection_op *op)
 {
 	struct connections *all = op->all;
@@ -90,9 +118,19 @@ static void count_opening(const struct connection_op *op)
 	}
 }
 
+/* One that has not come to be. */
+static void uncount(const struct connection_op *op, bool done)
+{
+	struct connections *all = op->all;
+	bool new = done && op->verdict == CONNECTION_DONE && !op->there;
+	if (op->counted && !new)
+		connection_logins_take(&all->logins, op->subject, connections_swept(all, op->cid));
+}
+
 static void open_end(struct connection_op *op, bool done)
 {
 	struct request *request = op->request;
+	uncount(op, done);
 	if (op->socket != NULL && connection_socket_of(op->socket) == NULL) {
 		connection_socket_answered(request);
 		request = NULL;
@@ -107,6 +145,7 @@ static void open_end(struct connection_op *op, bool done)
 			connection_over(op->all, op->cid, op->row.generation);
 	} else if (!done) {
 		counter_add(op->all->worker->counters, chat_foreign_total, op->status == 403);
+		note_refused(op);
 		conversation_reply_fault(request, op->status, op->code, NULL, op->text);
 	} else if (op->verdict == CONNECTION_CONTESTED) {
 		open_under_another(op);

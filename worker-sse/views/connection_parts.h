@@ -9,6 +9,7 @@
 #include "common/domain/connection.h"
 #include "common/store/actor.h"
 #include "worker-sse/views/connection_due.h"
+#include "worker-sse/views/connection_logins.h"
 #include "worker-sse/views/connections.h"
 #include "worker-sse/views/conversation_parts.h"
 #include "worker-sse/views/event_id.h"
@@ -48,7 +49,8 @@ struct connections {
 	size_t streams_count, buckets;
 	struct connection_stream *noted; /* whose row has changed */
 	struct slices_job apply;
-	uint64_t rows; /* that there are, as the last sweep counted */
+	uint64_t rows;                   /* that there are, as the last sweep counted */
+	struct connection_logins logins; /* ... and whose */
 	/* Those whose stream has ended here, and the timer of whichever is due first. */
 	struct connection_dues dues;
 	struct wheel_node first_due;
@@ -100,6 +102,7 @@ struct connection_op {
 	bool there;
 	struct connection row;
 	bool write, remove, took_over;
+	bool counted; /* of an opening: as one more of its login's */
 	enum connection_verdict verdict;
 	unsigned status; /* of a fault; 0: none */
 	const char *code, *text;
@@ -120,6 +123,8 @@ void connection_over(struct connections *all, const char *cid, uint64_t generati
 /* Its stream is here, whatever the row says. */
 void connection_hold_on(struct connections *all, const char *cid, uint64_t generation);
 void connections_sweep_start(struct connections *all);
+/* Is a sweep under way that has been where this row is? */
+bool connections_swept(const struct connections *all, const char *cid);
 
 /* ---- conversations, as connections see them ---- */
 

@@ -166,6 +166,7 @@ static void expire_end(struct connection_op *op, bool done)
 	if (op->verdict != CONNECTION_DONE)
 		return;
 	counter_add(all->worker->counters, chat_expired_total, 1);
+	connection_logins_take(&all->logins, op->row.subject, connections_swept(all, op->cid));
 	if (all->rows > 0)
 		all->rows--;
 	counter_set(all->worker->counters, chat_connections, all->rows);
@@ -345,12 +346,18 @@ static bool sweep_row(void *arg, struct span key, struct span value)
 		return page->seen < SWEEP_ROWS;
 	all->counted++;
 	if (connection_read(&row, value) == ROW_PRESENT) {
+		connection_logins_see(&all->logins, row.subject);
 		bool found = row.open ? is_lost(all, &row, now_ms) : now_ms >= row.due_ms + LATE_MS;
 		connection_finish(&row);
 		if (found)
 			page->found[page->count++] = row;
 	}
 	return page->seen < SWEEP_ROWS;
+}
+
+bool connections_swept(const struct connections *all, const char *cid)
+{
+	return all->sweeping && strcmp(cid, all->swept) <= 0;
 }
 
 static uint64_t sweep_ms(const struct connections *all)
@@ -368,6 +375,7 @@ static void end_sweep(struct connections *all)
 {
 	struct sse_worker *w = all->worker;
 	all->sweeping = false;
+	connection_logins_end(&all->logins);
 	all->rows = all->counted;
 	counter_set(w->counters, chat_connections, all->rows);
 	sweep_soon(all, sweep_ms(all));
@@ -415,6 +423,7 @@ static void on_sweep(struct wheel_node *node)
 		return;
 	all->sweeping = true;
 	all->counted = 0;
+	connection_logins_begin(&all->logins);
 	*all->swept = '\0';
 	look_for_holders(all);
 	slices_add(&all->worker->slices, &all->sweep);
