@@ -2,6 +2,8 @@
  * fragment (#token=...), which no server sees and no log keeps. */
 import { Api } from "/page/client/api.js";
 
+export { PATIENT } from "/page/patient.js";
+
 function takeSecrets() {
 	const given = new URLSearchParams(location.hash.slice(1));
 	const names = ["token", "streamToken", "account"];
@@ -28,6 +30,3 @@ export const api = new Api({ token: () => secrets.token });
 /* The server's clock, as far as it can be known: what it says, never later than it said so. */
 export const serverNow = () => api.clock.now();
 addEventListener("focus", () => api.clock.forget()); /* the device may have set its own clock meanwhile */
-
-/* How pages follow: for ever, also where they may not at the moment. The server says something at least every 15 s. */
-export const PATIENT = { silence: 25000, giveUp: () => false };

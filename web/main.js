@@ -1,11 +1,10 @@
 /* The page: what the feed says becomes what is seen. Everything is drawn from the newest frame; the frame
  * of a lower number never replaces one of a higher. */
-import { Feed } from "/page/client/feed.js";
-import { PATIENT, api } from "/page/feed.js";
 import { Course } from "/page/course.js";
 import { History } from "/page/history.js";
 import { Log, Ticker } from "/page/lists.js";
 import { Market } from "/page/market.js";
+import { News } from "/page/news.js";
 import { Past, how } from "/page/past.js";
 import { Picture } from "/page/picture.js";
 import { Replay } from "/page/replay.js";
@@ -58,8 +57,8 @@ function take({ frame: next, gap }) {
 	draw();
 }
 
-async function listen() {
-	const news = new Feed(api, feed).follow({ ...PATIENT, all: true,
+function listen() {
+	new News(feed, `${visitor.me?.kind} ${visitor.me?.subject}`, {
 		onExpired: () => visitor.expired(),
 		onState({ name, since, fresh }) {
 			connection = { name, lost: since };
@@ -68,15 +67,16 @@ async function listen() {
 				past.refresh();
 			}
 			tick();
-		} });
-	for await (const { frame: next, gap, odds, other, data } of news) {
-		if (next) take({ frame: next, gap });
-		else if (odds) {
-			market.take(odds);
-			course.take(odds);
-		} else if (other === "bets") ticker.take(data);
-		if (gap) market.refresh();
-	}
+		},
+		onNews({ frame: next, gap, odds, other, data }) {
+			if (next) take({ frame: next, gap });
+			else if (odds) {
+				market.take(odds);
+				course.take(odds);
+			} else if (other === "bets") ticker.take(data);
+			if (gap) market.refresh();
+		},
+	});
 }
 
 /* ---- drawing ---- */

@@ -9,7 +9,7 @@ import { $, make, text } from "/page/text.js";
 
 const plain = words => typeof words === "string" ? words : ""; /* pieces may have any form */
 
-const KEY = "ringside:talk", KEPT = 100;
+const KEY = "ringside:talk", KEPT = 100, HIDDEN_MS = 2000;
 const NAMED = new URLSearchParams(location.search).get("talk");
 const ID = /^[A-Za-z0-9._~-]{1,128}$/;
 const HINTS = ["Who is better?", "What would you play?", "Is there a mate?"];
@@ -40,6 +40,11 @@ export class Talk {
 		/* Whoever never looks at it costs nothing. */
 		const seen = new IntersectionObserver(entries => { if (entries.some(entry => entry.isIntersecting)) { seen.disconnect(); this.seen = true; this.open(); } });
 		seen.observe($("talk-card"));
+		/* A tab that nobody looks at holds no connection: a browser has six to one server. */
+		document.addEventListener("visibilitychange", () => {
+			clearTimeout(this.hiding);
+			if (document.visibilityState === "hidden") this.hiding = setTimeout(() => { this.connection?.close(); this.connection = null; }, HIDDEN_MS);
+		});
 		this.draw();
 	}
 
@@ -90,7 +95,7 @@ export class Talk {
 	/* ---- the connection ---- */
 
 	open() {
-		if (this.connection || !this.seen || !this.visitor.me) return;
+		if (this.connection || !this.seen || !this.visitor.me || document.visibilityState === "hidden") return;
 		this.connection = new Connection(api, { owner: this.visitor.me.subject ?? null,
 			onEvent: event => this.hear(event), onOutcome: outcome => this.outcome(outcome), onState: () => this.draw(), onLogin: () => this.draw() });
 		for (const { id, sessionId, body } of this.connection.waiting) this.mine(id, sessionId, body.prompt, "Sending");
@@ -163,7 +168,7 @@ export class Talk {
 	answering(item) {
 		for (const other of this.items.values()) if (other !== item && other.sessionId === item.sessionId) other.end?.(null);
 		if (!this.may("append", item.sessionId, "inbox")) return;
-		item.offer("Stop", () => this.connection.stop(item.sessionId).catch(error => this.say(`Not stopped: ${error.message}`)));
+		item.offer("Stop", () => this.connection?.stop(item.sessionId).catch(error => this.say(`Not stopped: ${error.message}`)));
 	}
 
 	add({ id, sessionId, at, kind, who }) {

@@ -4,6 +4,8 @@ are watched again from the durable feed. Pictures are kept in ARTEFACTS."""
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
@@ -155,6 +157,31 @@ def test_a_scene_that_a_game_brings(r, browser):
     browser.wait("!!document.querySelector('#stage .mat')", "the ring")
     assert browser.run("document.querySelector('#stage iframe')") is None
     game.post("abort", duelId=duel, reason="game_stopped")
+    assert browser.errors == []
+
+
+def subscribers(r):
+    return sum(float(value) for value in re.findall(r"^ringside_subscribers\S* (\S+)$", r.get("/metrics"), re.M))
+
+
+def test_eight_tabs_stay_alive(r, browser):
+    """Over HTTP/1.1 a browser has six connections to one server: all tabs share one to the feed, also when its worker is killed."""
+    look(browser, r.url + "/")
+    before, tabs = subscribers(r), [browser.session]
+    for _ in range(7):
+        browser.open(r.url + "/", beside=True)
+        tabs.append(browser.session)
+    game = fresh_game(r)
+    for kill in (False, True):
+        if kill:
+            os.kill(r.worker("sse-0")["pid"], signal.SIGKILL)
+        duel = announce(game)
+        for browser.session in tabs:
+            shown(browser, duel, "ANNOUNCEMENT")
+            browser.wait("document.querySelector('#live').textContent === 'Live'", "live")
+            assert browser.run("fetch('/v1/me').then(answer => answer.status)") == 200
+        assert kill or subscribers(r) == before == 1
+        game.post("abort", duelId=duel, reason="game_stopped")
     assert browser.errors == []
 
 

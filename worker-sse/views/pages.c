@@ -35,13 +35,16 @@
 	P("/page/course.js", SCRIPT, web_course_js)                                                \
 	P("/page/history.js", SCRIPT, web_history_js)                                              \
 	P("/page/lists.js", SCRIPT, web_lists_js)                                                  \
+	P("/page/news.js", SCRIPT, web_news_js)                                                    \
 	P("/page/past.js", SCRIPT, web_past_js)                                                    \
+	P("/page/patient.js", SCRIPT, web_patient_js)                                              \
 	P("/page/payout.js", SCRIPT, web_payout_js)                                                \
 	P("/page/replay.js", SCRIPT, web_replay_js)                                                \
 	P("/page/ring.js", SCRIPT, web_ring_js)                                                    \
 	P("/page/scene_frame.js", SCRIPT, web_scene_frame_js)                                      \
 	P("/page/scenes.js", SCRIPT, web_scenes_js)                                                \
 	P("/page/score.js", SCRIPT, web_score_js)                                                  \
+	P("/page/shared.js", SCRIPT, web_shared_js)                                                \
 	P("/page/stage.js", SCRIPT, web_stage_js)                                                  \
 	P("/page/text.js", SCRIPT, web_text_js)                                                    \
 	P("/page/market.js", SCRIPT, web_market_js)                                                \
