@@ -96,6 +96,7 @@ static void on_store(void *arg)
 	}
 	feeds_turn(p->bridge.feeds);
 	book_turn(p->bridge.book);
+	spectators_turn(p->bridge.spectators);
 }
 
 static void catch_up(void *context)
@@ -136,6 +137,7 @@ void bridge_start(unsigned slot)
 	p->bridge.feeds = feeds_create(&p->worker, p->bridge.store);
 	check(p->bridge.feeds != NULL);
 	p->bridge.book = book_create(&p->worker, p->bridge.store);
+	p->bridge.spectators = spectators_create(&p->worker, p->bridge.store);
 	world_after(p->number, TICK_MS, on_tick, p);
 	world_trace("bridge %u starts as %u", slot, p->number);
 }

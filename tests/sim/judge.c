@@ -387,6 +387,46 @@ static void check_chain(const struct told *t)
 		             t->outcome, t->winner, (int)d.status, (int)m.status, (int)m.winner);
 }
 
+/* ---- spectators ---- */
+
+/* What spectators have been told last is what the feed told last; before that everything, once and
+ * in order; of frames from wherever they began. `same`: as it stands. */
+static void check_spectators(const char *stream, const char *spectators, bool same)
+{
+	char path[96];
+	const struct log_memory_message *all, *seen;
+	snprintf(path, sizeof path, FEED "%s", stream);
+	size_t count = log_memory_messages(path, &all);
+	snprintf(path, sizeof path, FEED "%s", spectators);
+	size_t told_of_it = log_memory_messages(path, &seen);
+	bool whole = strcmp(stream, "frames") != 0;
+	if (told_of_it > count || (whole && told_of_it < count) || (count > 0 && told_of_it == 0))
+		world_broken("spectators were told %zu of %zu %s", told_of_it, count, stream);
+	for (size_t i = 0; i < told_of_it; i++) {
+		const struct log_memory_message *one = &all[count - told_of_it + i];
+		json_t *was = parse(one->text), *is = parse(seen[i].text);
+		if (one->place >= seen[i].place || (same && !span_equal(one->text, seen[i].text)) ||
+		    number_of(was, "seq") != number_of(is, "seq"))
+			world_broken("spectators were told something else of %s", stream);
+		if (json_object_get(is, "seed") != NULL)
+			world_broken("spectators were told a proof");
+		json_decref(was);
+		json_decref(is);
+	}
+}
+
+static void check_all_spectators(void)
+{
+	const struct log_memory_message *none;
+	check_spectators("frames", "spectator", false);
+	if (log_memory_messages(FEED "spectator/odds", &none) == 0)
+		return; /* there is no delay */
+	check_spectators("odds", "spectator/odds", true);
+	check_spectators("bets", "spectator/bets", true);
+	check_spectators("attestations", "spectator/attestations", true);
+	check_spectators("results", "spectator/results", false);
+}
+
 /* ---- all of it ---- */
 
 bool judge_settled(void)
@@ -427,4 +467,5 @@ void judge_all(const struct judge_run *run, struct judge_counts *counts)
 		counts->cancelled += strcmp(t->outcome, "cancelled") == 0;
 	}
 	check_ledger(run, counts);
+	check_all_spectators();
 }

@@ -39,7 +39,8 @@ enum {
 	ROUGH_MS_MAX = 3600 * 1000, /* a run that does not get on ends */
 	CALM_MS_MAX = 4 * 3600 * 1000,
 	LOOK_MS = 2000,
-	OPENING_MS = 5000, /* accounts are opened */
+	OPENING_MS = 5000,  /* accounts are opened */
+	TELLING_MS = 60000, /* spectators are told of the rest */
 };
 
 struct options {
@@ -151,6 +152,8 @@ static void set_rest(const char *operator, uint64_t fee_ppm)
 	bridges_set("ledger.fee_ppm", text);
 	if (world_chance(300))
 		bridges_set("market.resolution_delay", "5s");
+	if (world_chance(500))
+		bridges_set("feeds.spectator_delay", "3s");
 	bool confirmed = world_chance(300);
 	if (confirmed)
 		bridges_set("solana.commitment", "confirmed");
@@ -196,6 +199,7 @@ static void run(const struct options *options, uint64_t seed)
 		if (world_ms() >= until_ms)
 			world_broken("it does not come to an end");
 	}
+	step_until(world_ms() + TELLING_MS);
 	judge_all(&(struct judge_run){operator, fee_ppm, GRANT}, &totals->counts);
 	totals->ms += world_ms();
 }
