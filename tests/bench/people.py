@@ -413,7 +413,7 @@ def main():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
     from ringside import Ringside
-    m = {"machine": platform.processor() or platform.machine(), "cpus": len(cpus)}
+    m = {"machine": platform.processor() or platform.machine(), "cpus": len(cpus), "load": os.getloadavg()[0]}
     prefix = ("taskset", "-c", str(cpus[0])) if len(cpus) > 1 else ()
     with Ringside("--hub-agents-max=20000", "--hub-node-ttl=1h", "--store-ring-bytes=64M", "--limits-body-bytes=1M", prefix=prefix) as r:
         if len(cpus) > 1:
@@ -435,7 +435,8 @@ def main():
             json.dump(m, file, indent=1)
     if options.markdown:
         with open(options.markdown, "w") as file:
-            file.write("# People and agents, measured\n\n`scripts/bench people`; servers and load on a CPU each.\n\n"
+            file.write("# People and agents, measured\n\n`scripts/bench people`, one run; servers and load on a CPU each"
+                       f" ({m['machine']}, {m['cpus']} CPUs).\nThe machine's load before it began: {m['load']:.1f}.\n\n"
                        + "\n".join(lines) + "\n")
 
 
