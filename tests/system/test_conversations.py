@@ -294,6 +294,21 @@ def test_a_client_of_the_package_goes_through_everything(r):
     assert [s["sessionId"] for s in ask(r, "GET", "/sessions")[1]] == ["c"]
 
 
+def test_a_member_that_is_null_is_none(r):
+    """Of every route, and every member that may be left out, but the number of a piece, which a client may have lost."""
+    piece = {"messageId": "m", "actorId": "a", "role": "assistant", "chunk": {"n": 0}}
+    for path, body, null in (("messages", {"content": "x"}, ("messageId", "role", "actorId", "txid")),
+                             ("tool-results", {"toolCallId": "t", "output": 1}, ("error", "messageId", "actorId", "txid")),
+                             ("approvals/p", {"approved": True}, ("actorId", "txid")),
+                             ("answers/q", {"answers": {"a": "b"}}, ("originalInput", "actorId")),
+                             ("login", {"actorId": "a", "deviceId": "d"}, ("name", "actorType")),
+                             ("logout", {"actorId": "a", "deviceId": "d"}, ("allDevices",)),
+                             ("chunks", piece, ("txid", "finish", "epoch", "done")), ("generations/finish", {}, ("messageId", "epoch", "done")),
+                             ("stop", {}, ("messageId",)), ("reset", {}, ("clearPresence",)), ("fork", {}, ("atMessageId", "newSessionId"))):
+        status, answer = ask(r, "POST", "/v1/sessions/null/" + path, {**body, **dict.fromkeys(null)})[:2]
+        assert 200 <= status < 300, (path, answer)
+
+
 def test_what_is_asked_wrongly_is_told_so(r):
     ask(r, "PUT", "/v1/sessions/c")
     for path, body in (("messages", {}), ("messages", {"content": 7}), ("messages", {"content": "x", "role": "king"}),

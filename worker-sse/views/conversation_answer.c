@@ -8,6 +8,13 @@ enum { PIECES_MAX = 1000 };
 
 /* ---- what a body has ---- */
 
+/* NULL: it is not there, or null, which is the same. */
+static const json_t *member(const json_t *piece, const char *name)
+{
+	const json_t *value = json_object_get(piece, name);
+	return json_is_null(value) ? NULL : value;
+}
+
 static bool has_text(const json_t *piece, const char *name, size_t max)
 {
 	const json_t *value = json_object_get(piece, name);
@@ -18,7 +25,7 @@ static const char *piece_fault(const json_t *piece)
 {
 	const char *role = json_string_value(json_object_get(piece, "role"));
 	const char *message = json_string_value(json_object_get(piece, "messageId"));
-	const json_t *txid = json_object_get(piece, "txid");
+	const json_t *txid = member(piece, "txid");
 	const json_t *number = json_object_get(piece, "seq");
 	if (message == NULL || !conversation_id_good(span_str(message)))
 		return "messageId must be 1 to 128 of A-Z a-z 0-9 . _ ~ -";

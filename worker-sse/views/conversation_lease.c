@@ -27,7 +27,7 @@ const char *conversation_lease_members(struct conversation_call *call)
 {
 	const char *fault = NULL;
 	const json_t *last = json_object_get(call->body, "finish");
-	if (last != NULL && !json_is_boolean(last))
+	if (last != NULL && !json_is_null(last) && !json_is_boolean(last))
 		return "finish must be true or false";
 	call->last = json_is_true(last);
 	if (take_number(call->body, "epoch", &call->epoch, &fault) && call->epoch == 0)

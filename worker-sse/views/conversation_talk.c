@@ -285,7 +285,7 @@ const char *conversation_reply_take(struct conversation_call *call)
 	const json_t *input = json_object_get(call->body, "originalInput");
 	if (!texts_only(json_object_get(call->body, "answers")))
 		return "answers must be an object of strings";
-	if (input != NULL && !json_is_object(input))
+	if (input != NULL && !json_is_null(input) && !json_is_object(input))
 		return "originalInput must be an object";
 	return take_common(call);
 }
