@@ -185,7 +185,8 @@ static bool lists(const json_t *list, const char *text)
 const char *agent_take(const json_t *params, struct agent *agent)
 {
 	static const char invalid[] = "Invalid node info";
-	const json_t *pid = json_object_get(params, "pid"), *port = json_object_get(params, "port");
+	const json_t *pid = json_object_get(params, "pid"), *port = json_object_get(params, "port"),
+	             *accepts = json_object_get(params, "accepts");
 	if (params == NULL || json_is_null(params))
 		return "Missing params";
 	if (!take_text(params, "id", agent->id, sizeof agent->id) ||
@@ -202,8 +203,10 @@ const char *agent_take(const json_t *params, struct agent *agent)
 	}
 	agent->port = (uint32_t)json_integer_value(port);
 	agent->tunnel = json_is_true(json_object_get(params, "tunnel"));
-	agent->items = lists(json_object_get(params, "accepts"), "items");
-	agent->sessions = agent->items || lists(json_object_get(params, "accepts"), "sessions");
+	if (accepts != NULL && !json_is_null(accepts) && !json_is_array(accepts))
+		return invalid; /* else it would wait for ever for what it thinks it accepts */
+	agent->items = lists(accepts, "items");
+	agent->sessions = agent->items || lists(accepts, "sessions");
 	return NULL;
 }
 

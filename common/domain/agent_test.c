@@ -81,6 +81,8 @@ static void what_is_no_node_is_refused(void **state)
 	        "\"pid\":4294967296}",
 	        "{\"id\":\"a\",\"machine\":\"m\",\"cwd\":\"/\",\"port\":1,\"status\":\"active\","
 	        "\"pid\":\"1\"}",
+	        "{\"id\":\"a\",\"machine\":\"m\",\"cwd\":\"/\",\"port\":1,\"status\":\"active\","
+	        "\"accepts\":\"items\"}",
 	};
 	struct agent agent;
 	(void)state;

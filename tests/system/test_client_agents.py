@@ -276,3 +276,16 @@ def test_one_that_is_closed_before_its_socket_is_made_makes_none():
         wait_for(lambda: agent.of("state") == ["connecting", "closed"], "its end")
         assert agent.stop() == [{"state": "connecting"}, {"state": "closed"}]
         assert json.loads(r.ctl("agents", "ls", "--json")[0]) == []
+
+
+def test_what_an_agent_accepts_is_spelled_right():
+    """Else it would wait for ever for what it thinks it accepts."""
+    server = Server("http://127.0.0.1:1")
+    for wrong in ("items", ["item"], ["items", "session"]):
+        with pytest.raises(ValueError):
+            server.agent("bot", accepts=wrong)
+    with server.agent("bot", port=1) as agent, pytest.raises(ValueError):
+        agent.conversations()
+    if node_version() >= 20:
+        for accepts in (None, [], "items", ["item"]):
+            assert Node("http://127.0.0.1:1", "serves", node={**node_of("bot"), "accepts": accepts}, words=1).end(code=1) == []

@@ -39,14 +39,14 @@ class Node:
         for line in self.process.stdout:
             self.said.append(json.loads(line))
 
-    def end(self, seconds=6 * PATIENCE):
+    def end(self, seconds=6 * PATIENCE, code=0):
         """Everything it said, when it is done."""
         try:
             status = self.process.wait(seconds)
         finally:
             self.process.kill()
         self.thread.join()
-        assert status == 0, self.process.stderr.read()
+        assert status == code, self.process.stderr.read()
         return self.said
 
     def do(self, *order):

@@ -11,7 +11,7 @@ export { Channel } from "./tunnel.js";
 
 /**
  * What an agent says of itself.
- * @typedef {{ id: string, machine: string, cwd: string, port: number, pid?: number, accepts?: string[] }} AgentNode
+ * @typedef {{ id: string, machine: string, cwd: string, port: number, pid?: number, accepts?: ("items" | "sessions")[] }} AgentNode
  */
 
 /**
@@ -131,13 +131,14 @@ export class Agent {
 	 */
 	async *conversations({ leaseMs, wait, signal } = {}) {
 		const { node } = this.#options;
-		if (!node) throw new TypeError("whoever only looks is given no conversations");
+		if (!Array.isArray(node?.accepts) || !node.accepts.some(what => what === "items" || what === "sessions"))
+			throw new TypeError("an agent whose node accepts neither items nor sessions is given no conversations");
 		this.start();
 		const link = linked(signal), over = /** @type {AbortController} */ (this.#over).signal, end = () => link.abort();
 		over.addEventListener("abort", end);
 		if (over.aborted) end();
 		try {
-			if (node.accepts?.includes("items")) yield* this.#handed(leaseMs, link.signal);
+			if (node.accepts.includes("items")) yield* this.#handed(leaseMs, link.signal);
 			else yield* conversations(this.#api, { agent: node.id, wait, signal: link.signal, ...(leaseMs === undefined ? {} : { leaseMs }) });
 		} finally {
 			over.removeEventListener("abort", end);

@@ -8,7 +8,7 @@ export function dial(api: import("./api.js").Api, id: string): Promise<any>;
 export { Channel } from "./tunnel.js";
 /**
  * What an agent says of itself.
- * @typedef {{ id: string, machine: string, cwd: string, port: number, pid?: number, accepts?: string[] }} AgentNode
+ * @typedef {{ id: string, machine: string, cwd: string, port: number, pid?: number, accepts?: ("items" | "sessions")[] }} AgentNode
  */
 /**
  * An agent as the hub tells of it.
@@ -105,7 +105,7 @@ export type AgentNode = {
     cwd: string;
     port: number;
     pid?: number;
-    accepts?: string[];
+    accepts?: ("items" | "sessions")[];
 };
 /**
  * An agent as the hub tells of it.

@@ -126,6 +126,8 @@ class Agent:
                  silence: float = 45.0, accepts: Sequence[str] = ()) -> None:
         if port is None and serve is None and not accepts:
             raise ValueError("an agent has a port of its own, serves its dashboards through the hub, or accepts something")
+        if isinstance(accepts, str) or not set(accepts) <= {"items", "sessions"}:
+            raise ValueError(f"an agent accepts a list of items or sessions, not {accepts!r}")
         self.server = server
         self.id = agent_id
         self.connects = 0
@@ -169,6 +171,8 @@ class Agent:
         """Conversations that wait for an agent, each with its `Lease`, as long as this one is not closed: for one that accepts
         "items", which it is handed in its socket, or "sessions", which it asks for and reads. `seconds` is how long a lease
         lasts without being renewed. Raises what ended the registration."""
+        if not self._accepts:
+            raise ValueError("an agent that accepts neither items nor sessions is given no conversations")
         return self._given(seconds) if "items" in self._accepts else self._fetched(seconds, wait)
 
     def _given(self, seconds: Optional[float]) -> "Iterator[Lease]":
