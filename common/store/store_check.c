@@ -111,6 +111,20 @@ static uint32_t count_forks(struct inspection *in, uint64_t id)
 	return forks;
 }
 
+/* What a fork reads of its source is there as long as the source knows of it. */
+static void check_source(struct inspection *in, const struct stream *fork)
+{
+	struct stream *source = xcalloc(1, sizeof *source);
+	enum row_found found = tables_load_stream(&in->reader, fork->source_id, source);
+	if (found == ROW_ABSENT)
+		find(in, "stream %llu: its source %llu is gone", ULL(fork->id),
+		     ULL(fork->source_id));
+	else if (found == ROW_PRESENT && source->refs == 0)
+		find(in, "stream %llu: its source %llu knows of no fork", ULL(fork->id),
+		     ULL(fork->source_id));
+	stream_free(source);
+}
+
 static void check_stream(struct inspection *in, uint64_t id)
 {
 	struct stream *s = xcalloc(1, sizeof *s);
@@ -131,6 +145,8 @@ static void check_stream(struct inspection *in, uint64_t id)
 	if ((s->refs != 0 || s->deleted) && count_forks(in, id) != s->refs)
 		find(in, "stream %llu: %u forks counted, %u recorded", ULL(id), count_forks(in, id),
 		     s->refs);
+	if (s->source_id != 0)
+		check_source(in, s);
 	uint64_t expires_ms = stream_expires_ms(s);
 	bool unindexed =
 	        s->deleted && s->indexed_ms == 0; /* releases before had these in the index too */

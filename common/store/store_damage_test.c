@@ -379,6 +379,54 @@ static void test_rows_without_checks_are_read(void **state)
 	assert_int_equal(findings(f), 0);
 }
 
+static void keep_finding(void *arg, const char *text)
+{
+	snprintf(arg, 256, "%s", text);
+}
+
+/* What a fork reads is its source's: a source that does not know of it goes when it is deleted, and
+ * then its rows. 'store check' looked at forks only where a source said that it had some. */
+static void test_a_source_that_forgot_its_fork_is_found(void **state)
+{
+	struct fixture *f = *state;
+	struct store_check_totals totals;
+	struct stream *source;
+	struct tables t;
+	MDB_txn *txn;
+	char text[256] = "";
+	assert_int_equal(open_store(f), 0);
+	struct command fork = {.kind = COMMAND_CREATE,
+	                       .path = SPAN("/fork"),
+	                       .fork = true,
+	                       .fork_source = span_str(path_of(0))};
+	store_execute(f->store, &fork);
+	assert_int_equal(fork.verdict, VERDICT_CREATED);
+	uint64_t id = state_find_id(store_view(f->store), fork.id)->source_id;
+	assert_int_equal(store_checkpoint(f->store, f->reason), 0);
+	assert_int_equal(store_check(f->store, keep_finding, text, &totals), 0);
+	store_close(&f->store);
+	for (int gone = 0; gone < 2; gone++) {
+		assert_int_equal(tables_open(&t, f->dir, f->options.map_bytes, 64, f->reason), 0);
+		assert_int_equal(mdb_txn_begin(t.env, NULL, 0, &txn), 0);
+		struct tables_reader reader = {.tables = &t, .txn = txn};
+		source = xcalloc(1, sizeof *source);
+		assert_int_equal(tables_load_stream(&reader, id, source), ROW_PRESENT);
+		source->refs = 0;
+		assert_int_equal(gone ? tables_drop_stream(&t, txn, source)
+		                      : tables_put_stream(&t, txn, source),
+		                 0);
+		stream_free(source);
+		assert_int_equal(mdb_txn_commit(txn), 0);
+		tables_close(&t);
+		assert_int_equal(open_store(f), 0);
+		assert_true(store_check(f->store, keep_finding, text, &totals) > 0);
+		if (!gone)
+			assert_non_null(strstr(text, "knows of no fork"));
+		store_close(&f->store);
+	}
+	assert_int_equal(open_store(f), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -391,6 +439,7 @@ int main(void)
 	        T(test_backup_of_a_file_cut_short),
 	        T(test_checkpoint_over_a_file_cut_short),
 	        T(test_rows_without_checks_are_read),
+	        T(test_a_source_that_forgot_its_fork_is_found),
 #undef T
 	};
 	return cmocka_run_group_tests_name("store_damage", tests, NULL, NULL);

@@ -68,6 +68,7 @@ static struct {
 	struct work_options work;
 	char fault[64];
 	bool has_base, restored, unsynced;
+	bool backup_tried;  /* of this run */
 	struct mark *marks; /* all that counts, of this run and those before */
 	size_t marks_count, marks_room;
 	struct trace trace;
@@ -355,7 +356,7 @@ static void judge_backup(void)
 }
 
 /* In a process of its own, which tells in `shared` where it is. */
-static void judge_point(int point, uint32_t from, uint32_t states)
+static void judge_point(int point, uint32_t from, uint32_t states, bool backup)
 {
 	struct judge_options options = judge_options();
 	for (uint32_t i = from; i < states; i++) {
@@ -375,7 +376,7 @@ static void judge_point(int point, uint32_t from, uint32_t states)
 		if (faults_found != 0)
 			_exit(EXIT_FAILURE);
 	}
-	if (owed.backup && point % 8 == 0)
+	if (backup)
 		judge_backup();
 	_exit(EXIT_SUCCESS);
 }
@@ -403,13 +404,16 @@ static void keep_state(int point, int status)
 static void try_point(int point)
 {
 	uint32_t states = volume_open() ? VOLUME_POLICIES : 1;
+	/* The first there is, and a few more. */
+	bool backup = owed.backup && (!r.backup_tried || point % 8 == 0);
+	r.backup_tried |= backup;
 	for (uint32_t from = 0; from < states && r.bad < BAD_MAX; from = shared->state + 1) {
 		int status;
 		fflush(stdout);
 		pid_t pid = fork();
 		check(pid >= 0);
 		if (pid == 0)
-			judge_point(point, from, states);
+			judge_point(point, from, states, backup);
 		check(waitpid(pid, &status, 0) == pid);
 		if (status == 0)
 			return;
@@ -492,6 +496,7 @@ static void crash(void)
 static void run_generation(uint32_t generation)
 {
 	size_t marks = r.marks_count;
+	r.backup_tried = false;
 	choose_work(generation);
 	record();
 	trace_load(&r.trace, r.trace_path);
