@@ -16,7 +16,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { STEPS_MAX = 300, SENT_MAX = 1024, TEXT_MAX = 60000 };
+enum { STEPS_MAX = 300, SENT_MAX = 1024, TEXT_MAX = 60000, TURNS_MAX = 1000 };
 
 static struct talk_input input;
 static uv_loop_t loop;
@@ -139,6 +139,11 @@ static void step(void)
 	}
 }
 
+static bool under_way(void)
+{
+	return sides[0].from != sides[0].count || sides[1].from != sides[1].count;
+}
+
 static unsigned open_descriptors(void)
 {
 	unsigned count = 0;
@@ -169,7 +174,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	for (int i = 0; i < STEPS_MAX && input.at < input.end; i++)
 		step();
-	for (int i = 0; i < 40; i++)
+	for (int i = 0; i < TURNS_MAX && (i < 10 || under_way()); i++)
 		turn();
 	for (int i = 0; i < 2; i++)
 		if (!is_link && !wild && sides[0].peer != NULL && sides[1].peer != NULL &&
