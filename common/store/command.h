@@ -55,6 +55,8 @@ enum verdict {
 	VERDICT_STALLED,           /* the log stands still (store_refuse()), or is full and the
 	                            * checkpoint gets nowhere: nothing is promised (503) */
 	VERDICT_STOPPING,          /* the store is closing: nothing was written (503) */
+	VERDICT_ELSEWHERE, /* this node follows another, which takes it: nothing was written (503)
+	                    */
 };
 
 /* A constant name for logs: "created", "producer-gap", ... */

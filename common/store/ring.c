@@ -27,7 +27,7 @@
 #define unlock_seen(lock) ((void)(lock))
 #endif
 
-static bool take(pthread_mutex_t *lock, int result)
+bool ring_lock_taken(pthread_mutex_t *lock, int result)
 {
 	if (result == EOWNERDEAD)
 		result = pthread_mutex_consistent(lock);
@@ -37,7 +37,7 @@ static bool take(pthread_mutex_t *lock, int result)
 void ring_lock(struct ring *ring)
 {
 	pthread_mutex_t *lock = &ring->control->write_lock;
-	check(take(lock, pthread_mutex_lock(lock)));
+	check(ring_lock_taken(lock, pthread_mutex_lock(lock)));
 }
 
 void ring_unlock(struct ring *ring)
@@ -59,7 +59,7 @@ bool ring_checkpoint_trylock(struct ring *ring, unsigned wait_ms)
 	uint64_t ns = clock_monotonic_ns() + wait_ms * 1000000ull;
 	struct timespec until = {.tv_sec = (time_t)(ns / 1000000000u),
 	                         .tv_nsec = (long)(ns % 1000000000u)};
-	bool taken = take(lock, pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &until));
+	bool taken = ring_lock_taken(lock, pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &until));
 	if (taken)
 		lock_seen(lock);
 	return taken;
@@ -72,7 +72,7 @@ void ring_checkpoint_unlock(struct ring *ring)
 }
 
 /* A reader that was overtaken meanwhile sees that the index has moved, and reads again. */
-static struct ring_position slots_get(const struct ring_slots *slots)
+struct ring_position ring_slots_get(const struct ring_slots *slots)
 {
 	struct ring_position position;
 	uint32_t index;
@@ -95,7 +95,7 @@ void ring_slots_set(struct ring_slots *slots, struct ring_position position)
 
 struct ring_position ring_tail(const struct ring *ring)
 {
-	return slots_get(&ring->control->tail);
+	return ring_slots_get(&ring->control->tail);
 }
 
 uint32_t ring_cuts(const struct ring *ring)
@@ -174,8 +174,8 @@ int ring_write_all(int fd, struct iovec *iov, size_t count, uint64_t at)
 	return 0;
 }
 
-static uint64_t hash_record(uint64_t seed, const struct ring_record *record,
-                            const struct iovec *rest, size_t count)
+uint64_t ring_hash_record(uint64_t seed, const struct ring_record *record, const struct iovec *rest,
+                          size_t count)
 {
 	XXH3_state_t state;
 	XXH3_INITSTATE(&state);
@@ -216,7 +216,7 @@ int ring_begin(struct ring *ring, size_t bytes, struct ring_position *at)
 	                          .lsn = at->lsn,
 	                          .entries = RING_PAD,
 	                          .undurable = undurable(ring, at->lsn)};
-	pad.hash = hash_record(at->hash, &pad, NULL, 0);
+	pad.hash = ring_hash_record(at->hash, &pad, NULL, 0);
 	struct iovec iov = {&pad, sizeof pad};
 	int error = ring_write_all(ring->fd, &iov, 1, at->lsn % ring->bytes);
 	*at = (struct ring_position){at->lsn + left, pad.hash};
@@ -231,18 +231,22 @@ int ring_write(struct ring *ring, struct ring_position *at, struct iovec *iov, s
 	                             .lsn = at->lsn,
 	                             .entries = entries,
 	                             .undurable = undurable(ring, at->lsn)};
-	record.hash = hash_record(at->hash, &record, iov + 1, iov_count - 1);
+	record.hash = ring_hash_record(at->hash, &record, iov + 1, iov_count - 1);
 	iov[0] = (struct iovec){&record, sizeof record};
 	int error = ring_write_all(ring->fd, iov, iov_count, at->lsn % ring->bytes);
 	if (error != 0)
 		return error;
 	*at = (struct ring_position){at->lsn + bytes, record.hash};
 	ring_slots_set(&ring->control->tail, *at);
+	if (ring_role(ring) == RING_LEADS) {
+		atomic_fetch_add(&ring->control->writes, 1);
+		syscall(SYS_futex, &ring->control->writes, FUTEX_WAKE, 1, NULL, NULL, 0);
+	}
 	return 0;
 }
 
 /* Under the sync lock. */
-static void raise_durable(struct ring *ring, struct ring_position to)
+void ring_raise_locked(struct ring *ring, struct ring_position to)
 {
 	if (to.lsn <= ring_durable(ring))
 		return;
@@ -268,7 +272,7 @@ int ring_rewrite(const struct ring *ring, uint64_t from, uint64_t to)
  * written, only the hashes tell. The part that does not follow was promised to nobody. */
 static int write_back(struct ring *ring)
 {
-	struct ring_position from = slots_get(&ring->control->synced), tail = ring_tail(ring);
+	struct ring_position from = ring_slots_get(&ring->control->synced), tail = ring_tail(ring);
 	if (from.lsn > ring_durable(ring)) /* whoever was about to raise it is dead */
 		atomic_store(&ring->control->durable, from.lsn);
 	if (from.lsn != ring_durable(ring))
@@ -286,7 +290,7 @@ static int write_back(struct ring *ring)
 		                 1); /* before anything can become durable in its place */
 		ring_slots_set(&ring->control->tail, end);
 	}
-	raise_durable(ring, end);
+	ring_raise_locked(ring, end);
 	return 0;
 }
 
@@ -304,13 +308,15 @@ static int repair(struct ring *ring)
  * before a waiter is awake: so those who do not get it wait for the end of a sync, not for it. */
 bool ring_sync_trylock(struct ring *ring)
 {
+	if (ring_role(ring) != RING_ALONE)
+		return false; /* who replicates raises the mark */
 	pthread_mutex_t *lock = &ring->control->sync_lock;
 	int result = pthread_mutex_trylock(lock);
 	/* Whoever died while it synced took along what the kernel said to it. Before the lock is
 	 * whole again: who dies here leaves it dead. */
 	if (result == EOWNERDEAD)
 		atomic_store(&ring->control->io_error, EIO);
-	return take(lock, result);
+	return ring_lock_taken(lock, result);
 }
 
 int ring_sync_locked(struct ring *ring)
@@ -327,14 +333,19 @@ int ring_sync_locked(struct ring *ring)
 		log_error("log not synced", "error=\"%s\"", strerror(error));
 		return error;
 	}
-	raise_durable(ring, tail);
+	ring_raise_locked(ring, tail);
 	return 0;
 }
 
 void ring_sync_unlock(struct ring *ring)
 {
+	pthread_mutex_unlock(&ring->control->sync_lock);
+	ring_wake_syncs(ring);
+}
+
+void ring_wake_syncs(struct ring *ring)
+{
 	struct ring_control *control = ring->control;
-	pthread_mutex_unlock(&control->sync_lock);
 	atomic_fetch_add(&control->syncs, 1);
 	if (atomic_load(&control->sync_waiters) != 0)
 		syscall(SYS_futex, &control->syncs, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
@@ -356,8 +367,12 @@ void ring_sync_wait(struct ring *ring, uint32_t seen)
 
 int ring_sync(struct ring *ring)
 {
+	if (ring_role(ring) != RING_ALONE)
+		return 0;
 	uint32_t seen = ring_syncs(ring);
 	while (!ring_sync_trylock(ring)) {
+		if (ring_role(ring) != RING_ALONE)
+			return 0;
 		ring_sync_wait(ring, seen);
 		seen = ring_syncs(ring);
 	}
@@ -371,7 +386,7 @@ bool ring_follows(const struct ring *ring, uint64_t hash, const struct ring_reco
 	struct span bytes = ring_at(ring, record->lsn);
 	struct iovec rest = {(void *)(uintptr_t)(bytes.at + sizeof *record),
 	                     record->entries == RING_PAD ? 0 : record->bytes - sizeof *record};
-	return hash_record(hash, record, &rest, 1) == record->hash;
+	return ring_hash_record(hash, record, &rest, 1) == record->hash;
 }
 
 struct ring_position ring_scan(const struct ring *ring, struct ring_position from, uint64_t to)

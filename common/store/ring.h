@@ -45,6 +45,13 @@ struct ring_slots {
 	_Atomic uint32_t index; /* counts up; its last bit is the slot that holds */
 };
 
+/* Who makes the log durable, and who may write to it. Changes under the lock, by the link only. */
+enum ring_role {
+	RING_ALONE,   /* this machine's disk does; any process writes */
+	RING_LEADS,   /* the link ships what is written here and raises the mark when it is safe */
+	RING_FOLLOWS, /* only the link writes: another node's records, byte for byte */
+};
+
 /* Layout 3; what was added later stands behind and is 0 when an older release has built it. */
 struct ring_control {
 	_Atomic uint32_t ready;
@@ -65,6 +72,8 @@ struct ring_control {
 	_Atomic uint32_t locked;       /* built by a release whose openers hold a lock for life */
 	_Atomic uint32_t cuts;    /* so often the end of the log, not yet durable, was given up */
 	struct ring_slots synced; /* the durable mark, with its hash; under the sync lock */
+	_Atomic uint32_t role;    /* enum ring_role */
+	_Atomic uint32_t writes;  /* records written while leading; a futex */
 };
 
 struct ring {
@@ -192,6 +201,57 @@ void ring_set_checkpoint(struct ring *ring, uint64_t lsn);
  * the durable mark counts only while this has not changed: look at the mark first, then here.
  * Changes under both the sync lock and the lock. */
 uint32_t ring_cuts(const struct ring *ring);
+
+/* ---- replication (ring_replica.c) ----
+ *
+ * A position (lsn, hash) names a history: where two nodes have the same, all before it is the same.
+ * So nodes compare it before anything is handed over. On the wire a record is its bytes, a pad its
+ * head alone. */
+
+enum ring_role ring_role(const struct ring *ring);
+/* Takes the lock. Wakes who waits. */
+void ring_set_role(struct ring *ring, enum ring_role role);
+
+/* The durable mark, with its hash. */
+struct ring_position ring_synced(const struct ring *ring);
+
+enum ring_take_result {
+	RING_TAKEN,
+	RING_TAKE_TORN,    /* `wire` ends within a record: more of it is needed */
+	RING_TAKE_FOREIGN, /* it is not the one that follows here, or this node does not follow */
+	RING_TAKE_FULL,    /* no room before the checkpoint yet: nothing was taken */
+	RING_TAKE_FAILED,  /* the disk: errno says why */
+};
+/* Takes the lock. Writes the first record of `wire` at the tail; *taken: so many bytes of `wire`
+ * were that (RING_TAKEN). It is not durable before ring_raise(). */
+enum ring_take_result ring_take(struct ring *ring, struct span wire, size_t *taken);
+
+/* The length on the wire of a record with this head; 0: it is none. */
+size_t ring_wire_len(const struct ring_record *record);
+
+/* Everything up to `to`, a position of this log, is safe: raises the mark and wakes who waits. */
+void ring_raise(struct ring *ring, struct ring_position to);
+
+/* The tail goes back to `to`, a position at or above the durable mark: what stands behind was never
+ * acknowledged and never will be (ring_cuts()). First the role, then this, so that nothing is
+ * written behind it. False: `to` is below the mark, or not below the tail. */
+bool ring_cut(struct ring *ring, struct ring_position to);
+
+enum ring_wire_result {
+	RING_WIRED,
+	RING_WIRE_LAPPED,  /* the ring has gone on over it: a snapshot is needed */
+	RING_WIRE_FOREIGN, /* this log has no such position */
+};
+/* Copies whole records from `from` on into `out`, as long as they end at or below `to` and the tail
+ * and fit; each verified. *end: where it stopped; *used: so many bytes. One that does not fit into
+ * `room` ends it. */
+enum ring_wire_result ring_wire(const struct ring *ring, struct ring_position from, uint64_t to,
+                                uint8_t *out, size_t room, size_t *used, struct ring_position *end);
+
+/* How many records were written while leading; waits until that differs from `seen`, at most so
+ * long. */
+uint32_t ring_writes(const struct ring *ring);
+void ring_wait_written(struct ring *ring, uint32_t seen, unsigned wait_ms);
 
 /* Follows the hash chain from `from` as far as it goes, at most to `to`; for recovery and check. */
 struct ring_position ring_scan(const struct ring *ring, struct ring_position from, uint64_t to);

@@ -18,4 +18,18 @@ bool ring_follows(const struct ring *ring, uint64_t hash, const struct ring_reco
 /* How far the log was durable when this was begun, at least. */
 uint64_t ring_durable_then(const struct ring_record *record);
 
+/* Of a record's head and what stands behind it: seeded with that of the record before. */
+uint64_t ring_hash_record(uint64_t seed, const struct ring_record *record, const struct iovec *rest,
+                          size_t count);
+
+/* Of a robust lock, with what pthread_mutex_*lock() said: is it ours, that of a dead one too? */
+bool ring_lock_taken(pthread_mutex_t *lock, int result);
+
+/* Who waits by ring_sync_wait() looks again. */
+void ring_wake_syncs(struct ring *ring);
+
+/* Under the sync lock. */
+void ring_raise_locked(struct ring *ring, struct ring_position to);
+
+struct ring_position ring_slots_get(const struct ring_slots *slots);
 void ring_slots_set(struct ring_slots *slots, struct ring_position position);

@@ -843,6 +843,7 @@ const char *verdict_name(enum verdict verdict)
 	        [VERDICT_IO_ERROR] = "io-error",
 	        [VERDICT_STALLED] = "stalled",
 	        [VERDICT_STOPPING] = "stopping",
+	        [VERDICT_ELSEWHERE] = "elsewhere",
 	};
 	return names[verdict];
 }

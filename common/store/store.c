@@ -106,7 +106,9 @@ static int open_files(struct store *store, bool *renew, char reason[256])
 	int error = ring_find(&store->ring, store->dir, reason);
 	if (error != 0)
 		return error;
-	error = open_tables(store, renew, reason);
+	error = store_log_swap(store, reason);
+	if (error == 0)
+		error = open_tables(store, renew, reason);
 	if (error != 0)
 		ring_close(&store->ring);
 	return error;

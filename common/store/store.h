@@ -17,7 +17,19 @@
 #include "common/store/state.h"
 #include <sys/uio.h>
 
+struct ring;
 struct store;
+
+/* In a data directory that is a copy of another node's (worker-link): of files
+ *
+ *     cluster       says that it is. What is written comes by the link alone, and a log that ends
+ *                   early is no loss; everybody else's commands end with VERDICT_ELSEWHERE. Without
+ *                   it the next start makes it a store of its own, and raises the epoch.
+ *     snapshot.mdb  a backup of the other node, whole: whoever opens the store next, alone, puts it
+ *                   in the place of data.mdb. */
+#define STORE_REPLICA_NAME  "cluster"
+#define STORE_SNAPSHOT_NAME "snapshot.mdb"
+bool store_is_replica(const char *dir);
 
 struct store_options {
 	const char *dir;
@@ -166,6 +178,11 @@ uint64_t store_page_end(struct store *store, const struct stream *stream, uint64
 /* Is `at` between two messages (or 0, or the tail)? Also when that cannot be read: reading says so.
  */
 bool store_boundary(struct store *store, const struct stream *stream, uint64_t at);
+
+/* ---- replication ---- */
+
+/* Its ring, for ring_replica.c's functions. */
+struct ring *store_ring(struct store *store);
 
 /* ---- maintenance ---- */
 

@@ -360,7 +360,8 @@ static void trim_over(struct flush *flush)
 	struct store *store = flush->store;
 	MDB_txn *txn;
 	struct tables_reader reader = {.tables = &store->tables};
-	if (flush->over_count == 0 || (txn = tables_begin(&reader)) == NULL)
+	if (flush->over_count == 0 || ring_role(&store->ring) == RING_FOLLOWS ||
+	    (txn = tables_begin(&reader)) == NULL)
 		return;
 	for (size_t i = 0; i < flush->over_count; i++) {
 		struct stream *stream = xcalloc(1, sizeof *stream);
@@ -533,6 +534,8 @@ static void round_of_work(struct store *store, int *last_error)
 	if (rc != 0 && rc != *last_error)
 		log_error("checkpoint failed", "error=\"%s\"", mdb_strerror(rc));
 	*last_error = rc;
+	if (ring_role(&store->ring) == RING_FOLLOWS)
+		return; /* what ends is ended where it is decided, and comes by the log */
 	renew_ahead(store);
 	expire_due(store);
 	trim_aged(store);

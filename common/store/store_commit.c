@@ -252,11 +252,15 @@ static enum verdict write_record(struct store *store, struct ring_position *at, 
 static enum verdict write_batch(struct store *store, struct command *list, size_t bytes_max)
 {
 	struct ring_position at;
+	if (ring_role(&store->ring) == RING_FOLLOWS)
+		return VERDICT_ELSEWHERE;
 	enum verdict verdict = wait_for_room(store, list, &bytes_max);
 	if (verdict != VERDICT_OK)
 		return verdict;
 	verdict = VERDICT_IO_ERROR;
-	if (ring_begin(&store->ring, bytes_max, &at) == 0 && catch_up(store)) {
+	if (ring_role(&store->ring) == RING_FOLLOWS) /* since then */
+		verdict = VERDICT_ELSEWHERE;
+	else if (ring_begin(&store->ring, bytes_max, &at) == 0 && catch_up(store)) {
 		store->builder.base_lsn = at.lsn;
 		builder_begin(&store->builder, bytes_max);
 		decide_all(store, list, bytes_max);

@@ -236,3 +236,8 @@ uint64_t store_position(struct store *store)
 {
 	return store->view.lsn;
 }
+
+struct ring *store_ring(struct store *store)
+{
+	return &store->ring;
+}

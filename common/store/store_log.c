@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { RING_BYTES_MIN = 1 << 20 };
+enum { RING_BYTES_MIN = 1 << 20, PATH_ROOM = 4096 };
 
 #define ULL(n) ((unsigned long long)(n))
 
@@ -19,8 +19,49 @@ struct opening {
 	struct store *store;
 	struct tables_checkpoint checkpoint;
 	struct tables_log log;
+	bool replica; /* it is another node's log, which has whatever is missing here */
 	char *reason;
 };
+
+bool store_is_replica(const char *dir)
+{
+	char path[PATH_ROOM];
+	snprintf(path, sizeof path, "%s/" STORE_REPLICA_NAME, dir);
+	return access(path, F_OK) == 0;
+}
+
+/* ---- a snapshot of another node that came ---- */
+
+static int take_snapshot(struct store *store, const char *snapshot, char reason[256])
+{
+	char path[PATH_ROOM];
+	snprintf(path, sizeof path, "%s/ring", store->dir);
+	ring_close(&store->ring);
+	int error = unlink(path) != 0 && errno != ENOENT ? errno : 0;
+	snprintf(path, sizeof path, "%s/data.mdb", store->dir);
+	if (error == 0 && rename(snapshot, path) != 0)
+		error = errno;
+	if (error == 0)
+		error = ring_sync_directory(store->dir);
+	if (error == 0)
+		return ring_find(&store->ring, store->dir, reason);
+	snprintf(reason, 256, "cannot put %.150s in its place: %s", snapshot, strerror(error));
+	return error;
+}
+
+int store_log_swap(struct store *store, char reason[256])
+{
+	char snapshot[PATH_ROOM];
+	snprintf(snapshot, sizeof snapshot, "%s/" STORE_SNAPSHOT_NAME, store->dir);
+	if (!store_is_replica(store->dir) || access(snapshot, F_OK) != 0)
+		return 0;
+	if (store->ring.alone)
+		return take_snapshot(store, snapshot, reason);
+	snprintf(reason, 256, "%.150s waits for those who have the store open to end", snapshot);
+	return EAGAIN;
+}
+
+/* ---- its rows ---- */
 
 static int lmdb_failed(struct opening *o, const char *what, int rc)
 {
@@ -66,7 +107,8 @@ static int make(struct opening *o, bool renew)
 {
 	struct store *store = o->store;
 	uint64_t bytes = store->options.ring_bytes & ~4095ull;
-	o->checkpoint.position = ring_first(o->checkpoint.position.lsn, bytes);
+	if (!o->replica)
+		o->checkpoint.position = ring_first(o->checkpoint.position.lsn, bytes);
 	o->log.ring_bytes = bytes;
 	o->log.state = TABLES_LOG_MAKING;
 	o->log.renew_epoch |= renew;
@@ -118,6 +160,33 @@ static bool may_lose(struct opening *o, const char *fault)
 static int renew_ring(struct opening *o, const char *fault)
 {
 	return may_lose(o, fault) ? make_and_keep(o, true) : EBADMSG;
+}
+
+/* What chains on the checkpoint is the other node's, byte for byte, and what does not comes again
+ * from there. So nothing is lost here that stops a start; and nothing of it is synced but by
+ * checkpoints. */
+static int take_replica(struct opening *o)
+{
+	struct store *store = o->store;
+	const struct ring *ring = &store->ring;
+	uint64_t bytes = store->options.ring_bytes & ~4095ull;
+	if (o->checkpoint.position.lsn < sizeof(struct ring_record)) {
+		snprintf(o->reason, 256, "%.150s follows another node and has nothing of it yet",
+		         store->dir);
+		return EAGAIN;
+	}
+	if (o->log.state != TABLES_LOG_KEPT || ring->fd < 0 || ring->bytes != bytes)
+		return make_and_keep(o, false);
+	struct ring_finding finding = ring_judge(ring, o->checkpoint.position);
+	switch (finding.verdict) {
+	case RING_SOUND:
+		return keep(o, finding.end, false, false);
+	case RING_DAMAGED:
+		return keep(o, finding.end, true, false);
+	case RING_FOREIGN:
+		break;
+	}
+	return make_and_keep(o, false);
 }
 
 /* A ring that is there and has its size. */
@@ -181,6 +250,8 @@ static int take_backup(struct opening *o)
 
 static int settle(struct opening *o)
 {
+	if (o->replica && o->log.state <= TABLES_LOG_NONE)
+		return take_replica(o);
 	switch ((enum tables_log_state)o->log.state) {
 	case TABLES_LOG_UNKNOWN:
 		return take_unknown(o);
@@ -225,7 +296,8 @@ static int sync_names(struct opening *o)
 
 int store_log_open(struct store *store, bool *renew, char reason[256])
 {
-	struct opening opening = {.store = store, .reason = reason};
+	struct opening opening = {
+	        .store = store, .replica = store_is_replica(store->dir), .reason = reason};
 	int error = read_rows(&opening);
 	if (error == 0 && store->ring.alone) {
 		error = sync_rows(&opening);
@@ -233,10 +305,12 @@ int store_log_open(struct store *store, bool *renew, char reason[256])
 			error = settle(&opening);
 		if (error == 0)
 			error = sync_names(&opening);
+		if (error == 0 && opening.replica)
+			ring_set_role(&store->ring, RING_FOLLOWS);
 		if (error == 0)
 			ring_share(&store->ring);
 	}
-	*renew = opening.log.renew_epoch != 0;
+	*renew = opening.log.renew_epoch != 0 && !opening.replica;
 	return error;
 }
 

@@ -116,6 +116,9 @@ struct store {
  * epoch is to be raised before anybody is served, and store_log_renewed() told. 0, or errno with a
  * reason. */
 int store_log_open(struct store *store, bool *renew, char reason[256]);
+/* Before that, the ring found: puts a snapshot that has come (STORE_SNAPSHOT_NAME) in the place of
+ * data.mdb. 0, or errno with a reason; EAGAIN: others have the store open. */
+int store_log_swap(struct store *store, char reason[256]);
 int store_log_renewed(struct store *store, char reason[256]);
 
 /* ---- follower (store_follow.c) ---- */

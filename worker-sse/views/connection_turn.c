@@ -104,8 +104,9 @@ static void on_end(struct actor *actor, enum actor_end end)
 	struct connection_op *op = op_of(actor);
 	bool written = end == ACTOR_DURABLE || end == ACTOR_RESTED;
 	if (!written && op->status == 0)
-		connection_op_fault(op, 503, "WRITE_FAILED",
-		                    "the store is busy or failed; nothing was written");
+		connection_op_fault(
+		        op, 503, "WRITE_FAILED",
+		        "the store is busy or failed; whether it was written is unknown");
 	op->end(op, written && op->status == 0);
 	connection_op_free(op);
 }

@@ -402,7 +402,7 @@ static void send_failure(struct conversation_call *call, enum actor_end end)
 {
 	enum verdict verdict = call->actor.verdict;
 	unsigned status = 503;
-	const char *text = "the store is busy or failed; nothing was written";
+	const char *text = "the store is busy or failed; whether it was written is unknown";
 	if (end == ACTOR_OVERTAKEN)
 		text = "others changed this conversation at the same time, too often";
 	else if (verdict == VERDICT_NO_SPACE || verdict == VERDICT_STREAM_LIMIT ||

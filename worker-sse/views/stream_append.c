@@ -153,6 +153,8 @@ struct verdict_row stream_verdict(enum verdict verdict)
 		return (struct verdict_row){503, "the log stands still; nothing is promised"};
 	case VERDICT_STOPPING:
 		return (struct verdict_row){503, "shutting down"};
+	case VERDICT_ELSEWHERE:
+		return (struct verdict_row){503, "this node follows another, which takes writes"};
 	case VERDICT_PENDING:
 	case VERDICT_KV_CONFLICT:
 		break;
@@ -218,6 +220,7 @@ struct stream_append_told stream_append_told(const struct command *c)
 	case VERDICT_IO_ERROR:
 	case VERDICT_STALLED:
 	case VERDICT_STOPPING:
+	case VERDICT_ELSEWHERE:
 		break;
 	}
 	return told;
