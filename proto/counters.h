@@ -188,4 +188,20 @@
 	C(ledger_bets_total, counter, "Bets taken.")                                               \
 	C(ledger_bets_refused_total, counter, "Bets refused.")                                     \
 	C(source_queue, gauge, "Posts of games that wait for their turn or the disk.")             \
-	C(market_queue, gauge, "Bets and other requests that wait for their turn.")
+	C(market_queue, gauge, "Bets and other requests that wait for their turn.")                \
+	C(cluster_state, gauge,                                                                    \
+	  "Of a node that follows another: 1 asking, 2 fetching a snapshot, 3 opening it, 4 "      \
+	  "joining, 5 catching up, 6 live, 7 isolated, 8 and 9 about to get another snapshot.")    \
+	C(cluster_ready, gauge, "1 while what it serves is as new as it can know.")                \
+	C(cluster_connected, gauge, "1 while the log comes.")                                      \
+	C(cluster_lag_bytes, gauge, "So much of the log is there and not yet here.")               \
+	C(cluster_lag_seconds, gauge_ms, "For so long something of it was missing here.")          \
+	C(cluster_taken_bytes_total, counter, "Bytes of the other node's log that came.")          \
+	C(cluster_connects_total, counter, "Times that its log was asked for.")                    \
+	C(cluster_snapshots_total, counter, "Snapshots that came.")                                \
+	C(cluster_followers, gauge, "Nodes that follow this one at this worker.")                  \
+	C(cluster_sent_bytes_total, counter, "Bytes of the log that went to them.")                \
+	C(cluster_proxied_total, counter, "Requests handed on to the node that is followed.")      \
+	C(cluster_proxy_failures_total, counter, "Those that it did not answer.")                  \
+	C(cluster_ahead_total, counter,                                                            \
+	  "Readers that were ahead of this node, and were handed on or put off.")

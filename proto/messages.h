@@ -49,6 +49,10 @@ enum { PROTO_REASON_MAX = 480 };
 	F(text, folder, 1024)                                                                      \
 	F(text, subject, 256)
 
+/* The store of a node that follows another (worker-link) is there to be opened (1), or is to be let
+ * go of (0): there is another in its place. */
+#define PROTO_JOINED(F) F(u8, joined, 0)
+
 /* ---- supervisor to workers ---- */
 
 /* It runs in `path`, or why not. */
@@ -197,7 +201,8 @@ enum {
 	M(40, CANNOT_START, cannot_start, ROLE_WORKERS)                                            \
 	M(31, WORKER_ANSWER, worker_answer, ROLE_CAPTURE | ROLE_BRIDGE)                            \
 	M(33, LINK_STATE, link_state, ROLE_WORKERS)                                                \
-	M(41, SPAWN, spawn, ROLE_SSE)
+	M(41, SPAWN, spawn, ROLE_SSE)                                                              \
+	M(43, JOINED, joined, ROLE_LINK)
 #define PROTO_TO_ADMINISTERED(M) M(4, ADMIN_REQUEST, admin_request, ROLE_ADMIN)
 #define PROTO_TO_WORKERS(M)                                                                        \
 	M(5, SETTINGS, settings, ROLE_SUPERVISOR)                                                  \

@@ -79,6 +79,20 @@
 	  "What to do when the ring is lost, or damaged where it was durable: refuse "             \
 	  "to start, or truncate: go on with what is left, and raise the epoch of the "            \
 	  "store.")                                                                                \
+	S(cluster_follow, "cluster.follow", text, "", 0, 1024, START,                              \
+	  "URL of another node, http://HOST:PORT or https://...: this one is its copy, serves "    \
+	  "reads and live readers from its own store and hands everything else on "                \
+	  "(docs/cluster.md). Empty: a node of its own.")                                          \
+	S(cluster_secret, "cluster.secret", token, "", 0, 1024, WORKERS,                           \
+	  "What nodes show each other, the same on all; who has it reads everything. Without "     \
+	  "it nobody may follow this node.")                                                       \
+	S(cluster_name, "cluster.name", text, "", 0, 64, WORKERS,                                  \
+	  "What this node is called in /v1/cluster/status; empty: as its machine.")                \
+	S(cluster_ready_lag_ms, "cluster.ready_lag", ms, "1s", 10, 3600000, WORKERS,               \
+	  "A node that follows is not ready while it has been behind for longer.")                 \
+	S(cluster_writes, "cluster.writes", text, "proxy", 5, 8, WORKERS,                          \
+	  "What a node that follows does with writes and whatever else it cannot answer: "         \
+	  "proxy, hand them on, or redirect, send the client there (307).")                        \
 	S(limits_header_bytes, "limits.header_bytes", bytes, "16k", 1024, 1 << 20, WORKERS,        \
 	  "Request line and header fields together; more gets 431.")                               \
 	S(limits_headers, "limits.headers", count, "100", 8, 1000, WORKERS,                        \

@@ -113,7 +113,7 @@ fuzz_one() {
 
 # What there is to run and to install.
 programs=(supervisor/ringside supervisor/ringsidectl worker-sse/ringside-sse worker-capture/ringside-capture
-	worker-bridge/ringside-bridge scripts/duel/ringside-duel)
+	worker-bridge/ringside-bridge worker-link/ringside-link scripts/duel/ringside-duel)
 
 # compile DIR [TARGET...]: all of it, tests and all, or the targets.
 compile() {

@@ -2,6 +2,7 @@
 #include "supervisor/admin_commands.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "proto/link_states.h"
 #include "supervisor/commands.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/tell.h"
@@ -126,6 +127,45 @@ static void on_command_status(struct supervisor *s, struct admin_request *reques
 	json_object_set_new(body, "config",
 	                    s->options.config != NULL ? absolute(s->options.config) : json_null());
 	json_object_set_new(body, "dev", json_boolean(s->settings.newest->dev));
+	admin_answer(request, body);
+}
+
+static const struct counters_slot *link_slot(const struct supervisor *s)
+{
+	const struct counters_slot *slots = s->fleet.counters->slots;
+	for (size_t i = 0; i < COUNTERS_SLOTS; i++)
+		if (slots[i].role == ROLE_LINK && atomic_load(&slots[i].state) != WORKER_ABSENT)
+			return &slots[i];
+	return NULL;
+}
+
+static void add_link(const struct counters_slot *link, json_t *body)
+{
+	json_object_update_new(body,
+	                       json_pack("{s:s, s:b, s:b, s:I, s:I}", "state",
+	                                 link_state_text(counter_get(link, cluster_state)), "ready",
+	                                 (int)counter_get(link, cluster_ready), "connected",
+	                                 (int)counter_get(link, cluster_connected), "lag_bytes",
+	                                 (json_int_t)counter_get(link, cluster_lag_bytes), "lag_ms",
+	                                 (json_int_t)counter_get(link, cluster_lag_seconds)));
+}
+
+static void on_command_cluster(struct supervisor *s, struct admin_request *request)
+{
+	const struct counters_slot *link = link_slot(s);
+	uint64_t followers = 0;
+	if (strcmp(request->argv[1], "status") != 0) {
+		admin_refuse(request, ADMIN_USAGE, "status is expected, not '%.64s'",
+		             request->argv[1]);
+		return;
+	}
+	for (size_t i = 0; i < COUNTERS_SLOTS; i++)
+		followers += counter_get(&s->fleet.counters->slots[i], cluster_followers);
+	json_t *body = json_pack("{s:s, s:I}", "follows", s->settings.newest->cluster_follow,
+	                         "followers", (json_int_t)followers);
+	check(body != NULL);
+	if (link != NULL)
+		add_link(link, body);
 	admin_answer(request, body);
 }
 

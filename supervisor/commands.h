@@ -66,5 +66,12 @@
 	    "read=/v1/stream/arena/**; * is one segment, ** any number.\n")                        \
 	OWN(events, "events", 0, 1, "[--follow]", "What happened lately; --follow goes on.",       \
 	    "One JSON object per line.\n")                                                         \
+	OWN(cluster, "cluster", 1, 1, "status | leave",                                            \
+	    "Look at how this node follows another, or make it a node of its own.",                \
+	    "  --json   of status: as JSON\n"                                                      \
+	    "leave is for a node that does not run, and needs --data-dir: the next start "         \
+	    "without\n"                                                                            \
+	    "cluster.follow is that of a store of its own, which tells clients by a new epoch\n"   \
+	    "that something may be missing.\n")                                                    \
 	OWN(settings, "settings", 0, 0, "", "The settings in effect; tokens are not shown.",       \
 	    "  --json   as JSON\n")

@@ -87,6 +87,12 @@ void fleet_link_state(struct fleet *fleet, const struct child *child,
 		fleet_step(fleet);
 }
 
+void fleet_joined(struct fleet *fleet, bool joined)
+{
+	fleet->joined = joined;
+	fleet_step(fleet);
+}
+
 /* ---- beginning ---- */
 
 static void init_child(struct fleet *fleet, const struct role *role, unsigned slot)
@@ -251,7 +257,8 @@ static void apply_plan(struct fleet *fleet, uint64_t now_ms)
 		replacing = replacing ||
 		            (child_listens(child) && child->recycle && !child_failed(child));
 	}
-	struct plan plan = plan_make(fleet->life.settings->newest, fleet->cpus, replacing);
+	struct plan plan =
+	        plan_make(fleet->life.settings->newest, fleet->cpus, replacing, fleet->joined);
 	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++) {
 		struct child *child = &fleet->children[i];
 		bool wanted = child->slot < plan.counts[child->role - roles];
@@ -485,7 +492,12 @@ void fleet_kill(struct fleet *fleet)
 
 struct fleet_tally fleet_tally(const struct fleet *fleet)
 {
-	struct fleet_tally tally = {.settled = fleet->replacing == NULL};
+	const struct settings *settings = fleet->life.settings->newest;
+	bool joined = fleet->joined || !settings_follows(settings);
+	/* Who serves is wanted when there is something to serve. */
+	struct fleet_tally tally = {.settled = joined && fleet->replacing == NULL,
+	                            .wanted = !joined,
+	                            .listening_wanted = !joined};
 	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++) {
 		const struct child *child = &fleet->children[i];
 		bool listens = child_listens(child), ready = child->state == CHILD_READY;

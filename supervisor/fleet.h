@@ -31,6 +31,7 @@ struct fleet {
 	uint64_t look_ms;                          /* when time is to be looked at again */
 	struct child children[FLEET_CHILDREN_MAX]; /* by role->first + slot, as in counters */
 	struct child *replacing;                   /* whose turn it is in a restart one by one */
+	bool joined;                               /* fleet_joined() */
 	bool stopping, halted /* a restart one by one gave up */;
 	uint64_t stop_due_ms;
 	struct outage outage;
@@ -54,6 +55,9 @@ bool fleet_owns(const struct fleet *fleet, pid_t pid);
 /* A worker reports of a link. */
 void fleet_link_state(struct fleet *fleet, const struct child *child,
                       const struct proto_link_state *report);
+
+/* A node that follows another has a store to be served, or none (any more). */
+void fleet_joined(struct fleet *fleet, bool joined);
 
 /* By name ("sse-0"); NULL: none such. */
 struct child *fleet_find(struct fleet *fleet, const char *name);

@@ -57,6 +57,12 @@ static void on_spawn(struct sender *sender, const struct party *from, const stru
 	programs_start(&sender->supervisor->programs, sender->child, m);
 }
 
+static void on_joined(struct sender *sender, const struct party *from, const struct proto_joined *m)
+{
+	(void)from;
+	fleet_joined(&sender->supervisor->fleet, m->joined != 0);
+}
+
 enum proto_verdict inbox_dispatch(void *supervisor, struct child *child, const struct party *from,
                                   unsigned type, struct span body)
 {

@@ -20,9 +20,15 @@ static unsigned plan_listening(const char *setting, unsigned cpus, bool replacin
 }
 
 #define PLAN_COUNT(bit, NAME, name, slots, count, ...) [ROLE_INDEX_##NAME] = (unsigned)(count),
-struct plan plan_make(const struct settings *s, unsigned cpus, bool replacing)
+struct plan plan_make(const struct settings *s, unsigned cpus, bool replacing, bool joined)
 {
-	return (struct plan){.counts = {ROLES(PLAN_COUNT)}};
+	struct plan plan = {.counts = {ROLES(PLAN_COUNT)}};
+	if (settings_follows(s)) {
+		plan.counts[ROLE_INDEX_BRIDGE] = plan.counts[ROLE_INDEX_CAPTURE] = 0;
+		if (!joined)
+			plan.counts[ROLE_INDEX_SSE] = 0;
+	}
+	return plan;
 }
 #undef PLAN_COUNT
 

@@ -12,7 +12,8 @@ struct plan {
 
 /* `cpus` is what "auto" stands for. `replacing` is true while workers that listen are restarted one
  * by one: a single one gets company for that time, so that somebody accepts connections throughout.
- */
-struct plan plan_make(const struct settings *settings, unsigned cpus, bool replacing);
+ * `joined`: a node that follows another has its store; until then only the link runs there, and
+ * what decides by itself (bridge, capture) never does. */
+struct plan plan_make(const struct settings *settings, unsigned cpus, bool replacing, bool joined);
 
 unsigned plan_total(const struct plan *plan);

@@ -8,7 +8,7 @@ static struct plan plan_for(const char *sse_workers, unsigned cpus, bool replaci
 {
 	struct settings settings = {.sse_workers = (char *)(uintptr_t)sse_workers,
 	                            .bridge_workers = 1};
-	return plan_make(&settings, cpus, replacing);
+	return plan_make(&settings, cpus, replacing, true);
 }
 
 static void test_auto_is_one_per_cpu(void **state)
@@ -43,7 +43,7 @@ static void test_no_more_than_there_are_places(void **state)
 	struct settings settings = {.sse_workers = (char *)(uintptr_t) "5000",
 	                            .bridge_workers = 1,
 	                            .capture_workers = 1};
-	struct plan plan = plan_make(&settings, 4, true);
+	struct plan plan = plan_make(&settings, 4, true, true);
 	for (size_t i = 0; i < ROLE_COUNT; i++)
 		assert_in_range(plan.counts[i], 0, roles[i].slots);
 }
@@ -56,6 +56,23 @@ static void test_a_single_worker_is_replaced_with_company(void **state)
 	assert_int_equal(plan_for("256", 8, true).counts[ROLE_INDEX_SSE], 256);
 }
 
+/* First its store, then who serves it; what decides by itself runs where the log is written. */
+static void test_a_node_that_follows(void **state)
+{
+	(void)state;
+	struct settings settings = {
+	        .sse_workers = (char *)(uintptr_t) "3", .bridge_workers = 1, .capture_workers = 1};
+	assert_int_equal(plan_make(&settings, 4, false, false).counts[ROLE_INDEX_LINK], 0);
+	settings.cluster_follow = (char *)(uintptr_t) "http://127.0.0.1:1";
+	struct plan plan = plan_make(&settings, 4, false, false);
+	assert_int_equal(plan.counts[ROLE_INDEX_LINK], 1);
+	assert_int_equal(plan_total(&plan), 1);
+	plan = plan_make(&settings, 4, false, true);
+	assert_int_equal(plan.counts[ROLE_INDEX_LINK], 1);
+	assert_int_equal(plan.counts[ROLE_INDEX_SSE], 3);
+	assert_int_equal(plan_total(&plan), 4);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -64,6 +81,7 @@ int main(void)
 	        cmocka_unit_test(test_other_roles),
 	        cmocka_unit_test(test_no_more_than_there_are_places),
 	        cmocka_unit_test(test_a_single_worker_is_replaced_with_company),
+	        cmocka_unit_test(test_a_node_that_follows),
 	};
 	return cmocka_run_group_tests_name("plan", tests, NULL, NULL);
 }

@@ -184,7 +184,7 @@ static void compare_limits(const struct settings *settings, unsigned cpus)
 {
 	char reason[SETTINGS_REASON_MAX];
 	struct limits limits;
-	const struct plan plan = plan_make(settings, cpus, false);
+	const struct plan plan = plan_make(settings, cpus, false, true);
 	limits_read(&limits);
 	if (!limits_suffice(&limits, settings, plan_total(&plan), reason, sizeof reason))
 		refuse_start(EXIT_USAGE, reason);
@@ -237,7 +237,7 @@ static void find_programs(char *dir, size_t room)
 /* Later a program may be missing for the moment in which it is replaced; not at a start. */
 static void look_for_programs(const struct fleet *fleet)
 {
-	const struct plan plan = plan_make(fleet->life.settings->newest, fleet->cpus, false);
+	const struct plan plan = plan_make(fleet->life.settings->newest, fleet->cpus, false, true);
 	char path[4400], reason[SETTINGS_REASON_MAX];
 	for (size_t i = 0; i < ROLE_COUNT; i++) {
 		life_find_program(&fleet->life, &roles[i], path, sizeof path);

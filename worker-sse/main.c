@@ -16,6 +16,7 @@
 #include "worker-sse/live/fanout.h"
 #include "worker-sse/routes.h"
 #include "worker-sse/views/bet_sync.h"
+#include "worker-sse/views/cluster.h"
 #include "worker-sse/views/connections.h"
 #include "worker-sse/views/conversations.h"
 #include "worker-sse/views/events.h"
@@ -57,6 +58,7 @@ static void on_store(uv_async_t *async)
 	if (store_advance(w->store, ADVANCE_BYTES))
 		uv_async_send(&w->store_async);
 	fanout_turn(w->fanout);
+	cluster_turn(w);
 	edge_flush(&w->edge);
 }
 
@@ -65,16 +67,9 @@ static void before_request(void *context)
 	sse_worker_catch_up(context);
 }
 
-/* With none, this worker asks the others not to tell it of every commit: it looks for itself at
- * each request. */
 static void on_readers(void *context, int change)
 {
-	struct sse_worker *w = context;
-	counter_add(w->counters, subscribers, change);
-	bool any = counter_get(w->counters, subscribers) != 0;
-	worker_follow(w->worker, any);
-	if (any && change > 0)
-		uv_async_send(&w->store_async);
+	sse_worker_readers(context, change);
 }
 
 /* ---- time ---- */
@@ -178,6 +173,7 @@ static void start_edge(struct program *p)
 	                               .refuse = routes_refuse,
 	                               .preflight = cors_preflight,
 	                               .before_request = before_request,
+	                               .divert = routes_divert,
 	                               .context = w};
 	options.sources[IDENTITY_JWT] = identity_jwt_source(p->jwks);
 	passes_sources(w, options.sources);
@@ -189,6 +185,7 @@ static void start_edge(struct program *p)
 /* 0, or an exit code. */
 static int start_views(struct sse_worker *w)
 {
+	cluster_start(w);
 	subscriptions_start(w);
 	passes_start(w);
 	w->fanout = fanout_create(&(struct fanout_options){.loop = w->worker->loop,
@@ -268,6 +265,7 @@ static void drain(struct worker *worker, uint64_t due_ms)
 	((struct program *)w)->drain_due_ms = due_ms;
 	edge_stop_accepting(&w->edge);
 	fanout_drain(w->fanout);
+	cluster_drain(w);
 	conversations_drain(w);
 	edge_drain(&w->edge);
 }
@@ -275,7 +273,8 @@ static void drain(struct worker *worker, uint64_t due_ms)
 static void finish(struct worker *worker)
 {
 	struct sse_worker *w = worker->context;
-	store_close(&w->store);
+	if (!cluster_reads_store(w))
+		store_close(&w->store);
 }
 
 int main(int argc, char **argv)

@@ -31,6 +31,7 @@ struct delivery {
 	bool cancelled;
 	struct delivery *prev, *next;
 	bool (*on_piece)(void *arg, struct span piece);
+	void (*on_field)(void *arg, unsigned status, struct span name, struct span value);
 	void (*done)(void *arg, const struct http_post_answer *answer);
 	void *arg;
 };
@@ -139,12 +140,36 @@ static size_t take_answer(char *at, size_t size, size_t count, void *arg)
 	if (d->status_only)
 		return len;
 	curl_easy_getinfo(d->easy, CURLINFO_RESPONSE_CODE, &status);
-	if (d->on_piece != NULL && status >= 200 && status < 300)
+	if (d->on_piece != NULL && (d->on_field != NULL || (status >= 200 && status < 300)))
 		return d->on_piece(d->arg, span_of(at, len)) ? len : 0;
 	if (d->answer_len + len > sizeof d->answer)
 		return 0;
 	memcpy(d->answer + d->answer_len, at, len);
 	d->answer_len += len;
+	return len;
+}
+
+/* "Name: value\r\n"; at the end "\r\n". */
+static size_t take_field(char *at, size_t size, size_t count, void *arg)
+{
+	struct delivery *d = arg;
+	size_t len = size * count, left = len;
+	long status = 0;
+	curl_easy_getinfo(d->easy, CURLINFO_RESPONSE_CODE, &status);
+	const char *colon = memchr(at, ':', len);
+	while (left > 0 && (at[left - 1] == '\r' || at[left - 1] == '\n' || at[left - 1] == ' '))
+		left--;
+	if (d->cancelled || status < 200) /* an interim answer: another head follows */
+		return len;
+	if (left == 0) {
+		d->on_field(d->arg, (unsigned)status, (struct span){0}, (struct span){0});
+	} else if (colon != NULL && colon < at + left) {
+		const char *value = colon + 1;
+		while (value < at + left && *value == ' ')
+			value++;
+		d->on_field(d->arg, (unsigned)status, span_of(at, (size_t)(colon - at)),
+		            span_of(value, (size_t)(at + left - value)));
+	}
 	return len;
 }
 
@@ -229,12 +254,14 @@ static void on_sweep(uv_timer_t *timer)
 	}
 }
 
-static void set_headers(struct delivery *d, bool get, const char *signature,
-                        const char *const *more)
+static void set_headers(struct delivery *d, const struct http_post *post)
 {
 	char header[320];
-	const char *type = get ? "Accept: application/json" : "Content-Type: application/json";
-	d->headers = curl_slist_append(NULL, type);
+	const char *const *more = post->headers, *signature = post->signature;
+	const char *type =
+	        post->get ? "Accept: application/json" : "Content-Type: application/json";
+	if (!post->bare)
+		d->headers = curl_slist_append(NULL, type);
 	d->headers = curl_slist_append(d->headers, "Expect:");
 	if (signature != NULL) {
 		snprintf(header, sizeof header, "Webhook-Signature: %s", signature);
@@ -255,12 +282,13 @@ void http_posts_send(struct http_posts *posts, const struct http_post *post,
 	                       .never_public = post->never_public,
 	                       .status_only = post->status_only,
 	                       .on_piece = post->on_piece,
+	                       .on_field = post->on_field,
 	                       .done = done,
 	                       .arg = arg};
 	check(d->easy != NULL);
 	d->url = xmemdup_text(post->url, strlen(post->url));
 	d->body = post->get ? NULL : xmemdup_text(post->body.at, post->body.len);
-	set_headers(d, post->get, post->signature, post->headers);
+	set_headers(d, post);
 	curl_easy_setopt(d->easy, CURLOPT_URL, d->url);
 	curl_easy_setopt(d->easy, CURLOPT_CAINFO, posts->ca_file);
 	curl_easy_setopt(d->easy, CURLOPT_CAPATH, NULL);
@@ -276,6 +304,14 @@ void http_posts_send(struct http_posts *posts, const struct http_post *post,
 	if (!post->get) {
 		curl_easy_setopt(d->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)post->body.len);
 		curl_easy_setopt(d->easy, CURLOPT_POSTFIELDS, d->body);
+	}
+	if (post->method != NULL)
+		curl_easy_setopt(d->easy, CURLOPT_CUSTOMREQUEST, post->method);
+	if (post->method != NULL && strcmp(post->method, "HEAD") == 0)
+		curl_easy_setopt(d->easy, CURLOPT_NOBODY, 1L);
+	if (post->on_field != NULL) {
+		curl_easy_setopt(d->easy, CURLOPT_HEADERFUNCTION, take_field);
+		curl_easy_setopt(d->easy, CURLOPT_HEADERDATA, d);
 	}
 	curl_easy_setopt(d->easy, CURLOPT_WRITEFUNCTION, take_answer);
 	curl_easy_setopt(d->easy, CURLOPT_WRITEDATA, d);
@@ -295,6 +331,25 @@ void http_posts_cancel(struct http_posts *posts, const void *arg)
 			d->cancelled = true;
 	/* Not at once: it may be libcurl that calls. */
 	uv_timer_start(&posts->sweep, on_sweep, 0, 0);
+}
+
+static void set_paused(struct http_posts *posts, const void *arg, int flags)
+{
+	for (struct delivery *d = posts->deliveries; d != NULL; d = d->next)
+		if (d->arg == arg && !d->cancelled) {
+			curl_easy_pause(d->easy, flags);
+			return;
+		}
+}
+
+void http_posts_pause(struct http_posts *posts, const void *arg)
+{
+	set_paused(posts, arg, CURLPAUSE_RECV);
+}
+
+void http_posts_resume(struct http_posts *posts, const void *arg)
+{
+	set_paused(posts, arg, CURLPAUSE_CONT);
 }
 
 size_t http_posts_in_flight(const struct http_posts *posts)

@@ -30,6 +30,12 @@ struct http_post {
 	/* The body of a 2xx as it comes, in place of the answer's; with the argument of `done`.
 	 * False: no more of it is wanted, and `done` says that there was no answer. */
 	bool (*on_piece)(void *arg, struct span piece);
+	/* ---- of what is handed on as it came ---- */
+	const char *method; /* with `body`, if it has one; NULL: POST, or GET */
+	bool bare;          /* no other headers than `headers` and what HTTP needs */
+	/* Each field of the answer's head, and behind the last one an empty one. Then on_piece() is
+	 * given the body whatever the status is. */
+	void (*on_field)(void *arg, unsigned status, struct span name, struct span value);
 };
 
 struct http_post_answer {
@@ -52,4 +58,7 @@ void http_posts_send(struct http_posts *posts, const struct http_post *post,
 /* What was sent with `arg`, `once`, is wanted no more: its connection is closed, and `done` called,
  * a turn of the loop later or when its name is resolved. May be called from `on_piece`. */
 void http_posts_cancel(struct http_posts *posts, const void *arg);
+/* From on_piece(), which returns true then: nothing more comes until http_posts_resume(). */
+void http_posts_pause(struct http_posts *posts, const void *arg);
+void http_posts_resume(struct http_posts *posts, const void *arg);
 size_t http_posts_in_flight(const struct http_posts *posts);

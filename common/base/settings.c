@@ -211,7 +211,13 @@ static bool text_fits(const struct setting_row *row, const char *value,
 	static const char *const clients[] = {"off", "optional", "required", NULL};
 	static const char *const recoveries[] = {"refuse", "truncate", NULL};
 	static const char *const sandboxes[] = {"auto", "required", "off", NULL};
+	static const char *const writes[] = {"proxy", "redirect", NULL};
 	uint64_t n;
+	if (strcmp(row->key, "cluster.writes") == 0 && !one_of(value, writes))
+		return bad(reason, row->key, "must be proxy or redirect");
+	if (strcmp(row->key, "cluster.follow") == 0 && *value != '\0' &&
+	    (!is_url(value) || value[strlen(value) - 1] == '/'))
+		return bad(reason, row->key, "must be http://HOST:PORT or https://HOST:PORT");
 	if (strcmp(row->key, "log.level") == 0 && !one_of(value, levels))
 		return bad(reason, row->key, "must be debug, info, warn or error");
 	if (strcmp(row->key, "log.format") == 0 && !one_of(value, formats))
@@ -609,6 +615,10 @@ bool settings_validate(const struct settings *settings, char reason[SETTINGS_REA
 	if (settings->limits_body_bytes > settings->store_ring_bytes / 4)
 		return conflict(settings, "limits.body_bytes", "store.ring_bytes",
 		                "must be at most a quarter of store.ring_bytes", reason);
+	if (settings_follows(settings) && *settings->cluster_secret == '\0')
+		return conflict(settings, "cluster.follow", "cluster.secret",
+		                "needs cluster.secret, the one of the node that is followed",
+		                reason);
 	if (strcmp(settings->market_operator, "webhook") == 0 &&
 	    *settings->market_webhook_url == '\0')
 		return conflict(settings, "market.operator", "market.webhook_url",

@@ -162,6 +162,12 @@ void settings_place_text(const struct settings *settings, const struct setting_r
 void settings_doubts(const struct settings *settings, const char *file, const char *credentials,
                      void (*say)(void *arg, const char *text), void *arg);
 
+/* Is this node another one's copy (cluster.follow)? */
+static inline bool settings_follows(const struct settings *settings)
+{
+	return settings->cluster_follow != NULL && *settings->cluster_follow != '\0';
+}
+
 /* What concerns several keys. False: "file:line: key: reason", without the place where neither key
  * of a conflict came from the file; the key is one that somebody has set. */
 bool settings_validate(const struct settings *settings, char reason[SETTINGS_REASON_MAX]);

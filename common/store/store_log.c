@@ -169,13 +169,12 @@ static int take_replica(struct opening *o)
 {
 	struct store *store = o->store;
 	const struct ring *ring = &store->ring;
-	uint64_t bytes = store->options.ring_bytes & ~4095ull;
 	if (o->checkpoint.position.lsn < sizeof(struct ring_record)) {
 		snprintf(o->reason, 256, "%.150s follows another node and has nothing of it yet",
 		         store->dir);
 		return EAGAIN;
 	}
-	if (o->log.state != TABLES_LOG_KEPT || ring->fd < 0 || ring->bytes != bytes)
+	if (o->log.state != TABLES_LOG_KEPT || ring->fd < 0 || ring->bytes != o->log.ring_bytes)
 		return make_and_keep(o, false);
 	struct ring_finding finding = ring_judge(ring, o->checkpoint.position);
 	switch (finding.verdict) {

@@ -128,6 +128,7 @@ int worker_open_store(struct worker *worker, uv_async_t *async, struct store **s
 	}
 	if (process_exit_code(error) == EXIT_USAGE)
 		return worker_cannot_start(worker, "%s", reason);
-	log_error("store not opened", "reason=\"%s\"", reason);
+	log_line(error == EAGAIN ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, "store not opened",
+	         "reason=\"%s\"", reason);
 	return EXIT_FAILED;
 }

@@ -90,7 +90,7 @@ class Ringside:
         bin_dir = os.path.join(self.dir, "bin")
         os.mkdir(bin_dir)
         names = {"ringside": "supervisor/ringside", "ringsidectl": "supervisor/ringsidectl"}
-        for role in ("sse", "bridge", "capture"):
+        for role in ("sse", "bridge", "capture", "link"):
             names[f"ringside-{role}"] = ("tests/system/dummy_worker" if dummy
                                          else f"worker-{role}/ringside-{role}")
         for name, source in names.items():

@@ -13,7 +13,7 @@ import pytest
 from ringside import BUILD, Ringside, wait_for
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-PROGRAMS = {"ringside", "ringsidectl", "ringside-sse", "ringside-bridge", "ringside-capture", "ringside-duel"}
+PROGRAMS = {"ringside", "ringsidectl", "ringside-sse", "ringside-bridge", "ringside-capture", "ringside-link", "ringside-duel"}
 
 
 def run(*command, **options):

@@ -7,7 +7,7 @@ import re
 import pytest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-DIRECTORIES = ["proto", "common", "supervisor", "worker-sse", "worker-capture", "worker-bridge"]
+DIRECTORIES = ["proto", "common", "supervisor", "worker-sse", "worker-capture", "worker-bridge", "worker-link"]
 
 # What is looked for, and every file in which it stands. One that uses it is a place; tests are none.
 SPECIMENS = {

@@ -50,6 +50,9 @@ struct edge_options {
 	/* A request is about to be handled: what anybody acknowledged before it came is to be
 	 * visible to it. */
 	void (*before_request)(void *context);
+	/* Takes a request that the handler of its route is not to see. False: it is. NULL: none is
+	 * taken. */
+	bool (*divert)(struct request *request, const struct route *route);
 	void *context;                                 /* for whoever handles requests */
 	struct identity_source sources[IDENTITY_WAYS]; /* credentials beside tokens; may be none */
 };

@@ -133,7 +133,8 @@ void exchange_dispatch(struct exchange *e)
 	exchange_enter(e, EXCHANGE_WORKING);
 	struct edge *edge = e->request.edge;
 	edge->options.before_request(edge->options.context);
-	e->route->handler(&e->request);
+	if (edge->options.divert == NULL || !edge->options.divert(&e->request, e->route))
+		e->route->handler(&e->request);
 }
 
 /* ---- refusing ---- */

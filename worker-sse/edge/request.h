@@ -98,6 +98,8 @@ struct request {
 	uint8_t *body;
 	size_t body_len, body_room;
 	struct identity *identity; /* who asks: from its admission on, never NULL; a reference */
+	uint64_t ahead_due_ms; /* it waits for what this node has not yet, until then; 0: it does
+	                          not (views/cluster_wait.c) */
 
 	/* The feature's. */
 	void *feature;

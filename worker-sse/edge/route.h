@@ -14,10 +14,12 @@ static_assert(VERB_COUNT <= 16, "verbs are bits of uint16_t");
 
 /* token=... in its query is a Bearer, for clients that can give no header. */
 enum { ROUTE_QUERY_TOKEN = 1 << 16 };
+/* A node that follows another answers it by itself, where it only reads; in any case. */
+enum { ROUTE_READS_HERE = 1 << 17, ROUTE_HERE = 1 << 18 };
 
 struct route {
 	const char *path; /* exact, or a prefix when it ends with '/' (not "/" itself) */
-	unsigned methods; /* 1 << METHOD_..., and ROUTE_QUERY_TOKEN */
+	unsigned methods; /* 1 << METHOD_..., and ROUTE_... */
 	struct route_rights rights;
 	/* What they are asked for: request_resource(). NULL: the path as it is. */
 	struct span (*resource)(struct span path, char room[REQUEST_RESOURCE_ROOM]);

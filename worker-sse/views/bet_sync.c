@@ -7,6 +7,7 @@
 #include "worker-sse/views/bet_sync_frame.h"
 #include "worker-sse/live/fanout.h"
 #include "worker-sse/views/worker.h"
+#include "worker-sse/views/cluster.h"
 #include "worker-sse/views/feed_newest.h"
 #include "worker-sse/views/reading.h"
 
@@ -509,6 +510,11 @@ static bool find_start(struct request *r, const struct asked *asked, const struc
 		return false;
 	}
 	struct found oldest = first_at(worker_of(r)->store, stream, stream->first);
+	bool ahead = result != BET_SYNC_CURSOR_NONE && (foreign || cursor.seq > last->seq);
+	if (ahead && cluster_follows(worker_of(r))) {
+		cluster_hand_on(r); /* it may be there already */
+		return false;
+	}
 	if (result == BET_SYNC_CURSOR_NONE || (cursor.seq == 0 && !foreign)) {
 		start->event = "betting";
 	} else if (foreign || cursor.seq > last->seq || cursor.seq + 1 < oldest.seq) {

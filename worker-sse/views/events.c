@@ -1,6 +1,7 @@
 #include "worker-sse/views/events.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "worker-sse/views/cluster.h"
 #include "worker-sse/views/events_parts.h"
 #include "worker-sse/views/reading.h"
 
@@ -130,6 +131,11 @@ static void search_answer(struct events_search *search)
 	struct request *request = wish->request;
 	request->on_gone = NULL;
 	request->on_judge = NULL;
+	if (wish->fault != NULL && wish->status == 404 && cluster_follows(search->worker)) {
+		events_search_free(search);
+		cluster_hand_on(request); /* it may be there already */
+		return;
+	}
 	if (wish->fault != NULL || !events_starts_drop_gone(&search->starts))
 		reply_error(request, wish->status, wish->fault);
 	else if (events_starts_over(&search->starts))
@@ -184,10 +190,8 @@ bool events_search_start(struct events_search *search)
 	return true;
 }
 
-void events_handle(struct request *request)
+static void begin(struct request *request)
 {
-	if (request->method == METHOD_GET && !request_hold_reader(request))
-		return;
 	struct events_search *search = xcalloc(1, sizeof *search);
 	search->answer = search_answer;
 	search->worker = worker_of(request);
@@ -195,11 +199,20 @@ void events_handle(struct request *request)
 	search->starts.wish = &search->wish;
 	if (!events_wish_take(&search->wish)) {
 		search_answer(search);
+	} else if (events_wish_ahead(&search->wish)) {
+		events_search_free(search);
+		check(cluster_ahead(request, begin));
 	} else if (events_search_start(search)) {
 		request->feature = search;
 		request->on_gone = search_gone;
 		request->on_judge = search_judge;
 	}
+}
+
+void events_handle(struct request *request)
+{
+	if (request->method != METHOD_GET || request_hold_reader(request))
+		begin(request);
 }
 
 /* ---- streams that come later ---- */

@@ -116,6 +116,8 @@ static inline const char *events_path(const struct stream *stream)
 /* Reads the query and the id. False: wish->status and wish->fault say why. */
 bool events_wish_take(struct events_wish *wish);
 /* Always false. `fault` lives as long as the wish. */
+/* Is this node, which follows another, not as far as the wish's id says? */
+bool events_wish_ahead(const struct events_wish *wish);
 bool events_wish_refuse(struct events_wish *wish, unsigned status, const char *fault);
 void events_wish_finish(struct events_wish *wish);
 

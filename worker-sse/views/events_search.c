@@ -1,5 +1,6 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "worker-sse/views/cluster.h"
 #include "worker-sse/views/events_parts.h"
 
 #include <stdio.h>
@@ -63,6 +64,8 @@ static bool add_start(struct events_starts *starts, struct stream *stream, bool 
 	if (start.from < first) {
 		start.from = first;
 		start.reset = "trimmed";
+	} else if (start.from > stream->tail && cluster_follows(w)) {
+		return events_wish_refuse(wish, 503, "this node has not come so far");
 	} else if (start.from > stream->tail) {
 		start.from = stream->tail; /* a backup was restored */
 		start.reset = "rewound";
@@ -74,6 +77,23 @@ static bool add_start(struct events_starts *starts, struct stream *stream, bool 
 	if (pattern && stream->closed && start.from == stream->tail && start.reset == NULL)
 		return true; /* finished for it */
 	return events_starts_take(starts, &start);
+}
+
+/* Does its id name what has not come here yet? */
+static bool ahead(const struct events_wish *wish)
+{
+	struct state *view = store_view(worker_of(wish->request)->store);
+	bool is = wish->resumes && wish->newest >= view->next_id;
+	for (size_t i = 0; i < wish->known_count && !is; i++) {
+		const struct stream *stream = state_find_id(view, wish->known[i].stream_id);
+		is = stream != NULL && wish->known[i].position > stream->tail;
+	}
+	return is;
+}
+
+bool events_wish_ahead(const struct events_wish *wish)
+{
+	return cluster_follows(worker_of(wish->request)) && ahead(wish);
 }
 
 void events_starts_finish(struct events_starts *starts)

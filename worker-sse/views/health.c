@@ -1,5 +1,6 @@
 #include "worker-sse/views/health.h"
 #include "common/base/check.h"
+#include "worker-sse/views/cluster.h"
 #include "worker-sse/views/worker.h"
 
 #include <stdio.h>
@@ -20,12 +21,25 @@ static void print_missing_links(const struct counters *counters, FILE *out)
 		fprintf(out, "%s\"%s\"", i > 0 ? "," : "", name);
 }
 
+/* As new as it can know; for writes, with the node that takes them in sight. */
+static bool follows_well(const struct request *request)
+{
+	const struct sse_worker *w = worker_of(request);
+	const struct counters_slot *link = cluster_link(w);
+	struct span what;
+	bool writes =
+	        query_find(request->query, "for", &what) > 0 && span_equal(what, SPAN("write"));
+	return link != NULL && counter_get(link, cluster_ready) != 0 &&
+	       (!writes || counter_get(link, cluster_connected) != 0);
+}
+
 /* 503 while any wanted worker does not serve, or a link between two is missing, with the lists that
- * say which. */
+ * say which; of a node that follows another also before it is as far. */
 void health_ready(struct request *request)
 {
 	const struct counters *counters = worker_of(request)->worker->counters;
-	bool ready = counters_ready(counters);
+	bool ready = counters_ready(counters) &&
+	             (!cluster_follows(worker_of(request)) || follows_well(request));
 	char *text = NULL;
 	size_t len;
 	FILE *out = open_memstream(&text, &len);

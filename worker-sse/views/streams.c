@@ -1,6 +1,7 @@
 /* Durable Streams, the writing half: create, append, close, fork, delete; and HEAD. */
 #include "worker-sse/views/streams.h"
 #include "worker-sse/edge/limits.h"
+#include "worker-sse/views/cluster.h"
 #include "worker-sse/views/stream_append.h"
 #include "worker-sse/views/worker.h"
 #include "common/base/check.h"
@@ -356,6 +357,8 @@ struct stream *streams_find(struct request *r)
 		return stream;
 	if (stream == NULL && store_view(worker_of(r)->store)->unreadable)
 		reply_error(r, 503, store_unreadable_reason);
+	else if (stream == NULL && cluster_follows(worker_of(r)))
+		cluster_hand_on(r); /* it may be there already */
 	else if (stream == NULL)
 		reply_error(r, 404, "stream not found");
 	else

@@ -7,6 +7,7 @@
 #include "worker-sse/views/worker.h"
 #include "worker-sse/live/touch.h"
 #include "common/store/offset.h"
+#include "worker-sse/views/cluster.h"
 #include "worker-sse/views/reading.h"
 #include "worker-sse/views/streams.h"
 #include "worker-sse/views/streams_live.h"
@@ -318,7 +319,11 @@ static bool resolve(struct request *request, struct stream *stream, const struct
 		break;
 	}
 	*from = offset->position;
-	if (offset->position != 0 && offset->lineage != 0 && offset->lineage != stream->lineage) {
+	bool another =
+	        offset->position != 0 && offset->lineage != 0 && offset->lineage != stream->lineage;
+	if ((another || *from > stream->tail) && cluster_ahead(request, streams_handle))
+		return false;
+	if (another) {
 		reply_error(request, 410, "this offset belongs to a stream that is gone");
 		return false;
 	}

@@ -11,6 +11,7 @@
 
 struct asks;
 struct calls;
+struct cluster;
 struct connections;
 struct conversations;
 struct events_reader;
@@ -41,6 +42,7 @@ struct sse_worker {
 	struct connections *connections;
 	struct hub *hub;
 	uint64_t stream_sockets_seed;     /* of hashes of what clients choose (stream_socket.c) */
+	struct cluster *cluster;          /* who follows this node, and whom it follows */
 	struct kit_session *kit_sessions; /* hash (stream_kit.c): who is followed here */
 };
 
@@ -48,6 +50,17 @@ struct sse_worker {
 static inline struct sse_worker *worker_of(const struct request *request)
 {
 	return request->edge->options.context;
+}
+
+/* So many readers more. With none, this worker asks the others not to tell it of every commit: it
+ * looks for itself at each request. */
+static inline void sse_worker_readers(struct sse_worker *w, int change)
+{
+	counter_add(w->counters, subscribers, change);
+	bool any = counter_get(w->counters, subscribers) != 0;
+	worker_follow(w->worker, any);
+	if (any && change > 0)
+		uv_async_send(&w->store_async);
 }
 
 /* Brings the view up to the durable mark: what any worker has acknowledged before this request came
