@@ -216,7 +216,7 @@ class Client(threading.Thread):
 
 def start(run):
     r = Ringside(f"--store-ring-bytes={run.ring}", "--limits-body-bytes=256k", f"--store-checkpoint={run.checkpoint}ms",
-                 f"--store-retention-bytes={run.retention}", "--worker-restart-delay-min=10ms",
+                 f"--store-retention-bytes={run.retention}", "--store-commit-timeout=30s", "--worker-restart-delay-min=10ms",
                  "--worker-restart-limit=64", "--worker-restart-window=1s", workers=run.processes,
                  bridge=run.seed % 2, environment=run.preload(), start=False)
     r.flags = [flag for flag in r.flags if not flag.startswith("--data-dir")] + [f"--data-dir={run.dir}"]
