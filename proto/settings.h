@@ -69,6 +69,9 @@
 	  "503, /readyz is red; worker.hang_timeout later the worker is aborted.")                 \
 	S(store_chunk_bytes, "store.chunk_bytes", bytes, "8k", 512, 1 << 20, WORKERS,              \
 	  "Messages of a stream share a row up to this size.")                                     \
+	S(store_streams_cached, "store.streams_cached", count, "131072", 1000, 1 << 24, WORKERS,   \
+	  "Streams each worker keeps in memory, twice, at about 500 bytes, though they did "       \
+	  "not change lately: what is not there is read from the tables.")                         \
 	S(store_retention_bytes, "store.retention_bytes", bytes, "0", 0, 1ull << 44, WORKERS,      \
 	  "Keep about this much of each stream; 0 keeps all. Older offsets get 410.")              \
 	S(store_retention_age_ms, "store.retention_age", ms, "0", 0, 3153600000000, WORKERS,       \

@@ -87,6 +87,7 @@ static int open_store(struct store **store, const struct settings *s, const char
 	        .readers_max = 2048,
 	        .checkpoint_ms = s->store_checkpoint_ms,
 	        .chunk_bytes = s->store_chunk_bytes,
+	        .streams_cached = s->store_streams_cached,
 	        .free_bytes_min = s->store_free_bytes_min,
 	        .limits = {.streams_max = s->limits_streams,
 	                   .producers_per_stream_max = (uint32_t)s->limits_producers,

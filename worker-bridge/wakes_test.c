@@ -163,6 +163,7 @@ static int setup(void **state)
 	        .readers_max = 64,
 	        .checkpoint_ms = 20,
 	        .chunk_bytes = 8192,
+	        .streams_cached = 20000,
 	        .limits = {.streams_max = 100, .producers_per_stream_max = 16}};
 	assert_int_equal(store_open(&store, &options, reason), 0);
 	put("ds/secret", span_of(secret, sizeof secret));

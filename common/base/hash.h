@@ -10,9 +10,11 @@
 #include "common/base/check.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* Keyed by a secret of this process; any thread. */
 unsigned hash_keyed(const void *key, size_t len);
+uint64_t hash_keyed_wide(const void *key, size_t len);
 
 #define HASH_FUNCTION(keyptr, keylen, hashv) (hashv) = hash_keyed(keyptr, keylen)
 #define uthash_malloc(bytes)                 xmalloc(bytes)

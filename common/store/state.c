@@ -12,16 +12,38 @@ void state_init(struct state *state, const struct state_backing *backing,
 		state->backing = *backing;
 }
 
+/* The lists: in at the end, out anywhere. */
+#define DL_IN(first, last, thing)                                                                  \
+	do {                                                                                       \
+		(thing)->previous = (last);                                                        \
+		(thing)->next = NULL;                                                              \
+		*((last) != NULL ? &(last)->next : &(first)) = (thing);                            \
+		(last) = (thing);                                                                  \
+	} while (0)
+#define DL_OUT(first, last, thing)                                                                 \
+	do {                                                                                       \
+		*((thing)->previous != NULL ? &(thing)->previous->next : &(first)) =               \
+		        (thing)->next;                                                             \
+		*((thing)->next != NULL ? &(thing)->next->previous : &(last)) = (thing)->previous; \
+	} while (0)
+
+static uint64_t path_hash(struct span path)
+{
+	return hash_keyed_wide(path.at, path.len);
+}
+
 static void forget_stream(struct state *state, struct stream *stream)
 {
-	HASH_DELETE(hh, state->streams, stream);
+	open_table_remove(&state->streams_by_id, open_table_number(stream->id), stream);
+	DL_OUT(state->streams, state->streams_last, stream);
 	stream_free(stream);
 }
 
 static void forget_path(struct state *state, struct state_path *path)
 {
 	state_walks_leave(state, path);
-	HASH_DELETE(hh, state->paths, path);
+	open_table_remove(&state->paths_by_name, path_hash(span_of(path->path, path->len)), path);
+	DL_OUT(state->paths, state->paths_last, path);
 	free(path);
 }
 
@@ -41,12 +63,16 @@ static void forget_kv(struct state *state, struct state_kv *kv)
 void state_finish(struct state *state)
 {
 	state_walks_lose(state);
-	struct stream *stream, *stream_next;
-	HASH_ITER (hh, state->streams, stream, stream_next)
-		forget_stream(state, stream);
-	struct state_path *path, *path_next;
-	HASH_ITER (hh, state->paths, path, path_next)
-		forget_path(state, path);
+	open_table_finish(&state->streams_by_id);
+	open_table_finish(&state->paths_by_name);
+	for (struct stream *stream = state->streams, *next; stream != NULL; stream = next) {
+		next = stream->next;
+		stream_free(stream);
+	}
+	for (struct state_path *path = state->paths, *next; path != NULL; path = next) {
+		next = path->next;
+		free(path);
+	}
 	struct state_kv *kv, *kv_next;
 	HASH_ITER (hh, state->kvs, kv, kv_next)
 		forget_kv(state, kv);
@@ -55,18 +81,78 @@ void state_finish(struct state *state)
 
 /* ---- looking up: the overlay, then the backing ---- */
 
+struct stream *state_overlay_stream(const struct state *state, uint64_t id)
+{
+	return open_table_only(&state->streams_by_id, open_table_number(id));
+}
+
+static struct state_path *overlay_path(const struct state *state, struct span path, uint64_t hash)
+{
+	size_t at = open_table_first(hash);
+	for (;; at++) {
+		struct state_path *found = open_table_from(&state->paths_by_name, hash, &at);
+		if (found == NULL || span_equal(span_of(found->path, found->len), path))
+			return found;
+	}
+}
+
+struct state_path *state_overlay_path(const struct state *state, struct span path)
+{
+	return overlay_path(state, path, path_hash(path));
+}
+
+void state_prefetch_stream(const struct state *state, uint64_t id, int step)
+{
+	if (step == 0) {
+		open_table_prefetch(&state->streams_by_id, open_table_number(id));
+		return;
+	}
+	const char *stream = (const char *)state_overlay_stream(state, id);
+	if (stream == NULL)
+		return;
+	__builtin_prefetch(stream, 1);
+	__builtin_prefetch(stream + 64, 1);
+}
+
+void state_prefetch_path(const struct state *state, struct span path, int step)
+{
+	uint64_t hash = path_hash(path);
+	if (step == 0) {
+		open_table_prefetch(&state->paths_by_name, hash);
+		return;
+	}
+	/* By its hash alone: if it is another's, little is lost. */
+	const struct state_path *found = open_table_only(&state->paths_by_name, hash);
+	if (found == NULL)
+		return;
+	if (step == 1)
+		__builtin_prefetch(found);
+	else
+		state_prefetch_stream(state, found->id, step - 2);
+}
+
 static struct state_path *path_put(struct state *state, struct span path)
 {
-	struct state_path *found;
-	HASH_FIND(hh, state->paths, path.at, path.len, found);
+	uint64_t hash = path_hash(path);
+	struct state_path *found = overlay_path(state, path, hash);
 	if (found != NULL)
 		return found;
 	found = xcalloc(1, sizeof *found + path.len + 1);
 	found->len = (uint16_t)path.len;
 	memcpy(found->path, path.at, path.len);
-	HASH_ADD(hh, state->paths, path, found->len, found);
+	open_table_add(&state->paths_by_name, hash, found);
+	DL_IN(state->paths, state->paths_last, found);
 	return found;
 }
+
+static void stream_put(struct state *state, struct stream *stream)
+{
+	open_table_add(&state->streams_by_id, open_table_number(stream->id), stream);
+	DL_IN(state->streams, state->streams_last, stream);
+}
+
+#undef DL_IN
+#undef DL_OUT
 
 static bool is_found(struct state *state, enum row_found result)
 {
@@ -77,8 +163,7 @@ static bool is_found(struct state *state, enum row_found result)
 /* The path's overlay row, brought up from the backing when that has one; else NULL. */
 static struct state_path *path_get(struct state *state, struct span path)
 {
-	struct state_path *found;
-	HASH_FIND(hh, state->paths, path.at, path.len, found);
+	struct state_path *found = state_overlay_path(state, path);
 	if (found != NULL)
 		return found;
 	uint64_t id, lsn;
@@ -94,8 +179,7 @@ static struct state_path *path_get(struct state *state, struct span path)
 /* Tombstones included. */
 static struct stream *stream_get(struct state *state, uint64_t id)
 {
-	struct stream *stream;
-	HASH_FIND(hh, state->streams, &id, sizeof id, stream);
+	struct stream *stream = state_overlay_stream(state, id);
 	if (stream != NULL || state->backing.stream == NULL)
 		return stream;
 	stream = xcalloc(1, sizeof *stream);
@@ -104,7 +188,7 @@ static struct stream *stream_get(struct state *state, uint64_t id)
 		return NULL;
 	}
 	stream->id = id;
-	HASH_ADD(hh, state->streams, id, sizeof stream->id, stream);
+	stream_put(state, stream);
 	return stream;
 }
 
@@ -327,10 +411,10 @@ static void take_data(struct state *state, struct stream *stream, const struct e
 	stream->appended_ms = entry->at_ms;
 }
 
-static void take_text(char **into, uint16_t *len, struct span text)
+static void take_text(const char **into, uint16_t *len, struct span text)
 {
-	free(*into);
-	*into = xmemdup_text(text.at, text.len);
+	stream_text_free(*into);
+	*into = stream_text(text);
 	*len = (uint16_t)text.len;
 }
 
@@ -403,10 +487,11 @@ static struct stream *stream_begin(struct state *state, const struct entry *entr
 	                          .json = media_type_json(entry->content_type),
 	                          .closed = entry->close,
 	                          .producers_loaded = true};
-	take_text(&stream->path, &stream->path_len, entry->path);
+	stream->path = xmemdup_text(entry->path.at, entry->path.len);
+	stream->path_len = (uint16_t)entry->path.len;
 	take_text(&stream->content_type, &stream->content_type_len, entry->content_type);
 	take_text(&stream->fork_source, &stream->fork_source_len, entry->fork_source);
-	HASH_ADD(hh, state->streams, id, sizeof stream->id, stream);
+	stream_put(state, stream);
 	touch_dirty(state, stream);
 	return stream;
 }
@@ -525,21 +610,21 @@ struct stream *state_apply(struct state *state, const struct entry *entry, uint6
 
 void state_evict(struct state *state, uint64_t lsn, size_t keep)
 {
-	size_t count = HASH_COUNT(state->streams);
-	struct stream *stream, *stream_next;
-	HASH_ITER (hh, state->streams, stream, stream_next) {
+	size_t count = state->streams_by_id.count;
+	for (struct stream *stream = state->streams, *next; stream != NULL; stream = next) {
+		next = stream->next;
 		bool cached = stream->lsn < lsn && stream->pins == 0 && !stream->dirty;
 		if (!cached || (count <= keep && !stream->dropped))
 			continue;
 		forget_stream(state, stream);
 		count--;
 	}
-	count = HASH_COUNT(state->paths);
-	struct state_path *path, *path_next;
+	count = state->paths_by_name.count;
 	uint64_t paths_lsn = state_walks_bound(state, lsn);
 	if (paths_lsn > state->overlay_lsn)
 		state->overlay_lsn = paths_lsn;
-	HASH_ITER (hh, state->paths, path, path_next) {
+	for (struct state_path *path = state->paths, *next; path != NULL; path = next) {
+		next = path->next;
 		if (path->lsn >= paths_lsn || (count <= keep && path->id != 0))
 			continue;
 		forget_path(state, path);

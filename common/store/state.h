@@ -11,6 +11,7 @@
 
 #include "common/store/entry.h"
 #include "common/base/hash.h"
+#include "common/base/open_table.h"
 
 /* Where the newest data of a stream stands in the ring; older data is in the backing. */
 struct stream_piece {
@@ -28,46 +29,51 @@ struct stream_producer {
 	uint8_t id[];
 };
 
+/* What each append needs stands first, in the first two cache lines, and what few streams have
+ * (forks, expiry, who closed it) last: with many streams it is the misses that cost. */
 struct stream {
-	uint64_t id;      /* incarnation: never reused, never 0 */
-	uint64_t lineage; /* of the first source of a fork chain: whose offsets these are */
-	uint64_t lsn;     /* log position of its last change */
-	uint64_t first;   /* oldest position retained; below fork_offset the sources' own apply */
+	uint64_t id;  /* incarnation: never reused, never 0 */
+	uint64_t lsn; /* log position of its last change */
 	uint64_t tail;
 	uint64_t last_start; /* position where the last append began */
-	uint64_t created_ms, touched_ms, appended_ms;
-	uint64_t ttl_s;
-	int64_t expires_at_ms;
-	uint64_t source_id, fork_offset; /* source_id 0: not a fork */
-	uint64_t fork_offset_asked, fork_sub_asked;
-	uint32_t refs; /* living forks of this stream */
+	uint64_t touched_ms, appended_ms;
+	uint32_t pieces_count, pieces_room;
+	struct stream_piece *pieces; /* ascending by offset */
+
+	const char *content_type; /* NUL-terminated: stream_text() */
+	uint16_t path_len, content_type_len, fork_source_len, closed_producer_len;
+	uint16_t stream_seq_len; /* 0: none yet */
 	bool json, closed, deleted /* soft */, dropped /* gone, a tombstone until checkpointed */;
 	bool ttl_present, expires_present, expiry_inherited, fork_offset_present;
 	bool closed_by_present;
 	bool producers_loaded;
-	uint64_t closed_epoch, closed_seq;
-	char *path, *content_type, *fork_source, *closed_producer; /* owned, NUL-terminated */
-	uint16_t path_len, content_type_len, fork_source_len, closed_producer_len;
-	uint8_t *stream_seq; /* owned; stream_seq_len 0: none yet */
-	uint16_t stream_seq_len;
-	struct stream_producer *producers; /* hash by id */
-
-	struct stream_piece *pieces; /* ascending by offset */
-	uint32_t pieces_count, pieces_room;
-
-	uint32_t pins;             /* > 0: never evicted (readers follow it) */
-	void *follower;            /* the fan-out engine's; only in the loop's state */
-	struct stream *dirty_next; /* the checkpointer's list */
-	uint64_t indexed_ms;       /* the checkpointer's: its row in the expiry index; 0: none */
 	bool dirty;
-	UT_hash_handle hh; /* by id */
+	uint32_t pins;    /* > 0: never evicted (readers follow it) */
+	void *follower;   /* the fan-out engine's; only in the loop's state */
+	uint64_t lineage; /* of the first source of a fork chain: whose offsets these are */
+	struct stream_producer *producers; /* hash by id */
+	struct stream *dirty_next;         /* the checkpointer's list */
+
+	struct stream *next, *previous; /* the state's list, oldest in the overlay first */
+	char *path;                     /* owned, NUL-terminated, as are those below */
+	uint8_t *stream_seq;            /* owned */
+	uint64_t first; /* oldest position retained; below fork_offset the sources' own apply */
+	uint64_t created_ms;
+	uint64_t ttl_s;
+	int64_t expires_at_ms;
+	uint64_t source_id, fork_offset; /* source_id 0: not a fork */
+	uint64_t fork_offset_asked, fork_sub_asked;
+	uint64_t closed_epoch, closed_seq;
+	const char *fork_source, *closed_producer; /* stream_text() */
+	uint64_t indexed_ms; /* the checkpointer's: its row in the expiry index; 0: none */
+	uint32_t refs;       /* living forks of this stream */
 };
 
 /* A path that changed lately; over the backing's table. */
 struct state_path {
 	uint64_t id; /* 0: free */
 	uint64_t lsn;
-	UT_hash_handle hh;
+	struct state_path *next, *previous; /* the state's list, oldest in the overlay first */
 	uint16_t len;
 	char path[];
 };
@@ -141,13 +147,14 @@ struct state_walk;
 struct state {
 	struct state_backing backing;
 	struct state_limits limits;
-	struct stream *streams;   /* hash by id */
-	struct state_path *paths; /* hash by path */
-	struct state_kv *kvs;     /* hash by key */
-	size_t kvs_bytes;         /* what they take */
-	uint64_t next_id;         /* next stream id */
-	uint64_t streams_count;   /* living streams */
-	uint64_t counted_lsn;     /* entries up to here are in it */
+	struct open_table streams_by_id, paths_by_name;
+	struct stream *streams, *streams_last;
+	struct state_path *paths, *paths_last;
+	struct state_kv *kvs;   /* hash by key */
+	size_t kvs_bytes;       /* what they take */
+	uint64_t next_id;       /* next stream id */
+	uint64_t streams_count; /* living streams */
+	uint64_t counted_lsn;   /* entries up to here are in it */
 	uint64_t now_ms; /* of the last entry; runs back only when the machine's clock was set back
 	                  */
 	struct stream *dirty; /* changed since state_clean(); only when track_dirty */
@@ -193,6 +200,14 @@ struct stream *state_find_living(struct state *state, struct span path, uint64_t
 /* The stream that is stored under these very bytes. */
 struct stream *state_find_exact(struct state *state, struct span path);
 struct stream *state_find_id(struct state *state, uint64_t id);
+/* The one in memory, tombstones included, or NULL: nothing is loaded. */
+struct stream *state_overlay_stream(const struct state *state, uint64_t id);
+struct state_path *state_overlay_path(const struct state *state, struct span path);
+
+/* Hints, for those who have a batch before them: what a look-up of it will read is fetched into the
+ * cache, one step a call: 0 the tables, 1 the path, 2 the path's stream. Changes nothing. */
+void state_prefetch_path(const struct state *state, struct span path, int step);
+void state_prefetch_stream(const struct state *state, uint64_t id, int step);
 
 /* Small values; spans are borrowed until the next change. false: absent. */
 bool state_kv_get(struct state *state, struct span key, struct span *value);
@@ -235,6 +250,10 @@ uint64_t stream_first(struct state *state, const struct stream *stream);
 void stream_producer_load(struct stream *stream, struct span id, uint64_t epoch, uint64_t seq,
                           uint64_t at_ms, uint64_t lsn);
 void stream_free(struct stream *stream);
+/* A text of a stream: a constant where it is empty or a content type that many have, else a copy.
+ * NUL-terminated. Freed by stream_text_free(). */
+const char *stream_text(struct span text);
+void stream_text_free(const char *text);
 /* Frees what it owns but its pieces; the fields then dangle until they are set anew. */
 void stream_clear(struct stream *stream);
 

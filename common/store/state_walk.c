@@ -17,7 +17,7 @@ void state_walk_begin(struct state_walk *walk, struct state *state, struct span 
 	if (prefix.len > 0)
 		memcpy(walk->prefix, prefix.at, prefix.len);
 	if (paths != NULL)
-		walk->last = ELMT_FROM_HH(paths->hh.tbl, paths->hh.tbl->tail);
+		walk->last = state->paths_last;
 	if (walk->next != NULL)
 		walk->next->previous = &walk->next;
 	state->walks = walk;
@@ -58,7 +58,7 @@ static void go_through_overlay(struct slice *slice)
 			return;
 		}
 		slice->rows_left--;
-		walk->at = path == walk->last ? NULL : path->hh.next;
+		walk->at = path == walk->last ? NULL : path->next;
 		if (path->lsn >= walk->mark && path->id != 0 && path->id < walk->ids_end &&
 		    begins_with(name, walk))
 			slice->stopped = !slice->visit(slice->arg, name, path->id);
@@ -71,7 +71,6 @@ static bool take_row(void *arg, struct span path, uint64_t id, uint64_t lsn)
 {
 	struct slice *slice = arg;
 	struct state_walk *walk = slice->walk;
-	struct state_path *newer;
 	if (slice->rows_left == 0) {
 		slice->full = true;
 		return false;
@@ -82,7 +81,7 @@ static bool take_row(void *arg, struct span path, uint64_t id, uint64_t lsn)
 	walk->behind_len = (uint16_t)path.len;
 	if (lsn >= walk->mark || id >= walk->ids_end)
 		return true;
-	HASH_FIND(hh, walk->state->paths, path.at, path.len, newer);
+	const struct state_path *newer = state_overlay_path(walk->state, path);
 	if (newer == NULL || newer->id == id)
 		slice->stopped = !slice->visit(slice->arg, path, id);
 	return !slice->stopped;
@@ -117,9 +116,9 @@ void state_walks_leave(struct state *state, const struct state_path *path)
 {
 	for (struct state_walk *walk = state->walks; walk != NULL; walk = walk->next) {
 		if (walk->at == path)
-			walk->at = path == walk->last ? NULL : path->hh.next;
+			walk->at = path == walk->last ? NULL : path->next;
 		else if (walk->last == path)
-			walk->last = path->hh.prev;
+			walk->last = path->previous;
 	}
 }
 

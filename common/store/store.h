@@ -37,8 +37,9 @@ struct store_options {
 	uint64_t map_bytes;  /* LMDB map: virtual, an upper bound of data.mdb */
 	uint32_t readers_max;
 	uint64_t checkpoint_ms;
-	int commit_priority;  /* nice levels of the commit thread above the others, where allowed */
-	uint64_t chunk_bytes; /* messages of a stream are gathered into rows of about this */
+	int commit_priority; /* nice levels of the commit thread above the others, where allowed */
+	size_t streams_cached;    /* so many stay in memory though they did not change lately */
+	uint64_t chunk_bytes;     /* messages of a stream are gathered into rows of about this */
 	uint64_t retention_bytes; /* per stream; 0: keep all */
 	uint64_t retention_ms;    /* per stream, by age of the append; 0: keep all */
 	uint64_t free_bytes_min;  /* refuse appends when the file system has less */

@@ -76,7 +76,8 @@ static int row_flush(struct store *store, MDB_txn *txn, uint64_t id, struct row_
 	return 0;
 }
 
-/* A slow stream would leave a row per checkpoint: go on with its last row while that is small. */
+/* A slow stream would leave a row per checkpoint: go on with its last row while that is small. It
+ * is written over by row_flush(). */
 static int row_resume(struct store *store, MDB_txn *txn, uint64_t id, uint64_t at,
                       struct row_builder *b)
 {
@@ -91,7 +92,6 @@ static int row_resume(struct store *store, MDB_txn *txn, uint64_t id, uint64_t a
 	    row.start + row.data.len == at && row.data.len < store->options.chunk_bytes / 2) {
 		b->start = row.start;
 		row_add(b, row.sizes, row.count, row.data, false);
-		rc = mdb_cursor_del(cursor, 0);
 	}
 	mdb_cursor_close(cursor);
 	return rc;
@@ -162,13 +162,36 @@ static int flush_stream(struct flush *flush, struct stream *stream)
 	return rc;
 }
 
+static int compare_ids(const void *a, const void *b)
+{
+	const struct stream *const *x = a, *const *y = b;
+	return ((*x)->id > (*y)->id) - ((*x)->id < (*y)->id);
+}
+
+/* In the order of the rows: what is written next stands on the page that was just looked for. */
+static struct stream **by_id(struct stream *list, size_t *count)
+{
+	*count = 0;
+	for (const struct stream *s = list; s != NULL; s = s->dirty_next)
+		++*count;
+	struct stream **sorted = xmalloc((*count + 1) * sizeof(struct stream *));
+	size_t at = 0;
+	for (struct stream *s = list; s != NULL; s = s->dirty_next)
+		sorted[at++] = s;
+	qsort(sorted, at, sizeof(struct stream *), compare_ids);
+	return sorted;
+}
+
 static int flush_state(struct flush *flush, struct state *state, uint64_t since)
 {
 	const struct tables *tables = &flush->store->tables;
 	int rc = 0;
-	for (struct stream *s = state->dirty; s != NULL && rc == 0; s = s->dirty_next)
-		rc = flush_stream(flush, s);
-	for (struct state_path *p = state->paths; p != NULL && rc == 0; p = p->hh.next)
+	size_t count;
+	struct stream **dirty = by_id(state->dirty, &count);
+	for (size_t i = 0; i < count && rc == 0; i++)
+		rc = flush_stream(flush, dirty[i]);
+	free(dirty);
+	for (struct state_path *p = state->paths; p != NULL && rc == 0; p = p->next)
 		if (p->lsn >= since)
 			rc = tables_put_path(tables, flush->txn, p);
 	for (struct state_kv *kv = state->kvs; kv != NULL && rc == 0; kv = kv->hh.next)

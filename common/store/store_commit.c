@@ -16,13 +16,14 @@
 #include <unistd.h>
 
 enum {
-	HEAD_KEEP = 20000,
 	ROOM_WAIT_MS = 2000,   /* for the checkpointer, when the ring is full */
 	LIGHT_BYTES = 4 << 20, /* upper bounds of a write that takes a moment */
 	LIGHT_COMMANDS = 500,
 	BATCH_COMMANDS = 4096, /* in one record: others wait for the lock */
 	LATELY = 8,            /* commits that the moving average of their time reaches back */
 	RECORD_BYTES = sizeof(struct ring_record) + 64,
+	PREFETCH_STEPS = 4, /* table, path, table of streams, stream */
+	PREFETCH_APART = 3, /* commands between two steps of one */
 };
 
 /* ---- the record in the making ---- */
@@ -207,6 +208,31 @@ static enum verdict wait_for_room(struct store *store, const struct command *lis
 	}
 }
 
+/* What the next few commands are judged by is fetched while those before them are: with many
+ * streams each is three misses, one behind the other. */
+static void prefetch_ahead(const struct state *state, struct command *ahead[PREFETCH_STEPS])
+{
+	for (int step = 0; step < PREFETCH_STEPS; step++) {
+		const struct command *c = ahead[step];
+		if (c == NULL)
+			continue;
+		if (c->kind == COMMAND_APPEND)
+			state_prefetch_path(state, c->path, step);
+		ahead[step] = c->next;
+	}
+}
+
+/* The step that comes first is farthest ahead. */
+static void prefetch_begin(struct command *list, struct command *ahead[PREFETCH_STEPS])
+{
+	struct command *c = list;
+	for (int step = PREFETCH_STEPS - 1; step >= 0; step--) {
+		for (int n = 0; n < PREFETCH_APART && c != NULL; n++)
+			c = c->next;
+		ahead[step] = c;
+	}
+}
+
 static void decide_all(struct store *store, struct command *list, size_t bytes_max)
 {
 	struct follower *head = &store->head;
@@ -215,7 +241,10 @@ static void decide_all(struct store *store, struct command *list, size_t bytes_m
 	uint64_t now_ms = clock_wall_ms();
 	if (head->state.now_ms > now_ms + CLOCK_STEP_MS)
 		atomic_store(&store->ran_back, true);
+	struct command *ahead[PREFETCH_STEPS];
+	prefetch_begin(list, ahead);
 	for (struct command *c = list; c != NULL; c = c->next) {
+		prefetch_ahead(&head->state, ahead);
 		if (refused != VERDICT_OK && grows(c)) {
 			c->verdict = refused;
 			atomic_store(&store->refused_ms, clock_monotonic_ms());
@@ -315,7 +344,7 @@ static void commit_batch(struct store *store, struct command *list, size_t bytes
 	        atomic_load(&store->ring.control->io_error) != 0 && ring_sync(&store->ring) != 0
 	                ? VERDICT_IO_ERROR
 	                : write_batch(store, list, bytes_max);
-	follower_evict(&store->head, HEAD_KEEP);
+	follower_evict(&store->head);
 	atomic_fetch_add(&store->progress, 1);
 	if (verdict != VERDICT_OK) {
 		queue_refuse(list, verdict);

@@ -62,6 +62,7 @@ static int setup(void **state)
 	        .readers_max = 64,
 	        .checkpoint_ms = 20,
 	        .chunk_bytes = 8192,
+	        .streams_cached = 20000,
 	        .limits = {.streams_max = 1000, .producers_per_stream_max = 16}};
 	assert_int_equal(open_store(f), 0);
 	for (int i = 0; i < STREAMS; i++) {

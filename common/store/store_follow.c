@@ -52,7 +52,8 @@ static void reload_pinned(struct follower *follower, struct stream *stream)
 	fresh.pieces_room = stream->pieces_room;
 	fresh.pins = stream->pins;
 	fresh.follower = stream->follower;
-	fresh.hh = stream->hh;
+	fresh.next = stream->next;
+	fresh.previous = stream->previous;
 	*stream = fresh;
 }
 
@@ -60,9 +61,8 @@ static void reload_pinned(struct follower *follower, struct stream *stream)
 static void forget_overlay(struct follower *follower, uint64_t lsn)
 {
 	struct state *state = &follower->state;
-	struct stream *stream, *next;
 	state_begin_anew(state, lsn);
-	HASH_ITER (hh, state->streams, stream, next)
+	for (struct stream *stream = state->streams; stream != NULL; stream = stream->next)
 		reload_pinned(follower, stream);
 }
 
@@ -107,6 +107,29 @@ static bool copy_record(struct follower *follower, const struct ring_record *rec
 	return ring_holds(ring, follower->lsn);
 }
 
+enum { AT_A_TIME = 16 }; /* entries whose streams are fetched into the cache together */
+
+static bool decode_some(struct span *left, uint32_t count, struct entry entries[], size_t lens[])
+{
+	for (uint32_t k = 0; k < count; k++) {
+		lens[k] = entry_decode(*left, &entries[k]);
+		if (lens[k] == 0)
+			return false;
+		left->at += lens[k];
+		left->len -= lens[k];
+	}
+	return true;
+}
+
+static void prefetch_streams(const struct state *state, const struct entry entries[],
+                             uint32_t count)
+{
+	for (int step = 0; count > 1 && step < 2; step++)
+		for (uint32_t k = 0; k < count; k++)
+			if (entries[k].kind == ENTRY_APPEND)
+				state_prefetch_stream(state, entries[k].stream_id, step);
+}
+
 static enum follow_result
 apply_record(struct follower *follower, const struct ring_record *record,
              void (*visit)(void *arg, const struct entry *, struct stream *), void *arg)
@@ -115,19 +138,20 @@ apply_record(struct follower *follower, const struct ring_record *record,
 	struct span left;
 	if (!copy_record(follower, record, &left))
 		return FOLLOW_LAPPED;
-	for (uint32_t i = 0; i < record->entries; i++) {
-		struct entry entry;
-		size_t len = entry_decode(left, &entry);
-		if (len == 0)
+	for (uint32_t i = 0, count; i < record->entries; i += count) {
+		struct entry entries[AT_A_TIME];
+		size_t lens[AT_A_TIME];
+		count = record->entries - i < AT_A_TIME ? record->entries - i : AT_A_TIME;
+		if (!decode_some(&left, count, entries, lens))
 			return FOLLOW_LAPPED;
-		struct stream *stream = state_apply(&follower->state, &entry, lsn);
-		if (follower->state.unreadable)
-			return FOLLOW_UNREADABLE;
-		if (visit != NULL)
-			visit(arg, &entry, stream);
-		lsn += len;
-		left.at += len;
-		left.len -= len;
+		prefetch_streams(&follower->state, entries, count);
+		for (uint32_t k = 0; k < count; lsn += lens[k++]) {
+			struct stream *stream = state_apply(&follower->state, &entries[k], lsn);
+			if (follower->state.unreadable)
+				return FOLLOW_UNREADABLE;
+			if (visit != NULL)
+				visit(arg, &entries[k], stream);
+		}
 	}
 	return FOLLOW_DONE;
 }
@@ -165,10 +189,11 @@ enum follow_result follower_advance(struct follower *follower, uint64_t to, size
 /* They are not read often: no more than saves the eviction from running over few. */
 enum { KVS_KEEP_BYTES = 1 << 20 };
 
-void follower_evict(struct follower *follower, size_t keep)
+void follower_evict(struct follower *follower)
 {
-	if (HASH_COUNT(follower->state.streams) <= keep &&
-	    HASH_COUNT(follower->state.paths) <= keep &&
+	size_t keep = follower->store->options.streams_cached;
+	if (follower->state.streams_by_id.count <= keep &&
+	    follower->state.paths_by_name.count <= keep &&
 	    follower->state.kvs_bytes <= KVS_KEEP_BYTES)
 		return;
 	uint64_t bound = ring_checkpoint(&follower->store->ring);
@@ -179,8 +204,6 @@ void follower_evict(struct follower *follower, size_t keep)
 }
 
 /* ---- the loop's side ---- */
-
-enum { VIEW_KEEP = 20000 };
 
 static void on_entry(void *arg, const struct entry *entry, struct stream *stream)
 {
@@ -211,7 +234,7 @@ bool store_advance(struct store *store, size_t bytes_max)
 			store->on_change(store->on_change_arg, &lapped);
 		break;
 	}
-	follower_evict(view, VIEW_KEEP);
+	follower_evict(view);
 	return view->lsn < durable;
 }
 

@@ -133,7 +133,7 @@ enum follow_result follower_advance(struct follower *follower, uint64_t to, size
                                     void (*visit)(void *arg, const struct entry *, struct stream *),
                                     void *arg);
 /* Lets go of what LMDB holds. */
-void follower_evict(struct follower *follower, size_t keep);
+void follower_evict(struct follower *follower);
 
 /* ---- reading (store_read.c) ---- */
 /* Copies ring bytes of one entry; false: lapped. The entry borrows from *copy. */

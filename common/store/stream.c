@@ -72,6 +72,32 @@ void stream_producer_load(struct stream *stream, struct span id, uint64_t epoch,
 	HASH_ADD(hh, stream->producers, id, producer->id_len, producer);
 }
 
+/* Nearly every stream has one of these. */
+static const char *const texts[] = {"",
+                                    "application/json",
+                                    "application/octet-stream",
+                                    "text/plain",
+                                    "text/plain; charset=utf-8",
+                                    "text/html",
+                                    "application/x-ndjson",
+                                    "image/jpeg"};
+
+const char *stream_text(struct span text)
+{
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+		if (span_equal(span_str(texts[i]), text))
+			return texts[i];
+	return xmemdup_text(text.at, text.len);
+}
+
+void stream_text_free(const char *text)
+{
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+		if (text == texts[i])
+			return;
+	free((void *)(uintptr_t)text);
+}
+
 void stream_clear(struct stream *stream)
 {
 	struct stream_producer *producer, *next;
@@ -80,9 +106,9 @@ void stream_clear(struct stream *stream)
 		free(producer);
 	}
 	free(stream->path);
-	free(stream->content_type);
-	free(stream->fork_source);
-	free(stream->closed_producer);
+	stream_text_free(stream->content_type);
+	stream_text_free(stream->fork_source);
+	stream_text_free(stream->closed_producer);
 	free(stream->stream_seq);
 }
 

@@ -159,6 +159,12 @@ static char *take_text(struct reader *r, uint16_t len)
 	return xmemdup_text(s.at, r->ok ? len : 0);
 }
 
+static const char *take_constant(struct reader *r, uint16_t len)
+{
+	struct span s = reader_bytes(r, len);
+	return stream_text(span_of(s.at, r->ok ? len : 0));
+}
+
 /* Of the texts behind the row, seeded by the row without its check. Never 0. */
 static uint32_t stream_check(uint64_t id, const struct stream_row *row, const uint8_t *texts,
                              size_t len)
@@ -216,10 +222,11 @@ static bool parse_stream(const MDB_val *value, struct stream *s)
 	                     .closed_producer_len = row.closed_producer_len,
 	                     .stream_seq_len = row.stream_seq_len};
 	s->path = take_text(&r, row.path_len);
-	s->content_type = take_text(&r, row.content_type_len);
-	s->fork_source = take_text(&r, row.fork_source_len);
-	s->closed_producer = take_text(&r, row.closed_producer_len);
-	s->stream_seq = (uint8_t *)take_text(&r, row.stream_seq_len);
+	s->content_type = take_constant(&r, row.content_type_len);
+	s->fork_source = take_constant(&r, row.fork_source_len);
+	s->closed_producer = take_constant(&r, row.closed_producer_len);
+	if (row.stream_seq_len != 0)
+		s->stream_seq = (uint8_t *)take_text(&r, row.stream_seq_len);
 	return r.ok;
 }
 

@@ -106,6 +106,7 @@ int worker_open_store(struct worker *worker, uv_async_t *async, struct store **s
 	        .checkpoint_ms = s->store_checkpoint_ms,
 	        .commit_priority = (int)s->store_commit_priority,
 	        .chunk_bytes = s->store_chunk_bytes,
+	        .streams_cached = s->store_streams_cached,
 	        .retention_bytes = s->store_retention_bytes,
 	        .retention_ms = s->store_retention_age_ms,
 	        .free_bytes_min = s->store_free_bytes_min,

@@ -2,9 +2,11 @@
  * connection as asked for. Every answer's status is verified.
  *
  *     httpload --port N --path P [--method POST] [--connections 1] [--depth 1] [--seconds 3]
- *              [--streams N] [--body-bytes N | --json-bytes N] [--producers] [--setup] [--follow]
+ *              [--streams N] [--random] [--body-bytes N | --json-bytes N] [--producers] [--setup]
+ *              [--follow]
  *
  * --streams N    request k of connection c goes to P/((c + k) mod N)
+ * --random       ... but to any of the N, in an order that is the same in every run
  * --producers    Producer-Id per connection, with rising Producer-Seq
  * --setup        only creates the stream(s), then ends
  * --follow       reads from the beginning to the tail, over pages, and again
@@ -38,6 +40,7 @@ struct connection {
 	int fd;
 	uint32_t index;
 	uint64_t requests; /* made so far */
+	uint64_t random;   /* state of the generator; never 0 */
 	char *out;
 	size_t out_len, out_at, out_size;
 	char head[HEAD_BYTES_MAX];
@@ -58,7 +61,7 @@ struct load {
 	double seconds;
 	char *body;
 	size_t body_bytes;
-	bool producers, follow;
+	bool producers, follow, random;
 	uint64_t end_us;
 	uint64_t requests, bad, bytes;
 	int bad_status;
@@ -127,12 +130,26 @@ static void push(struct connection *c, const void *bytes, size_t len)
 	c->out_len += len;
 }
 
-static void target_of(const struct load *load, const struct connection *c, char *target,
-                      size_t size)
+/* xorshift64 */
+static uint64_t random_next(uint64_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return *state;
+}
+
+static uint64_t stream_of(const struct load *load, struct connection *c)
+{
+	uint64_t k = load->random ? random_next(&c->random) >> 20 : c->index + c->requests;
+	return k % load->streams;
+}
+
+static void target_of(const struct load *load, struct connection *c, char *target, size_t size)
 {
 	if (load->streams > 1)
 		snprintf(target, size, "%s/%llu", load->path,
-		         (unsigned long long)((c->index + c->requests) % load->streams));
+		         (unsigned long long)stream_of(load, c));
 	else if (load->follow)
 		snprintf(target, size, "%s?offset=%s", load->path, c->offset);
 	else
@@ -322,6 +339,7 @@ static void run(struct load *load)
 		if (c == NULL)
 			die("memory");
 		c->index = i;
+		c->random = (i + 1) * 0x9e3779b97f4a7c15u;
 		c->fd = connect_to(load->port);
 		snprintf(c->offset, sizeof c->offset, "-1");
 		struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
@@ -375,12 +393,31 @@ static void report(const struct load *load)
 	       (unsigned long long)percentile(load, 0.99));
 }
 
-/* Creates the streams, one request at a time. */
+/* Reads until `count` answers have ended, all of them without a body and none a refusal. */
+static void setup_answers(int fd, uint32_t count)
+{
+	static char answer[65536];
+	size_t len = 0;
+	while (count > 0) {
+		ssize_t n = recv(fd, answer + len, sizeof answer - 1 - len, 0);
+		if (n <= 0)
+			die("create");
+		answer[len += (size_t)n] = '\0';
+		char *at = answer, *end;
+		for (; (end = strstr(at, "\r\n\r\n")) != NULL; at = end + 4, count--)
+			if (at[9] != '2')
+				die("create");
+		len -= (size_t)(at - answer);
+		memmove(answer, at, len);
+	}
+}
+
+/* Creates the streams, some at a time. */
 static void setup(const struct load *load)
 {
-	static char answer[4096];
+	enum { AT_A_TIME = 64 };
 	int fd = connect_to(load->port);
-	for (uint32_t i = 0; i < load->streams; i++) {
+	for (uint32_t i = 0, flying = 0; i < load->streams; i++) {
 		char target[512], head[1024];
 		if (load->streams > 1)
 			snprintf(target, sizeof target, "%s/%u", load->path, i);
@@ -390,9 +427,12 @@ static void setup(const struct load *load)
 		                 "PUT %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: %s\r\n"
 		                 "Content-Length: 0\r\n\r\n",
 		                 target, load->port, load->content_type);
-		if (send(fd, head, (size_t)n, MSG_NOSIGNAL) != n ||
-		    recv(fd, answer, sizeof answer, 0) < 12 || answer[9] != '2')
+		if (send(fd, head, (size_t)n, MSG_NOSIGNAL) != n)
 			die("create");
+		if (++flying == AT_A_TIME || i + 1 == load->streams) {
+			setup_answers(fd, flying);
+			flying = 0;
+		}
 	}
 	close(fd);
 }
@@ -431,19 +471,14 @@ int main(int argc, char **argv)
 	                    .streams = 1,
 	                    .seconds = 3};
 	bool only_setup = false;
-	static const struct option options[] = {{"port", 1, 0, 'p'},
-	                                        {"path", 1, 0, 'P'},
-	                                        {"method", 1, 0, 'm'},
-	                                        {"connections", 1, 0, 'c'},
-	                                        {"depth", 1, 0, 'd'},
-	                                        {"seconds", 1, 0, 's'},
-	                                        {"streams", 1, 0, 'n'},
-	                                        {"body-bytes", 1, 0, 'b'},
-	                                        {"json-bytes", 1, 0, 'j'},
-	                                        {"producers", 0, 0, 'r'},
-	                                        {"setup", 0, 0, 'S'},
-	                                        {"follow", 0, 0, 'f'},
-	                                        {0, 0, 0, 0}};
+	static const struct option options[] = {
+	        {"port", 1, 0, 'p'},       {"path", 1, 0, 'P'},
+	        {"method", 1, 0, 'm'},     {"connections", 1, 0, 'c'},
+	        {"depth", 1, 0, 'd'},      {"seconds", 1, 0, 's'},
+	        {"streams", 1, 0, 'n'},    {"random", 0, 0, 'R'},
+	        {"body-bytes", 1, 0, 'b'}, {"json-bytes", 1, 0, 'j'},
+	        {"producers", 0, 0, 'r'},  {"setup", 0, 0, 'S'},
+	        {"follow", 0, 0, 'f'},     {0, 0, 0, 0}};
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		switch (o) {
 		case 'p':
@@ -466,6 +501,9 @@ int main(int argc, char **argv)
 			break;
 		case 'n':
 			load.streams = number(optarg, 1, 1000000);
+			break;
+		case 'R':
+			load.random = true;
 			break;
 		case 'b':
 			fill_body(&load, optarg, false);

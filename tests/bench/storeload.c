@@ -153,6 +153,7 @@ static void open_store(void)
 	        .readers_max = 126,
 	        .checkpoint_ms = 1000,
 	        .chunk_bytes = 8192,
+	        .streams_cached = 20000,
 	        .limits = {.streams_max = STREAMS_MAX, .producers_per_stream_max = 16},
 	        .maintain = true,
 	        .gather = true,

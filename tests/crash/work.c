@@ -83,6 +83,7 @@ struct store_options work_store_options(const char *dir, uint64_t ring_bytes,
 	        .readers_max = 126,
 	        .checkpoint_ms = 25,
 	        .chunk_bytes = 8192,
+	        .streams_cached = 20000,
 	        .retention_bytes = retention_bytes,
 	        .limits = {.streams_max = 100000, .producers_per_stream_max = 16},
 	        .maintain = maintain};

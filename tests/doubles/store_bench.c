@@ -18,6 +18,7 @@ void store_bench_open(struct store_bench *b)
 	        .readers_max = 16,
 	        .checkpoint_ms = b->maintains ? 20 : 1000,
 	        .chunk_bytes = 8192,
+	        .streams_cached = 20000,
 	        .limits = {.streams_max = 1000, .producers_per_stream_max = 16},
 	        .maintain = b->maintains};
 	snprintf(b->dir, sizeof b->dir, "/tmp/ringside-bench-XXXXXX");

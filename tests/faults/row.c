@@ -47,6 +47,7 @@ int main(int argc, char **argv)
 	                                      .readers_max = 256,
 	                                      .checkpoint_ms = 1000,
 	                                      .chunk_bytes = 8192,
+	                                      .streams_cached = 20000,
 	                                      .limits = {.streams_max = 100000,
 	                                                 .producers_per_stream_max = 100,
 	                                                 .producer_idle_ms = 1}};

@@ -19,6 +19,7 @@ int main(int argc, char **argv)
 	        .readers_max = 64,
 	        .checkpoint_ms = 20,
 	        .chunk_bytes = 8192,
+	        .streams_cached = 20000,
 	        .limits = {.streams_max = 1000, .producers_per_stream_max = 16}};
 	if (store_open(&store, &options, reason) != 0) {
 		fprintf(stderr, "%s\n", reason);
