@@ -1,35 +1,26 @@
-/* /ops: what the machinery does, and the feed as it comes. For whoever has the right to see the metrics. */
+/* /ops: what the machinery does, told every two seconds by /metrics?live=sse, and the feed as it comes. For whoever has the
+ * right to see the metrics. */
 import { Feed } from "/page/client/feed.js";
 import { PATIENT, api } from "/page/feed.js";
+import { EventParser, eventsOf } from "/page/client/sse.js";
 import { $, hide, text, words } from "/page/text.js";
 import { Visitor } from "/page/visitor.js";
 
-const EVERY_MS = 2000, KEPT = 60, LINES = 60, LINE_PX = 25;
+const SILENCE_MS = 10000, AGAIN_MS = 2000, KEPT = 60, LINES = 60, LINE_PX = 25;
 const feed = new URLSearchParams(location.search).get("feed") ?? "arena";
 
 const bytes = n => n >= 1e9 ? (n / 1e9).toFixed(2) + " GB" : n >= 1e6 ? (n / 1e6).toFixed(1) + " MB" : Math.round(n / 1e3) + " kB";
 const count = n => n >= 1e5 ? Math.round(n / 1e3) + "k" : n >= 100 ? String(Math.round(n)) : String(Math.round(n * 10) / 10);
 
-/* name, metric, rate per second?, how it is written, summed over workers or the largest of them */
+/* name, counter, rate per second?, how it is written */
 const PLOTS = [
-	["Subscribers", "subscribers", false, count, "sum"],
-	["Deliveries / s", "deliveries_total", true, count, "sum"],
-	["Frames / s", "feed_frames_total", true, count, "sum"],
-	["Requests / s", "requests_total", true, count, "sum"],
-	["Posts of games / s", "source_posts_total", true, count, "sum"],
-	["Store in use", "store_used_bytes", false, bytes, "max"],
+	["Subscribers", "subscribers", false, count],
+	["Deliveries / s", "deliveries_total", true, count],
+	["Frames / s", "feed_frames_total", true, count],
+	["Requests / s", "requests_total", true, count],
+	["Posts of games / s", "source_posts_total", true, count],
+	["Store in use", "store_used_bytes", false, bytes],
 ];
-
-function parse(textual) {
-	const metrics = new Map();
-	for (const line of textual.split("\n")) {
-		const found = /^ringside_(\w+)(?:\{worker="([^"]*)"[^}]*\})? (\S+)$/.exec(line);
-		if (!found) continue;
-		if (!metrics.has(found[1])) metrics.set(found[1], new Map());
-		metrics.get(found[1]).set(found[2] ?? "", Number(found[3]));
-	}
-	return metrics;
-}
 
 class Plot {
 	constructor(name) {
@@ -77,64 +68,48 @@ class Operations {
 			$("ready").dataset.state = "down";
 			return text($("refused-why"), this.visitor.stranger ? "Log in with a token that has it." : "What you are logged in as does not have it.");
 		}
-		const turn = async () => {
-			if (document.visibilityState === "visible") await this.look();
-			setTimeout(turn, EVERY_MS);
-		};
-		turn();
+		this.watch();
 		listen();
 	}
 
-	async look() {
-		try {
-			const [metrics, ready] = await Promise.all([api.ask("/metrics"), api.ask("/readyz")]);
-			if (!metrics.ok) throw new Error(metrics.status === 401 || metrics.status === 403 ? "needs a token" : "no answer");
-			this.draw(parse(await metrics.text()), await ready.json());
-		} catch (error) {
-			text($("ready"), error.message === "needs a token" ? "Not for you" : "No answer");
+	async watch() {
+		for (;;) {
+			try {
+				const answer = await api.ask("/metrics?live=sse");
+				if (!answer.ok) throw new Error(`status ${answer.status}`);
+				for await (const { data } of eventsOf(answer.body, { silence: SILENCE_MS })) this.draw(JSON.parse(data));
+			} catch { /* it is asked for again */ }
+			text($("ready"), "Not live");
 			$("ready").dataset.state = "warn";
 			this.before = null;
+			await new Promise(done => setTimeout(done, AGAIN_MS));
 		}
 	}
 
-	draw(metrics, ready) {
-		const at = performance.now();
-		PLOTS.forEach(([, name, rate, write, how], i) => {
-			const all = [...metrics.get(name)?.values() ?? [0]];
-			let value = how === "sum" ? all.reduce((a, b) => a + b, 0) : Math.max(...all);
-			if (rate) {
-				const last = this.before?.totals[i];
-				const now = value;
-				value = last === undefined ? 0 : Math.max(0, (now - last) / (at - this.before.at) * 1000);
-				(this.totals ??= [])[i] = now;
-			}
+	draw(now) {
+		const { before } = this, seconds = before ? (now.at - before.at) / 1000 : 0;
+		PLOTS.forEach(([, name, rate, write], i) => {
+			const value = !rate ? now.totals[name] : seconds > 0 ? Math.max(0, (now.totals[name] - before.totals[name]) / seconds) : 0;
 			this.plots[i].add(value, write(value));
 		});
-		this.before = { at, totals: [...this.totals ?? []], cpu: metrics.get("worker_cpu_seconds_total") ?? new Map(), last: this.before };
-		this.drawWorkers(metrics, ready);
-		text($("ready"), ready.ready ? "All serving" : "Not ready");
-		$("ready").dataset.state = ready.ready ? "good" : "bad";
-		const started = metrics.get("start_time_seconds")?.get("");
-		text($("operations-note"), started ? `Up since ${new Date(started * 1000).toLocaleString([], { hour12: false })}` : "–");
+		this.drawWorkers(now, before, seconds);
+		this.before = now;
+		text($("ready"), now.ready ? "All serving" : "Not ready");
+		$("ready").dataset.state = now.ready ? "good" : "bad";
+		text($("operations-note"), `Up since ${new Date(now.startedAt).toLocaleString([], { hour12: false })}`);
 	}
 
-	drawWorkers(metrics, ready) {
-		const body = $("workers"), previous = this.before.last;
-		this.before.last = null;
-		ready.workers.forEach((worker, i) => {
-			const row = body.rows[i] ?? body.insertRow();
-			const value = name => metrics.get(name)?.get(worker.name);
-			const memory = value("worker_resident_bytes"), started = value("worker_start_time_seconds");
-			if (started !== undefined && this.started.get(worker.name) !== started) {
-				if (this.started.has(worker.name)) this.restarts.set(worker.name, (this.restarts.get(worker.name) ?? 0) + 1);
-				this.started.set(worker.name, started);
-			}
-			const cpu = value("worker_cpu_seconds_total"), before = previous?.cpu.get(worker.name);
-			const share = cpu === undefined || before === undefined ? "–" : `${Math.max(0, Math.round((cpu - before) / (this.before.at - previous.at) * 1e5))} %`;
-			[worker.name, worker.state, String(this.restarts.get(worker.name) ?? 0), memory ? bytes(memory) : "–", share]
+	drawWorkers({ workers }, before, seconds) {
+		const body = $("workers");
+		workers.forEach((worker, i) => {
+			const row = body.rows[i] ?? body.insertRow(), last = before?.workers.find(one => one.name === worker.name);
+			if (this.started.has(worker.name) && this.started.get(worker.name) !== worker.startedAt) this.restarts.set(worker.name, (this.restarts.get(worker.name) ?? 0) + 1);
+			this.started.set(worker.name, worker.startedAt);
+			const share = last && seconds > 0 ? `${Math.max(0, Math.round((worker.cpuSeconds - last.cpuSeconds) / seconds * 100))} %` : "–";
+			[worker.name, worker.state, String(this.restarts.get(worker.name) ?? 0), worker.residentBytes ? bytes(worker.residentBytes) : "–", share]
 				.forEach((cell, at) => text(row.cells[at] ?? row.insertCell(), cell));
 		});
-		while (body.rows.length > ready.workers.length) body.deleteRow(-1);
+		while (body.rows.length > workers.length) body.deleteRow(-1);
 	}
 }
 

@@ -96,7 +96,7 @@ export class Ring {
 		const star = Array.from({ length: 16 }, (_, i) => { const t = i * Math.PI / 8, r = i % 2 ? 1.7 : 4.2; return `${hx + r * Math.cos(t)},${hy + r * Math.sin(t)}`; }).join(" ");
 		if (far > 16) draw(this.blow, "path", { d: `M${ax + dx / far * 8} ${ay + dy / far * 8}L${hx} ${hy}`, stroke: `var(--${"ab"[by]}-fill)`, "stroke-width": 1.6, "stroke-linecap": "round" });
 		draw(this.blow, "polygon", { points: star, fill: "var(--bad)", stroke: "var(--card)", "stroke-width": .5 });
-		draw(this.blow, "text", { x: Math.min(90, bx + 9), y: by_ - 8 < 12 ? by_ + 14 : by_ - 8, "font-size": 6.4, "font-weight": 800, fill: "var(--bad)", stroke: "var(--mat)", "stroke-width": 1.2 }, "−" + Math.round(this.last.amount));
+		draw(this.blow, "text", { x: Math.min(92, Math.max(8, bx + (dx >= 0 ? 10 : -10))), y: by_ - 8 < 12 ? by_ + 14 : by_ - 8, "font-size": 6.4, "font-weight": 800, fill: "var(--bad)", stroke: "var(--mat)", "stroke-width": 1.2 }, "−" + Math.round(this.last.amount));
 	}
 
 	about(frame) {

@@ -255,11 +255,6 @@ static void print_histograms(const struct counters *counters, FILE *out)
 
 /* ---- facts of the processes ---- */
 
-struct process_facts {
-	uint64_t resident_bytes;
-	double cpu_seconds;
-};
-
 /* "(name) S 1 2 ...": utime and stime are fields 14 and 15; the name may hold anything. */
 static bool read_facts(uint32_t pid, struct process_facts *facts)
 {
@@ -283,6 +278,12 @@ static bool read_facts(uint32_t pid, struct process_facts *facts)
 	facts->cpu_seconds = (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
 	facts->resident_bytes = (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
 	return true;
+}
+
+bool counters_process_facts(const struct counters_slot *slot, struct process_facts *facts)
+{
+	uint32_t pid = atomic_load(&slot->pid);
+	return atomic_load(&slot->state) != WORKER_ABSENT && pid != 0 && read_facts(pid, facts);
 }
 
 enum fact { FACT_UP, FACT_STARTED, FACT_CPU, FACT_RESIDENT, FACTS };
@@ -317,11 +318,8 @@ static void print_facts(const struct counters *counters, FILE *out)
 {
 	struct process_facts facts[COUNTERS_SLOTS];
 	bool runs[COUNTERS_SLOTS];
-	for (size_t i = 0; i < COUNTERS_SLOTS; i++) {
-		uint32_t pid = atomic_load(&counters->slots[i].pid);
-		runs[i] = atomic_load(&counters->slots[i].state) != WORKER_ABSENT && pid != 0 &&
-		          read_facts(pid, &facts[i]);
-	}
+	for (size_t i = 0; i < COUNTERS_SLOTS; i++)
+		runs[i] = counters_process_facts(&counters->slots[i], &facts[i]);
 	for (enum fact fact = 0; fact < FACTS; fact++) {
 		fprintf(out, "# HELP ringside_%s %s\n# TYPE ringside_%s %s\n", fact_rows[fact].name,
 		        fact_rows[fact].help, fact_rows[fact].name, fact_rows[fact].kind);

@@ -87,5 +87,13 @@ uint32_t counters_slots_of(const struct counters *counters, uint32_t role);
  * either. A single crash or a rolling restart thus stays green while others serve. */
 bool counters_ready(const struct counters *counters);
 
+struct process_facts {
+	uint64_t resident_bytes;
+	double cpu_seconds;
+};
+
+/* Of the process in a slot, as the kernel counts it now; false: there is none. */
+bool counters_process_facts(const struct counters_slot *slot, struct process_facts *facts);
+
 /* Prometheus text format of every slot in use. */
 void counters_print(const struct counters *counters, FILE *out);

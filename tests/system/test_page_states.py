@@ -193,6 +193,10 @@ def test_what_others_embed_and_who_runs_it(r, browser):
     browser.open(r.url + "/ops")
     browser.wait("document.querySelector('#ready').textContent === 'All serving'", "the machinery")
     browser.wait("document.querySelectorAll('#workers tr').length >= 2 && document.querySelectorAll('#frames li').length > 0", "workers and frames")
+    assert browser.run("performance.getEntriesByType('resource').filter(e => /metrics$|readyz/.test(e.name)).length") == 0  # nothing is polled
+    os.kill(r.worker("bridge-0")["pid"], signal.SIGKILL)
+    browser.wait("[...document.querySelectorAll('#workers tr')].some(row => row.cells[0].textContent === 'bridge-0' && row.cells[2].textContent === '1')", "its restart")
+    browser.wait("document.querySelector('#ready').textContent === 'All serving'", "the machinery again")
     browser.run(AXE + ";0")
     check(browser, "ops")
     assert browser.errors == []
@@ -206,4 +210,5 @@ def test_nobody_may_without_a_token(browser):
             browser.run(AXE + ";0")
             check(browser, "logged-out" + path.replace("/", "-"))
         assert browser.run("document.querySelector('#operations').checkVisibility()") is False
+        assert closed.request("GET", "/metrics?live=sse")[0] == 401
         assert browser.errors == []

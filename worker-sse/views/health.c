@@ -1,6 +1,7 @@
 #include "worker-sse/views/health.h"
 #include "common/base/check.h"
 #include "worker-sse/views/cluster.h"
+#include "worker-sse/views/ops_events.h"
 #include "worker-sse/views/worker.h"
 
 #include <stdio.h>
@@ -86,6 +87,12 @@ void health_refresh(struct sse_worker *w)
 
 void health_metrics(struct request *request)
 {
+	struct span live;
+	if (request->method == METHOD_GET && query_find(request->query, "live", &live) > 0 &&
+	    span_equal(live, SPAN("sse"))) {
+		ops_events_start(request);
+		return;
+	}
 	char *text = NULL;
 	size_t len;
 	FILE *out = open_memstream(&text, &len);
