@@ -79,7 +79,9 @@ enum { PROTO_LISTEN_PAIRS_MAX = 4 << 20, PROTO_LISTEN_CA_MAX = 1 << 20 };
 	F(bytes, client_ca, PROTO_LISTEN_CA_MAX)                                                   \
 	F(bytes, ticket_keys, 320)
 
-/* Stop accepting, finish what runs, exit 0 by then, finished or not. */
+/* Stop accepting, finish what runs, exit 0 by then, finished or not. Its number and its body never
+ * change: a supervisor of another release says it to workers that it has taken over
+ * (supervisor/held_bus.h). */
 #define PROTO_DRAIN(F) F(u64, due_ms, 0) /* monotonic */
 
 /* A connection to another worker: the socket itself rides along as SCM_RIGHTS. A later

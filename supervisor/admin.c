@@ -344,7 +344,7 @@ static int listen_at(const char *path)
 	return -1;
 }
 
-struct admin *admin_create(const struct fleet *fleet, const char *run_dir,
+struct admin *admin_create(const struct fleet *fleet, const char *run_dir, int fd,
                            void (*on_request)(void *arg, struct admin_request *request), void *arg,
                            char *reason, size_t room)
 {
@@ -353,7 +353,7 @@ struct admin *admin_create(const struct fleet *fleet, const char *run_dir,
 	admin->on_request = on_request;
 	admin->arg = arg;
 	snprintf(admin->path, sizeof admin->path, "%s/admin.sock", run_dir);
-	admin->fd = listen_at(admin->path);
+	admin->fd = fd >= 0 ? fd : listen_at(admin->path);
 	if (admin->fd < 0) {
 		snprintf(reason, room, "cannot make %s: %s", admin->path, strerror(errno));
 		free(admin);
@@ -363,6 +363,11 @@ struct admin *admin_create(const struct fleet *fleet, const char *run_dir,
 	admin->poll.data = admin;
 	uv_poll_start(&admin->poll, UV_READABLE, on_connect);
 	return admin;
+}
+
+int admin_fd(const struct admin *admin)
+{
+	return admin->fd;
 }
 
 static void on_closed(uv_handle_t *handle)

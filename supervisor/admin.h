@@ -33,13 +33,16 @@ struct admin_request {
 	const char *argv[ADMIN_ARGUMENTS_MAX];
 };
 
-/* `on_request` does what is asked. The fleet, whose loop it is on, lives longer. NULL: reason, and
- * errno. */
-struct admin *admin_create(const struct fleet *fleet, const char *run_dir,
+/* `on_request` does what is asked. The fleet, whose loop it is on, lives longer. `fd`: a socket
+ * that listens there already, taken over; -1: one is made. NULL: reason, and errno. */
+struct admin *admin_create(const struct fleet *fleet, const char *run_dir, int fd,
                            void (*on_request)(void *arg, struct admin_request *request), void *arg,
                            char *reason, size_t room);
 /* Removes the socket and closes all clients; sets it to NULL; NULL is fine. */
 void admin_destroy(struct admin **admin);
+
+/* Its listening socket, still its own. */
+int admin_fd(const struct admin *admin);
 
 /* The workers may have settled: answers who waits for that. */
 void admin_settled(struct admin *admin);

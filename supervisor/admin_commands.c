@@ -2,6 +2,7 @@
 #include "supervisor/admin_commands.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/version.h"
 #include "proto/link_states.h"
 #include "supervisor/commands.h"
 #include "supervisor/supervisor.h"
@@ -114,7 +115,7 @@ static void on_command_status(struct supervisor *s, struct admin_request *reques
 		if (s->fleet.children[i].state != CHILD_ABSENT)
 			json_array_append_new(workers, worker_json(&s->fleet.children[i], now_ms));
 	json_t *body = json_pack(
-	        "{s:s, s:s, s:b, s:s, s:i, s:I, s:I, s:i, s:o}", "version", RINGSIDE_VERSION,
+	        "{s:s, s:s, s:b, s:s, s:i, s:I, s:I, s:i, s:o}", "version", ringside_version,
 	        "state", state_of(s), "ready", (int)counters_ready(s->fleet.counters), "url",
 	        listeners_url(&s->fleet.life.listeners), "pid", (int)getpid(), "started_at_ms",
 	        (json_int_t)atomic_load(&s->fleet.counters->started_ms), "up_ms",
@@ -220,6 +221,43 @@ static void on_command_reload(struct supervisor *s, struct admin_request *reques
 		admin_answer_settled(request, report);
 	else
 		admin_refuse(request, ADMIN_FAILED, "%s; the former configuration stays", reason);
+}
+
+/* How the last one has ended, once it has. */
+static void answer_outcome(struct supervisor *s, struct admin_request *request)
+{
+	const struct upgrade *u = &s->upgrade;
+	if (u->state == UPGRADE_RISING || u->state == UPGRADE_LEAVING)
+		admin_answer_settled(request, json_pack("{s:s}", "state", "pending"));
+	else
+		admin_answer_settled(request, json_pack("{s:s, s:s, s:s, s:s}", "state",
+		                                        upgrade_state_name(u->state), "from",
+		                                        u->from, "to", u->to, "reason", u->reason));
+}
+
+static void on_command_upgrade(struct supervisor *s, struct admin_request *request)
+{
+	const char *argument = request->argc > 1 ? request->argv[1] : "";
+	bool check_only = strcmp(argument, "--check") == 0;
+	const char *program = *argument == '\0' || check_only ? s->upgrade.program : argument;
+	char version[64], reason[HANDOVER_REASON_MAX + 1];
+	if (strcmp(argument, "--outcome") == 0) {
+		answer_outcome(s, request);
+	} else if (*program != '/') {
+		admin_refuse(request, ADMIN_USAGE, "the program must be an absolute path");
+	} else if (s->stopping || s->upgrade.state == UPGRADE_RISING ||
+	           s->upgrade.state == UPGRADE_LEAVING || !fleet_tally(&s->fleet).settled) {
+		admin_refuse(request, ADMIN_FAILED,
+		             "workers are starting, leaving or being replaced: try again when they "
+		             "are ready");
+	} else if (!upgrade_check(s, program, version, reason)) {
+		admin_refuse(request, ADMIN_FAILED, "it cannot take over: %s", reason);
+	} else {
+		admin_answer(request, json_pack("{s:s, s:s, s:s}", "from", ringside_version, "to",
+		                                version, "program", program));
+		if (!check_only)
+			upgrade_leave(s, program);
+	}
 }
 
 static void on_command_drain(struct supervisor *s, struct admin_request *request)

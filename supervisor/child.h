@@ -50,6 +50,7 @@ struct child_rates {
 };
 
 struct life;
+struct held_bus;
 
 struct child {
 	struct life *life; /* what it has in common with all others */
@@ -63,6 +64,7 @@ struct child {
 	uint64_t generation;
 	pid_t pid; /* and process group; 0: no process */
 	struct peer *peer;
+	struct held_bus *held; /* instead: another supervisor started it; it is to be replaced */
 	struct restart restart;
 	struct watch watch;
 	const struct settings *settings; /* kept: what the process was given; NULL: none was */

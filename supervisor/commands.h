@@ -32,6 +32,17 @@
 	    "that take effect only at the next start of ringside are named. On any error the "     \
 	    "former\n"                                                                             \
 	    "configuration stays.\n")                                                              \
+	OWN(upgrade, "upgrade", 0, 1, "[PROGRAM | --check]",                                       \
+	    "Become another build, without an end and without a refused connection.",              \
+	    "PROGRAM is that build's ringside, with its workers beside it; without one, what "     \
+	    "stands\n"                                                                             \
+	    "where the running one was started from. It takes the supervisor's place in the "      \
+	    "same\n"                                                                               \
+	    "process, reads the configuration again, and replaces the workers one by one. If "     \
+	    "one\n"                                                                                \
+	    "does not come up, everything goes back to the build that ran before. Returns when\n"  \
+	    "that is decided.\n"                                                                   \
+	    "  --check   only ask the program whether it could\n")                                 \
 	OWN(drain, "drain", 0, 0, "", "Finish what runs, then end, as SIGTERM does.",              \
 	    "Returns when ringside has ended.\n")                                                  \
 	OWN(stop, "stop", 0, 0, "",                                                                \

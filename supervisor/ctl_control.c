@@ -4,6 +4,7 @@
 #include "supervisor/ctl.h"
 
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 static int too_many(const struct ctl *ctl, int argc, char **argv, int most)
@@ -160,6 +161,73 @@ int ctl_restart(const struct ctl *ctl, int argc, char **argv)
 		return ctl_usage(ctl, "a worker, or all, is expected");
 	const char *const command[] = {"restart", argv[0]};
 	return ask_and_settle(ctl, 2, command);
+}
+
+/* The connection ends with the supervisor that was asked; the next one is at the same socket. */
+static int await_outcome(const struct ctl *ctl, json_t **outcome)
+{
+	static const char *const command[] = {"upgrade", "--outcome"};
+	enum { TRIES = 3000, PAUSE_NS = 100000000 };
+	const char *state = "pending";
+	*outcome = NULL;
+	for (unsigned i = 0; i < TRIES && strcmp(state, "pending") == 0; i++) {
+		struct ctl_reply reply;
+		json_decref(*outcome);
+		*outcome = NULL;
+		nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
+		int fd = ctl_connect(ctl, true);
+		bool ok = fd >= 0 && ctl_send(fd, 2, command) && ctl_receive(fd, &reply);
+		if (fd >= 0)
+			close(fd);
+		if (!ok)
+			continue;
+		*outcome = reply.status == ADMIN_OK ? json_loads(reply.body, 0, NULL) : NULL;
+		free(reply.body);
+		state = *outcome != NULL ? ctl_text_of(*outcome, "state") : state;
+	}
+	if (strcmp(state, "pending") != 0)
+		return EXIT_DONE;
+	json_decref(*outcome);
+	return ctl_fail("how it has ended cannot be learned; see 'ringsidectl events' and the log");
+}
+
+static int print_upgrade(const json_t *outcome)
+{
+	const char *state = ctl_text_of(outcome, "state"), *reason = ctl_text_of(outcome, "reason");
+	if (strcmp(state, "back") == 0)
+		return ctl_fail("rolled back to %s: %s", ctl_text_of(outcome, "to"), reason);
+	if (strcmp(state, "done") != 0)
+		return ctl_fail("not upgraded: %s", *reason != '\0' ? reason : "see the log");
+	printf("upgraded from %s to %s\n", ctl_text_of(outcome, "from"),
+	       ctl_text_of(outcome, "to"));
+	return print_outcome(outcome);
+}
+
+int ctl_upgrade(const struct ctl *ctl, int argc, char **argv)
+{
+	bool check_only = ctl_take_flag(&argc, argv, "--check");
+	int code = too_many(ctl, argc, argv, 1);
+	if (code != 0)
+		return code;
+	if (check_only && argc > 0)
+		return ctl_usage(ctl, "--check asks the program in place, and takes no other");
+	const char *const command[] = {"upgrade", check_only ? "--check" : argc > 0 ? argv[0] : ""};
+	json_t *answer, *outcome;
+	code = ctl_ask(ctl, check_only || argc > 0 ? 2 : 1, command, &answer);
+	if (code != 0)
+		return code;
+	if (check_only)
+		printf("%s could take over from %s\n", ctl_text_of(answer, "to"),
+		       ctl_text_of(answer, "from"));
+	json_decref(answer);
+	if (check_only)
+		return EXIT_DONE;
+	code = await_outcome(ctl, &outcome);
+	if (code == EXIT_DONE) {
+		code = print_upgrade(outcome);
+		json_decref(outcome);
+	}
+	return code;
 }
 
 static void print_keys(const char *title, const json_t *keys)

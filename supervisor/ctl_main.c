@@ -1,5 +1,6 @@
 /* ringsidectl: help and the table of commands. */
 #include "common/base/process.h"
+#include "common/base/version.h"
 #include "proto/roles.h"
 #include "supervisor/ctl.h"
 
@@ -94,7 +95,7 @@ int main(int argc, char **argv)
 	if (help)
 		return print_help();
 	if (strcmp(argv[0], "--version") == 0) {
-		puts("ringsidectl " RINGSIDE_VERSION);
+		printf("ringsidectl %s\n", ringside_version);
 		return EXIT_DONE;
 	}
 	return run_command(&ctl, argv[0], argc - 1, argv + 1);

@@ -32,6 +32,13 @@ static void log_fields(enum log_level level, const char *event, json_t *fields)
 	free(text);
 }
 
+void events_keep(struct events *events, const char *line)
+{
+	char **place = &events->lines[events->count++ % EVENTS_KEPT];
+	free(*place);
+	*place = xmemdup_text((const uint8_t *)line, strlen(line));
+}
+
 void events_emit(struct events *events, enum log_level level, const char *event, json_t *fields)
 {
 	log_fields(level, event, fields);

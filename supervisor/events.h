@@ -20,6 +20,9 @@ struct events {
  * reference is taken. */
 void events_emit(struct events *events, enum log_level level, const char *event, json_t *fields);
 
+/* A line that was kept before this process became what it is: kept, and told to nobody. */
+void events_keep(struct events *events, const char *line);
+
 /* The kept lines, oldest first. */
 void events_each(const struct events *events, void (*visit)(void *arg, const char *line),
                  void *arg);

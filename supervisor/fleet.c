@@ -132,6 +132,40 @@ static void print_listen(const struct settings *s, char *out, size_t room)
 	check(len > 0 && (size_t)len < room);
 }
 
+static void take_sockets(struct fleet *fleet)
+{
+	for (unsigned i = 0; i < fleet->sockets_count; i++) {
+		struct fleet_socket *socket = &fleet->sockets[i];
+		socket->taken = listeners_adopt(&fleet->life.listeners, socket->fd, socket->slot);
+		if (!socket->taken)
+			log_warn("socket that was handed over is at no address of listen",
+			         "fd=%d slot=%u", socket->fd, socket->slot);
+	}
+}
+
+/* Whoever waits there may try elsewhere. */
+void fleet_drop_sockets(struct fleet *fleet)
+{
+	for (unsigned i = 0; i < fleet->sockets_count; i++)
+		if (!fleet->sockets[i].taken)
+			close(fleet->sockets[i].fd);
+	fleet->sockets = NULL;
+	fleet->sockets_count = 0;
+}
+
+bool fleet_adopt(struct fleet *fleet, const char *role, unsigned slot, pid_t pid,
+                 uint64_t generation, int bus_fd, bool confined)
+{
+	size_t i = 0;
+	while (i < ROLE_COUNT && strcmp(roles[i].name, role) != 0)
+		i++;
+	if (i == ROLE_COUNT || slot >= roles[i].slots)
+		return false;
+	life_adopt(&fleet->children[roles[i].first + slot], pid, generation, bus_fd, confined);
+	fleet->joined = true; /* whoever served has what is to be served */
+	return true;
+}
+
 bool fleet_init(struct fleet *fleet, char *reason, size_t room)
 {
 	enum { LISTEN_ROOM = 2048 };
@@ -145,6 +179,7 @@ bool fleet_init(struct fleet *fleet, char *reason, size_t room)
 		errno = EADDRNOTAVAIL; /* a name that nobody knows yet */
 		return false;
 	}
+	take_sockets(fleet);
 	int error = listeners_await(&fleet->life.listeners, listen, settings->listen_wait_ms,
 	                            &left_out);
 	if (error != 0) {
@@ -194,9 +229,12 @@ static struct child *child_by_pid(struct fleet *fleet, pid_t pid)
 bool fleet_exited(struct fleet *fleet, pid_t pid, int status)
 {
 	struct child *child = child_by_pid(fleet, pid);
-	if (child != NULL)
-		life_exited(child, status);
-	return child != NULL;
+	if (child == NULL)
+		return false;
+	if (child->state == CHILD_STARTING)
+		fleet->start_failed = child;
+	life_exited(child, status);
+	return true;
 }
 
 /* ---- watching ---- */
@@ -205,7 +243,7 @@ bool fleet_exited(struct fleet *fleet, pid_t pid, int status)
 static uint64_t watch_child(struct child *child, uint64_t now_ms)
 {
 	const struct settings *s = child->life->settings->newest;
-	if (child->state != CHILD_STARTING && child->state != CHILD_READY)
+	if ((child->state != CHILD_STARTING && child->state != CHILD_READY) || child->held != NULL)
 		return UINT64_MAX;
 	const struct watch_limits limits = {
 	        .hang_ms = child->state == CHILD_READY ? s->worker_hang_ms : s->worker_start_ms,

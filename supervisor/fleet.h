@@ -21,10 +21,19 @@ struct fleet {
 	void *arg;
 	unsigned cpus;
 	uint64_t memory_bytes; /* what the control group allows; UINT64_MAX: no limit */
+	/* Sockets that listen already, for fleet_init() to take over; the rest stays open until
+	 * fleet_drop_sockets(). */
+	struct fleet_socket {
+		int fd;
+		unsigned slot; /* LISTENER_SHARED: of all */
+		bool taken;    /* out */
+	} * sockets;           /* those of one address in the kernel's order */
+	unsigned sockets_count;
 	/* What the caller must act on, after a step: */
 	const struct child
 	        *refused; /* it cannot start, nor can any other attempt; its refusal says why */
 	bool gave_up;     /* nothing has served for worker.give_up */
+	const struct child *start_failed; /* its process ended, the last one, before it was ready */
 	/* private: */
 	struct counters *counters;
 	struct links *links;                       /* between workers */
@@ -41,6 +50,14 @@ struct fleet {
 /* The fields above "private" are set; resolves the address and creates the counters. False: reason,
  * and errno says what was wrong. */
 bool fleet_init(struct fleet *fleet, char *reason, size_t room);
+
+/* Closes those that listen at no address of ours, and forgets all. */
+void fleet_drop_sockets(struct fleet *fleet);
+
+/* A worker that another supervisor started in this process (upgrade.h), to be replaced in its turn.
+ * False: there is no such place in this release. */
+bool fleet_adopt(struct fleet *fleet, const char *role, unsigned slot, pid_t pid,
+                 uint64_t generation, int bus_fd, bool confined);
 
 /* As they are at the moment. */
 struct ceilings fleet_ceilings(const struct fleet *fleet);

@@ -45,11 +45,24 @@ void life_start(struct child *child, size_t bus_bytes_max)
 	watch_begin(&child->watch, clock_monotonic_ms());
 }
 
+void life_adopt(struct child *child, pid_t pid, uint64_t generation, int bus_fd, bool confined)
+{
+	(void)confined;
+	note("adopt %s %d;", child->name, bus_fd);
+	child->state = CHILD_READY;
+	child->pid = pid;
+	child->generation = generation;
+	child->recycle = true;
+	child->held = (void *)child; /* it is only looked at */
+	child->kill_due_ms = UINT64_MAX;
+}
+
 void life_exited(struct child *child, int status)
 {
 	(void)status;
 	note("exited %s;", child->name);
 	child->pid = 0;
+	child->held = NULL;
 	child->state = CHILD_STOPPED;
 	child->start_due_ms = 0;
 	child->life->on_news(child->life->news_arg, child, LIFE_ENDED);
@@ -140,6 +153,13 @@ uint64_t links_repair(struct links *links, uint64_t now_ms)
 }
 
 static bool steered[LISTENER_SLOTS_MAX];
+
+bool listeners_adopt(struct listeners *listeners, int fd, unsigned slot)
+{
+	(void)listeners;
+	note("socket %d %u;", fd, slot);
+	return true;
+}
 
 bool listeners_init(struct listeners *listeners, const char *listen, bool loopback_only,
                     const char **reason)
@@ -361,6 +381,33 @@ static void test_somebody_serves_throughout(void **state)
 	assert_false(steered[0]);
 }
 
+static void test_who_is_taken_over_is_replaced_in_turn(void **state)
+{
+	(void)state;
+	assert_true(fleet_adopt(fleet, "sse", 0, 1, 5, 50, false));
+	assert_true(fleet_adopt(fleet, "sse", 1, 2, 6, 51, false));
+	assert_true(fleet_adopt(fleet, "bridge", 0, 3, 7, 52, true));
+	assert_false(fleet_adopt(fleet, "unheard-of", 0, 4, 8, 53, false));
+	assert_false(fleet_adopt(fleet, "bridge", 1, 4, 8, 53, false));
+	assert_string_equal(heard(), "adopt sse-0 50;adopt sse-1 51;adopt bridge-0 52;");
+	fleet_step(fleet);
+	assert_true(!steered[0] && steered[1]);
+	/* As in a restart one by one, with one more that listens for the time. */
+	assert_string_equal(heard(), "drain sse-0;");
+	exits("sse-0");
+	assert_string_equal(heard(), "exited sse-0;forget sse-0;start sse-0;");
+	assert_false(fleet_tally(fleet).settled);
+	ready("sse-0");
+	assert_string_equal(heard(), "drain sse-1;");
+	assert_null(fleet->start_failed);
+	exits("sse-1");
+	ready("sse-1");
+	exits("bridge-0");
+	heard();
+	exits("bridge-0"); /* before it was ready */
+	assert_ptr_equal(fleet->start_failed, child("bridge-0"));
+}
+
 static void test_a_failure_halts_the_replacing(void **state)
 {
 	(void)state;
@@ -522,6 +569,7 @@ int main(void)
 	        TEST(who_ended_is_forgotten_and_started_again),
 	        TEST(all_are_replaced_one_by_one),
 	        TEST(somebody_serves_throughout),
+	        TEST(who_is_taken_over_is_replaced_in_turn),
 	        TEST(a_failure_halts_the_replacing),
 	        TEST(a_failure_without_replacing_halts_nothing),
 	        TEST(who_refuses_ends_the_start),

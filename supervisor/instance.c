@@ -92,6 +92,13 @@ static bool write_pid(const char *path)
 	return fclose(file) == 0;
 }
 
+void instance_take_over(struct instance *instance, const char *run_dir, int run_lock_fd,
+                        int data_lock_fd)
+{
+	*instance = (struct instance){.run_lock_fd = run_lock_fd, .data_lock_fd = data_lock_fd};
+	snprintf(instance->pid_path, sizeof instance->pid_path, "%s/ringside.pid", run_dir);
+}
+
 bool instance_claim(struct instance *instance, const char *run_dir, const char *data_dir,
                     char *reason, size_t room)
 {

@@ -4,11 +4,13 @@
 #include "common/base/log.h"
 #include "common/worker/handed.h"
 #include "proto/roles.h"
+#include "supervisor/held_bus.h"
 #include "supervisor/reap.h"
 #include "supervisor/sandbox.h"
 #include "supervisor/spawn.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -176,11 +178,14 @@ void life_send_listen(struct child *child)
 
 void life_hello(struct child *child, uint64_t schema_hash)
 {
-	/* Programs that were replaced beneath us: it is tried again, until they fit or we are
-	 * replaced. */
+	/* Programs that were replaced beneath us: ours are started until we are replaced, too
+	 * (ringsidectl upgrade). */
 	if (schema_hash != proto_schema_hash()) {
-		log_error("program is of another build than the supervisor", "worker=%s",
+		log_error("program is of another build than the supervisor",
+		          "worker=%s consequence=\"the former one is started until 'ringsidectl "
+		          "upgrade'\"",
 		          child->name);
+		child->life->pinned = true;
 		life_signal(child, SIGKILL);
 		return;
 	}
@@ -247,6 +252,15 @@ void life_find_program(const struct life *life, const struct role *role, char *p
 	}
 }
 
+void life_open_programs(struct life *life)
+{
+	char path[4400];
+	for (size_t i = 0; i < ROLE_COUNT; i++) {
+		life_find_program(life, &roles[i], path, sizeof path);
+		life->programs[i] = open(path, O_PATH | O_CLOEXEC);
+	}
+}
+
 /* False, with errno: it must be closed in, and cannot. */
 static bool confine(const struct life *life, const char *program, int *ruleset)
 {
@@ -259,9 +273,14 @@ static pid_t spawn_child(struct child *child, int bus_fd)
 {
 	struct life *life = child->life;
 	char path[4400], name[32];
-	life_find_program(life, child->role, path, sizeof path);
+	int program = life->pinned ? life->programs[child->role - roles] : -1;
+	if (program >= 0)
+		snprintf(path, sizeof path, "/proc/self/fd/%d", program);
+	else
+		life_find_program(life, child->role, path, sizeof path);
 	snprintf(name, sizeof name, "ringside-%s", child->role->name);
 	struct spawn spawn = {.path = path,
+	                      .program_fd = program,
 	                      .name = name,
 	                      .slot = child->slot,
 	                      .generation = child->generation,
@@ -307,6 +326,25 @@ static void begin(struct child *child, pid_t pid, int bus_fd, size_t bus_bytes_m
 	atomic_store(&c->restarts, atomic_load(&c->restarts) + (atomic_load(&c->generation) != 0));
 	atomic_store(&c->generation, child->generation);
 	life_emit(child, LOG_LEVEL_INFO, "worker-started", NULL);
+}
+
+void life_adopt(struct child *child, pid_t pid, uint64_t generation, int bus_fd, bool confined)
+{
+	struct counters_slot *c = child->counters;
+	child->pid = pid;
+	child->generation = generation;
+	child->confined = confined;
+	child->held = held_bus_create(child->life->loop, bus_fd);
+	child->started_ms = clock_monotonic_ms();
+	child->recycle = true;
+	child->kill_due_ms = UINT64_MAX;
+	settings_drop(&child->settings);
+	child->settings = settings_keep(child->life->settings->newest);
+	atomic_store(&c->pid, (uint32_t)pid);
+	atomic_store(&c->started_ms, clock_wall_ms());
+	atomic_store(&c->generation, generation);
+	set_state(child, CHILD_READY);
+	life_emit(child, LOG_LEVEL_INFO, "worker-taken-over", NULL);
 }
 
 void life_start(struct child *child, size_t bus_bytes_max)
@@ -376,6 +414,7 @@ void life_exited(struct child *child, int status)
 	          json_pack("{s:s, s:b, s:I}", "how", child->last_exit, "asked", asked, "up_ms",
 	                    (json_int_t)(clock_monotonic_ms() - child->started_ms)));
 	peer_destroy(&child->peer);
+	held_bus_destroy(&child->held);
 	child->pid = 0;
 	child->said_hello = false;
 	atomic_store(&child->counters->pid, 0);
@@ -393,6 +432,8 @@ void life_drain(struct child *child, uint64_t due_ms, uint64_t kill_due_ms)
 	          json_pack("{s:I}", "within_ms", (json_int_t)(due_ms - clock_monotonic_ms())));
 	if (child->peer != NULL)
 		peer_put(child->peer, drain, DRAIN, {.due_ms = due_ms});
+	else if (child->held != NULL && !held_bus_drain(child->held, due_ms))
+		child->kill_due_ms = 0; /* it reads nothing */
 }
 
 void life_cut(struct child *child)

@@ -24,6 +24,10 @@ struct life {
 	const struct settings_source *settings; /* each is started with the newest */
 	struct events *events;
 	char program_dir[4096]; /* where the workers' programs are */
+	/* The programs of our own build, by the order of ROLES; -1: none. They are what is executed
+	 * once `pinned` is set: another build stands in their places. */
+	int programs[ROLE_COUNT];
+	bool pinned;
 	struct listeners listeners;
 	const struct tls_files *tls; /* what those who listen are told */
 	int counters_fd;
@@ -39,6 +43,13 @@ struct life {
 /* Where the program of a role is: beside our own; or, in a build tree, in the directory of its
  * source. */
 void life_find_program(const struct life *life, const struct role *role, char *path, size_t room);
+
+/* Opens what life_find_program() finds as `programs`. */
+void life_open_programs(struct life *life);
+
+/* Takes over a process that another supervisor started: it serves, its bus is `bus_fd`, and it is
+ * to be replaced. */
+void life_adopt(struct child *child, pid_t pid, uint64_t generation, int bus_fd, bool confined);
 
 /* Starts a process for it; when that cannot be done it waits as after an exit. At most so many
  * bytes wait on its bus for it (ceilings.h). */
@@ -68,7 +79,7 @@ void life_emit(struct child *child, enum log_level level, const char *event, jso
 
 /* ---- what it says on its bus ---- */
 
-/* HELLO. A program of another build is killed. */
+/* HELLO. A program of another build is killed, and those of our own are started from then on. */
 void life_hello(struct child *child, uint64_t schema_hash);
 /* READY, of the process of that generation. */
 void life_ready(struct child *child, uint64_t generation);

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -11,7 +12,7 @@
 
 void listener_init(struct listener *listener, const struct sockaddr *address, socklen_t len)
 {
-	*listener = (struct listener){.steering_works = true, .address_len = len};
+	*listener = (struct listener){.steering_works = true, .address_len = len, .shared = -1};
 	for (unsigned i = 0; i < LISTENER_SLOTS_MAX; i++)
 		listener->fds[i] = -1;
 	memcpy(&listener->address, address, len);
@@ -81,16 +82,8 @@ static void learn_address(struct listener *listener, int fd)
 	         listener->tls ? "s" : "", host, ntohs(is_v6 ? v6->sin6_port : v4->sin_port));
 }
 
-int listener_open(struct listener *listener, unsigned slot)
+static void take_place(struct listener *listener, unsigned slot, int fd)
 {
-	int fd = bound_socket(listener, true);
-	if (fd < 0)
-		return errno;
-	if (listen(fd, LISTENER_BACKLOG) != 0) {
-		int error = errno;
-		close(fd);
-		return error;
-	}
 	if (listener->url[0] == '\0')
 		learn_address(listener, fd);
 	listener->fds[slot] = fd;
@@ -100,6 +93,64 @@ int listener_open(struct listener *listener, unsigned slot)
 		memset(listener->steered, 0, sizeof listener->steered);
 		listener->steering_stale = true;
 	}
+}
+
+void listener_adopt(struct listener *listener, unsigned slot, int fd)
+{
+	take_place(listener, slot, fd);
+}
+
+void listener_share(struct listener *listener, int fd)
+{
+	int on = 1;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	listen(fd, LISTENER_BACKLOG); /* as long as ours, whatever it was opened with */
+	listener->shared = fd;
+	listener->steering_works = false;
+	learn_address(listener, fd);
+}
+
+bool listener_is_at(const struct listener *listener, const struct sockaddr_storage *address)
+{
+	struct sockaddr_storage own = listener->address, other = *address;
+	if (own.ss_family != other.ss_family)
+		return false;
+	if (*port_field(&own) == 0)
+		*port_field(&other) = 0;
+	/* Scope and flow of IPv6 are no part of it. */
+	if (own.ss_family == AF_INET6) {
+		const struct sockaddr_in6 *a = (const void *)&own, *b = (const void *)&other;
+		return a->sin6_port == b->sin6_port &&
+		       memcmp(&a->sin6_addr, &b->sin6_addr, sizeof a->sin6_addr) == 0;
+	}
+	const struct sockaddr_in *a = (const void *)&own, *b = (const void *)&other;
+	return a->sin_port == b->sin_port && a->sin_addr.s_addr == b->sin_addr.s_addr;
+}
+
+/* 0 or an errno. */
+static int open_shared(struct listener *listener, unsigned slot)
+{
+	int fd = fcntl(listener->shared, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return errno;
+	take_place(listener, slot, fd);
+	return 0;
+}
+
+int listener_open(struct listener *listener, unsigned slot)
+{
+	if (listener->shared >= 0)
+		return open_shared(listener, slot);
+	int fd = bound_socket(listener, true);
+	if (fd < 0)
+		return errno;
+	if (listen(fd, LISTENER_BACKLOG) != 0) {
+		int error = errno;
+		close(fd);
+		return error;
+	}
+	take_place(listener, slot, fd);
 	return 0;
 }
 
@@ -187,6 +238,9 @@ void listener_finish(struct listener *listener)
 	for (unsigned i = 0; i < LISTENER_SLOTS_MAX; i++)
 		if (listener->fds[i] >= 0)
 			close(listener->fds[i]);
+	if (listener->shared >= 0)
+		close(listener->shared);
+	listener->shared = -1;
 	for (unsigned i = 0; i < LISTENER_SLOTS_MAX; i++)
 		listener->fds[i] = -1;
 	listener->count = 0;
@@ -195,5 +249,6 @@ void listener_finish(struct listener *listener)
 bool listener_queue_waits(const struct listener *listener, unsigned slot)
 {
 	struct pollfd poller = {.fd = listener->fds[slot], .events = POLLIN};
-	return poller.fd >= 0 && poll(&poller, 1, 0) == 1 && (poller.revents & POLLIN) != 0;
+	return listener->shared < 0 && poller.fd >= 0 && poll(&poller, 1, 0) == 1 &&
+	       (poller.revents & POLLIN) != 0;
 }

@@ -24,6 +24,9 @@ struct listener {
 	struct sockaddr_storage address; /* with the real port once the first socket listens */
 	socklen_t address_len;
 	int fds[LISTENER_SLOTS_MAX]; /* by slot; -1: none */
+	/* A socket that whoever started us has opened (LISTEN_FDS); -1: none. Then all slots have
+	 * this one: only who opened it could add others to the port. */
+	int shared;
 	/* Slots in the order in which the kernel numbers their sockets. */
 	unsigned order[LISTENER_SLOTS_MAX];
 	unsigned count;
@@ -46,6 +49,13 @@ void listener_set_port(struct listener *listener, uint16_t port);
  * programs of the same user share it silently. 0 or an errno. */
 int listener_probe(const struct listener *listener);
 
+/* Takes over a socket that listens there already: of a slot, in the kernel's order of them, or to
+ * be shared by all. */
+void listener_adopt(struct listener *listener, unsigned slot, int fd);
+void listener_share(struct listener *listener, int fd);
+/* Does it listen on that address? Of one where any port was asked for, whatever the port. */
+bool listener_is_at(const struct listener *listener, const struct sockaddr_storage *address);
+
 /* Binds and listens for a slot that has no socket. It gets connections once steered to, except the
  * very first. 0 or an errno. */
 int listener_open(struct listener *listener, unsigned slot);
@@ -59,7 +69,7 @@ void listener_finish(struct listener *listener);
  * does not support it and spreads over all. */
 int listener_steer(struct listener *listener, const bool active[LISTENER_SLOTS_MAX]);
 
-/* Is somebody waiting to be accepted? */
+/* Is somebody waiting to be accepted, by this slot alone? */
 bool listener_queue_waits(const struct listener *listener, unsigned slot);
 
 /* Pure: the program that picks one of `positions` at random. Returns its length; `program` has

@@ -104,6 +104,28 @@ uint64_t listeners_tls(const struct listeners *listeners)
 	return tls;
 }
 
+bool listeners_adopt(struct listeners *listeners, int fd, unsigned slot)
+{
+	struct sockaddr_storage address = {0};
+	socklen_t len = sizeof address;
+	if (getsockname(fd, (struct sockaddr *)&address, &len) != 0)
+		return false;
+	for (unsigned i = 0; i < listeners->count; i++) {
+		struct listener *listener = &listeners->each[i];
+		bool taken =
+		        listener->shared >= 0 ||
+		        (slot == LISTENER_SHARED ? listener->count > 0 : listener->fds[slot] >= 0);
+		if (taken || !listener_is_at(listener, &address))
+			continue;
+		if (slot == LISTENER_SHARED)
+			listener_share(listener, fd);
+		else
+			listener_adopt(listener, slot, fd);
+		return true;
+	}
+	return false;
+}
+
 static bool is_not_here(int error)
 {
 	return error == EADDRNOTAVAIL || error == EAFNOSUPPORT;
@@ -121,7 +143,9 @@ int listeners_probe(struct listeners *listeners, unsigned *left_out)
 {
 	*left_out = 0;
 	for (unsigned i = 0; i < listeners->count;) {
-		int error = listener_probe(&listeners->each[i]);
+		const struct listener *listener = &listeners->each[i];
+		bool adopted = listener->count > 0 || listener->shared >= 0;
+		int error = adopted ? 0 : listener_probe(listener);
 		if (is_not_here(error) && listeners->count > 1) {
 			leave_out(listeners, i);
 			++*left_out;
@@ -167,7 +191,8 @@ static int open_all(struct listeners *listeners, unsigned slot)
 		const struct listener *first = first_of(listeners, listeners->each[i].group);
 		if (listener_port(&listeners->each[i]) == 0 && first != &listeners->each[i])
 			listener_set_port(&listeners->each[i], listener_port(first));
-		error = listener_open(&listeners->each[i], slot);
+		if (listeners->each[i].fds[slot] < 0)
+			error = listener_open(&listeners->each[i], slot);
 	}
 	if (error != 0)
 		listeners_close(listeners, slot);
@@ -191,7 +216,10 @@ int listeners_open(struct listeners *listeners, unsigned slot)
 
 bool listeners_are_open(const struct listeners *listeners, unsigned slot)
 {
-	return listeners->each[0].fds[slot] >= 0;
+	for (unsigned i = 0; i < listeners->count; i++)
+		if (listeners->each[i].fds[slot] < 0)
+			return false;
+	return true;
 }
 
 void listeners_close(struct listeners *listeners, unsigned slot)

@@ -16,9 +16,15 @@ struct listeners {
 bool listeners_init(struct listeners *listeners, const char *listen, bool loopback_only,
                     const char **reason);
 
-/* listener_probe() of each. An address of a name that this machine does not have (IPv6 that is
- * turned off) is left out, as long as another one is there; *left_out counts them. 0 or an errno.
- */
+/* Takes over a socket that listens at one of the addresses: of a slot, or to be shared by all
+ * (slot LISTENER_SHARED). False: it listens at none of them, and stays the caller's. Before
+ * listeners_probe(). */
+enum { LISTENER_SHARED = LISTENER_SLOTS_MAX };
+bool listeners_adopt(struct listeners *listeners, int fd, unsigned slot);
+
+/* listener_probe() of each that has no socket yet. An address of a name that this machine does not
+ * have (IPv6 that is turned off) is left out, as long as another one is there; *left_out counts
+ * them. 0 or an errno. */
 int listeners_probe(struct listeners *listeners, unsigned *left_out);
 
 /* listeners_probe() until the address is free, for wait_ms (listen_wait) at most: blocks. `listen`

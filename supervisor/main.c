@@ -3,15 +3,20 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/process.h"
+#include "common/base/version.h"
 #include "proto/roles.h"
+#include "supervisor/handover.h"
 #include "supervisor/run.h"
 #include "supervisor/tls_files.h"
 #include "supervisor/survey.h"
 #include "supervisor/tokens.h"
 
+#include <errno.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static int usage_error(const char *reason)
 {
@@ -140,12 +145,81 @@ static int check_config(int argc, char **argv)
 	return strict && lacking + verdict.doubtful != 0 ? EXIT_FAILED : EXIT_DONE;
 }
 
+/* Workers that the configuration wants, beside this program. */
+static bool workers_are_there(const struct settings *settings)
+{
+	static struct life life;
+	char path[4400];
+	const struct plan plan = plan_make(settings, 1, false, true);
+	ssize_t len = readlink("/proc/self/exe", path, sizeof path - 1);
+	path[len > 0 ? len : 0] = '\0';
+	snprintf(life.program_dir, sizeof life.program_dir, "%s", dirname(path));
+	for (size_t i = 0; i < ROLE_COUNT; i++) {
+		life_find_program(&life, &roles[i], path, sizeof path);
+		if (plan.counts[i] == 0 || access(path, X_OK) == 0)
+			continue;
+		fprintf(stderr, "cannot execute %s: %s\n", path, strerror(errno));
+		return false;
+	}
+	return true;
+}
+
+/* The directories are those that are in use. */
+static bool same_directories(const struct settings *settings, const char *run_dir,
+                             const char *data_dir)
+{
+	if (strcmp(settings->run_dir, run_dir) == 0 && strcmp(settings->data_dir, data_dir) == 0)
+		return true;
+	fputs("run_dir and data_dir can be changed by stop and start only\n", stderr);
+	return false;
+}
+
+static bool files_fit(const struct options *options, const struct settings *settings)
+{
+	char reason[SETTINGS_REASON_MAX];
+	char *rows = tls_files_fit(settings, clock_wall_ms(), reason)
+	                     ? tokens_in_effect(options, settings, reason)
+	                     : NULL;
+	bool fit = rows != NULL;
+	if (!fit)
+		fprintf(stderr, "%s\n", reason);
+	free(rows);
+	return fit;
+}
+
+/* FORMAT RUN_DIR DATA_DIR and what `run` has: asked by the one that runs (upgrade.h). */
+static int check_upgrade(int argc, char **argv)
+{
+	struct options options;
+	struct settings settings;
+	char reason[SETTINGS_REASON_MAX];
+	if (argc < 3)
+		return usage_error("check-upgrade is for 'ringsidectl upgrade --check' to ask");
+	long format = strtol(argv[0], NULL, 10);
+	if (format > HANDOVER_FORMAT || format < 1) {
+		fprintf(stderr, "%s cannot take over from the running one: stop and start\n",
+		        ringside_version);
+		return EXIT_USAGE;
+	}
+	if (!options_parse(&options, argc - 3, argv + 3, reason) ||
+	    !options_load(&options, &settings, reason)) {
+		fprintf(stderr, "%s\n", reason);
+		return EXIT_USAGE;
+	}
+	bool ok = same_directories(&settings, argv[1], argv[2]) && files_fit(&options, &settings) &&
+	          workers_are_there(&settings);
+	settings_finish(&settings);
+	if (ok)
+		puts(ringside_version);
+	return ok ? EXIT_DONE : EXIT_USAGE;
+}
+
 static int version(int argc, char **argv)
 {
 	(void)argv;
 	if (argc > 0)
 		return usage_error("version takes no arguments");
-	puts("ringside " RINGSIDE_VERSION);
+	printf("ringside %s\n", ringside_version);
 	return EXIT_DONE;
 }
 
@@ -167,6 +241,8 @@ struct command {
 static const struct command commands[] = {
         {"run", NULL, "run Ringside in the foreground", run},
         {"check-config", NULL, "check a configuration without starting", check_config},
+        {"check-upgrade", NULL, "say whether this program could replace the running one",
+         check_upgrade},
         {"reference", NULL, "print the configuration reference (Markdown)", reference},
         {"version", "--version", "print the version", version},
         {"help", "--help", "print this", help},

@@ -3,6 +3,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/process.h"
+#include "common/base/version.h"
 #include "common/store/store.h"
 #include "common/store/tables.h"
 #include "proto/roles.h"
@@ -70,7 +71,7 @@ static void on_child_exit(void *arg, pid_t pid, int status)
 static void note_foreign(void *arg, pid_t pid)
 {
 	struct supervisor *s = arg;
-	if (s->foreign_count < SUPERVISOR_FOREIGN_MAX)
+	if (s->foreign_count < SUPERVISOR_FOREIGN_MAX && !upgrade_took(s, pid))
 		s->foreign[s->foreign_count++] = pid;
 }
 
@@ -173,21 +174,23 @@ static void start_handles(struct supervisor *s)
 
 /* ---- starting and ending ---- */
 
-/* Before log.file is in use: said where it was started. */
-static noreturn void refuse_start(int code, const char *reason)
+/* Before log.file is in use: said where it was started. Whoever has taken over gives back. */
+static noreturn void refuse_start(struct supervisor *s, int code, const char *reason)
 {
+	upgrade_give_back(s, reason);
 	log_error("cannot-start", "reason=\"%s\"", reason);
 	exit(code);
 }
 
-static void compare_limits(const struct settings *settings, unsigned cpus)
+static void compare_limits(struct supervisor *s, unsigned cpus)
 {
+	const struct settings *settings = s->settings.newest;
 	char reason[SETTINGS_REASON_MAX];
 	struct limits limits;
 	const struct plan plan = plan_make(settings, cpus, false, true);
 	limits_read(&limits);
 	if (!limits_suffice(&limits, settings, plan_total(&plan), reason, sizeof reason))
-		refuse_start(EXIT_USAGE, reason);
+		refuse_start(s, EXIT_USAGE, reason);
 	/* A connection is a descriptor. */
 	if (limits.files < settings->limits_connections + 1024)
 		log_info("fewer descriptors than connections allowed",
@@ -211,40 +214,48 @@ static void look_at_medium(const struct settings *settings)
 }
 
 /* Workers close themselves in at each start; whether they can is said once. */
-static void look_at_sandbox(const struct settings *settings)
+static void look_at_sandbox(struct supervisor *s)
 {
+	const struct settings *settings = s->settings.newest;
 	char missing[256], reason[SETTINGS_REASON_MAX];
 	if (strcmp(settings->sandbox, "off") == 0 || sandbox_usable(missing))
 		return;
 	if (strcmp(settings->sandbox, "required") == 0) {
 		snprintf(reason, sizeof reason, "sandbox: required, but this kernel has %s",
 		         missing);
-		refuse_start(EXIT_USAGE, reason);
+		refuse_start(s, EXIT_USAGE, reason);
 	}
 	log_warn("workers see all files", "sandbox=auto why=\"%s\"", missing);
 }
 
-static void find_programs(char *dir, size_t room)
+/* Beside our own, wherever it was executed. After another build has given back to us it stands in
+ * their places: those that were kept open are ours. */
+static void find_programs(struct supervisor *s)
 {
-	char path[4096];
-	ssize_t len = readlink("/proc/self/exe", path, sizeof path - 1);
-	if (len <= 0)
-		fatal("cannot read /proc/self/exe: %s", strerror(errno));
-	path[len] = '\0';
-	snprintf(dir, room, "%s", dirname(path));
+	struct life *life = &s->fleet.life;
+	const struct upgrade *u = &s->upgrade;
+	char path[HANDOVER_PATH_MAX];
+	memcpy(path, u->program, sizeof path);
+	snprintf(life->program_dir, sizeof life->program_dir, "%s", dirname(path));
+	life->pinned = u->state == UPGRADE_BACK;
+	if (life->pinned)
+		memcpy(life->programs, u->former->programs, sizeof life->programs);
+	else
+		life_open_programs(life);
 }
 
 /* Later a program may be missing for the moment in which it is replaced; not at a start. */
-static void look_for_programs(const struct fleet *fleet)
+static void look_for_programs(struct supervisor *s)
 {
+	const struct fleet *fleet = &s->fleet;
 	const struct plan plan = plan_make(fleet->life.settings->newest, fleet->cpus, false, true);
 	char path[4400], reason[SETTINGS_REASON_MAX];
 	for (size_t i = 0; i < ROLE_COUNT; i++) {
 		life_find_program(&fleet->life, &roles[i], path, sizeof path);
-		if (plan.counts[i] == 0 || access(path, X_OK) == 0)
+		if (plan.counts[i] == 0 || fleet->life.pinned || access(path, X_OK) == 0)
 			continue;
 		snprintf(reason, sizeof reason, "cannot execute %.300s: %s", path, strerror(errno));
-		refuse_start(EXIT_USAGE, reason);
+		refuse_start(s, EXIT_USAGE, reason);
 	}
 }
 
@@ -282,19 +293,32 @@ static bool read_certificates(struct supervisor *s, char reason[TLS_FILES_REASON
 	return s->tls != NULL;
 }
 
+/* Those of the one whose place we take are locked already (check-upgrade: they are the same). */
+static bool claim_directories(struct supervisor *s, char *reason, size_t room)
+{
+	const struct settings *settings = s->settings.newest;
+	const struct handover *former = s->upgrade.former;
+	if (former == NULL)
+		return instance_claim(&s->instance, settings->run_dir, settings->data_dir, reason,
+		                      room);
+	instance_take_over(&s->instance, settings->run_dir, former->run_lock_fd,
+	                   former->data_lock_fd);
+	return true;
+}
+
 static void prepare(struct supervisor *s)
 {
 	char reason[SETTINGS_REASON_MAX];
 	unsigned cpus = cpus_usable("", cpus_affinity());
 	use_log_settings(s->settings.newest);
 	reap_each_child(note_foreign, s);
-	log_info("starting", "version=%s pid=%d data_dir=%s run_dir=%s", RINGSIDE_VERSION,
+	log_info("starting", "version=%s pid=%d data_dir=%s run_dir=%s", ringside_version,
 	         (int)getpid(), s->settings.newest->data_dir, s->settings.newest->run_dir);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	process_raise_limits();
-	compare_limits(s->settings.newest, cpus);
+	compare_limits(s, cpus);
 	look_at_medium(s->settings.newest);
-	look_at_sandbox(s->settings.newest);
+	look_at_sandbox(s);
 	options_doubts(&s->options, s->loaded, warn_of, NULL);
 	survey_access(s->loaded, s->options.config, warn_of_token, NULL);
 	tokens_judge(s->loaded, warn_of_token, NULL);
@@ -309,13 +333,14 @@ static void prepare(struct supervisor *s)
 	                          .memory_bytes = cgroup_memory_bytes("")};
 	s->programs =
 	        (struct programs){.loop = s->loop, .settings = &s->settings, .events = &s->events};
-	find_programs(s->fleet.life.program_dir, sizeof s->fleet.life.program_dir);
-	look_for_programs(&s->fleet);
-	if (!instance_claim(&s->instance, s->settings.newest->run_dir, s->settings.newest->data_dir,
-	                    reason, sizeof reason))
-		refuse_start(process_exit_code(errno), reason);
-	s->admin = admin_create(&s->fleet, s->settings.newest->run_dir, admin_command, s, reason,
-	                        sizeof reason);
+	find_programs(s);
+	look_for_programs(s);
+	if (!claim_directories(s, reason, sizeof reason))
+		refuse_start(s, process_exit_code(errno), reason);
+	upgrade_take_sockets(s);
+	s->admin = admin_create(&s->fleet, s->settings.newest->run_dir,
+	                        s->upgrade.former != NULL ? s->upgrade.former->admin_fd : -1,
+	                        admin_command, s, reason, sizeof reason);
 	bool ok = s->admin != NULL && dev_tokens_make(&s->settings, reason, sizeof reason) &&
 	          read_certificates(s, reason) && fleet_init(&s->fleet, reason, sizeof reason);
 	/* Only now: what prevents a start is said where it was started, and a second instance does
@@ -331,13 +356,18 @@ static void prepare(struct supervisor *s)
 	}
 	if (!ok) {
 		int code = process_exit_code(errno);
+		upgrade_give_back(s, reason);
 		tls_files_destroy(&s->tls);
 		admin_destroy(&s->admin);
 		instance_release(&s->instance);
-		refuse_start(code, reason);
+		refuse_start(s, code, reason);
 	}
 	s->events.on_line = on_event_line;
 	s->events.arg = s;
+	upgrade_take_workers(s);
+	/* What has served once was never down in between. */
+	if (s->upgrade.former != NULL)
+		atomic_store(&s->fleet.counters->booted, 1);
 }
 
 static void reap_rest(void *arg, pid_t pid)
@@ -387,15 +417,23 @@ int run_supervisor(const struct options *options)
 	struct supervisor *s = &supervisor;
 	char reason[SETTINGS_REASON_MAX];
 	log_init("ringside");
+	prctl(PR_SET_NAME, "ringside"); /* executed by a descriptor it would be that one's number */
 	s->options = *options;
 	s->console_fd = -1;
+	s->loop = uv_default_loop();
+	upgrade_begin(s);
 	struct settings loaded;
-	if (!options_load(options, &loaded, reason)) {
+	bool given_back = upgrade_settings(s, &loaded);
+	if (!given_back && !options_load(options, &loaded, reason)) {
+		upgrade_give_back(s, reason);
 		fprintf(stderr, "ringside: %s\n", reason);
 		return EXIT_USAGE;
 	}
-	char *rows = tokens_in_effect(options, &loaded, reason);
+	char *rows = given_back
+	                     ? xmemdup_text(loaded.auth_token_rows, strlen(loaded.auth_token_rows))
+	                     : tokens_in_effect(options, &loaded, reason);
 	if (rows == NULL) {
+		upgrade_give_back(s, reason);
 		fprintf(stderr, "ringside: %s\n", reason);
 		settings_finish(&loaded);
 		return EXIT_USAGE;
@@ -405,12 +443,18 @@ int run_supervisor(const struct options *options)
 	check(settings_renew_key(&s->settings.newest, SPAN("auth.token_rows"), span_str(rows),
 	                         reason));
 	free(rows);
-	s->loop = uv_default_loop();
+	upgrade_keep_token(s);
 	s->started_ms = clock_monotonic_ms();
 	notify_init(&s->notify);
 	prepare(s);
 	start_handles(s);
-	fleet_step(&s->fleet);
+	/* Who has ended meanwhile said so to nobody. */
+	if (s->upgrade.state != UPGRADE_RISING)
+		fleet_drop_sockets(&s->fleet);
+	if (s->upgrade.former != NULL)
+		look_after_children(s);
+	else
+		fleet_step(&s->fleet);
 	uv_run(s->loop, UV_RUN_DEFAULT);
 	finish(s);
 	return s->exit_code;

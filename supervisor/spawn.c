@@ -37,12 +37,14 @@ static char **make_environment(void)
 }
 
 struct plan_fds {
-	int sandbox, null_fd, bus_fd, counters_fd, listen_fds[BOOT_LISTENERS_MAX];
+	int program, sandbox, null_fd, bus_fd, counters_fd, listen_fds[BOOT_LISTENERS_MAX];
 	unsigned listen_count;
 };
 
 static void close_fds(const struct plan_fds *fds)
 {
+	if (fds->program >= 0)
+		close(fds->program);
 	if (fds->sandbox >= 0)
 		close(fds->sandbox);
 	if (fds->null_fd >= 0)
@@ -61,7 +63,8 @@ static bool gather_fds(struct plan_fds *fds, const struct spawn *spawn)
 	fds->null_fd = null_fd >= 0 ? fcntl(null_fd, F_DUPFD_CLOEXEC, FD_ABOVE) : -1;
 	if (null_fd >= 0)
 		close(null_fd);
-	bool confined = spawn->sandbox != SANDBOX_NONE;
+	bool confined = spawn->sandbox != SANDBOX_NONE, pinned = spawn->program_fd >= 0;
+	fds->program = pinned ? fcntl(spawn->program_fd, F_DUPFD_CLOEXEC, FD_ABOVE) : -1;
 	fds->sandbox = confined ? fcntl(spawn->sandbox, F_DUPFD_CLOEXEC, FD_ABOVE) : SANDBOX_NONE;
 	fds->bus_fd = fcntl(spawn->bus_fd, F_DUPFD_CLOEXEC, FD_ABOVE);
 	fds->counters_fd = fcntl(spawn->counters_fd, F_DUPFD_CLOEXEC, FD_ABOVE);
@@ -72,7 +75,8 @@ static bool gather_fds(struct plan_fds *fds, const struct spawn *spawn)
 			fds->listen_fds[fds->listen_count++] = fd;
 	}
 	if (fds->null_fd >= 0 && fds->bus_fd >= 0 && fds->counters_fd >= 0 &&
-	    fds->listen_count == spawn->listen_count && (fds->sandbox >= 0) == confined)
+	    fds->listen_count == spawn->listen_count && (fds->sandbox >= 0) == confined &&
+	    (fds->program >= 0) == pinned)
 		return true;
 	int error = errno;
 	close_fds(fds);
@@ -109,8 +113,13 @@ static _Noreturn void become_worker(const struct plan_fds *fds, pid_t parent, co
 		ok = dup2(fds->listen_fds[i], BOOT_FD_LISTEN + (int)i) >= 0;
 	if (ok && fds->sandbox != SANDBOX_NONE && !sandbox_enter(fds->sandbox))
 		_exit(SPAWN_SANDBOX_FAILED);
-	close_range(BOOT_FD_LISTEN + fds->listen_count, ~0u, 0);
-	if (ok)
+	int program = BOOT_FD_LISTEN + (int)fds->listen_count;
+	if (ok && fds->program >= 0)
+		ok = dup3(fds->program, program, O_CLOEXEC) >= 0;
+	close_range((unsigned)program + (fds->program >= 0), ~0u, 0);
+	if (ok && fds->program >= 0)
+		execveat(program, "", argv, environment, AT_EMPTY_PATH);
+	else if (ok)
 		execve(path, argv, environment);
 	_exit(SPAWN_EXEC_FAILED);
 }

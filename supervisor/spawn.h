@@ -8,6 +8,7 @@
 
 struct spawn {
 	const char *path; /* of the program */
+	int program_fd;   /* the program itself, wherever its path leads now; -1: by its path */
 	const char *name; /* argv[0] */
 	unsigned slot;
 	uint64_t generation;

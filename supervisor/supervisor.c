@@ -77,6 +77,8 @@ void supervisor_look(void *arg)
 	tell_status(s);
 	if (s->admin != NULL)
 		admin_refuse_lost(s->admin);
+	if (!s->stopping)
+		upgrade_look(s);
 	if (s->stopping) {
 		if (tally.processes == 0)
 			uv_stop(s->loop);

@@ -7,6 +7,7 @@
 #include "supervisor/notify.h"
 #include "supervisor/options.h"
 #include "supervisor/programs.h"
+#include "supervisor/upgrade.h"
 
 enum { SUPERVISOR_SIGNALS = 5, SUPERVISOR_FOREIGN_MAX = 64 };
 
@@ -19,6 +20,7 @@ struct supervisor {
 	struct events events;
 	struct fleet fleet;
 	struct programs programs; /* started for the hub */
+	struct upgrade upgrade;
 	struct tls_files *tls;
 	struct admin *admin;
 	struct instance instance;

@@ -1,5 +1,6 @@
 #include "common/base/counters.h"
 #include "common/base/check.h"
+#include "common/base/version.h"
 
 #include <string.h>
 #include <sys/mman.h>
@@ -344,7 +345,7 @@ void counters_print(const struct counters *counters, FILE *out)
 	        "# TYPE ringside_links_missing gauge\nringside_links_missing %u\n"
 	        "# HELP ringside_start_time_seconds When the supervisor was started.\n"
 	        "# TYPE ringside_start_time_seconds gauge\nringside_start_time_seconds %.15g\n",
-	        RINGSIDE_VERSION, counters_ready(counters),
+	        ringside_version, counters_ready(counters),
 	        (unsigned)atomic_load(&counters->links_missing),
 	        (double)atomic_load(&counters->started_ms) / 1000);
 	print_facts(counters, out);

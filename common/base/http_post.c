@@ -1,6 +1,7 @@
 #include "common/base/http_post.h"
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "common/base/version.h"
 
 #include <curl/curl.h>
 #include <stdio.h>
@@ -275,6 +276,7 @@ static void set_headers(struct delivery *d, const struct http_post *post)
 void http_posts_send(struct http_posts *posts, const struct http_post *post,
                      void (*done)(void *arg, const struct http_post_answer *answer), void *arg)
 {
+	char agent[32];
 	struct delivery *d = xcalloc(1, sizeof *d);
 	*d = (struct delivery){.posts = posts,
 	                       .easy = curl_easy_init(),
@@ -318,7 +320,8 @@ void http_posts_send(struct http_posts *posts, const struct http_post *post,
 	curl_easy_setopt(d->easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
 	curl_easy_setopt(d->easy, CURLOPT_OPENSOCKETDATA, d);
 	curl_easy_setopt(d->easy, CURLOPT_PRIVATE, d);
-	curl_easy_setopt(d->easy, CURLOPT_USERAGENT, "ringside/" RINGSIDE_VERSION);
+	snprintf(agent, sizeof agent, "ringside/%s", ringside_version);
+	curl_easy_setopt(d->easy, CURLOPT_USERAGENT, agent); /* copied */
 	posts->in_flight++;
 	DL_APPEND(posts->deliveries, d);
 	check(curl_multi_add_handle(posts->multi, d->easy) == CURLM_OK);

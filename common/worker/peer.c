@@ -47,6 +47,16 @@ const struct party *peer_party(const struct peer *peer)
 	return &peer->party;
 }
 
+bool peer_all_sent(const struct peer *peer)
+{
+	return peer->first == NULL;
+}
+
+int peer_fd(const struct peer *peer)
+{
+	return peer->fd;
+}
+
 static void on_poll(uv_poll_t *handle, int status, int events);
 
 static void watch(struct peer *peer)

@@ -59,6 +59,11 @@ const struct party *peer_party(const struct peer *peer);
  * to be copied. */
 bool peer_send(struct peer *peer, unsigned type, struct span body, int fd);
 
+/* Has everything been sent? Then whoever has the descriptor next can begin with a frame. */
+bool peer_all_sent(const struct peer *peer);
+/* Its descriptor, still its own. */
+int peer_fd(const struct peer *peer);
+
 /* A notice that replaces an unsent one of its kind. */
 void peer_send_durable(struct peer *peer, uint64_t lsn);
 

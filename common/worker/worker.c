@@ -389,6 +389,8 @@ int worker_main(int argc, char **argv, const struct worker_program *program)
 	if (!parse_arguments(&worker, argc, argv) || !own_descriptors())
 		return usage(argv[0]);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* Executed by a descriptor it would be called by that one's number. */
+	prctl(PR_SET_NAME, argv[0]);
 	ignore_signals();
 	snprintf(worker.name, sizeof worker.name, "%s-%u", role_name(program->role), worker.slot);
 	log_init(worker.name);

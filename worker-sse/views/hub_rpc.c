@@ -3,6 +3,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/version.h"
 #include "proto/roles.h"
 #include "worker-sse/edge/client_address.h"
 #include "worker-sse/views/hub_tunnel.h"
@@ -468,7 +469,7 @@ static void do_ping(struct hub_conn *conn, const struct agent_request *ask)
 	hub_roster_refresh(conn->hub);
 	hub_answer(conn, ask->id,
 	           json_pack("{s:s, s:I, s:s}", "status", "healthy", "nodes",
-	                     (json_int_t)conn->hub->count, "version", RINGSIDE_VERSION),
+	                     (json_int_t)conn->hub->count, "version", ringside_version),
 	           NULL);
 }
 
