@@ -20,8 +20,7 @@ SPECIMENS = {
     "a route": (r"\bfeed_newest_handle\b",
                 {"worker-sse/routes.c", "worker-sse/views/feed_newest.c", "worker-sse/views/feed_newest.h"}),
     "a route that the bridge answers": (r'"/v1/oracle/"|\bbook_on_oracle_call\b',
-                                        {"proto/forwarded.h", "worker-bridge/oracle_calls.c",
-                                         "worker-sse/routes.c"}),  # what it attests is not for who sees duels later
+                                        {"proto/forwarded.h", "worker-bridge/oracle_calls.c"}),
     "a forwarded header": (r"\bif_match\b|\"if-match\"", {"proto/forwarded.h", "worker-capture/render_whep.c"}),
     "a verb": (r"\bV\(METRICS\b|\bRIGHT\(METRICS\)|\bVERB_METRICS\b",
                {"common/domain/rights.h",

@@ -41,7 +41,8 @@ FOLLOWED, = [textwrap.dedent(block) for block in re.findall(r"(?:^    .*\n|^\n)+
 
 def here(r, text):
     address = r.url.removeprefix("http://")
-    return (text.replace("localhost:4437", address).replace("127.0.0.1:4437", address)
+    # Of an address that begins so, 127.0.0.1:44371, is nothing replaced again.
+    return (re.sub(r"\b(localhost|127\.0\.0\.1):4437\b", address, text)
             .replace(".cache/run", r.run_dir).replace("build/bin", os.path.dirname(r.program)))
 
 
