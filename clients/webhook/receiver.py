@@ -32,17 +32,34 @@ class Keys:
     def __init__(self, base, token):
         self.request = urllib.request.Request(f"{base}/v1/stream/__ds/jwks.json",
                                               headers={"authorization": f"Bearer {token}"} if token else {})
-        self.keys, self.fetched, self.lock = {}, None, threading.Lock()
+        self.keys, self.fetched, self.failed, self.lock = {}, None, False, threading.Lock()
 
     def get(self, kid):
+        """None: there is none of that id. Unavailable: that is not known at the moment."""
+        if kid in self.keys:
+            return self.keys[kid]
         with self.lock:
-            due = self.fetched is None or time.monotonic() - self.fetched > KEYS_AGE_MIN
-            if kid not in self.keys and due:
+            if self.fetched is None or time.monotonic() - self.fetched > KEYS_AGE_MIN:
+                self.fetched, self.failed = time.monotonic(), True  # before it is tried: a fetch that fails counts too
                 with urllib.request.urlopen(self.request, timeout=10) as answer:
-                    rows = json.load(answer)["keys"]
-                self.keys = {row["kid"]: Ed25519PublicKey.from_public_bytes(unpadded(row["x"])) for row in rows}
-                self.fetched = time.monotonic()
+                    self.keys = keys_of(answer.read())
+                self.failed = False
+            elif self.failed:
+                raise Unavailable("the last fetch of the keys failed")
             return self.keys.get(kid)
+
+
+class Unavailable(OSError):
+    """Who calls is to repeat it."""
+
+
+def keys_of(text):
+    """Those that sign as Ringside does; others may stand beside them."""
+    try:
+        return {row["kid"]: Ed25519PublicKey.from_public_bytes(unpadded(row["x"]))
+                for row in json.loads(text)["keys"] if row.get("kty") == "OKP" and row.get("crv") == "Ed25519"}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise Unavailable("that is no list of keys") from error
 
 
 def unpadded(text):
@@ -116,19 +133,29 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
             return self.answer(413)
         body = self.rfile.read(size)
-        if not signed(self.server.keys, self.headers.get("webhook-signature"), body):
-            return self.answer(401)
+        if not self.is_ringside(body):
+            return None
         asked, key = json.loads(body), self.headers["idempotency-key"]
         if asked["step"] not in STATES or key != f"{asked['market']['duelId']}:{asked['step']}":
             return self.answer(422)
         return self.answer(self.server.venue.post(key, int(self.headers["ringside-fence"]), asked["step"], asked["market"]))
 
     def do_GET(self):
-        if not signed(self.server.keys, self.headers.get("webhook-signature"), b""):
-            return self.answer(401)
+        if not self.is_ringside(b""):
+            return None
         query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
         view = self.server.venue.view(query.get("duel", [""])[0])
         return self.answer(200 if view else 404, view)
+
+    def is_ringside(self, body):
+        """Who calls. Else it is answered: 401, or 503 where that cannot be told."""
+        try:
+            if signed(self.server.keys, self.headers.get("webhook-signature"), body):
+                return True
+            self.answer(401)
+        except OSError:
+            self.answer(503)
+        return False
 
     def answer(self, status, value=None):
         text = json.dumps(value or {}).encode()

@@ -1,10 +1,12 @@
 """The receiver of webhooks that is shipped to start from, asked by a real market and by others."""
 
+import http.server
 import json
 import os
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import types
 import urllib.error
@@ -87,11 +89,48 @@ def test_nobody_else_is_heard(receiver):
     assert receiver.rows("SELECT count(*) FROM market WHERE duel = 'forged'") == [(0,)]
 
 
-def test_a_replaced_bridge_is_refused(tmp_path):
+def receiver_module():
     sys.path.insert(0, os.path.dirname(RECEIVER))
-    from receiver import Venue  # pylint: disable=import-outside-toplevel
+    import receiver  # pylint: disable=import-outside-toplevel
     sys.path.pop(0)
-    venue = Venue(str(tmp_path / "venue.sqlite"))
+    return receiver
+
+
+class KeyList(http.server.BaseHTTPRequestHandler):
+    """Serves what its server has, or fails where that is nothing; counts how often it was asked."""
+
+    def do_GET(self):
+        self.server.asked += 1
+        self.send_response(200 if self.server.text else 500)
+        self.end_headers()
+        self.wfile.write(self.server.text)
+
+    def log_message(self, *_):  # pylint: disable=arguments-differ
+        pass
+
+
+def test_keys_are_fetched_no_more_often_than_that():
+    """Whoever invents ids costs no fetch each, not even while fetches fail; and a key of another kind in the list is passed over."""
+    receiver = receiver_module()
+    rows = [{"kid": "other", "kty": "RSA", "n": "AQAB", "e": "AQAB"},
+            {"kid": "ours", "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]
+    with http.server.HTTPServer(("127.0.0.1", 0), KeyList) as server:
+        server.asked, server.text = 0, b""
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        keys = receiver.Keys(f"http://127.0.0.1:{server.server_port}", "")
+        for _ in range(3):
+            with pytest.raises(OSError):  # not None, which would be 401: nobody knows
+                keys.get("ours")
+        assert server.asked == 1
+        keys.fetched -= receiver.KEYS_AGE_MIN + 1
+        server.text = json.dumps({"keys": rows}).encode()
+        assert keys.get("ours") is not None and keys.get("other") is None and keys.get("forged") is None
+        assert server.asked == 2
+        server.shutdown()
+
+
+def test_a_replaced_bridge_is_refused(tmp_path):
+    venue = receiver_module().Venue(str(tmp_path / "venue.sqlite"))
     made = {"duelId": "d", "winnerSide": ""}
     assert [venue.post("d:create", 2, "create", made), venue.post("d:lock", 1, "lock", made)] == [200, 409]
     assert venue.view("d")["state"] == "open"
