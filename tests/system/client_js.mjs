@@ -261,7 +261,8 @@ const commands = {
 
 	async feed({ name }) {
 		for await (const news of new Feed(api, name).follow({ all: true, signal: stop.signal, backoff: quick }))
-			say("frame" in news ? { seq: news.frame.seq, previousSeq: news.frame.previousSeq, gap: news.gap, phase: news.frame.phase, terminal: news.frame.terminal } : { kind: Object.keys(news)[0] });
+			say("frame" in news ? { seq: news.frame.seq, previousSeq: news.frame.previousSeq, gap: news.gap, phase: news.frame.phase, terminal: news.frame.terminal }
+				: { kind: Object.keys(news)[0], ...("other" in news ? { of: news.other } : {}) });
 	},
 
 	async bet({ duel }) {

@@ -323,6 +323,34 @@ def test_a_feed_over_kills(name):
         assert {"kind": "odds"} in reader.said and {"kind": "result"} in reader.said
 
 
+def test_a_feed_with_a_delay_is_heard_once(tmp_path):
+    """Who may not hear it as it happens hears odds, results and attestations later; who may, hears nothing of it twice."""
+    rows = [row("root", "post=arena read=/** frames=arena append=** metrics=/metrics"),
+            row("viewer", "read=/v1/feeds/arena,/v1/feeds/arena/**,feeds/arena/spectator,feeds/arena/spectator/**,feeds/arena/odds")]
+    with Rows(tmp_path, rows, "--feeds-scheduled=", "--feeds-source-driven=arena", "--feeds-spectator-delay=300ms", workers=1, bridge=1) as r:
+        wait_for(lambda: r.status(secret("root"), "GET", "/v1/feeds/arena") == 200, "the feed")
+        readers = {who: Node(r.ringside.url, "feed", name="arena", token=secret(who)) for who in ("root", "viewer")}
+        for reader in readers.values():
+            wait_for(lambda reader=reader: reader.said, "the newest frame")
+        game = Game(r.ringside, token=secret("root"))
+        duel = announce(game)
+        fight(game, duel)
+        game.post("death", duelId=duel, ids=["alpha"])
+
+        def lines(name):
+            status, _, body = r.ask(secret("root"), "GET", f"/v1/stream/feeds/arena/{name}?offset=-1")
+            return json.loads(body) if status == 200 else []
+        wait_for(lambda: any(line["payout"] for line in lines("spectator/odds")) and len(lines("spectator/odds")) == len(lines("odds")), "the late odds")
+        wait_for(lambda: lines("spectator/results") and lines("spectator/attestations"), "the rest")
+        game.post("phase", duelId=duel, phase="IDLE")  # what comes behind it all
+        odds = {"root": len(lines("odds")), "viewer": len(lines("spectator/odds"))}
+        for who, reader in readers.items():
+            wait_for(lambda reader=reader: any("seq" in line and line["phase"] is None for line in reader.said[1:]), f"the end, for {who}")
+            said = reader.stop()
+            assert sum(line.get("kind") == "odds" for line in said) == odds[who], who
+            assert said.count({"kind": "result"}) == said.count({"kind": "other", "of": "attestations"}) == 1, who
+
+
 def test_a_bet_whose_answer_was_lost_counts_once():
     with Ringside("--feeds-scheduled=", "--feeds-source-driven=arena", workers=1, bridge=1) as r:
         wait_for(lambda: r.request("GET", "/v1/feeds/arena")[0] == 200, "the feed")

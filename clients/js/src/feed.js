@@ -16,11 +16,14 @@ export { Api, RequestError, isTransient } from "./api.js";
  * @typedef {{ frame: Frame, text: string, gap: boolean } | { odds: Record<string, any> } | { result: Frame } | { other: string, data: any }} FeedNews
  */
 
+const LATER = "spectator/"; /* with a delay: what lies in it is what lies beside it, later */
+
 /** A feed of duels: its newest frame, and whatever comes after it. A frame of a lower number never follows one of a higher. */
 export class Feed {
 	#api;
 	#stream;
 	#seen = /** @type {{ sourceEpoch: number, seq: number } | null} */ (null);
+	#direct = /** @type {Set<string>} */ (new Set()); /* streams that it hears as it happens */
 
 	/**
 	 * As spectators see it; `live`: as the betting services do, which takes the right `frames` on it.
@@ -49,18 +52,24 @@ export class Feed {
 
 	/**
 	 * The newest frame, then every one that comes, over every disconnect; with `all`, what else the feed tells, too. Where
-	 * messages were lost (retention, a restored backup) it goes on from the newest frame, and says `gap`.
+	 * messages were lost (retention, a restored backup) it goes on from the newest frame, and says `gap`. Odds, bets, results and
+	 * attestations come as it happens to whoever may read them so, else as spectators have them (`feeds.spectator_delay`).
 	 *
 	 * @example
 	 * for await (const { frame } of new Feed(api, "arena").follow()) console.log(frame.seq, frame.phase);
 	 *
 	 * @template {boolean} [All=false]
-	 * @param {Omit<import("./follow.js").FollowOptions, "from" | "lastEventId" | "event" | "onReset"> & { all?: All }} [options]
+	 * @param {Omit<import("./follow.js").FollowOptions, "from" | "lastEventId" | "event" | "onReset" | "onStreams"> & { all?: All }} [options]
 	 * @returns {AsyncGenerator<All extends true ? FeedNews : Extract<FeedNews, { frame: Frame }>, void>}
 	 */
 	async *follow({ all, ...options } = {}) {
-		const root = `feeds/${this.name}/`;
-		for await (const step of steps(this.#api, root + (all ? "*" : this.#stream), options)) {
+		const root = `feeds/${this.name}/`, streams = all ? [root + "*", `${root}${LATER}*`] : root + this.#stream;
+		for await (const step of steps(this.#api, streams, { ...options,
+			onStreams: taken => taken.forEach(stream => this.#direct.add(stream.slice(root.length))),
+			onState: state => {
+				if (state.name === "live") this.#direct.clear(); /* its rights may be others now */
+				options.onState?.(state);
+			} })) {
 			const news = "message" in step ? this.#told(step.message, root) : await this.#catchUp(options.signal);
 			if (news) yield /** @type {any} */ (news);
 		}
@@ -78,8 +87,10 @@ export class Feed {
 
 	/** @param {import("./follow.js").Message} message @param {string} root @returns {FeedNews | null} */
 	#told(message, root) {
-		const data = message.json(), kind = message.stream?.slice(root.length);
-		if (kind === this.#stream) return this.#take(data, message.data);
+		const data = message.json(), name = message.stream?.slice(root.length);
+		if (name === this.#stream) return this.#take(data, message.data);
+		const kind = name?.startsWith(LATER) ? name.slice(LATER.length) : name;
+		if (kind !== name && this.#direct.has(kind ?? "")) return null; /* it is known already */
 		return kind === "odds" ? { odds: data } : kind === "results" ? { result: data } : { other: kind ?? "", data };
 	}
 

@@ -23,6 +23,8 @@ import { EventParser, eventsOf } from "./sse.js";
  * @property {number} [silence] after so many ms without a word the connection is taken for dead (40000)
  * @property {(state: FollowState) => void} [onState]
  * @property {(reset: Reset) => void} [onReset] messages were lost or are another stream's; without it, that ends the following with a ResetError
+ * @property {(streams: string[]) => void} [onStreams] which streams it takes in: at the beginning of each connection, and when a
+ *   pattern takes in another
  * @property {() => void} [onExpired] the token or cookie has ended, or may this no longer: the next attempt shows what it is worth
  * @property {(error: RequestError) => boolean} [giveUp] whether an answer is final. Without: every 4xx that is not
  *   408, 425 or 429 is, and is thrown
@@ -167,13 +169,15 @@ export async function* steps(api, streams, options = {}) {
  * @param {FollowOptions} options
  * @returns {AsyncGenerator<Step | undefined, void>}
  */
-async function* read(body, place, api, { silence, onExpired }) {
+async function* read(body, place, api, { silence, onExpired, onStreams }) {
 	const parser = new EventParser();
 	for await (const { event, data, id } of eventsOf(body, { parser, silence })) {
 		place.retry = parser.retry ?? place.retry;
 		let step;
 		if (event === "streams") {
-			for (const { stream, encoding } of JSON.parse(data)) place.encodings.set(stream, encoding);
+			const taken = JSON.parse(data);
+			for (const { stream, encoding } of taken) place.encodings.set(stream, encoding);
+			onStreams?.(taken.map((/** @type {{ stream: string }} */ { stream }) => stream));
 		} else if (event === "heartbeat") api.clock.heard(JSON.parse(data).now);
 		else if (event === "reset") {
 			const { stream = null, reason } = JSON.parse(data);

@@ -43,6 +43,8 @@ export function steps(api: import("./api.js").Api, streams: string | string[], o
  * @property {number} [silence] after so many ms without a word the connection is taken for dead (40000)
  * @property {(state: FollowState) => void} [onState]
  * @property {(reset: Reset) => void} [onReset] messages were lost or are another stream's; without it, that ends the following with a ResetError
+ * @property {(streams: string[]) => void} [onStreams] which streams it takes in: at the beginning of each connection, and when a
+ *   pattern takes in another
  * @property {() => void} [onExpired] the token or cookie has ended, or may this no longer: the next attempt shows what it is worth
  * @property {(error: RequestError) => boolean} [giveUp] whether an answer is final. Without: every 4xx that is not
  *   408, 425 or 429 is, and is thrown
@@ -149,6 +151,11 @@ export type FollowOptions = {
      * messages were lost or are another stream's; without it, that ends the following with a ResetError
      */
     onReset?: ((reset: Reset) => void) | undefined;
+    /**
+     * which streams it takes in: at the beginning of each connection, and when a
+     * pattern takes in another
+     */
+    onStreams?: ((streams: string[]) => void) | undefined;
     /**
      * the token or cookie has ended, or may this no longer: the next attempt shows what it is worth
      */
