@@ -41,7 +41,8 @@ enum role_trait {
 	  ROLE_SSE, 0)                                                                             \
 	R(4, CAPTURE, "capture", 1, s->capture_workers, ROLE_FOLLOWS, ROLE_SSE | ROLE_BRIDGE,      \
 	  ROLE_SSE, 0)                                                                             \
-	R(32, LINK, "link", 1, settings_follows(s), ROLE_FOLLOWS, ROLE_SSE, 0, 0)
+	R(32, LINK, "link", 1, settings_follows(s), ROLE_FOLLOWS,                                  \
+	  ROLE_SSE | ROLE_BRIDGE | ROLE_CAPTURE, 0, 0)
 
 /* One bit each, so that some are a set; never used again for another. */
 #define ROLE_BIT(bit, NAME, ...) ROLE_##NAME = bit,

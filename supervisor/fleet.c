@@ -154,16 +154,31 @@ void fleet_drop_sockets(struct fleet *fleet)
 }
 
 bool fleet_adopt(struct fleet *fleet, const char *role, unsigned slot, pid_t pid,
-                 uint64_t generation, int bus_fd, bool confined)
+                 uint64_t generation, int bus_fd, bool confined, bool serves)
 {
 	size_t i = 0;
 	while (i < ROLE_COUNT && strcmp(roles[i].name, role) != 0)
 		i++;
 	if (i == ROLE_COUNT || slot >= roles[i].slots)
 		return false;
-	life_adopt(&fleet->children[roles[i].first + slot], pid, generation, bus_fd, confined);
-	fleet->joined = true; /* whoever served has what is to be served */
+	struct child *child = &fleet->children[roles[i].first + slot];
+	life_adopt(child, pid, generation, bus_fd, confined);
+	/* Whoever served has what is to be served. */
+	fleet->joined = fleet->joined || child_listens(child);
+	if (!serves) {
+		uint64_t due_ms =
+		        clock_monotonic_ms() + fleet->life.settings->newest->worker_drain_ms;
+		life_drain(child, due_ms, due_ms + CUT_GRACE_MS);
+	}
 	return true;
+}
+
+bool fleet_holds(const struct fleet *fleet)
+{
+	for (size_t i = 0; i < FLEET_CHILDREN_MAX; i++)
+		if (fleet->children[i].held != NULL)
+			return true;
+	return false;
 }
 
 bool fleet_init(struct fleet *fleet, char *reason, size_t room)

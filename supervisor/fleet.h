@@ -55,9 +55,11 @@ bool fleet_init(struct fleet *fleet, char *reason, size_t room);
 void fleet_drop_sockets(struct fleet *fleet);
 
 /* A worker that another supervisor started in this process (upgrade.h), to be replaced in its turn.
- * False: there is no such place in this release. */
+ * One that does not serve is told to end at once. False: there is no such place in this release. */
 bool fleet_adopt(struct fleet *fleet, const char *role, unsigned slot, pid_t pid,
-                 uint64_t generation, int bus_fd, bool confined);
+                 uint64_t generation, int bus_fd, bool confined, bool serves);
+/* Is one of those still there? */
+bool fleet_holds(const struct fleet *fleet);
 
 /* As they are at the moment. */
 struct ceilings fleet_ceilings(const struct fleet *fleet);

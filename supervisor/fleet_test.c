@@ -384,12 +384,13 @@ static void test_somebody_serves_throughout(void **state)
 static void test_who_is_taken_over_is_replaced_in_turn(void **state)
 {
 	(void)state;
-	assert_true(fleet_adopt(fleet, "sse", 0, 1, 5, 50, false));
-	assert_true(fleet_adopt(fleet, "sse", 1, 2, 6, 51, false));
-	assert_true(fleet_adopt(fleet, "bridge", 0, 3, 7, 52, true));
-	assert_false(fleet_adopt(fleet, "unheard-of", 0, 4, 8, 53, false));
-	assert_false(fleet_adopt(fleet, "bridge", 1, 4, 8, 53, false));
+	assert_true(fleet_adopt(fleet, "sse", 0, 1, 5, 50, false, true));
+	assert_true(fleet_adopt(fleet, "sse", 1, 2, 6, 51, false, true));
+	assert_true(fleet_adopt(fleet, "bridge", 0, 3, 7, 52, true, true));
+	assert_false(fleet_adopt(fleet, "unheard-of", 0, 4, 8, 53, false, true));
+	assert_false(fleet_adopt(fleet, "bridge", 1, 4, 8, 53, false, true));
 	assert_string_equal(heard(), "adopt sse-0 50;adopt sse-1 51;adopt bridge-0 52;");
+	assert_true(fleet_holds(fleet));
 	fleet_step(fleet);
 	assert_true(!steered[0] && steered[1]);
 	/* As in a restart one by one, with one more that listens for the time. */
@@ -406,6 +407,11 @@ static void test_who_is_taken_over_is_replaced_in_turn(void **state)
 	heard();
 	exits("bridge-0"); /* before it was ready */
 	assert_ptr_equal(fleet->start_failed, child("bridge-0"));
+	assert_false(fleet_holds(fleet));
+	/* One that did not serve ends at once, and nobody is sent to it. */
+	heard();
+	assert_true(fleet_adopt(fleet, "sse", 2, 9, 9, 54, false, false));
+	assert_string_equal(heard(), "adopt sse-2 54;drain sse-2;");
 }
 
 static void test_a_failure_halts_the_replacing(void **state)

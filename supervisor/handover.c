@@ -20,6 +20,8 @@ struct handover *handover_create(void)
 	for (size_t i = 0; i < ROLE_COUNT; i++)
 		handover->programs[i] = -1;
 	handover->events = json_array();
+	handover->started = json_array();
+	handover->format = HANDOVER_FORMAT;
 	return handover;
 }
 
@@ -30,6 +32,7 @@ void handover_free(struct handover **out)
 	if (handover == NULL)
 		return;
 	json_decref(handover->events);
+	json_decref(handover->started);
 	free(handover->sockets);
 	free(handover->settings);
 	free(handover);
@@ -98,10 +101,11 @@ static json_t *workers_json(const struct handover *h)
 	for (unsigned i = 0; i < h->workers_count; i++) {
 		const struct handover_worker *w = &h->workers[i];
 		json_array_append_new(workers,
-		                      json_pack("{s:s, s:i, s:I, s:i, s:i, s:b}", "role", w->role,
-		                                "slot", (int)w->slot, "generation",
+		                      json_pack("{s:s, s:i, s:I, s:i, s:i, s:b, s:b}", "role",
+		                                w->role, "slot", (int)w->slot, "generation",
 		                                (json_int_t)w->generation, "pid", (int)w->pid,
-		                                "bus", w->bus_fd, "confined", (int)w->confined));
+		                                "bus", w->bus_fd, "confined", (int)w->confined,
+		                                "serves", (int)w->serves));
 	}
 	return workers;
 }
@@ -120,6 +124,7 @@ static char *print(const struct handover *h)
 	json_object_set_new(json, "sockets", sockets_json(h));
 	json_object_set_new(json, "workers", workers_json(h));
 	json_object_set(json, "events", h->events);
+	json_object_set(json, "started", h->started);
 	char *text = json_dumps(json, JSON_COMPACT);
 	json_decref(json);
 	return text;
@@ -168,6 +173,11 @@ void handover_keep(struct handover *handover)
 	errno = error;
 }
 
+bool handover_waits(void)
+{
+	return getenv(VARIABLE) != NULL;
+}
+
 static int fd_of(const json_t *json, const char *key)
 {
 	const json_t *fd = json_object_get(json, key);
@@ -188,9 +198,11 @@ static void parse_lists(struct handover *h, const json_t *json)
 		h->programs[i] = fd_of(json_object_get(json, "programs"), roles[i].name);
 	json_array_foreach (json_object_get(json, "sockets"), i, each) {
 		const json_t *slot = json_object_get(each, "slot");
-		handover_add_socket(h, fd_of(each, "fd"),
-		                    json_is_integer(slot) ? (unsigned)json_integer_value(slot)
-		                                          : LISTENER_SHARED);
+		json_int_t number =
+		        json_is_integer(slot) ? json_integer_value(slot) : LISTENER_SHARED;
+		int fd = fd_of(each, "fd");
+		if (fd >= 0 && number >= 0 && number <= LISTENER_SHARED)
+			handover_add_socket(h, fd, (unsigned)number);
 	}
 	json_array_foreach (json_object_get(json, "workers"), i, each) {
 		if (h->workers_count == FLEET_CHILDREN_MAX)
@@ -202,6 +214,7 @@ static void parse_lists(struct handover *h, const json_t *json)
 		w->pid = (pid_t)json_integer_value(json_object_get(each, "pid"));
 		w->bus_fd = fd_of(each, "bus");
 		w->confined = json_is_true(json_object_get(each, "confined"));
+		w->serves = json_is_true(json_object_get(each, "serves"));
 	}
 }
 
@@ -221,6 +234,10 @@ static struct handover *parse(const json_t *json)
 	h->admin_fd = fd_of(json, "admin");
 	h->generation = (uint64_t)json_integer_value(json_object_get(json, "generation"));
 	parse_lists(h, json);
+	h->format = (int)json_integer_value(json_object_get(json, "format"));
+	const json_t *started = json_object_get(json, "started");
+	if (json_is_array(started))
+		json_array_extend(h->started, (json_t *)started);
 	const json_t *events = json_object_get(json, "events");
 	if (json_is_array(events))
 		json_array_extend(h->events, (json_t *)events);

@@ -18,9 +18,11 @@ struct handover_worker {
 	pid_t pid;
 	int bus_fd;
 	bool confined;
+	bool serves; /* it was ready; else it starts or ends, and is to end */
 };
 
 struct handover {
+	int format; /* in which it is written: going back, what the former one can read */
 	/* The newer one could not go on, and gives back: to be told of by `reason`. */
 	bool back;
 	char reason[HANDOVER_REASON_MAX + 1];
@@ -38,7 +40,8 @@ struct handover {
 	unsigned sockets_count;
 	struct handover_worker workers[FLEET_CHILDREN_MAX];
 	unsigned workers_count;
-	json_t *events; /* the kept lines */
+	json_t *events;  /* the kept lines */
+	json_t *started; /* of the hub (programs.h): each pid, name, subject */
 };
 
 /* All descriptors -1, all else empty. Freed by handover_free(), which closes nothing. */
@@ -53,6 +56,9 @@ void handover_add_socket(struct handover *handover, int fd, unsigned slot);
 bool handover_leave(struct handover *handover);
 /* The exec has failed: takes all of that back. */
 void handover_keep(struct handover *handover);
+
+/* Does the environment name one? */
+bool handover_waits(void);
 
 /* What the environment names; it names it no more, and its descriptors do not outlive another exec.
  * NULL: nothing (*reason empty), or nothing that can be understood. */

@@ -43,7 +43,9 @@ static struct handover *full(void)
 	handover_add_socket(h, an_fd(), 3);
 	handover_add_socket(h, an_fd(), LISTENER_SHARED);
 	h->workers[h->workers_count++] =
-	        (struct handover_worker){"sse", 3, 76, 4711, an_fd(), true};
+	        (struct handover_worker){"sse", 3, 76, 4711, an_fd(), true, true};
+	json_array_append_new(h->started, json_pack("{s:i, s:s, s:s}", "pid", 4712, "name", "agent",
+	                                            "subject", "anna"));
 	json_array_append_new(h->events, json_string("{\"event\":\"ready\"}"));
 	return h;
 }
@@ -89,6 +91,9 @@ static void test_what_is_left_is_taken(void **state)
 	assert_int_equal(taken->workers[0].pid, 4711);
 	assert_int_equal(taken->workers[0].generation, 76);
 	assert_true(taken->workers[0].confined);
+	assert_true(taken->workers[0].serves);
+	assert_int_equal(taken->format, HANDOVER_FORMAT);
+	assert_true(json_equal(taken->started, left->started));
 	assert_int_equal(json_array_size(taken->events), 1);
 	/* Once, and not by what is executed next. */
 	assert_null(getenv("RINGSIDE_HANDOVER"));
@@ -125,6 +130,27 @@ static void refused(const char *text)
 	assert_null(handover_take(reason));
 	assert_true(*reason != '\0');
 	assert_null(getenv("RINGSIDE_HANDOVER"));
+}
+
+/* A slot that no release of ours has is none, and would be written behind the others. */
+static void test_odd_sockets_are_left_out(void **state)
+{
+	static const char text[] = "{\"format\":1,\"sockets\":[{\"fd\":-1,\"slot\":0},"
+	                           "{\"fd\":70,\"slot\":258},{\"fd\":70,\"slot\":-1},"
+	                           "{\"slot\":1},{\"fd\":70,\"slot\":2}]}";
+	char reason[HANDOVER_REASON_MAX + 1], number[16];
+	(void)state;
+	int fd = memfd_create("test", 0);
+	assert_int_equal(write(fd, text, sizeof text - 1), sizeof text - 1);
+	snprintf(number, sizeof number, "%d", fd);
+	setenv("RINGSIDE_HANDOVER", number, 1);
+	assert_true(handover_waits());
+	struct handover *taken = handover_take(reason);
+	assert_non_null(taken);
+	assert_false(handover_waits());
+	assert_int_equal(taken->sockets_count, 1);
+	assert_int_equal(taken->sockets[0].slot, 2);
+	handover_free(&taken);
 }
 
 static void test_what_cannot_be_understood_is_refused(void **state)
@@ -185,6 +211,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_what_is_left_is_taken),
 	        cmocka_unit_test(test_what_is_kept_is_as_before),
+	        cmocka_unit_test(test_odd_sockets_are_left_out),
 	        cmocka_unit_test(test_what_cannot_be_understood_is_refused),
 	        cmocka_unit_test(test_sockets_of_a_service_manager),
 	};

@@ -12,6 +12,7 @@
 #include "supervisor/tokens.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -174,6 +175,18 @@ static bool same_directories(const struct settings *settings, const char *run_di
 	return false;
 }
 
+static bool log_fits(const char *path)
+{
+	int fd = *path == '\0'
+	                 ? -1
+	                 : open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
+	if (*path != '\0' && fd < 0)
+		fprintf(stderr, "log.file: cannot open %s: %s\n", path, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return *path == '\0' || fd >= 0;
+}
+
 static bool files_fit(const struct options *options, const struct settings *settings)
 {
 	char reason[SETTINGS_REASON_MAX];
@@ -184,7 +197,7 @@ static bool files_fit(const struct options *options, const struct settings *sett
 	if (!fit)
 		fprintf(stderr, "%s\n", reason);
 	free(rows);
-	return fit;
+	return fit && log_fits(settings->log_file);
 }
 
 /* FORMAT RUN_DIR DATA_DIR and what `run` has: asked by the one that runs (upgrade.h). */
@@ -264,7 +277,10 @@ int main(int argc, char **argv)
 {
 	char reason[256];
 	process_fill_standard_fds();
-	process_reset();
+	if (handover_waits())
+		process_reset_held();
+	else
+		process_reset();
 	if (argc < 2)
 		return usage_error("a command is missing");
 	for (size_t i = 0; i < COMMANDS; i++)

@@ -205,6 +205,16 @@ static void reason_of(const struct program *p, char out[256])
 	}
 }
 
+static void insert(struct program *p)
+{
+	p->next = p->all->first;
+	p->previous = &p->all->first;
+	if (p->next != NULL)
+		p->next->previous = &p->next;
+	p->all->first = p;
+	p->all->count++;
+}
+
 static void unlink_program(struct program *p)
 {
 	*p->previous = p->next;
@@ -355,12 +365,7 @@ void programs_start(struct programs *all, struct child *asker, const struct prot
 		fault = start(all, p, plan, place->root);
 	}
 	if (fault == NULL) {
-		p->next = all->first;
-		p->previous = &all->first;
-		if (p->next != NULL)
-			p->next->previous = &p->next;
-		all->first = p;
-		all->count++;
+		insert(p);
 	} else {
 		free(p);
 		answer(asker, asker->generation, m->id, "", fault);
@@ -405,6 +410,34 @@ bool programs_exited(struct programs *all, pid_t pid, int status)
 bool programs_own(const struct programs *all, pid_t pid)
 {
 	return find(all, pid) != NULL;
+}
+
+bool programs_starting(const struct programs *all)
+{
+	for (const struct program *p = all->first; p != NULL; p = p->next)
+		if (p->said_fd >= 0)
+			return true;
+	return false;
+}
+
+void programs_each(const struct programs *all,
+                   void (*visit)(void *arg, pid_t pid, const char *name, const char *subject),
+                   void *arg)
+{
+	for (const struct program *p = all->first; p != NULL; p = p->next)
+		visit(arg, p->pid, p->name, p->subject);
+}
+
+void programs_adopt(struct programs *all, pid_t pid, const char *name, const char *subject)
+{
+	struct program *p = xcalloc(1, sizeof *p);
+	p->all = all;
+	p->pid = pid;
+	p->said_fd = -1;
+	p->said.path[0] = '.'; /* it ran */
+	snprintf(p->name, sizeof p->name, "%s", name);
+	snprintf(p->subject, sizeof p->subject, "%s", subject);
+	insert(p);
 }
 
 void programs_finish(struct programs *all)

@@ -26,5 +26,13 @@ void programs_start(struct programs *programs, struct child *asker, const struct
 /* False: it is none of ours. */
 bool programs_exited(struct programs *programs, pid_t pid, int status);
 bool programs_own(const struct programs *programs, pid_t pid);
+/* Is somebody still to be told whether one runs? */
+bool programs_starting(const struct programs *programs);
+/* Calls `visit` for each that has not ended. */
+void programs_each(const struct programs *programs,
+                   void (*visit)(void *arg, pid_t pid, const char *name, const char *subject),
+                   void *arg);
+/* One that runs, started by another supervisor in this process (upgrade.h). */
+void programs_adopt(struct programs *programs, pid_t pid, const char *name, const char *subject);
 /* Forgets them; they go on. Their handles close with the loop's others. */
 void programs_finish(struct programs *programs);

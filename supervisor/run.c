@@ -111,8 +111,10 @@ static void on_event_line(void *arg, const char *line)
 		admin_event(s->admin, line);
 }
 
-static void reload_on_signal(struct supervisor *s)
+/* Once for all that have come: a flood of them must not keep the loop from all else. */
+static void on_rereading(uv_timer_t *timer)
 {
+	struct supervisor *s = timer->data;
 	char reason[SETTINGS_REASON_MAX];
 	json_t *report;
 	if (!s->stopping && supervisor_reload(s, &report, reason))
@@ -134,7 +136,7 @@ static void on_signal(uv_signal_t *handle, int number)
 		supervisor_stop(s, "SIGINT");
 		break;
 	case SIGHUP:
-		reload_on_signal(s);
+		uv_timer_start(&s->rereading, on_rereading, 0, 0);
 		break;
 	case SIGUSR1:
 		supervisor_reopen_log(s);
@@ -158,6 +160,8 @@ static void on_watchdog(uv_timer_t *timer)
 static void start_handles(struct supervisor *s)
 {
 	static const int numbers[SUPERVISOR_SIGNALS] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+	uv_timer_init(s->loop, &s->rereading);
+	s->rereading.data = s;
 	for (size_t i = 0; i < SUPERVISOR_SIGNALS; i++) {
 		check(uv_signal_init(s->loop, &s->signals[i]) == 0);
 		s->signals[i].data = s;
@@ -170,6 +174,7 @@ static void start_handles(struct supervisor *s)
 	s->watchdog.data = s;
 	if (s->notify.watchdog_ms != 0)
 		uv_timer_start(&s->watchdog, on_watchdog, 0, s->notify.watchdog_ms);
+	process_release_signals();
 }
 
 /* ---- starting and ending ---- */

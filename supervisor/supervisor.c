@@ -84,7 +84,8 @@ void supervisor_look(void *arg)
 			uv_stop(s->loop);
 		return;
 	}
-	act_on_hopeless(s);
+	if (!upgrade_goes_back(s))
+		act_on_hopeless(s);
 	if (s->stopping)
 		return;
 	if (!tally.settled)

@@ -26,7 +26,7 @@ struct supervisor {
 	struct instance instance;
 	struct notify notify;
 	uv_signal_t signals[SUPERVISOR_SIGNALS];
-	uv_timer_t upkeep, watchdog;
+	uv_timer_t upkeep, watchdog, rereading;
 	uv_work_t reaping;                 /* stale reader slots, off the loop */
 	const struct settings *reaping_in; /* kept while it goes on; NULL: it does not */
 	/* Children from before an exec made this process what it is: not ours to kill. */

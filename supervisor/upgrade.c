@@ -1,6 +1,7 @@
 #include "supervisor/upgrade.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/process.h"
 #include "common/base/version.h"
 #include "supervisor/held_bus.h"
 #include "supervisor/spawn.h"
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { QUIET_MS = 5000, LOOK_MS = 10, FIRST_LOOK_MS = 50 /* the answer leaves */, CHECK_MS = 5000 };
@@ -109,13 +111,40 @@ void upgrade_keep_token(struct supervisor *s)
 	settings_finish(&former);
 }
 
+static pid_t pid_of(const json_t *program)
+{
+	return (pid_t)json_integer_value(json_object_get(program, "pid"));
+}
+
+static bool took_program(const struct handover *former, pid_t pid)
+{
+	size_t i;
+	const json_t *program;
+	json_array_foreach (former->started, i, program)
+		if (pid_of(program) == pid)
+			return true;
+	return false;
+}
+
+static void take_programs(struct supervisor *s)
+{
+	size_t i;
+	const json_t *program;
+	json_array_foreach (s->upgrade.former->started, i, program) {
+		const char *name = json_string_value(json_object_get(program, "name")),
+		           *subject = json_string_value(json_object_get(program, "subject"));
+		if (pid_of(program) > 0 && name != NULL && subject != NULL)
+			programs_adopt(&s->programs, pid_of(program), name, subject);
+	}
+}
+
 bool upgrade_took(const struct supervisor *s, pid_t pid)
 {
 	const struct handover *former = s->upgrade.former;
 	for (unsigned i = 0; former != NULL && i < former->workers_count; i++)
 		if (former->workers[i].pid == pid)
 			return true;
-	return false;
+	return former != NULL && took_program(former, pid);
 }
 
 /* This release has no place for such a worker. */
@@ -139,11 +168,13 @@ void upgrade_take_workers(struct supervisor *s)
 		if (json_is_string(line))
 			events_keep(&s->events, json_string_value(line));
 	s->fleet.life.generation = former->generation;
+	s->upgrade.took_workers = true;
+	take_programs(s);
 	for (i = 0; i < former->workers_count; i++) {
 		const struct handover_worker *w = &former->workers[i];
-		if (w->pid > 0 &&
-		    (w->bus_fd < 0 || !fleet_adopt(&s->fleet, w->role, w->slot, w->pid,
-		                                   w->generation, w->bus_fd, w->confined)))
+		if (w->pid > 0 && (w->bus_fd < 0 ||
+		                   !fleet_adopt(&s->fleet, w->role, w->slot, w->pid, w->generation,
+		                                w->bus_fd, w->confined, w->serves)))
 			let_go(w);
 	}
 	if (s->upgrade.state == UPGRADE_BACK)
@@ -195,9 +226,16 @@ static void gather_workers(const struct fleet *fleet, struct handover *h)
 		                              .generation = child->generation,
 		                              .pid = child->pid,
 		                              .bus_fd = bus_fd,
-		                              .confined = child->confined};
+		                              .confined = child->confined,
+		                              .serves = child->state == CHILD_READY};
 		snprintf(w->role, sizeof w->role, "%s", child->role->name);
 	}
+}
+
+static void keep_program(void *arg, pid_t pid, const char *name, const char *subject)
+{
+	json_array_append_new(arg, json_pack("{s:i, s:s, s:s}", "pid", (int)pid, "name", name,
+	                                     "subject", subject));
 }
 
 static struct handover *gather(struct supervisor *s)
@@ -216,6 +254,7 @@ static struct handover *gather(struct supervisor *s)
 	gather_sockets(&s->fleet, h);
 	gather_workers(&s->fleet, h);
 	events_each(&s->events, keep_line, h->events);
+	programs_each(&s->programs, keep_program, h->started);
 	return h;
 }
 
@@ -254,6 +293,8 @@ static bool all_sent(const struct fleet *fleet)
 static void stay(struct supervisor *s, const char *reason)
 {
 	s->upgrade.state = UPGRADE_NONE;
+	s->upgrade.holding = false;
+	process_release_signals();
 	snprintf(s->upgrade.reason, sizeof s->upgrade.reason, "%s", reason);
 	events_emit(&s->events, LOG_LEVEL_ERROR, "upgrade-refused",
 	            json_pack("{s:s, s:s}", "program", s->upgrade.next, "reason", reason));
@@ -263,9 +304,16 @@ static void on_leaving(uv_timer_t *timer)
 {
 	struct supervisor *s = timer->data;
 	struct upgrade *u = &s->upgrade;
-	bool quiet = fleet_tally(&s->fleet).settled && all_sent(&s->fleet) && s->reaping_in == NULL;
+	bool quiet = fleet_tally(&s->fleet).settled && all_sent(&s->fleet) &&
+	             s->reaping_in == NULL && !programs_starting(&s->programs);
 	if (s->stopping) {
 		stay(s, "it ends");
+	} else if (quiet && !u->holding) {
+		/* What was sent before is heard in a turn of the loop; what comes now waits for the
+		 * next program. */
+		u->holding = true;
+		process_hold_signals();
+		uv_timer_start(timer, on_leaving, LOOK_MS, 0);
 	} else if (quiet) {
 		struct handover *h = gather(s);
 		events_emit(&s->events, LOG_LEVEL_INFO, "upgrading",
@@ -297,42 +345,6 @@ void upgrade_leave(struct supervisor *s, const char *program)
 
 /* ---- going back ---- */
 
-void upgrade_give_back(struct supervisor *s, const char *reason)
-{
-	struct upgrade *u = &s->upgrade;
-	if (u->state != UPGRADE_RISING || u->former->program_fd < 0)
-		return;
-	log_error("upgrade given back", "from=%s to=%s reason=\"%s\"", u->to, u->from, reason);
-	/* Before the fleet is there, all is still as it was left. */
-	struct handover *h = s->admin != NULL && s->fleet.counters != NULL ? gather(s) : u->former;
-	struct handover *former = u->former;
-	h->back = true;
-	snprintf(h->reason, sizeof h->reason, "%s", reason);
-	snprintf(h->version, sizeof h->version, "%s", ringside_version);
-	if (h != former) {
-		memcpy(h->program, former->program, sizeof h->program);
-		memcpy(h->programs, former->programs, sizeof h->programs);
-		h->program_fd = former->program_fd;
-		free(h->settings);
-		h->settings = xmemdup_text(former->settings, strlen(former->settings));
-	}
-	become(s, h->program, h->program_fd, h);
-	log_error("cannot give back", "error=\"%s\"", strerror(errno));
-	u->state = UPGRADE_DONE; /* there is no way back */
-	snprintf(u->reason, sizeof u->reason, "%s", reason);
-	if (h != former)
-		handover_free(&h);
-}
-
-static void on_giving_back(uv_timer_t *timer)
-{
-	struct supervisor *s = timer->data;
-	if (all_sent(&s->fleet) || clock_monotonic_ms() >= s->upgrade.due_ms)
-		upgrade_give_back(s, s->upgrade.reason);
-	else
-		uv_timer_start(timer, on_giving_back, LOOK_MS, 0);
-}
-
 static void close_former(struct upgrade *u)
 {
 	if (u->former->program_fd >= 0)
@@ -343,6 +355,62 @@ static void close_former(struct upgrade *u)
 	handover_free(&u->former);
 }
 
+/* There is no way back: goes on with what there is. */
+static void stay_here(struct supervisor *s)
+{
+	s->upgrade.state = UPGRADE_DONE;
+	fleet_drop_sockets(&s->fleet);
+	close_former(&s->upgrade);
+	fleet_restart(&s->fleet, NULL);
+}
+
+bool upgrade_goes_back(const struct supervisor *s)
+{
+	return s->upgrade.state == UPGRADE_RISING && *s->upgrade.reason != '\0';
+}
+
+void upgrade_give_back(struct supervisor *s, const char *reason)
+{
+	struct upgrade *u = &s->upgrade;
+	if (u->state != UPGRADE_RISING || u->former->program_fd < 0)
+		return;
+	log_error("upgrade given back", "from=%s to=%s reason=\"%s\"", u->to, u->from, reason);
+	/* Before the fleet has its workers, all is still as it was left. */
+	struct handover *h = u->took_workers ? gather(s) : u->former;
+	struct handover *former = u->former;
+	h->back = true;
+	h->format = former->format;
+	snprintf(h->reason, sizeof h->reason, "%s", reason);
+	snprintf(h->version, sizeof h->version, "%s", ringside_version);
+	if (h != former) {
+		memcpy(h->program, former->program, sizeof h->program);
+		memcpy(h->programs, former->programs, sizeof h->programs);
+		h->program_fd = former->program_fd;
+		free(h->settings);
+		h->settings = xmemdup_text(former->settings, strlen(former->settings));
+	}
+	process_hold_signals();
+	become(s, h->program, h->program_fd, h);
+	log_error("cannot give back", "error=\"%s\"", strerror(errno));
+	snprintf(u->reason, sizeof u->reason, "%s", reason);
+	if (h == former)
+		return; /* nothing serves, and whoever asked for this ends */
+	handover_free(&h);
+	stay_here(s);
+	process_release_signals();
+}
+
+static void on_giving_back(uv_timer_t *timer)
+{
+	struct supervisor *s = timer->data;
+	if (s->stopping)
+		return;
+	if (all_sent(&s->fleet) || clock_monotonic_ms() >= s->upgrade.due_ms)
+		upgrade_give_back(s, s->upgrade.reason);
+	else
+		uv_timer_start(timer, on_giving_back, LOOK_MS, 0);
+}
+
 void upgrade_look(struct supervisor *s)
 {
 	struct upgrade *u = &s->upgrade;
@@ -350,11 +418,14 @@ void upgrade_look(struct supervisor *s)
 		return;
 	const struct child *failed = s->fleet.start_failed;
 	struct fleet_tally tally = fleet_tally(&s->fleet);
-	if (failed != NULL) {
-		snprintf(u->reason, sizeof u->reason, "%s: %.440s", failed->name,
-		         *failed->refusal != '\0' ? failed->refusal : failed->last_exit);
+	if (failed != NULL || s->fleet.halted || tally.failed != 0) {
+		if (failed != NULL)
+			snprintf(u->reason, sizeof u->reason, "%s: %.440s", failed->name,
+			         *failed->refusal != '\0' ? failed->refusal : failed->last_exit);
+		else
+			snprintf(u->reason, sizeof u->reason, "a worker fails too often");
 		start_timer(s, on_giving_back, 0);
-	} else if (tally.settled && tally.failed == 0) {
+	} else if (tally.settled && !fleet_holds(&s->fleet)) {
 		u->state = UPGRADE_DONE;
 		fleet_drop_sockets(&s->fleet);
 		close_former(u);
@@ -382,9 +453,9 @@ static void run_check(void *arg)
 }
 
 /* All that is printed until the other end is closed; false: it took too long. */
-static bool read_answer(int fd, char *text, size_t room)
+static bool read_answer(int fd, uint64_t end_ms, char *text, size_t room)
 {
-	uint64_t end_ms = clock_monotonic_ms() + CHECK_MS, now_ms;
+	uint64_t now_ms;
 	size_t len = 0;
 	ssize_t n = 1;
 	while (n > 0 && (now_ms = clock_monotonic_ms()) < end_ms) {
@@ -400,6 +471,18 @@ static bool read_answer(int fd, char *text, size_t room)
 		len--;
 	text[len] = '\0';
 	return n == 0;
+}
+
+/* False: it did not end by itself. Nothing of it is left. */
+static bool await_end(pid_t pid, uint64_t end_ms, int *status)
+{
+	pid_t ended;
+	while ((ended = waitpid(pid, status, WNOHANG)) == 0 && clock_monotonic_ms() < end_ms)
+		nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+	kill(-pid, SIGKILL); /* it leads a group of its own */
+	while (ended == 0 && waitpid(pid, status, 0) < 0 && errno == EINTR) {
+	}
+	return ended == pid;
 }
 
 static pid_t start_check(const struct supervisor *s, const char *program, int out)
@@ -434,14 +517,12 @@ bool upgrade_check(const struct supervisor *s, const char *program, char version
 		snprintf(reason, HANDOVER_REASON_MAX + 1, "%s", strerror(errno));
 		return false;
 	}
+	uint64_t end_ms = clock_monotonic_ms() + CHECK_MS;
 	pid_t pid = start_check(s, program, ends[1]);
 	close(ends[1]);
-	bool answered = pid > 0 && read_answer(ends[0], reason, HANDOVER_REASON_MAX + 1);
+	bool answered = pid > 0 && read_answer(ends[0], end_ms, reason, HANDOVER_REASON_MAX + 1);
 	close(ends[0]);
-	if (pid > 0 && !answered)
-		kill(pid, SIGKILL);
-	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-	}
+	answered = pid > 0 && await_end(pid, end_ms, &status) && answered;
 	if (!answered)
 		snprintf(reason, HANDOVER_REASON_MAX + 1, "%.300s did not answer within 5 s",
 		         program);

@@ -31,6 +31,8 @@ struct upgrade {
 	char next[HANDOVER_PATH_MAX], from[64], to[64], reason[HANDOVER_REASON_MAX + 1];
 	/* What was taken over: until it is done, for going back. NULL: nothing was. */
 	struct handover *former;
+	bool holding;      /* signals, for the next program */
+	bool took_workers; /* the fleet has them; before, all is as it was left */
 	uv_timer_t timer;
 	uint64_t due_ms;
 };
@@ -58,6 +60,8 @@ void upgrade_leave(struct supervisor *s, const char *program);
 
 /* After each step of the fleet: is it done, or to be given back? */
 void upgrade_look(struct supervisor *s);
+/* Is that decided, and under way? */
+bool upgrade_goes_back(const struct supervisor *s);
 /* Gives back at once. Returns when there is nobody to give back to, or it cannot be done. */
 void upgrade_give_back(struct supervisor *s, const char *reason);
 

@@ -8,6 +8,8 @@
 #include "worker-link/link_step.h"
 
 struct link {
+	/* main.c: changes the state, and does what is to be done. */
+	void (*on_event)(struct link *link, enum link_event event);
 	struct worker *worker;
 	struct store *store; /* NULL: not open */
 	uv_async_t store_async;
@@ -31,10 +33,7 @@ struct link {
 	bool draining;
 };
 
-/* Changes the state, and does what is to be done. */
-void link_on(struct link *link, enum link_event event);
-
-/* ---- link_ask.c: what is asked of the other node; each ends with link_on(), from the loop ---- */
+/* ---- link_ask.c: what is asked of the other node; each ends with on_event() ---- */
 void link_ask(struct link *link);
 void link_fetch(struct link *link);
 void link_follow(struct link *link);

@@ -75,7 +75,7 @@ static void end(struct link *link, const char *what, const struct http_post_answ
 		say_failure(link, what, answer);
 	}
 	if (!link->draining)
-		link_on(link, event);
+		link->on_event(link, event);
 }
 
 /* ---- who it is ---- */
@@ -203,9 +203,9 @@ static void judge_lag(struct link *link)
 	counter_set(link->worker->mine, cluster_lag_bytes, lag_bytes);
 	counter_set(link->worker->mine, cluster_lag_seconds, lag_ms);
 	if (lag_bytes == 0)
-		link_on(link, LINK_ON_AT_END);
+		link->on_event(link, LINK_ON_AT_END);
 	else if (lag_ms >= settings_of(link)->cluster_ready_lag_ms)
-		link_on(link, LINK_ON_BEHIND);
+		link->on_event(link, LINK_ON_BEHIND);
 }
 
 static bool on_log_piece(void *arg, struct span piece)
@@ -218,7 +218,7 @@ static bool on_log_piece(void *arg, struct span piece)
 	if (first) {
 		link->failures = 0;
 		counter_set(link->worker->mine, cluster_connected, 1);
-		link_on(link, LINK_ON_CONNECTED);
+		link->on_event(link, LINK_ON_CONNECTED);
 	}
 	enum intake_result result = intake_take(&link->intake, piece);
 	link->heard_ms = clock_monotonic_ms(); /* that may have taken its time */

@@ -66,9 +66,9 @@ static void open_store(struct link *link)
 	int code = worker_open_store(link->worker, &link->store_async, &link->store);
 	if (code == 0) {
 		tell_joined(link, true);
-		link_on(link, LINK_ON_OPEN);
+		link->on_event(link, LINK_ON_OPEN);
 	} else if (code == EXIT_FAILED) {
-		link_on(link, LINK_ON_BUSY);
+		link->on_event(link, LINK_ON_BUSY);
 	} else {
 		worker_exit(link->worker, code);
 	}
@@ -125,7 +125,7 @@ static void act(struct link *link, enum link_action action)
 	}
 }
 
-void link_on(struct link *link, enum link_event event)
+static void on_event(struct link *link, enum link_event event)
 {
 	enum link_state was = link->state;
 	enum link_action action = link_step(&link->state, event);
@@ -216,6 +216,7 @@ static int start(struct worker *worker)
 	const struct settings *s = worker->settings.newest;
 	worker->context = &link;
 	link.worker = worker;
+	link.on_event = on_event;
 	bool data = there(s, "data.mdb"), copy = store_is_replica(s->data_dir);
 	if (data && !copy)
 		return worker_cannot_start(worker,
@@ -227,7 +228,7 @@ static int start(struct worker *worker)
 		return EXIT_FAILED;
 	}
 	create(&link);
-	link_on(&link, data || there(s, STORE_SNAPSHOT_NAME) ? LINK_ON_COPY : LINK_ON_EMPTY);
+	on_event(&link, data || there(s, STORE_SNAPSHOT_NAME) ? LINK_ON_COPY : LINK_ON_EMPTY);
 	return 0;
 }
 

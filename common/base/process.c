@@ -46,13 +46,34 @@ static void heed_signals(void)
 	signal(SIGTTOU, SIG_IGN);
 }
 
-void process_reset(void)
+void process_hold_signals(void)
+{
+	static const int sent[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+	sigset_t held;
+	sigemptyset(&held);
+	for (size_t i = 0; i < sizeof sent / sizeof *sent; i++)
+		sigaddset(&held, sent[i]);
+	sigprocmask(SIG_SETMASK, &held, NULL);
+}
+
+void process_release_signals(void)
 {
 	sigset_t none;
-	stop_alarms();
-	heed_signals();
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+void process_reset(void)
+{
+	process_reset_held();
+	process_release_signals();
+}
+
+void process_reset_held(void)
+{
+	stop_alarms();
+	heed_signals();
+	process_hold_signals();
 	mode_t mask = umask(0);
 	umask((mask & (S_IRWXG | S_IRWXO)) | S_IWGRP | S_IWOTH);
 }

@@ -14,6 +14,12 @@ void process_fill_standard_fds(void);
  * are installed already stay. */
 void process_reset(void);
 
+/* The same by who takes another's place by exec (supervisor/upgrade.h), which has blocked the
+ * signals that people send, so that none is lost or met by its default action in between. */
+void process_reset_held(void);
+void process_hold_signals(void);
+void process_release_signals(void);
+
 /* Soft limits that end or starve a server are raised to the hard ones: descriptors, processes, file
  * size, memory, CPU time. Stacks are as they usually are. Children inherit it. */
 void process_raise_limits(void);

@@ -202,6 +202,22 @@ def test_what_is_started_is_reaped_and_bounded(place):
         assert "result" in hub.ask("spawn_agent", {"path": root})
 
 
+def test_what_was_started_is_known_to_the_next_build(place):
+    """`ringsidectl upgrade`: it goes on, counts, and is heard of when it ends."""
+    with serve(place, "--hub-commands-max=2") as r:
+        root, hub = f"{place}/root", hub_of(r)
+        for _ in range(2):
+            assert "result" in hub.ask("spawn_agent", {"path": root})
+        one = wait_for(lambda: len(started(place)) == 2 and min(started(place)), "both")
+        r.ctl("upgrade")
+        assert all(alive(each) for each in started(place))
+        hub = hub_of(r)
+        assert "hub.commands_max" in hub.ask("spawn_agent", {"path": root})["error"]
+        os.kill(one, signal.SIGKILL)
+        wait_for(lambda: [e["pid"] for e in r.events() if e["event"] == "program-ended"] == [one], "its end")
+        assert "result" in hub.ask("spawn_agent", {"path": root})
+
+
 def test_what_cannot_be_started_is_told_why_and_makes_nothing(place):
     root = f"{place}/root"
     os.symlink("/", f"{root}/out")

@@ -177,6 +177,58 @@ def test_what_cannot_take_over_changes_nothing(r):
     assert "taken-over" not in names(r)
 
 
+def test_whoever_is_asked_and_says_nothing_is_not_waited_for(r):
+    """It has closed what it could say something by, and goes on: so does a child of it."""
+    odd = os.path.join(r.dir, "odd")
+    other_build.write(odd, b"#!/bin/sh\nexec >&- 2>&-\nsleep 1000 &\nsleep 1000\n")
+    assert "did not answer within 5 s" in r.ctl("upgrade", odd, code=1)[1]
+    assert not subprocess.run(["pgrep", "-f", odd], capture_output=True, check=False).stdout
+
+
+def test_a_log_that_cannot_be_opened_is_told_before(r):
+    r.ctl("upgrade", "--check")
+    with Ringside(config="log.level: info\n", workers=1) as other:
+        other.write_config("log.file: /nowhere/at/all\n")
+        assert "cannot open /nowhere/at/all" in other.ctl("upgrade", code=1)[1]
+
+
+def test_signals_in_the_midst_of_it_are_met_by_who_comes():
+    """None is lost, none has its default action, which would be the end of it."""
+    with Ringside(config="log.level: info\n", workers=1) as r:
+        done = threading.Event()
+
+        def pester():
+            while not done.is_set():
+                r.signal(signal.SIGHUP)
+                r.signal(signal.SIGUSR1)
+                time.sleep(0.002)
+        pesterer = threading.Thread(target=pester)
+        pesterer.start()
+        try:
+            for _ in range(3):
+                r.ctl("upgrade")
+        finally:
+            done.set()
+            pesterer.join()
+        assert r.log().count("ringside upgraded") == 3 and r.process.poll() is None
+        with subprocess.Popen([os.path.join(os.path.dirname(r.program), "ringsidectl"), "--run-dir", r.run_dir, "upgrade"],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as ctl:
+            wait_for(lambda: r.log().count("ringside upgrading") == 4, "the fourth")
+            r.signal(signal.SIGTERM)
+            assert r.wait_exit() == 0
+            ctl.terminate()
+
+
+def test_nothing_is_left_open_by_many(r):
+    def descriptors():
+        return sorted(os.readlink(f"/proc/{r.process.pid}/fd/{fd}").split(":")[0] for fd in os.listdir(f"/proc/{r.process.pid}/fd"))
+    r.ctl("upgrade")
+    before = descriptors()
+    for _ in range(3):
+        r.ctl("upgrade")
+    wait_for(lambda: len(descriptors()) == len(before), f"as many as {before}")
+
+
 def test_a_configuration_that_is_broken_meanwhile():
     with Ringside(config="log.level: info\n", workers=1) as r:
         r.write_config("log.level: loud\n")
@@ -241,9 +293,9 @@ def test_killed_in_the_midst_of_it_nothing_is_left(r):
     assert r.request("GET", "/readyz")[0] == 200
 
 
-def test_programs_of_the_hub_and_children_from_before_are_left_alone(r):
+def test_children_from_before_are_left_alone(r):
     """What is a child of this process and no worker stays one."""
-    with Ringside("--hub-roots=/tmp", "--hub-commands=sleep 1000", start=False) as other:
+    with Ringside(start=False) as other:
         other.prefix = ["sh", "-c", 'sleep 1000 & exec "$@"', "sh"]
         other.start()
         children = subprocess.run(["ps", "-o", "pid=,comm=", "--ppid", str(other.process.pid)], capture_output=True, text=True,
