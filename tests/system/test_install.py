@@ -68,6 +68,7 @@ def test_what_is_installed_starts(installed, tmp_path):
     unit = installed / "lib/systemd/system/ringside.service"
     assert exec_start(unit) == "/usr/local/bin/ringside"
     assert (installed / "share/ringside/ringside-capture.conf").is_file(), "to be made a drop-in of"
+    assert (installed / "share/ringside/ringside.socket").is_file()
     assert (installed / "share/man/man1/ringside.1").is_file()
     assert (installed / "share/bash-completion/completions/ringside").is_file()
     starts(str(programs / "ringside"), tmp_path)
