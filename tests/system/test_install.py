@@ -85,9 +85,10 @@ SHELLS = {
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_shells_complete(installed, shell):
+def test_shells_complete(installed, shell, tmp_path):
     def complete(*words):
-        environment = {**os.environ, "XDG_DATA_DIRS": str(installed / "share"), "HOME": "/nonexistent",
+        # A home of its own: a shell keeps things there, and makes it where it is not.
+        environment = {**os.environ, "XDG_DATA_DIRS": str(installed / "share"), "HOME": str(tmp_path),
                        "PATH": f"{installed}/bin:{os.environ['PATH']}"}
         name = [] if shell == "fish" else ["shell"]
         return set(run(shell, "-c", SHELLS[shell], *name, *words, env=environment).split())
