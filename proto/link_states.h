@@ -14,6 +14,10 @@
 	S(RENEWING, "renewing")    /* this node's log leads nowhere: as ASKING, while it serves */ \
 	S(REFETCHING, "refetching") /* as FETCHING, while it serves */
 
+#define LINK_STATE_ENUM(NAME, text) LINK_##NAME,
+enum link_state { LINK_STATES(LINK_STATE_ENUM) LINK_STATES_COUNT };
+#undef LINK_STATE_ENUM
+
 /* "catching-up"; "none" of what is no state. */
 static inline const char *link_state_text(unsigned long long state)
 {

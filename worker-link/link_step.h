@@ -34,13 +34,10 @@
 	A(FOLLOW_LATER)                                                                            \
 	A(RESTART) /* everybody lets go of the store; this process ends and begins again */
 
-#define LINK_ENUM(NAME, ...)       LINK_##NAME,
 #define LINK_EVENT_ENUM(NAME, ...) LINK_ON_##NAME,
 #define LINK_DO_ENUM(NAME, ...)    LINK_DO_##NAME,
-enum link_state { LINK_STATES(LINK_ENUM) LINK_STATES_COUNT };
 enum link_event { LINK_EVENTS(LINK_EVENT_ENUM) LINK_EVENTS_COUNT };
 enum link_action { LINK_ACTIONS(LINK_DO_ENUM) LINK_ACTIONS_COUNT };
-#undef LINK_ENUM
 #undef LINK_EVENT_ENUM
 #undef LINK_DO_ENUM
 

@@ -28,7 +28,7 @@ struct delivery {
 	size_t answer_len;
 	enum address_reach reach;
 	bool never_public, status_only;
-	bool opened; /* its name is resolved: a socket was asked for */
+	bool opened; /* its name is resolved: it has a connection, or a socket was asked for */
 	bool cancelled;
 	struct delivery *prev, *next;
 	bool (*on_piece)(void *arg, struct span piece);
@@ -129,6 +129,18 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
 		return CURL_SOCKET_BAD;
 	}
 	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+/* Before anything is sent, over a kept connection too, for which no socket is asked. */
+static int before_request(void *arg, char *there, char *here, int there_port, int here_port)
+{
+	struct delivery *d = arg;
+	(void)there;
+	(void)here;
+	(void)there_port;
+	(void)here_port;
+	d->opened = true;
+	return d->cancelled ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
 static size_t take_answer(char *at, size_t size, size_t count, void *arg)
@@ -299,6 +311,10 @@ void http_posts_send(struct http_posts *posts, const struct http_post *post,
 	curl_easy_setopt(d->easy, CURLOPT_PROXY, "");
 	curl_easy_setopt(d->easy, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(d->easy, CURLOPT_TIMEOUT_MS, (long)post->timeout_ms);
+	if (post->connect_timeout_ms > 0)
+		curl_easy_setopt(d->easy, CURLOPT_CONNECTTIMEOUT_MS,
+		                 (long)post->connect_timeout_ms);
+	curl_easy_setopt(d->easy, CURLOPT_PATH_AS_IS, post->bare ? 1L : 0L);
 	curl_easy_setopt(d->easy, CURLOPT_FRESH_CONNECT, post->once ? 1L : 0L);
 	curl_easy_setopt(d->easy, CURLOPT_FORBID_REUSE, post->once ? 1L : 0L);
 	if (post->once) /* a stream that HTTP/2 refuses would be sent again */
@@ -319,6 +335,8 @@ void http_posts_send(struct http_posts *posts, const struct http_post *post,
 	curl_easy_setopt(d->easy, CURLOPT_WRITEDATA, d);
 	curl_easy_setopt(d->easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
 	curl_easy_setopt(d->easy, CURLOPT_OPENSOCKETDATA, d);
+	curl_easy_setopt(d->easy, CURLOPT_PREREQFUNCTION, before_request);
+	curl_easy_setopt(d->easy, CURLOPT_PREREQDATA, d);
 	curl_easy_setopt(d->easy, CURLOPT_PRIVATE, d);
 	snprintf(agent, sizeof agent, "ringside/%s", ringside_version);
 	curl_easy_setopt(d->easy, CURLOPT_USERAGENT, agent); /* copied */

@@ -18,7 +18,8 @@ struct http_post {
 	const char *signature; /* value of Webhook-Signature; NULL: none */
 	/* Further ones, "Name: value"; NULL-terminated, or NULL. */
 	const char *const *headers;
-	uint64_t timeout_ms; /* for all of it */
+	uint64_t timeout_ms;         /* for all of it; 0: none */
+	uint64_t connect_timeout_ms; /* until it is connected; 0: libcurl's */
 	/* It is sent once, on a connection of its own. Over a kept one that turns out to be dead
 	 * libcurl sends again by itself, and the first may have arrived. */
 	bool once;
@@ -32,7 +33,8 @@ struct http_post {
 	bool (*on_piece)(void *arg, struct span piece);
 	/* ---- of what is handed on as it came ---- */
 	const char *method; /* with `body`, if it has one; NULL: POST, or GET */
-	bool bare;          /* no other headers than `headers` and what HTTP needs */
+	bool bare;          /* no other headers than `headers` and what HTTP needs; dots in the
+	                       path stay as they are */
 	/* Each field of the answer's head, and behind the last one an empty one. Then on_piece() is
 	 * given the body whatever the status is. */
 	void (*on_field)(void *arg, unsigned status, struct span name, struct span value);
@@ -55,7 +57,7 @@ struct http_posts *http_posts_create(uv_loop_t *loop, const char *ca_file);
 /* Everything is copied. `done` is called exactly once, from the loop. */
 void http_posts_send(struct http_posts *posts, const struct http_post *post,
                      void (*done)(void *arg, const struct http_post_answer *answer), void *arg);
-/* What was sent with `arg`, `once`, is wanted no more: its connection is closed, and `done` called,
+/* What was sent with `arg` is wanted no more: its connection is closed, and `done` called,
  * a turn of the loop later or when its name is resolved. May be called from `on_piece`. */
 void http_posts_cancel(struct http_posts *posts, const void *arg);
 /* From on_piece(), which returns true then: nothing more comes until http_posts_resume(). */

@@ -322,6 +322,20 @@ static bool admit_cookie(struct exchange *e)
 	return false;
 }
 
+/* What stands in the query for this node alone; it is kept as it came, since another node may have
+ * to be asked the same. */
+static void take_out_of_query(struct exchange *e, const char *name)
+{
+	struct request *r = &e->request;
+	struct exchange_head *head = e->head;
+	struct span found;
+	if (query_find(r->query, name, &found) == 0)
+		return;
+	if (head->query.at == NULL)
+		head->query = span_of(xmemdup_text(r->query.at, r->query.len), r->query.len);
+	r->query.len = query_remove((uint8_t *)(uintptr_t)r->query.at, r->query.len, name);
+}
+
 /* A token in the query, decoded once (a '+' is one), is the Bearer of who can give no header. It is
  * taken out of the query, as a ticket is. */
 static void take_query_token(struct exchange *e)
@@ -341,16 +355,13 @@ static void take_query_token(struct exchange *e)
 		e->head->token = text;
 		*authorization = span_of(text, BEARER_LEN + (len != SIZE_MAX ? len : 0));
 	}
-	r->query.len = query_remove((uint8_t *)(uintptr_t)r->query.at, r->query.len, "token");
+	take_out_of_query(e, "token");
 }
 
 /* A ticket is for this one question: nobody that it is handed on to sees it. */
 static void hide_ticket(struct exchange *e)
 {
-	struct request *r = &e->request;
-	if (r->query.len > 0)
-		r->query.len =
-		        query_remove((uint8_t *)(uintptr_t)r->query.at, r->query.len, "ticket");
+	take_out_of_query(e, "ticket");
 }
 
 /* False: answered. */

@@ -94,6 +94,7 @@ void exchange_head_free(struct exchange_head *head)
 		free(head->lists);
 		free(head->name);
 		free(head->token);
+		free((void *)(uintptr_t)head->query.at);
 	}
 	free(head);
 }

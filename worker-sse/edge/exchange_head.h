@@ -9,9 +9,10 @@ struct exchange_head {
 	struct span headers[HEADER_COUNT]; /* point into bytes or lists */
 	uint8_t *lists; /* those of several fields, made one; NULL: there are none */
 	size_t lists_len;
-	uint8_t *token;  /* of the query, as Authorization; NULL: there is none */
-	uint8_t *name;   /* that it was given here (request_rename()); NULL: none */
-	uint8_t bytes[]; /* a copy of the head */
+	uint8_t *token;    /* of the query, as Authorization; NULL: there is none */
+	struct span query; /* as it came, its own; at NULL: nothing was taken out of it */
+	uint8_t *name;     /* that it was given here (request_rename()); NULL: none */
+	uint8_t bytes[];   /* a copy of the head */
 };
 
 /* `bytes` are what was parsed. */

@@ -174,6 +174,13 @@ void request_rename(struct request *request, struct span path, struct span query
 	request->query = query.at != NULL ? span_of(name + path.len, query.len) : query;
 }
 
+struct span request_asked_query(const struct request *request)
+{
+	const struct exchange_head *head = request->exchange->head;
+	bool kept = head != NULL && head->query.at != NULL && head->name == NULL;
+	return kept ? head->query : request->query;
+}
+
 void request_bare_headers(struct request *request)
 {
 	request->bare_headers = true;

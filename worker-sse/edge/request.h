@@ -208,6 +208,10 @@ void request_forget(struct request *request);
  * none), which are copied. */
 void request_rename(struct request *request, struct span path, struct span query);
 
+/* The query as it came, with the token or the ticket that was taken out of it: for whoever asks
+ * another node the same. */
+struct span request_asked_query(const struct request *request);
+
 /* Cuts the connection without ending the answer: the client sees a truncation and resumes. */
 void reply_abort(struct request *request);
 

@@ -4,6 +4,7 @@
 #include "common/base/http_post.h"
 #include "common/base/log.h"
 #include "common/store/offset.h"
+#include "proto/link_states.h"
 #include "worker-sse/views/cluster_parts.h"
 
 #include <arpa/inet.h>
@@ -15,8 +16,10 @@
 enum {
 	FIELDS_MAX = 48,
 	WRITE_TIMEOUT_MS = 60000, /* of what changes something, all of it */
+	CONNECT_TIMEOUT_MS = 3000,
+	HEAD_TIMEOUT_MS = 60000, /* of what reads, beyond http.long_poll_timeout */
+	LOOK_MS = 1000,          /* whether the other node is still there */
 	URL_ROOM = 16384,
-	CONNECTION_BYTES_MAX = 1 << 20, /* of an answer that waits here for its client */
 };
 
 /* A request on its way, and the answer. */
@@ -25,7 +28,9 @@ struct handed {
 	struct cluster *cluster;
 	struct handed *prev, *next;
 	bool changes;
-	bool begun, bodiless, paused;
+	bool begun, bodiless, paused, isolated;
+	uint64_t head_due_ms; /* UINT64_MAX: libcurl looks after it */
+	struct wheel_node look;
 	uint64_t content_length; /* UINT64_MAX: not said */
 	struct header fields[FIELDS_MAX];
 	size_t fields_count;
@@ -97,12 +102,14 @@ static void add_headers(struct lines *lines, const struct request *r)
 }
 
 /* What may be sent twice: libcurl repeats by itself what a kept connection that is dead may have
- * taken. */
+ * taken. A header that makes a write so does it only where it is heeded: Producer-Id in appends. Of
+ * Idempotency-Key only who answers knows. */
 static bool repeatable(const struct request *r)
 {
+	static const struct span streams = SPAN("/v1/stream/");
+	bool stream = r->path.len > streams.len && memcmp(r->path.at, streams.at, streams.len) == 0;
 	return r->method == METHOD_GET || r->method == METHOD_HEAD ||
-	       r->headers[HEADER_PRODUCER_ID].at != NULL ||
-	       r->headers[HEADER_IDEMPOTENCY_KEY].at != NULL;
+	       (r->method == METHOD_POST && stream && r->headers[HEADER_PRODUCER_ID].at != NULL);
 }
 
 static const char *method_name(enum method method)
@@ -132,6 +139,7 @@ static const char *method_name(enum method method)
 static void handed_free(struct handed *h)
 {
 	DL_DELETE(h->cluster->handed, h);
+	wheel_cancel(&h->look);
 	for (size_t i = 0; i < h->fields_count; i++) {
 		free((void *)(uintptr_t)h->fields[i].name);
 		free((void *)(uintptr_t)h->fields[i].value.at);
@@ -189,6 +197,7 @@ static void on_drain(struct request *request)
 static void begin_answer(struct handed *h, unsigned status)
 {
 	struct request *r = h->request;
+	wheel_cancel(&h->look);
 	h->bodiless = r->method == METHOD_HEAD || status == 204 || status == 304;
 	if (!reply_status_known(status))
 		status = 503;
@@ -244,6 +253,28 @@ static void fail(struct handed *h, const struct http_post_answer *answer)
 	                    : "the node that this one follows is not reached");
 }
 
+/* The link of this node: does it say that the other one is not reached? */
+static bool is_isolated(const struct sse_worker *w)
+{
+	const struct counters_slot *link = cluster_link(w);
+	return link != NULL && counter_get(link, cluster_state) == LINK_ISOLATED;
+}
+
+/* A node that says nothing: the link notices it, for all that waits. Found twice, since it comes
+ * back at once where only a connection was lost. */
+static void on_look(struct wheel_node *node)
+{
+	struct handed *h = (struct handed *)((char *)node - offsetof(struct handed, look));
+	struct sse_worker *w = h->cluster->worker;
+	bool isolated = is_isolated(w);
+	if ((isolated && h->isolated) || w->wheel.now_ms >= h->head_due_ms) {
+		http_posts_cancel(h->cluster->posts, h); /* on_done() answers */
+		return;
+	}
+	h->isolated = isolated;
+	wheel_set(&w->wheel, &h->look, w->wheel.now_ms + LOOK_MS);
+}
+
 static void on_done(void *arg, const struct http_post_answer *answer)
 {
 	struct handed *h = arg;
@@ -267,9 +298,10 @@ static void on_done(void *arg, const struct http_post_answer *answer)
 static bool print_url(const struct request *r, char url[URL_ROOM])
 {
 	const char *base = worker_of(r)->settings->cluster_follow;
+	struct span query = request_asked_query(r);
 	int len = snprintf(url, URL_ROOM, "%s%.*s%s%.*s", base, (int)r->path.len,
-	                   (const char *)r->path.at, r->query.at != NULL ? "?" : "",
-	                   (int)r->query.len, r->query.at != NULL ? (const char *)r->query.at : "");
+	                   (const char *)r->path.at, query.at != NULL ? "?" : "", (int)query.len,
+	                   query.at != NULL ? (const char *)query.at : "");
 	return len < URL_ROOM;
 }
 
@@ -280,15 +312,22 @@ static void redirect(struct request *r, const char *url)
 	reply(r, 307, headers, 2, (struct span){0});
 }
 
+/* Nothing that its client sends behind it begins meanwhile: of appends in a row each has a
+ * connection of its own to the other node, and would come there in any order. */
 static void send_on(struct request *r, const char *url)
 {
-	struct cluster *cluster = worker_of(r)->cluster;
+	struct sse_worker *w = worker_of(r);
+	struct cluster *cluster = w->cluster;
 	struct handed *h = xcalloc(1, sizeof *h);
 	struct lines lines = {.count = 0};
 	*h = (struct handed){.request = r,
 	                     .cluster = cluster,
 	                     .changes = r->method != METHOD_GET && r->method != METHOD_HEAD,
-	                     .content_length = UINT64_MAX};
+	                     .content_length = UINT64_MAX,
+	                     .look = {.due = on_look}};
+	h->head_due_ms = h->changes ? UINT64_MAX
+	                            : w->wheel.now_ms + w->settings->http_long_poll_timeout_ms +
+	                                      HEAD_TIMEOUT_MS;
 	DL_APPEND(cluster->handed, h);
 	add_headers(&lines, r);
 	const struct http_post post = {.url = url,
@@ -298,13 +337,16 @@ static void send_on(struct request *r, const char *url)
 	                               .body = span_of(r->body, r->body_len),
 	                               .headers = (const char *const *)lines.at,
 	                               .timeout_ms = h->changes ? WRITE_TIMEOUT_MS : 0,
+	                               .connect_timeout_ms = CONNECT_TIMEOUT_MS,
 	                               .once = !repeatable(r),
 	                               .reach = address_reach_of_own(url),
 	                               .on_piece = on_piece,
 	                               .on_field = on_field};
 	r->feature = h;
 	r->on_gone = on_gone;
-	counter_add(worker_of(r)->counters, cluster_proxied_total, 1);
+	request_hold(r, true);
+	wheel_set(&w->wheel, &h->look, w->wheel.now_ms + LOOK_MS);
+	counter_add(w->counters, cluster_proxied_total, 1);
 	http_posts_send(cluster->posts, &post, on_done, h);
 	for (size_t i = 0; i < lines.count; i++)
 		free(lines.at[i]);
@@ -329,6 +371,8 @@ void cluster_hand_on(struct request *r)
 		reply_error(r, 503, "this node follows another: ask that one for this");
 	else if (strcmp(worker_of(r)->settings->cluster_writes, "redirect") == 0)
 		redirect(r, url);
+	else if ((r->method == METHOD_GET || r->method == METHOD_HEAD) && is_isolated(worker_of(r)))
+		reply_error(r, 503, "the node that this one follows is not reached");
 	else
 		send_on(r, url);
 }

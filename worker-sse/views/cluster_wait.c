@@ -41,7 +41,10 @@ static void look_again(struct cluster_wait *wait)
 
 static void on_timer(struct wheel_node *node)
 {
-	look_again((struct cluster_wait *)((char *)node - offsetof(struct cluster_wait, timer)));
+	struct cluster_wait *wait =
+	        (struct cluster_wait *)((char *)node - offsetof(struct cluster_wait, timer));
+	sse_worker_catch_up(wait->cluster->worker);
+	look_again(wait);
 }
 
 bool cluster_ahead(struct request *request, void (*again)(struct request *request))
@@ -78,6 +81,10 @@ void cluster_waits_turn(struct cluster *cluster)
 	struct cluster_wait *wait, *next;
 	uint64_t position = store_position(w->store);
 	DL_FOREACH_SAFE(cluster->waits, wait, next)
-	if (position > wait->position && w->wheel.now_ms >= wait->look_ms)
-		look_again(wait);
+	if (position > wait->position) {
+		if (w->wheel.now_ms >= wait->look_ms)
+			look_again(wait);
+		else /* nothing else may come to look for */
+			wheel_set(&w->wheel, &wait->timer, wait->look_ms);
+	}
 }
