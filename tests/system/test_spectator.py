@@ -60,6 +60,23 @@ def test_every_frame_without_internals(ringside):
     assert ringside.request("GET", "/v1/feeds/nothing/spectator")[0] == 404
 
 
+def test_where_a_frame_begins(ringside):
+    """A duel is read from where it began, not from the feed's beginning: what stands behind any frame is found."""
+    game = open_game(ringside)
+    for _ in range(3):
+        duel(game, "ann", "bob", "ann")
+    _, seen = in_step(ringside)
+    numbers = [frame["seq"] for frame in seen]
+    for seq in (0, numbers[0], numbers[1], numbers[len(numbers) // 2], numbers[-2]):
+        status, _, body = ringside.request("GET", f"/v1/feeds/game/spectator?behind={seq}")
+        offset = json.loads(body)["offset"]
+        read = json.loads(ringside.request("GET", f"/v1/stream/feeds/game/spectator?offset={offset}")[2])
+        assert status == 200 and [f["seq"] for f in read][0] == max(numbers[0], seq + 1), seq
+    for bad in ("x", "", "-1"):
+        assert ringside.request("GET", f"/v1/feeds/game/spectator?behind={bad}")[0] == 400
+    assert ringside.request("GET", "/v1/feeds/nothing/spectator?behind=1")[0] == 404
+
+
 def test_each_is_told_once_over_kills():
     with Ringside(*FEED, "--worker-restart-delay-min=10ms", workers=1, bridge=1) as r:
         game = open_game(r)

@@ -3,6 +3,7 @@
 #include "common/base/clock.h"
 #include "common/base/js_text.h"
 #include "common/base/json_take.h"
+#include "common/store/offset.h"
 #include "proto/roles.h"
 #include "worker-sse/live/fanout.h"
 #include "worker-sse/views/feed_lists.h"
@@ -673,10 +674,29 @@ void streaming_handle(struct request *r)
 		refuse(r, 404, "Not found", "There is no such thing in the public's feed");
 }
 
+/* ?behind=SEQ: where reading the stream begins with the next frame. */
+static void answer_place(struct request *r, const struct stream *stream, struct span behind)
+{
+	char offset[OFFSET_ROOM];
+	uint64_t seq;
+	if (!number_parse(behind, INT64_MAX, &seq)) {
+		reply_error(r, 400, "behind is the seq of a frame");
+		return;
+	}
+	uint64_t place = place_behind(worker_of(r)->store, stream, seq);
+	struct span text = offset_print(stream->lineage, place, offset);
+	answer(r, 200, json_pack("{s:s%}", "offset", text.at, text.len));
+}
+
 void streaming_newest(struct request *r, struct span feed)
 {
 	struct stream *stream = stream_of(r, feed);
 	struct found found = {0};
+	struct span behind;
+	if (stream != NULL && query_find(r->query, "behind", &behind) != 0) {
+		answer_place(r, stream, behind);
+		return;
+	}
 	if (stream != NULL)
 		found = newest(worker_of(r)->store, stream);
 	if (found.text == NULL) {

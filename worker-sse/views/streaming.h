@@ -13,5 +13,6 @@
 
 void streaming_handle(struct request *request);
 
-/* GET /v1/feeds/FEED/spectator: the newest frame that spectators have. */
+/* GET /v1/feeds/FEED/spectator: the newest frame that spectators have. ?behind=SEQ: the offset at
+ * which their stream is read from the frame behind that one on, or from the first that is kept. */
 void streaming_newest(struct request *request, struct span feed);
