@@ -33,7 +33,7 @@ let frame = null, connection = { name: "connecting", lost: Date.now() };
 const visitor = new Visitor();
 const started = visitor.start(); /* what is not about this visitor does not wait for it */
 const score = new Score(), stage = new Stage($("stage")), log = new Log(), ticker = new Ticker(), course = new Course(), replay = new Replay(feed);
-const past = new Past(feed, { replay: duel => replay.open(duel), onKnown: () => { score.setForm(past.form); if (frame) draw(); } });
+const past = new Past(feed, { replay: (duel, before) => replay.open(duel, before), onKnown: () => { score.setForm(past.form); if (frame) draw(); } });
 await started;
 const market = new Market(feed, visitor, {
 	onBets(duel, bets, count) {
@@ -58,7 +58,7 @@ function take({ frame: next, gap }) {
 }
 
 function listen() {
-	new News(feed, `${visitor.me?.kind} ${visitor.me?.subject}`, {
+	new News(feed, visitor.tag, {
 		onExpired: () => visitor.expired(),
 		onState({ name, since, fresh }) {
 			connection = { name, lost: since };
@@ -152,7 +152,7 @@ for (const button of document.querySelectorAll("[data-close]")) button.onclick =
 $("share").onclick = () => {
 	const here = location.origin + (feed === "arena" ? "/" : `/?feed=${encodeURIComponent(feed)}`);
 	$("share-link").value = here;
-	$("share-embed").value = `<iframe src="${location.origin}/embed/${feed}" width="640" height="720" title="A duel, live"></iframe>`;
+	$("share-embed").value = `<iframe src="${location.origin}/embed/${encodeURIComponent(feed)}" width="640" height="720" title="A duel, live"></iframe>`;
 	text($("share-note"), visitor.me?.kind === "anonymous" ? "" : "Whoever follows it needs a login of his own.");
 	$("sharing").showModal();
 };

@@ -6,34 +6,40 @@ import { PATIENT } from "/page/patient.js";
 
 const SILENCE_MS = 20000; /* it beats every 5 s */
 
-/** onNews: as Feed.follow has it; onState({ name, since, fresh }); onExpired(). `who` is whose eyes it is seen with. */
+/** onNews: as Feed.follow has it; onState({ name, since, fresh }); onExpired(). `who` is whose eyes it is seen with; where
+ * that is not known (null) nothing is shared. */
 export class News {
 	constructor(feed, who, told) {
 		Object.assign(this, { feed, who, told });
-		if (globalThis.SharedWorker) this.share();
+		if (globalThis.SharedWorker && who) this.share();
 		else this.own();
 	}
 
 	share() {
 		const worker = this.worker = new SharedWorker("/page/shared.js", { type: "module", name: `${this.feed} ${this.who}` }), { port } = worker;
 		let heard = Date.now();
-		const join = () => port.postMessage({ feed: this.feed, token: secrets.token });
+		const again = () => port.postMessage({ feed: this.feed });
 		worker.onerror = () => this.leave();
-		port.onmessage = ({ data: { news, state, expired } }) => {
+		port.onmessage = ({ data: { news, state, expired, beat, ends } }) => {
 			heard = Date.now();
+			if (beat) port.postMessage({ feed: this.feed, hears: true });
+			if (ends) this.leave();
 			if (news?.frame) api.clock.heard(news.frame.emittedAt);
 			if (news) this.told.onNews(news);
 			if (state) this.told.onState(state);
 			if (expired) this.told.onExpired();
 		};
-		join();
-		this.shows = ({ persisted }) => { if (persisted) join(); };
+		port.postMessage({ feed: this.feed, begins: true, token: secrets.token });
+		this.shows = ({ persisted }) => { if (persisted) again(); };
 		this.hides = () => port.postMessage({ leaves: true });
 		addEventListener("pageshow", this.shows);
 		addEventListener("pagehide", this.hides);
 		let looked = Date.now();
 		this.watch = setInterval(() => {
-			if (Date.now() - looked > 2 * SILENCE_MS / 4) heard = Date.now(); /* we slept ourselves */
+			if (Date.now() - looked > 2 * SILENCE_MS / 4) { /* we slept ourselves, and may be forgotten */
+				heard = Date.now();
+				again();
+			}
 			looked = Date.now();
 			if (looked - heard > SILENCE_MS) this.leave();
 		}, SILENCE_MS / 4);
@@ -45,6 +51,7 @@ export class News {
 		clearInterval(this.watch);
 		removeEventListener("pageshow", this.shows);
 		removeEventListener("pagehide", this.hides);
+		this.worker.port.postMessage({ leaves: true });
 		this.worker.port.close();
 		this.worker = null;
 		this.own();
@@ -52,6 +59,12 @@ export class News {
 
 	async own() {
 		const { onNews, ...told } = this.told;
-		for await (const news of new Feed(api, this.feed).follow({ ...PATIENT, all: true, ...told })) onNews(news);
+		try {
+			for await (const news of new Feed(api, this.feed).follow({ ...PATIENT, all: true, ...told })) onNews(news);
+		} catch (error) {
+			told.onState({ name: "connecting", since: Date.now(), fresh: false });
+			setTimeout(() => this.own(), SILENCE_MS / 4);
+			throw error;
+		}
 	}
 }

@@ -16,7 +16,7 @@ export class Past {
 	async refresh() {
 		const root = `/v1/feeds/${encodeURIComponent(this.feed)}`, many = Math.max(PAGE, Math.min(200, this.duels.length));
 		const [page, standings, markets] = await Promise.all([ask(`${root}/duels?limit=${many}`), ask(`${root}/standings`), ask("/v1/markets")]);
-		for (const market of markets?.markets ?? []) this.markets.set(market.duelId, market);
+		if (markets) this.markets = new Map(markets.markets.map(market => [market.duelId, market]));
 		if (page) Object.assign(this, { duels: page.duels, next: page.next });
 		if (standings) this.table = standings.standings;
 		this.know();
@@ -81,13 +81,13 @@ export class Past {
 
 	drawDuels() {
 		$("past-more").hidden = !this.next;
-		$("past").replaceChildren(...this.duels.map(duel => {
+		$("past").replaceChildren(...this.duels.map((duel, at) => {
 			const rows = SIDES.map((side, i) => make("div", `row ${"ab"[i]}${wonOf(duel, side) ? " win" : ""}`, make("i", "key-square"), make("span", "", duel[side]?.name ?? "–"),
 				make("b", "", duel.outcome === "draw" ? "½" : duel.outcome === "cancelled" ? "–" : wonOf(duel, side) ? "1" : "0")));
 			const again = make("button", "link", "Watch again"), proof = make("a", "", "Signed result");
 			again.type = "button";
 			again.setAttribute("aria-label", `Watch again: ${duel.agent1?.name} against ${duel.agent2?.name}, ${timeOf(duel.emittedAt)}`);
-			again.onclick = () => this.replay(duel);
+			again.onclick = () => this.replay(duel, this.duels[at + 1]);
 			proof.href = "/v1/oracle/" + encodeURIComponent(duel.duelId);
 			proof.setAttribute("aria-label", `Signed result of ${duel.agent1?.name} against ${duel.agent2?.name}, ${timeOf(duel.emittedAt)}`);
 			return make("li", "", ...rows, make("div", "under-row", make("span", "", howOf(duel) || (duel.outcome === "draw" ? "draw" : `cancelled: ${words(duel.cancellationReason)}`)), make("span", "", this.paid(duel))),

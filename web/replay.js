@@ -1,21 +1,21 @@
-/* A past duel again, from the durable feed: its frames one by one, at any place. The stream is read from its beginning
- * until the duel has ended; where each page of it begins is remembered for the next time. */
+/* A past duel again, from the durable feed: its frames one by one, at any place. The stream is read from where the duel
+ * before it ended; where that is not known, from so many frames before its own end. */
 import { api } from "/page/feed.js";
 import { Stage } from "/page/stage.js";
 import { $, clock, howOf, scoreOf, text } from "/page/text.js";
 
-const STEP_MS = 700;
+const STEP_MS = 700, FRAMES_MAX = 5000; /* of a duel: what lies further back of its end is not looked for */
 
 export class Replay {
 	constructor(feed) {
-		this.path = `/v1/stream/feeds/${encodeURIComponent(feed)}/spectator`;
-		this.pages = [{ offset: "-1", seq: 0 }]; /* where one begins, and the last number before it */
+		this.feed = encodeURIComponent(feed);
 		$("replay-at").oninput = () => { this.stop(); this.show(Number($("replay-at").value)); };
 		$("replay-play").onclick = () => this.timer ? this.stop() : this.play();
 		$("replay").addEventListener("close", () => { this.stop(); this.wanted = null; });
 	}
 
-	async open(duel) {
+	/* `before`: the terminal frame of the duel before it; undefined: not known. */
+	async open(duel, before) {
 		this.wanted = duel.duelId;
 		this.frames = [];
 		this.stop();
@@ -26,7 +26,7 @@ export class Replay {
 		this.stage.show(duel);
 		$("replay").showModal();
 		try {
-			const frames = await this.read(duel);
+			const frames = await this.read(duel, before);
 			if (this.wanted !== duel.duelId) return;
 			this.frames = frames;
 			$("replay-at").max = Math.max(0, frames.length - 1);
@@ -37,18 +37,17 @@ export class Replay {
 		}
 	}
 
-	/* The frames of a duel: page by page from the last known place before it. */
-	async read({ duelId, seq, sourceEpoch }) {
-		const frames = [], known = this.pages.filter(page => page.seq < seq - 2000 || page.offset === "-1").at(-1);
-		for (let { offset } = known; this.wanted === duelId;) {
-			const answer = await api.ask(`${this.path}?offset=${encodeURIComponent(offset)}`);
+	/* The frames of a duel, page by page. */
+	async read({ duelId, seq }, before) {
+		const frames = [], behind = Math.max(0, seq - FRAMES_MAX, before?.seq < seq ? before.seq : 0);
+		let { offset } = await api.askJson(`/v1/feeds/${this.feed}/spectator?behind=${behind}`);
+		while (this.wanted === duelId) {
+			const answer = await api.ask(`/v1/stream/feeds/${this.feed}/spectator?offset=${encodeURIComponent(offset)}`);
 			if (!answer.ok) throw Object.assign(new Error(`status ${answer.status}`), { status: answer.status });
-			const page = await answer.json(), next = answer.headers.get("stream-next-offset");
+			const page = await answer.json(), last = page.at(-1);
 			frames.push(...page.filter(frame => frame.duelId === duelId));
-			const last = page.at(-1);
-			if (last && !this.pages.some(one => one.offset === next)) this.pages.push({ offset: next, seq: last.seq });
-			if (!last || answer.headers.get("stream-up-to-date") === "true" || (last.seq >= seq && last.sourceEpoch === sourceEpoch)) break;
-			offset = next;
+			if (!last || last.seq >= seq || answer.headers.get("stream-up-to-date") === "true") break;
+			offset = answer.headers.get("stream-next-offset");
 		}
 		return frames;
 	}

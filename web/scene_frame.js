@@ -13,16 +13,15 @@ export class SceneFrame {
 		this.ended = false;
 		this.hear = ({ source, data }) => { if (this.node && source === this.node.contentWindow) this.node.dataset.drawn = Number(data?.drawn); };
 		addEventListener("message", this.hear);
-		this.open(field, name).catch(() => {
-			if (this.ended) return;
-			missing.add(name);
-			absent();
+		this.open(field, name).catch(error => {
+			if (error.status === 404) missing.add(name); /* else it may be there the next time */
+			if (!this.ended) absent();
 		});
 	}
 
 	async open(field, name) {
 		const there = await fetch(`/page/scenes/${name}.js`, { method: "HEAD", credentials: "omit" });
-		if (!there.ok) throw new Error("there is none");
+		if (!there.ok) throw Object.assign(new Error("there is none"), { status: there.status });
 		if (this.ended) return;
 		const node = document.createElement("iframe");
 		node.sandbox = "allow-scripts";

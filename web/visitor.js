@@ -31,6 +31,11 @@ export class Visitor {
 		return Boolean(this.me) && this.me.kind === "anonymous" && !this.me.dev;
 	}
 
+	/* Whose eyes these are: the same where as much may be seen by the same credential. null: not known. */
+	get tag() {
+		return this.me?.tag ? `${this.me.kind} ${this.me.tag}` : null;
+	}
+
 	ask() {
 		this.say("");
 		$("login").showModal();

@@ -266,7 +266,8 @@ def test_who_am_i(door):
         status, answer, body = door.request("GET", f"/v1/me{query}", headers=headers or {})
         assert status == 200 and answer["cache-control"] == "no-store", body
         return json.loads(body)
-    assert me() == {"subject": "", "kind": "anonymous", "rights": {}, "expiresAt": None}
+    nobody = me()
+    assert nobody.pop("tag") and nobody == {"subject": "", "kind": "anonymous", "rights": {}, "expiresAt": None}
     token = me(SUB)
     assert token["kind"] == "token" and "read" in token["rights"] and "append" not in token["rights"]
     cookie = me(login(door)[0])
@@ -275,6 +276,17 @@ def test_who_am_i(door):
     assert mine["kind"] == "ticket" and mine["rights"] == {"read": ["a"]} and mine["subject"] == ""
     assert door.request("GET", "/v1/me", headers={"authorization": "Bearer nobody"})[0] == 401
     assert door.request("GET", "/v1/me", headers={"cookie": "__Host-ringside=x"})[0] == 401
+
+
+def test_the_tag_tells_owners_apart_that_have_no_name():
+    """Two tokens of the old keys may the same and have no subject: what one of them was told is not the other's."""
+    with Ringside("--dev=false", environment={**TOKENS, "RINGSIDE_AUTH_SUBSCRIBE_TOKENS": "one-0123456789,two-0123456789"}) as r:
+        def tags(token):
+            headers = {"authorization": f"Bearer {token}"}
+            asked = (headers, login(r, headers)[0], headers)
+            return {json.loads(r.request("GET", "/v1/me", headers=one)[2])["tag"] for one in asked}
+        one, two, publisher = tags("one-0123456789"), tags("two-0123456789"), tags("publisher-0123456789")
+        assert len(one) == len(two) == 1 and len(one | two | publisher) == 3  # of a token and of its cookie it is one
 
 
 def test_under_dev_in_the_clear_the_cookie_has_a_name_that_browsers_keep():

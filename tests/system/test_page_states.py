@@ -22,6 +22,9 @@ with open(os.path.join(ROOT, "tests/system/node_modules/axe-core/axe.min.js")) a
     AXE = file.read()
 RULES = """axe.run(document, { resultTypes: ["violations"], runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] })
     .then(found => found.violations.map(v => [v.id, v.nodes.slice(0, 3).map(n => n.html.slice(0, 120) + " " + (n.any[0]?.message ?? "").slice(0, 120))]))"""
+# Colours and the slip move for a moment. What has just been set begins with the next frame; what goes on for ever is no change.
+STILL = """new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done))).then(() => Promise.allSettled(
+    document.getAnimations().filter(moves => moves.effect.getComputedTiming().endTime < Infinity).map(moves => moves.finished)))"""
 FEN = "r1bqkbnr/pppp1ppp/2n5/4p3/2B1P3/5N2/PPPP1PPP/RNBQK2R b KQkq - 3 3"
 CHESS = {"game": "chess", "fen": FEN, "lastMove": "f1c4", "san": "Bc4", "ply": 5, "white": "alpha", "black": "beta", "turn": "beta", "check": False,
          "clocks": {"agent1": 61000, "agent2": 48000}, "running": True, "at": 0, "chance": 0.62, "moves": ["e4", "e5", "Nf3", "Nc6", "Bc4"]}
@@ -54,7 +57,7 @@ def check(browser, name):
         browser.size(width, height, phone=width < 600)
         for scheme in ("light", "dark"):
             browser.scheme(scheme)
-            browser.run("new Promise(done => setTimeout(done, 300))")  # colours and the slip move for 240 ms
+            browser.run(STILL)
             keep(browser, f"{name}-{scheme}-{width}", whole=False)
             found = browser.run(RULES)
             assert found == [], (name, scheme, width, json.dumps(found, indent=1))
@@ -211,4 +214,24 @@ def test_nobody_may_without_a_token(browser):
             check(browser, "logged-out" + path.replace("/", "-"))
         assert browser.run("document.querySelector('#operations').checkVisibility()") is False
         assert closed.request("GET", "/metrics?live=sse")[0] == 401
+        assert browser.errors == []
+
+
+def workers(browser, url):
+    """The shared ones of that server."""
+    session, browser.session = browser.session, None
+    targets = browser.call("Target.getTargets")["targetInfos"]
+    browser.session = session
+    return [target for target in targets if target["type"] == "shared_worker" and target["url"].startswith(url)]
+
+
+def test_tabs_of_different_logins_share_nothing(browser):
+    """Also where neither token has a name: each tab hears what its own visitor may."""
+    tokens = {"RINGSIDE_AUTH_SUBSCRIBE_TOKENS": "one-0123456789,two-0123456789"}
+    with Ringside("--dev=false", environment=tokens, workers=1, bridge=1) as closed:
+        for number, (token, many) in enumerate((("one", 1), ("two", 2), ("two", 2))):
+            browser.open(f"{closed.url}/#token={token}-0123456789", beside=number > 0)
+            browser.wait("document.querySelector('#live').textContent === 'Live'", "live")
+            assert len(workers(browser, closed.url)) == many
+        browser.call("Network.clearBrowserCookies")  # they are the other servers', too: a cookie knows no port
         assert browser.errors == []

@@ -3,6 +3,7 @@
 #include "common/base/clock.h"
 #include "common/store/offset.h"
 #include "worker-sse/edge/cookie.h"
+#include "worker-sse/edge/credential.h"
 #include "worker-sse/edge/limits.h"
 #include "worker-sse/views/passes.h"
 
@@ -48,6 +49,8 @@ static bool from_friend(struct request *request)
 
 /* ---- who it is ---- */
 
+enum { TAG_DIGITS = 32 };
+
 static bool has_token(const struct identity *identity)
 {
 	return identity->way == IDENTITY_TOKEN || identity->way == IDENTITY_JWT;
@@ -80,6 +83,20 @@ static const char *kind_of(const struct identity *identity)
 	return "anonymous";
 }
 
+/* The same for who may as much by the same credential's owner, another for everybody else. Says
+ * nothing of the credential: what a principal is made of is a digest already. */
+static void print_tag(const struct identity *identity, json_t *rights, char out[TAG_DIGITS + 1])
+{
+	char *may = json_dumps(rights, JSON_COMPACT | JSON_SORT_KEYS), *text = NULL;
+	char digest[IDENTITY_PRINCIPAL_ROOM];
+	check(may != NULL && asprintf(&text, "ringside identity\n%s\n%s\n%s", identity->principal,
+	                              may, identity->subject) > 0);
+	credential_digest(span_str(text), digest);
+	snprintf(out, TAG_DIGITS + 1, "%.*s", TAG_DIGITS, digest);
+	free(text);
+	free(may);
+}
+
 void me_handle(struct request *request)
 {
 	const struct identity *identity = request->identity;
@@ -88,9 +105,11 @@ void me_handle(struct request *request)
 		return;
 	}
 	json_t *rights = rights_json(identity->rights);
-	json_t *answer =
-	        json_pack("{ss ss so so}", "subject", identity->subject, "kind", kind_of(identity),
-	                  "rights", rights, "expiresAt", time_json(identity->expires_ms));
+	char tag[TAG_DIGITS + 1];
+	print_tag(identity, rights, tag);
+	json_t *answer = json_pack("{ss ss ss so so}", "subject", identity->subject, "kind",
+	                           kind_of(identity), "tag", tag, "rights", rights, "expiresAt",
+	                           time_json(identity->expires_ms));
 	check(answer != NULL);
 	if (request->edge->settings->dev)
 		json_object_set_new(answer, "dev", json_true());
