@@ -340,6 +340,45 @@ struct command_row {
 #define WORKER_ROW(ident, name, worker, help) {name, "METHOD PATH [BODY]", 2, 3, NULL, worker},
 static const struct command_row rows[] = {ADMIN_COMMANDS(OWN_ROW, WORKER_ROW)};
 
+/* Commands that change nothing, and calls that only look. */
+static bool only_looks(const struct admin_request *request)
+{
+	static const char *const looks[] = {"status", "events", "settings"};
+	for (size_t i = 0; i < sizeof looks / sizeof *looks; i++)
+		if (strcmp(request->argv[0], looks[i]) == 0)
+			return true;
+	const char *second = request->argc > 1 ? request->argv[1] : "";
+	return strcmp(second, "GET") == 0 || strcmp(second, "--check") == 0 ||
+	       strcmp(second, "--outcome") == 0 ||
+	       (strcmp(request->argv[0], "tokens") == 0 &&
+	        (strcmp(second, "ls") == 0 || strcmp(second, "check") == 0));
+}
+
+/* Who asked for what is for the log. Of what a worker is asked, not the body: it may be long, or
+ * somebody's. */
+static void audit(struct supervisor *s, const struct admin_request *request)
+{
+	char words[256] = "";
+	size_t len = 0;
+	for (unsigned i = 0; i < request->argc && i < 3 && len < sizeof words; i++)
+		len += (size_t)snprintf(words + len, sizeof words - len, "%s%s", i > 0 ? " " : "",
+		                        request->argv[i]);
+	events_emit(&s->events, LOG_LEVEL_INFO, "asked",
+	            json_pack("{s:i, s:s%}", "uid", (int)request->uid, "command", words,
+	                      strnlen(words, sizeof words)));
+}
+
+static void carry_out(struct supervisor *s, const struct command_row *row,
+                      struct admin_request *request)
+{
+	if (!only_looks(request))
+		audit(s, request);
+	if (row->handle != NULL)
+		row->handle(s, request);
+	else
+		admin_forward(request, fleet_find(&s->fleet, row->worker));
+}
+
 void admin_command(void *supervisor, struct admin_request *request)
 {
 	struct supervisor *s = supervisor;
@@ -349,10 +388,8 @@ void admin_command(void *supervisor, struct admin_request *request)
 		if (request->argc - 1 < rows[i].least || request->argc - 1 > rows[i].most)
 			admin_refuse(request, ADMIN_USAGE, "usage: %s %s", rows[i].name,
 			             rows[i].synopsis);
-		else if (rows[i].handle != NULL)
-			rows[i].handle(s, request);
 		else
-			admin_forward(request, fleet_find(&s->fleet, rows[i].worker));
+			carry_out(s, &rows[i], request);
 		return;
 	}
 	admin_refuse(request, ADMIN_USAGE, "unknown command '%.64s'", request->argv[0]);

@@ -80,6 +80,7 @@ struct ctl_text {
 	int ctl_##ident(const struct ctl *ctl, int argc, char **argv);
 ADMIN_COMMANDS(OWN_COMMAND, WORKER_COMMAND)
 /* Those that need no supervisor. */
+WORKER_COMMAND(top, , , )
 WORKER_COMMAND(feed, , , )
 WORKER_COMMAND(agents, , , )
 WORKER_COMMAND(streams, , , )

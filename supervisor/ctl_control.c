@@ -119,6 +119,57 @@ int ctl_status(const struct ctl *ctl, int argc, char **argv)
 	return EXIT_DONE;
 }
 
+/* ---- the same, again and again ---- */
+
+const struct ctl_text ctl_text_top = {
+        "[--every SECONDS] [--count N]",
+        "  --every SECONDS   how often, 0.1 to 3600 [1]\n"
+        "  --count N         end after so many; else with Ctrl-C, or when the supervisor is gone\n"
+        "On a terminal each takes the place of the former one.\n"};
+
+/* False: it is none between least and most. */
+static bool take_number(const char *text, double least, double most, double *value)
+{
+	char *end;
+	if (text == NULL)
+		return true;
+	*value = strtod(text, &end);
+	return end != text && *end == '\0' && *value >= least && *value <= most;
+}
+
+int ctl_top(const struct ctl *ctl, int argc, char **argv)
+{
+	static const char *const command[] = {"status"};
+	const char *every_text = NULL, *count_text = NULL;
+	double every = 1, count = 0;
+	if (!ctl_take_option(&argc, argv, "--every", &every_text) ||
+	    !take_number(every_text, 0.1, 3600, &every))
+		return ctl_usage(ctl, "--every needs 0.1 to 3600 seconds");
+	if (!ctl_take_option(&argc, argv, "--count", &count_text) ||
+	    !take_number(count_text, 1, 1e9, &count))
+		return ctl_usage(ctl, "--count needs a number from 1 on");
+	int code = too_many(ctl, argc, argv, 0);
+	for (double n = 1; code == 0; n++) {
+		json_t *status;
+		code = ctl_ask(ctl, 1, command, &status);
+		if (code != 0)
+			break;
+		if (isatty(STDOUT_FILENO))
+			fputs("\033[H\033[2J", stdout);
+		else if (n > 1)
+			putchar('\n');
+		print_status(status);
+		json_decref(status);
+		if (fflush(stdout) != 0 || n == count)
+			break;
+		nanosleep(&(struct timespec){.tv_sec = (time_t)every,
+		                             .tv_nsec =
+		                                     (long)((every - (double)(time_t)every) * 1e9)},
+		          NULL);
+	}
+	return code;
+}
+
 /* ---- changing what runs ---- */
 
 /* Says how the workers have settled. */

@@ -10,8 +10,9 @@
 	{name, help, &(const struct ctl_text){synopsis, more}, ctl_##ident},
 #define WORKER_ROW(ident, name, worker, help) {name, help, &ctl_text_##ident, ctl_##ident},
 static const struct ctl_command commands[] = {
-        ADMIN_COMMANDS(OWN_ROW, WORKER_ROW){"feed", "Print the frames of a feed.", &ctl_text_feed,
-                                            ctl_feed},
+        ADMIN_COMMANDS(OWN_ROW, WORKER_ROW){"top", "Status, again and again.", &ctl_text_top,
+                                            ctl_top},
+        {"feed", "Print the frames of a feed.", &ctl_text_feed, ctl_feed},
         {"agents", "Look at the agents of the hub, or evict one.", &ctl_text_agents, ctl_agents},
         {"streams", "Look at the streams in the store.", &ctl_text_streams, ctl_streams},
         {"store", "Verify the store, or copy it while it is in use.", &ctl_text_store, ctl_store},

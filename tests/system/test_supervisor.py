@@ -654,6 +654,19 @@ class Admin(unittest.TestCase):
         self.assertRegex(out, r"(?m)^sse-0\s+\d+ ready ")
         self.assertIn(self.r.url, out)
 
+    def test_top(self):
+        out, _ = self.r.ctl("top", "--every", "0.1", "--count", "3")
+        self.assertEqual(out.count("WORKER"), 3)
+        for wrong in (("--every", "0"), ("--every", "x"), ("--count", "0"), ("--count",), ("more",)):
+            self.r.ctl("top", *wrong, code=2)
+
+    def test_who_changes_something_is_written_down(self):
+        for words, code in ((("log-level", "info"), 0), (("status",), 0), (("tokens", "ls"), 0), (("settings",), 0),
+                            (("restart", "nobody"), 1)):
+            self.r.ctl(*words, code=code)
+        asked = [(e["uid"], e["command"]) for e in self.r.events() if e["event"] == "asked"][-2:]
+        self.assertEqual(asked, [(os.geteuid(), "log-level info"), (os.geteuid(), "restart nobody")])
+
     def test_log_level(self):
         self.r.ctl("log-level", "debug")
         self.assertEqual(json.loads(self.r.ctl("settings", "--json")[0])["log.level"], "debug")
