@@ -131,10 +131,10 @@ static bool may_meet(struct span pattern, struct span path)
 
 bool rights_live_pattern(const struct rights_live *live, struct span pattern)
 {
-	static const char *const streams[] = {"/v1/stream/feeds/*/frames",
-	                                      "/v1/stream/feeds/*/results",
-	                                      "/v1/stream/feeds/*/audit", "/v1/stream/feeds/*/odds",
-	                                      "/v1/stream/feeds/*/attestations"};
+	static const char *const streams[] = {
+	        "/v1/stream/feeds/*/frames", "/v1/stream/feeds/*/results",
+	        "/v1/stream/feeds/*/bets",   "/v1/stream/feeds/*/audit",
+	        "/v1/stream/feeds/*/odds",   "/v1/stream/feeds/*/attestations"};
 	static const size_t root_len = sizeof "/v1/stream/" - 1;
 	uint8_t room[STREAM_NAME_ROOM];
 	if (!live->delayed)
