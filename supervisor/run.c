@@ -218,6 +218,20 @@ static void look_at_medium(const struct settings *settings)
 		         medium.warning);
 }
 
+/* It would be served, take no write, and count as this node's own. */
+static void look_at_copy(struct supervisor *s)
+{
+	const struct settings *settings = s->settings.newest;
+	char reason[SETTINGS_REASON_MAX];
+	if (settings_follows(settings) || !store_is_replica(settings->data_dir))
+		return;
+	snprintf(reason, sizeof reason,
+	         "data_dir: %.300s is a copy of another node's store: set cluster.follow, or "
+	         "ringsidectl cluster leave",
+	         settings->data_dir);
+	refuse_start(s, EXIT_USAGE, reason);
+}
+
 /* Workers close themselves in at each start; whether they can is said once. */
 static void look_at_sandbox(struct supervisor *s)
 {
@@ -323,6 +337,7 @@ static void prepare(struct supervisor *s)
 	process_raise_limits();
 	compare_limits(s, cpus);
 	look_at_medium(s->settings.newest);
+	look_at_copy(s);
 	look_at_sandbox(s);
 	options_doubts(&s->options, s->loaded, warn_of, NULL);
 	survey_access(s->loaded, s->options.config, warn_of_token, NULL);
