@@ -22,6 +22,7 @@ struct link {
 	uint64_t due_ms;        /* monotonic: `later` is done then; UINT64_MAX: nothing is */
 	enum link_action later; /* without _LATER */
 	uint64_t failures;      /* in a row */
+	uint64_t busy;          /* in a row: the store could not be opened */
 
 	/* The request that goes on; one at a time. */
 	bool asking;
@@ -30,6 +31,8 @@ struct link {
 	struct intake intake;
 	uint64_t behind_ms; /* monotonic, since when; 0: it is not */
 	int snapshot_fd;    /* -1 */
+	size_t unsynced;    /* bytes of it */
+	bool said_unfit;
 	bool draining;
 };
 

@@ -12,7 +12,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { STATUS_TIMEOUT_MS = 5000, URL_ROOM = 1280, PATH_ROOM = 4096 };
+enum {
+	STATUS_TIMEOUT_MS = 5000,
+	SYNC_BYTES =
+	        8 << 20, /* of a snapshot, as it comes: all of it at once would take its time */
+	URL_ROOM = 1280,
+	PATH_ROOM = 4096
+};
 
 static const struct settings *settings_of(const struct link *link)
 {
@@ -102,6 +108,25 @@ static const char *unfit(const struct link *link, const json_t *status, char rea
 	return NULL;
 }
 
+/* At the start that is a mistake that no restart can mend. Who serves goes on with what it has: the
+ * other node may be another one for a while. */
+static void cannot_follow(struct link *link, const char *reason)
+{
+	link->asking = false;
+	if (link->state == LINK_ASKING) {
+		log_error("this node cannot follow", "reason=\"%s\"", reason);
+		worker_exit(link->worker, worker_cannot_start(link->worker, "%s", reason));
+		return;
+	}
+	if (!link->said_unfit)
+		log_error("this node cannot follow any more",
+		          "reason=\"%s\" consequence=\"what it has is served\"", reason);
+	link->said_unfit = true;
+	link->failures++;
+	if (!link->draining)
+		link->on_event(link, LINK_ON_LOST);
+}
+
 static void on_status(void *arg, const struct http_post_answer *answer)
 {
 	struct link *link = arg;
@@ -109,13 +134,10 @@ static void on_status(void *arg, const struct http_post_answer *answer)
 	json_t *status = answer->status == 200 ? json_loadb((const char *)answer->body.at,
 	                                                    answer->body.len, 0, NULL)
 	                                       : NULL;
-	if (json_is_object(status) && unfit(link, status, reason) != NULL) {
-		log_error("this node cannot follow", "reason=\"%s\"", reason);
-		worker_exit(link->worker, worker_cannot_start(link->worker, "%s", reason));
-		link->asking = false;
-	} else {
+	if (json_is_object(status) && unfit(link, status, reason) != NULL)
+		cannot_follow(link, reason);
+	else
 		end(link, "status", answer, json_is_object(status) ? LINK_ON_FITS : LINK_ON_LOST);
-	}
 	json_decref(status);
 }
 
@@ -143,13 +165,20 @@ static bool on_snapshot_piece(void *arg, struct span piece)
 {
 	struct link *link = arg;
 	link->heard_ms = clock_monotonic_ms();
-	if (write_whole(link->snapshot_fd, piece))
+	bool written = write_whole(link->snapshot_fd, piece);
+	link->unsynced += piece.len;
+	if (written && link->unsynced >= SYNC_BYTES) {
+		link->unsynced = 0;
+		written = fdatasync(link->snapshot_fd) == 0;
+		link->heard_ms = clock_monotonic_ms(); /* that may have taken its time */
+	}
+	if (written)
 		return true;
 	log_error("snapshot not written", "error=\"%s\"", strerror(errno));
 	return false;
 }
 
-/* On the disk, name and all. */
+/* On the disk, name and all: the rest of it. */
 static bool settle_snapshot(struct link *link)
 {
 	char part[PATH_ROOM], whole[PATH_ROOM];
@@ -180,6 +209,7 @@ void link_fetch(struct link *link)
 	char part[PATH_ROOM];
 	path_in_store(link, STORE_SNAPSHOT_NAME ".part", part);
 	link->snapshot_fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	link->unsynced = 0;
 	if (link->snapshot_fd < 0) {
 		const struct http_post_answer none = {.error = strerror(errno)};
 		end(link, "snapshot", &none, LINK_ON_LOST);

@@ -21,7 +21,7 @@ enum {
 	TICK_MS = 50,
 	RETRY_MIN_MS = 100,
 	RETRY_MAX_MS = 2000,
-	OPEN_AGAIN_MS = 100,
+	OPEN_AGAIN_MAX_MS = 1000,
 	SNAPSHOT_SILENCE_MS = 600000, /* it is made before the first byte of it comes */
 	PATH_ROOM = 4096
 };
@@ -56,6 +56,13 @@ static void on_store(uv_async_t *async)
 
 /* ---- what link_step() says ---- */
 
+static bool there(const struct settings *s, const char *name)
+{
+	char path[PATH_ROOM];
+	snprintf(path, sizeof path, "%s/%s", s->data_dir, name);
+	return access(path, F_OK) == 0;
+}
+
 static void tell_joined(struct link *link, bool joined)
 {
 	peer_put(worker_supervisor(link->worker), joined, JOINED, {.joined = joined});
@@ -68,6 +75,11 @@ static void open_store(struct link *link)
 		tell_joined(link, true);
 		link->on_event(link, LINK_ON_OPEN);
 	} else if (code == EXIT_FAILED) {
+		/* A snapshot that came takes the place of what others have open: a former life of
+		 * this process may have ended before it could say so. */
+		if (there(link->worker->settings.newest, STORE_SNAPSHOT_NAME))
+			tell_joined(link, false);
+		link->busy++;
 		link->on_event(link, LINK_ON_BUSY);
 	} else {
 		worker_exit(link->worker, code);
@@ -80,18 +92,19 @@ static void do_later(struct link *link, enum link_action action, uint64_t in_ms)
 	link->due_ms = clock_monotonic_ms() + in_ms;
 }
 
-static void retry(struct link *link, enum link_action action)
+static void retry(struct link *link, enum link_action action, uint64_t times, uint64_t max_ms)
 {
-	const struct backoff backoff = {.min_ms = RETRY_MIN_MS, .max_ms = RETRY_MAX_MS};
-	uint64_t failures = link->failures > 0 ? link->failures : 1;
+	const struct backoff backoff = {.min_ms = RETRY_MIN_MS, .max_ms = max_ms};
 	do_later(link, action,
-	         backoff_ms(&backoff, failures, 0, (unsigned)clock_random_below(BACKOFF_DICE)));
+	         backoff_ms(&backoff, times > 0 ? times : 1, 0,
+	                    (unsigned)clock_random_below(BACKOFF_DICE)));
 }
 
-/* It has started when it knows whether it can follow, or that nobody says so. */
+/* It has started when it knows whether it can follow, or that nobody says so; and when the store is
+ * open, or cannot be yet: that may take longer than a heartbeat may be late. */
 static void act(struct link *link, enum link_action action)
 {
-	if (action != LINK_DO_NOTHING && action != LINK_DO_ASK)
+	if (action != LINK_DO_NOTHING && action != LINK_DO_ASK && action != LINK_DO_OPEN)
 		worker_ready(link->worker);
 	switch (action) {
 	case LINK_DO_NOTHING:
@@ -101,7 +114,7 @@ static void act(struct link *link, enum link_action action)
 		link_ask(link);
 		return;
 	case LINK_DO_ASK_LATER:
-		retry(link, LINK_DO_ASK);
+		retry(link, LINK_DO_ASK, link->failures, RETRY_MAX_MS);
 		return;
 	case LINK_DO_FETCH:
 		link_fetch(link);
@@ -110,13 +123,13 @@ static void act(struct link *link, enum link_action action)
 		open_store(link);
 		return;
 	case LINK_DO_OPEN_LATER:
-		do_later(link, LINK_DO_OPEN, OPEN_AGAIN_MS);
+		retry(link, LINK_DO_OPEN, link->busy, OPEN_AGAIN_MAX_MS);
 		return;
 	case LINK_DO_FOLLOW:
 		link_follow(link);
 		return;
 	case LINK_DO_FOLLOW_LATER:
-		retry(link, LINK_DO_FOLLOW);
+		retry(link, LINK_DO_FOLLOW, link->failures, RETRY_MAX_MS);
 		return;
 	case LINK_DO_RESTART:
 		tell_joined(link, false);
@@ -169,13 +182,6 @@ static void on_tick(uv_timer_t *timer)
 }
 
 /* ---- life ---- */
-
-static bool there(const struct settings *s, const char *name)
-{
-	char path[PATH_ROOM];
-	snprintf(path, sizeof path, "%s/%s", s->data_dir, name);
-	return access(path, F_OK) == 0;
-}
 
 /* From now on the directory is a copy. */
 static bool mark(const struct settings *s)
