@@ -335,9 +335,12 @@ def test_an_edge_leaves():
         data = ["--data-dir", edge.data_dir]
         edge.ctl("cluster", "leave", *data, code=1)  # it runs
         edge.stop()
+        edge.flags.pop()
+        edge.spawn()
+        assert edge.wait_exit() == 2
+        assert "is a copy of another node's store: set cluster.follow, or ringsidectl cluster leave" in edge.log()
         edge.ctl("cluster", "leave", *data)
         edge.ctl("cluster", "leave", *data, code=1)  # it has
-        edge.flags.pop()
         edge.start()
         append(edge, "/v1/stream/s", b"mine;")
         assert edge.request("GET", "/v1/stream/s?offset=-1")[2] == b"one;mine;"
@@ -475,3 +478,49 @@ def test_a_ticket_goes_along():
             with sender.connect() as connection:
                 connection.sendall(f"GET /v1/stream/late?ticket={ticket} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
                 assert read_answers(connection, 1) == [307]
+
+
+def test_another_node_in_the_place_of_the_one_that_is_followed():
+    place = free_address()
+    with node(listen=place) as leader, node(follow=leader) as edge:
+        leader.request("PUT", "/v1/stream/s", headers=TEXT)
+        append(leader, "/v1/stream/s", b"one;")
+        caught_up(leader, edge)
+        link = link_of(edge)
+        leader.stop()
+        with node("--store-ring-bytes=16M", "--limits-body-bytes=1M", listen=place):
+            edge.wait_log("this node cannot follow any more.*must be equal")
+            assert status(edge)["state"] == "renewing"
+            assert edge.request("GET", "/v1/stream/s?offset=-1")[2] == b"one;"
+            assert link_of(edge) == link
+        leader.start()
+        append(leader, "/v1/stream/s", b"two;")
+        caught_up(leader, edge)
+        assert same("/v1/stream/s", leader, edge) == b"one;two;"
+
+
+def test_a_link_that_ends_with_a_snapshot_in_its_hands():
+    with node() as leader, node(follow=leader) as edge:
+        leader.request("PUT", "/v1/stream/s", headers=TEXT)
+        append(leader, "/v1/stream/s", b"one;")
+        caught_up(leader, edge)
+        snapshot = leader.request("GET", "/v1/cluster/snapshot", headers=BEARER)[2]
+        with open(os.path.join(edge.data_dir, "part"), "wb") as file:
+            file.write(snapshot)
+        link = link_of(edge)
+        with stopped([link]):
+            os.rename(file.name, os.path.join(edge.data_dir, "snapshot.mdb"))
+            edge.kill(link)
+        wait_for(lambda: not os.path.exists(os.path.join(edge.data_dir, "snapshot.mdb")), "the snapshot to be taken")
+        append(leader, "/v1/stream/s", b"two;")
+        caught_up(leader, edge)
+        assert same("/v1/stream/s", leader, edge) == b"one;two;"
+
+
+def test_a_link_has_started_when_the_store_is_open():
+    with node() as leader, node(follow=leader) as edge:
+        caught_up(leader, edge)
+        edge.stop()
+        edge.start()
+        opened, begun = (edge.log().rindex(line) for line in ("state=joining was=opening", "worker-ready worker=link-0"))
+        assert opened < begun

@@ -3,6 +3,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "worker-sse/views/cluster.h"
 #include "worker-sse/views/connection_parts.h"
 
 #include <stdio.h>
@@ -396,6 +397,8 @@ static bool sweep_slice(struct slices_job *job)
 	state_kv_page(store_view(all->worker->store), SPAN(CONNECTION_KEY), behind, sweep_row,
 	              &page);
 	bool more = page.seen == SWEEP_ROWS;
+	if (cluster_follows(all->worker))
+		page.count = 0; /* they are the other node's, as are those who hold them */
 	for (size_t i = 0; i < page.count; i++) {
 		if (page.found[i].open)
 			lose(all, &page.found[i]);

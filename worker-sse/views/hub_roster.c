@@ -2,6 +2,7 @@
  * the texts that dashboards get, made once for all who come. */
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "worker-sse/views/cluster.h"
 #include "worker-sse/views/hub_parts.h"
 
 #include <stdio.h>
@@ -286,7 +287,7 @@ static void on_sweep(struct wheel_node *node)
 	uint64_t now_ms = clock_wall_ms();
 	size_t len = 0;
 	set_sweep(hub, sweep_ms(hub));
-	if (hub->sweeping || hub->worker->edge.draining)
+	if (hub->sweeping || hub->worker->edge.draining || cluster_follows(hub->worker))
 		return;
 	sse_worker_catch_up(hub->worker);
 	hub_roster_refresh(hub);

@@ -5,6 +5,7 @@
 #include "common/store/actor.h"
 #include "common/domain/subscription_scan.h"
 #include "common/domain/webhook_url.h"
+#include "worker-sse/views/cluster.h"
 #include "worker-sse/views/worker.h"
 
 #include <openssl/crypto.h>
@@ -846,6 +847,8 @@ static void secret_made(struct command *command)
 void subscriptions_start(struct sse_worker *w)
 {
 	static const char *const names[] = {SUBSCRIPTION_SECRET_KEY, SUBSCRIPTION_SIGNING_KEY};
+	if (cluster_follows(w))
+		return; /* the other node has made them */
 	for (size_t i = 0; i < 2; i++) {
 		struct span present;
 		if (state_kv_get(store_view(w->store), span_str(names[i]), &present))
