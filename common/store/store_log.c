@@ -169,7 +169,7 @@ static int take_replica(struct opening *o)
 {
 	struct store *store = o->store;
 	const struct ring *ring = &store->ring;
-	if (o->checkpoint.position.lsn < sizeof(struct ring_record)) {
+	if (o->replica && o->checkpoint.position.lsn < sizeof(struct ring_record)) {
 		snprintf(o->reason, 256, "%.150s follows another node and has nothing of it yet",
 		         store->dir);
 		return EAGAIN;
@@ -257,7 +257,9 @@ static int settle(struct opening *o)
 	case TABLES_LOG_MAKING:
 		return make_and_keep(o, false);
 	case TABLES_LOG_KEPT:
-		return take_kept(o);
+		/* Of a copy that has left, or a backup: nothing was acknowledged since, and clients
+		 * are told that something may be missing. Its log may never have been synced. */
+		return o->log.renew_epoch ? take_replica(o) : take_kept(o);
 	case TABLES_LOG_NONE:
 		return take_backup(o);
 	}

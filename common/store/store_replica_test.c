@@ -308,6 +308,29 @@ static void test_a_copy_that_leaves_is_a_store_of_its_own(void **state)
 	                 false);
 }
 
+/* Its log was never synced: a power cut takes it, and nobody has it any more. */
+static void test_a_copy_leaves_after_a_power_cut(void **state)
+{
+	struct fixture *f = *state;
+	snapshot(f);
+	open_well(&f->follower);
+	assert_int_equal(append(&f->leader, SPAN("two;")), VERDICT_OK);
+	ship(f);
+	store_close(&f->follower.store);
+	remove_file(&f->follower, "ring");
+	remove_file(&f->follower, STORE_REPLICA_NAME);
+	open_well(&f->follower);
+	assert_int_equal(epoch_of(&f->follower), epoch_of(&f->leader) + 1);
+	assert_int_equal(append(&f->follower, SPAN("mine;")), VERDICT_OK);
+	reopen(&f->follower);
+	assert_int_equal(epoch_of(&f->follower), epoch_of(&f->leader) + 1);
+	/* From now on it is as any other: what it has acknowledged may not be missing. */
+	store_close(&f->follower.store);
+	remove_file(&f->follower, "ring");
+	char reason[256];
+	assert_int_equal(open_node(&f->follower, reason), EBADMSG);
+}
+
 static void done(struct command *command)
 {
 	(void)command;
@@ -353,6 +376,7 @@ int main(void)
 	        T(test_a_copy_of_nothing_is_not_served),
 	        T(test_a_snapshot_waits_until_all_have_ended),
 	        T(test_a_copy_that_leaves_is_a_store_of_its_own),
+	        T(test_a_copy_leaves_after_a_power_cut),
 	        T(test_a_cut_under_waiting_batches),
 #undef T
 	};
