@@ -19,10 +19,12 @@ struct link {
 
 	enum link_state state;
 	bool was_live;
-	uint64_t due_ms;        /* monotonic: `later` is done then; UINT64_MAX: nothing is */
-	enum link_action later; /* without _LATER */
-	uint64_t failures;      /* in a row */
-	uint64_t busy;          /* in a row: the store could not be opened */
+	uint64_t due_ms;         /* monotonic: `later` is done then; UINT64_MAX: nothing is */
+	enum link_action later;  /* without _LATER */
+	uint64_t failures;       /* in a row */
+	uint64_t fetches_failed; /* in a row */
+	bool fetch_lost;         /* it was the last that failed */
+	uint64_t busy;           /* in a row: the store could not be opened */
 
 	/* The request that goes on; one at a time. */
 	bool asking;

@@ -131,6 +131,7 @@ static void on_status(void *arg, const struct http_post_answer *answer)
 {
 	struct link *link = arg;
 	char reason[256];
+	link->fetch_lost = false;
 	json_t *status = answer->status == 200 ? json_loadb((const char *)answer->body.at,
 	                                                    answer->body.len, 0, NULL)
 	                                       : NULL;
@@ -201,6 +202,8 @@ static void on_snapshot(void *arg, const struct http_post_answer *answer)
 		counter_add(link->worker->mine, cluster_snapshots_total, 1);
 		log_info("snapshot came", "from=%s", settings_of(link)->cluster_follow);
 	}
+	link->fetches_failed = came ? 0 : link->fetches_failed + 1;
+	link->fetch_lost = !came;
 	end(link, "snapshot", answer, came ? LINK_ON_CAME : LINK_ON_LOST);
 }
 
@@ -212,6 +215,8 @@ void link_fetch(struct link *link)
 	link->unsynced = 0;
 	if (link->snapshot_fd < 0) {
 		const struct http_post_answer none = {.error = strerror(errno)};
+		link->fetches_failed++;
+		link->fetch_lost = true;
 		end(link, "snapshot", &none, LINK_ON_LOST);
 		return;
 	}

@@ -21,6 +21,7 @@ enum {
 	TICK_MS = 50,
 	RETRY_MIN_MS = 100,
 	RETRY_MAX_MS = 2000,
+	FETCH_AGAIN_MAX_MS = 15000, /* each costs the other node a copy of its store */
 	OPEN_AGAIN_MAX_MS = 1000,
 	SNAPSHOT_SILENCE_MS = 600000, /* it is made before the first byte of it comes */
 	PATH_ROOM = 4096
@@ -114,7 +115,10 @@ static void act(struct link *link, enum link_action action)
 		link_ask(link);
 		return;
 	case LINK_DO_ASK_LATER:
-		retry(link, LINK_DO_ASK, link->failures, RETRY_MAX_MS);
+		if (link->fetch_lost)
+			retry(link, LINK_DO_ASK, link->fetches_failed, FETCH_AGAIN_MAX_MS);
+		else
+			retry(link, LINK_DO_ASK, link->failures, RETRY_MAX_MS);
 		return;
 	case LINK_DO_FETCH:
 		link_fetch(link);

@@ -202,6 +202,10 @@ void store_status(struct store *store, struct store_status *status);
 /* Applies everything durable so far to LMDB; blocks. 0 or an errno-like code. */
 int store_checkpoint(struct store *store, char reason[256]);
 
+/* Was a checkpoint of this process torn out of its transaction? Where that was in another thread
+ * than the store's own, LMDB's lock is held until that thread ends: end the process. */
+bool store_writer_lost(const struct store *store);
+
 /* A consistent copy, everything acknowledged before the call included; written to `path` + ".part",
  * synced, renamed. Online. Restore: put it as data.mdb into an empty data directory. */
 int store_backup(struct store *store, const char *path, char reason[256]);

@@ -291,6 +291,11 @@ static int lose_writer(struct store *store)
 	return EIO;
 }
 
+bool store_writer_lost(const struct store *store)
+{
+	return store->writer_lost;
+}
+
 /* What has no room whole may have it in portions: each needs copies of the pages that it changes,
  * and those of the one before the last are free again. */
 static void choose_portion(struct store *store, int rc)

@@ -94,9 +94,9 @@ struct store {
 	/* 0, ENOSPC, EIO: this process's last checkpoint failed so. That another's went well does
 	 * not heal it: only one of its own does. */
 	_Atomic int checkpoint_error;
-	uint64_t failed_ms;   /* monotonic: when it did */
-	bool writer_lost;     /* no more checkpoints of this process */
-	size_t portion_bytes; /* of the log, that one transaction applies at most */
+	uint64_t failed_ms;       /* monotonic: when it did */
+	_Atomic bool writer_lost; /* no more checkpoints of this process */
+	size_t portion_bytes;     /* of the log, that one transaction applies at most */
 	uint64_t reserved_to; /* data.mdb has its blocks up to here, as far as this process knows */
 	bool unreservable;    /* its file system gives none ahead */
 	_Atomic uint64_t checkpoints, checkpoint_ns;

@@ -524,3 +524,16 @@ def test_a_link_has_started_when_the_store_is_open():
         edge.start()
         opened, begun = (edge.log().rindex(line) for line in ("state=joining was=opening", "worker-ready worker=link-0"))
         assert opened < begun
+
+
+def test_one_snapshot_at_a_time():
+    with node(workers=2) as leader:
+        leader.request("PUT", "/v1/stream/s", headers=TEXT)
+        fill(leader, "/v1/stream/s", 16)
+        ask = f"GET /v1/cluster/snapshot HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {SECRET}\r\n\r\n".encode()
+        with leader.connect() as first:
+            first.sendall(ask)
+            assert read_answers(first, 1) == [200]
+            for _ in range(12):  # by either worker
+                assert leader.request("GET", "/v1/cluster/snapshot", headers=BEARER)[0] == 503
+        wait_for(lambda: leader.request("GET", "/v1/cluster/snapshot", headers=BEARER)[0] == 200, "the next one's turn")

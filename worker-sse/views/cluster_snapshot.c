@@ -1,5 +1,5 @@
 /* GET /v1/cluster/snapshot: a backup of this node's store, made for whoever asks and gone with the
- * answer. One at a time: it needs as much room again as the store has. */
+ * answer. One at a time, whichever worker is asked: it needs as much room again as the store. */
 #include "common/base/check.h"
 #include "common/base/log.h"
 #include "worker-sse/views/cluster_parts.h"
@@ -8,7 +8,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -19,7 +21,8 @@ struct snapshot {
 	struct cluster *cluster;
 	struct request *request; /* NULL: who asked has left */
 	char path[PATH_ROOM], reason[256];
-	int error, fd;
+	int error, fd, lock_fd;
+	bool writer_lost; /* by the thread that made it */
 	uint64_t at, end;
 };
 
@@ -27,6 +30,7 @@ static void snapshot_free(struct snapshot *s)
 {
 	if (s->fd >= 0)
 		close(s->fd);
+	close(s->lock_fd); /* which unlocks it */
 	s->cluster->copying = false;
 	free(s);
 }
@@ -78,7 +82,10 @@ static void on_drain(struct request *request)
 static void make(uv_work_t *work)
 {
 	struct snapshot *s = work->data;
-	s->error = store_backup(s->cluster->worker->store, s->path, s->reason);
+	struct store *store = s->cluster->worker->store;
+	bool lost_before = store_writer_lost(store);
+	s->error = store_backup(store, s->path, s->reason);
+	s->writer_lost = !lost_before && store_writer_lost(store);
 	if (s->error == 0) {
 		struct stat st;
 		s->fd = open(s->path, O_RDONLY | O_CLOEXEC);
@@ -112,6 +119,8 @@ static void on_made(uv_work_t *work, int status)
 	struct request *request = s->request;
 	(void)status;
 	s->cluster->making = false;
+	if (s->writer_lost) /* that thread does not end, and has what all writers wait for */
+		worker_exit(s->cluster->worker->worker, EXIT_FAILED);
 	if (request_left(request) || s->error != 0) {
 		if (s->error != 0)
 			log_error("snapshot not made", "error=\"%s\"", s->reason);
@@ -126,15 +135,53 @@ static void on_made(uv_work_t *work, int status)
 	go_on(s);
 }
 
+/* -1: another worker makes one, or sends it. */
+static int lock(const struct sse_worker *w)
+{
+	char path[PATH_ROOM];
+	snprintf(path, sizeof path, "%s/snapshot-out.lock", w->settings->data_dir);
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return fd;
+	if (fd < 0)
+		log_error("snapshot not made", "path=%s error=\"%s\"", path, strerror(errno));
+	else
+		close(fd);
+	return -1;
+}
+
+/* What this node needs for its own writes is left alone. */
+static bool has_room(const struct sse_worker *w)
+{
+	struct store_status status;
+	struct statvfs fs;
+	store_status(w->store, &status);
+	if (statvfs(w->settings->data_dir, &fs) != 0)
+		return true; /* who writes it will say */
+	uint64_t there = (uint64_t)fs.f_bavail * fs.f_frsize,
+	         needed = status.used_bytes + w->settings->store_free_bytes_min;
+	if (there < needed)
+		log_warn("no room for a snapshot", "free=%llu needed=%llu",
+		         (unsigned long long)there, (unsigned long long)needed);
+	return there >= needed;
+}
+
 void cluster_snapshot_begin(struct request *request)
 {
 	struct sse_worker *w = worker_of(request);
-	if (w->cluster->copying) {
+	int lock_fd = w->cluster->copying ? -1 : lock(w);
+	if (lock_fd < 0) {
 		reply_error(request, 503, "a snapshot is being made for another node");
 		return;
 	}
+	if (!has_room(w)) {
+		close(lock_fd);
+		reply_error(request, 503, "no room for a snapshot; the log says how much");
+		return;
+	}
 	struct snapshot *s = xcalloc(1, sizeof *s);
-	*s = (struct snapshot){.cluster = w->cluster, .request = request, .fd = -1};
+	*s = (struct snapshot){
+	        .cluster = w->cluster, .request = request, .fd = -1, .lock_fd = lock_fd};
 	s->work.data = s;
 	print_path(w, "", s->path);
 	w->cluster->copying = w->cluster->making = true;
