@@ -73,6 +73,16 @@ def test_who_waits_longest_is_given_first(r):
         assert ask(r, "GET", "/v1/sessions/a/lease")[1]["waiting"] is False
 
 
+def test_who_goes_while_he_waits_is_told_so(r):
+    """At once, and not when the time is over that he wanted to wait."""
+    with ThreadPoolExecutor() as pool, register(r, "bot") as agent:
+        waits = pool.submit(next_one, r, "bot", wait=55)
+        time.sleep(0.5)  # it stands in line; if not yet, it is told so as well
+        agent.close()
+        status, body = waits.result(PATIENCE)
+        assert (status, body["code"]) == (409, "NOT_REGISTERED")
+
+
 def test_what_is_asked_wrongly_is_told_so(r):
     ask(r, "PUT", "/v1/sessions/c")
     for path, body in (("$next/lease", {}), ("$next/lease", {"agent": ""}), ("$next/lease", {"agent": "a", "wait": 61}),

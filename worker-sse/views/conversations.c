@@ -2,10 +2,12 @@
 #include "common/base/check.h"
 #include "common/base/json_take.h"
 #include "common/base/log.h"
+#include "common/domain/agent.h"
 #include "worker-sse/views/conversation_parts.h"
 #include "worker-sse/views/streams.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- how many there are ---- */
 
@@ -56,6 +58,9 @@ static void on_row(void *context, struct span key, bool there)
 		count_row(&all->due_count, there);
 		counter_set(all->worker->counters, conversations_waiting, all->due_count);
 		conversation_due_changed(all);
+	} else if (all->waiters != NULL && key.len > sizeof AGENT_KEY - 1 &&
+	           memcmp(key.at, AGENT_KEY, sizeof AGENT_KEY - 1) == 0) {
+		conversation_due_changed(all); /* it may wait, and be gone */
 	}
 }
 
