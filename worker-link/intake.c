@@ -82,6 +82,8 @@ static enum intake_result take_whole(struct intake *intake, struct span *wire)
 
 static void hold(struct intake *intake, struct span piece)
 {
+	if (piece.len == 0)
+		return; /* there may be no room to speak of yet */
 	if (intake->room < intake->len + piece.len) {
 		intake->room = 2 * (intake->len + piece.len);
 		intake->held = xrealloc(intake->held, intake->room);
