@@ -470,7 +470,7 @@ int run_supervisor(const struct options *options)
 	start_handles(s);
 	/* Who has ended meanwhile said so to nobody. */
 	if (s->upgrade.state != UPGRADE_RISING)
-		fleet_drop_sockets(&s->fleet);
+		upgrade_drop_sockets(s);
 	if (s->upgrade.former != NULL)
 		look_after_children(s);
 	else

@@ -72,14 +72,21 @@ void upgrade_begin(struct supervisor *s)
 
 void upgrade_take_sockets(struct supervisor *s)
 {
-	struct fleet_socket *sockets;
-	if (s->upgrade.former != NULL) {
-		s->fleet.sockets = s->upgrade.former->sockets;
-		s->fleet.sockets_count = s->upgrade.former->sockets_count;
+	struct upgrade *u = &s->upgrade;
+	if (u->former != NULL) {
+		s->fleet.sockets = u->former->sockets;
+		s->fleet.sockets_count = u->former->sockets_count;
 	} else {
-		s->fleet.sockets_count = handover_listen_fds(&sockets);
-		s->fleet.sockets = sockets;
+		s->fleet.sockets_count = handover_listen_fds(&u->listen_fds);
+		s->fleet.sockets = u->listen_fds;
 	}
+}
+
+void upgrade_drop_sockets(struct supervisor *s)
+{
+	fleet_drop_sockets(&s->fleet);
+	free(s->upgrade.listen_fds);
+	s->upgrade.listen_fds = NULL;
 }
 
 /* False: there is none that is to be used. */
@@ -359,7 +366,7 @@ static void close_former(struct upgrade *u)
 static void stay_here(struct supervisor *s)
 {
 	s->upgrade.state = UPGRADE_DONE;
-	fleet_drop_sockets(&s->fleet);
+	upgrade_drop_sockets(s);
 	close_former(&s->upgrade);
 	fleet_restart(&s->fleet, NULL);
 }
@@ -427,7 +434,7 @@ void upgrade_look(struct supervisor *s)
 		start_timer(s, on_giving_back, 0);
 	} else if (tally.settled && !fleet_holds(&s->fleet)) {
 		u->state = UPGRADE_DONE;
-		fleet_drop_sockets(&s->fleet);
+		upgrade_drop_sockets(s);
 		close_former(u);
 		events_emit(&s->events, LOG_LEVEL_INFO, "upgraded",
 		            json_pack("{s:s, s:s, s:i}", "from", u->from, "to", u->to, "workers",

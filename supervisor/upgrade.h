@@ -31,8 +31,9 @@ struct upgrade {
 	char next[HANDOVER_PATH_MAX], from[64], to[64], reason[HANDOVER_REASON_MAX + 1];
 	/* What was taken over: until it is done, for going back. NULL: nothing was. */
 	struct handover *former;
-	bool holding;      /* signals, for the next program */
-	bool took_workers; /* the fleet has them; before, all is as it was left */
+	struct fleet_socket *listen_fds; /* a service manager's; NULL: there are none */
+	bool holding;                    /* signals, for the next program */
+	bool took_workers;               /* the fleet has them; before, all is as it was left */
 	uv_timer_t timer;
 	uint64_t due_ms;
 };
@@ -46,6 +47,8 @@ void upgrade_take_sockets(struct supervisor *s);
 bool upgrade_settings(const struct supervisor *s, struct settings *settings);
 /* A token that was made for the former one's run (dev_tokens.h) is one of this run. */
 void upgrade_keep_token(struct supervisor *s);
+/* The sockets that are at no address of ours are closed, and the list is forgotten. */
+void upgrade_drop_sockets(struct supervisor *s);
 /* Its workers and its events; the fleet is there. */
 void upgrade_take_workers(struct supervisor *s);
 /* Is that process one of its workers? */
