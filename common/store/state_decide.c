@@ -698,6 +698,8 @@ static enum verdict judge_part_append(struct decision *d, const struct command *
 			return VERDICT_NOT_FOUND;
 		if (part->body_fault != NULL)
 			return VERDICT_BAD_BODY;
+		if (create->fork && create->fork_offset + part->body.bytes.len > position_max)
+			return VERDICT_OFFSET_LIMIT; /* a fork in a transaction says its offset */
 		return media_type_equal(part->content_type, create->content_type)
 		               ? VERDICT_OK
 		               : VERDICT_CONTENT_TYPE;

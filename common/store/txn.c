@@ -190,7 +190,8 @@ static void add_deed(struct txn *txn, const struct publication *p)
 	add_part(txn, part);
 	if (p->count == 0 && !p->close)
 		return;
-	check(p->deed == PUBLISH);
+	check(p->deed != DELETE);
+	part.fork = false;
 	part.kind = COMMAND_APPEND;
 	part.close = p->close;
 	part.body = (struct batch){p->sizes, p->count, span_of(p->bytes, p->len)};

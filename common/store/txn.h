@@ -33,11 +33,11 @@ void txn_publish(struct txn *txn, const char *path, struct span json);
 /* The JSON stream `path` is there when this is durable, also when nothing is published to it. */
 void txn_stream(struct txn *txn, const char *path);
 
-/* The stream `path` becomes a fork of `source` at that offset of it. Nothing else is done to it in
- * this transaction. */
+/* The stream `path` becomes a fork of `source` at that offset of it. What is published to it
+ * afterwards, in this transaction, stands behind that. */
 void txn_fork(struct txn *txn, const char *path, const char *source, uint64_t lineage,
               uint64_t position);
-/* The stream `path` goes, if it is there. The same. */
+/* The stream `path` goes, if it is there. Nothing else is done to it in this transaction. */
 void txn_delete(struct txn *txn, const char *path);
 
 /* What is published to `path` in this transaction (something is) is the last: the stream is closed.

@@ -213,6 +213,14 @@ static void test_forks_and_deletions(void **state)
 	assert_int_equal(txn_execute(&txn, store), VERDICT_OK);
 	assert_int_equal(tail_of(store, "/v1/stream/b"), 4);
 
+	/* A fork, and what comes behind it, at once. */
+	txn = txn_create();
+	txn_fork(txn, "/v1/stream/c", "/v1/stream/a", lineage, 2);
+	txn_publish(txn, "/v1/stream/c", SPAN("345"));
+	assert_int_equal(txn_execute(&txn, store), VERDICT_OK);
+	assert_int_equal(tail_of(store, "/v1/stream/c"), 6);
+	assert_int_equal(tail_of(store, "/v1/stream/a"), 4);
+
 	/* The condition fails: nothing is deleted. */
 	for (int i = 0; i < 2; i++) {
 		txn = txn_create();
@@ -228,6 +236,7 @@ static void test_forks_and_deletions(void **state)
 	txn = txn_create();
 	txn_delete(txn, "/v1/stream/a");
 	txn_delete(txn, "/v1/stream/b");
+	txn_delete(txn, "/v1/stream/c");
 	assert_int_equal(txn_execute(&txn, store), VERDICT_OK);
 	assert_int_equal(tail_of(store, "/v1/stream/b"), UINT64_MAX);
 	assert_null(state_find(store_view(store), SPAN("/v1/stream/a")));

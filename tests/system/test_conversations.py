@@ -554,10 +554,13 @@ def test_a_fork_has_all_up_to_there_and_goes_its_own_way(r):
     assert stream(r, "sessions/c") == whole
     # All of it, under a name of ours; its answer that is under way is over in the fork.
     other = ask(r, "POST", "/v1/sessions/c/fork", {"atMessageId": None, "newSessionId": None})[1]["sessionId"]
-    assert uuid.UUID(other) and stream(r, f"sessions/{other}") == whole
+    there = stream(r, f"sessions/{other}")
+    assert uuid.UUID(other) and there[:-1] == whole
+    assert pieces(there)[-1] == ("g1:1", {"type": "stop", "reason": "abandoned"})
     piece = {"actorId": "b", "role": "assistant", "chunk": {}}
     assert ask(r, "POST", f"/v1/sessions/{other}/chunks", {**piece, "messageId": "g1"})[0] == 409
     assert ask(r, "POST", f"/v1/sessions/{other}/chunks", {**piece, "messageId": "g2"})[0] == 200
+    assert stream(r, "sessions/c") == whole and ask(r, "POST", "/v1/sessions/c/chunks", {**piece, "messageId": "g1"})[0] == 200
     assert ask(r, "POST", "/v1/sessions/c/fork", {"atMessageId": "none"})[1]["code"] == "MESSAGE_NOT_FOUND"
     assert ask(r, "POST", "/v1/sessions/c/fork", {"newSessionId": "f"})[1]["code"] == "SESSION_EXISTS"
     # The source goes; the fork keeps what it has.

@@ -250,7 +250,39 @@ static bool inherit(void *arg, struct span key, struct span value)
 	return true;
 }
 
-static void put_fork(struct conversation_call *call, struct conversation *fork, uint64_t at)
+/* An answer that is under way at the fork goes on in the source only: in the fork it ends. False:
+ * unreadable, answered. */
+static bool abandon_there(struct conversation_call *call, struct conversation *fork, uint64_t at)
+{
+	struct conversation_message message = {0};
+	char path[CONVERSATION_PATH_ROOM], key[CONVERSATION_KEY_ROOM];
+	const char *id = call->row.generation;
+	bool known = false;
+	if (*id != '\0' && !conversation_recall(call, id, &message, &known))
+		return false;
+	if (!known || message.pieces == 0 || message.position > at)
+		return true; /* nothing of it is in the fork */
+	json_t *chunk = json_pack("{s:s, s:s}", "type", "stop", "reason", "abandoned");
+	json_t *event = conversation_piece_event(id, message.pieces++, "", "assistant", chunk,
+	                                         call->now_ms, NULL);
+	char *text = json_dumps(event, JSON_COMPACT);
+	check(text != NULL);
+	txn_publish(call->change->txn, conversation_path(fork->id, "events", path), span_str(text));
+	fork->said = message.position = at + strlen(text) + 1; /* as it is stored, with a comma */
+	free(text);
+	json_decref(event);
+	json_decref(chunk);
+	message.ended = true;
+	message.at_ms = call->now_ms;
+	text = conversation_message_text(&message);
+	conversation_message_key(fork->id, id, key);
+	rows_put(call->change->rows, key, span_str(text));
+	free(text);
+	return true;
+}
+
+/* False: unreadable, answered. */
+static bool put_fork(struct conversation_call *call, struct conversation *fork, uint64_t at)
 {
 	char key[CONVERSATION_KEY_ROOM], prefix[CONVERSATION_KEY_ROOM];
 	struct rows *rows = call->change->rows;
@@ -258,12 +290,15 @@ static void put_fork(struct conversation_call *call, struct conversation *fork, 
 	struct heirs heirs = {call, fork, at, (size_t)len};
 	state_kv_page(store_view(call->all->worker->store), span_str(prefix), (struct span){0},
 	              inherit, &heirs);
+	if (!abandon_there(call, fork, at))
+		return false;
 	conversation_time_key(fork->id, fork->created_ms, key);
 	rows_put(rows, key, SPAN("1"));
 	char *text = conversation_text(fork);
 	conversation_key(fork->id, key);
 	rows_put(rows, key, span_str(text));
 	free(text);
+	return true;
 }
 
 static bool is_free(struct conversation_call *call, const char *id)
@@ -308,7 +343,8 @@ void conversation_fork_step(struct conversation_call *call)
 	txn_fork(call->change->txn, conversation_path(fork.id, "events", path), source,
 	         events->lineage, at);
 	txn_stream(call->change->txn, conversation_path(fork.id, "inbox", path));
-	put_fork(call, &fork, at);
+	if (!put_fork(call, &fork, at))
+		return;
 	conversation_put(call); /* the source, as it is: nothing was said meanwhile */
 	call->row = fork;
 	conversation_tell_change(call, "created");
