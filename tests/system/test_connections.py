@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import random
+import signal
 import threading
 import time
 import uuid
@@ -293,6 +294,49 @@ def test_a_connection_is_its_logins():
         client.stop()
         other.stop()
         assert client.faults == []
+
+
+def test_an_id_that_was_made_up_names_nobodys_conversations():
+    """Streams have numbers, and an id of an event is made of them: whoever guesses one learns no name by it."""
+    rights = {"ann": "read=/** append=/** create=/**", "bob": "read=conversations/open-one/**"}
+    tokens = {name: f"{name}-secret-0123456789abcdef" for name in rights}
+    with Ringside(workers=2, start=False) as r:
+        path = os.path.join(r.dir, "tokens")
+
+        def grant():
+            with open(path, "w") as file:
+                file.write("".join(f"{name} token:{tokens[name]} {rights[name]}\n" for name in rights))
+            os.chmod(path, 0o600)
+        grant()
+        r.flags.remove("--dev")
+        r.flags.append(f"--auth-tokens={path}")
+        r.start()
+        ann, bob = ({"authorization": f"Bearer {token}"} for token in tokens.values())
+        client = ChatClient(r.address, headers=ann)
+        welcome(client)
+        for session in ("al-secret", "open-one"):
+            ask(r, "POST", f"/v1/sessions/{session}/messages", {"content": "x"}, ann)
+            assert client.watch(session)[0] == 200
+        wait_for(lambda: len(client.of("watched")) == 2, "both")
+        client.stop()
+        guess = ChatClient(r.address, headers=bob, follow=False)
+        guess.last_id, guess.cursors = client.last_id, {"open-one": client.cursors["open-one"]}
+        guess.start()
+        assert [one["sessionId"] for one in welcome(guess)["sessions"]] == ["open-one"]
+        assert guess.post("probe", {"nonce": "n"})[0] == 202
+        wait_for(lambda: guess.of("_probe"), "the probe")
+        assert "al-secret" not in json.dumps(guess.heard)
+        guess.stop()
+        # What he could read when he began to watch it, and cannot any more, has a name for him.
+        rights["bob"] = "read=conversations/other/**"
+        grant()
+        r.signal(signal.SIGHUP)
+        path = "/v1/stream/conversations/open-one/events?offset=-1"
+        wait_for(lambda: {r.request("GET", path, None, bob)[0] for _ in range(8)} == {403}, "the new rights, on both")
+        again = ChatClient(r.address, guess.cid, headers=bob, was=guess)
+        wait_for(lambda: again.of("session_reset"), "the reset")
+        assert again.of("session_reset")[0]["reason"] == "forbidden"
+        again.stop()
 
 
 # ---- two of one name ----

@@ -156,8 +156,9 @@ static void open_end(struct connection_op *op, bool done)
 	}
 }
 
-/* What the browser says that it has: where it stands in each, and of which revision. */
-static void take_position(struct connection_op *op, struct span id)
+/* What the browser says that it has: where it stands in each, and of which revision. Its numbers
+ * may have been made up: one that stands for what this login may not read names nothing. */
+static void take_position(struct connection_op *op, const struct request *request, struct span id)
 {
 	struct sse_worker *w = op->all->worker;
 	struct state *view = store_view(w->store);
@@ -169,8 +170,10 @@ static void take_position(struct connection_op *op, struct span id)
 	for (size_t i = 0; op->opening.resumes && i < count; i++) {
 		struct connection_watch *place = &op->places[op->places_count];
 		struct stream *stream = state_find_id(view, known[i].stream_id);
+		unsigned status;
 		if (stream == NULL || stream->deleted || stream->dropped ||
-		    !connection_conversation(stream, place->id))
+		    !connection_conversation(stream, place->id) ||
+		    !connection_may(request, place->id, RIGHT(READ), "events", &status))
 			continue;
 		place->from = known[i].position;
 		op->places_count++;
@@ -201,7 +204,7 @@ void connection_stream_open(struct request *request, struct span cid, struct spa
 	        .worker = w->worker->generation,
 	        .takeovers_max = (uint32_t)w->settings->connections_takeovers,
 	        .takeovers_window_ms = w->settings->connections_takeover_window_ms};
-	take_position(op, last);
+	take_position(op, request, last);
 	op->opening.places = op->places;
 	op->opening.places_count = op->places_count;
 	run_opening(op, request);

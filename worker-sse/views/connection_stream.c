@@ -259,7 +259,7 @@ struct change {
 	struct arrival *arrivals;
 	size_t count;
 	json_t *gone; /* ids that are not watched any more */
-	json_t *lost; /* watched, and not there or not allowed */
+	json_t *lost; /* watched, and not there or not allowed: the reason of each */
 };
 
 static void unwatch_others(struct change *change)
@@ -302,15 +302,14 @@ static void watch_all(struct change *change, const struct request *request)
 	const struct connection *row = change->row;
 	for (size_t i = 0; i < row->count; i++) {
 		const struct connection_watch *watch = &row->watches[i];
-		unsigned status;
+		unsigned status = 404;
 		struct stream *stream = connection_events(worker_of(change->s->request), watch->id);
-		if (stream == NULL)
-			json_array_append_new(change->lost, json_string(watch->id));
-		else if (request != NULL &&
-		         !connection_may(request, watch->id, RIGHT(READ), "events", &status))
-			json_array_append_new(change->lost, json_string(watch->id));
-		else
+		if (connection_may(request, watch->id, RIGHT(READ), "events", &status) &&
+		    stream != NULL)
 			arrive(change, watch, stream);
+		else
+			json_object_set_new(change->lost, watch->id,
+			                    json_string(status == 403 ? "forbidden" : "gone"));
 	}
 }
 
@@ -326,6 +325,7 @@ static void put_changes(struct change *change, uint64_t before)
 	const struct connection *row = change->row;
 	size_t i;
 	json_t *id;
+	const char *name;
 	char text[CONVERSATION_ID_ROOM];
 	if (change->first != NULL)
 		connection_put(b, s, "welcome", change->first);
@@ -342,9 +342,8 @@ static void put_changes(struct change *change, uint64_t before)
 			                     json_pack("{s:s, s:I}", "reason", a->reset, "seq",
 			                               (json_int_t)a->from));
 	}
-	json_array_foreach (change->lost, i, id)
-		connection_put_event(b, s, "session_reset", json_string_value(id),
-		                     json_pack("{s:s}", "reason", "gone"));
+	json_object_foreach (change->lost, name, id)
+		connection_put_event(b, s, "session_reset", name, json_pack("{s:O}", "reason", id));
 	if (change->first == NULL && row->switched > before)
 		connection_put_event(b, s,
 		                     *row->active != '\0' ? "session_switched" : "session_cleared",
@@ -378,7 +377,7 @@ static bool follow(struct change *change, const struct request *request, uint64_
 	bool there = true;
 	change->arrivals = xcalloc(change->row->count + 1, sizeof *change->arrivals);
 	change->gone = json_array();
-	change->lost = json_array();
+	change->lost = json_object();
 	unwatch_others(change);
 	make_room(s, change->row->count);
 	watch_all(change, request);
