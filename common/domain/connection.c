@@ -184,6 +184,15 @@ const struct connection_watch *connection_find(const struct connection *c, const
 	return NULL;
 }
 
+static void drop_watch(struct connection *c, struct connection_watch *w)
+{
+	c->revision++;
+	if (strcmp(c->active, w->id) == 0)
+		*c->active = '\0';
+	c->count--;
+	memmove(w, w + 1, (size_t)(c->watches + c->count - w) * sizeof *w);
+}
+
 bool connection_is_of(const struct connection *c, const char *principal, struct span former)
 {
 	const size_t len = CONNECTION_SUBJECT_ROOM - 1;
@@ -223,10 +232,28 @@ static void count_takeover(struct connection *c, const struct connection_opening
 	c->takeovers++;
 }
 
+static bool is_placed(const struct connection_opening *o, const char *id)
+{
+	for (size_t i = 0; i < o->places_count; i++)
+		if (strcmp(o->places[i].id, id) == 0)
+			return true;
+	return false;
+}
+
+/* What was watched then and has no place in the position was told as not watched. */
+static void leave_unplaced(struct connection *c, const struct connection_opening *o)
+{
+	for (size_t i = c->count; i-- > 0;)
+		if (o->revision >= c->watches[i].since && !is_placed(o, c->watches[i].id))
+			drop_watch(c, &c->watches[i]);
+}
+
 /* What is watched stays; where the client says that it stands is believed, if it says so of this
  * watch. */
 static void resume(struct connection *c, const struct connection_opening *o)
 {
+	if (o->whole && o->revision < NUMBER_MAX)
+		leave_unplaced(c, o);
 	for (size_t i = 0; i < o->places_count; i++) {
 		struct connection_watch *w = find(c, o->places[i].id);
 		if (w != NULL && o->revision >= w->since)
@@ -363,12 +390,24 @@ enum connection_verdict connection_unwatch(struct connection *c, const char *id)
 	struct connection_watch *w = find(c, id);
 	if (w == NULL)
 		return CONNECTION_SAME;
-	c->revision++;
-	if (strcmp(c->active, id) == 0)
-		*c->active = '\0';
-	c->count--;
-	memmove(w, w + 1, (size_t)(c->watches + c->count - w) * sizeof *w);
+	drop_watch(c, w);
 	return CONNECTION_DONE;
+}
+
+enum connection_verdict connection_forget(struct connection *c, uint64_t generation,
+                                          const struct connection_watch *told, size_t count)
+{
+	enum connection_verdict verdict = CONNECTION_SAME;
+	if (c->generation != generation)
+		return CONNECTION_STALE;
+	for (size_t i = 0; i < count; i++) {
+		struct connection_watch *w = find(c, told[i].id);
+		if (w == NULL || w->since != told[i].since)
+			continue;
+		drop_watch(c, w);
+		verdict = CONNECTION_DONE;
+	}
+	return verdict;
 }
 
 enum connection_verdict connection_state(struct connection *c, const struct connection_watch *set,

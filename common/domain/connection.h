@@ -116,6 +116,7 @@ struct connection_opening {
 	uint64_t revision;
 	const struct connection_watch *places; /* `since` is not looked at */
 	size_t places_count;
+	bool whole; /* all that the position has is in `places` */
 };
 
 /* `there`: the row is, else *connection becomes one, to be finished. *took_over: a stream was open.
@@ -139,6 +140,9 @@ enum connection_verdict connection_expire(const struct connection *connection, u
 enum connection_verdict connection_watch_one(struct connection *connection, const char *id,
                                              bool stated, uint64_t from, size_t max);
 enum connection_verdict connection_unwatch(struct connection *connection, const char *id);
+/* The stream of this generation has told that these, as they began (`since`), are not watched. */
+enum connection_verdict connection_forget(struct connection *connection, uint64_t generation,
+                                          const struct connection_watch *told, size_t count);
 /* Exactly these, from there on; whatever else was watched is not any more. */
 enum connection_verdict connection_state(struct connection *connection,
                                          const struct connection_watch *set, size_t count,

@@ -374,6 +374,40 @@ static void a_position_is_of_its_revision(void **state)
 	connection_finish(&c);
 }
 
+static void what_was_told_as_not_watched_is_not(void **state)
+{
+	struct connection c = opened(BEGIN_MS);
+	bool took_over;
+	(void)state;
+	connection_watch_one(&c, "a", true, 5, MAX);
+	connection_watch_one(&c, "b", true, 5, MAX);
+	const struct connection_watch place = {.id = "b", .from = 7};
+	struct connection_opening o = opening(BEGIN_MS + 1);
+	o.resumes = true;
+	o.places = &place;
+	o.places_count = 1;
+	o.revision = c.revision;
+	/* A place that stands for nothing any more may have been "a": it stays, to be told. */
+	assert_int_equal(connection_open(&c, true, &o, &took_over), CONNECTION_DONE);
+	assert_int_equal(c.count, 2);
+	/* Else "a" had none; what came behind the position is not in it, and stays. */
+	connection_watch_one(&c, "n", true, 1, MAX);
+	o.whole = true;
+	assert_int_equal(connection_open(&c, true, &o, &took_over), CONNECTION_DONE);
+	assert_null(connection_find(&c, "a"));
+	assert_non_null(connection_find(&c, "b"));
+	assert_non_null(connection_find(&c, "n"));
+	/* The stream says it itself, of what it was told of and of its own generation. */
+	struct connection_watch told[2] = {*connection_find(&c, "b"), *connection_find(&c, "n")};
+	told[1].since++;
+	assert_int_equal(connection_forget(&c, c.generation - 1, told, 2), CONNECTION_STALE);
+	assert_int_equal(connection_forget(&c, c.generation, told, 2), CONNECTION_DONE);
+	assert_int_equal(connection_forget(&c, c.generation, told, 2), CONNECTION_SAME);
+	assert_int_equal(c.count, 1);
+	assert_string_equal(c.watches[0].id, "n");
+	connection_finish(&c);
+}
+
 /* ---- everything at once: two workers, one client, what is late in any order ---- */
 
 enum { SESSIONS = 5, STREAMS = 6, ITEMS = 4096, STEPS = 8000, SEEDS = 1500 };
@@ -492,6 +526,7 @@ static void client_opens(struct world *w, bool with_id)
 		}
 	o.places = places;
 	o.places_count = count;
+	o.whole = true;
 	bool was_there = w->there;
 	assert_int_equal(connection_open(&w->row, w->there, &o, &took_over), CONNECTION_DONE);
 	w->there = true;
@@ -730,6 +765,7 @@ int main(void)
 	        cmocka_unit_test(sleep_waits_longer),
 	        cmocka_unit_test(two_that_take_it_from_each_other_are_parted),
 	        cmocka_unit_test(a_position_is_of_its_revision),
+	        cmocka_unit_test(what_was_told_as_not_watched_is_not),
 	        cmocka_unit_test(whatever_happens_each_event_comes_once),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -228,6 +228,33 @@ def test_cursors_that_nobody_gave_are_told(r, clients):
     client.cursors = {}
 
 
+@pytest.mark.parametrize("away", [True, False])
+def test_what_was_told_as_not_watched_stays_so(r, clients, away):
+    """Whoever makes a conversation of that name anew is not heard by who watched the one before and was told of its end."""
+    say(r, "a")
+    say(r, "b")
+    client = clients()
+    welcome(client)
+    for session in ("a", "b"):
+        client.watch(session)
+    wait_for(lambda: len(client.of("watched")) == 2, "both")
+    if away:
+        client.stop()
+    assert ask(r, "DELETE", "/v1/sessions/a")[0] == 204
+    if away:
+        client = clients(client.cid, was=client)
+    told = wait_for(lambda: client.of("session_reset"), "the reset")
+    assert (told[0]["sessionId"], told[0]["reason"]) == ("a", "gone" if away else "deleted")
+    client.cursors.pop("a")
+    say(r, "a", 2)
+    client.cut()
+    assert welcome(client, 2)["resumed"] is True
+    assert [one["sessionId"] for one in client.welcomes[1]["sessions"]] == ["b"]
+    say(r, "a", 2)
+    caught_up(client, "b", say(r, "b"))
+    assert len(client.of("session_reset")) == 1
+
+
 # ---- ids ----
 
 

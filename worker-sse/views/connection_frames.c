@@ -140,13 +140,13 @@ static void set_position(struct connection_stream *s, uint64_t stream_id, uint64
 			s->places[i].position = position;
 }
 
-static void drop_stream(struct connection_stream *s, uint64_t stream_id)
+/* The revision that it was watched since; 0: it has no place. */
+static uint64_t drop_stream(struct connection_stream *s, uint64_t stream_id)
 {
 	for (size_t i = 0; i < s->count; i++)
-		if (s->places[i].stream_id == stream_id) {
-			connection_place_drop(s, i);
-			return;
-		}
+		if (s->places[i].stream_id == stream_id)
+			return connection_place_drop(s, i);
+	return 0;
 }
 
 static struct sse_tail *tail_of(struct sse_builder *b, const struct connection_stream *s,
@@ -234,7 +234,7 @@ static bool lost(struct sse_frame *frame, const struct frame_query *q, enum fano
 	if (!connection_conversation(q->stream, id))
 		return false;
 	if (gone)
-		drop_stream(s, q->stream->id);
+		connection_stream_forget(s, id, drop_stream(s, q->stream->id));
 	else
 		set_position(s, q->stream->id, q->to);
 	sse_begin(q->builder);

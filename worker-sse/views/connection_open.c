@@ -178,6 +178,7 @@ static void take_position(struct connection_op *op, const struct request *reques
 		place->from = known[i].position;
 		op->places_count++;
 	}
+	op->opening.whole = op->places_count == count;
 	free(known);
 }
 

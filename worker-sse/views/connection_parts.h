@@ -122,6 +122,9 @@ void connection_store(struct rows *rows, const struct connection *row);
 void connection_over(struct connections *all, const char *cid, uint64_t generation);
 /* Its stream is here, whatever the row says. */
 void connection_hold_on(struct connections *all, const char *cid, uint64_t generation);
+/* Its stream of this generation has told that these are not watched. Takes `told`. */
+void connection_told_off(struct connections *all, const char *cid, uint64_t generation,
+                         struct connection_watch *told, size_t count);
 void connections_sweep_start(struct connections *all);
 /* Is a sweep under way that has been where this row is? */
 bool connections_swept(const struct connections *all, const char *cid);
@@ -195,7 +198,10 @@ void connection_stream_open(struct request *request, struct span cid, struct spa
 /* Their rows have changed: on the next turn. at NULL: all. */
 void connection_streams_note(struct connections *all, struct span key);
 bool connection_streams_apply(struct slices_job *job);
-void connection_place_drop(struct connection_stream *stream, size_t i);
+/* The revision that it was watched since. */
+uint64_t connection_place_drop(struct connection_stream *stream, size_t i);
+/* The client has been told that it is not watched: it leaves the row. */
+void connection_stream_forget(struct connection_stream *stream, const char *id, uint64_t since);
 /* Says it, as an event without a place. False: it takes nothing more. */
 bool connection_stream_say(struct connection_stream *stream, const json_t *event);
 void connection_stream_left(struct connection_stream *stream);

@@ -235,11 +235,23 @@ static void set_place(struct connection_stream *s, uint64_t stream_id, uint64_t 
 	since_of(s)[i] = since;
 }
 
-void connection_place_drop(struct connection_stream *s, size_t i)
+uint64_t connection_place_drop(struct connection_stream *s, size_t i)
 {
+	uint64_t since = since_of(s)[i];
 	s->count--;
 	s->places[i] = s->places[s->count];
 	since_of(s)[i] = since_of(s)[s->count];
+	return since;
+}
+
+void connection_stream_forget(struct connection_stream *s, const char *id, uint64_t since)
+{
+	struct connection_watch *told = xcalloc(1, sizeof *told);
+	char cid[CONNECTION_CID_ROOM];
+	connection_cid_print(s->id, cid);
+	snprintf(told->id, sizeof told->id, "%s", id);
+	told->since = since;
+	connection_told_off(connections_of(s), cid, s->generation, told, 1);
 }
 
 /* ---- following the row ---- */
@@ -297,19 +309,36 @@ static void arrive(struct change *change, const struct connection_watch *watch,
 	change->arrivals[change->count++] = a;
 }
 
+/* Told as not watched: it has no place here, nor in the row. */
+static void lose(struct change *change, const struct connection_watch *watch,
+                 const struct stream *stream, const char *reason, bool known)
+{
+	struct connection_stream *s = change->s;
+	size_t i = stream != NULL ? place_of(s, stream->id) : s->count;
+	if (i < s->count) {
+		fanout_drop(s->reader, stream);
+		connection_place_drop(s, i);
+	}
+	json_object_set_new(change->lost, watch->id, json_string(reason));
+	if (known)
+		connection_stream_forget(s, watch->id, watch->since);
+}
+
 static void watch_all(struct change *change, const struct request *request)
 {
 	const struct connection *row = change->row;
+	struct sse_worker *w = worker_of(change->s->request);
 	for (size_t i = 0; i < row->count; i++) {
 		const struct connection_watch *watch = &row->watches[i];
 		unsigned status = 404;
-		struct stream *stream = connection_events(worker_of(change->s->request), watch->id);
+		struct stream *stream = connection_events(w, watch->id);
+		bool known = !store_view(w->store)->unreadable;
 		if (connection_may(request, watch->id, RIGHT(READ), "events", &status) &&
 		    stream != NULL)
 			arrive(change, watch, stream);
 		else
-			json_object_set_new(change->lost, watch->id,
-			                    json_string(status == 403 ? "forbidden" : "gone"));
+			lose(change, watch, stream, status == 403 ? "forbidden" : "gone",
+			     known && status != 503);
 	}
 }
 
