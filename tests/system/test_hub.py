@@ -672,6 +672,15 @@ def test_a_tunnel_has_its_measure(r):
         bad = Tunnel(r, "bad", port=7)
         bad.send(BINARY, fault)
         assert bad.closed()[0] == code
+    # Nor does a dashboard get a Close frame that none may send.
+    for forbidden in (0, 1, 999, 1004, 1005, 1006, 1015, 2999, 5000):
+        bad = Tunnel(r, "bad", port=7)
+        view = Client(r, "/ws/agent/bad")
+        assert bad.hear()[:2] == (Tunnel.OPEN, 1)
+        bad.say(Tunnel.CLOSE, 1, struct.pack(">H", forbidden))
+        assert bad.closed()[0] == 1008
+        bad.close()
+        assert view.closed()[0] == 1014
     plain = Hub(r).register("plain", port=9)
     plain.send(BINARY, b"\x02\x00\x00\x00\x01")
     assert plain.closed()[0] == 1003

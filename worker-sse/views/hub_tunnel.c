@@ -392,6 +392,25 @@ static void break_off(struct hub_conn *conn, unsigned code, const char *reason)
 	websocket_close(conn->websocket, code, reason);
 }
 
+/* May a Close frame have this code? RFC 6455 7.4: some are only said to who asks in the program. */
+static bool code_may_travel(unsigned code)
+{
+	bool defined = code >= 1000 && code <= 1014 && code != 1004 && code != WEBSOCKET_NO_CODE &&
+	               code != WEBSOCKET_ABNORMAL;
+	return defined || (code >= 3000 && code <= 4999);
+}
+
+static const char *close_fault(struct span body)
+{
+	if (body.len == 0)
+		return NULL;
+	if (body.len == 1 || body.len > 125)
+		return "CLOSE that is no Close frame";
+	return code_may_travel((unsigned)take_number(body.at, 2))
+	               ? NULL
+	               : "CLOSE with a code that no Close frame may have";
+}
+
 /* NULL: fine. */
 static const char *fault_of(enum kind kind, struct span body)
 {
@@ -405,7 +424,7 @@ static const char *fault_of(enum kind kind, struct span body)
 	case KIND_CREDIT:
 		return body.len == 4 ? NULL : "CREDIT without four bytes";
 	case KIND_CLOSE:
-		return body.len == 1 || body.len > 125 ? "CLOSE that is no Close frame" : NULL;
+		return close_fault(body);
 	case KIND_OPEN:
 		break;
 	}
