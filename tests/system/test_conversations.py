@@ -458,6 +458,13 @@ def test_words_are_looked_for(r):
         assert len(page) <= 4
         path = re.search(r"</sessions\?(.*)>", headers["link"]).group(1) if headers["link"] else None
     assert got == [s for s in every if int(s[2:]) % 3]
+    # What is behind a page and matches nothing is no page.
+    page, headers = ids("limit=1&q=more+29")
+    assert page == ["s-29"] and not headers["link"]
+    page, headers = ids("limit=10&q=go")
+    assert len(page) == 10 and not headers["link"]
+    page, headers = ids("limit=9&q=go")
+    assert len(page) == 9 and ids(re.search(r"</sessions\?(.*)>", headers["link"]).group(1))[0] == [s for s in every if int(s[2:]) % 3 == 0][9:]
     assert ask(r, "GET", "/sessions?q=" + "x" * 257)[0] == 400
     assert ask(r, "GET", "/sessions?q=%zz")[0] == 400
 

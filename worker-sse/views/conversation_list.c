@@ -19,7 +19,7 @@ struct list {
 	uint64_t limit; /* 0: all */
 	uint64_t count;
 	unsigned slice;           /* rows of this one */
-	bool more;                /* there are, behind the page */
+	bool more;                /* there are that match, behind the page */
 	bool damaged;             /* a row cannot be read */
 	uint8_t words[WORDS_MAX]; /* ?q, decoded */
 	size_t words_len;
@@ -53,10 +53,10 @@ static bool may_see(const struct list *list, const struct conversation *row)
 	       conversation_owned(list->request, row);
 }
 
-static bool put_one(struct list *list, struct span id)
+/* Is it one that is looked for, and may be seen? */
+static bool take_one(struct list *list, struct span id, struct conversation *row)
 {
 	char text[CONVERSATION_ID_ROOM], key[CONVERSATION_KEY_ROOM];
-	struct conversation row;
 	struct span value;
 	memcpy(text, id.at, id.len);
 	text[id.len] = '\0';
@@ -65,41 +65,54 @@ static bool put_one(struct list *list, struct span id)
 		list->damaged |= view->unreadable;
 		return false; /* it went meanwhile */
 	}
-	if (conversation_read(&row, value) != ROW_PRESENT) {
+	if (conversation_read(row, value) != ROW_PRESENT) {
 		row_alert(list->worker->counters, key);
 		list->damaged = true;
 		return false;
 	}
-	if (!conversation_matches(&row, span_of(list->words, list->words_len)) ||
-	    !may_see(list, &row))
-		return false;
-	json_t *info = conversation_info(&row);
+	return conversation_matches(row, span_of(list->words, list->words_len)) &&
+	       may_see(list, row);
+}
+
+static void put_one(struct list *list, const struct conversation *row)
+{
+	json_t *info = conversation_info(row);
 	char *json = json_dumps(info, JSON_COMPACT);
 	check(json != NULL);
 	fprintf(list->out, "%s%s", list->count > 0 ? "," : "", json);
 	free(json);
 	json_decref(info);
-	return true;
+	list->count++;
+	memcpy(list->last, list->behind, list->behind_len);
+	list->last_len = list->behind_len;
+}
+
+/* The page is full: a row behind it counts where it would be in the next one. What is wrong with it
+ * is told there. */
+static void look_behind(struct list *list, struct span id)
+{
+	struct conversation row;
+	bool damaged = list->damaged;
+	list->more = take_one(list, id, &row) || list->damaged != damaged;
+	list->damaged = damaged;
 }
 
 static bool visit(void *arg, struct span key, struct span value)
 {
 	struct list *list = arg;
+	struct conversation row;
 	struct span id;
 	(void)value;
-	if (list->limit != 0 && list->count == list->limit) {
-		list->more = true;
-		return false;
-	}
 	check(key.len < sizeof list->behind);
 	memcpy(list->behind, key.at, key.len);
 	list->behind_len = key.len;
-	if (conversation_time_key_id(span_of(list->behind, key.len), &id) && put_one(list, id)) {
-		list->count++;
-		memcpy(list->last, list->behind, list->behind_len);
-		list->last_len = list->behind_len;
+	if (conversation_time_key_id(span_of(list->behind, key.len), &id)) {
+		if (list->limit != 0 && list->count == list->limit)
+			look_behind(list, id);
+		else if (take_one(list, id, &row))
+			put_one(list, &row);
 	}
-	return ++list->slice < SLICE_ROWS;
+	return ++list->slice < SLICE_ROWS && !list->more;
 }
 
 /* "&q=..." as it must stand in a link; nothing where nothing is looked for. */
