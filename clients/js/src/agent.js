@@ -16,7 +16,7 @@ export { Channel } from "./tunnel.js";
 
 /**
  * An agent as the hub tells of it.
- * @typedef {AgentNode & { status: "active" | "offline", offline_since?: number, last_seen?: number, tunnel?: boolean }} Node
+ * @typedef {Omit<AgentNode, "accepts"> & { status: "active" | "offline", offline_since?: number, last_seen?: number, tunnel?: boolean }} Node
  */
 
 /**

@@ -3,8 +3,8 @@ import { follow } from "./follow.js";
 import { uuid } from "./uuid.js";
 
 /**
- * What people sent (docs/conversations.md): a message, a tool's result, an approval, an answer, a stop, a reset.
- * @typedef {{ type: string, sessionId: string, actorId: string, [member: string]: any }} InboxItem
+ * What people sent (docs/conversations.md): a message, a tool's result, an approval, an answer, a mode, a close, a stop, a reset; the last two are nobody's.
+ * @typedef {{ type: string, sessionId: string, actorId?: string, [member: string]: any }} InboxItem
  */
 
 /**

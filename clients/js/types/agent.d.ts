@@ -12,7 +12,7 @@ export { Channel } from "./tunnel.js";
  */
 /**
  * An agent as the hub tells of it.
- * @typedef {AgentNode & { status: "active" | "offline", offline_since?: number, last_seen?: number, tunnel?: boolean }} Node
+ * @typedef {Omit<AgentNode, "accepts"> & { status: "active" | "offline", offline_since?: number, last_seen?: number, tunnel?: boolean }} Node
  */
 /**
  * @typedef {object} AgentOptions
@@ -110,7 +110,7 @@ export type AgentNode = {
 /**
  * An agent as the hub tells of it.
  */
-export type Node = AgentNode & {
+export type Node = Omit<AgentNode, "accepts"> & {
     status: "active" | "offline";
     offline_since?: number;
     last_seen?: number;

@@ -1,6 +1,6 @@
 /**
- * What people sent (docs/conversations.md): a message, a tool's result, an approval, an answer, a stop, a reset.
- * @typedef {{ type: string, sessionId: string, actorId: string, [member: string]: any }} InboxItem
+ * What people sent (docs/conversations.md): a message, a tool's result, an approval, an answer, a mode, a close, a stop, a reset; the last two are nobody's.
+ * @typedef {{ type: string, sessionId: string, actorId?: string, [member: string]: any }} InboxItem
  */
 /**
  * What people send to conversations, each once, over every disconnect. An agent keeps `id` with what it has done, and goes on
@@ -57,11 +57,11 @@ export class Answer {
     #private;
 }
 /**
- * What people sent (docs/conversations.md): a message, a tool's result, an approval, an answer, a stop, a reset.
+ * What people sent (docs/conversations.md): a message, a tool's result, an approval, an answer, a mode, a close, a stop, a reset; the last two are nobody's.
  */
 export type InboxItem = {
     type: string;
     sessionId: string;
-    actorId: string;
+    actorId?: string;
     [member: string]: any;
 };
