@@ -9,6 +9,9 @@
 /* Of generations and revisions, which begin with the time: tens of thousands of years away. */
 #define NUMBER_MAX (1ull << 50)
 
+/* Of a stream that is not there any more, whichever it was. */
+#define LINEAGE_GONE ((uint64_t)INT64_MAX)
+
 /* ---- ids ---- */
 
 static uint8_t lower(uint8_t c)
@@ -99,6 +102,7 @@ static const struct record_field fields[] = {
         {FIELD("takeovers", takeovers), .sparse = true},
         {FIELD("takeoversMs", takeovers_ms), .sparse = true},
         {.name = "watches", .kind = RECORD_ARRAY, RECORD_NEEDED},
+        {.name = "before", .kind = RECORD_ARRAY},
 };
 #undef FIELD
 static const struct record record = {RECORD_FIELDS(fields)};
@@ -108,26 +112,38 @@ static const struct record_field watch_fields[] = {
         {FIELD("id", id), RECORD_NEEDED},
         {FIELD("from", from), RECORD_NEEDED},
         {FIELD("since", since), RECORD_NEEDED},
+        {FIELD("lineage", lineage), .sparse = true},
 };
 #undef FIELD
 static const struct record watch_record = {RECORD_FIELDS(watch_fields)};
+
+static void forget_before(struct connection *c)
+{
+	free(c->before);
+	c->before = NULL;
+	c->before_count = 0;
+}
 
 void connection_finish(struct connection *c)
 {
 	free(c->watches);
 	c->watches = NULL;
 	c->count = 0;
+	forget_before(c);
 }
 
-static bool read_watches(struct connection *c, const json_t *array)
+/* NULL: there are none. */
+static bool read_watches(struct connection_watch **watches, size_t *count, const json_t *array)
 {
 	size_t i;
 	json_t *watch;
 	if (json_array_size(array) > CONNECTION_WATCHES_MAX)
 		return false;
-	c->watches = xcalloc(json_array_size(array) + 1, sizeof *c->watches);
+	if (array == NULL)
+		return true;
+	*watches = xcalloc(json_array_size(array) + 1, sizeof **watches);
 	json_array_foreach (array, i, watch) {
-		struct connection_watch *into = &c->watches[c->count++];
+		struct connection_watch *into = &(*watches)[(*count)++];
 		if (record_read(&watch_record, watch, into) != ROW_PRESENT ||
 		    !conversation_id_good(span_str(into->id)))
 			return false;
@@ -142,7 +158,8 @@ enum row_found connection_read(struct connection *connection, struct span value)
 	json_t *json = json_loadb((const char *)value.at, value.len, JSON_REJECT_DUPLICATES, NULL);
 	bool good = record_read(&record, json, &c) == ROW_PRESENT &&
 	            connection_cid_read(span_str(c.cid), cid) && strcmp(c.cid, cid) == 0 &&
-	            read_watches(&c, json_object_get(json, "watches"));
+	            read_watches(&c.watches, &c.count, json_object_get(json, "watches")) &&
+	            read_watches(&c.before, &c.before_count, json_object_get(json, "before"));
 	json_decref(json);
 	if (!good) {
 		connection_finish(&c);
@@ -152,16 +169,24 @@ enum row_found connection_read(struct connection *connection, struct span value)
 	return ROW_PRESENT;
 }
 
+static json_t *watches_json(const struct connection_watch *watches, size_t count)
+{
+	json_t *array = json_array();
+	for (size_t i = 0; i < count; i++) {
+		json_t *watch = json_object();
+		record_write(&watch_record, &watches[i], watch);
+		json_array_append_new(array, watch);
+	}
+	return array;
+}
+
 char *connection_text(const struct connection *c)
 {
-	json_t *json = json_object(), *watches = json_array();
+	json_t *json = json_object();
 	record_write(&record, c, json);
-	for (size_t i = 0; i < c->count; i++) {
-		json_t *watch = json_object();
-		record_write(&watch_record, &c->watches[i], watch);
-		json_array_append_new(watches, watch);
-	}
-	json_object_set_new(json, "watches", watches);
+	json_object_set_new(json, "watches", watches_json(c->watches, c->count));
+	if (c->before_count > 0)
+		json_object_set_new(json, "before", watches_json(c->before, c->before_count));
 	char *text = json_dumps(json, JSON_COMPACT);
 	check(text != NULL);
 	json_decref(json);
@@ -182,6 +207,15 @@ const struct connection_watch *connection_find(const struct connection *c, const
 		if (strcmp(c->watches[i].id, id) == 0)
 			return &c->watches[i];
 	return NULL;
+}
+
+uint64_t connection_lineage(const struct connection *c, const char *id)
+{
+	const struct connection_watch *w = connection_find(c, id);
+	for (size_t i = 0; w == NULL && i < c->before_count; i++)
+		if (strcmp(c->before[i].id, id) == 0)
+			w = &c->before[i];
+	return w != NULL ? w->lineage : 0;
 }
 
 static void drop_watch(struct connection *c, struct connection_watch *w)
@@ -240,25 +274,56 @@ static bool is_placed(const struct connection_opening *o, const char *id)
 	return false;
 }
 
-/* What was watched then and has no place in the position was told as not watched. */
+/* What was watched then and has no place in the position was told as not watched; unless its place
+ * may be one of those that are gone: the client counts in what is not there any more. */
 static void leave_unplaced(struct connection *c, const struct connection_opening *o)
 {
-	for (size_t i = c->count; i-- > 0;)
-		if (o->revision >= c->watches[i].since && !is_placed(o, c->watches[i].id))
-			drop_watch(c, &c->watches[i]);
+	for (size_t i = c->count; i-- > 0;) {
+		struct connection_watch *w = &c->watches[i];
+		if (o->revision < w->since || is_placed(o, w->id))
+			continue;
+		if (o->whole)
+			drop_watch(c, w);
+		else
+			w->lineage = LINEAGE_GONE;
+	}
+}
+
+static void take_place(struct connection_watch *w, const struct connection_watch *place)
+{
+	bool other = w->lineage != 0 && place->lineage != 0 && w->lineage != place->lineage;
+	w->from = other ? place->from : highest(w->from, place->from);
+	if (place->lineage != 0)
+		w->lineage = place->lineage;
 }
 
 /* What is watched stays; where the client says that it stands is believed, if it says so of this
  * watch. */
 static void resume(struct connection *c, const struct connection_opening *o)
 {
-	if (o->whole && o->revision < NUMBER_MAX)
+	forget_before(c);
+	if (o->revision < NUMBER_MAX)
 		leave_unplaced(c, o);
 	for (size_t i = 0; i < o->places_count; i++) {
 		struct connection_watch *w = find(c, o->places[i].id);
 		if (w != NULL && o->revision >= w->since)
-			w->from = highest(w->from, o->places[i].from);
+			take_place(w, &o->places[i]);
 	}
+}
+
+/* A stream that has nothing: what was watched is not, and is remembered until the client states
+ * what it has. */
+static void begin_with_nothing(struct connection *c)
+{
+	c->revision++;
+	*c->active = '\0';
+	if (c->count == 0)
+		return;
+	forget_before(c);
+	c->before = c->watches;
+	c->before_count = c->count;
+	c->watches = NULL;
+	c->count = 0;
 }
 
 static void set_watches(struct connection *c, const struct connection_watch *set, size_t count)
@@ -296,11 +361,8 @@ enum connection_verdict connection_open(struct connection *c, bool there,
 		resume(c, o);
 	if (*took_over)
 		count_takeover(c, o);
-	if (there && !o->resumes) {
-		c->revision++;
-		c->count = 0;
-		*c->active = '\0';
-	}
+	if (there && !o->resumes)
+		begin_with_nothing(c);
 	c->generation = next_number(c->generation, o->now_ms);
 	c->slot = o->slot;
 	c->worker = o->worker;
@@ -394,8 +456,32 @@ enum connection_verdict connection_unwatch(struct connection *c, const char *id)
 	return CONNECTION_DONE;
 }
 
-enum connection_verdict connection_forget(struct connection *c, uint64_t generation,
-                                          const struct connection_watch *told, size_t count)
+void connection_count_in(struct connection *c, const char *id, uint64_t lineage)
+{
+	struct connection_watch *w = find(c, id);
+	if (w != NULL)
+		w->lineage = lineage;
+}
+
+void connection_leave_other(struct connection *c, const char *id, uint64_t lineage)
+{
+	struct connection_watch *w = find(c, id);
+	if (w != NULL && w->lineage != 0 && w->lineage != lineage)
+		drop_watch(c, w);
+}
+
+static bool count_anew(struct connection_watch *w, const struct connection_watch *told)
+{
+	if (w->lineage == told->lineage)
+		return false;
+	if (w->lineage != 0)
+		w->from = told->from;
+	w->lineage = told->lineage;
+	return true;
+}
+
+enum connection_verdict connection_told(struct connection *c, uint64_t generation,
+                                        const struct connection_watch *told, size_t count)
 {
 	enum connection_verdict verdict = CONNECTION_SAME;
 	if (c->generation != generation)
@@ -404,7 +490,10 @@ enum connection_verdict connection_forget(struct connection *c, uint64_t generat
 		struct connection_watch *w = find(c, told[i].id);
 		if (w == NULL || w->since != told[i].since)
 			continue;
-		drop_watch(c, w);
+		if (told[i].lineage == 0)
+			drop_watch(c, w);
+		else if (!count_anew(w, &told[i]))
+			continue;
 		verdict = CONNECTION_DONE;
 	}
 	return verdict;
@@ -426,10 +515,12 @@ enum connection_verdict connection_state(struct connection *c, const struct conn
 		if (known == NULL)
 			continue;
 		next.watches[i] = *known;
+		next.watches[i].lineage = set[i].lineage;
 		restate(&next.watches[i], set[i].from, c->revision);
 	}
 	if (find(&next, c->active) == NULL)
 		*c->active = '\0';
+	forget_before(c);
 	free(c->watches);
 	c->watches = next.watches;
 	c->count = count;

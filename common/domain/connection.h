@@ -57,6 +57,9 @@ struct connection_watch {
 	char id[CONVERSATION_ID_ROOM];
 	uint64_t from;  /* the client has everything before it: a position in its events */
 	uint64_t since; /* the revision that it began with, or began anew */
+	/* Of the stream that `from` counts in. 0: unknown, of a row of an older release or of one
+	 * that was made with its stream. */
+	uint64_t lineage;
 };
 
 struct connection {
@@ -77,6 +80,10 @@ struct connection {
 	uint64_t takeovers_ms;
 	struct connection_watch *watches; /* owned */
 	size_t count;
+	/* Owned: what was watched before a stream began that has nothing, until its client states
+	 * what it has. Only their lineages mean anything. */
+	struct connection_watch *before;
+	size_t before_count;
 };
 
 void connection_finish(struct connection *connection);
@@ -87,6 +94,8 @@ char *connection_text(const struct connection *connection);
 
 /* NULL: it does not watch that. */
 const struct connection_watch *connection_find(const struct connection *connection, const char *id);
+/* The lineage that the client's cursor in this one counts in; 0: unknown. */
+uint64_t connection_lineage(const struct connection *connection, const char *id);
 /* Is it this one's? `former`: digests by which he owned before, one behind the other. */
 bool connection_is_of(const struct connection *connection, const char *principal,
                       struct span former);
@@ -116,7 +125,7 @@ struct connection_opening {
 	uint64_t revision;
 	const struct connection_watch *places; /* `since` is not looked at */
 	size_t places_count;
-	bool whole; /* all that the position has is in `places` */
+	bool whole; /* all that the position has is in `places`; else some of it is gone */
 };
 
 /* `there`: the row is, else *connection becomes one, to be finished. *took_over: a stream was open.
@@ -140,9 +149,15 @@ enum connection_verdict connection_expire(const struct connection *connection, u
 enum connection_verdict connection_watch_one(struct connection *connection, const char *id,
                                              bool stated, uint64_t from, size_t max);
 enum connection_verdict connection_unwatch(struct connection *connection, const char *id);
-/* The stream of this generation has told that these, as they began (`since`), are not watched. */
-enum connection_verdict connection_forget(struct connection *connection, uint64_t generation,
-                                          const struct connection_watch *told, size_t count);
+/* It counts in this lineage from now on, if it is watched. */
+void connection_count_in(struct connection *connection, const char *id, uint64_t lineage);
+/* It is not watched, where it counts in another lineage. */
+void connection_leave_other(struct connection *connection, const char *id, uint64_t lineage);
+/* What the stream of this generation has told of these, as they began (`since`). Without a lineage:
+ * that they are not watched; else that they count in that one, and where they are of another, from
+ * there. */
+enum connection_verdict connection_told(struct connection *connection, uint64_t generation,
+                                        const struct connection_watch *told, size_t count);
 /* Exactly these, from there on; whatever else was watched is not any more. */
 enum connection_verdict connection_state(struct connection *connection,
                                          const struct connection_watch *set, size_t count,

@@ -400,11 +400,73 @@ static void what_was_told_as_not_watched_is_not(void **state)
 	/* The stream says it itself, of what it was told of and of its own generation. */
 	struct connection_watch told[2] = {*connection_find(&c, "b"), *connection_find(&c, "n")};
 	told[1].since++;
-	assert_int_equal(connection_forget(&c, c.generation - 1, told, 2), CONNECTION_STALE);
-	assert_int_equal(connection_forget(&c, c.generation, told, 2), CONNECTION_DONE);
-	assert_int_equal(connection_forget(&c, c.generation, told, 2), CONNECTION_SAME);
+	assert_int_equal(connection_told(&c, c.generation - 1, told, 2), CONNECTION_STALE);
+	assert_int_equal(connection_told(&c, c.generation, told, 2), CONNECTION_DONE);
+	assert_int_equal(connection_told(&c, c.generation, told, 2), CONNECTION_SAME);
 	assert_int_equal(c.count, 1);
 	assert_string_equal(c.watches[0].id, "n");
+	connection_finish(&c);
+}
+
+/* As a stream that begins without a position. */
+static void begins_anew(struct connection *c, uint64_t now_ms)
+{
+	const struct connection_opening o = opening(now_ms);
+	bool took_over;
+	assert_int_equal(connection_open(c, true, &o, &took_over), CONNECTION_DONE);
+}
+
+static void cursors_count_in_a_lineage(void **state)
+{
+	static const char old_row[] =
+	        "{\"cid\":\"cid-0193a1c2-7b3d-4abc-8def-0123456789ab\",\"generation\":7,"
+	        "\"slot\":0,\"worker\":1,\"openedMs\":1,\"revision\":9,"
+	        "\"watches\":[{\"id\":\"a\",\"from\":5,\"since\":9}]}";
+	struct connection c, back;
+	bool took_over;
+	(void)state;
+	/* A row of a release before knows of none; it is known when it has been told. */
+	assert_int_equal(connection_read(&c, span_str(old_row)), ROW_PRESENT);
+	assert_int_equal(connection_lineage(&c, "a"), 0);
+	struct connection_watch told = {.id = "a", .from = 1, .since = 9, .lineage = 3};
+	assert_int_equal(connection_told(&c, 7, &told, 1), CONNECTION_DONE);
+	assert_int_equal(connection_told(&c, 7, &told, 1), CONNECTION_SAME);
+	assert_int_equal(connection_lineage(&c, "a"), 3);
+	assert_int_equal(c.watches[0].from, 5);
+	/* Of another it counts from where it was told. */
+	told.lineage = 4;
+	assert_int_equal(connection_told(&c, 7, &told, 1), CONNECTION_DONE);
+	assert_int_equal(c.watches[0].from, 1);
+	/* A stream that has nothing forgets it no sooner than its client states what it has. */
+	begins_anew(&c, BEGIN_MS);
+	begins_anew(&c, BEGIN_MS + 1);
+	char *text = connection_text(&c);
+	assert_int_equal(connection_read(&back, span_str(text)), ROW_PRESENT);
+	free(text);
+	assert_int_equal(back.count, 0);
+	assert_int_equal(connection_lineage(&back, "a"), 4);
+	connection_finish(&back);
+	assert_int_equal(connection_state(&c, &told, 1, MAX), CONNECTION_DONE);
+	assert_int_equal(c.before_count, 0);
+	/* A position without it, of which something is gone: it counts in what is not there. */
+	struct connection_opening o = opening(BEGIN_MS + 2);
+	o.resumes = true;
+	o.revision = c.revision;
+	assert_int_equal(connection_open(&c, true, &o, &took_over), CONNECTION_DONE);
+	assert_int_not_equal(connection_lineage(&c, "a"), 4);
+	assert_int_not_equal(connection_lineage(&c, "a"), 0);
+	/* One that has it in another stream is believed there. */
+	const struct connection_watch place = {.id = "a", .from = 0, .lineage = 8};
+	o.places = &place;
+	o.places_count = 1;
+	assert_int_equal(connection_open(&c, true, &o, &took_over), CONNECTION_DONE);
+	assert_int_equal(connection_lineage(&c, "a"), 8);
+	assert_int_equal(c.watches[0].from, 0);
+	/* Watched anew is not what was watched. */
+	connection_leave_other(&c, "a", 8);
+	assert_int_equal(c.count, 1);
+	connection_leave_other(&c, "a", 9);
+	assert_int_equal(c.count, 0);
 	connection_finish(&c);
 }
 
@@ -766,6 +828,7 @@ int main(void)
 	        cmocka_unit_test(two_that_take_it_from_each_other_are_parted),
 	        cmocka_unit_test(a_position_is_of_its_revision),
 	        cmocka_unit_test(what_was_told_as_not_watched_is_not),
+	        cmocka_unit_test(cursors_count_in_a_lineage),
 	        cmocka_unit_test(whatever_happens_each_event_comes_once),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -255,6 +255,35 @@ def test_what_was_told_as_not_watched_stays_so(r, clients, away):
     assert len(client.of("session_reset")) == 1
 
 
+@pytest.mark.parametrize("style", ["browser", "app"])
+def test_a_conversation_that_was_made_anew_is_heard_from_its_beginning(r, clients, style):
+    """A cursor counts in one stream: in the next of that name the same number says nothing."""
+    client = clients()
+    welcome(client)
+    say(r, "a", 3)
+    assert client.watch("a")[0] == 200
+    caught_up(client, "a", say(r, "a"))
+    client.stop()
+    assert ask(r, "DELETE", "/v1/sessions/a")[0] == 204
+    last = say(r, "a", 9)
+    assert last > client.cursors["a"]
+    again = ChatClient(r.address, client.cid, was=client, follow=False)
+    again.reloads = style == "app"
+    again.start()
+    (reset,) = wait_for(lambda: again.of("session_reset"), "the reset")
+    assert (reset["sessionId"], reset["reason"], reset["seq"]) == ("a", "recreated", 0)
+    caught_up(again, "a", last)
+    assert again.events == len(json.loads(r.get("/v1/stream/conversations/a/events?offset=-1")))
+    caught_up(again, "a", say(r, "a"))
+    # Once: from then on it counts in that one.
+    again.reload() if style == "app" else again.cut()
+    welcome(again, 2)
+    caught_up(again, "a", say(r, "a", 2))
+    assert len(again.of("session_reset")) == 1
+    again.stop()
+    assert again.faults == []
+
+
 # ---- ids ----
 
 

@@ -176,6 +176,7 @@ static void take_position(struct connection_op *op, const struct request *reques
 		    !connection_may(request, place->id, RIGHT(READ), "events", &status))
 			continue;
 		place->from = known[i].position;
+		place->lineage = stream->lineage;
 		op->places_count++;
 	}
 	op->opening.whole = op->places_count == count;

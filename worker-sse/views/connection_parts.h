@@ -122,8 +122,8 @@ void connection_store(struct rows *rows, const struct connection *row);
 void connection_over(struct connections *all, const char *cid, uint64_t generation);
 /* Its stream is here, whatever the row says. */
 void connection_hold_on(struct connections *all, const char *cid, uint64_t generation);
-/* Its stream of this generation has told that these are not watched. Takes `told`. */
-void connection_told_off(struct connections *all, const char *cid, uint64_t generation,
+/* Its stream of this generation has told this of what is watched. Takes `told`. */
+void connection_has_told(struct connections *all, const char *cid, uint64_t generation,
                          struct connection_watch *told, size_t count);
 void connections_sweep_start(struct connections *all);
 /* Is a sweep under way that has been where this row is? */

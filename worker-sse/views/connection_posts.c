@@ -135,24 +135,42 @@ static void note_lost(struct connection_op *op, const char *id, const char *reas
 	json_array_append_new(op->lost, lost);
 }
 
+/* A cursor that counts in another stream, which had this name before. The row keeps that one's
+ * lineage, and the stream says so before the first event. */
+static bool is_recreated(struct connection_op *op, const struct stream *stream,
+                         struct connection_watch *place)
+{
+	uint64_t lineage = connection_lineage(&op->row, place->id);
+	place->lineage = stream->lineage;
+	if (place->from == 0 || lineage == 0 || lineage == stream->lineage)
+		return false;
+	place->lineage = lineage;
+	place->from = stream_first(store_view(op->all->worker->store), stream);
+	note_lost(op, place->id, "recreated", place->from);
+	return true;
+}
+
 /* Where it begins. False: it cannot be watched, *status. */
-static bool find_place(struct connection_op *op, const char *id, bool stated, uint64_t *from,
+static bool find_place(struct connection_op *op, bool stated, struct connection_watch *place,
                        unsigned *status)
 {
 	struct sse_worker *w = op->all->worker;
-	const char *reset;
+	const char *reset, *id = place->id;
 	if (!connection_may(op->request, id, RIGHT(READ), "events", status))
 		return false;
 	struct stream *stream = connection_events(w, id);
 	if (stream == NULL) {
 		open_streams(op, id);
-		*from = 0;
+		place->from = place->lineage = 0;
 		return true;
 	}
-	uint64_t asked = *from;
-	*from = stated ? connection_from(w, stream, asked, &reset) : stream->tail;
+	if (stated && is_recreated(op, stream, place))
+		return true;
+	connection_leave_other(&op->row, id, stream->lineage);
+	place->lineage = stream->lineage;
+	place->from = stated ? connection_from(w, stream, place->from, &reset) : stream->tail;
 	if (stated && reset != NULL)
-		note_lost(op, id, reset, *from);
+		note_lost(op, id, reset, place->from);
 	return true;
 }
 
@@ -179,15 +197,25 @@ static size_t sessions_max(const struct connection_op *op)
 	return op->all->worker->settings->connections_sessions;
 }
 
+static struct connection_watch asked_place(const struct connection_op *op)
+{
+	struct connection_watch place = {.from = op->from};
+	memcpy(place.id, op->id, sizeof place.id);
+	return place;
+}
+
 static void watch_step(struct connection_op *op)
 {
-	uint64_t from = op->from;
+	struct connection_watch place = asked_place(op);
 	unsigned status;
-	if (!find_place(op, op->id, op->stated, &from, &status))
+	if (!find_place(op, op->stated, &place, &status)) {
 		refuse(op, status);
-	else
-		take_verdict(op, connection_watch_one(&op->row, op->id, op->stated, from,
-		                                      sessions_max(op)));
+		return;
+	}
+	take_verdict(op, connection_watch_one(&op->row, op->id, op->stated, place.from,
+	                                      sessions_max(op)));
+	if (op->write)
+		connection_count_in(&op->row, op->id, place.lineage);
 }
 
 static void unwatch_step(struct connection_op *op)
@@ -197,14 +225,17 @@ static void unwatch_step(struct connection_op *op)
 
 static void switch_step(struct connection_op *op)
 {
-	uint64_t from = op->from;
+	struct connection_watch place = asked_place(op);
 	unsigned status;
 	const char *id = *op->id != '\0' ? op->id : NULL;
-	if (id != NULL && !find_place(op, id, op->stated, &from, &status))
+	if (id != NULL && !find_place(op, op->stated, &place, &status)) {
 		refuse(op, status);
-	else
-		take_verdict(op,
-		             connection_switch(&op->row, id, op->stated, from, sessions_max(op)));
+		return;
+	}
+	bool stays = id != NULL && !op->stated && connection_find(&op->row, id) != NULL;
+	take_verdict(op, connection_switch(&op->row, id, op->stated, place.from, sessions_max(op)));
+	if (op->write && id != NULL && !stays)
+		connection_count_in(&op->row, id, place.lineage);
 }
 
 /* What cannot be watched is left out and named: the rest is what counts. */
@@ -215,7 +246,7 @@ static void reconnect_step(struct connection_op *op)
 	unsigned status;
 	for (size_t i = 0; i < op->places_count; i++) {
 		set[count] = op->places[i];
-		if (find_place(op, set[count].id, true, &set[count].from, &status))
+		if (find_place(op, true, &set[count], &status))
 			count++;
 		else
 			note_lost(op, op->places[i].id, status == 403 ? "forbidden" : "gone", 0);
@@ -278,6 +309,9 @@ static void tell_lost(struct connection_op *op)
 	size_t i;
 	json_t *lost;
 	json_array_foreach (op->lost, i, lost) {
+		const char *reason = json_string_value(json_object_get(lost, "reason"));
+		if (strcmp(reason, "recreated") == 0)
+			continue; /* in its turn, before what is read anew: the stream itself */
 		json_t *event = event_of("session_reset",
 		                         json_string_value(json_object_get(lost, "sessionId")));
 		json_object_update(event, lost);

@@ -244,14 +244,19 @@ uint64_t connection_place_drop(struct connection_stream *s, size_t i)
 	return since;
 }
 
+static void has_told(const struct connection_stream *s, struct connection_watch *told, size_t count)
+{
+	char cid[CONNECTION_CID_ROOM];
+	connection_cid_print(s->id, cid);
+	connection_has_told(connections_of(s), cid, s->generation, told, count);
+}
+
 void connection_stream_forget(struct connection_stream *s, const char *id, uint64_t since)
 {
 	struct connection_watch *told = xcalloc(1, sizeof *told);
-	char cid[CONNECTION_CID_ROOM];
-	connection_cid_print(s->id, cid);
 	snprintf(told->id, sizeof told->id, "%s", id);
 	told->since = since;
-	connection_told_off(connections_of(s), cid, s->generation, told, 1);
+	has_told(s, told, 1);
 }
 
 /* ---- following the row ---- */
@@ -270,6 +275,8 @@ struct change {
 	const json_t *first; /* what is said before anything else; NULL: nothing */
 	struct arrival *arrivals;
 	size_t count;
+	struct connection_watch *told; /* what the row is to know of it */
+	size_t told_count;
 	json_t *gone; /* ids that are not watched any more */
 	json_t *lost; /* watched, and not there or not allowed: the reason of each */
 };
@@ -292,6 +299,15 @@ static void unwatch_others(struct change *change)
 	}
 }
 
+static struct connection_watch *tell_row(struct change *change,
+                                         const struct connection_watch *watch, uint64_t lineage)
+{
+	struct connection_watch *told = &change->told[change->told_count++];
+	*told = *watch;
+	told->lineage = lineage;
+	return told;
+}
+
 static void arrive(struct change *change, const struct connection_watch *watch,
                    struct stream *stream)
 {
@@ -301,7 +317,12 @@ static void arrive(struct change *change, const struct connection_watch *watch,
 	bool moves = i < s->count;
 	if (moves && !connection_moves(watch, since_of(s)[i], s->places[i].position))
 		return;
-	a.from = connection_from(worker_of(s->request), stream, watch->from, &a.reset);
+	bool other = watch->lineage != 0 && watch->lineage != stream->lineage;
+	a.from = connection_from(worker_of(s->request), stream, other ? 0 : watch->from, &a.reset);
+	if (other)
+		a.reset = "recreated";
+	if (watch->lineage != stream->lineage)
+		tell_row(change, watch, stream->lineage)->from = a.from;
 	if (moves)
 		fanout_drop(s->reader, stream);
 	stream->pins++;
@@ -321,7 +342,7 @@ static void lose(struct change *change, const struct connection_watch *watch,
 	}
 	json_object_set_new(change->lost, watch->id, json_string(reason));
 	if (known)
-		connection_stream_forget(s, watch->id, watch->since);
+		tell_row(change, watch, 0);
 }
 
 static void watch_all(struct change *change, const struct request *request)
@@ -405,6 +426,7 @@ static bool follow(struct change *change, const struct request *request, uint64_
 	struct sse_frame frame = {0};
 	bool there = true;
 	change->arrivals = xcalloc(change->row->count + 1, sizeof *change->arrivals);
+	change->told = xcalloc(change->row->count + 1, sizeof *change->told);
 	change->gone = json_array();
 	change->lost = json_object();
 	unwatch_others(change);
@@ -419,6 +441,10 @@ static bool follow(struct change *change, const struct request *request, uint64_
 		fanout_send(reader, &frame);
 		sse_frame_finish(&frame);
 	}
+	if (change->told_count > 0)
+		has_told(s, change->told, change->told_count);
+	else
+		free(change->told);
 	for (size_t i = 0; i < change->count; i++) {
 		struct arrival *a = &change->arrivals[i];
 		there = there && fanout_add(reader, a->stream, a->from);

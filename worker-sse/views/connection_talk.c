@@ -48,6 +48,9 @@ static void attach(struct conversation_call *call, struct connection *row, uint6
 	size_t max = call->all->worker->settings->connections_sessions;
 	bool was = strcmp(row->active, call->id) == 0;
 	enum connection_verdict verdict = connection_watch_one(row, call->id, false, from, max);
+	struct stream *stream = connection_events(call->all->worker, call->id);
+	if (verdict == CONNECTION_DONE && stream != NULL)
+		connection_count_in(row, call->id, stream->lineage);
 	if (verdict != CONNECTION_FULL)
 		memcpy(row->active, call->id, sizeof row->active);
 	if (verdict == CONNECTION_DONE || (verdict == CONNECTION_SAME && !was)) {

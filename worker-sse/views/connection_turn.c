@@ -294,19 +294,19 @@ void connection_hold_on(struct connections *all, const char *cid, uint64_t gener
 	connection_op_run(op);
 }
 
-static void forget_step(struct connection_op *op)
+static void told_step(struct connection_op *op)
 {
-	op->verdict = op->there ? connection_forget(&op->row, op->generation, op->places,
-	                                            op->places_count)
-	                        : CONNECTION_STALE;
+	op->verdict =
+	        op->there ? connection_told(&op->row, op->generation, op->places, op->places_count)
+	                  : CONNECTION_STALE;
 	op->write = op->verdict == CONNECTION_DONE;
 }
 
-void connection_told_off(struct connections *all, const char *cid, uint64_t generation,
+void connection_has_told(struct connections *all, const char *cid, uint64_t generation,
                          struct connection_watch *told, size_t count)
 {
 	struct connection_op *op = connection_op_create(all, cid);
-	op->step = forget_step;
+	op->step = told_step;
 	op->end = hold_end;
 	op->generation = generation;
 	op->places = told;
