@@ -307,6 +307,24 @@ def test_an_id_that_is_not_taken_is_told(r, clients, cid):
     wait_for(lambda: metric(r, "chat_rejected_total"), "it is counted")
 
 
+def test_watching_what_is_watched_tells_where_the_stream_stands(r, clients):
+    """On whichever worker it is asked: the row only knows where the watch began."""
+    client = clients()
+    welcome(client)
+    say(r, "a")
+    assert client.watch("a", 0)[0] == 200
+    last = say(r, "a", 3)
+    caught_up(client, "a", last)
+    for _ in range(8):
+        status, answer = client.post("watch", {"sessionId": "a"})
+        assert (status, answer) == (200, {"ok": True, "sessionId": "a", "seq": last})
+    wait_for(lambda: len(client.of("watched")) == 9, "each")
+    assert [e["seq"] for e in client.of("watched")[1:]] == [last] * 8
+    # Without a stream it is where that would go on.
+    client.stop()
+    assert client.post("watch", {"sessionId": "a"})[0] == 200
+
+
 def test_requests_without_a_connection(r):
     nobody = ChatClient(r.address, follow=False)
     for name, body in (("watch", {"sessionId": "a"}), ("unwatch", {"sessionId": "a"}), ("switch", {"sessionId": None}),

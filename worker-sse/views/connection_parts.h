@@ -254,6 +254,7 @@ void connection_socket_answered(struct request *asked);
 /* ---- connection_peer.c ---- */
 
 /* Says `event` on the stream of the connection, wherever that is. Takes it. `done` NULL: nobody
- * waits; else it is told whether it has been said. */
+ * waits; else it is told whether it has been said, and as which: "watched" has a `seq` by then, of
+ * where the stream stands. */
 void connection_say(struct connections *all, const struct connection *row, json_t *event,
-                    void (*done)(void *arg, bool said), void *arg);
+                    void (*done)(void *arg, bool said, const json_t *event), void *arg);

@@ -341,17 +341,36 @@ static void answer_reconnect(struct connection_op *op)
 	answer_places(op);
 }
 
+/* Where the stream stands; without one, or behind what the client has stated, as the row says. */
+static void reply_watched(void *arg, bool said, const json_t *event)
+{
+	struct request *request = arg;
+	(void)said;
+	json_t *answer = json_pack("{s:b, s:O, s:O}", "ok", true, "sessionId",
+	                           json_object_get(event, "sessionId"), "seq",
+	                           json_object_get(event, "seq"));
+	check(answer != NULL);
+	conversation_reply(request, 200, answer);
+	json_decref(answer);
+}
+
 /* One that is watched already is said to be, once more. */
 static void answer_watch(struct connection_op *op)
 {
 	const struct connection_watch *watch = connection_find(&op->row, op->id);
-	json_t *answer = json_pack("{s:b, s:s, s:I}", "ok", true, "sessionId", op->id, "seq",
-	                           (json_int_t)(watch != NULL ? watch->from : 0));
-	check(answer != NULL);
-	conversation_reply(op->request, 200, answer);
-	json_decref(answer);
-	if (op->verdict == CONNECTION_SAME)
-		connection_say(op->all, &op->row, event_of("watched", op->id), NULL, NULL);
+	json_t *event = event_of("watched", op->id);
+	check(event != NULL);
+	json_object_set_new(event, "seq",
+	                    json_integer((json_int_t)(watch != NULL ? watch->from : 0)));
+	bool same = op->verdict == CONNECTION_SAME;
+	if (op->stated || !same)
+		reply_watched(op->request, false, event);
+	if (!same)
+		json_decref(event);
+	else if (op->stated)
+		connection_say(op->all, &op->row, event, NULL, NULL);
+	else
+		connection_say(op->all, &op->row, event, reply_watched, op->request);
 	tell_lost(op);
 }
 
@@ -399,9 +418,10 @@ static const struct connection_deed beacon = {"beacon", take_places, suspend_ste
 
 /* ---- probe ---- */
 
-static void probe_said(void *arg, bool said)
+static void probe_said(void *arg, bool said, const json_t *event)
 {
 	struct request *request = arg;
+	(void)event;
 	if (said)
 		connection_reply_ok(request, 202);
 	else
