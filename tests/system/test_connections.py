@@ -757,6 +757,12 @@ def test_what_a_websocket_must_say_first(r):
             if said is not None:
                 talk.say(said)
             assert talk.close_code() == code, said
+    for cid in (7, True, [], {}, ""):
+        with Talk(r, {"connectionId": cid}) as talk:
+            first = talk.until_type("welcome")
+            assert (first["cidAccepted"], first.get("reason")) == (False, "malformed"), cid
+    with Talk(r, {"connectionId": None}) as talk:
+        assert talk.until_type("welcome")["cidAccepted"] is True
     with Talk(r, {"connectionId": "nonsense"}) as talk:
         first = talk.until_type("welcome")
         assert (first["cidAccepted"], first["reason"]) == (False, "malformed")

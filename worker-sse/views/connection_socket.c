@@ -198,9 +198,10 @@ static void take(struct connection_socket *socket, json_t *message, const char *
 static void greet(struct connection_socket *socket, json_t *message)
 {
 	const json_t *id = json_object_get(message, "connectionId");
-	struct span cid = json_is_string(id)
-	                          ? span_of(json_string_value(id), json_string_length(id))
-	                          : (struct span){0};
+	/* What is no text is no id either, and malformed; none, or null, is for us to choose. */
+	struct span cid = id == NULL || json_is_null(id) ? (struct span){0} : SPAN("");
+	if (json_is_string(id))
+		cid = span_of(json_string_value(id), json_string_length(id));
 	wheel_cancel(&socket->hello);
 	socket->greeted = true;
 	struct asked *asked = asked_create(socket, message, true);
