@@ -376,6 +376,15 @@ bool upgrade_goes_back(const struct supervisor *s)
 	return s->upgrade.state == UPGRADE_RISING && *s->upgrade.reason != '\0';
 }
 
+/* A text that was cut within a character is no JSON, and must not prevent the way back. */
+static void say_plainly(char out[HANDOVER_REASON_MAX + 1], const char *reason)
+{
+	size_t len = strnlen(reason, HANDOVER_REASON_MAX);
+	for (size_t i = 0; i < len; i++)
+		out[i] = (unsigned char)reason[i] < 128 ? reason[i] : '?';
+	out[len] = '\0';
+}
+
 void upgrade_give_back(struct supervisor *s, const char *reason)
 {
 	struct upgrade *u = &s->upgrade;
@@ -387,7 +396,7 @@ void upgrade_give_back(struct supervisor *s, const char *reason)
 	struct handover *former = u->former;
 	h->back = true;
 	h->format = former->format;
-	snprintf(h->reason, sizeof h->reason, "%s", reason);
+	say_plainly(h->reason, reason);
 	snprintf(h->version, sizeof h->version, "%s", ringside_version);
 	if (h != former) {
 		memcpy(h->program, former->program, sizeof h->program);
@@ -399,7 +408,7 @@ void upgrade_give_back(struct supervisor *s, const char *reason)
 	process_hold_signals();
 	become(s, h->program, h->program_fd, h);
 	log_error("cannot give back", "error=\"%s\"", strerror(errno));
-	snprintf(u->reason, sizeof u->reason, "%s", reason);
+	memcpy(u->reason, h->reason, sizeof u->reason);
 	if (h == former)
 		return; /* nothing serves, and whoever asked for this ends */
 	handover_free(&h);
